@@ -1,0 +1,84 @@
+/* virt-thin - thin metadata: what the data plane asks of the trees and space maps
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The layer beneath pool.c and above btree, space maps and block cache. It knows devices, maps and counts;
+ * it does no data I/O. Units: chunks (virtual or data), metadata blocks. One open transaction, from the last commit on.
+ *
+ * NOT thread-safe: the pool's lock serialises every call. Errors: as thin.h. After EBADMSG or an I/O error
+ * from a changing call the transaction may be half done: the caller must thin_metadata_abort().
+ */
+#pragma once
+
+#include "thin/thin.h"
+
+typedef struct ThinMetadata ThinMetadata;
+
+gboolean thin_metadata_format(VtIo *metadata, guint64 chunk_size, guint64 n_chunks, GError **error);
+ThinMetadata *thin_metadata_open(VtIo *metadata, gboolean read_only, gsize cache_bytes, GError **error);
+void thin_metadata_close(ThinMetadata *md); /* without a commit */
+
+guint64 thin_metadata_chunk_size(ThinMetadata *md); /* bytes */
+guint64 thin_metadata_n_chunks(ThinMetadata *md);
+guint64 thin_metadata_n_free_chunks(ThinMetadata *md);  /* allocatable now: not counting those freed in this transaction */
+void thin_metadata_status(ThinMetadata *md, ThinStatus *status); /* all but mode */
+gboolean thin_metadata_is_low(ThinMetadata *md);     /* only the reserve (min(4096, size/10) blocks) is left: changes that map get ENOSPC */
+gboolean thin_metadata_changed(ThinMetadata *md);    /* has the transaction anything to commit? */
+gboolean thin_metadata_device_changed(ThinMetadata *md, guint32 device); /* ... by this device? */
+
+/* Grow the space maps. */
+gboolean thin_metadata_grow_data(ThinMetadata *md, guint64 n_chunks, GError **error);
+gboolean thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError **error);
+
+/* --- maps --- */
+
+typedef struct {
+  guint64 begin, end;  /* virtual chunks [begin, end) */
+  gboolean mapped;     /* to [chunk, chunk + end - begin) when mapped */
+  guint64 chunk;
+  gboolean shared;     /* must be copied before a write: the time test AND the exact test say so */
+} ThinRun;
+
+/* The longest run that starts at @begin and is alike: all unmapped, or mapped to consecutive chunks and alike shared; ends
+ * at @end at the latest. ENOENT: no such device. EBADMSG: run->end is still set to the end of what is lost. */
+gboolean thin_metadata_lookup(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun *run, GError **error);
+
+/* Take up to @wanted consecutive chunks, free in the last commit and now. They are counted once from here on. ENOSPC: none
+ * (a commit may free some). Search goes on from the last allocation and wraps. */
+gboolean thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n, GError **error);
+/* Give back chunks that were allocated and never inserted. */
+gboolean thin_metadata_unalloc(ThinMetadata *md, guint64 chunk, guint64 n, GError **error);
+
+/* Map virtual [begin, begin+n) to chunks [chunk, chunk+n) just allocated; what was mapped there loses its count. */
+gboolean thin_metadata_insert(ThinMetadata *md, guint32 device, guint64 begin, guint64 chunk, guint64 n, GError **error);
+/* Unmap [begin, end); chunks whose count falls to 0 are free after the next commit. */
+gboolean thin_metadata_remove(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, GError **error);
+
+/* --- devices --- */
+
+gboolean thin_metadata_get_device(ThinMetadata *md, guint32 id, ThinDevice *device, GError **error);
+GArray *thin_metadata_list_devices(ThinMetadata *md, GError **error);
+gboolean thin_metadata_create(ThinMetadata *md, guint32 id, GError **error);
+gboolean thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin, GError **error);
+gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error);
+gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error);
+gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive, guint64 *shared, GError **error); /* chunks */
+guint64 thin_metadata_transaction_id(ThinMetadata *md);
+void thin_metadata_set_transaction_id(ThinMetadata *md, guint64 tid);
+gboolean thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error);  /* commit first, and after */
+gboolean thin_metadata_release_snapshot(ThinMetadata *md, GError **error);
+
+/* --- commit --- */
+
+/* Write everything out. @flush_data is called once all counts are settled and before any metadata block that the old superblock does not
+ * reach is depended on; order as the kernel's: data flush, blocks, flush, superblock, flush. */
+typedef gboolean (*ThinFlush)(gpointer user_data, GError **error);
+gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error);
+
+/* Runs of chunks that the last commit freed and nobody took since, for passing discards down. They are not allocated again
+ * before thin_metadata_freed_done(). */
+typedef void (*ThinFreedFunc)(guint64 chunk, guint64 n, gpointer user_data);
+void thin_metadata_freed_foreach(ThinMetadata *md, ThinFreedFunc func, gpointer user_data);
+void thin_metadata_freed_done(ThinMetadata *md);
+
+/* Forget the transaction: back to the last commit, needs_check set (written at once if it can be), changes refused from here on. */
+void thin_metadata_abort(ThinMetadata *md);

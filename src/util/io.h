@@ -1,0 +1,103 @@
+/* virt-thin - the one I/O interface through which every byte to and from a physical volume goes
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A VtIo is a run of bytes [0, size) that can be read, written, flushed, zeroed and discarded.
+ * There are three kinds below (a file or block device; a recorder; a failer) and one in
+ * src/lvm (a logical volume, mapped on its physical volumes). All offsets and lengths are bytes.
+ *
+ * Contract, for each kind:
+ *   - a read or write is whole or an error: no short counts. Past the end is EINVAL.
+ *   - after a write returns, every later read sees it, through any VtIo on the same file.
+ *   - after vt_io_flush() returns TRUE, everything whose write, zero or discard had returned
+ *     before the flush was called survives a power cut. Until then any subset may.
+ *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.
+ *   - vt_io_discard(): a hint; the range's contents are undefined until written again.
+ *     Never fails for want of support.
+ *
+ * Thread-safety: all functions may be called from any thread at any time; overlapping
+ * writes in flight at once leave either content. Errors: VT_ERROR, code from the system.
+ * Ownership: reference counted; vt_io_unref() of the last reference closes (without a flush).
+ */
+#pragma once
+
+#include <sys/uio.h>
+#include <glib.h>
+
+typedef struct VtIo VtIo;
+
+typedef enum {
+  VT_IO_ZERO_MAY_UNMAP = 1 << 0,
+} VtIoZeroFlags;
+
+/* What a kind of VtIo implements. */
+typedef struct {
+  gboolean (*readv)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
+  gboolean (*writev)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
+  gboolean (*flush)(VtIo *io, GError **error);
+  gboolean (*zero)(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
+  gboolean (*discard)(VtIo *io, guint64 offset, guint64 length, GError **error);
+  guint64 (*size)(VtIo *io); /* may grow while open */
+  void (*free)(VtIo *io);    /* releases what the kind owns, and the struct itself */
+} VtIoOps;
+
+/* A kind embeds this as its first member and initialises it with vt_io_init(). */
+struct VtIo {
+  const VtIoOps *ops;
+  char *name; /* for messages: the path of a file, vg/lv of a logical volume */
+  gint refs;
+  gboolean read_only;
+};
+
+void vt_io_init(VtIo *io, const VtIoOps *ops, const char *name, gboolean read_only);
+VtIo *vt_io_ref(VtIo *io);
+void vt_io_unref(VtIo *io);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIo, vt_io_unref)
+
+const char *vt_io_name(VtIo *io);
+guint64 vt_io_size(VtIo *io);
+gboolean vt_io_is_read_only(VtIo *io);
+
+gboolean vt_io_read(VtIo *io, void *buf, gsize length, guint64 offset, GError **error);
+gboolean vt_io_write(VtIo *io, const void *buf, gsize length, guint64 offset, GError **error);
+/* The iovec array is not changed. n_iov may exceed IOV_MAX. */
+gboolean vt_io_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
+gboolean vt_io_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
+gboolean vt_io_flush(VtIo *io, GError **error);
+gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
+gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error);
+
+/* --- a file or a block device ------------------------------------------------------- */
+
+/* Open @path (regular file or block device). Takes no lock: see vt_io_lock(). */
+VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
+
+/* Lock a VtIo made by vt_io_open_file() against every other virt-thin process: flock(), and
+ * for a block device O_EXCL as well. EBUSY names the holder's pid and command where the
+ * system tells it (/proc/locks). Released on close. @shared: for readers. */
+gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error);
+
+/* Set the size of a regular file (grow only); EINVAL for a block device. */
+gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);
+
+/* --- test kinds, part of the library because every layer's tests use them ----------- */
+
+/* Records every write, zero, discard and flush that goes to @base, in order and with its data,
+ * for replay. Any number of recorders may share one VtIoLog (several PVs: one order). */
+typedef struct VtIoLog VtIoLog;
+VtIoLog *vt_io_log_new(void);
+void vt_io_log_free(VtIoLog *log);
+VtIo *vt_io_recorder_new(VtIo *base, VtIoLog *log);
+guint vt_io_log_length(VtIoLog *log);
+
+/* Write into the file @fd of recorder number @device (in order of creation) a state that a power cut after entry
+ * @upto (exclusive) could leave, on top of the content that @fd holds (the state when recording
+ * began): everything before the last completed flush is applied; of the rest each write is, by
+ * @rand, applied, dropped, or torn at a 512-byte boundary, in any order. @rand NULL: all applied. */
+gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd, GError **error);
+
+/* Passes everything to @base until @countdown further operations of the kinds in @kinds have been
+ * done, then fails each of those kinds with @err. */
+typedef enum { VT_IO_READ = 1, VT_IO_WRITE = 2, VT_IO_FLUSH = 4, VT_IO_ZERO = 8, VT_IO_DISCARD = 16 } VtIoKinds;
+VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
+void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown, int err); /* G_MAXUINT: never */
+guint vt_io_failer_count(VtIo *failer);                                          /* operations seen so far */
