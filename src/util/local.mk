@@ -1,1 +1,10 @@
-# util
+noinst_LTLIBRARIES += src/util/libutil.la
+src_util_libutil_la_SOURCES = \
+	src/util/crc.c src/util/crc.h \
+	src/util/error.c src/util/error.h \
+	src/util/io.c src/util/io.h \
+	src/util/io-file.c \
+	src/util/io-log.c \
+	src/util/io-failer.c \
+	src/util/size.c src/util/size.h
+src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -lm

@@ -1,0 +1,270 @@
+/* virt-thin - I/O to a regular file or a block device
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also flushes the drive's own cache. The size of
+ * a file is kept and only read again by vt_io_grow_file(), so that the data path asks the kernel nothing but the I/O itself.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "util/error.h"
+#include "util/io.h"
+
+typedef struct {
+  VtIo io;
+  int fd;
+  gboolean is_block;
+  guint64 size; /* atomic: only grows */
+} FileIo;
+
+static const VtIoOps file_ops;
+
+static guint64 file_size(VtIo *io)
+{
+  return __atomic_load_n(&((FileIo *)io)->size, __ATOMIC_RELAXED);
+}
+
+typedef ssize_t (*VectorCall)(int fd, const struct iovec *iov, int n_iov, off_t offset);
+
+/* Drop @done bytes from the front of @iov; returns how many whole elements are gone. */
+static int iov_advance(struct iovec *iov, int n_iov, gsize done)
+{
+  int i = 0;
+  while (i < n_iov && done >= iov[i].iov_len)
+    done -= iov[i++].iov_len;
+  if (i < n_iov) {
+    iov[i].iov_base = (char *)iov[i].iov_base + done;
+    iov[i].iov_len -= done;
+  }
+  return i;
+}
+
+/* @call until all is transferred: the rare rest after a short count or an interruption. */
+static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, gsize done,
+                              GError **error)
+{
+  g_autofree struct iovec *rest = g_memdup2(iov, n_iov * sizeof *iov);
+  struct iovec *p = rest;
+  for (;;) {
+    int gone = iov_advance(p, n_iov, done);
+    p += gone;
+    n_iov -= gone;
+    offset += done;
+    if (n_iov == 0)
+      return TRUE;
+    ssize_t n = call(file->fd, p, MIN(n_iov, IOV_MAX), offset);
+    if (n < 0 && errno != EINTR)
+      return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, file->io.name, verb, offset);
+    if (n == 0)
+      return vt_set_error(error, EIO, "%s: cannot %s at offset %" G_GUINT64_FORMAT ": the file ends there, it has been truncated", file->io.name,
+                          verb, offset);
+    done = MAX(n, 0);
+  }
+}
+
+static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  FileIo *file = (FileIo *)io;
+  gsize length = 0;
+  for (int i = 0; i < n_iov; i++)
+    length += iov[i].iov_len;
+  ssize_t n = call(file->fd, iov, MIN(n_iov, IOV_MAX), offset);
+  if (n >= 0 && (gsize)n == length)
+    return TRUE;
+  if (n < 0 && errno != EINTR)
+    return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, io->name, verb, offset);
+  return transfer_rest(file, call, verb, iov, n_iov, offset, MAX(n, 0), error);
+}
+
+static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  return transfer(io, preadv, "read", iov, n_iov, offset, error);
+}
+
+static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  return transfer(io, pwritev, "write", iov, n_iov, offset, error);
+}
+
+static gboolean file_flush(VtIo *io, GError **error)
+{
+  if (fdatasync(((FileIo *)io)->fd) == 0)
+    return TRUE;
+  return vt_set_errno(error, errno, "%s: cannot flush", io->name);
+}
+
+static gboolean is_unsupported(int err)
+{
+  return err == EOPNOTSUPP || err == ENOSYS || err == ENOTTY || err == EINVAL;
+}
+
+static gboolean write_zeros(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  static const char zeros[1 << 20];
+  for (guint64 done = 0; done < length;) {
+    struct iovec iov[16];
+    int n = 0;
+    guint64 batch = 0;
+    for (; n < (int)G_N_ELEMENTS(iov) && done + batch < length; n++) {
+      iov[n].iov_base = (void *)zeros;
+      iov[n].iov_len = MIN(sizeof zeros, length - done - batch);
+      batch += iov[n].iov_len;
+    }
+    if (!file_writev(io, iov, n, offset + done, error))
+      return FALSE;
+    done += batch;
+  }
+  return TRUE;
+}
+
+/* fallocate() serves files and, since Linux 4.9, block devices alike. */
+static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+{
+  int mode = flags & VT_IO_ZERO_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
+  if (fallocate(((FileIo *)io)->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
+    return TRUE;
+  if (!is_unsupported(errno))
+    return vt_set_errno(error, errno, "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT, io->name, length, offset);
+  return write_zeros(io, offset, length, error);
+}
+
+static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  FileIo *file = (FileIo *)io;
+  guint64 range[2] = {offset, length};
+  int rc = file->is_block ? ioctl(file->fd, BLKDISCARD, range)
+                          : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+  if (rc == 0 || is_unsupported(errno))
+    return TRUE;
+  return vt_set_errno(error, errno, "%s: cannot discard %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT, io->name, length, offset);
+}
+
+static void file_free(VtIo *io)
+{
+  close(((FileIo *)io)->fd);
+  g_free(io);
+}
+
+static const VtIoOps file_ops = {
+  .readv = file_readv,
+  .writev = file_writev,
+  .flush = file_flush,
+  .zero = file_zero,
+  .discard = file_discard,
+  .size = file_size,
+  .free = file_free,
+};
+
+static gboolean read_size(int fd, const char *path, const struct stat *st, guint64 *size, GError **error)
+{
+  *size = st->st_size;
+  if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, size) < 0)
+    return vt_set_errno(error, errno, "%s: cannot tell the size", path);
+  return TRUE;
+}
+
+VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
+{
+  int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    vt_set_errno(error, errno, "%s: cannot open", path);
+    return NULL;
+  }
+  struct stat st;
+  guint64 size = 0;
+  gboolean ok = fstat(fd, &st) == 0 || vt_set_errno(error, errno, "%s: cannot stat", path);
+  if (ok && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+    ok = vt_set_error(error, EINVAL, "%s: neither a regular file nor a block device", path);
+  if (!ok || !read_size(fd, path, &st, &size, error)) {
+    close(fd);
+    return NULL;
+  }
+  FileIo *file = g_new0(FileIo, 1);
+  vt_io_init(&file->io, &file_ops, path, read_only);
+  file->fd = fd;
+  file->is_block = S_ISBLK(st.st_mode);
+  file->size = size;
+  return &file->io;
+}
+
+/* Who holds a flock on @fd's inode, from /proc/locks ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). */
+static char *lock_holder(int fd)
+{
+  struct stat st;
+  g_autofree char *locks = NULL;
+  if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+    return g_strdup("another process");
+  g_autofree char *inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
+  g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    char kind[16], where[64];
+    int pid;
+    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 || strcmp(kind, "FLOCK") != 0 || strcmp(where, inode) != 0)
+      continue;
+    g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid);
+    g_autofree char *comm = NULL;
+    g_file_get_contents(comm_path, &comm, NULL, NULL);
+    return g_strdup_printf("pid %d (%s)", pid, comm ? g_strstrip(comm) : "ended");
+  }
+  return g_strdup("another process");
+}
+
+/* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and its own users; the descriptor
+ * then replaces the first. */
+static gboolean claim_block_device(FileIo *file, GError **error)
+{
+  g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
+  int fd = open(path, (file->io.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
+  if (fd < 0)
+    return errno == EBUSY ? vt_set_error(error, EBUSY, "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively",
+                                         file->io.name)
+                          : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
+  if (dup3(fd, file->fd, O_CLOEXEC) < 0) {
+    int err = errno;
+    close(fd);
+    return vt_set_errno(error, err, "%s: cannot replace its descriptor", file->io.name);
+  }
+  close(fd);
+  return TRUE;
+}
+
+gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error)
+{
+  g_return_val_if_fail(io->ops == &file_ops, FALSE);
+  FileIo *file = (FileIo *)io;
+  if (file->is_block && !shared && !claim_block_device(file, error))
+    return FALSE;
+  if (flock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+    return TRUE;
+  if (errno != EWOULDBLOCK)
+    return vt_set_errno(error, errno, "%s: cannot lock", io->name);
+  g_autofree char *holder = lock_holder(file->fd);
+  return vt_set_error(error, EBUSY, "%s: in use by %s", io->name, holder);
+}
+
+gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error)
+{
+  g_return_val_if_fail(io->ops == &file_ops, FALSE);
+  FileIo *file = (FileIo *)io;
+  struct stat st;
+  guint64 current;
+  if (fstat(file->fd, &st) < 0)
+    return vt_set_errno(error, errno, "%s: cannot stat", io->name);
+  if (!read_size(file->fd, io->name, &st, &current, error))
+    return FALSE;
+  if (size < current || (file->is_block && size > current))
+    return vt_set_error(error, EINVAL, "%s: cannot change its size from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " bytes", io->name, current, size);
+  if (!file->is_block && ftruncate(file->fd, size) < 0)
+    return vt_set_errno(error, errno, "%s: cannot grow to %" G_GUINT64_FORMAT " bytes", io->name, size);
+  __atomic_store_n(&file->size, size, __ATOMIC_RELAXED);
+  return TRUE;
+}

@@ -1,0 +1,232 @@
+/* virt-thin - tests of the helpers and of the I/O interface
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "util/crc.h"
+#include "util/error.h"
+#include "util/io.h"
+#include "util/size.h"
+
+#define MIB (1u << 20)
+
+static void test_crc(void **state)
+{
+  /* The check value of CRC-32C is 0xe3069283 with the final inversion that dm-thin leaves out. */
+  assert_int_equal(vt_crc32c("123456789", 9), 0xe3069283u ^ 0xffffffffu);
+  /* CRC-32's is 0xcbf43926; with its initial value and no final inversion: */
+  assert_int_equal(vt_lvm_crc(0xffffffffu, "123456789", 9), 0xcbf43926u ^ 0xffffffffu);
+  /* In pieces as in one. */
+  assert_int_equal(vt_lvm_crc(vt_lvm_crc(LVM_CRC_INITIAL, "1234", 4), "56789", 5), vt_lvm_crc(LVM_CRC_INITIAL, "123456789", 9));
+}
+
+static void assert_size(const char *text, guint64 expected)
+{
+  guint64 bytes = 0;
+  GError *error = NULL;
+  if (!vt_size_parse(text, &bytes, NULL, &error))
+    fail_msg("%s", error->message);
+  assert_true(bytes == expected);
+}
+
+static void assert_no_size(const char *text)
+{
+  guint64 bytes = 42;
+  g_autoptr(GError) error = NULL;
+  assert_false(vt_size_parse(text, &bytes, NULL, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EINVAL));
+  assert_int_equal(bytes, 42);
+}
+
+static void test_size_parse(void **state)
+{
+  assert_size("8G", 8ull << 30);
+  assert_size("8g", 8ull << 30);
+  assert_size("1.5k", 1536);
+  assert_size("64KiB", 65536);
+  assert_size("64kB", 65536);
+  assert_size("3s", 1536);
+  assert_size("512b", 512);
+  assert_size("20", 20u * MIB);
+  assert_size("15e", 15ull << 60);
+  static const char *const bad[] = {"", "G", "8X", "8GG", "8GiBB", "-8G", "+8G", "8 G", "0x10", "16e", "99999999999999999999b", "nan", "8sB", "1e3"};
+  for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
+    assert_no_size(bad[i]);
+  guint64 bytes;
+  char sign;
+  assert_true(vt_size_parse("+1G", &bytes, &sign, NULL));
+  assert_int_equal(sign, '+');
+  assert_true(vt_size_parse("1G", &bytes, &sign, NULL));
+  assert_int_equal(sign, 0);
+}
+
+static void test_size_format(void **state)
+{
+  g_autofree char *small = vt_size_format(512), *large = vt_size_format(8ull << 30);
+  assert_string_equal(small, "512 B");
+  assert_string_equal(large, "8.00 GiB");
+}
+
+/* --- files --- */
+
+typedef struct {
+  char *path;
+  VtIo *io;
+} File;
+
+static int setup_file(void **state)
+{
+  File *file = g_new0(File, 1);
+  int fd = g_file_open_tmp("virt-thin-test-XXXXXX", &file->path, NULL);
+  if (fd < 0 || ftruncate(fd, MIB) < 0)
+    return -1;
+  close(fd);
+  file->io = vt_io_open_file(file->path, FALSE, NULL);
+  *state = file;
+  return file->io ? 0 : -1;
+}
+
+static int teardown_file(void **state)
+{
+  File *file = *state;
+  vt_io_unref(file->io);
+  g_unlink(file->path);
+  g_free(file->path);
+  g_free(file);
+  return 0;
+}
+
+static void test_file(void **state)
+{
+  File *file = *state;
+  char buf[8] = "", zeros[8] = "";
+  g_autoptr(GError) error = NULL;
+  assert_true(vt_io_write(file->io, "virtthin", 8, 1000, &error));
+  struct iovec iov[2] = {{buf, 3}, {buf + 3, 5}};
+  assert_true(vt_io_readv(file->io, iov, 2, 1000, &error));
+  assert_memory_equal(buf, "virtthin", 8);
+  assert_true(vt_io_zero(file->io, 0, 4096, 0, &error));
+  assert_true(vt_io_read(file->io, buf, 8, 1000, &error));
+  assert_memory_equal(buf, zeros, 8);
+  assert_true(vt_io_write(file->io, "virtthin", 8, 8192, &error));
+  assert_true(vt_io_zero(file->io, 8192, 4096, VT_IO_ZERO_MAY_UNMAP, &error));
+  assert_true(vt_io_read(file->io, buf, 8, 8192, &error));
+  assert_memory_equal(buf, zeros, 8);
+  assert_true(vt_io_discard(file->io, 0, MIB, &error));
+  assert_true(vt_io_flush(file->io, &error));
+  assert_false(vt_io_write(file->io, "x", 1, MIB, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EINVAL));
+  assert_true(vt_io_grow_file(file->io, 2 * MIB, NULL));
+  assert_true(vt_io_write(file->io, "x", 1, MIB, NULL));
+  assert_false(vt_io_grow_file(file->io, MIB, NULL));
+}
+
+static void test_read_only(void **state)
+{
+  File *file = *state;
+  g_autoptr(VtIo) io = vt_io_open_file(file->path, TRUE, NULL);
+  g_autoptr(GError) error = NULL;
+  assert_false(vt_io_write(io, "x", 1, 0, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EROFS));
+}
+
+static void test_truncated_under_us(void **state)
+{
+  File *file = *state;
+  char c;
+  g_autoptr(GError) error = NULL;
+  assert_int_equal(truncate(file->path, 4096), 0);
+  assert_false(vt_io_read(file->io, &c, 1, 8192, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EIO));
+}
+
+static void test_lock(void **state)
+{
+  File *file = *state;
+  g_autoptr(VtIo) second = vt_io_open_file(file->path, FALSE, NULL);
+  g_autoptr(GError) error = NULL;
+  assert_true(vt_io_lock(file->io, FALSE, NULL));
+  assert_false(vt_io_lock(second, FALSE, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EBUSY));
+  g_autofree char *pid = g_strdup_printf("pid %d", getpid());
+  assert_non_null(strstr(error->message, pid));
+}
+
+static void test_failer(void **state)
+{
+  File *file = *state;
+  g_autoptr(VtIo) io = vt_io_failer_new(file->io, VT_IO_WRITE, 1, ENOSPC);
+  g_autoptr(GError) error = NULL;
+  char c;
+  assert_true(vt_io_write(io, "x", 1, 0, NULL));
+  assert_true(vt_io_read(io, &c, 1, 0, NULL));
+  assert_false(vt_io_write(io, "x", 1, 0, &error));
+  assert_true(g_error_matches(error, VT_ERROR, ENOSPC));
+  assert_int_equal(vt_io_failer_count(io), 3);
+  vt_io_failer_arm(io, 0, G_MAXUINT, 0);
+  assert_true(vt_io_write(io, "x", 1, 0, NULL));
+}
+
+/* What was flushed is there after any power cut; what was not may be there or not, by whole sectors. */
+static void test_replay(void **state)
+{
+  File *file = *state;
+  VtIoLog *log = vt_io_log_new();
+  g_autoptr(VtIo) io = vt_io_recorder_new(file->io, log);
+  guint8 a[2048], b[2048], got[4096];
+  memset(a, 'a', sizeof a);
+  memset(b, 'b', sizeof b);
+  assert_true(vt_io_write(io, a, sizeof a, 0, NULL));
+  assert_true(vt_io_flush(io, NULL));
+  assert_true(vt_io_write(io, b, sizeof b, 2048, NULL));
+  assert_int_equal(vt_io_log_length(log), 3);
+  gboolean lost = FALSE, kept = FALSE, torn = FALSE;
+  for (guint seed = 0; seed < 100; seed++) {
+    g_autofree char *path = NULL;
+    int fd = g_file_open_tmp("virt-thin-test-XXXXXX", &path, NULL);
+    g_unlink(path);
+    assert_int_equal(ftruncate(fd, sizeof got), 0);
+    GRand *rand = g_rand_new_with_seed(seed);
+    assert_true(vt_io_log_replay(log, 0, 3, rand, fd, NULL));
+    assert_int_equal(pread(fd, got, sizeof got, 0), sizeof got);
+    close(fd);
+    g_rand_free(rand);
+    assert_memory_equal(got, a, sizeof a);
+    guint sectors = 0;
+    for (guint s = 0; s < 4; s++) {
+      guint8 first = got[2048 + 512 * s];
+      assert_true(first == 0 || first == 'b');
+      sectors += first == 'b';
+    }
+    lost |= sectors == 0;
+    kept |= sectors == 4;
+    torn |= sectors > 0 && sectors < 4;
+  }
+  assert_true(lost && kept && torn);
+  vt_io_log_free(log);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test(test_crc),
+    cmocka_unit_test(test_size_parse),
+    cmocka_unit_test(test_size_format),
+    cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
+    cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
+    cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
+    cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
+    cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
+    cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
