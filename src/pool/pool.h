@@ -173,5 +173,8 @@ void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data);
 /* Asked before a removal, rollback, shrink or deactivation: who else has the volume open (through a node)? NULL: nobody; else a description, freed by the caller. */
 typedef char *(*PoolUserFunc)(const char *name, gpointer user_data);
 void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data);
+/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not committed when it dies (thin/journal.h; goes to
+ * ThinOptions of every pool opened read-write). Zeroed when new; kept by the caller until the pool is closed. */
+void pool_set_journal(void *memory, gsize size);
 /* Commit what has been written; the service calls it once a second. */
 gboolean pool_commit(Pool *pool, GError **error);

@@ -50,6 +50,11 @@ typedef struct {
   ThinDiscards discards;
   gsize block_cache;       /* bytes; 0: the default (64 MiB) */
   gsize translations;      /* entries; 0: the default (1 Mi entries of 16 bytes) */
+  /* Memory that outlives this process (thin/journal.h): what an engine that died had acknowledged and not committed is applied at open, before
+   * anything else. A pool with a journal commits by itself when that is full. NULL: none. */
+  void *journal;
+  gsize journal_size;      /* bytes */
+  const char *journal_key; /* the pool's LV UUID */
 } ThinOptions;
 
 typedef enum {
