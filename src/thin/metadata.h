@@ -38,6 +38,11 @@ typedef struct {
   gboolean shared;     /* must be copied before a write: the time test AND the exact test say so */
 } ThinRun;
 
+/* The exact test must hold in the LAST COMMITTED metadata as well as in this transaction. A device that leaves a chunk or a node in this
+ * transaction (copy-on-write, discard) gets it back by a power cut or an abort; if the one that stays behind wrote in place before
+ * that commit, the other's flushed data would be overwritten. So a chunk, or a node on its path, whose count fell to one or more within
+ * the open transaction still counts as shared until it is committed. (The kernel's time test alone never has this problem.) */
+
 /* The longest run that starts at @begin and is alike: all unmapped, or mapped to consecutive chunks and alike shared; ends
  * at @end at the latest. ENOENT: no such device. EBADMSG: run->end is still set to the end of what is lost. */
 gboolean thin_metadata_lookup(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun *run, GError **error);
