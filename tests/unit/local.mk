@@ -1,7 +1,8 @@
 # cmocka programs; each prints TAP.
 if HAVE_CMOCKA
 unit_tests = \
-	tests/unit/test-util
+	tests/unit/test-util \
+	tests/unit/test-settings
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
 endif
@@ -9,3 +10,7 @@ endif
 tests_unit_test_util_SOURCES = tests/unit/test-util.c
 tests_unit_test_util_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_util_LDADD = src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_settings_SOURCES = tests/unit/test-settings.c
+tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_settings_LDADD = src/pool/libpool.la src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)

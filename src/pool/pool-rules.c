@@ -1,0 +1,242 @@
+/* virt-thin - the rules that are virt-thin's own: names, snapshots, limits
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/pool-rules.h"
+
+#include <string.h>
+
+#include "util/size.h"
+
+#define SNAPSHOT_PREFIX "snap_"
+
+/* LVM's own check, with the offending name in its message made safe for a terminal. */
+static gboolean
+check_with(gboolean (*check)(const char *name, GError **error), const char *what, const char *name, GError **error)
+{
+  g_autoptr(GError) reason = NULL;
+  g_autofree char *safe = NULL;
+
+  if (check(name, &reason))
+    return TRUE;
+  safe = g_strescape(name, NULL);
+  return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a %s: %s", safe, what, reason->message);
+}
+
+gboolean
+pool_rules_check_name(const char *name, GError **error)
+{
+  return check_with(lvm_name_check, "logical volume", name, error);
+}
+
+gboolean
+pool_rules_check_vg_name(const char *name, GError **error)
+{
+  return check_with(lvm_vg_name_check, "volume group", name, error);
+}
+
+/* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema pve-storage-vgname). */
+static gboolean
+is_proxmox_lvm_name(const char *name)
+{
+  gsize length = strlen(name);
+
+  if (length < 2 || !g_ascii_isalnum(name[0]) || !g_ascii_isalnum(name[length - 1]))
+    return FALSE;
+  for (const char *p = name; *p; p++)
+    if (!g_ascii_isalnum(*p) && !strchr("._-", *p))
+      return FALSE;
+  return TRUE;
+}
+
+gint64
+pool_rules_vmid(const char *name)
+{
+  const char *digits, *end;
+  guint64 vmid;
+  char *p;
+
+  if (g_str_has_prefix(name, "vm-"))
+    digits = name + 3;
+  else if (g_str_has_prefix(name, "base-"))
+    digits = name + 5;
+  else
+    return -1;
+  for (end = digits; g_ascii_isdigit(*end); end++)
+    ;
+  if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 || !is_proxmox_lvm_name(name))
+    return -1;
+  vmid = g_ascii_strtoull(digits, &p, 10);
+  return p == end ? (gint64) vmid : -1;
+}
+
+/* The part of snap_<volume>_<rest> after @volume; NULL: no such name. */
+static const char *
+snapshot_part(const char *name, const char *volume)
+{
+  gsize length = strlen(volume);
+
+  if (!g_str_has_prefix(name, SNAPSHOT_PREFIX))
+    return NULL;
+  name += strlen(SNAPSHOT_PREFIX);
+  if (strncmp(name, volume, length) != 0 || name[length] != '_' || !name[length + 1])
+    return NULL;
+  return name + length + 1;
+}
+
+gboolean
+pool_rules_is_snapshot_name(const char *name, const char *origin)
+{
+  return snapshot_part(name, origin) != NULL;
+}
+
+char *
+pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error)
+{
+  g_autofree char *name = g_strconcat(SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);
+
+  if (!*snapshot) {
+    vt_set_error(error, EINVAL, "a snapshot of %s needs a name: it becomes " SNAPSHOT_PREFIX "%s_NAME", volume, volume);
+    return NULL;
+  }
+  return pool_rules_check_name(name, error) ? g_steal_pointer(&name) : NULL;
+}
+
+char *
+pool_rules_snapshot_tag(const char *volume)
+{
+  return g_strconcat(POOL_SNAPSHOT_TAG, volume, NULL);
+}
+
+static char *
+tagged_volume(LvmLv *lv)
+{
+  g_auto(GStrv) tags = lvm_lv_tags(lv);
+
+  for (guint i = 0; tags && tags[i]; i++)
+    if (g_str_has_prefix(tags[i], POOL_SNAPSHOT_TAG) && tags[i][strlen(POOL_SNAPSHOT_TAG)])
+      return g_strdup(tags[i] + strlen(POOL_SNAPSHOT_TAG));
+  return NULL;
+}
+
+static gboolean
+is_foreign_snapshot(LvmLv *lv, const char *origin)
+{
+  const char *name = lvm_lv_name(lv);
+
+  if (pool_rules_vmid(name) >= 0)
+    return FALSE;
+  return !lvm_lv_is_writable(lv) || (lvm_lv_has_flag(lv, "ACTIVATION_SKIP") && snapshot_part(name, origin));
+}
+
+gboolean
+pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
+{
+  g_autofree char *tagged = NULL;
+  const char *origin, *of, *part;
+
+  if (lvm_lv_kind(lv) != LVM_LV_THIN)
+    return FALSE;
+  origin = lvm_thin_origin(lv);
+  tagged = tagged_volume(lv);
+  if (!tagged && (!origin || !is_foreign_snapshot(lv, origin)))
+    return FALSE;
+  of = origin ? origin : tagged;
+  if (volume)
+    *volume = g_strdup(of);
+  if (snapshot) {
+    part = snapshot_part(lvm_lv_name(lv), of);
+    if (!part && tagged)
+      part = snapshot_part(lvm_lv_name(lv), tagged);
+    *snapshot = g_strdup(part ? part : lvm_lv_name(lv));
+  }
+  return TRUE;
+}
+
+GPtrArray *
+pool_rules_list_snapshots(LvmVg *vg, const char *volume)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  GPtrArray *snapshots = g_ptr_array_new();
+
+  for (guint i = 0; i < lvs->len; i++) {
+    g_autofree char *of = NULL;
+
+    if (pool_rules_snapshot_of(lvs->pdata[i], &of, NULL) && strcmp(of, volume) == 0)
+      g_ptr_array_add(snapshots, lvs->pdata[i]);
+  }
+  return snapshots;
+}
+
+static char *
+join_snapshot_names(GPtrArray *snapshots)
+{
+  GString *names = g_string_new(NULL);
+
+  for (guint i = 0; i < snapshots->len && i < 20; i++) {
+    g_autofree char *name = NULL;
+
+    pool_rules_snapshot_of(snapshots->pdata[i], NULL, &name);
+    g_string_append_printf(names, "%s%s", i ? ", " : "", name);
+  }
+  if (snapshots->len > 20)
+    g_string_append_printf(names, " and %u more", snapshots->len - 20);
+  return g_string_free(names, FALSE);
+}
+
+/* By short name first: a snapshot "s1" is meant even where some other snapshot's LV has that name. */
+LvmLv *
+pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error)
+{
+  g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(vg, volume);
+  g_autofree char *known = NULL, *safe = NULL;
+
+  for (guint i = 0; i < snapshots->len; i++) {
+    g_autofree char *name = NULL;
+
+    pool_rules_snapshot_of(snapshots->pdata[i], NULL, &name);
+    if (strcmp(name, snapshot) == 0)
+      return snapshots->pdata[i];
+  }
+  for (guint i = 0; i < snapshots->len; i++)
+    if (strcmp(lvm_lv_name(snapshots->pdata[i]), snapshot) == 0)
+      return snapshots->pdata[i];
+  known = join_snapshot_names(snapshots);
+  safe = g_strescape(snapshot, NULL);
+  vt_set_error(error, ENOENT, "volume %s/%s has no snapshot \"%s\"; it has %s", lvm_vg_name(vg), volume, safe,
+               snapshots->len ? known : "none");
+  return NULL;
+}
+
+gboolean
+pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error)
+{
+  guint64 extents = size / extent_size + (size % extent_size != 0);
+  g_autofree char *limit = NULL, *asked = NULL;
+  guint64 most = MIN((guint64) G_MAXUINT32, G_MAXINT64 / extent_size);
+
+  if (size == 0)
+    return vt_set_error(error, EINVAL, "%s cannot have a size of 0: give at least one byte (rounded up to an extent)", what);
+  if (extents > most) {
+    asked = vt_size_format(size);
+    limit = vt_size_format(most * extent_size);
+    return vt_set_error(error, EINVAL, "%s cannot have a size of %s: LVM addresses at most %s with this volume group's extents", what,
+                        asked, limit);
+  }
+  *n_extents = extents;
+  return TRUE;
+}
+
+gboolean
+pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size, double limit, GError **error)
+{
+  g_autofree char *sum = NULL, *size = NULL;
+
+  if (limit <= 0 || (double) virtual_size <= limit * (double) pool_size)
+    return TRUE;
+  sum = vt_size_format(virtual_size);
+  size = vt_size_format(pool_size);
+  return vt_set_error(error, EPERM,
+                      "thin pool %s/%s would be overcommitted: volumes of %s on %s, over the limit of %g times. "
+                      "Grow the pool, remove volumes, or raise [limits] overcommit in virt-thin.conf",
+                      vg, pool, sum, size, limit);
+}
