@@ -1,1 +1,9 @@
 # service
+
+# --- the systemd unit ---
+systemdunitdir = $(prefix)/lib/systemd/system
+systemdunit_DATA = src/service/virt-thin@.service
+CLEANFILES += $(systemdunit_DATA)
+EXTRA_DIST += src/service/virt-thin@.service.in
+src/service/virt-thin@.service: src/service/virt-thin@.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(SED) 's|@sbindir[@]|$(sbindir)|g' '$(srcdir)/$@.in' > '$@'
