@@ -1,8 +1,10 @@
 # pool
-# What everybody may link: the interface, the rules, the settings; no engine in it. Needs liblvm.la (to read) and libutil.la after it.
+# What everybody may link: the interface, the rules, the settings; no engine in it. Needs libcontrol.la, liblvm.la (to read) and libutil.la after it.
 noinst_LTLIBRARIES += src/pool/libpool.la
 src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-internal.h src/pool/pool.c \
 	src/pool/pool-rules.c src/pool/pool-rules.h \
-	src/pool/settings.c src/pool/settings.h
+	src/pool/settings.c src/pool/settings.h \
+	src/pool/pool-remote.c src/pool/pool-service.h src/pool/pool-service.c \
+	src/pool/pool-wire.h src/pool/pool-wire.c
 src_pool_libpool_la_LIBADD = $(GLIB_LIBS)

@@ -8,6 +8,9 @@
 
 #include "util/error.h"
 
+/* Can @vg be a volume group's name, and so a folder's? EINVAL. */
+gboolean pool_service_check_vg(const char *vg, GError **error);
+
 /* Start the service of VG @vg and wait until it answers; TRUE at once when it runs already. Then activate @thin_pool (NULL: leave that be).
  * Through systemd (systemctl start virt-thin@VG.service) where that is PID 1, this is root, and none of $VIRT_THIN_RUNTIME_DIR, $VIRT_THIN_STATE_DIR, $VIRT_THIN_CONFIG,
  * $VIRT_THIN_PROGRAM and @devices is set; else as a process in a session of its own: settings_program() --device … serve VG.

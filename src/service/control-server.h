@@ -26,5 +26,5 @@ void control_server_free(ControlServer *server);
 /* Tell the peers what happened to a volume (signal VolumeChanged). */
 void control_server_emit(ControlServer *server, PoolEvent event, const char *name, const char *old_name);
 
-/* "gdbus peer, pid 99" of each connection: for messages. */
+/* How many are connected. */
 guint control_server_n_peers(ControlServer *server);

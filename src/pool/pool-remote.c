@@ -1,0 +1,670 @@
+/* virt-thin - the pool interface over D-Bus to a VG service
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Calls go over <runtime>/<vg>/control, volume I/O through the service's FUSE file. Every call has a deadline.
+ *
+ * The service's engine may be restarted at any time, while its holder keeps the socket: a lost connection is made again at the next call. A call that was under way
+ * then is repeated when it only asks; one that changes something is an error (ECONNRESET), because nobody can tell whether it was carried out.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/control.h"
+#include "pool/pool-internal.h"
+#include "pool/pool-service.h"
+#include "pool/pool-wire.h"
+#include "pool/settings.h"
+#include "util/io.h"
+
+typedef struct {
+  Pool base;
+  char *vg;
+  char *socket;
+  int timeout_ms;
+  GMutex lock; /* of connection */
+  GDBusConnection *connection;
+} RemotePool;
+
+static const PoolOps remote_ops;
+
+/* --- the connection --- */
+
+/* ENOENT for what means that no service runs, whatever connect() called it. */
+static gboolean
+explain_connect(RemotePool *remote, GError *local, GError **error)
+{
+  if (local->code == ENOENT || local->code == ECONNREFUSED) {
+    vt_set_error(error, ENOENT, "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)", remote->vg,
+                 remote->socket, remote->vg);
+    g_error_free(local);
+    return FALSE;
+  }
+  if (local->code == ETIMEDOUT)
+    g_prefix_error(&local, "the service of volume group %s does not answer: ", remote->vg);
+  g_propagate_error(error, local);
+  return FALSE;
+}
+
+/* A connection that was open a moment ago; the caller's reference. */
+static GDBusConnection *
+get_connection(RemotePool *remote, GError **error)
+{
+  GDBusConnection *connection;
+  GError *local = NULL;
+
+  g_mutex_lock(&remote->lock);
+  if (remote->connection && g_dbus_connection_is_closed(remote->connection))
+    g_clear_object(&remote->connection);
+  if (!remote->connection)
+    remote->connection = control_connect(remote->socket, remote->timeout_ms, &local);
+  connection = remote->connection ? g_object_ref(remote->connection) : NULL;
+  g_mutex_unlock(&remote->lock);
+  if (!connection)
+    explain_connect(remote, local, error);
+  return connection;
+}
+
+/* Drop @connection, unless somebody replaced it already. */
+static void
+drop_connection(RemotePool *remote, GDBusConnection *connection)
+{
+  g_mutex_lock(&remote->lock);
+  if (remote->connection == connection)
+    g_clear_object(&remote->connection);
+  g_mutex_unlock(&remote->lock);
+}
+
+static GVariant *
+call_interface(RemotePool *remote, const char *interface, const char *method, GVariant *in, const char *out, gboolean asks_only, const char *what,
+               GError **error)
+{
+  g_autoptr(GVariant) parameters = in ? g_variant_ref_sink(in) : NULL;
+
+  for (int attempt = 0;; attempt++) {
+    g_autoptr(GDBusConnection) connection = get_connection(remote, error);
+    GError *local = NULL;
+    GVariant *answer;
+
+    if (!connection)
+      return NULL;
+    answer = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, interface, method, parameters, G_VARIANT_TYPE(out),
+                                         G_DBUS_CALL_FLAGS_NO_AUTO_START, remote->timeout_ms, NULL, &local);
+    if (answer)
+      return answer;
+    if (control_error_is_disconnect(local)) {
+      drop_connection(remote, connection);
+      if (asks_only && attempt < 2) {
+        g_error_free(local);
+        continue;
+      }
+    }
+    control_propagate_error(error, local, what);
+    return NULL;
+  }
+}
+
+/* A call that changes nothing, and may be repeated. */
+static GVariant *
+ask(Pool *pool, const char *method, GVariant *in, const char *out, const char *what, GError **error)
+{
+  return call_interface((RemotePool *) pool, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
+}
+
+static gboolean
+change(Pool *pool, const char *method, GVariant *in, const char *what, GError **error)
+{
+  g_autoptr(GVariant) out = call_interface((RemotePool *) pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
+
+  return out != NULL;
+}
+
+/* D-Bus carries UTF-8 only; NULL is an absent name. */
+static gboolean
+check_text(const char *text, GError **error)
+{
+  g_autofree char *readable = NULL;
+
+  if (!text || g_utf8_validate(text, -1, NULL))
+    return TRUE;
+  readable = g_strescape(text, NULL);
+  return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
+}
+
+static const char *
+or_empty(const char *text)
+{
+  return text ? text : "";
+}
+
+/* --- what there is --- */
+
+static PoolVgInfo *
+remote_get_vg_info(Pool *pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("asking about volume group %s", ((RemotePool *) pool)->vg);
+  g_autoptr(GVariant) out = ask(pool, "GetVolumeGroup", NULL, "(" POOL_WIRE_VG ")", what, error);
+  g_autoptr(GVariant) value = out ? g_variant_get_child_value(out, 0) : NULL;
+
+  return value ? pool_wire_to_vg(value) : NULL;
+}
+
+static GPtrArray *
+remote_list_pools(Pool *pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("listing the thin pools of %s", ((RemotePool *) pool)->vg);
+  g_autoptr(GVariant) out = ask(pool, "ListPools", NULL, "(a" POOL_WIRE_POOL ")", what, error);
+  GPtrArray *pools;
+  GVariantIter *iter;
+  GVariant *child;
+
+  if (!out)
+    return NULL;
+  pools = g_ptr_array_new_with_free_func((GDestroyNotify) pool_info_free);
+  g_variant_get(out, "(a" POOL_WIRE_POOL ")", &iter);
+  while ((child = g_variant_iter_next_value(iter))) {
+    g_ptr_array_add(pools, pool_wire_to_pool(child));
+    g_variant_unref(child);
+  }
+  g_variant_iter_free(iter);
+  return pools;
+}
+
+static PoolInfo *
+remote_get_info(Pool *pool, const char *thin_pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autoptr(GVariant) out = NULL;
+  g_autoptr(GVariant) value = NULL;
+
+  if (!check_text(thin_pool, error))
+    return NULL;
+  out = ask(pool, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")", what, error);
+  value = out ? g_variant_get_child_value(out, 0) : NULL;
+  return value ? pool_wire_to_pool(value) : NULL;
+}
+
+static GPtrArray *
+remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("listing the volumes of %s", ((RemotePool *) pool)->vg);
+  g_autoptr(GVariant) out = NULL;
+  GPtrArray *volumes;
+  GVariantIter *iter;
+  GVariant *child;
+
+  if (!check_text(thin_pool, error))
+    return NULL;
+  out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)), "(a" POOL_WIRE_VOLUME ")", what, error);
+  if (!out)
+    return NULL;
+  volumes = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  g_variant_get(out, "(a" POOL_WIRE_VOLUME ")", &iter);
+  while ((child = g_variant_iter_next_value(iter))) {
+    g_ptr_array_add(volumes, pool_wire_to_volume(child));
+    g_variant_unref(child);
+  }
+  g_variant_iter_free(iter);
+  return volumes;
+}
+
+static PoolVolumeInfo *
+remote_get_volume(Pool *pool, const char *name, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("asking about volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autoptr(GVariant) out = NULL;
+  g_autoptr(GVariant) value = NULL;
+
+  if (!check_text(name, error))
+    return NULL;
+  out = ask(pool, "GetVolume", g_variant_new("(s)", name), "(" POOL_WIRE_VOLUME ")", what, error);
+  value = out ? g_variant_get_child_value(out, 0) : NULL;
+  return value ? pool_wire_to_volume(value) : NULL;
+}
+
+static gboolean
+remote_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autoptr(GVariant) out = NULL;
+
+  if (!check_text(name, error))
+    return FALSE;
+  out = ask(pool, "CountVolume", g_variant_new("(s)", name), "(tt)", what, error);
+  if (!out)
+    return FALSE;
+  g_variant_get(out, "(tt)", exclusive, shared);
+  return TRUE;
+}
+
+static gboolean
+remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("checking thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autoptr(GVariant) out = NULL;
+  g_autoptr(GVariant) found = NULL;
+  g_autoptr(GVariant) leaked = NULL;
+
+  if (!check_text(thin_pool, error))
+    return FALSE;
+  out = ask(pool, "Check", g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
+  if (!out)
+    return FALSE;
+  found = g_variant_get_child_value(out, 0);
+  leaked = g_variant_get_child_value(out, 1);
+  *errors = pool_wire_to_strings(found);
+  *leaks = pool_wire_to_strings(leaked);
+  return TRUE;
+}
+
+/* --- changing --- */
+
+static gboolean
+remote_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("creating volume %s/%s", ((RemotePool *) pool)->vg, name);
+
+  return check_text(thin_pool, error) && check_text(name, error) &&
+         change(pool, "Create", g_variant_new("(sst)", or_empty(thin_pool), name, size), what, error);
+}
+
+static gboolean
+remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *) pool)->vg, origin, name);
+
+  return check_text(origin, error) && check_text(name, error) && change(pool, "Clone", g_variant_new("(sst)", origin, name, size), what, error);
+}
+
+static gboolean
+remote_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("taking snapshot %s of volume %s/%s", snapshot, ((RemotePool *) pool)->vg, volume);
+
+  return check_text(volume, error) && check_text(snapshot, error) &&
+         change(pool, "Snapshot", g_variant_new("(ss)", volume, snapshot), what, error);
+}
+
+static gboolean
+remote_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("rolling volume %s/%s back to %s", ((RemotePool *) pool)->vg, volume, snapshot);
+
+  return check_text(volume, error) && check_text(snapshot, error) &&
+         change(pool, "Rollback", g_variant_new("(ss)", volume, snapshot), what, error);
+}
+
+static gboolean
+remote_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("renaming volume %s/%s to %s", ((RemotePool *) pool)->vg, name, new_name);
+
+  return check_text(name, error) && check_text(new_name, error) && change(pool, "Rename", g_variant_new("(ss)", name, new_name), what, error);
+}
+
+static gboolean
+remote_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("resizing volume %s/%s", ((RemotePool *) pool)->vg, name);
+
+  return check_text(name, error) && change(pool, "Resize", g_variant_new("(stb)", name, size, shrink), what, error);
+}
+
+static gboolean
+remote_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("resizing thin pool %s/%s", ((RemotePool *) pool)->vg, thin_pool);
+
+  return check_text(thin_pool, error) && change(pool, "ResizePool", g_variant_new("(stb)", thin_pool, size, metadata), what, error);
+}
+
+static gboolean
+check_texts(const char *const *texts, GError **error)
+{
+  for (; texts && *texts; texts++)
+    if (!check_text(*texts, error))
+      return FALSE;
+  return TRUE;
+}
+
+static const char *const no_strings[] = { NULL };
+
+static gboolean
+remote_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+{
+  g_autofree char *list = g_strjoinv(", ", (char **) names);
+  g_autofree char *what = g_strdup_printf("removing %s from volume group %s", list, ((RemotePool *) pool)->vg);
+
+  return check_texts(names, error) && change(pool, "Remove", g_variant_new("(^asb)", names, with_snapshots), what, error);
+}
+
+static gboolean
+remote_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("changing the tags of volume %s/%s", ((RemotePool *) pool)->vg, name);
+
+  return check_text(name, error) && check_texts(add, error) && check_texts(remove, error) &&
+         change(pool, "SetTags", g_variant_new("(s^as^as)", name, add ? add : no_strings, remove ? remove : no_strings), what, error);
+}
+
+static gboolean
+remote_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("creating thin pool %s/%s", ((RemotePool *) pool)->vg, thin_pool);
+  static const PoolNew defaults;
+
+  if (!params)
+    params = &defaults;
+  return check_text(thin_pool, error) &&
+         change(pool, "CreatePool", g_variant_new("(stttt)", thin_pool, params->size, params->reserve, params->chunk_size, params->metadata_size),
+                what, error);
+}
+
+static gboolean
+remote_extend(Pool *pool, const char *path, GError **error)
+{
+  g_autofree char *full = g_canonicalize_filename(path, NULL);
+  g_autofree char *what = g_strdup_printf("adding %s to volume group %s", full, ((RemotePool *) pool)->vg);
+
+  return check_text(full, error) && change(pool, "Extend", g_variant_new("(s)", full), what, error);
+}
+
+static gboolean
+remote_activate(Pool *pool, const char *thin_pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+
+  return check_text(thin_pool, error) && change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
+}
+
+static gboolean
+remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+
+  return check_text(thin_pool, error) && change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
+}
+
+static gboolean
+remote_commit(Pool *pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("committing volume group %s", ((RemotePool *) pool)->vg);
+
+  return change(pool, "Commit", NULL, what, error);
+}
+
+/* --- volume I/O, through the FUSE file --- */
+
+typedef struct {
+  PoolVolume base;
+  char *name;
+  guint64 chunk_size;
+  gboolean read_only;
+  VtIo *io;
+  int fd; /* for what a VtIo has no call for: the size now, holes */
+} RemoteVolume;
+
+static void
+remote_volume_close(PoolVolume *base)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+
+  if (volume->fd >= 0)
+    close(volume->fd);
+  vt_io_unref(volume->io);
+  g_free(volume->name);
+  g_free(volume);
+}
+
+static const char *
+remote_volume_name(PoolVolume *base)
+{
+  return ((RemoteVolume *) base)->name;
+}
+
+static guint64
+remote_volume_size(PoolVolume *base)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+  struct stat st;
+
+  return fstat(volume->fd, &st) == 0 ? (guint64) st.st_size : vt_io_size(volume->io);
+}
+
+static guint64
+remote_volume_chunk_size(PoolVolume *base)
+{
+  return ((RemoteVolume *) base)->chunk_size;
+}
+
+static gboolean
+remote_volume_is_read_only(PoolVolume *base)
+{
+  return ((RemoteVolume *) base)->read_only;
+}
+
+static gboolean
+check_writable(RemoteVolume *volume, GError **error)
+{
+  return !volume->read_only || vt_set_error(error, EROFS, "volume %s is open read-only", volume->name);
+}
+
+/* A file grows when written beyond its end; a volume does not. */
+static gboolean
+check_range(RemoteVolume *volume, guint64 offset, guint64 length, GError **error)
+{
+  guint64 size = remote_volume_size(&volume->base);
+
+  if (offset <= size && length <= size - offset)
+    return TRUE;
+  return vt_set_error(error, EINVAL, "volume %s: %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT " reach beyond its end at %" G_GUINT64_FORMAT,
+                      volume->name, length, offset, size);
+}
+
+static guint64
+iov_length(const struct iovec *iov, int n_iov)
+{
+  guint64 length = 0;
+
+  for (int i = 0; i < n_iov; i++)
+    length += iov[i].iov_len;
+  return length;
+}
+
+static gboolean
+remote_volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+
+  return check_range(volume, offset, iov_length(iov, n_iov), error) && vt_io_readv(volume->io, iov, n_iov, offset, error);
+}
+
+static gboolean
+remote_volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+
+  return check_writable(volume, error) && check_range(volume, offset, iov_length(iov, n_iov), error) &&
+         vt_io_writev(volume->io, iov, n_iov, offset, error);
+}
+
+static gboolean
+remote_volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+
+  return check_writable(volume, error) && check_range(volume, offset, length, error) &&
+         (length == 0 || vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
+}
+
+static gboolean
+remote_volume_discard(PoolVolume *base, guint64 offset, guint64 length, GError **error)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+
+  return check_writable(volume, error) && check_range(volume, offset, length, error) &&
+         (length == 0 || vt_io_discard(volume->io, offset, length, error));
+}
+
+static gboolean
+remote_volume_flush(PoolVolume *base, GError **error)
+{
+  return vt_io_flush(((RemoteVolume *) base)->io, error);
+}
+
+static gboolean
+remote_volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+{
+  RemoteVolume *volume = (RemoteVolume *) base;
+  guint64 size = remote_volume_size(base), end;
+  off_t data;
+
+  if (offset >= size)
+    return vt_set_error(error, EINVAL, "volume %s: offset %" G_GUINT64_FORMAT " is beyond its end at %" G_GUINT64_FORMAT, volume->name, offset, size);
+  limit = MIN(limit, size - offset);
+  data = lseek(volume->fd, offset, SEEK_DATA);
+  if (data < 0 && errno != ENXIO)
+    return vt_set_errno(error, errno, "volume %s: looking for data at offset %" G_GUINT64_FORMAT, volume->name, offset);
+  *mapped = data >= 0 && (guint64) data <= offset;
+  if (*mapped) {
+    off_t hole = lseek(volume->fd, offset, SEEK_HOLE);
+
+    if (hole < 0)
+      return vt_set_errno(error, errno, "volume %s: looking for a hole at offset %" G_GUINT64_FORMAT, volume->name, offset);
+    end = hole;
+  } else {
+    end = data >= 0 ? (guint64) data : size;
+  }
+  *length = MIN(end > offset ? end - offset : limit, limit);
+  return TRUE;
+}
+
+static const PoolVolumeOps remote_volume_ops = {
+  .close = remote_volume_close,
+  .name = remote_volume_name,
+  .size = remote_volume_size,
+  .chunk_size = remote_volume_chunk_size,
+  .is_read_only = remote_volume_is_read_only,
+  .readv = remote_volume_readv,
+  .writev = remote_volume_writev,
+  .zero = remote_volume_zero,
+  .discard = remote_volume_discard,
+  .flush = remote_volume_flush,
+  .extent = remote_volume_extent,
+};
+
+static guint64
+chunk_size_of(Pool *pool, const char *thin_pool)
+{
+  g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(pool, thin_pool, NULL) : NULL;
+
+  return info ? info->chunk_size : 0;
+}
+
+static PoolVolume *
+remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+{
+  RemotePool *remote = (RemotePool *) pool;
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
+  g_autofree char *folder = NULL, *path = NULL;
+  g_autoptr(VtIo) io = NULL;
+  RemoteVolume *volume;
+  int fd;
+
+  if (!info)
+    return NULL;
+  if (info->read_only && !read_only) {
+    vt_set_error(error, EROFS, "volume %s/%s is read-only", remote->vg, name);
+    return NULL;
+  }
+  /* The service has found it, so the name holds no '/'. */
+  folder = settings_vg_file(remote->vg, "volumes");
+  path = g_build_filename(folder, name, NULL);
+  io = vt_io_open_file(path, read_only, error);
+  fd = io ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0) {
+    if (io)
+      vt_set_errno(error, errno, "%s: cannot open", path);
+    return NULL;
+  }
+  volume = g_new0(RemoteVolume, 1);
+  volume->base.ops = &remote_volume_ops;
+  volume->name = g_strdup(name);
+  volume->chunk_size = chunk_size_of(pool, info->pool);
+  volume->read_only = read_only;
+  volume->io = g_steal_pointer(&io);
+  volume->fd = fd;
+  return &volume->base;
+}
+
+/* --- opening --- */
+
+static gboolean
+remote_close(Pool *pool, GError **error)
+{
+  RemotePool *remote = (RemotePool *) pool;
+
+  if (remote->connection) {
+    g_dbus_connection_close(remote->connection, NULL, NULL, NULL);
+    g_object_unref(remote->connection);
+  }
+  g_mutex_clear(&remote->lock);
+  g_free(remote->socket);
+  g_free(remote->vg);
+  g_free(remote);
+  return TRUE;
+}
+
+static const PoolOps remote_ops = {
+  .name = "served",
+  .close = remote_close,
+  .get_vg_info = remote_get_vg_info,
+  .list_pools = remote_list_pools,
+  .get_info = remote_get_info,
+  .list_volumes = remote_list_volumes,
+  .get_volume = remote_get_volume,
+  .count_volume = remote_count_volume,
+  .create = remote_create,
+  .clone = remote_clone,
+  .snapshot = remote_snapshot,
+  .rollback = remote_rollback,
+  .rename = remote_rename,
+  .resize = remote_resize,
+  .resize_pool = remote_resize_pool,
+  .remove = remote_remove,
+  .set_tags = remote_set_tags,
+  .create_pool = remote_create_pool,
+  .extend = remote_extend,
+  .check = remote_check,
+  .activate = remote_activate,
+  .deactivate = remote_deactivate,
+  .volume_open = remote_volume_open,
+  .commit = remote_commit,
+};
+
+Pool *
+pool_connect(const char *vg, guint timeout_ms, GError **error)
+{
+  g_autoptr(GVariant) name = NULL;
+  RemotePool *remote;
+
+  if (!pool_service_check_vg(vg, error))
+    return NULL;
+  remote = g_new0(RemotePool, 1);
+  remote->base.ops = &remote_ops;
+  g_mutex_init(&remote->lock);
+  remote->vg = g_strdup(vg);
+  remote->socket = settings_vg_file(vg, "control");
+  remote->timeout_ms = timeout_ms ? (int) MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
+  /* A socket that accepts is no service yet: its main loop has to answer. */
+  name = call_interface(remote, "org.freedesktop.DBus.Properties", "Get", g_variant_new("(ss)", CONTROL_INTERFACE, "Name"), "(v)", TRUE,
+                        "connecting to the service", error);
+  if (!name) {
+    remote_close(&remote->base, NULL);
+    return NULL;
+  }
+  return &remote->base;
+}

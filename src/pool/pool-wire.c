@@ -1,0 +1,142 @@
+/* virt-thin - what pool.h's structs look like on D-Bus
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/pool-wire.h"
+
+/* A string for the wire; floating. */
+static GVariant *
+text(const char *string)
+{
+  if (!string)
+    return g_variant_new_string("");
+  if (g_utf8_validate(string, -1, NULL))
+    return g_variant_new_string(string);
+  return g_variant_new_take_string(g_utf8_make_valid(string, -1));
+}
+
+static GVariant *
+texts(const char *const *strings)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("as"));
+  for (; strings && *strings; strings++)
+    g_variant_builder_add_value(&builder, text(*strings));
+  return g_variant_builder_end(&builder);
+}
+
+static GVariant *
+further(void)
+{
+  return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);
+}
+
+GVariant *
+pool_wire_from_strings(GPtrArray *strings)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("as"));
+  for (guint i = 0; strings && i < strings->len; i++)
+    g_variant_builder_add_value(&builder, text(strings->pdata[i]));
+  return g_variant_builder_end(&builder);
+}
+
+GVariant *
+pool_wire_from_volume(const PoolVolumeInfo *info)
+{
+  return g_variant_new("(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
+                       info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin), text(info->snapshot_of),
+                       text(info->snapshot_name), info->size, info->mapped, info->vmid, info->device_id, info->read_only, info->active,
+                       texts((const char *const *) info->tags), text(info->path), info->creation_time, text(info->damage),
+                       info->path_is_block, further());
+}
+
+GVariant *
+pool_wire_from_pool(const PoolInfo *info)
+{
+  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size, info->used,
+                       info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size, info->transaction_id,
+                       info->n_volumes, info->needs_check, info->read_only, info->active, text(info->health), further());
+}
+
+GVariant *
+pool_wire_from_vg(const PoolVgInfo *info)
+{
+  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid), info->extent_size, info->size, info->free, info->seqno,
+                       info->metadata_area_used, info->metadata_area_size, texts((const char *const *) info->devices),
+                       text(info->served_by), further());
+}
+
+/* "" back to NULL; takes @string. */
+static char *
+take(char *string)
+{
+  if (string && *string)
+    return string;
+  g_free(string);
+  return NULL;
+}
+
+PoolVolumeInfo *
+pool_wire_to_volume(GVariant *value)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  const char *kind;
+
+  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind, &info->pool, &info->origin,
+                &info->snapshot_of, &info->snapshot_name, &info->size, &info->mapped, &info->vmid, &info->device_id, &info->read_only,
+                &info->active, &info->tags, &info->path, &info->creation_time, &info->damage, &info->path_is_block, NULL);
+  info->kind = g_str_equal(kind, "linear") ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
+  info->pool = take(info->pool);
+  info->origin = take(info->origin);
+  info->snapshot_of = take(info->snapshot_of);
+  info->snapshot_name = take(info->snapshot_name);
+  info->path = take(info->path);
+  info->damage = take(info->damage);
+  return info;
+}
+
+PoolInfo *
+pool_wire_to_pool(GVariant *value)
+{
+  PoolInfo *info = g_new0(PoolInfo, 1);
+
+  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used, &info->metadata_size,
+                &info->metadata_used, &info->chunk_size, &info->virtual_size, &info->transaction_id, &info->n_volumes, &info->needs_check,
+                &info->read_only, &info->active, &info->health, NULL);
+  info->health = take(info->health);
+  return info;
+}
+
+PoolVgInfo *
+pool_wire_to_vg(GVariant *value)
+{
+  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+
+  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size, &info->size, &info->free, &info->seqno,
+                &info->metadata_area_used, &info->metadata_area_size, &info->devices, &info->served_by, NULL);
+  info->served_by = take(info->served_by);
+  return info;
+}
+
+GPtrArray *
+pool_wire_to_strings(GVariant *value)
+{
+  GPtrArray *strings = g_ptr_array_new_with_free_func(g_free);
+  GVariantIter iter;
+  char *string;
+
+  g_variant_iter_init(&iter, value);
+  while (g_variant_iter_next(&iter, "s", &string))
+    g_ptr_array_add(strings, string);
+  return strings;
+}
+
+const char *
+pool_wire_event(PoolEvent event)
+{
+  static const char *const names[] = { "added", "removed", "renamed", "resized", "replaced" };
+
+  return (guint) event < G_N_ELEMENTS(names) ? names[event] : "changed";
+}

@@ -1,0 +1,26 @@
+/* virt-thin - what pool.h's structs look like on D-Bus
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The layouts are documented in src/control/org.virt_thin.VolumeGroup1.xml. A NULL string travels as "", a NULL list as an empty one; bytes that are not
+ * UTF-8 (a path may have them) as U+FFFD. Variants returned are floating; structs are the caller's. Thread-safety: pure functions.
+ */
+#pragma once
+
+#include "pool/pool.h"
+
+#define POOL_WIRE_VOLUME "(ssssssssttxubbasstsba{sv})"
+#define POOL_WIRE_POOL "(ssstttttttubbbsa{sv})"
+#define POOL_WIRE_VG "(ssttttttassa{sv})"
+
+GVariant *pool_wire_from_volume(const PoolVolumeInfo *info);
+GVariant *pool_wire_from_pool(const PoolInfo *info);
+GVariant *pool_wire_from_vg(const PoolVgInfo *info);
+GVariant *pool_wire_from_strings(GPtrArray *strings); /* of char *; NULL: none */
+
+/* @value has the type named above: GDBus has checked it. */
+PoolVolumeInfo *pool_wire_to_volume(GVariant *value);
+PoolInfo *pool_wire_to_pool(GVariant *value);
+PoolVgInfo *pool_wire_to_vg(GVariant *value);
+GPtrArray *pool_wire_to_strings(GVariant *value);
+
+const char *pool_wire_event(PoolEvent event);
