@@ -2,6 +2,7 @@
 if HAVE_CMOCKA
 unit_tests = \
 	tests/unit/test-util \
+	tests/unit/test-journal \
 	tests/unit/test-settings
 check_PROGRAMS += $(unit_tests)
 TESTS += $(unit_tests)
@@ -14,3 +15,7 @@ tests_unit_test_util_LDADD = src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
 tests_unit_test_settings_SOURCES = tests/unit/test-settings.c
 tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_settings_LDADD = src/pool/libpool.la src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
+tests_unit_test_journal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_journal_LDADD = src/thin/libthin.la $(GLIB_LIBS) $(CMOCKA_LIBS)
