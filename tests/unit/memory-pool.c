@@ -1,0 +1,401 @@
+/* virt-thin - a Pool in memory, for tests of what serves one
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "memory-pool.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct {
+  char *name, *opener;
+  guint64 size; /* atomic */
+  gboolean read_only;
+  guint8 **chunks; /* atomic pointers: NULL, not mapped */
+  guint64 n_chunks;
+  guint opens, views;
+  pthread_rwlock_t unmapping; /* for writing: chunks are being freed */
+} Memory;
+
+typedef struct {
+  Pool base;
+  pthread_mutex_t lock;
+  pthread_cond_t opened;
+  GPtrArray *volumes;
+  int fail[MEMORY_KINDS];
+  guint delay[MEMORY_KINDS], count[MEMORY_KINDS];
+  gboolean closed[MEMORY_KINDS];
+  guint waiting;
+} MemoryPool;
+
+typedef struct {
+  PoolVolume base;
+  MemoryPool *pool;
+  Memory *memory;
+  gboolean read_only, view;
+} MemoryVolume;
+
+static gboolean enter(PoolVolume *volume, MemoryKind kind, GError **error)
+{
+  MemoryPool *pool = ((MemoryVolume *)volume)->pool;
+  __atomic_fetch_add(&pool->count[kind], 1, __ATOMIC_RELAXED);
+  guint delay = __atomic_load_n(&pool->delay[kind], __ATOMIC_RELAXED);
+  if (delay)
+    g_usleep(delay);
+  if (__atomic_load_n(&pool->closed[kind], __ATOMIC_RELAXED)) {
+    pthread_mutex_lock(&pool->lock);
+    pool->waiting++;
+    while (pool->closed[kind])
+      pthread_cond_wait(&pool->opened, &pool->lock);
+    pool->waiting--;
+    pthread_mutex_unlock(&pool->lock);
+  }
+  int err = __atomic_load_n(&pool->fail[kind], __ATOMIC_RELAXED);
+  return err == 0 || vt_set_errno(error, err, "the test says no");
+}
+
+static gboolean in_range(Memory *memory, guint64 offset, guint64 length, GError **error)
+{
+  guint64 size = __atomic_load_n(&memory->size, __ATOMIC_RELAXED);
+  return (offset <= size && length <= size - offset) || vt_set_error(error, EINVAL, "beyond the end of %s", memory->name);
+}
+
+static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
+{
+  guint8 *chunk = __atomic_load_n(&memory->chunks[index], __ATOMIC_ACQUIRE);
+  if (chunk || !make)
+    return chunk;
+  guint8 *fresh = g_malloc0(MEMORY_CHUNK);
+  if (__atomic_compare_exchange_n(&memory->chunks[index], &chunk, fresh, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    return fresh;
+  g_free(fresh);
+  return chunk;
+}
+
+static gsize iov_length(const struct iovec *iov, int n_iov)
+{
+  gsize length = 0;
+  for (int i = 0; i < n_iov; i++)
+    length += iov[i].iov_len;
+  return length;
+}
+
+static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64 offset, gboolean writing)
+{
+  pthread_rwlock_rdlock(&memory->unmapping);
+  for (int i = 0; i < n_iov; i++) {
+    guint8 *p = iov[i].iov_base;
+    for (gsize left = iov[i].iov_len, n; left > 0; left -= n, p += n, offset += n) {
+      gsize at = offset % MEMORY_CHUNK;
+      n = MIN(left, MEMORY_CHUNK - at);
+      guint8 *chunk = get_chunk(memory, offset / MEMORY_CHUNK, writing);
+      if (writing)
+        memcpy(chunk + at, p, n);
+      else if (chunk)
+        memcpy(p, chunk + at, n);
+      else
+        memset(p, 0, n);
+    }
+  }
+  pthread_rwlock_unlock(&memory->unmapping);
+}
+
+static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  Memory *memory = ((MemoryVolume *)volume)->memory;
+  if (!enter(volume, MEMORY_READ, error) || !in_range(memory, offset, iov_length(iov, n_iov), error))
+    return FALSE;
+  transfer(memory, iov, n_iov, offset, FALSE);
+  return TRUE;
+}
+
+static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+{
+  Memory *memory = ((MemoryVolume *)volume)->memory;
+  if (!enter(volume, MEMORY_WRITE, error) || !in_range(memory, offset, iov_length(iov, n_iov), error))
+    return FALSE;
+  if (((MemoryVolume *)volume)->read_only)
+    return vt_set_error(error, EROFS, "%s is read-only", memory->name);
+  transfer(memory, iov, n_iov, offset, TRUE);
+  return TRUE;
+}
+
+/* Whole chunks are unmapped if @unmap, parts zeroed if @parts. */
+static void clear(Memory *memory, guint64 offset, guint64 length, gboolean unmap, gboolean parts)
+{
+  pthread_rwlock_wrlock(&memory->unmapping);
+  for (guint64 n; length > 0; length -= n, offset += n) {
+    gsize at = offset % MEMORY_CHUNK;
+    n = MIN(length, MEMORY_CHUNK - at);
+    guint8 *chunk = get_chunk(memory, offset / MEMORY_CHUNK, FALSE);
+    if (!chunk || (n < MEMORY_CHUNK && !parts))
+      continue;
+    memset(chunk + at, 0, n);
+    if (unmap && n == MEMORY_CHUNK)
+      g_free(__atomic_exchange_n(&memory->chunks[offset / MEMORY_CHUNK], NULL, __ATOMIC_ACQ_REL));
+  }
+  pthread_rwlock_unlock(&memory->unmapping);
+}
+
+static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+{
+  Memory *memory = ((MemoryVolume *)volume)->memory;
+  if (!enter(volume, MEMORY_ZERO, error) || !in_range(memory, offset, length, error))
+    return FALSE;
+  clear(memory, offset, length, may_unmap, TRUE);
+  return TRUE;
+}
+
+static gboolean volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
+{
+  Memory *memory = ((MemoryVolume *)volume)->memory;
+  if (!enter(volume, MEMORY_DISCARD, error) || !in_range(memory, offset, length, error))
+    return FALSE;
+  clear(memory, offset, length, TRUE, FALSE);
+  return TRUE;
+}
+
+static gboolean volume_flush(PoolVolume *volume, GError **error)
+{
+  return enter(volume, MEMORY_FLUSH, error);
+}
+
+static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+{
+  Memory *memory = ((MemoryVolume *)volume)->memory;
+  if (!enter(volume, MEMORY_EXTENT, error) || !in_range(memory, offset, 1, error))
+    return FALSE;
+  guint64 end = MIN(offset + limit, __atomic_load_n(&memory->size, __ATOMIC_RELAXED)), at = offset;
+  *mapped = get_chunk(memory, at / MEMORY_CHUNK, FALSE) != NULL;
+  do
+    at = (at / MEMORY_CHUNK + 1) * MEMORY_CHUNK;
+  while (at < end && (get_chunk(memory, at / MEMORY_CHUNK, FALSE) != NULL) == *mapped);
+  *length = MIN(at, end) - offset;
+  return TRUE;
+}
+
+static const char *volume_name(PoolVolume *volume)
+{
+  return ((MemoryVolume *)volume)->memory->name;
+}
+
+static guint64 volume_size(PoolVolume *volume)
+{
+  return __atomic_load_n(&((MemoryVolume *)volume)->memory->size, __ATOMIC_RELAXED);
+}
+
+static guint64 volume_chunk_size(PoolVolume *volume)
+{
+  return MEMORY_CHUNK;
+}
+
+static gboolean volume_is_read_only(PoolVolume *volume)
+{
+  return ((MemoryVolume *)volume)->read_only;
+}
+
+static void volume_close(PoolVolume *base)
+{
+  MemoryVolume *volume = (MemoryVolume *)base;
+  pthread_mutex_lock(&volume->pool->lock);
+  if (volume->view)
+    volume->memory->views--;
+  else
+    volume->memory->opens--;
+  pthread_mutex_unlock(&volume->pool->lock);
+  g_free(volume);
+}
+
+static const PoolVolumeOps volume_ops = {
+  .close = volume_close,
+  .name = volume_name,
+  .size = volume_size,
+  .chunk_size = volume_chunk_size,
+  .is_read_only = volume_is_read_only,
+  .readv = volume_readv,
+  .writev = volume_writev,
+  .zero = volume_zero,
+  .discard = volume_discard,
+  .flush = volume_flush,
+  .extent = volume_extent,
+};
+
+static Memory *find(MemoryPool *pool, const char *name, GError **error)
+{
+  for (guint i = 0; i < pool->volumes->len; i++)
+    if (g_str_equal(((Memory *)pool->volumes->pdata[i])->name, name))
+      return pool->volumes->pdata[i];
+  vt_set_error(error, ENOENT, "there is no volume %s", name);
+  return NULL;
+}
+
+static PoolVolume *open_volume(Pool *base, const char *name, gboolean read_only, const char *opener, GError **error)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  Memory *memory = find(pool, name, error);
+  if (!memory)
+    return NULL;
+  if (opener && memory->read_only && !read_only)
+    return vt_set_error(error, EROFS, "%s is read-only", name), NULL;
+  MemoryVolume *volume = g_new0(MemoryVolume, 1);
+  *volume = (MemoryVolume){{&volume_ops}, pool, memory, read_only || memory->read_only, !opener};
+  pthread_mutex_lock(&pool->lock);
+  if (opener) {
+    memory->opens++;
+    g_free(memory->opener);
+    memory->opener = g_strdup(opener);
+  } else
+    memory->views++;
+  pthread_mutex_unlock(&pool->lock);
+  return &volume->base;
+}
+
+static PoolVolume *open_view(Pool *base, const char *name, GError **error)
+{
+  return open_volume(base, name, FALSE, NULL, error);
+}
+
+static PoolVolumeInfo *info_new(Memory *memory)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  info->vg = g_strdup("mem");
+  info->name = g_strdup(memory->name);
+  info->pool = g_strdup("data");
+  info->size = memory->size;
+  info->read_only = memory->read_only;
+  return info;
+}
+
+static PoolVolumeInfo *get_volume(Pool *base, const char *name, GError **error)
+{
+  Memory *memory = find((MemoryPool *)base, name, error);
+  return memory ? info_new(memory) : NULL;
+}
+
+static GPtrArray *list_volumes(Pool *base, const char *thin_pool, GError **error)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+  for (guint i = 0; i < pool->volumes->len; i++)
+    g_ptr_array_add(list, info_new(pool->volumes->pdata[i]));
+  return list;
+}
+
+static void memory_free(gpointer data)
+{
+  Memory *memory = data;
+  for (guint64 i = 0; i < memory->n_chunks; i++)
+    g_free(memory->chunks[i]);
+  g_free(memory->chunks);
+  g_free(memory->name);
+  g_free(memory->opener);
+  pthread_rwlock_destroy(&memory->unmapping);
+  g_free(memory);
+}
+
+static gboolean memory_close(Pool *base, GError **error)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  for (guint i = 0; i < pool->volumes->len; i++)
+    g_assert_cmpint(((Memory *)pool->volumes->pdata[i])->opens, ==, 0);
+  g_ptr_array_unref(pool->volumes);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_cond_destroy(&pool->opened);
+  g_free(pool);
+  return TRUE;
+}
+
+static const PoolOps pool_ops = {
+  .name = "memory",
+  .close = memory_close,
+  .list_volumes = list_volumes,
+  .get_volume = get_volume,
+  .volume_open = open_volume,
+  .volume_open_view = open_view,
+};
+
+Pool *memory_pool_new(void)
+{
+  MemoryPool *pool = g_new0(MemoryPool, 1);
+  pool->base.ops = &pool_ops;
+  pool->volumes = g_ptr_array_new_with_free_func(memory_free);
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_cond_init(&pool->opened, NULL);
+  return &pool->base;
+}
+
+void memory_pool_add(Pool *base, const char *name, guint64 size, gboolean read_only)
+{
+  Memory *memory = g_new0(Memory, 1);
+  memory->name = g_strdup(name);
+  memory->size = size;
+  memory->read_only = read_only;
+  pthread_rwlock_init(&memory->unmapping, NULL);
+  memory->n_chunks = size / MEMORY_CHUNK + 1025; /* room to grow */
+  memory->chunks = g_new0(guint8 *, memory->n_chunks);
+  g_ptr_array_add(((MemoryPool *)base)->volumes, memory);
+}
+
+void memory_pool_fail(Pool *base, MemoryKind kind, int err)
+{
+  __atomic_store_n(&((MemoryPool *)base)->fail[kind], err, __ATOMIC_RELAXED);
+}
+
+void memory_pool_delay(Pool *base, MemoryKind kind, guint delay_us)
+{
+  __atomic_store_n(&((MemoryPool *)base)->delay[kind], delay_us, __ATOMIC_RELAXED);
+}
+
+guint memory_pool_gate(Pool *base, MemoryKind kind, gboolean closed)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  pthread_mutex_lock(&pool->lock);
+  __atomic_store_n(&pool->closed[kind], closed, __ATOMIC_RELAXED);
+  guint waiting = pool->waiting;
+  pthread_cond_broadcast(&pool->opened);
+  pthread_mutex_unlock(&pool->lock);
+  return waiting;
+}
+
+guint memory_pool_waiting(Pool *base)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  pthread_mutex_lock(&pool->lock);
+  guint waiting = pool->waiting;
+  pthread_mutex_unlock(&pool->lock);
+  return waiting;
+}
+
+guint memory_pool_count(Pool *base, MemoryKind kind)
+{
+  return __atomic_load_n(&((MemoryPool *)base)->count[kind], __ATOMIC_RELAXED);
+}
+
+guint memory_pool_opens(Pool *base, const char *name, char **opener)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  Memory *memory = find(pool, name, NULL);
+  pthread_mutex_lock(&pool->lock);
+  guint opens = memory->opens;
+  if (opener)
+    *opener = g_strdup(memory->opener);
+  pthread_mutex_unlock(&pool->lock);
+  return opens;
+}
+
+guint memory_pool_views(Pool *base, const char *name)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  Memory *memory = find(pool, name, NULL);
+  pthread_mutex_lock(&pool->lock);
+  guint views = memory->views;
+  pthread_mutex_unlock(&pool->lock);
+  return views;
+}
+
+void memory_pool_resize(Pool *base, const char *name, guint64 size)
+{
+  Memory *memory = find((MemoryPool *)base, name, NULL);
+  g_assert(size / MEMORY_CHUNK < memory->n_chunks);
+  __atomic_store_n(&memory->size, size, __ATOMIC_RELAXED);
+}
