@@ -1,0 +1,690 @@
+/* virt-thin - a volume group: reading its text, copying it, writing it
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "lvm/vg-private.h"
+
+#define SECTOR 512
+
+/* --- the LVs of a VG --- */
+
+static void
+lv_text_unref(LvmLvText *text)
+{
+  if (!g_atomic_int_dec_and_test(&text->refs))
+    return;
+  lvm_node_unref(text->node);
+  g_free(text->text);
+  g_free(text);
+}
+
+static LvmLvText *
+lv_text_new(LvmNode *section)
+{
+  LvmLvText *text = g_new0(LvmLvText, 1);
+
+  text->refs = 1;
+  text->node = section;
+  return text;
+}
+
+LvmLv *
+lvm_lv_new(LvmVg *vg, LvmNode *section)
+{
+  LvmLv *lv = g_new0(LvmLv, 1);
+
+  lv->link.data = lv;
+  lv->vg = vg;
+  lv->shared = lv_text_new(section);
+  return lv;
+}
+
+void
+lvm_lv_free(LvmLv *lv)
+{
+  lv_text_unref(lv->shared);
+  g_free(lv);
+}
+
+LvmNode *
+lvm_lv_edit(LvmLv *lv)
+{
+  LvmLvText *shared = lv->shared;
+
+  if (g_atomic_int_get(&shared->refs) > 1) {
+    lv->shared = lv_text_new(lvm_node_copy(shared->node, NULL));
+    g_hash_table_replace(lv->vg->by_name, (gpointer)lvm_node_name(lv->shared->node), lv);
+    lv_text_unref(shared);
+  } else {
+    g_clear_pointer(&shared->text, g_free);
+  }
+  return lv->shared->node;
+}
+
+void
+lvm_lv_edited(LvmLv *lv)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!lvm_lv_read(lv, &error))
+    g_error("a change of logical volume %s made it unreadable: %s", lvm_node_name(lvm_lv_node(lv)), error->message);
+}
+
+void
+lvm_lv_set_name(LvmLv *lv, const char *name)
+{
+  LvmLvText *old = lv->shared;
+
+  g_hash_table_remove(lv->vg->by_name, lvm_lv_name(lv));
+  lv->shared = lv_text_new(lvm_node_copy(old->node, name));
+  g_hash_table_insert(lv->vg->by_name, (gpointer)lvm_lv_name(lv), lv);
+  lv_text_unref(old);
+  lvm_lv_edited(lv);
+}
+
+void
+lvm_vg_link_lv(LvmVg *vg, LvmLv *lv)
+{
+  if (!lv->visible && !vg->first_hidden)
+    vg->first_hidden = lv;
+  if (lv->visible && vg->first_hidden)
+    g_queue_insert_before_link(&vg->lvs, &vg->first_hidden->link, &lv->link);
+  else
+    g_queue_push_tail_link(&vg->lvs, &lv->link);
+}
+
+void
+lvm_vg_unlink_lv(LvmVg *vg, LvmLv *lv)
+{
+  if (vg->first_hidden == lv) {
+    GList *next = lv->link.next;
+
+    while (next && ((LvmLv *)next->data)->visible)
+      next = next->next;
+    vg->first_hidden = next ? next->data : NULL;
+  }
+  g_queue_unlink(&vg->lvs, &lv->link);
+}
+
+LvmLv *
+lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error)
+{
+  LvmLv *lv = lvm_lv_new(vg, section);
+  const char *name = lvm_node_name(section);
+
+  if (!lvm_lv_read(lv, error)) {
+    lvm_lv_free(lv);
+    return NULL;
+  }
+  if (g_hash_table_contains(vg->by_name, name)) {
+    vt_set_error(error, EEXIST, "volume group %s has a logical volume %s already", lvm_vg_name(vg), name);
+    lvm_lv_free(lv);
+    return NULL;
+  }
+  g_hash_table_insert(vg->by_name, (gpointer)name, lv);
+  lvm_vg_link_lv(vg, lv);
+  return lv;
+}
+
+void
+lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv)
+{
+  g_hash_table_remove(vg->by_name, lvm_lv_name(lv));
+  lvm_vg_unlink_lv(vg, lv);
+  lvm_lv_free(lv);
+}
+
+/* --- reading --- */
+
+static gboolean
+is_uuid(const char *uuid)
+{
+  static const guint8 dash[] = { 6, 11, 16, 21, 26, 31 };
+
+  if (!uuid || strlen(uuid) != 38)
+    return FALSE;
+  for (guint i = 0, d = 0; i < 38; i++) {
+    if (d < G_N_ELEMENTS(dash) && i == dash[d]) {
+      if (uuid[i] != '-')
+        return FALSE;
+      d++;
+    } else if (!g_ascii_isalnum(uuid[i]) && uuid[i] != '!' && uuid[i] != '#') {
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+static gboolean
+check_contents(LvmNode *header, GError **error)
+{
+  const char *contents = lvm_section_get_string(header, "contents");
+  guint64 version;
+
+  if (g_strcmp0(contents, "Text Format Volume Group") != 0)
+    return vt_set_error(error, EBADMSG, "this is no LVM2 metadata: no 'contents = \"Text Format Volume Group\"'");
+  if (!lvm_section_get_uint(header, "version", &version) || version != 1)
+    return vt_set_error(error, EBADMSG, "this LVM2 metadata is not of version 1");
+  return TRUE;
+}
+
+static gboolean
+check_vg(LvmVg *vg, GError **error)
+{
+  guint64 seqno, extent_size;
+  const char *name = lvm_vg_name(vg);
+
+  if (!lvm_vg_name_check(name, NULL))
+    return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name", name);
+  if (!is_uuid(lvm_section_get_string(vg->node, "id")))
+    return vt_set_error(error, EBADMSG, "volume group %s has no valid id", name);
+  if (!lvm_section_get_uint(vg->node, "seqno", &seqno) || seqno > G_MAXUINT32)
+    return vt_set_error(error, EBADMSG, "volume group %s has no valid seqno", name);
+  if (!lvm_section_get_uint(vg->node, "extent_size", &extent_size) || extent_size == 0 || extent_size > G_MAXUINT32)
+    return vt_set_error(error, EBADMSG, "volume group %s has no valid extent_size", name);
+  return TRUE;
+}
+
+static gboolean
+read_pv(LvmVg *vg, LvmNode *node, GError **error)
+{
+  const char *name = lvm_node_name(node);
+  guint64 pe_start, pe_count, dev_size = 0, extent_size = lvm_vg_extent_size(vg);
+  LvmPv *pv;
+
+  if (!is_uuid(lvm_section_get_string(node, "id")))
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid id", lvm_vg_name(vg), name);
+  if (!lvm_section_get_uint(node, "pe_start", &pe_start) || !lvm_section_get_uint(node, "pe_count", &pe_count) ||
+      pe_count > G_MAXUINT32 || pe_start > G_MAXINT64 / SECTOR || pe_count > (G_MAXINT64 - pe_start * SECTOR) / extent_size)
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid pe_start and pe_count", lvm_vg_name(vg),
+                        name);
+  if (lvm_section_find(node, "dev_size") && (!lvm_section_get_uint(node, "dev_size", &dev_size) || dev_size > G_MAXINT64 / SECTOR))
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid dev_size", lvm_vg_name(vg), name);
+  if (lvm_vg_find_pv(vg, name))
+    return vt_set_error(error, EBADMSG, "volume group %s has two physical volumes %s", lvm_vg_name(vg), name);
+  pv = g_new0(LvmPv, 1);
+  pv->vg = vg;
+  pv->node = node;
+  pv->n_extents = pe_count;
+  g_ptr_array_add(vg->pvs, pv);
+  return TRUE;
+}
+
+static gboolean
+read_pvs(LvmVg *vg, GError **error)
+{
+  LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes");
+
+  if (!section)
+    return vt_set_error(error, EBADMSG, "volume group %s has no section physical_volumes", lvm_vg_name(vg));
+  for (LvmNode *node = lvm_section_first(section); node; node = lvm_node_next(node))
+    if (lvm_node_kind(node) == LVM_NODE_SECTION && !read_pv(vg, node, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all the same. */
+static void
+find_lv_section(LvmVg *vg)
+{
+  guint end_blanks = lvm_section_end_blanks(vg->node);
+
+  vg->lv_section = lvm_section_find_section(vg->node, "logical_volumes");
+  if (vg->lv_section)
+    return;
+  vg->lv_section = lvm_section_add_section(vg->node, "logical_volumes", end_blanks > 1 ? 1 : 0,
+                                           lvm_node_next(lvm_section_find(vg->node, "physical_volumes")));
+  if (end_blanks > 1)
+    lvm_section_set_end_blanks(vg->node, end_blanks - 1);
+}
+
+static gboolean
+read_lvs(LvmVg *vg, GError **error)
+{
+  LvmNode *next;
+
+  find_lv_section(vg);
+  for (LvmNode *node = lvm_section_first(vg->lv_section); node; node = next) {
+    LvmLv *lv;
+
+    next = lvm_node_next(node);
+    if (lvm_node_kind(node) != LVM_NODE_SECTION)
+      continue;
+    lv = lvm_lv_new(vg, lvm_section_steal(vg->lv_section, node));
+    g_queue_push_tail_link(&vg->lvs, &lv->link);
+    if (!lvm_lv_read(lv, error))
+      return FALSE;
+    if (!lv->visible && !vg->first_hidden)
+      vg->first_hidden = lv;
+    if (!g_hash_table_insert(vg->by_name, (gpointer)lvm_node_name(node), lv))
+      return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s", lvm_vg_name(vg), lvm_node_name(node));
+  }
+  return TRUE;
+}
+
+static LvmVg *
+vg_new(void)
+{
+  LvmVg *vg = g_new0(LvmVg, 1);
+
+  g_queue_init(&vg->lvs);
+  vg->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+  vg->pvs = g_ptr_array_new_with_free_func(g_free);
+  return vg;
+}
+
+/* The VG is the one section at the top. */
+static LvmNode *
+take_group(LvmNode *header, GError **error)
+{
+  LvmNode *group = NULL;
+
+  for (LvmNode *node = lvm_section_first(header); node; node = lvm_node_next(node)) {
+    if (lvm_node_kind(node) != LVM_NODE_SECTION)
+      continue;
+    if (group) {
+      vt_set_error(error, EBADMSG, "the metadata has two volume groups, %s and %s", lvm_node_name(group), lvm_node_name(node));
+      return NULL;
+    }
+    group = node;
+  }
+  if (!group) {
+    vt_set_error(error, EBADMSG, "the metadata has no volume group");
+    return NULL;
+  }
+  lvm_node_set_blanks(group, 0);
+  return lvm_section_steal(header, group);
+}
+
+LvmVg *
+lvm_vg_parse(const char *text, gsize length, GError **error)
+{
+  g_autoptr(LvmVg) vg = vg_new();
+
+  vg->header = lvm_text_parse(text, length, "LVM2 metadata", error);
+  if (!vg->header || !check_contents(vg->header, error) || !(vg->node = take_group(vg->header, error)) || !check_vg(vg, error) ||
+      !read_pvs(vg, error) || !read_lvs(vg, error))
+    return NULL;
+  vg->text_length = length;
+  return g_steal_pointer(&vg);
+}
+
+/* --- copying and freeing --- */
+
+static void
+copy_pvs(LvmVg *vg)
+{
+  LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes");
+
+  for (LvmNode *node = lvm_section_first(section); node; node = lvm_node_next(node)) {
+    LvmPv *pv;
+
+    if (lvm_node_kind(node) != LVM_NODE_SECTION)
+      continue;
+    pv = g_new0(LvmPv, 1);
+    pv->vg = vg;
+    pv->node = node;
+    lvm_section_get_uint(node, "pe_count", &pv->n_extents);
+    g_ptr_array_add(vg->pvs, pv);
+  }
+}
+
+LvmVg *
+lvm_vg_copy(LvmVg *vg)
+{
+  LvmVg *copy = vg_new();
+
+  copy->header = lvm_node_copy(vg->header, NULL);
+  copy->node = lvm_node_copy(vg->node, NULL);
+  copy->lv_section = lvm_section_find_section(copy->node, "logical_volumes");
+  copy->text_length = vg->text_length;
+  copy_pvs(copy);
+  for (GList *link = vg->lvs.head; link; link = link->next) {
+    LvmLv *lv = g_memdup2(link->data, sizeof *lv);
+
+    lv->link = (GList){ .data = lv };
+    lv->vg = copy;
+    g_atomic_int_inc(&lv->shared->refs);
+    g_queue_push_tail_link(&copy->lvs, &lv->link);
+    if (link->data == vg->first_hidden)
+      copy->first_hidden = lv;
+    g_hash_table_insert(copy->by_name, (gpointer)lvm_lv_name(lv), lv);
+  }
+  return copy;
+}
+
+void
+lvm_vg_free(LvmVg *vg)
+{
+  GList *link;
+
+  if (!vg)
+    return;
+  g_hash_table_unref(vg->by_name);
+  while ((link = g_queue_pop_head_link(&vg->lvs)))
+    lvm_lv_free(link->data);
+  g_ptr_array_unref(vg->pvs);
+  lvm_node_unref(vg->node);
+  lvm_node_unref(vg->header);
+  g_free(vg->unwritable);
+  g_free(vg);
+}
+
+/* --- formatting --- */
+
+static void
+format_lv(LvmLv *lv, GString *out)
+{
+  LvmLvText *shared = lv->shared;
+  gsize start = out->len;
+
+  if (shared->text) {
+    g_string_append_len(out, shared->text, shared->text_length);
+    return;
+  }
+  lvm_node_format(shared->node, out);
+  shared->text_length = out->len - start;
+  shared->text = g_memdup2(out->str + start, shared->text_length);
+}
+
+static void
+format_lvs(LvmVg *vg, GString *out)
+{
+  if (!vg->lvs.head && !lvm_section_first(vg->lv_section)) {
+    for (guint i = 0; i < lvm_node_blanks(vg->lv_section); i++)
+      g_string_append_c(out, '\n');
+    return;
+  }
+  lvm_node_format_open(vg->lv_section, out);
+  for (LvmNode *node = lvm_section_first(vg->lv_section); node; node = lvm_node_next(node))
+    lvm_node_format(node, out);
+  for (GList *link = vg->lvs.head; link; link = link->next)
+    format_lv(link->data, out);
+  lvm_node_format_close(vg->lv_section, out);
+}
+
+void
+lvm_vg_format_group(LvmVg *vg, GString *out)
+{
+  lvm_node_format_open(vg->node, out);
+  for (LvmNode *node = lvm_section_first(vg->node); node; node = lvm_node_next(node)) {
+    if (node == vg->lv_section)
+      format_lvs(vg, out);
+    else
+      lvm_node_format(node, out);
+  }
+  lvm_node_format_close(vg->node, out);
+}
+
+void
+lvm_vg_format_header(LvmVg *vg, GString *out)
+{
+  lvm_node_format(vg->header, out);
+}
+
+char *
+lvm_vg_format(LvmVg *vg, gsize *length)
+{
+  GString *out = g_string_sized_new(vg->text_length + 16384);
+
+  lvm_vg_format_group(vg, out);
+  lvm_vg_format_header(vg, out);
+  vg->text_length = out->len;
+  if (length)
+    *length = out->len;
+  return g_string_free(out, FALSE);
+}
+
+/* --- what a VG says of itself --- */
+
+static guint64
+vg_uint(LvmVg *vg, const char *key)
+{
+  guint64 value = 0;
+
+  lvm_section_get_uint(vg->node, key, &value);
+  return value;
+}
+
+const char *
+lvm_vg_name(LvmVg *vg)
+{
+  return lvm_node_name(vg->node);
+}
+
+const char *
+lvm_vg_uuid(LvmVg *vg)
+{
+  return lvm_section_get_string(vg->node, "id");
+}
+
+guint64
+lvm_vg_seqno(LvmVg *vg)
+{
+  return vg_uint(vg, "seqno");
+}
+
+void
+lvm_vg_set_seqno(LvmVg *vg, guint64 seqno)
+{
+  lvm_section_set_uint(vg->node, "seqno", seqno, "id");
+}
+
+guint64
+lvm_vg_extent_size(LvmVg *vg)
+{
+  return vg_uint(vg, "extent_size") * SECTOR;
+}
+
+guint64
+lvm_vg_n_extents(LvmVg *vg)
+{
+  guint64 n = 0;
+
+  for (guint i = 0; i < vg->pvs->len; i++)
+    n += ((LvmPv *)vg->pvs->pdata[i])->n_extents;
+  return n;
+}
+
+const char *
+lvm_vg_system_id(LvmVg *vg)
+{
+  const char *id = lvm_section_get_string(vg->node, "system_id");
+
+  return id && *id ? id : NULL;
+}
+
+void
+lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
+{
+  if (system_id)
+    lvm_section_set_string(vg->node, "system_id", system_id, lvm_section_find(vg->node, "tags") ? "tags" : "flags");
+  else
+    lvm_section_remove(vg->node, "system_id");
+}
+
+gboolean
+lvm_vg_has_tag(LvmVg *vg, const char *tag)
+{
+  return lvm_section_has_word(vg->node, "tags", tag);
+}
+
+GStrv
+lvm_vg_tags(LvmVg *vg)
+{
+  g_autoptr(GPtrArray) tags = lvm_node_strings(lvm_section_find(vg->node, "tags"));
+
+  g_ptr_array_add(tags, NULL);
+  return g_strdupv((char **)tags->pdata);
+}
+
+void
+lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set)
+{
+  lvm_section_change_word(vg->node, "tags", tag, set, "flags");
+}
+
+gboolean
+lvm_vg_has_flag(LvmVg *vg, const char *flag)
+{
+  return lvm_section_has_word(vg->node, "flags", flag) || lvm_section_has_word(vg->node, "status", flag);
+}
+
+void
+lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set)
+{
+  lvm_section_change_word(vg->node, "flags", flag, set, "status");
+}
+
+/* --- may it be changed? --- */
+
+/* A status that lvm2 does not know makes it refuse the VG; one that we do not know must make us at least leave it alone. Names: lvm2
+ * lib/format_text/flags.c. */
+static const char *const vg_statuses[] = { "EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED", NULL };
+static const char *const pv_statuses[] = { "ALLOCATABLE", "EXPORTED", "MISSING", NULL };
+static const char *const lv_statuses[] = { "READ", "WRITE", "FIXED_MINOR", "VISIBLE", "PVMOVE", "LOCKED", "NOTSYNCED", "REBUILD",
+                                           "WRITEMOSTLY", NULL };
+
+/* A copy of the first word of status that is not @known, which the caller frees. */
+static char *
+unknown_status(LvmNode *section, const char *const *known)
+{
+  LvmValue it;
+
+  lvm_value_init(&it, lvm_section_find(section, "status"));
+  while (lvm_value_next(&it))
+    if (!g_strv_contains(known, it.text))
+      return g_strdup(it.text);
+  return NULL;
+}
+
+static char *
+unwritable_pvs(LvmVg *vg)
+{
+  for (guint i = 0; i < vg->pvs->len; i++) {
+    LvmPv *pv = vg->pvs->pdata[i];
+    g_autofree char *unknown = unknown_status(pv->node, pv_statuses);
+
+    if (lvm_pv_has_status(pv, "MISSING"))
+      return g_strdup_printf("physical volume %s (%s, last seen as %s) is missing", lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+    if (unknown)
+      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv), unknown);
+  }
+  return NULL;
+}
+
+static char *
+unwritable_lvs(LvmVg *vg)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GArray) areas = NULL;
+
+  for (GList *link = vg->lvs.head; link; link = link->next) {
+    g_autofree char *unknown = unknown_status(lvm_lv_node(link->data), lv_statuses);
+
+    if (unknown)
+      return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s", lvm_lv_name(link->data), unknown);
+  }
+  areas = lvm_vg_free_areas(vg, NULL, &error);
+  return areas ? NULL : g_strdup(error->message);
+}
+
+const char *
+lvm_vg_unwritable(LvmVg *vg)
+{
+  const char *lock_type = lvm_section_get_string(vg->node, "lock_type");
+  g_autofree char *unknown = unknown_status(vg->node, vg_statuses);
+
+  g_clear_pointer(&vg->unwritable, g_free);
+  if (lvm_section_has_word(vg->node, "status", "EXPORTED"))
+    vg->unwritable = g_strdup("it is exported; take it back with vgimport");
+  else if (lvm_section_has_word(vg->node, "status", "CLUSTERED") || lvm_section_has_word(vg->node, "status", "SHARED"))
+    vg->unwritable = g_strdup("it is shared between hosts");
+  else if (lock_type && *lock_type && strcmp(lock_type, "none") != 0)
+    vg->unwritable = g_strdup_printf("it is shared between hosts (lock_type %s)", lock_type);
+  else if (unknown)
+    vg->unwritable = g_strdup_printf("it has a status that virt-thin does not know, %s", unknown);
+  else if (!lvm_section_has_word(vg->node, "status", "WRITE"))
+    vg->unwritable = g_strdup("it is set read-only (vgchange)");
+  else if (!(vg->unwritable = unwritable_pvs(vg)))
+    vg->unwritable = unwritable_lvs(vg);
+  return vg->unwritable;
+}
+
+/* --- physical volumes --- */
+
+GPtrArray *
+lvm_vg_pvs(LvmVg *vg)
+{
+  GPtrArray *pvs = g_ptr_array_sized_new(vg->pvs->len);
+
+  for (guint i = 0; i < vg->pvs->len; i++)
+    g_ptr_array_add(pvs, vg->pvs->pdata[i]);
+  return pvs;
+}
+
+LvmPv *
+lvm_vg_find_pv(LvmVg *vg, const char *name)
+{
+  for (guint i = 0; i < vg->pvs->len; i++)
+    if (strcmp(lvm_pv_name(vg->pvs->pdata[i]), name) == 0)
+      return vg->pvs->pdata[i];
+  return NULL;
+}
+
+const char *
+lvm_pv_name(LvmPv *pv)
+{
+  return lvm_node_name(pv->node);
+}
+
+const char *
+lvm_pv_uuid(LvmPv *pv)
+{
+  return lvm_section_get_string(pv->node, "id");
+}
+
+const char *
+lvm_pv_device(LvmPv *pv)
+{
+  return lvm_section_get_string(pv->node, "device");
+}
+
+void
+lvm_pv_set_device(LvmPv *pv, const char *path)
+{
+  lvm_section_set_string(pv->node, "device", path, "id");
+}
+
+guint64
+lvm_pv_start(LvmPv *pv)
+{
+  guint64 sectors = 0;
+
+  lvm_section_get_uint(pv->node, "pe_start", &sectors);
+  return sectors * SECTOR;
+}
+
+guint64
+lvm_pv_size(LvmPv *pv)
+{
+  guint64 sectors = 0;
+
+  lvm_section_get_uint(pv->node, "dev_size", &sectors);
+  return sectors * SECTOR;
+}
+
+guint64
+lvm_pv_n_extents(LvmPv *pv)
+{
+  return pv->n_extents;
+}
+
+gboolean
+lvm_pv_has_status(LvmPv *pv, const char *status)
+{
+  return lvm_section_has_word(pv->node, "status", status) || lvm_section_has_word(pv->node, "flags", status);
+}
