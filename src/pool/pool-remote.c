@@ -8,17 +8,12 @@
  */
 #include "config.h"
 
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "control/control.h"
 #include "pool/pool-internal.h"
+#include "pool/pool-remote.h"
 #include "pool/pool-service.h"
 #include "pool/pool-wire.h"
 #include "pool/settings.h"
-#include "util/io.h"
 
 typedef struct {
   Pool base;
@@ -396,183 +391,12 @@ remote_commit(Pool *pool, GError **error)
   return change(pool, "Commit", NULL, what, error);
 }
 
-/* --- volume I/O, through the FUSE file --- */
-
-typedef struct {
-  PoolVolume base;
-  char *name;
-  guint64 chunk_size;
-  gboolean read_only;
-  VtIo *io;
-  int fd; /* for what a VtIo has no call for: the size now, holes */
-} RemoteVolume;
-
-static void
-remote_volume_close(PoolVolume *base)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-
-  if (volume->fd >= 0)
-    close(volume->fd);
-  vt_io_unref(volume->io);
-  g_free(volume->name);
-  g_free(volume);
-}
-
-static const char *
-remote_volume_name(PoolVolume *base)
-{
-  return ((RemoteVolume *) base)->name;
-}
-
-static guint64
-remote_volume_size(PoolVolume *base)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-  struct stat st;
-
-  return fstat(volume->fd, &st) == 0 ? (guint64) st.st_size : vt_io_size(volume->io);
-}
-
-static guint64
-remote_volume_chunk_size(PoolVolume *base)
-{
-  return ((RemoteVolume *) base)->chunk_size;
-}
-
-static gboolean
-remote_volume_is_read_only(PoolVolume *base)
-{
-  return ((RemoteVolume *) base)->read_only;
-}
-
-static gboolean
-check_writable(RemoteVolume *volume, GError **error)
-{
-  return !volume->read_only || vt_set_error(error, EROFS, "volume %s is open read-only", volume->name);
-}
-
-/* A file grows when written beyond its end; a volume does not. */
-static gboolean
-check_range(RemoteVolume *volume, guint64 offset, guint64 length, GError **error)
-{
-  guint64 size = remote_volume_size(&volume->base);
-
-  if (offset <= size && length <= size - offset)
-    return TRUE;
-  return vt_set_error(error, EINVAL, "volume %s: %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT " reach beyond its end at %" G_GUINT64_FORMAT,
-                      volume->name, length, offset, size);
-}
-
-static guint64
-iov_length(const struct iovec *iov, int n_iov)
-{
-  guint64 length = 0;
-
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
-  return length;
-}
-
-static gboolean
-remote_volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-
-  return check_range(volume, offset, iov_length(iov, n_iov), error) && vt_io_readv(volume->io, iov, n_iov, offset, error);
-}
-
-static gboolean
-remote_volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-
-  return check_writable(volume, error) && check_range(volume, offset, iov_length(iov, n_iov), error) &&
-         vt_io_writev(volume->io, iov, n_iov, offset, error);
-}
-
-static gboolean
-remote_volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-
-  return check_writable(volume, error) && check_range(volume, offset, length, error) &&
-         (length == 0 || vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
-}
-
-static gboolean
-remote_volume_discard(PoolVolume *base, guint64 offset, guint64 length, GError **error)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-
-  return check_writable(volume, error) && check_range(volume, offset, length, error) &&
-         (length == 0 || vt_io_discard(volume->io, offset, length, error));
-}
-
-static gboolean
-remote_volume_flush(PoolVolume *base, GError **error)
-{
-  return vt_io_flush(((RemoteVolume *) base)->io, error);
-}
-
-static gboolean
-remote_volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
-{
-  RemoteVolume *volume = (RemoteVolume *) base;
-  guint64 size = remote_volume_size(base), end;
-  off_t data;
-
-  if (offset >= size)
-    return vt_set_error(error, EINVAL, "volume %s: offset %" G_GUINT64_FORMAT " is beyond its end at %" G_GUINT64_FORMAT, volume->name, offset, size);
-  limit = MIN(limit, size - offset);
-  data = lseek(volume->fd, offset, SEEK_DATA);
-  if (data < 0 && errno != ENXIO)
-    return vt_set_errno(error, errno, "volume %s: looking for data at offset %" G_GUINT64_FORMAT, volume->name, offset);
-  *mapped = data >= 0 && (guint64) data <= offset;
-  if (*mapped) {
-    off_t hole = lseek(volume->fd, offset, SEEK_HOLE);
-
-    if (hole < 0)
-      return vt_set_errno(error, errno, "volume %s: looking for a hole at offset %" G_GUINT64_FORMAT, volume->name, offset);
-    end = hole;
-  } else {
-    end = data >= 0 ? (guint64) data : size;
-  }
-  *length = MIN(end > offset ? end - offset : limit, limit);
-  return TRUE;
-}
-
-static const PoolVolumeOps remote_volume_ops = {
-  .close = remote_volume_close,
-  .name = remote_volume_name,
-  .size = remote_volume_size,
-  .chunk_size = remote_volume_chunk_size,
-  .is_read_only = remote_volume_is_read_only,
-  .readv = remote_volume_readv,
-  .writev = remote_volume_writev,
-  .zero = remote_volume_zero,
-  .discard = remote_volume_discard,
-  .flush = remote_volume_flush,
-  .extent = remote_volume_extent,
-};
-
-static guint64
-chunk_size_of(Pool *pool, const char *thin_pool)
-{
-  g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(pool, thin_pool, NULL) : NULL;
-
-  return info ? info->chunk_size : 0;
-}
-
 static PoolVolume *
 remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
   RemotePool *remote = (RemotePool *) pool;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
-  g_autofree char *folder = NULL, *path = NULL;
-  g_autoptr(VtIo) io = NULL;
-  RemoteVolume *volume;
-  int fd;
+  g_autoptr(PoolInfo) thin_pool = NULL;
 
   if (!info)
     return NULL;
@@ -580,24 +404,9 @@ remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char 
     vt_set_error(error, EROFS, "volume %s/%s is read-only", remote->vg, name);
     return NULL;
   }
-  /* The service has found it, so the name holds no '/'. */
-  folder = settings_vg_file(remote->vg, "volumes");
-  path = g_build_filename(folder, name, NULL);
-  io = vt_io_open_file(path, read_only, error);
-  fd = io ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-  if (fd < 0) {
-    if (io)
-      vt_set_errno(error, errno, "%s: cannot open", path);
-    return NULL;
-  }
-  volume = g_new0(RemoteVolume, 1);
-  volume->base.ops = &remote_volume_ops;
-  volume->name = g_strdup(name);
-  volume->chunk_size = chunk_size_of(pool, info->pool);
-  volume->read_only = read_only;
-  volume->io = g_steal_pointer(&io);
-  volume->fd = fd;
-  return &volume->base;
+  if (info->pool)
+    thin_pool = pool_get_info(pool, info->pool, NULL);
+  return pool_remote_volume_new(remote->vg, name, read_only, thin_pool ? thin_pool->chunk_size : 0, error);
 }
 
 /* --- opening --- */
