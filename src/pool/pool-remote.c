@@ -293,6 +293,14 @@ remote_rollback(Pool *pool, const char *volume, const char *snapshot, GError **e
 }
 
 static gboolean
+remote_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("making volume %s/%s a clone of %s", ((RemotePool *) pool)->vg, name, origin);
+
+  return check_text(origin, error) && check_text(name, error) && change(pool, "CloneInto", g_variant_new("(ss)", origin, name), what, error);
+}
+
+static gboolean
 remote_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   g_autofree char *what = g_strdup_printf("renaming volume %s/%s to %s", ((RemotePool *) pool)->vg, name, new_name);
@@ -440,6 +448,7 @@ static const PoolOps remote_ops = {
   .clone = remote_clone,
   .snapshot = remote_snapshot,
   .rollback = remote_rollback,
+  .clone_into = remote_clone_into,
   .rename = remote_rename,
   .resize = remote_resize,
   .resize_pool = remote_resize_pool,

@@ -156,6 +156,15 @@ call_rollback(Pool *pool, GVariant *in, GError **error)
 }
 
 static GVariant *
+call_clone_into(Pool *pool, GVariant *in, GError **error)
+{
+  const char *origin, *name;
+
+  g_variant_get(in, "(&s&s)", &origin, &name);
+  return done(pool_clone_into(pool, origin, name, error));
+}
+
+static GVariant *
 call_rename(Pool *pool, GVariant *in, GError **error)
 {
   const char *name, *new_name;
@@ -280,6 +289,7 @@ static const struct {
   { "Clone", call_clone },
   { "Snapshot", call_snapshot },
   { "Rollback", call_rollback },
+  { "CloneInto", call_clone_into },
   { "Rename", call_rename },
   { "Resize", call_resize },
   { "ResizePool", call_resize_pool },

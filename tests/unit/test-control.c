@@ -240,6 +240,12 @@ fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **err
 }
 
 static gboolean
+fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+{
+  return note(pool, "clone_into %s %s", origin, name) && outcome(pool, error);
+}
+
+static gboolean
 fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   return note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
@@ -318,7 +324,7 @@ fake_commit(Pool *pool, GError **error)
 static const PoolOps fake_ops = {
   .name = "fake", .close = fake_close, .get_vg_info = fake_get_vg_info, .list_pools = fake_list_pools, .get_info = fake_get_info,
   .list_volumes = fake_list_volumes, .get_volume = fake_get_volume, .count_volume = fake_count_volume, .create = fake_create,
-  .clone = fake_clone, .snapshot = fake_snapshot, .rollback = fake_rollback, .rename = fake_rename, .resize = fake_resize,
+  .clone = fake_clone, .snapshot = fake_snapshot, .rollback = fake_rollback, .clone_into = fake_clone_into, .rename = fake_rename, .resize = fake_resize,
   .resize_pool = fake_resize_pool, .remove = fake_remove, .set_tags = fake_set_tags, .create_pool = fake_create_pool,
   .extend = fake_extend, .check = fake_check, .activate = fake_activate, .deactivate = fake_deactivate, .commit = fake_commit,
 };
@@ -616,6 +622,7 @@ check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_clone(pool, "o", "n", 7, &error), "clone o n 7");
   CHANGE(pool_snapshot(pool, "v", "s", &error), "snapshot v s");
   CHANGE(pool_rollback(pool, "v", "s", &error), "rollback v s");
+  CHANGE(pool_clone_into(pool, "o", "v", &error), "clone_into o v");
   CHANGE(pool_rename(pool, "v", "w", &error), "rename v w");
   CHANGE(pool_resize(pool, "v", 9, TRUE, &error), "resize v 9 1");
   CHANGE(pool_resize(pool, "v", 9, FALSE, &error), "resize v 9 0");
