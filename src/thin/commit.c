@@ -99,9 +99,14 @@ void thin_pool_mark_failed(ThinPool *pool, const GError *cause)
 void thin_pool_fail_locked(ThinPool *pool, const GError *cause)
 {
   thin_pool_mark_failed(pool, cause);
-  if (!pool->aborted)
-    thin_metadata_abort(pool->md);
+  if (pool->aborted)
+    return;
   pool->aborted = TRUE;
+  thin_metadata_abort(pool->md);
+  /* The journal tells of mappings whose data may be lost: the next engine must not bring them back. */
+  static const char nothing[THIN_METADATA_BLOCK];
+  if (pool->journal)
+    thin_journal_reset(pool->journal, nothing);
 }
 
 void thin_pool_judge_locked(ThinPool *pool, const GError *error)
@@ -112,6 +117,25 @@ void thin_pool_judge_locked(ThinPool *pool, const GError *error)
   default:
     thin_pool_fail_locked(pool, error);
   }
+}
+
+/* --- the journal --- */
+
+void thin_pool_journal_locked(ThinPool *pool, const ThinJournalEntry *entry)
+{
+  if (pool->journal)
+    thin_journal_append(pool->journal, entry);
+}
+
+gboolean thin_pool_journal_reset_locked(ThinPool *pool, GError **error)
+{
+  char superblock[THIN_METADATA_BLOCK];
+  if (!pool->journal)
+    return TRUE;
+  if (!vt_io_read(pool->metadata, superblock, sizeof superblock, 0, error))
+    return FALSE;
+  thin_journal_reset(pool->journal, superblock);
+  return TRUE;
 }
 
 /* --- the data flush --- */
@@ -173,7 +197,7 @@ static gboolean commit_locked(ThinPool *pool, CommitFlush *flush, ThinAction act
   if (!thin_metadata_changed(pool->md))
     return !flush->all || flush_data(pool, error);
   g_autoptr(GError) cause = NULL;
-  if (!thin_metadata_commit(pool->md, flush_in_commit, flush, &cause)) {
+  if (!thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) || !thin_pool_journal_reset_locked(pool, &cause)) {
     thin_pool_fail_locked(pool, cause);
     g_propagate_error(error, g_steal_pointer(&cause));
     return FALSE;

@@ -4,6 +4,7 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/pool-private.h src/thin/gather.h \
 	src/thin/bounce.c \
 	src/thin/commit.c \
+	src/thin/journal.c src/thin/journal.h \
 	src/thin/messages.c \
 	src/thin/pool.c \
 	src/thin/translations.c src/thin/translations.h \

@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 
+#include "thin/journal.h"
 #include "thin/metadata.h"
 #include "thin/thin.h"
 #include "thin/translations.h"
@@ -54,6 +55,7 @@ struct ThinPool {
 
   pthread_mutex_t admin, meta;
   ThinMetadata *md;
+  ThinJournal *journal; /* NULL: none */
   Translations *translations;
   GHashTable *volumes; /* device id -> ThinVolume */
   guint64 inserts;     /* mappings made since open, in calls */
@@ -107,6 +109,15 @@ void thin_pool_mark_failed(ThinPool *pool, const GError *cause);
 void thin_pool_fail_locked(ThinPool *pool, const GError *cause);
 /* What a changing call into ThinMetadata said: anything but ENOSPC and the like may have left the transaction half done. pool->meta is held. */
 void thin_pool_judge_locked(ThinPool *pool, const GError *error);
+
+/* Note a change of a map, once it has been made and before it is acknowledged. pool->meta is held; the caller has made sure of room. */
+void thin_pool_journal_locked(ThinPool *pool, const ThinJournalEntry *entry);
+static inline gboolean thin_pool_journal_is_full(ThinPool *pool)
+{
+  return pool->journal && !thin_journal_has_room(pool->journal, 1);
+}
+/* Empty the journal, for what is on disk now. pool->meta is held. */
+gboolean thin_pool_journal_reset_locked(ThinPool *pool, GError **error);
 
 /* After a write to the data device has returned. */
 static inline void thin_pool_set_dirty(ThinPool *pool)

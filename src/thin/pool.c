@@ -142,6 +142,50 @@ gboolean thin_pool_grow(ThinPool *pool, GError **error)
   return ok;
 }
 
+/* --- what an engine that died had acknowledged --- */
+
+static gboolean apply_entry(ThinPool *pool, const ThinJournalEntry *entry, GError **error)
+{
+  pool->freed = TRUE;
+  if (entry->removed)
+    return thin_metadata_remove(pool->md, entry->device, entry->begin, entry->begin + entry->n, error);
+  return thin_metadata_alloc_at(pool->md, entry->chunk, entry->n, error) &&
+         thin_metadata_insert(pool->md, entry->device, entry->begin, entry->chunk, entry->n, error);
+}
+
+/* The entries stay in the journal until the commit that carries them: should we die, too, the next one finds them again. */
+static gboolean apply_journal(ThinPool *pool, GError **error)
+{
+  char superblock[THIN_METADATA_BLOCK];
+  const ThinJournalEntry *entries;
+  if (!pool->journal)
+    return TRUE;
+  if (!vt_io_read(pool->metadata, superblock, sizeof superblock, 0, error))
+    return FALSE;
+  guint n = thin_journal_pending(pool->journal, superblock, &entries);
+  for (guint i = 0; i < n; i++)
+    if (!apply_entry(pool, &entries[i], error)) {
+      g_prefix_error(error, "%s: cannot apply the map changes that the engine before this one left behind: ", vt_io_name(pool->metadata));
+      return FALSE;
+    }
+  if (n == 0) {
+    thin_journal_reset(pool->journal, superblock);
+    return TRUE;
+  }
+  thin_pool_commit_begin(pool);
+  gboolean ok = thin_pool_commit_run(pool, NULL, NULL, error);
+  thin_pool_commit_end(pool);
+  return ok;
+}
+
+static gboolean open_journal(ThinPool *pool, const ThinOptions *options, GError **error)
+{
+  if (!options->journal || options->read_only)
+    return TRUE;
+  pool->journal = thin_journal_open(options->journal, options->journal_size, options->journal_key);
+  return pool->journal || vt_set_error(error, ENOSPC, "%s: there is no place for this pool in the journal of the service", vt_io_name(pool->metadata));
+}
+
 static guint shift_of(guint64 chunk_size)
 {
   return (chunk_size & (chunk_size - 1)) == 0 ? g_bit_nth_lsf(chunk_size, -1) : 0;
@@ -174,6 +218,8 @@ static ThinPool *pool_new(VtIo *metadata, VtIo *data, ThinMetadata *md, const Th
 static void pool_free(ThinPool *pool)
 {
   thin_metadata_close(pool->md);
+  if (pool->journal)
+    thin_journal_close(pool->journal);
   thin_bounce_clear(&pool->bounce);
   thin_group_clear(&pool->flushes);
   thin_group_clear(&pool->commits);
@@ -206,7 +252,7 @@ ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options,
     return NULL;
   }
   ThinPool *pool = pool_new(io, data, md, options);
-  if (!settle(pool, error) || (!pool->read_only && !thin_pool_grow(pool, error))) {
+  if (!open_journal(pool, options, error) || !settle(pool, error) || !apply_journal(pool, error) || (!pool->read_only && !thin_pool_grow(pool, error))) {
     pool_free(pool);
     return NULL;
   }

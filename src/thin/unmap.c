@@ -23,24 +23,42 @@ static gboolean next_mapped(ThinVolume *volume, guint64 *pos, guint64 end, guint
   return ok;
 }
 
-/* Stripes are held for writing. */
+/* Stripes are held for writing; *@full: the journal must be emptied by a commit first. */
+static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gboolean *full, GError **error)
+{
+  ThinPool *pool = volume->pool;
+  if (!thin_pool_check_writable(pool, error))
+    return FALSE;
+  *full = thin_pool_journal_is_full(pool);
+  if (*full)
+    return TRUE;
+  g_autoptr(GError) cause = NULL;
+  if (!thin_metadata_remove(pool->md, volume->id, begin, end, &cause)) {
+    thin_pool_judge_locked(pool, cause);
+    g_propagate_error(error, g_steal_pointer(&cause));
+    return FALSE;
+  }
+  for (guint64 i = begin; i < end; i++)
+    translations_put(pool->translations, volume->tag, i, (Translation){.state = TRANSLATION_UNMAPPED});
+  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .removed = 1, .begin = begin, .n = end - begin});
+  pool->freed = TRUE;
+  __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
+  return TRUE;
+}
+
 static gboolean unmap_batch(ThinVolume *volume, guint64 begin, guint64 end, GError **error)
 {
   ThinPool *pool = volume->pool;
-  pthread_mutex_lock(&pool->meta);
-  g_autoptr(GError) cause = NULL;
-  gboolean ok = thin_pool_check_writable(pool, &cause) && thin_metadata_remove(pool->md, volume->id, begin, end, &cause);
-  if (ok) {
-    for (guint64 i = begin; i < end; i++)
-      translations_put(pool->translations, volume->tag, i, (Translation){.state = TRANSLATION_UNMAPPED});
-    pool->freed = TRUE;
-    __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
-  } else {
-    thin_pool_judge_locked(pool, cause);
-    g_propagate_error(error, g_steal_pointer(&cause));
+  for (;;) {
+    gboolean full = FALSE;
+    pthread_mutex_lock(&pool->meta);
+    gboolean ok = unmap_locked(volume, begin, end, &full, error);
+    pthread_mutex_unlock(&pool->meta);
+    if (!ok || !full)
+      return ok;
+    if (!thin_pool_commit_grouped(pool, error))
+      return FALSE;
   }
-  pthread_mutex_unlock(&pool->meta);
-  return ok;
 }
 
 /* A long range is taken out with the volume quiesced for a moment, batch by batch; a short one with its own stripes only. */

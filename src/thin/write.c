@@ -106,6 +106,8 @@ static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Transla
 /* May a commit give what was not to be had? Else this is where out of space begins. Under the metadata lock. */
 static gboolean hope_locked(ThinPool *pool, const GError *error, gboolean tried)
 {
+  if (g_error_matches(error, VT_ERROR, EAGAIN))
+    return TRUE;
   if (!g_error_matches(error, VT_ERROR, ENOSPC))
     return FALSE;
   gboolean low = thin_metadata_is_low(pool->md);
@@ -118,7 +120,7 @@ static gboolean hope_locked(ThinPool *pool, const GError *error, gboolean tried)
   return FALSE;
 }
 
-/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may help. */
+/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may help. EAGAIN: there is no room in the journal, which a commit makes. */
 typedef gboolean (*Change)(ThinVolume *volume, gpointer user_data, GError **error);
 
 static gboolean change_metadata(ThinVolume *volume, Change change, gpointer user_data, GError **error)
@@ -129,7 +131,7 @@ static gboolean change_metadata(ThinVolume *volume, Change change, gpointer user
     pthread_mutex_lock(&pool->meta);
     gboolean ok = thin_pool_check_writable(pool, &cause) && change(volume, user_data, &cause);
     gboolean hope = !ok && hope_locked(pool, cause, tried);
-    if (!ok)
+    if (!ok && !hope)
       thin_pool_judge_locked(pool, cause);
     pthread_mutex_unlock(&pool->meta);
     if (ok)
@@ -164,12 +166,15 @@ static gboolean insert_locked(ThinVolume *volume, gpointer user_data, GError **e
 {
   ThinPool *pool = volume->pool;
   Insertion *ins = user_data;
+  if (thin_pool_journal_is_full(pool))
+    return vt_set_error(error, EAGAIN, "the journal is full");
   if (!thin_metadata_insert(pool->md, volume->id, ins->begin, ins->to.chunk, ins->to.n, error))
     return FALSE;
   for (guint64 i = 0; i < ins->to.n; i++) {
     translations_put(pool->translations, volume->tag, ins->begin + i, (Translation){.chunk = ins->to.chunk + i, .state = TRANSLATION_OWNED});
     pool->freed |= ins->old[i].state != TRANSLATION_UNMAPPED;
   }
+  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n, .chunk = ins->to.chunk});
   pool->inserts++;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
