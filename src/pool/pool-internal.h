@@ -24,6 +24,7 @@ typedef struct {
   gboolean (*clone)(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
   gboolean (*snapshot)(Pool *pool, const char *volume, const char *snapshot, GError **error);
   gboolean (*rollback)(Pool *pool, const char *volume, const char *snapshot, GError **error);
+  gboolean (*clone_into)(Pool *pool, const char *origin, const char *name, GError **error);
   gboolean (*rename)(Pool *pool, const char *name, const char *new_name, GError **error);
   gboolean (*resize)(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
   gboolean (*resize_pool)(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);

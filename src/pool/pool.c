@@ -148,6 +148,14 @@ pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **err
 }
 
 gboolean
+pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+{
+  if (!pool->ops->clone_into)
+    return unsupported(pool, "make a volume the clone of another", error);
+  return pool->ops->clone_into(pool, origin, name, error);
+}
+
+gboolean
 pool_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   if (!pool->ops->rename)

@@ -111,6 +111,10 @@ gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 si
 gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
 /* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the snapshot, and all its snapshots. EBUSY when open. */
 gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
+/* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps name, UUID, tags, its size (EINVAL when that is smaller than the
+ * origin's) and its snapshots. Both in one thin pool (else EINVAL). EBUSY when @name is open. For those who learn what a volume is a clone of after they had to name
+ * it: libvirt creates an empty volume first and says from what it is built afterwards. */
+gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
 /* Its snapshots (by tag) are renamed with it. */
 gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error);
 /* Smaller needs @shrink (EINVAL without it); what lies beyond is unmapped. A read-only snapshot is EPERM. */
