@@ -110,22 +110,20 @@ static const char *command_name(guint16 type)
   return type < G_N_ELEMENTS(names) ? names[type] : "unknown command";
 }
 
-static void log_error(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
+static void log_error(NbdWorker *worker, const NbdRequest *request, gboolean quiet, const char *message)
 {
   NbdConnection *connection = worker->connection;
   __atomic_fetch_add(&connection->errors, 1, __ATOMIC_RELAXED);
   gint64 now = g_get_monotonic_time(), last = __atomic_load_n(&connection->warned, __ATOMIC_RELAXED);
-  /* What the client got wrong is its affair. */
-  gboolean quiet = code == NBD_EINVAL || code == NBD_EPERM || code == NBD_ENOTSUP || (last && now - last < LOG_INTERVAL);
+  quiet |= last && now - last < LOG_INTERVAL;
   if (!quiet)
     __atomic_store_n(&connection->warned, now, __ATOMIC_RELAXED);
   g_log(G_LOG_DOMAIN, quiet ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING, "nbd: %s: %s of %u bytes at %" G_GUINT64_FORMAT " for client pid %d (%s) failed: %s",
         connection->export_name, command_name(request->type), request->length, request->offset, (int)connection->pid, connection->command ?: "?", message);
 }
 
-static void reply_failure(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
+static void send_failure(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
 {
-  log_error(worker, request, code, message);
   if (!worker->connection->structured) {
     reply_simple(worker, request, code);
     return;
@@ -137,9 +135,18 @@ static void reply_failure(NbdWorker *worker, const NbdRequest *request, guint32 
   memcpy(room + sizeof reply, message, length);
 }
 
+/* The client asked for what it cannot have. */
+static void reply_refusal(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
+{
+  log_error(worker, request, TRUE, message);
+  send_failure(worker, request, code, message);
+}
+
+/* The pool could not do it. */
 static void reply_error(NbdWorker *worker, const NbdRequest *request, const GError *error)
 {
-  reply_failure(worker, request, protocol_error(error), error->message);
+  log_error(worker, request, FALSE, error->message);
+  send_failure(worker, request, protocol_error(error), error->message);
 }
 
 static void reply_result(NbdWorker *worker, const NbdRequest *request, gboolean ok, const GError *error)
@@ -156,7 +163,7 @@ static gboolean check_flags(NbdWorker *worker, const NbdRequest *request, guint1
 {
   if ((request->flags & ~(allowed | NBD_CMD_FLAG_FUA)) == 0) /* clients set FUA on whatever they like; the protocol allows it */
     return TRUE;
-  reply_failure(worker, request, NBD_EINVAL, "the request has a flag that it cannot have");
+  reply_refusal(worker, request, NBD_EINVAL, "the request has a flag that it cannot have");
   return FALSE;
 }
 
@@ -164,9 +171,9 @@ static gboolean check_range(NbdWorker *worker, const NbdRequest *request, guint3
 {
   guint64 size = pool_volume_size(worker->connection->volume);
   if (request->length == 0)
-    reply_failure(worker, request, NBD_EINVAL, "the request is for no byte at all");
+    reply_refusal(worker, request, NBD_EINVAL, "the request is for no byte at all");
   else if (request->offset > size || request->length > size - request->offset)
-    reply_failure(worker, request, beyond, "the request reaches beyond the end of the volume");
+    reply_refusal(worker, request, beyond, "the request reaches beyond the end of the volume");
   else
     return TRUE;
   return FALSE;
@@ -176,7 +183,7 @@ static gboolean check_writable(NbdWorker *worker, const NbdRequest *request)
 {
   if (!worker->connection->read_only)
     return TRUE;
-  reply_failure(worker, request, NBD_EPERM, "the export is read-only");
+  reply_refusal(worker, request, NBD_EPERM, "the export is read-only");
   return FALSE;
 }
 
@@ -184,7 +191,7 @@ static gboolean check_length(NbdWorker *worker, const NbdRequest *request)
 {
   if (request->length <= NBD_REQUEST_MAX)
     return TRUE;
-  reply_failure(worker, request, NBD_EINVAL, "the request is longer than the export's largest block size, 32 MiB");
+  reply_refusal(worker, request, NBD_EINVAL, "the request is longer than the export's largest block size, 32 MiB");
   return FALSE;
 }
 
@@ -399,7 +406,7 @@ static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
     return;
   NbdConnection *connection = worker->connection;
   if (request->flags & NBD_CMD_FLAG_FAST_ZERO && !zeroing_is_fast(connection, request)) {
-    reply_failure(worker, request, NBD_ENOTSUP, "zeroing this range is no faster than writing it");
+    reply_refusal(worker, request, NBD_ENOTSUP, "zeroing this range is no faster than writing it");
     return;
   }
   guint64 offset = request->offset, end = offset + request->length, length;
@@ -421,7 +428,7 @@ static void do_flush(NbdWorker *worker, const NbdRequest *request)
   if (!check_flags(worker, request, 0))
     return;
   if (request->offset != 0 || request->length != 0) {
-    reply_failure(worker, request, NBD_EINVAL, "a flush has neither offset nor length");
+    reply_refusal(worker, request, NBD_EINVAL, "a flush has neither offset nor length");
     return;
   }
   g_autoptr(GError) error = NULL;
@@ -471,7 +478,7 @@ static void do_block_status(NbdWorker *worker, const NbdRequest *request)
   if (!check_flags(worker, request, NBD_CMD_FLAG_REQ_ONE) || !check_range(worker, request, NBD_EINVAL))
     return;
   if (!connection->block_status) {
-    reply_failure(worker, request, NBD_EINVAL, "base:allocation was not negotiated for this export");
+    reply_refusal(worker, request, NBD_EINVAL, "base:allocation was not negotiated for this export");
     return;
   }
   guint max = request->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : EXTENTS_MAX;
@@ -507,7 +514,7 @@ static void execute(NbdWorker *worker, guint i)
   case NBD_CMD_CACHE: do_cache(worker, request); break;
   case NBD_CMD_WRITE_ZEROES: do_write_zeroes(worker, request); break;
   case NBD_CMD_BLOCK_STATUS: do_block_status(worker, request); break;
-  default: reply_failure(worker, request, NBD_EINVAL, "this command is not known");
+  default: reply_refusal(worker, request, NBD_EINVAL, "this command is not known");
   }
 }
 

@@ -51,8 +51,8 @@ static char *read_command(pid_t pid)
   if (pid <= 0)
     return NULL;
   g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
-  char *command = NULL;
-  return g_file_get_contents(path, &command, NULL, NULL) ? g_strchomp(g_utf8_make_valid(command, -1)) : NULL;
+  g_autofree char *command = NULL;
+  return g_file_get_contents(path, &command, NULL, NULL) ? g_utf8_make_valid(g_strchomp(command), -1) : NULL;
 }
 
 static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)

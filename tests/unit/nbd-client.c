@@ -24,7 +24,7 @@ Served *served_new(void)
 
 void served_free(Served *served)
 {
-  nbd_server_stop(served->server, 5000);
+  nbd_server_stop(served->server, 5000); /* NULL: the test has stopped it */
   g_assert_cmpint(memory_pool_opens(served->pool, "vol", NULL), ==, 0);
   g_assert_cmpint(memory_pool_views(served->pool, "vol"), ==, 0);
   pool_unref(served->pool);
