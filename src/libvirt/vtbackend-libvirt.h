@@ -1,0 +1,75 @@
+/* virt-thin - libvirt's private functions that the backend calls, found by name in the running daemon
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * No header of libvirt's inside is included and no private symbol is linked: the functions are looked up in the process (dlsym), so that one build loads into
+ * libvirt 7 to 12 and a function that is gone is noticed, not fatal. The objects behind them are opaque here; vtbackend-layout.h knows how to find the few
+ * fields the backend touches. Signatures: libvirt src/conf/storage_conf.h, src/conf/virstorageobj.h, src/storage/storage_backend.h, src/util/virfdstream.h,
+ * src/util/virerror.h.
+ *
+ * Thread-safety: resolved once at registration, constant afterwards.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "util/error.h"
+
+typedef struct VtPoolObj VtPoolObj; /* virStoragePoolObj */
+typedef struct VtPoolDef VtPoolDef; /* virStoragePoolDef */
+typedef struct VtVolDef VtVolDef;   /* virStorageVolDef */
+typedef struct VtStream VtStream;   /* virStream */
+
+/* virStorageBackend: the same 17 members in the same order from 7.0 to 12; vtbackend-register.c holds the stock backend's against it. */
+typedef struct {
+  int type;
+  char *(*find_sources)(const char *spec, unsigned int flags);
+  int (*check_pool)(VtPoolObj *obj, bool *active);
+  int (*start_pool)(VtPoolObj *obj);
+  int (*build_pool)(VtPoolObj *obj, unsigned int flags);
+  int (*refresh_pool)(VtPoolObj *obj);
+  int (*stop_pool)(VtPoolObj *obj);
+  int (*delete_pool)(VtPoolObj *obj, unsigned int flags);
+  int (*build_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
+  int (*build_vol_from)(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags);
+  int (*create_vol)(VtPoolObj *obj, VtVolDef *vol);
+  int (*refresh_vol)(VtPoolObj *obj, VtVolDef *vol);
+  int (*delete_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
+  int (*resize_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
+  int (*upload_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
+  int (*download_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
+  int (*wipe_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
+} VtBackend;
+
+typedef struct {
+  int (*backend_register)(VtBackend *backend);
+  VtPoolDef *(*pool_obj_get_def)(VtPoolObj *obj);
+  int (*pool_obj_add_vol)(VtPoolObj *obj, VtVolDef *vol); /* takes @vol on success; sets no error */
+  unsigned int (*pool_obj_get_asyncjobs)(VtPoolObj *obj);
+  VtVolDef *(*vol_find_by_name)(VtPoolObj *obj, const char *name);
+  void (*pool_obj_remove_vol)(VtPoolObj *obj, VtVolDef *vol); /* frees it */
+  void (*object_lock)(void *object);
+  void (*object_unlock)(void *object);
+
+  /* Through the functions below: older releases have the second form. */
+  VtPoolDef *(*pool_def_parse)(const char *xml, const char *filename, unsigned int flags);
+  VtPoolDef *(*pool_def_parse_string)(const char *xml, unsigned int flags);
+  VtVolDef *(*vol_def_parse)(VtPoolDef *pool, const char *xml, const char *filename, unsigned int flags);
+  VtVolDef *(*vol_def_parse_string)(VtPoolDef *pool, const char *xml, unsigned int flags);
+  char *(*pool_def_format)(VtPoolDef *def);
+  char *(*vol_def_format)(VtPoolDef *pool, VtVolDef *def);
+  void (*pool_def_free)(VtPoolDef *def);
+  void (*vol_def_free)(VtVolDef *def);
+
+  void (*report_error)(int domain, int code, const char *file, const char *function, size_t line, const char *format, ...) G_GNUC_PRINTF(6, 7);
+  void (*reset_last_error)(void);
+  int (*stream_open_block_device)(VtStream *stream, const char *path, unsigned long long offset, unsigned long long length, bool sparse, int oflags);
+  int (*vol_upload_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
+  int (*vol_download_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
+} VtLibvirt;
+
+/* Find every function in this process. ENOENT names what is missing. */
+gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error);
+
+/* NULL: libvirt's error is set. */
+VtPoolDef *vt_pool_def_parse(const VtLibvirt *libvirt, const char *xml);
+VtVolDef *vt_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml);
