@@ -24,3 +24,11 @@ tests_unit_test_control_SOURCES = tests/unit/test-control.c
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_control_LDADD = src/service/libservice.la src/pool/libpool.la src/control/libcontrol.la src/util/libutil.la \
 	$(GLIB_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)
+
+if HAVE_CMOCKA
+check_PROGRAMS += tests/unit/test-libvirt-layout
+TESTS += tests/unit/test-libvirt-layout
+endif
+tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
+tests_unit_test_libvirt_layout_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+tests_unit_test_libvirt_layout_LDADD = src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
