@@ -1,1 +1,14 @@
 # integration
+EXTRA_DIST += tests/integration/lib.sh tests/integration/libvirt-lib.sh
+
+libvirt_integration_tests = \
+	tests/integration/libvirt-shim.sh \
+	tests/integration/libvirt-thick.sh
+TESTS += $(libvirt_integration_tests)
+EXTRA_DIST += $(libvirt_integration_tests)
+# Preloaded into libvirtd by libvirt-shim.sh.
+check_LTLIBRARIES += tests/integration/libvirt-wrong-layout.la
+tests_integration_libvirt_wrong_layout_la_SOURCES = tests/integration/libvirt-wrong-layout.c
+tests_integration_libvirt_wrong_layout_la_CFLAGS = $(WARN)
+tests_integration_libvirt_wrong_layout_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+tests_integration_libvirt_wrong_layout_la_LIBADD = -ldl

@@ -1,0 +1,81 @@
+# virt-thin - a libvirt of a test's own: its files, its daemons, its storage backend
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# Source it first (it sources lib.sh). The test is run again as the first process of a mount and process namespace of its own, in which private folders lie over libvirt's;
+# so no test sees another's libvirt or the host's, `virsh` needs no URI, and whatever is started goes when the test ends.
+#   libvirt_start [VAR=VALUE...]   starts virtlogd and libvirtd, with our shim among links to the stock backends ($backends)
+#   libvirt_stop                   ends libvirtd alone          libvirt_restart [VAR=VALUE...]
+# $vg is a volume group's name that nobody else uses. $log is what libvirtd said.
+
+if [ "$(id -u)" != 0 ]; then echo "1..0 # SKIP needs root"; exit 0; fi
+for program in libvirtd virtlogd; do
+  if [ ! -x /usr/sbin/$program ]; then echo "1..0 # SKIP needs $program"; exit 0; fi
+done
+if [ -z "${VIRT_THIN_TEST_NAMESPACE-}" ]; then
+  if ! unshare --mount --pid --fork --kill-child --mount-proc --propagation slave true 2>/dev/null; then
+    echo "1..0 # SKIP needs mount and process namespaces"; exit 0
+  fi
+  exec env VIRT_THIN_TEST_NAMESPACE=1 unshare --mount --pid --fork --kill-child --mount-proc --propagation slave bash "$0" "$@"
+fi
+unset VIRT_THIN_TEST_NAMESPACE
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+backends=$tmp/backends log=$tmp/libvirtd.log
+modules=$top_builddir/src/libvirt/.libs
+stock_backends=$(pkg-config --variable=libdir libvirt 2>/dev/null || echo /usr/lib/x86_64-linux-gnu)/libvirt/storage-backend
+vg=vt$(head -c 5 /dev/urandom | od -An -tx1 | tr -d ' \n')
+export VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_CONFIG=$tmp/virt-thin.conf VIRT_THIN_PROGRAM=$top_builddir/virt-thin
+export LIBVIRT_DEFAULT_URI=qemu:///system LC_ALL=C
+# virt-install and virt-clone keep a cache and a log in the home folder.
+export HOME=$tmp/home
+libvirtd_pid=
+
+# Private folders over libvirt's.
+libvirt_folders() {
+  local folder
+  for folder in etc/libvirt var/lib/libvirt run/libvirt var/log/libvirt var/cache/libvirt; do
+    mkdir -p "$tmp/root/$folder" "/$folder"
+    mount --bind "$tmp/root/$folder" "/$folder"
+  done
+  mkdir -p /etc/libvirt/{qemu,storage,secrets,nwfilter,hooks} "$HOME" "$VIRT_THIN_STATE_DIR" "$VIRT_THIN_RUNTIME_DIR"
+  cat >/etc/libvirt/libvirtd.conf <<-END
+	auth_unix_rw = "none"
+	unix_sock_rw_perms = "0700"
+	log_outputs = "2:stderr"
+	END
+  printf 'security_driver = "none"\ncgroup_controllers = []\nremember_owner = 0\nuser = "root"\ngroup = "root"\n' >/etc/libvirt/qemu.conf
+  : >/etc/libvirt/virtlogd.conf
+  : >"$VIRT_THIN_CONFIG"
+}
+# What `virt-thin enable` makes for a host: links to the stock backends, and the shim in place of one.
+backend_folder() {
+  local module
+  mkdir -p "$backends"
+  for module in "$stock_backends"/*.so; do ln -sf "$module" "$backends/"; done
+  ln -sf "$modules/libvirt_storage_backend_logical.so" "$backends/"
+}
+libvirtd_answers() { virsh uri; }
+libvirtd_up_or_gone() { libvirtd_answers || ! kill -0 "$libvirtd_pid"; }
+libvirt_start() {
+  mountpoint -q /run/libvirt || { libvirt_folders; backend_folder; }
+  [ -S /run/libvirt/virtlogd-sock ] || { /usr/sbin/virtlogd -d -f /etc/libvirt/virtlogd.conf -p "$tmp/virtlogd.pid" && at_exit 'kill "$(cat "$tmp/virtlogd.pid")"'; }
+  env LIBVIRT_STORAGE_BACKEND_DIR="$backends" "$@" /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p "$tmp/libvirtd.pid" >>"$log" 2>&1 &
+  libvirtd_pid=$!
+  wait_until 30 libvirtd_up_or_gone && libvirtd_answers >/dev/null 2>&1
+}
+libvirt_stop() {
+  [ -z "$libvirtd_pid" ] || { kill "$libvirtd_pid" && wait "$libvirtd_pid"; libvirtd_pid=; } 2>/dev/null || true
+  rm -f /run/libvirt/libvirt-sock
+}
+libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
+at_exit libvirt_stop
+
+# A namespace takes processes and mounts along, but not loop devices.
+detach_loops() {
+  local device
+  losetup --noheadings --raw --list -O NAME,BACK-FILE | while read -r device file; do
+    case $file in "$tmp"/*|/run/*"$tmp"*) losetup -d "$device";; esac
+  done
+  rm -rf "/dev/$vg"
+}
+at_exit detach_loops
