@@ -5,3 +5,4 @@ include tests/integration/local.mk
 include tests/crash/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
+include tests/unit/thin-metadata.mk

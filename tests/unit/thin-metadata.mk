@@ -1,0 +1,16 @@
+# Tests of the thin metadata.
+if HAVE_CMOCKA
+thin_metadata_tests = \
+	tests/unit/test-thin-metadata
+check_PROGRAMS += $(thin_metadata_tests)
+TESTS += $(thin_metadata_tests)
+endif
+thin_metadata_helper = tests/unit/thin-helper.c tests/unit/thin-helper.h
+thin_metadata_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+thin_metadata_ldadd = src/thin/libthin.la src/util/libutil.la $(GLIB_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_thin_metadata_SOURCES = tests/unit/test-thin-metadata.c $(thin_metadata_helper)
+tests_unit_test_thin_metadata_CPPFLAGS = $(thin_metadata_cppflags)
+tests_unit_test_thin_metadata_LDADD = $(thin_metadata_ldadd)
+
+EXTRA_DIST += tests/fixtures/thin-metadata
