@@ -285,3 +285,33 @@ lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
   }
   return TRUE;
 }
+
+/* --- comparing --- */
+
+static GArray *
+areas_of(LvmLv *lv)
+{
+  g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
+
+  for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
+    if (!lvm_segment_areas(lv->vg, segment, areas, NULL))
+      return NULL;
+  return g_steal_pointer(&areas);
+}
+
+gboolean
+lvm_lv_same_extents(LvmLv *a, LvmLv *b)
+{
+  g_autoptr(GArray) areas = areas_of(a);
+  g_autoptr(GArray) others = areas_of(b);
+
+  if (!areas || !others || areas->len != others->len || lvm_vg_extent_size(a->vg) != lvm_vg_extent_size(b->vg))
+    return FALSE;
+  for (guint i = 0; i < others->len; i++) {
+    const LvmArea *x = &g_array_index(areas, LvmArea, i), *y = &g_array_index(others, LvmArea, i);
+
+    if (strcmp(lvm_pv_uuid(x->pv), lvm_pv_uuid(y->pv)) != 0 || lvm_pv_start(x->pv) != lvm_pv_start(y->pv) || x->start != y->start || x->n != y->n)
+      return FALSE;
+  }
+  return TRUE;
+}

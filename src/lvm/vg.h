@@ -71,6 +71,8 @@ LvmLvKind lvm_lv_kind(LvmLv *lv);
 const char *lvm_lv_segment_type(LvmLv *lv); /* of the first segment, for messages */
 guint64 lvm_lv_n_extents(LvmLv *lv);
 guint64 lvm_lv_size(LvmLv *lv); /* bytes */
+/* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same order? */
+gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
 gboolean lvm_lv_is_visible(LvmLv *lv);
 gboolean lvm_lv_is_writable(LvmLv *lv);
 guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */

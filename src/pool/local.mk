@@ -8,3 +8,14 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool-remote.c src/pool/pool-remote.h src/pool/pool-remote-volume.c src/pool/pool-service.h src/pool/pool-service.c \
 	src/pool/pool-wire.h src/pool/pool-wire.c
 src_pool_libpool_la_LIBADD = $(GLIB_LIBS)
+
+# The pool in this process. Needs libpool.la, liblvm.la, libthin.la and libutil.la after it.
+noinst_LTLIBRARIES += src/pool/libpool-bundled.la
+src_pool_libpool_bundled_la_SOURCES = \
+	src/pool/pool-bundled.h src/pool/pool-bundled.c \
+	src/pool/pool-bundled-recover.c \
+	src/pool/pool-bundled-commit.c \
+	src/pool/pool-bundled-change.c \
+	src/pool/pool-bundled-pools.c \
+	src/pool/pool-bundled-volume.c
+src_pool_libpool_bundled_la_LIBADD = $(GLIB_LIBS)

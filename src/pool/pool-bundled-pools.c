@@ -1,0 +1,521 @@
+/* virt-thin - the bundled pool: changes of thin pools and of the volume group; making one; checking
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/pool-bundled.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pool/pool-rules.h"
+#include "pool/settings.h"
+#include "util/size.h"
+
+static LvmLv *
+find_spare(LvmVg *vg)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+  for (guint i = 0; i < lvs->len; i++)
+    if (!lvm_lv_is_visible(lvs->pdata[i]) && g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
+      return lvs->pdata[i];
+  return NULL;
+}
+
+/* Old data in new metadata extents could be taken for metadata, by a repair that scans for it. */
+static gboolean
+zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **error)
+{
+  LvmLv *spare = find_spare(vg);
+
+  return lvm_store_zero_new(b->store, vg, lvm_pool_metadata(lvm_vg_find_lv(vg, pool)), error) &&
+         (!spare || lvm_store_zero_new(b->store, vg, lvm_lv_name(spare), error));
+}
+
+static void
+prefix(GError **error, Bundled *b, const char *what, const char *name)
+{
+  g_autofree char *shown = bundled_show(name ? name : "(its thin pool)");
+
+  g_prefix_error(error, "cannot %s %s/%s: ", what, b->vg_name, shown);
+}
+
+/* --- a larger pool --- */
+
+static gboolean
+grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gboolean metadata, GError **error)
+{
+  LvmLv *lv = metadata ? lvm_vg_find_lv(vg, lvm_pool_metadata(pool_lv)) : pool_lv;
+
+  if (!lv)
+    return vt_set_error(error, EBADMSG, "the volume group has no %s", lvm_pool_metadata(pool_lv));
+  if (extents < lvm_lv_n_extents(lv))
+    return vt_set_error(error, EOPNOTSUPP, "%" G_GUINT64_FORMAT " extents are less than the %" G_GUINT64_FORMAT " it has, and a thin pool cannot shrink", extents,
+                        lvm_lv_n_extents(lv));
+  return metadata ? lvm_vg_grow_pool_metadata(vg, pool_lv, extents, error) && zero_metadata(b, vg, lvm_lv_name(pool_lv), error)
+                  : lvm_vg_grow_pool_data(vg, pool_lv, extents, error);
+}
+
+static gboolean
+resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+{
+  g_autoptr(LvmVg) vg = NULL;
+  g_autofree char *description = NULL;
+  BundledPool *pool;
+  guint64 extents, before;
+  LvmLv *pool_lv;
+
+  if (!bundled_begin(b, &vg, error) || !(pool = bundled_usable_pool(b, thin_pool, error)) ||
+      !pool_rules_extents(metadata ? "a pool's metadata" : "a pool", size, lvm_vg_extent_size(vg), &extents, error))
+    return FALSE;
+  pool_lv = lvm_vg_find_lv(vg, pool->name);
+  before = lvm_vg_n_free_extents(vg);
+  if (!grow(b, vg, pool_lv, extents, metadata, error))
+    return FALSE;
+  if (lvm_vg_n_free_extents(vg) == before)
+    return TRUE;
+  description = g_strdup_printf("growth of %s", pool->name);
+  return bundled_commit_text(b, g_steal_pointer(&vg), description, error) && thin_pool_grow(pool->thin, error);
+}
+
+gboolean
+bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = resize_pool_locked(b, thin_pool, size, metadata, error);
+  bundled_unlock(b);
+  if (!ok)
+    prefix(error, b, metadata ? "resize the metadata of" : "resize thin pool", thin_pool);
+  return ok;
+}
+
+/* --- a further pool --- */
+
+typedef struct {
+  guint64 data, metadata; /* extents */
+  guint64 chunk_size;     /* bytes */
+} Layout;
+
+/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much spare. 0: none. */
+static guint64
+rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
+{
+  LvmLv *spare = find_spare(vg);
+  guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg), available = lvm_vg_n_free_extents(vg);
+  guint64 used = metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size + (reserve % extent_size != 0);
+
+  return used < available ? available - used : 0;
+}
+
+static gboolean
+choose(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+{
+  guint64 extent_size = lvm_vg_extent_size(vg), metadata = params->metadata_size;
+
+  layout->chunk_size = params->chunk_size;
+  if (!lvm_pool_choose(layout->data * extent_size, extent_size, &layout->chunk_size, &metadata, error))
+    return FALSE;
+  layout->metadata = metadata / extent_size + (metadata % extent_size != 0);
+  return TRUE;
+}
+
+/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the default shrinks or stays. */
+static gboolean
+lay_out_all_free(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+{
+  layout->data = rest_for_data(vg, params->reserve, 0);
+  for (guint i = 0; layout->data && i < 4; i++) {
+    if (!choose(vg, params, layout, error))
+      return FALSE;
+    layout->data = rest_for_data(vg, params->reserve, layout->metadata);
+  }
+  if (layout->data)
+    return TRUE;
+  return vt_set_error(error, ENOSPC, "volume group %s has %" G_GUINT64_FORMAT " free extents, not enough for a thin pool, its metadata and the reserve: "
+                      "add a physical volume, or reserve less", lvm_vg_name(vg), lvm_vg_n_free_extents(vg));
+}
+
+static gboolean
+lay_out(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+{
+  guint64 extent_size = lvm_vg_extent_size(vg);
+  gboolean ok;
+
+  if (params->size)
+    ok = pool_rules_extents("a thin pool", params->size, extent_size, &layout->data, error) && choose(vg, params, layout, error);
+  else
+    ok = lay_out_all_free(vg, params, layout, error);
+  if (ok && layout->data * extent_size < layout->chunk_size)
+    return vt_set_error(error, EINVAL, "%" G_GUINT64_FORMAT " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT, layout->data * extent_size,
+                        layout->chunk_size);
+  return ok;
+}
+
+static gboolean
+create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError **error)
+{
+  const PoolNew defaults = { 0 };
+  g_autoptr(LvmVg) vg = NULL;
+  g_autofree char *description = g_strdup_printf("thin pool %s", name);
+  Layout layout = { 0 };
+
+  if (!pool_rules_check_name(name, error) || !bundled_begin(b, &vg, error))
+    return FALSE;
+  if (lvm_vg_find_lv(vg, name))
+    return vt_set_error(error, EEXIST, "volume group %s has a volume of that name", b->vg_name);
+  if (!lay_out(vg, params ? params : &defaults, &layout, error) ||
+      !lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error) || !zero_metadata(b, vg, name, error))
+    return FALSE;
+  return bundled_commit_text(b, g_steal_pointer(&vg), description, error) && bundled_open_pool(b, name, error);
+}
+
+gboolean
+bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = create_pool_locked(b, thin_pool, params, error);
+  bundled_unlock(b);
+  if (!ok)
+    prefix(error, b, "create thin pool", thin_pool);
+  return ok;
+}
+
+/* --- a pool less --- */
+
+gboolean
+bundled_remove_pool(Bundled *b, const char *name, GError **error)
+{
+  g_autoptr(LvmVg) vg = NULL;
+  g_autofree char *own_name = g_strdup(name), *description = g_strdup_printf("removal of thin pool %s", name);
+  BundledPool *pool = g_hash_table_lookup(b->pools, name);
+  guint n_volumes;
+
+  if (!bundled_begin(b, &vg, error))
+    return FALSE;
+  bundled_virtual_size(vg, name, &n_volumes);
+  if (n_volumes > 0)
+    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volumes: remove them first", b->vg_name, name, n_volumes);
+  if (!lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error))
+    return FALSE;
+  while (pool->users > 0)
+    g_cond_wait(&b->idle, &b->lock);
+  g_hash_table_remove(b->pools, own_name);
+  if (!bundled_pool_close(pool, error) || !bundled_commit_text(b, g_steal_pointer(&vg), description, error)) {
+    bundled_open_pool(b, own_name, NULL); /* as it was, or refused with its reason */
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* --- a larger volume group --- */
+
+gboolean
+bundled_extend(Pool *pool, const char *path, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+  g_autoptr(LvmVg) vg = NULL;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = bundled_begin(b, &vg, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && bundled_claim(b, error);
+  bundled_unlock(b);
+  if (!ok)
+    g_prefix_error(error, "cannot extend volume group %s with %s: ", b->vg_name, path);
+  return ok;
+}
+
+/* --- checking --- */
+
+/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is being read; then the errors mean nothing. */
+static gboolean
+check_metadata(VtIo *metadata, ThinReport **report, GError **error)
+{
+  g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
+
+  *report = NULL;
+  for (guint i = 0; i < 10; i++) {
+    g_clear_pointer(report, thin_report_free);
+    if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
+      return FALSE;
+    *report = thin_check(metadata, 0, error);
+    if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
+      return *report != NULL;
+    if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
+      return FALSE;
+    if (memcmp(before, after, THIN_METADATA_BLOCK) == 0)
+      return TRUE;
+  }
+  return vt_set_error(error, EBUSY, "the pool was changed ten times while it was being checked: check it when there is less to do");
+}
+
+static gboolean
+is_unformatted(VtIo *metadata)
+{
+  static const guint8 zeros[THIN_METADATA_BLOCK];
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
+
+  return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) && memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
+}
+
+/* Device ids that text and messages speak of. */
+static GHashTable *
+known_devices(LvmVg *vg, LvmLv *pool_lv)
+{
+  GHashTable *known = g_hash_table_new(NULL, NULL);
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
+
+  for (guint i = 0; i < lvs->len; i++)
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && strcmp(lvm_thin_pool(lvs->pdata[i]), lvm_lv_name(pool_lv)) == 0)
+      g_hash_table_insert(known, GUINT_TO_POINTER(lvm_thin_device(lvs->pdata[i])), lvs->pdata[i]);
+  for (guint i = 0; i < messages->len; i++) {
+    LvmMessage *message = &g_array_index(messages, LvmMessage, i);
+
+    if (message->create && lvm_vg_find_lv(vg, message->create)) /* there or not: either is right */
+      g_hash_table_insert(known, GUINT_TO_POINTER(lvm_thin_device(lvm_vg_find_lv(vg, message->create))), NULL);
+    else if (!message->create)
+      g_hash_table_insert(known, GUINT_TO_POINTER(message->delete_device), NULL);
+  }
+  return known;
+}
+
+/* Do VG text and pool speak of the same devices, at the same time? */
+static void
+compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors, GPtrArray *leaks)
+{
+  g_autoptr(GHashTable) known = known_devices(lvm_store_vg(b->store), pool_lv);
+  g_autoptr(GError) failure = NULL;
+  g_autoptr(GArray) devices = thin_pool_list_devices(thin, &failure);
+  char *conflict;
+  GHashTableIter iter;
+  gpointer id, lv;
+  ThinStatus status;
+
+  thin_pool_get_status(thin, &status);
+  conflict = bundled_tid_conflict(b, pool_lv, status.transaction_id);
+  if (conflict)
+    g_ptr_array_add(errors, conflict);
+  if (status.needs_check && errors->len == 0)
+    g_ptr_array_add(errors, g_strdup("the metadata is marked needs_check: a commit failed, or a repair was not finished"));
+  for (guint i = 0; devices && i < devices->len; i++) {
+    ThinDevice *device = &g_array_index(devices, ThinDevice, i);
+
+    if (!g_hash_table_contains(known, GUINT_TO_POINTER(device->id)))
+      g_ptr_array_add(leaks, g_strdup_printf("thin device %u (%" G_GUINT64_FORMAT " bytes mapped) belongs to no volume", device->id, device->mapped));
+    else
+      g_hash_table_remove(known, GUINT_TO_POINTER(device->id));
+  }
+  g_hash_table_iter_init(&iter, known);
+  while (devices && g_hash_table_iter_next(&iter, &id, &lv))
+    if (lv)
+      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool", lvm_lv_name(lv), GPOINTER_TO_UINT(id)));
+}
+
+static void
+move_strings(GPtrArray *from, GPtrArray *to)
+{
+  for (guint i = 0; i < from->len; i++)
+    g_ptr_array_add(to, g_strdup(from->pdata[i]));
+}
+
+static void
+check_text(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks)
+{
+  const ThinOptions options = { .read_only = TRUE, .block_cache = 4u << 20, .translations = 1024 };
+  LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
+  g_autoptr(GError) failure = NULL;
+  ThinPool *thin = pool->thin ? pool->thin : thin_pool_open(pool->metadata, pool->data, &options, &failure);
+
+  if (thin)
+    compare_with_text(b, pool_lv, thin, errors, leaks);
+  else if (errors->len == 0)
+    g_ptr_array_add(errors, g_strdup(failure->message));
+  if (thin && thin != pool->thin)
+    thin_pool_close(thin, NULL);
+}
+
+/* Called without the lock, @pool held. */
+static gboolean
+check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, GError **error)
+{
+  g_autoptr(ThinReport) report = NULL;
+
+  if (!pool->metadata || !pool->data) {
+    g_ptr_array_add(errors, g_strdup(pool->refused->message));
+    return TRUE;
+  }
+  if (!is_unformatted(pool->metadata)) {
+    if (!check_metadata(pool->metadata, &report, error))
+      return FALSE;
+    move_strings(report->errors, errors);
+    move_strings(report->leaks, leaks);
+  }
+  bundled_lock(b);
+  check_text(b, pool, errors, leaks);
+  bundled_unlock(b);
+  return TRUE;
+}
+
+gboolean
+bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free), l = g_ptr_array_new_with_free_func(g_free);
+  BundledPool *p;
+  gboolean ok = FALSE;
+
+  bundled_lock(b);
+  p = bundled_find_pool(b, thin_pool, error);
+  if (p)
+    bundled_pool_hold(b, p);
+  bundled_unlock(b);
+  if (p) {
+    ok = check_pool(b, p, e, l, error);
+    bundled_lock(b);
+    bundled_pool_release(b, p);
+    bundled_unlock(b);
+  }
+  if (!ok) {
+    prefix(error, b, "check thin pool", thin_pool);
+    return FALSE;
+  }
+  *errors = g_steal_pointer(&e);
+  *leaks = g_steal_pointer(&l);
+  return TRUE;
+}
+
+/* --- a new volume group --- */
+
+/* What is to be taken back when the rest fails. */
+typedef struct {
+  const char *path;
+  gboolean made;      /* the file */
+  gboolean labelled;
+  off_t size_before;  /* -1: not grown */
+} Undo;
+
+static void
+undo_init(const Undo *undo)
+{
+  static const guint8 zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h LABEL_SCAN_SECTORS */
+  int fd;
+
+  if (undo->made) {
+    unlink(undo->path);
+    return;
+  }
+  if (!undo->labelled && undo->size_before < 0)
+    return;
+  fd = open(undo->path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0)
+    return;
+  if ((undo->labelled && (pwrite(fd, zeros, sizeof zeros, 0) != sizeof zeros || fsync(fd) != 0)) ||
+      (undo->size_before >= 0 && ftruncate(fd, undo->size_before) != 0))
+    g_warning("%s could not be brought back to what it was: %s", undo->path, g_strerror(errno));
+  close(fd);
+}
+
+static gboolean
+make_file(Undo *undo, guint64 size, GError **error)
+{
+  g_autofree char *folder = g_path_get_dirname(undo->path);
+  int fd;
+  gboolean ok;
+
+  if (size == 0)
+    return vt_set_error(error, EINVAL, "%s does not exist: give a size to make it", undo->path);
+  if (strcmp(folder, settings_state_dir()) == 0 && g_mkdir_with_parents(folder, 0711) != 0)
+    return vt_set_errno(error, errno, "cannot make the folder %s", folder);
+  fd = open(undo->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return vt_set_errno(error, errno, "cannot make %s", undo->path);
+  undo->made = TRUE;
+  ok = size <= G_MAXINT64 && ftruncate(fd, size) == 0;
+  if (!ok)
+    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
+  close(fd);
+  return ok;
+}
+
+/* The file or device at undo->path, with @size bytes. */
+static gboolean
+prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError **error)
+{
+  struct stat st;
+
+  if (stat(undo->path, &st) != 0)
+    return errno == ENOENT ? make_file(undo, size, error) : vt_set_errno(error, errno, "%s", undo->path);
+  *is_block = S_ISBLK(st.st_mode);
+  if (!*is_block && !S_ISREG(st.st_mode))
+    return vt_set_error(error, EINVAL, "%s is neither a file nor a block device", undo->path);
+  if (*is_block || size == 0 || (guint64) st.st_size == size)
+    return TRUE;
+  if ((guint64) st.st_size > size)
+    return vt_set_error(error, EINVAL, "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none",
+                        undo->path, (guint64) st.st_size, size);
+  if (size > G_MAXINT64 || truncate(undo->path, size) != 0)
+    return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
+  undo->size_before = st.st_size;
+  return TRUE;
+}
+
+static gboolean
+require_new_vg(const char *vg, GError **error)
+{
+  g_auto(GStrv) paths = settings_devices();
+  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *) paths, NULL);
+  gboolean ok = TRUE;
+
+  for (guint i = 0; ok && i < scans->len; i++) {
+    LvmScan *scan = scans->pdata[i];
+
+    if (!g_strcmp0(scan->vg_name, vg))
+      ok = vt_set_error(error, EEXIST, "there is a volume group %s already, on %s", vg, scan->path);
+  }
+  g_ptr_array_set_free_func(scans, (GDestroyNotify) lvm_scan_free);
+  return ok;
+}
+
+static gboolean
+make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size, gboolean is_block, const PoolNew *params, GError **error)
+{
+  const char *paths[] = { undo->path, NULL };
+  const LvmCreate create = { .extent_size = extent_size, .no_autoactivate = !is_block };
+  LvmStore *store = lvm_store_create(vg, paths, &create, error);
+  Pool *pool;
+  gboolean ok;
+
+  if (!store)
+    return FALSE;
+  undo->labelled = TRUE;
+  pool = bundled_open_store(store, FALSE, error);
+  if (!pool)
+    return FALSE;
+  ok = pool_create_pool(pool, thin_pool, params, error);
+  return pool_close(pool, ok ? error : NULL) && ok;
+}
+
+gboolean
+pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error)
+{
+  g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+  Undo undo = { .path = absolute, .size_before = -1 };
+  gboolean is_block = FALSE;
+
+  if (!pool_rules_check_vg_name(vg, error) || !pool_rules_check_name(thin_pool, error))
+    return FALSE;
+  if (require_new_vg(vg, error) && prepare_pv(&undo, size, &is_block, error) &&
+      make_vg(vg, thin_pool, &undo, extent_size, is_block, params, error))
+    return TRUE;
+  undo_init(&undo);
+  g_prefix_error(error, "cannot make volume group %s on %s: ", vg, path);
+  return FALSE;
+}

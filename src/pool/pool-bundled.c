@@ -1,0 +1,673 @@
+/* virt-thin - the bundled pool: a volume group opened in this process
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/pool-bundled.h"
+
+#include <string.h>
+
+#include "pool/pool-rules.h"
+#include "pool/settings.h"
+
+/* --- locks and events --- */
+
+static void
+clear_event(BundledEvent *event)
+{
+  g_free(event->name);
+  g_free(event->old_name);
+}
+
+void
+bundled_lock(Bundled *b)
+{
+  g_mutex_lock(&b->lock);
+}
+
+void
+bundled_unlock(Bundled *b)
+{
+  g_autoptr(GArray) events = b->events;
+  PoolEventFunc func = b->event_func;
+  gpointer data = b->event_data;
+
+  b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
+  g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
+  g_mutex_unlock(&b->lock);
+  for (guint i = 0; func && i < events->len; i++) {
+    BundledEvent *event = &g_array_index(events, BundledEvent, i);
+
+    func(event->event, event->name, event->old_name, data);
+  }
+}
+
+void
+bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name)
+{
+  BundledEvent e = { event, g_strdup(name), g_strdup(old_name) };
+
+  g_array_append_val(b->events, e);
+}
+
+static void
+set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
+{
+  Bundled *b = (Bundled *) pool;
+
+  bundled_lock(b);
+  b->event_func = func;
+  b->event_data = user_data;
+  bundled_unlock(b);
+}
+
+static void
+set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
+{
+  Bundled *b = (Bundled *) pool;
+
+  bundled_lock(b);
+  b->user_func = func;
+  b->user_data = user_data;
+  bundled_unlock(b);
+}
+
+char *
+bundled_show(const char *name)
+{
+  g_autofree char *safe = g_strescape(name, NULL);
+
+  if (strlen(safe) > 2 * LVM_NAME_MAX)
+    strcpy(safe + 2 * LVM_NAME_MAX, "...");
+  return g_steal_pointer(&safe);
+}
+
+/* --- finding things --- */
+
+BundledPool *
+bundled_find_pool(Bundled *b, const char *name, GError **error)
+{
+  g_autofree char *shown = NULL;
+  GHashTableIter iter;
+  gpointer pool = NULL;
+
+  if (!name) {
+    g_hash_table_iter_init(&iter, b->pools);
+    if (g_hash_table_size(b->pools) == 1 && g_hash_table_iter_next(&iter, NULL, &pool))
+      return pool;
+    vt_set_error(error, g_hash_table_size(b->pools) ? EINVAL : ENOENT, "volume group %s has %s", b->vg_name,
+                 g_hash_table_size(b->pools) ? "several thin pools: say which one" : "no thin pool");
+    return NULL;
+  }
+  pool = g_hash_table_lookup(b->pools, name);
+  if (!pool) {
+    shown = bundled_show(name);
+    vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", b->vg_name, shown);
+  }
+  return pool;
+}
+
+BundledPool *
+bundled_usable_pool(Bundled *b, const char *name, GError **error)
+{
+  BundledPool *pool = bundled_find_pool(b, name, error);
+
+  if (pool && !pool->thin) {
+    g_propagate_error(error, g_error_copy(pool->refused));
+    return NULL;
+  }
+  return pool;
+}
+
+static gboolean
+is_volume(LvmLv *lv)
+{
+  return lvm_lv_is_visible(lv) && lvm_lv_kind(lv) != LVM_LV_THIN_POOL;
+}
+
+LvmLv *
+bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
+{
+  LvmLv *lv = lvm_vg_find_lv(vg, name);
+  g_autofree char *shown = NULL;
+
+  if (lv && is_volume(lv))
+    return lv;
+  shown = bundled_show(name);
+  if (lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+    vt_set_error(error, EINVAL, "%s/%s is a thin pool, not a volume", b->vg_name, shown);
+  else
+    vt_set_error(error, ENOENT, "volume group %s has no volume %s", b->vg_name, shown);
+  return NULL;
+}
+
+guint64
+bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  guint64 size = 0;
+  guint n = 0;
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool) != 0)
+      continue;
+    size += lvm_lv_size(lv);
+    n++;
+  }
+  if (n_volumes)
+    *n_volumes = n;
+  return size;
+}
+
+void
+bundled_pool_hold(Bundled *b, BundledPool *pool)
+{
+  pool->users++;
+}
+
+void
+bundled_pool_release(Bundled *b, BundledPool *pool)
+{
+  if (--pool->users == 0)
+    g_cond_broadcast(&b->idle);
+}
+
+/* --- information --- */
+
+static PoolVgInfo *
+get_vg_info(Pool *pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+  LvmVg *vg;
+
+  bundled_lock(b);
+  vg = lvm_store_vg(b->store);
+  info->name = g_strdup(b->vg_name);
+  info->uuid = g_strdup(lvm_vg_uuid(vg));
+  info->extent_size = lvm_vg_extent_size(vg);
+  info->size = lvm_vg_n_extents(vg) * info->extent_size;
+  info->free = lvm_vg_n_free_extents(vg) * info->extent_size;
+  info->seqno = lvm_vg_seqno(vg);
+  lvm_store_metadata_space(b->store, &info->metadata_area_used, &info->metadata_area_size);
+  info->devices = g_strdupv((GStrv) lvm_store_paths(b->store));
+  bundled_unlock(b);
+  return info;
+}
+
+static char *
+describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
+{
+  char *conflict;
+
+  if (pool->refused)
+    return g_strdup(pool->refused->message);
+  conflict = bundled_tid_conflict(b, lv, status->transaction_id);
+  if (conflict)
+    return conflict;
+  if (status->needs_check)
+    return g_strdup("metadata read-only: needs_check");
+  switch (status->mode) {
+  case THIN_MODE_OUT_OF_DATA:
+    return g_strdup("out of data space");
+  case THIN_MODE_OUT_OF_METADATA:
+    return g_strdup("out of metadata space");
+  case THIN_MODE_FAILED:
+    return g_strdup("a commit failed: nothing is written any more, open the volume group again");
+  default:
+    return NULL;
+  }
+}
+
+static PoolInfo *
+make_info(Bundled *b, BundledPool *pool)
+{
+  LvmVg *vg = lvm_store_vg(b->store);
+  LvmLv *lv = lvm_vg_find_lv(vg, pool->name), *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(lv));
+  PoolInfo *info = g_new0(PoolInfo, 1);
+  ThinStatus status = pool->status;
+
+  if (pool->thin)
+    thin_pool_get_status(pool->thin, &status);
+  info->vg = g_strdup(b->vg_name);
+  info->name = g_strdup(pool->name);
+  info->uuid = g_strdup(lvm_lv_uuid(lv));
+  info->size = lvm_lv_size(lv);
+  info->used = status.data_used;
+  info->metadata_size = metadata ? lvm_lv_size(metadata) : status.metadata_size;
+  info->metadata_used = status.metadata_used;
+  info->chunk_size = lvm_pool_chunk_size(lv);
+  info->virtual_size = bundled_virtual_size(vg, pool->name, &info->n_volumes);
+  info->transaction_id = lvm_pool_transaction_id(lv);
+  info->needs_check = status.needs_check;
+  info->read_only = b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
+  info->active = pool->thin != NULL;
+  info->health = describe_health(b, pool, lv, &status);
+  return info;
+}
+
+static GPtrArray *
+list_pools(Pool *pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  GPtrArray *infos = g_ptr_array_new_with_free_func((GDestroyNotify) pool_info_free);
+  g_autoptr(GPtrArray) lvs = NULL;
+
+  bundled_lock(b);
+  lvs = lvm_vg_lvs(lvm_store_vg(b->store));
+  for (guint i = 0; i < lvs->len; i++) {
+    BundledPool *p = g_hash_table_lookup(b->pools, lvm_lv_name(lvs->pdata[i]));
+
+    if (p)
+      g_ptr_array_add(infos, make_info(b, p));
+  }
+  bundled_unlock(b);
+  return infos;
+}
+
+static PoolInfo *
+get_info(Pool *pool, const char *thin_pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  BundledPool *p;
+  PoolInfo *info = NULL;
+
+  bundled_lock(b);
+  p = bundled_find_pool(b, thin_pool, error);
+  if (p)
+    info = make_info(b, p);
+  bundled_unlock(b);
+  return info;
+}
+
+/* The devices of each pool, asked for once per listing. */
+typedef struct {
+  BundledPool *pool;
+  GArray *devices;
+} DeviceCache;
+
+static gint
+compare_device(gconstpointer key, gconstpointer element)
+{
+  guint32 id = *(const guint32 *) key, other = ((const ThinDevice *) element)->id;
+
+  return id < other ? -1 : id > other;
+}
+
+static guint64
+mapped_of(DeviceCache *cache, BundledPool *pool, guint32 id)
+{
+  ThinDevice *device;
+
+  if (!pool || !pool->thin)
+    return G_MAXUINT64;
+  if (cache->pool != pool) {
+    g_clear_pointer(&cache->devices, g_array_unref);
+    cache->pool = pool;
+    cache->devices = thin_pool_list_devices(pool->thin, NULL);
+  }
+  if (!cache->devices)
+    return G_MAXUINT64;
+  device = bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device);
+  return device ? device->mapped : 0;
+}
+
+static char *
+describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv)
+{
+  if (lvm_lv_kind(lv) == LVM_LV_OTHER)
+    return g_strdup_printf("its segments are of type %s, which virt-thin does not read", lvm_lv_segment_type(lv));
+  if (lvm_lv_kind(lv) != LVM_LV_THIN)
+    return NULL;
+  if (!pool)
+    return g_strdup_printf("the volume group has no thin pool %s", lvm_thin_pool(lv));
+  if (!pool->thin)
+    return g_strdup(pool->refused->message);
+  return bundled_pool_damage(b, pool, lv);
+}
+
+static PoolVolumeInfo *
+make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  gboolean thin = lvm_lv_kind(lv) == LVM_LV_THIN;
+  BundledPool *pool = thin ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
+
+  info->vg = g_strdup(b->vg_name);
+  info->name = g_strdup(lvm_lv_name(lv));
+  info->uuid = g_strdup(lvm_lv_uuid(lv));
+  info->kind = thin ? POOL_VOLUME_THIN : POOL_VOLUME_LINEAR;
+  info->size = lvm_lv_size(lv);
+  info->mapped = info->size;
+  info->vmid = pool_rules_vmid(info->name);
+  info->read_only = !lvm_lv_is_writable(lv);
+  info->active = !lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
+  info->tags = lvm_lv_tags(lv);
+  info->creation_time = lvm_lv_creation_time(lv);
+  info->damage = describe_damage(b, pool, lv);
+  if (thin) {
+    info->pool = g_strdup(lvm_thin_pool(lv));
+    info->origin = g_strdup(lvm_thin_origin(lv));
+    info->device_id = lvm_thin_device(lv);
+    info->mapped = mapped_of(cache, pool, info->device_id);
+    pool_rules_snapshot_of(lv, &info->snapshot_of, &info->snapshot_name);
+  }
+  return info;
+}
+
+static GPtrArray *
+list_volumes(Pool *pool, const char *thin_pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  g_autoptr(GPtrArray) lvs = NULL;
+  DeviceCache cache = { NULL, NULL };
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = !thin_pool || bundled_find_pool(b, thin_pool, error);
+  lvs = lvm_vg_lvs(lvm_store_vg(b->store));
+  for (guint i = 0; ok && i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (!is_volume(lv))
+      continue;
+    if (!thin_pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), thin_pool) == 0))
+      g_ptr_array_add(infos, make_volume_info(b, lv, &cache));
+  }
+  bundled_unlock(b);
+  g_clear_pointer(&cache.devices, g_array_unref);
+  return ok ? g_steal_pointer(&infos) : NULL;
+}
+
+static PoolVolumeInfo *
+get_volume(Pool *pool, const char *name, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  DeviceCache cache = { NULL, NULL };
+  PoolVolumeInfo *info = NULL;
+  LvmLv *lv;
+
+  bundled_lock(b);
+  lv = bundled_find_volume(b, lvm_store_vg(b->store), name, error);
+  if (lv)
+    info = make_volume_info(b, lv, &cache);
+  bundled_unlock(b);
+  g_clear_pointer(&cache.devices, g_array_unref);
+  return info;
+}
+
+static gboolean
+count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  BundledPool *p = NULL;
+  gboolean ok = FALSE;
+  guint32 device = 0;
+  LvmLv *lv;
+
+  bundled_lock(b);
+  lv = bundled_find_volume(b, lvm_store_vg(b->store), name, error);
+  if (lv && lvm_lv_kind(lv) != LVM_LV_THIN) {
+    *exclusive = lvm_lv_size(lv);
+    *shared = 0;
+    ok = TRUE;
+  } else if (lv && (p = bundled_usable_pool(b, lvm_thin_pool(lv), error))) {
+    device = lvm_thin_device(lv);
+    bundled_pool_hold(b, p);
+  }
+  bundled_unlock(b);
+  if (!p)
+    return ok;
+  ok = thin_pool_count_device(p->thin, device, exclusive, shared, error);
+  bundled_lock(b);
+  bundled_pool_release(b, p);
+  bundled_unlock(b);
+  return ok;
+}
+
+/* --- service --- */
+
+static GPtrArray *
+hold_pools(Bundled *b)
+{
+  GPtrArray *pools = g_ptr_array_new();
+  GHashTableIter iter;
+  gpointer pool;
+
+  bundled_lock(b);
+  g_hash_table_iter_init(&iter, b->pools);
+  while (g_hash_table_iter_next(&iter, NULL, &pool)) {
+    if (!((BundledPool *) pool)->thin)
+      continue;
+    bundled_pool_hold(b, pool);
+    g_ptr_array_add(pools, pool);
+  }
+  bundled_unlock(b);
+  return pools;
+}
+
+static void
+release_pools(Bundled *b, GPtrArray *pools)
+{
+  bundled_lock(b);
+  for (guint i = 0; i < pools->len; i++)
+    bundled_pool_release(b, pools->pdata[i]);
+  bundled_unlock(b);
+  g_ptr_array_unref(pools);
+}
+
+/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may be another's by now. */
+static gboolean
+is_still_ours(Bundled *b, GError **error)
+{
+  gboolean ok = TRUE;
+
+  bundled_lock(b);
+  bundled_check_seqno(b, NULL);
+  if (g_atomic_int_get(&b->lost)) {
+    g_propagate_error(error, g_error_copy(b->stuck));
+    ok = FALSE;
+  }
+  bundled_unlock(b);
+  return ok;
+}
+
+/* Every pool is committed, whatever befalls the others; the first error is told. */
+static gboolean
+commit(Pool *pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  GPtrArray *pools;
+  gboolean ok = TRUE;
+
+  if (b->read_only)
+    return TRUE;
+  if (!is_still_ours(b, error))
+    return FALSE;
+  pools = hold_pools(b);
+  for (guint i = 0; i < pools->len; i++) {
+    BundledPool *p = pools->pdata[i];
+    g_autoptr(GError) failure = NULL;
+
+    if (thin_pool_commit(p->thin, &failure))
+      continue;
+    g_prefix_error(&failure, "cannot commit thin pool %s/%s: ", b->vg_name, p->name);
+    if (ok)
+      g_propagate_error(error, g_steal_pointer(&failure));
+    ok = FALSE;
+  }
+  release_pools(b, pools);
+  return ok;
+}
+
+/* Volumes of @thin_pool (NULL: all) that are open; with their openers. The caller's; NULL: none. */
+static char *
+describe_users(Bundled *b, const char *thin_pool)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+  PoolUserFunc user_func = b->user_func;
+  gpointer user_data = b->user_data;
+  char *found = NULL;
+
+  for (guint i = 0; i < lvs->len && !found; i++) {
+    LvmLv *lv = lvs->pdata[i];
+    g_autofree char *openers = NULL;
+
+    if (!is_volume(lv) || (thin_pool && (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), thin_pool) != 0)))
+      continue;
+    openers = bundled_volume_openers(b, lvm_lv_name(lv));
+    if (openers)
+      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, lvm_lv_name(lv), openers);
+    g_ptr_array_add(names, g_strdup(lvm_lv_name(lv)));
+  }
+  bundled_unlock(b);
+  for (guint i = 0; user_func && i < names->len && !found; i++) {
+    g_autofree char *user = user_func(names->pdata[i], user_data);
+
+    if (user)
+      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, (char *) names->pdata[i], user);
+  }
+  bundled_lock(b);
+  return found;
+}
+
+/* There are no nodes here: all that deactivation means is that nobody may be using a volume. */
+static gboolean
+deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  g_autofree char *users = NULL;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = !thin_pool || bundled_find_pool(b, thin_pool, error);
+  if (ok && !force && (users = describe_users(b, thin_pool)))
+    ok = vt_set_error(error, EBUSY, "cannot deactivate %s%s%s: %s", b->vg_name, thin_pool ? "/" : "", thin_pool ? thin_pool : "", users);
+  bundled_unlock(b);
+  return ok;
+}
+
+/* --- opening and closing --- */
+
+static gboolean
+close_pools(Bundled *b, GError **error)
+{
+  gboolean ok = TRUE;
+  GHashTableIter iter;
+  gpointer pool;
+
+  g_hash_table_iter_init(&iter, b->pools);
+  while (g_hash_table_iter_next(&iter, NULL, &pool)) {
+    g_autoptr(GError) failure = NULL;
+
+    g_hash_table_iter_steal(&iter);
+    if (bundled_pool_close(pool, &failure))
+      continue;
+    if (ok)
+      g_propagate_error(error, g_steal_pointer(&failure));
+    ok = FALSE;
+  }
+  return ok;
+}
+
+static gboolean
+bundled_close(Pool *pool, GError **error)
+{
+  Bundled *b = (Bundled *) pool;
+  gboolean ok;
+
+  bundled_lock(b);
+  bundled_volumes_close(b);
+  ok = close_pools(b, error);
+  if (!bundled_unclaim(b, ok ? error : NULL))
+    ok = FALSE;
+  g_mutex_unlock(&b->lock);
+  g_array_unref(b->events);
+  g_hash_table_unref(b->pools);
+  g_hash_table_unref(b->volumes);
+  lvm_store_close(b->store);
+  g_clear_error(&b->stuck);
+  g_free(b->archive_dir);
+  g_free(b->vg_name);
+  g_cond_clear(&b->idle);
+  g_mutex_clear(&b->lock);
+  g_free(b);
+  return ok;
+}
+
+static const PoolOps bundled_ops = {
+  .name = "bundled",
+  .close = bundled_close,
+  .get_vg_info = get_vg_info,
+  .list_pools = list_pools,
+  .get_info = get_info,
+  .list_volumes = list_volumes,
+  .get_volume = get_volume,
+  .count_volume = count_volume,
+  .create = bundled_create,
+  .clone = bundled_clone,
+  .snapshot = bundled_snapshot,
+  .rollback = bundled_rollback,
+  .clone_into = bundled_clone_into,
+  .rename = bundled_rename,
+  .resize = bundled_resize,
+  .resize_pool = bundled_resize_pool,
+  .remove = bundled_remove,
+  .set_tags = bundled_set_tags,
+  .create_pool = bundled_create_pool,
+  .extend = bundled_extend,
+  .check = bundled_check,
+  .deactivate = deactivate,
+  .volume_open = bundled_volume_open,
+  .volume_open_view = bundled_volume_open_view,
+  .set_event_func = set_event_func,
+  .set_user_func = set_user_func,
+  .commit = commit,
+};
+
+Pool *
+bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
+{
+  Bundled *b = g_new0(Bundled, 1);
+
+  b->base.ops = &bundled_ops;
+  g_mutex_init(&b->lock);
+  g_cond_init(&b->idle);
+  b->store = store;
+  b->read_only = read_only;
+  b->vg_name = g_strdup(lvm_vg_name(lvm_store_vg(store)));
+  b->archive_dir = settings_archive_dir();
+  b->pools = g_hash_table_new(g_str_hash, g_str_equal);
+  b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
+  b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
+  g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
+  if (!bundled_open_pools(b, error)) {
+    pool_unref(&b->base);
+    return NULL;
+  }
+  return &b->base;
+}
+
+Pool *
+bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  g_auto(GStrv) found = devices ? NULL : settings_devices();
+  const char *const *paths = devices ? devices : (const char *const *) found;
+  LvmStore *store;
+
+  if (!*paths) {
+    vt_set_error(error, ENOENT, "there is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, or put an image into %s",
+                 settings_state_dir());
+    return NULL;
+  }
+  store = lvm_store_open(paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
+  return store ? bundled_open_store(store, (flags & POOL_READ_ONLY) != 0, error) : NULL;
+}
+
+Pool *
+pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+{
+  return bundled_open(vg, devices, flags, NULL, NULL, error);
+}

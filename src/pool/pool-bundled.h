@@ -1,0 +1,178 @@
+/* virt-thin - the bundled pool: what its files share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ *   pool-bundled.c           the table, opening and closing the volume group, information
+ *   pool-bundled-recover.c   a thin pool at open: what state it is in, what a crash left half done
+ *   pool-bundled-commit.c    LVM's commit protocol: VG text, thin commit, VG text
+ *   pool-bundled-change.c    changes of volumes
+ *   pool-bundled-pools.c     changes of thin pools and of the volume group
+ *   pool-bundled-volume.c    volumes opened for I/O
+ *
+ * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise), BundledVolume.lock (readers: I/O;
+ * writer: what takes the device behind a volume away). I/O takes only the latter. Event and user functions are called without a lock.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "lvm/store.h"
+#include "pool/pool-internal.h"
+#include "thin/thin.h"
+
+typedef struct {
+  char *name;
+  VtIo *metadata, *data;
+  ThinPool *thin;     /* NULL: refused */
+  GError *refused;    /* why; NULL while thin is there */
+  ThinStatus status;  /* of a refused pool, as far as it could be read */
+  guint users;        /* who uses thin or metadata without Bundled.lock */
+  GHashTable *damage; /* read-only: device id -> char *, NULL until looked for */
+} BundledPool;
+
+typedef struct {
+  Pool base;
+  GMutex lock;
+  GCond idle;           /* a BundledPool.users fell to 0 */
+  gboolean read_only;   /* constant */
+  char *vg_name;        /* constant */
+  char *archive_dir;    /* constant */
+  LvmStore *store;
+  GHashTable *pools;    /* name -> BundledPool */
+  GHashTable *volumes;  /* name -> BundledVolume, those that are open */
+  GError *stuck;        /* why the VG cannot be changed any more */
+  gint lost;            /* atomic: the VG's extents moved under us, nothing may be written */
+  gboolean claimed;     /* the VG carries our system_id: see bundled_claim() */
+  PoolEventFunc event_func;
+  gpointer event_data;
+  PoolUserFunc user_func;
+  gpointer user_data;
+  GArray *events;       /* of BundledEvent, sent when the lock is released */
+} Bundled;
+
+typedef struct {
+  PoolEvent event;
+  char *name, *old_name;
+} BundledEvent;
+
+/* A logical volume that is open, shared by all its handles. */
+typedef struct {
+  pthread_rwlock_t lock;
+  Bundled *owner;
+  const char *name;     /* atomic; one of @names */
+  GPtrArray *names;     /* every name it had: handles may still hold an older one */
+  BundledPool *pool;    /* NULL: a linear LV */
+  guint refs;
+  gboolean read_only;   /* constant */
+  guint64 chunk_size;   /* constant; 0: a linear LV */
+  GPtrArray *handles;   /* of BundledHandle */
+  /* under BundledVolume.lock: */
+  ThinVolume *thin;
+  ThinPool *private_thin; /* a second, read-only pool that @thin belongs to: see open_pending() */
+  VtIo *io;             /* a linear LV */
+  guint64 zeros;        /* neither: this many bytes that read zero */
+  gboolean gone;        /* removed, or the pool is closed */
+} BundledVolume;
+
+typedef struct {
+  PoolVolume base;
+  BundledVolume *volume;
+  gboolean read_only;
+  char *opener; /* NULL: a view */
+} BundledHandle;
+
+/* --- pool-bundled.c --- */
+
+/* pool_open_bundled() with a hook between store and PVs, for tests. */
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open, gpointer user_data, GError **error);
+/* The same over a store already open, which it takes (also on failure). */
+Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
+
+void bundled_lock(Bundled *b);
+void bundled_unlock(Bundled *b); /* sends the events */
+void bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name);
+
+/* @name for a message: control characters escaped, cut when very long. The caller's. */
+char *bundled_show(const char *name);
+
+/* The thin pool @name (NULL: the only one), refused or not; its LV in @vg. ENOENT. */
+BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error);
+/* The same, EPERM or the like with its reason if it is refused. */
+BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error);
+/* A volume that users see, in @vg. ENOENT; EINVAL for a thin pool. */
+LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error);
+/* Bytes of all volumes of @pool in @vg; how many. */
+guint64 bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
+
+/* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
+void bundled_pool_hold(Bundled *b, BundledPool *pool);
+void bundled_pool_release(Bundled *b, BundledPool *pool);
+
+/* --- pool-bundled-recover.c --- */
+
+/* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be changed, or no thin pool of it can be used. */
+gboolean bundled_open_pools(Bundled *b, GError **error);
+/* Open one thin pool that is in the VG (a new one). */
+gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
+gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
+/* Why (part of) volume @lv cannot be read: NULL, or the caller's. Only read-only pools can be damaged and open. */
+char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv);
+/* How the transaction ids of VG text and pool disagree, or NULL. The caller's. */
+char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
+
+/* --- pool-bundled-commit.c --- */
+
+/* May the VG be changed? Else EROFS, ESTALE, ... On TRUE *vg is a copy to change. */
+gboolean bundled_begin(Bundled *b, LvmVg **vg, GError **error);
+
+/* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages, which go in here, @text_messages saying
+ * which (an LvmMessage each); @messages (of ThinMessage) is what the thin pool does. @finish, if any, changes the VG text once more, in the
+ * commit that takes the messages out. On FALSE nothing has changed, or the error says that the next open decides. */
+typedef void (*BundledFinish)(LvmVg *vg, gpointer user_data);
+gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages, BundledFinish finish,
+                             gpointer user_data, const char *description, GError **error);
+/* Has somebody else committed to the VG? ESTALE, told once. */
+gboolean bundled_check_seqno(Bundled *b, GError **error);
+/* A change of the VG text alone. */
+gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error);
+
+/* Block PVs: keep lvm2 away from the VG by its system_id while it is open read-write, and put back what was there. */
+gboolean bundled_claim(Bundled *b, GError **error);
+gboolean bundled_unclaim(Bundled *b, GError **error);
+
+/* --- pool-bundled-change.c, pool-bundled-pools.c: members of PoolOps --- */
+
+gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
+gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
+gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
+gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
+gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
+gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
+gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
+gboolean bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
+gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error); /* Bundled.lock held */
+gboolean bundled_extend(Pool *pool, const char *path, GError **error);
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+
+/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by its tag. TRUE: @vg was changed. */
+#define BUNDLED_TAG "virt-thin."
+gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
+
+/* --- pool-bundled-volume.c --- */
+
+PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
+PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error);
+/* Under Bundled.lock: the volume, opened if it is not; give it back with bundled_volume_put(). */
+BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error);
+void bundled_volume_put(BundledVolume *volume);
+/* The openers of @name, "nbd client, pid 9; fuse"; NULL: nobody but views. The caller's. */
+char *bundled_volume_openers(Bundled *b, const char *name);
+/* Take the thin device behind an open volume away from its handles, and give it back or not. Volumes that are not open: nothing. */
+void bundled_volume_detach(Bundled *b, const char *name);
+gboolean bundled_volume_attach(Bundled *b, const char *name, GError **error);
+void bundled_volume_gone(Bundled *b, const char *name); /* after detach: ENOENT from now on */
+void bundled_volume_renamed(Bundled *b, const char *name, const char *new_name);
+gboolean bundled_volume_resized(Bundled *b, const char *name, guint64 size, GError **error);
+void bundled_volumes_close(Bundled *b);
