@@ -19,14 +19,14 @@ check_characters(const char *what, const char *name, gsize max, const char *othe
     return vt_set_error(error, EINVAL, "a %s must not be empty", what);
   if (strlen(name) > max)
     return vt_set_error(error, EINVAL, "this %s is too long: %zu characters, at most %zu are allowed", what, strlen(name), max);
-  if (name[0] == '-')
-    return vt_set_error(error, EINVAL, "%s \"%s\" must not begin with '-'", what, name);
   for (const char *p = name; *p; p++) {
     if (g_ascii_isalnum(*p) || strchr(others, *p))
       continue;
     g_autofree char *shown = g_strescape(name, NULL);
     return vt_set_error(error, EINVAL, "%s \"%s\" has a character that LVM does not allow: only A-Z a-z 0-9 and %s", what, shown, others);
   }
+  if (name[0] == '-') /* asked last: the name is safe to print by now */
+    return vt_set_error(error, EINVAL, "%s \"%s\" must not begin with '-'", what, name);
   return TRUE;
 }
 

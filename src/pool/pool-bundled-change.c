@@ -186,7 +186,7 @@ create_locked(Bundled *b, const char *thin_pool, const char *name, guint64 size,
   BundledPool *pool;
   guint64 extents;
 
-  if (!pool_rules_check_name(name, error) || !bundled_begin(b, &vg, error))
+  if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   pool = bundled_usable_pool(b, thin_pool, error);
   if (!pool || !pool_rules_extents("a volume", size, lvm_vg_extent_size(vg), &extents, error))
@@ -224,7 +224,7 @@ clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GEr
   guint64 extents;
   LvmLv *lv;
 
-  if (!pool_rules_check_name(name, error) || !bundled_begin(b, &vg, error))
+  if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   lv = find_thin(b, vg, origin, &pool, error);
   if (!lv)
@@ -469,7 +469,7 @@ rename_locked(Bundled *b, const char *name, const char *new_name, GError **error
   g_autofree char *description = NULL;
   LvmLv *lv;
 
-  if (!pool_rules_check_name(new_name, error) || !bundled_begin(b, &vg, error))
+  if (!lvm_name_check(new_name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   lv = bundled_find_volume(b, vg, name, error);
   if (!lv)

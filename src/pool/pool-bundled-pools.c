@@ -163,7 +163,7 @@ create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError *
   g_autofree char *description = g_strdup_printf("thin pool %s", name);
   Layout layout = { 0 };
 
-  if (!pool_rules_check_name(name, error) || !bundled_begin(b, &vg, error))
+  if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a volume of that name", b->vg_name);
@@ -510,7 +510,7 @@ pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
   Undo undo = { .path = absolute, .size_before = -1 };
   gboolean is_block = FALSE;
 
-  if (!pool_rules_check_vg_name(vg, error) || !pool_rules_check_name(thin_pool, error))
+  if (!lvm_vg_name_check(vg, error) || !lvm_name_check(thin_pool, error))
     return FALSE;
   if (require_new_vg(vg, error) && prepare_pv(&undo, size, &is_block, error) &&
       make_vg(vg, thin_pool, &undo, extent_size, is_block, params, error))

@@ -9,31 +9,6 @@
 
 #define SNAPSHOT_PREFIX "snap_"
 
-/* LVM's own check, with the offending name in its message made safe for a terminal. */
-static gboolean
-check_with(gboolean (*check)(const char *name, GError **error), const char *what, const char *name, GError **error)
-{
-  g_autoptr(GError) reason = NULL;
-  g_autofree char *safe = NULL;
-
-  if (check(name, &reason))
-    return TRUE;
-  safe = g_strescape(name, NULL);
-  return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a %s: %s", safe, what, reason->message);
-}
-
-gboolean
-pool_rules_check_name(const char *name, GError **error)
-{
-  return check_with(lvm_name_check, "logical volume", name, error);
-}
-
-gboolean
-pool_rules_check_vg_name(const char *name, GError **error)
-{
-  return check_with(lvm_vg_name_check, "volume group", name, error);
-}
-
 /* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema pve-storage-vgname). */
 static gboolean
 is_proxmox_lvm_name(const char *name)
@@ -98,7 +73,7 @@ pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **erro
     vt_set_error(error, EINVAL, "a snapshot of %s needs a name: it becomes " SNAPSHOT_PREFIX "%s_NAME", volume, volume);
     return NULL;
   }
-  return pool_rules_check_name(name, error) ? g_steal_pointer(&name) : NULL;
+  return lvm_name_check(name, error) ? g_steal_pointer(&name) : NULL;
 }
 
 char *

@@ -24,15 +24,10 @@
 
 #define POOL_SNAPSHOT_TAG "virt-thin.snapshot-of="
 
-/* May a new volume have this name? EINVAL says what is wrong. The message shows control characters escaped. */
-gboolean pool_rules_check_name(const char *name, GError **error);
-/* The same for VG and thin pool names; @what: "volume group", "thin pool". */
-gboolean pool_rules_check_vg_name(const char *name, GError **error);
-
 /* Of vm-<VMID>-… and base-<VMID>-…, when the name is one that Proxmox's lvmthin accepts; else -1. */
 gint64 pool_rules_vmid(const char *name);
 
-/* snap_<volume>_<snapshot>, checked as a name for an LV. */
+/* snap_<volume>_<snapshot>, checked as a name for an LV (EINVAL). */
 char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error);
 /* Does a new volume @name backed by @origin become a snapshot (else a clone)? */
 gboolean pool_rules_is_snapshot_name(const char *name, const char *origin);
