@@ -11,8 +11,21 @@ src/service/virt-thin@.service: src/service/virt-thin@.service.in Makefile
 # The service as a library: what is in its processes besides main().
 noinst_LTLIBRARIES += src/service/libservice.la
 src_service_libservice_la_SOURCES = \
-	src/service/control-server.c src/service/control-server.h
-src_service_libservice_la_LIBADD = $(GLIB_LIBS)
+	src/service/block-node.h src/service/block-users.c \
+	src/service/control-server.c src/service/control-server.h \
+	src/service/engine.c \
+	src/service/folder.c src/service/folder.h \
+	src/service/fuse-ops.c src/service/fuse-ops.h \
+	src/service/fuse-view.c src/service/fuse-view.h \
+	src/service/holder.c src/service/holder.h src/service/holder-folder.c \
+	src/service/loop.c \
+	src/service/mount.c src/service/mount.h \
+	src/service/node-process.c src/service/nodes.c src/service/nodes.h \
+	src/service/service.c src/service/service.h \
+	src/service/service-pool.c src/service/service-pool.h \
+	src/service/shared.c src/service/shared.h
+src_service_libservice_la_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
+src_service_libservice_la_LIBADD = src/service/libnbdserver.la $(FUSE_LIBS) $(GLIB_LIBS)
 
 # --- the NBD server ---
 noinst_LTLIBRARIES += src/service/libnbdserver.la

@@ -1,0 +1,40 @@
+/* virt-thin - block nodes: a kernel block device over a volume's file, linked as <dev-dir>/<vg>/<lv>
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Used by the nodes process (service/node-process.c) alone. Of its kinds the first that works here is taken, unless virt-thin.conf says otherwise.
+ * Thread-safety: none. Errors: VT_ERROR.
+ */
+#pragma once
+
+#include "util/error.h"
+
+typedef struct {
+  const char *name;                        /* as in virt-thin.conf, [service] block-nodes= */
+  /* Can this process make such nodes on this machine? */
+  gboolean (*usable)(GError **error);
+  /* Make a device over volume @volume of @vg, which is also file @file: its path, the caller's. */
+  char *(*attach)(const char *vg, const char *volume, const char *file, gboolean read_only, GError **error);
+  /* Take the device away; in use, it goes with its last user. */
+  gboolean (*detach)(const char *device, GError **error);
+  /* The volume's size has changed. */
+  gboolean (*resize)(const char *device, const char *vg, const char *volume, const char *file, GError **error);
+  /* Is @device still what attach() made over a file of @folder? Enters the FUSE folder nowhere. */
+  gboolean (*is_ours)(const char *device, const char *folder);
+  /* Is there anything on @device, anybody's? */
+  gboolean (*in_use)(const char *device);
+  gboolean (*is_read_only)(const char *device);
+  /* All devices that are over files of @folder: GPtrArray of char *, the caller's. */
+  GPtrArray *(*list)(const char *folder);
+} BlockNodeKind;
+
+extern const BlockNodeKind block_node_loop;
+
+/* Who has which block device open: one look at all processes and mounts. Of a device: "qemu-system-x86, pid 99", "a mount on /mnt", "block device md0";
+ * NULL: nobody. Strings are the caller's. */
+typedef struct BlockScan BlockScan;
+BlockScan *block_scan_new(void);
+char *block_scan_user(BlockScan *scan, const char *device);
+void block_scan_free(BlockScan *scan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockScan, block_scan_free)
+/* Forget what the kernel caches of it. */
+gboolean block_node_flush(const char *device, GError **error);

@@ -1,0 +1,231 @@
+/* virt-thin - the engine process: opens the volume group and serves it in every way
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * May be killed at any moment: what it has acknowledged is in the journals, what it has not is in the slots, and both are in memory that the holder
+ * keeps. It ends in two ways: for good (SIGTERM: commit and close), or for a planned restart (SIGUSR1: commit, and leave the rest to the next engine as
+ * if it had died).
+ */
+#include "config.h"
+
+#include <glib-unix.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "pool/settings.h"
+#include "service/control-server.h"
+#include "service/fuse-view.h"
+#include "service/holder.h"
+#include "service/nbd-server.h"
+#include "service/service-pool.h"
+
+#define NODES_WAIT_MS 2000
+
+typedef struct {
+  const char *vg;
+  Shared *shared;
+  Pool *inner, *pool;
+  Folder *folder;
+  FuseView *view;
+  Nodes *nodes;
+  NbdServer *nbd;
+  ControlServer *control;
+  GMainLoop *loop;
+  gboolean for_good;
+  GThread *committer;
+  GMutex lock;
+  GCond ending;
+  gboolean ended;
+} Engine;
+
+static void
+say(const char *text)
+{
+  g_autofree char *line = g_strdelimit(g_strdup(text), "\n", ' ');
+  g_autofree char *message = g_strconcat(line, "\n", NULL);
+  if (write(SERVICE_FD_STATUS, message, strlen(message)) == -1)
+    g_warning("cannot reach the holder: %s", g_strerror(errno));
+}
+
+/* --- once a second --- */
+
+static void
+commit_once(Engine *engine, char **last_failure)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (pool_commit(engine->inner, &error)) {
+    g_clear_pointer(last_failure, g_free);
+  } else if (g_strcmp0(*last_failure, error->message) != 0) {
+    g_critical("volume group %s cannot be committed: %s", engine->vg, error->message);
+    g_free(*last_failure);
+    *last_failure = g_strdup(error->message);
+  }
+}
+
+static gpointer
+committer(gpointer data)
+{
+  Engine *engine = data;
+  g_autofree char *last_failure = NULL;
+
+  g_mutex_lock(&engine->lock);
+  while (!engine->ended) {
+    if (g_cond_wait_until(&engine->ending, &engine->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND))
+      continue;
+    g_mutex_unlock(&engine->lock);
+    commit_once(engine, &last_failure);
+    folder_refresh(engine->folder);
+    g_mutex_lock(&engine->lock);
+  }
+  g_mutex_unlock(&engine->lock);
+  return NULL;
+}
+
+static void
+stop_committer(Engine *engine)
+{
+  g_mutex_lock(&engine->lock);
+  engine->ended = TRUE;
+  g_cond_broadcast(&engine->ending);
+  g_mutex_unlock(&engine->lock);
+}
+
+/* --- what others ask --- */
+
+static void
+on_event(PoolEvent event, const char *name, const char *old_name, gpointer data)
+{
+  control_server_emit(((Engine *)data)->control, event, name, old_name);
+}
+
+/* Over D-Bus: refuse while a volume is open, else have the holder end it all. */
+static gboolean
+on_stop(gboolean force, gpointer data, GError **error)
+{
+  Engine *engine = data;
+
+  if (!force && !pool_deactivate(engine->pool, NULL, FALSE, error))
+    return FALSE;
+  kill(getppid(), SIGTERM);
+  return TRUE;
+}
+
+static gboolean
+on_term(gpointer data)
+{
+  ((Engine *)data)->for_good = TRUE;
+  g_main_loop_quit(((Engine *)data)->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static gboolean
+on_restart(gpointer data)
+{
+  g_main_loop_quit(((Engine *)data)->loop);
+  return G_SOURCE_CONTINUE;
+}
+
+/* --- beginning --- */
+
+static gboolean
+open_pool(Engine *engine, GError **error)
+{
+  g_auto(GStrv) devices = service_pool_devices(engine->vg);
+
+  pool_set_journal(engine->shared->journal, SHARED_JOURNAL);
+  engine->inner = pool_open_bundled(engine->vg, (const char *const *)devices, 0, error);
+  if (!engine->inner)
+    return FALSE;
+  service_pool_remember_devices(engine->vg, engine->inner);
+  return TRUE;
+}
+
+/* The order matters: no request is read before open files are restored; no client is served before the files are; nodes need the files. */
+static gboolean
+start(Engine *engine, GError **error)
+{
+  /* The holder's socket has decided who may connect. */
+  NbdServerOptions options = {.socket_mode = settings_socket_mode(), .socket_group = settings_socket_group()};
+
+  engine->shared = shared_map(SERVICE_FD_SHARED, error);
+  if (!engine->shared || !open_pool(engine, error) || !(engine->folder = folder_new(engine->inner, engine->shared, error)))
+    return FALSE;
+  engine->nodes = nodes_new(engine->vg, SERVICE_FD_NODES);
+  engine->pool = service_pool_new(engine->vg, engine->inner, engine->folder, engine->nodes);
+  engine->view = fuse_view_new(engine->folder, engine->shared, SERVICE_FD_FUSE, error);
+  if (!engine->view || !fuse_view_start(engine->view, error))
+    return FALSE;
+  engine->nbd = nbd_server_start_fd(engine->pool, SERVICE_FD_NBD, &options, error);
+  if (!engine->nbd)
+    return FALSE;
+  engine->control = control_server_new(engine->pool, SERVICE_FD_CONTROL, on_stop, engine, error);
+  if (!engine->control)
+    return FALSE;
+  service_pool_follow(engine->pool, on_event, engine);
+  nodes_sync(engine->nodes, folder_list_active(engine->folder), NODES_WAIT_MS);
+  engine->committer = g_thread_new("commit", committer, engine);
+  return TRUE;
+}
+
+/* --- end --- */
+
+/* Nothing of what follows may take long: the holder's patience is that of a machine that shuts down. Threads that wait in the kernel for requests cannot be
+ * called back; the process ends under them. */
+static int
+finish(Engine *engine)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean quiet, ok;
+
+  stop_committer(engine);
+  quiet = control_server_stop(engine->control, 500);
+  nbd_server_stop(engine->nbd, 500);
+  quiet = fuse_view_stop(engine->view, 500) && quiet;
+  if (!engine->for_good || !quiet) {
+    ok = pool_commit(engine->inner, &error);
+  } else {
+    g_thread_join(engine->committer);
+    pool_unref(engine->pool);
+    folder_free(engine->folder);
+    ok = pool_close(engine->inner, &error);
+  }
+  if (!ok)
+    g_critical("the last commit of volume group %s failed: %s", engine->vg, error->message);
+  return ok ? 0 : 1;
+}
+
+static void
+raise_limits(void)
+{
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+int
+engine_main(const char *vg)
+{
+  Engine engine = {.vg = vg};
+  g_autoptr(GError) error = NULL;
+
+  signal(SIGPIPE, SIG_IGN);
+  raise_limits();
+  engine.loop = g_main_loop_new(NULL, FALSE);
+  g_unix_signal_add(SIGTERM, on_term, &engine);
+  g_unix_signal_add(SIGUSR1, on_restart, &engine);
+  if (!start(&engine, &error)) {
+    say(error->message);
+    _exit(1);
+  }
+  say("ready");
+  g_main_loop_run(engine.loop);
+  int status = finish(&engine);
+  fflush(NULL);
+  _exit(status);
+}

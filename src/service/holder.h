@@ -1,0 +1,26 @@
+/* virt-thin - the holder: keeps what the kernel must not lose, and the engine running
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "util/error.h"
+
+/* The runtime files of a volume group, locked. */
+typedef struct {
+  char *vg, *dir, *folder;
+  int lock_fd;
+} HolderFolder;
+
+/* Make <runtime>/<vg> if need be, lock it, and take away what a killed holder left. EBUSY names the holder that lives. */
+gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error);
+/* Take mount, nodes and files away, and release the lock. */
+void holder_folder_leave(HolderFolder *folder);
+
+/* Be the holder: returns the exit status. Reports being ready, or why not, on @starter_fd (-1: nobody waits). */
+int holder_run(HolderFolder *folder, int starter_fd);
+
+/* Tell systemd, if it wants to know. */
+void service_notify(const char *state);
+
+/* The processes beside the holder: engine.c. */
+int engine_main(const char *vg);

@@ -1,0 +1,284 @@
+/* virt-thin - the engine's side of block nodes: tells the nodes process what to show
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/nodes.h"
+
+#define REPLY_MS 15000
+
+struct Nodes {
+  char *vg;
+  int fd;
+  GMutex call_lock;      /* one request at a time */
+  guint64 last_id;
+  GMutex lock;           /* of what follows */
+  GCond changed;
+  GHashTable *shown;     /* names that have a node */
+  guint n_urgent;        /* callers other than the background */
+  guint n_syncs, n_synced;
+  gboolean unusable;
+};
+
+Nodes *
+nodes_new(const char *vg, int fd)
+{
+  Nodes *nodes = g_new0(Nodes, 1);
+
+  nodes->vg = g_strdup(vg);
+  nodes->fd = fd;
+  nodes->last_id = (guint64)getpid() << 32; /* replies to a dead engine's requests may still come */
+  nodes->shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_mutex_init(&nodes->call_lock);
+  g_mutex_init(&nodes->lock);
+  g_cond_init(&nodes->changed);
+  return nodes;
+}
+
+static gboolean
+receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
+{
+  gint64 deadline = g_get_monotonic_time() + REPLY_MS * G_TIME_SPAN_MILLISECOND;
+  struct pollfd poll_fd = {.fd = nodes->fd, .events = POLLIN};
+
+  for (;;) {
+    gint64 left = (deadline - g_get_monotonic_time()) / G_TIME_SPAN_MILLISECOND;
+    if (left <= 0 || (poll(&poll_fd, 1, left) == -1 && errno != EINTR))
+      return FALSE;
+    if (recv(nodes->fd, reply, sizeof *reply, MSG_DONTWAIT) == sizeof *reply && reply->id == id)
+      return TRUE;
+  }
+}
+
+static gboolean
+call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only, NodeReply *reply, GError **error)
+{
+  NodeRequest request = {.op = op, .read_only = read_only};
+
+  g_strlcpy(request.name, name ? name : "", sizeof request.name);
+  g_strlcpy(request.new_name, new_name ? new_name : "", sizeof request.new_name);
+  g_mutex_lock(&nodes->call_lock);
+  request.id = ++nodes->last_id;
+  gboolean answered = send(nodes->fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request && receive_reply(nodes, request.id, reply);
+  g_mutex_unlock(&nodes->call_lock);
+  if (!answered)
+    return vt_set_error(error, ETIMEDOUT, "%s/%s: the process that makes block nodes does not answer", nodes->vg, name ? name : "");
+  reply->text[sizeof reply->text - 1] = '\0';
+  if (reply->err)
+    return vt_set_error(error, reply->err, "%s", reply->text);
+  return TRUE;
+}
+
+/* A call that somebody waits for, ahead of the background's. */
+static gboolean
+call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only, NodeReply *reply, GError **error)
+{
+  g_mutex_lock(&nodes->lock);
+  nodes->n_urgent++;
+  g_mutex_unlock(&nodes->lock);
+  gboolean done = call(nodes, op, name, new_name, read_only, reply, error);
+  g_mutex_lock(&nodes->lock);
+  nodes->n_urgent--;
+  g_cond_broadcast(&nodes->changed);
+  g_mutex_unlock(&nodes->lock);
+  return done;
+}
+
+static void
+set_shown(Nodes *nodes, const char *name, gboolean shown)
+{
+  g_mutex_lock(&nodes->lock);
+  if (shown)
+    g_hash_table_add(nodes->shown, g_strdup(name));
+  else
+    g_hash_table_remove(nodes->shown, name);
+  g_mutex_unlock(&nodes->lock);
+}
+
+gboolean
+nodes_has(Nodes *nodes, const char *name)
+{
+  g_mutex_lock(&nodes->lock);
+  gboolean has = g_hash_table_contains(nodes->shown, name);
+  g_mutex_unlock(&nodes->lock);
+  return has;
+}
+
+static gboolean
+is_unusable(Nodes *nodes)
+{
+  g_mutex_lock(&nodes->lock);
+  gboolean unusable = nodes->unusable;
+  g_mutex_unlock(&nodes->lock);
+  return unusable;
+}
+
+/* After a failed SHOW: is there a point in asking for more? */
+static void
+judge(Nodes *nodes, const GError *error)
+{
+  if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP))
+    return;
+  g_mutex_lock(&nodes->lock);
+  if (!nodes->unusable)
+    g_message("volumes of %s have no block nodes, only files: %s", nodes->vg, error->message);
+  nodes->unusable = TRUE;
+  g_mutex_unlock(&nodes->lock);
+}
+
+gboolean
+nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  NodeReply reply;
+
+  if (is_unusable(nodes))
+    return TRUE;
+  if (call_urgently(nodes, NODE_SHOW, name, NULL, read_only, &reply, &local)) {
+    set_shown(nodes, name, TRUE);
+    return TRUE;
+  }
+  judge(nodes, local);
+  if (is_unusable(nodes))
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
+gboolean
+nodes_hide(Nodes *nodes, const char *name, GError **error)
+{
+  NodeReply reply;
+
+  set_shown(nodes, name, FALSE);
+  return is_unusable(nodes) || call_urgently(nodes, NODE_HIDE, name, NULL, FALSE, &reply, error);
+}
+
+gboolean
+nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error)
+{
+  NodeReply reply;
+
+  if (!nodes_has(nodes, name))
+    return TRUE;
+  set_shown(nodes, name, FALSE);
+  if (!call_urgently(nodes, NODE_RENAME, name, new_name, FALSE, &reply, error))
+    return FALSE;
+  set_shown(nodes, new_name, TRUE);
+  return TRUE;
+}
+
+gboolean
+nodes_resized(Nodes *nodes, const char *name, GError **error)
+{
+  NodeReply reply;
+  return is_unusable(nodes) || call_urgently(nodes, NODE_RESIZED, name, NULL, FALSE, &reply, error);
+}
+
+gboolean
+nodes_flush(Nodes *nodes, const char *name, GError **error)
+{
+  NodeReply reply;
+  return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, FALSE, &reply, error);
+}
+
+static char *
+ask_for_users(Nodes *nodes, const char *name)
+{
+  g_autoptr(GError) error = NULL;
+  NodeReply reply;
+
+  if (is_unusable(nodes))
+    return NULL;
+  if (!call_urgently(nodes, NODE_USERS, name, NULL, FALSE, &reply, &error))
+    return name ? g_strdup_printf("somebody, perhaps (%s)", error->message) : g_strdup_printf("\nsomebody, perhaps (%s)", error->message);
+  return reply.text[0] ? g_strdup(reply.text) : NULL;
+}
+
+char *
+nodes_user(Nodes *nodes, const char *name)
+{
+  return nodes_has(nodes, name) ? ask_for_users(nodes, name) : NULL;
+}
+
+char *
+nodes_any_user(Nodes *nodes, char **name)
+{
+  g_autofree char *text = ask_for_users(nodes, NULL);
+  char *end = text ? strchr(text, '\n') : NULL;
+
+  *name = NULL;
+  if (!end)
+    return NULL;
+  *name = g_strndup(text, end - text);
+  return g_strdup(end + 1);
+}
+
+/* --- all of them --- */
+
+typedef struct {
+  Nodes *nodes;
+  GArray *entries;
+} Sync;
+
+static void
+wait_for_urgent(Nodes *nodes)
+{
+  g_mutex_lock(&nodes->lock);
+  while (nodes->n_urgent > 0)
+    g_cond_wait(&nodes->changed, &nodes->lock);
+  g_mutex_unlock(&nodes->lock);
+}
+
+static gpointer
+sync_thread(gpointer data)
+{
+  Sync *sync = data;
+  Nodes *nodes = sync->nodes;
+  guint n_failed = 0;
+  NodeReply reply;
+
+  call(nodes, NODE_SYNC_BEGIN, NULL, NULL, FALSE, &reply, NULL);
+  for (guint i = 0; i < sync->entries->len && !is_unusable(nodes); i++) {
+    FolderEntry *entry = &g_array_index(sync->entries, FolderEntry, i);
+    g_autoptr(GError) error = NULL;
+
+    wait_for_urgent(nodes);
+    if (call(nodes, NODE_SHOW, entry->name, NULL, entry->read_only, &reply, &error)) {
+      set_shown(nodes, entry->name, TRUE);
+      continue;
+    }
+    judge(nodes, error);
+    /* Removed meanwhile: ENOENT. */
+    if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP) && !g_error_matches(error, VT_ERROR, ENOENT) && n_failed++ < 10)
+      g_warning("%s/%s has no block node: %s", nodes->vg, entry->name, error->message);
+  }
+  call(nodes, NODE_SYNC_END, NULL, NULL, FALSE, &reply, NULL);
+  g_mutex_lock(&nodes->lock);
+  nodes->n_synced++;
+  g_cond_broadcast(&nodes->changed);
+  g_mutex_unlock(&nodes->lock);
+  g_array_unref(sync->entries);
+  g_free(sync);
+  return NULL;
+}
+
+void
+nodes_sync(Nodes *nodes, GArray *entries, guint wait_ms)
+{
+  gint64 deadline = g_get_monotonic_time() + wait_ms * G_TIME_SPAN_MILLISECOND;
+  Sync *sync = g_new(Sync, 1);
+
+  *sync = (Sync){nodes, entries};
+  g_mutex_lock(&nodes->lock);
+  guint number = ++nodes->n_syncs;
+  g_thread_unref(g_thread_new("nodes", sync_thread, sync));
+  while (nodes->n_synced < number && g_cond_wait_until(&nodes->changed, &nodes->lock, deadline))
+    ;
+  g_mutex_unlock(&nodes->lock);
+}

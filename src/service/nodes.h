@@ -1,0 +1,51 @@
+/* virt-thin - the engine's side of block nodes: tells the nodes process what to show
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Nodes are made by a process of their own (service/node-process.c), because making one reads from the FUSE folder: a thread of the engine that waits for
+ * the engine could not be killed, and a dead engine not be replaced. With thousands of volumes nodes_sync() goes on in the background.
+ *
+ * Thread-safety: all functions from any thread that holds no lock which answering a FUSE request needs. Errors: VT_ERROR.
+ */
+#pragma once
+
+#include "service/folder.h"
+
+typedef struct Nodes Nodes;
+
+/* @fd: the engine's end of the pair (not taken over). */
+Nodes *nodes_new(const char *vg, int fd);
+
+/* Make nodes for @entries (of FolderEntry; taken over) and take all others away; returns when done or after @wait_ms, the rest then follows. */
+void nodes_sync(Nodes *nodes, GArray *entries, guint wait_ms);
+
+gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error);
+gboolean nodes_hide(Nodes *nodes, const char *name, GError **error);
+gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error);
+gboolean nodes_resized(Nodes *nodes, const char *name, GError **error);
+gboolean nodes_flush(Nodes *nodes, const char *name, GError **error); /* the content is another: forget what is cached */
+/* Who has the volume's node open: see block_scan_user(). The caller's; NULL: nobody, or there is no node. */
+char *nodes_user(Nodes *nodes, const char *name);
+/* The same of all nodes at once: @name receives the volume in use. */
+char *nodes_any_user(Nodes *nodes, char **name);
+gboolean nodes_has(Nodes *nodes, const char *name);
+
+/* --- the process --- */
+
+/* Serve requests on SERVICE_FD_NODES until SIGTERM, then take all nodes away. Returns the exit status. */
+int node_process_main(const char *vg);
+/* Take away what a dead nodes process of @vg left: devices over files of @folder, and links to them. */
+void node_process_clean(const char *vg, const char *folder);
+
+/* --- between the two --- */
+
+typedef enum { NODE_SYNC_BEGIN, NODE_SYNC_END, NODE_SHOW, NODE_HIDE, NODE_RENAME, NODE_RESIZED, NODE_FLUSH, NODE_USERS /* name "": any */ } NodeOp;
+typedef struct {
+  guint64 id;
+  guint32 op, read_only;
+  char name[128], new_name[128];
+} NodeRequest;
+typedef struct {
+  guint64 id;
+  gint32 err; /* errno; EOPNOTSUPP: no nodes can be made here */
+  char text[512];
+} NodeReply;
