@@ -70,7 +70,7 @@ create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint6
 static gboolean
 check_document(const VtVolDocument *document, guint64 capacity, GError **error)
 {
-  if (!pool_rules_check_name(document->name, error))
+  if (!lvm_name_check(document->name, error))
     return FALSE;
   if (document->encrypted)
     return vt_set_error(error, EOPNOTSUPP, "volume %s: <encryption> is not supported in a thin pool; let the guest encrypt its disk, or put the pool on "
