@@ -2,9 +2,19 @@
 noinst_LTLIBRARIES += src/lvm/liblvm.la
 src_lvm_liblvm_la_SOURCES = \
 	src/lvm/allocate.c \
-	src/lvm/text.c src/lvm/text.h src/lvm/text-private.h src/lvm/text-parse.c \
+	src/lvm/archive.c \
+	src/lvm/header.c \
+	src/lvm/label.c src/lvm/label.h \
 	src/lvm/lv.c \
+	src/lvm/lv-io.c \
+	src/lvm/metadata-area.c src/lvm/metadata-area.h \
 	src/lvm/names.c \
+	src/lvm/ownership.c \
 	src/lvm/pool-choose.c \
+	src/lvm/probe.c \
+	src/lvm/store.c src/lvm/store.h src/lvm/store-private.h \
+	src/lvm/store-create.c \
+	src/lvm/text.c src/lvm/text.h src/lvm/text-private.h src/lvm/text-parse.c \
 	src/lvm/vg.c src/lvm/vg.h src/lvm/vg-private.h src/lvm/vg-change.c
-src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(GLIB_LIBS)
+src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS)
+src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(BLKID_LIBS) $(GLIB_LIBS)

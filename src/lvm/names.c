@@ -91,6 +91,5 @@ lvm_uuid_new(void)
       n++;
     }
   }
-  g_string_insert_c(uuid, 31, '-');
   return g_string_free(uuid, FALSE);
 }

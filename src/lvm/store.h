@@ -36,6 +36,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmStore, lvm_store_close)
 LvmVg *lvm_store_vg(LvmStore *store);
 /* Warnings of open: damaged copies that another made up for. GStrv, the store's. */
 const char *const *lvm_store_warnings(LvmStore *store);
+/* NULL-terminated. */
 const char *const *lvm_store_paths(LvmStore *store); /* of the PVs in use */
 
 /* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers read again first (ESTALE if another's seqno is there), text, flush,
@@ -45,6 +46,13 @@ gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, c
 
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
 gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
+
+/* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting its system_id, and give it back before closing, with the
+ * system_id it had. In between, also across a crash, the VG tag "virt-thin.system_id=ID" remembers that one; opening and releasing a VG that a crash left taken
+ * puts it back. A VG on files is left as it is. Each is a commit, or nothing when there is nothing to change. */
+gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error);
+gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error);
+gboolean lvm_store_is_taken(LvmStore *store);
 
 /* Bytes of metadata text in use and the most that fits (smallest area). */
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available);
@@ -61,9 +69,11 @@ typedef struct {
   guint64 extent_size;    /* 0: 4 MiB */
   guint64 metadata_area;  /* 0: 16 MiB */
   gboolean no_autoactivate; /* for PVs that are files */
+  LvmOpenFunc open;       /* as for lvm_store_open() */
+  gpointer user_data;
 } LvmCreate;
 
-/* Write labels and an empty VG on @paths, files or block devices that exist and hold nothing recognised (libblkid-like check: a
+/* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold nothing recognised (libblkid-like check: a
  * label, a file system or partition table signature is EEXIST). Returns it open read-write and locked. */
 LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error);
 

@@ -101,9 +101,9 @@ gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error);
 void lvm_vg_set_seqno(LvmVg *vg, guint64 seqno);
 /* The lines after the VG: contents, version, @description, host, time now. */
 void lvm_vg_set_header(LvmVg *vg, const char *description);
-/* The VG alone / the lines around it alone, appended to @out. */
+LvmNode *lvm_header_new(const char *description);
+/* The VG without the lines around it, appended to @out. */
 void lvm_vg_format_group(LvmVg *vg, GString *out);
-void lvm_vg_format_header(LvmVg *vg, GString *out);
 
 /* The list @key of @section with @word put in or left out. */
 void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after);

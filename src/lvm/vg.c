@@ -419,19 +419,13 @@ lvm_vg_format_group(LvmVg *vg, GString *out)
   lvm_node_format_close(vg->node, out);
 }
 
-void
-lvm_vg_format_header(LvmVg *vg, GString *out)
-{
-  lvm_node_format(vg->header, out);
-}
-
 char *
 lvm_vg_format(LvmVg *vg, gsize *length)
 {
   GString *out = g_string_sized_new(vg->text_length + 16384);
 
   lvm_vg_format_group(vg, out);
-  lvm_vg_format_header(vg, out);
+  lvm_node_format(vg->header, out);
   vg->text_length = out->len;
   if (length)
     *length = out->len;

@@ -1,0 +1,34 @@
+/* virt-thin - the label of a physical volume
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * In one of the first four sectors: label_header (lvm2 lib/label/label.h), then pv_header with lists of data and metadata areas and the extension (lib/format_text/layout.h).
+ * Units: bytes. Errors: VT_ERROR; EBADMSG names path and offset. Thread-safety: none.
+ */
+#pragma once
+
+#include "util/error.h"
+#include "util/io.h"
+
+#define LVM_SECTOR 512
+#define LVM_UUID_LENGTH 38 /* with dashes */
+
+typedef struct {
+  guint64 offset, size; /* size 0 of a data area: to the end of the device */
+} LvmRange;
+
+typedef struct {
+  guint sector;
+  char uuid[LVM_UUID_LENGTH + 1];
+  guint64 device_size;
+  gboolean used; /* by a VG (PV_EXT_USED) */
+  GArray *data_areas, *metadata_areas; /* of LvmRange */
+} LvmLabel;
+
+LvmLabel *lvm_label_new(void);
+void lvm_label_free(LvmLabel *label);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmLabel, lvm_label_free)
+
+/* FALSE: cannot be read, or damaged; *label is then what could be made out of it all the same, or NULL. TRUE with *label NULL: there is none. */
+gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error);
+/* Write it to its sector. No flush. */
+gboolean lvm_label_write(VtIo *io, const LvmLabel *label, GError **error);

@@ -1,0 +1,425 @@
+/* virt-thin - finding physical volumes and the volume groups on them
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Every copy of a VG's text carries a checksum, and several PVs usually carry the same text, so each distinct text is parsed once.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lvm/store-private.h"
+#include "lvm/vg-private.h"
+
+#define DEFAULT_AREA 4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c) */
+
+/* --- devices --- */
+
+static LvmDevice *
+device_new(const char *path, VtIo *io)
+{
+  LvmDevice *device = g_new0(LvmDevice, 1);
+
+  device->path = g_strdup(path);
+  device->io = io;
+  device->areas = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_metadata_area_free);
+  device->groups = g_ptr_array_new();
+  device->problems = g_ptr_array_new_with_free_func(g_free);
+  return device;
+}
+
+void
+lvm_device_free(LvmDevice *device)
+{
+  if (!device)
+    return;
+  g_ptr_array_unref(device->areas);
+  g_ptr_array_unref(device->groups);
+  g_ptr_array_unref(device->problems);
+  lvm_label_free(device->label);
+  vt_io_unref(device->io);
+  vt_io_unref(device->lock);
+  g_free(device->path);
+  g_free(device);
+}
+
+LvmDevice *
+lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  VtIo *lock = vt_io_open_file(path, FALSE, error), *io = NULL;
+  LvmDevice *device;
+
+  if (!lock)
+    return NULL;
+  if (!vt_io_lock(lock, FALSE, error) || (open && !(io = open(path, FALSE, user_data, error)))) {
+    vt_io_unref(lock);
+    return NULL;
+  }
+  device = device_new(path, io ? io : lock);
+  device->lock = io ? lock : NULL;
+  return device;
+}
+
+static void
+note(GPtrArray *problems, GError **error)
+{
+  g_ptr_array_add(problems, g_strdup((*error)->message));
+  g_clear_error(error);
+}
+
+static void
+check_size(LvmDevice *device)
+{
+  guint64 size = vt_io_size(device->io);
+
+  if (device->identified && size < device->label->device_size)
+    g_ptr_array_add(device->problems,
+                    g_strdup_printf("%s ends at offset %" G_GUINT64_FORMAT ", but its physical volume has %" G_GUINT64_FORMAT
+                                    " bytes: it has been truncated",
+                                    device->path, size, device->label->device_size));
+}
+
+/* --- texts --- */
+
+static LvmGroup *
+find_group(LvmProbe *probe, guint32 crc, gsize size)
+{
+  for (guint i = 0; i < probe->groups->len; i++) {
+    LvmGroup *group = probe->groups->pdata[i];
+
+    if (!group->salvaged && group->crc == crc && group->size == size)
+      return group;
+  }
+  return NULL;
+}
+
+static LvmGroup *
+add_group(LvmProbe *probe, LvmVg *vg)
+{
+  LvmGroup *group = g_new0(LvmGroup, 1);
+
+  group->vg = vg;
+  g_ptr_array_add(probe->groups, group);
+  return group;
+}
+
+/* The text of @area, parsed; NULL with the problem noted, or when there is none. */
+static LvmGroup *
+read_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *text = NULL;
+  gsize length;
+  LvmGroup *group;
+  LvmVg *vg;
+
+  if (!area->usable || !area->text.offset)
+    return NULL;
+  if (!(text = lvm_metadata_area_read_text(area, &length, &error))) {
+    note(device->problems, &error);
+    return NULL;
+  }
+  group = find_group(probe, area->text.crc, area->text.size);
+  if (group)
+    return group;
+  if (!(vg = lvm_vg_parse(text, length, &error))) {
+    g_prefix_error(&error, "%s: the metadata text at offset %" G_GUINT64_FORMAT ": ", device->path, area->start + area->text.offset);
+    note(device->problems, &error);
+    return NULL;
+  }
+  group = add_group(probe, vg);
+  group->crc = area->text.crc;
+  group->size = area->text.size;
+  return group;
+}
+
+typedef struct {
+  LvmVg *vg;
+  guint64 offset;
+} Salvage;
+
+static gboolean
+salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
+{
+  Salvage *best = user_data;
+  LvmVg *vg = lvm_vg_parse(text, length, NULL);
+
+  if (vg && (!best->vg || lvm_vg_seqno(vg) > lvm_vg_seqno(best->vg))) {
+    lvm_vg_free(best->vg);
+    best->vg = vg;
+    best->offset = offset;
+  } else {
+    lvm_vg_free(vg);
+  }
+  return FALSE;
+}
+
+static LvmGroup *
+salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
+{
+  Salvage best = { 0 };
+  LvmGroup *group;
+
+  lvm_metadata_area_search(area, salvage_text, &best);
+  if (!best.vg)
+    return NULL;
+  group = add_group(probe, best.vg);
+  group->salvaged = TRUE;
+  g_ptr_array_add(device->problems, g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
+                                                    " is the newest that is whole; later changes are not in it",
+                                                    device->path, lvm_vg_seqno(best.vg), best.offset));
+  return group;
+}
+
+/* --- one device --- */
+
+static void
+read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range, gboolean salvage)
+{
+  g_autoptr(GError) error = NULL;
+  LvmMetadataArea *area = lvm_metadata_area_new(device->io, range);
+  LvmGroup *group = NULL;
+  guint problems = device->problems->len;
+
+  if (!lvm_metadata_area_read_header(area, &error))
+    note(device->problems, &error);
+  else
+    group = read_group(probe, device, area);
+  if (!group && salvage && device->problems->len > problems)
+    group = salvage_group(probe, device, area);
+  g_ptr_array_add(device->areas, area);
+  g_ptr_array_add(device->groups, group);
+}
+
+/* No label: an area where lvm2 usually puts the first one says that there was one. */
+static gboolean
+read_unlabelled(LvmProbe *probe, LvmDevice *device)
+{
+  LvmRange range = { .offset = DEFAULT_AREA };
+  guint64 size;
+
+  if (vt_io_size(device->io) < DEFAULT_AREA + LVM_SECTOR || !vt_io_read(device->io, &size, sizeof size, DEFAULT_AREA + 32, NULL))
+    return FALSE;
+  range.size = GUINT64_FROM_LE(size); /* mda_header.size */
+  read_area(probe, device, &range, FALSE);
+  if (((LvmMetadataArea *)device->areas->pdata[0])->usable)
+    return TRUE;
+  return FALSE;
+}
+
+static gboolean
+read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
+{
+  g_autoptr(GError) error = NULL;
+  gboolean whole = lvm_label_read(device->io, &device->label, &error);
+
+  if (!whole)
+    note(device->problems, &error);
+  device->identified = whole && device->label;
+  if (!device->label) {
+    if (whole && !read_unlabelled(probe, device))
+      return FALSE;
+    if (whole)
+      g_ptr_array_add(device->problems, g_strdup_printf("%s: the label of the physical volume, at offset %u, is gone", device->path, LVM_SECTOR));
+    return TRUE;
+  }
+  check_size(device);
+  for (guint i = 0; i < device->label->metadata_areas->len; i++)
+    read_area(probe, device, &g_array_index(device->label->metadata_areas, LvmRange, i), salvage);
+  return TRUE;
+}
+
+/* --- all devices --- */
+
+static void
+group_free(gpointer data)
+{
+  LvmGroup *group = data;
+
+  lvm_vg_free(group->vg);
+  g_free(group);
+}
+
+/* Has @path been looked at under another name? */
+static gboolean
+is_twice(GHashTable *seen, const char *path)
+{
+  struct stat st;
+  char key[64];
+
+  if (stat(path, &st) < 0)
+    return FALSE;
+  g_snprintf(key, sizeof key, "%d:%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, S_ISBLK(st.st_mode), (guint64)(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev),
+             (guint64)(S_ISBLK(st.st_mode) ? 0 : st.st_ino));
+  return !g_hash_table_add(seen, g_strdup(key));
+}
+
+static void
+check_duplicates(LvmProbe *probe)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *a = probe->devices->pdata[i];
+
+    for (guint j = 0; j < i && a->identified; j++) {
+      LvmDevice *b = probe->devices->pdata[j];
+
+      if (b->identified && strcmp(a->label->uuid, b->label->uuid) == 0)
+        g_ptr_array_add(b->problems, g_strdup_printf("%s and %s carry the same physical volume %s: one is a copy of the other", b->path, a->path,
+                                                     a->label->uuid));
+    }
+  }
+}
+
+LvmProbe *
+lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+{
+  LvmProbe *probe = g_new0(LvmProbe, 1);
+  g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+  probe->devices = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
+  probe->groups = g_ptr_array_new_with_free_func(group_free);
+  probe->problems = g_ptr_array_new_with_free_func(g_free);
+  for (; *paths; paths++) {
+    g_autoptr(GError) error = NULL;
+    VtIo *io;
+    LvmDevice *device;
+
+    if (is_twice(seen, *paths))
+      continue;
+    io = open ? open(*paths, TRUE, user_data, &error) : vt_io_open_file(*paths, TRUE, &error);
+    if (!io) {
+      note(probe->problems, &error);
+      continue;
+    }
+    device = device_new(*paths, io);
+    if (read_device(probe, device, salvage))
+      g_ptr_array_add(probe->devices, device);
+    else
+      lvm_device_free(device);
+  }
+  check_duplicates(probe);
+  return probe;
+}
+
+void
+lvm_probe_free(LvmProbe *probe)
+{
+  if (!probe)
+    return;
+  g_ptr_array_unref(probe->devices);
+  g_ptr_array_unref(probe->groups);
+  g_ptr_array_unref(probe->problems);
+  g_free(probe);
+}
+
+/* --- choosing --- */
+
+static const char *
+first_problem(LvmProbe *probe)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (device->problems->len)
+      return device->problems->pdata[0];
+  }
+  return probe->problems->len ? probe->problems->pdata[0] : NULL;
+}
+
+static LvmGroup *
+nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+{
+  g_autofree char *where = g_strjoinv(" ", (char **)paths);
+  const char *problem = first_problem(probe);
+  gboolean damaged = probe->devices->len > 0 && problem;
+
+  vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "", name ? name : "", *where ? where : "no device at all",
+               problem ? ": " : "", problem ? problem : "");
+  return NULL;
+}
+
+LvmGroup *
+lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+{
+  LvmGroup *best = NULL;
+
+  for (guint i = 0; i < probe->groups->len; i++) {
+    LvmGroup *group = probe->groups->pdata[i];
+
+    if (name && strcmp(lvm_vg_name(group->vg), name) != 0)
+      continue;
+    if (best && strcmp(lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg)) != 0) {
+      if (name)
+        vt_set_error(error, EINVAL, "there are two volume groups %s, %s and %s; name the devices of one", name, lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg));
+      else
+        vt_set_error(error, EINVAL, "there are several volume groups, %s and %s; name one", lvm_vg_name(best->vg), lvm_vg_name(group->vg));
+      return NULL;
+    }
+    if (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg))
+      best = group;
+  }
+  return best ? best : nothing_found(probe, paths, name, error);
+}
+
+/* --- lvm_scan() --- */
+
+void
+lvm_scan_free(LvmScan *scan)
+{
+  g_free(scan->path);
+  g_free(scan->pv_uuid);
+  g_free(scan->vg_name);
+  g_free(scan);
+}
+
+/* The VG of a PV: what its areas say, else (it has none) who names it. */
+static const char *
+group_name(LvmProbe *probe, LvmDevice *device)
+{
+  LvmGroup *best = NULL;
+
+  for (guint i = 0; i < device->groups->len; i++) {
+    LvmGroup *group = device->groups->pdata[i];
+
+    if (group && (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg)))
+      best = group;
+  }
+  for (guint i = 0; !best && device->identified && i < probe->groups->len; i++) {
+    LvmGroup *group = probe->groups->pdata[i];
+
+    for (guint j = 0; j < group->vg->pvs->len; j++)
+      if (strcmp(lvm_pv_uuid(group->vg->pvs->pdata[j]), device->label->uuid) == 0)
+        best = group;
+  }
+  return best ? lvm_vg_name(best->vg) : NULL;
+}
+
+static void
+copy_problems(GPtrArray *from, GPtrArray *to)
+{
+  for (guint i = 0; to && i < from->len; i++)
+    g_ptr_array_add(to, g_strdup(from->pdata[i]));
+}
+
+GPtrArray *
+lvm_scan(const char *const *paths, GPtrArray *problems)
+{
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, TRUE, NULL, NULL);
+  GPtrArray *scans = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_scan_free);
+
+  copy_problems(probe->problems, problems);
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+    LvmScan *scan;
+
+    copy_problems(device->problems, problems);
+    if (!device->label && !group_name(probe, device))
+      continue;
+    scan = g_new0(LvmScan, 1);
+    scan->path = g_strdup(device->path);
+    scan->pv_uuid = g_strdup(device->label ? device->label->uuid : "");
+    scan->vg_name = g_strdup(group_name(probe, device));
+    g_ptr_array_add(scans, scan);
+  }
+  return scans;
+}

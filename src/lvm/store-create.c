@@ -1,0 +1,358 @@
+/* virt-thin - making volume groups: new physical volumes, and larger ones
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full MiB on (lvm2 lib/format_text/format-text.c). The
+ * order of writes decides what a crash leaves: a new VG gets its labels last, so that there is all of it or no PV at all; a PV to be added gets its label, as
+ * one that no VG uses, first, so that the VG never names a PV that is not there.
+ */
+#include "config.h"
+
+#include <blkid.h>
+#include <string.h>
+
+#include "lvm/store-private.h"
+#include "lvm/vg-private.h"
+
+#define KIB (G_GUINT64_CONSTANT(1) << 10)
+#define MIB (G_GUINT64_CONSTANT(1) << 20)
+#define AREA_START 4096
+
+/* --- is there something on it? --- */
+
+/* A PV of no VG may be taken. */
+static gboolean
+check_not_used_pv(const char *path, GError **error)
+{
+  const char *paths[] = { path, NULL };
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, FALSE, NULL, NULL);
+  LvmDevice *device = probe->devices->len ? probe->devices->pdata[0] : NULL;
+
+  if (device && device->identified && !device->label->used && probe->groups->len == 0 && device->problems->len == 0)
+    return TRUE;
+  if (probe->groups->len)
+    return vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path,
+                        lvm_vg_name(((LvmGroup *)probe->groups->pdata[0])->vg));
+  return vt_set_error(error, EEXIST, "%s is a physical volume already; if it is not needed any more, wipe it with wipefs -a", path);
+}
+
+static gboolean
+check_empty(const char *path, GError **error)
+{
+  blkid_probe probe = blkid_new_probe_from_filename(path);
+  const char *type = NULL, *table = NULL;
+  gboolean ok;
+  int rc;
+
+  if (!probe)
+    return vt_set_errno(error, errno ? errno : EIO, "%s: cannot look for what is on it", path);
+  blkid_probe_enable_superblocks(probe, TRUE);
+  blkid_probe_enable_partitions(probe, TRUE);
+  rc = blkid_do_safeprobe(probe);
+  if (rc == 0 && blkid_probe_lookup_value(probe, "TYPE", &type, NULL) != 0)
+    blkid_probe_lookup_value(probe, "PTTYPE", &table, NULL);
+  if (rc == 1)
+    ok = TRUE;
+  else if (rc == 0 && g_strcmp0(type, "LVM2_member") == 0)
+    ok = check_not_used_pv(path, error);
+  else if (rc == 0)
+    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a", path, type ? type : table ? table : "something",
+                      table ? " partitions" : "");
+  else if (rc == -2)
+    ok = vt_set_error(error, EEXIST, "%s carries several things at once (see wipefs); wipe it with wipefs -a", path);
+  else
+    ok = vt_set_error(error, EIO, "%s: cannot look for what is on it", path);
+  blkid_free_probe(probe);
+  return ok;
+}
+
+/* --- one new PV --- */
+
+static guint64
+data_start(guint64 area_size)
+{
+  return (AREA_START + area_size + MIB - 1) / MIB * MIB;
+}
+
+/* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of metadata. */
+static LvmDevice *
+new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  LvmDevice *device = lvm_device_open_locked(path, open, user_data, error);
+  LvmRange data = { .offset = data_start(area_size) }, metadata = { AREA_START, data.offset - AREA_START };
+  g_autofree char *uuid = lvm_uuid_new();
+
+  if (!device)
+    return NULL;
+  if (!check_empty(path, error)) {
+    lvm_device_free(device);
+    return NULL;
+  }
+  if (vt_io_size(device->io) < data.offset + extent_size) {
+    vt_set_error(error, EINVAL,
+                 "%s is too small: %" G_GUINT64_FORMAT " bytes, where the metadata takes %" G_GUINT64_FORMAT " and one extent %" G_GUINT64_FORMAT, path,
+                 vt_io_size(device->io), data.offset, extent_size);
+    lvm_device_free(device);
+    return NULL;
+  }
+  device->label = lvm_label_new();
+  device->identified = TRUE;
+  device->label->device_size = vt_io_size(device->io) / LVM_SECTOR * LVM_SECTOR;
+  g_strlcpy(device->label->uuid, uuid, sizeof device->label->uuid);
+  g_array_append_val(device->label->data_areas, data);
+  g_array_append_val(device->label->metadata_areas, metadata);
+  g_ptr_array_add(device->areas, lvm_metadata_area_new(device->io, &metadata));
+  return device;
+}
+
+/* Empty the place of label and metadata, and write a header that points nowhere. */
+static gboolean
+write_empty(LvmDevice *device, GError **error)
+{
+  LvmMetadataArea *area = device->areas->pdata[0];
+
+  if (!vt_io_zero(device->io, 0, area->start + area->size, VT_IO_ZERO_MAY_UNMAP, error) ||
+      !lvm_metadata_area_write_header(area, NULL, NULL, error))
+    return FALSE;
+  area->usable = TRUE;
+  return TRUE;
+}
+
+static gboolean
+write_label(LvmDevice *device, gboolean used, GError **error)
+{
+  device->label->used = used;
+  return lvm_label_write(device->io, device->label, error) && vt_io_flush(device->io, error);
+}
+
+static guint64
+count_extents(LvmDevice *device, guint64 extent_size)
+{
+  return (device->label->device_size - g_array_index(device->label->data_areas, LvmRange, 0).offset) / extent_size;
+}
+
+/* @device as the text's next pvN. */
+static gboolean
+add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
+{
+  LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes"), *node;
+  guint64 n = count_extents(device, lvm_vg_extent_size(vg));
+  char name[16];
+  LvmPv *pv;
+
+  if (n > G_MAXUINT32 || n == 0)
+    return vt_set_error(error, EINVAL, "%s would have %" G_GUINT64_FORMAT " extents: LVM can address 1 to %u; choose another extent size", device->path, n,
+                        G_MAXUINT32);
+  for (guint i = 0;; i++) {
+    g_snprintf(name, sizeof name, "pv%u", i);
+    if (!lvm_vg_find_pv(vg, name))
+      break;
+  }
+  node = lvm_section_add_section(section, name, 1, NULL);
+  lvm_section_set_string(node, "id", device->label->uuid, NULL);
+  lvm_section_set_string(node, "device", device->path, NULL);
+  lvm_section_set_strings(node, "status", (const char *const[]){ "ALLOCATABLE", NULL }, NULL);
+  lvm_node_set_blanks(lvm_section_find(node, "status"), 1);
+  lvm_section_set_strings(node, "flags", (const char *const[]){ NULL }, NULL);
+  lvm_section_set_uint(node, "dev_size", device->label->device_size / LVM_SECTOR, NULL);
+  lvm_section_set_uint(node, "pe_start", g_array_index(device->label->data_areas, LvmRange, 0).offset / LVM_SECTOR, NULL);
+  lvm_section_set_uint(node, "pe_count", n, NULL);
+  pv = g_new0(LvmPv, 1);
+  pv->vg = vg;
+  pv->node = node;
+  pv->n_extents = n;
+  g_ptr_array_add(vg->pvs, pv);
+  return TRUE;
+}
+
+/* --- a new VG --- */
+
+static LvmVg *
+empty_vg(const char *name, guint64 extent_size, gboolean no_autoactivate)
+{
+  g_autofree char *uuid = lvm_uuid_new();
+  g_autofree char *text = g_strdup_printf("%s {\nid = \"%s\"\nseqno = 0\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
+                                          "flags = [%s]\nextent_size = %" G_GUINT64_FORMAT "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
+                                          "physical_volumes {\n}\n\n\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\n",
+                                          name, uuid, no_autoactivate ? "\"NOAUTOACTIVATE\"" : "", extent_size / LVM_SECTOR);
+  g_autoptr(GError) error = NULL;
+  LvmVg *vg = lvm_vg_parse(text, strlen(text), &error);
+
+  if (!vg)
+    g_error("an empty volume group cannot be parsed: %s", error->message);
+  return vg;
+}
+
+static gboolean
+check_params(const char *name, const char *const *paths, guint64 extent_size, guint64 area_size, GError **error)
+{
+  gboolean power = extent_size && (extent_size & (extent_size - 1)) == 0;
+
+  if (!lvm_vg_name_check(name, error))
+    return FALSE;
+  if (!paths || !*paths)
+    return vt_set_error(error, EINVAL, "volume group %s needs at least one file or device", name);
+  if (extent_size < 4 * KIB || extent_size > 4096 * MIB || (!power && extent_size % (128 * KIB) != 0))
+    return vt_set_error(error, EINVAL,
+                        "volume group %s: an extent size of %" G_GUINT64_FORMAT
+                        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
+                        name, extent_size);
+  if (area_size < 64 * KIB || area_size > 1024 * MIB)
+    return vt_set_error(error, EINVAL, "volume group %s: a metadata area of %" G_GUINT64_FORMAT " bytes is not possible: 64 KiB to 1 GiB", name, area_size);
+  return TRUE;
+}
+
+/* All on disk but the labels. */
+static gboolean
+write_vg(LvmStore *store, GError **error)
+{
+  g_autofree char *where = g_strjoinv(" ", (char **)store->paths->pdata);
+  g_autofree char *what = g_strdup_printf("virt-thin: create volume group %s on %s", lvm_vg_name(store->vg), where);
+  LvmVg *vg;
+
+  for (guint i = 0; i < store->devices->len; i++) {
+    LvmDevice *device = store->devices->pdata[i];
+
+    if (!write_empty(device, error))
+      return FALSE;
+    g_ptr_array_add(store->areas, device->areas->pdata[0]);
+  }
+  vg = lvm_vg_copy(store->vg);
+  if (!lvm_store_commit(store, vg, NULL, what, error)) {
+    lvm_vg_free(vg);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+LvmStore *
+lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error)
+{
+  guint64 extent_size = params && params->extent_size ? params->extent_size : 4 * MIB;
+  guint64 area_size = params && params->metadata_area ? params->metadata_area : 16 * MIB;
+  g_autoptr(LvmStore) store = lvm_store_new(FALSE, params ? params->open : NULL, params ? params->user_data : NULL);
+
+  if (!check_params(name, paths, extent_size, area_size, error))
+    return NULL;
+  store->vg = empty_vg(name, extent_size, params && params->no_autoactivate);
+  for (; *paths; paths++) {
+    LvmDevice *device = new_device(*paths, area_size, extent_size, store->open, store->user_data, error);
+
+    if (!device)
+      return NULL;
+    lvm_store_add_device(store, device);
+    if (!add_pv_section(store->vg, device, error))
+      return NULL;
+  }
+  if (!write_vg(store, error))
+    return NULL;
+  for (guint i = 0; i < store->devices->len; i++)
+    if (!write_label(store->devices->pdata[i], TRUE, error))
+      return NULL;
+  return g_steal_pointer(&store);
+}
+
+/* --- more PVs, larger PVs --- */
+
+static void
+forget_device(LvmStore *store, LvmDevice *device)
+{
+  for (guint i = 0; i < device->areas->len; i++)
+    g_ptr_array_remove(store->areas, device->areas->pdata[i]);
+  g_ptr_array_remove(store->paths, device->path);
+  g_ptr_array_remove(store->devices, device);
+}
+
+/* Commit @vg, which is freed when that fails. */
+static gboolean
+commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *format, const char *path, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("virt-thin: %s %s", format, path);
+
+  if (lvm_store_commit(store, vg, archive_dir, what, error))
+    return TRUE;
+  lvm_vg_free(vg);
+  return FALSE;
+}
+
+gboolean
+lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+{
+  LvmMetadataArea *like = store->areas->len ? store->areas->pdata[0] : NULL;
+  LvmDevice *device;
+  LvmVg *vg;
+
+  if (store->read_only)
+    return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
+  if (!lvm_store_check_seqno(store, error))
+    return FALSE;
+  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), store->open, store->user_data, error);
+  if (!device)
+    return FALSE;
+  vg = lvm_vg_copy(store->vg);
+  if (!add_pv_section(vg, device, error) || !write_empty(device, error) || !write_label(device, FALSE, error)) {
+    lvm_vg_free(vg);
+    lvm_device_free(device);
+    return FALSE;
+  }
+  lvm_store_add_device(store, device);
+  if (commit_or_free(store, vg, archive_dir, "add physical volume", path, error))
+    return write_label(device, TRUE, error);
+  vt_io_zero(device->io, 0, AREA_START, 0, NULL);
+  forget_device(store, device);
+  return FALSE;
+}
+
+static LvmDevice *
+find_path(LvmStore *store, const char *path, LvmPv **pv, LvmVg *vg)
+{
+  for (guint i = 0; i < store->devices->len; i++) {
+    LvmDevice *device = store->devices->pdata[i];
+
+    for (guint j = 0; strcmp(device->path, path) == 0 && j < vg->pvs->len; j++)
+      if (strcmp(lvm_pv_uuid(*pv = vg->pvs->pdata[j]), device->label->uuid) == 0)
+        return device;
+  }
+  return NULL;
+}
+
+/* The size that @device has by now. */
+static gboolean
+refresh_size(LvmDevice *device, guint64 *size, GError **error)
+{
+  VtIo *now = vt_io_open_file(device->path, TRUE, error);
+
+  if (!now)
+    return FALSE;
+  *size = vt_io_size(now) / LVM_SECTOR * LVM_SECTOR;
+  vt_io_unref(now);
+  return *size <= vt_io_size(device->io) || vt_io_grow_file(device->lock ? device->lock : device->io, *size, error);
+}
+
+gboolean
+lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+{
+  g_autoptr(LvmVg) vg = lvm_vg_copy(store->vg);
+  LvmPv *pv = NULL;
+  LvmDevice *device = find_path(store, path, &pv, vg);
+  guint64 size, n;
+
+  if (!device)
+    return vt_set_error(error, ENOENT, "%s is no physical volume of volume group %s", path, lvm_vg_name(vg));
+  if (store->read_only)
+    return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(vg));
+  for (guint i = 0; i < device->areas->len; i++)
+    if (((LvmMetadataArea *)device->areas->pdata[i])->start >= lvm_pv_start(pv))
+      return vt_set_error(error, EOPNOTSUPP, "%s has a metadata area at its end; use pvresize", path);
+  if (!lvm_store_check_seqno(store, error) || !refresh_size(device, &size, error))
+    return FALSE;
+  n = MIN((size - lvm_pv_start(pv)) / lvm_vg_extent_size(vg), G_MAXUINT32);
+  if (n <= pv->n_extents)
+    return TRUE;
+  device->label->device_size = size;
+  if (!write_label(device, TRUE, error))
+    return FALSE;
+  lvm_section_set_uint(pv->node, "dev_size", size / LVM_SECTOR, NULL);
+  lvm_section_set_uint(pv->node, "pe_count", n, NULL);
+  pv->n_extents = n;
+  return commit_or_free(store, g_steal_pointer(&vg), archive_dir, "grow physical volume", path, error);
+}

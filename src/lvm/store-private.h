@@ -1,0 +1,85 @@
+/* virt-thin - physical volumes and their volume groups, as found on devices
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "lvm/label.h"
+#include "lvm/metadata-area.h"
+#include "lvm/store.h"
+
+/* A file or block device that is a PV, or could be one. */
+typedef struct {
+  char *path;
+  VtIo *io;
+  VtIo *lock;       /* another opening of @path that holds the lock; NULL: @io does, or nobody */
+  LvmLabel *label;
+  gboolean identified; /* the label is whole, so its uuid counts */
+  GPtrArray *areas; /* of LvmMetadataArea */
+  GPtrArray *groups;/* of LvmGroup *, beside @areas: whose text; NULL: none that is whole */
+  GPtrArray *problems; /* of char * */
+} LvmDevice;
+
+/* A distinct text found on devices. */
+typedef struct {
+  guint32 crc;
+  gsize size;
+  LvmVg *vg;
+  gboolean salvaged; /* no header vouches for it */
+} LvmGroup;
+
+typedef struct {
+  GPtrArray *devices; /* of LvmDevice: those with a label or the rests of one */
+  GPtrArray *groups;  /* of LvmGroup */
+  GPtrArray *problems;/* of char *: what concerns no PV */
+} LvmProbe;
+
+/* Look at each of @paths. @salvage: where an area has no whole text, search for earlier ones. */
+LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data);
+void lvm_probe_free(LvmProbe *probe);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)
+void lvm_device_free(LvmDevice *device);
+/* The newest text of VG @name (NULL: the only one). ENOENT, EINVAL (several), EBADMSG (damage that may be why). */
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error);
+
+/* One PV of an open VG. */
+typedef struct {
+  LvmDevice *device; /* NULL: missing */
+  char *uuid;
+} LvmStorePv;
+
+struct LvmStore {
+  LvmVg *vg;
+  gboolean read_only;
+  gboolean failed;     /* a commit failed half-way and could not be taken back */
+  GPtrArray *devices;  /* of LvmDevice */
+  GPtrArray *areas;    /* of LvmMetadataArea: the devices', in use */
+  GPtrArray *warnings; /* NULL-terminated char * */
+  GPtrArray *paths;    /* NULL-terminated char *, the devices' */
+  GHashTable *open_lvs;/* "r" or "w" + name -> VtIo */
+  gsize text_size;
+  LvmOpenFunc open;
+  gpointer user_data;
+  struct LvmArchive *archive;
+};
+
+/* The device that is the PV of @uuid; NULL: missing. */
+LvmDevice *lvm_store_device(LvmStore *store, const char *uuid);
+LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data);
+/* Take @device, and its areas where they are usable. */
+void lvm_store_add_device(LvmStore *store, LvmDevice *device);
+/* Open @path for writing (as the store opens its PVs) and lock it. */
+LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error);
+
+/* --- lv-io.c --- */
+/* Let the open LVs see what store->vg says now. */
+void lvm_store_update_lvs(LvmStore *store);
+
+/* --- archive.c --- */
+typedef struct LvmArchive LvmArchive;
+void lvm_archive_free(LvmArchive *archive);
+/* Save @vg as it was before @description, as vgcfgbackup would. *archive remembers the folder's state between calls. */
+gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error);
+
+/* --- ownership.c --- */
+/* Why this host must not change a VG with this system_id; NULL: it may. */
+char *lvm_system_id_foreign(LvmVg *vg);

@@ -1,0 +1,437 @@
+/* virt-thin - opening and committing a volume group on its physical volumes
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A commit is safe at every point: the new text goes beside the old one and is flushed; then one sector, the header, is changed. On several
+ * PVs the headers change one after the other; until all have, some say the old and some the new, and the highest seqno wins,
+ * for lvm2 (lib/metadata/metadata.c, vg_read) as for us.
+ */
+#include "config.h"
+
+#include <string.h>
+
+#include "lvm/store-private.h"
+#include "lvm/vg-private.h"
+#include "util/crc.h"
+
+LvmStore *
+lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)
+{
+  LvmStore *store = g_new0(LvmStore, 1);
+
+  store->read_only = read_only;
+  store->devices = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
+  store->areas = g_ptr_array_new();
+  store->warnings = g_ptr_array_new_with_free_func(g_free);
+  store->paths = g_ptr_array_new();
+  store->open_lvs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vt_io_unref);
+  store->open = open;
+  store->user_data = user_data;
+  g_ptr_array_add(store->warnings, NULL);
+  g_ptr_array_add(store->paths, NULL);
+  return store;
+}
+
+void
+lvm_store_close(LvmStore *store)
+{
+  if (!store)
+    return;
+  g_hash_table_unref(store->open_lvs);
+  lvm_vg_free(store->vg);
+  g_ptr_array_unref(store->areas);
+  g_ptr_array_unref(store->paths);
+  g_ptr_array_unref(store->devices);
+  g_ptr_array_unref(store->warnings);
+  lvm_archive_free(store->archive);
+  g_free(store);
+}
+
+void
+lvm_store_add_device(LvmStore *store, LvmDevice *device)
+{
+  g_ptr_array_add(store->devices, device);
+  g_ptr_array_insert(store->paths, store->paths->len - 1, device->path);
+  for (guint i = 0; i < device->areas->len; i++)
+    if (((LvmMetadataArea *)device->areas->pdata[i])->usable)
+      g_ptr_array_add(store->areas, device->areas->pdata[i]);
+}
+
+LvmDevice *
+lvm_store_device(LvmStore *store, const char *uuid)
+{
+  for (guint i = 0; i < store->devices->len; i++) {
+    LvmDevice *device = store->devices->pdata[i];
+
+    if (strcmp(device->label->uuid, uuid) == 0)
+      return device;
+  }
+  return NULL;
+}
+
+LvmVg *
+lvm_store_vg(LvmStore *store)
+{
+  return store->vg;
+}
+
+const char *const *
+lvm_store_warnings(LvmStore *store)
+{
+  return (const char *const *)store->warnings->pdata;
+}
+
+const char *const *
+lvm_store_paths(LvmStore *store)
+{
+  return (const char *const *)store->paths->pdata;
+}
+
+static void
+warn_of(LvmStore *store, const char *warning)
+{
+  g_ptr_array_insert(store->warnings, store->warnings->len - 1, g_strdup(warning));
+}
+
+/* --- opening: which devices are the VG's --- */
+
+static LvmDevice *
+find_labelled(LvmProbe *probe, const char *uuid)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (device->label && strcmp(device->label->uuid, uuid) == 0)
+      return device;
+  }
+  return NULL;
+}
+
+static gboolean
+carries(LvmDevice *device, LvmVg *vg)
+{
+  for (guint i = 0; i < device->groups->len; i++) {
+    LvmGroup *group = device->groups->pdata[i];
+
+    if (group && strcmp(lvm_vg_uuid(group->vg), lvm_vg_uuid(vg)) == 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other PVs, stands for the only one missing. */
+static LvmDevice *
+find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
+{
+  LvmDevice *found = NULL;
+
+  for (guint i = 0; i < vg->pvs->len; i++)
+    if (vg->pvs->pdata[i] != missing && !find_labelled(probe, lvm_pv_uuid(vg->pvs->pdata[i])))
+      return NULL;
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (device->identified || !carries(device, vg))
+      continue;
+    if (found)
+      return NULL;
+    found = device;
+  }
+  return found;
+}
+
+static void
+set_uuid(LvmDevice *device, const char *uuid)
+{
+  if (!device->label)
+    device->label = lvm_label_new();
+  g_strlcpy(device->label->uuid, uuid, sizeof device->label->uuid);
+}
+
+/* --- opening read-only --- */
+
+static void
+take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
+{
+  guint index;
+
+  if (!g_ptr_array_find(probe->devices, device, &index))
+    return;
+  for (guint i = 0; i < device->problems->len; i++)
+    warn_of(store, device->problems->pdata[i]);
+  g_ptr_array_steal_index(probe->devices, index);
+  lvm_store_add_device(store, device);
+}
+
+static void
+open_read_only(LvmStore *store, LvmProbe *probe)
+{
+  for (guint i = 0; i < store->vg->pvs->len; i++) {
+    LvmPv *pv = store->vg->pvs->pdata[i];
+    LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv));
+    g_autofree char *missing = NULL;
+
+    if (!device && (device = find_by_elimination(probe, store->vg, pv)))
+      set_uuid(device, lvm_pv_uuid(pv));
+    if (device) {
+      take_device(store, probe, device);
+      continue;
+    }
+    missing = g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing", lvm_pv_name(pv), lvm_pv_uuid(pv),
+                              lvm_pv_device(pv), lvm_vg_name(store->vg));
+    warn_of(store, missing);
+  }
+}
+
+/* --- opening read-write --- */
+
+/* @device as it was probed, now open for writing and locked. ESTALE: it has changed since. */
+static LvmDevice *
+reopen(LvmStore *store, LvmDevice *device, GError **error)
+{
+  LvmDevice *locked = lvm_device_open_locked(device->path, store->open, store->user_data, error);
+  g_autoptr(LvmLabel) label = NULL;
+
+  if (!locked)
+    return NULL;
+  if (!lvm_label_read(locked->io, &label, error) || !label || strcmp(label->uuid, device->label->uuid) != 0) {
+    if (error && !*error)
+      vt_set_error(error, ESTALE, "%s: its label has changed just now; try again", device->path);
+    lvm_device_free(locked);
+    return NULL;
+  }
+  locked->label = g_steal_pointer(&label);
+  locked->identified = TRUE;
+  for (guint i = 0; i < device->areas->len; i++) {
+    LvmMetadataArea *old = device->areas->pdata[i];
+    LvmRange range = { old->start, old->size };
+    LvmMetadataArea *area = lvm_metadata_area_new(locked->io, &range);
+
+    g_ptr_array_add(locked->areas, area);
+    if (!lvm_metadata_area_read_header(area, error) ||
+        (memcmp(area->header, old->header, sizeof old->header) != 0 &&
+         !vt_set_error(error, ESTALE, "%s: its metadata has changed just now; try again", device->path))) {
+      lvm_device_free(locked);
+      return NULL;
+    }
+  }
+  return locked;
+}
+
+static gboolean
+refuse(LvmVg *vg, int err, const char *why, GError **error)
+{
+  return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s", lvm_vg_name(vg), why);
+}
+
+/* Every extent must lie on its device. */
+static gboolean
+check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
+{
+  guint64 end = lvm_pv_start(pv) + lvm_pv_n_extents(pv) * lvm_vg_extent_size(vg), size = vt_io_size(device->io);
+
+  if (end <= size)
+    return TRUE;
+  return vt_set_error(error, EBADMSG,
+                      "volume group %s cannot be opened for writing: %s ends at offset %" G_GUINT64_FORMAT
+                      ", but the extents of its physical volume %s end at %" G_GUINT64_FORMAT ": it has been truncated",
+                      lvm_vg_name(vg), device->path, size, lvm_pv_name(pv), end);
+}
+
+static gboolean
+open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
+{
+  g_autofree char *foreign = lvm_system_id_foreign(store->vg);
+  const char *why = lvm_vg_unwritable(store->vg);
+
+  if (why)
+    return refuse(store->vg, EPERM, why, error);
+  if (foreign)
+    return refuse(store->vg, EPERM, foreign, error);
+  for (guint i = 0; i < store->vg->pvs->len; i++) {
+    LvmPv *pv = store->vg->pvs->pdata[i];
+    LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv)), *locked;
+
+    if (!device)
+      return vt_set_error(error, ENOENT, "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing",
+                          lvm_vg_name(store->vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+    if (!check_fits(store->vg, pv, device, error))
+      return FALSE;
+    if (device->problems->len)
+      return refuse(store->vg, EBADMSG, device->problems->pdata[0], error);
+    if (!(locked = reopen(store, device, error)))
+      return FALSE;
+    lvm_store_add_device(store, locked);
+  }
+  if (store->areas->len == 0)
+    return refuse(store->vg, EBADMSG, "it has no metadata area", error);
+  return TRUE;
+}
+
+/* Damage that keeps a device from being found at all is a reason, too, where a PV is not found. */
+static gboolean
+check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (!device->identified && device->problems->len && carries(device, vg))
+      return refuse(vg, EBADMSG, device->problems->pdata[0], error);
+  }
+  return TRUE;
+}
+
+static LvmStore *
+try_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, read_only ? open : NULL, user_data);
+  LvmGroup *group = lvm_probe_find(probe, paths, name, error);
+  g_autoptr(LvmStore) store = NULL;
+
+  if (!group)
+    return NULL;
+  store = lvm_store_new(read_only, open, user_data);
+  store->vg = g_steal_pointer(&group->vg);
+  store->text_size = group->size;
+  group->vg = lvm_vg_copy(store->vg);
+  if (read_only)
+    open_read_only(store, probe);
+  else if (!check_problems(probe, store->vg, error) || !open_read_write(store, probe, error))
+    return NULL;
+  return g_steal_pointer(&store);
+}
+
+LvmStore *
+lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  for (guint attempt = 0;; attempt++) {
+    GError *failure = NULL;
+    LvmStore *store = try_open(paths, name, read_only, open, user_data, &failure);
+
+    if (store)
+      return store;
+    if (attempt == 3 || !g_error_matches(failure, VT_ERROR, ESTALE)) {
+      g_propagate_error(error, failure);
+      return NULL;
+    }
+    g_error_free(failure); /* somebody committed between our look and our lock: look again */
+  }
+}
+
+/* --- committing --- */
+
+void
+lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
+{
+  *used = store->text_size;
+  *available = store->areas->len ? G_MAXUINT64 : 0;
+  for (guint i = 0; i < store->areas->len; i++)
+    *available = MIN(*available, lvm_metadata_area_max_text(store->areas->pdata[i]));
+}
+
+gboolean
+lvm_store_check_seqno(LvmStore *store, GError **error)
+{
+  for (guint i = 0; i < store->areas->len; i++)
+    if (!lvm_metadata_area_check(store->areas->pdata[i], error)) {
+      g_prefix_error(error, "volume group %s: ", lvm_vg_name(store->vg));
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+flush_areas(LvmStore *store, GError **error)
+{
+  VtIo *last = NULL;
+
+  for (guint i = 0; i < store->areas->len; i++) {
+    VtIo *io = ((LvmMetadataArea *)store->areas->pdata[i])->io;
+
+    if (io != last && !vt_io_flush(io, error))
+      return FALSE;
+    last = io;
+  }
+  return TRUE;
+}
+
+static gboolean
+write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new, GError **error)
+{
+  for (guint i = 0; i < store->areas->len; i++)
+    if (!lvm_metadata_area_write_header(store->areas->pdata[i], old ? &old[i] : NULL, new ? &new[i] : NULL, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* The headers back to @old. When that fails as well, nobody knows what the disk holds: no further commit. */
+static void
+take_back(LvmStore *store, const LvmTextPlace *old)
+{
+  for (guint i = 0; i < store->areas->len; i++) {
+    LvmMetadataArea *area = store->areas->pdata[i];
+
+    store->failed |= !lvm_metadata_area_write_header(area, &old[i], NULL, NULL);
+    area->text = old[i];
+  }
+  store->failed |= !flush_areas(store, NULL);
+}
+
+static gboolean
+write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size, GError **error)
+{
+  g_autofree char *text = lvm_vg_format(vg, size);
+  guint32 crc;
+
+  ++*size; /* with its NUL */
+  crc = vt_lvm_crc(LVM_CRC_INITIAL, text, *size);
+  for (guint i = 0; i < store->areas->len; i++)
+    if (!lvm_metadata_area_write_text(store->areas->pdata[i], text, *size, crc, &new[i], error))
+      return FALSE;
+  return flush_areas(store, error);
+}
+
+static gboolean
+commit(LvmStore *store, LvmVg *vg, GError **error)
+{
+  g_autofree LvmTextPlace *old = g_new0(LvmTextPlace, store->areas->len), *new = g_new0(LvmTextPlace, store->areas->len);
+  gsize size;
+
+  for (guint i = 0; i < store->areas->len; i++)
+    old[i] = ((LvmMetadataArea *)store->areas->pdata[i])->text;
+  if (!write_text(store, vg, new, &size, error))
+    return FALSE;
+  if (!write_headers(store, old, new, error) || !write_headers(store, new, NULL, error) || !flush_areas(store, error)) {
+    take_back(store, old);
+    return FALSE;
+  }
+  store->text_size = size;
+  return TRUE;
+}
+
+static gboolean
+check_commit(LvmStore *store, GError **error)
+{
+  if (store->read_only)
+    return vt_set_error(error, EROFS, "it is open read-only");
+  if (store->failed)
+    return vt_set_error(error, EIO, "an earlier change failed and could not be taken back; open it again");
+  return lvm_store_check_seqno(store, error);
+}
+
+gboolean
+lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error)
+{
+  const char *what = description ? description : "virt-thin";
+
+  lvm_vg_set_seqno(vg, lvm_vg_seqno(store->vg) + 1);
+  lvm_vg_set_header(vg, what);
+  if (!check_commit(store, error) || (archive_dir && !lvm_archive_save(&store->archive, archive_dir, store->vg, what, error)) ||
+      !commit(store, vg, error)) {
+    g_prefix_error(error, "volume group %s cannot be changed (%s): ", lvm_vg_name(store->vg), what);
+    return FALSE;
+  }
+  lvm_vg_free(store->vg);
+  store->vg = vg;
+  lvm_store_update_lvs(store);
+  return TRUE;
+}
