@@ -214,19 +214,18 @@ device_by_id(gconstpointer a, gconstpointer b)
   return x < y ? -1 : x > y;
 }
 
+/* Devices made in this transaction, whose details are not in the tree yet. */
 static void
-add_created(ThinMetadata *md, GArray *devices)
+add_created(ThinMetadata *md, GArray *devices, GArray *more)
 {
   GHashTableIter iter;
   gpointer value;
-  guint n = devices->len, match;
 
   g_hash_table_iter_init(&iter, md->devices);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     ThinDevice entry = describe(md, value);
-    GArray stored = {devices->data, n};
-    if (((ThinMetadataDevice *) value)->changed && !g_array_binary_search(&stored, &entry, device_by_id, &match))
-      g_array_append_val(devices, entry);
+    if (((ThinMetadataDevice *) value)->changed && !g_array_binary_search(devices, &entry, device_by_id, NULL))
+      g_array_append_val(more, entry);
   }
 }
 
@@ -245,7 +244,7 @@ thin_metadata_list_devices(ThinMetadata *md, GError **error)
     return NULL;
   }
   if (!md->read_only)
-    add_created(md, more);
+    add_created(md, devices, more);
   if (more->len) {
     g_array_append_vals(devices, more->data, more->len);
     g_array_sort(devices, device_by_id);
