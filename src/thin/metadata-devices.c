@@ -153,6 +153,13 @@ thin_metadata_get_device(ThinMetadata *md, guint32 id, ThinDevice *out, GError *
   return device != NULL;
 }
 
+gboolean
+thin_metadata_device_changed(ThinMetadata *md, guint32 id)
+{
+  const ThinMetadataDevice *device = g_hash_table_lookup(md->devices, GUINT_TO_POINTER(id));
+  return device && device->changed;
+}
+
 /* Visit each key of @tree; damage ends it, or (read only) is passed over and noted in @damage. */
 typedef void (*VisitFunc)(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data);
 
