@@ -3,7 +3,8 @@ EXTRA_DIST += tests/integration/lib.sh tests/integration/libvirt-lib.sh
 
 libvirt_integration_tests = \
 	tests/integration/libvirt-shim.sh \
-	tests/integration/libvirt-thick.sh
+	tests/integration/libvirt-thick.sh \
+	tests/integration/xml.sh
 TESTS += $(libvirt_integration_tests)
 EXTRA_DIST += $(libvirt_integration_tests)
 # Preloaded into libvirtd by libvirt-shim.sh.

@@ -1,0 +1,13 @@
+# xml, schemas: documents ready to define, and what a document for a thin pool may be
+xmldir = $(pkgdatadir)/xml
+dist_xml_DATA = \
+	xml/clone.xml \
+	xml/domain-block.xml \
+	xml/domain-volume.xml \
+	xml/local-lvm.xml \
+	xml/pool-on-device.xml \
+	xml/snapshot.xml \
+	xml/volume-with-permissions.xml \
+	xml/volume.xml
+schemasdir = $(pkgdatadir)/schemas
+dist_schemas_DATA = schemas/pool.rng schemas/volume.rng
