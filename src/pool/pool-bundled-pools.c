@@ -225,7 +225,7 @@ bundled_extend(Pool *pool, const char *path, GError **error)
   gboolean ok;
 
   bundled_lock(b);
-  ok = bundled_begin(b, &vg, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && bundled_claim(b, error);
+  ok = bundled_begin(b, &vg, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && lvm_store_take(b->store, b->archive_dir, error);
   bundled_unlock(b);
   if (!ok)
     g_prefix_error(error, "cannot extend volume group %s with %s: ", b->vg_name, path);
@@ -518,4 +518,14 @@ pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
   undo_init(&undo);
   g_prefix_error(error, "cannot make volume group %s on %s: ", vg, path);
   return FALSE;
+}
+
+gboolean
+pool_release(const char *vg, const char *const *devices, GError **error)
+{
+  g_auto(GStrv) found = devices ? NULL : settings_devices();
+  g_autofree char *archive = settings_archive_dir();
+  g_autoptr(LvmStore) store = lvm_store_open(devices ? devices : (const char *const *) found, vg, FALSE, NULL, NULL, error);
+
+  return store && lvm_store_release(store, archive, error);
 }

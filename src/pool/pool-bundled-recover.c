@@ -448,7 +448,7 @@ bundled_open_pools(Bundled *b, GError **error)
   }
   if (b->read_only)
     return TRUE;
-  return !none_usable(b, error) && bundled_claim(b, error) && recover_pools(b, error) && !none_usable(b, error);
+  return !none_usable(b, error) && lvm_store_take(b->store, b->archive_dir, error) && recover_pools(b, error) && !none_usable(b, error);
 }
 
 gboolean

@@ -221,23 +221,16 @@ bundled_volume_gone(Bundled *b, const char *name)
   pthread_rwlock_unlock(&volume->lock);
 }
 
-/* The VtIo of a linear LV knows it by name: it is opened anew under the new one. */
 void
 bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
-  g_autoptr(GError) error = NULL;
 
   if (!volume)
     return;
   g_hash_table_remove(b->volumes, name);
   set_name(volume, new_name);
   g_hash_table_insert(b->volumes, (gpointer) volume->name, volume);
-  if (volume->pool)
-    return;
-  bundled_volume_detach(b, new_name);
-  if (!bundled_volume_attach(b, new_name, &error))
-    g_warning("%s", error->message);
 }
 
 gboolean

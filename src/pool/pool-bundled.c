@@ -581,7 +581,7 @@ bundled_close(Pool *pool, GError **error)
   bundled_lock(b);
   bundled_volumes_close(b);
   ok = close_pools(b, error);
-  if (!bundled_unclaim(b, ok ? error : NULL))
+  if (!b->read_only && !b->stuck && !lvm_store_release(b->store, NULL, ok ? error : NULL))
     ok = FALSE;
   g_mutex_unlock(&b->lock);
   g_array_unref(b->events);

@@ -41,7 +41,6 @@ typedef struct {
   GHashTable *volumes;  /* name -> BundledVolume, those that are open */
   GError *stuck;        /* why the VG cannot be changed any more */
   gint lost;            /* atomic: the VG's extents moved under us, nothing may be written */
-  gboolean claimed;     /* the VG carries our system_id: see bundled_claim() */
   PoolEventFunc event_func;
   gpointer event_data;
   PoolUserFunc user_func;
@@ -134,10 +133,6 @@ gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *t
 gboolean bundled_check_seqno(Bundled *b, GError **error);
 /* A change of the VG text alone. */
 gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error);
-
-/* Block PVs: keep lvm2 away from the VG by its system_id while it is open read-write, and put back what was there. */
-gboolean bundled_claim(Bundled *b, GError **error);
-gboolean bundled_unclaim(Bundled *b, GError **error);
 
 /* --- pool-bundled-change.c, pool-bundled-pools.c: members of PoolOps --- */
 

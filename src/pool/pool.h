@@ -135,6 +135,10 @@ gboolean pool_extend(Pool *pool, const char *path, GError **error);
 /* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size bytes when it does not exist. @extent_size 0: 4 MiB. */
 gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error);
 
+/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing else. EBUSY: it lives. @devices NULL: as
+ * settings_devices() finds them. */
+gboolean pool_release(const char *vg, const char *const *devices, GError **error);
+
 /* Check the metadata of a thin pool (thin_check() of thin.h). Strings as there; @errors and @leaks are the caller's GPtrArrays of char *. Reads only. */
 gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
