@@ -10,6 +10,7 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/space-map-data.c src/thin/space-map-data.h \
 	src/thin/metadata.c src/thin/metadata-private.h \
 	src/thin/metadata-devices.c src/thin/metadata-maps.c \
+	src/thin/check.c src/thin/check-walk.c src/thin/check-counts.c src/thin/check-private.h \
 	src/thin/pool-private.h src/thin/gather.h \
 	src/thin/bounce.c \
 	src/thin/commit.c \

@@ -126,6 +126,7 @@ test_write_to_kernel_pool(void **state)
   thin_metadata_set_transaction_id(md, 8);
   assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
   thin_test_assert_thin_check(path);
+  thin_test_assert_clean(path, TRUE);
   assert_dumps_alike(*state, "01-clean", md);
   thin_metadata_close(md);
 }
@@ -149,6 +150,7 @@ commit_and_judge(ThinTest *test, ThinMetadata *md)
   g_autofree char *path = thin_test_path(test, "meta");
   assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
   thin_test_assert_thin_check(path);
+  thin_test_assert_clean(path, TRUE);
   assert_dumps_alike(test, "meta", md);
 }
 

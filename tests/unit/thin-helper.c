@@ -185,3 +185,16 @@ thin_test_dump(ThinMetadata *md)
   g_string_append(xml, "</superblock>\n");
   return g_string_free(xml, FALSE);
 }
+
+void
+thin_test_assert_clean(const char *path, gboolean no_leaks)
+{
+  g_autoptr(VtIo) io = thin_test_open(path, TRUE);
+  g_autoptr(GError) error = NULL;
+  g_autoptr(ThinReport) report = thin_check(io, 0, &error);
+  assert_no_error(error);
+  if (report->errors->len)
+    fail_msg("%u errors, the first: %s", report->errors->len, (char *) report->errors->pdata[0]);
+  if (no_leaks && report->leaks->len)
+    fail_msg("%u leaks, the first: %s", report->leaks->len, (char *) report->leaks->pdata[0]);
+}

@@ -57,3 +57,6 @@ char *thin_test_output(const char *const *argv);
 
 /* All that the metadata holds, in the words of thin_dump. */
 char *thin_test_dump(ThinMetadata *md);
+
+/* Check @path, and fail the test unless there is no error, and (if @no_leaks) no leak. */
+void thin_test_assert_clean(const char *path, gboolean no_leaks);

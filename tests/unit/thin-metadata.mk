@@ -1,7 +1,8 @@
 # Tests of the thin metadata.
 if HAVE_CMOCKA
 thin_metadata_tests = \
-	tests/unit/test-thin-metadata
+	tests/unit/test-thin-metadata \
+	tests/unit/test-thin-check
 check_PROGRAMS += $(thin_metadata_tests)
 TESTS += $(thin_metadata_tests)
 endif
@@ -12,5 +13,9 @@ thin_metadata_ldadd = src/thin/libthin.la src/util/libutil.la $(GLIB_LIBS) $(ZLI
 tests_unit_test_thin_metadata_SOURCES = tests/unit/test-thin-metadata.c $(thin_metadata_helper)
 tests_unit_test_thin_metadata_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_metadata_LDADD = $(thin_metadata_ldadd)
+
+tests_unit_test_thin_check_SOURCES = tests/unit/test-thin-check.c $(thin_metadata_helper)
+tests_unit_test_thin_check_CPPFLAGS = $(thin_metadata_cppflags)
+tests_unit_test_thin_check_LDADD = $(thin_metadata_ldadd)
 
 EXTRA_DIST += tests/fixtures/thin-metadata
