@@ -3,6 +3,7 @@ include tests/unit/local.mk
 include tests/unit/pool.mk
 include tests/unit/nbd.mk
 include tests/integration/local.mk
+include tests/integration/nbd.mk
 include tests/crash/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk

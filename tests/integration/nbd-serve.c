@@ -1,0 +1,61 @@
+/* virt-thin - the NBD server alone, for tests with real clients
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * nbd-serve SOCKET memory NAME=SIZE...   volumes in memory; NAME=SIZE,ro is read-only
+ * nbd-serve SOCKET VG PV...              a volume group
+ * Ends on SIGTERM, after printing how long that took.
+ */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "memory-pool.h"
+#include "service/nbd-server.h"
+#include "util/size.h"
+
+static Pool *open_memory(char **volumes, GError **error)
+{
+  Pool *pool = memory_pool_new();
+  for (; *volumes; volumes++) {
+    g_auto(GStrv) parts = g_strsplit_set(*volumes, "=,", 3);
+    guint64 size = 0;
+    if (!parts[0] || !parts[1] || !vt_size_parse(parts[1], &size, NULL, error)) {
+      pool_unref(pool);
+      return NULL;
+    }
+    memory_pool_add(pool, parts[0], size, parts[2] != NULL);
+  }
+  return pool;
+}
+
+int main(int argc, char **argv)
+{
+  setlocale(LC_ALL, "");
+  if (argc < 3) {
+    fprintf(stderr, "usage: nbd-serve SOCKET memory NAME=SIZE[,ro]... | nbd-serve SOCKET VG PV...\n");
+    return 2;
+  }
+  sigset_t end;
+  sigemptyset(&end);
+  sigaddset(&end, SIGTERM);
+  sigaddset(&end, SIGINT);
+  sigprocmask(SIG_BLOCK, &end, NULL);
+
+  g_autoptr(GError) error = NULL;
+  Pool *pool = open_memory(argv + 3, &error);
+  NbdServer *server = pool ? nbd_server_start(pool, argv[1], NULL, &error) : NULL;
+  if (!server) {
+    fprintf(stderr, "nbd-serve: %s\n", error->message);
+    return 1;
+  }
+  int signal;
+  sigwait(&end, &signal);
+  gint64 start = g_get_monotonic_time();
+  nbd_server_stop(server, 2000);
+  printf("stopped in %" G_GINT64_FORMAT " ms\n", (g_get_monotonic_time() - start) / 1000);
+  if (pool_close(pool, &error))
+    return 0;
+  fprintf(stderr, "nbd-serve: %s\n", error->message);
+  return 1;
+}
