@@ -1,0 +1,64 @@
+/* virt-thin - what the commands of the virt-thin program share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A command parses nothing but its arguments: main.c has read its options (GOption) into static variables of the command's file. Errors: VT_ERROR makes exit
+ * status 1, CLI_USAGE 2. Thread-safety: main thread only, except where noted.
+ */
+#pragma once
+
+#include "pool/pool.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_WRONG_USAGE = 2 };
+
+#define CLI_USAGE (cli_usage_quark())
+GQuark cli_usage_quark(void);
+/* Set a usage error. Always FALSE. */
+gboolean cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+typedef struct {
+  const char *name;
+  const char *arguments;          /* "VG/LV NAME" */
+  const char *summary;            /* one line for the list of commands */
+  const char *description;        /* for --help; NULL: the summary says it all */
+  const GOptionEntry *options;    /* NULL: none */
+  int min_args, max_args;         /* max -1: any number */
+  gboolean dash_size;             /* an argument like -1G is a size, no option */
+  /* Returns the exit status; with @error set main.c prints it and that decides. */
+  int (*run)(char **args, GError **error);
+} CliCommand;
+
+extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_extend, cli_list, cli_info, cli_check, cli_create, cli_clone, cli_snapshot,
+  cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export, cli_enable, cli_disable;
+
+/* The exit status for a boolean outcome. */
+int cli_status(gboolean ok);
+
+/* --- names and sizes --- */
+
+/* "VG/LV" (also "/dev/VG/LV") in two. What follows the first slash is the name, even if it holds another: the pool says what is wrong with it. */
+gboolean cli_split_name(const char *argument, char **vg, char **lv, GError **error);
+/* "VG" or "VG/LV"; *lv NULL. */
+gboolean cli_split_optional(const char *argument, char **vg, char **lv, GError **error);
+/* A size in LVM's units. NULL gives 0. @option: for the message. */
+gboolean cli_parse_size(const char *option, const char *text, guint64 *size, GError **error);
+
+/* --- opening --- */
+
+/* --device, as given; NULL: not. */
+const char *const *cli_devices(void);
+/* Is @vg served, by a service that has one of cli_devices() if any are given? */
+gboolean cli_is_served(const char *vg);
+/* Open @vg through its service, else in this process. */
+Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
+/* The same for calls that may take long: a service is first asked whether it answers, then given all the time it needs. */
+Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
+/* Close, reporting the last commit's failure. */
+gboolean cli_close(Pool *pool, GError **error);
+/* The volume groups on the devices, and those served. The caller's GStrv. What cannot be read is told on standard error, and makes *all FALSE. */
+GStrv cli_list_vgs(gboolean *all);
+
+/* --- telling --- */
+
+void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
+char *cli_size(guint64 bytes);

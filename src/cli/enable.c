@@ -1,0 +1,211 @@
+/* virt-thin - commands enable and disable: switch a host's libvirt over to our storage backend, and back
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has a link to each stock module - also to those that are not installed: libvirt
+ * passes over a dangling link, and a module that is installed later is then there - but for the logical one, which is our shim. systemd drop-ins point
+ * libvirtd and virtstoraged there.
+ */
+#include "config.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+
+#define SHIM "libvirt_storage_backend_logical.so"
+#define DROP_IN "50-virt-thin.conf"
+
+static char *root;
+static gboolean no_restart;
+
+static const char *const services[] = { "libvirtd", "virtstoraged" };
+/* libvirt src/storage/storage_backend.c, virStorageBackendDriversRegister(). */
+static const char *const modules[] = { "fs", "iscsi", "iscsi-direct", "scsi", "mpath", "disk", "rbd", "gluster", "zfs", "vstorage" };
+
+/* @path under --root. */
+static char *
+rooted(const char *path)
+{
+  return root ? g_build_filename(root, path, NULL) : g_strdup(path);
+}
+
+static const char *
+folder_path(void)
+{
+  return VIRT_THIN_LOCALSTATEDIR "/lib/virt-thin-libvirt";
+}
+
+static char *
+drop_in_folder(const char *service)
+{
+  g_autofree char *path = g_strdup_printf("/etc/systemd/system/%s.service.d", service);
+
+  return rooted(path);
+}
+
+static gboolean
+make_folder(const char *path, GError **error)
+{
+  return g_mkdir_with_parents(path, 0755) == 0 || vt_set_errno(error, errno, "making folder %s", path);
+}
+
+/* Link @folder/@name to @target, in one step where something is there already. */
+static gboolean
+make_link(const char *folder, const char *name, const char *target, GError **error)
+{
+  g_autofree char *path = g_build_filename(folder, name, NULL), *fresh = g_strconcat(path, ".new", NULL);
+
+  if (unlink(fresh) < 0 && errno != ENOENT)
+    return vt_set_errno(error, errno, "removing %s", fresh);
+  if (symlink(target, fresh) < 0)
+    return vt_set_errno(error, errno, "linking %s to %s", fresh, target);
+  if (rename(fresh, path) < 0)
+    return vt_set_errno(error, errno, "linking %s to %s", path, target);
+  return TRUE;
+}
+
+static gboolean
+link_stock_module(const char *folder, const char *name, GError **error)
+{
+  g_autofree char *target = g_build_filename(STOCK_BACKEND_DIR, name, NULL);
+
+  return make_link(folder, name, target, error);
+}
+
+/* The modules we know, and whatever else is there. */
+static gboolean
+link_stock_modules(const char *folder, GError **error)
+{
+  g_autofree char *stock = rooted(STOCK_BACKEND_DIR);
+  GDir *dir = g_dir_open(stock, 0, NULL);
+  gboolean ok = TRUE;
+  const char *name;
+
+  for (gsize i = 0; i < G_N_ELEMENTS(modules) && ok; i++) {
+    g_autofree char *known = g_strdup_printf("libvirt_storage_backend_%s.so", modules[i]);
+
+    ok = link_stock_module(folder, known, error);
+  }
+  while (ok && dir && (name = g_dir_read_name(dir)))
+    if (g_str_has_prefix(name, "libvirt_storage_backend_") && g_str_has_suffix(name, ".so") && strcmp(name, SHIM) != 0)
+      ok = link_stock_module(folder, name, error);
+  if (dir)
+    g_dir_close(dir);
+  return ok;
+}
+
+static gboolean
+write_drop_in(const char *service, GError **error)
+{
+  g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
+  g_autoptr(GError) local = NULL;
+
+  text = g_strdup_printf("# Written by virt-thin enable; virt-thin disable removes it.\n[Service]\nEnvironment=LIBVIRT_STORAGE_BACKEND_DIR=%s\n",
+                         folder_path());
+  if (!make_folder(folder, error))
+    return FALSE;
+  if (!g_file_set_contents(path, text, -1, &local))
+    return vt_set_error(error, EIO, "%s", local->message);
+  return g_chmod(path, 0644) == 0 || vt_set_errno(error, errno, "%s: its mode", path);
+}
+
+/* Have systemd read what has changed, and the daemons that run now follow. Guests are not touched by that. */
+static gboolean
+tell_systemd(GError **error)
+{
+  const char *const reload[] = { "systemctl", "daemon-reload", NULL };
+  const char *const restart[] = { "systemctl", "try-restart", "libvirtd.service", "virtstoraged.service", NULL };
+  const char *const *const commands[] = { reload, restart };
+
+  if (root || access("/run/systemd/system", F_OK) < 0)
+    return TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS(commands) && !(i == 1 && no_restart); i++) {
+    g_autoptr(GError) local = NULL;
+    int status;
+
+    if (!g_spawn_sync(NULL, (char **) commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &local) ||
+        !g_spawn_check_wait_status(status, &local))
+      return vt_set_error(error, EIO, "systemctl %s: %s", commands[i][1], local->message);
+  }
+  return TRUE;
+}
+
+static int
+run_enable(char **args, GError **error)
+{
+  g_autofree char *folder = rooted(folder_path()), *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM);
+
+  if (access(installed, R_OK) < 0)
+    return vt_set_errno(error, errno, "the storage backend is not installed: %s", installed), CLI_FAILED;
+  if (!make_folder(folder, error) || !link_stock_modules(folder, error) || !make_link(folder, SHIM, VIRT_THIN_BACKEND_DIR "/" SHIM, error))
+    return CLI_FAILED;
+  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
+    if (!write_drop_in(services[i], error))
+      return CLI_FAILED;
+  return cli_status(tell_systemd(error));
+}
+
+static gboolean
+remove_drop_in(const char *service, GError **error)
+{
+  g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL);
+
+  if (unlink(path) < 0 && errno != ENOENT)
+    return vt_set_errno(error, errno, "removing %s", path);
+  rmdir(folder); /* stays when somebody else has something in it */
+  return TRUE;
+}
+
+/* Only what enable makes: links. */
+static gboolean
+remove_folder(const char *folder, GError **error)
+{
+  GDir *dir = g_dir_open(folder, 0, NULL);
+  const char *name;
+  gboolean ok = TRUE;
+
+  while (ok && dir && (name = g_dir_read_name(dir))) {
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    GStatBuf st;
+
+    if (g_lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && unlink(path) < 0)
+      ok = vt_set_errno(error, errno, "removing %s", path);
+  }
+  if (dir)
+    g_dir_close(dir);
+  if (ok && rmdir(folder) < 0 && errno != ENOENT && errno != ENOTEMPTY)
+    ok = vt_set_errno(error, errno, "removing %s", folder);
+  return ok;
+}
+
+static int
+run_disable(char **args, GError **error)
+{
+  g_autofree char *folder = rooted(folder_path());
+
+  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
+    if (!remove_drop_in(services[i], error))
+      return CLI_FAILED;
+  /* The daemons first: one that is restarted in between must find its modules. */
+  return cli_status(tell_systemd(error) && (no_restart || remove_folder(folder, error)));
+}
+
+static const GOptionEntry options[] = {
+  { "root", 0, 0, G_OPTION_ARG_FILENAME, &root, "Do it to the system under this folder, and tell no daemon", "DIR" },
+  { "no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart, "Leave running daemons as they are until they are restarted", NULL },
+  { NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+const CliCommand cli_enable = {
+  .name = "enable", .arguments = "", .summary = "Switch this host's libvirt over to virt-thin's storage backend",
+  .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts those that run; guests go on. Pools of plain volume groups\n"
+                 "are served by libvirt's own backend as before.",
+  .options = options, .min_args = 0, .max_args = 0, .run = run_enable,
+};
+
+const CliCommand cli_disable = {
+  .name = "disable", .arguments = "", .summary = "Switch this host's libvirt back to its own storage backend",
+  .options = options, .min_args = 0, .max_args = 0, .run = run_disable,
+};

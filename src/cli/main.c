@@ -1,0 +1,230 @@
+/* virt-thin - the program: thin pools of a volume group from the command line
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * One command per CliCommand; each command's file says what it does. Exit status: 0 done, 1 failed, 2 wrong usage.
+ */
+#include "config.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "service/service.h"
+
+void cli_set_devices(char **paths);
+
+static const CliCommand *const commands[] = {
+  &cli_init, &cli_extend, &cli_serve, &cli_stop, &cli_release, NULL, &cli_list, &cli_info, &cli_check, NULL, &cli_create, &cli_clone,
+  &cli_snapshot, &cli_rollback, &cli_rename, &cli_resize, &cli_remove, NULL, &cli_import, &cli_export, NULL, &cli_enable, &cli_disable,
+};
+
+static char **devices;
+static gboolean version, help;
+static char **arguments;
+
+static const GOptionEntry global_options[] = {
+  { "device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices, "A physical volume, file or block device; may be repeated", "PATH" },
+  { NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static const GOptionEntry help_option[] = {
+  { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Explain, and do nothing", NULL },
+  { NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static const GOptionEntry version_option[] = {
+  { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
+  { NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static const GOptionEntry rest[] = {
+  { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
+  { NULL, 0, 0, 0, NULL, NULL, NULL },
+};
+
+static char *
+list_commands(void)
+{
+  GString *text = g_string_new("Commands:\n");
+
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+    if (commands[i])
+      g_string_append_printf(text, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    else
+      g_string_append_c(text, '\n');
+  g_string_append(text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's units: 512b, 64k, 100m, 8g, 1t; a bare number is MiB.\n"
+                        "Without --device the physical volumes are those of virt-thin.conf(5), else /var/lib/virt-thin/*.img.\n"
+                        "Exit status: 0 done, 1 failed, 2 wrong usage.");
+  return g_string_free(text, FALSE);
+}
+
+/* GLib's own --help is for a terminal that shows its ellipsis, and ends the process. */
+static int
+print_help(GOptionContext *context)
+{
+  g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
+  g_auto(GStrv) parts = g_strsplit(text, "…", -1);
+  g_autofree char *plain = g_strjoinv("...", parts);
+
+  return fputs(plain, stdout) < 0 || fflush(stdout) != 0 ? CLI_FAILED : CLI_OK;
+}
+
+static int
+usage_failed(const char *command, const char *message)
+{
+  fprintf(stderr, "virt-thin%s%s: %s\n", command ? " " : "", command ? command : "", message);
+  fprintf(stderr, "Try 'virt-thin%s%s --help'.\n", command ? " " : "", command ? command : "");
+  return CLI_WRONG_USAGE;
+}
+
+static const CliCommand *
+find_command(const char *name)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
+    if (commands[i] && strcmp(commands[i]->name, name) == 0)
+      return commands[i];
+  return NULL;
+}
+
+/* Take arguments like -1G out of @argv, where GOption would take them for options, and give them back behind the others. */
+static char *
+take_dash_size(char **argv)
+{
+  char *found = NULL;
+
+  for (guint i = 1; argv[i] && strcmp(argv[i], "--") != 0; i++)
+    if (!found && argv[i][0] == '-' && (g_ascii_isdigit(argv[i][1]) || argv[i][1] == '.')) {
+      found = argv[i];
+      for (guint j = i; argv[j]; j++)
+        argv[j] = argv[j + 1];
+      i--;
+    }
+  return found;
+}
+
+static void
+append_argument(char *text)
+{
+  guint n = arguments ? g_strv_length(arguments) : 0;
+
+  arguments = g_renew(char *, arguments, n + 2);
+  arguments[n] = text;
+  arguments[n + 1] = NULL;
+}
+
+static int
+run_command(const CliCommand *command, char **argv)
+{
+  g_autofree char *title = g_strdup_printf("%s - %s", command->arguments, command->summary);
+  g_autoptr(GOptionContext) context = g_option_context_new(title);
+  g_autoptr(GError) error = NULL;
+  g_autofree char *name = g_strconcat("virt-thin ", command->name, NULL);
+  char *dash_size = command->dash_size ? take_dash_size(argv) : NULL;
+  int n, status;
+
+  g_set_prgname(name);
+  if (command->description)
+    g_option_context_set_description(context, command->description);
+  if (command->options)
+    g_option_context_add_main_entries(context, command->options, NULL);
+  g_option_context_add_main_entries(context, global_options, NULL);
+  g_option_context_set_help_enabled(context, FALSE);
+  g_option_context_add_main_entries(context, help_option, NULL);
+  g_option_context_add_main_entries(context, rest, NULL);
+  if (!g_option_context_parse_strv(context, &argv, &error)) {
+    g_free(dash_size);
+    g_strfreev(argv);
+    return usage_failed(command->name, error->message);
+  }
+  g_strfreev(argv);
+  if (help) {
+    g_free(dash_size);
+    return print_help(context);
+  }
+  g_set_prgname("virt-thin");
+  if (dash_size)
+    append_argument(dash_size);
+  n = arguments ? (int) g_strv_length(arguments) : 0;
+  if (n < command->min_args || (command->max_args >= 0 && n > command->max_args)) {
+    g_autofree char *message = g_strdup_printf("%s arguments: %s is wanted", n < command->min_args ? "missing" : "too many",
+                                               *command->arguments ? command->arguments : "none");
+
+    return usage_failed(command->name, message);
+  }
+  cli_set_devices(devices);
+  status = command->run(arguments, &error);
+  if (error && error->domain == CLI_USAGE)
+    return usage_failed(command->name, error->message);
+  if (error) {
+    cli_warn("%s", error->message);
+    return CLI_FAILED;
+  }
+  /* A full disk or a closed pipe behind standard output is a failure, too. */
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    cli_warn("cannot write to standard output");
+    return CLI_FAILED;
+  }
+  return status;
+}
+
+static int
+main_strv(char **argv)
+{
+  g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
+  g_autoptr(GError) error = NULL;
+  g_autofree char *description = list_commands();
+  const CliCommand *command;
+  char **rest_argv;
+  int status;
+
+  g_set_prgname("virt-thin");
+  g_option_context_set_summary(context, "LVM thin pools without the kernel's device-mapper: create, clone, snapshot, serve.");
+  g_option_context_set_description(context, description);
+  g_option_context_set_strict_posix(context, TRUE);
+  g_option_context_add_main_entries(context, global_options, NULL);
+  g_option_context_add_main_entries(context, version_option, NULL);
+  g_option_context_set_help_enabled(context, FALSE);
+  g_option_context_add_main_entries(context, help_option, NULL);
+  if (!g_option_context_parse_strv(context, &argv, &error)) {
+    g_strfreev(argv);
+    return usage_failed(NULL, error->message);
+  }
+  if (help) {
+    g_strfreev(argv);
+    return print_help(context);
+  }
+  if (version) {
+    g_strfreev(argv);
+    return printf("virt-thin %s\n", PACKAGE_VERSION) < 0;
+  }
+  rest_argv = argv + (argv[1] && strcmp(argv[1], "--") == 0 ? 2 : 1);
+  if (!*rest_argv) {
+    g_strfreev(argv);
+    return usage_failed(NULL, "which command?");
+  }
+  command = find_command(*rest_argv);
+  if (!command) {
+    g_autofree char *message = g_strdup_printf("there is no command \"%s\"", *rest_argv);
+
+    g_strfreev(argv);
+    return usage_failed(NULL, message);
+  }
+  rest_argv = g_strdupv(rest_argv);
+  g_strfreev(argv);
+  status = run_command(command, rest_argv);
+  g_strfreev(arguments);
+  g_strfreev(devices);
+  return status;
+}
+
+int
+main(int argc, char **argv)
+{
+  int status;
+
+  if (service_child_main(argc, argv, &status))
+    return status;
+  signal(SIGPIPE, SIG_IGN);
+  return main_strv(g_strdupv(argv));
+}

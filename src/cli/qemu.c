@@ -1,0 +1,201 @@
+/* virt-thin - image formats other than raw, through qemu-img and an NBD socket
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/copy.h"
+#include "cli/qemu.h"
+#include "pool/settings.h"
+#include "service/nbd-server.h"
+
+const char *
+cli_image_format(int fd, guint64 size, const char *head, gsize head_length)
+{
+  static const struct {
+    gsize offset;
+    const char *magic;
+    gsize length;
+    const char *format;
+  } table[] = {
+    { 0, "QFI\xfb\0\0\0\1", 8, "qcow" },          { 0, "QFI\xfb", 4, "qcow2" },
+    { 0, "QED\0", 4, "qed" },                      { 0, "KDMV", 4, "vmdk" },
+    { 0, "COWD", 4, "vmdk" },                      { 0, "# Disk DescriptorFile", 21, "vmdk" },
+    { 0x40, "\x7f\x10\xda\xbe", 4, "vdi" },        { 0, "vhdxfile", 8, "vhdx" },
+    { 0, "conectix", 8, "vpc" },                   { 0, "WithoutFreeSpace", 16, "parallels" },
+    { 0, "WithouFreSpacExt", 16, "parallels" },    { 0, "Bochs Virtual HD Image", 22, "bochs" },
+  };
+  char tail[8];
+
+  for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
+    if (head_length >= table[i].offset + table[i].length && memcmp(head + table[i].offset, table[i].magic, table[i].length) == 0)
+      return table[i].format;
+  /* A VHD of fixed size has its mark in the last sector. */
+  if (size >= 512 && pread(fd, tail, sizeof tail, (off_t) (size - 512)) == sizeof tail && memcmp(tail, "conectix", 8) == 0)
+    return "vpc";
+  return "raw";
+}
+
+/* --- running qemu-img --- */
+
+static void
+show_on_stderr(gpointer data)
+{
+  dup2(STDERR_FILENO, STDOUT_FILENO);
+}
+
+/* Run; its progress on our terminal. A signal that reaches us ends it, too. */
+static gboolean
+run(const char *const *argv, const char *what, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  gboolean told = FALSE;
+  int status;
+  GPid pid;
+
+  cli_catch_interrupts();
+  if (!g_spawn_async(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, show_on_stderr, NULL, &pid, &local))
+    return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what, local->message);
+  while (waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR)
+      return vt_set_errno(error, errno, "waiting for qemu-img");
+    if (cli_interrupted() && !told) {
+      kill(pid, SIGTERM);
+      told = TRUE;
+    }
+  }
+  if (cli_interrupted())
+    return vt_set_error(error, ECANCELED, "interrupted");
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    return TRUE;
+  return vt_set_error(error, EIO, "%s: qemu-img failed", what);
+}
+
+static gboolean
+parse_size(const char *text, guint64 *size)
+{
+  g_autoptr(JsonParser) parser = json_parser_new();
+  JsonObject *object;
+  gint64 value;
+
+  if (!json_parser_load_from_data(parser, text, -1, NULL) || !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
+    return FALSE;
+  object = json_node_get_object(json_parser_get_root(parser));
+  value = json_object_get_int_member_with_default(object, "virtual-size", -1);
+  *size = (guint64) value;
+  return value >= 0;
+}
+
+/* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
+static char *
+plain_path(const char *path)
+{
+  return g_canonicalize_filename(path, NULL);
+}
+
+gboolean
+cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error)
+{
+  g_autofree char *full = plain_path(path), *out = NULL, *err = NULL;
+  const char *const argv[] = { "qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL };
+  g_autoptr(GError) local = NULL;
+  int status;
+
+  if (!g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local))
+    return vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format, local->message);
+  if (!g_spawn_check_wait_status(status, NULL))
+    return vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
+  return parse_size(out, size) || vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+}
+
+/* --- the export --- */
+
+struct CliExport {
+  char *folder, *socket; /* folder NULL: the service's */
+  char *uri;
+  NbdServer *server;
+};
+
+static gboolean
+serve_privately(CliExport *export, Pool *pool, gboolean read_only, GError **error)
+{
+  NbdServerOptions options = { .read_only = read_only };
+  g_autoptr(GError) local = NULL;
+
+  export->folder = g_dir_make_tmp("virt-thin-XXXXXX", &local);
+  if (!export->folder)
+    return vt_set_error(error, EIO, "making a folder for an NBD socket: %s", local->message);
+  export->socket = g_build_filename(export->folder, "nbd", NULL);
+  export->server = nbd_server_start(pool, export->socket, &options, error);
+  return export->server != NULL;
+}
+
+CliExport *
+cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only, GError **error)
+{
+  CliExport *export = g_new0(CliExport, 1);
+  g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
+
+  if (served)
+    export->socket = settings_vg_file(vg, "nbd");
+  else if (!serve_privately(export, pool, read_only, error)) {
+    cli_qemu_unexport(export);
+    return NULL;
+  }
+  socket = g_uri_escape_string(export->socket, "/", FALSE);
+  export->uri = g_strdup_printf("nbd+unix:///%s?socket=%s", name, socket);
+  return export;
+}
+
+void
+cli_qemu_unexport(CliExport *export)
+{
+  if (!export)
+    return;
+  if (export->server)
+    nbd_server_stop(export->server, 5000);
+  if (export->folder)
+    g_rmdir(export->folder);
+  g_free(export->folder);
+  g_free(export->socket);
+  g_free(export->uri);
+  g_free(export);
+}
+
+/* Arguments that are there only on a terminal come first. */
+static gboolean
+convert(const char *const *arguments, const char *what, GError **error)
+{
+  g_autoptr(GPtrArray) argv = g_ptr_array_new();
+
+  g_ptr_array_add(argv, (gpointer) "qemu-img");
+  g_ptr_array_add(argv, (gpointer) "convert");
+  if (isatty(STDERR_FILENO))
+    g_ptr_array_add(argv, (gpointer) "-p");
+  for (; *arguments; arguments++)
+    g_ptr_array_add(argv, (gpointer) *arguments);
+  g_ptr_array_add(argv, NULL);
+  return run((const char *const *) argv->pdata, what, error);
+}
+
+gboolean
+cli_qemu_import(const char *path, const char *format, CliExport *export, GError **error)
+{
+  g_autofree char *full = plain_path(path), *what = g_strdup_printf("importing %s", path);
+  const char *const arguments[] = { "-n", "--target-is-zero", "-W", "-f", format, "-O", "raw", full, export->uri, NULL };
+
+  return convert(arguments, what, error);
+}
+
+gboolean
+cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error)
+{
+  g_autofree char *full = plain_path(path), *what = g_strdup_printf("exporting to %s", path);
+  const char *const arguments[] = { "-f", "raw", "-O", format, export->uri, full, NULL };
+
+  return convert(arguments, what, error);
+}
