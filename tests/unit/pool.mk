@@ -1,7 +1,8 @@
 # The pool: its rules, and the bundled implementation.
 if HAVE_CMOCKA
 pool_tests = \
-	tests/unit/test-pool-rules
+	tests/unit/test-pool-rules \
+	tests/unit/test-pool-bundled
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -9,3 +10,14 @@ endif
 tests_unit_test_pool_rules_SOURCES = tests/unit/test-pool-rules.c
 tests_unit_test_pool_rules_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_pool_rules_LDADD = src/pool/libpool.la src/lvm/liblvm.la src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
+
+pool_helper = tests/unit/pool-helper.c tests/unit/pool-helper.h
+pool_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests $(CMOCKA_CFLAGS)
+pool_ldadd = src/pool/libpool-bundled.la src/pool/libpool.la src/control/libcontrol.la src/lvm/liblvm.la src/thin/libthin.la src/util/libutil.la \
+	$(GLIB_LIBS) $(BLKID_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_test_pool_bundled_SOURCES = tests/unit/test-pool-bundled.c $(pool_helper)
+tests_unit_test_pool_bundled_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_bundled_LDADD = $(pool_ldadd)
+
+EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext

@@ -1,0 +1,631 @@
+/* virt-thin - tests: what the bundled pool can do, on real files, judged by lvm2 and thin-provisioning-tools
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "unit/pool-helper.h"
+
+#include <string.h>
+#include <unistd.h>
+#include <sys/stat.h>
+
+static void
+assert_names(Pool *pool, const char *expected)
+{
+  g_autofree char *names = helper_names(pool);
+
+  assert_string_equal(names, expected);
+}
+
+/* --- a pool, and volumes in it --- */
+
+static void
+test_init_and_list(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVgInfo) vg = NULL;
+  g_autoptr(PoolInfo) info = NULL;
+  g_autoptr(GPtrArray) pools = NULL;
+
+  assert_done((vg = pool_get_vg_info(pool, &error)) != NULL);
+  assert_string_equal(vg->name, "pve");
+  assert_int_equal(vg->extent_size, 4 * MIB);
+  assert_int_equal(vg->free, 0);
+  assert_string_equal(vg->devices[0], path);
+  assert_true(vg->metadata_area_size > 4 * MIB);
+  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_string_equal(info->name, "data");
+  assert_int_equal(info->chunk_size, 64 * KIB);
+  assert_int_equal(info->used, 0);
+  assert_int_equal(info->size % (4 * MIB), 0);
+  assert_true(info->size >= 90 * MIB);
+  assert_null(info->health);
+  assert_false(info->read_only);
+  assert_done((pools = pool_list_pools(pool, &error)) != NULL);
+  assert_int_equal(pools->len, 1);
+  assert_names(pool, "");
+  helper_check_pool(pool, "data");
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_create_write_reopen(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) info = NULL, later = NULL;
+  guint64 exclusive, shared;
+
+  assert_done(pool_create(pool, NULL, "vm-100-disk-0", 9 * MIB, &error));
+  assert_done(pool_create(pool, "data", "vm-101-disk-0", GIB, &error)); /* thin provisioning */
+  info = helper_info(pool, "vm-100-disk-0");
+  assert_int_equal(info->size, 12 * MIB);
+  assert_int_equal(info->mapped, 0);
+  assert_int_equal(info->vmid, 100);
+  assert_string_equal(info->pool, "data");
+  assert_int_equal(info->device_id, 1);
+  assert_false(info->read_only);
+  assert_true(info->active);
+  assert_true(info->creation_time > 0);
+  helper_write(pool, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
+  assert_done(pool_count_volume(pool, "vm-100-disk-0", &exclusive, &shared, &error));
+  assert_int_equal(exclusive, 256 * KIB);
+  assert_int_equal(shared, 0);
+  helper_close(pool);
+  helper_judge(path, NULL);
+
+  pool = helper_open_read(path);
+  assert_names(pool, "vm-100-disk-0 vm-101-disk-0");
+  later = helper_info(pool, "vm-100-disk-0");
+  assert_int_equal(later->mapped, 256 * KIB);
+  assert_string_equal(later->uuid, info->uuid);
+  helper_check(pool, "vm-100-disk-0", 0, 64 * KIB, 0);
+  helper_check(pool, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
+  assert_fails(pool_create(pool, NULL, "x", MIB, &error), EROFS, "read-only");
+  assert_fails(pool_volume_open(pool, "vm-100-disk-0", FALSE, "me", &error), EROFS, NULL);
+  helper_close(pool);
+}
+
+static void
+test_extents_of_a_volume(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  PoolVolume *volume;
+  guint64 length;
+  gboolean mapped;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", MIB, 64 * KIB, 1);
+  assert_done((volume = pool_volume_open(pool, "v", FALSE, "test", &error)) != NULL);
+  assert_int_equal(pool_volume_chunk_size(volume), 64 * KIB);
+  assert_done(pool_volume_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
+  assert_int_equal(length, MIB);
+  assert_false(mapped);
+  assert_done(pool_volume_extent(volume, MIB, 8 * MIB, &length, &mapped, &error));
+  assert_int_equal(length, 64 * KIB);
+  assert_true(mapped);
+  assert_done(pool_volume_discard(volume, MIB, 64 * KIB, &error));
+  assert_done(pool_volume_flush(volume, &error));
+  assert_done(pool_volume_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
+  assert_int_equal(length, 8 * MIB);
+  assert_done(pool_volume_zero(volume, 0, MIB, TRUE, &error));
+  assert_fails(pool_volume_read(volume, &length, 8, 8 * MIB, &error), EINVAL, NULL);
+  pool_volume_close(volume);
+  helper_close(pool);
+}
+
+/* --- clones and snapshots --- */
+
+static void
+test_clone(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) same = NULL, larger = NULL;
+
+  assert_done(pool_create(pool, NULL, "base-100-disk-0", 8 * MIB, &error));
+  helper_write(pool, "base-100-disk-0", 0, MIB, 3);
+  assert_done(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error));
+  assert_done(pool_clone(pool, "base-100-disk-0", "vm-102-disk-0", 11 * MIB, &error));
+  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-103-disk-0", 4 * MIB, &error), EINVAL, "are less than");
+  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error), EEXIST, NULL);
+  same = helper_info(pool, "vm-101-disk-0");
+  larger = helper_info(pool, "vm-102-disk-0");
+  assert_string_equal(same->origin, "base-100-disk-0");
+  assert_null(same->snapshot_of);
+  assert_false(same->read_only);
+  assert_true(same->active);
+  assert_int_equal(same->mapped, MIB);
+  assert_int_equal(larger->size, 12 * MIB);
+  helper_write(pool, "vm-101-disk-0", 0, 64 * KIB, 4);
+  helper_check(pool, "base-100-disk-0", 0, MIB, 3);
+  helper_check(pool, "vm-101-disk-0", 0, 64 * KIB, 4);
+  helper_check(pool, "vm-102-disk-0", 0, MIB, 3);
+  helper_check(pool, "vm-102-disk-0", 8 * MIB, 4 * MIB, 0);
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_snapshot(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  g_autoptr(PoolVolumeInfo) snapshot = NULL, by_name = NULL;
+  const char *const tags[] = { "virt-thin.snapshot-of=v", NULL };
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", 0, MIB, 3);
+  assert_done(pool_snapshot(pool, "v", "before", &error));
+  assert_done(pool_clone(pool, "v", "snap_v_by_name", 0, &error));
+  snapshot = helper_info(pool, "snap_v_before");
+  by_name = helper_info(pool, "snap_v_by_name");
+  assert_string_equal(snapshot->snapshot_of, "v");
+  assert_string_equal(snapshot->snapshot_name, "before");
+  assert_string_equal(snapshot->origin, "v");
+  assert_true(snapshot->read_only);
+  assert_false(snapshot->active);
+  assert_true(g_strv_equal((const char *const *) snapshot->tags, tags));
+  assert_string_equal(by_name->snapshot_of, "v");
+  assert_string_equal(by_name->snapshot_name, "by_name");
+  assert_fails(pool_snapshot(pool, "v", "before", &error), EEXIST, NULL);
+  assert_fails(pool_snapshot(pool, "w", "before", &error), ENOENT, NULL);
+  assert_fails(pool_volume_open(pool, "snap_v_before", FALSE, "me", &error), EROFS, "make a clone");
+  assert_fails(pool_resize(pool, "snap_v_before", 16 * MIB, FALSE, &error), EPERM, "read-only");
+  helper_write(pool, "v", 0, MIB, 9);
+  helper_check(pool, "snap_v_before", 0, MIB, 3);
+  helper_close(pool);
+}
+
+static void
+test_rollback(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s1 = NULL;
+  const char *const tags[] = { "mine", NULL };
+  PoolVolume *view;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_set_tags(pool, "v", tags, NULL, &error));
+  before = helper_info(pool, "v");
+  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
+  helper_write(pool, "v", 0, MIB, 1);
+  assert_done(pool_snapshot(pool, "v", "s1", &error));
+  helper_write(pool, "v", 512 * KIB, MIB, 2);
+  assert_done(pool_snapshot(pool, "v", "s2", &error));
+  helper_write(pool, "v", 0, 4 * MIB, 3);
+  assert_done(pool_rollback(pool, "v", "s1", &error));
+  helper_check(pool, "v", 0, MIB, 1);
+  helper_check(pool, "v", MIB, 3 * MIB, 0);
+  assert_done(pool_rollback(pool, "v", "s2", &error));
+  helper_check(pool, "v", 0, 512 * KIB, 1);
+  helper_check(pool, "v", 512 * KIB, MIB, 2);
+  helper_write(pool, "v", 0, MIB, 5);
+  assert_done(pool_rollback(pool, "v", "snap_v_s2", &error)); /* the LV's own name will do */
+  helper_check(pool, "v", 0, 512 * KIB, 1);
+  helper_check(pool, "snap_v_s1", 0, MIB, 1);
+  helper_check(pool, "snap_v_s2", 512 * KIB, MIB, 2);
+  assert_fails(pool_rollback(pool, "v", "s3", &error), ENOENT, "it has s1, s2");
+  after = helper_info(pool, "v");
+  s1 = helper_info(pool, "snap_v_s1");
+  assert_string_equal(after->uuid, before->uuid);
+  assert_true(g_strv_equal((const char *const *) after->tags, tags));
+  assert_int_equal(after->size, before->size);
+  assert_null(after->origin);
+  assert_string_equal(s1->origin, "v");
+  assert_string_equal(s1->snapshot_of, "v");
+  assert_int_equal(pool_volume_size(view), 8 * MIB);
+  pool_volume_close(view);
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_rollback_brings_the_size_back(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) smaller = NULL, larger = NULL;
+  PoolVolume *view;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
+  helper_write(pool, "v", 7 * MIB, MIB, 1);
+  assert_done(pool_snapshot(pool, "v", "eight", &error));
+  assert_done(pool_resize(pool, "v", 16 * MIB, FALSE, &error));
+  helper_write(pool, "v", 15 * MIB, MIB, 2);
+  assert_done(pool_snapshot(pool, "v", "sixteen", &error));
+  assert_done(pool_rollback(pool, "v", "eight", &error));
+  smaller = helper_info(pool, "v");
+  assert_int_equal(smaller->size, 8 * MIB);
+  assert_int_equal(pool_volume_size(view), 8 * MIB);
+  helper_check(pool, "v", 7 * MIB, MIB, 1);
+  assert_done(pool_rollback(pool, "v", "sixteen", &error));
+  larger = helper_info(pool, "v");
+  assert_int_equal(larger->size, 16 * MIB);
+  assert_int_equal(pool_volume_size(view), 16 * MIB);
+  helper_check(pool, "v", 15 * MIB, MIB, 2);
+  pool_volume_close(view);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_clone_into(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, circle = NULL;
+
+  assert_done(pool_create(pool, NULL, "template", 8 * MIB, &error));
+  helper_write(pool, "template", 0, MIB, 1);
+  assert_done(pool_create(pool, NULL, "v", 12 * MIB, &error));
+  helper_write(pool, "v", 0, 2 * MIB, 2);
+  before = helper_info(pool, "v");
+  assert_done(pool_clone_into(pool, "template", "v", &error));
+  after = helper_info(pool, "v");
+  assert_string_equal(after->uuid, before->uuid);
+  assert_string_equal(after->origin, "template");
+  assert_int_equal(after->size, 12 * MIB);
+  assert_int_equal(after->mapped, MIB);
+  helper_check(pool, "v", 0, MIB, 1);
+  helper_check(pool, "v", MIB, MIB, 0);
+  assert_done(pool_clone_into(pool, "v", "template", &error) || g_error_matches(error, VT_ERROR, EINVAL));
+  assert_fails(pool_clone_into(pool, "v", "v", &error), EINVAL, NULL);
+  assert_done(pool_resize(pool, "template", 16 * MIB, FALSE, &error));
+  assert_fails(pool_clone_into(pool, "template", "v", &error), EINVAL, "resize it first");
+  assert_done(pool_clone_into(pool, "v", "template", &error));
+  circle = helper_info(pool, "template");
+  assert_null(circle->origin); /* v comes from it: origins do not run in circles */
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_rename(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) s1 = NULL;
+  PoolVolume *view, *opened;
+
+  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
+  helper_write(pool, "a", 0, MIB, 1);
+  assert_done(pool_snapshot(pool, "a", "s1", &error));
+  assert_done(pool_snapshot(pool, "a", "s_2", &error));
+  assert_done(pool_create(pool, NULL, "a_s", 4 * MIB, &error));
+  assert_done(pool_snapshot(pool, "a_s", "2", &error) || g_error_matches(error, VT_ERROR, EEXIST)); /* snap_a_s_2 is taken */
+  assert_done((view = pool_volume_open_view(pool, "a", &error)) != NULL);
+  assert_done((opened = pool_volume_open(pool, "snap_a_s1", TRUE, "backup", &error)) != NULL);
+  assert_done(pool_rename(pool, "a", "vm-100-disk-0", &error));
+  assert_string_equal(pool_volume_name(view), "vm-100-disk-0");
+  assert_string_equal(pool_volume_name(opened), "snap_vm-100-disk-0_s1");
+  assert_names(pool, "a_s snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
+  s1 = helper_info(pool, "snap_vm-100-disk-0_s1");
+  assert_string_equal(s1->snapshot_of, "vm-100-disk-0");
+  assert_string_equal(s1->origin, "vm-100-disk-0");
+  assert_string_equal(s1->tags[0], "virt-thin.snapshot-of=vm-100-disk-0");
+  pool_volume_close(view);
+  pool_volume_close(opened);
+  assert_done(pool_rollback(pool, "vm-100-disk-0", "s1", &error));
+  helper_check(pool, "vm-100-disk-0", 0, MIB, 1);
+  assert_fails(pool_rename(pool, "vm-100-disk-0", "a_s", &error), EEXIST, NULL);
+  assert_fails(pool_rename(pool, "gone", "b", &error), ENOENT, NULL);
+  assert_done(pool_create(pool, NULL, "snap_b_s1", 4 * MIB, &error));
+  assert_fails(pool_rename(pool, "vm-100-disk-0", "b", &error), EEXIST, "snap_b_s1");
+  assert_names(pool, "a_s snap_b_s1 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_remove_leaves_snapshots(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  const char *const names[] = { "v", NULL };
+  g_autoptr(PoolVolumeInfo) s1 = NULL;
+  g_autoptr(PoolInfo) info = NULL;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", 0, MIB, 1);
+  assert_done(pool_snapshot(pool, "v", "s1", &error));
+  helper_write(pool, "v", 0, MIB, 2);
+  assert_done(pool_remove(pool, names, FALSE, &error));
+  assert_names(pool, "snap_v_s1");
+  s1 = helper_info(pool, "snap_v_s1");
+  assert_null(s1->origin);
+  assert_string_equal(s1->snapshot_of, "v");
+  helper_check(pool, "snap_v_s1", 0, MIB, 1);
+  /* What was lost comes back: a new volume of the name has the old one's snapshots. */
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_rollback(pool, "v", "s1", &error));
+  helper_check(pool, "v", 0, MIB, 1);
+  helper_check_pool(pool, NULL);
+  assert_done(pool_remove(pool, names, TRUE, &error));
+  assert_names(pool, "");
+  assert_done(pool_commit(pool, &error));
+  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_int_equal(info->used, 0);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_remove_is_all_or_none(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  const char *const with_missing[] = { "a", "b", "nobody", NULL }, *const both[] = { "a", "b", "a", NULL }, *const none[] = { NULL };
+  PoolVolume *volume;
+
+  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
+  assert_done(pool_create(pool, NULL, "b", 8 * MIB, &error));
+  assert_done(pool_create(pool, NULL, "c", 8 * MIB, &error));
+  helper_write(pool, "a", 0, MIB, 1);
+  assert_fails(pool_remove(pool, with_missing, FALSE, &error), ENOENT, "nobody");
+  assert_names(pool, "a b c");
+  assert_done((volume = pool_volume_open(pool, "b", TRUE, "nbd client, pid 99", &error)) != NULL);
+  assert_fails(pool_remove(pool, both, FALSE, &error), EBUSY, "b is in use by nbd client, pid 99");
+  assert_fails(pool_rollback(pool, "b", "s", &error), ENOENT, NULL);
+  assert_names(pool, "a b c");
+  helper_check(pool, "a", 0, MIB, 1);
+  pool_volume_close(volume);
+  assert_done(pool_remove(pool, both, FALSE, &error));
+  assert_done(pool_remove(pool, none, FALSE, &error));
+  assert_names(pool, "c");
+  helper_close(pool);
+}
+
+static void
+test_in_use(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  const char *const names[] = { "v", NULL };
+  PoolVolume *one, *two;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_snapshot(pool, "v", "s", &error));
+  assert_done((one = pool_volume_open(pool, "v", FALSE, "qemu", &error)) != NULL);
+  assert_done((two = pool_volume_open(pool, "v", TRUE, "backup", &error)) != NULL);
+  assert_fails(pool_volume_write(two, "x", 1, 0, &error), EROFS, NULL);
+  assert_fails(pool_remove(pool, names, FALSE, &error), EBUSY, "qemu, backup");
+  assert_fails(pool_rollback(pool, "v", "s", &error), EBUSY, "qemu");
+  assert_fails(pool_resize(pool, "v", 4 * MIB, TRUE, &error), EBUSY, "qemu");
+  assert_fails(pool_deactivate(pool, "data", FALSE, &error), EBUSY, "qemu");
+  assert_fails(pool_deactivate(pool, NULL, FALSE, &error), EBUSY, "v is in use");
+  assert_done(pool_deactivate(pool, "data", TRUE, &error));
+  assert_done(pool_resize(pool, "v", 16 * MIB, FALSE, &error)); /* growing harms nobody */
+  assert_int_equal(pool_volume_size(one), 16 * MIB);
+  assert_done(pool_snapshot(pool, "v", "s2", &error));
+  pool_volume_close(one);
+  pool_volume_close(two);
+  assert_done(pool_deactivate(pool, "data", FALSE, &error));
+  assert_done(pool_rollback(pool, "v", "s", &error));
+  helper_close(pool);
+}
+
+/* --- sizes --- */
+
+static void
+test_resize(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) info = NULL;
+  g_autoptr(PoolInfo) usage = NULL;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", 0, 8 * MIB, 1);
+  assert_fails(pool_resize(pool, "v", 4 * MIB, FALSE, &error), EINVAL, "--shrink");
+  assert_done(pool_resize(pool, "v", 3 * MIB, TRUE, &error)); /* rounded up to an extent */
+  info = helper_info(pool, "v");
+  assert_int_equal(info->size, 4 * MIB);
+  assert_int_equal(info->mapped, 4 * MIB);
+  assert_done((usage = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_int_equal(usage->used, 4 * MIB);
+  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
+  helper_check(pool, "v", 0, 4 * MIB, 1);
+  helper_check(pool, "v", 4 * MIB, 4 * MIB, 0); /* what was cut off is gone */
+  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
+  assert_fails(pool_resize(pool, "w", 8 * MIB, FALSE, &error), ENOENT, NULL);
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+static void
+test_larger_pool(void **state)
+{
+  char *path = helper_path("pv.img"), *second = helper_path("pv2.img");
+  const char *devices[] = { path, second, NULL };
+  const PoolNew small = { .size = 16 * MIB, .metadata_size = 4 * MIB };
+  g_autoptr(PoolInfo) data = NULL, metadata = NULL, again = NULL;
+  Pool *pool;
+
+  assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &small, &error));
+  assert_true(g_file_set_contents(second, "", 0, NULL));
+  assert_int_equal(truncate(second, 64 * MIB), 0);
+  pool = helper_open(path);
+  assert_done(pool_create(pool, NULL, "v", 64 * MIB, &error));
+  helper_write(pool, "v", 0, 16 * MIB, 1); /* full */
+  assert_done((data = pool_get_info(pool, "data", &error)) != NULL);
+  assert_int_equal(data->used, 16 * MIB);
+  assert_done(pool_resize_pool(pool, "data", 32 * MIB, FALSE, &error));
+  helper_write(pool, "v", 16 * MIB, 8 * MIB, 1);
+  assert_done(pool_resize_pool(pool, "data", 9 * MIB, TRUE, &error));
+  assert_done((metadata = pool_get_info(pool, "data", &error)) != NULL);
+  assert_int_equal(metadata->size, 32 * MIB);
+  assert_int_equal(metadata->metadata_size, 12 * MIB);
+  assert_fails(pool_resize_pool(pool, "data", 16 * MIB, FALSE, &error), EOPNOTSUPP, "cannot shrink");
+  assert_fails(pool_resize_pool(pool, "data", GIB, FALSE, &error), ENOSPC, NULL);
+  assert_done(pool_extend(pool, second, &error));
+  assert_done(pool_resize_pool(pool, "data", 96 * MIB, FALSE, &error));
+  helper_write(pool, "v", 24 * MIB, 32 * MIB, 1);
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, second);
+
+  assert_done((pool = pool_open_bundled("pve", devices, 0, &error)) != NULL);
+  assert_done((again = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_int_equal(again->size, 96 * MIB);
+  helper_check(pool, "v", 0, 56 * MIB, 1);
+  helper_close(pool);
+}
+
+static void
+test_second_pool(void **state)
+{
+  char *path = helper_path("pv.img");
+  const PoolNew part = { .size = 32 * MIB }, rest = { .reserve = 8 * MIB };
+  const char *const pool_name[] = { "fast", NULL }, *const from_both[] = { "a", "b", NULL }, *const b[] = { "b", NULL };
+  g_autoptr(PoolVgInfo) vg = NULL;
+  Pool *pool;
+
+  assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &part, &error));
+  pool = helper_open(path);
+  assert_done(pool_create_pool(pool, "fast", &rest, &error));
+  assert_fails(pool_create_pool(pool, "data", &rest, &error), EEXIST, NULL);
+  assert_done((vg = pool_get_vg_info(pool, &error)) != NULL);
+  assert_int_equal(vg->free, 8 * MIB);
+  assert_fails(pool_create(pool, NULL, "x", MIB, &error), EINVAL, "say which one");
+  assert_done(pool_create(pool, "data", "a", 8 * MIB, &error));
+  assert_done(pool_create(pool, "fast", "b", 8 * MIB, &error));
+  helper_write(pool, "b", 0, MIB, 2);
+  assert_fails(pool_remove(pool, from_both, FALSE, &error), EOPNOTSUPP, "of one pool");
+  assert_fails(pool_clone_into(pool, "a", "b", &error), EINVAL, "thin pool");
+  assert_fails(pool_remove(pool, pool_name, FALSE, &error), EBUSY, "has 1 volumes");
+  helper_close(pool);
+  helper_judge(path, NULL);
+  pool = helper_open(path);
+  helper_check(pool, "b", 0, MIB, 2);
+  assert_done(pool_remove(pool, b, FALSE, &error));
+  assert_done(pool_remove(pool, pool_name, FALSE, &error));
+  assert_names(pool, "a");
+  helper_write(pool, "a", 0, MIB, 3);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+/* --- tags, events, openers --- */
+
+static void
+test_tags(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  const char *const add[] = { "pve-vm-100", "x=y", NULL }, *const take[] = { "x=y", "absent", NULL }, *const own[] = { "virt-thin.snapshot-of=v", NULL };
+  const char *const bad[] = { "with space", NULL };
+  g_autoptr(PoolVolumeInfo) info = NULL;
+
+  assert_done(pool_create(pool, NULL, "v", MIB, &error));
+  assert_done(pool_set_tags(pool, "v", add, NULL, &error));
+  assert_done(pool_set_tags(pool, "v", NULL, take, &error));
+  assert_done(pool_set_tags(pool, "data", add, NULL, &error));
+  assert_fails(pool_set_tags(pool, "v", own, NULL, &error), EPERM, NULL);
+  assert_fails(pool_set_tags(pool, "v", bad, NULL, &error), EINVAL, NULL);
+  info = helper_info(pool, "v");
+  assert_int_equal(g_strv_length(info->tags), 1);
+  assert_string_equal(info->tags[0], "pve-vm-100");
+  helper_close(pool);
+}
+
+static void
+note_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
+{
+  static const char *const words[] = { "added", "removed", "renamed", "resized", "replaced" };
+
+  g_string_append_printf(user_data, "%s %s%s%s; ", words[event], name, old_name ? " was " : "", old_name ? old_name : "");
+}
+
+static char *
+find_user(const char *name, gpointer user_data)
+{
+  return strcmp(name, user_data) == 0 ? g_strdup("the kernel (loop7)") : NULL;
+}
+
+static void
+test_events_and_users(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  g_autoptr(GString) events = g_string_new(NULL);
+  const char *const w[] = { "w", NULL }, *const busy[] = { "snap_w_s", NULL };
+
+  pool_set_event_func(pool, note_event, events);
+  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
+  assert_done(pool_snapshot(pool, "v", "s", &error));
+  assert_done(pool_rename(pool, "v", "w", &error));
+  assert_done(pool_resize(pool, "w", 8 * MIB, FALSE, &error));
+  assert_done(pool_rollback(pool, "w", "s", &error));
+  pool_set_user_func(pool, find_user, "snap_w_s");
+  assert_fails(pool_remove(pool, busy, FALSE, &error), EBUSY, "loop7");
+  assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY, "loop7");
+  assert_fails(pool_deactivate(pool, NULL, FALSE, &error), EBUSY, "loop7");
+  pool_set_user_func(pool, find_user, "w");
+  assert_fails(pool_rollback(pool, "w", "s", &error), EBUSY, "loop7");
+  assert_fails(pool_resize(pool, "w", 1, TRUE, &error), EBUSY, "loop7");
+  pool_set_user_func(pool, NULL, NULL);
+  assert_done(pool_remove(pool, w, TRUE, &error));
+  assert_string_equal(events->str, "added v; added snap_v_s; renamed w was v; renamed snap_w_s was snap_v_s; resized w; replaced w; resized w; "
+                                   "removed snap_w_s; removed w; ");
+  helper_close(pool);
+}
+
+static void
+test_views_follow(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  const char *const names[] = { "v", NULL };
+  PoolVolume *view;
+  char byte = 1;
+
+  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
+  assert_done(pool_snapshot(pool, "v", "empty", &error));
+  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
+  assert_done(pool_volume_write(view, &byte, 1, 0, &error));
+  assert_done(pool_rollback(pool, "v", "empty", &error));
+  assert_done(pool_volume_read(view, &byte, 1, 0, &error));
+  assert_int_equal(byte, 0);
+  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
+  assert_int_equal(pool_volume_size(view), 8 * MIB);
+  assert_done(pool_volume_write(view, "z", 1, 8 * MIB - 1, &error));
+  assert_done(pool_resize(pool, "v", 4 * MIB, TRUE, &error));
+  assert_fails(pool_volume_read(view, &byte, 1, 8 * MIB - 1, &error), EINVAL, NULL);
+  assert_done(pool_remove(pool, names, FALSE, &error));
+  assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "removed");
+  assert_fails(pool_volume_write(view, &byte, 1, 0, &error), ENOENT, "removed");
+  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error)); /* another one of that name */
+  assert_fails(pool_volume_flush(view, &error), ENOENT, "removed");
+  pool_volume_close(view);
+  helper_close(pool);
+}
+
+static void
+test_second_opener(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  const char *devices[] = { path, NULL };
+  g_autofree char *pid = g_strdup_printf("%d", getpid());
+  Pool *pool = helper_open(path), *reader;
+
+  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, pid);
+  reader = helper_open_read(path); /* takes no lock */
+  helper_close(reader);
+  helper_close(pool);
+  helper_close(helper_open(path));
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
+  const struct CMUnitTest tests[] = {
+    TEST(test_init_and_list), TEST(test_create_write_reopen), TEST(test_extents_of_a_volume), TEST(test_clone), TEST(test_snapshot),
+    TEST(test_rollback), TEST(test_rollback_brings_the_size_back), TEST(test_clone_into), TEST(test_rename), TEST(test_remove_leaves_snapshots),
+    TEST(test_remove_is_all_or_none), TEST(test_in_use), TEST(test_resize), TEST(test_larger_pool), TEST(test_second_pool), TEST(test_tags),
+    TEST(test_events_and_users), TEST(test_views_follow), TEST(test_second_opener),
+  };
+
+  return cmocka_run_group_tests_name("pool-bundled", tests, NULL, NULL);
+}
