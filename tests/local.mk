@@ -8,4 +8,5 @@ include tests/crash/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/unit/thin-metadata.mk
+include tests/unit/thin-volume.mk
 include tests/integration/service.mk

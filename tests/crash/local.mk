@@ -1,1 +1,22 @@
-# crash
+# Long random runs of the engine, power cuts, many threads. Each prints what it did, and has a longer form under $VIRT_THIN_TEST_LONG.
+thin_crash_tests = \
+	tests/crash/model-run \
+	tests/crash/power-cut \
+	tests/crash/concurrency
+check_PROGRAMS += $(thin_crash_tests)
+TESTS += $(thin_crash_tests) tests/crash/sanitizers.sh
+EXTRA_DIST += tests/crash/sanitizers.sh
+thin_crash_cppflags = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/unit
+thin_crash_ldadd = src/thin/libthin.la src/util/libutil.la $(GLIB_LIBS) $(ZLIB_LIBS)
+thin_crash_harness = tests/unit/thin-harness.c tests/unit/thin-harness.h
+thin_crash_scenario = tests/crash/scenario.c tests/crash/scenario.h
+
+tests_crash_model_run_SOURCES = tests/crash/model-run.c $(thin_crash_scenario) $(thin_crash_harness)
+tests_crash_model_run_CPPFLAGS = $(thin_crash_cppflags)
+tests_crash_model_run_LDADD = $(thin_crash_ldadd)
+tests_crash_power_cut_SOURCES = tests/crash/power-cut.c $(thin_crash_scenario) $(thin_crash_harness)
+tests_crash_power_cut_CPPFLAGS = $(thin_crash_cppflags)
+tests_crash_power_cut_LDADD = $(thin_crash_ldadd)
+tests_crash_concurrency_SOURCES = tests/crash/concurrency.c $(thin_crash_harness)
+tests_crash_concurrency_CPPFLAGS = $(thin_crash_cppflags)
+tests_crash_concurrency_LDADD = $(thin_crash_ldadd)

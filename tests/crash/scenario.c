@@ -69,8 +69,8 @@ static void exchange(Model *model, guint32 a, guint32 b)
   ModelDevice swap = *x;
   if (x == y)
     return;
-  x->now = y->now, x->durable = y->durable;
-  y->now = swap.now, y->durable = swap.durable;
+  x->size = y->size, x->now = y->now, x->durable = y->durable;
+  y->size = swap.size, y->now = swap.now, y->durable = swap.durable;
 }
 
 /* Which sectors @op changes, and to what. */
@@ -272,11 +272,14 @@ static gboolean write_op(ThinVolume *volume, const Op *op, GError **error)
   return thin_volume_write(volume, sectors, op->n * SECTOR, op->begin * SECTOR, error);
 }
 
-static gboolean message_op(Scenario *scenario, const Op *op, GError **error)
+static gboolean message_op(Scenario *scenario, Model *model, const Op *op, GError **error)
 {
   static const ThinMessageKind kinds[] = {THIN_CREATE, THIN_SNAPSHOT, THIN_DELETE, THIN_EXCHANGE};
-  if (op->kind == OP_DELETE)
+  /* Sizes trade places as well; where they are alike, open volumes may stay open. */
+  if (op->kind == OP_DELETE || (op->kind == OP_EXCHANGE && find(model, op->device)->size != find(model, op->other)->size)) {
     g_hash_table_remove(scenario->volumes, GUINT_TO_POINTER(op->device));
+    g_hash_table_remove(scenario->volumes, GUINT_TO_POINTER(op->other));
+  }
   return harness_message(scenario->harness, kinds[op->kind], op->device, op->other, error);
 }
 
@@ -285,7 +288,7 @@ static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **e
   guint64 offset = op->begin * SECTOR, length = op->n * SECTOR;
   switch (op->kind) {
   case OP_CREATE: case OP_SNAPSHOT: case OP_DELETE: case OP_EXCHANGE:
-    return message_op(scenario, op, error);
+    return message_op(scenario, model, op, error);
   case OP_WRITE:
     return write_op(volume_of(scenario, model, op->device), op, error);
   case OP_ZERO:

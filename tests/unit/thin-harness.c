@@ -119,17 +119,30 @@ static VtIo *failing_memory(const char *name, guint64 size, int *fd)
   return vt_io_failer_new(memory, 0, G_MAXUINT, EIO);
 }
 
-void harness_open(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options)
+static void set_up(Harness *h, guint64 n_chunks, const ThinOptions *options)
 {
-  memset(h, 0, sizeof *h);
-  h->metadata = failing_memory("metadata", metadata_size, &h->metadata_fd);
-  h->data = failing_memory("data", n_chunks * CHUNK, &h->data_fd);
   if (options)
     h->options = *options;
   h->options.block_cache = h->options.block_cache ? h->options.block_cache : 4 * MIB;
   h->options.translations = h->options.translations ? h->options.translations : 1 << 14;
   MUST(thin_pool_format(h->metadata, CHUNK, n_chunks * CHUNK, &error));
   MUST(h->pool = thin_pool_open(h->metadata, h->data, &h->options, &error));
+}
+
+void harness_open(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options)
+{
+  memset(h, 0, sizeof *h);
+  h->metadata = harness_memory("metadata", metadata_size, &h->metadata_fd);
+  h->data = harness_memory("data", n_chunks * CHUNK, &h->data_fd);
+  set_up(h, n_chunks, options);
+}
+
+void harness_open_failing(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options)
+{
+  memset(h, 0, sizeof *h);
+  h->metadata = failing_memory("metadata", metadata_size, &h->metadata_fd);
+  h->data = failing_memory("data", n_chunks * CHUNK, &h->data_fd);
+  set_up(h, n_chunks, options);
 }
 
 void harness_reopen(Harness *h)

@@ -28,7 +28,7 @@ VtIo *harness_watch_new(VtIo *base, HarnessWatch watch, gpointer user_data);
 /* --- a pool --- */
 
 typedef struct {
-  VtIo *metadata, *data;   /* as the engine sees them: failers */
+  VtIo *metadata, *data;   /* as the engine sees them */
   int metadata_fd, data_fd; /* beneath */
   ThinOptions options;
   ThinPool *pool;
@@ -37,6 +37,8 @@ typedef struct {
 
 /* A new, open pool of @n_chunks chunks of 64 KiB. @options may be NULL. */
 void harness_open(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options);
+/* The same on devices that are failers (util/io.h), not armed. */
+void harness_open_failing(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options);
 /* Close the pool (which must succeed) and open it again. */
 void harness_reopen(Harness *h);
 void harness_close(Harness *h);
