@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "libvirt/vtbackend.h"
+#include "lvm/store.h"
 #include "pool/pool-service.h"
+#include "pool/settings.h"
 
 /* The thin pools of every VG that is served. */
 static void
@@ -18,6 +20,27 @@ add_served(GHashTable *names)
     g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
       g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *) g_ptr_array_index(pools, i))->name));
+  }
+}
+
+/* The thin pools of every VG that is not, as its text on disk tells. */
+static void
+add_unserved(GHashTable *names)
+{
+  g_auto(GStrv) paths = settings_devices();
+  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *) paths, NULL);
+  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+  for (guint i = 0; scans && i < scans->len; i++) {
+    LvmScan *scan = g_ptr_array_index(scans, i);
+    if (!scan->vg_name || !g_hash_table_add(seen, scan->vg_name))
+      continue;
+    g_autoptr(LvmStore) store = lvm_store_open((const char *const *) paths, scan->vg_name, TRUE, NULL, NULL, NULL);
+    g_autoptr(GPtrArray) lvs = store ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
+    for (guint j = 0; lvs && j < lvs->len; j++) {
+      LvmLv *lv = g_ptr_array_index(lvs, j);
+      if (lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+        g_hash_table_add(names, g_strdup_printf("%s/%s", scan->vg_name, lvm_lv_name(lv)));
+    }
   }
 }
 
@@ -36,6 +59,7 @@ vt_find_sources(const char *spec, unsigned int flags)
   if (!stock && flags)
     return NULL;
   add_served(set);
+  add_unserved(set);
   if (!stock && g_hash_table_size(set) == 0)
     return NULL;
   if (!stock)
