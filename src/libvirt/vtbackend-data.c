@@ -163,7 +163,9 @@ vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long lon
     vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg, name);
   if (error)
     return vt_report_gerror(g_steal_pointer(&error));
-  g_autofree char *path = vt_volume_file(source.vg, name);
+  /* libvirt cuts a regular file at each hole; under this name the service lets it, and keeps the size (service/service.h). */
+  g_autofree char *plain_path = vt_volume_file(source.vg, name);
+  g_autofree char *path = sparse ? g_strconcat(plain_path, "@upload", NULL) : g_strdup(plain_path);
   if (sparse && !discard_range(path, name, offset, length ? length : info->size - offset, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);

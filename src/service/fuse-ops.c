@@ -5,6 +5,10 @@
  * truncation to 0 that names no open file, which is how it is told from ftruncate()); what goes beyond the end is refused with ENOSPC, as the kernel
  * does for block devices. Nothing is cached by the kernel: attributes and names are asked for each time, data goes by direct I/O.
  *
+ * Each file has a second name, <lv>@upload, that no listing shows ('@' is in no LV's name): the same volume, but shrinking by ftruncate() is ignored there. It is
+ * for libvirt, whose sparse upload to a regular file seeks over each hole and then cuts the file there (libvirt src/util/virfdstream.c,
+ * virFDStreamThreadDoWrite). The number of its node is the volume's with one bit more: nothing to remember over a restart.
+ *
  * fallocate() without a mode (posix_fallocate(), preallocation of qemu-img) succeeds and does nothing: a thin volume has all its space as far as a
  * program can tell, and reserving chunks would only fill the pool.
  *
@@ -58,6 +62,16 @@ take_error(GError *error)
 
 /* --- names and attributes --- */
 
+#define UPLOAD_SUFFIX "@upload"
+#define UPLOAD_BIT (1ull << 62) /* clear in the numbers of folder.c */
+
+/* The volume behind a node of either name. */
+static FolderVolume *
+volume_of(Folder *folder, fuse_ino_t ino)
+{
+  return folder_get(folder, ino & ~UPLOAD_BIT);
+}
+
 static void
 op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -70,14 +84,16 @@ op_init(void *userdata, struct fuse_conn_info *conn)
 static void
 op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-  g_autoptr(FolderVolume) volume = parent == FUSE_ROOT_ID ? folder_lookup(folder_of(req), name) : NULL;
+  gboolean upload = g_str_has_suffix(name, UPLOAD_SUFFIX);
+  g_autofree char *volume_name = g_strndup(name, strlen(name) - (upload ? strlen(UPLOAD_SUFFIX) : 0));
+  g_autoptr(FolderVolume) volume = parent == FUSE_ROOT_ID ? folder_lookup(folder_of(req), volume_name) : NULL;
   struct fuse_entry_param entry = {0};
 
   if (!volume) {
     fuse_reply_err(req, ENOENT);
     return;
   }
-  entry.ino = volume->ino;
+  entry.ino = volume->ino | (upload ? UPLOAD_BIT : 0);
   entry.generation = 1;
   folder_stat(folder_of(req), volume, &entry.attr);
   fuse_reply_entry(req, &entry);
@@ -92,7 +108,7 @@ op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   if (ino == FUSE_ROOT_ID) {
     folder_stat_root(folder_of(req), &st);
   } else {
-    volume = folder_get(folder_of(req), ino);
+    volume = volume_of(folder_of(req), ino);
     if (!volume) {
       fuse_reply_err(req, ENOENT);
       return;
@@ -104,9 +120,9 @@ op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* May a truncation to @size go through, which must not change anything? */
 static int
-check_truncate(const struct stat *st, off_t size, gboolean open_file)
+check_truncate(const struct stat *st, off_t size, gboolean open_file, gboolean upload)
 {
-  if (size == st->st_size || (size == 0 && !open_file))
+  if (size == st->st_size || (size == 0 && !open_file) || (upload && size < st->st_size))
     return 0;
   return size > st->st_size ? ENOSPC : EPERM;
 }
@@ -115,7 +131,7 @@ static void
 op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
   Folder *folder = folder_of(req);
-  g_autoptr(FolderVolume) volume = folder_get(folder, ino);
+  g_autoptr(FolderVolume) volume = volume_of(folder, ino);
   struct stat st;
   int err = 0;
 
@@ -125,7 +141,7 @@ op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct
   }
   folder_stat(folder, volume, &st);
   if (to_set & FUSE_SET_ATTR_SIZE)
-    err = check_truncate(&st, attr->st_size, fi != NULL);
+    err = check_truncate(&st, attr->st_size, fi != NULL, (ino & UPLOAD_BIT) != 0);
   if (!err && to_set & (FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
     err = folder_set_mode(folder, volume, to_set & FUSE_SET_ATTR_MODE ? attr->st_mode : (mode_t)-1,
                           to_set & FUSE_SET_ATTR_UID ? attr->st_uid : (uid_t)-1, to_set & FUSE_SET_ATTR_GID ? attr->st_gid : (gid_t)-1);
@@ -169,7 +185,7 @@ op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fus
 static void
 op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-  g_autoptr(FolderVolume) volume = ino == FUSE_ROOT_ID ? NULL : folder_get(folder_of(req), ino);
+  g_autoptr(FolderVolume) volume = ino == FUSE_ROOT_ID ? NULL : volume_of(folder_of(req), ino);
   struct statvfs st = {0};
   guint64 size, used;
 
@@ -254,7 +270,7 @@ op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   struct fuse_open_out out = {.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH};
   struct iovec iov = {&out, sizeof out};
   Folder *folder = folder_of(req);
-  g_autoptr(FolderVolume) volume = folder_get(folder, ino);
+  g_autoptr(FolderVolume) volume = volume_of(folder, ino);
   guint64 unique = fuse_worker.request->header.unique;
   GError *error = NULL;
 
