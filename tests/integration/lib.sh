@@ -57,7 +57,7 @@ run_exit_commands() {
   local status=$? command
   trap - EXIT
   for command in "${exit_commands[@]}"; do eval "$command" >&2 || true; done
-  rm -rf "$tmp"
+  rm -rf --one-file-system "$tmp"
   exit $status
 }
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/virt-thin-test.XXXXXX")

@@ -28,6 +28,8 @@ export VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_C
 export LIBVIRT_DEFAULT_URI=qemu:///system LC_ALL=C
 # virt-install and virt-clone keep a cache and a log in the home folder.
 export HOME=$tmp/home
+: >"$VIRT_THIN_CONFIG"
+mkdir -p "$HOME" "$VIRT_THIN_STATE_DIR" "$VIRT_THIN_RUNTIME_DIR"
 libvirtd_pid=
 
 # Private folders over libvirt's.
@@ -37,7 +39,7 @@ libvirt_folders() {
     mkdir -p "$tmp/root/$folder" "/$folder"
     mount --bind "$tmp/root/$folder" "/$folder"
   done
-  mkdir -p /etc/libvirt/{qemu,storage,secrets,nwfilter,hooks} "$HOME" "$VIRT_THIN_STATE_DIR" "$VIRT_THIN_RUNTIME_DIR"
+  mkdir -p /etc/libvirt/{qemu,storage,secrets,nwfilter,hooks}
   cat >/etc/libvirt/libvirtd.conf <<-END
 	auth_unix_rw = "none"
 	unix_sock_rw_perms = "0700"
@@ -45,7 +47,6 @@ libvirt_folders() {
 	END
   printf 'security_driver = "none"\ncgroup_controllers = []\nremember_owner = 0\nuser = "root"\ngroup = "root"\n' >/etc/libvirt/qemu.conf
   : >/etc/libvirt/virtlogd.conf
-  : >"$VIRT_THIN_CONFIG"
 }
 # What `virt-thin enable` makes for a host: links to the stock backends, and the shim in place of one.
 backend_folder() {
@@ -58,7 +59,7 @@ libvirtd_answers() { virsh uri; }
 libvirtd_up_or_gone() { libvirtd_answers || ! kill -0 "$libvirtd_pid"; }
 libvirt_start() {
   mountpoint -q /run/libvirt || { libvirt_folders; backend_folder; }
-  [ -S /run/libvirt/virtlogd-sock ] || { /usr/sbin/virtlogd -d -f /etc/libvirt/virtlogd.conf -p "$tmp/virtlogd.pid" && at_exit 'kill "$(cat "$tmp/virtlogd.pid")"'; }
+  [ -S /run/libvirt/virtlogd-sock ] || { /usr/sbin/virtlogd -d -f /etc/libvirt/virtlogd.conf -p "$tmp/virtlogd.pid"; }
   env LIBVIRT_STORAGE_BACKEND_DIR="$backends" "$@" /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p "$tmp/libvirtd.pid" >>"$log" 2>&1 &
   libvirtd_pid=$!
   wait_until 30 libvirtd_up_or_gone && libvirtd_answers >/dev/null 2>&1
@@ -68,14 +69,29 @@ libvirt_stop() {
   rm -f /run/libvirt/libvirt-sock
 }
 libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
-at_exit libvirt_stop
 
-# A namespace takes processes and mounts along, but not loop devices.
-detach_loops() {
-  local device
-  losetup --noheadings --raw --list -O NAME,BACK-FILE | while read -r device file; do
-    case $file in "$tmp"/*|/run/*"$tmp"*) losetup -d "$device";; esac
+# The namespaces take processes and mounts along, but not loop devices: those go with the service, in an orderly way while it can.
+libvirt_teardown() {
+  local domain device file
+  if libvirtd_answers; then
+    for domain in $(virsh list --name); do virsh destroy "$domain"; done
+  fi
+  libvirt_stop
+  for file in "$VIRT_THIN_RUNTIME_DIR"/*/lock; do
+    [ ! -e "$file" ] || timeout 20 "$VIRT_THIN_PROGRAM" stop --force "$(basename "$(dirname "$file")")"
   done
-  rm -rf "/dev/$vg"
+  losetup --noheadings --raw --list -O NAME,BACK-FILE | while read -r device file; do
+    case $file in "$tmp"/*) losetup -d "$device";; esac
+  done
+  [ ! -e "$tmp/virtlogd.pid" ] || kill "$(cat "$tmp/virtlogd.pid")"
+  umount -l "$VIRT_THIN_RUNTIME_DIR"/*/volumes
+  rmdir "/dev/$vg"
 }
-at_exit detach_loops
+at_exit 'libvirt_teardown >/dev/null 2>&1'
+
+# A thin pool "thin" on $vg/data, in one sparse file of SIZE.
+thin_pool() {
+  "$VIRT_THIN_PROGRAM" init "$vg/data" --size "$1" && virsh pool-define-as thin logical --source-name "$vg/data" && virsh pool-start thin
+}
+# A field of what virsh says, in bytes: info COMMAND... FIELD
+field() { local name=${!#}; virsh "${@:1:$#-1}" | sed -n "s/^$name: *//p"; }
