@@ -2,7 +2,8 @@
 if HAVE_CMOCKA
 thin_metadata_tests = \
 	tests/unit/test-thin-metadata \
-	tests/unit/test-thin-check
+	tests/unit/test-thin-check \
+	tests/unit/test-thin-model
 check_PROGRAMS += $(thin_metadata_tests)
 TESTS += $(thin_metadata_tests)
 endif
@@ -17,5 +18,9 @@ tests_unit_test_thin_metadata_LDADD = $(thin_metadata_ldadd)
 tests_unit_test_thin_check_SOURCES = tests/unit/test-thin-check.c $(thin_metadata_helper)
 tests_unit_test_thin_check_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_check_LDADD = $(thin_metadata_ldadd)
+
+tests_unit_test_thin_model_SOURCES = tests/unit/test-thin-model.c $(thin_metadata_helper)
+tests_unit_test_thin_model_CPPFLAGS = $(thin_metadata_cppflags)
+tests_unit_test_thin_model_LDADD = $(thin_metadata_ldadd)
 
 EXTRA_DIST += tests/fixtures/thin-metadata
