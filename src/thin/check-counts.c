@@ -171,6 +171,30 @@ used(Compare *compare, gboolean metadata, guint64 where)
   return metadata ? compare->check->references[where] : check_mapped(compare->check, where);
 }
 
+/* Are the 32 counts from slot @i on all 0, and rightly so? Most of a map is like that. */
+static gboolean
+all_free(Compare *compare, gboolean metadata, const guint8 *bitmap, guint i, guint64 first, guint n)
+{
+  static const guint32 zero[32];
+  guint64 bits;
+  memcpy(&bits, bitmap + sizeof(ThinDiskHeader) + i / 4, sizeof bits);
+  if (bits || i + 32 > n)
+    return FALSE;
+  return metadata ? memcmp(compare->check->references + first + i, zero, sizeof zero) == 0
+                  : memcmp(compare->check->mapped + first + i, zero, 32) == 0;
+}
+
+static void
+compare_slot(Compare *compare, gboolean metadata, guint64 where, guint32 counted)
+{
+  if (counted > 0 && compare->n_allocated != G_MAXUINT64)
+    compare->n_allocated++;
+  if (counted == 3 && !(counted = tree_count(compare, where)))
+    return;
+  if (counted != used(compare, metadata, where))
+    differs(compare, where, counted, used(compare, metadata, where));
+}
+
 static void
 compare_region(Compare *compare, gboolean metadata, const ThinDiskIndexEntry *entry, guint64 first, guint n)
 {
@@ -188,16 +212,15 @@ compare_region(Compare *compare, gboolean metadata, const ThinDiskIndexEntry *en
     return;
   }
   for (guint i = 0; i < THIN_BITMAP_SLOTS; i++) {
+    if (i % 32 == 0 && all_free(compare, metadata, data, i, first, n)) {
+      n_free += 32;
+      i += 31;
+      continue;
+    }
     guint32 counted = thin_bitmap_get(data, i);
     n_free += counted == 0;
-    if (i >= n)
-      continue;
-    if (counted > 0 && compare->n_allocated != G_MAXUINT64)
-      compare->n_allocated++;
-    if (counted == 3 && !(counted = tree_count(compare, first + i)))
-      continue;
-    if (counted != used(compare, metadata, first + i))
-      differs(compare, first + i, counted, used(compare, metadata, first + i));
+    if (i < n)
+      compare_slot(compare, metadata, first + i, counted);
   }
   if (n_free != GUINT32_FROM_LE(entry->nr_free))
     check_leak(compare->check, "space map: the bitmap of %ss from %" G_GUINT64_FORMAT " on has %u free, its index entry says %u",
