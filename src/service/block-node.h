@@ -25,9 +25,13 @@ typedef struct {
   gboolean (*is_read_only)(const char *device);
   /* All devices that are over files of @folder: GPtrArray of char *, the caller's. */
   GPtrArray *(*list)(const char *folder);
+  /* These three are NULL where a device needs no connection to the engine. */
+  gboolean (*reconnect)(const char *device, const char *vg, const char *volume, GError **error); /* TRUE also when there was no need */
+  int (*watch)(GError **error);     /* a descriptor, readable when a device may have lost its connection; -1: error */
+  char *(*watched)(int watch_fd);   /* which, the caller's; NULL: none (now) */
 } BlockNodeKind;
 
-extern const BlockNodeKind block_node_loop;
+extern const BlockNodeKind block_node_nbd, block_node_loop;
 
 /* Who has which block device open: one look at all processes and mounts. Of a device: "qemu-system-x86, pid 99", "a mount on /mnt", "block device md0";
  * NULL: nobody. Strings are the caller's. */

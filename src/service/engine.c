@@ -144,12 +144,18 @@ open_pool(Engine *engine, GError **error)
   return TRUE;
 }
 
+static gboolean
+is_nodes_process(pid_t pid, gpointer data)
+{
+  return pid == __atomic_load_n(&((Engine *)data)->shared->header->nodes_pid, __ATOMIC_RELAXED);
+}
+
 /* The order matters: no request is read before open files are restored; no client is served before the files are; nodes need the files. */
 static gboolean
 start(Engine *engine, GError **error)
 {
   /* The holder's socket has decided who may connect. */
-  NbdServerOptions options = {.socket_mode = settings_socket_mode(), .socket_group = settings_socket_group()};
+  NbdServerOptions options = {.socket_mode = settings_socket_mode(), .socket_group = settings_socket_group(), .is_view = is_nodes_process, .user_data = engine};
 
   engine->shared = shared_map(SERVICE_FD_SHARED, error);
   if (!engine->shared || !open_pool(engine, error) || !(engine->folder = folder_new(engine->inner, engine->shared, error)))

@@ -20,12 +20,13 @@ src_service_libservice_la_SOURCES = \
 	src/service/holder.c src/service/holder.h src/service/holder-folder.c \
 	src/service/loop.c \
 	src/service/mount.c src/service/mount.h \
+	src/service/nbd-kernel.c src/service/nbd-kernel.h src/service/nbd-node.c \
 	src/service/node-process.c src/service/nodes.c src/service/nodes.h \
 	src/service/service.c src/service/service.h \
 	src/service/service-pool.c src/service/service-pool.h \
 	src/service/shared.c src/service/shared.h
-src_service_libservice_la_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)
-src_service_libservice_la_LIBADD = src/service/libnbdserver.la $(FUSE_LIBS) $(GLIB_LIBS)
+src_service_libservice_la_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(NL_CFLAGS)
+src_service_libservice_la_LIBADD = src/service/libnbdserver.la $(FUSE_LIBS) $(NL_LIBS) $(GLIB_LIBS)
 
 # --- the NBD server ---
 noinst_LTLIBRARIES += src/service/libnbdserver.la

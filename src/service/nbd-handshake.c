@@ -174,6 +174,8 @@ static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info,
 {
   NbdConnection *connection = handshake->connection;
   Pool *pool = connection->server->pool;
+  if (!peek && connection->view && !nbd_server_claim(connection, info->name, handshake->deadline, error))
+    return NULL;
   if (peek || connection->view)
     return pool_volume_open_view(pool, info->name, error);
   g_autofree char *opener =
@@ -215,7 +217,8 @@ static void begin(Handshake *handshake, const PoolVolumeInfo *info, PoolVolume *
   connection->read_only = export_is_read_only(connection, info, volume);
   connection->chunk_size = pool_volume_chunk_size(volume);
   connection->block_status = connection->structured && g_strcmp0(handshake->context_export, info->name) == 0;
-  connection->export_name = g_strdup(info->name);
+  if (!connection->view) /* a view has claimed it */
+    connection->export_name = g_strdup(info->name);
   pthread_mutex_unlock(&connection->server->lock);
 }
 

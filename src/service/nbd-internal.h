@@ -70,6 +70,8 @@ struct NbdServer {
   Pool *pool;
   gboolean read_only, check_peer;
   guint threads, max_clients;
+  gboolean (*is_view)(pid_t pid, gpointer user_data);
+  gpointer user_data;
   int listen_fd, wake_fd;
   char *socket_path; /* to remove; NULL */
   pthread_t acceptor;
@@ -98,6 +100,8 @@ typedef struct {
 /* nbd-server.c */
 gboolean nbd_thread_start(pthread_t *thread, void *(*function)(void *), void *data);
 void nbd_server_forget(NbdConnection *connection); /* by its last thread; frees it */
+/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up is still busy at @deadline_us of g_get_monotonic_time(). */
+gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us, GError **error);
 
 /* nbd-handshake.c: FALSE: the connection ends. */
 gboolean nbd_handshake(NbdConnection *connection);

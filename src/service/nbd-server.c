@@ -109,10 +109,58 @@ void nbd_server_forget(NbdConnection *connection)
   pthread_mutex_unlock(&server->lock);
 }
 
+/* Wait for a connection to go, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes). Called with the lock held. */
+static gboolean wait_for_one(NbdServer *server, gint64 deadline_us)
+{
+  struct timespec until = {.tv_sec = deadline_us / G_USEC_PER_SEC, .tv_nsec = deadline_us % G_USEC_PER_SEC * 1000};
+  if (deadline_us < 0)
+    return pthread_cond_wait(&server->connection_gone, &server->lock) == 0;
+  return pthread_cond_timedwait(&server->connection_gone, &server->lock, &until) != ETIMEDOUT;
+}
+
+static NbdConnection *find_other_view(NbdConnection *connection, const char *name)
+{
+  GPtrArray *connections = connection->server->connections;
+  for (guint i = 0; i < connections->len; i++) {
+    NbdConnection *other = connections->pdata[i];
+    if (other != connection && other->view && g_strcmp0(other->export_name, name) == 0)
+      return other;
+  }
+  return NULL;
+}
+
+/* Seen from the socket: its leader may be too busy to have noticed. */
+static gboolean has_hung_up(NbdConnection *connection)
+{
+  struct pollfd pfd = {.fd = connection->fd, .events = POLLRDHUP};
+  return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us, GError **error)
+{
+  NbdServer *server = connection->server;
+  gboolean ok = TRUE;
+  pthread_mutex_lock(&server->lock);
+  for (NbdConnection *other; ok && (other = find_other_view(connection, name));)
+    if (!has_hung_up(other))
+      ok = vt_set_error(error, EBUSY, "nbd: %s has its view already", name);
+    else {
+      nbd_connection_end(other);
+      ok = wait_for_one(server, deadline_us) || vt_set_error(error, ETIMEDOUT, "nbd: the last view of %s still has requests in flight", name);
+    }
+  if (ok) {
+    g_free(connection->export_name); /* of a choice that failed */
+    connection->export_name = g_strdup(name);
+  }
+  pthread_mutex_unlock(&server->lock);
+  return ok;
+}
+
 gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error)
 {
   NbdConnection *connection = connection_new(server, fd, view);
-  if (server->check_peer && !view && connection->uid != 0 && connection->uid != geteuid()) {
+  connection->view |= server->is_view && connection->pid > 0 && server->is_view(connection->pid, server->user_data);
+  if (server->check_peer && !connection->view && connection->uid != 0 && connection->uid != geteuid()) {
     vt_set_error(error, EACCES, "nbd: refused a client of user %d, pid %d (%s): only root and the service's own user may connect", (int)connection->uid,
                  (int)connection->pid, connection->command ?: "?");
     connection_free(connection);
@@ -122,7 +170,7 @@ gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error
   gboolean ok;
   if (server->stopping)
     ok = vt_set_error(error, ESHUTDOWN, "nbd: the server is stopping");
-  else if (!view && server->connections->len >= server->max_clients)
+  else if (!connection->view && server->connections->len >= server->max_clients)
     ok = vt_set_error(error, EUSERS, "nbd: refused a client, pid %d (%s): %u are connected, which is the most", (int)connection->pid,
                       connection->command ?: "?", server->max_clients);
   else {
@@ -187,6 +235,8 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
   server->check_peer = (options->socket_mode & 0066) == 0;
   server->threads = options->threads ?: 16;
   server->max_clients = options->max_clients ?: 1000;
+  server->is_view = options->is_view;
+  server->user_data = options->user_data;
   server->listen_fd = listen_fd;
   server->wake_fd = eventfd(0, EFD_CLOEXEC);
   server->connections = g_ptr_array_new();
@@ -224,15 +274,11 @@ NbdServer *nbd_server_start(Pool *pool, const char *socket_path, const NbdServer
 
 /* --- stopping --- */
 
-/* Wait until every connection is gone, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes). Called with the lock held. */
-static void wait_for_connections(NbdServer *server, gint64 deadline_us)
+/* Wait until every connection is gone, or @deadline_us. */
+static void wait_for_all(NbdServer *server, gint64 deadline_us)
 {
-  struct timespec until = {.tv_sec = deadline_us / G_USEC_PER_SEC, .tv_nsec = deadline_us % G_USEC_PER_SEC * 1000};
-  while (server->connections->len > 0)
-    if (deadline_us < 0)
-      pthread_cond_wait(&server->connection_gone, &server->lock);
-    else if (pthread_cond_timedwait(&server->connection_gone, &server->lock, &until) == ETIMEDOUT)
-      return;
+  while (server->connections->len > 0 && wait_for_one(server, deadline_us))
+    ;
 }
 
 void nbd_server_stop(NbdServer *server, guint timeout_ms)
@@ -254,11 +300,11 @@ void nbd_server_stop(NbdServer *server, guint timeout_ms)
   server->stopping = TRUE;
   for (guint i = 0; i < server->connections->len; i++)
     nbd_connection_end(server->connections->pdata[i]);
-  wait_for_connections(server, deadline);
+  wait_for_all(server, deadline);
   for (guint i = 0; i < server->connections->len; i++)
     nbd_connection_kill(server->connections->pdata[i]);
   /* What is left now waits for the pool alone, never for a client. */
-  wait_for_connections(server, -1);
+  wait_for_all(server, -1);
   pthread_mutex_unlock(&server->lock);
 
   if (server->wake_fd >= 0)

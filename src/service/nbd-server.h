@@ -24,6 +24,9 @@ typedef struct {
   gboolean read_only;       /* all exports */
   guint threads;            /* most per connection; 0: 16 */
   guint max_clients;        /* 0: 1000 */
+  /* Is a client with this pid the service's own standing view (a kernel NBD device)? See nbd_server_add(). NULL: none is. Any thread. */
+  gboolean (*is_view)(pid_t pid, gpointer user_data);
+  gpointer user_data;
 } NbdServerOptions;
 
 /* Serve @pool, which must outlive the server, on a new socket at @socket_path. @options NULL: the defaults. */
@@ -37,7 +40,8 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
 void nbd_server_stop(NbdServer *server, guint timeout_ms);
 
 /* Serve a client on the connected stream socket @fd (taken over), before its handshake. @view: a standing view of the service's own (a kernel NBD device): its volume is opened with
- * pool_volume_open_view(), so it counts as nobody's use. FALSE: stopping, or too many clients. */
+ * pool_volume_open_view(), so it counts as nobody's use. Of one export there is one view at a time: a second is refused while the first lives, and waits for its last request once it has
+ * hung up, so that what the kernel sends again cannot be overtaken by what it sent before. FALSE: stopping, or too many clients. */
 gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error);
 
 /* A socketpair() whose other end nbd_server_add() serves as a view. -1: error. */

@@ -22,6 +22,7 @@
 #include "service/nodes.h"
 
 #define UDEV_PATIENCE_MS 2000
+#define RECONNECT_S 1
 
 typedef struct {
   char *device;
@@ -40,7 +41,12 @@ typedef struct {
   GMainLoop *loop;
 } Process;
 
-static const BlockNodeKind *const kinds[] = {&block_node_loop};
+typedef struct {
+  Process *process;
+  char *device;
+} Lost;
+
+static const BlockNodeKind *const kinds[] = {&block_node_nbd, &block_node_loop};
 
 static void
 node_free(gpointer data)
@@ -125,7 +131,7 @@ show(Process *process, const char *name, gboolean read_only, GError **error)
     return vt_set_error(error, EOPNOTSUPP, "%s", process->reason);
   if (node && node->read_only == read_only && process->kind->is_ours(node->device, process->folder)) {
     node->sync = process->sync;
-    return TRUE;
+    return !process->kind->reconnect || process->kind->reconnect(node->device, process->vg, name, error);
   }
   if (node) {
     process->kind->detach(node->device, NULL);
@@ -367,6 +373,64 @@ listen_to_uevents(Process *process)
   g_unix_fd_add(fd, G_IO_IN, on_uevent, process);
 }
 
+/* A device lost its connection: the engine died (and the next one waits for this process to show its volumes), or was too slow for the kernel. Again until it works or the
+ * device is gone. */
+static gboolean
+reconnect(gpointer user_data)
+{
+  Lost *lost = user_data;
+  GHashTableIter iter;
+  gpointer name, node;
+
+  g_hash_table_iter_init(&iter, lost->process->nodes);
+  while (g_hash_table_iter_next(&iter, &name, &node)) {
+    g_autoptr(GError) error = NULL;
+    if (strcmp(((Node *)node)->device, lost->device) != 0)
+      continue;
+    if (lost->process->kind->reconnect(lost->device, lost->process->vg, name, &error))
+      break;
+    g_warning("%s/%s: %s", lost->process->vg, (char *)name, error->message);
+    return G_SOURCE_CONTINUE;
+  }
+  return G_SOURCE_REMOVE;
+}
+
+static void
+lost_free(gpointer user_data)
+{
+  g_free(((Lost *)user_data)->device);
+  g_free(user_data);
+}
+
+static gboolean
+on_watch(gint fd, GIOCondition condition, gpointer user_data)
+{
+  Process *process = user_data;
+  char *device = process->kind->watched(fd);
+
+  if (!device)
+    return condition & (G_IO_HUP | G_IO_NVAL) ? G_SOURCE_REMOVE : G_SOURCE_CONTINUE;
+  Lost *lost = g_new0(Lost, 1);
+  *lost = (Lost){process, device};
+  if (reconnect(lost) == G_SOURCE_CONTINUE)
+    g_timeout_add_seconds_full(G_PRIORITY_DEFAULT, RECONNECT_S, reconnect, lost, lost_free);
+  else
+    lost_free(lost);
+  return G_SOURCE_CONTINUE;
+}
+
+static void
+watch_connections(Process *process)
+{
+  g_autoptr(GError) error = NULL;
+  int fd = process->kind->watch(&error);
+
+  if (fd == -1)
+    g_warning("block nodes that lose their connection will not be noticed: %s", error->message);
+  else
+    g_unix_fd_add(fd, G_IO_IN, on_watch, process);
+}
+
 static gboolean
 on_term(gpointer user_data)
 {
@@ -444,6 +508,8 @@ node_process_main(const char *vg)
   g_unix_fd_add(SERVICE_FD_NODES, G_IO_IN | G_IO_HUP, on_request, &process);
   if (process.kind)
     listen_to_uevents(&process);
+  if (process.kind && process.kind->watch)
+    watch_connections(&process);
   g_main_loop_run(process.loop);
   process_clear(&process);
   return 0;

@@ -253,9 +253,9 @@ static void test_disconnect(void **state)
   }
 }
 
-static void test_views(void **state)
+/* A view that has asked for "vol", with the answer still to come. */
+static int view_asking(Served *served)
 {
-  Served *served = *state;
   g_autoptr(GError) error = NULL;
   int fd = nbd_server_connect(served->server, &error);
   g_assert_no_error(error);
@@ -265,6 +265,41 @@ static void test_views(void **state)
   client_send(fd, &flags, sizeof flags);
   g_autoptr(GByteArray) data = client_info_data("vol", NULL);
   client_option(fd, NBD_OPT_GO, data->data, data->len);
+  return fd;
+}
+
+/* What the kernel sends again on a new connection is not carried out before what it had sent on the old one. */
+static void test_view_again(void **state)
+{
+  Served *served = *state;
+  int first = view_asking(served);
+  g_assert_cmpuint(client_option_reply(first, NBD_OPT_GO, NULL), ==, NBD_REP_INFO);
+  g_assert_cmpuint(client_option_reply(first, NBD_OPT_GO, NULL), ==, NBD_REP_ACK);
+  int second = view_asking(served);
+  g_assert_cmphex(client_option_reply(second, NBD_OPT_GO, NULL), ==, NBD_REP_ERR_POLICY);
+  close(second);
+
+  memory_pool_gate(served->pool, MEMORY_WRITE, TRUE);
+  char data[512] = {0};
+  client_request(first, 0, NBD_CMD_WRITE, 1, 0, 512);
+  client_send(first, data, 512);
+  WAIT_FOR(memory_pool_waiting(served->pool) == 1);
+  close(first);
+  second = view_asking(served);
+  char byte;
+  g_usleep(100000);
+  g_assert_cmpint(recv(second, &byte, 1, MSG_DONTWAIT), <, 0); /* not yet */
+  memory_pool_gate(served->pool, MEMORY_WRITE, FALSE);
+  g_assert_cmpuint(client_option_reply(second, NBD_OPT_GO, NULL), ==, NBD_REP_INFO);
+  g_assert_cmpuint(client_option_reply(second, NBD_OPT_GO, NULL), ==, NBD_REP_ACK);
+  assert_works(second, 1);
+  close(second);
+}
+
+static void test_views(void **state)
+{
+  Served *served = *state;
+  int fd = view_asking(served);
   g_assert_cmpuint(client_option_reply(fd, NBD_OPT_GO, NULL), ==, NBD_REP_INFO);
   g_assert_cmpuint(client_option_reply(fd, NBD_OPT_GO, NULL), ==, NBD_REP_ACK);
   g_assert_cmpuint(memory_pool_opens(served->pool, "vol", NULL), ==, 0);
@@ -368,7 +403,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
     TEST(test_hang_up),  TEST(test_stalled_reader), TEST(test_stop_idle), TEST(test_stop_in_flight), TEST(test_parallel),
-    TEST(test_disconnect), TEST(test_views),        TEST(test_socket),    TEST(test_strangers),
+    TEST(test_disconnect), TEST(test_views), TEST(test_view_again),        TEST(test_socket),    TEST(test_strangers),
   };
   return cmocka_run_group_tests_name("nbd-clients", tests, NULL, NULL);
 }
