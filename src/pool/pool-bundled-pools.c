@@ -265,38 +265,22 @@ is_unformatted(VtIo *metadata)
   return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) && memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
 }
 
-/* Device ids that text and messages speak of. */
-static GHashTable *
-known_devices(LvmVg *vg, LvmLv *pool_lv)
+static gboolean
+is_under_way(GArray *messages, const char *name)
 {
-  GHashTable *known = g_hash_table_new(NULL, NULL);
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
-  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
-
-  for (guint i = 0; i < lvs->len; i++)
-    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && strcmp(lvm_thin_pool(lvs->pdata[i]), lvm_lv_name(pool_lv)) == 0)
-      g_hash_table_insert(known, GUINT_TO_POINTER(lvm_thin_device(lvs->pdata[i])), lvs->pdata[i]);
-  for (guint i = 0; i < messages->len; i++) {
-    LvmMessage *message = &g_array_index(messages, LvmMessage, i);
-
-    if (message->create && lvm_vg_find_lv(vg, message->create)) /* there or not: either is right */
-      g_hash_table_insert(known, GUINT_TO_POINTER(lvm_thin_device(lvm_vg_find_lv(vg, message->create))), NULL);
-    else if (!message->create)
-      g_hash_table_insert(known, GUINT_TO_POINTER(message->delete_device), NULL);
-  }
-  return known;
+  for (guint i = 0; i < messages->len; i++)
+    if (!g_strcmp0(g_array_index(messages, LvmMessage, i).create, name))
+      return TRUE;
+  return FALSE;
 }
 
 /* Do VG text and pool speak of the same devices, at the same time? */
 static void
-compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors, GPtrArray *leaks)
+compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 {
-  g_autoptr(GHashTable) known = known_devices(lvm_store_vg(b->store), pool_lv);
-  g_autoptr(GError) failure = NULL;
-  g_autoptr(GArray) devices = thin_pool_list_devices(thin, &failure);
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   char *conflict;
-  GHashTableIter iter;
-  gpointer id, lv;
   ThinStatus status;
 
   thin_pool_get_status(thin, &status);
@@ -305,18 +289,15 @@ compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors,
     g_ptr_array_add(errors, conflict);
   if (status.needs_check && errors->len == 0)
     g_ptr_array_add(errors, g_strdup("the metadata is marked needs_check: a commit failed, or a repair was not finished"));
-  for (guint i = 0; devices && i < devices->len; i++) {
-    ThinDevice *device = &g_array_index(devices, ThinDevice, i);
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+    g_autoptr(GError) failure = NULL;
+    ThinDevice device;
 
-    if (!g_hash_table_contains(known, GUINT_TO_POINTER(device->id)))
-      g_ptr_array_add(leaks, g_strdup_printf("thin device %u (%" G_GUINT64_FORMAT " bytes mapped) belongs to no volume", device->id, device->mapped));
-    else
-      g_hash_table_remove(known, GUINT_TO_POINTER(device->id));
+    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
+        !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) && !is_under_way(messages, lvm_lv_name(lv)))
+      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv), lvm_thin_device(lv), failure->message));
   }
-  g_hash_table_iter_init(&iter, known);
-  while (devices && g_hash_table_iter_next(&iter, &id, &lv))
-    if (lv)
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool", lvm_lv_name(lv), GPOINTER_TO_UINT(id)));
 }
 
 static void
@@ -327,7 +308,7 @@ move_strings(GPtrArray *from, GPtrArray *to)
 }
 
 static void
-check_text(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks)
+check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
   const ThinOptions options = { .read_only = TRUE, .block_cache = 4u << 20, .translations = 1024 };
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
@@ -335,7 +316,7 @@ check_text(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks)
   ThinPool *thin = pool->thin ? pool->thin : thin_pool_open(pool->metadata, pool->data, &options, &failure);
 
   if (thin)
-    compare_with_text(b, pool_lv, thin, errors, leaks);
+    compare_with_text(b, pool_lv, thin, errors);
   else if (errors->len == 0)
     g_ptr_array_add(errors, g_strdup(failure->message));
   if (thin && thin != pool->thin)
@@ -359,7 +340,7 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
     move_strings(report->leaks, leaks);
   }
   bundled_lock(b);
-  check_text(b, pool, errors, leaks);
+  check_text(b, pool, errors);
   bundled_unlock(b);
   return TRUE;
 }

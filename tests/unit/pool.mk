@@ -2,7 +2,8 @@
 if HAVE_CMOCKA
 pool_tests = \
 	tests/unit/test-pool-rules \
-	tests/unit/test-pool-bundled
+	tests/unit/test-pool-bundled \
+	tests/unit/test-pool-fixtures
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -19,5 +20,9 @@ pool_ldadd = src/pool/libpool-bundled.la src/pool/libpool.la src/control/libcont
 tests_unit_test_pool_bundled_SOURCES = tests/unit/test-pool-bundled.c $(pool_helper)
 tests_unit_test_pool_bundled_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_bundled_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_fixtures_SOURCES = tests/unit/test-pool-fixtures.c $(pool_helper)
+tests_unit_test_pool_fixtures_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_fixtures_LDADD = $(pool_ldadd)
 
 EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext
