@@ -2,8 +2,11 @@
 EXTRA_DIST += tests/integration/lib.sh tests/integration/libvirt-lib.sh
 
 libvirt_integration_tests = \
+	tests/integration/libvirt-data.sh \
+	tests/integration/libvirt-pool.sh \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
+	tests/integration/libvirt-volume.sh \
 	tests/integration/xml.sh
 TESTS += $(libvirt_integration_tests)
 EXTRA_DIST += $(libvirt_integration_tests)

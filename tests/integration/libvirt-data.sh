@@ -1,0 +1,106 @@
+#!/bin/bash
+# What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and what is not in the range stays.
+. "$(dirname "$0")/libvirt-lib.sh"
+plan 52
+
+libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
+mkdir "$tmp/dir"
+virsh pool-define-as dir dir --target "$tmp/dir" >/dev/null && virsh pool-start dir >/dev/null
+MiB=$((1024 * 1024))
+bytes() { virsh vol-info "$1" thin --bytes | sed -n "s/^$2: *\([0-9]*\).*/\1/p"; }
+sum() { md5sum <"$(virsh vol-path "$1" --pool thin)"; }
+# The first BYTES of a volume.
+head_sum() { head -c "$2" "$(virsh vol-path "$1" --pool thin)" | md5sum; }
+reads_zero() { cmp -n "$(bytes "$1" Capacity)" "$(virsh vol-path "$1" --pool thin)" /dev/zero; }
+
+# 200 MiB with 10 MiB at 30 and 3 MiB at 150.
+image=$tmp/dir/image.raw
+truncate -s 200M "$image"
+dd if=/dev/urandom of="$image" bs=1M count=10 seek=30 conv=notrunc status=none
+dd if=/dev/urandom of="$image" bs=1M count=3 seek=150 conv=notrunc status=none
+image_sum=$(md5sum <"$image")
+qemu-img convert -f raw -O qcow2 "$image" "$tmp/dir/image.qcow2"
+qemu-img convert -f raw -O vmdk "$image" "$tmp/dir/image.vmdk"
+qemu-img create -q -f qcow2 -F qcow2 -b "$tmp/dir/image.qcow2" "$tmp/dir/overlay.qcow2"
+dd if=/dev/zero of="$tmp/dir/zeros.raw" bs=1M count=64 status=none
+virsh pool-refresh dir >/dev/null
+
+# --- from other pools ---
+# create-from SOURCE NAME [CAPACITY]
+from() { echo "<volume><name>$2</name><capacity>${3:-1}</capacity></volume>" >"$tmp/vol.xml"; shift 2; virsh vol-create-from thin "$tmp/vol.xml" "$source" --inputpool dir "${@:2}"; }
+for source in image.raw image.qcow2 image.vmdk overlay.qcow2; do
+  ok "from $source" from "$source" "from-$source"
+  is "has the content" "$(sum "from-$source")" "$image_sum"
+  is "and its holes" "$(bytes "from-$source" Allocation)" $((13 * MiB))
+done
+source=zeros.raw
+ok "from a file of written zeros" from zeros.raw zeros
+is "takes nothing" "$(bytes zeros Allocation)" 0
+source=image.raw
+ok "into a larger volume" from image.raw larger $((300 * MiB))
+is "has the content at its beginning" "$(head_sum larger $((200 * MiB)))" "$image_sum"
+like "--reflink from another pool is refused" "$(from image.raw linked 1 --reflink 2>&1)" "only a volume of one thin pool can be cloned without a copy"
+not_ok "and leaves nothing" test -e "/dev/$vg/linked"
+# Out of the thin pool, by libvirt's own code.
+echo "<volume><name>back.qcow2</name><capacity>1</capacity><target><format type='qcow2'/></target></volume>" >"$tmp/vol.xml"
+ok "to qcow2 in another pool" virsh vol-create-from dir "$tmp/vol.xml" from-image.raw --inputpool thin
+is "and it is the same" "$(qemu-img convert -f qcow2 -O raw "$tmp/dir/back.qcow2" "$tmp/back.raw" && md5sum <"$tmp/back.raw")" "$image_sum"
+for volume in from-image.qcow2 from-image.vmdk from-overlay.qcow2 larger zeros; do virsh vol-delete "$volume" thin >/dev/null; done
+rm "$tmp/back.raw" "$tmp/dir/back.qcow2"
+
+# --- upload and download ---
+virsh vol-create-as thin u1 200M >/dev/null
+ok "upload" virsh vol-upload u1 "$image" --pool thin
+is "has the content" "$(sum u1)" "$image_sum"
+ok "download" virsh vol-download u1 "$tmp/out" --pool thin
+is "gives it back" "$(md5sum <"$tmp/out")" "$image_sum"
+ok "sparse upload over it" virsh vol-upload u1 "$image" --pool thin --sparse
+is "has the content" "$(sum u1)" "$image_sum"
+is "and gives back what is a hole" "$(bytes u1 Allocation)" $((13 * MiB))
+rm "$tmp/out"
+ok "sparse download" virsh vol-download u1 "$tmp/out" --pool thin --sparse
+is "gives it back" "$(md5sum <"$tmp/out")" "$image_sum"
+is "with its holes" "$(du -k "$tmp/out" | cut -f1)" $((13 * 1024))
+is "the size is as it was" "$(bytes u1 Capacity)" $((200 * MiB))
+
+# (offset, length) in {0, 1M} x {0, 1M}: the range changes, and nothing before or behind it.
+dd if=/dev/urandom of="$tmp/base" bs=1M count=4 status=none
+dd if=/dev/urandom of="$tmp/part" bs=1M count=1 status=none
+virsh vol-create-as thin r1 4M >/dev/null
+for offset in 0 1; do
+  for length in 0 1; do
+    virsh vol-upload r1 "$tmp/base" --pool thin >/dev/null
+    cp "$tmp/base" "$tmp/want"; dd if="$tmp/part" of="$tmp/want" bs=1M seek=$offset conv=notrunc status=none
+    virsh vol-upload r1 "$tmp/part" --pool thin --offset $((offset * MiB)) --length $((length * MiB)) >/dev/null
+    is "upload at ${offset}M, length ${length}M" "$(sum r1)" "$(md5sum <"$tmp/want")"
+    virsh vol-download r1 "$tmp/got" --pool thin --offset $((offset * MiB)) --length $((length * MiB)) >/dev/null
+    is "download at ${offset}M, length ${length}M" "$(md5sum <"$tmp/got")" "$(dd if="$tmp/want" bs=1M skip=$offset count=$((length ? 1 : 4)) status=none | md5sum)"
+  done
+done
+virsh vol-upload r1 "$tmp/base" --pool thin >/dev/null
+truncate -s 1M "$tmp/hole"
+virsh vol-upload r1 "$tmp/hole" --pool thin --sparse --offset $MiB --length $MiB >/dev/null
+cp "$tmp/base" "$tmp/want"; dd if=/dev/zero of="$tmp/want" bs=1M seek=1 count=1 conv=notrunc status=none
+is "a sparse upload of a hole clears its range alone" "$(sum r1)" "$(md5sum <"$tmp/want")"
+is "and releases it" "$(bytes r1 Allocation)" $((3 * MiB))
+like "an upload beyond the end is refused" "$(virsh vol-upload r1 "$tmp/part" --pool thin --offset $((4 * MiB)) --length $MiB 2>&1)" "has 4194304 bytes"
+like "a download beyond the end, too" "$(virsh vol-download r1 "$tmp/got" --pool thin --offset $((5 * MiB)) 2>&1)" "has 4194304 bytes"
+not_ok "more than fits is refused" virsh vol-upload r1 "$image" --pool thin
+
+# --- wipe ---
+virsh vol-clone u1 w1 --pool thin >/dev/null
+ok "wipe" virsh vol-wipe w1 thin
+ok "reads zero to the end" reads_zero w1
+is "takes nothing" "$(bytes w1 Allocation)" 0
+is "and leaves alone what shared its chunks" "$(sum u1)" "$image_sum"
+virsh vol-upload w1 "$image" --pool thin >/dev/null
+ok "wipe by trim" virsh vol-wipe w1 thin --algorithm trim
+ok "reads zero, too" reads_zero w1
+if command -v scrub >/dev/null; then
+  ok "wipe by another algorithm" virsh vol-wipe r1 thin --algorithm random
+else
+  like "another algorithm needs scrub, and says so" "$(virsh vol-wipe r1 thin --algorithm dod 2>&1)" "scrub"
+fi
+ok "delete, zeroing first (through the binding: virsh has no such option)" /usr/bin/python3 -c "
+import libvirt
+libvirt.open().storagePoolLookupByName('thin').storageVolLookupByName('w1').delete(libvirt.VIR_STORAGE_VOL_DELETE_ZEROED)"

@@ -1,0 +1,119 @@
+#!/bin/bash
+# A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
+. "$(dirname "$0")/libvirt-lib.sh"
+plan 63
+
+state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
+target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
+names() { virsh vol-list thin | awk 'NR > 2 && NF {print $1}' | sort | xargs; }
+sources() { virsh find-storage-pool-sources logical | xmllint --xpath '/sources/source/name/text()' - 2>/dev/null; }
+pool_bytes() { virsh pool-info thin --bytes | sed -n "s/^$1: *\([0-9]*\).*/\1/p"; }
+service_pid() { cat "$VIRT_THIN_RUNTIME_DIR/$vg/pid"; }
+engine_pid() { pgrep -P "$(service_pid)" -f virt-thin-engine; }
+document() { sed "s|pve/data|$vg/data|" "$top_srcdir/xml/local-lvm.xml" | sed 's|local-lvm|thin|'; }
+
+libvirt_start || { echo "Bail out! no libvirtd: $(tail -5 "$log")"; exit 1; }
+"$VIRT_THIN_PROGRAM" init "$vg/data" --size 512m
+
+# --- define and start ---
+ok "xml/local-lvm.xml can be defined, validated" virsh pool-define --validate <(document)
+like "its name is required" "$(virsh pool-define <(document | grep -v '<name>thin') 2>&1)" "error"
+is "the sources name it before it is served" "$(sources)" "$vg/data"
+ok "start" virsh pool-start thin
+is "it runs" "$(state)" running
+is "its target is where the volumes are" "$(target)" "/dev/$vg"
+is "the sources name it while it is served, once" "$(sources)" "$vg/data"
+ok "capacity is the thin pool's" test "$(pool_bytes Capacity)" -gt $((400 << 20)) -a "$(pool_bytes Capacity)" -lt $((512 << 20))
+virsh vol-create-as thin v1 100M >/dev/null
+dd if=/dev/urandom of="/dev/$vg/v1" bs=1M count=10 oflag=direct status=none
+virsh pool-refresh thin >/dev/null
+is "allocation is what is mapped" "$(pool_bytes Allocation)" $((10 << 20))
+like "a pool on what is not there says so" "$(virsh pool-create-as other logical --source-name "$vg/none" 2>&1)" "none"
+like "so does one in a volume group that is not there" "$(virsh pool-create-as other logical --source-name "no$vg/data" 2>&1)" "no$vg"
+for name in "$vg/data/more" "/data" "$vg/" "$vg/-x" "$vg/.."; do
+  like "source name $name is refused" "$(virsh pool-create-as other logical --source-name "$name" 2>&1)" "is not VG/POOL"
+done
+
+# --- what others do behind libvirt's back ---
+"$VIRT_THIN_PROGRAM" create "$vg/behind" --size 8m
+is "a volume made by others is not seen" "$(names)" v1
+ok "until a refresh" virsh pool-refresh thin
+is "then it is" "$(names)" "behind v1"
+rm "/dev/$vg/behind"
+ok "a node that is missing does not fail a refresh" virsh pool-refresh thin
+is "nor hide a volume" "$(names)" "behind v1"
+"$VIRT_THIN_PROGRAM" remove "$vg/behind"
+not_ok "one that is gone cannot be asked about" virsh vol-info behind thin
+ok "a refresh forgets it" virsh pool-refresh thin
+is "so it is" "$(names)" v1
+
+# --- restarts of libvirtd ---
+libvirt_restart
+is "the pool runs after a restart of libvirtd" "$(state)" running
+is "with its target" "$(target)" "/dev/$vg"
+is "and its volumes" "$(names)" v1
+ok "autostart" virsh pool-autostart thin
+libvirt_restart
+is "an autostart pool runs after a restart, too" "$(state)" running
+libvirt_stop; "$VIRT_THIN_PROGRAM" stop "$vg"; rm -rf /run/libvirt/storage
+libvirt_start
+is "and is started after a boot" "$(state)" running
+is "by starting its service" "$(kill -0 "$(service_pid)" && echo yes)" yes
+is "the volumes are there" "$(names)" v1
+virsh pool-autostart thin --disable >/dev/null
+libvirt_stop; "$VIRT_THIN_PROGRAM" stop "$vg"; rm -rf /run/libvirt/storage
+libvirt_start
+is "without autostart it is not" "$(state)" inactive
+virsh pool-start thin >/dev/null
+
+# --- stop ---
+exec 8<"/dev/$vg/v1"
+like "destroy is refused while a volume is open, and by whom is said" "$(virsh pool-destroy thin 2>&1)" "v1.*pid"
+is "the pool goes on" "$(state)" running
+ok "with its node" test -b "/dev/$vg/v1"
+exec 8<&-
+ok "destroy when it is closed" virsh pool-destroy thin
+not_ok "takes the nodes away" test -e "/dev/$vg/v1"
+wait_until 10 eval '! "$VIRT_THIN_PROGRAM" stop "$vg" 2>/dev/null'
+ok "and nobody serves the volume group any more" test ! -e "$VIRT_THIN_RUNTIME_DIR/$vg/control"
+ok "delete is refused while there are volumes" eval '! virsh pool-delete thin'
+ok "start again" virsh pool-start thin
+is "nothing is lost" "$(names)" v1
+
+# --- the service dies ---
+dd if=/dev/urandom of="$tmp/data" bs=1M count=5 status=none
+virsh vol-upload v1 "$tmp/data" --pool thin >/dev/null
+kill -KILL "$(engine_pid)"
+ok "the engine killed: refresh waits for the next one" virsh pool-refresh thin
+is "the volume is there" "$(names)" v1
+is "and its content" "$(head -c $((5 << 20)) "/dev/$vg/v1" | md5sum)" "$(md5sum <"$tmp/data")"
+"$VIRT_THIN_PROGRAM" stop "$vg"
+like "the service stopped: refresh says so" "$(virsh pool-refresh thin 2>&1)" "$vg is not served"
+is "and the pool is inactive" "$(state)" inactive
+ok "start brings it back" virsh pool-start thin
+is "with its volumes" "$(names)" v1
+cp "$(command -v sleep)" "$tmp/reader"
+"$tmp/reader" 60 <"/dev/$vg/v1" & reader=$!
+like "who has it open is named" "$(virsh pool-destroy thin 2>&1)" "reader"
+kill $reader; wait $reader 2>/dev/null
+virsh vol-delete v1 thin >/dev/null
+
+# --- build and delete ---
+disk=$tmp/disk.img
+truncate -s 256M "$disk"
+sed "s|/dev/sdb|$disk|; s|fast/data|b$vg/data|" "$top_srcdir/xml/pool-on-device.xml" >"$tmp/build.xml"
+ok "xml/pool-on-device.xml can be defined" virsh pool-define "$tmp/build.xml"
+not_ok "not started before it is built" virsh pool-start fast
+ok "build" virsh pool-build fast
+not_ok "not twice" virsh pool-build fast --no-overwrite
+like "--overwrite is refused" "$(virsh pool-build fast --overwrite 2>&1)" "never built over what is on a device"
+ok "start" virsh pool-start fast
+ok "it takes volumes" virsh vol-create-as fast v1 10M
+is "it runs after a restart of libvirtd" "$(libvirt_restart; state fast)" running
+virsh vol-delete v1 fast >/dev/null
+ok "destroy" virsh pool-destroy fast
+ok "delete, now that it is empty" virsh pool-delete fast
+not_ok "not started after that" virsh pool-start fast
+like "a pool without a device cannot be built" "$(virsh pool-destroy thin >/dev/null; virsh pool-build thin 2>&1)" "needs exactly one <device"
+rmdir "/dev/b$vg" 2>/dev/null
+ok "undefine" virsh pool-undefine fast
