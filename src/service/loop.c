@@ -171,6 +171,16 @@ loop_in_use(const char *device)
   return !number_of(device, &n) || (file = backing_file(n)) != NULL;
 }
 
+/* The kernel names a file of a detached mount as if that were the root. */
+static gboolean
+loop_is_left_over(const char *device, const char *volume)
+{
+  g_autofree char *file = NULL;
+  struct stat st;
+  guint n;
+  return number_of(device, &n) && (file = backing_file(n)) && *file == '/' && strcmp(file + 1, volume) == 0 && lstat(file, &st) == -1;
+}
+
 static gboolean
 loop_is_read_only(const char *device)
 {
@@ -204,6 +214,7 @@ const BlockNodeKind block_node_loop = {
   .resize = loop_resize,
   .is_ours = loop_is_ours,
   .in_use = loop_in_use,
+  .is_left_over = loop_is_left_over,
   .is_read_only = loop_is_read_only,
   .list = loop_list,
 };

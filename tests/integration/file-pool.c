@@ -1,25 +1,19 @@
-/* virt-thin - the VG service over a plain folder: its volumes are files, so that what fails here is the service and not the engine
+/* virt-thin - a pool over a plain folder, in the place of the bundled one: what fails with it is the service, not the engine
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: file-service serve|release VG           volumes: the files of $FILE_SERVICE_FOLDER
- *        file-service create|resize VG NAME SIZE | remove VG NAME | rename VG NAME NEW | snapshot|rollback VG NAME SNAPSHOT
- *        file-service path|show VG NAME | deactivate|activate|stop VG
- * All but the first two talk to the service over D-Bus.
+ * pool_open_bundled() as service-tool.c and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that begin with snap_ are read-only and not
+ * active. With $FILE_POOL_FAILS it does not open, for that reason.
  */
 #include "config.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "pool/pool-internal.h"
-#include "pool/pool-service.h"
-#include "service/service.h"
-#include "util/size.h"
 
 typedef struct {
   Pool base;
@@ -355,7 +349,11 @@ resize(Pool *base, const char *name, guint64 size, gboolean shrink, GError **err
   FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
 
-  if (shrink && !check_unused(pool, name, error))
+  struct stat st;
+
+  if (stat(path, &st) == -1)
+    return vt_set_errno(error, errno, "%s", name);
+  if (size < (guint64)st.st_size && !check_unused(pool, name, error))
     return FALSE;
   if (truncate(path, size) == -1)
     return vt_set_errno(error, errno, "%s", name);
@@ -433,79 +431,21 @@ pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flag
 {
   FilePool *pool = g_new0(FilePool, 1);
 
-  if (g_getenv("FILE_SERVICE_FAILS")) {
-    vt_set_error(error, EBADMSG, "%s", g_getenv("FILE_SERVICE_FAILS"));
+  if (g_getenv("FILE_POOL_FAILS")) {
+    vt_set_error(error, EBADMSG, "%s", g_getenv("FILE_POOL_FAILS"));
     g_free(pool);
     return NULL;
   }
   pool->base.ops = &ops;
   pool->vg = g_strdup(vg);
-  pool->folder = g_getenv("FILE_SERVICE_FOLDER");
+  pool->folder = g_getenv("FILE_POOL_FOLDER");
   pool->handles = g_ptr_array_new();
   g_mutex_init(&pool->lock);
   return &pool->base;
 }
 
-/* --- the program --- */
-
-static gboolean
-run(const char *command, const char *vg, char **args, guint n_args, GError **error)
+gboolean
+pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error)
 {
-  g_autoptr(Pool) pool = NULL;
-  const char *names[] = {n_args > 0 ? args[0] : NULL, NULL};
-  guint64 size = 0;
-
-  if (strcmp(command, "release") == 0)
-    return service_release(vg, error);
-  if (strcmp(command, "stop") == 0)
-    return pool_service_stop(vg, n_args > 0, 0, error);
-  if (n_args > 1 && (strcmp(command, "create") == 0 || strcmp(command, "resize") == 0) && !vt_size_parse(args[1], &size, NULL, error))
-    return FALSE;
-  if (!(pool = pool_connect(vg, 0, error)))
-    return FALSE;
-  if (strcmp(command, "activate") == 0)
-    return pool_activate(pool, "data", error);
-  if (strcmp(command, "deactivate") == 0)
-    return pool_deactivate(pool, "data", FALSE, error);
-  if (strcmp(command, "remove") == 0)
-    return pool_remove(pool, names, FALSE, error);
-  if (strcmp(command, "path") == 0) {
-    g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, args[0], error);
-    if (info)
-      printf("%s\n", info->path ? info->path : "");
-    return info != NULL;
-  }
-  if (n_args < 2)
-    return vt_set_error(error, EINVAL, "an argument is missing");
-  if (strcmp(command, "create") == 0)
-    return pool_create(pool, "data", args[0], size, error);
-  if (strcmp(command, "resize") == 0)
-    return pool_resize(pool, args[0], size, TRUE, error);
-  if (strcmp(command, "rename") == 0)
-    return pool_rename(pool, args[0], args[1], error);
-  if (strcmp(command, "snapshot") == 0)
-    return pool_snapshot(pool, args[0], args[1], error);
-  if (strcmp(command, "rollback") == 0)
-    return pool_rollback(pool, args[0], args[1], error);
-  return vt_set_error(error, EINVAL, "no such command: %s", command);
-}
-
-int
-main(int argc, char **argv)
-{
-  g_autoptr(GError) error = NULL;
-  int status;
-
-  if (service_child_main(argc, argv, &status))
-    return status;
-  if (argc < 3) {
-    fprintf(stderr, "usage: see the source\n");
-    return 2;
-  }
-  if (strcmp(argv[1], "serve") == 0)
-    return service_main(argv[2], argc > 3 && strcmp(argv[3], "--foreground") == 0);
-  if (run(argv[1], argv[2], argv + 3, argc - 3, &error))
-    return 0;
-  fprintf(stderr, "%s\n", error->message);
-  return 1;
+  return vt_set_error(error, EOPNOTSUPP, "make a folder");
 }
