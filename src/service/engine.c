@@ -191,6 +191,8 @@ finish(Engine *engine)
   quiet = control_server_stop(engine->control, 500);
   nbd_server_stop(engine->nbd, 500);
   quiet = fuse_view_stop(engine->view, 500) && quiet;
+  if (engine->for_good)
+    say("writing");
   if (!engine->for_good || !quiet) {
     ok = pool_commit(engine->inner, &error);
   } else {

@@ -26,6 +26,7 @@
 #define STOP_NODES_MS 1500
 #define STOP_ENGINE_MS 4000
 #define STOP_ALL_MS 4500
+#define STOP_WRITING_MS 60000  /* ... but when all that remains is to write to a slow disk: killing would lose it */
 #define RESTART_MS 3000        /* for a planned restart; then the engine is killed, which loses nothing */
 #define FAILED_STARTS_MAX 40   /* in a row: about five minutes with the pauses between them */
 #define PAUSE_MAX_MS 10000
@@ -40,6 +41,7 @@ typedef struct {
   GPid engine, nodes; /* 0: not running */
   guint n_failed;     /* starts in a row that did not get ready */
   gboolean was_ready, ready, stopping, restarting;
+  gboolean writing;   /* at the end: nobody is connected any more, the last commit is under way */
   GString *status;    /* what the engine said and is not yet a line */
   char *failure;      /* why the engine could not start */
   int exit_status;
@@ -148,6 +150,14 @@ static gboolean
 on_engine_late(gpointer data)
 {
   Holder *holder = data;
+
+  if (holder->writing) {
+    g_message("the engine of volume group %s is still writing to its physical volumes", holder->folder->vg);
+    holder->writing = FALSE;
+    g_timeout_add(STOP_WRITING_MS, on_engine_late, holder);
+    return G_SOURCE_REMOVE;
+  }
+  g_timeout_add(STOP_ALL_MS - STOP_ENGINE_MS, on_all_late, holder);
   g_warning("the engine did not end in time, and is killed");
   if (holder->engine)
     kill(holder->engine, SIGKILL);
@@ -189,7 +199,6 @@ begin_stop(Holder *holder)
   service_notify("STOPPING=1");
   g_timeout_add(STOP_NODES_MS, on_nodes_late, holder);
   g_timeout_add(STOP_ENGINE_MS, on_engine_late, holder);
-  g_timeout_add(STOP_ALL_MS, on_all_late, holder);
   if (!holder->engine)
     close_connection(holder); /* nobody will answer */
   if (holder->nodes)
@@ -226,6 +235,8 @@ read_status(Holder *holder)
     g_string_erase(holder->status, 0, end + 1 - holder->status->str);
     if (strcmp(line, "ready") == 0) {
       on_ready(holder);
+    } else if (strcmp(line, "writing") == 0) {
+      holder->writing = TRUE;
     } else {
       g_free(holder->failure);
       holder->failure = g_steal_pointer(&line);

@@ -36,7 +36,7 @@ enum {
   SERVICE_FD_NBD,     /* listening */
   SERVICE_FD_CONTROL, /* listening */
   SERVICE_FD_NODES,   /* one end of a pair: engine and nodes process */
-  SERVICE_FD_STATUS,  /* engine to holder: "ready", or the reason why not */
+  SERVICE_FD_STATUS,  /* engine to holder, a line each: "ready"; "writing" (the last commit); else the reason why it is not ready */
   SERVICE_FD_END,
 };
 

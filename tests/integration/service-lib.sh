@@ -57,3 +57,5 @@ make_group() {
   for volume; do "$service" create "$vg" "${volume%=*}" "${volume#*=}" || return 1; done
 }
 judge() { "$top_srcdir/scripts/judge" --quiet "$pv"; }
+# A command that has not what this shell has open as 5.
+without_5() { "$@" 5<&-; }
