@@ -11,11 +11,12 @@ if [ "$(id -u)" != 0 ]; then echo "1..0 # SKIP needs root"; exit 0; fi
 for program in libvirtd virtlogd; do
   if [ ! -x /usr/sbin/$program ]; then echo "1..0 # SKIP needs $program"; exit 0; fi
 done
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/private-libvirt"
 if [ -z "${VIRT_THIN_TEST_NAMESPACE-}" ]; then
-  if ! unshare --mount --pid --fork --kill-child --mount-proc --propagation slave true 2>/dev/null; then
-    echo "1..0 # SKIP needs mount and process namespaces"; exit 0
-  fi
-  exec env VIRT_THIN_TEST_NAMESPACE=1 unshare --mount --pid --fork --kill-child --mount-proc --propagation slave bash "$0" "$@"
+  if ! private_libvirt_enter true 2>/dev/null; then echo "1..0 # SKIP needs mount and process namespaces"; exit 0; fi
+  export VIRT_THIN_TEST_NAMESPACE=1
+  private_libvirt_enter bash "$0" "$@"
+  exit
 fi
 unset VIRT_THIN_TEST_NAMESPACE
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -30,44 +31,16 @@ export LIBVIRT_DEFAULT_URI=qemu:///system LC_ALL=C
 export HOME=$tmp/home
 : >"$VIRT_THIN_CONFIG"
 mkdir -p "$HOME" "$VIRT_THIN_STATE_DIR" "$VIRT_THIN_RUNTIME_DIR"
-libvirtd_pid=
 
-# Private folders over libvirt's.
-libvirt_folders() {
-  local folder
-  for folder in etc/libvirt var/lib/libvirt run/libvirt var/log/libvirt var/cache/libvirt; do
-    mkdir -p "$tmp/root/$folder" "/$folder"
-    mount --bind "$tmp/root/$folder" "/$folder"
-  done
-  mkdir -p /etc/libvirt/{qemu,storage,secrets,nwfilter,hooks}
-  cat >/etc/libvirt/libvirtd.conf <<-END
-	auth_unix_rw = "none"
-	unix_sock_rw_perms = "0700"
-	log_outputs = "2:stderr"
-	END
-  printf 'security_driver = "none"\ncgroup_controllers = []\nremember_owner = 0\nuser = "root"\ngroup = "root"\n' >/etc/libvirt/qemu.conf
-  : >/etc/libvirt/virtlogd.conf
-}
-# What `virt-thin enable` makes for a host: links to the stock backends, and the shim in place of one.
-backend_folder() {
-  local module
-  mkdir -p "$backends"
-  for module in "$stock_backends"/*.so; do ln -sf "$module" "$backends/"; done
-  ln -sf "$modules/libvirt_storage_backend_logical.so" "$backends/"
-}
 libvirtd_answers() { virsh uri; }
-libvirtd_up_or_gone() { libvirtd_answers || ! kill -0 "$libvirtd_pid"; }
 libvirt_start() {
-  mountpoint -q /run/libvirt || { libvirt_folders; backend_folder; }
-  [ -S /run/libvirt/virtlogd-sock ] || { /usr/sbin/virtlogd -d -f /etc/libvirt/virtlogd.conf -p "$tmp/virtlogd.pid"; }
-  env LIBVIRT_STORAGE_BACKEND_DIR="$backends" "$@" /usr/sbin/libvirtd -f /etc/libvirt/libvirtd.conf -p "$tmp/libvirtd.pid" >>"$log" 2>&1 &
-  libvirtd_pid=$!
-  wait_until 30 libvirtd_up_or_gone && libvirtd_answers >/dev/null 2>&1
+  mountpoint -q /run/libvirt || {
+    private_libvirt_folders "$tmp/root"
+    private_libvirt_backends "$backends" "$modules/libvirt_storage_backend_logical.so"
+  }
+  private_libvirt_start "$backends" "$log" "$@"
 }
-libvirt_stop() {
-  [ -z "$libvirtd_pid" ] || { kill "$libvirtd_pid" && wait "$libvirtd_pid"; libvirtd_pid=; } 2>/dev/null || true
-  rm -f /run/libvirt/libvirt-sock
-}
+libvirt_stop() { private_libvirt_stop; }
 libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
 
 # The namespaces take processes and mounts along, but not loop devices: those go with the service, in an orderly way while it can.
@@ -83,7 +56,7 @@ libvirt_teardown() {
   losetup --noheadings --raw --list -O NAME,BACK-FILE | while read -r device file; do
     case $file in "$tmp"/*) losetup -d "$device";; esac
   done
-  [ ! -e "$tmp/virtlogd.pid" ] || kill "$(cat "$tmp/virtlogd.pid")"
+  kill "$(cat /run/libvirt/virtlogd.pid)"
   umount -l "$VIRT_THIN_RUNTIME_DIR"/*/volumes
   rmdir "/dev/$vg"
 }
