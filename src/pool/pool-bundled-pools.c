@@ -216,6 +216,14 @@ bundled_remove_pool(Bundled *b, const char *name, GError **error)
 
 /* --- a larger volume group --- */
 
+static gboolean
+require_new_pv(Bundled *b, const char *path, GError **error)
+{
+  if (!g_strv_contains(lvm_store_paths(b->store), path))
+    return TRUE;
+  return vt_set_error(error, EEXIST, "it is one of its physical volumes already");
+}
+
 gboolean
 bundled_extend(Pool *pool, const char *path, GError **error)
 {
@@ -225,7 +233,7 @@ bundled_extend(Pool *pool, const char *path, GError **error)
   gboolean ok;
 
   bundled_lock(b);
-  ok = bundled_begin(b, &vg, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && lvm_store_take(b->store, b->archive_dir, error);
+  ok = bundled_begin(b, &vg, error) && require_new_pv(b, absolute, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && lvm_store_take(b->store, b->archive_dir, error);
   bundled_unlock(b);
   if (!ok)
     g_prefix_error(error, "cannot extend volume group %s with %s: ", b->vg_name, path);

@@ -44,11 +44,15 @@ read_file(char **path)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GError) error = NULL;
-  g_autofree char *folder = system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir());
+  g_autofree char *folder = system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir()), *text = NULL;
+  gsize length;
 
   *path = from_env_or("VIRT_THIN_CONFIG", g_build_filename(folder, "virt-thin.conf", NULL));
-  if (!g_key_file_load_from_file(file, *path, G_KEY_FILE_NONE, &error) &&
-      (!g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) || g_getenv("VIRT_THIN_CONFIG")))
+  if (g_file_get_contents(*path, &text, &length, &error))
+    g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &error);
+  else if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) && !g_getenv("VIRT_THIN_CONFIG"))
+    g_clear_error(&error);
+  if (error)
     g_warning("%s: %s; going on with the defaults", *path, error->message);
   return g_steal_pointer(&file);
 }

@@ -4,6 +4,7 @@
 #include "unit/pool-helper.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
@@ -24,9 +25,27 @@ run(const char *const *argv)
     fail_msg("%s: %s\n%s%s", argv[0], error->message, out, err);
 }
 
+/* Settings are read once, so all tests of a program share this one. */
+static char *state_folder;
+
+static void
+remove_state_folder(void)
+{
+  const char *argv[] = { "rm", "-rf", state_folder, NULL };
+
+  g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+  g_free(state_folder);
+}
+
 int
 helper_setup(void **state)
 {
+  if (!state_folder) {
+    state_folder = g_dir_make_tmp("virt-thin-state-XXXXXX", NULL);
+    g_setenv("VIRT_THIN_STATE_DIR", state_folder, TRUE);
+    g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
+    atexit(remove_state_folder);
+  }
   folder = g_dir_make_tmp("virt-thin-XXXXXX", NULL);
   paths = g_ptr_array_new_with_free_func(g_free);
   return folder ? 0 : -1;

@@ -15,7 +15,7 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-/* Each test has a folder of its own, which is its state folder, too. */
+/* Each test has a folder of its own. virt-thin.conf and the state folder of the machine are left alone. */
 int helper_setup(void **state);
 int helper_teardown(void **state);
 const char *helper_folder(void);

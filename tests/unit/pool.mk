@@ -3,7 +3,9 @@ if HAVE_CMOCKA
 pool_tests = \
 	tests/unit/test-pool-rules \
 	tests/unit/test-pool-bundled \
-	tests/unit/test-pool-fixtures
+	tests/unit/test-pool-fixtures \
+	tests/unit/test-pool-bad-input \
+	tests/unit/test-pool-overcommit
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -24,5 +26,13 @@ tests_unit_test_pool_bundled_LDADD = $(pool_ldadd)
 tests_unit_test_pool_fixtures_SOURCES = tests/unit/test-pool-fixtures.c $(pool_helper)
 tests_unit_test_pool_fixtures_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_fixtures_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_bad_input_SOURCES = tests/unit/test-pool-bad-input.c $(pool_helper)
+tests_unit_test_pool_bad_input_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_bad_input_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_overcommit_SOURCES = tests/unit/test-pool-overcommit.c $(pool_helper)
+tests_unit_test_pool_overcommit_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_overcommit_LDADD = $(pool_ldadd)
 
 EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext
