@@ -128,9 +128,10 @@ is_past_end(const ThinBlock *block, guint64 key)
 
 /* --- the walk ----------------------------------------------------------------------- */
 
-/* Shadow the child of @parent (which has room) for @key, not full; *@upper becomes the end of its range. */
+/* Shadow the child of @parent for @key; *@upper becomes the end of its range. With @make_room (then @parent has room) it is
+ * not full. */
 static ThinBlock *
-descend(ThinBtree *tree, ThinBlock *parent, guint64 key, guint64 *upper, GError **error)
+descend(ThinBtree *tree, ThinBlock *parent, guint64 key, gboolean make_room, guint64 *upper, GError **error)
 {
   for (;;) {
     guint i = thin_node_child_for(parent->data, key);
@@ -140,7 +141,7 @@ descend(ThinBtree *tree, ThinBlock *parent, guint64 key, guint64 *upper, GError 
     if (!child)
       return NULL;
     guint64 end = i + 1 < thin_node_n(parent->data) ? thin_node_key(parent->data, i + 1) : *upper;
-    if (!is_full(child)) {
+    if (!make_room || !is_full(child)) {
       *upper = end;
       return g_steal_pointer(&child);
     }
@@ -186,18 +187,32 @@ fill_leaf(ThinBtree *tree, ThinBlock *leaf, guint64 upper, Batch *batch, GError 
   return TRUE;
 }
 
+/* A key that is there already needs no room; full nodes are common, and to split them for nothing would undo that. */
+static gboolean
+has_key(ThinBtree *tree, guint64 root, guint64 key, gboolean *exists, GError **error)
+{
+  g_auto(ThinLeaf) leaf = {0};
+  if (!thin_btree_seek(tree, root, key, &leaf, error))
+    return FALSE;
+  *exists = leaf.first < leaf.n && thin_leaf_key(&leaf, leaf.first) == key;
+  return TRUE;
+}
+
 static gboolean
 insert_some(ThinBtree *tree, guint64 *root, Batch *batch, GError **error)
 {
   guint64 key = batch->keys[batch->n_done], upper = G_MAXUINT64;
+  gboolean exists;
+  if (!has_key(tree, *root, key, &exists, error))
+    return FALSE;
   g_autoptr(ThinBlock) node = thin_btree_shadow(tree, root, error);
-  if (!node || (is_full(node) && !split_root(tree, node, is_past_end(node, key), error)))
+  if (!node || (!exists && is_full(node) && !split_root(tree, node, is_past_end(node, key), error)))
     return FALSE;
 
   for (guint depth = 0; !thin_node_is_leaf(node->data); depth++) {
     if (depth == THIN_BTREE_DEPTH_MAX)
       return thin_btree_too_deep(tree, *root, error);
-    ThinBlock *child = descend(tree, node, key, &upper, error);
+    ThinBlock *child = descend(tree, node, key, !exists, &upper, error);
     if (!child)
       return FALSE;
     thin_block_put(node);

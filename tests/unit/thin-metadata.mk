@@ -2,6 +2,7 @@
 if HAVE_CMOCKA
 thin_metadata_tests = \
 	tests/unit/test-thin-metadata \
+	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
 	tests/unit/test-thin-model
 check_PROGRAMS += $(thin_metadata_tests)
@@ -22,5 +23,9 @@ tests_unit_test_thin_check_LDADD = $(thin_metadata_ldadd)
 tests_unit_test_thin_model_SOURCES = tests/unit/test-thin-model.c $(thin_metadata_helper)
 tests_unit_test_thin_model_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_model_LDADD = $(thin_metadata_ldadd)
+
+tests_unit_test_thin_btree_SOURCES = tests/unit/test-thin-btree.c $(thin_metadata_helper)
+tests_unit_test_thin_btree_CPPFLAGS = $(thin_metadata_cppflags)
+tests_unit_test_thin_btree_LDADD = $(thin_metadata_ldadd)
 
 EXTRA_DIST += tests/fixtures/thin-metadata
