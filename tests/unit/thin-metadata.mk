@@ -4,6 +4,7 @@ thin_metadata_tests = \
 	tests/unit/test-thin-metadata \
 	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
+	tests/unit/test-thin-faults \
 	tests/unit/test-thin-model
 check_PROGRAMS += $(thin_metadata_tests)
 TESTS += $(thin_metadata_tests)
@@ -27,5 +28,9 @@ tests_unit_test_thin_model_LDADD = $(thin_metadata_ldadd)
 tests_unit_test_thin_btree_SOURCES = tests/unit/test-thin-btree.c $(thin_metadata_helper)
 tests_unit_test_thin_btree_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_btree_LDADD = $(thin_metadata_ldadd)
+
+tests_unit_test_thin_faults_SOURCES = tests/unit/test-thin-faults.c $(thin_metadata_helper)
+tests_unit_test_thin_faults_CPPFLAGS = $(thin_metadata_cppflags)
+tests_unit_test_thin_faults_LDADD = $(thin_metadata_ldadd)
 
 EXTRA_DIST += tests/fixtures/thin-metadata
