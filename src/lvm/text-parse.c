@@ -28,125 +28,160 @@ fail(Parser *parser, const char *at, const char *what)
   return vt_set_error(parser->error, EBADMSG, "%s, line %" G_GUINT64_FORMAT ": %s", parser->source, line, what);
 }
 
+enum { SPACE = 1, NAME_END = 2, WORD_END = 4 };
+
+/* What each character ends; [0]: the NUL that no text has. */
+static const guint8 char_class[256] = {
+  ['\0'] = NAME_END | WORD_END,         [' '] = SPACE | NAME_END | WORD_END,  ['\t'] = SPACE | NAME_END | WORD_END,
+  ['\n'] = SPACE | NAME_END | WORD_END, ['\v'] = SPACE | NAME_END | WORD_END, ['\f'] = SPACE | NAME_END | WORD_END,
+  ['\r'] = SPACE | NAME_END | WORD_END, ['#'] = NAME_END | WORD_END,          ['='] = NAME_END | WORD_END,
+  ['{'] = NAME_END | WORD_END,          ['}'] = NAME_END | WORD_END,          [','] = WORD_END,
+  ['['] = WORD_END,                     [']'] = WORD_END,                     ['"'] = WORD_END,
+  ['\''] = WORD_END,
+};
+
 /* Skip white space and, inside sections, comments; returns how many lines ended. */
 static guint
 skip_space(Parser *parser, gboolean keep_comments)
 {
+  const char *p = parser->p, *end = parser->end;
   guint lines = 0;
   gboolean text = FALSE; /* a comment's line is no blank line */
 
-  for (; parser->p < parser->end; parser->p++) {
-    char c = *parser->p;
-
-    if (c == '\n') {
-      lines += !text;
-      text = FALSE;
-    } else if (c == '#') {
-      if (keep_comments)
-        break;
-      const char *eol = memchr(parser->p, '\n', parser->end - parser->p);
-      text = lines > 0;
-      parser->p = (eol ? eol : parser->end) - 1;
-    } else if (c != ' ' && c != '\t' && c != '\r' && c != '\v' && c != '\f') {
-      break;
+  for (;; p++) {
+    while (p < end && (char_class[(guchar)*p] & SPACE)) {
+      if (*p == '\n') {
+        lines += !text;
+        text = FALSE;
+      }
+      p++;
     }
+    if (p >= end || *p != '#' || keep_comments)
+      break;
+    p = memchr(p, '\n', end - p);
+    if (!p)
+      p = end;
+    text = lines > 0;
+    if (p >= end)
+      break;
+    p--; /* the line's end counts */
   }
+  parser->p = p;
   return lines;
 }
 
 static gboolean
 is_name_end(char c)
 {
-  return g_ascii_isspace(c) || c == '\v' || c == '#' || c == '=' || c == '{' || c == '}' || c == '\0';
-}
-
-static void
-put(Parser *parser, const void *data, gsize length)
-{
-  g_byte_array_append(parser->values, data, length);
-}
-
-static void
-put_value(Parser *parser, guint8 type, const char *text, gsize length)
-{
-  put(parser, &type, 1);
-  put(parser, text, length);
-  put(parser, "", 1);
+  return char_class[(guchar)c] & NAME_END;
 }
 
 static gboolean
-read_string(Parser *parser, guint8 flags)
+is_word_end(char c)
+{
+  return char_class[(guchar)c] & WORD_END;
+}
+
+/* A value as it stands in the text. */
+typedef struct {
+  guint8 type;
+  const char *text;
+  gsize length;
+} Spelling;
+
+static gboolean
+read_string(Parser *parser, Spelling *value)
 {
   const char *text = parser->p + 1, *p;
-  gboolean escaped = FALSE;
 
+  value->type = LVM_VALUE_STRING;
   for (p = text; p < parser->end && *p != '"' && *p != '\0'; p++)
     if (*p == '\\' && p + 1 < parser->end && p[1] != '\0') {
-      escaped = TRUE;
+      value->type |= VALUE_ESCAPED;
       p++;
     }
   if (p >= parser->end || *p != '"')
     return fail(parser, parser->p, "this string has no end");
-  put_value(parser, LVM_VALUE_STRING | flags | (escaped ? VALUE_ESCAPED : 0), text, p - text);
-  if (escaped) {
-    for (const char *q = text; q < p; q++) {
-      if (*q == '\\' && (q[1] == '"' || q[1] == '\\'))
-        q++;
-      put(parser, q, 1);
-    }
-    put(parser, "", 1);
-  }
+  value->text = text;
+  value->length = p - text;
   parser->p = p + 1;
   return TRUE;
 }
 
 static gboolean
-read_raw_string(Parser *parser, guint8 flags)
+read_raw_string(Parser *parser, Spelling *value)
 {
   const char *text = parser->p + 1;
   const char *p = memchr(text, '\'', parser->end - text);
 
   if (!p || memchr(text, '\0', p - text))
     return fail(parser, parser->p, "this string has no end");
-  put_value(parser, LVM_VALUE_RAW_STRING | flags, text, p - text);
+  *value = (Spelling){ LVM_VALUE_RAW_STRING, text, p - text };
   parser->p = p + 1;
   return TRUE;
 }
 
 static gboolean
-read_word(Parser *parser, guint8 flags)
+read_word(Parser *parser, Spelling *value)
 {
   const char *p = parser->p, *text = p;
   gboolean number = TRUE, digit = FALSE;
   guint dots = 0;
 
-  for (; p < parser->end && !is_name_end(*p) && !strchr(",[]\"'", *p); p++) {
-    dots += *p == '.';
-    digit |= g_ascii_isdigit(*p);
-    number &= g_ascii_isdigit(*p) || *p == '.' || (p == text && (*p == '-' || *p == '+'));
+  for (; p < parser->end && !is_word_end(*p); p++) {
+    if (g_ascii_isdigit(*p))
+      digit = TRUE;
+    else if (*p == '.')
+      dots++;
+    else if (p != text || (*p != '-' && *p != '+'))
+      number = FALSE;
   }
   if (p == text)
     return fail(parser, p, "a value is missing here");
-  put_value(parser, (!number || !digit || dots > 1 ? LVM_VALUE_BARE : dots ? LVM_VALUE_FLOAT : LVM_VALUE_INT) | flags, text, p - text);
+  *value = (Spelling){ !number || !digit || dots > 1 ? LVM_VALUE_BARE : dots ? LVM_VALUE_FLOAT : LVM_VALUE_INT, text, p - text };
   parser->p = p;
   return TRUE;
 }
 
 static gboolean
-read_value(Parser *parser, guint8 flags)
+read_value(Parser *parser, Spelling *value)
 {
   if (parser->p < parser->end && *parser->p == '"')
-    return read_string(parser, flags);
+    return read_string(parser, value);
   if (parser->p < parser->end && *parser->p == '\'')
-    return read_raw_string(parser, flags);
-  return read_word(parser, flags);
+    return read_raw_string(parser, value);
+  return read_word(parser, value);
 }
 
-/* After '['. */
+/* Pack @value as text-private.h says. */
+static void
+pack(GByteArray *values, const Spelling *value)
+{
+  guint start = values->len;
+  guint8 *p;
+
+  g_byte_array_set_size(values, start + 1 + 2 * (value->length + 1));
+  p = values->data + start;
+  *p++ = value->type;
+  memcpy(p, value->text, value->length);
+  p += value->length;
+  *p++ = '\0';
+  if (value->type & VALUE_ESCAPED) {
+    for (const char *q = value->text; q < value->text + value->length; q++) {
+      if (*q == '\\' && (q[1] == '"' || q[1] == '\\'))
+        q++;
+      *p++ = *q;
+    }
+    *p++ = '\0';
+  }
+  g_byte_array_set_size(values, p - values->data);
+}
+
 static gboolean
 read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
 {
   const char *start = parser->p;
+  Spelling value;
 
   for (;;) {
     guint lines = skip_space(parser, FALSE);
@@ -158,8 +193,10 @@ read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
     }
     if (parser->p >= parser->end)
       return fail(parser, start, "this array has no end");
-    if (!read_value(parser, lines ? VALUE_NEW_LINE : 0))
+    if (!read_value(parser, &value))
       return FALSE;
+    value.type |= lines ? VALUE_NEW_LINE : 0;
+    pack(parser->values, &value);
     (*n_values)++;
     lines = skip_space(parser, FALSE);
     if (parser->p < parser->end && *parser->p == ',') {
@@ -177,26 +214,26 @@ read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
 static LvmNode *
 read_assignment(Parser *parser, const char *name, gsize name_length)
 {
-  gboolean array, end_new_line = FALSE;
+  gboolean end_new_line = FALSE;
   guint n_values = 0;
+  Spelling value;
   LvmNode *node;
 
   skip_space(parser, FALSE);
   g_byte_array_set_size(parser->values, 0);
-  array = parser->p < parser->end && *parser->p == '[';
-  if (array) {
+  if (parser->p < parser->end && *parser->p == '[') {
     parser->p++;
     if (!read_array(parser, &n_values, &end_new_line))
       return NULL;
-  } else {
-    if (!read_value(parser, 0))
-      return NULL;
-    n_values = 1;
+    node = lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, n_values);
+    node->is_array = TRUE;
+    node->end_new_line = end_new_line;
+    return node;
   }
-  node = lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, n_values);
-  node->is_array = array;
-  node->end_new_line = end_new_line;
-  return node;
+  if (!read_value(parser, &value))
+    return NULL;
+  pack(parser->values, &value);
+  return lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, 1);
 }
 
 static void

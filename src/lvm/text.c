@@ -155,7 +155,7 @@ LvmNode *
 lvm_section_find(LvmNode *section, const char *name)
 {
   for (LvmNode *child = lvm_section_first(section); child; child = lvm_node_next(child))
-    if (child->kind != LVM_NODE_COMMENT && strcmp(child->name, name) == 0)
+    if (child->name[0] == name[0] && child->kind != LVM_NODE_COMMENT && strcmp(child->name, name) == 0)
       return child;
   return NULL;
 }
@@ -398,6 +398,19 @@ lvm_section_add_comment(LvmNode *section, const char *text, gboolean same_line, 
 
 /* --- formatting --- */
 
+/* g_string_append_len(), without the call where there is room. */
+static inline void
+put(GString *out, const char *text, gsize length)
+{
+  if (out->len + length >= out->allocated_len) {
+    g_string_append_len(out, text, length);
+    return;
+  }
+  memcpy(out->str + out->len, text, length);
+  out->len += length;
+  out->str[out->len] = '\0';
+}
+
 static void
 put_blanks(GString *out, guint n)
 {
@@ -416,12 +429,12 @@ format_values(LvmNode *node, GString *out)
     const char *quote = (type & VALUE_TYPE) == LVM_VALUE_STRING ? "\"" : (type & VALUE_TYPE) == LVM_VALUE_RAW_STRING ? "'" : NULL;
 
     if (type & VALUE_NEW_LINE)
-      g_string_append_len(out, i ? ",\n" : "\n", i ? 2 : 1);
+      put(out, i ? ",\n" : "\n", i ? 2 : 1);
     else if (i)
-      g_string_append_len(out, ", ", 2);
+      put(out, ", ", 2);
     if (quote)
       g_string_append_c(out, *quote);
-    g_string_append_len(out, p, length);
+    put(out, p, length);
     if (quote)
       g_string_append_c(out, *quote);
     p += length + 1;
@@ -433,13 +446,13 @@ format_values(LvmNode *node, GString *out)
 static void
 format_assignment(LvmNode *node, GString *out)
 {
-  g_string_append(out, node->name);
+  put(out, node->name, strlen(node->name));
   if (!node->is_array) {
-    g_string_append_len(out, " = ", 3);
+    put(out, " = ", 3);
     format_values(node, out);
     return;
   }
-  g_string_append_len(out, " = [", 4);
+  put(out, " = [", 4);
   format_values(node, out);
   if (node->end_new_line)
     g_string_append_c(out, '\n');
@@ -450,15 +463,15 @@ void
 lvm_node_format_open(LvmNode *section, GString *out)
 {
   put_blanks(out, section->blanks);
-  g_string_append(out, section->name);
-  g_string_append_len(out, " {\n", 3);
+  put(out, section->name, strlen(section->name));
+  put(out, " {\n", 3);
 }
 
 void
 lvm_node_format_close(LvmNode *section, GString *out)
 {
   put_blanks(out, section->end_blanks);
-  g_string_append_len(out, "}\n", 2);
+  put(out, "}\n", 2);
 }
 
 static void
@@ -479,7 +492,7 @@ lvm_node_format(LvmNode *node, GString *out)
   switch ((LvmNodeKind)node->kind) {
   case LVM_NODE_COMMENT:
     put_blanks(out, node->same_line ? 0 : node->blanks);
-    g_string_append(out, node->name);
+    put(out, node->name, strlen(node->name));
     g_string_append_c(out, '\n');
     break;
   case LVM_NODE_ASSIGNMENT:

@@ -43,6 +43,7 @@ struct LvmVg {
   LvmNode *header;     /* the lines around the VG: contents, version, description... */
   LvmNode *node;       /* the VG's section */
   LvmNode *lv_section; /* logical_volumes; its LVs are in @lvs instead */
+  guint64 extent_size; /* bytes */
   GQueue lvs;
   LvmLv *first_hidden; /* visible LVs come first in what lvm2 writes */
   GHashTable *by_name; /* name (the section's) -> LvmLv */

@@ -185,6 +185,7 @@ check_vg(LvmVg *vg, GError **error)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid seqno", name);
   if (!lvm_section_get_uint(vg->node, "extent_size", &extent_size) || extent_size == 0 || extent_size > G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid extent_size", name);
+  vg->extent_size = extent_size * SECTOR;
   return TRUE;
 }
 
@@ -340,6 +341,7 @@ lvm_vg_copy(LvmVg *vg)
   copy->header = lvm_node_copy(vg->header, NULL);
   copy->node = lvm_node_copy(vg->node, NULL);
   copy->lv_section = lvm_section_find_section(copy->node, "logical_volumes");
+  copy->extent_size = vg->extent_size;
   copy->text_length = vg->text_length;
   copy_pvs(copy);
   for (GList *link = vg->lvs.head; link; link = link->next) {
@@ -434,15 +436,6 @@ lvm_vg_format(LvmVg *vg, gsize *length)
 
 /* --- what a VG says of itself --- */
 
-static guint64
-vg_uint(LvmVg *vg, const char *key)
-{
-  guint64 value = 0;
-
-  lvm_section_get_uint(vg->node, key, &value);
-  return value;
-}
-
 const char *
 lvm_vg_name(LvmVg *vg)
 {
@@ -458,7 +451,10 @@ lvm_vg_uuid(LvmVg *vg)
 guint64
 lvm_vg_seqno(LvmVg *vg)
 {
-  return vg_uint(vg, "seqno");
+  guint64 seqno = 0;
+
+  lvm_section_get_uint(vg->node, "seqno", &seqno);
+  return seqno;
 }
 
 void
@@ -470,7 +466,7 @@ lvm_vg_set_seqno(LvmVg *vg, guint64 seqno)
 guint64
 lvm_vg_extent_size(LvmVg *vg)
 {
-  return vg_uint(vg, "extent_size") * SECTOR;
+  return vg->extent_size;
 }
 
 guint64
