@@ -134,6 +134,7 @@ read_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
 }
 
 typedef struct {
+  LvmMetadataArea *area;
   LvmVg *vg;
   guint64 offset;
 } Salvage;
@@ -142,8 +143,11 @@ static gboolean
 salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
 {
   Salvage *best = user_data;
-  LvmVg *vg = lvm_vg_parse(text, length, NULL);
+  LvmVg *vg;
 
+  if (best->area->usable && offset == best->area->start + best->area->text.offset)
+    return FALSE; /* the one that its checksum says is damaged */
+  vg = lvm_vg_parse(text, length, NULL);
   if (vg && (!best->vg || lvm_vg_seqno(vg) > lvm_vg_seqno(best->vg))) {
     lvm_vg_free(best->vg);
     best->vg = vg;
@@ -157,7 +161,7 @@ salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
 static LvmGroup *
 salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
 {
-  Salvage best = { 0 };
+  Salvage best = { .area = area };
   LvmGroup *group;
 
   lvm_metadata_area_search(area, salvage_text, &best);
@@ -166,7 +170,7 @@ salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
   group = add_group(probe, best.vg);
   group->salvaged = TRUE;
   g_ptr_array_add(device->problems, g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
-                                                    " is the newest that is whole; later changes are not in it",
+                                                    " is the newest that can be read; later changes are not in it",
                                                     device->path, lvm_vg_seqno(best.vg), best.offset));
   return group;
 }

@@ -201,7 +201,9 @@ read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
     lines = skip_space(parser, FALSE);
     if (parser->p < parser->end && *parser->p == ',') {
       parser->p++;
-    } else if (parser->p >= parser->end || *parser->p != ']') {
+    } else if (parser->p >= parser->end) {
+      return fail(parser, start, "this array has no end");
+    } else if (*parser->p != ']') {
       return fail(parser, parser->p, "',' or ']' is missing in this array");
     } else {
       *end_new_line = lines > 0;

@@ -1,0 +1,157 @@
+/* virt-thin - what the tests of src/lvm share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <glib/gstdio.h>
+
+#include "lvm-helper.h"
+
+char *
+lvm_test_folder(void)
+{
+  /* In memory where that is possible: these tests flush thousands of times. */
+  char *folder = g_mkdtemp(g_strdup("/dev/shm/virt-thin-test.XXXXXX"));
+
+  if (!folder)
+    folder = g_dir_make_tmp("virt-thin-test.XXXXXX", NULL);
+  assert_non_null(folder);
+  return folder;
+}
+
+static void
+remove_all(const char *path)
+{
+  GDir *dir = g_dir_open(path, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name(dir))) {
+    g_autofree char *child = g_build_filename(path, name, NULL);
+
+    remove_all(child);
+  }
+  if (dir)
+    g_dir_close(dir);
+  g_remove(path);
+}
+
+void
+lvm_test_clean(char *folder)
+{
+  remove_all(folder);
+  g_free(folder);
+}
+
+char *
+lvm_test_file(const char *folder, const char *name, guint64 size)
+{
+  char *path = g_build_filename(folder, name, NULL);
+  int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+  assert_true(fd >= 0);
+  assert_int_equal(ftruncate(fd, size), 0);
+  close(fd);
+  return path;
+}
+
+static char *
+fixture_path(const char *name)
+{
+  const char *top = g_getenv("abs_top_srcdir");
+
+  return g_build_filename(top ? top : TEST_TOP_SRCDIR, "tests", "fixtures", "lvm", name, NULL);
+}
+
+char *
+lvm_test_fixture(const char *folder, const char *fixture)
+{
+  g_autofree char *gz = g_strconcat(fixture, ".gz", NULL), *from = fixture_path(gz), *buf = g_malloc(MIB);
+  guint64 size = g_str_has_prefix(fixture, "06") ? 64 * MIB : g_str_has_prefix(fixture, "02") || g_str_has_prefix(fixture, "04a") ? 128 * MIB : 256 * MIB;
+  char *path = lvm_test_file(folder, fixture, size);
+  gzFile in = gzopen(from, "rb");
+  int fd = open(path, O_RDWR);
+
+  assert_non_null(in);
+  assert_int_equal(gzread(in, buf, MIB), MIB);
+  gzclose(in);
+  assert_int_equal(pwrite(fd, buf, MIB, 0), MIB);
+  close(fd);
+  return path;
+}
+
+char *
+lvm_test_read(const char *name, gsize *length)
+{
+  g_autofree char *path = fixture_path(name);
+  char *text;
+
+  assert_true(g_file_get_contents(path, &text, length, NULL));
+  return text;
+}
+
+/* Does lvm2's text begin here? A VG's, that is, not an LV's in the middle of one. */
+static gboolean
+is_text(const char *p)
+{
+  return g_regex_match_simple("^[A-Za-z0-9_+.-]+ \\{\\nid = \"[^\"]+\"\\nseqno = ", p, 0, 0);
+}
+
+GPtrArray *
+lvm_test_ring_texts(const char *path)
+{
+  GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *buf = g_malloc0(MIB + 1);
+  int fd = open(path, O_RDONLY);
+
+  assert_int_equal(pread(fd, buf, MIB, 0), MIB);
+  close(fd);
+  for (gsize offset = 4096 + 512; offset < MIB; offset += 512)
+    if (is_text(buf + offset))
+      g_ptr_array_add(texts, g_strdup(buf + offset));
+  return texts;
+}
+
+void
+lvm_test_flip(const char *path, guint64 offset)
+{
+  int fd = open(path, O_RDWR);
+  guint8 byte;
+
+  assert_int_equal(pread(fd, &byte, 1, offset), 1);
+  byte ^= 0x20;
+  assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
+  close(fd);
+}
+
+void
+lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line)
+{
+  if (ok)
+    return;
+  print_error("%s: %s\n", what, error ? error->message : "no error set");
+  _fail(file, line);
+}
+
+void
+lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line)
+{
+  if (!*error) {
+    print_error("no error, where \"%s\" was expected\n", text);
+    _fail(file, line);
+    return;
+  }
+  if ((*error)->domain != VT_ERROR || (*error)->code != code || !strstr((*error)->message, text)) {
+    print_error("error %d \"%s\", where %d \"%s\" was expected\n", (*error)->code, (*error)->message, code, text);
+    _fail(file, line);
+  }
+  g_clear_error(error);
+}

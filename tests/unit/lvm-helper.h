@@ -1,0 +1,29 @@
+/* virt-thin - what the tests of src/lvm share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "lvm/store.h"
+
+#define MIB (G_GUINT64_CONSTANT(1) << 20)
+
+/* A folder of the test's own; lvm_test_clean() removes it and what is in it. */
+char *lvm_test_folder(void);
+void lvm_test_clean(char *folder);
+/* A sparse file there; the caller frees the path. */
+char *lvm_test_file(const char *folder, const char *name, guint64 size);
+/* As above, beginning with the first MiB of fixture @fixture, whole with its size. */
+char *lvm_test_fixture(const char *folder, const char *fixture);
+/* The contents of tests/fixtures/lvm/@name. */
+char *lvm_test_read(const char *name, gsize *length);
+/* Each text in @device's first MiB, a ring of lvm2's: as NUL-terminated strings. */
+GPtrArray *lvm_test_ring_texts(const char *path);
+/* Change byte @offset of @path. */
+void lvm_test_flip(const char *path, guint64 offset);
+
+/* Fail the test with @error's message unless @ok. */
+#define assert_ok(ok, error) lvm_test_assert_ok((ok) != 0, error, #ok, __FILE__, __LINE__)
+void lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line);
+/* The error is there, with @code, and says @text; it is cleared. */
+#define assert_error(error, code, text) lvm_test_assert_error(&error, code, text, __FILE__, __LINE__)
+void lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line);

@@ -1,0 +1,441 @@
+/* virt-thin - tests: commits that fail, that a power cut ends, and thousands of them
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lvm-helper.h"
+
+#define N_PVS 2
+#define SIZE (8 * MIB)
+
+static char *folder;
+static char *paths[N_PVS + 1];
+
+static int
+setup(void **state)
+{
+  folder = lvm_test_folder();
+  for (guint i = 0; i < N_PVS; i++) {
+    g_autofree char *name = g_strdup_printf("pv%u.img", i);
+
+    paths[i] = lvm_test_file(folder, name, SIZE);
+  }
+  return 0;
+}
+
+static int
+teardown(void **state)
+{
+  for (guint i = 0; i < N_PVS; i++)
+    g_clear_pointer(&paths[i], g_free);
+  lvm_test_clean(folder);
+  return 0;
+}
+
+static LvmStore *
+create(void)
+{
+  LvmCreate params = { .extent_size = MIB / 4, .metadata_area = 64 * 1024 };
+  GError *error = NULL;
+  LvmStore *store = lvm_store_create("tvg", (const char *const *)paths, &params, &error);
+  LvmVg *vg;
+
+  assert_ok(store, error);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  assert_ok(lvm_vg_add_thin_pool(vg, "data", 16, 8, 65536, &error), error);
+  assert_ok(lvm_store_commit(store, vg, NULL, "pool", &error), error);
+  return store;
+}
+
+/* The VG with one more volume than it has seqnos, so that the number of volumes tells the text. */
+static LvmVg *
+changed(LvmStore *store)
+{
+  LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
+  LvmLv *pool = lvm_vg_find_lv(vg, "data");
+  g_autofree char *name = g_strdup_printf("vm-%" G_GUINT64_FORMAT "-disk-0", lvm_vg_seqno(vg) + 1);
+  GError *error = NULL;
+
+  assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error), error);
+  lvm_pool_set_transaction_id(pool, lvm_pool_transaction_id(pool) + 1);
+  return vg;
+}
+
+/* A VG that changed() made, and nobody else: returns its seqno. */
+static guint64
+check_whole(LvmStore *store)
+{
+  LvmVg *vg = lvm_store_vg(store);
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+  assert_int_equal(lvs->len, lvm_vg_seqno(vg) + 2); /* pool and its three parts at seqno 2 */
+  assert_int_equal(lvm_pool_transaction_id(lvm_vg_find_lv(vg, "data")), lvm_vg_seqno(vg) - 2);
+  assert_null(lvm_vg_unwritable(vg));
+  return lvm_vg_seqno(vg);
+}
+
+/* --- I/O that fails --- */
+
+/* Fails one operation, or all from one on. */
+typedef struct {
+  gint64 countdown; /* operations until then; negative: never */
+  gboolean for_good;
+  guint64 n;
+} Fault;
+
+static Fault fault;
+
+typedef struct {
+  VtIo io;
+  VtIo *base;
+} FaultIo;
+
+static gboolean
+strike(VtIo *io, const char *what, GError **error)
+{
+  fault.n++;
+  if (fault.countdown < 0 || fault.countdown-- > 0)
+    return TRUE;
+  if (fault.for_good)
+    fault.countdown = 0;
+  return vt_set_error(error, EIO, "%s: injected %s error", vt_io_name(io), what);
+}
+
+static gboolean
+fault_readv(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+{
+  return strike(io, "read", error) && vt_io_readv(((FaultIo *)io)->base, iov, n, offset, error);
+}
+
+static gboolean
+fault_writev(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+{
+  return strike(io, "write", error) && vt_io_writev(((FaultIo *)io)->base, iov, n, offset, error);
+}
+
+static gboolean
+fault_flush(VtIo *io, GError **error)
+{
+  return strike(io, "flush", error) && vt_io_flush(((FaultIo *)io)->base, error);
+}
+
+static guint64
+fault_size(VtIo *io)
+{
+  return vt_io_size(((FaultIo *)io)->base);
+}
+
+static void
+fault_free(VtIo *io)
+{
+  vt_io_unref(((FaultIo *)io)->base);
+  g_free(io);
+}
+
+static const VtIoOps fault_ops = { .readv = fault_readv, .writev = fault_writev, .flush = fault_flush, .size = fault_size, .free = fault_free };
+
+static VtIo *
+open_fault(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  VtIo *base = vt_io_open_file(path, read_only, error);
+  FaultIo *io;
+
+  if (!base)
+    return NULL;
+  io = g_new0(FaultIo, 1);
+  vt_io_init(&io->io, &fault_ops, path, read_only);
+  io->base = base;
+  return &io->io;
+}
+
+/* Fail each I/O of a commit in turn. Afterwards the VG is the old one or the new one; and after one failure that passes, always the old one. */
+static void
+fail_each(gboolean for_good)
+{
+  guint64 seqno;
+  gboolean done = FALSE;
+
+  fault.countdown = -1;
+  fault.for_good = for_good;
+  lvm_store_close(create());
+  for (gint64 n = 0; !done; n++) {
+    GError *error = NULL;
+    LvmStore *store = lvm_store_open((const char *const *)paths, NULL, FALSE, open_fault, NULL, &error);
+    LvmVg *vg;
+
+    assert_ok(store, error);
+    seqno = check_whole(store);
+    vg = changed(store);
+    fault.countdown = n;
+    done = lvm_store_commit(store, vg, NULL, "change", &error);
+    assert_true(done || fault.countdown < 0 || for_good);
+    fault.countdown = -1;
+    if (!done) {
+      assert_error(error, EIO, "injected");
+      assert_int_equal(check_whole(store), seqno);
+      if (!for_good) { /* and it can go on */
+        assert_ok(lvm_store_commit(store, vg, NULL, "again", &error), error);
+        assert_int_equal(check_whole(store), seqno + 1);
+        seqno++;
+      } else {
+        gboolean again = lvm_store_commit(store, vg, NULL, "again", &error);
+
+        if (again)
+          seqno++;
+        else
+          lvm_vg_free(vg), g_clear_error(&error);
+      }
+    } else {
+      seqno++;
+      assert_true(n >= 2 + 2 + 2 + 4 + 2); /* headers read, texts, flushes, headers twice, flushes */
+    }
+    lvm_store_close(store);
+    store = lvm_store_open((const char *const *)paths, NULL, FALSE, NULL, NULL, &error);
+    assert_ok(store, error);
+    if (for_good)
+      assert_in_range(check_whole(store), seqno, seqno + 1);
+    else
+      assert_int_equal(check_whole(store), seqno);
+    lvm_store_close(store);
+  }
+}
+
+static void
+test_fail_once(void **state)
+{
+  fail_each(FALSE);
+}
+
+static void
+test_fail_for_good(void **state)
+{
+  fail_each(TRUE);
+}
+
+/* Opening read-only, each read fails in turn: an error, or a VG. */
+static void
+test_fail_open(void **state)
+{
+  gboolean done = FALSE;
+
+  fault = (Fault){ .countdown = -1 };
+  lvm_store_close(create());
+  for (gint64 n = 0; !done; n++) {
+    GError *error = NULL;
+    LvmStore *store;
+
+    fault = (Fault){ .countdown = n };
+    store = lvm_store_open((const char *const *)paths, NULL, TRUE, open_fault, NULL, &error);
+    done = fault.countdown >= 0;
+    if (store) {
+      assert_int_equal(check_whole(store), 2);
+      assert_true(done || lvm_store_warnings(store)[0]);
+    } else {
+      assert_non_null(strstr(error->message, "injected read error"));
+      g_clear_error(&error);
+    }
+    lvm_store_close(store);
+  }
+  fault.countdown = -1;
+}
+
+/* --- power cuts --- */
+
+static VtIo *
+open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  VtIo *base = vt_io_open_file(path, read_only, error);
+  VtIo *recorder = base ? vt_io_recorder_new(base, user_data) : NULL;
+
+  vt_io_unref(base);
+  return recorder;
+}
+
+/* Put the metadata of @from, which is all there is, into @to. */
+static void
+copy_metadata(const char *from, const char *to)
+{
+  static char buf[MIB];
+  int in = open(from, O_RDONLY), out = open(to, O_RDWR);
+
+  assert_int_equal(pread(in, buf, sizeof buf, 0), sizeof buf);
+  assert_int_equal(pwrite(out, buf, sizeof buf, 0), sizeof buf);
+  close(in);
+  close(out);
+}
+
+/* The state after @upto of @log's entries, opened: its seqno. */
+static guint64
+replay(VtIoLog *log, guint upto, GRand *rand, char **copies, char **before)
+{
+  GError *error = NULL;
+  LvmStore *store;
+  guint64 seqno;
+
+  for (guint i = 0; i < N_PVS; i++) {
+    int fd;
+
+    copy_metadata(before[i], copies[i]);
+    fd = open(copies[i], O_RDWR);
+    assert_ok(vt_io_log_replay(log, i, upto, rand, fd, &error), error);
+    close(fd);
+  }
+  store = lvm_store_open((const char *const *)copies, NULL, FALSE, NULL, NULL, &error);
+  assert_ok(store, error);
+  seqno = check_whole(store);
+  if (upto % 7 == 0) { /* and it works on */
+    assert_ok(lvm_store_commit(store, changed(store), NULL, "after the cut", &error), error);
+    lvm_store_close(store);
+    store = lvm_store_open((const char *const *)copies, NULL, FALSE, NULL, NULL, &error);
+    assert_ok(store, error);
+    assert_int_equal(check_whole(store), seqno + 1);
+  }
+  lvm_store_close(store);
+  return seqno;
+}
+
+static void
+test_power_cuts(void **state)
+{
+  guint n_commits = g_getenv("VIRT_THIN_TEST_LONG") ? 300 : 50, n_points = 0;
+  VtIoLog *log = vt_io_log_new();
+  char *copies[N_PVS + 1] = { NULL }, *before[N_PVS];
+  g_autoptr(GArray) done = g_array_new(FALSE, FALSE, sizeof(guint)); /* entries logged when commit n returned */
+  g_autoptr(GRand) rand = g_rand_new_with_seed(20);
+  GError *error = NULL;
+  LvmStore *store = create();
+  guint64 first = check_whole(store);
+
+  lvm_store_close(store);
+  for (guint i = 0; i < N_PVS; i++) {
+    g_autofree char *a = g_strdup_printf("copy%u.img", i), *b = g_strdup_printf("before%u.img", i);
+
+    copies[i] = lvm_test_file(folder, a, SIZE);
+    before[i] = lvm_test_file(folder, b, SIZE);
+    copy_metadata(paths[i], before[i]);
+  }
+  store = lvm_store_open((const char *const *)paths, NULL, FALSE, open_recorded, log, &error);
+  assert_ok(store, error);
+  for (guint i = 0; i < n_commits; i++) {
+    guint length;
+
+    assert_ok(lvm_store_commit(store, changed(store), NULL, "change", &error), error);
+    length = vt_io_log_length(log);
+    g_array_append_val(done, length);
+  }
+  lvm_store_close(store);
+  for (guint upto = 0; upto <= vt_io_log_length(log); upto++) {
+    guint promised = 0;
+
+    while (promised < done->len && g_array_index(done, guint, promised) <= upto)
+      promised++;
+    for (guint round = 0; round < 3; round++, n_points++)
+      assert_in_range(replay(log, upto, round ? rand : NULL, copies, before), first + promised, first + promised + 1);
+  }
+  print_message("# %u power cuts in %u commits\n", n_points, n_commits);
+  assert_true(n_points >= 1000);
+  vt_io_log_free(log);
+  for (guint i = 0; i < N_PVS; i++) {
+    g_free(copies[i]);
+    g_free(before[i]);
+  }
+}
+
+/* --- many commits --- */
+
+/* A text of any size up to the most that fits, around the ring many times. */
+static void
+test_ring(void **state)
+{
+  GError *error = NULL;
+  LvmStore *store = create();
+  g_autoptr(GRand) rand = g_rand_new_with_seed(4);
+  guint64 used, available;
+  guint n = g_getenv("VIRT_THIN_TEST_LONG") ? 20000 : 1500;
+
+  for (guint i = 0; i < n; i++) {
+    LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
+    LvmLv *pool = lvm_vg_find_lv(vg, "data");
+    guint target = g_rand_int_range(rand, 0, 1000);
+    g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+    for (guint k = 0; k < 100 && lvs->len + k < target; k++) {
+      g_autofree char *name = g_strdup_printf("vm-%u-%u", i, k);
+
+      assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error), error);
+    }
+    for (guint k = 0; k < lvs->len && lvs->len - k > target; k++)
+      if (lvm_lv_kind(lvs->pdata[k]) == LVM_LV_THIN)
+        assert_ok(lvm_vg_remove_lv(vg, lvs->pdata[k], &error), error);
+    assert_ok(lvm_store_commit(store, vg, NULL, "change", &error), error);
+    if (i % 10)
+      continue;
+    lvm_store_metadata_space(store, &used, &available);
+    g_autofree char *want = lvm_vg_format(lvm_store_vg(store), NULL);
+    assert_int_equal(used, strlen(want) + 1);
+    lvm_store_close(store);
+    store = lvm_store_open((const char *const *)paths, NULL, FALSE, NULL, NULL, &error);
+    assert_ok(store, error);
+    g_autofree char *got = lvm_vg_format(lvm_store_vg(store), NULL);
+    assert_string_equal(got, want);
+  }
+  lvm_store_close(store);
+}
+
+static void
+test_full(void **state)
+{
+  GError *error = NULL;
+  LvmStore *store = create();
+  LvmVg *vg;
+  guint64 used, available;
+  g_autofree char *want = NULL;
+
+  for (;;) {
+    vg = lvm_vg_copy(lvm_store_vg(store));
+    for (guint i = 0; i < 100; i++) {
+      LvmLv *pool = lvm_vg_find_lv(vg, "data");
+      guint32 device = lvm_pool_next_device(vg, pool);
+      g_autofree char *name = g_strdup_printf("vm-%u-disk-0", device);
+
+      assert_ok(lvm_vg_add_thin(vg, pool, name, 4, device, NULL, &error), error);
+    }
+    if (!lvm_store_commit(store, vg, NULL, "create many", &error))
+      break;
+  }
+  lvm_store_metadata_space(store, &used, &available);
+  assert_int_equal(available, (MIB - 4096 - 512) / 2 - 512);
+  want = g_strdup_printf("%" G_GUINT64_FORMAT " are available; remove volumes", available);
+  assert_non_null(strstr(error->message, "is full: the volume group's text needs"));
+  assert_error(error, ENOSPC, want);
+  assert_true(used <= available && used > available - 100 * 400);
+  lvm_vg_free(vg);
+  vg = lvm_vg_copy(lvm_store_vg(store)); /* and there is a way back */
+  assert_ok(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "vm-1-disk-0"), &error), error);
+  assert_ok(lvm_store_commit(store, vg, NULL, "remove one", &error), error);
+  lvm_store_close(store);
+  store = lvm_store_open((const char *const *)paths, NULL, FALSE, NULL, NULL, &error);
+  assert_ok(store, error);
+  lvm_store_close(store);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int
+main(void)
+{
+  const struct CMUnitTest tests[] = {
+    TEST(test_fail_once), TEST(test_fail_for_good), TEST(test_fail_open), TEST(test_power_cuts), TEST(test_ring), TEST(test_full),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
