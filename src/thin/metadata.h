@@ -50,7 +50,8 @@ gboolean thin_metadata_lookup(ThinMetadata *md, guint32 device, guint64 begin, g
 /* Take up to @wanted consecutive chunks, free in the last commit and now. They are counted once from here on. ENOSPC: none
  * (a commit may free some). Search goes on from the last allocation and wraps. */
 gboolean thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n, GError **error);
-/* Take just these chunks, which a journal says were taken since the last commit. EBADMSG: one of them is not free. */
+/* Take just these chunks, which a journal says were mapped since the last commit. Those that are counted once stay so: that commit came between their
+ * allocation and their insert. EBADMSG: one is neither free nor counted once. */
 gboolean thin_metadata_alloc_at(ThinMetadata *md, guint64 chunk, guint64 n, GError **error);
 /* Give back chunks that were allocated and never inserted. */
 gboolean thin_metadata_unalloc(ThinMetadata *md, guint64 chunk, guint64 n, GError **error);

@@ -511,10 +511,15 @@ thin_data_map_alloc_at(ThinDataMap *map, guint64 chunk, guint64 n, GError **erro
                                                 THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
+    if (thin_bitmap_get(block->data, slot) == 1)
+      continue; /* a commit came between its allocation and its use */
     if (!(usable_mask(map, i / THIN_BITMAP_SLOTS, block->data, slot / 32) >> slot % 32 & 1))
       return vt_set_error(error, EBADMSG, "chunk %" G_GUINT64_FORMAT " is not free", i);
+    g_clear_pointer(&block, thin_block_put);
+    if (!thin_data_map_inc(map, i, 1, error))
+      return FALSE;
   }
-  return thin_data_map_inc(map, chunk, n, error);
+  return TRUE;
 }
 
 /* --- commit ------------------------------------------------------------------------- */

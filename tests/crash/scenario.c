@@ -145,16 +145,18 @@ static gboolean may_hold(Model *model, ModelDevice *d, guint64 number, guint32 s
   return FALSE;
 }
 
-static void compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n, gboolean after_cut, const char *where)
+static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n, gboolean after_cut, const char *where, GError **error)
 {
   g_autofree Sector *found = g_new(Sector, n + 1);
   memset(found, 0xee, n * SECTOR);
-  MUST(thin_volume_read(volume, found, n * SECTOR, begin * SECTOR, &error));
+  if (!thin_volume_read(volume, found, n * SECTOR, begin * SECTOR, error))
+    return FALSE;
   for (guint64 i = 0; i < n; i++) {
     guint32 stamp;
     if (!stamp_of(&found[i], begin + i, &stamp) || (after_cut ? !may_hold(model, d, begin + i, stamp) : stamp != d->now[begin + i]))
       wrong(where, d->id, begin + i, &found[i], d);
   }
+  return TRUE;
 }
 
 guint64 model_verify(Model *model, ThinPool *pool, gboolean after_cut, const char *where)
@@ -167,7 +169,7 @@ guint64 model_verify(Model *model, ThinPool *pool, gboolean after_cut, const cha
     ModelDevice *d = value;
     ThinVolume *volume = NULL;
     MUST(volume = thin_volume_open(pool, d->id, (guint64)SCENARIO_SECTORS * SECTOR, TRUE, &error));
-    compare(model, d, volume, 0, SCENARIO_SECTORS, after_cut, where);
+    MUST(compare(model, d, volume, 0, SCENARIO_SECTORS, after_cut, where, &error));
     thin_volume_close(volume);
     n += SCENARIO_SECTORS;
   }
@@ -254,13 +256,14 @@ void scenario_clear(Scenario *scenario)
   g_hash_table_unref(scenario->volumes);
 }
 
-static ThinVolume *volume_of(Scenario *scenario, Model *model, guint32 id)
+static ThinVolume *volume_of(Scenario *scenario, Model *model, guint32 id, GError **error)
 {
   ThinVolume *volume = g_hash_table_lookup(scenario->volumes, GUINT_TO_POINTER(id));
-  if (!volume) {
-    MUST(volume = thin_volume_open(scenario->harness->pool, id, find(model, id)->size * SECTOR, FALSE, &error));
+  if (volume)
+    return volume;
+  volume = thin_volume_open(scenario->harness->pool, id, find(model, id)->size * SECTOR, FALSE, error);
+  if (volume)
     g_hash_table_insert(scenario->volumes, GUINT_TO_POINTER(id), volume);
-  }
   return volume;
 }
 
@@ -283,25 +286,33 @@ static gboolean message_op(Scenario *scenario, Model *model, const Op *op, GErro
   return harness_message(scenario->harness, kinds[op->kind], op->device, op->other, error);
 }
 
-static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **error)
+static gboolean volume_op(Scenario *scenario, Model *model, const Op *op, GError **error)
 {
   guint64 offset = op->begin * SECTOR, length = op->n * SECTOR;
+  ThinVolume *volume = volume_of(scenario, model, op->device, error);
+  if (!volume)
+    return FALSE;
+  switch (op->kind) {
+  case OP_WRITE:
+    return write_op(volume, op, error);
+  case OP_ZERO:
+    return thin_volume_zero(volume, offset, length, op->unmap, error);
+  case OP_DISCARD:
+    return thin_volume_discard(volume, offset, length, error);
+  case OP_RESIZE:
+    return thin_volume_resize(volume, offset, error);
+  case OP_READ:
+    return compare(model, find(model, op->device), volume, op->begin, op->n, FALSE, "read", error);
+  default:
+    return thin_volume_flush(volume, error);
+  }
+}
+
+static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **error)
+{
   switch (op->kind) {
   case OP_CREATE: case OP_SNAPSHOT: case OP_DELETE: case OP_EXCHANGE:
     return message_op(scenario, model, op, error);
-  case OP_WRITE:
-    return write_op(volume_of(scenario, model, op->device), op, error);
-  case OP_ZERO:
-    return thin_volume_zero(volume_of(scenario, model, op->device), offset, length, op->unmap, error);
-  case OP_DISCARD:
-    return thin_volume_discard(volume_of(scenario, model, op->device), offset, length, error);
-  case OP_RESIZE:
-    return thin_volume_resize(volume_of(scenario, model, op->device), offset, error);
-  case OP_READ:
-    compare(model, find(model, op->device), volume_of(scenario, model, op->device), op->begin, op->n, FALSE, "read");
-    return TRUE;
-  case OP_FLUSH:
-    return thin_volume_flush(volume_of(scenario, model, op->device), error);
   case OP_COMMIT:
     return thin_pool_commit(scenario->harness->pool, error);
   case OP_REOPEN:
@@ -310,8 +321,9 @@ static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **e
       return FALSE;
     scenario->harness->pool = thin_pool_open(scenario->harness->metadata, scenario->harness->data, &scenario->harness->options, error);
     return scenario->harness->pool != NULL;
+  default:
+    return volume_op(scenario, model, op, error);
   }
-  g_assert_not_reached();
 }
 
 gboolean scenario_do(Scenario *scenario, Model *model, Op *op, GError **error)
@@ -330,7 +342,9 @@ gboolean scenario_do(Scenario *scenario, Model *model, Op *op, GError **error)
 static void ask_pool(Model *model, Scenario *scenario, ModelDevice *d, guint64 begin, guint64 end, guint32 stamp)
 {
   g_autofree Sector *found = g_new(Sector, end - begin);
-  MUST(thin_volume_read(volume_of(scenario, model, d->id), found, (end - begin) * SECTOR, begin * SECTOR, &error));
+  ThinVolume *volume = NULL;
+  MUST(volume = volume_of(scenario, model, d->id, &error));
+  MUST(thin_volume_read(volume, found, (end - begin) * SECTOR, begin * SECTOR, &error));
   for (guint64 i = begin; i < end; i++) {
     guint32 is;
     if (!stamp_of(&found[i - begin], i, &is) || (is != stamp && is != d->now[i]))

@@ -254,8 +254,13 @@ void harness_check(VtIo *metadata, guint64 data_size, gboolean leaks_allowed)
 
 void harness_tool(const char *tool, int fd)
 {
+  harness_tool_with(tool, NULL, fd);
+}
+
+void harness_tool_with(const char *tool, const char *option, int fd)
+{
   g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", getpid(), fd), *out = NULL, *err = NULL;
-  const char *argv[] = {tool, path, NULL};
+  const char *argv[] = {tool, option ? option : path, option ? path : NULL, NULL};
   int status = 0;
   MUST(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error));
   if (status == 0)

@@ -59,3 +59,4 @@ void harness_expect(ThinVolume *volume, guint64 offset, gsize n, guint8 seed);
 void harness_check(VtIo *metadata, guint64 data_size, gboolean leaks_allowed);
 /* Run a stranger's tool on the file behind @fd; the program ends with its output unless it succeeds. */
 void harness_tool(const char *tool, int fd);
+void harness_tool_with(const char *tool, const char *option, int fd);

@@ -1,0 +1,149 @@
+/* virt-thin - every I/O of a run is made to fail in turn
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * usage: io-failures [SEED]      $VIRT_THIN_TEST_LONG: longer runs, more of them
+ *
+ * The same random work is done again and again; the first time its first read of the metadata fails, then the second, and so on through all kinds of I/O on both
+ * devices. An operation that fails may have been done or not; all that was flushed before must still be there, in the pool that goes on and after a reopen; the metadata must pass the
+ * check; and a pool that failed refuses writes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "scenario.h"
+
+#define DATA_CHUNKS 512u /* never out of space: how far such a write came could not be asked of a pool that fails */
+
+typedef struct {
+  gboolean data;   /* the data device, else the metadata */
+  VtIoKinds kind;
+  guint countdown;
+  gboolean lasting; /* it goes on failing until the pool is closed; else only while the operation lasts */
+} Fault;
+
+typedef struct {
+  guint runs, hit, failed_pools, failed_ops, needed_check;
+} Totals;
+
+static void quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+}
+
+static void arm(Harness *h, const Fault *fault, gboolean on)
+{
+  vt_io_failer_arm(fault->data ? h->data : h->metadata, fault->kind, on ? fault->countdown : G_MAXUINT, EIO);
+}
+
+/* After a failure: may this pool be written to? It must say so itself. */
+static void try_to_go_on(Scenario *scenario, Model *model, Totals *totals)
+{
+  ThinStatus status;
+  thin_pool_get_status(scenario->harness->pool, &status);
+  if (status.mode != THIN_MODE_FAILED)
+    return;
+  totals->failed_pools++;
+  GHashTableIter iter;
+  gpointer volume;
+  g_hash_table_iter_init(&iter, scenario->volumes);
+  while (g_hash_table_iter_next(&iter, NULL, &volume)) {
+    g_autoptr(GError) error = NULL;
+    char byte = 0;
+    g_assert_false(thin_volume_write(volume, &byte, 1, 0, &error));
+    g_assert_error(error, VT_ERROR, EROFS);
+    g_clear_error(&error);
+    g_assert_false(thin_volume_flush(volume, &error));
+    g_assert_error(error, VT_ERROR, EROFS);
+  }
+}
+
+/* TRUE: the fault was met. */
+static gboolean run(const Fault *fault, guint32 seed, guint n_ops, Totals *totals)
+{
+  Harness h;
+  Scenario scenario;
+  gboolean met = FALSE;
+  g_autoptr(Model) model = model_new();
+  g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+  harness_open_failing(&h, DATA_CHUNKS, 2 * MIB, &(ThinOptions){.block_cache = 64 * 4096, .translations = 4096});
+  scenario_init(&scenario, &h);
+  arm(&h, fault, TRUE);
+  for (guint i = 0; i < n_ops && !met; i++) {
+    Op op = scenario_next(model, rand, scenario_weights);
+    guint64 tid = h.tid;
+    g_autoptr(GError) error = NULL;
+    met = !scenario_do(&scenario, model, &op, &error);
+    if (!met) {
+      model_do(model, &scenario, &op);
+      continue;
+    }
+    g_assert_true(error != NULL);
+    totals->failed_ops++;
+    if (!fault->lasting)
+      arm(&h, fault, FALSE);
+    if (!h.pool)
+      break;
+    ThinStatus status;
+    thin_pool_get_status(h.pool, &status);
+    if (op.kind <= OP_EXCHANGE && status.transaction_id > tid)
+      model_do(model, NULL, &op);
+    else
+      model_begin(model, &op);
+    try_to_go_on(&scenario, model, totals);
+  }
+  scenario_clear(&scenario);
+  if (h.pool)
+    thin_pool_close(g_steal_pointer(&h.pool), NULL);
+  vt_io_failer_arm(h.metadata, 0, G_MAXUINT, EIO);
+  vt_io_failer_arm(h.data, 0, G_MAXUINT, EIO);
+
+  h.options.read_only = TRUE;
+  MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+  ThinStatus status;
+  thin_pool_get_status(h.pool, &status);
+  model_verify(model, h.pool, TRUE, "after a failure");
+  MUST(thin_pool_close(h.pool, &error));
+  h.pool = NULL;
+  h.options.read_only = FALSE;
+  if (status.needs_check) {
+    g_autoptr(GError) error = NULL;
+    g_assert_null(thin_pool_open(h.metadata, h.data, &h.options, &error));
+    g_assert_error(error, VT_ERROR, EPERM);
+    harness_tool_with("thin_check", "--clear-needs-check-flag", h.metadata_fd);
+    totals->needed_check++;
+  }
+  harness_check(h.metadata, DATA_CHUNKS * CHUNK, TRUE);
+  MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+  model_verify(model, h.pool, TRUE, "after a failure, opened for writing");
+  harness_close(&h);
+  totals->runs++;
+  totals->hit += met;
+  return met;
+}
+
+int main(int argc, char **argv)
+{
+  static const struct {
+    VtIoKinds kind;
+    const char *name;
+  } kinds[] = {{VT_IO_READ, "read"}, {VT_IO_WRITE, "write"}, {VT_IO_FLUSH, "flush"}, {VT_IO_ZERO, "zero"}, {VT_IO_DISCARD, "discard"}};
+  gboolean is_long = g_getenv("VIRT_THIN_TEST_LONG") != NULL;
+  guint n_ops = is_long ? 200 : 60, n = 0;
+  guint32 seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250404;
+  printf("TAP version 13\n1..%u\n# seed %u\n", (guint)G_N_ELEMENTS(kinds) * 2, seed);
+  g_log_set_default_handler(quiet, NULL);
+  for (guint device = 0; device < 2; device++)
+    for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+      Totals totals = {0};
+      Fault fault = {.data = device, .kind = kinds[i].kind};
+      /* A discard that fails is none for the caller: it is a hint. */
+      guint misses = 0, most = kinds[i].kind == VT_IO_DISCARD ? 20 : 10000;
+      for (; fault.countdown < most && misses < 2; fault.countdown++) {
+        fault.lasting = fault.countdown % 2;
+        misses = run(&fault, seed, n_ops, &totals) || kinds[i].kind == VT_IO_DISCARD ? 0 : misses + 1;
+      }
+      printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had needs_check set\n", totals.runs, totals.hit, totals.failed_ops,
+             totals.failed_pools, totals.needed_check);
+      printf("ok %u - failing %s of the %s device\n", ++n, kinds[i].name, device ? "data" : "metadata");
+    }
+  return 0;
+}
