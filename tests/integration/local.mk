@@ -2,7 +2,9 @@
 EXTRA_DIST += tests/integration/lib.sh tests/integration/libvirt-lib.sh
 
 libvirt_integration_tests = \
+	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
+	tests/integration/libvirt-hang.sh \
 	tests/integration/libvirt-pool.sh \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
