@@ -6,6 +6,7 @@ include tests/unit/nbd.mk
 include tests/integration/local.mk
 include tests/integration/nbd.mk
 include tests/crash/local.mk
+include tests/crash/pool.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/unit/thin-metadata.mk
