@@ -13,10 +13,9 @@ for program in libvirtd virtlogd; do
 done
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/private-libvirt"
 if [ -z "${VIRT_THIN_TEST_NAMESPACE-}" ]; then
-  if ! private_libvirt_enter true 2>/dev/null; then echo "1..0 # SKIP needs mount and process namespaces"; exit 0; fi
+  if ! "${private_libvirt_namespaces[@]}" true 2>/dev/null; then echo "1..0 # SKIP needs mount and process namespaces"; exit 0; fi
   export VIRT_THIN_TEST_NAMESPACE=1
-  private_libvirt_enter bash "$0" "$@"
-  exit
+  exec "${private_libvirt_namespaces[@]}" bash "$0" "$@"
 fi
 unset VIRT_THIN_TEST_NAMESPACE
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
