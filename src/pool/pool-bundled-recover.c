@@ -544,24 +544,28 @@ is_damaged(BundledPool *pool)
   return g_hash_table_contains(pool->damage, ANY_DEVICE);
 }
 
-char *
-bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv)
+static char *
+missing_device(Bundled *b, BundledPool *pool, LvmLv *lv)
 {
-  gpointer key = GUINT_TO_POINTER(lvm_thin_device(lv));
+  g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
   g_autoptr(GError) error = NULL;
   ThinDevice device;
-  char *found;
 
-  if (!thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error)) {
-    g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
-
-    if (!is_created_by_message(messages, lvm_lv_name(lv)))
-      return g_strdup_printf("its thin device %u cannot be found: %s", lvm_thin_device(lv), error->message);
-  }
-  if (!b->read_only || !is_damaged(pool))
+  if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error) || is_created_by_message(messages, lvm_lv_name(lv)))
     return NULL;
-  found = g_hash_table_lookup(pool->damage, key);
-  if (!found)
-    g_hash_table_insert(pool->damage, key, found = look_for_damage(b, lv));
-  return *found ? g_strdup(found) : NULL;
+  return g_strdup_printf("its thin device %u cannot be found: %s", lvm_thin_device(lv), error->message);
+}
+
+char *
+bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found)
+{
+  gpointer key = GUINT_TO_POINTER(lvm_thin_device(lv));
+  char *missing = found ? NULL : missing_device(b, pool, lv), *damage;
+
+  if (missing || !b->read_only || !is_damaged(pool))
+    return missing;
+  damage = g_hash_table_lookup(pool->damage, key);
+  if (!damage)
+    g_hash_table_insert(pool->damage, key, damage = look_for_damage(b, lv));
+  return *damage ? g_strdup(damage) : NULL;
 }

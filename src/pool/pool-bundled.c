@@ -294,26 +294,21 @@ compare_device(gconstpointer key, gconstpointer element)
   return id < other ? -1 : id > other;
 }
 
-static guint64
-mapped_of(DeviceCache *cache, BundledPool *pool, guint32 id)
+static const ThinDevice *
+find_device(DeviceCache *cache, BundledPool *pool, guint32 id)
 {
-  ThinDevice *device;
-
   if (!pool || !pool->thin)
-    return G_MAXUINT64;
+    return NULL;
   if (cache->pool != pool) {
     g_clear_pointer(&cache->devices, g_array_unref);
     cache->pool = pool;
     cache->devices = thin_pool_list_devices(pool->thin, NULL);
   }
-  if (!cache->devices)
-    return G_MAXUINT64;
-  device = bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device);
-  return device ? device->mapped : 0;
+  return cache->devices ? bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device) : NULL;
 }
 
 static char *
-describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv)
+describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *device)
 {
   if (lvm_lv_kind(lv) == LVM_LV_OTHER)
     return g_strdup_printf("its segments are of type %s, which virt-thin does not read", lvm_lv_segment_type(lv));
@@ -323,7 +318,7 @@ describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv)
     return g_strdup_printf("the volume group has no thin pool %s", lvm_thin_pool(lv));
   if (!pool->thin)
     return g_strdup(pool->refused->message);
-  return bundled_pool_damage(b, pool, lv);
+  return bundled_pool_damage(b, pool, lv, device != NULL);
 }
 
 static PoolVolumeInfo *
@@ -332,6 +327,7 @@ make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
   gboolean thin = lvm_lv_kind(lv) == LVM_LV_THIN;
   BundledPool *pool = thin ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
+  const ThinDevice *device = thin ? find_device(cache, pool, lvm_thin_device(lv)) : NULL;
 
   info->vg = g_strdup(b->vg_name);
   info->name = g_strdup(lvm_lv_name(lv));
@@ -344,12 +340,12 @@ make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
   info->active = !lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
   info->tags = lvm_lv_tags(lv);
   info->creation_time = lvm_lv_creation_time(lv);
-  info->damage = describe_damage(b, pool, lv);
+  info->damage = describe_damage(b, pool, lv, device);
   if (thin) {
     info->pool = g_strdup(lvm_thin_pool(lv));
     info->origin = g_strdup(lvm_thin_origin(lv));
     info->device_id = lvm_thin_device(lv);
-    info->mapped = mapped_of(cache, pool, info->device_id);
+    info->mapped = device ? device->mapped : pool && pool->thin && cache->devices ? 0 : G_MAXUINT64;
     pool_rules_snapshot_of(lv, &info->snapshot_of, &info->snapshot_name);
   }
   return info;

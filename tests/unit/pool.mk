@@ -5,7 +5,8 @@ pool_tests = \
 	tests/unit/test-pool-bundled \
 	tests/unit/test-pool-fixtures \
 	tests/unit/test-pool-bad-input \
-	tests/unit/test-pool-overcommit
+	tests/unit/test-pool-overcommit \
+	tests/unit/test-pool-scale
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -34,5 +35,9 @@ tests_unit_test_pool_bad_input_LDADD = $(pool_ldadd)
 tests_unit_test_pool_overcommit_SOURCES = tests/unit/test-pool-overcommit.c $(pool_helper)
 tests_unit_test_pool_overcommit_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_overcommit_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_scale_SOURCES = tests/unit/test-pool-scale.c $(pool_helper)
+tests_unit_test_pool_scale_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_scale_LDADD = $(pool_ldadd)
 
 EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext
