@@ -6,7 +6,8 @@ pool_tests = \
 	tests/unit/test-pool-fixtures \
 	tests/unit/test-pool-bad-input \
 	tests/unit/test-pool-overcommit \
-	tests/unit/test-pool-scale
+	tests/unit/test-pool-scale \
+	tests/unit/test-pool-io-errors
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -39,5 +40,9 @@ tests_unit_test_pool_overcommit_LDADD = $(pool_ldadd)
 tests_unit_test_pool_scale_SOURCES = tests/unit/test-pool-scale.c $(pool_helper)
 tests_unit_test_pool_scale_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_scale_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_io_errors_SOURCES = tests/unit/test-pool-io-errors.c $(pool_helper)
+tests_unit_test_pool_io_errors_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_io_errors_LDADD = $(pool_ldadd)
 
 EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext

@@ -1,0 +1,248 @@
+/* virt-thin - tests: every single I/O of every pool operation fails once
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * For each operation: let the first write, flush, zero (or the second, the third...) to the PV fail, and all after it, until the operation gets through. Whatever it
+ * said, the next open finds the volume group as before or as after; if the operation said it was done, as after. Reads fail likewise.
+ */
+#include "unit/pool-helper.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "pool/pool-bundled.h"
+
+static VtIo *the_failer;
+
+static VtIo *
+open_failer(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  g_autoptr(VtIo) file = vt_io_open_file(path, read_only, error);
+  VtIo *failer = file ? vt_io_failer_new(file, 0, G_MAXUINT, EIO) : NULL;
+
+  if (failer)
+    the_failer = failer;
+  return failer;
+}
+
+static gboolean
+op_create(Pool *pool, GError **error)
+{
+  return pool_create(pool, NULL, "new", 512 * KIB, error);
+}
+
+static gboolean
+op_snapshot(Pool *pool, GError **error)
+{
+  return pool_snapshot(pool, "v", "new", error);
+}
+
+static gboolean
+op_rollback(Pool *pool, GError **error)
+{
+  return pool_rollback(pool, "v", "s", error);
+}
+
+static gboolean
+op_rename(Pool *pool, GError **error)
+{
+  return pool_rename(pool, "v", "w", error);
+}
+
+static gboolean
+op_grow(Pool *pool, GError **error)
+{
+  return pool_resize(pool, "v", MIB, FALSE, error);
+}
+
+static gboolean
+op_shrink(Pool *pool, GError **error)
+{
+  return pool_resize(pool, "v", 256 * KIB, TRUE, error);
+}
+
+static gboolean
+op_remove(Pool *pool, GError **error)
+{
+  const char *const names[] = { "v", NULL };
+
+  return pool_remove(pool, names, TRUE, error);
+}
+
+static gboolean
+op_grow_pool(Pool *pool, GError **error)
+{
+  return pool_resize_pool(pool, NULL, 8 * MIB, FALSE, error);
+}
+
+static gboolean
+op_grow_metadata(Pool *pool, GError **error)
+{
+  return pool_resize_pool(pool, NULL, 3 * MIB, TRUE, error);
+}
+
+static gboolean
+op_create_pool(Pool *pool, GError **error)
+{
+  const PoolNew params = { .size = MIB };
+
+  return pool_create_pool(pool, "second", &params, error);
+}
+
+static const struct {
+  const char *name;
+  gboolean (*run)(Pool *pool, GError **error);
+} ops[] = {
+  { "create", op_create }, { "snapshot", op_snapshot }, { "rollback", op_rollback }, { "rename", op_rename }, { "grow", op_grow }, { "shrink", op_shrink },
+  { "remove", op_remove }, { "grow pool", op_grow_pool }, { "grow metadata", op_grow_metadata }, { "create pool", op_create_pool },
+};
+
+/* All that can be seen, in one string. */
+static char *
+describe(Pool *pool)
+{
+  GString *text = g_string_new(NULL);
+  g_autoptr(GPtrArray) infos = NULL, pools = NULL;
+
+  assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  for (guint i = 0; i < infos->len; i++) {
+    PoolVolumeInfo *info = infos->pdata[i];
+    g_autofree char *md5 = helper_md5(pool, info->name, 0), *tags = g_strjoinv(",", info->tags);
+
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s; ", info->name, info->size, info->origin, tags, md5);
+  }
+  assert_done((pools = pool_list_pools(pool, &error)) != NULL);
+  for (guint i = 0; i < pools->len; i++) {
+    PoolInfo *info = pools->pdata[i];
+
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s; ", info->name, info->size, info->metadata_size, info->health);
+  }
+  return g_string_free(text, FALSE);
+}
+
+static void
+copy(const char *from, const char *to)
+{
+  const char *argv[] = { "cp", "--sparse=always", from, to, NULL };
+
+  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+}
+
+static char *
+make_base(void)
+{
+  const PoolNew params = { .size = 4 * MIB, .metadata_size = 2 * MIB };
+  char *path = helper_path("base.img");
+  Pool *pool;
+
+  assert_done(pool_init("pve", "data", path, 40 * MIB, 64 * KIB, &params, &error));
+  pool = helper_open(path);
+  assert_done(pool_create(pool, NULL, "v", 512 * KIB, &error));
+  helper_write(pool, "v", 0, 384 * KIB, 1);
+  assert_done(pool_snapshot(pool, "v", "s", &error));
+  helper_write(pool, "v", 0, 128 * KIB, 2);
+  helper_close(pool);
+  return path;
+}
+
+static char *
+state_after(const char *base, gboolean (*run)(Pool *pool, GError **error))
+{
+  char *path = helper_path("after.img"), *text;
+  Pool *pool;
+
+  copy(base, path);
+  pool = helper_open(path);
+  if (run)
+    assert_done(run(pool, &error));
+  text = describe(pool);
+  helper_close(pool);
+  return text;
+}
+
+/* TRUE: no I/O was left to fail. */
+static gboolean
+fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown, const char *before, const char *after, guint *n_before)
+{
+  char *path = helper_path("failing.img");
+  const char *devices[] = { path, NULL };
+  g_autofree char *found = NULL;
+  g_autoptr(GError) failure = NULL;
+  gboolean done, through;
+  guint seen;
+  Pool *pool;
+
+  copy(base, path);
+  assert_done((pool = bundled_open("pve", devices, 0, open_failer, NULL, &error)) != NULL);
+  vt_io_failer_arm(the_failer, kinds, countdown, EIO);
+  seen = vt_io_failer_count(the_failer);
+  done = ops[op].run(pool, &failure);
+  if (!done && !failure)
+    fail_msg("%s failed at %u without saying why", ops[op].name, countdown);
+  through = done && countdown >= vt_io_failer_count(the_failer) - seen;
+  pool_close(pool, NULL); /* with the disk still broken */
+  pool = helper_open(path);
+  found = describe(pool);
+  helper_check_pool(pool, "data");
+  helper_close(pool);
+  if (strcmp(found, after) == 0)
+    return through;
+  if (done || strcmp(found, before) != 0)
+    fail_msg("%s, failing at %u: %s\nfound:  %s\nbefore: %s\nafter:  %s", ops[op].name, countdown, done ? "done" : failure->message, found, before, after);
+  (*n_before)++;
+  return through;
+}
+
+static void
+fail_each(VtIoKinds kinds)
+{
+  char *base = make_base();
+  g_autofree char *before = state_after(base, NULL);
+  guint total = 0, kept = 0;
+
+  for (guint op = 0; op < G_N_ELEMENTS(ops); op++) {
+    g_autofree char *after = state_after(base, ops[op].run);
+    guint n = 0;
+
+    while (!fail_at(base, op, kinds, n, before, after, &kept)) {
+      n++;
+      if (n > 500)
+        fail_msg("%s fails for ever", ops[op].name);
+    }
+    total += n;
+  }
+  print_message("# %u failures, %u of them left all as it was\n", total, kept);
+}
+
+static void
+silence(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+}
+
+static void
+test_every_write_fails_once(void **state)
+{
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, silence, NULL);
+
+  fail_each(VT_IO_WRITE | VT_IO_FLUSH | VT_IO_ZERO);
+  g_log_remove_handler("virt-thin", handler);
+}
+
+static void
+test_every_read_fails_once(void **state)
+{
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, silence, NULL);
+
+  fail_each(VT_IO_READ);
+  g_log_remove_handler("virt-thin", handler);
+}
+
+int
+main(void)
+{
+  const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(test_every_write_fails_once, helper_setup, helper_teardown),
+    cmocka_unit_test_setup_teardown(test_every_read_fails_once, helper_setup, helper_teardown),
+  };
+
+  return cmocka_run_group_tests_name("pool-io-errors", tests, NULL, NULL);
+}
