@@ -12,3 +12,4 @@ include tests/bench/local.mk
 include tests/unit/thin-metadata.mk
 include tests/unit/thin-volume.mk
 include tests/integration/service.mk
+include tests/integration/cli.mk

@@ -10,4 +10,4 @@ dist_xml_DATA = \
 	xml/volume-with-permissions.xml \
 	xml/volume.xml
 schemasdir = $(pkgdatadir)/schemas
-dist_schemas_DATA = schemas/pool.rng schemas/volume.rng
+dist_schemas_DATA = schemas/pool.rng schemas/volume.rng schemas/list.schema.json schemas/info.schema.json schemas/check.schema.json

@@ -179,6 +179,7 @@ import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size,
 
   if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
     return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more", size_text, source->name, source->size);
+  cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(pool, vg, lv, source, size, &created, error))
     return FALSE;
   ok = strcmp(source->format, "raw") == 0 ? import_raw(pool, lv, source, created, error) : import_converted(pool, vg, lv, source, created, error);

@@ -1,0 +1,75 @@
+#!/bin/bash
+# virt-thin - the program's grammar: help for each command, exit status 2 for wrong usage
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cli-lib.sh"
+
+commands="init extend serve stop release list info check create clone snapshot rollback rename resize remove import export enable disable"
+wrong=(
+  "no command|"
+  "unknown command|explode"
+  "unknown global option|--explode list"
+  "unknown option|list --explode"
+  "--device without a path|--device"
+  "init: no size for a file that is not there|init pve/data"
+  "init: no name|init --size 1g"
+  "init: a VG alone|init pve --size 1g"
+  "init: not a size|init pve/data --size big"
+  "init: an unknown unit|init pve/data --size 5x"
+  "init: a negative size|init pve/data --size=-5g"
+  "init: a size of nothing|init pve/data --size 0"
+  "init: a size beyond 16 EiB|init pve/data --size 17e"
+  "init: max-size below size|init pve/data --size 2g --max-size 1g"
+  "init: two devices|--device $tmp/a --device $tmp/b init pve/data --size 1g"
+  "create: no size|create pve/x"
+  "create: not a size|create pve/x --size 1q"
+  "create: no VG|create x --size 1g"
+  "create: no LV|create pve/ --size 1g"
+  "create: no VG before the slash|create /x --size 1g"
+  "create: two names|create pve/x pve/y --size 1g"
+  "clone: one name|clone pve/x"
+  "clone: across volume groups|clone pve/x other/y"
+  "snapshot: no name|snapshot pve/x"
+  "rollback: no name|rollback pve/x"
+  "rename: no name|rename pve/x"
+  "rename: across volume groups|rename pve/x other/y"
+  "resize: no size|resize pve/x"
+  "resize: not a size|resize pve/x +-1g"
+  "remove: no name|remove"
+  "remove: across volume groups|remove pve/x other/y"
+  "import: no volume|import file"
+  "import: a VG alone|import file pve"
+  "import: not a size|import file pve/x --size many"
+  "export: no file|export pve/x"
+  "export: qcow2 to standard output|export pve/x - --format qcow2"
+  "info: no name|info"
+  "check: a VG alone|check pve"
+  "list: two names|list pve other"
+  "serve: no VG|serve"
+  "serve: an LV|serve pve/data"
+  "stop: an LV|stop pve/data"
+  "release: an LV|release pve/data"
+  "extend: no path|extend pve"
+  "extend: an LV|extend pve/data file"
+  "enable: an argument|enable libvirt"
+)
+n=$(wc -w <<<"$commands")
+plan $((n + 4 + ${#wrong[@]} + 2))
+
+for command in $commands; do
+  run vt "$command" --help
+  like "$command --help" "$?: $out" "^0: Usage:.*virt-thin $command|virt-thin $command "
+done
+run vt --help; status=$?
+missing=; for command in $commands; do grep -qE "^  $command +[A-Z]" <<<"$out" || missing+=" $command"; done
+is "--help lists every command" "$status$missing" 0
+run vt -h; is "-h is --help" "$?" 0
+run vt --version; like "--version" "$out" '^virt-thin [0-9]'
+run vt create --help; not_ok "help is plain text, whatever the locale" grep -q '?' <<<"${out%%Example*}"
+
+for line in "${wrong[@]}"; do
+  IFS=' ' read -ra words <<<"${line#*|}"
+  refused "${line%%|*}" 2 "^Try 'virt-thin.* --help'\.$" vt "${words[@]}" </dev/null
+done
+is "nothing was made" "$(find "$state" -type f | wc -l)" 0
+ok "options may follow the arguments, and -- ends them" sh -c "'$VIRT_THIN_PROGRAM' init --size 64m -- pve/data && '$VIRT_THIN_PROGRAM' list --json pve"

@@ -1,0 +1,24 @@
+# The virt-thin program, driven as people drive it.
+cli_tests = \
+	tests/integration/cli-usage.sh \
+	tests/integration/cli-volumes.sh \
+	tests/integration/cli-images.sh \
+	tests/integration/cli-bad-input.sh \
+	tests/integration/cli-fixtures.sh \
+	tests/integration/cli-enable.sh
+TESTS += $(cli_tests)
+EXTRA_DIST += $(cli_tests) tests/integration/cli-lib.sh tests/integration/validate-json
+
+pool_fixtures = \
+	tests/fixtures/pools/README.md tests/fixtures/pools/01-clean.md5 \
+	tests/fixtures/pools/01-clean.img.tar.zst \
+	tests/fixtures/pools/02-crash.img.tar.zst \
+	tests/fixtures/pools/03a-tid-pool-ahead.img.tar.zst \
+	tests/fixtures/pools/04a-needs-check.img.tar.zst \
+	tests/fixtures/pools/04b-damaged-leaf.img.tar.zst \
+	tests/fixtures/pools/04c-leaked-block.img.tar.zst \
+	tests/fixtures/pools/05a-out-of-data.img.tar.zst \
+	tests/fixtures/pools/06-delete-msg-pending.img.tar.zst \
+	tests/fixtures/pools/06-msg-pending.img.tar.zst \
+	tests/fixtures/pools/06-snap-made-tid-old.img.tar.zst
+EXTRA_DIST += $(pool_fixtures)
