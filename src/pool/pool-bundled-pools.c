@@ -337,6 +337,11 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
 {
   g_autoptr(ThinReport) report = NULL;
 
+  /* Damaged copies of label and text that another made up for. */
+  bundled_lock(b);
+  for (const char *const *warning = lvm_store_warnings(b->store); warning && *warning; warning++)
+    g_ptr_array_add(errors, g_strdup(*warning));
+  bundled_unlock(b);
   if (!pool->metadata || !pool->data) {
     g_ptr_array_add(errors, g_strdup(pool->refused->message));
     return TRUE;

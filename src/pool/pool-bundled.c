@@ -214,8 +214,8 @@ describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *stat
     return g_strdup("out of metadata space");
   case THIN_MODE_FAILED:
     return g_strdup("a commit failed: nothing is written any more, open the volume group again");
-  default:
-    return NULL;
+  default: /* opened read-only, a full pool is no less full */
+    return status->data_size && status->data_used >= status->data_size ? g_strdup("out of data space") : NULL;
   }
 }
 
