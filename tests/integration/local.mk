@@ -18,3 +18,6 @@ tests_integration_libvirt_wrong_layout_la_SOURCES = tests/integration/libvirt-wr
 tests_integration_libvirt_wrong_layout_la_CFLAGS = $(WARN)
 tests_integration_libvirt_wrong_layout_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
 tests_integration_libvirt_wrong_layout_la_LIBADD = -ldl
+
+TESTS += tests/integration/quickstart.sh
+EXTRA_DIST += tests/integration/quickstart.sh
