@@ -13,3 +13,4 @@ include tests/unit/thin-metadata.mk
 include tests/unit/thin-volume.mk
 include tests/integration/service.mk
 include tests/integration/cli.mk
+include tests/integration/lvm.mk

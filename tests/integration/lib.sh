@@ -64,3 +64,56 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/virt-thin-test.XXXXXX")
 trap run_exit_commands EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
+
+# --- lvm2 as a judge ---
+#   lvm_attach [--writable] FILE...    files as loop devices, which lvm2 alone then sees: sets lvm_loops (array) and lvm_devices (a,b), and makes the function
+#                                      lvm2 COMMAND ARGUMENT... run lvm2 on them: standard output, and standard error without what concerns this machine's kernel
+#   lvm_detach                         the end of that
+#   judge_lvm FILE...                  vgck, pvck (also its dumps), pvs, vgs and lvs -a: each must succeed and have nothing to complain of
+lvm_loops=()
+lvm_attach() {
+  local mode=--read-only file dir=$tmp/lvm-system
+  [ "$1" = --writable ] && { mode=; shift; }
+  mkdir -p "$dir"
+  cat > "$dir/lvm.conf" <<CONF
+devices { use_devicesfile=0 obtain_device_list_from_udev=0 hints="none" external_device_info_source="none" }
+global { activation=0 locking_type=1 locking_dir="$dir/lock" use_lvmpolld=0 system_id_source="none" event_activation=0 }
+backup { backup=0 archive=0 }
+activation { udev_sync=0 udev_rules=0 monitoring=0 }
+CONF
+  lvm_loops=()
+  for file; do lvm_loops+=("$(losetup $mode --find --show "$file")") || return 1; done
+  lvm_devices=$(IFS=,; echo "${lvm_loops[*]}")
+}
+lvm_detach() {
+  local loop
+  for loop in "${lvm_loops[@]}"; do losetup -d "$loop"; done
+  lvm_loops=()
+}
+at_exit lvm_detach
+lvm2() {
+  local command=$1 rc=0; shift
+  [ "$command" = pvck ] || set -- --devices "$lvm_devices" "$@" # pvck 2.03.16 does not find its devices in the list
+  LVM_SYSTEM_DIR=$tmp/lvm-system LVM_SUPPRESS_FD_WARNINGS=1 DM_DISABLE_UDEV=1 LC_ALL=C lvm "$command" "$@" 2>"$tmp/.lvm-errors" || rc=$?
+  grep -v -e 'Activation disabled' -e 'is NOT backed up' "$tmp/.lvm-errors" >&2
+  return $rc
+}
+judge_lvm() {
+  local loop rc=0
+  lvm_attach "$@" || return 1
+  judge_lvm_commands >"$tmp/.judge" 2>&1 || rc=1
+  grep -E 'WARNING|CHECK|[Ee]rror|mismatch|[Ii]nvalid|[Ff]ailed' "$tmp/.judge" && rc=1
+  [ $rc = 0 ] || tail -n 60 "$tmp/.judge"
+  lvm_detach
+  return $rc
+}
+judge_lvm_commands() {
+  local loop
+  lvm2 vgck && lvm2 pvs -o+pv_mda_size,pv_mda_free,pe_start,pv_in_use && lvm2 vgs -o+vg_tags,vg_systemid && lvm2 lvs -a -o+devices,lv_tags || return 1
+  for loop in "${lvm_loops[@]}"; do
+    rm -f "$tmp/.metadata"
+    lvm2 pvck "$loop" && lvm2 pvck --dump headers "$loop" && lvm2 pvck --dump metadata -f "$tmp/.metadata" "$loop" || return 1
+  done
+  lvm2 lvs -a 2>&1 >/dev/null | grep . && return 1
+  return 0
+}
