@@ -1,1 +1,5 @@
 # fuzz
+lvm_fuzz = tests/fuzz/lvm-text.sh tests/fuzz/lvm-label.sh
+TESTS += $(lvm_fuzz)
+EXTRA_DIST += $(lvm_fuzz) tests/fuzz/run.sh tests/fuzz/fuzz-lvm-text.c tests/fuzz/fuzz-lvm-label.c tests/fuzz/lvm-text.dict \
+	tests/fuzz/corpus-lvm-text tests/fuzz/corpus-lvm-label
