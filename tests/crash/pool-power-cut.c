@@ -283,6 +283,22 @@ op_clone_into(Run *r)
   return g_strdup_printf("clone %s into %s", from->name, v->name);
 }
 
+/* Origins that name it follow. */
+static void
+rename_volume(State *s, Volume *v, const char *name)
+{
+  for (guint i = 0; i < s->volumes->len; i++) {
+    Volume *other = s->volumes->pdata[i];
+
+    if (g_strcmp0(other->origin, v->name) != 0)
+      continue;
+    g_free(other->origin);
+    other->origin = g_strdup(name);
+  }
+  g_free(v->name);
+  v->name = g_strdup(name);
+}
+
 static char *
 op_rename(Run *r)
 {
@@ -292,23 +308,17 @@ op_rename(Run *r)
   if (!v)
     return NULL;
   must(pool_rename(r->pool, old, name, &error));
-  g_free(v->name);
-  v->name = g_strdup(name);
+  rename_volume(r->now, v, name);
   for (guint i = 0; i < r->now->volumes->len; i++) {
     Volume *s = r->now->volumes->pdata[i];
 
-    if (!g_strcmp0(s->origin, old)) {
-      g_free(s->origin);
-      s->origin = g_strdup(name);
-    }
     if (g_strcmp0(s->snapshot_of, old) != 0)
       continue;
-    g_autofree char *part = g_strdup(s->name + strlen("snap_") + strlen(old));
+    g_autofree char *snapshot = g_strconcat("snap_", name, s->name + strlen("snap_") + strlen(old), NULL);
 
     g_free(s->snapshot_of);
     s->snapshot_of = g_strdup(name);
-    g_free(s->name);
-    s->name = g_strconcat("snap_", name, part, NULL);
+    rename_volume(r->now, s, snapshot);
   }
   return g_strdup_printf("rename %s to %s", old, name);
 }
@@ -549,12 +559,25 @@ describe(GPtrArray *infos)
   return g_string_free(text, FALSE);
 }
 
+static char *
+describe_state(const State *s)
+{
+  GString *text = g_string_new(NULL);
+
+  for (guint i = 0; i < s->volumes->len; i++) {
+    Volume *v = s->volumes->pdata[i];
+
+    g_string_append_printf(text, "%s(%zu of %s, %s) ", v->name, v->size, v->origin, v->tag ? v->tag : v->snapshot_of ? v->snapshot_of : "");
+  }
+  return g_string_free(text, FALSE);
+}
+
 /* The state before or after the operation under way. */
 static void
 compare(Pool *pool, const State *before, const State *after, const char *cut)
 {
   g_autoptr(GPtrArray) infos = NULL;
-  g_autofree char *no_before = NULL, *no_after = NULL, *found = NULL;
+  g_autofree char *no_before = NULL, *no_after = NULL, *found = NULL, *was = NULL, *becomes = NULL;
   gboolean in_place = g_str_has_prefix(after->what, "write");
 
   must((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
@@ -563,7 +586,10 @@ compare(Pool *pool, const State *before, const State *after, const char *cut)
   if (same_list(after, infos) && !(no_after = compare_content(pool, after, in_place ? before : NULL)))
     return;
   found = describe(infos);
-  die("%s (%s): neither as before (%s) nor as after (%s): %s", cut, after->what, no_before ? no_before : "volumes", no_after ? no_after : "volumes", found);
+  was = describe_state(before);
+  becomes = describe_state(after);
+  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s", cut, after->what, no_before ? no_before : "volumes",
+      no_after ? no_after : "volumes", found, was, becomes);
 }
 
 /* --- one power cut --- */
