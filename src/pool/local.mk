@@ -17,5 +17,6 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled-commit.c \
 	src/pool/pool-bundled-change.c \
 	src/pool/pool-bundled-pools.c \
-	src/pool/pool-bundled-volume.c
+	src/pool/pool-bundled-volume.c \
+	src/pool/pool-bundled-gate.c
 src_pool_libpool_bundled_la_LIBADD = $(GLIB_LIBS)

@@ -256,6 +256,14 @@ refuse(BundledPool *pool, GError *error)
   pool->refused = error;
 }
 
+static VtIo *
+open_gated(Bundled *b, const char *name, GError **error)
+{
+  VtIo *io = lvm_store_open_lv(b->store, name, b->read_only, error);
+
+  return io ? bundled_gate_new(b, io) : NULL;
+}
+
 /* The I/O of a pool's two hidden LVs, and read-write the survey. Whatever goes wrong goes to pool->refused. */
 static BundledPool *
 prepare(Bundled *b, LvmLv *pool_lv)
@@ -265,8 +273,8 @@ prepare(Bundled *b, LvmLv *pool_lv)
   gboolean ok;
 
   pool->name = g_strdup(lvm_lv_name(pool_lv));
-  pool->metadata = lvm_store_open_lv(b->store, lvm_pool_metadata(pool_lv), b->read_only, &error);
-  pool->data = pool->metadata ? lvm_store_open_lv(b->store, lvm_pool_data(pool_lv), b->read_only, &error) : NULL;
+  pool->metadata = open_gated(b, lvm_pool_metadata(pool_lv), &error);
+  pool->data = pool->metadata ? open_gated(b, lvm_pool_data(pool_lv), &error) : NULL;
   ok = pool->data != NULL;
   if (ok && b->read_only)
     ok = open_thin(b, pool, pool_lv, &error);

@@ -576,7 +576,9 @@ bundled_close(Pool *pool, GError **error)
 
   bundled_lock(b);
   bundled_volumes_close(b);
-  ok = close_pools(b, error);
+  ok = close_pools(b, b->lost ? NULL : error);
+  if (b->lost)
+    g_propagate_error(error, g_error_copy(b->stuck)); /* why they could not be committed */
   if (!b->read_only && !b->stuck && !lvm_store_release(b->store, NULL, ok ? error : NULL))
     ok = FALSE;
   g_mutex_unlock(&b->lock);
@@ -639,6 +641,8 @@ bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
   b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
   g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
+  for (const char *const *warning = lvm_store_warnings(store); warning && *warning; warning++)
+    g_warning("volume group %s: %s", b->vg_name, *warning);
   if (!bundled_open_pools(b, error)) {
     pool_unref(&b->base);
     return NULL;

@@ -7,6 +7,7 @@
  *   pool-bundled-change.c    changes of volumes
  *   pool-bundled-pools.c     changes of thin pools and of the volume group
  *   pool-bundled-volume.c    volumes opened for I/O
+ *   pool-bundled-gate.c      what keeps the engine from writing where another may be by now
  *
  * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise), BundledVolume.lock (readers: I/O;
  * writer: what takes the device behind a volume away). I/O takes only the latter. Event and user functions are called without a lock.
@@ -105,6 +106,11 @@ guint64 bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
 /* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
 void bundled_pool_hold(Bundled *b, BundledPool *pool);
 void bundled_pool_release(Bundled *b, BundledPool *pool);
+
+/* --- pool-bundled-gate.c --- */
+
+/* @base (taken), but changes are ESTALE once Bundled.lost is set. */
+VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 
 /* --- pool-bundled-recover.c --- */
 

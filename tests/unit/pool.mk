@@ -7,7 +7,8 @@ pool_tests = \
 	tests/unit/test-pool-bad-input \
 	tests/unit/test-pool-overcommit \
 	tests/unit/test-pool-scale \
-	tests/unit/test-pool-io-errors
+	tests/unit/test-pool-io-errors \
+	tests/unit/test-pool-strangers
 check_PROGRAMS += $(pool_tests)
 TESTS += $(pool_tests)
 endif
@@ -44,5 +45,9 @@ tests_unit_test_pool_scale_LDADD = $(pool_ldadd)
 tests_unit_test_pool_io_errors_SOURCES = tests/unit/test-pool-io-errors.c $(pool_helper)
 tests_unit_test_pool_io_errors_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_io_errors_LDADD = $(pool_ldadd)
+
+tests_unit_test_pool_strangers_SOURCES = tests/unit/test-pool-strangers.c $(pool_helper)
+tests_unit_test_pool_strangers_CPPFLAGS = $(pool_cppflags)
+tests_unit_test_pool_strangers_LDADD = $(pool_ldadd)
 
 EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext

@@ -1,0 +1,256 @@
+/* virt-thin - tests: others at the same volume group, and many at the same time
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "unit/pool-helper.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/wait.h>
+
+#include "lvm/store.h"
+
+/* --- somebody else changes the VG while we have it open --- */
+
+#define AREA (17 * MIB) /* label and metadata area of a VG that virt-thin made */
+
+/* A stranger knows of no locks: the change is made on a copy, and the copy's label and metadata area put in place. */
+static void
+change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
+{
+  g_autofree char *copy = g_strconcat(path, ".copy", NULL), *bytes = g_malloc(AREA);
+  const char *argv[] = { "cp", "--sparse=always", path, copy, NULL }, *paths[] = { copy, NULL };
+  LvmStore *store;
+  LvmVg *vg;
+  int fd;
+
+  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  change(vg);
+  assert_done(lvm_store_commit(store, vg, NULL, "a stranger", &error));
+  lvm_store_close(store);
+  fd = open(copy, O_RDONLY | O_CLOEXEC);
+  assert_int_equal(pread(fd, bytes, AREA, 0), AREA);
+  close(fd);
+  fd = open(path, O_WRONLY | O_CLOEXEC);
+  assert_int_equal(pwrite(fd, bytes, AREA, 0), AREA);
+  close(fd);
+  unlink(copy);
+}
+
+static void
+rename_a_volume(LvmVg *vg)
+{
+  assert_done(lvm_vg_rename_lv(vg, lvm_vg_find_lv(vg, "v"), "renamed", &error));
+}
+
+static void
+ignore(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+  (*(guint *) user_data)++;
+}
+
+static void
+test_a_rename_by_a_stranger(void **state)
+{
+  char *path = helper_make(64 * MIB, 0);
+  Pool *pool = helper_open(path);
+  guint warnings = 0, handler;
+  PoolVolume *volume;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", 0, MIB, 1);
+  assert_done((volume = pool_volume_open(pool, "v", FALSE, "guest", &error)) != NULL);
+  handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, ignore, &warnings);
+  change_behind_its_back(path, rename_a_volume);
+  assert_done(pool_commit(pool, &error)); /* once a second in a service */
+  assert_int_equal(warnings, 1);
+  assert_fails(pool_create(pool, NULL, "w", 8 * MIB, &error), ESTALE, "restart the service");
+  assert_fails(pool_snapshot(pool, "v", "s", &error), ESTALE, "Reading and writing go on");
+  /* The guest goes on, in new chunks, too. */
+  assert_done(pool_volume_write(volume, "still here", 10, 4 * MIB, &error));
+  assert_done(pool_volume_flush(volume, &error));
+  pool_volume_close(volume);
+  helper_close(pool);
+  g_log_remove_handler("virt-thin", handler);
+  helper_judge(path, NULL);
+  pool = helper_open(path);
+  helper_check(pool, "renamed", 0, MIB, 1);
+  assert_done(pool_snapshot(pool, "renamed", "s", &error));
+  helper_close(pool);
+}
+
+static void
+make_another_pool(LvmVg *vg)
+{
+  assert_done(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "v"), &error));
+  assert_done(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "data"), &error));
+  assert_done(lvm_vg_add_thin_pool(vg, "theirs", 4, 2, 128 * KIB, &error) != NULL);
+}
+
+static void
+test_a_stranger_takes_the_extents(void **state)
+{
+  char *path = helper_make(64 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autofree char *before = NULL, *after = NULL;
+  g_autoptr(GError) last = NULL;
+  guint warnings = 0, handler;
+  PoolVolume *volume;
+
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  helper_write(pool, "v", 0, MIB, 1);
+  assert_done((volume = pool_volume_open(pool, "v", FALSE, "guest", &error)) != NULL);
+  assert_done(pool_volume_write(volume, "not flushed", 11, 4 * MIB, &error)); /* a commit is due */
+  handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, ignore, &warnings);
+  change_behind_its_back(path, make_another_pool);
+  before = helper_digest(path);
+  assert_fails(pool_commit(pool, &error), ESTALE, "Its extents moved");
+  assert_fails(pool_volume_write(volume, "x", 1, 0, &error), ESTALE, NULL);
+  assert_fails(pool_volume_zero(volume, 0, 64 * KIB, TRUE, &error), ESTALE, NULL);
+  assert_fails(pool_volume_discard(volume, 0, 64 * KIB, &error), ESTALE, NULL);
+  assert_fails(pool_volume_flush(volume, &error), ESTALE, NULL);
+  assert_fails(pool_create(pool, NULL, "w", 8 * MIB, &error), ESTALE, "vgcfgrestore");
+  pool_volume_close(volume);
+  assert_false(pool_close(pool, &last));
+  helper_check_error("pool_close", last, ESTALE, NULL);
+  g_log_remove_handler("virt-thin", handler);
+  after = helper_digest(path);
+  assert_string_equal(before, after);
+}
+
+/* --- another process --- */
+
+static void
+test_another_process_is_named(void **state)
+{
+  char *path = helper_make(64 * MIB, 0);
+  const char *devices[] = { path, NULL };
+  g_autofree char *pid_text = NULL;
+  int ready[2], status;
+  pid_t pid;
+  char byte;
+
+  assert_int_equal(pipe(ready), 0);
+  pid = fork();
+  if (pid == 0) {
+    Pool *pool = pool_open_bundled("pve", devices, 0, NULL);
+
+    if (pool && write(ready[1], "r", 1) == 1)
+      pause();
+    _exit(1);
+  }
+  assert_int_equal(read(ready[0], &byte, 1), 1);
+  pid_text = g_strdup_printf("pid %d (test-pool-stran", pid);
+  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, pid_text);
+  assert_int_equal(kill(pid, SIGKILL), 0);
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  close(ready[0]);
+  close(ready[1]);
+  helper_close(helper_open(path)); /* a lock dies with its holder */
+}
+
+/* --- many threads --- */
+
+typedef struct {
+  Pool *pool;
+  guint number;
+  gint *stop;
+} Worker;
+
+static void
+check_worker(gboolean ok, GError *error)
+{
+  if (!ok)
+    g_error("%s", error->message);
+}
+
+/* A volume of its own: written, read, flushed, resized, snapshotted, rolled back. */
+static gpointer
+work(gpointer user_data)
+{
+  Worker *w = user_data;
+  g_autofree char *name = g_strdup_printf("v%u", w->number), *snapshot = g_strdup_printf("snap_v%u_s", w->number);
+  const char *const names[] = { snapshot, NULL };
+  guint64 buf[512], found[512];
+  GError *error = NULL;
+
+  check_worker(pool_create(w->pool, NULL, name, 4 * MIB, &error), error);
+  for (guint i = 0; i < 25; i++) {
+    guint64 offset = (i * 7 % 60) * 64 * KIB;
+    PoolVolume *volume = pool_volume_open(w->pool, name, FALSE, "worker", &error);
+
+    check_worker(volume != NULL, error);
+    for (guint j = 0; j < G_N_ELEMENTS(buf); j++)
+      buf[j] = (guint64) w->number << 32 | (i * 1000 + j);
+    check_worker(pool_volume_write(volume, buf, sizeof buf, offset, &error), error);
+    check_worker(pool_volume_flush(volume, &error), error);
+    pool_volume_close(volume);
+    check_worker(pool_snapshot(w->pool, name, "s", &error), error);
+    volume = pool_volume_open(w->pool, name, FALSE, "worker", &error);
+    check_worker(volume != NULL, error);
+    check_worker(pool_volume_zero(volume, offset, sizeof buf, FALSE, &error), error);
+    pool_volume_close(volume);
+    check_worker(pool_rollback(w->pool, name, "s", &error), error);
+    check_worker(pool_remove(w->pool, names, FALSE, &error), error);
+    volume = pool_volume_open(w->pool, name, TRUE, "worker", &error);
+    check_worker(volume != NULL, error);
+    check_worker(pool_volume_read(volume, found, sizeof found, offset, &error), error);
+    if (memcmp(buf, found, sizeof buf) != 0)
+      g_error("%s: something else was read than was written", name);
+    pool_volume_close(volume);
+  }
+  return NULL;
+}
+
+static gpointer
+look(gpointer user_data)
+{
+  Worker *w = user_data;
+
+  while (!g_atomic_int_get(w->stop)) {
+    g_autoptr(GPtrArray) infos = pool_list_volumes(w->pool, NULL, NULL), pools = pool_list_pools(w->pool, NULL);
+    g_autoptr(GError) error = NULL;
+    guint64 exclusive, shared;
+
+    for (guint i = 0; i < infos->len; i++)
+      pool_count_volume(w->pool, ((PoolVolumeInfo *) infos->pdata[i])->name, &exclusive, &shared, NULL); /* it may be gone by now */
+    check_worker(pool_commit(w->pool, &error), error);
+  }
+  return NULL;
+}
+
+static void
+test_many_threads(void **state)
+{
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  Worker workers[5];
+  GThread *threads[5];
+  gint stop = 0;
+
+  for (guint i = 0; i < 5; i++) {
+    workers[i] = (Worker) { pool, i, &stop };
+    threads[i] = g_thread_new("worker", i < 4 ? work : look, &workers[i]);
+  }
+  for (guint i = 0; i < 4; i++)
+    g_thread_join(threads[i]);
+  g_atomic_int_set(&stop, 1);
+  g_thread_join(threads[4]);
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
+  const struct CMUnitTest tests[] = {
+    TEST(test_a_rename_by_a_stranger), TEST(test_a_stranger_takes_the_extents), TEST(test_another_process_is_named), TEST(test_many_threads),
+  };
+
+  return cmocka_run_group_tests_name("pool-strangers", tests, NULL, NULL);
+}
