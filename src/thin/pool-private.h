@@ -144,6 +144,8 @@ void thin_volume_quiesce(ThinVolume *volume);
 void thin_volume_unquiesce(ThinVolume *volume);
 /* What chunks [begin, end) are mapped to; their stripes are held. @exact: ask again whether what the cache calls shared still is. */
 gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map, GError **error);
+gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length, gboolean write, gboolean *ok,
+                               GError **error);
 gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 offset, guint64 length, GError **error);
 gboolean thin_volume_check_writable(ThinVolume *volume, GError **error);
 guint64 thin_volume_n_chunks(ThinVolume *volume);

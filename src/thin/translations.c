@@ -8,7 +8,7 @@
 #include "thin/translations.h"
 
 #define MIN_ENTRIES 4096u
-#define N_GROUPS 4096u
+#define N_GROUPS 256u /* few enough to stay in a processor's nearest cache */
 
 /* key: virtual chunk (48 bits; chunks are at least 2^16 bytes), low 16 bits of the tag.
  * value: chunk (40 bits, as in the format), high 22 bits of the tag, state (2 bits). */

@@ -216,12 +216,13 @@ static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Tr
   return TRUE;
 }
 
-/* How many of the first @n entries of @map are like the first: to be written in place, to be provisioned, or (of zeros) to be left alone. */
+/* Zeros need not be written where nothing is mapped. */
 static gboolean is_skipped(const Translation *t, const Payload *payload)
 {
   return payload->is_zero && t->state == TRANSLATION_UNMAPPED;
 }
 
+/* How many of the first @n entries of @map are like the first: to be written in place (side by side), to be provisioned, or to be left alone. */
 static guint64 count_alike(const Translation *map, guint64 n, const Payload *payload)
 {
   guint64 i = 1;
@@ -231,7 +232,7 @@ static guint64 count_alike(const Translation *map, guint64 n, const Payload *pay
   return i;
 }
 
-/* Write bytes [from, to) to chunks from @begin on, as @map says; with @provision FALSE, there is nothing to provision. */
+/* Write bytes [from, to) to chunks from @begin on, as @map says. */
 static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const Translation *map, guint64 from, guint64 to, Payload *payload, GError **error)
 {
   ThinPool *pool = volume->pool;
@@ -297,6 +298,9 @@ gboolean thin_volume_writev(ThinVolume *volume, const struct iovec *iov, int n_i
   guint64 length = 0;
   for (int i = 0; i < n_iov; i++)
     length += iov[i].iov_len;
+  gboolean ok;
+  if (!volume->read_only && thin_volume_direct_io(volume, iov, n_iov, offset, length, TRUE, &ok, error))
+    return ok;
   Payload payload = {.cursor = {.iov = iov}};
   return thin_volume_check_writable(volume, error) && thin_volume_check_range(volume, "write", offset, length, error) &&
          write_pieces(volume, &payload, offset, length, error);
