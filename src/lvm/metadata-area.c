@@ -11,6 +11,7 @@
 
 #define MAX_TEXT (256u << 20) /* beyond this a size is damage: 500,000 volumes */
 #define IGNORED 1             /* RAW_LOCN_IGNORED */
+#define N_ATTEMPTS 20         /* to read what somebody else is writing */
 
 /* lvm2 lib/format_text/layout.h, struct raw_locn */
 typedef struct {
@@ -77,17 +78,12 @@ place_is_valid(const LvmMetadataArea *area, const LvmTextPlace *place)
   return place->offset >= LVM_SECTOR && place->offset < area->size && place->size > 1 && place->size <= MIN(MAX_TEXT, area->size - LVM_SECTOR);
 }
 
-gboolean
-lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
+/* @area->header holds what is on the disk. */
+static gboolean
+parse_header(LvmMetadataArea *area, GError **error)
 {
   DiskHeader header;
-  guint64 device = vt_io_size(area->io);
 
-  area->usable = FALSE;
-  if (area->size < 8 * LVM_SECTOR || area->start > device || area->size > device - area->start)
-    return damaged(area, "the area does not lie within the device", error);
-  if (!vt_io_read(area->io, area->header, sizeof area->header, area->start, error))
-    return FALSE;
   memcpy(&header, area->header, sizeof header);
   if (header_crc(area->header) != GUINT32_FROM_LE(header.crc))
     return damaged(area, "its checksum is wrong", error);
@@ -104,6 +100,32 @@ lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
     return damaged(area, "the text does not lie within the area", error);
   area->usable = TRUE;
   return TRUE;
+}
+
+/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different the next time. */
+gboolean
+lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
+{
+  guint64 device = vt_io_size(area->io);
+
+  area->usable = FALSE;
+  if (area->size < 8 * LVM_SECTOR || area->start > device || area->size > device - area->start)
+    return damaged(area, "the area does not lie within the device", error);
+  for (guint attempt = 0;; attempt++) {
+    guint8 before[LVM_SECTOR];
+    GError *failure = NULL;
+
+    memcpy(before, area->header, sizeof before);
+    if (!vt_io_read(area->io, area->header, sizeof area->header, area->start, error))
+      return FALSE;
+    if (parse_header(area, &failure))
+      return TRUE;
+    if (attempt > 0 && (attempt >= N_ATTEMPTS || memcmp(before, area->header, sizeof before) == 0)) {
+      g_propagate_error(error, failure);
+      return FALSE;
+    }
+    g_error_free(failure);
+  }
 }
 
 gboolean
@@ -131,8 +153,8 @@ ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset, GError
          (first == length || vt_io_read(area->io, buf + first, length - first, area->start + LVM_SECTOR, error));
 }
 
-char *
-lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
+static char *
+read_text(LvmMetadataArea *area, gsize *length, GError **error)
 {
   g_autofree char *text = g_try_malloc(area->text.size + 1);
   guint32 crc;
@@ -155,6 +177,23 @@ lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error
   for (*length = area->text.size; *length && text[*length - 1] == '\0';)
     --*length;
   return g_steal_pointer(&text);
+}
+
+/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says, the header is looked at again. */
+char *
+lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
+{
+  for (guint attempt = 0;; attempt++) {
+    g_autoptr(GError) failure = NULL;
+    char *text = read_text(area, length, &failure);
+
+    if (text)
+      return text;
+    if (attempt >= N_ATTEMPTS || lvm_metadata_area_check(area, NULL) || !lvm_metadata_area_read_header(area, NULL) || !area->usable || !area->text.offset) {
+      g_propagate_error(error, g_steal_pointer(&failure));
+      return NULL;
+    }
+  }
 }
 
 /* A text begins with the VG's name and its id, which lvm2 writes first. */

@@ -29,7 +29,7 @@ void lvm_metadata_area_free(LvmMetadataArea *area);
 gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error);
 /* ESTALE: the header is not the one this area last read or wrote. */
 gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error);
-/* The committed text, NUL-terminated; @length without the NUL. Freed with g_free(). */
+/* The committed text, NUL-terminated; @length without the NUL. Reads the header again when a writer has gone on since. Freed with g_free(). */
 char *lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error);
 /* Texts that lie in the ring without any header's word for it: calls @func for each that has the look of one, until it returns TRUE. For an area whose
  * header or text is damaged. */

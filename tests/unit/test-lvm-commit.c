@@ -428,6 +428,65 @@ test_full(void **state)
   lvm_store_close(store);
 }
 
+/* --- a reader beside a writer --- */
+
+static gint writing; /* atomic */
+
+static gpointer
+write_on(gpointer data)
+{
+  LvmStore *store = data;
+  g_autoptr(GRand) rand = g_rand_new_with_seed(8);
+
+  for (guint i = 0; i < 1000; i++) {
+    LvmVg *vg = changed(store);
+
+    for (guint k = g_rand_int_range(rand, 0, 30); k > 0; k--) {
+      g_autofree char *tag = g_strdup_printf("tag-%u-%u", i, k);
+
+      lvm_vg_set_tag(vg, tag, TRUE);
+    }
+    if (i % 50 == 0) { /* or the text would only grow */
+      g_auto(GStrv) tags = lvm_vg_tags(vg);
+
+      for (char **tag = tags; *tag; tag++)
+        lvm_vg_set_tag(vg, *tag, FALSE);
+    }
+    if (!lvm_store_commit(store, vg, NULL, "change", NULL))
+      break;
+  }
+  g_atomic_int_set(&writing, FALSE);
+  return NULL;
+}
+
+/* Readers take no lock, and always find a whole VG, and never an older one than before. */
+static void
+test_reader(void **state)
+{
+  LvmStore *store = create();
+  GThread *thread;
+  guint64 seqno = 2;
+  guint n = 0;
+
+  g_atomic_int_set(&writing, TRUE);
+  thread = g_thread_new("writer", write_on, store);
+  while (g_atomic_int_get(&writing)) {
+    GError *error = NULL;
+    LvmStore *reader = lvm_store_open((const char *const *)paths, NULL, TRUE, NULL, NULL, &error);
+
+    assert_ok(reader, error);
+    assert_null(lvm_store_warnings(reader)[0]);
+    assert_true(check_whole(reader) >= seqno);
+    seqno = lvm_vg_seqno(lvm_store_vg(reader));
+    lvm_store_close(reader);
+    n++;
+  }
+  g_thread_join(thread);
+  assert_int_equal(lvm_vg_seqno(lvm_store_vg(store)), 1002);
+  print_message("# %u times read during 1000 commits, up to seqno %" G_GUINT64_FORMAT "\n", n, seqno);
+  lvm_store_close(store);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -435,6 +494,7 @@ main(void)
 {
   const struct CMUnitTest tests[] = {
     TEST(test_fail_once), TEST(test_fail_for_good), TEST(test_fail_open), TEST(test_power_cuts), TEST(test_ring), TEST(test_full),
+    TEST(test_reader),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
