@@ -132,6 +132,12 @@ thin_cache_free(ThinCache *cache)
   g_free(cache);
 }
 
+guint64
+thin_cache_n_blocks(ThinCache *cache)
+{
+  return cache->n_blocks;
+}
+
 void
 thin_cache_grow(ThinCache *cache, guint64 n_blocks)
 {

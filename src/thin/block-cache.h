@@ -26,6 +26,7 @@ typedef struct {
 /* @n_blocks of @io are metadata. */
 ThinCache *thin_cache_new(VtIo *io, gsize bytes, guint64 n_blocks);
 void thin_cache_free(ThinCache *cache);
+guint64 thin_cache_n_blocks(ThinCache *cache);
 void thin_cache_grow(ThinCache *cache, guint64 n_blocks);
 void thin_cache_forget_all(ThinCache *cache); /* dirty or not; none may be held */
 

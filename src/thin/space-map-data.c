@@ -77,8 +77,10 @@ static gboolean
 grow_array(gpointer array, guint64 old_n, guint64 n, gsize size, GError **error)
 {
   gpointer *where = array;
+  if (n == old_n)
+    return TRUE;
   guint8 *grown = n < G_MAXSIZE / 2 / size ? g_try_realloc(*where, n * size) : NULL;
-  if (!grown && n > 0)
+  if (!grown)
     return vt_set_errno(error, ENOMEM, "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)", n);
   memset(grown + old_n * size, 0, (n - old_n) * size);
   *where = grown;
@@ -134,7 +136,7 @@ thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, GError **
   map->n_allocated = GUINT64_FROM_LE(root->nr_allocated);
   map->index_root = GUINT64_FROM_LE(root->bitmap_root);
   map->ref_count_root = GUINT64_FROM_LE(root->ref_count_root);
-  if (n_chunks > THIN_CHUNKS_MAX || regions_for(n_chunks) > THIN_METADATA_BLOCKS_MAX || map->n_allocated > n_chunks)
+  if (n_chunks > THIN_CHUNKS_MAX || regions_for(n_chunks) > thin_cache_n_blocks(map->tm->cache) || map->n_allocated > n_chunks)
     return vt_set_error(error, EBADMSG, "the data space map cannot have %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                         " chunks allocated", map->n_allocated, n_chunks);
   if (!reserve(map, regions_for(n_chunks), error))
