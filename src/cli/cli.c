@@ -161,11 +161,40 @@ cli_is_served(const char *vg)
   return !info || shares_a_device(info);
 }
 
+/* Each warning is told once, however often its device is looked at. */
+static void
+tell_problems(GPtrArray *problems)
+{
+  static GHashTable *told;
+
+  if (!told)
+    told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (guint i = 0; i < problems->len; i++)
+    if (g_hash_table_add(told, g_strdup(problems->pdata[i])))
+      cli_warn("%s", (char *) problems->pdata[i]);
+}
+
+/* Reading makes do with what is whole; that it had to is worth a word. */
+static Pool *
+open_here(const char *vg, PoolOpenFlags flags, GError **error)
+{
+  Pool *pool = pool_open_bundled(vg, NULL, flags, error);
+  g_autoptr(PoolVgInfo) info = pool && flags & POOL_READ_ONLY ? pool_get_vg_info(pool, NULL) : NULL;
+
+  if (info && info->devices) {
+    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) found = lvm_scan((const char *const *) info->devices, problems);
+
+    tell_problems(problems);
+  }
+  return pool;
+}
+
 static Pool *
 open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
 {
   if (!cli_is_served(vg))
-    return pool_open_bundled(vg, NULL, flags, error);
+    return open_here(vg, flags, error);
   if (patient) {
     g_autoptr(Pool) answers = pool_connect(vg, 0, error);
 
@@ -207,6 +236,15 @@ compare_names(gconstpointer a, gconstpointer b)
   return strcmp(*(const char *const *) a, *(const char *const *) b);
 }
 
+static gboolean
+was_found(GPtrArray *found, const char *path)
+{
+  for (guint i = 0; i < found->len; i++)
+    if (strcmp(((LvmScan *) found->pdata[i])->path, path) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 GStrv
 cli_list_vgs(gboolean *all)
 {
@@ -219,9 +257,14 @@ cli_list_vgs(gboolean *all)
   GHashTableIter iter;
   gpointer name;
 
-  for (guint i = 0; i < problems->len; i++)
-    cli_warn("%s", (char *) problems->pdata[i]);
-  *all = problems->len == 0;
+  tell_problems(problems);
+  *all = TRUE;
+  for (char **path = paths; *path; path++)
+    if (!was_found(found, *path) && (problems->len || given_devices)) {
+      *all = FALSE;
+      if (!problems->len)
+        cli_warn("%s is no physical volume", *path);
+    }
   for (guint i = 0; found && i < found->len; i++)
     if (((LvmScan *) found->pdata[i])->vg_name)
       g_hash_table_add(names, ((LvmScan *) found->pdata[i])->vg_name);

@@ -54,7 +54,8 @@ Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
 Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
 gboolean cli_close(Pool *pool, GError **error);
-/* The volume groups on the devices, and those served. The caller's GStrv. What cannot be read is told on standard error, and makes *all FALSE. */
+/* The volume groups on the devices, and those served. The caller's GStrv. Damage is told on standard error; a device that
+ * cannot be read at all makes *all FALSE. */
 GStrv cli_list_vgs(gboolean *all);
 
 /* --- telling --- */

@@ -16,3 +16,7 @@ virt_thin_LDADD = \
 	src/service/libservice.la src/service/libnbdserver.la src/pool/libpool-bundled.la src/pool/libpool.la \
 	src/control/libcontrol.la src/thin/libthin.la src/lvm/liblvm.la src/util/libutil.la \
 	$(FUSE_LIBS) $(JSON_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS)
+
+dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = src/cli/completion/virt-thin

@@ -54,7 +54,7 @@ wrong=(
   "enable: an argument|enable libvirt"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 5))
 
 for command in $commands; do
   run vt "$command" --help
@@ -73,3 +73,24 @@ for line in "${wrong[@]}"; do
 done
 is "nothing was made" "$(find "$state" -type f | wc -l)" 0
 ok "options may follow the arguments, and -- ends them" sh -c "'$VIRT_THIN_PROGRAM' init --size 64m -- pve/data && '$VIRT_THIN_PROGRAM' list --json pve"
+
+man=$(cat "$top_srcdir/docs/virt-thin.1")
+missing=
+for command in $commands; do
+  grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
+  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -- --device); do
+    grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
+  done
+done
+is "the manual page has every command and option" "$missing" ""
+keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/pool/settings.c" | grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
+missing=; for key in $keys; do grep -qE "^\.B $key=" "$top_srcdir/docs/virt-thin.conf.5" || missing+=" $key"; done
+is "that of the configuration every key" "$missing" ""
+complete() { # WORDS...: what bash offers for the last of them
+  bash -c 'PATH=$1:$PATH; source "$2"; shift 2; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _virt_thin; printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
+    complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@"
+}
+is "completion: commands" "$(complete re)" "release remove rename resize"
+is "completion: options" "$(complete create --s)" "--size"
+vt create pve/vm-1 --size 4m
+is "completion: names" "$(complete info pve/)" "pve/vm-1"

@@ -5,7 +5,8 @@ cli_tests = \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-fixtures.sh \
-	tests/integration/cli-enable.sh
+	tests/integration/cli-enable.sh \
+	tests/integration/cli-sanitized.sh
 TESTS += $(cli_tests)
 EXTRA_DIST += $(cli_tests) tests/integration/cli-lib.sh tests/integration/validate-json
 
