@@ -12,6 +12,7 @@
 #include "pool/settings.h"
 #include "util/size.h"
 
+#define LOCK_PATIENCE_US (3 * G_TIME_SPAN_SECOND)
 /* A check or removal that walks a large pool's metadata takes as long as it takes. */
 #define PATIENT_TIMEOUT_MS (24u * 3600 * 1000)
 
@@ -190,11 +191,36 @@ open_here(const char *vg, PoolOpenFlags flags, GError **error)
   return pool;
 }
 
+/* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a little, as lvm2's commands do for their locks. FALSE: it is
+ * served now. */
+static gboolean
+open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
+{
+  gint64 deadline = g_get_monotonic_time() + LOCK_PATIENCE_US;
+
+  for (;;) {
+    g_autoptr(GError) local = NULL;
+
+    if (cli_is_served(vg))
+      return FALSE;
+    *pool = open_here(vg, flags, &local);
+    if (*pool)
+      return TRUE;
+    if (local->domain != VT_ERROR || local->code != EBUSY || g_get_monotonic_time() >= deadline) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return TRUE;
+    }
+    g_usleep(50 * G_TIME_SPAN_MILLISECOND);
+  }
+}
+
 static Pool *
 open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
 {
-  if (!cli_is_served(vg))
-    return open_here(vg, flags, error);
+  Pool *pool = NULL;
+
+  if (open_in_turn(vg, flags, &pool, error))
+    return pool;
   if (patient) {
     g_autoptr(Pool) answers = pool_connect(vg, 0, error);
 

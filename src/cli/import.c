@@ -69,6 +69,9 @@ recognise(Source *source, GError **error)
   source->format = format_text ? format_text : cli_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
   if (strcmp(source->format, "raw") == 0)
     return TRUE;
+  /* qemu-img wants a name: a redirected file has one. */
+  if (!source->path && !source->pipe)
+    source->path = g_file_read_link("/proc/self/fd/0", NULL);
   if (!source->path)
     return vt_set_error(error, EINVAL, "standard input holds an image in format %s, of which parts must be read out of order: save it in a file and import that",
                         source->format);

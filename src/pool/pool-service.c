@@ -137,17 +137,25 @@ unit_name(const char *vg)
   return g_string_free(unit, FALSE);
 }
 
-static gboolean
-use_systemd(const char *const *devices)
+gboolean
+pool_service_uses_systemd(const char *const *devices)
 {
   static const char *const overrides[] = { "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR", "VIRT_THIN_CONFIG", "VIRT_THIN_PROGRAM", "VIRT_THIN_DEV_DIR" };
+  static const char *const folders[] = { "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+                                         "/lib/systemd/system" };
 
   if (devices || geteuid() != 0 || access("/run/systemd/system", F_OK) < 0)
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS(overrides); i++)
     if (g_getenv(overrides[i]))
       return FALSE;
-  return TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS(folders); i++) {
+    g_autofree char *unit = g_build_filename(folders[i], "virt-thin@.service", NULL);
+
+    if (access(unit, F_OK) == 0)
+      return TRUE;
+  }
+  return FALSE;
 }
 
 static GStrv
@@ -264,7 +272,7 @@ pool_service_start(const char *vg, const char *thin_pool, const char *const *dev
   if (!pool_service_check_vg(vg, error))
     return FALSE;
   if (!pool_service_is_running(vg)) {
-    g_auto(GStrv) argv = start_command(vg, devices, use_systemd(devices));
+    g_auto(GStrv) argv = start_command(vg, devices, pool_service_uses_systemd(devices));
 
     /* Another may have been faster: what counts is that one answers. */
     if (!run_command(vg, argv, deadline, &local) && !pool_service_is_running(vg)) {

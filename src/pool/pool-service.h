@@ -17,6 +17,9 @@ gboolean pool_service_check_vg(const char *vg, GError **error);
  * @devices NULL: as settings_devices() finds them. @timeout_ms 0: 30 s, after which it is ETIMEDOUT. Else the error is the service's own last words. */
 gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices, guint timeout_ms, GError **error);
 
+/* Would pool_service_start() go through systemd? Only where virt-thin's unit is installed. */
+gboolean pool_service_uses_systemd(const char *const *devices);
+
 /* Ask the service to commit, close and end, and wait until it has. ENOENT: none is running. EBUSY names volume and opener, unless @force. */
 gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **error);
 

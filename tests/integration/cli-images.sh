@@ -59,6 +59,9 @@ images() {
   is "$how: the rest reads zero" "$(export_md5 export pve/noise)" "$( (cat "$tmp/raw"; head -c 23m /dev/zero) | md5)"
   ok "$how: --format raw takes a qcow2 image as it is" vt import "$tmp/image.qcow2" pve/asis --format raw
   is "$how: byte for byte" "$(vt export pve/asis - 2>/dev/null | head -c "$(stat -c %s "$tmp/image.qcow2")" | md5)" "$(md5 "$tmp/image.qcow2")"
+  ok "$how: qcow2 from a redirected file" sh -c "'$VIRT_THIN_PROGRAM' import - pve/q < '$tmp/image.qcow2'"
+  is "$how: the same" "$(vt export pve/q - 2>/dev/null | head -c 37m | md5)" "$want"
+  vt remove pve/q
   refused "$how: qcow2 from a pipe" 1 'save it in a file' sh -c "cat '$tmp/image.qcow2' | '$VIRT_THIN_PROGRAM' import - pve/q --size 64m"
   refused "$how: a file that is not there" 1 'nowhere' vt import "$tmp/nowhere" pve/q
   refused "$how: a folder" 1 'directory' vt import "$tmp" pve/q
@@ -96,7 +99,7 @@ images() {
 }
 formats=; for f in qcow2 vmdk vdi vpc vhdx; do qemu-img --help | grep -q "^Supported formats:.* $f" && formats+=" $f"; done
 n=$(wc -w <<<"$formats")
-each=$((45 + 5 * n))
+each=$((47 + 5 * n))
 plan $((2 * each + 4))
 ok "init" vt init pve/data --size 512m
 images "in the process"

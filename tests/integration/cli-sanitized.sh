@@ -8,7 +8,7 @@ tests="cli-usage cli-volumes cli-images cli-bad-input cli-fixtures"
 build=$tmp/build
 mkdir "$build"
 (cd "$build" && "$top_srcdir/configure" --quiet --enable-sanitizers=address,undefined CFLAGS='-g -O1' &&
-  make -s -j"$(nproc)" virt-thin) >"$tmp/build.log" 2>&1 || { plan 1; tap_result 1 "build" "$(tail -n 20 "$tmp/build.log")"; exit 0; }
+  make -s src/control/control-info.h && make -s -j"$(nproc)" virt-thin) >"$tmp/build.log" 2>&1 || { plan 1; tap_result 1 "build" "$(tail -n 20 "$tmp/build.log")"; exit 0; }
 plan $((2 * $(wc -w <<<"$tests")))
 # What the sanitizers say goes to files, so that no test takes it for a message of the program.
 export ASAN_OPTIONS=log_path=$tmp/report:detect_leaks=1:exitcode=99 UBSAN_OPTIONS=log_path=$tmp/report:print_stacktrace=1:halt_on_error=1

@@ -7,6 +7,9 @@
 # What holds either way; $1 says which.
 volumes() {
   local how=$1 a b
+  for a in 1 2 3 4 5 6; do "$VIRT_THIN_PROGRAM" create pve/at-once-$a --size 4m & done 2>"$tmp/.at-once"; wait
+  is "$how: six commands at once wait for each other" "$(names pve) $(cat "$tmp/.at-once")" "at-once-1 at-once-2 at-once-3 at-once-4 at-once-5 at-once-6 "
+  vt remove pve/at-once-{1..6}
   ok "$how: create" vt create pve/vm-100-disk-0 --size 100m
   is "$how: its size" "$(volume pve/vm-100-disk-0 size)" $((100 << 20))
   is "$how: it maps nothing" "$(volume pve/vm-100-disk-0 mapped)" 0
@@ -91,7 +94,7 @@ volumes() {
   refused "$how: a pool with volumes is not removed" 1 'more' vt remove pve/more
   ok "$how: remove volume, then pool" sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
 }
-each=76
+each=77
 plan $((2 * each + 13))
 
 ok "init" vt init pve/data --size 600m --reserve 128m
