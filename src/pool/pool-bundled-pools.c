@@ -315,16 +315,6 @@ move_strings(GPtrArray *from, GPtrArray *to)
     g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
-/* Damaged copies of label or text that another made up for when the VG was opened. */
-static void
-add_warnings(Bundled *b, GPtrArray *errors)
-{
-  const char *const *warnings = lvm_store_warnings(b->store);
-
-  for (guint i = 0; warnings && warnings[i]; i++)
-    g_ptr_array_add(errors, g_strdup(warnings[i]));
-}
-
 static void
 check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
@@ -354,8 +344,7 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
   bundled_unlock(b);
   if (!pool->metadata || !pool->data) {
     g_ptr_array_add(errors, g_strdup(pool->refused->message));
-    add_warnings(b, errors);
-    return TRUE;
+      return TRUE;
   }
   if (!is_unformatted(pool->metadata)) {
     if (!check_metadata(pool->metadata, &report, error))
@@ -365,7 +354,6 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
   }
   bundled_lock(b);
   check_text(b, pool, errors);
-  add_warnings(b, errors);
   bundled_unlock(b);
   return TRUE;
 }
