@@ -205,7 +205,7 @@ bundled_remove_pool(Bundled *b, const char *name, GError **error)
   if (!lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error))
     return FALSE;
   while (pool->users > 0)
-    g_cond_wait(&b->idle, &b->lock);
+    pthread_cond_wait(&b->idle, &b->lock);
   g_hash_table_remove(b->pools, own_name);
   if (!bundled_pool_close(pool, error) || !bundled_commit_text(b, g_steal_pointer(&vg), description, error)) {
     bundled_open_pool(b, own_name, NULL); /* as it was, or refused with its reason */

@@ -20,7 +20,7 @@ clear_event(BundledEvent *event)
 void
 bundled_lock(Bundled *b)
 {
-  g_mutex_lock(&b->lock);
+  pthread_mutex_lock(&b->lock);
 }
 
 void
@@ -32,7 +32,7 @@ bundled_unlock(Bundled *b)
 
   b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
   g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
-  g_mutex_unlock(&b->lock);
+  pthread_mutex_unlock(&b->lock);
   for (guint i = 0; func && i < events->len; i++) {
     BundledEvent *event = &g_array_index(events, BundledEvent, i);
 
@@ -169,7 +169,7 @@ void
 bundled_pool_release(Bundled *b, BundledPool *pool)
 {
   if (--pool->users == 0)
-    g_cond_broadcast(&b->idle);
+    pthread_cond_broadcast(&b->idle);
 }
 
 /* --- information --- */
@@ -581,7 +581,7 @@ bundled_close(Pool *pool, GError **error)
     g_propagate_error(error, g_error_copy(b->stuck)); /* why they could not be committed */
   if (!b->read_only && !b->stuck && !lvm_store_release(b->store, NULL, ok ? error : NULL))
     ok = FALSE;
-  g_mutex_unlock(&b->lock);
+  pthread_mutex_unlock(&b->lock);
   g_array_unref(b->events);
   g_hash_table_unref(b->pools);
   g_hash_table_unref(b->volumes);
@@ -589,8 +589,8 @@ bundled_close(Pool *pool, GError **error)
   g_clear_error(&b->stuck);
   g_free(b->archive_dir);
   g_free(b->vg_name);
-  g_cond_clear(&b->idle);
-  g_mutex_clear(&b->lock);
+  pthread_cond_destroy(&b->idle);
+  pthread_mutex_destroy(&b->lock);
   g_free(b);
   return ok;
 }
@@ -631,8 +631,8 @@ bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   Bundled *b = g_new0(Bundled, 1);
 
   b->base.ops = &bundled_ops;
-  g_mutex_init(&b->lock);
-  g_cond_init(&b->idle);
+  pthread_mutex_init(&b->lock, NULL);
+  pthread_cond_init(&b->idle, NULL);
   b->store = store;
   b->read_only = read_only;
   b->vg_name = g_strdup(lvm_vg_name(lvm_store_vg(store)));

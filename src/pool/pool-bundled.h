@@ -32,8 +32,8 @@ typedef struct {
 
 typedef struct {
   Pool base;
-  GMutex lock;
-  GCond idle;           /* a BundledPool.users fell to 0 */
+  pthread_mutex_t lock; /* pthread's, not GLib's: ThreadSanitizer sees those */
+  pthread_cond_t idle;  /* a BundledPool.users fell to 0 */
   gboolean read_only;   /* constant */
   char *vg_name;        /* constant */
   char *archive_dir;    /* constant */
