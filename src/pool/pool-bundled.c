@@ -376,6 +376,25 @@ list_volumes(Pool *pool, const char *thin_pool, GError **error)
   return ok ? g_steal_pointer(&infos) : NULL;
 }
 
+/* Look up the device of @lv alone: a pool may have thousands, and a client may ask for each of its volumes in turn. */
+static void
+cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
+{
+  BundledPool *pool = lvm_lv_kind(lv) == LVM_LV_THIN ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
+  g_autoptr(GError) error = NULL;
+  ThinDevice device;
+
+  if (!pool || !pool->thin)
+    return;
+  cache->pool = pool;
+  if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error)) {
+    cache->devices = g_array_new(FALSE, FALSE, sizeof device);
+    g_array_append_val(cache->devices, device);
+  } else if (error->code == ENOENT) {
+    cache->devices = g_array_new(FALSE, FALSE, sizeof device);
+  }
+}
+
 static PoolVolumeInfo *
 get_volume(Pool *pool, const char *name, GError **error)
 {
@@ -386,8 +405,10 @@ get_volume(Pool *pool, const char *name, GError **error)
 
   bundled_lock(b);
   lv = bundled_find_volume(b, lvm_store_vg(b->store), name, error);
-  if (lv)
+  if (lv) {
+    cache_one(b, lv, &cache);
     info = make_volume_info(b, lv, &cache);
+  }
   bundled_unlock(b);
   g_clear_pointer(&cache.devices, g_array_unref);
   return info;
