@@ -6,12 +6,16 @@ libvirt_integration_tests = \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-hang.sh \
 	tests/integration/libvirt-pool.sh \
+	tests/integration/libvirt-scale.sh \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/xml.sh
 TESTS += $(libvirt_integration_tests)
 EXTRA_DIST += $(libvirt_integration_tests)
+check_PROGRAMS += tests/integration/make-volumes
+tests_integration_make_volumes_SOURCES = tests/integration/make-volumes.c
+tests_integration_make_volumes_LDADD = src/thin/libthin.la src/lvm/liblvm.la $(GLIB_LIBS) $(ZLIB_LIBS)
 # Preloaded into libvirtd by libvirt-shim.sh.
 check_LTLIBRARIES += tests/integration/libvirt-wrong-layout.la
 tests_integration_libvirt_wrong_layout_la_SOURCES = tests/integration/libvirt-wrong-layout.c
