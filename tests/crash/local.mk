@@ -28,3 +28,12 @@ tests_crash_io_failures_LDADD = $(thin_crash_ldadd)
 tests_crash_engine_death_SOURCES = tests/crash/engine-death.c $(thin_crash_scenario) $(thin_crash_harness)
 tests_crash_engine_death_CPPFLAGS = $(thin_crash_cppflags)
 tests_crash_engine_death_LDADD = $(thin_crash_ldadd)
+
+# The same for a whole volume group.
+if HAVE_CMOCKA
+check_PROGRAMS += tests/crash/pool-model-run
+TESTS += tests/crash/pool-model-run
+endif
+tests_crash_pool_model_run_SOURCES = tests/crash/pool-model-run.c $(pool_helper)
+tests_crash_pool_model_run_CPPFLAGS = $(pool_cppflags)
+tests_crash_pool_model_run_LDADD = $(pool_ldadd)
