@@ -17,6 +17,7 @@ virt_thin_LDADD = \
 	src/control/libcontrol.la src/thin/libthin.la src/lvm/liblvm.la src/util/libutil.la \
 	$(FUSE_LIBS) $(JSON_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS)
 
+EXTRA_DIST += docs/cli.md
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = src/cli/completion/virt-thin
