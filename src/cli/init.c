@@ -39,13 +39,30 @@ parse_sizes(Sizes *sizes, GError **error)
   return TRUE;
 }
 
-/* Metadata (and chunks) as lvm2 would choose them for a pool of --max-size. */
+/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones would cost every clone and snapshot from the first day. */
 static gboolean
-choose_for_growth(Sizes *sizes, guint64 extent_size, GError **error)
+choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
 {
+  guint64 unused = 0, metadata = 0;
+
   if (!sizes->max_size || sizes->pool.metadata_size)
     return TRUE;
-  return lvm_pool_choose(sizes->max_size, extent_size ? extent_size : 4 << 20, &sizes->pool.chunk_size, &sizes->pool.metadata_size, error);
+  if (!extent_size)
+    extent_size = 4 << 20;
+  if (!lvm_pool_choose(room, extent_size, &sizes->pool.chunk_size, &unused, error) ||
+      !lvm_pool_choose(sizes->max_size, extent_size, &sizes->pool.chunk_size, &metadata, error))
+    return FALSE;
+  /* It is there twice, with the spare; and it can grow later. */
+  if (metadata > room / 8) {
+    g_autofree char *wanted = cli_size(metadata), *got = NULL;
+
+    metadata = MAX(room / 8 / extent_size, 1) * extent_size;
+    got = cli_size(metadata);
+    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins with %s: virt-thin resize --metadata lets it grow later", max_text,
+             wanted, got);
+  }
+  sizes->pool.metadata_size = metadata;
+  return TRUE;
 }
 
 /* Which volume group has @path? NULL: none. The caller's. */
@@ -83,7 +100,8 @@ add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
 
   if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
     vt_set_error(error, EINVAL, "volume group %s has extents of %" G_GUINT64_FORMAT " bytes: leave --extent-size away", vg, info->extent_size);
-  ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) && choose_for_growth(sizes, info->extent_size, error);
+  ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
+       choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
   sizes->pool.size = sizes->size;
   ok = ok && pool_create_pool(pool, name, &sizes->pool, error);
   return cli_close(pool, error) && ok;
@@ -108,11 +126,11 @@ choose_path(const char *vg, GError **error)
 static gboolean
 make_vg(const char *vg, const char *name, const char *path, Sizes *sizes, GError **error)
 {
-  struct stat st;
+  struct stat st = { 0 };
 
-  if (!sizes->size && stat(path, &st) < 0)
+  if (stat(path, &st) < 0 && !sizes->size)
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
-  if (!choose_for_growth(sizes, sizes->extent_size, error))
+  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64) st.st_size, sizes->extent_size, error))
     return FALSE;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());

@@ -22,7 +22,7 @@ names=(
 # Over D-Bus they travel the same way; what might not get through is tried again.
 served_names=("${names[@]:0:9}")
 per_name=11 # 4 or 5 commands with 2 tests each, and the message
-plan $((per_name * (${#names[@]} + ${#served_names[@]}) + 2 * 20 + 23 + 2 * ${#names[@]}))
+plan $((per_name * (${#names[@]} + ${#served_names[@]}) + 2 * 20 + 27 + 2 * ${#names[@]}))
 
 ok "init" vt init pve/data --size 128m --reserve 32m
 ok "create" vt create pve/good --size 64m
@@ -78,6 +78,16 @@ for line in "${names[@]}"; do
   esac
 done
 not_ok "none of which makes a file" test -e "$tmp/other.img"
+
+# Room to grow into: metadata for --max-size, as much of it as makes sense.
+mkdir "$tmp/grow"
+run vt --device "$tmp/grow/a" init grow/data --size 512m --max-size 4g
+is "init: metadata for --max-size" "$(vt --device "$tmp/grow/a" info --json grow/data | field "(d['pool']['metadata_size'], d['pool']['chunk_size'])")" "($((4 << 20)), 65536)"
+run vt --device "$tmp/grow/b" init grow/data --size 512m --max-size 32g
+is "init: as much as 32 MiB" "$(vt --device "$tmp/grow/b" info --json grow/data | field "(d['pool']['metadata_size'], d['pool']['chunk_size'])")" "($((32 << 20)), 65536)"
+run vt --device "$tmp/grow/c" init grow/data --size 512m --max-size 1t
+is "init: no more than an eighth" "$? $(vt --device "$tmp/grow/c" info --json grow/data | field "(d['pool']['metadata_size'], d['pool']['chunk_size'])")" "0 ($((64 << 20)), 65536)"
+like "init: which is said" "$err" 'begins with 64.00 MiB'
 
 # Larger than the pool: that is thin provisioning, and reported; beyond a limit refused.
 run vt create pve/large --size 1g
