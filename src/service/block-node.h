@@ -22,7 +22,7 @@ typedef struct {
   gboolean (*is_ours)(const char *device, const char *folder);
   /* Is there anything on @device, anybody's? */
   gboolean (*in_use)(const char *device);
-  /* Is it over a file @volume of a folder that is mounted nowhere any more? */
+  /* Is it over a file @volume of a folder that is mounted nowhere any more? NULL: that cannot be. */
   gboolean (*is_left_over)(const char *device, const char *volume);
   gboolean (*is_read_only)(const char *device);
   /* All devices that are over files of @folder: GPtrArray of char *, the caller's. */

@@ -456,7 +456,7 @@ adopt(Process *process)
   while (dir && (name = g_dir_read_name(dir))) {
     g_autofree char *path = link_of(process, name);
     g_autofree char *target = g_file_read_link(path, NULL);
-    if (target && process->kind && process->kind->is_left_over(target, name)) {
+    if (target && process->kind && process->kind->is_left_over && process->kind->is_left_over(target, name)) {
       process->kind->detach(target, NULL);
       unlink(path);
       continue;
