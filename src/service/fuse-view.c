@@ -4,12 +4,18 @@
  * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot (service/shared.h) before anything else happens.
  * The mount belongs to the holder and outlives this process. A connection is negotiated once, by an INIT request; an engine that takes over feeds its
  * session that same request again, and the kernel ignores the answer (or, should the first engine have died over it, takes it).
+ *
+ * How many workers read. The kernel hands requests to waiting readers in turn: with many, each request wakes another one, and half of the time goes into
+ * switching between them. So, as long as requests are carried out without waiting (from the page cache), only a few workers per processor read, and the
+ * others are parked. Whether requests wait is sampled by what counts as waiting: voluntary context switches. Requests that are known to wait (fsync and all
+ * but reads and writes) let one more worker out meanwhile.
  */
 #include "config.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -23,7 +29,18 @@ struct FuseView {
   int fd;
   struct fuse_session *session;
   gint stopping, busy;
+  /* atomic: */
+  gint out;        /* workers that are not parked */
+  gint few;        /* so many are enough while nothing waits */
+  gint slow;       /* requests that are known to wait, under way */
+  gint waiting;    /* of the requests sampled lately, how many waited: of 1024 */
+  gint n_parked;
+  GMutex parking;
+  GCond released;
 };
+
+#define SAMPLE_EVERY 4        /* reads and writes */
+#define WAITING_MANY 256      /* of 1024: from here on all workers read */
 
 typedef struct {
   FuseView *view;
@@ -129,9 +146,81 @@ work_end(FuseView *view, SharedRequest *request)
   g_atomic_int_add(&view->busy, -1);
 }
 
+static gint
+wanted_workers(FuseView *view)
+{
+  gint few = g_atomic_int_get(&view->waiting) > WAITING_MANY ? (gint)view->shared->header->n_slots : g_atomic_int_get(&view->few);
+  return few + g_atomic_int_get(&view->slow);
+}
+
+static void
+release_one(FuseView *view)
+{
+  if (g_atomic_int_get(&view->n_parked) == 0 || g_atomic_int_get(&view->out) >= wanted_workers(view))
+    return;
+  g_mutex_lock(&view->parking);
+  g_cond_signal(&view->released);
+  g_mutex_unlock(&view->parking);
+}
+
+/* Between requests: stay out if there are enough others. */
+static void
+park(FuseView *view)
+{
+  if (g_atomic_int_get(&view->out) <= wanted_workers(view))
+    return;
+  g_mutex_lock(&view->parking);
+  g_atomic_int_inc(&view->n_parked);
+  g_atomic_int_add(&view->out, -1);
+  while (g_atomic_int_get(&view->out) >= wanted_workers(view))
+    g_cond_wait(&view->released, &view->parking);
+  g_atomic_int_inc(&view->out);
+  g_atomic_int_add(&view->n_parked, -1);
+  g_mutex_unlock(&view->parking);
+}
+
+static glong
+n_waits(void)
+{
+  struct rusage usage;
+  return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+static void
+note_wait(FuseView *view, gboolean waited)
+{
+  gint before = g_atomic_int_get(&view->waiting), after = before + ((waited ? 1024 : 0) - before) / 16;
+
+  g_atomic_int_set(&view->waiting, after); /* two at once: one sample is lost, no harm */
+  if (waited)
+    release_one(view);
+}
+
+/* Carry out a request, with as many other workers as that calls for. */
+static void
+process_among_others(FuseView *view, SharedRequest *request, guint *n_done)
+{
+  guint32 opcode = request->header.opcode;
+  glong before;
+
+  if (opcode != FUSE_READ && opcode != FUSE_WRITE) {
+    g_atomic_int_inc(&view->slow);
+    release_one(view);
+    process(view, request);
+    g_atomic_int_add(&view->slow, -1);
+  } else if ((*n_done)++ % SAMPLE_EVERY != 0) {
+    process(view, request);
+  } else {
+    before = n_waits();
+    process(view, request);
+    note_wait(view, n_waits() != before);
+  }
+}
+
 static void *
 worker(void *data)
 {
+  guint n_done = 0;
   Start *start = data;
   FuseView *view = start->view;
   SharedRequest *request = start->request;
@@ -147,9 +236,12 @@ worker(void *data)
   }
   request->header.len = 0;
   request->slot = (SharedSlot){0};
-  while (receive(view, request)) {
+  for (;;) {
+    park(view);
+    if (!receive(view, request))
+      break;
     work_begin(view);
-    process(view, request);
+    process_among_others(view, request, &n_done);
     work_end(view, request);
   }
   return NULL;
@@ -191,6 +283,10 @@ fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **error)
 
   view->shared = shared;
   view->fd = fuse_fd;
+  view->few = CLAMP(2 * (gint)g_get_num_processors(), 4, (gint)shared->header->n_slots);
+  view->out = shared->header->n_slots;
+  g_mutex_init(&view->parking);
+  g_cond_init(&view->released);
   view->session = fuse_session_new(&args, &fuse_ops, sizeof fuse_ops, folder);
   fuse_opt_free_args(&args);
   if (!view->session || fuse_session_mount(view->session, mount_point) != 0) {
