@@ -5,7 +5,6 @@ driver=$(dirname "$stock_backends")/connection-driver/libvirt_driver_storage.so
 [ -f "$driver" ] || skip_all "needs libvirt's storage driver"
 
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
-libvirt_folders
 "$VIRT_THIN_PROGRAM" init "$vg/data" --size 256m
 truncate -s 8M "$tmp/image.raw"
 dd if=/dev/urandom of="$tmp/image.raw" bs=1M count=1 seek=2 conv=notrunc status=none
