@@ -112,16 +112,22 @@ parse(const guint8 *sector, guint number)
   label->sector = number;
   if (GUINT32_FROM_LE(header.offset) < sizeof header || GUINT32_FROM_LE(header.offset) > LVM_SECTOR - sizeof pv)
     return NULL;
-  p = sector + GUINT32_FROM_LE(header.offset);
+  memcpy(label->data, sector, LVM_SECTOR);
+  label->pv_header = GUINT32_FROM_LE(header.offset);
+  p = sector + label->pv_header;
   memcpy(&pv, p, sizeof pv);
   p += sizeof pv;
   add_dashes(label->uuid, pv.uuid);
   label->device_size = GUINT64_FROM_LE(pv.device_size);
   if (!read_ranges(&p, end, label->data_areas) || !read_ranges(&p, end, label->metadata_areas))
     return NULL;
-  if ((gsize)(end - p) >= sizeof extension) {
-    memcpy(extension, p, sizeof extension);
-    label->used = GUINT32_FROM_LE(extension[0]) > 0 && (GUINT32_FROM_LE(extension[1]) & EXTENSION_USED);
+  label->used = TRUE;
+  if ((gsize)(end - p) < sizeof extension)
+    return g_steal_pointer(&label);
+  memcpy(extension, p, sizeof extension);
+  if (GUINT32_FROM_LE(extension[0]) >= EXTENSION_VERSION) {
+    label->extension = p - sector;
+    label->used = GUINT32_FROM_LE(extension[1]) & EXTENSION_USED;
   }
   return g_steal_pointer(&label);
 }
@@ -194,23 +200,50 @@ write_ranges(guint8 *p, GArray *ranges)
   return p + sizeof(DiskRange);
 }
 
-gboolean
-lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
+static void
+build(const LvmLabel *label, guint8 *sector)
 {
-  guint8 sector[LVM_SECTOR] = { 0 };
   LabelHeader header = { "LABELONE", GUINT64_TO_LE(label->sector), 0, GUINT32_TO_LE(sizeof header), "LVM2 001" };
   PvHeader pv = { .device_size = GUINT64_TO_LE(label->device_size) };
   guint32 extension[2] = { GUINT32_TO_LE(EXTENSION_VERSION), GUINT32_TO_LE(label->used ? EXTENSION_USED : 0) };
   guint8 *p = sector + sizeof header;
 
-  g_return_val_if_fail(label->data_areas->len <= MAX_AREAS && label->metadata_areas->len <= MAX_AREAS, FALSE);
+  memcpy(sector, &header, sizeof header);
   drop_dashes(pv.uuid, label->uuid);
   memcpy(p, &pv, sizeof pv);
   p = write_ranges(p + sizeof pv, label->data_areas);
   p = write_ranges(p, label->metadata_areas);
   memcpy(p, extension, sizeof extension);
-  memcpy(sector, &header, sizeof header);
-  header.crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)));
-  memcpy(sector, &header, sizeof header);
+}
+
+static void
+patch(const LvmLabel *label, guint8 *sector)
+{
+  guint64 size = GUINT64_TO_LE(label->device_size);
+  guint32 flags;
+
+  memcpy(sector, label->data, LVM_SECTOR);
+  memcpy(sector + label->pv_header + offsetof(PvHeader, device_size), &size, sizeof size);
+  if (!label->extension)
+    return;
+  memcpy(&flags, sector + label->extension + 4, sizeof flags);
+  flags = GUINT32_FROM_LE(flags);
+  flags = GUINT32_TO_LE(label->used ? flags | EXTENSION_USED : flags & ~EXTENSION_USED);
+  memcpy(sector + label->extension + 4, &flags, sizeof flags);
+}
+
+gboolean
+lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
+{
+  guint8 sector[LVM_SECTOR] = { 0 };
+  guint32 crc;
+
+  g_return_val_if_fail(label->data_areas->len <= MAX_AREAS && label->metadata_areas->len <= MAX_AREAS, FALSE);
+  if (label->pv_header)
+    patch(label, sector);
+  else
+    build(label, sector);
+  crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)));
+  memcpy(sector + offsetof(LabelHeader, crc), &crc, sizeof crc);
   return vt_io_write(io, sector, sizeof sector, (guint64)label->sector * LVM_SECTOR, error);
 }

@@ -111,17 +111,25 @@ write_empty(LvmDevice *device, GError **error)
   LvmMetadataArea *area = device->areas->pdata[0];
 
   if (!vt_io_zero(device->io, 0, area->start + area->size, VT_IO_ZERO_MAY_UNMAP, error) ||
-      !lvm_metadata_area_write_header(area, NULL, NULL, error))
-    return FALSE;
+      !lvm_metadata_area_write_header(area, NULL, NULL, error) || !vt_io_flush(device->io, error))
+    return FALSE; /* durable before any label says that it is there */
   area->usable = TRUE;
   return TRUE;
 }
 
-static gboolean
-write_label(LvmDevice *device, gboolean used, GError **error)
+gboolean
+lvm_device_write_label(LvmDevice *device, gboolean used, GError **error)
 {
   device->label->used = used;
   return lvm_label_write(device->io, device->label, error) && vt_io_flush(device->io, error);
+}
+
+/* After a failure, as far as that still works: it may be as if nothing had been begun. */
+static void
+wipe_label(LvmDevice *device)
+{
+  vt_io_zero(device->io, 0, AREA_START, 0, NULL);
+  vt_io_flush(device->io, NULL);
 }
 
 static guint64
@@ -246,8 +254,11 @@ lvm_store_create(const char *name, const char *const *paths, const LvmCreate *pa
   if (!write_vg(store, error))
     return NULL;
   for (guint i = 0; i < store->devices->len; i++)
-    if (!write_label(store->devices->pdata[i], TRUE, error))
+    if (!lvm_device_write_label(store->devices->pdata[i], TRUE, error)) {
+      for (guint j = 0; j <= i; j++)
+        wipe_label(store->devices->pdata[j]);
       return NULL;
+    }
   return g_steal_pointer(&store);
 }
 
@@ -289,15 +300,21 @@ lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GEr
   if (!device)
     return FALSE;
   vg = lvm_vg_copy(store->vg);
-  if (!add_pv_section(vg, device, error) || !write_empty(device, error) || !write_label(device, FALSE, error)) {
+  if (!add_pv_section(vg, device, error) || !write_empty(device, error) || !lvm_device_write_label(device, FALSE, error)) {
+    wipe_label(device);
     lvm_vg_free(vg);
     lvm_device_free(device);
     return FALSE;
   }
   lvm_store_add_device(store, device);
-  if (commit_or_free(store, vg, archive_dir, "add physical volume", path, error))
-    return write_label(device, TRUE, error);
-  vt_io_zero(device->io, 0, AREA_START, 0, NULL);
+  if (commit_or_free(store, vg, archive_dir, "add physical volume", path, error)) {
+    if (lvm_device_write_label(device, TRUE, error))
+      return TRUE;
+    g_prefix_error(error, "volume group %s has %s now, but it cannot be marked as used: ", lvm_vg_name(store->vg), path);
+    return FALSE;
+  }
+  if (!store->failed) /* else the text that names it may be the one on disk */
+    wipe_label(device);
   forget_device(store, device);
   return FALSE;
 }
@@ -349,7 +366,7 @@ lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GE
   if (n <= pv->n_extents)
     return TRUE;
   device->label->device_size = size;
-  if (!write_label(device, TRUE, error))
+  if (!lvm_device_write_label(device, TRUE, error))
     return FALSE;
   lvm_section_set_uint(pv->node, "dev_size", size / LVM_SECTOR, NULL);
   lvm_section_set_uint(pv->node, "pe_count", n, NULL);

@@ -70,6 +70,9 @@ void lvm_store_add_device(LvmStore *store, LvmDevice *device);
 /* Open @path for writing (as the store opens its PVs) and lock it. */
 LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error);
 
+/* Write @device's label, saying whether a VG uses it, and flush. */
+gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error);
+
 /* --- lv-io.c --- */
 /* Let the open LVs see what store->vg says now. */
 void lvm_store_update_lvs(LvmStore *store);

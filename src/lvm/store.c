@@ -237,6 +237,19 @@ check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
                       lvm_vg_name(vg), device->path, size, lvm_pv_name(pv), end);
 }
 
+/* A crash may have come between the commit that took a PV in and the mark on its label. */
+static gboolean
+mark_used(LvmStore *store, GError **error)
+{
+  for (guint i = 0; i < store->devices->len; i++) {
+    LvmDevice *device = store->devices->pdata[i];
+
+    if (!device->label->used && !lvm_device_write_label(device, TRUE, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
 static gboolean
 open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
@@ -264,7 +277,7 @@ open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
   }
   if (store->areas->len == 0)
     return refuse(store->vg, EBADMSG, "it has no metadata area", error);
-  return TRUE;
+  return mark_used(store, error);
 }
 
 /* Damage that keeps a device from being found at all is a reason, too, where a PV is not found. */

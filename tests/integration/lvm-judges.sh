@@ -9,7 +9,7 @@ command -v lvm >/dev/null || skip_all "no lvm2"
 losetup --find >/dev/null 2>&1 || skip_all "no loop devices"
 tool=$top_builddir/tests/integration/lvm-tool
 cd "$tmp" || exit 1
-plan 52
+plan 60
 
 group() { sed '/^# Generated/,$d' "$1"; } # the VG without the lines around it
 
@@ -112,6 +112,27 @@ is 'lvm2 sees the tag' "$(lvm2 vgs --noheadings -o vg_tags lvg | tr -d ' ')" min
 lvm_detach
 ok 'and is content' judge_lvm d.img e.img f.img
 ok 'with the first area of the first PV alone, too' cmp <("$tool" show e.img 2>/dev/null) <("$tool" show d.img f.img 2>/dev/null)
+
+# --- a PV with a boot loader area, which we do not know, grows ---
+truncate -s 64M j.img
+lvm_attach --writable j.img
+ok 'lvm2 makes a PV with a boot loader area' eval 'lvm2 pvcreate -q --bootloaderareasize 1m "${lvm_loops[0]}" && lvm2 vgcreate -q bvg "${lvm_loops[0]}"'
+lvm_detach
+truncate -s 96M j.img
+ok 'we take what it has grown by' "$tool" grow j.img
+lvm_attach j.img
+is 'and leave the rest as it was' "$(lvm2 pvs --noheadings --units m -o pv_size,pv_ba_size,dev_size | xargs)" '92.00m 1.00m 96.00m'
+lvm_detach
+ok 'lvm2 is content' judge_lvm j.img
+
+# --- 10,000 volumes ---
+truncate -s 64M k.img
+ok 'a large volume group' "$tool" create kvg k.img
+ok 'gets 10,000 volumes in one commit' "$tool" many 10000 k.img
+lvm_attach k.img
+ok 'lvm2 is content' lvm2 vgck
+is 'and sees them' "$(lvm2 lvs --noheadings -o lv_name kvg | wc -l)" 10001
+lvm_detach
 
 # --- around the ring ---
 truncate -s 64M g.img

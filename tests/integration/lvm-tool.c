@@ -6,6 +6,8 @@
  *        lvm-tool show PATH...                  the VG's text
  *        lvm-tool tag TAG PATH...               a VG tag and a commit
  *        lvm-tool ring N SEED PATH...           N commits with texts of any size
+ *        lvm-tool many N PATH...                N thin volumes in one commit
+ *        lvm-tool grow PATH...                  take what the first PV has grown by
  *        lvm-tool take|release PATH...          ownership
  *        lvm-tool read LV PATH...               the bytes of an LV
  */
@@ -172,6 +174,23 @@ ring(guint n, guint seed, char **paths)
 }
 
 static int
+many(guint n, char **paths)
+{
+  LvmStore *store = open_store(paths, FALSE);
+  LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
+
+  CHECK(lvm_vg_add_thin_pool(vg, "data", 4, 1, 65536, &error));
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *name = g_strdup_printf("vm-%u-disk-0", i + 100);
+
+    add(vg, "data", name, 1000, i % 3 ? NULL : i ? "vm-100-disk-0" : NULL);
+  }
+  commit(store, vg, "many");
+  lvm_store_close(store);
+  return 0;
+}
+
+static int
 read_lv(const char *name, char **paths)
 {
   LvmStore *store = open_store(paths, TRUE);
@@ -202,6 +221,8 @@ simple(const char *command, const char *tag, char **paths)
     fputs(text, stdout);
     for (const char *const *warning = lvm_store_warnings(store); *warning; warning++)
       fprintf(stderr, "warning: %s\n", *warning);
+  } else if (strcmp(command, "grow") == 0) {
+    CHECK(lvm_store_grow_pv(store, paths[0], NULL, &error));
   } else if (strcmp(command, "take") == 0) {
     CHECK(lvm_store_take(store, NULL, &error));
   } else if (strcmp(command, "release") == 0) {
@@ -231,11 +252,13 @@ main(int argc, char **argv)
   }
   if (strcmp(command, "ring") == 0 && argc > 4)
     return ring(atoi(argv[2]), atoi(argv[3]), argv + 4);
+  if (strcmp(command, "many") == 0 && argc > 3)
+    return many(atoi(argv[2]), argv + 3);
   if (strcmp(command, "read") == 0 && argc > 3)
     return read_lv(argv[2], argv + 3);
   if (strcmp(command, "tag") == 0 && argc > 3)
     return simple(command, argv[2], argv + 3);
-  if (strcmp(command, "show") == 0 || strcmp(command, "take") == 0 || strcmp(command, "release") == 0)
+  if (strcmp(command, "show") == 0 || strcmp(command, "grow") == 0 || strcmp(command, "take") == 0 || strcmp(command, "release") == 0)
     return simple(command, NULL, argv + 2);
   fprintf(stderr, "lvm-tool: wrong usage\n");
   return 2;

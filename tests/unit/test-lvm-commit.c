@@ -128,6 +128,12 @@ fault_flush(VtIo *io, GError **error)
   return strike(io, "flush", error) && vt_io_flush(((FaultIo *)io)->base, error);
 }
 
+static gboolean
+fault_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+{
+  return strike(io, "zero", error) && vt_io_zero(((FaultIo *)io)->base, offset, length, flags, error);
+}
+
 static guint64
 fault_size(VtIo *io)
 {
@@ -141,7 +147,7 @@ fault_free(VtIo *io)
   g_free(io);
 }
 
-static const VtIoOps fault_ops = { .readv = fault_readv, .writev = fault_writev, .flush = fault_flush, .size = fault_size, .free = fault_free };
+static const VtIoOps fault_ops = { .readv = fault_readv, .writev = fault_writev, .flush = fault_flush, .zero = fault_zero, .size = fault_size, .free = fault_free };
 
 static VtIo *
 open_fault(const char *path, gboolean read_only, gpointer user_data, GError **error)
@@ -248,6 +254,85 @@ test_fail_open(void **state)
   fault.countdown = -1;
 }
 
+/* --- making and adding, with I/O that fails --- */
+
+static LvmStore *
+create_on_first(LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  const char *first[] = { paths[0], NULL };
+  LvmCreate params = { .extent_size = MIB / 4, .metadata_area = 64 * 1024, .open = open, .user_data = user_data };
+
+  return lvm_store_create("tvg", first, &params, error);
+}
+
+static LvmStore *
+open_first(gboolean both, GError **error)
+{
+  const char *list[] = { paths[0], both ? paths[1] : NULL, NULL };
+
+  return lvm_store_open(list, NULL, FALSE, NULL, NULL, error);
+}
+
+/* Either there is no volume group, and one can be made; or all of it is there. */
+static void
+test_fail_create(void **state)
+{
+  for (gint64 n = 0;; n++) {
+    GError *error = NULL;
+    LvmStore *store;
+
+    fault = (Fault){ .countdown = n, .for_good = n % 2 };
+    store = create_on_first(open_fault, NULL, &error);
+    fault.countdown = -1;
+    if (store) {
+      lvm_store_close(store);
+      assert_true(n > 8);
+      break;
+    }
+    assert_error(error, EIO, "injected");
+    store = open_first(FALSE, &error);
+    g_clear_error(&error);
+    if (!store)
+      store = create_on_first(NULL, NULL, &error);
+    assert_ok(store, error);
+    lvm_store_close(store);
+    assert_int_equal(truncate(paths[0], 0), 0);
+    assert_int_equal(truncate(paths[0], SIZE), 0);
+  }
+}
+
+static void
+test_fail_add(void **state)
+{
+  GError *error = NULL;
+  gboolean done = FALSE;
+
+  for (gint64 n = 0; !done; n++) {
+    LvmStore *store = create_on_first(open_fault, NULL, &error);
+
+    assert_ok(store, error);
+    fault = (Fault){ .countdown = n, .for_good = n % 2 };
+    done = lvm_store_add_pv(store, paths[1], NULL, &error);
+    fault.countdown = -1;
+    lvm_store_close(store);
+    if (!done)
+      assert_error(error, EIO, "injected");
+    store = open_first(TRUE, &error); /* the group as it was, or with the new PV */
+    assert_ok(store, error);
+    if (done)
+      assert_int_equal(lvm_vg_n_extents(lvm_store_vg(store)), 2 * 28);
+    else if (!lvm_store_paths(store)[1])
+      assert_ok(lvm_store_add_pv(store, paths[1], NULL, &error), error);
+    lvm_store_close(store);
+    store = open_first(TRUE, &error);
+    assert_ok(store, error);
+    assert_int_equal(lvm_vg_n_extents(lvm_store_vg(store)), 2 * 28);
+    lvm_store_close(store);
+    for (guint i = 0; i < N_PVS; i++)
+      assert_true(truncate(paths[i], 0) == 0 && truncate(paths[i], SIZE) == 0);
+  }
+}
+
 /* --- power cuts --- */
 
 static VtIo *
@@ -348,6 +433,47 @@ test_power_cuts(void **state)
     g_free(copies[i]);
     g_free(before[i]);
   }
+}
+
+/* The cut comes while a group is made or a PV is added. */
+static void
+test_power_cuts_adding(void **state)
+{
+  VtIoLog *log = vt_io_log_new();
+  GError *error = NULL;
+  LvmStore *store = create_on_first(open_recorded, log, &error);
+  g_autoptr(GRand) rand = g_rand_new_with_seed(21);
+  guint created, added;
+
+  assert_ok(store, error);
+  created = vt_io_log_length(log);
+  assert_ok(lvm_store_add_pv(store, paths[1], NULL, &error), error);
+  added = vt_io_log_length(log);
+  lvm_store_close(store);
+  for (guint i = 0; i < 20 * (added + 1); i++) {
+    guint upto = i / 20;
+
+    for (guint j = 0; j < N_PVS; j++) {
+      int fd = open(paths[j], O_RDWR | O_TRUNC);
+
+      assert_int_equal(ftruncate(fd, SIZE), 0);
+      assert_ok(vt_io_log_replay(log, j, upto, i % 20 ? rand : NULL, fd, &error), error);
+      close(fd);
+    }
+    store = open_first(TRUE, &error);
+    if (!store && upto < created) {
+      g_clear_error(&error);
+      store = create_on_first(NULL, NULL, &error);
+    }
+    assert_ok(store, error);
+    if (!lvm_store_paths(store)[1]) {
+      assert_true(upto < added);
+      assert_ok(lvm_store_add_pv(store, paths[1], NULL, &error), error);
+    }
+    assert_int_equal(lvm_vg_n_extents(lvm_store_vg(store)), 2 * 28);
+    lvm_store_close(store);
+  }
+  vt_io_log_free(log);
 }
 
 /* --- many commits --- */
@@ -493,7 +619,7 @@ int
 main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(test_fail_once), TEST(test_fail_for_good), TEST(test_fail_open), TEST(test_power_cuts), TEST(test_ring), TEST(test_full),
+    TEST(test_fail_once), TEST(test_fail_for_good), TEST(test_fail_open), TEST(test_fail_create), TEST(test_fail_add), TEST(test_power_cuts_adding), TEST(test_power_cuts), TEST(test_ring), TEST(test_full),
     TEST(test_reader),
   };
 
