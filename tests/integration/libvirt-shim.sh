@@ -55,6 +55,6 @@ rm "$backends/libvirt_storage_backend_logical.so"
 ln -s "$tmp/gone.so" "$backends/libvirt_storage_backend_logical.so"
 libvirt_restart
 ok "with the shim uninstalled, libvirtd is up" virsh uri
-backend_folder
+ln -sf "$modules/libvirt_storage_backend_logical.so" "$backends/"
 libvirt_restart
 like "and all is well again when it is back" "$(start_error thin)" "volume group $vg"
