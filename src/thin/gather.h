@@ -42,6 +42,12 @@ static inline gboolean thin_gather_run(ThinGather *gather, GError **error)
 
 static inline gboolean thin_gather_add(ThinGather *gather, struct iovec part, GError **error)
 {
+  struct iovec *last = gather->n ? &gather->iov[gather->n - 1] : NULL;
+  if (last && (char *)last->iov_base + last->iov_len == part.iov_base) {
+    last->iov_len += part.iov_len;
+    gather->length += part.iov_len;
+    return TRUE;
+  }
   if (gather->n == THIN_GATHER && !thin_gather_run(gather, error))
     return FALSE;
   gather->iov[gather->n++] = part;

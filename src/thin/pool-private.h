@@ -46,29 +46,29 @@ typedef struct {
 } ThinChunks;
 
 struct ThinPool {
+  /* What every I/O reads, and hardly anything writes; the rest keeps its distance. */
   VtIo *metadata, *data;
+  Translations *translations;
+  guint64 chunk_size;
+  guint chunk_shift; /* 0: not a power of two */
   gboolean read_only;
   gboolean skip_zeroing;
   ThinDiscards discards;
-  guint64 chunk_size;
-  guint chunk_shift; /* 0: not a power of two */
+  gboolean dirty;  /* atomic: the data device holds writes that no flush has begun after */
+  gboolean failed; /* atomic */
+  char distance[64];
 
   pthread_mutex_t admin, meta;
   ThinMetadata *md;
-  ThinJournal *journal; /* NULL: none */
-  Translations *translations;
-  GHashTable *volumes; /* device id -> ThinVolume */
-  guint64 inserts;     /* mappings made since open, in calls */
-  gboolean freed;      /* this transaction may free chunks when it commits */
+  ThinJournal *journal;  /* NULL: none */
+  GHashTable *volumes;   /* device id -> ThinVolume */
+  guint64 inserts;       /* mappings made since open, in calls */
+  gboolean freed;        /* this transaction may free chunks when it commits */
   gboolean passing_down; /* ... and those of the last one are not yet to be had */
   gboolean out_of_data;
   gboolean aborted;
-
-  /* atomic */
-  guint64 transaction; /* number of the open one, since the pool was opened; changes under meta */
-  guint64 committed;   /* number of the last one that is on disk */
-  gboolean dirty;      /* the data device holds writes that no flush has begun after */
-  gboolean failed;
+  guint64 transaction; /* atomic, changes under meta: number of the open one, since the pool was opened */
+  guint64 committed;   /* atomic: number of the last one that is on disk */
 
   pthread_mutex_t failure_lock;
   char *failure;

@@ -235,6 +235,20 @@ static void pool_free(ThinPool *pool)
   g_free(pool);
 }
 
+/* A pool whose metadata has no room for the larger space map opens all the same: deletes may make some. */
+static gboolean grow_at_open(ThinPool *pool, GError **error)
+{
+  g_autoptr(GError) cause = NULL;
+  if (pool->read_only || thin_pool_grow(pool, &cause))
+    return TRUE;
+  if (g_error_matches(cause, VT_ERROR, ENOSPC)) {
+    g_warning("%s: cannot take the larger device into use now: %s", vt_io_name(pool->metadata), cause->message);
+    return TRUE;
+  }
+  g_propagate_error(error, g_steal_pointer(&cause));
+  return FALSE;
+}
+
 ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options, GError **error)
 {
   static const ThinOptions defaults;
@@ -252,7 +266,7 @@ ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options,
     return NULL;
   }
   ThinPool *pool = pool_new(io, data, md, options);
-  if (!open_journal(pool, options, error) || !settle(pool, error) || !apply_journal(pool, error) || (!pool->read_only && !thin_pool_grow(pool, error))) {
+  if (!open_journal(pool, options, error) || !settle(pool, error) || !apply_journal(pool, error) || !grow_at_open(pool, error)) {
     pool_free(pool);
     return NULL;
   }
