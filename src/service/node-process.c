@@ -516,6 +516,7 @@ node_process_main(const char *vg)
   if (process.kind && process.kind->watch)
     watch_connections(&process);
   g_main_loop_run(process.loop);
+  g_main_loop_unref(process.loop);
   process_clear(&process);
   return 0;
 }
