@@ -121,24 +121,41 @@ add_virtual_segment(LvmNode *node, const char *type, guint64 n_extents)
   return segment;
 }
 
-/* May an LV be called @name? lvm2 also limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of
- * either doubled, has at most 127 characters (linux uapi/linux/dm-ioctl.h). */
+/* lvm2 limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of either doubled, has at most 127
+ * characters (linux uapi/linux/dm-ioctl.h). */
 static gboolean
-check_new_name(LvmVg *vg, const char *name, GError **error)
+check_length(LvmVg *vg, const char *name, GError **error)
 {
   gsize length = strlen(lvm_vg_name(vg)) + 1;
 
-  if (!lvm_name_check(name, error))
-    return FALSE;
   for (const char *p = lvm_vg_name(vg); *p; p++)
     length += *p == '-';
   for (const char *p = name; *p; p++)
     length += 1 + (*p == '-');
-  if (length > 127 || strlen(name) > 128 - strlen(lvm_vg_name(vg)) - 3)
-    return vt_set_error(error, EINVAL, "volume name \"%s\" is too long in volume group %s: its device-mapper name would have %zu characters",
-                        name, lvm_vg_name(vg), length);
+  if (length <= 127 && strlen(name) + strlen(lvm_vg_name(vg)) + 3 <= 128)
+    return TRUE;
+  return vt_set_error(error, EINVAL, "volume name \"%s\" is too long in volume group %s: its device-mapper name would have %zu characters", name,
+                      lvm_vg_name(vg), length);
+}
+
+static gboolean
+check_new_name(LvmVg *vg, const char *name, GError **error)
+{
+  if (!lvm_name_check(name, error) || !check_length(vg, name, error))
+    return FALSE;
   if (lvm_vg_find_lv(vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a volume %s already", lvm_vg_name(vg), name);
+  return TRUE;
+}
+
+/* A pool's parts need names, too. */
+static gboolean
+check_part_names(LvmVg *vg, const char *data, const char *metadata, GError **error)
+{
+  if (!check_length(vg, data, error) || !check_length(vg, metadata, error))
+    return FALSE;
+  if (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata))
+    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data, metadata);
   return TRUE;
 }
 
@@ -262,12 +279,9 @@ lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 
 
   if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, data_extents, error) ||
       !check_extents(vg, metadata, metadata_extents, error) ||
-      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size, &metadata_size, error))
+      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size, &metadata_size, error) ||
+      !check_part_names(vg, data, metadata, error))
     return NULL;
-  if (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata)) {
-    vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data, metadata);
-    return NULL;
-  }
   if (!check_free(vg, "thin pool", name, data_extents + metadata_extents + spare_growth(vg, metadata_extents), error) ||
       !grow_spare(vg, metadata_extents, error) || !add_hidden(vg, metadata, metadata_extents, error) ||
       !add_hidden(vg, data, data_extents, error))
@@ -639,8 +653,8 @@ lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **error)
   if ((stranger = find_stranger(vg, old)))
     return vt_set_error(error, EOPNOTSUPP, "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename", lvm_vg_name(vg),
                         old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
-  if (lv->kind == LVM_LV_THIN_POOL && (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata)))
-    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data, metadata);
+  if (lv->kind == LVM_LV_THIN_POOL && !check_part_names(vg, data, metadata, error))
+    return FALSE;
   lvm_lv_set_name(lv, name);
   rename_references(vg, old, name);
   if (lv->kind == LVM_LV_THIN_POOL) {

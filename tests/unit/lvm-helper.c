@@ -132,6 +132,32 @@ lvm_test_flip(const char *path, guint64 offset)
   close(fd);
 }
 
+LvmStore *
+lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths)
+{
+  const char *list[4] = { NULL };
+  LvmCreate params = { .extent_size = extent_size, .metadata_area = 64 * 1024, .no_autoactivate = TRUE };
+  GError *error = NULL;
+  LvmStore *store;
+
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *name = g_strdup_printf("pv%u.img", i);
+
+    list[i] = paths[i] = lvm_test_file(folder, name, size);
+  }
+  store = lvm_store_create("tvg", list, &params, &error);
+  assert_ok(store, error);
+  return store;
+}
+
+void
+lvm_test_commit(LvmStore *store, LvmVg *vg)
+{
+  GError *error = NULL;
+
+  assert_ok(lvm_store_commit(store, vg, NULL, "test", &error), error);
+}
+
 void
 lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line)
 {

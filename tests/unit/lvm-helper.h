@@ -21,6 +21,10 @@ GPtrArray *lvm_test_ring_texts(const char *path);
 /* Change byte @offset of @path. */
 void lvm_test_flip(const char *path, guint64 offset);
 
+/* A VG "tvg" on @n new files of @size bytes, whose paths the caller frees, open read-write. */
+LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths);
+void lvm_test_commit(LvmStore *store, LvmVg *vg);
+
 /* Fail the test with @error's message unless @ok. */
 #define assert_ok(ok, error) \
   do { \

@@ -4,6 +4,7 @@ lvm_tests = \
 	tests/unit/test-lvm-text \
 	tests/unit/test-lvm-vg \
 	tests/unit/test-lvm-store \
+	tests/unit/test-lvm-volumes \
 	tests/unit/test-lvm-commit \
 	tests/unit/test-lvm-large
 check_PROGRAMS += $(lvm_tests)
@@ -25,6 +26,9 @@ tests_unit_test_lvm_store_LDADD = $(lvm_ldadd)
 tests_unit_test_lvm_commit_SOURCES = tests/unit/test-lvm-commit.c $(lvm_helper)
 tests_unit_test_lvm_commit_CPPFLAGS = $(lvm_cppflags)
 tests_unit_test_lvm_commit_LDADD = $(lvm_ldadd)
+tests_unit_test_lvm_volumes_SOURCES = tests/unit/test-lvm-volumes.c $(lvm_helper)
+tests_unit_test_lvm_volumes_CPPFLAGS = $(lvm_cppflags)
+tests_unit_test_lvm_volumes_LDADD = $(lvm_ldadd)
 tests_unit_test_lvm_large_SOURCES = tests/unit/test-lvm-large.c $(lvm_helper)
 tests_unit_test_lvm_large_CPPFLAGS = $(lvm_cppflags)
 tests_unit_test_lvm_large_LDADD = $(lvm_ldadd)

@@ -674,6 +674,11 @@ test_names(void **state)
   assert_error(error, EINVAL, "128 characters");
   assert_null(lvm_vg_add_thin(vg, pool, longest, 1, 1, NULL, &error));
   assert_error(error, EINVAL, "device-mapper name");
+  longest[120] = '\0';
+  assert_null(lvm_vg_add_thin_pool(vg, longest, 1, 1, 65536, &error)); /* its _tdata would be too long */
+  assert_error(error, EINVAL, "device-mapper name");
+  longest[100] = '\0';
+  assert_ok(lvm_vg_add_thin_pool(vg, longest, 1, 1, 65536, &error), error);
   assert_ok(lvm_vg_name_check("snapshot", &error), error);
   assert_false(lvm_vg_name_check("a/b", &error));
   assert_error(error, EINVAL, "a/b");
