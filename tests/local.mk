@@ -14,3 +14,4 @@ include tests/unit/thin-volume.mk
 include tests/integration/service.mk
 include tests/integration/cli.mk
 include tests/integration/lvm.mk
+include tests/vm/local.mk
