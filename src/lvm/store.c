@@ -162,9 +162,24 @@ take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
   lvm_store_add_device(store, device);
 }
 
+/* Damage of a device that is nobody's known PV: perhaps the missing one. */
+static const char *
+unidentified_problem(LvmProbe *probe)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (!device->identified && device->problems->len)
+      return device->problems->pdata[0];
+  }
+  return NULL;
+}
+
 static void
 open_read_only(LvmStore *store, LvmProbe *probe)
 {
+  gboolean any_missing = FALSE;
+
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
     LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv));
@@ -179,7 +194,10 @@ open_read_only(LvmStore *store, LvmProbe *probe)
     missing = g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing", lvm_pv_name(pv), lvm_pv_uuid(pv),
                               lvm_pv_device(pv), lvm_vg_name(store->vg));
     warn_of(store, missing);
+    any_missing = TRUE;
   }
+  if (any_missing && unidentified_problem(probe))
+    warn_of(store, unidentified_problem(probe));
 }
 
 /* --- opening read-write --- */
@@ -221,6 +239,14 @@ static gboolean
 refuse(LvmVg *vg, int err, const char *why, GError **error)
 {
   return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s", lvm_vg_name(vg), why);
+}
+
+static gboolean
+missing(LvmVg *vg, LvmPv *pv, const char *problem, GError **error)
+{
+  return vt_set_error(error, problem ? EBADMSG : ENOENT,
+                      "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing%s%s", lvm_vg_name(vg),
+                      lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), problem ? "; " : "", problem ? problem : "");
 }
 
 /* Every extent must lie on its device. */
@@ -265,8 +291,7 @@ open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
     LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv)), *locked;
 
     if (!device)
-      return vt_set_error(error, ENOENT, "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing",
-                          lvm_vg_name(store->vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+      return missing(store->vg, pv, unidentified_problem(probe), error);
     if (!check_fits(store->vg, pv, device, error))
       return FALSE;
     if (device->problems->len)

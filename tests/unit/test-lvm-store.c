@@ -284,6 +284,30 @@ test_missing(void **state)
   g_free(paths[1]);
 }
 
+/* The PV is not missing: nobody can tell that it is the one, for neither its label nor its metadata are whole. */
+static void
+test_lost(void **state)
+{
+  char *paths[2];
+  GError *error = NULL;
+  LvmStore *store = lvm_test_create(folder, 2, 16 * MIB, MIB, paths);
+
+  lvm_store_close(store);
+  lvm_test_flip(paths[1], 512 + 40);
+  lvm_test_flip(paths[1], 4096 + 45);
+  for (guint i = 0; i < 64 * 1024; i += 512)
+    lvm_test_flip(paths[1], 4096 + 512 + i);
+  assert_null(open_paths(FALSE, &error, paths[0], paths[1]));
+  assert_error(error, EBADMSG, "pv1.img: the label at offset 512 is damaged");
+  store = open_paths(TRUE, &error, paths[0], paths[1]);
+  assert_ok(store, error);
+  assert_non_null(strstr(lvm_store_warnings(store)[0], "physical volume pv1"));
+  assert_non_null(strstr(lvm_store_warnings(store)[1], "pv1.img: the label at offset 512 is damaged"));
+  lvm_store_close(store);
+  g_free(paths[0]);
+  g_free(paths[1]);
+}
+
 static void
 test_copies(void **state)
 {
@@ -601,7 +625,7 @@ main(void)
 {
   const struct CMUnitTest tests[] = {
     TEST(test_fixtures),  TEST(test_scan),     TEST(test_several_groups),  TEST(test_damaged_label),  TEST(test_damaged_header),
-    TEST(test_damaged_text), TEST(test_truncated), TEST(test_one_of_two),  TEST(test_missing),        TEST(test_copies),
+    TEST(test_damaged_text), TEST(test_truncated), TEST(test_one_of_two),  TEST(test_missing),        TEST(test_copies),       TEST(test_lost),
     TEST(test_lock),      TEST(test_stale),    TEST(test_foreign),         TEST(test_create),         TEST(test_create_defaults),
     TEST(test_create_refused), TEST(test_add_and_grow), TEST(test_archive),
   };

@@ -113,6 +113,66 @@ test_linear(void **state)
     g_free(paths[i]);
 }
 
+typedef struct {
+  VtIo *io;
+  guint64 base;   /* this thread's MiB */
+  gint *go_on;    /* atomic */
+  guint n;
+} Worker;
+
+static gpointer
+work(gpointer data)
+{
+  Worker *w = data;
+  guint8 buf[8192], got[8192];
+
+  for (; g_atomic_int_get(w->go_on); w->n++) {
+    guint64 offset = w->base + (w->n * 4096) % (MIB - sizeof buf);
+
+    memset(buf, w->n, sizeof buf);
+    if (!vt_io_write(w->io, buf, sizeof buf, offset, NULL) || !vt_io_read(w->io, got, sizeof got, offset, NULL) ||
+        memcmp(buf, got, sizeof got) != 0 || vt_io_size(w->io) < 4 * MIB)
+      return w;
+  }
+  return NULL;
+}
+
+/* An LV grows while others use it. */
+static void
+test_grow_in_use(void **state)
+{
+  char *paths[2];
+  GError *error = NULL;
+  LvmStore *store = lvm_test_create(folder, 2, 32 * MIB, MIB, paths);
+  LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
+  gint go_on = TRUE;
+  Worker workers[3];
+  GThread *threads[3];
+  VtIo *io;
+
+  assert_ok(lvm_vg_add_thin_pool(vg, "data", 4, 2, 65536, &error), error);
+  lvm_test_commit(store, vg);
+  io = lvm_store_open_lv(store, "data_tdata", FALSE, &error);
+  assert_ok(io, error);
+  for (guint i = 0; i < 3; i++) {
+    workers[i] = (Worker){ io, i * MIB, &go_on, 0 };
+    threads[i] = g_thread_new("worker", work, &workers[i]);
+  }
+  for (guint i = 5; i <= 50; i++) {
+    vg = lvm_vg_copy(lvm_store_vg(store));
+    assert_ok(lvm_vg_grow_pool_data(vg, lvm_vg_find_lv(vg, "data"), i, &error), error);
+    lvm_test_commit(store, vg);
+    assert_int_equal(vt_io_size(io), i * MIB);
+  }
+  g_atomic_int_set(&go_on, FALSE);
+  for (guint i = 0; i < 3; i++)
+    assert_null(g_thread_join(threads[i]));
+  vt_io_unref(io);
+  lvm_store_close(store);
+  g_free(paths[0]);
+  g_free(paths[1]);
+}
+
 static void
 test_striped(void **state)
 {
@@ -203,7 +263,7 @@ test_zero_new(void **state)
 int
 main(void)
 {
-  const struct CMUnitTest tests[] = { TEST(test_linear), TEST(test_striped), TEST(test_zero_new) };
+  const struct CMUnitTest tests[] = { TEST(test_linear), TEST(test_grow_in_use), TEST(test_striped), TEST(test_zero_new) };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
