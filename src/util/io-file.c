@@ -223,6 +223,16 @@ static char *lock_holder(int fd)
   return g_strdup("another process");
 }
 
+/* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be named. */
+static gboolean set_busy(FileIo *file, GError **error)
+{
+  if (flock(file->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+    g_autofree char *holder = lock_holder(file->fd);
+    return vt_set_error(error, EBUSY, "%s: in use by %s", file->io.name, holder);
+  }
+  return vt_set_error(error, EBUSY, "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively", file->io.name);
+}
+
 /* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and its own users; the descriptor
  * then replaces the first. */
 static gboolean claim_block_device(FileIo *file, GError **error)
@@ -230,9 +240,7 @@ static gboolean claim_block_device(FileIo *file, GError **error)
   g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
   int fd = open(path, (file->io.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
   if (fd < 0)
-    return errno == EBUSY ? vt_set_error(error, EBUSY, "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively",
-                                         file->io.name)
-                          : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
+    return errno == EBUSY ? set_busy(file, error) : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
   if (dup3(fd, file->fd, O_CLOEXEC) < 0) {
     int err = errno;
     close(fd);

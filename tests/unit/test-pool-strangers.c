@@ -152,6 +152,122 @@ test_another_process_is_named(void **state)
   helper_close(helper_open(path)); /* a lock dies with its holder */
 }
 
+/* --- a block device: lvm2 is kept away by the VG's system_id --- */
+
+static char *
+system_id(const char *path)
+{
+  const char *paths[] = { path, NULL };
+  g_autoptr(LvmStore) store = NULL;
+
+  assert_done((store = lvm_store_open(paths, NULL, TRUE, NULL, NULL, &error)) != NULL);
+  return g_strdup(lvm_vg_system_id(lvm_store_vg(store)));
+}
+
+static void
+assert_taken(const char *path, gboolean taken)
+{
+  g_autofree char *id = system_id(path);
+
+  if (taken)
+    assert_true(id && g_str_has_prefix(id, "virt-thin."));
+  else
+    assert_null(id);
+}
+
+/* Open @device in a process that dies with it open. */
+static void
+die_with_it_open(const char *device)
+{
+  const char *devices[] = { device, NULL };
+  int status;
+  pid_t pid = fork();
+
+  if (pid == 0) {
+    Pool *pool = pool_open_bundled("pve", devices, 0, NULL);
+
+    if (pool && pool_create(pool, NULL, "v", 4 * MIB, NULL))
+      raise(SIGKILL);
+    _exit(1);
+  }
+  assert_int_equal(waitpid(pid, &status, 0), pid);
+  assert_true(WIFSIGNALED(status));
+}
+
+static char *loop;
+
+static void
+detach_loop(void)
+{
+  const char *argv[] = { "losetup", "-d", loop, NULL };
+
+  if (loop)
+    assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  g_clear_pointer(&loop, g_free);
+}
+
+static int
+teardown_loop(void **state)
+{
+  detach_loop();
+  return helper_teardown(state);
+}
+
+/* NULL: this machine lets us have none. */
+static const char *
+attach_loop(const char *path)
+{
+  const char *argv[] = { "losetup", "--find", "--show", path, NULL };
+  int status;
+
+  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &loop, NULL, &status, &error));
+  if (status != 0)
+    g_clear_pointer(&loop, g_free);
+  return loop ? g_strstrip(loop) : NULL;
+}
+
+static void
+test_block_device(void **state)
+{
+  char *path = helper_path("disk");
+  const char *names[] = { "v", NULL };
+  const char *device;
+  Pool *pool;
+
+  assert_true(g_file_set_contents(path, "", 0, NULL));
+  assert_int_equal(truncate(path, 64 * MIB), 0);
+  device = geteuid() == 0 ? attach_loop(path) : NULL;
+  if (!device)
+    skip();
+  const char *devices[] = { device, NULL };
+
+  assert_done(pool_init("pve", "data", device, 0, 0, NULL, &error));
+  assert_taken(device, FALSE);
+  pool = helper_open(device);
+  assert_taken(device, TRUE);
+  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
+  helper_write(pool, "v", 0, MIB, 1);
+  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, "test-pool-stran");
+  assert_fails(pool_release("pve", devices, &error), EBUSY, NULL);
+  assert_done(pool_remove(pool, names, FALSE, &error));
+  helper_close(pool);
+  assert_taken(device, FALSE);
+  die_with_it_open(device);
+  assert_taken(device, TRUE);
+  assert_done(pool_release("pve", devices, &error));
+  assert_taken(device, FALSE);
+  pool = helper_open(device);
+  assert_done(pool_remove(pool, names, FALSE, &error));
+  helper_close(pool);
+  die_with_it_open(device);
+  pool = helper_open(device);
+  assert_taken(device, TRUE);
+  helper_close(pool);
+  assert_taken(device, FALSE);
+  detach_loop();
+  helper_judge(path, NULL);
+}
+
 /* --- many threads --- */
 
 typedef struct {
@@ -249,7 +365,9 @@ main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_a_rename_by_a_stranger), TEST(test_a_stranger_takes_the_extents), TEST(test_another_process_is_named), TEST(test_many_threads),
+    TEST(test_a_rename_by_a_stranger), TEST(test_a_stranger_takes_the_extents), TEST(test_another_process_is_named),
+    cmocka_unit_test_setup_teardown(test_block_device, helper_setup, teardown_loop),
+    TEST(test_many_threads),
   };
 
   return cmocka_run_group_tests_name("pool-strangers", tests, NULL, NULL);
