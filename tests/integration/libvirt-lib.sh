@@ -65,5 +65,3 @@ at_exit 'libvirt_teardown >/dev/null 2>&1'
 thin_pool() {
   "$VIRT_THIN_PROGRAM" init "$vg/data" --size "$1" && virsh pool-define-as thin logical --source-name "$vg/data" && virsh pool-start thin
 }
-# A field of what virsh says, in bytes: info COMMAND... FIELD
-field() { local name=${!#}; virsh "${@:1:$#-1}" | sed -n "s/^$name: *//p"; }

@@ -17,7 +17,7 @@ echo "# pool-start: $took ms"
 is "all are there" "$(virsh vol-list thin | grep -c ' vm-[0-9]*-disk-0 ')" $n
 
 # Every process or program that libvirtd makes; threads are none.
-strace -f -o "$tmp/trace" -e trace=execve,execveat,fork,vfork,clone,clone3 -p "$libvirtd_pid" 2>"$tmp/strace" & strace=$!
+strace -f -o "$tmp/trace" -e trace=execve,execveat,fork,vfork,clone,clone3 -p "$(cat /run/libvirt/libvirtd.pid)" 2>"$tmp/strace" & strace=$!
 ok "libvirtd is watched" wait_until 10 grep -q attached "$tmp/strace"
 ok "refresh" virsh pool-refresh thin
 sleep 0.2
