@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,7 +68,8 @@ points_to(Search *search, guint64 pointer, const char *text)
   gsize length = strlen(text) + 1;
   char seen[256];
   g_assert(length <= sizeof seen);
-  ssize_t written = write(search->probe[1], (const void *) (gsize) pointer, length);
+  /* Not through write(3): this is the kernel's to judge, and no sanitizer's. */
+  long written = syscall(SYS_write, search->probe[1], pointer, length);
   if (written <= 0)
     return FALSE;
   ssize_t got = read(search->probe[0], seen, written);

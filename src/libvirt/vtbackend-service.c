@@ -52,7 +52,7 @@ vt_source_parse(const char *name, VtSource *source, GError **error)
            strcmp(parts[i], "..") != 0;
   if (!good)
     return vt_set_error(error, EINVAL, "source name '%s' is not VG/POOL, a volume group and a thin pool in it", name ? name : "");
-  source->vg = g_steal_pointer(&parts[0]);
+  source->vg = g_strdup(parts[0]);
   source->pool = g_strdup(parts[1]);
   return TRUE;
 }
