@@ -31,13 +31,19 @@ export HOME=$tmp/home
 : >"$VIRT_THIN_CONFIG"
 mkdir -p "$HOME" "$VIRT_THIN_STATE_DIR" "$VIRT_THIN_RUNTIME_DIR"
 
+# A backend built with AddressSanitizer needs its library in libvirtd first.
+sanitizer=()
+if nm -D "$modules/virt-thin-backend.so" 2>/dev/null | grep -q __asan_init; then
+  sanitizer=(LD_PRELOAD="$(${CC:-gcc} -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0:log_path="$tmp/asan")
+fi
+
 libvirtd_answers() { virsh uri; }
 libvirt_start() {
   mountpoint -q /run/libvirt || {
     private_libvirt_folders "$tmp/root"
     private_libvirt_backends "$backends" "$modules/libvirt_storage_backend_logical.so"
   }
-  private_libvirt_start "$backends" "$log" "$@"
+  private_libvirt_start "$backends" "$log" "${sanitizer[@]}" "$@"
 }
 libvirt_stop() { private_libvirt_stop; }
 libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
@@ -45,6 +51,7 @@ libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
 # The namespaces take processes and mounts along, but not loop devices: those go with the service, in an orderly way while it can.
 libvirt_teardown() {
   local domain device file
+  grep -h -A 30 ERROR: "$tmp"/asan.* >&3
   if libvirtd_answers; then
     for domain in $(virsh list --name); do virsh destroy "$domain"; done
   fi
@@ -59,7 +66,7 @@ libvirt_teardown() {
   umount -l "$VIRT_THIN_RUNTIME_DIR"/*/volumes
   rmdir "/dev/$vg"
 }
-at_exit 'libvirt_teardown >/dev/null 2>&1'
+at_exit 'libvirt_teardown 3>&2 >/dev/null 2>&1'
 
 # A thin pool "thin" on $vg/data, in one sparse file of SIZE.
 thin_pool() {
