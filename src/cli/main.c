@@ -218,11 +218,28 @@ main_strv(char **argv)
   return status;
 }
 
+/* Warnings as everything else the program says; what is said for debugging when G_MESSAGES_DEBUG asks for it. */
+static GLogWriterOutput
+write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
+{
+  const char *kind = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL) ? "error: " : level & G_LOG_LEVEL_WARNING ? "warning: " : "";
+
+  if (level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO) && !g_getenv("G_MESSAGES_DEBUG"))
+    return G_LOG_WRITER_HANDLED;
+  if (g_log_writer_is_journald(fileno(stderr)))
+    return g_log_writer_journald(level, fields, n_fields, user_data);
+  for (gsize i = 0; i < n_fields; i++)
+    if (strcmp(fields[i].key, "MESSAGE") == 0)
+      fprintf(stderr, "virt-thin: %s%s\n", kind, (const char *) fields[i].value);
+  return G_LOG_WRITER_HANDLED;
+}
+
 int
 main(int argc, char **argv)
 {
   int status;
 
+  g_log_set_writer_func(write_log, NULL, NULL);
   if (service_child_main(argc, argv, &status))
     return status;
   signal(SIGPIPE, SIG_IGN);

@@ -54,7 +54,7 @@ wrong=(
   "enable: an argument|enable libvirt"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 5))
+plan $((n + 4 + ${#wrong[@]} + 2 + 5 + 1))
 
 for command in $commands; do
   run vt "$command" --help
@@ -94,3 +94,7 @@ is "completion: commands" "$(complete re)" "release remove rename resize"
 is "completion: options" "$(complete create --s)" "--size"
 vt create pve/vm-1 --size 4m
 is "completion: names" "$(complete info pve/)" "pve/vm-1"
+
+printf '[service]\nthreads=many\n' > "$VIRT_THIN_CONFIG"
+run vt list pve
+is "a warning looks like everything else it says" "${err%%: *}: $(wc -l <<<"$err") $(grep -c '^virt-thin: warning: .*threads=many' <<<"$err")" "virt-thin: 1 1"
