@@ -162,35 +162,6 @@ cli_is_served(const char *vg)
   return !info || shares_a_device(info);
 }
 
-/* Each warning is told once, however often its device is looked at. */
-static void
-tell_problems(GPtrArray *problems)
-{
-  static GHashTable *told;
-
-  if (!told)
-    told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  for (guint i = 0; i < problems->len; i++)
-    if (g_hash_table_add(told, g_strdup(problems->pdata[i])))
-      cli_warn("%s", (char *) problems->pdata[i]);
-}
-
-/* Reading makes do with what is whole; that it had to is worth a word. */
-static Pool *
-open_here(const char *vg, PoolOpenFlags flags, GError **error)
-{
-  Pool *pool = pool_open_bundled(vg, NULL, flags, error);
-  g_autoptr(PoolVgInfo) info = pool && flags & POOL_READ_ONLY ? pool_get_vg_info(pool, NULL) : NULL;
-
-  if (info && info->devices) {
-    g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GPtrArray) found = lvm_scan((const char *const *) info->devices, problems);
-
-    tell_problems(problems);
-  }
-  return pool;
-}
-
 /* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a little, as lvm2's commands do for their locks. FALSE: it is
  * served now. */
 static gboolean
@@ -203,7 +174,7 @@ open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
 
     if (cli_is_served(vg))
       return FALSE;
-    *pool = open_here(vg, flags, &local);
+    *pool = pool_open_bundled(vg, NULL, flags, &local);
     if (*pool)
       return TRUE;
     if (local->domain != VT_ERROR || local->code != EBUSY || g_get_monotonic_time() >= deadline) {
@@ -271,6 +242,23 @@ was_found(GPtrArray *found, const char *path)
   return FALSE;
 }
 
+/* A problem begins with its device's path. Those of a volume group that can be found are told when it is opened. */
+static void
+tell_problems(GPtrArray *problems, GPtrArray *found)
+{
+  for (guint i = 0; i < problems->len; i++) {
+    gboolean later = FALSE;
+
+    for (guint j = 0; j < found->len; j++) {
+      const LvmScan *scan = found->pdata[j];
+
+      later = later || (scan->vg_name && g_str_has_prefix(problems->pdata[i], scan->path));
+    }
+    if (!later)
+      cli_warn("%s", (char *) problems->pdata[i]);
+  }
+}
+
 GStrv
 cli_list_vgs(gboolean *all)
 {
@@ -283,7 +271,7 @@ cli_list_vgs(gboolean *all)
   GHashTableIter iter;
   gpointer name;
 
-  tell_problems(problems);
+  tell_problems(problems, found);
   *all = TRUE;
   for (char **path = paths; *path; path++)
     if (!was_found(found, *path) && (problems->len || given_devices)) {

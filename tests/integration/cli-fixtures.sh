@@ -35,7 +35,7 @@ refuses() { # NAME REGEX...: read-write opening is refused with a message that m
   is "$name: refused read-write" "$status" 1
   for regex; do like "$name: the message says $regex" "$err" "$regex"; done
 }
-plan 122
+plan 169
 
 # --- whole ---
 use 01-clean
@@ -124,6 +124,32 @@ refused "full: a write that needs a chunk" 1 '[Ss]pace|full|chunk' fx import "$t
 is "full: the rest is whole" "$(fx export pve/vm-300-disk-0 - | md5)" "$sum"
 
 # --- what holds the metadata is damaged ---
+# Where things are in 01-clean (pvck --dump headers): text at 4096 + 77312; data_tmeta begins at extent 17 of pv0, whose first is at 1 MiB.
+flip() { printf '\xff' | dd of="$image" bs=1 seek="$1" conv=notrunc status=none; before=$(sparse_md5 "$image"); }
+superblock=$(((1 << 20) + 17 * (4 << 20)))
+use 01-clean; flip $((4096 + 77312 + 100))
+refuses "text" '01-clean.img' 'text' 'checksum'
+like "text: list uses the one before, and says so" "$(fx list pve 2>&1 >/dev/null)" 'newest that can be read'
+is "text: what came later is not in it" "$(fx list --json pve 2>/dev/null | field "len(d['volumes'])")" 5
+volumes_whole text root
+is "text: check" "$(checked | cut -d, -f1,2)" "(False, True"
+unchanged text
+use 01-clean; flip 4100
+refuses "metadata header" '01-clean.img' 'header'
+ok "metadata header: list" fx list pve
+is "metadata header: check" "$(checked | cut -d, -f1,2)" "(False, True"
+unchanged "metadata header"
+use 01-clean; flip $((superblock + 20))
+refuses "superblock" 'pve/data' 'block 0' 'superblock'
+ok "superblock: list" fx list pve
+is "superblock: the linear volume is whole" "$(fx export pve/root - | md5)" "$(awk '$2 == "root" { print $1 }' "$fixtures/01-clean.md5")"
+refused "superblock: a thin volume is not" 1 'superblock' fx export pve/vm-101-disk-1 "$tmp/out"
+is "superblock: check" "$(checked | cut -d, -f1,2)" "(False, True"
+unchanged superblock
+use 01-clean; dd if=/dev/zero of="$image" bs=4096 seek=$((superblock / 4096)) count=1 conv=notrunc status=none; before=$(sparse_md5 "$image")
+refuses "superblock of zeros" 'pve/data' 'zero'
+is "superblock of zeros: check" "$(checked | cut -d, -f1,2)" "(False, True"
+unchanged "superblock of zeros"
 use 01-clean
 dd if=/dev/zero of="$image" bs=512 seek=1 count=1 conv=notrunc status=none; before=$(sparse_md5 "$image")
 refused "no label: read-write" 1 'label|physical volume|volume group' fx create pve/new --size 4m
@@ -133,4 +159,20 @@ use 01-clean
 truncate -s 100m "$image"; before=$(sparse_md5 "$image")
 refused "truncated: read-write" 1 '01-clean.img' fx create pve/new --size 4m
 refused "truncated: check" 1 '' fx check pve/data
+refused "truncated: what lay behind the cut is lost, and named" 1 'bytes 0 to 8388607 of volume root are lost' fx export pve/root "$tmp/out"
 unchanged "truncated"
+
+# --- through a service ---
+if can_serve; then
+  use 01-clean
+  ok "served: serve" fx serve pve
+  is "served: list" "$(fx list --json pve | field "len(d['volumes'])")" 6
+  volumes_whole served
+  is "served: check" "$(checked)" "(True, False, False)"
+  ok "served: stop" vt stop pve
+  use 03a-tid-pool-ahead
+  refused "served: ids apart" 1 'transaction id' fx serve pve
+  unchanged "served: ids apart"
+else
+  skip 12 "needs root and /dev/fuse"
+fi
