@@ -4,7 +4,8 @@
  * The model of the drive: between two completed flushes it holds what was written in any order, may lose any part of it, and may have
  * written only some 512-byte sectors of a write. A flush that returned makes all that had returned before it durable. The log keeps operations in the order in
  * which they were issued (an entry is added before the operation runs on the base), so a replay is what the drive could hold, never less than was promised:
- * a flush counts only from the entry made when it returned, and covers the operations that had returned when it was issued.
+ * a flush counts only from the entry made when it returned, and covers the operations that had returned when it was issued - which, with several threads, are
+ * not simply those before it in the log: a clock notes when each operation returned and each flush was issued.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,15 +21,14 @@ typedef struct {
   guint device;
   guint64 offset, length;
   guint8 *data;     /* of a write */
-  guint flush_from; /* FLUSH: entries before this one were complete when it was issued */
-  gboolean done;
+  guint64 clock;    /* when it returned (0: not yet); of a FLUSH: when it was issued */
 } Entry;
 
 struct VtIoLog {
   GMutex lock;
   GPtrArray *entries;
   guint n_devices;
-  guint first_open; /* no entry before this one is still in flight */
+  guint64 clock;
 };
 
 typedef struct {
@@ -84,9 +84,7 @@ static void end_entry(Recorder *recorder, Entry *entry)
 {
   VtIoLog *log = recorder->log;
   g_mutex_lock(&log->lock);
-  entry->done = TRUE;
-  while (log->first_open < log->entries->len && ((Entry *)log->entries->pdata[log->first_open])->done)
-    log->first_open++;
+  entry->clock = ++log->clock;
   g_mutex_unlock(&log->lock);
 }
 
@@ -113,16 +111,15 @@ static gboolean recorder_flush(VtIo *io, GError **error)
   Recorder *recorder = (Recorder *)io;
   VtIoLog *log = recorder->log;
   g_mutex_lock(&log->lock);
-  guint from = log->first_open;
+  guint64 issued = ++log->clock;
   g_mutex_unlock(&log->lock);
   if (!vt_io_flush(recorder->base, error))
     return FALSE;
   Entry *entry = g_new0(Entry, 1);
-  *entry = (Entry){.kind = VT_IO_FLUSH, .device = recorder->device, .flush_from = from, .done = TRUE};
+  *entry = (Entry){.kind = VT_IO_FLUSH, .device = recorder->device, .clock = issued};
   g_mutex_lock(&log->lock);
   g_ptr_array_add(log->entries, entry);
   g_mutex_unlock(&log->lock);
-  end_entry(recorder, entry);
   return TRUE;
 }
 
@@ -238,18 +235,18 @@ static void shuffle(GPtrArray *array, GRand *rand)
 
 gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd, GError **error)
 {
-  guint durable = rand ? 0 : upto;
+  guint64 durable = rand ? 0 : G_MAXUINT64;
   for (guint i = 0; i < upto; i++) {
     const Entry *entry = log->entries->pdata[i];
     if (entry->kind == VT_IO_FLUSH && entry->device == device)
-      durable = MAX(durable, entry->flush_from);
+      durable = MAX(durable, entry->clock);
   }
   g_autoptr(GPtrArray) loose = g_ptr_array_new();
   for (guint i = 0; i < upto; i++) {
     Entry *entry = log->entries->pdata[i];
     if (entry->kind == VT_IO_FLUSH || entry->device != device)
       continue;
-    if (i >= durable)
+    if (rand && (entry->clock == 0 || entry->clock > durable))
       g_ptr_array_add(loose, entry);
     else if (!apply(entry, 0, entry->length, fd, error))
       return FALSE;

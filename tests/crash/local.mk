@@ -2,6 +2,7 @@
 thin_crash_tests = \
 	tests/crash/model-run \
 	tests/crash/power-cut \
+	tests/crash/power-cut-threads \
 	tests/crash/io-failures \
 	tests/crash/engine-death \
 	tests/crash/concurrency
@@ -22,6 +23,9 @@ tests_crash_power_cut_LDADD = $(thin_crash_ldadd)
 tests_crash_concurrency_SOURCES = tests/crash/concurrency.c $(thin_crash_harness)
 tests_crash_concurrency_CPPFLAGS = $(thin_crash_cppflags)
 tests_crash_concurrency_LDADD = $(thin_crash_ldadd)
+tests_crash_power_cut_threads_SOURCES = tests/crash/power-cut-threads.c $(thin_crash_harness)
+tests_crash_power_cut_threads_CPPFLAGS = $(thin_crash_cppflags)
+tests_crash_power_cut_threads_LDADD = $(thin_crash_ldadd)
 tests_crash_io_failures_SOURCES = tests/crash/io-failures.c $(thin_crash_scenario) $(thin_crash_harness)
 tests_crash_io_failures_CPPFLAGS = $(thin_crash_cppflags)
 tests_crash_io_failures_LDADD = $(thin_crash_ldadd)
