@@ -16,6 +16,7 @@
 
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
+#include "util/size.h"
 
 #define SNAPSHOT_SKIP "ACTIVATION_SKIP"
 
@@ -80,6 +81,21 @@ find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **
   }
   *pool = bundled_usable_pool(b, lvm_thin_pool(lv), error);
   return *pool ? lv : NULL;
+}
+
+/* EINVAL: "4.00 MiB is less than the 8.00 MiB<...>". */
+static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...) G_GNUC_PRINTF(4, 5);
+
+static gboolean
+too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
+{
+  g_autofree char *a = vt_size_format(size), *z = vt_size_format(needed), *rest = NULL;
+  va_list args;
+
+  va_start(args, format);
+  rest = g_strdup_vprintf(format, args);
+  va_end(args);
+  return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
 }
 
 /* --- pieces of a change --- */
@@ -233,8 +249,7 @@ clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GEr
   if (size && !pool_rules_extents("a volume", size, lvm_vg_extent_size(vg), &extents, error))
     return FALSE;
   if (extents < lvm_lv_n_extents(lv))
-    return vt_set_error(error, EINVAL, "%" G_GUINT64_FORMAT " bytes are less than the %" G_GUINT64_FORMAT " of %s/%s that it is backed by: give as much or more",
-                        size, lvm_lv_size(lv), b->vg_name, origin);
+    return too_small(size, lvm_lv_size(lv), error, " of volume %s/%s that it is backed by: give as much or more", b->vg_name, origin);
   return add_volume(b, g_steal_pointer(&vg), pool, name, extents, lv, error);
 }
 
@@ -260,7 +275,9 @@ bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **
   gboolean ok = FALSE;
 
   bundled_lock(b);
-  if (name)
+  if (name && lvm_vg_find_lv(lvm_store_vg(b->store), name))
+    vt_set_error(error, EEXIST, "there is a volume %s already: choose another name for the snapshot, or remove that", name);
+  else if (name)
     ok = clone_locked(b, volume, name, 0, error);
   bundled_unlock(b);
   if (!ok)
@@ -416,8 +433,7 @@ clone_into_locked(Bundled *b, const char *origin, const char *name, GError **err
   if (its != pool)
     return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool", pool->name, origin, its->name);
   if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from))
-    return vt_set_error(error, EINVAL, "its %" G_GUINT64_FORMAT " bytes are less than the %" G_GUINT64_FORMAT " of volume %s: resize it first",
-                        lvm_lv_size(lv), lvm_lv_size(from), origin);
+    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first", b->vg_name, origin);
   return replace_content(b, g_steal_pointer(&vg), pool, lv, from, CLONE_TAG, error);
 }
 
@@ -561,8 +577,7 @@ resize_locked(Bundled *b, const char *name, guint64 size, gboolean shrink, GErro
     return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
   if (extents < lvm_lv_n_extents(lv)) {
     if (!shrink)
-      return vt_set_error(error, EINVAL, "%" G_GUINT64_FORMAT " bytes are less than its %" G_GUINT64_FORMAT ", and what lies beyond would be lost: allow it "
-                          "to shrink (--shrink) if that is meant", size, lvm_lv_size(lv));
+      return too_small(size, lvm_lv_size(lv), error, " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
     if (!require_closed(b, name, error))
       return FALSE;
   }

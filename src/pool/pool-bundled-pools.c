@@ -50,9 +50,11 @@ grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gboolean metadata, 
 
   if (!lv)
     return vt_set_error(error, EBADMSG, "the volume group has no %s", lvm_pool_metadata(pool_lv));
-  if (extents < lvm_lv_n_extents(lv))
-    return vt_set_error(error, EOPNOTSUPP, "%" G_GUINT64_FORMAT " extents are less than the %" G_GUINT64_FORMAT " it has, and a thin pool cannot shrink", extents,
-                        lvm_lv_n_extents(lv));
+  if (extents < lvm_lv_n_extents(lv)) {
+    g_autofree char *asked = vt_size_format(extents * lvm_vg_extent_size(vg)), *has = vt_size_format(lvm_lv_size(lv));
+
+    return vt_set_error(error, EOPNOTSUPP, "%s is less than the %s that it has, and a thin pool cannot shrink", asked, has);
+  }
   return metadata ? lvm_vg_grow_pool_metadata(vg, pool_lv, extents, error) && zero_metadata(b, vg, lvm_lv_name(pool_lv), error)
                   : lvm_vg_grow_pool_data(vg, pool_lv, extents, error);
 }
@@ -166,7 +168,8 @@ create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError *
   if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, name))
-    return vt_set_error(error, EEXIST, "volume group %s has a volume of that name", b->vg_name);
+    return vt_set_error(error, EEXIST, "volume group %s has a %s of that name", b->vg_name,
+                        g_hash_table_contains(b->pools, name) ? "thin pool" : "volume");
   if (!lay_out(vg, params ? params : &defaults, &layout, error) ||
       !lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error) || !zero_metadata(b, vg, name, error))
     return FALSE;
@@ -201,7 +204,8 @@ bundled_remove_pool(Bundled *b, const char *name, GError **error)
     return FALSE;
   bundled_virtual_size(vg, name, &n_volumes);
   if (n_volumes > 0)
-    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volumes: remove them first", b->vg_name, name, n_volumes);
+    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", b->vg_name, name, n_volumes,
+                        n_volumes == 1 ? "" : "s", n_volumes == 1 ? "that" : "those");
   if (!lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error))
     return FALSE;
   while (pool->users > 0)
