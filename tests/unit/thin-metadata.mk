@@ -7,7 +7,7 @@ thin_metadata_tests = \
 	tests/unit/test-thin-faults \
 	tests/unit/test-thin-model
 check_PROGRAMS += $(thin_metadata_tests)
-TESTS += $(thin_metadata_tests)
+TESTS += $(thin_metadata_tests) tests/unit/thin-metadata-sanitizers.sh
 endif
 thin_metadata_helper = tests/unit/thin-helper.c tests/unit/thin-helper.h
 thin_metadata_cppflags = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
@@ -33,4 +33,4 @@ tests_unit_test_thin_faults_SOURCES = tests/unit/test-thin-faults.c $(thin_metad
 tests_unit_test_thin_faults_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_faults_LDADD = $(thin_metadata_ldadd)
 
-EXTRA_DIST += tests/fixtures/thin-metadata
+EXTRA_DIST += tests/fixtures/thin-metadata tests/unit/thin-metadata-sanitizers.sh
