@@ -36,7 +36,7 @@ run() {
 }
 
 export TSAN_OPTIONS=detect_deadlocks=0:halt_on_error=1:exitcode=66 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1
-tests=(tests/crash/concurrency.c tests/unit/test-thin-volume.c tests/unit/test-thin-space.c)
+tests=(tests/crash/concurrency.c tests/crash/io-failures.c tests/unit/test-thin-volume.c tests/unit/test-thin-space.c)
 echo "1..$((${#tests[@]} + 1))"
 objects tsan thread
 run tsan thread tests/crash/concurrency.c
