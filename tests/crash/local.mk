@@ -41,3 +41,7 @@ endif
 tests_crash_pool_model_run_SOURCES = tests/crash/pool-model-run.c $(pool_helper)
 tests_crash_pool_model_run_CPPFLAGS = $(pool_cppflags)
 tests_crash_pool_model_run_LDADD = $(pool_ldadd)
+
+# The NBD server.
+TESTS += tests/crash/nbd-sanitizers.sh
+EXTRA_DIST += tests/crash/nbd-sanitizers.sh

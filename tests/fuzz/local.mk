@@ -5,3 +5,5 @@ EXTRA_DIST += $(lvm_fuzz) tests/fuzz/run.sh tests/fuzz/fuzz-lvm-text.c tests/fuz
 	tests/fuzz/corpus-lvm-text tests/fuzz/corpus-lvm-label
 TESTS += tests/fuzz/thin-metadata.sh
 EXTRA_DIST += tests/fuzz/thin-metadata.sh tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata
+TESTS += tests/fuzz/nbd.sh
+EXTRA_DIST += tests/fuzz/nbd.sh tests/fuzz/fuzz-nbd.c tests/fuzz/corpus-nbd

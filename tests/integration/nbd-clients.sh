@@ -116,7 +116,7 @@ fi
 # --- fio ---
 fio_verify() ( # EXPORT SECONDS
   exec fio --name=verify --ioengine=nbd --uri="$(uri "$1")" --rw=randrw --rwmixread=30 --bsrange=512-128k --iodepth=32 --size=48m --offset=8m \
-    --verify=crc32c --verify_backlog=256 --verify_fatal=1 --time_based --runtime="$2" --minimal
+    --verify=crc32c --verify_backlog=256 --verify_fatal=1 --verify_state_save=0 --time_based --runtime="$2" --minimal
 )
 if fio --enghelp 2>/dev/null | grep -qw nbd; then
   ok "fio verifies random writes of any size" fio_verify v1 2

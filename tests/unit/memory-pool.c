@@ -15,6 +15,7 @@ typedef struct {
   guint64 n_chunks;
   guint opens, views;
   pthread_rwlock_t unmapping; /* for writing: chunks are being freed */
+  pthread_mutex_t bytes[64];  /* of chunk number modulo 64: clients may write where others read */
 } Memory;
 
 typedef struct {
@@ -89,12 +90,15 @@ static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64
       gsize at = offset % MEMORY_CHUNK;
       n = MIN(left, MEMORY_CHUNK - at);
       guint8 *chunk = get_chunk(memory, offset / MEMORY_CHUNK, writing);
+      pthread_mutex_t *lock = &memory->bytes[offset / MEMORY_CHUNK % G_N_ELEMENTS(memory->bytes)];
+      pthread_mutex_lock(lock);
       if (writing)
         memcpy(chunk + at, p, n);
       else if (chunk)
         memcpy(p, chunk + at, n);
       else
         memset(p, 0, n);
+      pthread_mutex_unlock(lock);
     }
   }
   pthread_rwlock_unlock(&memory->unmapping);
@@ -290,6 +294,8 @@ static void memory_free(gpointer data)
   g_free(memory->name);
   g_free(memory->opener);
   pthread_rwlock_destroy(&memory->unmapping);
+  for (guint i = 0; i < G_N_ELEMENTS(memory->bytes); i++)
+    pthread_mutex_destroy(&memory->bytes[i]);
   g_free(memory);
 }
 
@@ -331,6 +337,8 @@ void memory_pool_add(Pool *base, const char *name, guint64 size, gboolean read_o
   memory->size = size;
   memory->read_only = read_only;
   pthread_rwlock_init(&memory->unmapping, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS(memory->bytes); i++)
+    pthread_mutex_init(&memory->bytes[i], NULL);
   memory->n_chunks = size / MEMORY_CHUNK + 1025; /* room to grow */
   memory->chunks = g_new0(guint8 *, memory->n_chunks);
   g_ptr_array_add(((MemoryPool *)base)->volumes, memory);
