@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lvm/vg-private.h"
+#include "util/memory.h"
 
 #define SECTOR 512
 
@@ -345,7 +346,7 @@ lvm_vg_copy(LvmVg *vg)
   copy->text_length = vg->text_length;
   copy_pvs(copy);
   for (GList *link = vg->lvs.head; link; link = link->next) {
-    LvmLv *lv = g_memdup2(link->data, sizeof *lv);
+    LvmLv *lv = vt_memdup(link->data, sizeof *lv);
 
     lv->link = (GList){ .data = lv };
     lv->vg = copy;
@@ -389,7 +390,7 @@ format_lv(LvmLv *lv, GString *out)
   }
   lvm_node_format(shared->node, out);
   shared->text_length = out->len - start;
-  shared->text = g_memdup2(out->str + start, shared->text_length);
+  shared->text = vt_memdup(out->str + start, shared->text_length);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "pool/pool-internal.h"
 #include "pool/pool-remote.h"
 #include "pool/settings.h"
+#include "util/memory.h"
 
 typedef struct {
   PoolVolume base;
@@ -97,7 +98,7 @@ advance(struct iovec **iov, int *n_iov, gsize done)
 static gboolean
 transfer(RemoteVolume *volume, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  g_autofree struct iovec *copy = g_memdup2(iov, n_iov * sizeof *iov);
+  g_autofree struct iovec *copy = vt_memdup(iov, n_iov * sizeof *iov);
   struct iovec *left = copy;
   guint64 length = 0;
 

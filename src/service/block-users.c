@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "service/block-node.h"
+#include "util/memory.h"
 
 static gboolean
 fd_is_block(int dir, const char *name, dev_t *rdev)
@@ -44,7 +45,7 @@ add_user(BlockScan *scan, dev_t rdev, char *user)
   if (g_hash_table_contains(scan->users, &key))
     g_free(user);
   else
-    g_hash_table_insert(scan->users, g_memdup2(&key, sizeof key), user);
+    g_hash_table_insert(scan->users, vt_memdup(&key, sizeof key), user);
 }
 
 static void

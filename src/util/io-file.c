@@ -18,6 +18,7 @@
 
 #include "util/error.h"
 #include "util/io.h"
+#include "util/memory.h"
 
 typedef struct {
   VtIo io;
@@ -52,7 +53,7 @@ static int iov_advance(struct iovec *iov, int n_iov, gsize done)
 static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, gsize done,
                               GError **error)
 {
-  g_autofree struct iovec *rest = g_memdup2(iov, n_iov * sizeof *iov);
+  g_autofree struct iovec *rest = vt_memdup(iov, n_iov * sizeof *iov);
   struct iovec *p = rest;
   for (;;) {
     int gone = iov_advance(p, n_iov, done);

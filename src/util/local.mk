@@ -6,5 +6,6 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-file.c \
 	src/util/io-log.c \
 	src/util/io-failer.c \
+	src/util/memory.h \
 	src/util/size.c src/util/size.h
 src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -lm

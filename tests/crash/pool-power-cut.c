@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 
 #include "pool/pool-bundled.h"
+#include "util/memory.h"
 
 #define KIB 1024u
 #define MIB (KIB * KIB)
@@ -98,7 +99,7 @@ volume_copy(const Volume *from)
   v->snapshot_of = g_strdup(from->snapshot_of);
   v->tag = g_strdup(from->tag);
   v->size = from->size;
-  v->bytes = g_memdup2(from->bytes, from->size);
+  v->bytes = vt_memdup(from->bytes, from->size);
   return v;
 }
 

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "scenario.h"
+#include "util/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,8 +50,8 @@ static ModelDevice *add(Model *model, guint32 id, const ModelDevice *origin)
   ModelDevice *d = g_new0(ModelDevice, 1);
   d->id = id;
   d->size = origin ? origin->size : SCENARIO_SECTORS;
-  d->now = origin ? g_memdup2(origin->now, SCENARIO_SECTORS * sizeof *d->now) : g_new0(guint32, SCENARIO_SECTORS);
-  d->durable = g_memdup2(d->now, SCENARIO_SECTORS * sizeof *d->now);
+  d->now = origin ? vt_memdup(origin->now, SCENARIO_SECTORS * sizeof *d->now) : g_new0(guint32, SCENARIO_SECTORS);
+  d->durable = vt_memdup(d->now, SCENARIO_SECTORS * sizeof *d->now);
   d->since = g_array_new(FALSE, FALSE, sizeof(Op));
   g_hash_table_insert(model->devices, GUINT_TO_POINTER(id), d);
   return d;

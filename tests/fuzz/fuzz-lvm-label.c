@@ -14,6 +14,7 @@
 
 #include "lvm/store.h"
 #include "util/crc.h"
+#include "util/memory.h"
 
 #define SIZE (128u << 10)
 #define AREA 4096u
@@ -99,7 +100,7 @@ make_whole(void)
   seal_text();
   seal_header();
   seal_label();
-  whole = g_memdup2(device, SIZE);
+  whole = vt_memdup(device, SIZE);
 }
 
 int

@@ -11,6 +11,7 @@
 
 #include "lvm-helper.h"
 #include "lvm/text.h"
+#include "util/memory.h"
 
 static LvmNode *
 parse(const char *text)
@@ -192,7 +193,7 @@ test_prefixes(void **state)
   g_autofree char *text = lvm_test_read("vgcfgbackup-04-final.txt", &length);
 
   for (gsize n = 0; n < length; n++) {
-    g_autofree char *part = g_memdup2(text, n);
+    g_autofree char *part = vt_memdup(text, n);
     g_autoptr(LvmNode) root = lvm_text_parse(part, n, "part", NULL);
     g_autoptr(LvmVg) vg = lvm_vg_parse(part, n, NULL);
   }
