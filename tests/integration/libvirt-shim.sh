@@ -1,7 +1,7 @@
 #!/bin/bash
 # libvirtd comes up whatever is wrong with our backend, and then the stock one serves.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 22
+plan 23
 
 shim=$modules/libvirt_storage_backend_logical.so backend=$modules/virt-thin-backend.so
 defined() { virsh pool-define-as "thin" logical --source-name "$vg/data" && virsh pool-define-as "thick" logical --source-name "$vg"; }
@@ -14,6 +14,8 @@ is "the shim shows one symbol" "$(nm -D --defined-only "$shim" | awk '{print $3}
 is "the backend shows one symbol" "$(nm -D --defined-only "$backend" | awk '{print $3}')" vtbackend_register
 is "the backend links no libvirt" "$(readelf -d "$backend" | grep NEEDED | grep -c virt)" 0
 is "the backend needs no private symbol" "$(nm -D "$backend" | grep -c 'PRIVATE\| vir')" 0
+
+is "no engine code is in the backend" "$(nm "$backend" | grep -cE ' [tT] (thin_|bundled_|pool_open_bundled|pool_init|nbd_|fuse_|service_)')" 0
 
 ok "libvirtd starts with the backend" libvirt_start
 is "logical pools are registered once" "$(logical_types)" 1
