@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "pool/settings.h"
+#include "service/condition.h"
 #include "service/control-server.h"
 #include "service/fuse-view.h"
 #include "service/holder.h"
@@ -36,8 +37,8 @@ typedef struct {
   GMainLoop *loop;
   gboolean for_good;
   GThread *committer;
-  GMutex lock;
-  GCond ending;
+  pthread_mutex_t lock;
+  pthread_cond_t ending;
   gboolean ended;
 } Engine;
 
@@ -72,26 +73,26 @@ committer(gpointer data)
   Engine *engine = data;
   g_autofree char *last_failure = NULL;
 
-  g_mutex_lock(&engine->lock);
+  pthread_mutex_lock(&engine->lock);
   while (!engine->ended) {
-    if (g_cond_wait_until(&engine->ending, &engine->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND))
+    if (condition_wait_until(&engine->ending, &engine->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND))
       continue;
-    g_mutex_unlock(&engine->lock);
+    pthread_mutex_unlock(&engine->lock);
     commit_once(engine, &last_failure);
     folder_refresh(engine->folder);
-    g_mutex_lock(&engine->lock);
+    pthread_mutex_lock(&engine->lock);
   }
-  g_mutex_unlock(&engine->lock);
+  pthread_mutex_unlock(&engine->lock);
   return NULL;
 }
 
 static void
 stop_committer(Engine *engine)
 {
-  g_mutex_lock(&engine->lock);
+  pthread_mutex_lock(&engine->lock);
   engine->ended = TRUE;
-  g_cond_broadcast(&engine->ending);
-  g_mutex_unlock(&engine->lock);
+  pthread_cond_broadcast(&engine->ending);
+  pthread_mutex_unlock(&engine->lock);
 }
 
 /* --- what others ask --- */
@@ -219,11 +220,12 @@ raise_limits(void)
 int
 engine_main(const char *vg)
 {
-  Engine engine = {.vg = vg};
+  Engine engine = {.vg = vg, .lock = PTHREAD_MUTEX_INITIALIZER};
   g_autoptr(GError) error = NULL;
 
   signal(SIGPIPE, SIG_IGN);
   raise_limits();
+  condition_init(&engine.ending);
   engine.loop = g_main_loop_new(NULL, FALSE);
   g_unix_signal_add(SIGTERM, on_term, &engine);
   g_unix_signal_add(SIGUSR1, on_restart, &engine);

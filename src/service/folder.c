@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include <grp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,12 +17,12 @@
 struct Folder {
   Pool *pool;
   Shared *shared;
-  GRWLock lock;          /* tables, and what changes in FolderVolume */
+  pthread_rwlock_t lock;          /* tables, and what changes in FolderVolume */
   GHashTable *by_name;   /* char * (the volume's) -> FolderVolume, owned by by_ino */
   GHashTable *by_ino;    /* guint64 * -> FolderVolume */
   GArray *sorted;        /* of guint64, all numbers in order; NULL: to be made again */
   GHashTable *hidden;    /* thin pools not shown; "" for linear LVs */
-  GMutex opens_lock;     /* SharedOpen allocation, SharedMode */
+  pthread_mutex_t opens_lock;     /* SharedOpen allocation, SharedMode */
   guint next_open;
   PoolVolume **handles;  /* of SHARED_MAX_OPENS */
   uid_t uid;
@@ -122,7 +123,7 @@ handle_find(Folder *folder, guint64 fh)
   if (index >= SHARED_MAX_OPENS)
     return NULL;
   SharedOpen *open = &folder->shared->header->opens[index];
-  return open->ino && open->generation == fh >> 32 ? open : NULL;
+  return __atomic_load_n(&open->ino, __ATOMIC_ACQUIRE) && open->generation == fh >> 32 ? open : NULL;
 }
 
 static PoolVolume *
@@ -176,7 +177,7 @@ take_open(Folder *folder, guint64 ino, guint64 unique, guint *index)
     open->unique = unique;
     open->flags = 0;
     g_atomic_pointer_set((gpointer *)&folder->handles[i], NULL);
-    open->ino = ino;
+    __atomic_store_n(&open->ino, ino, __ATOMIC_RELEASE);
     *index = i;
     return open;
   }
@@ -190,16 +191,16 @@ folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, gui
   SharedOpen *open;
   guint index;
 
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   gboolean read_only = volume->read_only;
   name = g_strdup(volume->name);
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   if (write && read_only)
     return vt_set_error(error, EROFS, "%s is read-only", name);
 
-  g_mutex_lock(&folder->opens_lock);
+  pthread_mutex_lock(&folder->opens_lock);
   open = take_open(folder, volume->ino, unique, &index);
-  g_mutex_unlock(&folder->opens_lock);
+  pthread_mutex_unlock(&folder->opens_lock);
   if (!open)
     return vt_set_error(error, ENFILE, "%s: %u files are open already", name, SHARED_MAX_OPENS);
   open->pid = pid;
@@ -207,7 +208,7 @@ folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, gui
   read_comm(pid, open->comm);
   PoolVolume *handle = open_pool_volume(folder, name, open, error);
   if (!handle) {
-    open->ino = 0;
+    __atomic_store_n(&open->ino, 0, __ATOMIC_RELEASE);
     return FALSE;
   }
   g_atomic_pointer_set((gpointer *)&folder->handles[index], handle);
@@ -219,7 +220,7 @@ folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, gui
 void
 folder_forget_open(Folder *folder, guint64 unique)
 {
-  g_mutex_lock(&folder->opens_lock);
+  pthread_mutex_lock(&folder->opens_lock);
   for (guint i = 0; i < SHARED_MAX_OPENS; i++) {
     SharedOpen *open = &folder->shared->header->opens[i];
     if (open->ino && open->unique == unique) {
@@ -227,7 +228,7 @@ folder_forget_open(Folder *folder, guint64 unique)
       open->ino = 0;
     }
   }
-  g_mutex_unlock(&folder->opens_lock);
+  pthread_mutex_unlock(&folder->opens_lock);
 }
 
 void
@@ -239,9 +240,9 @@ folder_close(Folder *folder, guint64 fh)
     return; /* released by an engine that died before it could say so */
   PoolVolume *handle = g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh]);
   g_atomic_pointer_set((gpointer *)&folder->handles[(guint32)fh], NULL);
-  g_mutex_lock(&folder->opens_lock);
-  open->ino = 0;
-  g_mutex_unlock(&folder->opens_lock);
+  pthread_mutex_lock(&folder->opens_lock);
+  __atomic_store_n(&open->ino, 0, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&folder->opens_lock);
   if (handle)
     pool_volume_close(handle);
 }
@@ -287,7 +288,7 @@ folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gi
 {
   int result = 0;
 
-  g_mutex_lock(&folder->opens_lock);
+  pthread_mutex_lock(&folder->opens_lock);
   SharedMode *entry = find_mode(folder, volume->ino, TRUE);
   if (!entry) {
     result = ENOSPC;
@@ -305,7 +306,7 @@ folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gi
       entry->gid = gid;
     __atomic_store_n(&entry->ino, volume->ino, __ATOMIC_RELEASE);
   }
-  g_mutex_unlock(&folder->opens_lock);
+  pthread_mutex_unlock(&folder->opens_lock);
   return result;
 }
 
@@ -314,25 +315,25 @@ folder_stat(Folder *folder, FolderVolume *volume, struct stat *st)
 {
   memset(st, 0, sizeof *st);
   g_atomic_int_set(&volume->looked_at, 1);
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   st->st_ino = volume->ino;
   st->st_size = volume->size;
   st->st_blocks = MIN(volume->mapped, volume->size) / 512;
   st->st_mode = S_IFREG | default_mode(volume);
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   st->st_nlink = 1;
   st->st_uid = folder->uid;
   st->st_gid = folder->gid;
   st->st_blksize = 4096;
   st->st_mtim.tv_sec = st->st_ctim.tv_sec = st->st_atim.tv_sec = volume->creation_time;
-  g_mutex_lock(&folder->opens_lock);
+  pthread_mutex_lock(&folder->opens_lock);
   SharedMode *mode = find_mode(folder, volume->ino, FALSE);
   if (mode) {
     st->st_mode = S_IFREG | mode->mode;
     st->st_uid = mode->uid;
     st->st_gid = mode->gid;
   }
-  g_mutex_unlock(&folder->opens_lock);
+  pthread_mutex_unlock(&folder->opens_lock);
 }
 
 void
@@ -356,22 +357,22 @@ shows_locked(Folder *folder, const char *thin_pool)
 FolderVolume *
 folder_lookup(Folder *folder, const char *name)
 {
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_name, name);
   if (volume)
     volume = shows_locked(folder, volume->pool) ? volume_ref(volume) : NULL;
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return volume;
 }
 
 FolderVolume *
 folder_get(Folder *folder, guint64 ino)
 {
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_ino, &ino);
   if (volume)
     volume_ref(volume);
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return volume;
 }
 
@@ -408,7 +409,7 @@ folder_list(Folder *folder, guint64 after, guint max)
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(FolderEntry));
   g_array_set_clear_func(entries, entry_clear);
 
-  g_rw_lock_writer_lock(&folder->lock);
+  pthread_rwlock_wrlock(&folder->lock);
   if (!folder->sorted)
     sort_volumes(folder);
   const guint64 *numbers = (const guint64 *)folder->sorted->data;
@@ -428,7 +429,7 @@ folder_list(Folder *folder, guint64 after, guint max)
     else
       g_free(entry.name);
   }
-  g_rw_lock_writer_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return entries;
 }
 
@@ -440,7 +441,7 @@ folder_list_active(Folder *folder)
   gpointer value;
 
   g_array_set_clear_func(entries, entry_clear);
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   g_hash_table_iter_init(&iter, folder->by_ino);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     FolderVolume *volume = value;
@@ -450,38 +451,38 @@ folder_list_active(Folder *folder)
     entry.name = g_strdup(volume->name);
     g_array_append_val(entries, entry);
   }
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return entries;
 }
 
 gboolean
 folder_wants_node(Folder *folder, const char *name, gboolean *read_only)
 {
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_name, name);
   gboolean wants = volume && volume->active && shows_locked(folder, volume->pool);
   *read_only = wants && volume->read_only;
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return wants;
 }
 
 void
 folder_show(Folder *folder, const char *thin_pool, gboolean shown)
 {
-  g_rw_lock_writer_lock(&folder->lock);
+  pthread_rwlock_wrlock(&folder->lock);
   if (shown)
     g_hash_table_remove(folder->hidden, thin_pool ? thin_pool : "");
   else
     g_hash_table_add(folder->hidden, g_strdup(thin_pool ? thin_pool : ""));
-  g_rw_lock_writer_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
 }
 
 gboolean
 folder_shows(Folder *folder, const char *thin_pool)
 {
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   gboolean shown = shows_locked(folder, thin_pool);
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
   return shown;
 }
 
@@ -500,13 +501,13 @@ update_name(Folder *folder, const char *name)
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, name, NULL);
   guint64 chunk_size = info ? chunk_size_of(folder->pool, info->pool) : 0;
 
-  g_rw_lock_writer_lock(&folder->lock);
+  pthread_rwlock_wrlock(&folder->lock);
   FolderVolume *old = g_hash_table_lookup(folder->by_name, name);
   if (old && (!info || strcmp(old->uuid, info->uuid) != 0))
     remove_volume(folder, old);
   if (info)
     add_volume(folder, info, chunk_size);
-  g_rw_lock_writer_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
 }
 
 void
@@ -528,20 +529,20 @@ refresh_space(Folder *folder)
     size += info->size;
     used += info->used;
   }
-  g_rw_lock_writer_lock(&folder->lock);
+  pthread_rwlock_wrlock(&folder->lock);
   folder->size = size;
   folder->used = used;
-  g_rw_lock_writer_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
 }
 
 void
 folder_space(Folder *folder, guint64 *size, guint64 *used)
 {
   g_atomic_int_set(&folder->space_looked_at, 1);
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   *size = folder->size;
   *used = folder->used;
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
 }
 
 void
@@ -553,21 +554,21 @@ folder_refresh(Folder *folder)
 
   if (g_atomic_int_compare_and_exchange(&folder->space_looked_at, 1, 0))
     refresh_space(folder);
-  g_rw_lock_reader_lock(&folder->lock);
+  pthread_rwlock_rdlock(&folder->lock);
   g_hash_table_iter_init(&iter, folder->by_ino);
   while (g_hash_table_iter_next(&iter, NULL, &value))
     if (g_atomic_int_compare_and_exchange(&((FolderVolume *)value)->looked_at, 1, 0))
       g_ptr_array_add(names, g_strdup(((FolderVolume *)value)->name));
-  g_rw_lock_reader_unlock(&folder->lock);
+  pthread_rwlock_unlock(&folder->lock);
 
   for (guint i = 0; i < names->len; i++) {
     g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, names->pdata[i], NULL);
     g_autoptr(FolderVolume) volume = info ? folder_lookup(folder, info->name) : NULL;
     if (!volume || info->mapped == G_MAXUINT64)
       continue;
-    g_rw_lock_writer_lock(&folder->lock);
+    pthread_rwlock_wrlock(&folder->lock);
     volume->mapped = info->mapped;
-    g_rw_lock_writer_unlock(&folder->lock);
+    pthread_rwlock_unlock(&folder->lock);
   }
 }
 
@@ -583,8 +584,8 @@ folder_new(Pool *pool, Shared *shared, GError **error)
   Folder *folder = g_new0(Folder, 1);
   folder->pool = pool;
   folder->shared = shared;
-  g_rw_lock_init(&folder->lock);
-  g_mutex_init(&folder->opens_lock);
+  pthread_rwlock_init(&folder->lock, NULL);
+  pthread_mutex_init(&folder->opens_lock, NULL);
   folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
   folder->by_ino = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)folder_volume_unref);
   folder->hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -617,7 +618,7 @@ folder_free(Folder *folder)
   g_hash_table_unref(folder->by_ino);
   g_hash_table_unref(folder->hidden);
   g_clear_pointer(&folder->sorted, g_array_unref);
-  g_rw_lock_clear(&folder->lock);
-  g_mutex_clear(&folder->opens_lock);
+  pthread_rwlock_destroy(&folder->lock);
+  pthread_mutex_destroy(&folder->opens_lock);
   g_free(folder);
 }

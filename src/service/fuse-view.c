@@ -35,8 +35,8 @@ struct FuseView {
   gint slow;       /* requests that are known to wait, under way */
   gint waiting;    /* of the requests sampled lately, how many waited: of 1024 */
   gint n_parked;
-  GMutex parking;
-  GCond released;
+  pthread_mutex_t parking;
+  pthread_cond_t released;
 };
 
 #define SAMPLE_EVERY 4        /* reads and writes */
@@ -158,9 +158,9 @@ release_one(FuseView *view)
 {
   if (g_atomic_int_get(&view->n_parked) == 0 || g_atomic_int_get(&view->out) >= wanted_workers(view))
     return;
-  g_mutex_lock(&view->parking);
-  g_cond_signal(&view->released);
-  g_mutex_unlock(&view->parking);
+  pthread_mutex_lock(&view->parking);
+  pthread_cond_signal(&view->released);
+  pthread_mutex_unlock(&view->parking);
 }
 
 /* Between requests: stay out if there are enough others. */
@@ -169,14 +169,14 @@ park(FuseView *view)
 {
   if (g_atomic_int_get(&view->out) <= wanted_workers(view))
     return;
-  g_mutex_lock(&view->parking);
+  pthread_mutex_lock(&view->parking);
   g_atomic_int_inc(&view->n_parked);
   g_atomic_int_add(&view->out, -1);
   while (g_atomic_int_get(&view->out) >= wanted_workers(view))
-    g_cond_wait(&view->released, &view->parking);
+    pthread_cond_wait(&view->released, &view->parking);
   g_atomic_int_inc(&view->out);
   g_atomic_int_add(&view->n_parked, -1);
-  g_mutex_unlock(&view->parking);
+  pthread_mutex_unlock(&view->parking);
 }
 
 static glong
@@ -285,8 +285,8 @@ fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **error)
   view->fd = fuse_fd;
   view->few = CLAMP(2 * (gint)g_get_num_processors(), 4, (gint)shared->header->n_slots);
   view->out = shared->header->n_slots;
-  g_mutex_init(&view->parking);
-  g_cond_init(&view->released);
+  pthread_mutex_init(&view->parking, NULL);
+  pthread_cond_init(&view->released, NULL);
   view->session = fuse_session_new(&args, &fuse_ops, sizeof fuse_ops, folder);
   fuse_opt_free_args(&args);
   if (!view->session || fuse_session_mount(view->session, mount_point) != 0) {

@@ -12,6 +12,7 @@ src/service/virt-thin@.service: src/service/virt-thin@.service.in Makefile
 noinst_LTLIBRARIES += src/service/libservice.la
 src_service_libservice_la_SOURCES = \
 	src/service/block-node.h src/service/block-users.c \
+	src/service/condition.h \
 	src/service/control-server.c src/service/control-server.h \
 	src/service/engine.c \
 	src/service/folder.c src/service/folder.h \

@@ -4,10 +4,12 @@
 #include "config.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "service/condition.h"
 #include "service/nodes.h"
 
 #define REPLY_MS 15000
@@ -15,10 +17,10 @@
 struct Nodes {
   char *vg;
   int fd;
-  GMutex call_lock;      /* one request at a time */
+  pthread_mutex_t call_lock;      /* one request at a time */
   guint64 last_id;
-  GMutex lock;           /* of what follows */
-  GCond changed;
+  pthread_mutex_t lock;           /* of what follows */
+  pthread_cond_t changed;
   GHashTable *shown;     /* names that have a node */
   guint n_urgent;        /* callers other than the background */
   guint n_syncs, n_synced;
@@ -34,9 +36,9 @@ nodes_new(const char *vg, int fd)
   nodes->fd = fd;
   nodes->last_id = (guint64)getpid() << 32; /* replies to a dead engine's requests may still come */
   nodes->shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  g_mutex_init(&nodes->call_lock);
-  g_mutex_init(&nodes->lock);
-  g_cond_init(&nodes->changed);
+  pthread_mutex_init(&nodes->call_lock, NULL);
+  pthread_mutex_init(&nodes->lock, NULL);
+  condition_init(&nodes->changed);
   return nodes;
 }
 
@@ -62,10 +64,10 @@ call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean r
 
   g_strlcpy(request.name, name ? name : "", sizeof request.name);
   g_strlcpy(request.new_name, new_name ? new_name : "", sizeof request.new_name);
-  g_mutex_lock(&nodes->call_lock);
+  pthread_mutex_lock(&nodes->call_lock);
   request.id = ++nodes->last_id;
   gboolean answered = send(nodes->fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request && receive_reply(nodes, request.id, reply);
-  g_mutex_unlock(&nodes->call_lock);
+  pthread_mutex_unlock(&nodes->call_lock);
   if (!answered)
     return vt_set_error(error, ETIMEDOUT, "%s/%s: the process that makes block nodes does not answer", nodes->vg, name ? name : "");
   reply->text[sizeof reply->text - 1] = '\0';
@@ -78,43 +80,43 @@ call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean r
 static gboolean
 call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only, NodeReply *reply, GError **error)
 {
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent++;
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
   gboolean done = call(nodes, op, name, new_name, read_only, reply, error);
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent--;
-  g_cond_broadcast(&nodes->changed);
-  g_mutex_unlock(&nodes->lock);
+  pthread_cond_broadcast(&nodes->changed);
+  pthread_mutex_unlock(&nodes->lock);
   return done;
 }
 
 static void
 set_shown(Nodes *nodes, const char *name, gboolean shown)
 {
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   if (shown)
     g_hash_table_add(nodes->shown, g_strdup(name));
   else
     g_hash_table_remove(nodes->shown, name);
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
 }
 
 gboolean
 nodes_has(Nodes *nodes, const char *name)
 {
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   gboolean has = g_hash_table_contains(nodes->shown, name);
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
   return has;
 }
 
 static gboolean
 is_unusable(Nodes *nodes)
 {
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   gboolean unusable = nodes->unusable;
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
   return unusable;
 }
 
@@ -124,11 +126,11 @@ judge(Nodes *nodes, const GError *error)
 {
   if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP))
     return;
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   if (!nodes->unusable)
     g_message("volumes of %s have no block nodes, only files: %s", nodes->vg, error->message);
   nodes->unusable = TRUE;
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
 }
 
 gboolean
@@ -229,10 +231,10 @@ typedef struct {
 static void
 wait_for_urgent(Nodes *nodes)
 {
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   while (nodes->n_urgent > 0)
-    g_cond_wait(&nodes->changed, &nodes->lock);
-  g_mutex_unlock(&nodes->lock);
+    pthread_cond_wait(&nodes->changed, &nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
 }
 
 static gpointer
@@ -259,10 +261,10 @@ sync_thread(gpointer data)
       g_warning("%s/%s has no block node: %s", nodes->vg, entry->name, error->message);
   }
   call(nodes, NODE_SYNC_END, NULL, NULL, FALSE, &reply, NULL);
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   nodes->n_synced++;
-  g_cond_broadcast(&nodes->changed);
-  g_mutex_unlock(&nodes->lock);
+  pthread_cond_broadcast(&nodes->changed);
+  pthread_mutex_unlock(&nodes->lock);
   g_array_unref(sync->entries);
   g_free(sync);
   return NULL;
@@ -275,10 +277,10 @@ nodes_sync(Nodes *nodes, GArray *entries, guint wait_ms)
   Sync *sync = g_new(Sync, 1);
 
   *sync = (Sync){nodes, entries};
-  g_mutex_lock(&nodes->lock);
+  pthread_mutex_lock(&nodes->lock);
   guint number = ++nodes->n_syncs;
   g_thread_unref(g_thread_new("nodes", sync_thread, sync));
-  while (nodes->n_synced < number && g_cond_wait_until(&nodes->changed, &nodes->lock, deadline))
+  while (nodes->n_synced < number && condition_wait_until(&nodes->changed, &nodes->lock, deadline))
     ;
-  g_mutex_unlock(&nodes->lock);
+  pthread_mutex_unlock(&nodes->lock);
 }

@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,7 +17,7 @@ struct ServicePool {
   Pool *inner;
   Folder *folder;
   Nodes *nodes;
-  GMutex lock; /* activation, one at a time */
+  pthread_mutex_t lock; /* activation, one at a time */
   PoolEventFunc event_func;
   gpointer event_data;
 };
@@ -273,12 +274,12 @@ activate(Pool *pool, const char *thin_pool, GError **error)
     return FALSE;
   if (info && !info->active && info->health)
     return vt_set_error(error, EIO, "thin pool %s/%s cannot be activated: %s", service->vg, thin_pool, info->health);
-  g_mutex_lock(&service->lock);
+  pthread_mutex_lock(&service->lock);
   if (!folder_shows(service->folder, thin_pool) || !thin_pool) {
     show_pools(service, thin_pool, TRUE);
     nodes_sync(service->nodes, folder_list_active(service->folder), 2000);
   }
-  g_mutex_unlock(&service->lock);
+  pthread_mutex_unlock(&service->lock);
   return TRUE;
 }
 
@@ -289,7 +290,7 @@ deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
   AllUsers users = {0};
   gboolean done;
 
-  g_mutex_lock(&service->lock);
+  pthread_mutex_lock(&service->lock);
   if (!force) {
     users.user = nodes_any_user(service->nodes, &users.name);
     all_users = &users;
@@ -300,7 +301,7 @@ deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
     show_pools(service, thin_pool, FALSE);
     nodes_sync(service->nodes, folder_list_active(service->folder), 2000);
   }
-  g_mutex_unlock(&service->lock);
+  pthread_mutex_unlock(&service->lock);
   g_free(users.name);
   g_free(users.user);
   return done;
@@ -439,7 +440,7 @@ close_pool(Pool *pool, GError **error)
 
   pool_set_event_func(service->inner, NULL, NULL);
   pool_set_user_func(service->inner, NULL, NULL);
-  g_mutex_clear(&service->lock);
+  pthread_mutex_destroy(&service->lock);
   g_free(service->vg);
   g_free(service->vg_dir);
   g_free(service->links);
@@ -488,7 +489,7 @@ service_pool_new(const char *vg, Pool *inner, Folder *folder, Nodes *nodes)
   service->inner = inner;
   service->folder = folder;
   service->nodes = nodes;
-  g_mutex_init(&service->lock);
+  pthread_mutex_init(&service->lock, NULL);
   recall_hidden(service);
   return &service->base;
 }

@@ -17,7 +17,7 @@ def content(block, stamp):
 def write(path, log_path, seconds, command=None):
     fd = os.open(path, os.O_RDWR | os.O_DIRECT)
     log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    blocks = os.fstat(fd).st_size // BLOCK
+    blocks = os.lseek(fd, 0, os.SEEK_END) // BLOCK
     buf = mmap.mmap(-1, BLOCK)
     stamp = time.time_ns()
     end, due = time.time() + float(seconds), time.time() + 0.5

@@ -54,7 +54,7 @@ load() { # FILE
   local result
   kill_often $kills & local killer=$!
   fio --name=load --filename="$1" --ioengine=libaio --direct=1 --iodepth=32 --rw=randrw --bsrange=4k-128k --bs_unaligned=0 --size=256m \
-    --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_backlog=1000 --fsync=200 --time_based --runtime=$((kills * 7 / 10 + 2))
+    --verify=crc32c --verify_fatal=1 --do_verify=1 --verify_backlog=1000 --fsync=200 --verify_state_save=0 --time_based --runtime=$((kills * 7 / 10 + 2))
   result=$?
   wait $killer
   return $result

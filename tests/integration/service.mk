@@ -7,6 +7,7 @@ tests_integration_thin_service_LDADD = src/service/libservice.la src/pool/libpoo
 	src/lvm/liblvm.la src/thin/libthin.la src/util/libutil.la $(GLIB_LIBS) $(ZLIB_LIBS)
 
 service_tests = \
+	tests/integration/service-crash.sh \
 	tests/integration/service-fuse.sh \
 	tests/integration/service-kill.sh \
 	tests/integration/service-life.sh \
