@@ -9,7 +9,7 @@ command -v lvm >/dev/null || skip_all "no lvm2"
 losetup --find >/dev/null 2>&1 || skip_all "no loop devices"
 tool=$top_builddir/tests/integration/lvm-tool
 cd "$tmp" || exit 1
-plan 56
+plan 60
 
 group() { sed '/^# Generated/,$d' "$1"; } # the VG without the lines around it
 
@@ -112,6 +112,14 @@ is 'lvm2 sees the tag' "$(lvm2 vgs --noheadings -o vg_tags lvg | tr -d ' ')" min
 lvm_detach
 ok 'and is content' judge_lvm d.img e.img f.img
 ok 'with the first area of the first PV alone, too' cmp <("$tool" show e.img 2>/dev/null) <("$tool" show d.img f.img 2>/dev/null)
+
+# --- areas that lvm2 ignores ---
+lvm_attach --writable d.img e.img f.img
+ok 'lvm2 keeps the text in one area alone' lvm2 vgchange --metadatacopies 1 lvg
+ok 'we commit to that one' "$tool" tag again d.img e.img f.img
+is 'lvm2 sees the tag, and one area in use of three' "$(lvm2 vgs --noheadings -o vg_tags,vg_mda_used_count,vg_mda_count lvg | xargs)" 'again,mine 1 3'
+lvm_detach
+ok 'and is content' judge_lvm d.img e.img f.img
 
 # --- a PV with a boot loader area, which we do not know, grows ---
 truncate -s 64M j.img
