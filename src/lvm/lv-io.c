@@ -1,8 +1,9 @@
 /* virt-thin - the bytes of a linear or striped logical volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the old one's place. Old tables stay until the LV is closed, because
- * an I/O in another thread may still be looking at one; there is one per growth, so they do not add up, and the data path takes no lock.
+ * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the old one's place. Old tables
+ * stay until the LV is closed, because an I/O in another thread may still be looking at one; there is one per growth, so they do not
+ * add up, and the data path takes no lock.
  */
 #include "config.h"
 
@@ -65,7 +66,8 @@ add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
   segment.length = n * extent_size;
   segment.n_stripes = areas->len;
   segment.stripe_size = areas->len == 1 ? segment.length : stripe_size * LVM_SECTOR;
-  if (areas->len == 0 || stripe_size > G_MAXUINT32 || segment.stripe_size == 0 || segment.length % (segment.n_stripes * segment.stripe_size) != 0)
+  if (areas->len == 0 || stripe_size > G_MAXUINT32 || segment.stripe_size == 0 ||
+      segment.length % (segment.n_stripes * segment.stripe_size) != 0)
     return vt_set_error(error, EBADMSG, "%s has no valid stripes", lvm_node_name(node));
   for (guint i = 0; i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
@@ -145,7 +147,8 @@ is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **e
   if (!stripe->io)
     return vt_set_error(error, EIO, "%s: the physical volume of offset %" G_GUINT64_FORMAT " is missing", vt_io_name(io), offset);
   if (end > vt_io_size(stripe->io))
-    return vt_set_error(error, EIO, "%s: offset %" G_GUINT64_FORMAT " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT " bytes",
+    return vt_set_error(error, EIO,
+                        "%s: offset %" G_GUINT64_FORMAT " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT " bytes",
                         vt_io_name(io), offset, vt_io_name(stripe->io), vt_io_size(stripe->io));
   return TRUE;
 }
@@ -425,7 +428,8 @@ zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old, GError *
 
     for (to = from + 1; to < end && has_extent(old, uuid, to) == mine; to++)
       continue;
-    if (!mine && !vt_io_zero(device->io, lvm_pv_start(area->pv) + from * extent_size, (to - from) * extent_size, VT_IO_ZERO_MAY_UNMAP, error))
+    if (!mine && !vt_io_zero(device->io, lvm_pv_start(area->pv) + from * extent_size, (to - from) * extent_size,
+                             VT_IO_ZERO_MAY_UNMAP, error))
       return FALSE;
   }
   return vt_io_flush(device->io, error);

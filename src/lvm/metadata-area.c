@@ -75,7 +75,8 @@ read_place(const guint8 *sector, guint slot)
 static gboolean
 place_is_valid(const LvmMetadataArea *area, const LvmTextPlace *place)
 {
-  return place->offset >= LVM_SECTOR && place->offset < area->size && place->size > 1 && place->size <= MIN(MAX_TEXT, area->size - LVM_SECTOR);
+  return place->offset >= LVM_SECTOR && place->offset < area->size && place->size > 1 &&
+         place->size <= MIN(MAX_TEXT, area->size - LVM_SECTOR);
 }
 
 /* @area->header holds what is on the disk. */
@@ -102,7 +103,8 @@ parse_header(LvmMetadataArea *area, GError **error)
   return TRUE;
 }
 
-/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different the next time. */
+/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different the next
+ * time. */
 gboolean
 lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
 {
@@ -179,7 +181,8 @@ read_text(LvmMetadataArea *area, gsize *length, GError **error)
   return g_steal_pointer(&text);
 }
 
-/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says, the header is looked at again. */
+/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says, the header is
+ * looked at again. */
 char *
 lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
 {
@@ -189,7 +192,8 @@ lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error
 
     if (text)
       return text;
-    if (attempt >= N_ATTEMPTS || lvm_metadata_area_check(area, NULL) || !lvm_metadata_area_read_header(area, NULL) || !area->usable || !area->text.offset) {
+    if (attempt >= N_ATTEMPTS || lvm_metadata_area_check(area, NULL) || !lvm_metadata_area_read_header(area, NULL) ||
+        !area->usable || !area->text.offset) {
       g_propagate_error(error, g_steal_pointer(&failure));
       return NULL;
     }

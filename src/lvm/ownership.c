@@ -1,10 +1,11 @@
 /* virt-thin - whose volume group is it?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not its own (lvmsystemid(7)). While virt-thin has a VG on block
- * devices open for writing, it sets an id of its own, "virt-thin.HOST", so that lvm2 on the same host leaves the VG alone. What was there before
- * is remembered in a VG tag, "virt-thin.system_id=ID" (or "...=" for none): tags are what lvm2 lets others write, and the tag and the id change in one
- * commit, so whoever opens the VG after a crash finds both. VGs on files need none of this: lvm2 does not look at files.
+ * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not its own (lvmsystemid(7)). While
+ * virt-thin has a VG on block devices open for writing, it sets an id of its own, "virt-thin.HOST", so that lvm2 on the same host
+ * leaves the VG alone. What was there before is remembered in a VG tag, "virt-thin.system_id=ID" (or "...=" for none): tags are what
+ * lvm2 lets others write, and the tag and the id change in one commit, so whoever opens the VG after a crash finds both. VGs on files
+ * need none of this: lvm2 does not look at files.
  */
 #include "config.h"
 
@@ -79,7 +80,8 @@ lvm_system_id_foreign(LvmVg *vg)
   if (host && strcmp(id, host) == 0)
     return NULL;
   if (g_str_has_prefix(id, OUR_PREFIX))
-    return g_strdup_printf("virt-thin on another host (system_id \"%s\") has it open; if that host is gone for good, take the mark away with vgchange --systemid",
+    return g_strdup_printf("virt-thin on another host (system_id \"%s\") has it open; if that host is gone for good, take the mark "
+                           "away with vgchange --systemid",
                            id);
   return g_strdup_printf("it belongs to another host (system_id \"%s\", this host has \"%s\"; see lvmsystemid(7))", id, host ? host : "");
 }

@@ -224,7 +224,8 @@ read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
     if (whole && !read_unlabelled(probe, device))
       return FALSE;
     if (whole)
-      g_ptr_array_add(device->problems, g_strdup_printf("%s: the label of the physical volume, at offset %u, is gone", device->path, LVM_SECTOR));
+      g_ptr_array_add(device->problems, g_strdup_printf("%s: the label of the physical volume, at offset %u, is gone",
+                                                        device->path, LVM_SECTOR));
     return TRUE;
   }
   check_size(device);
@@ -253,8 +254,8 @@ is_twice(GHashTable *seen, const char *path)
 
   if (stat(path, &st) < 0)
     return FALSE;
-  g_snprintf(key, sizeof key, "%d:%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, S_ISBLK(st.st_mode), (guint64)(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev),
-             (guint64)(S_ISBLK(st.st_mode) ? 0 : st.st_ino));
+  g_snprintf(key, sizeof key, "%d:%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, S_ISBLK(st.st_mode),
+             (guint64)(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev), (guint64)(S_ISBLK(st.st_mode) ? 0 : st.st_ino));
   return !g_hash_table_add(seen, g_strdup(key));
 }
 
@@ -337,8 +338,8 @@ nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GErro
   const char *problem = first_problem(probe);
   gboolean damaged = probe->devices->len > 0 && problem;
 
-  vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "", name ? name : "", *where ? where : "no device at all",
-               problem ? ": " : "", problem ? problem : "");
+  vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "", name ? name : "",
+               *where ? where : "no device at all", problem ? ": " : "", problem ? problem : "");
   return NULL;
 }
 
@@ -354,9 +355,11 @@ lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GErr
       continue;
     if (best && strcmp(lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg)) != 0) {
       if (name)
-        vt_set_error(error, EINVAL, "there are two volume groups %s, %s and %s; name the devices of one", name, lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg));
+        vt_set_error(error, EINVAL, "there are two volume groups %s, %s and %s; name the devices of one", name,
+                     lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg));
       else
-        vt_set_error(error, EINVAL, "there are several volume groups, %s and %s; name one", lvm_vg_name(best->vg), lvm_vg_name(group->vg));
+        vt_set_error(error, EINVAL, "there are several volume groups, %s and %s; name one", lvm_vg_name(best->vg),
+                     lvm_vg_name(group->vg));
       return NULL;
     }
     if (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg))

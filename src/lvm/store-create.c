@@ -1,9 +1,10 @@
 /* virt-thin - making volume groups: new physical volumes, and larger ones
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full MiB on (lvm2 lib/format_text/format-text.c). The
- * order of writes decides what a crash leaves: a new VG gets its labels last, so that there is all of it or no PV at all; a PV to be added gets its label, as
- * one that no VG uses, first, so that the VG never names a PV that is not there.
+ * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full MiB on (lvm2
+ * lib/format_text/format-text.c). The order of writes decides what a crash leaves: a new VG gets its labels last, so that there is
+ * all of it or no PV at all; a PV to be added gets its label, as one that no VG uses, first, so that the VG never names a PV that is
+ * not there.
  */
 #include "config.h"
 
@@ -55,8 +56,8 @@ check_empty(const char *path, GError **error)
   else if (rc == 0 && g_strcmp0(type, "LVM2_member") == 0)
     ok = check_not_used_pv(path, error);
   else if (rc == 0)
-    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a", path, type ? type : table ? table : "something",
-                      table ? " partitions" : "");
+    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a", path,
+                      type ? type : table ? table : "something", table ? " partitions" : "");
   else if (rc == -2)
     ok = vt_set_error(error, EEXIST, "%s carries several things at once (see wipefs); wipe it with wipefs -a", path);
   else
@@ -148,8 +149,9 @@ add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
   LvmPv *pv;
 
   if (n > G_MAXUINT32 || n == 0)
-    return vt_set_error(error, EINVAL, "%s would have %" G_GUINT64_FORMAT " extents: LVM can address 1 to %u; choose another extent size", device->path, n,
-                        G_MAXUINT32);
+    return vt_set_error(error, EINVAL,
+                        "%s would have %" G_GUINT64_FORMAT " extents: LVM can address 1 to %u; choose another extent size",
+                        device->path, n, G_MAXUINT32);
   for (guint i = 0;; i++) {
     g_snprintf(name, sizeof name, "pv%u", i);
     if (!lvm_vg_find_pv(vg, name))
@@ -205,7 +207,9 @@ check_params(const char *name, const char *const *paths, guint64 extent_size, gu
                         " bytes is not possible: it is a power of two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
                         name, extent_size);
   if (area_size < 64 * KIB || area_size > 1024 * MIB)
-    return vt_set_error(error, EINVAL, "volume group %s: a metadata area of %" G_GUINT64_FORMAT " bytes is not possible: 64 KiB to 1 GiB", name, area_size);
+    return vt_set_error(error, EINVAL,
+                        "volume group %s: a metadata area of %" G_GUINT64_FORMAT " bytes is not possible: 64 KiB to 1 GiB", name,
+                        area_size);
   return TRUE;
 }
 
