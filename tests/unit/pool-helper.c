@@ -140,7 +140,7 @@ helper_close(Pool *pool)
 char *
 helper_fixture(const char *name)
 {
-  g_autofree char *archive = g_strdup_printf("%s/tests/fixtures/images/%s.img.tar.zst", g_getenv("abs_top_srcdir"), name);
+  g_autofree char *archive = g_strdup_printf("%s/tests/fixtures/pools/%s.img.tar.zst", g_getenv("abs_top_srcdir"), name);
   g_autofree char *image = g_strconcat(name, ".img", NULL);
   const char *argv[] = { "tar", "--zstd", "-xSf", archive, "-C", folder, NULL };
   char *path = helper_path(image);

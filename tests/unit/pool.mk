@@ -50,4 +50,3 @@ tests_unit_test_pool_strangers_SOURCES = tests/unit/test-pool-strangers.c $(pool
 tests_unit_test_pool_strangers_CPPFLAGS = $(pool_cppflags)
 tests_unit_test_pool_strangers_LDADD = $(pool_ldadd)
 
-EXTRA_DIST += tests/fixtures/images tests/fixtures/vgtext

@@ -1,7 +1,7 @@
 /* virt-thin - tests: volume groups made by the kernel and lvm2, also at crash points and damaged
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tests/fixtures/images/README.md says what each image is.
+ * tests/fixtures/pools/README.md says what each image is.
  */
 #include "unit/pool-helper.h"
 
@@ -42,7 +42,8 @@ static const Fixture fixtures[] = {
   { "01-clean", 0, NULL, NULL, NAMES_01, NULL, 0, 0, { VM_100, ALL_01 } },
   { "02-crash", 0, NULL, NULL, "s19 s29 s39 s9 snap_vm-200-disk-0_base vm-200-disk-0", NULL, 0, 0,
     { { "vm-200-disk-0", 64 * MIB, "c89465d073e8ed045cd6ac040e015cfe" }, { "snap_vm-200-disk-0_base", 0, "a25e5972369cb8a37871d8868682d3be" } } },
-  { "03a-tid-pool-ahead", EPERM, "transaction id is 9, expected 7", "vgcfgrestore", NAMES_01, NULL, G_MAXUINT, 0, { VM_100, ALL_01 } },
+  { "03a-tid-pool-ahead", EPERM, "transaction id is 9, expected 7", "vgcfgrestore", NAMES_01, NULL, G_MAXUINT, 0,
+    { VM_100, { "vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d" }, { "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae" } } },
   { "04a-needs-check", EPERM, "needs_check", "--clear-needs-check-flag", "snap_vm-400-disk-0_s1 vm-400-disk-0", NULL, G_MAXUINT, 0,
     { { "vm-400-disk-0", 0, "79954edff9c46a02c5ec046c1d071e80" } } },
   { "04b-damaged-leaf", EBADMSG, "148", "thin_repair", NAMES_01, NULL, G_MAXUINT, 0, { ALL_01 } },
