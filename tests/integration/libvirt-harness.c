@@ -132,6 +132,10 @@ drive_volumes(const char *folder)
 {
   VtVolDef *v1 = create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0);
   result(v1 && number(v1, layout.vol_capacity) == 8 * MIB && number(v1, layout.vol_allocation) == 0, "create");
+  if (!v1) {
+    printf("Bail out! nothing can be tried without a volume\n");
+    exit(1);
+  }
   result(!create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0), "the same name is refused");
   result(!create(parse("<volume><name>-x</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0), "a bad name is refused");
   result(!create(parse("<volume><name>v2</name><capacity>0</capacity></volume>"), NULL, 0), "no capacity is refused");

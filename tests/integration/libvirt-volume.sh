@@ -1,7 +1,7 @@
 #!/bin/bash
 # Volumes of a thin pool behind virsh: create, clone, snapshot, resize, delete; and what libvirt shows of them.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 78
+plan 85
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -78,6 +78,11 @@ ok "vol-clone --reflink" virsh vol-clone v1 k2 --pool thin --reflink
 is "takes no space" "$(pool_bytes Allocation)" $((21 * MiB))
 ok "vol-clone of a snapshot can be written" virsh vol-clone snap_v1_before k3 --pool thin
 ok "indeed" write k3 1
+echo "<volume><name>k5</name><capacity>$((160 * MiB))</capacity></volume>" >"$tmp/vol.xml"
+ok "a clone by vol-create-from may be larger" virsh vol-create-from thin "$tmp/vol.xml" v1 --inputpool thin
+is "it is" "$(bytes k5 Capacity)" $((160 * MiB))
+is "and takes no space" "$(pool_bytes Allocation)" $((22 * MiB))
+virsh vol-delete k5 thin >/dev/null
 like "vol-clone --prealloc-metadata is refused" "$(virsh vol-clone v1 k4 --pool thin --prealloc-metadata 2>&1)" "metadata preallocation is not supported"
 like "and leaves nothing" "$(names)" "^c1 c2 k1 k2 k3 snap_v1_before v1 v2 v3$"
 ok "capacity, allocation and available agree" consistent
@@ -113,3 +118,20 @@ ok "with its snapshots" virsh vol-delete c1 thin --delete-snapshots
 is "they go together, from libvirt's list, too" "$(names)" "c2 k1 snap_v1_before v2 v3"
 consistent
 tap_result $? "capacity, allocation and available agree at the end"
+
+# --- many at once ---
+work() {
+  local i
+  for i in 1 2 3; do
+    virsh vol-create-as thin "p$1-$i" 16M && virsh vol-clone "p$1-$i" "q$1-$i" --pool thin && virsh vol-info "q$1-$i" thin &&
+      virsh vol-delete "p$1-$i" thin || return 1
+  done
+}
+jobs=()
+for i in 1 2 3 4 5 6; do work $i >"$tmp/work$i" 2>&1 & jobs+=($!); done
+failed=0
+for job in "${jobs[@]}"; do wait "$job" || failed=$((failed + 1)); done
+is "six clients at once" "$failed" 0
+is "have made what they should" "$(names)" "c2 k1 $(for i in 1 2 3 4 5 6; do echo q$i-1 q$i-2 q$i-3; done | xargs) snap_v1_before v2 v3"
+ok "which is so" virsh pool-refresh thin
+ok "capacity, allocation and available agree" consistent
