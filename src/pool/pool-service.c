@@ -22,6 +22,8 @@
 #include "pool/settings.h"
 
 #define LAST_WORDS_MAX 4096
+/* How long a service that is to end whatever it does gets to answer. */
+#define FORCE_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
 gboolean
 pool_service_check_vg(const char *vg, GError **error)
@@ -339,7 +341,7 @@ pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **err
   if (!pool_service_is_running(vg))
     return vt_set_error(error, ENOENT, "volume group %s is not served", vg);
   holder = read_holder(vg);
-  if (!call_stop(vg, force, force ? g_get_monotonic_time() + (deadline - g_get_monotonic_time()) / 2 : deadline, &local)) {
+  if (!call_stop(vg, force, force ? MIN(deadline, g_get_monotonic_time() + FORCE_PATIENCE_US) : deadline, &local)) {
     if (!force || !holder || !pool_service_is_running(vg)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
@@ -348,7 +350,7 @@ pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **err
     kill(holder, SIGTERM);
   }
   if (!wait_for_end(vg, deadline))
-    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d); virt-thin stop --force %s insists", vg,
-                        (int) holder, vg);
+    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg, (int) holder,
+                        force ? ": its log may say why" : "; virt-thin stop --force insists");
   return TRUE;
 }

@@ -97,11 +97,20 @@ images() {
   ok "$how: remove all" vt remove $(names pve | sed 's|[^ ]*|pve/&|g')
   is "$how: every chunk is back" "$(used)" 0
 }
+# On a terminal there is a bar; elsewhere nothing.
+bar() {
+  script -qec "'$VIRT_THIN_PROGRAM' import '$tmp/raw' pve/bar" /dev/null </dev/null >"$tmp/.bar" 2>&1
+  like "on a terminal import shows how far it is" "$(tr '\r' '\n' <"$tmp/.bar")" 'importing .*\[[#.]{30}\] +[0-9]+%'
+  run vt import "$tmp/raw" pve/bar
+  is "elsewhere nothing" "$? $out$err" "0 "
+  vt remove pve/bar
+}
 formats=; for f in qcow2 vmdk vdi vpc vhdx; do qemu-img --help | grep -q "^Supported formats:.* $f" && formats+=" $f"; done
 n=$(wc -w <<<"$formats")
 each=$((47 + 5 * n))
-plan $((2 * each + 4))
+plan $((2 * each + 6))
 ok "init" vt init pve/data --size 512m
+bar
 images "in the process"
 if can_serve; then
   ok "serve" vt serve pve

@@ -1,5 +1,5 @@
 #!/bin/bash
-# virt-thin - every command of the program on a real volume group in a file, in the process and through a service
+# virt-thin - every command of the program on a real volume group in a file: in the process, or with argument "served" through a service
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -86,7 +86,7 @@ volumes() {
   ok "$how: remove several" vt remove pve/even pve/snap_vm-200-disk-0_s1 pve/snap_vm-200-disk-0_s2
   is "$how: nothing is left" "$(names pve)" ""
   is "$how: every chunk is back" "$(vt info --json pve/data | field "d['pool']['used']")" 0
-  ok "$how: extend" vt extend pve "$1"
+  ok "$how: extend" vt extend pve further.img
   ok "$how: a further thin pool" vt init pve/more --size 32m
   refused "$how: which of two pools" 1 'pool' vt create pve/which --size 4m
   ok "$how: this one" vt create pve/which --size 4m --pool more
@@ -95,28 +95,47 @@ volumes() {
   ok "$how: remove volume, then pool" sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
 }
 each=77
-plan $((2 * each + 13))
+[ "${1:-}" != served ] || can_serve || skip_all "needs root and /dev/fuse"
+plan $([ "${1:-}" = served ] && echo $((each + 20)) || echo $((each + 3)))
 
 ok "init" vt init pve/data --size 600m --reserve 128m
-truncate -s 64m "$tmp/further-1.img" "$tmp/further-2.img"
-printf '[devices]\npaths=%s;%s\n' "$state/*.img" "$tmp/further-*.img" > "$VIRT_THIN_CONFIG"
+truncate -s 64m "$tmp/further.img"
+printf '[devices]\npaths=%s;%s\n' "$state/*.img" "$tmp/further.img" > "$VIRT_THIN_CONFIG"
 ok "the file is sparse" test "$(blocks "$state/pve.img")" -lt 2048
 cd "$tmp" || exit 1
-volumes further-1.img
-if [ "$(id -u)" = 0 ]; then ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further-1.img"; else skip 1 "needs root"; fi
-
-if can_serve; then
+if [ "${1:-}" != served ]; then
+  volumes "in the process"
+  if [ "$(id -u)" = 0 ]; then ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further.img"; else skip 1 "needs root"; fi
+else
   ok "serve" vt serve pve
   like "it is served" "$(vt info pve)" 'served by +virt-thin service'
   refused "a second service" 1 'pve' vt serve pve
-  volumes further-2.img
+  volumes "served"
+
+  # In use: named by whom, and nothing happens.
+  vt create pve/open --size 8m; vt snapshot pve/open s
+  exec 8<"$VIRT_THIN_RUNTIME_DIR/pve/volumes/open"
+  for command in "stop pve" "remove pve/open" "rollback pve/open s" "resize pve/open 4m --shrink"; do
+    # shellcheck disable=SC2086
+    refused "while a volume is open: $command" 1 "open is (in use|open).*pid $$" vt $command
+  done
+  ok "growing is no harm" vt resize pve/open 12m
+  exec 8<&-
+  vt remove --snapshots pve/open
   ok "stop" vt stop pve
   refused "stop again" 1 'not served' vt stop pve
   like "nobody serves it" "$(vt info pve)" 'served by +nobody'
   is "nothing of it is left" "$(ls "$VIRT_THIN_DEV_DIR/pve" 2>/dev/null)" ""
   ok "release after a clean stop does no harm" vt release pve
-  ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further-1.img" "$tmp/further-2.img"
+  ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further.img"
   ok "check" vt check pve/data
-else
-  skip $((each + 10)) "needs root and /dev/fuse"
+
+  # An engine that hangs: stop --force ends it all the same.
+  vt serve pve
+  holder=$(cat "$VIRT_THIN_RUNTIME_DIR/pve/pid")
+  engine=$(for p in $(cat /proc/"$holder"/task/*/children); do grep -qa engine /proc/"$p"/cmdline && echo "$p"; done)
+  kill -STOP "$engine"
+  ok "stop --force of an engine that hangs" vt stop pve --force
+  not_ok "it is gone" test -e /proc/"$engine"
+  like "nobody serves it" "$(vt info pve)" 'served by +nobody'
 fi

@@ -2,6 +2,7 @@
 cli_tests = \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-volumes.sh \
+	tests/integration/cli-served.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-fixtures.sh \
