@@ -38,10 +38,11 @@ receive_fd(int socket)
 static int
 mount_as_user(const char *folder, GError **error)
 {
-  int sockets[2], fd;
+  int sockets[2], said[2], fd;
   g_autofree char *number = NULL;
+  char words[512] = "";
 
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1) {
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1 || pipe2(said, O_CLOEXEC) == -1) {
     vt_set_errno(error, errno, "cannot make a socket pair");
     return -1;
   }
@@ -49,17 +50,22 @@ mount_as_user(const char *folder, GError **error)
   pid_t pid = fork();
   if (pid == 0) {
     fcntl(sockets[0], F_SETFD, 0);
+    dup2(said[1], STDERR_FILENO);
     setenv("_FUSE_COMMFD", number, 1);
     execlp("fusermount3", "fusermount3", "-o", "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--", folder, NULL);
     _exit(127);
   }
   close(sockets[0]);
+  close(said[1]);
   fd = pid == -1 ? -1 : receive_fd(sockets[1]);
   close(sockets[1]);
   if (pid != -1)
     waitpid(pid, NULL, 0);
+  if (fd == -1 && read(said[0], words, sizeof words - 1) <= 0)
+    strcpy(words, "fusermount3 (package fuse3) did not mount it");
+  close(said[0]);
   if (fd == -1)
-    vt_set_error(error, EPERM, "cannot mount %s: fusermount3 (package fuse3) did not mount it", folder);
+    vt_set_error(error, EPERM, "cannot mount %s: %s", folder, g_strchomp(words));
   return fd;
 }
 

@@ -11,6 +11,7 @@ service_tests = \
 	tests/integration/service-fuse.sh \
 	tests/integration/service-kill.sh \
 	tests/integration/service-life.sh \
-	tests/integration/service-nodes.sh
+	tests/integration/service-nodes.sh \
+	tests/integration/service-session.sh
 TESTS += $(service_tests)
 EXTRA_DIST += $(service_tests) tests/integration/service-lib.sh tests/integration/fuse-manners.py tests/integration/flush-log.py
