@@ -16,18 +16,6 @@
 
 #include "lvm-helper.h"
 
-char *
-lvm_test_folder(void)
-{
-  /* In memory where that is possible: these tests flush thousands of times. */
-  char *folder = g_mkdtemp(g_strdup("/dev/shm/virt-thin-test.XXXXXX"));
-
-  if (!folder)
-    folder = g_dir_make_tmp("virt-thin-test.XXXXXX", NULL);
-  assert_non_null(folder);
-  return folder;
-}
-
 static void
 remove_all(const char *path)
 {
@@ -44,10 +32,42 @@ remove_all(const char *path)
   g_remove(path);
 }
 
+static GPtrArray *folders; /* of those that are there: a test that fails leaves by exit() */
+
+static void
+remove_folders(void)
+{
+  for (guint i = 0; i < folders->len; i++)
+    remove_all(folders->pdata[i]);
+  g_ptr_array_unref(folders);
+}
+
+char *
+lvm_test_folder(void)
+{
+  /* In memory where that is possible: these tests flush thousands of times. */
+  char *template = g_strdup("/dev/shm/virt-thin-test.XXXXXX"), *folder = g_mkdtemp(template);
+
+  if (!folder) {
+    g_free(template);
+    folder = g_dir_make_tmp("virt-thin-test.XXXXXX", NULL);
+  }
+  assert_non_null(folder);
+  if (!folders) {
+    folders = g_ptr_array_new_with_free_func(g_free);
+    atexit(remove_folders);
+  }
+  g_ptr_array_add(folders, g_strdup(folder));
+  return folder;
+}
+
 void
 lvm_test_clean(char *folder)
 {
   remove_all(folder);
+  for (guint i = 0; i < folders->len; i++)
+    if (strcmp(folders->pdata[i], folder) == 0)
+      g_ptr_array_remove_index_fast(folders, i--);
   g_free(folder);
 }
 
