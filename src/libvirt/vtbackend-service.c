@@ -15,7 +15,7 @@
 #include "pool/settings.h"
 
 #define DEFAULT_DEADLINE_S 10
-#define CHANGE_DEADLINE_MS (5 * 60 * 1000)
+#define CHANGE_DEADLINE_MS (60 * 1000)
 #define SILENCE_US (3 * G_TIME_SPAN_SECOND)
 
 typedef struct {
