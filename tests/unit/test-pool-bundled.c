@@ -509,6 +509,52 @@ test_second_pool(void **state)
   helper_judge(path, NULL);
 }
 
+/* The pool refuses between the two commits of the text: what the first one said is taken back. */
+static void
+test_full_metadata(void **state)
+{
+  char *path = helper_path("pv.img");
+  const PoolNew params = { .size = 4 * MIB, .metadata_size = 2 * MIB };
+  g_autoptr(GError) failure = NULL;
+  g_autoptr(GPtrArray) infos = NULL;
+  g_autoptr(PoolInfo) before = NULL, after = NULL;
+  const char *names[] = { "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", NULL };
+  guint n = 0;
+  Pool *pool;
+
+  assert_done(pool_init("pve", "data", path, 40 * MIB, 64 * KIB, &params, &error));
+  pool = helper_open(path);
+  for (;; n++) {
+    g_autofree char *name = g_strdup_printf("v%u", n);
+
+    g_clear_pointer(&before, pool_info_free);
+    assert_done((before = pool_get_info(pool, NULL, &error)) != NULL);
+    if (!pool_create(pool, NULL, name, 64 * KIB, &failure))
+      break;
+    assert_true(n < 1000);
+  }
+  helper_check_error("create", failure, ENOSPC, "metadata");
+  assert_true(n > 100);
+  assert_done((after = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_int_equal(after->transaction_id, before->transaction_id);
+  assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  assert_int_equal(infos->len, n);
+  helper_check_pool(pool, NULL);
+  assert_done(pool_remove(pool, names, FALSE, &error)); /* from the reserve */
+  assert_done(pool_create(pool, NULL, "again", 64 * KIB, &error));
+  helper_close(pool);
+  helper_judge(path, NULL);
+  pool = helper_open(path);
+  assert_done(pool_resize_pool(pool, NULL, 3 * MIB, TRUE, &error));
+  for (guint i = 0; i < 20; i++) {
+    g_autofree char *name = g_strdup_printf("w%u", i);
+
+    assert_done(pool_create(pool, NULL, name, 64 * KIB, &error));
+  }
+  helper_check_pool(pool, NULL);
+  helper_close(pool);
+}
+
 /* --- tags, events, openers --- */
 
 static void
@@ -623,7 +669,8 @@ main(void)
   const struct CMUnitTest tests[] = {
     TEST(test_init_and_list), TEST(test_create_write_reopen), TEST(test_extents_of_a_volume), TEST(test_clone), TEST(test_snapshot),
     TEST(test_rollback), TEST(test_rollback_brings_the_size_back), TEST(test_clone_into), TEST(test_rename), TEST(test_remove_leaves_snapshots),
-    TEST(test_remove_is_all_or_none), TEST(test_in_use), TEST(test_resize), TEST(test_larger_pool), TEST(test_second_pool), TEST(test_tags),
+    TEST(test_remove_is_all_or_none), TEST(test_in_use), TEST(test_resize), TEST(test_larger_pool), TEST(test_second_pool), TEST(test_full_metadata),
+    TEST(test_tags),
     TEST(test_events_and_users), TEST(test_views_follow), TEST(test_second_opener),
   };
 
