@@ -20,4 +20,4 @@ for round in \$(seq $rounds); do
   for kind in randread randwrite; do echo "\$kind \$(iops d0 \$kind) \$(iops d1 \$kind)"; done
 done
 SCRIPT
-"$here/vmrun" -m 1024 -s 2 -t $((120 + rounds * 6 * seconds)) "$build/guest-kernel" "$work/base.cpio" "$work/script" "$ours" "$theirs" | grep '^rand'
+"$here/vmrun" -d -m 1024 -s 2 -t $((120 + rounds * 6 * seconds)) "$build/guest-kernel" "$work/base.cpio" "$work/script" "$ours" "$theirs" | grep '^rand'
