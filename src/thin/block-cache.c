@@ -8,7 +8,6 @@
 #include "config.h"
 #include "thin/block-cache.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "util/crc.h"

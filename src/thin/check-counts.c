@@ -31,24 +31,19 @@ find_bitmap(Check *check, const char *map, CheckMap *found, guint64 region, cons
   found->entries[region].blocknr = 0;
 }
 
-typedef struct {
-  CheckMap *found;
-  guint64 next;
-} IndexWalk;
-
 static void
 index_leaf(CheckTree *tree, const guint8 *data, guint n)
 {
-  IndexWalk *walk = tree->user_data;
+  CheckMap *found = tree->user_data;
   for (guint i = 0; i < n; i++) {
     ThinDiskIndexEntry entry;
     guint64 region = thin_node_key(data, i);
     memcpy(&entry, thin_node_value(data, i), sizeof entry);
-    if (region >= walk->found->n_regions)
+    if (region >= found->n_regions)
       check_error(tree->check, "%s: an entry for bitmap %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, tree->name, region,
-                  walk->found->n_regions);
+                  found->n_regions);
     else
-      find_bitmap(tree->check, "data space map", walk->found, region, &entry);
+      find_bitmap(tree->check, "data space map", found, region, &entry);
   }
 }
 
@@ -56,8 +51,7 @@ static void
 find_data_map(Check *check, CheckMap *found)
 {
   const ThinDiskSpaceMapRoot *root = &check->superblock.data_space_map.root;
-  IndexWalk walk = {found, 0};
-  CheckTree index = {check, ROLE_DATA_INDEX, sizeof(ThinDiskIndexEntry), "index of the data space map", -1, FALSE, index_leaf, &walk};
+  CheckTree index = {check, ROLE_DATA_INDEX, sizeof(ThinDiskIndexEntry), "index of the data space map", -1, FALSE, index_leaf, found};
   CheckTree counts = {check, ROLE_DATA_COUNTS, sizeof(guint32), "data reference counts", -1, FALSE, NULL, NULL};
   guint64 n_found;
 

@@ -529,6 +529,14 @@ thin_metadata_is_low(ThinMetadata *md)
 }
 
 gboolean
+thin_metadata_wants_commit(ThinMetadata *md)
+{
+  ThinMetadataMap *map = md->tm.map;
+  return md->changed && map && thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
+         thin_metadata_map_n_usable(map) + thin_metadata_map_n_allocated(map) < thin_metadata_map_n_blocks(map);
+}
+
+gboolean
 thin_metadata_changed(ThinMetadata *md)
 {
   return md->changed;

@@ -14,6 +14,7 @@
 typedef struct ThinMetadata ThinMetadata;
 
 gboolean thin_metadata_format(VtIo *metadata, guint64 chunk_size, guint64 n_chunks, GError **error);
+/* ENOENT: the superblock is all zero. @read_only: damaged space maps and trees are done without as far as that goes. */
 ThinMetadata *thin_metadata_open(VtIo *metadata, gboolean read_only, gsize cache_bytes, GError **error);
 void thin_metadata_close(ThinMetadata *md); /* without a commit */
 
@@ -22,6 +23,8 @@ guint64 thin_metadata_n_chunks(ThinMetadata *md);
 guint64 thin_metadata_n_free_chunks(ThinMetadata *md);  /* allocatable now: not counting those freed in this transaction */
 void thin_metadata_status(ThinMetadata *md, ThinStatus *status); /* all but mode */
 gboolean thin_metadata_is_low(ThinMetadata *md);     /* only the reserve (min(4096, size/10) blocks) is left: changes that map get ENOSPC */
+/* Half of the reserve is gone, and a commit would bring some of it back: commit before the next remove or delete, which may use the reserve. */
+gboolean thin_metadata_wants_commit(ThinMetadata *md);
 gboolean thin_metadata_changed(ThinMetadata *md);    /* has the transaction anything to commit? */
 gboolean thin_metadata_device_changed(ThinMetadata *md, guint32 device); /* ... by this device? */
 

@@ -23,13 +23,13 @@ static gboolean next_mapped(ThinVolume *volume, guint64 *pos, guint64 end, guint
   return ok;
 }
 
-/* Stripes are held for writing; *@full: the journal must be emptied by a commit first. */
+/* Stripes are held for writing; *@full: the journal must be emptied, or metadata regained, by a commit first. */
 static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gboolean *full, GError **error)
 {
   ThinPool *pool = volume->pool;
   if (!thin_pool_check_writable(pool, error))
     return FALSE;
-  *full = thin_pool_journal_is_full(pool);
+  *full = thin_pool_journal_is_full(pool) || thin_metadata_wants_commit(pool->md);
   if (*full)
     return TRUE;
   g_autoptr(GError) cause = NULL;
