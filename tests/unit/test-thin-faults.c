@@ -269,6 +269,69 @@ test_metadata_full(void **state)
   thin_metadata_close(md);
 }
 
+/* One random operation on a pool that is short of metadata. FALSE with ENOSPC, or because there is no such device. */
+static gboolean
+random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks, GError **error)
+{
+  guint32 id = (guint32) g_rand_int_range(rand, 0, 30), other = (guint32) g_rand_int_range(rand, 0, 30);
+  guint64 begin = (guint64) g_rand_int_range(rand, 0, (gint32) n_chunks / 2), chunk, n = 0;
+  gint what = g_rand_int_range(rand, 0, 100);
+
+  if (what < 10)
+    return thin_metadata_snapshot(md, id, other, error);
+  if (what < 18)
+    return thin_metadata_remove(md, id, begin, begin + (guint64) g_rand_int_range(rand, 1, 100), error);
+  if (what == 18)
+    return thin_metadata_create(md, id, error);
+  if (!thin_metadata_alloc(md, g_rand_boolean(rand) ? 1 : (guint64) g_rand_int_range(rand, 1, 300), &chunk, &n, error))
+    return FALSE;
+  if (thin_metadata_insert(md, id, begin, chunk, n, error))
+    return TRUE;
+  assert_ok(thin_metadata_unalloc(md, chunk, n, &error));
+  return FALSE;
+}
+
+/* Whatever is done in a pool as small as LVM makes them, full to the reserve: the next commit succeeds, and so does a delete. */
+static void
+test_reserve_lasts(void **state)
+{
+  const guint64 n_chunks = 512 * 64;
+  ThinMetadata *md = new_pool(*state, 512, n_chunks);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  GRand *rand = g_rand_new_with_seed(4711);
+  guint n_full = 0;
+
+  assert_ok(thin_metadata_create(md, 0, &error));
+  for (guint i = 0; i < 15000; i++) {
+    g_autoptr(GError) error = NULL;
+    if (thin_metadata_wants_commit(md))
+      assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+    if (random_operation(md, rand, n_chunks, &error) || !g_error_matches(error, VT_ERROR, ENOSPC)) {
+      if (error && !g_error_matches(error, VT_ERROR, ENOENT) && !g_error_matches(error, VT_ERROR, EEXIST))
+        fail_msg("%s", error->message);
+      continue;
+    }
+    n_full++;
+    assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+    thin_metadata_freed_done(md);
+    if (thin_metadata_is_low(md) && g_rand_int_range(rand, 0, 8) == 0) {
+      g_autoptr(GArray) devices = thin_metadata_list_devices(md, NULL);
+      guint any = (guint) g_rand_int_range(rand, 0, (gint32) devices->len);
+      if (devices->len > 1)
+        assert_ok(thin_metadata_delete(md, g_array_index(devices, ThinDevice, any).id, &error));
+    }
+    if (n_full % 500 == 0)
+      thin_test_assert_clean(path, FALSE);
+  }
+  print_message("# out of space %u times\n", n_full);
+  assert_true(n_full > 1000);
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  thin_test_assert_clean(path, TRUE);
+  thin_test_assert_thin_check(path);
+  g_rand_free(rand);
+  thin_metadata_close(md);
+}
+
 static void
 count_freed(guint64 chunk, guint64 n, gpointer user_data)
 {
@@ -480,7 +543,7 @@ main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_every_io_fails_once), TEST(test_metadata_full), TEST(test_data_full), TEST(test_damaged_leaf),
+    TEST(test_every_io_fails_once), TEST(test_metadata_full), TEST(test_reserve_lasts), TEST(test_data_full), TEST(test_damaged_leaf),
     TEST(test_damaged_device_root), TEST(test_damaged_space_maps), TEST(test_damaged_top), TEST(test_write_meets_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

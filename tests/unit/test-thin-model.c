@@ -144,17 +144,32 @@ compare_counts(Run *run, guint device)
   assert_int_equal(exclusive + shared, run->now.devices[device].mapped);
 }
 
+/* The devices, and how much each maps, as of now and not as of the last commit. */
+static guint
+compare_list(Run *run)
+{
+  g_autoptr(GArray) list = thin_metadata_list_devices(run->md, NULL);
+  guint n = 0;
+  assert_non_null(list);
+  for (guint i = 0; i < N_DEVICES; i++) {
+    if (!run->now.devices[i].exists)
+      continue;
+    assert_true(n < list->len);
+    assert_int_equal(g_array_index(list, ThinDevice, n).id, i);
+    assert_int_equal(g_array_index(list, ThinDevice, n).mapped, run->now.devices[i].mapped * THIN_CHUNK_MIN);
+    n++;
+  }
+  assert_int_equal(list->len, n);
+  return n;
+}
+
 static void
 compare_all(Run *run)
 {
-  guint n = 0;
+  guint n = compare_list(run);
   ThinStatus status;
-  for (guint i = 0; i < N_DEVICES; i++) {
+  for (guint i = 0; i < N_DEVICES; i++)
     compare_device(run, i);
-    n += run->now.devices[i].exists;
-  }
-  g_autoptr(GArray) list = thin_metadata_list_devices(run->md, NULL);
-  assert_int_equal(list->len, n);
   thin_metadata_status(run->md, &status);
   assert_int_equal(status.n_devices, n);
   assert_int_equal(status.time, run->now.time);
@@ -424,6 +439,7 @@ test_random_run(void **state)
   for (guint i = 0; i < n_steps; i++) {
     step(run);
     compare_device(run, (guint) g_rand_int_range(run->rand, 0, N_DEVICES));
+    compare_list(run);
     thin_test_assert_clean(path, FALSE);
     if (i % 100 == 99)
       judge(run, path);
