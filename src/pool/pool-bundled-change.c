@@ -522,8 +522,8 @@ bundled_rename(Pool *pool, const char *name, const char *new_name, GError **erro
 
 /* --- resize --- */
 
-/* What lies beyond @size is unmapped, durably, once the text says that the volume ends there: a crash in between leaves the volume whole up to its new
- * end. */
+/* What lies beyond @size is unmapped, durably, once the text says that the volume ends there: a crash in between leaves the volume whole
+ * up to its new end. */
 static gboolean
 cut_device(Bundled *b, BundledPool *pool, const char *name, guint64 size, GError **error)
 {
@@ -639,7 +639,8 @@ check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError
   if (!find_thin(b, vg, name, &its, error) || !require_closed(b, name, error))
     return FALSE;
   if (*pool && *pool != its)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name, its->name, (*pool)->name);
+    return vt_set_error(error, EOPNOTSUPP, "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
+                        its->name, (*pool)->name);
   *pool = its;
   lvs = lvm_vg_lvs(vg);
   for (guint i = 0; i < lvs->len; i++)

@@ -78,8 +78,10 @@ become_stale(Bundled *b, const char *message)
     g_atomic_int_set(&b->lost, 1);
   g_clear_error(&b->stuck);
   vt_set_error(&b->stuck, ESTALE, "%s. %s", message,
-               g_atomic_int_get(&b->lost) ? "Its extents moved: nothing is written any more. Stop the service, then look at the volume group with vgck and vgcfgrestore --list"
-                                          : "Reading and writing go on, changes are refused until the volume group is opened again: restart the service");
+               g_atomic_int_get(&b->lost)
+                   ? "Its extents moved: nothing is written any more. Stop the service, then look at the volume group with vgck and "
+                     "vgcfgrestore --list"
+                   : "Reading and writing go on, changes are refused until the volume group is opened again: restart the service");
   g_warning("volume group %s: %s", b->vg_name, b->stuck->message);
 }
 
@@ -132,7 +134,8 @@ may_send(Bundled *b, BundledPool *pool, guint64 tid, GError **error)
 
   thin_pool_get_status(pool->thin, &status);
   if (status.mode == THIN_MODE_FAILED)
-    return vt_set_error(error, EROFS, "thin pool %s/%s: a commit failed, nothing is written any more; open the volume group again", b->vg_name, pool->name);
+    return vt_set_error(error, EROFS, "thin pool %s/%s: a commit failed, nothing is written any more; open the volume group again",
+                        b->vg_name, pool->name);
   if (status.transaction_id == tid)
     return TRUE;
   return vt_set_error(error, EPERM,
@@ -150,7 +153,8 @@ undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GErr
   thin_pool_get_status(pool->thin, &status);
   if (status.mode == THIN_MODE_FAILED) {
     lvm_vg_free(before);
-    g_prefix_error(error, "the pool failed in the middle of the change (%s); whether it is done shows when the volume group is opened again: ", description);
+    g_prefix_error(error, "the pool failed in the middle of the change (%s); whether it is done shows when the volume group is opened again: ",
+                   description);
     return;
   }
   if (commit_text(b, before, FALSE, description, &failure))

@@ -17,7 +17,8 @@ is_open(VtIo *io, GError **error)
 {
   if (!g_atomic_int_get(((Gate *) io)->shut))
     return TRUE;
-  return vt_set_error(error, ESTALE, "%s: somebody else moved the volume group's extents, nothing is written any more: stop the service", vt_io_name(io));
+  return vt_set_error(error, ESTALE, "%s: somebody else moved the volume group's extents, nothing is written any more: stop the service",
+                      vt_io_name(io));
 }
 
 static gboolean

@@ -237,7 +237,8 @@ bundled_extend(Pool *pool, const char *path, GError **error)
   gboolean ok;
 
   bundled_lock(b);
-  ok = bundled_begin(b, &vg, error) && require_new_pv(b, absolute, error) && lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && lvm_store_take(b->store, b->archive_dir, error);
+  ok = bundled_begin(b, &vg, error) && require_new_pv(b, absolute, error) &&
+       lvm_store_add_pv(b->store, absolute, b->archive_dir, error) && lvm_store_take(b->store, b->archive_dir, error);
   bundled_unlock(b);
   if (!ok)
     g_prefix_error(error, "cannot extend volume group %s with %s: ", b->vg_name, path);
@@ -308,7 +309,8 @@ compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 
     if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
         !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) && !is_under_way(messages, lvm_lv_name(lv)))
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv), lvm_thin_device(lv), failure->message));
+      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv), lvm_thin_device(lv),
+                                              failure->message));
   }
 }
 
@@ -457,8 +459,8 @@ prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError **error)
   if (*is_block || size == 0 || (guint64) st.st_size == size)
     return TRUE;
   if ((guint64) st.st_size > size)
-    return vt_set_error(error, EINVAL, "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none",
-                        undo->path, (guint64) st.st_size, size);
+    return vt_set_error(error, EINVAL,
+                        "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none", undo->path, (guint64) st.st_size, size);
   if (size > G_MAXINT64 || truncate(undo->path, size) != 0)
     return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
   undo->size_before = st.st_size;

@@ -119,7 +119,8 @@ gboolean bundled_open_pools(Bundled *b, GError **error);
 /* Open one thin pool that is in the VG (a new one). */
 gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
 gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
-/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only read-only pools can be damaged and open. */
+/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only read-only pools can be
+ * damaged and open. */
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found);
 /* How the transaction ids of VG text and pool disagree, or NULL. The caller's. */
 char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
@@ -157,7 +158,8 @@ gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error); /* B
 gboolean bundled_extend(Pool *pool, const char *path, GError **error);
 gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
-/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by its tag. TRUE: @vg was changed. */
+/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by its tag. TRUE:
+ * @vg was changed. */
 #define BUNDLED_TAG "virt-thin."
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
