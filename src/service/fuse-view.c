@@ -22,7 +22,7 @@
 #include "service/fuse-ops.h"
 #include "service/fuse-view.h"
 
-#define MAX_ATTEMPTS 3 /* engines that may die over one request before it is answered with EIO */
+#define MAX_ATTEMPTS 3 /* engines that try again what another has died over, before it is answered with EIO */
 
 struct FuseView {
   Shared *shared;
@@ -102,7 +102,7 @@ replay(FuseView *view, SharedRequest *request)
     answer_executed(view, request);
   } else if (++slot->attempts > MAX_ATTEMPTS) {
     g_critical("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error", request->header.opcode,
-               (guint64)request->header.nodeid, slot->attempts - 1);
+               (guint64)request->header.nodeid, slot->attempts);
     answer(view, request, EIO, NULL, 0);
   } else {
     process(view, request);

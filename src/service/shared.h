@@ -44,7 +44,7 @@ typedef struct {
   guint32 executed; /* outcome and value are the answer */
   gint32 outcome;   /* errno */
   guint64 value;    /* bytes written; or the handle of an OPEN */
-  guint32 attempts; /* engines that died over this request */
+  guint32 attempts; /* engines that have found it unfinished */
   guint32 padding;
 } SharedSlot;
 

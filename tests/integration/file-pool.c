@@ -2,12 +2,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * pool_open_bundled() as service-tool.c and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that begin with snap_ are read-only and not
- * active. With $FILE_POOL_FAILS it does not open, for that reason.
+ * active. With $FILE_POOL_FAILS it does not open, for that reason; a write that begins with $FILE_POOL_POISON ends the process.
  */
 #include "config.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -98,6 +99,10 @@ static gboolean
 volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   Handle *handle = (Handle *)volume;
+  const char *poison = g_getenv("FILE_POOL_POISON");
+
+  if (poison && iov[0].iov_len >= strlen(poison) && memcmp(iov[0].iov_base, poison, strlen(poison)) == 0)
+    raise(SIGILL);
   return check(handle, pwritev(handle->fd, iov, n_iov, offset), error);
 }
 

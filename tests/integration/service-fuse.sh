@@ -6,7 +6,9 @@ need_root_fuse_loop
 service_instance file-service
 echo $'[service]\nblock-nodes=none' >"$VIRT_THIN_CONFIG"
 manner() { python3 "$top_srcdir/tests/integration/fuse-manners.py" "$@"; }
-plan 37
+plan 42
+export FILE_POOL_POISON=DEADLY
+ulimit -c 0
 
 truncate -s 64M "$FILE_POOL_FOLDER/vm-1"
 truncate -s 64M "$FILE_POOL_FOLDER/snap_vm-1_before"
@@ -20,6 +22,13 @@ ok "the folder's space" manner space "$volumes"
 is "no block nodes where none are wanted" "$("$service" path $vg vm-1)" "$f"
 ok "an owner outlives the engine" kill_engine
 ok "... and is still there" manner has_owner "$f"
+
+# A request that ends each engine that tries it is given up, and harms nobody else.
+not_ok "a deadly request gets an I/O error" dd if=<(echo DEADLY) of="$f" bs=512 seek=8 conv=notrunc oflag=sync status=none
+like "... not another" "$(cat "$tmp/.said")" "Input/output error"
+ok "the service goes on" dd if=/dev/urandom of="$f" bs=64k count=1 conv=notrunc oflag=direct status=none
+is "four engines were lost to it" "$(grep -c "ended by signal 4" "$tmp/run/$vg/log")" 4
+ok "that was said" grep -q "has ended 4 engines" "$tmp/run/$vg/log"
 
 # Changes show at once, also to who has the file open.
 exec 5<>"$f"
