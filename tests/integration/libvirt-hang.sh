@@ -3,7 +3,7 @@
 . "$(dirname "$0")/libvirt-lib.sh"
 plan 24
 
-deadline=2
+deadline=3
 libvirt_start VIRT_THIN_LIBVIRT_TIMEOUT=$deadline && thin_pool 256m >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 virsh vol-create-as thin v1 16M >/dev/null
 virsh vol-create-as thin v2 16M >/dev/null
@@ -21,15 +21,15 @@ freeze
 virsh vol-info v1 thin >"$tmp/first" 2>&1 & first=$!
 sleep 0.2
 took virsh list --all
-ok "virsh list answers at once meanwhile ($ms ms)" test "$ms" -lt 1000
+ok "virsh list answers at once meanwhile ($ms ms)" test "$ms" -lt 2000
 took virsh vol-list dir
-ok "so do other pools ($ms ms)" test "$ms" -lt 1000
+ok "so do other pools ($ms ms)" test "$ms" -lt 2000
 wait $first
 like "a question about a volume is an error" "$(cat "$tmp/first")" "does not answer|no answer in time"
 took virsh vol-list thin --details
-ok "the next one is refused at once ($ms ms)" test "$ms" -lt 1500
+ok "the next one is refused at once ($ms ms)" test "$ms" -lt 2500
 took virsh pool-list --all
-ok "pool-list answers ($ms ms)" test "$ms" -lt 1000
+ok "pool-list answers ($ms ms)" test "$ms" -lt 2000
 sleep 3 # the time for which it is refused at once
 for command in "vol-create-as thin v3 4M" "vol-delete v2 thin" "vol-resize v1 32M thin" "vol-download v1 $tmp/out thin" "vol-clone v1 v4 thin"; do
   took virsh $command
@@ -42,7 +42,7 @@ like "and is an error" "$(cat "$tmp/said")" "does not answer|no answer in time"
 is "the pool is inactive, as after every refresh that fails" "$(state)" inactive
 libvirt_stop
 took libvirt_start VIRT_THIN_LIBVIRT_TIMEOUT=$deadline
-ok "libvirtd starts in spite of it ($ms ms)" test "$ms" -lt 10000
+ok "libvirtd starts in spite of it ($ms ms)" test "$ms" -lt 20000
 thaw
 ok "the service goes on: the pool can be started" virsh pool-start thin
 is "nothing has changed" "$(virsh vol-list thin | awk 'NR > 2 && NF {print $1}' | xargs)" "v1 v2"
