@@ -1,13 +1,15 @@
 /* virt-thin - commits and data flushes, shared by all who ask; and the end of a pool that failed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A flush is satisfied by any run that began after it was asked for; while one thread runs, the others gather behind it, and one of them runs for all of
- * them next. A commit flushes the data device twice at most: once before it takes the metadata lock, so that what is waiting there is written while I/O
- * that must look something up goes on; and again under the lock, just before the metadata goes out, but only if mappings were made since the first began
- * (or the caller wants every byte: a snapshot).
+ * A flush is satisfied by any run that began after it was asked for; while one thread runs, the others gather
+ * behind it, and one of them runs for all of them next. A commit flushes the data device twice at most: once
+ * before it takes the metadata lock, so that what is waiting there is written while I/O that must look
+ * something up goes on; and again under the lock, just before the metadata goes out, but only if mappings were
+ * made since the first began (or the caller wants every byte: a snapshot).
  *
- * A failed data flush fails the whole pool, not just the caller: the kernel reports a lost write once, so a later flush would return success, and the next commit
- * would make mappings to chunks durable that never received their data.
+ * A failed data flush fails the whole pool, not just the caller: the kernel reports a lost write once, so a
+ * later flush would return success, and the next commit would make mappings to chunks durable that never
+ * received their data.
  */
 #include "thin/pool-private.h"
 
@@ -79,7 +81,8 @@ gboolean thin_pool_check_writable(ThinPool *pool, GError **error)
   if (!thin_pool_has_failed(pool))
     return TRUE;
   pthread_mutex_lock(&pool->failure_lock);
-  vt_set_error(error, EROFS, "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the cause and check it", vt_io_name(pool->metadata),
+  vt_set_error(error, EROFS,
+               "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the cause and check it", vt_io_name(pool->metadata),
                pool->failure);
   pthread_mutex_unlock(&pool->failure_lock);
   return FALSE;
@@ -222,7 +225,8 @@ gboolean thin_pool_commit_run(ThinPool *pool, ThinAction action, gpointer user_d
   pthread_mutex_lock(&pool->meta);
   flush.inserts = pool->inserts;
   pthread_mutex_unlock(&pool->meta);
-  /* With an action volumes are quiesced: their owner has flushed before that, and what came in between is flushed in the commit. */
+  /* With an action volumes are quiesced: their owner has flushed before that, and what came in between is
+   * flushed in the commit. */
   gboolean ok = action || flush_data(pool, error);
   pthread_mutex_lock(&pool->meta);
   ok = ok && commit_locked(pool, &flush, action, user_data, error);
@@ -250,7 +254,8 @@ static void gather_freed(guint64 chunk, guint64 n, gpointer user_data)
     runs[round->n++] = (ThinChunks){chunk, n};
 }
 
-/* Chunks freed by the last commit are discarded on the data device; nobody can have taken them before freed_done(). A discard is a hint: one that fails is worth a line in the log. */
+/* Chunks freed by the last commit are discarded on the data device; nobody can have taken them before
+ * freed_done(). A discard is a hint: one that fails is worth a line in the log. */
 static void pass_down(ThinPool *pool)
 {
   guint64 skip = 0;

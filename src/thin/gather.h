@@ -1,7 +1,8 @@
 /* virt-thin - pieces of memory gathered into one vectored read or write
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Memory is bounded: a gather that is full does the I/O it has and goes on. Thread-safety: none; lives on one thread's stack.
+ * Memory is bounded: a gather that is full does the I/O it has and goes on. Thread-safety: none; lives on one
+ * thread's stack.
  */
 #pragma once
 

@@ -1,10 +1,12 @@
 /* virt-thin - changes of devices: created, snapshotted, deleted, exchanged; and the metadata snapshot
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Messages of one call are one commit. What may refuse them is looked at before the first is carried out, so that a refusal leaves all as it was; what goes wrong
- * after that (damage, an I/O error) takes the transaction with it, and the pool fails.
+ * Messages of one call are one commit. What may refuse them is looked at before the first is carried out, so
+ * that a refusal leaves all as it was; what goes wrong after that (damage, an I/O error) takes the transaction
+ * with it, and the pool fails.
  *
- * The data device is flushed before the volumes named are quiesced, so that they stand still for the little that came in between only.
+ * The data device is flushed before the volumes named are quiesced, so that they stand still for the little
+ * that came in between only.
  */
 #include "thin/pool-private.h"
 
@@ -43,7 +45,8 @@ static gboolean expect_device(ThinPool *pool, GHashTable *pending, guint32 id, g
 {
   gboolean exists;
   if (id > THIN_DEVICE_MAX)
-    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u", vt_io_name(pool->metadata), id, THIN_DEVICE_MAX);
+    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u", vt_io_name(pool->metadata),
+                        id, THIN_DEVICE_MAX);
   if (!device_exists(pool, pending, id, &exists, error))
     return FALSE;
   if (exists == wanted)
@@ -66,7 +69,8 @@ static gboolean check_message(ThinPool *pool, GHashTable *pending, const ThinMes
     if (!expect_device(pool, pending, m->device, TRUE, error))
       return FALSE;
     if (g_hash_table_contains(pool->volumes, GUINT_TO_POINTER(m->device)))
-      return vt_set_error(error, EBUSY, "%s: cannot delete thin device %u: it is open", vt_io_name(pool->metadata), m->device);
+      return vt_set_error(error, EBUSY, "%s: cannot delete thin device %u: it is open", vt_io_name(pool->metadata),
+                          m->device);
     g_hash_table_insert(pending, GUINT_TO_POINTER(m->device), GINT_TO_POINTER(FALSE));
     return TRUE;
   case THIN_EXCHANGE:
@@ -89,10 +93,12 @@ static gboolean check_room(ThinPool *pool, const Send *send, GError **error)
   thin_metadata_status(pool->md, &status);
   guint64 used = MIN(status.metadata_used, status.metadata_size);
   if (thin_metadata_is_low(pool->md) || (status.metadata_size - used) / THIN_METADATA_BLOCK < adds * 2)
-    return vt_set_error(error, ENOSPC, "%s: no metadata space for %" G_GUINT64_FORMAT " more thin devices; enlarge the metadata volume or delete some",
+    return vt_set_error(error, ENOSPC,
+                        "%s: no metadata space for %" G_GUINT64_FORMAT " more thin devices; enlarge the metadata volume or delete some",
                         vt_io_name(pool->metadata), adds);
   if (status.time + snapshots > TIME_MAX)
-    return vt_set_error(error, ENOSPC, "%s: this pool has seen %u snapshots, the most that the format can tell apart", vt_io_name(pool->metadata),
+    return vt_set_error(error, ENOSPC, "%s: this pool has seen %u snapshots, the most that the format can tell apart",
+                        vt_io_name(pool->metadata),
                         status.time);
   return TRUE;
 }
@@ -101,7 +107,8 @@ static gboolean check_send_locked(ThinPool *pool, const Send *send, GError **err
 {
   guint64 tid = thin_metadata_transaction_id(pool->md);
   if (tid != send->old_tid)
-    return vt_set_error(error, EPERM, "%s: the transaction id is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT, vt_io_name(pool->metadata), tid,
+    return vt_set_error(error, EPERM, "%s: the transaction id is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT,
+                        vt_io_name(pool->metadata), tid,
                         send->old_tid);
   g_autoptr(GHashTable) pending = g_hash_table_new(NULL, NULL);
   for (gsize i = 0; i < send->n; i++)
@@ -155,12 +162,15 @@ static void renew_tags_locked(ThinPool *pool, GPtrArray *volumes)
     ((ThinVolume *)volumes->pdata[i])->tag = translations_new_tag(pool->translations);
 }
 
-/* Commit what @action does with @volumes standing still; with @commit_first, to a transaction in which nothing else is. */
-static gboolean commit_quiesced(ThinPool *pool, GPtrArray *volumes, gboolean commit_first, ThinAction action, gpointer user_data, GError **error)
+/* Commit what @action does with @volumes standing still; with @commit_first, to a transaction in which nothing
+ * else is. */
+static gboolean commit_quiesced(ThinPool *pool, GPtrArray *volumes, gboolean commit_first, ThinAction action,
+                                gpointer user_data, GError **error)
 {
   quiesce(volumes);
   thin_pool_commit_begin(pool);
-  gboolean ok = (!commit_first || thin_pool_commit_run(pool, NULL, NULL, error)) && thin_pool_commit_run(pool, action, user_data, error);
+  gboolean ok = (!commit_first || thin_pool_commit_run(pool, NULL, NULL, error)) &&
+                thin_pool_commit_run(pool, action, user_data, error);
   for (guint i = volumes->len; i > 0; i--)
     thin_volume_unquiesce(volumes->pdata[i - 1]);
   thin_pool_commit_end(pool);
@@ -214,7 +224,8 @@ static gboolean send_as_admin(ThinPool *pool, Send *send, GError **error)
   return ok && commit_quiesced(pool, send->volumes, FALSE, send_action, send, error);
 }
 
-gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid, GError **error)
+gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid,
+                        guint64 new_tid, GError **error)
 {
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();
   Send send = {.messages = messages, .n = n_messages, .old_tid = old_tid, .new_tid = new_tid, .volumes = volumes};
@@ -250,7 +261,8 @@ static gboolean release_action(ThinPool *pool, gpointer user_data, GError **erro
   return FALSE;
 }
 
-/* Every node counts twice while it is held: nobody owns what only the exact test called owned, so all volumes look again. */
+/* Every node counts twice while it is held: nobody owns what only the exact test called owned, so all volumes
+ * look again. */
 gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error)
 {
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();

@@ -107,10 +107,12 @@ static inline gboolean thin_pool_has_failed(ThinPool *pool)
 void thin_pool_mark_failed(ThinPool *pool, const GError *cause);
 /* The same, and back to the last commit. pool->meta is held. */
 void thin_pool_fail_locked(ThinPool *pool, const GError *cause);
-/* What a changing call into ThinMetadata said: anything but ENOSPC and the like may have left the transaction half done. pool->meta is held. */
+/* What a changing call into ThinMetadata said: anything but ENOSPC and the like may have left the transaction
+ * half done. pool->meta is held. */
 void thin_pool_judge_locked(ThinPool *pool, const GError *error);
 
-/* Note a change of a map, once it has been made and before it is acknowledged. pool->meta is held; the caller has made sure of room. */
+/* Note a change of a map, once it has been made and before it is acknowledged. pool->meta is held; the caller
+ * has made sure of room. */
 void thin_pool_journal_locked(ThinPool *pool, const ThinJournalEntry *entry);
 static inline gboolean thin_pool_journal_is_full(ThinPool *pool)
 {
@@ -130,7 +132,8 @@ gboolean thin_pool_flush_data(ThinPool *pool, GError **error);
 /* Take part in a commit that begins after now. */
 gboolean thin_pool_commit_grouped(ThinPool *pool, GError **error);
 
-/* A commit of one's own that carries changes made by @action (under pool->meta; FALSE: nothing is committed). After begin: run, then (with no locks of volumes held any more) end. */
+/* A commit of one's own that carries changes made by @action (under pool->meta; FALSE: nothing is committed).
+ * After begin: run, then (with no locks of volumes held any more) end. */
 typedef gboolean (*ThinAction)(ThinPool *pool, gpointer user_data, GError **error);
 void thin_pool_commit_begin(ThinPool *pool);
 gboolean thin_pool_commit_run(ThinPool *pool, ThinAction action, gpointer user_data, GError **error);
@@ -142,9 +145,12 @@ void thin_volume_lock_range(ThinVolume *volume, guint64 begin, guint64 end, gboo
 void thin_volume_unlock_range(ThinVolume *volume, guint64 begin, guint64 end);
 void thin_volume_quiesce(ThinVolume *volume);
 void thin_volume_unquiesce(ThinVolume *volume);
-/* What chunks [begin, end) are mapped to; their stripes are held. @exact: ask again whether what the cache calls shared still is. */
-gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map, GError **error);
-gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length, gboolean write, gboolean *ok,
+/* What chunks [begin, end) are mapped to; their stripes are held. @exact: ask again whether what the cache
+ * calls shared still is. */
+gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map,
+                               GError **error);
+gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length,
+                               gboolean write, gboolean *ok,
                                GError **error);
 gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 offset, guint64 length, GError **error);
 gboolean thin_volume_check_writable(ThinVolume *volume, GError **error);

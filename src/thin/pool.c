@@ -20,7 +20,8 @@ static gboolean read_superblock_is_zero(VtIo *metadata, gboolean *is_zero, GErro
   static const char zeros[THIN_METADATA_BLOCK];
   char block[THIN_METADATA_BLOCK];
   if (vt_io_size(metadata) < sizeof block)
-    return vt_set_error(error, EBADMSG, "%s: too small for thin pool metadata: %" G_GUINT64_FORMAT " bytes", vt_io_name(metadata), vt_io_size(metadata));
+    return vt_set_error(error, EBADMSG, "%s: too small for thin pool metadata: %" G_GUINT64_FORMAT " bytes",
+                        vt_io_name(metadata), vt_io_size(metadata));
   if (!vt_io_read(metadata, block, sizeof block, 0, error))
     return FALSE;
   *is_zero = memcmp(block, zeros, sizeof block) == 0;
@@ -31,7 +32,8 @@ static gboolean check_chunk_size(VtIo *metadata, guint64 chunk_size, GError **er
 {
   if (chunk_size >= THIN_CHUNK_MIN && chunk_size <= THIN_CHUNK_MAX && chunk_size % THIN_CHUNK_MIN == 0)
     return TRUE;
-  return vt_set_error(error, EINVAL, "%s: a chunk size of %" G_GUINT64_FORMAT " bytes is not possible: a multiple of 64 KiB, up to 1 GiB, is",
+  return vt_set_error(error, EINVAL,
+                      "%s: a chunk size of %" G_GUINT64_FORMAT " bytes is not possible: a multiple of 64 KiB, up to 1 GiB, is",
                       vt_io_name(metadata), chunk_size);
 }
 
@@ -41,7 +43,8 @@ gboolean thin_pool_format(VtIo *metadata, guint64 chunk_size, guint64 data_size,
   if (!check_chunk_size(metadata, chunk_size, error) || !read_superblock_is_zero(metadata, &is_zero, error))
     return FALSE;
   if (!is_zero)
-    return vt_set_error(error, EEXIST, "%s: cannot make a thin pool there: the first block is not zero", vt_io_name(metadata));
+    return vt_set_error(error, EEXIST, "%s: cannot make a thin pool there: the first block is not zero",
+                        vt_io_name(metadata));
   return thin_metadata_format(metadata, chunk_size, data_size / chunk_size, error);
 }
 
@@ -81,7 +84,8 @@ static VtIo *prepare_metadata(VtIo *metadata, VtIo *data, const ThinOptions *opt
   return thin_metadata_format(metadata, chunk_size, vt_io_size(data) / chunk_size, error) ? vt_io_ref(metadata) : NULL;
 }
 
-static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *options, const ThinStatus *status, GError **error)
+static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *options, const ThinStatus *status,
+                             GError **error)
 {
   const char *name = vt_io_name(metadata);
   if (options->chunk_size && options->chunk_size != status->chunk_size)
@@ -94,16 +98,19 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
     return vt_set_error(error, EPERM,
                         "%s: the metadata is marked as in need of a check after a failure; check it, and repair it with lvconvert --repair or thin_repair", name);
   if (vt_io_size(data) < status->data_size)
-    return vt_set_error(error, EBADMSG, "%s: has %" G_GUINT64_FORMAT " bytes, the metadata counts on %" G_GUINT64_FORMAT, vt_io_name(data),
+    return vt_set_error(error, EBADMSG,
+                        "%s: has %" G_GUINT64_FORMAT " bytes, the metadata counts on %" G_GUINT64_FORMAT, vt_io_name(data),
                         vt_io_size(data), status->data_size);
   if (vt_io_size(metadata) < status->metadata_size)
-    return vt_set_error(error, EBADMSG, "%s: has %" G_GUINT64_FORMAT " bytes, its space map counts on %" G_GUINT64_FORMAT, name,
+    return vt_set_error(error, EBADMSG,
+                        "%s: has %" G_GUINT64_FORMAT " bytes, its space map counts on %" G_GUINT64_FORMAT, name,
                         vt_io_size(metadata), status->metadata_size);
   return TRUE;
 }
 
-/* A process that was killed may have left what it committed in the page cache only. Blocks and chunks that such a commit freed must not be
- * reused before it is durable; and a flush is asked for by clients who were promised nothing less because we are new. */
+/* A process that was killed may have left what it committed in the page cache only. Blocks and chunks that such
+ * a commit freed must not be reused before it is durable; and a flush is asked for by clients who were promised
+ * nothing less because we are new. */
 static gboolean settle(ThinPool *pool, GError **error)
 {
   pool->dirty = TRUE;
@@ -153,7 +160,8 @@ static gboolean apply_entry(ThinPool *pool, const ThinJournalEntry *entry, GErro
          thin_metadata_insert(pool->md, entry->device, entry->begin, entry->chunk, entry->n, error);
 }
 
-/* The entries stay in the journal until the commit that carries them: should we die, too, the next one finds them again. */
+/* The entries stay in the journal until the commit that carries them: should we die, too, the next one finds
+ * them again. */
 static gboolean apply_journal(ThinPool *pool, GError **error)
 {
   char superblock[THIN_METADATA_BLOCK];
@@ -165,7 +173,8 @@ static gboolean apply_journal(ThinPool *pool, GError **error)
   guint n = thin_journal_pending(pool->journal, superblock, &entries);
   for (guint i = 0; i < n; i++)
     if (!apply_entry(pool, &entries[i], error)) {
-      g_prefix_error(error, "%s: cannot apply the map changes that the engine before this one left behind: ", vt_io_name(pool->metadata));
+      g_prefix_error(error, "%s: cannot apply the map changes that the engine before this one left behind: ",
+                     vt_io_name(pool->metadata));
       return FALSE;
     }
   if (n == 0) {
@@ -183,7 +192,8 @@ static gboolean open_journal(ThinPool *pool, const ThinOptions *options, GError 
   if (!options->journal || options->read_only)
     return TRUE;
   pool->journal = thin_journal_open(options->journal, options->journal_size, options->journal_key);
-  return pool->journal || vt_set_error(error, ENOSPC, "%s: there is no place for this pool in the journal of the service", vt_io_name(pool->metadata));
+  return pool->journal || vt_set_error(error, ENOSPC,
+                                       "%s: there is no place for this pool in the journal of the service", vt_io_name(pool->metadata));
 }
 
 static guint shift_of(guint64 chunk_size)
@@ -256,7 +266,8 @@ ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options,
   g_autoptr(VtIo) io = prepare_metadata(metadata, data, options, error);
   if (!io)
     return NULL;
-  ThinMetadata *md = thin_metadata_open(io, options->read_only, options->block_cache ? options->block_cache : BLOCK_CACHE_DEFAULT, error);
+  ThinMetadata *md = thin_metadata_open(io, options->read_only,
+                                        options->block_cache ? options->block_cache : BLOCK_CACHE_DEFAULT, error);
   if (!md)
     return NULL;
   ThinStatus status = {0};
@@ -266,7 +277,8 @@ ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options,
     return NULL;
   }
   ThinPool *pool = pool_new(io, data, md, options);
-  if (!open_journal(pool, options, error) || !settle(pool, error) || !apply_journal(pool, error) || !grow_at_open(pool, error)) {
+  if (!open_journal(pool, options, error) || !settle(pool, error) || !apply_journal(pool, error) ||
+      !grow_at_open(pool, error)) {
     pool_free(pool);
     return NULL;
   }
@@ -278,7 +290,8 @@ gboolean thin_pool_close(ThinPool *pool, GError **error)
   if (!pool)
     return TRUE;
   if (g_hash_table_size(pool->volumes) > 0)
-    g_critical("%s: the thin pool is closed with %u volumes open", vt_io_name(pool->metadata), g_hash_table_size(pool->volumes));
+    g_critical("%s: the thin pool is closed with %u volumes open", vt_io_name(pool->metadata),
+               g_hash_table_size(pool->volumes));
   gboolean ok = pool->read_only || thin_pool_commit_grouped(pool, error);
   pool_free(pool);
   return ok;

@@ -61,7 +61,8 @@ static gboolean unmap_batch(ThinVolume *volume, guint64 begin, guint64 end, GErr
   }
 }
 
-/* A long range is taken out with the volume quiesced for a moment, batch by batch; a short one with its own stripes only. */
+/* A long range is taken out with the volume quiesced for a moment, batch by batch; a short one with its own
+ * stripes only. */
 gboolean thin_volume_unmap(ThinVolume *volume, guint64 begin, guint64 end, GError **error)
 {
   while (begin < end) {
@@ -108,7 +109,8 @@ gboolean thin_volume_discard(ThinVolume *volume, guint64 offset, guint64 length,
   if (!check(volume, "discard", offset, length, error))
     return FALSE;
   if (volume->pool->discards == THIN_DISCARD_IGNORE)
-    return vt_set_error(error, EOPNOTSUPP, "%s: the thin pool is set to ignore discards", vt_io_name(volume->pool->metadata));
+    return vt_set_error(error, EOPNOTSUPP, "%s: the thin pool is set to ignore discards",
+                        vt_io_name(volume->pool->metadata));
   whole_chunks(volume, offset, length, &begin, &end);
   return thin_volume_unmap(volume, begin, end, error);
 }
@@ -176,7 +178,8 @@ gboolean thin_volume_resize(ThinVolume *volume, guint64 size, GError **error)
   ThinPool *pool = volume->pool;
   guint64 old = thin_volume_size(volume);
   if (size % 512 != 0 || size > G_MAXINT64)
-    return vt_set_error(error, EINVAL, "%s: cannot resize thin device %u to %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
+    return vt_set_error(error, EINVAL,
+                        "%s: cannot resize thin device %u to %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
                         vt_io_name(pool->metadata), volume->id, size);
   if (size < old && !thin_volume_check_writable(volume, error))
     return FALSE;

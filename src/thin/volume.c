@@ -11,7 +11,8 @@
 
 /* --- open, close --- */
 
-/* glibc's default lets readers starve a writer: a provision would never get its chunk under a busy reader. No thread takes a stripe twice. */
+/* glibc's default lets readers starve a writer: a provision would never get its chunk under a busy reader. No
+ * thread takes a stripe twice. */
 static void init_stripes(ThinVolume *volume)
 {
   pthread_rwlockattr_t attr;
@@ -63,7 +64,8 @@ static ThinVolume *open_locked(ThinPool *pool, guint32 id, guint64 size, gboolea
 ThinVolume *thin_volume_open(ThinPool *pool, guint32 id, guint64 size, gboolean read_only, GError **error)
 {
   if (size % 512 != 0 || size > G_MAXINT64) {
-    vt_set_error(error, EINVAL, "%s: cannot open thin device %u with a size of %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
+    vt_set_error(error, EINVAL,
+                 "%s: cannot open thin device %u with a size of %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
                  vt_io_name(pool->metadata), id, size);
     return NULL;
   }
@@ -158,13 +160,15 @@ gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 o
 gboolean thin_volume_check_writable(ThinVolume *volume, GError **error)
 {
   if (G_UNLIKELY(volume->read_only))
-    return vt_set_error(error, EROFS, "%s: thin device %u is open read-only", vt_io_name(volume->pool->metadata), volume->id);
+    return vt_set_error(error, EROFS, "%s: thin device %u is open read-only", vt_io_name(volume->pool->metadata),
+                        volume->id);
   return G_LIKELY(!thin_pool_has_failed(volume->pool)) || thin_pool_check_writable(volume->pool, error);
 }
 
 /* --- translation --- */
 
-/* One lookup that looks ahead of @end, so that what follows is found in the cache. What damage lies there is not the caller's business. */
+/* One lookup that looks ahead of @end, so that what follows is found in the cache. What damage lies there is
+ * not the caller's business. */
 static gboolean lookup_ahead(ThinVolume *volume, guint64 begin, guint64 end, ThinRun *run, GError **error)
 {
   guint64 ahead = MAX(end, MIN(begin + THIN_LOOKAHEAD, thin_volume_n_chunks(volume)));
@@ -187,7 +191,8 @@ static gboolean translate_locked(ThinVolume *volume, guint64 begin, guint64 end,
     for (guint64 i = run.begin; i < run.end; i++) {
       Translation t = {.chunk = 0, .state = TRANSLATION_UNMAPPED};
       if (run.mapped)
-        t = (Translation){.chunk = run.chunk + (i - run.begin), .state = run.shared ? TRANSLATION_SHARED : TRANSLATION_OWNED};
+        t = (Translation){.chunk = run.chunk + (i - run.begin),
+                          .state = run.shared ? TRANSLATION_SHARED : TRANSLATION_OWNED};
       if (!pool->aborted)
         translations_put(pool->translations, volume->tag, i, t);
       if (i < end)
@@ -198,7 +203,8 @@ static gboolean translate_locked(ThinVolume *volume, guint64 begin, guint64 end,
   return TRUE;
 }
 
-gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map, GError **error)
+gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map,
+                               GError **error)
 {
   ThinPool *pool = volume->pool;
   /* After a failure the cache holds what was never committed. */
@@ -217,8 +223,10 @@ gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, g
 
 /* --- the shortest way --- */
 
-/* Most I/O lies within one chunk that is in the cache and needs no change. FALSE: this is none of it, go the long way; nothing has been done. */
-gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length, gboolean write, gboolean *ok,
+/* Most I/O lies within one chunk that is in the cache and needs no change. FALSE: this is none of it, go the
+ * long way; nothing has been done. */
+gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length,
+                               gboolean write, gboolean *ok,
                                GError **error)
 {
   ThinPool *pool = volume->pool;
@@ -228,7 +236,8 @@ gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int 
   pthread_rwlock_t *lock = &volume->stripes[chunk % THIN_STRIPES].lock;
   pthread_rwlock_rdlock(lock);
   Translation t = translations_get(pool->translations, volume->tag, chunk);
-  gboolean direct = (t.state == TRANSLATION_OWNED || (t.state == TRANSLATION_SHARED && !write)) && offset + length <= thin_volume_size(volume) &&
+  gboolean direct = (t.state == TRANSLATION_OWNED || (t.state == TRANSLATION_SHARED &&
+                                                      !write)) && offset + length <= thin_volume_size(volume) &&
                     !thin_pool_has_failed(pool);
   if (direct && write) {
     *ok = vt_io_writev(pool->data, iov, n_iov, t.chunk * pool->chunk_size + skip, error);
@@ -255,7 +264,8 @@ static gboolean read_parts(ThinGather *gather, ThinCursor *cursor, gboolean mapp
   return TRUE;
 }
 
-static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Translation *map, guint64 offset, guint64 length, GError **error)
+static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Translation *map, guint64 offset,
+                            guint64 length, GError **error)
 {
   ThinPool *pool = volume->pool;
   ThinGather gather;
@@ -326,8 +336,10 @@ gboolean thin_volume_flush(ThinVolume *volume, GError **error)
 
 /* --- extents --- */
 
-/* Go on from *@pos while what is there is of the kind of the first run, at most to @end. TRUE in *@more: it is so at *@pos still. */
-static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gboolean first, gboolean *mapped, gboolean *more, GError **error)
+/* Go on from *@pos while what is there is of the kind of the first run, at most to @end. TRUE in *@more: it is
+ * so at *@pos still. */
+static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gboolean first, gboolean *mapped,
+                              gboolean *more, GError **error)
 {
   for (int i = 0; i < LOOKUPS_AT_A_TIME && *pos < end; i++) {
     ThinRun run = {.end = *pos};
@@ -351,17 +363,20 @@ static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gbo
   return TRUE;
 }
 
-gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                            GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 size = thin_volume_size(volume);
   *length = 0;
   if (offset >= size)
-    return vt_set_error(error, EINVAL, "%s: thin device %u has no offset %" G_GUINT64_FORMAT ": it ends at %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EINVAL,
+                        "%s: thin device %u has no offset %" G_GUINT64_FORMAT ": it ends at %" G_GUINT64_FORMAT,
                         vt_io_name(pool->metadata), volume->id, offset, size);
   limit = MIN(limit, size - offset);
   if (limit == 0)
-    return vt_set_error(error, EINVAL, "%s: thin device %u: an extent of no length was asked for", vt_io_name(pool->metadata), volume->id);
+    return vt_set_error(error, EINVAL, "%s: thin device %u: an extent of no length was asked for",
+                        vt_io_name(pool->metadata), volume->id);
   guint64 begin = thin_pool_chunk_of(pool, offset), end = thin_pool_chunk_of(pool, offset + limit - 1) + 1, pos = begin;
   gboolean ok = TRUE, more = TRUE;
   while (ok && more && pos < end) {

@@ -1,12 +1,14 @@
 /* virt-thin - writing: in place, into a new chunk, or into a copy
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * How a new chunk comes about. With the chunk's stripe held for writing: a run of chunks is allocated; data is written to them in one vectored write, together with what the
- * write does not cover of the first and the last chunk (zeros, or a copy of what was mapped there); only then are the mappings inserted. So nobody ever sees a chunk that is not filled, and a failed write
- * leaves the map as it was. A power cut between the two leaves a counted chunk that nobody maps at worst, as the kernel does.
+ * How a new chunk comes about. With the chunk's stripe held for writing: a run of chunks is allocated; data is
+ * written to them in one vectored write, together with what the write does not cover of the first and the last
+ * chunk (zeros, or a copy of what was mapped there); only then are the mappings inserted. So nobody ever sees a
+ * chunk that is not filled, and a failed write leaves the map as it was. A power cut between the two leaves a
+ * counted chunk that nobody maps at worst, as the kernel does.
  *
- * Out of space: chunks that were freed in the open transaction can be had after a commit, so one is tried before ENOSPC is returned; not again and again, if nothing was
- * freed since.
+ * Out of space: chunks that were freed in the open transaction can be had after a commit, so one is tried
+ * before ENOSPC is returned; not again and again, if nothing was freed since.
  */
 #include "thin/gather.h"
 #include "thin/pool-private.h"
@@ -65,7 +67,8 @@ static gboolean put_copy(ThinGather *gather, char *buffer, gsize size, guint64 s
     gsize part = MIN(length - done, size);
     if (done > 0 && !thin_gather_run(gather, error))
       return FALSE;
-    if (!vt_io_read(gather->io, buffer, part, source + done, error) || !thin_gather_add(gather, (struct iovec){buffer, part}, error))
+    if (!vt_io_read(gather->io, buffer, part, source + done, error) ||
+        !thin_gather_add(gather, (struct iovec){buffer, part}, error))
       return FALSE;
     done += part;
   }
@@ -73,7 +76,8 @@ static gboolean put_copy(ThinGather *gather, char *buffer, gsize size, guint64 s
 }
 
 /* Bytes [skip, skip + length) of a new chunk that the write does not cover, and that so far are as @old says. */
-static gboolean put_rest(ThinPool *pool, ThinGather *gather, char *buffer, Translation old, guint64 skip, guint64 length, GError **error)
+static gboolean put_rest(ThinPool *pool, ThinGather *gather, char *buffer, Translation old, guint64 skip,
+                         guint64 length, GError **error)
 {
   if (length == 0)
     return TRUE;
@@ -84,8 +88,10 @@ static gboolean put_rest(ThinPool *pool, ThinGather *gather, char *buffer, Trans
   return thin_gather_seek(gather, gather->offset + gather->length + length, error);
 }
 
-/* Fill chunks [chunk, chunk + n), which come in place of @old, with the payload between @head bytes from their start and @tail bytes from their end. */
-static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Translation *old, guint64 head, guint64 tail, Payload *payload, GError **error)
+/* Fill chunks [chunk, chunk + n), which come in place of @old, with the payload between @head bytes from their
+ * start and @tail bytes from their end. */
+static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Translation *old, guint64 head, guint64 tail,
+                         Payload *payload, GError **error)
 {
   const Translation *last = &old[n - 1];
   gboolean copies = (head > 0 && old->state != TRANSLATION_UNMAPPED) || (tail > 0 && last->state != TRANSLATION_UNMAPPED);
@@ -94,7 +100,8 @@ static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Transla
   thin_gather_begin(&gather, pool->data, FALSE, chunk * pool->chunk_size);
   gboolean ok = put_rest(pool, &gather, buffer, *old, 0, head, error) &&
                 put_payload(&gather, payload, n * pool->chunk_size - head - tail, error) &&
-                put_rest(pool, &gather, buffer ? buffer + pool->bounce.half : NULL, *last, pool->chunk_size - tail, tail, error) &&
+                put_rest(pool, &gather, buffer ? buffer + pool->bounce.half : NULL, *last, pool->chunk_size - tail,
+                         tail, error) &&
                 thin_gather_run(&gather, error);
   thin_bounce_return(&pool->bounce, buffer);
   thin_pool_set_dirty(pool);
@@ -120,7 +127,8 @@ static gboolean hope_locked(ThinPool *pool, const GError *error, gboolean tried)
   return FALSE;
 }
 
-/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may help. EAGAIN: there is no room in the journal, which a commit makes. */
+/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may help. EAGAIN:
+ * there is no room in the journal, which a commit makes. */
 typedef gboolean (*Change)(ThinVolume *volume, gpointer user_data, GError **error);
 
 static gboolean change_metadata(ThinVolume *volume, Change change, gpointer user_data, GError **error)
@@ -171,10 +179,12 @@ static gboolean insert_locked(ThinVolume *volume, gpointer user_data, GError **e
   if (!thin_metadata_insert(pool->md, volume->id, ins->begin, ins->to.chunk, ins->to.n, error))
     return FALSE;
   for (guint64 i = 0; i < ins->to.n; i++) {
-    translations_put(pool->translations, volume->tag, ins->begin + i, (Translation){.chunk = ins->to.chunk + i, .state = TRANSLATION_OWNED});
+    translations_put(pool->translations, volume->tag, ins->begin + i,
+                     (Translation){.chunk = ins->to.chunk + i, .state = TRANSLATION_OWNED});
     pool->freed |= ins->old[i].state != TRANSLATION_UNMAPPED;
   }
-  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n, .chunk = ins->to.chunk});
+  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n,
+                                                     .chunk = ins->to.chunk});
   pool->inserts++;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
@@ -194,7 +204,8 @@ static void give_back(ThinPool *pool, ThinChunks run)
 /* --- writing --- */
 
 /* Chunks [begin, begin + n) get new chunks; bytes [from, to) are written. Their stripes are held for writing. */
-static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Translation *old, guint64 from, guint64 to, Payload *payload, GError **error)
+static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Translation *old, guint64 from,
+                          guint64 to, Payload *payload, GError **error)
 {
   ThinPool *pool = volume->pool;
   while (n > 0) {
@@ -204,7 +215,8 @@ static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Tr
     guint64 start = begin * pool->chunk_size, stop = (begin + run.n) * pool->chunk_size;
     guint64 head = from - start, tail = stop > to ? stop - to : 0;
     Insertion insertion = {.begin = begin, .to = run, .old = old};
-    if (!fill_new(pool, run.chunk, run.n, old, head, tail, payload, error) || !change_metadata(volume, insert_locked, &insertion, error)) {
+    if (!fill_new(pool, run.chunk, run.n, old, head, tail, payload, error) ||
+        !change_metadata(volume, insert_locked, &insertion, error)) {
       give_back(pool, run);
       return FALSE;
     }
@@ -222,18 +234,21 @@ static gboolean is_skipped(const Translation *t, const Payload *payload)
   return payload->is_zero && t->state == TRANSLATION_UNMAPPED;
 }
 
-/* How many of the first @n entries of @map are like the first: to be written in place (side by side), to be provisioned, or to be left alone. */
+/* How many of the first @n entries of @map are like the first: to be written in place (side by side), to be
+ * provisioned, or to be left alone. */
 static guint64 count_alike(const Translation *map, guint64 n, const Payload *payload)
 {
   guint64 i = 1;
   gboolean owned = map->state == TRANSLATION_OWNED, skipped = is_skipped(map, payload);
-  while (i < n && (map[i].state == TRANSLATION_OWNED) == owned && is_skipped(&map[i], payload) == skipped && (!owned || map[i].chunk == map->chunk + i))
+  while (i < n && (map[i].state == TRANSLATION_OWNED) == owned && is_skipped(&map[i], payload) == skipped &&
+         (!owned || map[i].chunk == map->chunk + i))
     i++;
   return i;
 }
 
 /* Write bytes [from, to) to chunks from @begin on, as @map says. */
-static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const Translation *map, guint64 from, guint64 to, Payload *payload, GError **error)
+static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const Translation *map, guint64 from,
+                           guint64 to, Payload *payload, GError **error)
 {
   ThinPool *pool = volume->pool;
   for (guint64 n; begin < end; begin += n, map += n) {
@@ -262,14 +277,16 @@ static gboolean needs_provision(const Translation *map, guint64 n, const Payload
   return FALSE;
 }
 
-/* Most writes find their chunks mapped and owned, and hold their stripes for reading only. Else it is looked at again with the stripes held for writing. */
+/* Most writes find their chunks mapped and owned, and hold their stripes for reading only. Else it is looked at
+ * again with the stripes held for writing. */
 static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length, GError **error)
 {
   Translation map[THIN_PIECE];
   guint64 begin = thin_pool_chunk_of(volume->pool, offset), end = thin_pool_chunk_of(volume->pool, offset + length - 1) + 1;
   for (gboolean exclusive = FALSE;; exclusive = TRUE) {
     thin_volume_lock_range(volume, begin, end, exclusive);
-    gboolean ok = thin_volume_check_range(volume, "write", offset, length, error) && thin_volume_check_writable(volume, error) &&
+    gboolean ok = thin_volume_check_range(volume, "write", offset, length,
+                                          error) && thin_volume_check_writable(volume, error) &&
                   thin_volume_translate(volume, begin, end, exclusive, map, error);
     gboolean again = ok && !exclusive && needs_provision(map, end - begin, payload);
     if (ok && !again)

@@ -3,8 +3,8 @@
  *
  * usage: bench-thin [SECONDS] [THREADS]      default: 2 seconds a measurement, 1 and 2 threads; files in memory (memfd)
  *
- * Both sides are measured in turns within one run, several times; the ratios are medians of the turns. The raw side does the same I/O at offsets drawn alike on a file of the volume's size whose bytes
- * are all there.
+ * Both sides are measured in turns within one run, several times; the ratios are medians of the turns. The raw
+ * side does the same I/O at offsets drawn alike on a file of the volume's size whose bytes are all there.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -153,7 +153,8 @@ static void bench_fill(guint n_threads)
   report("1 MiB sequential fill, empty", n_threads, thin, raw, MIB, "MiB/s");
 }
 
-/* A volume of a million chunks, mapped by a zero-length trick: whole chunks of a data device that is a hole cost no memory when they are not zeroed. */
+/* A volume of a million chunks, mapped by a zero-length trick: whole chunks of a data device that is a hole
+ * cost no memory when they are not zeroed. */
 static void bench_snapshot(void)
 {
   enum { CHUNKS = 1000000 };

@@ -3,9 +3,11 @@
  *
  * usage: concurrency [SEED]      $VIRT_THIN_TEST_LONG: ten times as long
  *
- * Every chunk of a volume belongs to one worker, who writes, zeros, discards and reads it and knows what each of its sectors holds; neighbours' chunks lie
- * side by side, so that long reads cross them. Sectors describe themselves: volume, number, count of writes. Meanwhile others take snapshots, look twice whether those hold still, and
- * delete them; exchange two maps forth and back; grow and shrink the end of a volume; flush and commit. Meant to be run under a thread sanitizer, too.
+ * Every chunk of a volume belongs to one worker, who writes, zeros, discards and reads it and knows what each
+ * of its sectors holds; neighbours' chunks lie side by side, so that long reads cross them. Sectors describe
+ * themselves: volume, number, count of writes. Meanwhile others take snapshots, look twice whether those hold
+ * still, and delete them; exchange two maps forth and back; grow and shrink the end of a volume; flush and
+ * commit. Meant to be run under a thread sanitizer, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -241,7 +243,8 @@ static void *disturb(void *data)
     gboolean resized = thin_volume_resize(w->volume, SIZE + (i % 2 ? TAIL : 512), &error);
     if (!resized && !g_error_matches(error, VT_ERROR, ENOSPC))
       harness_must(FALSE, &error, "resize");
-    if (i % 2 && resized && !thin_volume_write(w->volume, buf, sizeof buf, SIZE + i % 7 * CHUNK + 100, &error) && !g_error_matches(error, VT_ERROR, ENOSPC))
+    if (i % 2 && resized && !thin_volume_write(w->volume, buf, sizeof buf, SIZE + i % 7 * CHUNK + 100, &error) &&
+        !g_error_matches(error, VT_ERROR, ENOSPC))
       harness_must(FALSE, &error, "write at the tail");
     MUST(thin_volume_extent(w->volume, i % CHUNKS * CHUNK, SIZE, &length, &mapped, &error));
     MUST(thin_pool_commit(bench->harness.pool, &error));
@@ -308,7 +311,8 @@ static void run(Bench *bench, guint n_chunks)
 
 int main(int argc, char **argv)
 {
-  Bench bench = {.rounds = g_getenv("VIRT_THIN_TEST_LONG") ? 20000 : 2000, .seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250303};
+  Bench bench = {.rounds = g_getenv("VIRT_THIN_TEST_LONG") ? 20000 : 2000,
+                 .seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250303};
   pthread_mutex_init(&bench.messages, NULL);
   printf("TAP version 13\n1..2\n# seed %u\n", bench.seed);
   run(&bench, 400);

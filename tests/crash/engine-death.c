@@ -3,8 +3,10 @@
  *
  * usage: engine-death [SEED]      $VIRT_THIN_TEST_LONG: more runs
  *
- * A child works on a pool whose devices and journal are shared memory, and kills itself right before its n-th I/O. The machine runs on, so what was written is there; what the next
- * engine must know besides is in the journal. It must find every operation that had returned, flushed or not, and of the one under way all, nothing or a part.
+ * A child works on a pool whose devices and journal are shared memory, and kills itself right before its n-th
+ * I/O. The machine runs on, so what was written is there; what the next engine must know besides is in the
+ * journal. It must find every operation that had returned, flushed or not, and of the one under way all,
+ * nothing or a part.
  */
 #include <signal.h>
 #include <stdio.h>

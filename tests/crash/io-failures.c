@@ -3,9 +3,10 @@
  *
  * usage: io-failures [SEED]      $VIRT_THIN_TEST_LONG: longer runs, more of them
  *
- * The same random work is done again and again; the first time its first read of the metadata fails, then the second, and so on through all kinds of I/O on both
- * devices. An operation that fails may have been done or not; all that was flushed before must still be there, in the pool that goes on and after a reopen; the metadata must pass the
- * check; and a pool that failed refuses writes.
+ * The same random work is done again and again; the first time its first read of the metadata fails, then the
+ * second, and so on through all kinds of I/O on both devices. An operation that fails may have been done or
+ * not; all that was flushed before must still be there, in the pool that goes on and after a reopen; the
+ * metadata must pass the check; and a pool that failed refuses writes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +126,8 @@ int main(int argc, char **argv)
   static const struct {
     VtIoKinds kind;
     const char *name;
-  } kinds[] = {{VT_IO_READ, "read"}, {VT_IO_WRITE, "write"}, {VT_IO_FLUSH, "flush"}, {VT_IO_ZERO, "zero"}, {VT_IO_DISCARD, "discard"}};
+  } kinds[] = {{VT_IO_READ, "read"}, {VT_IO_WRITE, "write"}, {VT_IO_FLUSH, "flush"}, {VT_IO_ZERO, "zero"},
+               {VT_IO_DISCARD, "discard"}};
   gboolean is_long = g_getenv("VIRT_THIN_TEST_LONG") != NULL;
   guint n_ops = is_long ? 200 : 60, n = 0;
   guint32 seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250404;
@@ -141,7 +143,8 @@ int main(int argc, char **argv)
         fault.lasting = fault.countdown % 2;
         misses = run(&fault, seed, n_ops, &totals) || kinds[i].kind == VT_IO_DISCARD ? 0 : misses + 1;
       }
-      printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had needs_check set\n", totals.runs, totals.hit, totals.failed_ops,
+      printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had needs_check set\n",
+             totals.runs, totals.hit, totals.failed_ops,
              totals.failed_pools, totals.needed_check);
       printf("ok %u - failing %s of the %s device\n", ++n, kinds[i].name, device ? "data" : "metadata");
     }

@@ -3,7 +3,8 @@
  *
  * usage: model-run [SEED]      $VIRT_THIN_TEST_LONG: more, and strangers asked more often
  *
- * Every read is compared with the model, our own check follows every operation, the strangers' tools every so many, and every so often everything is read.
+ * Every read is compared with the model, our own check follows every operation, the strangers' tools every so
+ * many, and every so often everything is read.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,10 @@
  *
  * usage: pool-model-run [SEED]      $VIRT_THIN_TEST_LONG: 200,000 operations instead of 20,000
  *
- * Volumes are made, cloned (also from snapshots), snapshotted, rolled back, renamed, resized, removed, written, zeroed, discarded, read, flushed, and the pool is opened again; every read is
- * compared, our own check follows every operation that changes the group, and every so often everything is read and the closed group is judged by lvm2 and thin-provisioning-tools.
+ * Volumes are made, cloned (also from snapshots), snapshotted, rolled back, renamed, resized, removed, written,
+ * zeroed, discarded, read, flushed, and the pool is opened again; every read is compared, our own check follows
+ * every operation that changes the group, and every so often everything is read and the closed group is judged
+ * by lvm2 and thin-provisioning-tools.
  */
 #include "unit/pool-helper.h"
 
@@ -24,7 +26,8 @@ typedef struct {
   guint32 *now; /* stamp of each block */
 } Vol;
 
-typedef enum { CREATE, CLONE, SNAPSHOT, ROLLBACK, RENAME, REMOVE, RESIZE, WRITE, ZERO, DISCARD, READ, FLUSH, REOPEN, N_KINDS } Kind;
+typedef enum { CREATE, CLONE, SNAPSHOT, ROLLBACK, RENAME, REMOVE, RESIZE, WRITE, ZERO, DISCARD, READ, FLUSH, REOPEN,
+              N_KINDS } Kind;
 static const guint weights[N_KINDS] = {4, 4, 6, 4, 2, 8, 4, 40, 5, 8, 20, 5, 1};
 
 typedef struct {
@@ -97,7 +100,8 @@ static void compare(Run *run, Vol *v, const guint64 *found, guint begin, guint n
       stamp = *other;
     fill_block(expected, stamp, begin + i);
     if (memcmp(found, expected, BLOCK) != 0)
-      fail_msg("%s: block %u holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", not %u", v->name, begin + i, found[0], found[1], stamp);
+      fail_msg("%s: block %u holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", not %u", v->name, begin + i, found[0],
+               found[1], stamp);
     v->now[begin + i] = stamp;
   }
   run->n_blocks += n;

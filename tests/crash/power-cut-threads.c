@@ -3,8 +3,10 @@
  *
  * usage: power-cut-threads [SEED]      $VIRT_THIN_TEST_LONG: ten times the points
  *
- * Each worker writes blocks of its own with counts that only rise, and notes how long the log was when a write began and when a flush had returned. After a cut, each sector must hold a count at
- * least as high as the last flush that had returned promised, and no higher than what had been begun: a flush that shares another's commit is held to what it said.
+ * Each worker writes blocks of its own with counts that only rise, and notes how long the log was when a write
+ * began and when a flush had returned. After a cut, each sector must hold a count at least as high as the last
+ * flush that had returned promised, and no higher than what had been begun: a flush that shares another's
+ * commit is held to what it said.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -148,7 +150,8 @@ static void start(Recording *r, guint32 seed)
     ThinVolume *volume = harness_volume(h, v + 1, VOLUME_SIZE);
     for (guint i = 0; i < WORKERS; i++)
       r->workers[v][i] = (Worker){.log = r->log, .volume = volume, .device = v + 1, .index = i, .seed = seed + v * 10 + i,
-                                  .events = g_array_new(FALSE, FALSE, sizeof(Event)), .flushed = g_array_new(FALSE, FALSE, sizeof(guint64[BLOCKS]))};
+                                  .events = g_array_new(FALSE, FALSE, sizeof(Event)), .flushed = g_array_new(FALSE,
+                                                                                                             FALSE, sizeof(guint64[BLOCKS]))};
   }
 }
 
@@ -228,7 +231,8 @@ static void cut(const Recording *r, guint point, GRand *rand, gboolean judge)
   int metadata_fd = empty_copy(METADATA_SIZE), data_fd = empty_copy(DATA_CHUNKS * CHUNK);
   MUST(vt_io_log_replay(r->log, 0, point, rand, metadata_fd, &error));
   MUST(vt_io_log_replay(r->log, 1, point, rand, data_fd, &error));
-  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d", metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
+  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d",
+                                                   metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
   g_autoptr(VtIo) metadata = NULL, data = NULL;
   MUST(metadata = vt_io_open_file(metadata_path, FALSE, &error));
   MUST(data = vt_io_open_file(data_path, FALSE, &error));

@@ -3,9 +3,10 @@
  *
  * usage: power-cut [SEED]      $VIRT_THIN_TEST_LONG: ten times the points, all of them judged by the real thin_check
  *
- * Each run does random work on a new pool whose devices are recorded in one order. Then it is replayed up to a point: what was flushed before is there, of the rest each write is
- * applied, dropped, or torn at 512 bytes, in any order, on each device by itself. Such a state must pass the check, open for writing, hold of every sector what was durable or was
- * written since, and go on working.
+ * Each run does random work on a new pool whose devices are recorded in one order. Then it is replayed up to a
+ * point: what was flushed before is there, of the rest each write is applied, dropped, or torn at 512 bytes, in
+ * any order, on each device by itself. Such a state must pass the check, open for writing, hold of every sector
+ * what was durable or was written since, and go on working.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,7 +153,8 @@ static void cut(const Recording *r, guint point, GRand *rand, gboolean judge, To
   int metadata_fd = copy_of(r->metadata_fd, METADATA_SIZE), data_fd = copy_of(r->data_fd, DATA_CHUNKS * CHUNK);
   MUST(vt_io_log_replay(r->log, 0, point, rand, metadata_fd, &error));
   MUST(vt_io_log_replay(r->log, 1, point, rand, data_fd, &error));
-  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d", metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
+  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d",
+                                                   metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
   g_autoptr(VtIo) metadata = NULL, data = NULL;
   MUST(metadata = vt_io_open_file(metadata_path, FALSE, &error));
   MUST(data = vt_io_open_file(data_path, FALSE, &error));
@@ -195,7 +197,8 @@ int main(int argc, char **argv)
       cut(&r, g_rand_int_range(rand, 0, length + 1), rand, is_long || i % 4 == 0, &totals);
     recording_clear(&r);
   }
-  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT " recorded writes, flushes and discards\n", n_runs, OPS, entries);
+  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT " recorded writes, flushes and discards\n", n_runs,
+         OPS, entries);
   printf("# %u power cuts: each opened for writing, passed thin_check() before and after, held what was flushed (%" G_GUINT64_FORMAT
          " sectors looked at); %u judged by the real thin_check\n", totals.points, totals.sectors, totals.judged);
   printf("ok 1 - nothing that was flushed was lost\n");

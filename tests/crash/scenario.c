@@ -140,13 +140,15 @@ static gboolean may_hold(Model *model, ModelDevice *d, guint64 number, guint32 s
   for (guint i = 0; i < d->since->len; i++) {
     guint64 begin, end;
     guint32 value;
-    if (changes(model, &g_array_index(d->since, Op, i), &begin, &end, &value) && number >= begin && number < end && value == stamp)
+    if (changes(model, &g_array_index(d->since, Op, i), &begin, &end, &value) && number >= begin && number < end &&
+        value == stamp)
       return TRUE;
   }
   return FALSE;
 }
 
-static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n, gboolean after_cut, const char *where, GError **error)
+static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n,
+                        gboolean after_cut, const char *where, GError **error)
 {
   g_autofree Sector *found = g_new(Sector, n + 1);
   memset(found, 0xee, n * SECTOR);
@@ -154,7 +156,8 @@ static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint6
     return FALSE;
   for (guint64 i = 0; i < n; i++) {
     guint32 stamp;
-    if (!stamp_of(&found[i], begin + i, &stamp) || (after_cut ? !may_hold(model, d, begin + i, stamp) : stamp != d->now[begin + i]))
+    if (!stamp_of(&found[i], begin + i, &stamp) || (after_cut ? !may_hold(model, d, begin + i,
+                                                                          stamp) : stamp != d->now[begin + i]))
       wrong(where, d->id, begin + i, &found[i], d);
   }
   return TRUE;
@@ -320,7 +323,8 @@ static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **e
     scenario_close_volumes(scenario);
     if (!thin_pool_close(g_steal_pointer(&scenario->harness->pool), error))
       return FALSE;
-    scenario->harness->pool = thin_pool_open(scenario->harness->metadata, scenario->harness->data, &scenario->harness->options, error);
+    scenario->harness->pool = thin_pool_open(scenario->harness->metadata, scenario->harness->data,
+                                             &scenario->harness->options, error);
     return scenario->harness->pool != NULL;
   default:
     return volume_op(scenario, model, op, error);

@@ -1,9 +1,10 @@
 /* virt-thin - seeded random work on a thin pool, and the plain model in memory that says what must be there
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The unit is the 512-byte sector: each that is written holds the number of the write and its own number, many times over, so that whatever turns up
- * in its place is recognised. The model knows of every device what it holds now, what it held when last made durable, and what was written since: after a
- * power cut each sector must be one of these.
+ * The unit is the 512-byte sector: each that is written holds the number of the write and its own number, many
+ * times over, so that whatever turns up in its place is recognised. The model knows of every device what it
+ * holds now, what it held when last made durable, and what was written since: after a power cut each sector
+ * must be one of these.
  */
 #pragma once
 
@@ -13,7 +14,8 @@
 #define SCENARIO_SECTORS (40u * 128u) /* of the largest volume: 40 chunks */
 #define SCENARIO_DEVICES 12u          /* at most, at a time */
 
-typedef enum { OP_CREATE, OP_SNAPSHOT, OP_DELETE, OP_EXCHANGE, OP_WRITE, OP_ZERO, OP_DISCARD, OP_RESIZE, OP_READ, OP_FLUSH, OP_COMMIT, OP_REOPEN } OpKind;
+typedef enum { OP_CREATE, OP_SNAPSHOT, OP_DELETE, OP_EXCHANGE, OP_WRITE, OP_ZERO, OP_DISCARD, OP_RESIZE, OP_READ,
+              OP_FLUSH, OP_COMMIT, OP_REOPEN } OpKind;
 
 typedef struct {
   OpKind kind;
@@ -44,7 +46,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Model, model_free)
 Op scenario_next(Model *model, GRand *rand, const guint weights[OP_REOPEN + 1]);
 extern const guint scenario_weights[OP_REOPEN + 1];
 
-/* Do it to the pool. ENOSPC is noted in @op, any other error is returned. Reads are compared with the model (as it is before the operation) and end the program when they differ. */
+/* Do it to the pool. ENOSPC is noted in @op, any other error is returned. Reads are compared with the model (as
+ * it is before the operation) and end the program when they differ. */
 typedef struct {
   Harness *harness;
   GHashTable *volumes; /* id -> ThinVolume, open */
@@ -59,5 +62,6 @@ void model_do(Model *model, Scenario *scenario, const Op *op);
 /* It was begun, and may have been done or not. Messages are not for this: the transaction id tells. */
 void model_begin(Model *model, const Op *op);
 
-/* Does @pool hold what the model says: exactly, or (after a cut) one of what may be there? Returns the number of sectors looked at; ends the program. */
+/* Does @pool hold what the model says: exactly, or (after a cut) one of what may be there? Returns the number
+ * of sectors looked at; ends the program. */
 guint64 model_verify(Model *model, ThinPool *pool, gboolean after_cut, const char *where);

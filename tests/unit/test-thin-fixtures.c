@@ -1,8 +1,9 @@
 /* virt-thin - tests: the engine goes on where the kernel stopped
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tests/fixtures/images/01-clean is a pool that the kernel's dm-thin has exercised: snapshots, overflow counts, grown metadata. Random work on two of its volumes must leave the
- * others, which share chunks with them, as their recorded checksums say, and metadata that thin_check finds in order.
+ * tests/fixtures/images/01-clean is a pool that the kernel's dm-thin has exercised: snapshots, overflow counts,
+ * grown metadata. Random work on two of its volumes must leave the others, which share chunks with them, as
+ * their recorded checksums say, and metadata that thin_check finds in order.
  */
 #include "unit/pool-helper.h"
 

@@ -213,7 +213,8 @@ static void test_in_place_after_delete(void **state)
   thin_volume_close(v);
 }
 
-/* A chunk that the other device left in this transaction is still its own until that is committed: a power cut gives it back. */
+/* A chunk that the other device left in this transaction is still its own until that is committed: a power cut
+ * gives it back. */
 static void test_not_in_place_before_commit(void **state)
 {
   Harness *h = *state;

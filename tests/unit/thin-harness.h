@@ -1,8 +1,8 @@
 /* virt-thin - what the tests of the engine share: pools in memory, I/O that is watched, the strangers' tools
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A test's devices are memory files, so that nothing is left behind whatever happens. Functions that cannot go on end the program with a message: a test
- * that uses them has failed.
+ * A test's devices are memory files, so that nothing is left behind whatever happens. Functions that cannot go
+ * on end the program with a message: a test that uses them has failed.
  */
 #pragma once
 
