@@ -2,7 +2,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * nbd-serve SOCKET memory NAME=SIZE...   volumes in memory; NAME=SIZE,ro is read-only
- * nbd-serve SOCKET VG PV...              a volume group
  * Ends on SIGTERM, after printing how long that took.
  */
 #include <locale.h>
@@ -32,8 +31,8 @@ static Pool *open_memory(char **volumes, GError **error)
 int main(int argc, char **argv)
 {
   setlocale(LC_ALL, "");
-  if (argc < 3) {
-    fprintf(stderr, "usage: nbd-serve SOCKET memory NAME=SIZE[,ro]... | nbd-serve SOCKET VG PV...\n");
+  if (argc < 3 || strcmp(argv[2], "memory") != 0) {
+    fprintf(stderr, "usage: nbd-serve SOCKET memory NAME=SIZE[,ro]...\n");
     return 2;
   }
   sigset_t end;
