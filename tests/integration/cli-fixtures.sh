@@ -35,7 +35,7 @@ refuses() { # NAME REGEX...: read-write opening is refused with a message that m
   is "$name: refused read-write" "$status" 1
   for regex; do like "$name: the message says $regex" "$err" "$regex"; done
 }
-plan 169
+plan 168
 
 # --- whole ---
 use 01-clean
