@@ -69,7 +69,7 @@ trap 'exit 130' INT
 #   lvm_attach [--writable] FILE...    files as loop devices, which lvm2 alone then sees: sets lvm_loops (array) and lvm_devices (a,b), and makes the function
 #                                      lvm2 COMMAND ARGUMENT... run lvm2 on them: standard output, and standard error without what concerns this machine's kernel
 #   lvm_detach                         the end of that
-#   judge_lvm FILE...                  vgck, pvck (also its dumps), pvs, vgs and lvs -a: each must succeed and have nothing to complain of
+#   judge_lvm FILE...                  scripts/judge: lvm2 and thin-provisioning-tools must have nothing to complain of
 lvm_loops=()
 lvm_attach() {
   local mode=--read-only file dir=$tmp/lvm-system
@@ -98,22 +98,4 @@ lvm2() {
   grep -v -e 'Activation disabled' -e 'is NOT backed up' "$tmp/.lvm-errors" >&2
   return $rc
 }
-judge_lvm() {
-  local loop rc=0
-  lvm_attach "$@" || return 1
-  judge_lvm_commands >"$tmp/.judge" 2>&1 || rc=1
-  grep -E 'WARNING|CHECK|[Ee]rror|mismatch|[Ii]nvalid|[Ff]ailed' "$tmp/.judge" && rc=1
-  [ $rc = 0 ] || tail -n 60 "$tmp/.judge"
-  lvm_detach
-  return $rc
-}
-judge_lvm_commands() {
-  local loop
-  lvm2 vgck && lvm2 pvs -o+pv_mda_size,pv_mda_free,pe_start,pv_in_use && lvm2 vgs -o+vg_tags,vg_systemid && lvm2 lvs -a -o+devices,lv_tags || return 1
-  for loop in "${lvm_loops[@]}"; do
-    rm -f "$tmp/.metadata"
-    lvm2 pvck "$loop" && lvm2 pvck --dump headers "$loop" && lvm2 pvck --dump metadata -f "$tmp/.metadata" "$loop" || return 1
-  done
-  lvm2 lvs -a 2>&1 >/dev/null | grep . && return 1
-  return 0
-}
+judge_lvm() { "$top_srcdir/scripts/judge" --quiet "$@"; }
