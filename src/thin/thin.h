@@ -13,7 +13,8 @@
  * thin_volume_flush() on a volume that changed, thin_pool_send() and thin_pool_close(); the owner calls thin_pool_commit()
  * once a second besides. Nothing is durable before the commit that carries it; every commit makes data durable before the
  * metadata that points to it, the superblock last. After a failed commit the pool is read-only (THIN_MODE_FAILED): what was
- * not flushed may be lost, what was flushed is not, and needs_check is set on disk as the kernel would.
+ * not flushed may be lost, what was flushed is not, and needs_check is set on disk as the kernel would. A flush of the data device that
+ * fails is such a failure: the kernel reports a lost write once, so no later commit could be trusted.
  *
  * Errors: domain VT_ERROR (util/error.h). ENOSPC: no free chunk (or metadata block); EROFS: the pool
  * does not take writes; EBADMSG: damaged metadata, the message names block and range.
