@@ -173,7 +173,7 @@ start(Engine *engine, GError **error)
   if (!engine->control)
     return FALSE;
   service_pool_follow(engine->pool, on_event, engine);
-  nodes_sync(engine->nodes, folder_list_active(engine->folder), NODES_WAIT_MS);
+  nodes_sync(engine->nodes, engine->folder, NODES_WAIT_MS);
   engine->committer = g_thread_new("commit", committer, engine);
   return TRUE;
 }

@@ -17,6 +17,7 @@
 struct Nodes {
   char *vg;
   int fd;
+  pthread_mutex_t sync_lock; /* one sync at a time; taken before all others */
   pthread_mutex_t call_lock;      /* one request at a time */
   guint64 last_id;
   pthread_mutex_t lock;           /* of what follows */
@@ -36,6 +37,7 @@ nodes_new(const char *vg, int fd)
   nodes->fd = fd;
   nodes->last_id = (guint64)getpid() << 32; /* replies to a dead engine's requests may still come */
   nodes->shown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  pthread_mutex_init(&nodes->sync_lock, NULL);
   pthread_mutex_init(&nodes->call_lock, NULL);
   pthread_mutex_init(&nodes->lock, NULL);
   condition_init(&nodes->changed);
@@ -225,7 +227,8 @@ nodes_any_user(Nodes *nodes, char **name)
 
 typedef struct {
   Nodes *nodes;
-  GArray *entries;
+  Folder *folder;
+  guint number;
 } Sync;
 
 static void
@@ -237,19 +240,56 @@ wait_for_urgent(Nodes *nodes)
   pthread_mutex_unlock(&nodes->lock);
 }
 
-static gpointer
-sync_thread(gpointer data)
+/* Has somebody asked for another set of nodes since? Then this one is of no interest any more. */
+static gboolean
+is_superseded(Sync *sync)
 {
-  Sync *sync = data;
+  pthread_mutex_lock(&sync->nodes->lock);
+  gboolean superseded = sync->number != sync->nodes->n_syncs;
+  pthread_mutex_unlock(&sync->nodes->lock);
+  return superseded;
+}
+
+/* What is wanted now. Of the names that were shown those drop out that are not; what is made from here on is in neither. */
+static GArray *
+list_wanted(Sync *sync)
+{
+  Nodes *nodes = sync->nodes;
+
+  pthread_mutex_lock(&nodes->lock);
+  g_autoptr(GHashTable) unwanted = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  GHashTableIter iter;
+  gpointer name;
+  g_hash_table_iter_init(&iter, nodes->shown);
+  while (g_hash_table_iter_next(&iter, &name, NULL))
+    g_hash_table_add(unwanted, g_strdup(name));
+  pthread_mutex_unlock(&nodes->lock);
+
+  GArray *entries = folder_list_active(sync->folder);
+  for (guint i = 0; i < entries->len; i++)
+    g_hash_table_remove(unwanted, g_array_index(entries, FolderEntry, i).name);
+  g_hash_table_iter_init(&iter, unwanted);
+  while (g_hash_table_iter_next(&iter, &name, NULL))
+    set_shown(nodes, name, FALSE);
+  return entries;
+}
+
+static void
+show_entries(Sync *sync)
+{
   Nodes *nodes = sync->nodes;
   guint n_failed = 0;
   NodeReply reply;
 
+  /* First the beginning, then the list: a node made between the two counts as of this sync. */
   call(nodes, NODE_SYNC_BEGIN, NULL, NULL, FALSE, &reply, NULL);
-  for (guint i = 0; i < sync->entries->len && !is_unusable(nodes); i++) {
-    FolderEntry *entry = &g_array_index(sync->entries, FolderEntry, i);
+  g_autoptr(GArray) entries = list_wanted(sync);
+  for (guint i = 0; i < entries->len && !is_unusable(nodes); i++) {
+    FolderEntry *entry = &g_array_index(entries, FolderEntry, i);
     g_autoptr(GError) error = NULL;
 
+    if (is_superseded(sync))
+      return; /* nothing is hidden that the next one may want */
     wait_for_urgent(nodes);
     if (call(nodes, NODE_SHOW, entry->name, NULL, entry->read_only, &reply, &error)) {
       set_shown(nodes, entry->name, TRUE);
@@ -261,24 +301,35 @@ sync_thread(gpointer data)
       g_warning("%s/%s has no block node: %s", nodes->vg, entry->name, error->message);
   }
   call(nodes, NODE_SYNC_END, NULL, NULL, FALSE, &reply, NULL);
+}
+
+static gpointer
+sync_thread(gpointer data)
+{
+  Sync *sync = data;
+  Nodes *nodes = sync->nodes;
+
+  pthread_mutex_lock(&nodes->sync_lock);
+  if (!is_superseded(sync))
+    show_entries(sync);
+  pthread_mutex_unlock(&nodes->sync_lock);
   pthread_mutex_lock(&nodes->lock);
-  nodes->n_synced++;
+  nodes->n_synced = MAX(nodes->n_synced, sync->number);
   pthread_cond_broadcast(&nodes->changed);
   pthread_mutex_unlock(&nodes->lock);
-  g_array_unref(sync->entries);
   g_free(sync);
   return NULL;
 }
 
 void
-nodes_sync(Nodes *nodes, GArray *entries, guint wait_ms)
+nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms)
 {
   gint64 deadline = g_get_monotonic_time() + wait_ms * G_TIME_SPAN_MILLISECOND;
   Sync *sync = g_new(Sync, 1);
 
-  *sync = (Sync){nodes, entries};
   pthread_mutex_lock(&nodes->lock);
   guint number = ++nodes->n_syncs;
+  *sync = (Sync){nodes, folder, number};
   g_thread_unref(g_thread_new("nodes", sync_thread, sync));
   while (nodes->n_synced < number && condition_wait_until(&nodes->changed, &nodes->lock, deadline))
     ;

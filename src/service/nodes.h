@@ -15,8 +15,9 @@ typedef struct Nodes Nodes;
 /* @fd: the engine's end of the pair (not taken over). */
 Nodes *nodes_new(const char *vg, int fd);
 
-/* Make nodes for @entries (of FolderEntry; taken over) and take all others away; returns when done or after @wait_ms, the rest then follows. */
-void nodes_sync(Nodes *nodes, GArray *entries, guint wait_ms);
+/* Make nodes for the volumes of @folder that want one (folder_list_active()) and take all others away; returns when done or after @wait_ms, the rest
+ * then follows. A later call makes an earlier one end where it is. */
+void nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms);
 
 gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error);
 gboolean nodes_hide(Nodes *nodes, const char *name, GError **error);

@@ -277,7 +277,7 @@ activate(Pool *pool, const char *thin_pool, GError **error)
   pthread_mutex_lock(&service->lock);
   if (!folder_shows(service->folder, thin_pool) || !thin_pool) {
     show_pools(service, thin_pool, TRUE);
-    nodes_sync(service->nodes, folder_list_active(service->folder), 2000);
+    nodes_sync(service->nodes, service->folder, 2000);
   }
   pthread_mutex_unlock(&service->lock);
   return TRUE;
@@ -299,7 +299,7 @@ deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
   all_users = NULL;
   if (done) {
     show_pools(service, thin_pool, FALSE);
-    nodes_sync(service->nodes, folder_list_active(service->folder), 2000);
+    nodes_sync(service->nodes, service->folder, 2000);
   }
   pthread_mutex_unlock(&service->lock);
   g_free(users.name);
@@ -335,6 +335,8 @@ follow_node(ServicePool *service, PoolEvent event, const char *name, const char 
     break;
   case POOL_EVENT_RENAMED:
     nodes_rename(service->nodes, old_name, name, &error);
+    if (!error && wanted && !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
+      nodes_show(service->nodes, name, read_only, &error);
     break;
   case POOL_EVENT_RESIZED:
     nodes_resized(service->nodes, name, &error);
