@@ -348,8 +348,11 @@ static gboolean become_leader(NbdConnection *connection)
     ok = pthread_cond_timedwait(&connection->leader_gone, &connection->lock, &until) != ETIMEDOUT || !connection->has_leader;
     connection->n_waiting--;
   }
-  if (has_ended(connection))
+  if (has_ended(connection)) {
+    /* Perhaps the one who was to lead: let those who wait for it go, too. */
+    pthread_cond_broadcast(&connection->leader_gone);
     ok = FALSE;
+  }
   if (ok)
     connection->has_leader = TRUE;
   pthread_mutex_unlock(&connection->lock);
