@@ -19,6 +19,11 @@
 /* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes right before libvirt's sum. */
 static _Thread_local VtVolDef *just_created;
 
+/* virsh vol-clone sends the document of the volume it clones, with another name: the backing store in it is that volume's, and may have grown or gone since.
+ * Only buildVolFrom will tell that this is a clone. So where the document's path says that it is a copied one, the volume is made empty and this error
+ * kept, for buildVol, which comes instead when it is no clone. */
+static _Thread_local GError *backing_error;
+
 static void
 refresh_totals(VtPoolObj *obj, const VtSource *source)
 {
@@ -48,12 +53,16 @@ set_permissions(const char *path, const VtVolDocument *document, GError **error)
   return TRUE;
 }
 
-/* Make the volume @document describes, with @capacity bytes. */
 static gboolean
-create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity, GError **error)
+is_copied(const VtSource *source, const VtVolDocument *document)
 {
-  if (!document->backing)
-    return pool_create(pool, source->pool, document->name, capacity, error);
+  g_autofree char *name = vt_volume_of_path(source->vg, document->path);
+  return name && strcmp(name, document->name) != 0;
+}
+
+static gboolean
+create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity, GError **error)
+{
   g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
   if (!origin)
     return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in volume group %s: a thin volume can only be backed by one of its own pool",
@@ -65,6 +74,23 @@ create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint6
     return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s", document->backing, document->name, source->vg,
                         source->pool);
   return pool_clone(pool, origin, document->name, capacity, error);
+}
+
+/* Make the volume @document describes, with @capacity bytes. */
+static gboolean
+create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity, GError **error)
+{
+  g_autoptr(GError) refused = NULL;
+  if (!document->backing)
+    return pool_create(pool, source->pool, document->name, capacity, error);
+  if (create_backed(pool, source, document, capacity, &refused))
+    return TRUE;
+  if (!capacity || !is_copied(source, document)) {
+    g_propagate_error(error, g_steal_pointer(&refused));
+    return FALSE;
+  }
+  backing_error = g_steal_pointer(&refused);
+  return pool_create(pool, source->pool, document->name, capacity, error);
 }
 
 static gboolean
@@ -109,6 +135,7 @@ vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
   g_auto(VtVolDocument) document = { 0 };
   g_autoptr(GError) error = NULL;
   just_created = NULL;
+  g_clear_error(&backing_error);
   if (!vt_source_of(obj, &source))
     return -1;
   guint64 capacity = vt_vol_capacity(vol);
@@ -132,13 +159,16 @@ int
 vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   g_auto(VtSource) source = { 0 };
-  if (!(flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA))
+  g_autoptr(GError) refused = g_steal_pointer(&backing_error);
+  if (!refused && !(flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA))
     return 0;
   if (vt_source_of(obj, &source)) {
     Pool *pool = vt_service_for_changes(source.vg, NULL);
     if (pool)
       take_back(pool, source.vg, vt_vol_name(vol));
   }
+  if (refused)
+    return vt_report_gerror(g_steal_pointer(&refused));
   return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool", vt_vol_name(vol));
 }
 

@@ -50,6 +50,7 @@ vt_vol_document_clear(VtVolDocument *document)
 {
   g_clear_pointer(&document->name, g_free);
   g_clear_pointer(&document->backing, g_free);
+  g_clear_pointer(&document->path, g_free);
   g_clear_pointer(&document->format, g_free);
 }
 
@@ -64,6 +65,7 @@ vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GE
     return FALSE;
   document->name = xpath_string(context, "string(/volume/name)");
   document->backing = xpath_string(context, "string(/volume/backingStore/path)");
+  document->path = xpath_string(context, "string(/volume/target/path)");
   document->format = xpath_string(context, "string(/volume/target/format/@type)");
   g_autofree char *encryption = xpath_string(context, "string(count(/volume/target/encryption))");
   document->encrypted = encryption && strcmp(encryption, "0") != 0;

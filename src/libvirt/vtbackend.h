@@ -88,6 +88,7 @@ char *vt_volume_of_path(const char *vg, const char *path);
 typedef struct {
   char *name;
   char *backing;     /* path; NULL */
+  char *path;        /* that of the volume whose document it was; NULL */
   char *format;      /* "qcow2"; NULL */
   gboolean encrypted;
   gboolean has_mode, has_owner, has_group;

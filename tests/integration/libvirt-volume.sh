@@ -1,7 +1,7 @@
 #!/bin/bash
 # Volumes of a thin pool behind virsh: create, clone, snapshot, resize, delete; and what libvirt shows of them.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 85
+plan 96
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -88,6 +88,27 @@ like "and leaves nothing" "$(names)" "^c1 c2 k1 k2 k3 snap_v1_before v1 v2 v3$"
 ok "capacity, allocation and available agree" consistent
 ok "a refresh changes nothing of it" virsh pool-refresh thin
 is "nor of the list" "$(names)" "c1 c2 k1 k2 k3 snap_v1_before v1 v2 v3"
+
+# Its document, which virsh copies, names a backing store that is larger now, or gone.
+virsh vol-create-as thin b1 8M >/dev/null && write b1 1
+before=$(sum b1)
+virsh vol-create-as thin snap_b1_s 0 --backing-vol b1 >/dev/null; virsh vol-clone b1 b2 --pool thin >/dev/null
+virsh vol-resize b1 16M --pool thin >/dev/null
+ok "a snapshot is cloned whose origin has grown" virsh vol-clone snap_b1_s b3 --pool thin
+is "the clone is the snapshot's" "$(bytes b3 Capacity) $(sum b3) $(listed b3 origin)" "$((8 * MiB)) $before snap_b1_s"
+is "a document that is no clone's is refused" "$(virsh vol-dumpxml snap_b1_s thin | sed 's/snap_b1_s</b9</' >"$tmp/copied.xml"
+  virsh vol-create thin "$tmp/copied.xml" 2>&1 | grep -o 'is less than the 16.00 MiB')" "is less than the 16.00 MiB"
+not_ok "and leaves nothing" virsh vol-info b9 thin
+not_ok "nor in the volume group" "$VIRT_THIN_PROGRAM" info "$vg/b9"
+"$VIRT_THIN_PROGRAM" remove "$vg/b1"
+ok "a snapshot whose origin is gone" virsh vol-clone snap_b1_s b4 --pool thin
+is "has the content, too" "$(sum b4)" "$before"
+ok "a clone whose origin is gone" virsh vol-clone b2 b5 --pool thin
+is "likewise" "$(sum b5)" "$before"
+ok "a snapshot cloned under the name of one" virsh vol-clone snap_b1_s snap_b1_t --pool thin
+is "can be read" "$(md5sum <"$(virsh vol-path snap_b1_t thin)")" "$before"
+for volume in snap_b1_s snap_b1_t b2 b3 b4 b5; do virsh vol-delete $volume thin >/dev/null; done
+virsh pool-refresh thin >/dev/null
 
 # --- resize ---
 ok "grow" virsh vol-resize v1 150M --pool thin
