@@ -34,7 +34,7 @@ add_unserved(GHashTable *names)
     LvmScan *scan = g_ptr_array_index(scans, i);
     if (!scan->vg_name || !g_hash_table_add(seen, scan->vg_name))
       continue;
-    g_autoptr(LvmStore) store = lvm_store_open((const char *const *) paths, scan->vg_name, TRUE, NULL, NULL, NULL);
+    g_autoptr(LvmStore) store = lvm_store_open_usual((const char *const *) paths, scan->vg_name, TRUE, NULL, NULL, NULL);
     g_autoptr(GPtrArray) lvs = store ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
     for (guint j = 0; lvs && j < lvs->len; j++) {
       LvmLv *lv = g_ptr_array_index(lvs, j);

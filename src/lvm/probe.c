@@ -275,6 +275,25 @@ check_duplicates(LvmProbe *probe)
   }
 }
 
+/* The device at @path; NULL: there is nothing of a PV. */
+static LvmDevice *
+probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+{
+  g_autoptr(GError) error = NULL;
+  VtIo *io = open ? open(path, TRUE, user_data, &error) : vt_io_open_file(path, TRUE, &error);
+  LvmDevice *device;
+
+  if (!io) {
+    note(probe->problems, &error);
+    return NULL;
+  }
+  device = device_new(path, io);
+  if (read_device(probe, device, salvage))
+    return device;
+  lvm_device_free(device);
+  return NULL;
+}
+
 LvmProbe *
 lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data)
 {
@@ -285,25 +304,74 @@ lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer
   probe->groups = g_ptr_array_new_with_free_func(group_free);
   probe->problems = g_ptr_array_new_with_free_func(g_free);
   for (; *paths; paths++) {
-    g_autoptr(GError) error = NULL;
-    VtIo *io;
-    LvmDevice *device;
+    LvmDevice *device = is_twice(seen, *paths) ? NULL : probe_path(probe, *paths, salvage, open, user_data);
 
-    if (is_twice(seen, *paths))
-      continue;
-    io = open ? open(*paths, TRUE, user_data, &error) : vt_io_open_file(*paths, TRUE, &error);
-    if (!io) {
-      note(probe->problems, &error);
-      continue;
-    }
-    device = device_new(*paths, io);
-    if (read_device(probe, device, salvage))
+    if (device)
       g_ptr_array_add(probe->devices, device);
-    else
-      lvm_device_free(device);
   }
   check_duplicates(probe);
   return probe;
+}
+
+/* --- physical volumes elsewhere --- */
+
+static gboolean
+is_same_device(const char *a, const char *b)
+{
+  struct stat sa, sb;
+
+  if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
+    return FALSE;
+  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode) ? sa.st_rdev == sb.st_rdev : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+LvmDevice *
+lvm_probe_device(LvmProbe *probe, const char *uuid)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (device->label && strcmp(device->label->uuid, uuid) == 0)
+      return device;
+  }
+  return NULL;
+}
+
+/* A VG with a PV that is not where it was last seen may be a copy; then the PV elsewhere is the original's, and not to be touched. */
+static gboolean
+has_moved(LvmProbe *probe, LvmVg *vg)
+{
+  for (guint i = 0; i < vg->pvs->len; i++) {
+    LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(vg->pvs->pdata[i]));
+
+    if (device && !is_same_device(device->path, lvm_pv_device(vg->pvs->pdata[i])))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+gboolean
+lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+{
+  gboolean found = FALSE;
+
+  if (has_moved(probe, vg))
+    return FALSE;
+  for (guint i = 0; i < vg->pvs->len; i++) {
+    const char *uuid = lvm_pv_uuid(vg->pvs->pdata[i]), *path = lvm_pv_device(vg->pvs->pdata[i]);
+    LvmDevice *device;
+
+    if (lvm_probe_device(probe, uuid) || !g_path_is_absolute(path) || !g_file_test(path, G_FILE_TEST_EXISTS) ||
+        !(device = probe_path(probe, path, salvage, open, user_data)))
+      continue;
+    if (device->identified && strcmp(device->label->uuid, uuid) == 0) {
+      g_ptr_array_add(probe->devices, device);
+      found = TRUE;
+    } else {
+      lvm_device_free(device);
+    }
+  }
+  return found;
 }
 
 void

@@ -36,6 +36,10 @@ typedef struct {
 /* Look at each of @paths. @salvage: where an area has no whole text, search for earlier ones. */
 LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data);
 void lvm_probe_free(LvmProbe *probe);
+/* The device whose label, whole or not, says that it is PV @uuid; NULL: none. */
+LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid);
+/* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)
 void lvm_device_free(LvmDevice *device);
 /* The newest text of VG @name (NULL: the only one). ENOENT, EINVAL (several), EBADMSG (damage that may be why). */

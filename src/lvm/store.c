@@ -94,18 +94,6 @@ warn_of(LvmStore *store, const char *warning)
 
 /* --- opening: which devices are the VG's --- */
 
-static LvmDevice *
-find_labelled(LvmProbe *probe, const char *uuid)
-{
-  for (guint i = 0; i < probe->devices->len; i++) {
-    LvmDevice *device = probe->devices->pdata[i];
-
-    if (device->label && strcmp(device->label->uuid, uuid) == 0)
-      return device;
-  }
-  return NULL;
-}
-
 static gboolean
 carries(LvmDevice *device, LvmVg *vg)
 {
@@ -125,7 +113,7 @@ find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
   LvmDevice *found = NULL;
 
   for (guint i = 0; i < vg->pvs->len; i++)
-    if (vg->pvs->pdata[i] != missing && !find_labelled(probe, lvm_pv_uuid(vg->pvs->pdata[i])))
+    if (vg->pvs->pdata[i] != missing && !lvm_probe_device(probe, lvm_pv_uuid(vg->pvs->pdata[i])))
       return NULL;
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
@@ -182,7 +170,7 @@ open_read_only(LvmStore *store, LvmProbe *probe)
 
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
-    LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv));
+    LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv));
     g_autofree char *missing = NULL;
 
     if (!device && (device = find_by_elimination(probe, store->vg, pv)))
@@ -288,7 +276,7 @@ open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
     return refuse(store->vg, EPERM, foreign, error);
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
-    LvmDevice *device = find_labelled(probe, lvm_pv_uuid(pv)), *locked;
+    LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv)), *locked;
 
     if (!device)
       return missing(store->vg, pv, unidentified_problem(probe), error);
@@ -319,12 +307,15 @@ check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
 }
 
 static LvmStore *
-try_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+try_open(const char *const *paths, const char *name, gboolean read_only, gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
 {
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, read_only ? open : NULL, user_data);
+  LvmOpenFunc probe_open = read_only ? open : NULL;
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, probe_open, user_data);
   LvmGroup *group = lvm_probe_find(probe, paths, name, error);
   g_autoptr(LvmStore) store = NULL;
 
+  if (group && follow && lvm_probe_follow(probe, group->vg, read_only, probe_open, user_data))
+    group = lvm_probe_find(probe, paths, name, error);
   if (!group)
     return NULL;
   store = lvm_store_new(read_only, open, user_data);
@@ -338,12 +329,12 @@ try_open(const char *const *paths, const char *name, gboolean read_only, LvmOpen
   return g_steal_pointer(&store);
 }
 
-LvmStore *
-lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *
+open_store(const char *const *paths, const char *name, gboolean read_only, gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
 {
   for (guint attempt = 0;; attempt++) {
     GError *failure = NULL;
-    LvmStore *store = try_open(paths, name, read_only, open, user_data, &failure);
+    LvmStore *store = try_open(paths, name, read_only, follow, open, user_data, &failure);
 
     if (store)
       return store;
@@ -353,6 +344,18 @@ lvm_store_open(const char *const *paths, const char *name, gboolean read_only, L
     }
     g_error_free(failure); /* somebody committed between our look and our lock: look again */
   }
+}
+
+LvmStore *
+lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  return open_store(paths, name, read_only, FALSE, open, user_data, error);
+}
+
+LvmStore *
+lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  return open_store(paths, name, read_only, TRUE, open, user_data, error);
 }
 
 /* --- committing --- */

@@ -29,6 +29,9 @@ typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user
  * reason of lvm_vg_unwritable(). Read-only: takes no lock, and makes do with any copy that is whole. @open NULL: vt_io_open_file; tests pass
  * their own to record or fail. */
 LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
+/* The same, where @paths are but the usual places: a PV that is not there is also looked for where the VG says that it was last seen (an extended VG may
+ * have its PVs anywhere). Not if one of its PVs has moved, for then the VG may be a copy. */
+LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
 void lvm_store_close(LvmStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmStore, lvm_store_close)
 

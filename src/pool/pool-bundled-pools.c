@@ -525,7 +525,9 @@ pool_release(const char *vg, const char *const *devices, GError **error)
 {
   g_auto(GStrv) found = devices ? NULL : settings_devices();
   g_autofree char *archive = settings_archive_dir();
-  g_autoptr(LvmStore) store = lvm_store_open(devices ? devices : (const char *const *) found, vg, FALSE, NULL, NULL, error);
+  const char *const *paths = devices ? devices : (const char *const *) found;
+  gboolean given = devices || settings_devices_are_given();
+  g_autoptr(LvmStore) store = (given ? lvm_store_open : lvm_store_open_usual)(paths, vg, FALSE, NULL, NULL, error);
 
   return store && lvm_store_release(store, archive, error);
 }

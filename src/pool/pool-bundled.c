@@ -683,7 +683,7 @@ bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, Lv
                  settings_state_dir());
     return NULL;
   }
-  store = lvm_store_open(paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
+  store = (devices || settings_devices_are_given() ? lvm_store_open : lvm_store_open_usual)(paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
   return store ? bundled_open_store(store, (flags & POOL_READ_ONLY) != 0, error) : NULL;
 }
 

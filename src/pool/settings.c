@@ -252,6 +252,17 @@ settings_devices(void)
   return (GStrv) g_ptr_array_free(g_steal_pointer(&paths), FALSE);
 }
 
+gboolean
+settings_devices_are_given(void)
+{
+  gboolean given;
+
+  g_mutex_lock(&devices_lock);
+  given = the_devices != NULL;
+  g_mutex_unlock(&devices_lock);
+  return given;
+}
+
 double
 settings_overcommit_limit(void)
 {

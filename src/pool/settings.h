@@ -24,6 +24,8 @@ char *settings_archive_dir(void);        /* the caller's */
 /* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img. The caller's GStrv. */
 void settings_set_devices(const char *const *paths);
 GStrv settings_devices(void);
+/* Do they come from --device? Then they are all there is. */
+gboolean settings_devices_are_given(void);
 
 /* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit (default). */
 double settings_overcommit_limit(void);

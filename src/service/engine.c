@@ -138,7 +138,7 @@ open_pool(Engine *engine, GError **error)
   g_auto(GStrv) devices = service_pool_devices(engine->vg);
 
   pool_set_journal(engine->shared->journal, SHARED_JOURNAL);
-  engine->inner = pool_open_bundled(engine->vg, (const char *const *)devices, 0, error);
+  engine->inner = pool_open_bundled(engine->vg, *devices ? (const char *const *)devices : NULL, 0, error);
   if (!engine->inner)
     return FALSE;
   service_pool_remember_devices(engine->vg, engine->inner);

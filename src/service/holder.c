@@ -403,7 +403,7 @@ on_hup(gpointer data)
 
 /* --- the beginning --- */
 
-/* Where the engine finds its PVs, wherever it is started. It adds those that join. */
+/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it writes down itself which it has found, and those that join. */
 static gboolean
 write_devices(Holder *holder, GError **error)
 {
@@ -412,6 +412,8 @@ write_devices(Holder *holder, GError **error)
   g_autoptr(GString) text = g_string_new(NULL);
   g_autoptr(GError) local = NULL;
 
+  if (!settings_devices_are_given())
+    return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
   for (char **device = devices; device && *device; device++) {
     g_autofree char *full = g_canonicalize_filename(*device, NULL);
     g_string_append_printf(text, "%s\n", full);
