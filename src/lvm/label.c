@@ -153,14 +153,15 @@ gboolean
 lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
 {
   guint8 sectors[N_SECTORS * LVM_SECTOR];
+  guint n_sectors = MIN(vt_io_size(io) / LVM_SECTOR, N_SECTORS); /* fewer: nothing, or a PV truncated */
   GError *damage = NULL;
 
   *label = NULL;
-  if (vt_io_size(io) < sizeof sectors)
+  if (n_sectors == 0)
     return TRUE;
-  if (!vt_io_read(io, sectors, sizeof sectors, 0, error))
+  if (!vt_io_read(io, sectors, n_sectors * LVM_SECTOR, 0, error))
     return FALSE;
-  for (guint i = 0; i < N_SECTORS; i++) {
+  for (guint i = 0; i < n_sectors; i++) {
     const guint8 *sector = sectors + i * LVM_SECTOR;
     LvmLabel *found;
     const char *what;

@@ -352,7 +352,12 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
     g_ptr_array_add(errors, g_strdup(pool->refused->message));
       return TRUE;
   }
-  if (!is_unformatted(pool->metadata)) {
+  if (is_unformatted(pool->metadata)) {
+    if (pool->refused) { /* it was not always so */
+      g_ptr_array_add(errors, g_strdup(pool->refused->message));
+      return TRUE;
+    }
+  } else {
     if (!check_metadata(pool->metadata, &report, error))
       return FALSE;
     move_strings(report->errors, errors);

@@ -184,6 +184,17 @@ discards_of(LvmLv *pool_lv)
   return strcmp(discards, "nopassdown") == 0 ? THIN_DISCARD_NO_PASSDOWN : THIN_DISCARD_IGNORE;
 }
 
+/* A survey has told a pool that is opened read-write. */
+static gboolean
+check_overwritten(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
+{
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
+
+  return !b->read_only || !vt_io_read(pool->metadata, block, THIN_METADATA_BLOCK, 0, NULL) || !is_zero(block, THIN_METADATA_BLOCK) ||
+         check_unformatted(b, pool_lv, messages, error);
+}
+
 static gboolean
 open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
@@ -199,6 +210,8 @@ open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
     options.journal_size = journal_size;
     options.journal_key = lvm_lv_uuid(pool_lv);
   }
+  if (!check_overwritten(b, pool, pool_lv, error))
+    return FALSE;
   pool->thin = thin_pool_open(pool->metadata, pool->data, &options, error);
   return pool->thin != NULL;
 }

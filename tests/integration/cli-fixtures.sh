@@ -35,7 +35,7 @@ refuses() { # NAME REGEX...: read-write opening is refused with a message that m
   is "$name: refused read-write" "$status" 1
   for regex; do like "$name: the message says $regex" "$err" "$regex"; done
 }
-plan 168
+plan 174
 
 # --- whole ---
 use 01-clean
@@ -149,6 +149,9 @@ unchanged superblock
 use 01-clean; dd if=/dev/zero of="$image" bs=4096 seek=$((superblock / 4096)) count=1 conv=notrunc status=none; before=$(sparse_md5 "$image")
 refuses "superblock of zeros" 'pve/data' 'zero'
 is "superblock of zeros: check" "$(checked | cut -d, -f1,2)" "(False, True"
+refused "superblock of zeros: check says why" 1 'all zero.*overwritten' sh -c "'$VIRT_THIN_PROGRAM' --device '$image' check pve/data >&2"
+is "superblock of zeros: what is mapped is not known" "$(fx list --json pve | field "[v['mapped'] for v in d['volumes'] if v['pool']]" | tr -d '[], ' | sed 's/None//g')" ""
+refused "superblock of zeros: export" 1 'all zero' fx export pve/vm-101-disk-1 "$tmp/out"
 unchanged "superblock of zeros"
 use 01-clean
 dd if=/dev/zero of="$image" bs=512 seek=1 count=1 conv=notrunc status=none; before=$(sparse_md5 "$image")
@@ -161,6 +164,10 @@ refused "truncated: read-write" 1 '01-clean.img' fx create pve/new --size 4m
 refused "truncated: check" 1 '' fx check pve/data
 refused "truncated: what lay behind the cut is lost, and named" 1 'bytes 0 to 8388607 of volume root are lost' fx export pve/root "$tmp/out"
 unchanged "truncated"
+truncate -s 1024 "$image"; before=$(sparse_md5 "$image")
+refused "truncated to the label: read-write" 1 'ends at offset 1024.*truncated' fx create pve/new --size 4m
+is "truncated to the label: check" "$(checked | cut -d, -f1,2)" "(False, True"
+unchanged "truncated to the label"
 
 # --- through a service ---
 if can_serve; then
