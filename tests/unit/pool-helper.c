@@ -4,11 +4,13 @@
 #include "unit/pool-helper.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 
 static char *folder;
 static GPtrArray *paths;
@@ -26,16 +28,41 @@ run(const char *const *argv)
     fail_msg("%s: %s\n%s%s", argv[0], error->message, out, err);
 }
 
-/* Settings are read once, so all tests of a program share this one. */
-static char *state_folder;
+/* Settings are read once, so all tests of a program share this one; each test's own folder is in it, too. */
+static char *root;
+static pid_t cleaner;
+static int cleaner_input;
+
+/* A process of its own removes the folder when the program ends, however that happens: it reads from a pipe until nobody has the other end. */
+static void
+start_cleaner(void)
+{
+  int ends[2];
+
+  assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+  cleaner = fork();
+  assert_true(cleaner >= 0);
+  if (cleaner == 0) {
+    int null = open("/dev/null", O_WRONLY);
+
+    setsid();
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    if (dup2(ends[0], 0) == 0 && dup2(null, 1) == 1 && dup2(null, 2) == 2)
+      execl("/bin/sh", "sh", "-c", "cat; exec rm -rf -- \"$0\"", root, NULL);
+    _exit(127);
+  }
+  close(ends[0]);
+  cleaner_input = ends[1];
+}
 
 static void
-remove_state_folder(void)
+clean(void)
 {
-  const char *argv[] = { "rm", "-rf", state_folder, NULL };
-
-  g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
-  g_free(state_folder);
+  close(cleaner_input);
+  waitpid(cleaner, NULL, 0);
+  g_free(root);
 }
 
 /* In memory, where there is room: tests flush a lot. */
@@ -51,14 +78,19 @@ choose_place(void)
 int
 helper_setup(void **state)
 {
-  if (!state_folder) {
+  if (!root) {
+    g_autofree char *state_folder = NULL;
+
     choose_place();
-    state_folder = g_dir_make_tmp("virt-thin-state-XXXXXX", NULL);
+    root = g_dir_make_tmp("virt-thin-tests-XXXXXX", NULL);
+    assert_non_null(root);
+    start_cleaner();
+    atexit(clean);
+    state_folder = g_build_filename(root, "state", NULL);
     g_setenv("VIRT_THIN_STATE_DIR", state_folder, TRUE);
     g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
-    atexit(remove_state_folder);
   }
-  folder = g_dir_make_tmp("virt-thin-XXXXXX", NULL);
+  folder = g_mkdtemp(g_build_filename(root, "XXXXXX", NULL));
   paths = g_ptr_array_new_with_free_func(g_free);
   return folder ? 0 : -1;
 }
