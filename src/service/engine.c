@@ -61,7 +61,7 @@ commit_once(Engine *engine, char **last_failure)
   if (pool_commit(engine->inner, &error)) {
     g_clear_pointer(last_failure, g_free);
   } else if (g_strcmp0(*last_failure, error->message) != 0) {
-    g_critical("volume group %s cannot be committed: %s", engine->vg, error->message);
+    g_warning("volume group %s cannot be committed: %s", engine->vg, error->message);
     g_free(*last_failure);
     *last_failure = g_strdup(error->message);
   }
@@ -203,7 +203,7 @@ finish(Engine *engine)
     ok = pool_close(engine->inner, &error);
   }
   if (!ok)
-    g_critical("the last commit of volume group %s failed: %s", engine->vg, error->message);
+    g_warning("the last commit of volume group %s failed: %s", engine->vg, error->message);
   return ok ? 0 : 1;
 }
 

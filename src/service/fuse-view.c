@@ -101,7 +101,7 @@ replay(FuseView *view, SharedRequest *request)
   if (slot->executed) {
     answer_executed(view, request);
   } else if (++slot->attempts > MAX_ATTEMPTS) {
-    g_critical("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error", request->header.opcode,
+    g_warning("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error", request->header.opcode,
                (guint64)request->header.nodeid, slot->attempts);
     answer(view, request, EIO, NULL, 0);
   } else {

@@ -275,7 +275,7 @@ on_failed_start(Holder *holder, const char *what)
     return;
   }
   if (++holder->n_failed > FAILED_STARTS_MAX) {
-    g_critical("the engine of volume group %s could not be started %u times in a row; giving up, its volumes fail from now on. Last reason: %s",
+    g_warning("the engine of volume group %s could not be started %u times in a row; giving up, its volumes fail from now on. Last reason: %s",
                holder->folder->vg, FAILED_STARTS_MAX, reason);
     holder->exit_status = 1;
     begin_stop(holder);

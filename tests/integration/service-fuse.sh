@@ -24,7 +24,7 @@ ok "an owner outlives the engine" kill_engine
 ok "... and is still there" manner has_owner "$f"
 
 # A request that ends each engine that tries it is given up, and harms nobody else.
-not_ok "a deadly request gets an I/O error" dd if=<(echo DEADLY) of="$f" bs=512 seek=8 conv=notrunc oflag=sync status=none
+not_ok "a deadly request gets an I/O error" timeout 60 dd if=<(echo DEADLY) of="$f" bs=512 seek=8 conv=notrunc oflag=sync status=none
 like "... not another" "$(cat "$tmp/.said")" "Input/output error"
 ok "the service goes on" dd if=/dev/urandom of="$f" bs=64k count=1 conv=notrunc oflag=direct status=none
 is "four engines were lost to it" "$(grep -c "ended by signal 4" "$tmp/run/$vg/log")" 4
