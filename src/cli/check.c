@@ -9,39 +9,38 @@
 
 static gboolean json;
 
-static void
-print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
+static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
 
   json_builder_begin_object(builder);
   cli_json_string(builder, "pool", name);
-  cli_json_strings(builder, "errors", (char **) errors->pdata, errors->len);
-  cli_json_strings(builder, "leaks", (char **) leaks->pdata, leaks->len);
+  cli_json_strings(builder, "errors", (char **)errors->pdata, errors->len);
+  cli_json_strings(builder, "leaks", (char **)leaks->pdata, leaks->len);
   cli_json_boolean(builder, "ok", errors->len == 0);
   json_builder_end_object(builder);
   cli_json_print(builder);
 }
 
-static void
-print_text(const char *name, GPtrArray *errors, GPtrArray *leaks)
+static void print_text(const char *name, GPtrArray *errors, GPtrArray *leaks)
 {
   for (guint i = 0; i < errors->len; i++)
-    printf("error: %s\n", (char *) errors->pdata[i]);
+    printf("error: %s\n", (char *)errors->pdata[i]);
   for (guint i = 0; i < leaks->len; i++)
-    printf("leak: %s\n", (char *) leaks->pdata[i]);
-  printf("%s: %u error%s, %u leak%s\n", name, errors->len, errors->len == 1 ? "" : "s", leaks->len, leaks->len == 1 ? "" : "s");
+    printf("leak: %s\n", (char *)leaks->pdata[i]);
+  printf("%s: %u error%s, %u leak%s\n", name, errors->len, errors->len == 1 ? "" : "s", leaks->len,
+         leaks->len == 1 ? "" : "s");
 }
 
-/* What keeps a pool from being opened or read at all is what the check finds. Not so what says nothing about it: that it is not there, or not ours. */
-static gboolean
-is_finding(const GError *error)
+/* What keeps a pool from being opened or read at all is what the check finds. Not so what says nothing about it: that
+ * it is not there, or not ours. */
+static gboolean is_finding(const GError *error)
 {
-  return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO || error->code == EPERM || error->code == EINVAL);
+  return error->domain == VT_ERROR &&
+         (error->code == EBADMSG || error->code == EIO || error->code == EPERM || error->code == EINVAL);
 }
 
-static int
-run_check(char **args, GError **error)
+static int run_check(char **args, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   g_autoptr(GError) local = NULL;
@@ -77,12 +76,18 @@ run_check(char **args, GError **error)
 }
 
 static const GOptionEntry check_options[] = {
-  { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_check = {
-  .name = "check", .arguments = "VG/POOL", .summary = "Check the metadata of a thin pool",
-  .description = "Exit status 1 when there are errors. Leaks - chunks or blocks that are counted and not used - are harmless. Changes nothing.",
-  .options = check_options, .min_args = 1, .max_args = 1, .run = run_check,
+    .name = "check",
+    .arguments = "VG/POOL",
+    .summary = "Check the metadata of a thin pool",
+    .description = "Exit status 1 when there are errors. Leaks - chunks or blocks that are counted and not used - are "
+                   "harmless. Changes nothing.",
+    .options = check_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_check,
 };

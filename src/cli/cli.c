@@ -16,10 +16,9 @@
 /* A check or removal that walks a large pool's metadata takes as long as it takes. */
 #define PATIENT_TIMEOUT_MS (24u * 3600 * 1000)
 
-G_DEFINE_QUARK(virt-thin-usage, cli_usage)
+G_DEFINE_QUARK(virt - thin - usage, cli_usage)
 
-gboolean
-cli_usage(GError **error, const char *format, ...)
+gboolean cli_usage(GError **error, const char *format, ...)
 {
   va_list args;
 
@@ -30,14 +29,12 @@ cli_usage(GError **error, const char *format, ...)
   return FALSE;
 }
 
-int
-cli_status(gboolean ok)
+int cli_status(gboolean ok)
 {
   return ok ? CLI_OK : CLI_FAILED;
 }
 
-void
-cli_warn(const char *format, ...)
+void cli_warn(const char *format, ...)
 {
   g_autofree char *text = NULL;
   va_list args;
@@ -49,16 +46,14 @@ cli_warn(const char *format, ...)
   fprintf(stderr, "virt-thin: %s\n", text);
 }
 
-char *
-cli_size(guint64 bytes)
+char *cli_size(guint64 bytes)
 {
   return bytes == G_MAXUINT64 ? g_strdup("-") : vt_size_format(bytes);
 }
 
 /* --- names and sizes --- */
 
-gboolean
-cli_split_optional(const char *argument, char **vg, char **lv, GError **error)
+gboolean cli_split_optional(const char *argument, char **vg, char **lv, GError **error)
 {
   const char *name = g_str_has_prefix(argument, "/dev/") ? argument + strlen("/dev/") : argument;
   const char *slash = strchr(name, '/');
@@ -71,8 +66,7 @@ cli_split_optional(const char *argument, char **vg, char **lv, GError **error)
   return TRUE;
 }
 
-gboolean
-cli_split_name(const char *argument, char **vg, char **lv, GError **error)
+gboolean cli_split_name(const char *argument, char **vg, char **lv, GError **error)
 {
   if (!cli_split_optional(argument, vg, lv, NULL))
     return cli_usage(error, "\"%s\" is not VG/LV", argument);
@@ -82,8 +76,7 @@ cli_split_name(const char *argument, char **vg, char **lv, GError **error)
   return cli_usage(error, "\"%s\" names a volume group alone: VG/LV is wanted", argument);
 }
 
-gboolean
-cli_parse_size(const char *option, const char *text, guint64 *size, GError **error)
+gboolean cli_parse_size(const char *option, const char *text, guint64 *size, GError **error)
 {
   g_autoptr(GError) local = NULL;
 
@@ -97,17 +90,15 @@ cli_parse_size(const char *option, const char *text, guint64 *size, GError **err
 
 static GStrv given_devices;
 
-const char *const *
-cli_devices(void)
+const char *const *cli_devices(void)
 {
-  return (const char *const *) given_devices;
+  return (const char *const *)given_devices;
 }
 
 /* main.c: what --device said, made absolute. */
 void cli_set_devices(char **paths);
 
-void
-cli_set_devices(char **paths)
+void cli_set_devices(char **paths)
 {
   GPtrArray *full;
 
@@ -118,12 +109,11 @@ cli_set_devices(char **paths)
     g_ptr_array_add(full, g_canonicalize_filename(*path, NULL));
   g_ptr_array_add(full, NULL);
   g_strfreev(given_devices);
-  given_devices = (GStrv) g_ptr_array_free(full, FALSE);
-  settings_set_devices((const char *const *) given_devices);
+  given_devices = (GStrv)g_ptr_array_free(full, FALSE);
+  settings_set_devices((const char *const *)given_devices);
 }
 
-static gboolean
-same_file(const char *a, const char *b)
+static gboolean same_file(const char *a, const char *b)
 {
   struct stat one, two;
 
@@ -136,8 +126,7 @@ same_file(const char *a, const char *b)
   return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
 }
 
-static gboolean
-shares_a_device(PoolVgInfo *info)
+static gboolean shares_a_device(PoolVgInfo *info)
 {
   for (char **given = given_devices; *given; given++)
     for (char **device = info->devices; device && *device; device++)
@@ -146,9 +135,9 @@ shares_a_device(PoolVgInfo *info)
   return FALSE;
 }
 
-/* With --device another volume group of that name may be meant than the one that is served here. A service that does not answer is taken for the one. */
-gboolean
-cli_is_served(const char *vg)
+/* With --device another volume group of that name may be meant than the one that is served here. A service that does
+ * not answer is taken for the one. */
+gboolean cli_is_served(const char *vg)
 {
   g_autoptr(Pool) pool = NULL;
   g_autoptr(PoolVgInfo) info = NULL;
@@ -162,10 +151,9 @@ cli_is_served(const char *vg)
   return !info || shares_a_device(info);
 }
 
-/* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a little, as lvm2's commands do for their locks. FALSE: it is
- * served now. */
-static gboolean
-open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
+/* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a
+ * little, as lvm2's commands do for their locks. FALSE: it is served now. */
+static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
 {
   gint64 deadline = g_get_monotonic_time() + LOCK_PATIENCE_US;
 
@@ -185,8 +173,7 @@ open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
   }
 }
 
-static Pool *
-open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
+static Pool *open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
 {
   Pool *pool = NULL;
 
@@ -201,20 +188,17 @@ open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
   return pool_connect(vg, patient ? PATIENT_TIMEOUT_MS : 0, error);
 }
 
-Pool *
-cli_open(const char *vg, PoolOpenFlags flags, GError **error)
+Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error)
 {
   return open_vg(vg, flags, FALSE, error);
 }
 
-Pool *
-cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error)
+Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error)
 {
   return open_vg(vg, flags, TRUE, error);
 }
 
-gboolean
-cli_close(Pool *pool, GError **error)
+gboolean cli_close(Pool *pool, GError **error)
 {
   g_autoptr(GError) local = NULL;
 
@@ -227,24 +211,21 @@ cli_close(Pool *pool, GError **error)
   return FALSE;
 }
 
-static int
-compare_names(gconstpointer a, gconstpointer b)
+static int compare_names(gconstpointer a, gconstpointer b)
 {
-  return strcmp(*(const char *const *) a, *(const char *const *) b);
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static gboolean
-was_found(GPtrArray *found, const char *path)
+static gboolean was_found(GPtrArray *found, const char *path)
 {
   for (guint i = 0; i < found->len; i++)
-    if (strcmp(((LvmScan *) found->pdata[i])->path, path) == 0)
+    if (strcmp(((LvmScan *)found->pdata[i])->path, path) == 0)
       return TRUE;
   return FALSE;
 }
 
 /* A problem begins with its device's path. Those of a volume group that can be found are told when it is opened. */
-static void
-tell_problems(GPtrArray *problems, GPtrArray *found)
+static void tell_problems(GPtrArray *problems, GPtrArray *found)
 {
   for (guint i = 0; i < problems->len; i++) {
     gboolean later = FALSE;
@@ -255,17 +236,16 @@ tell_problems(GPtrArray *problems, GPtrArray *found)
       later = later || (scan->vg_name && g_str_has_prefix(problems->pdata[i], scan->path));
     }
     if (!later)
-      cli_warn("%s", (char *) problems->pdata[i]);
+      cli_warn("%s", (char *)problems->pdata[i]);
   }
 }
 
-GStrv
-cli_list_vgs(gboolean *all)
+GStrv cli_list_vgs(gboolean *all)
 {
   g_auto(GStrv) paths = settings_devices();
   g_auto(GStrv) served = pool_service_list();
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
-  g_autoptr(GPtrArray) found = lvm_scan((const char *const *) paths, problems);
+  g_autoptr(GPtrArray) found = lvm_scan((const char *const *)paths, problems);
   g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
   GPtrArray *list = g_ptr_array_new();
   GHashTableIter iter;
@@ -280,8 +260,8 @@ cli_list_vgs(gboolean *all)
         cli_warn("%s is no physical volume", *path);
     }
   for (guint i = 0; found && i < found->len; i++)
-    if (((LvmScan *) found->pdata[i])->vg_name)
-      g_hash_table_add(names, ((LvmScan *) found->pdata[i])->vg_name);
+    if (((LvmScan *)found->pdata[i])->vg_name)
+      g_hash_table_add(names, ((LvmScan *)found->pdata[i])->vg_name);
   for (char **vg = served; *vg; vg++)
     if (cli_is_served(*vg))
       g_hash_table_add(names, *vg);
@@ -290,5 +270,5 @@ cli_list_vgs(gboolean *all)
     g_ptr_array_add(list, g_strdup(name));
   g_ptr_array_sort(list, compare_names);
   g_ptr_array_add(list, NULL);
-  return (GStrv) g_ptr_array_free(list, FALSE);
+  return (GStrv)g_ptr_array_free(list, FALSE);
 }

@@ -1,8 +1,9 @@
 /* virt-thin - what the commands of the virt-thin program share
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A command parses nothing but its arguments: main.c has read its options (GOption) into static variables of the command's file. Errors: VT_ERROR makes exit
- * status 1, CLI_USAGE 2. Thread-safety: main thread only, except where noted.
+ * A command parses nothing but its arguments: main.c has read its options (GOption) into static variables of the
+ * command's file. Errors: VT_ERROR makes exit status 1, CLI_USAGE 2. Thread-safety: main thread only, except where
+ * noted.
  */
 #pragma once
 
@@ -17,25 +18,27 @@ gboolean cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 typedef struct {
   const char *name;
-  const char *arguments;          /* "VG/LV NAME" */
-  const char *summary;            /* one line for the list of commands */
-  const char *description;        /* for --help; NULL: the summary says it all */
-  const GOptionEntry *options;    /* NULL: none */
-  int min_args, max_args;         /* max -1: any number */
-  gboolean dash_size;             /* an argument like -1G is a size, no option */
+  const char *arguments;       /* "VG/LV NAME" */
+  const char *summary;         /* one line for the list of commands */
+  const char *description;     /* for --help; NULL: the summary says it all */
+  const GOptionEntry *options; /* NULL: none */
+  int min_args, max_args;      /* max -1: any number */
+  gboolean dash_size;          /* an argument like -1G is a size, no option */
   /* Returns the exit status; with @error set main.c prints it and that decides. */
   int (*run)(char **args, GError **error);
 } CliCommand;
 
-extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_extend, cli_list, cli_info, cli_check, cli_create, cli_clone, cli_snapshot,
-  cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export, cli_enable, cli_disable;
+extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_extend, cli_list, cli_info, cli_check,
+    cli_create, cli_clone, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export,
+    cli_enable, cli_disable;
 
 /* The exit status for a boolean outcome. */
 int cli_status(gboolean ok);
 
 /* --- names and sizes --- */
 
-/* "VG/LV" (also "/dev/VG/LV") in two. What follows the first slash is the name, even if it holds another: the pool says what is wrong with it. */
+/* "VG/LV" (also "/dev/VG/LV") in two. What follows the first slash is the name, even if it holds another: the pool says
+ * what is wrong with it. */
 gboolean cli_split_name(const char *argument, char **vg, char **lv, GError **error);
 /* "VG" or "VG/LV"; *lv NULL. */
 gboolean cli_split_optional(const char *argument, char **vg, char **lv, GError **error);
@@ -50,12 +53,13 @@ const char *const *cli_devices(void);
 gboolean cli_is_served(const char *vg);
 /* Open @vg through its service, else in this process. */
 Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
-/* The same for calls that may take long: a service is first asked whether it answers, then given all the time it needs. */
+/* The same for calls that may take long: a service is first asked whether it answers, then given all the time it needs.
+ */
 Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
 gboolean cli_close(Pool *pool, GError **error);
-/* The volume groups on the devices, and those served. The caller's GStrv. Damage is told on standard error; a device that
- * cannot be read at all makes *all FALSE. */
+/* The volume groups on the devices, and those served. The caller's GStrv. Damage is told on standard error; a device
+ * that cannot be read at all makes *all FALSE. */
 GStrv cli_list_vgs(gboolean *all);
 
 /* --- telling --- */

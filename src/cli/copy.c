@@ -1,7 +1,8 @@
 /* virt-thin - raw images in and out of volumes: holes are neither read nor written
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * In: data is read in whole chunks of the pool, and a chunk of zeros is not written. Whole chunks, because a pool may leave new chunks as they are (lvcreate
+ * In: data is read in whole chunks of the pool, and a chunk of zeros is not written. Whole chunks, because a pool may
+ * leave new chunks as they are (lvcreate
  * --zero n): what is written into one must cover it.
  */
 #include <fcntl.h>
@@ -18,35 +19,30 @@
 
 static volatile sig_atomic_t interrupted;
 
-static void
-on_interrupt(int signal)
+static void on_interrupt(int signal)
 {
   interrupted = 1;
 }
 
-void
-cli_catch_interrupts(void)
+void cli_catch_interrupts(void)
 {
-  struct sigaction action = { .sa_handler = on_interrupt }; /* no SA_RESTART: a read from a pipe ends, too */
+  struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: a read from a pipe ends, too */
 
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
 }
 
-gboolean
-cli_interrupted(void)
+gboolean cli_interrupted(void)
 {
   return interrupted;
 }
 
-static gboolean
-check_interrupt(GError **error)
+static gboolean check_interrupt(GError **error)
 {
   return !interrupted || vt_set_error(error, ECANCELED, "interrupted");
 }
 
-static gboolean
-is_zero(const char *data, gsize length)
+static gboolean is_zero(const char *data, gsize length)
 {
   return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
 }
@@ -65,14 +61,13 @@ typedef struct {
   gboolean fresh;
   guint64 granule;
   char *buffer;
-  gsize buffer_size; /* a multiple of granule, where that is not larger */
+  gsize buffer_size;          /* a multiple of granule, where that is not larger */
   guint64 zero_from, zero_to; /* gathered, not yet zeroed */
   CliProgress *progress;
 } CopyIn;
 
 /* Zero what has been gathered. */
-static gboolean
-end_zeros(CopyIn *copy, GError **error)
+static gboolean end_zeros(CopyIn *copy, GError **error)
 {
   guint64 from = copy->zero_from, to = copy->zero_to;
 
@@ -80,8 +75,7 @@ end_zeros(CopyIn *copy, GError **error)
   return copy->fresh || from == to || pool_volume_zero(copy->volume, from, to - from, TRUE, error);
 }
 
-static gboolean
-add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error)
+static gboolean add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error)
 {
   if (copy->zero_to != from) {
     if (!end_zeros(copy, error))
@@ -93,8 +87,7 @@ add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error)
 }
 
 /* One buffer's worth at @offset, in runs of zero and other granules. */
-static gboolean
-put(CopyIn *copy, guint64 offset, gsize length, GError **error)
+static gboolean put(CopyIn *copy, guint64 offset, gsize length, GError **error)
 {
   gsize done = 0;
 
@@ -107,7 +100,8 @@ put(CopyIn *copy, guint64 offset, gsize length, GError **error)
     if (copy->granule > copy->buffer_size)
       zero = FALSE; /* part of a chunk only: it has to be covered */
     if (zero ? !add_zeros(copy, offset + done, offset + done + run, error)
-             : !(end_zeros(copy, error) && pool_volume_write(copy->volume, copy->buffer + done, run, offset + done, error)))
+             : !(end_zeros(copy, error) &&
+                 pool_volume_write(copy->volume, copy->buffer + done, run, offset + done, error)))
       return FALSE;
     done += run;
   }
@@ -115,8 +109,7 @@ put(CopyIn *copy, guint64 offset, gsize length, GError **error)
 }
 
 /* Fill the buffer; *got is less than asked for at the end alone. */
-static gboolean
-fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GError **error)
+static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GError **error)
 {
   *got = 0;
   if (!copy->seekable && copy->head_length) {
@@ -126,7 +119,7 @@ fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GError **error)
     copy->head_length -= *got;
   }
   while (*got < length) {
-    ssize_t n = copy->seekable ? pread(copy->fd, copy->buffer + *got, length - *got, (off_t) (offset + *got))
+    ssize_t n = copy->seekable ? pread(copy->fd, copy->buffer + *got, length - *got, (off_t)(offset + *got))
                                : read(copy->fd, copy->buffer + *got, length - *got);
 
     if (n < 0 && errno != EINTR)
@@ -135,28 +128,26 @@ fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GError **error)
       return FALSE;
     if (n == 0)
       break;
-    *got += (gsize) MAX(n, 0);
+    *got += (gsize)MAX(n, 0);
   }
   return TRUE;
 }
 
 /* Zeros from the source's end to that of the chunk it ends in. */
-static gsize
-pad(CopyIn *copy, guint64 offset, gsize got)
+static gsize pad(CopyIn *copy, guint64 offset, gsize got)
 {
   guint64 end = offset + got, room = MIN(copy->volume_size - MIN(end, copy->volume_size), copy->buffer_size - got);
-  gsize padding = (gsize) MIN((copy->granule - end % copy->granule) % copy->granule, room);
+  gsize padding = (gsize)MIN((copy->granule - end % copy->granule) % copy->granule, room);
 
   memset(copy->buffer + got, 0, padding);
   return got + padding;
 }
 
 /* [from, to) of the source, all of it to be read; *end is where it ended. */
-static gboolean
-copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end, GError **error)
+static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end, GError **error)
 {
   while (from < to) {
-    gsize length = (gsize) MIN(to - from, copy->buffer_size), got, padded;
+    gsize length = (gsize)MIN(to - from, copy->buffer_size), got, padded;
 
     if (!check_interrupt(error) || !fill(copy, from, length, &got, error))
       return FALSE;
@@ -170,16 +161,18 @@ copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end, GError **error)
     *end = MAX(*end, from - got + padded);
     cli_progress_update(copy->progress, from);
     if (got < length)
-      return copy->size == CLI_UNKNOWN_SIZE || vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated", copy->name, from);
+      return copy->size == CLI_UNKNOWN_SIZE ||
+             vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated", copy->name,
+                          from);
   }
   return TRUE;
 }
 
-/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of the source when there is none. */
-static void
-next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
+/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of the source when there
+ * is none. */
+static void next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
 {
-  off_t data = lseek(copy->fd, (off_t) offset, SEEK_DATA), hole;
+  off_t data = lseek(copy->fd, (off_t)offset, SEEK_DATA), hole;
 
   if (data < 0) {
     *from = errno == ENXIO ? copy->size : offset; /* a file system that knows no holes: all is data */
@@ -187,13 +180,12 @@ next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
     return;
   }
   hole = lseek(copy->fd, data, SEEK_HOLE);
-  *from = MAX(offset, (guint64) data / copy->granule * copy->granule);
-  *to = hole < 0 ? copy->size : (guint64) hole;
+  *from = MAX(offset, (guint64)data / copy->granule * copy->granule);
+  *to = hole < 0 ? copy->size : (guint64)hole;
   *to = MIN(*to + (copy->granule - *to % copy->granule) % copy->granule, copy->size);
 }
 
-static gboolean
-copy_seekable(CopyIn *copy, guint64 *end, GError **error)
+static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
 {
   guint64 offset = 0;
 
@@ -211,11 +203,16 @@ copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean
-cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error)
+gboolean cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error)
 {
-  CopyIn copy = { .fd = source->fd, .name = source->name, .size = source->size, .head = source->head, .head_length = source->head_length,
-                  .volume = volume, .fresh = fresh, .progress = progress };
+  CopyIn copy = {.fd = source->fd,
+                 .name = source->name,
+                 .size = source->size,
+                 .head = source->head,
+                 .head_length = source->head_length,
+                 .volume = volume,
+                 .fresh = fresh,
+                 .progress = progress};
   guint64 end = 0;
   gboolean ok;
 
@@ -251,11 +248,11 @@ typedef struct {
   CliProgress *progress;
 } CopyOut;
 
-static gboolean
-write_bytes(CopyOut *copy, const char *data, gsize length, guint64 offset, GError **error)
+static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint64 offset, GError **error)
 {
   while (length) {
-    ssize_t n = copy->target == CLI_DENSE ? write(copy->fd, data, length) : pwrite(copy->fd, data, length, (off_t) (copy->base + offset));
+    ssize_t n = copy->target == CLI_DENSE ? write(copy->fd, data, length)
+                                          : pwrite(copy->fd, data, length, (off_t)(copy->base + offset));
 
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "writing %s", copy->name);
@@ -263,24 +260,23 @@ write_bytes(CopyOut *copy, const char *data, gsize length, guint64 offset, GErro
       return FALSE;
     n = MAX(n, 0);
     data += n;
-    offset += (guint64) n;
-    length -= (gsize) n;
+    offset += (guint64)n;
+    length -= (gsize)n;
   }
   return TRUE;
 }
 
-static gboolean
-write_zeros(CopyOut *copy, guint64 offset, guint64 length, GError **error)
+static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GError **error)
 {
   static const char zeros[64 << 10];
 
   if (copy->target == CLI_SPARSE)
     return TRUE;
   if (copy->target == CLI_DEVICE &&
-      fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) (copy->base + offset), (off_t) length) == 0)
+      fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(copy->base + offset), (off_t)length) == 0)
     return TRUE;
   while (length) {
-    gsize step = (gsize) MIN(length, sizeof zeros);
+    gsize step = (gsize)MIN(length, sizeof zeros);
 
     if (!check_interrupt(error) || !write_bytes(copy, zeros, step, offset, error))
       return FALSE;
@@ -290,19 +286,19 @@ write_zeros(CopyOut *copy, guint64 offset, guint64 length, GError **error)
   return TRUE;
 }
 
-static void
-end_lost(CopyOut *copy)
+static void end_lost(CopyOut *copy)
 {
   if (copy->lost_from < copy->lost_to)
-    g_ptr_array_add(copy->lost, g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of volume %s are lost: %s", copy->lost_from,
-                                                copy->lost_to - 1, pool_volume_name(copy->volume), copy->lost_why));
+    g_ptr_array_add(copy->lost,
+                    g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of volume %s are lost: %s",
+                                    copy->lost_from, copy->lost_to - 1, pool_volume_name(copy->volume),
+                                    copy->lost_why));
   copy->lost_from = copy->lost_to = 0;
   g_clear_pointer(&copy->lost_why, g_free);
 }
 
 /* Neighbouring ranges become one; the first one's reason stands for all. */
-static void
-add_lost(CopyOut *copy, guint64 offset, guint64 length, const GError *why)
+static void add_lost(CopyOut *copy, guint64 offset, guint64 length, const GError *why)
 {
   if (copy->lost_to != offset || !copy->lost_why) {
     end_lost(copy);
@@ -312,15 +308,13 @@ add_lost(CopyOut *copy, guint64 offset, guint64 length, const GError *why)
   copy->lost_to = offset + length;
 }
 
-static gboolean
-is_damage(const GError *error)
+static gboolean is_damage(const GError *error)
 {
   return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO);
 }
 
 /* Read into the buffer; what cannot be read granule by granule becomes zero and is noted as lost. */
-static gboolean
-read_what_there_is(CopyOut *copy, guint64 offset, gsize length, GError **error)
+static gboolean read_what_there_is(CopyOut *copy, guint64 offset, gsize length, GError **error)
 {
   g_autoptr(GError) local = NULL;
 
@@ -332,7 +326,7 @@ read_what_there_is(CopyOut *copy, guint64 offset, gsize length, GError **error)
   }
   for (gsize done = 0; done < length;) {
     g_autoptr(GError) why = NULL;
-    gsize step = MIN(length - done, (gsize) (copy->granule - (offset + done) % copy->granule));
+    gsize step = MIN(length - done, (gsize)(copy->granule - (offset + done) % copy->granule));
 
     if (!pool_volume_read(copy->volume, copy->buffer + done, step, offset + done, &why)) {
       if (!is_damage(why)) {
@@ -347,11 +341,10 @@ read_what_there_is(CopyOut *copy, guint64 offset, gsize length, GError **error)
   return TRUE;
 }
 
-static gboolean
-copy_mapped(CopyOut *copy, guint64 offset, guint64 length, GError **error)
+static gboolean copy_mapped(CopyOut *copy, guint64 offset, guint64 length, GError **error)
 {
   while (length) {
-    gsize step = (gsize) MIN(length, BUFFER_SIZE);
+    gsize step = (gsize)MIN(length, BUFFER_SIZE);
 
     if (!check_interrupt(error) || !read_what_there_is(copy, offset, step, error))
       return FALSE;
@@ -371,8 +364,7 @@ copy_mapped(CopyOut *copy, guint64 offset, guint64 length, GError **error)
   return TRUE;
 }
 
-static gboolean
-copy_out_extents(CopyOut *copy, guint64 size, GError **error)
+static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
 {
   guint64 offset = 0;
 
@@ -398,10 +390,10 @@ copy_out_extents(CopyOut *copy, guint64 size, GError **error)
   return TRUE;
 }
 
-gboolean
-cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost, CliProgress *progress, GError **error)
+gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
+                      CliProgress *progress, GError **error)
 {
-  CopyOut copy = { .volume = volume, .fd = fd, .name = name, .target = target, .lost = lost, .progress = progress };
+  CopyOut copy = {.volume = volume, .fd = fd, .name = name, .target = target, .lost = lost, .progress = progress};
   guint64 size = pool_volume_size(volume);
   off_t base = target == CLI_DENSE ? 0 : lseek(fd, 0, SEEK_CUR);
   gboolean ok;
@@ -409,15 +401,15 @@ cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPt
   cli_catch_interrupts();
   if (base < 0)
     return vt_set_errno(error, errno, "%s", name);
-  copy.base = (guint64) base;
+  copy.base = (guint64)base;
   copy.granule = pool_volume_chunk_size(volume) ? pool_volume_chunk_size(volume) : DEFAULT_GRANULE;
-  if (target == CLI_SPARSE && ftruncate(fd, (off_t) (copy.base + size)) < 0)
+  if (target == CLI_SPARSE && ftruncate(fd, (off_t)(copy.base + size)) < 0)
     return vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes", name, copy.base + size);
   copy.buffer = g_malloc(BUFFER_SIZE);
   ok = copy_out_extents(&copy, size, error);
   end_lost(&copy);
   if (ok && target == CLI_SPARSE)
-    lseek(fd, (off_t) (copy.base + size), SEEK_SET);
+    lseek(fd, (off_t)(copy.base + size), SEEK_SET);
   g_free(copy.buffer);
   return ok;
 }

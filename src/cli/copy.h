@@ -16,15 +16,16 @@ void cli_catch_interrupts(void);
 
 typedef struct {
   int fd;
-  const char *name;   /* for messages */
-  guint64 size;       /* CLI_UNKNOWN_SIZE: to its end, which must come within the volume */
-  const char *head;   /* what has been read already of a @fd that cannot seek */
+  const char *name; /* for messages */
+  guint64 size;     /* CLI_UNKNOWN_SIZE: to its end, which must come within the volume */
+  const char *head; /* what has been read already of a @fd that cannot seek */
   gsize head_length;
 } CliSource;
 
-/* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is zero: because it is @fresh, else it is made so, to its
- * end. Flushed on return. */
-gboolean cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error);
+/* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is zero: because it is
+ * @fresh, else it is made so, to its end. Flushed on return. */
+gboolean cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
+                     GError **error);
 
 typedef enum {
   CLI_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */
@@ -32,5 +33,7 @@ typedef enum {
   CLI_DEVICE, /* a block device: zeros are written by the kernel where it can */
 } CliTarget;
 
-/* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read zero there, and are described in @lost (char *). */
-gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost, CliProgress *progress, GError **error);
+/* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read zero there, and are
+ * described in @lost (char *). */
+gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
+                      CliProgress *progress, GError **error);

@@ -1,9 +1,10 @@
 /* virt-thin - commands enable and disable: switch a host's libvirt over to our storage backend, and back
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has a link to each stock module - also to those that are not installed: libvirt
- * passes over a dangling link, and a module that is installed later is then there - but for the logical one, which is our shim. systemd drop-ins point
- * libvirtd and virtstoraged there.
+ * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has a link to each stock
+ * module - also to those that are not installed: libvirt passes over a dangling link, and a module that is installed
+ * later is then there - but for the logical one, which is our shim. systemd drop-ins point libvirtd and virtstoraged
+ * there.
  */
 #include "config.h"
 
@@ -20,40 +21,36 @@
 static char *root;
 static gboolean no_restart;
 
-static const char *const services[] = { "libvirtd", "virtstoraged" };
+static const char *const services[] = {"libvirtd", "virtstoraged"};
 /* libvirt src/storage/storage_backend.c, virStorageBackendDriversRegister(). */
-static const char *const modules[] = { "fs", "iscsi", "iscsi-direct", "scsi", "mpath", "disk", "rbd", "gluster", "zfs", "vstorage" };
+static const char *const modules[] = {"fs",   "iscsi", "iscsi-direct", "scsi", "mpath",
+                                      "disk", "rbd",   "gluster",      "zfs",  "vstorage"};
 
 /* @path under --root. */
-static char *
-rooted(const char *path)
+static char *rooted(const char *path)
 {
   return root ? g_build_filename(root, path, NULL) : g_strdup(path);
 }
 
-static const char *
-folder_path(void)
+static const char *folder_path(void)
 {
   return VIRT_THIN_LOCALSTATEDIR "/lib/virt-thin-libvirt";
 }
 
-static char *
-drop_in_folder(const char *service)
+static char *drop_in_folder(const char *service)
 {
   g_autofree char *path = g_strdup_printf("/etc/systemd/system/%s.service.d", service);
 
   return rooted(path);
 }
 
-static gboolean
-make_folder(const char *path, GError **error)
+static gboolean make_folder(const char *path, GError **error)
 {
   return g_mkdir_with_parents(path, 0755) == 0 || vt_set_errno(error, errno, "making folder %s", path);
 }
 
 /* Link @folder/@name to @target, in one step where something is there already. */
-static gboolean
-make_link(const char *folder, const char *name, const char *target, GError **error)
+static gboolean make_link(const char *folder, const char *name, const char *target, GError **error)
 {
   g_autofree char *path = g_build_filename(folder, name, NULL), *fresh = g_strconcat(path, ".new", NULL);
 
@@ -66,8 +63,7 @@ make_link(const char *folder, const char *name, const char *target, GError **err
   return TRUE;
 }
 
-static gboolean
-link_stock_module(const char *folder, const char *name, GError **error)
+static gboolean link_stock_module(const char *folder, const char *name, GError **error)
 {
   g_autofree char *target = g_build_filename(STOCK_BACKEND_DIR, name, NULL);
 
@@ -75,8 +71,7 @@ link_stock_module(const char *folder, const char *name, GError **error)
 }
 
 /* The modules we know, and whatever else is there. */
-static gboolean
-link_stock_modules(const char *folder, GError **error)
+static gboolean link_stock_modules(const char *folder, GError **error)
 {
   g_autofree char *stock = rooted(STOCK_BACKEND_DIR);
   GDir *dir = g_dir_open(stock, 0, NULL);
@@ -96,13 +91,13 @@ link_stock_modules(const char *folder, GError **error)
   return ok;
 }
 
-static gboolean
-write_drop_in(const char *service, GError **error)
+static gboolean write_drop_in(const char *service, GError **error)
 {
   g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
   g_autoptr(GError) local = NULL;
 
-  text = g_strdup_printf("# Written by virt-thin enable; virt-thin disable removes it.\n[Service]\nEnvironment=LIBVIRT_STORAGE_BACKEND_DIR=%s\n",
+  text = g_strdup_printf("# Written by virt-thin enable; virt-thin disable removes "
+                         "it.\n[Service]\nEnvironment=LIBVIRT_STORAGE_BACKEND_DIR=%s\n",
                          folder_path());
   if (!make_folder(folder, error))
     return FALSE;
@@ -112,12 +107,11 @@ write_drop_in(const char *service, GError **error)
 }
 
 /* Have systemd read what has changed, and the daemons that run now follow. Guests are not touched by that. */
-static gboolean
-tell_systemd(GError **error)
+static gboolean tell_systemd(GError **error)
 {
-  const char *const reload[] = { "systemctl", "daemon-reload", NULL };
-  const char *const restart[] = { "systemctl", "try-restart", "libvirtd.service", "virtstoraged.service", NULL };
-  const char *const *const commands[] = { reload, restart };
+  const char *const reload[] = {"systemctl", "daemon-reload", NULL};
+  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.service", "virtstoraged.service", NULL};
+  const char *const *const commands[] = {reload, restart};
 
   if (root || access("/run/systemd/system", F_OK) < 0)
     return TRUE;
@@ -125,21 +119,21 @@ tell_systemd(GError **error)
     g_autoptr(GError) local = NULL;
     int status;
 
-    if (!g_spawn_sync(NULL, (char **) commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &local) ||
+    if (!g_spawn_sync(NULL, (char **)commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &local) ||
         !g_spawn_check_wait_status(status, &local))
       return vt_set_error(error, EIO, "systemctl %s: %s", commands[i][1], local->message);
   }
   return TRUE;
 }
 
-static int
-run_enable(char **args, GError **error)
+static int run_enable(char **args, GError **error)
 {
   g_autofree char *folder = rooted(folder_path()), *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM);
 
   if (access(installed, R_OK) < 0)
     return vt_set_errno(error, errno, "the storage backend is not installed: %s", installed), CLI_FAILED;
-  if (!make_folder(folder, error) || !link_stock_modules(folder, error) || !make_link(folder, SHIM, VIRT_THIN_BACKEND_DIR "/" SHIM, error))
+  if (!make_folder(folder, error) || !link_stock_modules(folder, error) ||
+      !make_link(folder, SHIM, VIRT_THIN_BACKEND_DIR "/" SHIM, error))
     return CLI_FAILED;
   for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
     if (!write_drop_in(services[i], error))
@@ -147,8 +141,7 @@ run_enable(char **args, GError **error)
   return cli_status(tell_systemd(error));
 }
 
-static gboolean
-remove_drop_in(const char *service, GError **error)
+static gboolean remove_drop_in(const char *service, GError **error)
 {
   g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL);
 
@@ -159,8 +152,7 @@ remove_drop_in(const char *service, GError **error)
 }
 
 /* Only what enable makes: links. */
-static gboolean
-remove_folder(const char *folder, GError **error)
+static gboolean remove_folder(const char *folder, GError **error)
 {
   GDir *dir = g_dir_open(folder, 0, NULL);
   const char *name;
@@ -180,8 +172,7 @@ remove_folder(const char *folder, GError **error)
   return ok;
 }
 
-static int
-run_disable(char **args, GError **error)
+static int run_disable(char **args, GError **error)
 {
   g_autofree char *folder = rooted(folder_path());
 
@@ -193,19 +184,31 @@ run_disable(char **args, GError **error)
 }
 
 static const GOptionEntry options[] = {
-  { "root", 0, 0, G_OPTION_ARG_FILENAME, &root, "Do it to the system under this folder, and tell no daemon", "DIR" },
-  { "no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart, "Leave running daemons as they are until they are restarted", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"root", 0, 0, G_OPTION_ARG_FILENAME, &root, "Do it to the system under this folder, and tell no daemon", "DIR"},
+    {"no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart, "Leave running daemons as they are until they are restarted",
+     NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_enable = {
-  .name = "enable", .arguments = "", .summary = "Switch this host's libvirt over to virt-thin's storage backend",
-  .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts those that run; guests go on. Pools of plain volume groups\n"
-                 "are served by libvirt's own backend as before.",
-  .options = options, .min_args = 0, .max_args = 0, .run = run_enable,
+    .name = "enable",
+    .arguments = "",
+    .summary = "Switch this host's libvirt over to virt-thin's storage backend",
+    .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts those that run; "
+                   "guests go on. Pools of plain volume groups\n"
+                   "are served by libvirt's own backend as before.",
+    .options = options,
+    .min_args = 0,
+    .max_args = 0,
+    .run = run_enable,
 };
 
 const CliCommand cli_disable = {
-  .name = "disable", .arguments = "", .summary = "Switch this host's libvirt back to its own storage backend",
-  .options = options, .min_args = 0, .max_args = 0, .run = run_disable,
+    .name = "disable",
+    .arguments = "",
+    .summary = "Switch this host's libvirt back to its own storage backend",
+    .options = options,
+    .min_args = 0,
+    .max_args = 0,
+    .run = run_disable,
 };

@@ -20,8 +20,7 @@ typedef struct {
 } Target;
 
 /* Standard output that was redirected to a file can have holes, too. */
-static CliTarget
-kind_of(int fd)
+static CliTarget kind_of(int fd)
 {
   struct stat st;
 
@@ -29,11 +28,11 @@ kind_of(int fd)
     return CLI_DENSE;
   if (S_ISBLK(st.st_mode))
     return CLI_DEVICE;
-  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) && lseek(fd, 0, SEEK_CUR) == st.st_size ? CLI_SPARSE : CLI_DENSE;
+  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) && lseek(fd, 0, SEEK_CUR) == st.st_size ? CLI_SPARSE
+                                                                                                         : CLI_DENSE;
 }
 
-static gboolean
-open_target(Target *target, const char *argument, GError **error)
+static gboolean open_target(Target *target, const char *argument, GError **error)
 {
   if (strcmp(argument, "-") == 0) {
     if (isatty(STDOUT_FILENO))
@@ -52,8 +51,7 @@ open_target(Target *target, const char *argument, GError **error)
   return TRUE;
 }
 
-static gboolean
-close_target(Target *target, gboolean keep, GError **error)
+static gboolean close_target(Target *target, gboolean keep, GError **error)
 {
   gboolean ok = TRUE;
 
@@ -64,31 +62,31 @@ close_target(Target *target, gboolean keep, GError **error)
   return ok;
 }
 
-static gboolean
-export_raw(Pool *pool, const char *vg, const char *lv, const char *argument, GError **error)
+static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const char *argument, GError **error)
 {
-  g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int) getpid());
+  g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, TRUE, opener, error);
   g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
-  Target target = { .fd = -1 };
+  Target target = {.fd = -1};
   CliProgress *progress;
   gboolean ok;
 
   if (!volume || !open_target(&target, argument, error))
     return FALSE;
   progress = cli_progress_new(pool_volume_size(volume), "exporting %s/%s", vg, lv);
-  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target, lost, progress, error);
+  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target, lost, progress,
+                    error);
   cli_progress_free(progress);
   ok = close_target(&target, ok, error) && ok;
   for (guint i = 0; i < lost->len; i++)
-    cli_warn("%s", (char *) lost->pdata[i]);
+    cli_warn("%s", (char *)lost->pdata[i]);
   if (ok && lost->len)
-    return vt_set_error(error, EBADMSG, "volume %s/%s was exported without what is lost: there the image reads zero", vg, lv);
+    return vt_set_error(error, EBADMSG, "volume %s/%s was exported without what is lost: there the image reads zero",
+                        vg, lv);
   return ok;
 }
 
-static gboolean
-export_converted(Pool *pool, const char *vg, const char *lv, const char *path, GError **error)
+static gboolean export_converted(Pool *pool, const char *vg, const char *lv, const char *path, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
   CliExport *export;
@@ -104,8 +102,7 @@ export_converted(Pool *pool, const char *vg, const char *lv, const char *path, G
   return ok;
 }
 
-static int
-run_export(char **args, GError **error)
+static int run_export(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   gboolean raw = !format_text || strcmp(format_text, "raw") == 0, ok;
@@ -114,7 +111,8 @@ run_export(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
   if (!raw && strcmp(args[1], "-") == 0)
-    return cli_usage(error, "--format %s needs a file: parts of such an image are written out of order", format_text), CLI_WRONG_USAGE;
+    return cli_usage(error, "--format %s needs a file: parts of such an image are written out of order", format_text),
+           CLI_WRONG_USAGE;
   pool = cli_open(vg, POOL_READ_ONLY, error);
   if (!pool)
     return CLI_FAILED;
@@ -123,13 +121,20 @@ run_export(char **args, GError **error)
 }
 
 static const GOptionEntry export_options[] = {
-  { "format", 0, 0, G_OPTION_ARG_FILENAME, &format_text, "Format of the image: raw (default), qcow2, or another that qemu-img writes", "FORMAT" },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
+     "Format of the image: raw (default), qcow2, or another that qemu-img writes", "FORMAT"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_export = {
-  .name = "export", .arguments = "VG/LV FILE|-", .summary = "Write a volume into a disk image",
-  .description = "What the volume does not map is a hole in FILE. '-' is standard output (raw only). Of a damaged volume what can be reached is\n"
-                 "written, the lost ranges are named, and the exit status is 1. Changes nothing in the volume group.",
-  .options = export_options, .min_args = 2, .max_args = 2, .run = run_export,
+    .name = "export",
+    .arguments = "VG/LV FILE|-",
+    .summary = "Write a volume into a disk image",
+    .description = "What the volume does not map is a hole in FILE. '-' is standard output (raw only). Of a damaged "
+                   "volume what can be reached is\n"
+                   "written, the lost ranges are named, and the exit status is 1. Changes nothing in the volume group.",
+    .options = export_options,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_export,
 };

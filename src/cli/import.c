@@ -1,7 +1,8 @@
 /* virt-thin - command import: an image into a volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Everything that can be wrong is looked at before the first byte is written; a volume made for an import that fails is removed again.
+ * Everything that can be wrong is looked at before the first byte is written; a volume made for an import that fails is
+ * removed again.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -17,18 +18,17 @@
 static char *size_text, *thin_pool, *format_text;
 
 typedef struct {
-  char *path;          /* NULL: standard input */
-  const char *name;    /* for messages */
+  char *path;       /* NULL: standard input */
+  const char *name; /* for messages */
   const char *format;
   int fd;
-  guint64 size;        /* of the disk in it; CLI_UNKNOWN_SIZE */
-  char head[4096];     /* read from a pipe already */
+  guint64 size;    /* of the disk in it; CLI_UNKNOWN_SIZE */
+  char head[4096]; /* read from a pipe already */
   gsize head_length;
   gboolean pipe;
 } Source;
 
-static gboolean
-measure(Source *source, GError **error)
+static gboolean measure(Source *source, GError **error)
 {
   struct stat st;
 
@@ -36,7 +36,7 @@ measure(Source *source, GError **error)
     return vt_set_errno(error, errno, "%s", source->name);
   if (S_ISDIR(st.st_mode))
     return vt_set_errno(error, EISDIR, "importing %s", source->name);
-  source->size = (guint64) st.st_size;
+  source->size = (guint64)st.st_size;
   if (S_ISBLK(st.st_mode) && ioctl(source->fd, BLKGETSIZE64, &source->size) < 0)
     return vt_set_errno(error, errno, "%s: its size", source->name);
   source->pipe = !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
@@ -46,40 +46,41 @@ measure(Source *source, GError **error)
 }
 
 /* The first bytes, to tell the format by. */
-static gboolean
-read_head(Source *source, GError **error)
+static gboolean read_head(Source *source, GError **error)
 {
   while (source->head_length < sizeof source->head) {
     char *to = source->head + source->head_length;
     gsize room = sizeof source->head - source->head_length;
-    ssize_t n = source->pipe ? read(source->fd, to, room) : pread(source->fd, to, room, (off_t) source->head_length);
+    ssize_t n = source->pipe ? read(source->fd, to, room) : pread(source->fd, to, room, (off_t)source->head_length);
 
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "reading %s", source->name);
     if (n == 0)
       break;
-    source->head_length += (gsize) MAX(n, 0);
+    source->head_length += (gsize)MAX(n, 0);
   }
   return TRUE;
 }
 
-static gboolean
-recognise(Source *source, GError **error)
+static gboolean recognise(Source *source, GError **error)
 {
-  source->format = format_text ? format_text : cli_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
+  source->format =
+      format_text ? format_text
+                  : cli_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
   if (strcmp(source->format, "raw") == 0)
     return TRUE;
   /* qemu-img wants a name: a redirected file has one. */
   if (!source->path && !source->pipe)
     source->path = g_file_read_link("/proc/self/fd/0", NULL);
   if (!source->path)
-    return vt_set_error(error, EINVAL, "standard input holds an image in format %s, of which parts must be read out of order: save it in a file and import that",
+    return vt_set_error(error, EINVAL,
+                        "standard input holds an image in format %s, of which parts must be read out of order: save it "
+                        "in a file and import that",
                         source->format);
   return cli_qemu_size(source->path, source->format, &source->size, error);
 }
 
-static gboolean
-open_source(Source *source, const char *argument, GError **error)
+static gboolean open_source(Source *source, const char *argument, GError **error)
 {
   source->path = strcmp(argument, "-") == 0 ? NULL : g_strdup(argument);
   source->name = source->path ? source->path : "standard input";
@@ -89,8 +90,7 @@ open_source(Source *source, const char *argument, GError **error)
   return measure(source, error) && read_head(source, error) && recognise(source, error);
 }
 
-static void
-close_source(Source *source)
+static void close_source(Source *source)
 {
   if (source->fd >= 0)
     close(source->fd);
@@ -99,18 +99,20 @@ close_source(Source *source)
 
 /* --- the volume --- */
 
-static gboolean
-too_small(const char *vg, const char *lv, guint64 has, guint64 wanted, GError **error)
+static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 wanted, GError **error)
 {
   g_autofree char *a = cli_size(has), *b = cli_size(wanted);
 
-  return vt_set_error(error, EINVAL, "volume %s/%s has %s (%" G_GUINT64_FORMAT " bytes) and the import needs %s (%" G_GUINT64_FORMAT " bytes): "
-                      "virt-thin resize %s/%s %" G_GUINT64_FORMAT "b first", vg, lv, a, has, b, wanted, vg, lv, (wanted + 511) / 512);
+  return vt_set_error(error, EINVAL,
+                      "volume %s/%s has %s (%" G_GUINT64_FORMAT " bytes) and the import needs %s (%" G_GUINT64_FORMAT
+                      " bytes): "
+                      "virt-thin resize %s/%s %" G_GUINT64_FORMAT "b first",
+                      vg, lv, a, has, b, wanted, vg, lv, (wanted + 511) / 512);
 }
 
 /* The volume to write to, made when it is not there. */
-static gboolean
-prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source, guint64 size, gboolean *created, GError **error)
+static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source, guint64 size,
+                               gboolean *created, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, &local);
@@ -119,7 +121,8 @@ prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source,
   *created = FALSE;
   if (info) {
     if (info->read_only)
-      return vt_set_error(error, EROFS, "volume %s/%s is read-only: import into a clone of it, or under another name", vg, lv);
+      return vt_set_error(error, EROFS, "volume %s/%s is read-only: import into a clone of it, or under another name",
+                          vg, lv);
     return info->size >= wanted || too_small(vg, lv, info->size, wanted, error);
   }
   if (local->code != ENOENT) {
@@ -127,19 +130,19 @@ prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source,
     return FALSE;
   }
   if (wanted == 0 && source->size == CLI_UNKNOWN_SIZE)
-    return cli_usage(error, "how much will come from %s is not known: --size says how large to make %s/%s", source->name, vg, lv);
+    return cli_usage(error, "how much will come from %s is not known: --size says how large to make %s/%s",
+                     source->name, vg, lv);
   if (wanted == 0)
     return vt_set_error(error, EINVAL, "%s is empty", source->name);
   *created = pool_create(pool, thin_pool, lv, wanted, error);
   return *created;
 }
 
-static gboolean
-import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, GError **error)
+static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, GError **error)
 {
-  g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int) getpid());
+  g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, opener, error);
-  CliSource from = { source->fd, source->name, source->size, source->head, source->head_length };
+  CliSource from = {source->fd, source->name, source->size, source->head, source->head_length};
   CliProgress *progress;
   gboolean ok;
 
@@ -151,16 +154,15 @@ import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, GError **
   return ok;
 }
 
-static gboolean
-zero_volume(Pool *pool, const char *lv, GError **error)
+static gboolean zero_volume(Pool *pool, const char *lv, GError **error)
 {
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, "virt-thin import", error);
 
   return volume && pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error);
 }
 
-static gboolean
-import_converted(Pool *pool, const char *vg, const char *lv, Source *source, gboolean fresh, GError **error)
+static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Source *source, gboolean fresh,
+                                 GError **error)
 {
   CliExport *export;
   gboolean ok;
@@ -173,28 +175,28 @@ import_converted(Pool *pool, const char *vg, const char *lv, Source *source, gbo
   return ok;
 }
 
-static gboolean
-import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size, GError **error)
+static gboolean import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size, GError **error)
 {
-  const char *const names[] = { lv, NULL };
+  const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
   gboolean created, ok;
 
   if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
-    return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more", size_text, source->name, source->size);
+    return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
+                        size_text, source->name, source->size);
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(pool, vg, lv, source, size, &created, error))
     return FALSE;
-  ok = strcmp(source->format, "raw") == 0 ? import_raw(pool, lv, source, created, error) : import_converted(pool, vg, lv, source, created, error);
+  ok = strcmp(source->format, "raw") == 0 ? import_raw(pool, lv, source, created, error)
+                                          : import_converted(pool, vg, lv, source, created, error);
   if (!ok && created && !pool_remove(pool, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);
   return ok;
 }
 
-static int
-run_import(char **args, GError **error)
+static int run_import(char **args, GError **error)
 {
-  Source source = { .fd = -1 };
+  Source source = {.fd = -1};
   g_autofree char *vg = NULL, *lv = NULL;
   guint64 size;
   Pool *pool = NULL;
@@ -204,21 +206,30 @@ run_import(char **args, GError **error)
     return CLI_WRONG_USAGE;
   if (size_text && size == 0)
     return cli_usage(error, "--size %s: a size of nothing", size_text), CLI_WRONG_USAGE;
-  ok = open_source(&source, args[0], error) && (pool = cli_open_patient(vg, 0, error)) && import(pool, vg, lv, &source, size, error);
+  ok = open_source(&source, args[0], error) && (pool = cli_open_patient(vg, 0, error)) &&
+       import(pool, vg, lv, &source, size, error);
   close_source(&source);
   return cli_status(cli_close(pool, error) && ok);
 }
 
 static const GOptionEntry import_options[] = {
-  { "size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume to create (default: the image's)", "SIZE" },
-  { "pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool for a new volume (default: the only one)", "POOL" },
-  { "format", 0, 0, G_OPTION_ARG_FILENAME, &format_text, "Format of the image, as qemu-img calls it (default: recognised)", "FORMAT" },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume to create (default: the image's)", "SIZE"},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool for a new volume (default: the only one)", "POOL"},
+    {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
+     "Format of the image, as qemu-img calls it (default: recognised)", "FORMAT"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_import = {
-  .name = "import", .arguments = "FILE|- VG/LV", .summary = "Write a disk image into a volume",
-  .description = "Creates the volume, or overwrites one that is large enough, the rest of which then reads zero. '-' is standard input (raw only).\n"
-                 "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img.",
-  .options = import_options, .min_args = 2, .max_args = 2, .run = run_import,
+    .name = "import",
+    .arguments = "FILE|- VG/LV",
+    .summary = "Write a disk image into a volume",
+    .description =
+        "Creates the volume, or overwrites one that is large enough, the rest of which then reads zero. '-' is "
+        "standard input (raw only).\n"
+        "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img.",
+    .options = import_options,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_import,
 };

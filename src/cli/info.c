@@ -10,48 +10,42 @@ static gboolean json;
 
 /* --- for people: "name:   value" --- */
 
-static void
-line(const char *name, const char *value)
+static void line(const char *name, const char *value)
 {
   if (value && *value)
     printf("%-18s %s\n", name, value);
 }
 
-static void
-size_line(const char *name, guint64 bytes)
+static void size_line(const char *name, guint64 bytes)
 {
   g_autofree char *text = bytes == G_MAXUINT64 ? g_strdup("not known") : cli_size(bytes);
 
   line(name, text);
 }
 
-static void
-share_line(const char *name, guint64 used, guint64 size)
+static void share_line(const char *name, guint64 used, guint64 size)
 {
   g_autofree char *a = cli_size(used), *b = cli_size(size), *text = NULL;
 
-  text = g_strdup_printf("%s of %s (%.2f %%)", a, b, size ? 100.0 * (double) used / (double) size : 0.0);
+  text = g_strdup_printf("%s of %s (%.2f %%)", a, b, size ? 100.0 * (double)used / (double)size : 0.0);
   line(name, text);
 }
 
-static void
-number_line(const char *name, guint64 number)
+static void number_line(const char *name, guint64 number)
 {
   g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT, number);
 
   line(name, text);
 }
 
-static void
-list_line(const char *name, char **values)
+static void list_line(const char *name, char **values)
 {
   g_autofree char *text = values ? g_strjoinv(" ", values) : NULL;
 
   line(name, text);
 }
 
-static void
-print_pool(const PoolInfo *info)
+static void print_pool(const PoolInfo *info)
 {
   g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name);
 
@@ -63,7 +57,7 @@ print_pool(const PoolInfo *info)
   number_line("volumes", info->n_volumes);
   size_line("virtual size", info->virtual_size);
   if (info->size && info->virtual_size > info->size) {
-    g_autofree char *text = g_strdup_printf("%.2f times", (double) info->virtual_size / (double) info->size);
+    g_autofree char *text = g_strdup_printf("%.2f times", (double)info->virtual_size / (double)info->size);
 
     line("overcommit", text);
   }
@@ -71,8 +65,7 @@ print_pool(const PoolInfo *info)
   line("health", info->health ? info->health : "well");
 }
 
-static void
-print_vg(const PoolVgInfo *info, GPtrArray *pools)
+static void print_vg(const PoolVgInfo *info, GPtrArray *pools)
 {
   line("volume group", info->name);
   line("uuid", info->uuid);
@@ -93,8 +86,7 @@ typedef struct {
   guint64 exclusive, shared;
 } Counts;
 
-static void
-print_volume(const PoolVolumeInfo *v, const Counts *counts)
+static void print_volume(const PoolVolumeInfo *v, const Counts *counts)
 {
   g_autofree char *name = g_strdup_printf("%s/%s", v->vg, v->name), *time = NULL;
 
@@ -112,7 +104,7 @@ print_volume(const PoolVolumeInfo *v, const Counts *counts)
     size_line("shared", counts->shared);
   }
   if (v->vmid >= 0)
-    number_line("vmid", (guint64) v->vmid);
+    number_line("vmid", (guint64)v->vmid);
   if (v->pool)
     number_line("device id", v->device_id);
   line("access", v->read_only ? "read-only" : "read-write");
@@ -120,7 +112,7 @@ print_volume(const PoolVolumeInfo *v, const Counts *counts)
   line("path", v->path);
   list_line("tags", v->tags);
   if (v->creation_time) {
-    g_autoptr(GDateTime) when = g_date_time_new_from_unix_local((gint64) v->creation_time);
+    g_autoptr(GDateTime) when = g_date_time_new_from_unix_local((gint64)v->creation_time);
 
     time = when ? g_date_time_format(when, "%F %T %z") : NULL;
     line("created", time);
@@ -130,8 +122,7 @@ print_volume(const PoolVolumeInfo *v, const Counts *counts)
 
 /* --- JSON --- */
 
-static void
-json_pool(JsonBuilder *builder, const PoolInfo *info)
+static void json_pool(JsonBuilder *builder, const PoolInfo *info)
 {
   json_builder_begin_object(builder);
   cli_json_string(builder, "vg", info->vg);
@@ -152,8 +143,7 @@ json_pool(JsonBuilder *builder, const PoolInfo *info)
   json_builder_end_object(builder);
 }
 
-static void
-json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *pools)
+static void json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *pools)
 {
   json_builder_begin_object(builder);
   cli_json_string(builder, "name", info->name);
@@ -174,8 +164,7 @@ json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *pools)
   json_builder_end_object(builder);
 }
 
-static void
-json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts)
+static void json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts)
 {
   json_builder_begin_object(builder);
   cli_json_string(builder, "vg", v->vg);
@@ -186,7 +175,7 @@ json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts)
   cli_json_string(builder, "origin", v->origin);
   cli_json_string(builder, "snapshot_of", v->snapshot_of);
   cli_json_string(builder, "snapshot_name", v->snapshot_name);
-  cli_json_number(builder, "vmid", v->vmid < 0 ? G_MAXUINT64 : (guint64) v->vmid);
+  cli_json_number(builder, "vmid", v->vmid < 0 ? G_MAXUINT64 : (guint64)v->vmid);
   cli_json_number(builder, "size", v->size);
   cli_json_number(builder, "mapped", v->mapped);
   cli_json_number(builder, "exclusive", counts->known ? counts->exclusive : G_MAXUINT64);
@@ -202,8 +191,7 @@ json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts)
 }
 
 /* {"volume_group"|"pool"|"volume": …} */
-static JsonBuilder *
-json_document(const char *member)
+static JsonBuilder *json_document(const char *member)
 {
   JsonBuilder *builder = json_builder_new();
 
@@ -212,8 +200,7 @@ json_document(const char *member)
   return builder;
 }
 
-static void
-json_finish(JsonBuilder *builder)
+static void json_finish(JsonBuilder *builder)
 {
   json_builder_end_object(builder);
   cli_json_print(builder);
@@ -222,8 +209,7 @@ json_finish(JsonBuilder *builder)
 
 /* --- the command --- */
 
-static gboolean
-info_vg(Pool *pool, GError **error)
+static gboolean info_vg(Pool *pool, GError **error)
 {
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
   g_autoptr(GPtrArray) pools = info ? pool_list_pools(pool, error) : NULL;
@@ -241,8 +227,7 @@ info_vg(Pool *pool, GError **error)
   return TRUE;
 }
 
-static gboolean
-info_pool(Pool *pool, const char *name)
+static gboolean info_pool(Pool *pool, const char *name)
 {
   g_autoptr(PoolInfo) info = pool_get_info(pool, name, NULL);
 
@@ -259,11 +244,10 @@ info_pool(Pool *pool, const char *name)
   return TRUE;
 }
 
-static gboolean
-info_volume(Pool *pool, const char *name, GError **error)
+static gboolean info_volume(Pool *pool, const char *name, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
-  Counts counts = { 0 };
+  Counts counts = {0};
 
   if (!info)
     return FALSE;
@@ -280,8 +264,7 @@ info_volume(Pool *pool, const char *name, GError **error)
   return TRUE;
 }
 
-static int
-run_info(char **args, GError **error)
+static int run_info(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   Pool *pool;
@@ -300,12 +283,18 @@ run_info(char **args, GError **error)
 }
 
 static const GOptionEntry info_options[] = {
-  { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, sizes in bytes", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, sizes in bytes", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_info = {
-  .name = "info", .arguments = "VG[/LV]", .summary = "Tell about a volume group, thin pool or volume",
-  .description = "Exclusive is what removing the volume would give back to the pool; shared is used by others, too. Changes nothing.",
-  .options = info_options, .min_args = 1, .max_args = 1, .run = run_info,
+    .name = "info",
+    .arguments = "VG[/LV]",
+    .summary = "Tell about a volume group, thin pool or volume",
+    .description = "Exclusive is what removing the volume would give back to the pool; shared is used by others, too. "
+                   "Changes nothing.",
+    .options = info_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_info,
 };

@@ -15,16 +15,18 @@ typedef struct {
   PoolNew pool;
 } Sizes;
 
-static gboolean
-parse_sizes(Sizes *sizes, GError **error)
+static gboolean parse_sizes(Sizes *sizes, GError **error)
 {
   const struct {
     const char *option, *text;
     guint64 *size;
   } options[] = {
-    { "--size", size_text, &sizes->size },          { "--max-size", max_text, &sizes->max_size },
-    { "--reserve", reserve_text, &sizes->pool.reserve }, { "--chunk-size", chunk_text, &sizes->pool.chunk_size },
-    { "--metadata-size", metadata_text, &sizes->pool.metadata_size }, { "--extent-size", extent_text, &sizes->extent_size },
+      {"--size", size_text, &sizes->size},
+      {"--max-size", max_text, &sizes->max_size},
+      {"--reserve", reserve_text, &sizes->pool.reserve},
+      {"--chunk-size", chunk_text, &sizes->pool.chunk_size},
+      {"--metadata-size", metadata_text, &sizes->pool.metadata_size},
+      {"--extent-size", extent_text, &sizes->extent_size},
   };
 
   memset(sizes, 0, sizeof *sizes);
@@ -39,9 +41,9 @@ parse_sizes(Sizes *sizes, GError **error)
   return TRUE;
 }
 
-/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones would cost every clone and snapshot from the first day. */
-static gboolean
-choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
+/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones would cost every
+ * clone and snapshot from the first day. */
+static gboolean choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
 {
   guint64 unused = 0, metadata = 0;
 
@@ -58,48 +60,47 @@ choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **erro
 
     metadata = MAX(room / 8 / extent_size, 1) * extent_size;
     got = cli_size(metadata);
-    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins with %s: virt-thin resize --metadata lets it grow later", max_text,
-             wanted, got);
+    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins with %s: virt-thin "
+             "resize --metadata lets it grow later",
+             max_text, wanted, got);
   }
   sizes->pool.metadata_size = metadata;
   return TRUE;
 }
 
 /* Which volume group has @path? NULL: none. The caller's. */
-static char *
-vg_of(const char *path)
+static char *vg_of(const char *path)
 {
-  const char *const paths[] = { path, NULL };
+  const char *const paths[] = {path, NULL};
   g_autoptr(GPtrArray) found = lvm_scan(paths, NULL);
 
-  return found && found->len ? g_strdup(((LvmScan *) found->pdata[0])->vg_name) : NULL;
+  return found && found->len ? g_strdup(((LvmScan *)found->pdata[0])->vg_name) : NULL;
 }
 
 /* Where is @vg already? A path, or "its service"; NULL: nowhere. The caller's. */
-static char *
-find_vg(const char *vg)
+static char *find_vg(const char *vg)
 {
   g_auto(GStrv) paths = settings_devices();
   g_autoptr(GPtrArray) found = NULL;
 
   if (cli_is_served(vg))
     return g_strdup("its service");
-  found = lvm_scan((const char *const *) paths, NULL);
+  found = lvm_scan((const char *const *)paths, NULL);
   for (guint i = 0; found && i < found->len; i++)
-    if (g_strcmp0(((LvmScan *) found->pdata[i])->vg_name, vg) == 0)
-      return g_strdup(((LvmScan *) found->pdata[i])->path);
+    if (g_strcmp0(((LvmScan *)found->pdata[i])->vg_name, vg) == 0)
+      return g_strdup(((LvmScan *)found->pdata[i])->path);
   return NULL;
 }
 
-static gboolean
-add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
+static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
 {
   Pool *pool = cli_open_patient(vg, 0, error);
   g_autoptr(PoolVgInfo) info = pool ? pool_get_vg_info(pool, error) : NULL;
   gboolean ok;
 
   if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
-    vt_set_error(error, EINVAL, "volume group %s has extents of %" G_GUINT64_FORMAT " bytes: leave --extent-size away", vg, info->extent_size);
+    vt_set_error(error, EINVAL, "volume group %s has extents of %" G_GUINT64_FORMAT " bytes: leave --extent-size away",
+                 vg, info->extent_size);
   ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
        choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
   sizes->pool.size = sizes->size;
@@ -108,8 +109,7 @@ add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
 }
 
 /* The file or device to make the volume group on. The caller's. */
-static char *
-choose_path(const char *vg, GError **error)
+static char *choose_path(const char *vg, GError **error)
 {
   const char *const *given = cli_devices();
 
@@ -119,26 +119,26 @@ choose_path(const char *vg, GError **error)
     return g_strdup_printf("%s/%s.img", settings_state_dir(), vg);
   if (!given[1])
     return g_strdup(given[0]);
-  cli_usage(error, "a volume group begins on one device: give one --device, and add the others with virt-thin extend %s PATH", vg);
+  cli_usage(error,
+            "a volume group begins on one device: give one --device, and add the others with virt-thin extend %s PATH",
+            vg);
   return NULL;
 }
 
-static gboolean
-make_vg(const char *vg, const char *name, const char *path, Sizes *sizes, GError **error)
+static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes, GError **error)
 {
-  struct stat st = { 0 };
+  struct stat st = {0};
 
   if (stat(path, &st) < 0 && !sizes->size)
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
-  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64) st.st_size, sizes->extent_size, error))
+  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size, error))
     return FALSE;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
   return pool_init(vg, name, path, sizes->size, sizes->extent_size, &sizes->pool, error);
 }
 
-static int
-run_init(char **args, GError **error)
+static int run_init(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *name = NULL, *path = NULL, *where = NULL, *owner = NULL;
   Sizes sizes;
@@ -157,34 +157,45 @@ run_init(char **args, GError **error)
   if (owner && where && strcmp(owner, vg) == 0)
     return cli_status(add_pool(vg, name, &sizes, error));
   if (where)
-    return cli_status(vt_set_error(error, EEXIST, "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, or leave --file away to give it a "
-                                   "further thin pool", vg, where, path, vg, path));
+    return cli_status(vt_set_error(error, EEXIST,
+                                   "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, "
+                                   "or leave --file away to give it a "
+                                   "further thin pool",
+                                   vg, where, path, vg, path));
   if (owner)
     return cli_status(vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path, owner));
   return cli_status(make_vg(vg, name, path, &sizes, error));
 }
 
 static const GOptionEntry init_options[] = {
-  { "size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the physical volume to make (of a further pool: its data)", "SIZE" },
-  { "file", 0, 0, G_OPTION_ARG_FILENAME, &file, "File (made sparse) or block device; default: --device, else VG.img in the state folder", "PATH" },
-  { "max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text, "Choose metadata for a pool that may grow to this", "SIZE" },
-  { "reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text, "Leave this much of the volume group free", "SIZE" },
-  { "chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text, "Thin pool's chunk size (default: lvm2's choice)", "SIZE" },
-  { "metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text, "Thin pool's metadata size (default: lvm2's choice)", "SIZE" },
-  { "extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text, "Volume group's extent size (default: 4m)", "SIZE" },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text,
+     "Size of the physical volume to make (of a further pool: its data)", "SIZE"},
+    {"file", 0, 0, G_OPTION_ARG_FILENAME, &file,
+     "File (made sparse) or block device; default: --device, else VG.img in the state folder", "PATH"},
+    {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text, "Choose metadata for a pool that may grow to this", "SIZE"},
+    {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text, "Leave this much of the volume group free", "SIZE"},
+    {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text, "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
+    {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text, "Thin pool's metadata size (default: lvm2's choice)",
+     "SIZE"},
+    {"extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text, "Volume group's extent size (default: 4m)", "SIZE"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_init = {
-  .name = "init", .arguments = "VG/POOL", .summary = "Make a volume group with a thin pool in a file or on a device",
-  .description = "The pool takes all of the physical volume but its metadata, the spare and what --reserve leaves. A volume group that\n"
-                 "exists gains a further thin pool from its free extents.\n\n"
-                 "Example: virt-thin init pve/data --size 100g",
-  .options = init_options, .min_args = 1, .max_args = 1, .run = run_init,
+    .name = "init",
+    .arguments = "VG/POOL",
+    .summary = "Make a volume group with a thin pool in a file or on a device",
+    .description = "The pool takes all of the physical volume but its metadata, the spare and what --reserve leaves. A "
+                   "volume group that\n"
+                   "exists gains a further thin pool from its free extents.\n\n"
+                   "Example: virt-thin init pve/data --size 100g",
+    .options = init_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_init,
 };
 
-static int
-run_extend(char **args, GError **error)
+static int run_extend(char **args, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename(args[1], NULL);
   g_autofree char *vg = NULL, *lv = NULL;
@@ -201,7 +212,11 @@ run_extend(char **args, GError **error)
 }
 
 const CliCommand cli_extend = {
-  .name = "extend", .arguments = "VG PATH", .summary = "Add a physical volume, file or block device, to a volume group",
-  .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE.",
-  .min_args = 2, .max_args = 2, .run = run_extend,
+    .name = "extend",
+    .arguments = "VG PATH",
+    .summary = "Add a physical volume, file or block device, to a volume group",
+    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE.",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_extend,
 };

@@ -7,8 +7,7 @@
 
 #include "cli/json.h"
 
-static void
-add_text(JsonBuilder *builder, const char *value)
+static void add_text(JsonBuilder *builder, const char *value)
 {
   g_autofree char *valid = value ? g_utf8_make_valid(value, -1) : NULL;
 
@@ -18,32 +17,28 @@ add_text(JsonBuilder *builder, const char *value)
     json_builder_add_null_value(builder);
 }
 
-void
-cli_json_string(JsonBuilder *builder, const char *member, const char *value)
+void cli_json_string(JsonBuilder *builder, const char *member, const char *value)
 {
   json_builder_set_member_name(builder, member);
   add_text(builder, value);
 }
 
-void
-cli_json_number(JsonBuilder *builder, const char *member, guint64 value)
+void cli_json_number(JsonBuilder *builder, const char *member, guint64 value)
 {
   json_builder_set_member_name(builder, member);
   if (value > G_MAXINT64)
     json_builder_add_null_value(builder);
   else
-    json_builder_add_int_value(builder, (gint64) value);
+    json_builder_add_int_value(builder, (gint64)value);
 }
 
-void
-cli_json_boolean(JsonBuilder *builder, const char *member, gboolean value)
+void cli_json_boolean(JsonBuilder *builder, const char *member, gboolean value)
 {
   json_builder_set_member_name(builder, member);
   json_builder_add_boolean_value(builder, value);
 }
 
-void
-cli_json_strings(JsonBuilder *builder, const char *member, char **values, guint n)
+void cli_json_strings(JsonBuilder *builder, const char *member, char **values, guint n)
 {
   json_builder_set_member_name(builder, member);
   json_builder_begin_array(builder);
@@ -52,8 +47,7 @@ cli_json_strings(JsonBuilder *builder, const char *member, char **values, guint 
   json_builder_end_array(builder);
 }
 
-void
-cli_json_print(JsonBuilder *builder)
+void cli_json_print(JsonBuilder *builder)
 {
   g_autoptr(JsonNode) root = json_builder_get_root(builder);
   g_autoptr(JsonGenerator) generator = json_generator_new();

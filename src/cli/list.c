@@ -10,8 +10,7 @@
 static gboolean json;
 
 /* Volumes of one VG; FALSE with a word on standard error. */
-static gboolean
-collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
+static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
 {
   Pool *pool = cli_open(vg, POOL_READ_ONLY, error);
   g_autoptr(GPtrArray) volumes = NULL;
@@ -34,8 +33,7 @@ collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
   return cli_close(pool, error) && volumes;
 }
 
-static void
-print_json(GPtrArray *volumes)
+static void print_json(GPtrArray *volumes)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
 
@@ -49,7 +47,7 @@ print_json(GPtrArray *volumes)
     cli_json_string(builder, "vg", v->vg);
     cli_json_string(builder, "name", v->name);
     cli_json_string(builder, "pool", v->pool);
-    cli_json_number(builder, "vmid", v->vmid < 0 ? G_MAXUINT64 : (guint64) v->vmid);
+    cli_json_number(builder, "vmid", v->vmid < 0 ? G_MAXUINT64 : (guint64)v->vmid);
     cli_json_number(builder, "size", v->size);
     cli_json_number(builder, "mapped", v->mapped);
     cli_json_string(builder, "origin", v->origin);
@@ -64,29 +62,28 @@ print_json(GPtrArray *volumes)
   cli_json_print(builder);
 }
 
-static void
-print_text(GPtrArray *volumes)
+static void print_text(GPtrArray *volumes)
 {
-  int width = (int) strlen("VOLUME");
+  int width = (int)strlen("VOLUME");
 
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *v = volumes->pdata[i];
 
-    width = MAX(width, (int) (strlen(v->vg) + 1 + strlen(v->name)));
+    width = MAX(width, (int)(strlen(v->vg) + 1 + strlen(v->name)));
   }
   printf("%-*s %-12s %12s %12s %-3s %s\n", width, "VOLUME", "POOL", "SIZE", "MAPPED", "", "ORIGIN");
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *v = volumes->pdata[i];
-    g_autofree char *name = g_strdup_printf("%s/%s", v->vg, v->name), *size = cli_size(v->size), *mapped = cli_size(v->mapped);
+    g_autofree char *name = g_strdup_printf("%s/%s", v->vg, v->name), *size = cli_size(v->size),
+                    *mapped = cli_size(v->mapped);
 
-    printf("%-*s %-12s %12s %12s %-3s %s\n", width, name, v->pool ? v->pool : "-", size, mapped, v->read_only ? "ro" : "rw",
-           v->origin ? v->origin : "");
+    printf("%-*s %-12s %12s %12s %-3s %s\n", width, name, v->pool ? v->pool : "-", size, mapped,
+           v->read_only ? "ro" : "rw", v->origin ? v->origin : "");
   }
 }
 
 /* Every volume group there is; those that cannot be read are told, and the rest listed. */
-static gboolean
-collect_all(GPtrArray *volumes)
+static gboolean collect_all(GPtrArray *volumes)
 {
   gboolean all;
   g_auto(GStrv) vgs = cli_list_vgs(&all);
@@ -102,10 +99,9 @@ collect_all(GPtrArray *volumes)
   return all;
 }
 
-static int
-run_list(char **args, GError **error)
+static int run_list(char **args, GError **error)
 {
-  g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_autofree char *vg = NULL, *thin_pool = NULL;
   gboolean ok;
 
@@ -128,12 +124,17 @@ run_list(char **args, GError **error)
 }
 
 static const GOptionEntry list_options[] = {
-  { "json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, sizes in bytes", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, sizes in bytes", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_list = {
-  .name = "list", .arguments = "[VG[/POOL]]", .summary = "List volumes",
-  .description = "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
-  .options = list_options, .min_args = 0, .max_args = 1, .run = run_list,
+    .name = "list",
+    .arguments = "[VG[/POOL]]",
+    .summary = "List volumes",
+    .description = "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
+    .options = list_options,
+    .min_args = 0,
+    .max_args = 1,
+    .run = run_list,
 };

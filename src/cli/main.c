@@ -15,8 +15,9 @@
 void cli_set_devices(char **paths);
 
 static const CliCommand *const commands[] = {
-  &cli_init, &cli_extend, &cli_serve, &cli_stop, &cli_release, NULL, &cli_list, &cli_info, &cli_check, NULL, &cli_create, &cli_clone,
-  &cli_snapshot, &cli_rollback, &cli_rename, &cli_resize, &cli_remove, NULL, &cli_import, &cli_export, NULL, &cli_enable, &cli_disable,
+    &cli_init,   &cli_extend, &cli_serve,  &cli_stop,   &cli_release,  NULL,          &cli_list,    &cli_info,
+    &cli_check,  NULL,        &cli_create, &cli_clone,  &cli_snapshot, &cli_rollback, &cli_rename,  &cli_resize,
+    &cli_remove, NULL,        &cli_import, &cli_export, NULL,          &cli_enable,   &cli_disable,
 };
 
 static char **devices;
@@ -24,27 +25,27 @@ static gboolean version, help;
 static char **arguments;
 
 static const GOptionEntry global_options[] = {
-  { "device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices, "A physical volume, file or block device; may be repeated", "PATH" },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices, "A physical volume, file or block device; may be repeated",
+     "PATH"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 static const GOptionEntry help_option[] = {
-  { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Explain, and do nothing", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"help", 'h', 0, G_OPTION_ARG_NONE, &help, "Explain, and do nothing", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 static const GOptionEntry version_option[] = {
-  { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 static const GOptionEntry rest[] = {
-  { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &arguments, NULL, NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
-static char *
-list_commands(void)
+static char *list_commands(void)
 {
   GString *text = g_string_new("Commands:\n");
 
@@ -53,15 +54,16 @@ list_commands(void)
       g_string_append_printf(text, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     else
       g_string_append_c(text, '\n');
-  g_string_append(text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's units: 512b, 64k, 100m, 8g, 1t; a bare number is MiB.\n"
-                        "Without --device the physical volumes are those of virt-thin.conf(5), else /var/lib/virt-thin/*.img.\n"
-                        "Exit status: 0 done, 1 failed, 2 wrong usage.");
+  g_string_append(
+      text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's units: 512b, 64k, 100m, 8g, 1t; a "
+            "bare number is MiB.\n"
+            "Without --device the physical volumes are those of virt-thin.conf(5), else /var/lib/virt-thin/*.img.\n"
+            "Exit status: 0 done, 1 failed, 2 wrong usage.");
   return g_string_free(text, FALSE);
 }
 
 /* GLib's own --help is for a terminal that shows its ellipsis, and ends the process. */
-static int
-print_help(GOptionContext *context)
+static int print_help(GOptionContext *context)
 {
   g_autofree char *text = g_option_context_get_help(context, TRUE, NULL);
   g_auto(GStrv) parts = g_strsplit(text, "…", -1);
@@ -70,16 +72,14 @@ print_help(GOptionContext *context)
   return fputs(plain, stdout) < 0 || fflush(stdout) != 0 ? CLI_FAILED : CLI_OK;
 }
 
-static int
-usage_failed(const char *command, const char *message)
+static int usage_failed(const char *command, const char *message)
 {
   fprintf(stderr, "virt-thin%s%s: %s\n", command ? " " : "", command ? command : "", message);
   fprintf(stderr, "Try 'virt-thin%s%s --help'.\n", command ? " " : "", command ? command : "");
   return CLI_WRONG_USAGE;
 }
 
-static const CliCommand *
-find_command(const char *name)
+static const CliCommand *find_command(const char *name)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
     if (commands[i] && strcmp(commands[i]->name, name) == 0)
@@ -87,9 +87,9 @@ find_command(const char *name)
   return NULL;
 }
 
-/* Take arguments like -1G out of @argv, where GOption would take them for options, and give them back behind the others. */
-static char *
-take_dash_size(char **argv)
+/* Take arguments like -1G out of @argv, where GOption would take them for options, and give them back behind the
+ * others. */
+static char *take_dash_size(char **argv)
 {
   char *found = NULL;
 
@@ -103,8 +103,7 @@ take_dash_size(char **argv)
   return found;
 }
 
-static void
-append_argument(char *text)
+static void append_argument(char *text)
 {
   guint n = arguments ? g_strv_length(arguments) : 0;
 
@@ -113,8 +112,7 @@ append_argument(char *text)
   arguments[n + 1] = NULL;
 }
 
-static int
-run_command(const CliCommand *command, char **argv)
+static int run_command(const CliCommand *command, char **argv)
 {
   g_autofree char *title = g_strdup_printf("%s - %s", command->arguments, command->summary);
   g_autoptr(GOptionContext) context = g_option_context_new(title);
@@ -145,10 +143,11 @@ run_command(const CliCommand *command, char **argv)
   g_set_prgname("virt-thin");
   if (dash_size)
     append_argument(dash_size);
-  n = arguments ? (int) g_strv_length(arguments) : 0;
+  n = arguments ? (int)g_strv_length(arguments) : 0;
   if (n < command->min_args || (command->max_args >= 0 && n > command->max_args)) {
-    g_autofree char *message = g_strdup_printf("%s arguments: %s is wanted", n < command->min_args ? "missing" : "too many",
-                                               *command->arguments ? command->arguments : "none");
+    g_autofree char *message =
+        g_strdup_printf("%s arguments: %s is wanted", n < command->min_args ? "missing" : "too many",
+                        *command->arguments ? command->arguments : "none");
 
     return usage_failed(command->name, message);
   }
@@ -168,8 +167,7 @@ run_command(const CliCommand *command, char **argv)
   return status;
 }
 
-static int
-main_strv(char **argv)
+static int main_strv(char **argv)
 {
   g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
   g_autoptr(GError) error = NULL;
@@ -179,7 +177,8 @@ main_strv(char **argv)
   int status;
 
   g_set_prgname("virt-thin");
-  g_option_context_set_summary(context, "LVM thin pools without the kernel's device-mapper: create, clone, snapshot, serve.");
+  g_option_context_set_summary(context,
+                               "LVM thin pools without the kernel's device-mapper: create, clone, snapshot, serve.");
   g_option_context_set_description(context, description);
   g_option_context_set_strict_posix(context, TRUE);
   g_option_context_add_main_entries(context, global_options, NULL);
@@ -219,10 +218,11 @@ main_strv(char **argv)
 }
 
 /* Warnings as everything else the program says; what is said for debugging when G_MESSAGES_DEBUG asks for it. */
-static GLogWriterOutput
-write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
 {
-  const char *kind = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL) ? "error: " : level & G_LOG_LEVEL_WARNING ? "warning: " : "";
+  const char *kind = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL) ? "error: "
+                     : level & G_LOG_LEVEL_WARNING                      ? "warning: "
+                                                                        : "";
 
   if (level & (G_LOG_LEVEL_DEBUG | G_LOG_LEVEL_INFO) && !g_getenv("G_MESSAGES_DEBUG"))
     return G_LOG_WRITER_HANDLED;
@@ -230,12 +230,11 @@ write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointe
     return g_log_writer_journald(level, fields, n_fields, user_data);
   for (gsize i = 0; i < n_fields; i++)
     if (strcmp(fields[i].key, "MESSAGE") == 0)
-      fprintf(stderr, "virt-thin: %s%s\n", kind, (const char *) fields[i].value);
+      fprintf(stderr, "virt-thin: %s%s\n", kind, (const char *)fields[i].value);
   return G_LOG_WRITER_HANDLED;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
   int status;
 

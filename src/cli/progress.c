@@ -20,8 +20,7 @@ struct CliProgress {
   gboolean terminal;
 };
 
-CliProgress *
-cli_progress_new(guint64 total, const char *format, ...)
+CliProgress *cli_progress_new(guint64 total, const char *format, ...)
 {
   CliProgress *progress = g_new0(CliProgress, 1);
   va_list args;
@@ -35,8 +34,7 @@ cli_progress_new(guint64 total, const char *format, ...)
   return progress;
 }
 
-void
-cli_progress_update(CliProgress *progress, guint64 done)
+void cli_progress_update(CliProgress *progress, guint64 done)
 {
   gint64 now = g_get_monotonic_time();
   g_autofree char *at = NULL, *total = NULL;
@@ -48,20 +46,19 @@ cli_progress_update(CliProgress *progress, guint64 done)
   progress->shown = now;
   at = vt_size_format(done);
   if (!progress->total) {
-    fprintf(stderr, CLEAR_LINE "%s  %s  %d s", progress->name, at, (int) ((now - progress->began) / G_TIME_SPAN_SECOND));
+    fprintf(stderr, CLEAR_LINE "%s  %s  %d s", progress->name, at, (int)((now - progress->began) / G_TIME_SPAN_SECOND));
     return;
   }
-  filled = (int) ((double) MIN(done, progress->total) / (double) progress->total * BAR_WIDTH);
-  memset(bar, '#', (gsize) filled);
-  memset(bar + filled, '.', (gsize) (BAR_WIDTH - filled));
+  filled = (int)((double)MIN(done, progress->total) / (double)progress->total * BAR_WIDTH);
+  memset(bar, '#', (gsize)filled);
+  memset(bar + filled, '.', (gsize)(BAR_WIDTH - filled));
   bar[BAR_WIDTH] = '\0';
   total = vt_size_format(progress->total);
   fprintf(stderr, CLEAR_LINE "%s [%s] %3d%%  %s of %s", progress->name, bar,
-          (int) ((double) MIN(done, progress->total) / (double) progress->total * 100), at, total);
+          (int)((double)MIN(done, progress->total) / (double)progress->total * 100), at, total);
 }
 
-void
-cli_progress_free(CliProgress *progress)
+void cli_progress_free(CliProgress *progress)
 {
   if (!progress)
     return;
@@ -79,8 +76,7 @@ struct CliBusy {
   gboolean done;
 };
 
-static gpointer
-show_time(gpointer data)
+static gpointer show_time(gpointer data)
 {
   CliBusy *busy = data;
   gint64 began = g_get_monotonic_time();
@@ -89,7 +85,7 @@ show_time(gpointer data)
   g_mutex_lock(&busy->lock);
   while (!busy->done)
     if (!g_cond_wait_until(&busy->changed, &busy->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND) && !busy->done) {
-      fprintf(stderr, CLEAR_LINE "%s  %d s", busy->name, (int) ((g_get_monotonic_time() - began) / G_TIME_SPAN_SECOND));
+      fprintf(stderr, CLEAR_LINE "%s  %d s", busy->name, (int)((g_get_monotonic_time() - began) / G_TIME_SPAN_SECOND));
       shown = TRUE;
     }
   g_mutex_unlock(&busy->lock);
@@ -98,8 +94,7 @@ show_time(gpointer data)
   return NULL;
 }
 
-CliBusy *
-cli_busy_new(const char *format, ...)
+CliBusy *cli_busy_new(const char *format, ...)
 {
   CliBusy *busy = g_new0(CliBusy, 1);
   va_list args;
@@ -114,8 +109,7 @@ cli_busy_new(const char *format, ...)
   return busy;
 }
 
-void
-cli_busy_free(CliBusy *busy)
+void cli_busy_free(CliBusy *busy)
 {
   if (!busy)
     return;

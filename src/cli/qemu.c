@@ -13,8 +13,7 @@
 #include "pool/settings.h"
 #include "service/nbd-server.h"
 
-const char *
-cli_image_format(int fd, guint64 size, const char *head, gsize head_length)
+const char *cli_image_format(int fd, guint64 size, const char *head, gsize head_length)
 {
   static const struct {
     gsize offset;
@@ -22,35 +21,41 @@ cli_image_format(int fd, guint64 size, const char *head, gsize head_length)
     gsize length;
     const char *format;
   } table[] = {
-    { 0, "QFI\xfb\0\0\0\1", 8, "qcow" },          { 0, "QFI\xfb", 4, "qcow2" },
-    { 0, "QED\0", 4, "qed" },                      { 0, "KDMV", 4, "vmdk" },
-    { 0, "COWD", 4, "vmdk" },                      { 0, "# Disk DescriptorFile", 21, "vmdk" },
-    { 0x40, "\x7f\x10\xda\xbe", 4, "vdi" },        { 0, "vhdxfile", 8, "vhdx" },
-    { 0, "conectix", 8, "vpc" },                   { 0, "WithoutFreeSpace", 16, "parallels" },
-    { 0, "WithouFreSpacExt", 16, "parallels" },    { 0, "Bochs Virtual HD Image", 22, "bochs" },
+      {0, "QFI\xfb\0\0\0\1", 8, "qcow"},
+      {0, "QFI\xfb", 4, "qcow2"},
+      {0, "QED\0", 4, "qed"},
+      {0, "KDMV", 4, "vmdk"},
+      {0, "COWD", 4, "vmdk"},
+      {0, "# Disk DescriptorFile", 21, "vmdk"},
+      {0x40, "\x7f\x10\xda\xbe", 4, "vdi"},
+      {0, "vhdxfile", 8, "vhdx"},
+      {0, "conectix", 8, "vpc"},
+      {0, "WithoutFreeSpace", 16, "parallels"},
+      {0, "WithouFreSpacExt", 16, "parallels"},
+      {0, "Bochs Virtual HD Image", 22, "bochs"},
   };
   char tail[8];
 
   for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
-    if (head_length >= table[i].offset + table[i].length && memcmp(head + table[i].offset, table[i].magic, table[i].length) == 0)
+    if (head_length >= table[i].offset + table[i].length &&
+        memcmp(head + table[i].offset, table[i].magic, table[i].length) == 0)
       return table[i].format;
   /* A VHD of fixed size has its mark in the last sector. */
-  if (size >= 512 && pread(fd, tail, sizeof tail, (off_t) (size - 512)) == sizeof tail && memcmp(tail, "conectix", 8) == 0)
+  if (size >= 512 && pread(fd, tail, sizeof tail, (off_t)(size - 512)) == sizeof tail &&
+      memcmp(tail, "conectix", 8) == 0)
     return "vpc";
   return "raw";
 }
 
 /* --- running qemu-img --- */
 
-static void
-show_on_stderr(gpointer data)
+static void show_on_stderr(gpointer data)
 {
   dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
 /* Run; its progress on our terminal. A signal that reaches us ends it, too. */
-static gboolean
-run(const char *const *argv, const char *what, GError **error)
+static gboolean run(const char *const *argv, const char *what, GError **error)
 {
   g_autoptr(GError) local = NULL;
   gboolean told = FALSE;
@@ -58,7 +63,8 @@ run(const char *const *argv, const char *what, GError **error)
   GPid pid;
 
   cli_catch_interrupts();
-  if (!g_spawn_async(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, show_on_stderr, NULL, &pid, &local))
+  if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, show_on_stderr, NULL,
+                     &pid, &local))
     return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what, local->message);
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR)
@@ -75,8 +81,7 @@ run(const char *const *argv, const char *what, GError **error)
   return vt_set_error(error, EIO, "%s: qemu-img failed", what);
 }
 
-static gboolean
-parse_size(const char *text, guint64 *size)
+static gboolean parse_size(const char *text, guint64 *size)
 {
   g_autoptr(JsonParser) parser = json_parser_new();
   JsonObject *object;
@@ -86,27 +91,26 @@ parse_size(const char *text, guint64 *size)
     return FALSE;
   object = json_node_get_object(json_parser_get_root(parser));
   value = json_object_get_int_member_with_default(object, "virtual-size", -1);
-  *size = (guint64) value;
+  *size = (guint64)value;
   return value >= 0;
 }
 
 /* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
-static char *
-plain_path(const char *path)
+static char *plain_path(const char *path)
 {
   return g_canonicalize_filename(path, NULL);
 }
 
-gboolean
-cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error)
+gboolean cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error)
 {
   g_autofree char *full = plain_path(path), *out = NULL, *err = NULL;
-  const char *const argv[] = { "qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL };
+  const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL};
   g_autoptr(GError) local = NULL;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local))
-    return vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format, local->message);
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local))
+    return vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format,
+                        local->message);
   if (!g_spawn_check_wait_status(status, NULL))
     return vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
   return parse_size(out, size) || vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
@@ -120,10 +124,9 @@ struct CliExport {
   NbdServer *server;
 };
 
-static gboolean
-serve_privately(CliExport *export, Pool *pool, gboolean read_only, GError **error)
+static gboolean serve_privately(CliExport *export, Pool *pool, gboolean read_only, GError **error)
 {
-  NbdServerOptions options = { .read_only = read_only };
+  NbdServerOptions options = {.read_only = read_only};
   g_autoptr(GError) local = NULL;
 
   export->folder = g_dir_make_tmp("virt-thin-XXXXXX", &local);
@@ -134,8 +137,8 @@ serve_privately(CliExport *export, Pool *pool, gboolean read_only, GError **erro
   return export->server != NULL;
 }
 
-CliExport *
-cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only, GError **error)
+CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only,
+                           GError **error)
 {
   CliExport *export = g_new0(CliExport, 1);
   g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
@@ -151,8 +154,7 @@ cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gbo
   return export;
 }
 
-void
-cli_qemu_unexport(CliExport *export)
+void cli_qemu_unexport(CliExport *export)
 {
   if (!export)
     return;
@@ -167,8 +169,7 @@ cli_qemu_unexport(CliExport *export)
 }
 
 /* Arguments that are there only on a terminal come first. */
-static gboolean
-convert(const char *const *arguments, const char *what, GError **error)
+static gboolean convert(const char *const *arguments, const char *what, GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
 
@@ -177,25 +178,23 @@ convert(const char *const *arguments, const char *what, GError **error)
   if (isatty(STDERR_FILENO))
     g_ptr_array_add(argv, (gpointer) "-p");
   for (; *arguments; arguments++)
-    g_ptr_array_add(argv, (gpointer) *arguments);
+    g_ptr_array_add(argv, (gpointer)*arguments);
   g_ptr_array_add(argv, NULL);
-  return run((const char *const *) argv->pdata, what, error);
+  return run((const char *const *)argv->pdata, what, error);
 }
 
-gboolean
-cli_qemu_import(const char *path, const char *format, CliExport *export, GError **error)
+gboolean cli_qemu_import(const char *path, const char *format, CliExport *export, GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("importing %s", path);
-  const char *const arguments[] = { "-n", "--target-is-zero", "-W", "-f", format, "-O", "raw", full, export->uri, NULL };
+  const char *const arguments[] = {"-n", "--target-is-zero", "-W", "-f", format, "-O", "raw", full, export->uri, NULL};
 
   return convert(arguments, what, error);
 }
 
-gboolean
-cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error)
+gboolean cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("exporting to %s", path);
-  const char *const arguments[] = { "-f", "raw", "-O", format, export->uri, full, NULL };
+  const char *const arguments[] = {"-f", "raw", "-O", format, export->uri, full, NULL};
 
   return convert(arguments, what, error);
 }

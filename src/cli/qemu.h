@@ -7,16 +7,19 @@
 
 #include "pool/pool.h"
 
-/* The format of the image of @size bytes (0: not known) on @fd, whose first @head_length bytes are @head; as qemu-img calls it. "raw" if none is recognised: file systems, partition
- * tables and LUKS are what raw images hold. Never freed. */
+/* The format of the image of @size bytes (0: not known) on @fd, whose first @head_length bytes are @head; as qemu-img
+ * calls it. "raw" if none is recognised: file systems, partition tables and LUKS are what raw images hold. Never freed.
+ */
 const char *cli_image_format(int fd, guint64 size, const char *head, gsize head_length);
 
 /* The size of the disk in image @path. */
 gboolean cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error);
 
-/* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of our own over @pool on a private socket until cli_qemu_unexport(). */
+/* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of our own over @pool
+ * on a private socket until cli_qemu_unexport(). */
 typedef struct CliExport CliExport;
-CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only, GError **error);
+CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only,
+                           GError **error);
 void cli_qemu_unexport(CliExport *export);
 
 /* Image @path to the export, which reads zero all over. */

@@ -8,8 +8,7 @@
 static gboolean foreground, force;
 
 /* A volume group alone. */
-static gboolean
-vg_argument(const char *argument, char **vg, GError **error)
+static gboolean vg_argument(const char *argument, char **vg, GError **error)
 {
   g_autofree char *lv = NULL;
 
@@ -20,8 +19,7 @@ vg_argument(const char *argument, char **vg, GError **error)
   return pool_service_check_vg(*vg, error);
 }
 
-static int
-run_serve(char **args, GError **error)
+static int run_serve(char **args, GError **error)
 {
   g_autofree char *vg = NULL;
 
@@ -37,19 +35,25 @@ run_serve(char **args, GError **error)
 }
 
 static const GOptionEntry serve_options[] = {
-  { "foreground", 0, 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground, and tell systemd when ready", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"foreground", 0, 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground, and tell systemd when ready", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_serve = {
-  .name = "serve", .arguments = "VG", .summary = "Serve a volume group: block nodes, files, NBD and D-Bus",
-  .description = "Returns once the service is ready. Its volumes are then /dev/VG/LV and files in /run/virt-thin/VG/volumes, its NBD exports on\n"
-                 "/run/virt-thin/VG/nbd, its D-Bus interface on /run/virt-thin/VG/control. The other commands go through it.",
-  .options = serve_options, .min_args = 1, .max_args = 1, .run = run_serve,
+    .name = "serve",
+    .arguments = "VG",
+    .summary = "Serve a volume group: block nodes, files, NBD and D-Bus",
+    .description =
+        "Returns once the service is ready. Its volumes are then /dev/VG/LV and files in /run/virt-thin/VG/volumes, "
+        "its NBD exports on\n"
+        "/run/virt-thin/VG/nbd, its D-Bus interface on /run/virt-thin/VG/control. The other commands go through it.",
+    .options = serve_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_serve,
 };
 
-static int
-run_stop(char **args, GError **error)
+static int run_stop(char **args, GError **error)
 {
   g_autofree char *vg = NULL;
 
@@ -59,18 +63,22 @@ run_stop(char **args, GError **error)
 }
 
 static const GOptionEntry stop_options[] = {
-  { "force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while volumes are open: their users get I/O errors", NULL },
-  { NULL, 0, 0, 0, NULL, NULL, NULL },
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while volumes are open: their users get I/O errors", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_stop = {
-  .name = "stop", .arguments = "VG", .summary = "End the service of a volume group",
-  .description = "Everything is committed first. Refused while a volume is open, unless --force.",
-  .options = stop_options, .min_args = 1, .max_args = 1, .run = run_stop,
+    .name = "stop",
+    .arguments = "VG",
+    .summary = "End the service of a volume group",
+    .description = "Everything is committed first. Refused while a volume is open, unless --force.",
+    .options = stop_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_stop,
 };
 
-static int
-run_release(char **args, GError **error)
+static int run_release(char **args, GError **error)
 {
   g_autofree char *vg = NULL;
   Pool *pool;
@@ -85,8 +93,14 @@ run_release(char **args, GError **error)
 }
 
 const CliCommand cli_release = {
-  .name = "release", .arguments = "VG", .summary = "Take a volume group back after a crash",
-  .description = "Clears what a killed service has left behind - mounts, links, sockets, loop devices - finishes or rolls back what was under way, and\n"
-                 "gives the volume group back the system id it had, so that lvm2 accepts it again. Refused while a service lives.",
-  .min_args = 1, .max_args = 1, .run = run_release,
+    .name = "release",
+    .arguments = "VG",
+    .summary = "Take a volume group back after a crash",
+    .description = "Clears what a killed service has left behind - mounts, links, sockets, loop devices - finishes or "
+                   "rolls back what was under way, and\n"
+                   "gives the volume group back the system id it had, so that lvm2 accepts it again. Refused while a "
+                   "service lives.",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_release,
 };

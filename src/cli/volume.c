@@ -10,11 +10,10 @@
 static char *size_text, *thin_pool;
 static gboolean shrink, metadata, with_snapshots;
 
-static const GOptionEntry no_more = { NULL, 0, 0, 0, NULL, NULL, NULL };
+static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
 
 /* Two names of one volume group; the second may be given without it. */
-static gboolean
-second_name(const char *argument, const char *vg, char **lv, GError **error)
+static gboolean second_name(const char *argument, const char *vg, char **lv, GError **error)
 {
   g_autofree char *other = NULL, *name = NULL;
 
@@ -33,8 +32,7 @@ second_name(const char *argument, const char *vg, char **lv, GError **error)
 }
 
 /* An overcommitted pool is no mistake, but worth a word. */
-static void
-tell_overcommit(Pool *pool, const char *lv)
+static void tell_overcommit(Pool *pool, const char *lv)
 {
   g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, lv, NULL);
   g_autoptr(PoolInfo) info = volume && volume->pool ? pool_get_info(pool, volume->pool, NULL) : NULL;
@@ -42,13 +40,12 @@ tell_overcommit(Pool *pool, const char *lv)
   if (info && info->size && info->virtual_size > info->size) {
     g_autofree char *sum = cli_size(info->virtual_size), *size = cli_size(info->size);
 
-    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f times", info->vg, info->name, sum, size,
-             (double) info->virtual_size / (double) info->size);
+    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f times", info->vg,
+             info->name, sum, size, (double)info->virtual_size / (double)info->size);
   }
 }
 
-static int
-run_create(char **args, GError **error)
+static int run_create(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   guint64 size;
@@ -67,19 +64,23 @@ run_create(char **args, GError **error)
 }
 
 static const GOptionEntry create_options[] = {
-  { "size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume, rounded up to extents", "SIZE" },
-  { "pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool (default: the only one)", "POOL" },
-  no_more,
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume, rounded up to extents", "SIZE"},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool (default: the only one)", "POOL"},
+    no_more,
 };
 
 const CliCommand cli_create = {
-  .name = "create", .arguments = "VG/LV", .summary = "Create an empty volume",
-  .description = "It takes space only as it is written.\n\nExample: virt-thin create pve/vm-100-disk-0 --size 32g",
-  .options = create_options, .min_args = 1, .max_args = 1, .run = run_create,
+    .name = "create",
+    .arguments = "VG/LV",
+    .summary = "Create an empty volume",
+    .description = "It takes space only as it is written.\n\nExample: virt-thin create pve/vm-100-disk-0 --size 32g",
+    .options = create_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_create,
 };
 
-static int
-run_clone(char **args, GError **error)
+static int run_clone(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
   Pool *pool;
@@ -95,12 +96,16 @@ run_clone(char **args, GError **error)
 }
 
 const CliCommand cli_clone = {
-  .name = "clone", .arguments = "VG/LV VG/NEW", .summary = "Clone a volume, at once and sharing every block",
-  .description = "A clone named snap_LV_something becomes a read-only snapshot.", .min_args = 2, .max_args = 2, .run = run_clone,
+    .name = "clone",
+    .arguments = "VG/LV VG/NEW",
+    .summary = "Clone a volume, at once and sharing every block",
+    .description = "A clone named snap_LV_something becomes a read-only snapshot.",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_clone,
 };
 
-static int
-run_snapshot(char **args, GError **error)
+static int run_snapshot(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   Pool *pool;
@@ -114,12 +119,16 @@ run_snapshot(char **args, GError **error)
 }
 
 const CliCommand cli_snapshot = {
-  .name = "snapshot", .arguments = "VG/LV NAME", .summary = "Take a snapshot of a volume, at once",
-  .description = "Makes the read-only volume snap_LV_NAME.", .min_args = 2, .max_args = 2, .run = run_snapshot,
+    .name = "snapshot",
+    .arguments = "VG/LV NAME",
+    .summary = "Take a snapshot of a volume, at once",
+    .description = "Makes the read-only volume snap_LV_NAME.",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_snapshot,
 };
 
-static int
-run_rollback(char **args, GError **error)
+static int run_rollback(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   Pool *pool;
@@ -133,13 +142,16 @@ run_rollback(char **args, GError **error)
 }
 
 const CliCommand cli_rollback = {
-  .name = "rollback", .arguments = "VG/LV NAME", .summary = "Give a volume the content of its snapshot",
-  .description = "The volume keeps its name, UUID, tags and all its snapshots. Refused while it is open.", .min_args = 2, .max_args = 2,
-  .run = run_rollback,
+    .name = "rollback",
+    .arguments = "VG/LV NAME",
+    .summary = "Give a volume the content of its snapshot",
+    .description = "The volume keeps its name, UUID, tags and all its snapshots. Refused while it is open.",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_rollback,
 };
 
-static int
-run_rename(char **args, GError **error)
+static int run_rename(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
   Pool *pool;
@@ -153,14 +165,17 @@ run_rename(char **args, GError **error)
 }
 
 const CliCommand cli_rename = {
-  .name = "rename", .arguments = "VG/LV NEW", .summary = "Rename a volume, and its snapshots with it", .min_args = 2, .max_args = 2,
-  .run = run_rename,
+    .name = "rename",
+    .arguments = "VG/LV NEW",
+    .summary = "Rename a volume, and its snapshots with it",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_rename,
 };
 
 /* --- resize --- */
 
-static gboolean
-apply_sign(char sign, guint64 current, guint64 by, guint64 *size, GError **error)
+static gboolean apply_sign(char sign, guint64 current, guint64 by, guint64 *size, GError **error)
 {
   if (sign == '+' && by > G_MAXUINT64 - current)
     return vt_set_error(error, EINVAL, "a size beyond 16 EiB");
@@ -171,8 +186,7 @@ apply_sign(char sign, guint64 current, guint64 by, guint64 *size, GError **error
 }
 
 /* @lv is a thin pool of @pool: FALSE, without an error, if it is none. */
-static gboolean
-resize_pool(Pool *pool, PoolInfo *info, char sign, guint64 by, GError **error)
+static gboolean resize_pool(Pool *pool, PoolInfo *info, char sign, guint64 by, GError **error)
 {
   guint64 size;
 
@@ -180,8 +194,7 @@ resize_pool(Pool *pool, PoolInfo *info, char sign, guint64 by, GError **error)
          pool_resize_pool(pool, info->name, size, metadata, error);
 }
 
-static gboolean
-resize_volume(Pool *pool, const char *lv, char sign, guint64 by, GError **error)
+static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
   guint64 size;
@@ -197,8 +210,7 @@ resize_volume(Pool *pool, const char *lv, char sign, guint64 by, GError **error)
   return pool_resize(pool, lv, size, shrink, error);
 }
 
-static int
-run_resize(char **args, GError **error)
+static int run_resize(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   g_autoptr(PoolInfo) info = NULL;
@@ -223,20 +235,25 @@ run_resize(char **args, GError **error)
 }
 
 static const GOptionEntry resize_options[] = {
-  { "shrink", 0, 0, G_OPTION_ARG_NONE, &shrink, "Permit a smaller size: what lies beyond is lost", NULL },
-  { "metadata", 0, 0, G_OPTION_ARG_NONE, &metadata, "Resize a thin pool's metadata, not its data", NULL },
-  no_more,
+    {"shrink", 0, 0, G_OPTION_ARG_NONE, &shrink, "Permit a smaller size: what lies beyond is lost", NULL},
+    {"metadata", 0, 0, G_OPTION_ARG_NONE, &metadata, "Resize a thin pool's metadata, not its data", NULL},
+    no_more,
 };
 
 const CliCommand cli_resize = {
-  .name = "resize", .arguments = "VG/LV|VG/POOL [+|-]SIZE", .summary = "Resize a volume, or grow a thin pool",
-  .options = resize_options, .min_args = 2, .max_args = 2, .dash_size = TRUE, .run = run_resize,
+    .name = "resize",
+    .arguments = "VG/LV|VG/POOL [+|-]SIZE",
+    .summary = "Resize a volume, or grow a thin pool",
+    .options = resize_options,
+    .min_args = 2,
+    .max_args = 2,
+    .dash_size = TRUE,
+    .run = run_resize,
 };
 
 /* --- remove --- */
 
-static int
-run_remove(char **args, GError **error)
+static int run_remove(char **args, GError **error)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *vg = NULL;
@@ -249,23 +266,30 @@ run_remove(char **args, GError **error)
     if (!cli_split_name(*arg, &one, &lv, error))
       return CLI_WRONG_USAGE;
     if (vg && strcmp(vg, one) != 0)
-      return cli_usage(error, "%s and %s: all volumes go, or none, so they must be of one volume group", args[0], *arg), CLI_WRONG_USAGE;
+      return cli_usage(error, "%s and %s: all volumes go, or none, so they must be of one volume group", args[0], *arg),
+             CLI_WRONG_USAGE;
     if (!vg)
       vg = g_steal_pointer(&one);
     g_ptr_array_add(names, g_steal_pointer(&lv));
   }
   g_ptr_array_add(names, NULL);
   pool = cli_open_patient(vg, 0, error);
-  ok = pool && pool_remove(pool, (const char *const *) names->pdata, with_snapshots, error);
+  ok = pool && pool_remove(pool, (const char *const *)names->pdata, with_snapshots, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
 static const GOptionEntry remove_options[] = {
-  { "snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots, "Remove their snapshots, too; else those stay, whole", NULL },
-  no_more,
+    {"snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots, "Remove their snapshots, too; else those stay, whole",
+     NULL},
+    no_more,
 };
 
 const CliCommand cli_remove = {
-  .name = "remove", .arguments = "VG/LV...", .summary = "Remove volumes, or empty thin pools: all of them, or none",
-  .options = remove_options, .min_args = 1, .max_args = -1, .run = run_remove,
+    .name = "remove",
+    .arguments = "VG/LV...",
+    .summary = "Remove volumes, or empty thin pools: all of them, or none",
+    .options = remove_options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_remove,
 };

@@ -1,10 +1,12 @@
 /* virt-thin - D-Bus peers on a listening socket that somebody else may have made
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that clients queue in its backlog while an engine is restarted. So:
- * GSocketService accepts, the kernel's word on the peer (SO_PEERCRED) decides, and GDBusConnection does the rest.
+ * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that clients queue in its
+ * backlog while an engine is restarted. So: GSocketService accepts, the kernel's word on the peer (SO_PEERCRED)
+ * decides, and GDBusConnection does the rest.
  *
- * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for matches. They are answered as far as it makes sense between two.
+ * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for matches. They are
+ * answered as far as it makes sense between two.
  */
 #include "config.h"
 
@@ -37,34 +39,30 @@ typedef struct {
   gulong chained;
 } Handshake;
 
-static const char bus_xml[] =
-  "<node><interface name='org.freedesktop.DBus'>"
-  "<method name='Hello'><arg type='s' direction='out'/></method>"
-  "<method name='AddMatch'><arg type='s' direction='in'/></method>"
-  "<method name='RemoveMatch'><arg type='s' direction='in'/></method>"
-  "</interface></node>";
+static const char bus_xml[] = "<node><interface name='org.freedesktop.DBus'>"
+                              "<method name='Hello'><arg type='s' direction='out'/></method>"
+                              "<method name='AddMatch'><arg type='s' direction='in'/></method>"
+                              "<method name='RemoveMatch'><arg type='s' direction='in'/></method>"
+                              "</interface></node>";
 
-static void
-bus_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *method, GVariant *parameters,
-         GDBusMethodInvocation *invocation, gpointer user_data)
+static void bus_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+                     const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   gboolean hello = strcmp(method, "Hello") == 0;
 
   g_dbus_method_invocation_return_value(invocation, hello ? g_variant_new("(s)", ":1.1") : NULL);
 }
 
-static GDBusInterfaceInfo *
-bus_interface(void)
+static GDBusInterfaceInfo *bus_interface(void)
 {
   static gsize node;
 
   if (g_once_init_enter(&node))
     g_once_init_leave(&node, GPOINTER_TO_SIZE(g_dbus_node_info_new_for_xml(bus_xml, NULL)));
-  return ((GDBusNodeInfo *) GSIZE_TO_POINTER(node))->interfaces[0];
+  return ((GDBusNodeInfo *)GSIZE_TO_POINTER(node))->interfaces[0];
 }
 
-static void
-listener_unref(ControlListener *listener)
+static void listener_unref(ControlListener *listener)
 {
   if (!g_atomic_int_dec_and_test(&listener->refs))
     return;
@@ -73,8 +71,7 @@ listener_unref(ControlListener *listener)
   g_free(listener);
 }
 
-static void
-handshake_free(Handshake *handshake)
+static void handshake_free(Handshake *handshake)
 {
   if (handshake->timeout)
     g_source_remove(handshake->timeout);
@@ -85,8 +82,7 @@ handshake_free(Handshake *handshake)
   g_free(handshake);
 }
 
-static gboolean
-handshake_late(gpointer data)
+static gboolean handshake_late(gpointer data)
 {
   Handshake *handshake = data;
 
@@ -95,16 +91,14 @@ handshake_late(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-handshake_cancel(GCancellable *all, gpointer one)
+static void handshake_cancel(GCancellable *all, gpointer one)
 {
   g_cancellable_cancel(one);
 }
 
-static void
-handshake_done(GObject *source, GAsyncResult *result, gpointer data)
+static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
 {
-  static const GDBusInterfaceVTable bus_vtable = { .method_call = bus_call };
+  static const GDBusInterfaceVTable bus_vtable = {.method_call = bus_call};
   Handshake *handshake = data;
   ControlListener *listener = handshake->listener;
   g_autoptr(GError) error = NULL;
@@ -114,7 +108,8 @@ handshake_done(GObject *source, GAsyncResult *result, gpointer data)
     g_dbus_connection_close(connection, NULL, NULL, NULL);
   } else if (connection) {
     g_dbus_connection_set_exit_on_close(connection, FALSE);
-    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(), &bus_vtable, NULL, NULL, NULL);
+    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(), &bus_vtable, NULL, NULL,
+                                      NULL);
     listener->func(connection, listener->user_data);
     g_dbus_connection_start_message_processing(connection);
   } else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
@@ -124,8 +119,7 @@ handshake_done(GObject *source, GAsyncResult *result, gpointer data)
 }
 
 /* May the process behind @socket talk to us? */
-static gboolean
-peer_allowed(ControlListener *listener, GSocket *socket)
+static gboolean peer_allowed(ControlListener *listener, GSocket *socket)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *peer = NULL;
@@ -138,12 +132,11 @@ peer_allowed(ControlListener *listener, GSocket *socket)
   if (listener->any_user || uid == 0 || uid == geteuid())
     return TRUE;
   peer = control_socket_describe_peer(g_socket_get_fd(socket));
-  g_warning("control socket: %s of user %u was refused", peer, (guint) uid);
+  g_warning("control socket: %s of user %u was refused", peer, (guint)uid);
   return FALSE;
 }
 
-static gboolean
-incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
+static gboolean incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
 {
   ControlListener *listener = data;
   Handshake *handshake;
@@ -159,16 +152,18 @@ incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gp
   g_atomic_int_inc(&listener->refs);
   listener->handshakes++;
   handshake->cancellable = g_cancellable_new();
-  handshake->chained = g_cancellable_connect(listener->cancellable, G_CALLBACK(handshake_cancel), handshake->cancellable, NULL);
+  handshake->chained =
+      g_cancellable_connect(listener->cancellable, G_CALLBACK(handshake_cancel), handshake->cancellable, NULL);
   handshake->timeout = g_timeout_add_seconds(HANDSHAKE_SECONDS, handshake_late, handshake);
   g_dbus_connection_new(G_IO_STREAM(stream), listener->guid,
-                        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER | G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING, NULL,
-                        handshake->cancellable, handshake_done, handshake);
+                        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
+                            G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
+                        NULL, handshake->cancellable, handshake_done, handshake);
   return TRUE;
 }
 
-ControlListener *
-control_listener_new(int fd, gboolean any_user, ControlPeerFunc func, gpointer user_data, GError **error)
+ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc func, gpointer user_data,
+                                      GError **error)
 {
   g_autoptr(GSocket) socket = NULL;
   g_autoptr(GError) local = NULL;
@@ -204,8 +199,7 @@ control_listener_new(int fd, gboolean any_user, ControlPeerFunc func, gpointer u
   return listener;
 }
 
-void
-control_listener_free(ControlListener *listener)
+void control_listener_free(ControlListener *listener)
 {
   if (!listener)
     return;

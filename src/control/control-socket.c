@@ -1,8 +1,9 @@
 /* virt-thin - Unix sockets of a VG service: made with the right mode, reached within a deadline
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sun_path holds 107 characters, and <runtime>/<vg>/control may have more: a longer path is reached through its folder's descriptor, /proc/self/fd/N/control.
- * On Linux the mode of a socket's file is that of the unbound socket (fchmod) without the umask's bits; so the file is never there with another's rights.
+ * sun_path holds 107 characters, and <runtime>/<vg>/control may have more: a longer path is reached through its
+ * folder's descriptor, /proc/self/fd/N/control. On Linux the mode of a socket's file is that of the unbound socket
+ * (fchmod) without the umask's bits; so the file is never there with another's rights.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -17,8 +18,7 @@
 #include "control/control-socket.h"
 
 /* The address of @path. @dir_fd, to be closed after use, keeps a long one valid. */
-static gboolean
-make_address(const char *path, struct sockaddr_un *address, int *dir_fd, GError **error)
+static gboolean make_address(const char *path, struct sockaddr_un *address, int *dir_fd, GError **error)
 {
   g_autofree char *dir = NULL, *base = NULL;
 
@@ -40,15 +40,13 @@ make_address(const char *path, struct sockaddr_un *address, int *dir_fd, GError 
   return TRUE;
 }
 
-static void
-close_fd(int fd)
+static void close_fd(int fd)
 {
   if (fd >= 0)
     close(fd);
 }
 
-static int
-new_socket(GError **error)
+static int new_socket(GError **error)
 {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -58,8 +56,7 @@ new_socket(GError **error)
 }
 
 /* Remove a socket that nobody listens on. TRUE also when there is nothing. */
-static gboolean
-remove_stale(const char *path, GError **error)
+static gboolean remove_stale(const char *path, GError **error)
 {
   g_autoptr(GError) local = NULL;
   struct stat st;
@@ -82,24 +79,24 @@ remove_stale(const char *path, GError **error)
   return TRUE;
 }
 
-static gboolean
-give_to_group(const char *path, guint mode, const char *group, GError **error)
+static gboolean give_to_group(const char *path, guint mode, const char *group, GError **error)
 {
   struct group *entry, buffer;
   char text[16384];
   int err = getgrnam_r(group, &buffer, text, sizeof text, &entry);
 
   if (!entry)
-    return vt_set_error(error, err ? err : ENOENT, "there is no group %s for socket %s: set socket-group in virt-thin.conf to one that exists", group, path);
-  if (lchown(path, (uid_t) -1, entry->gr_gid) < 0)
+    return vt_set_error(error, err ? err : ENOENT,
+                        "there is no group %s for socket %s: set socket-group in virt-thin.conf to one that exists",
+                        group, path);
+  if (lchown(path, (uid_t)-1, entry->gr_gid) < 0)
     return vt_set_errno(error, errno, "giving socket %s to group %s", path, group);
   if (chmod(path, mode) < 0)
     return vt_set_errno(error, errno, "setting the mode of socket %s", path);
   return TRUE;
 }
 
-int
-control_socket_listen(const char *path, guint mode, const char *group, GError **error)
+int control_socket_listen(const char *path, guint mode, const char *group, GError **error)
 {
   struct sockaddr_un address;
   int fd = -1, dir_fd = -1;
@@ -115,7 +112,7 @@ control_socket_listen(const char *path, guint mode, const char *group, GError **
     vt_set_errno(error, errno, "setting the mode of socket %s", path);
     goto out;
   }
-  if (bind(fd, (struct sockaddr *) &address, sizeof address) < 0) {
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
     vt_set_errno(error, errno, "making socket %s", path);
     goto out;
   }
@@ -140,10 +137,9 @@ out:
   return fd;
 }
 
-int
-control_socket_connect(const char *path, guint timeout_ms, GError **error)
+int control_socket_connect(const char *path, guint timeout_ms, GError **error)
 {
-  struct timeval limit = { timeout_ms / 1000, timeout_ms % 1000 * 1000 }, none = { 0, 0 };
+  struct timeval limit = {timeout_ms / 1000, timeout_ms % 1000 * 1000}, none = {0, 0};
   struct sockaddr_un address;
   int fd = -1, dir_fd = -1, err;
 
@@ -157,7 +153,7 @@ control_socket_connect(const char *path, guint timeout_ms, GError **error)
   /* connect() to a full backlog waits as long as a send would (linux net/unix/af_unix.c, unix_stream_connect). */
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   do
-    err = connect(fd, (struct sockaddr *) &address, sizeof address) < 0 ? errno : 0;
+    err = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? errno : 0;
   while (err == EINTR);
   close_fd(dir_fd);
   if (err == EAGAIN)
@@ -172,8 +168,7 @@ control_socket_connect(const char *path, guint timeout_ms, GError **error)
   return fd;
 }
 
-gboolean
-control_socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid, GError **error)
+gboolean control_socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid, GError **error)
 {
   struct ucred cred;
   socklen_t length = sizeof cred;
@@ -189,17 +184,16 @@ control_socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid, GError **error)
   return TRUE;
 }
 
-char *
-control_socket_describe_peer(int fd)
+char *control_socket_describe_peer(int fd)
 {
   g_autofree char *path = NULL, *name = NULL;
   pid_t pid;
 
   if (!control_socket_peer(fd, NULL, NULL, &pid, NULL) || pid <= 0)
     return g_strdup("an unknown process");
-  path = g_strdup_printf("/proc/%d/comm", (int) pid);
+  path = g_strdup_printf("/proc/%d/comm", (int)pid);
   if (!g_file_get_contents(path, &name, NULL, NULL))
-    return g_strdup_printf("pid %d", (int) pid);
+    return g_strdup_printf("pid %d", (int)pid);
   g_strstrip(name);
-  return g_strdup_printf("%s, pid %d", name, (int) pid);
+  return g_strdup_printf("%s, pid %d", name, (int)pid);
 }

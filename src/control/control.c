@@ -1,8 +1,9 @@
 /* virt-thin - D-Bus between a VG service and its clients: errors, and a client's connection
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GLib keeps the table of error names: each errno name of the C library is registered once, for both directions. A connection is made in a thread that
- * a watchdog can interrupt, because GDBus authenticates without a deadline of its own and a service that hangs must not take libvirtd with it.
+ * GLib keeps the table of error names: each errno name of the C library is registered once, for both directions. A
+ * connection is made in a thread that a watchdog can interrupt, because GDBus authenticates without a deadline of its
+ * own and a service that hangs must not take libvirtd with it.
  */
 #include "config.h"
 
@@ -16,8 +17,7 @@
 
 static const char *error_names[ERRNO_MAX + 1];
 
-static void
-register_errors(void)
+static void register_errors(void)
 {
   static gsize done;
 
@@ -35,31 +35,32 @@ register_errors(void)
   g_once_init_leave(&done, 1);
 }
 
-const char *
-control_error_name(int err)
+const char *control_error_name(int err)
 {
   register_errors();
   return err > 0 && err <= ERRNO_MAX && error_names[err] ? error_names[err] : error_names[EIO];
 }
 
-gboolean
-control_error_is_disconnect(const GError *error)
+gboolean control_error_is_disconnect(const GError *error)
 {
-  return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED) || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE) ||
-         g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_DISCONNECTED) || g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY);
+  return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED) ||
+         g_error_matches(error, G_IO_ERROR, G_IO_ERROR_BROKEN_PIPE) ||
+         g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_DISCONNECTED) ||
+         g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_NO_REPLY);
 }
 
-int
-control_error_to_errno(const GError *error)
+int control_error_to_errno(const GError *error)
 {
   static const struct {
     int dbus, err;
   } table[] = {
-    { G_DBUS_ERROR_UNKNOWN_METHOD, EOPNOTSUPP }, { G_DBUS_ERROR_UNKNOWN_INTERFACE, EOPNOTSUPP }, { G_DBUS_ERROR_UNKNOWN_OBJECT, EOPNOTSUPP },
-    { G_DBUS_ERROR_UNKNOWN_PROPERTY, EOPNOTSUPP }, { G_DBUS_ERROR_NOT_SUPPORTED, EOPNOTSUPP }, { G_DBUS_ERROR_INVALID_ARGS, EINVAL },
-    { G_DBUS_ERROR_INVALID_SIGNATURE, EINVAL }, { G_DBUS_ERROR_TIMEOUT, ETIMEDOUT }, { G_DBUS_ERROR_TIMED_OUT, ETIMEDOUT },
-    { G_DBUS_ERROR_ACCESS_DENIED, EACCES }, { G_DBUS_ERROR_AUTH_FAILED, EACCES }, { G_DBUS_ERROR_NO_MEMORY, ENOMEM },
-    { G_DBUS_ERROR_LIMITS_EXCEEDED, EMSGSIZE },
+      {G_DBUS_ERROR_UNKNOWN_METHOD, EOPNOTSUPP}, {G_DBUS_ERROR_UNKNOWN_INTERFACE, EOPNOTSUPP},
+      {G_DBUS_ERROR_UNKNOWN_OBJECT, EOPNOTSUPP}, {G_DBUS_ERROR_UNKNOWN_PROPERTY, EOPNOTSUPP},
+      {G_DBUS_ERROR_NOT_SUPPORTED, EOPNOTSUPP},  {G_DBUS_ERROR_INVALID_ARGS, EINVAL},
+      {G_DBUS_ERROR_INVALID_SIGNATURE, EINVAL},  {G_DBUS_ERROR_TIMEOUT, ETIMEDOUT},
+      {G_DBUS_ERROR_TIMED_OUT, ETIMEDOUT},       {G_DBUS_ERROR_ACCESS_DENIED, EACCES},
+      {G_DBUS_ERROR_AUTH_FAILED, EACCES},        {G_DBUS_ERROR_NO_MEMORY, ENOMEM},
+      {G_DBUS_ERROR_LIMITS_EXCEEDED, EMSGSIZE},
   };
 
   if (control_error_is_disconnect(error))
@@ -73,8 +74,7 @@ control_error_to_errno(const GError *error)
   return vt_error_to_errno(error);
 }
 
-gboolean
-control_propagate_error(GError **error, GError *remote, const char *what)
+gboolean control_propagate_error(GError **error, GError *remote, const char *what)
 {
   int err = control_error_to_errno(remote);
 
@@ -87,7 +87,8 @@ control_propagate_error(GError **error, GError *remote, const char *what)
   if (err == ETIMEDOUT)
     vt_set_error(error, err, "%s: no answer in time", what);
   else if (control_error_is_disconnect(remote))
-    vt_set_error(error, err, "%s: the service ended before it answered, so it is not known whether this was done", what);
+    vt_set_error(error, err, "%s: the service ended before it answered, so it is not known whether this was done",
+                 what);
   else
     vt_set_error(error, err, "%s: %s", what, remote->message);
   g_error_free(remote);
@@ -105,8 +106,7 @@ typedef struct {
   GThread *thread;
 } Watchdog;
 
-static gpointer
-watch(gpointer data)
+static gpointer watch(gpointer data)
 {
   Watchdog *dog = data;
   gboolean late = FALSE;
@@ -121,8 +121,7 @@ watch(gpointer data)
   return NULL;
 }
 
-static void
-watchdog_start(Watchdog *dog, gint64 deadline)
+static void watchdog_start(Watchdog *dog, gint64 deadline)
 {
   g_mutex_init(&dog->lock);
   g_cond_init(&dog->changed);
@@ -132,8 +131,7 @@ watchdog_start(Watchdog *dog, gint64 deadline)
   dog->thread = g_thread_new("deadline", watch, dog);
 }
 
-static void
-watchdog_stop(Watchdog *dog)
+static void watchdog_stop(Watchdog *dog)
 {
   g_mutex_lock(&dog->lock);
   dog->done = TRUE;
@@ -145,8 +143,7 @@ watchdog_stop(Watchdog *dog)
   g_mutex_clear(&dog->lock);
 }
 
-GDBusConnection *
-control_connect(const char *path, guint timeout_ms, GError **error)
+GDBusConnection *control_connect(const char *path, guint timeout_ms, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(GSocket) socket = NULL;
@@ -168,7 +165,8 @@ control_connect(const char *path, guint timeout_ms, GError **error)
   }
   stream = g_socket_connection_factory_create_connection(socket);
   watchdog_start(&dog, deadline);
-  connection = g_dbus_connection_new_sync(G_IO_STREAM(stream), NULL, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL, dog.cancellable, &local);
+  connection = g_dbus_connection_new_sync(G_IO_STREAM(stream), NULL, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT,
+                                          NULL, dog.cancellable, &local);
   watchdog_stop(&dog);
   if (!connection) {
     if (g_error_matches(local, G_IO_ERROR, G_IO_ERROR_CANCELLED))

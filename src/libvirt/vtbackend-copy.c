@@ -1,8 +1,8 @@
 /* virt-thin - copying, discarding, overwriting and allocating: plain file I/O on the files of a service
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through fallocate(). On what knows neither (a block device) everything is
- * taken for data.
+ * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through fallocate(). On what knows
+ * neither (a block device) everything is taken for data.
  */
 #include "config.h"
 
@@ -17,64 +17,59 @@
 #define GRAIN 65536 /* zeros are left out in runs of this: the smallest chunk of a thin pool (dm-thin: 64 KiB) */
 
 /* The next stretch of data at or behind @offset, ending at @size at the latest. FALSE: there is none. */
-static gboolean
-next_data(int fd, guint64 offset, guint64 size, guint64 *begin, guint64 *end)
+static gboolean next_data(int fd, guint64 offset, guint64 size, guint64 *begin, guint64 *end)
 {
-  off_t data = lseek(fd, (off_t) offset, SEEK_DATA);
+  off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
   if (data < 0 && errno == ENXIO)
     return FALSE;
-  *begin = data < 0 ? offset : (guint64) data;
+  *begin = data < 0 ? offset : (guint64)data;
   off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-  *end = hole < 0 ? size : MIN((guint64) hole, size);
+  *end = hole < 0 ? size : MIN((guint64)hole, size);
   return *begin < size;
 }
 
-static gboolean
-read_all(int fd, char *buf, gsize length, guint64 offset, gsize *got, const char *name, GError **error)
+static gboolean read_all(int fd, char *buf, gsize length, guint64 offset, gsize *got, const char *name, GError **error)
 {
   for (*got = 0; *got < length;) {
-    ssize_t n = pread(fd, buf + *got, length - *got, (off_t) (offset + *got));
+    ssize_t n = pread(fd, buf + *got, length - *got, (off_t)(offset + *got));
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
       return vt_set_errno(error, errno, "reading %s at byte %" G_GUINT64_FORMAT, name, offset + *got);
     if (n == 0)
       break;
-    *got += (gsize) n;
+    *got += (gsize)n;
   }
   return TRUE;
 }
 
-static gboolean
-write_all(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
+static gboolean write_all(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
 {
   while (length > 0) {
-    ssize_t n = pwrite(fd, buf, length, (off_t) offset);
+    ssize_t n = pwrite(fd, buf, length, (off_t)offset);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
       return vt_set_errno(error, errno, "writing volume %s at byte %" G_GUINT64_FORMAT, name, offset);
     buf += n;
-    length -= (gsize) n;
-    offset += (guint64) n;
+    length -= (gsize)n;
+    offset += (guint64)n;
   }
   return TRUE;
 }
 
-static gboolean
-is_zero(const char *buf, gsize length)
+static gboolean is_zero(const char *buf, gsize length)
 {
   return length == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, length - 1) == 0);
 }
 
 /* Write what is not zero of the @length bytes for @offset. */
-static gboolean
-write_nonzero(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
+static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
 {
   gsize start = 0;
   while (start < length) {
     /* To the end of the grain, counted from the volume's beginning. */
-    gsize end = MIN(length, start + GRAIN - (gsize) ((offset + start) % GRAIN));
+    gsize end = MIN(length, start + GRAIN - (gsize)((offset + start) % GRAIN));
     if (is_zero(buf + start, end - start)) {
       start = end;
       continue;
@@ -88,11 +83,10 @@ write_nonzero(int fd, const char *buf, gsize length, guint64 offset, const char 
   return TRUE;
 }
 
-static gboolean
-copy_range(int in, int out, char *buf, guint64 begin, guint64 end, const char *name, GError **error)
+static gboolean copy_range(int in, int out, char *buf, guint64 begin, guint64 end, const char *name, GError **error)
 {
   while (begin < end) {
-    gsize length = (gsize) MIN(end - begin, BUFFER - begin % GRAIN), got;
+    gsize length = (gsize)MIN(end - begin, BUFFER - begin % GRAIN), got;
     if (!read_all(in, buf, length, begin, &got, name, error) || !write_nonzero(out, buf, got, begin, name, error))
       return FALSE;
     if (got < length)
@@ -102,8 +96,7 @@ copy_range(int in, int out, char *buf, guint64 begin, guint64 end, const char *n
   return TRUE;
 }
 
-gboolean
-vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error)
+gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error)
 {
   g_autofree char *buf = g_malloc(BUFFER);
   guint64 begin = 0, end = 0;
@@ -115,26 +108,25 @@ vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error)
   return TRUE;
 }
 
-gboolean
-vt_discard(int fd, guint64 offset, guint64 length, const char *name, GError **error)
+gboolean vt_discard(int fd, guint64 offset, guint64 length, const char *name, GError **error)
 {
-  if (length == 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t) offset, (off_t) length) == 0)
+  if (length == 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
     return TRUE;
-  return vt_set_errno(error, errno, "discarding %" G_GUINT64_FORMAT " bytes of volume %s at byte %" G_GUINT64_FORMAT, length, name, offset);
+  return vt_set_errno(error, errno, "discarding %" G_GUINT64_FORMAT " bytes of volume %s at byte %" G_GUINT64_FORMAT,
+                      length, name, offset);
 }
 
-static gboolean
-zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
+static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
 {
   for (; begin < end; begin += MIN(end - begin, BUFFER))
-    if (!write_all(fd, zeros, (gsize) MIN(end - begin, BUFFER), begin, name, error))
+    if (!write_all(fd, zeros, (gsize)MIN(end - begin, BUFFER), begin, name, error))
       return FALSE;
   return TRUE;
 }
 
-/* Overwrite [@begin, @end). A chunk shared with a snapshot needs a new one to be written; when there is none, the chunk stays as it is, the snapshot's. */
-static gboolean
-overwrite_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
+/* Overwrite [@begin, @end). A chunk shared with a snapshot needs a new one to be written; when there is none, the chunk
+ * stays as it is, the snapshot's. */
+static gboolean overwrite_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
 {
   while (begin < end) {
     g_autoptr(GError) local = NULL;
@@ -148,8 +140,7 @@ overwrite_range(int fd, const char *zeros, guint64 begin, guint64 end, const cha
   return TRUE;
 }
 
-gboolean
-vt_overwrite(int fd, guint64 length, const char *name, GError **error)
+gboolean vt_overwrite(int fd, guint64 length, const char *name, GError **error)
 {
   g_autofree char *zeros = g_malloc0(BUFFER);
   guint64 begin = 0, end = 0;
@@ -169,8 +160,7 @@ vt_overwrite(int fd, guint64 length, const char *name, GError **error)
   return TRUE;
 }
 
-gboolean
-vt_allocate(int fd, guint64 length, const char *name, GError **error)
+gboolean vt_allocate(int fd, guint64 length, const char *name, GError **error)
 {
   g_autofree char *zeros = g_malloc0(BUFFER);
   guint64 hole = 0, begin = 0, end = 0;

@@ -1,8 +1,8 @@
 /* virt-thin - the storage backend's callbacks that move data: build from another volume, upload, download, wipe
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * All of them run with the pool unlocked. They first ask the service, which has a deadline, and only then touch its files: a call into the file system of a
- * service that hangs would not come back.
+ * All of them run with the pool unlocked. They first ask the service, which has a deadline, and only then touch its
+ * files: a call into the file system of a service that hangs would not come back.
  */
 #include "config.h"
 
@@ -20,16 +20,14 @@ typedef struct {
   int fd;
 } Fd;
 
-static void
-fd_clear(Fd *fd)
+static void fd_clear(Fd *fd)
 {
   if (fd->fd >= 0)
     close(fd->fd);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fd, fd_clear)
 
-static gboolean
-open_fd(Fd *fd, const char *path, int flags, GError **error)
+static gboolean open_fd(Fd *fd, const char *path, int flags, GError **error)
 {
   fd->fd = open(path, flags | O_CLOEXEC);
   return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", path);
@@ -38,8 +36,7 @@ open_fd(Fd *fd, const char *path, int flags, GError **error)
 /* --- build from --- */
 
 /* The volume of thin pool @source that @vol is; NULL: it is another pool's. */
-static PoolVolumeInfo *
-find_in_pool(const VtSource *source, VtVolDef *vol)
+static PoolVolumeInfo *find_in_pool(const VtSource *source, VtVolDef *vol)
 {
   g_autofree char *name = vt_volume_of_path(source->vg, vt_vol_path(vol));
   g_autoptr(PoolVolumeInfo) info = name ? vt_service_volume(source->vg, name, NULL) : NULL;
@@ -49,8 +46,7 @@ find_in_pool(const VtSource *source, VtVolDef *vol)
 }
 
 /* Where to read @vol: through the service's file, which shows holes, when it is a volume of one. The caller's. */
-static char *
-readable_path(VtVolDef *vol)
+static char *readable_path(VtVolDef *vol)
 {
   const char *path = vt_vol_path(vol);
   g_autofree char *folder = g_path_get_dirname(path);
@@ -63,30 +59,31 @@ readable_path(VtVolDef *vol)
   return g_strdup(path);
 }
 
-static gboolean
-convert(const char *format, const char *from, const char *to, const char *name, GError **error)
+static gboolean convert(const char *format, const char *from, const char *to, const char *name, GError **error)
 {
-  const char *const argv[] = { "qemu-img", "convert", "-f", format, "-O", "raw", "-n", "--target-is-zero", "-S", "64k", from, to, NULL };
-  g_auto(Fd) out = { -1 };
+  const char *const argv[] = {"qemu-img",         "convert", "-f",  format, "-O", "raw", "-n",
+                              "--target-is-zero", "-S",      "64k", from,   to,   NULL};
+  g_auto(Fd) out = {-1};
   if (!vt_spawn(argv, error) || !open_fd(&out, to, O_RDWR, error))
     return FALSE;
   return fsync(out.fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
 
 /* Copy a volume of another pool, of whatever format. */
-static gboolean
-copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, GError **error)
+static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, GError **error)
 {
-  g_auto(VtVolDocument) document = { 0 };
-  g_auto(Fd) in = { -1 }, out = { -1 };
+  g_auto(VtVolDocument) document = {0};
+  g_auto(Fd) in = {-1}, out = {-1};
   const char *name = vt_vol_name(vol);
   int type = vt_vol_type(from);
   if (!vt_vol_document_read(vt.dir_pool, from, &document, error))
     return FALSE;
   if (document.encrypted)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is encrypted; copying it into a thin pool is not supported", vt_vol_name(from));
+    return vt_set_error(error, EOPNOTSUPP, "volume %s is encrypted; copying it into a thin pool is not supported",
+                        vt_vol_name(from));
   if (type != VIR_STORAGE_VOL_FILE && type != VIR_STORAGE_VOL_BLOCK)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is neither a file nor a block device and cannot be copied", vt_vol_name(from));
+    return vt_set_error(error, EOPNOTSUPP, "volume %s is neither a file nor a block device and cannot be copied",
+                        vt_vol_name(from));
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source->vg, name, error);
   if (!info)
     return FALSE;
@@ -94,24 +91,26 @@ copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, GError **error)
   /* With a backing store in its document, the volume is not empty. */
   if (!open_fd(&out, write_path, O_RDWR, error) || !vt_discard(out.fd, 0, info->size, name, error))
     return FALSE;
-  gboolean raw = type == VIR_STORAGE_VOL_BLOCK || !document.format || strcmp(document.format, "raw") == 0 || strcmp(document.format, "none") == 0;
+  gboolean raw = type == VIR_STORAGE_VOL_BLOCK || !document.format || strcmp(document.format, "raw") == 0 ||
+                 strcmp(document.format, "none") == 0;
   if (!raw)
     return convert(document.format, read_path, write_path, name, error);
   return open_fd(&in, read_path, O_RDONLY, error) && vt_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 
 /* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it when this fails. */
-int
-vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int flags)
+int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_CREATE_REFLINK | CREATE_VALIDATE;
   gboolean done;
   if (flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
-    return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool", vt_vol_name(vol));
+    return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool",
+                     vt_vol_name(vol));
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s", flags & ~known, vt_vol_name(vol));
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s", flags & ~known,
+                     vt_vol_name(vol));
   if (!vt_source_of(obj, &source))
     return -1;
   Pool *pool = vt_service_for_changes(source.vg, &error);
@@ -121,7 +120,8 @@ vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int fl
   if (origin)
     done = pool_clone_into(pool, origin->name, vt_vol_name(vol), &error);
   else if (flags & VIR_STORAGE_VOL_CREATE_REFLINK)
-    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED, "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be cloned without a copy",
+    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED,
+                     "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be cloned without a copy",
                      vt_vol_name(from), source.vg, source.pool);
   else
     done = copy_in(&source, vol, from, &error);
@@ -130,29 +130,30 @@ vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int fl
 
 /* --- upload and download --- */
 
-static PoolVolumeInfo *
-check_range(const VtSource *source, const char *name, guint64 offset, guint64 length, GError **error)
+static PoolVolumeInfo *check_range(const VtSource *source, const char *name, guint64 offset, guint64 length,
+                                   GError **error)
 {
   PoolVolumeInfo *info = vt_service_volume(source->vg, name, error);
   if (info && (offset > info->size || length > info->size - offset)) {
-    vt_set_error(error, EINVAL, "volume %s/%s has %" G_GUINT64_FORMAT " bytes: byte %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT
-                 " behind it are not all in it", source->vg, name, info->size, offset, length);
+    vt_set_error(error, EINVAL,
+                 "volume %s/%s has %" G_GUINT64_FORMAT " bytes: byte %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT
+                 " behind it are not all in it",
+                 source->vg, name, info->size, offset, length);
     g_clear_pointer(&info, pool_volume_info_free);
   }
   return info;
 }
 
-static gboolean
-discard_range(const char *path, const char *name, guint64 offset, guint64 length, GError **error)
+static gboolean discard_range(const char *path, const char *name, guint64 offset, guint64 length, GError **error)
 {
-  g_auto(Fd) fd = { -1 };
+  g_auto(Fd) fd = {-1};
   return open_fd(&fd, path, O_RDWR, error) && vt_discard(fd.fd, offset, length, name, error);
 }
 
-int
-vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags)
+int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
+                  unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean sparse = (flags & VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM) != 0;
   const char *name = vt_vol_name(vol);
@@ -163,7 +164,8 @@ vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long lon
     vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg, name);
   if (error)
     return vt_report_gerror(g_steal_pointer(&error));
-  /* libvirt cuts a regular file at each hole; under this name the service lets it, and keeps the size (service/service.h). */
+  /* libvirt cuts a regular file at each hole; under this name the service lets it, and keeps the size
+   * (service/service.h). */
   g_autofree char *plain_path = vt_volume_file(source.vg, name);
   g_autofree char *path = sparse ? g_strconcat(plain_path, "@upload", NULL) : g_strdup(plain_path);
   if (sparse && !discard_range(path, name, offset, length ? length : info->size - offset, &error))
@@ -171,10 +173,10 @@ vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long lon
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);
 }
 
-int
-vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags)
+int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                    unsigned long long length, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (!vt_source_of(obj, &source))
     return -1;
@@ -182,26 +184,27 @@ vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long l
   if (!info)
     return vt_report_gerror(g_steal_pointer(&error));
   g_autofree char *path = vt_volume_file(source.vg, info->name);
-  return vt.libvirt.stream_open_block_device(stream, path, offset, length, (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0, O_RDONLY);
+  return vt.libvirt.stream_open_block_device(stream, path, offset, length,
+                                             (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0, O_RDONLY);
 }
 
 /* --- wipe --- */
 
 /* scrub's names, in the order of virStorageVolWipeAlgorithm. */
-static const char *const scrub_patterns[] = { NULL, "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random" };
+static const char *const scrub_patterns[] = {NULL,       "nnsa",      "dod",        "bsi",   "gutmann",
+                                             "schneier", "pfitzner7", "pfitzner33", "random"};
 
-/* What the volume maps is overwritten, for whoever reads the disk; then all of it is released, for whoever reads the volume. */
-static gboolean
-wipe_zero(int fd, const PoolVolumeInfo *info, GError **error)
+/* What the volume maps is overwritten, for whoever reads the disk; then all of it is released, for whoever reads the
+ * volume. */
+static gboolean wipe_zero(int fd, const PoolVolumeInfo *info, GError **error)
 {
   return vt_overwrite(fd, info->size, info->name, error) && vt_discard(fd, 0, info->size, info->name, error);
 }
 
-static gboolean
-wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
+static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
 {
   g_autofree char *path = vt_volume_file(info->vg, info->name);
-  g_auto(Fd) fd = { -1 };
+  g_auto(Fd) fd = {-1};
   if (info->read_only)
     return vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", info->vg, info->name);
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
@@ -210,14 +213,14 @@ wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
     return open_fd(&fd, path, O_RDWR, error) && vt_discard(fd.fd, 0, info->size, info->name, error);
   if (algorithm >= G_N_ELEMENTS(scrub_patterns))
     return vt_set_error(error, EOPNOTSUPP, "wiping algorithm %u is not known", algorithm);
-  const char *const argv[] = { "scrub", "-f", "-p", scrub_patterns[algorithm], info->path && info->path_is_block ? info->path : path, NULL };
+  const char *const argv[] = {
+      "scrub", "-f", "-p", scrub_patterns[algorithm], info->path && info->path_is_block ? info->path : path, NULL};
   return vt_spawn(argv, error);
 }
 
-int
-vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
+int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for wiping volume %s", flags, vt_vol_name(vol));

@@ -1,9 +1,10 @@
 /* virt-thin - libvirt's private functions that the backend calls, found by name in the running daemon
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * No header of libvirt's inside is included and no private symbol is linked: the functions are looked up in the process (dlsym), so that one build loads into
- * libvirt 7 to 12 and a function that is gone is noticed, not fatal. The objects behind them are opaque here; vtbackend-layout.h knows how to find the few
- * fields the backend touches. Signatures: libvirt src/conf/storage_conf.h, src/conf/virstorageobj.h, src/storage/storage_backend.h, src/util/virfdstream.h,
+ * No header of libvirt's inside is included and no private symbol is linked: the functions are looked up in the process
+ * (dlsym), so that one build loads into libvirt 7 to 12 and a function that is gone is noticed, not fatal. The objects
+ * behind them are opaque here; vtbackend-layout.h knows how to find the few fields the backend touches. Signatures:
+ * libvirt src/conf/storage_conf.h, src/conf/virstorageobj.h, src/storage/storage_backend.h, src/util/virfdstream.h,
  * src/util/virerror.h.
  *
  * Thread-safety: resolved once at registration, constant afterwards.
@@ -19,7 +20,8 @@ typedef struct VtPoolDef VtPoolDef; /* virStoragePoolDef */
 typedef struct VtVolDef VtVolDef;   /* virStorageVolDef */
 typedef struct VtStream VtStream;   /* virStream */
 
-/* virStorageBackend: the same 17 members in the same order from 7.0 to 12; vtbackend-register.c holds the stock backend's against it. */
+/* virStorageBackend: the same 17 members in the same order from 7.0 to 12; vtbackend-register.c holds the stock
+ * backend's against it. */
 typedef struct {
   int type;
   char *(*find_sources)(const char *spec, unsigned int flags);
@@ -35,8 +37,10 @@ typedef struct {
   int (*refresh_vol)(VtPoolObj *obj, VtVolDef *vol);
   int (*delete_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
   int (*resize_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
-  int (*upload_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
-  int (*download_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
+  int (*upload_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                    unsigned long long length, unsigned int flags);
+  int (*download_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                      unsigned long long length, unsigned int flags);
   int (*wipe_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
 } VtBackend;
 
@@ -60,9 +64,11 @@ typedef struct {
   void (*pool_def_free)(VtPoolDef *def);
   void (*vol_def_free)(VtVolDef *def);
 
-  void (*report_error)(int domain, int code, const char *file, const char *function, size_t line, const char *format, ...) G_GNUC_PRINTF(6, 7);
+  void (*report_error)(int domain, int code, const char *file, const char *function, size_t line, const char *format,
+                       ...) G_GNUC_PRINTF(6, 7);
   void (*reset_last_error)(void);
-  int (*stream_open_block_device)(VtStream *stream, const char *path, unsigned long long offset, unsigned long long length, bool sparse, int oflags);
+  int (*stream_open_block_device)(VtStream *stream, const char *path, unsigned long long offset,
+                                  unsigned long long length, bool sparse, int oflags);
   int (*vol_upload_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
   int (*vol_download_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
 } VtLibvirt;

@@ -1,12 +1,13 @@
 /* virt-thin - the storage backend's callbacks on pools
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Why the target path is set again and again: libvirt derives it from the source name (/dev/VG/POOL) whenever it parses a pool, but virt-install and virt-clone
- * make the paths of volumes from it, and the volumes are in /dev/VG. libvirt keeps what a callback sets until it parses the pool's document again, which it does
- * at every start, before checkPool.
+ * Why the target path is set again and again: libvirt derives it from the source name (/dev/VG/POOL) whenever it parses
+ * a pool, but virt-install and virt-clone make the paths of volumes from it, and the volumes are in /dev/VG. libvirt
+ * keeps what a callback sets until it parses the pool's document again, which it does at every start, before checkPool.
  *
- * Why a refresh must not fail lightly: libvirt answers a failed refresh by stopping the pool (src/storage/storage_driver.c, storagePoolRefreshFailCleanup). So one volume that
- * cannot be shown is left out, and the stop that follows a failed refresh - on the same thread, at once - leaves the volumes of running guests alone.
+ * Why a refresh must not fail lightly: libvirt answers a failed refresh by stopping the pool
+ * (src/storage/storage_driver.c, storagePoolRefreshFailCleanup). So one volume that cannot be shown is left out, and
+ * the stop that follows a failed refresh - on the same thread, at once - leaves the volumes of running guests alone.
  */
 #include "config.h"
 
@@ -24,31 +25,28 @@
 #define START_DEADLINE_MS (60 * 1000)
 
 /* Of virStoragePoolBuild(). */
-#define BUILD_FLAGS ((unsigned int) VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)
+#define BUILD_FLAGS ((unsigned int)VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)
 
 /* The pool whose refresh has just failed on this thread. */
 static _Thread_local VtPoolObj *refresh_failed;
 
-static void
-set_target(VtPoolDef *def, const VtSource *source, GPtrArray *volumes)
+static void set_target(VtPoolDef *def, const VtSource *source, GPtrArray *volumes)
 {
   g_autofree char *folder = vt_volume_folder(source->vg, volumes);
   if (g_strcmp0(vt_pool_target_path(def), folder) != 0)
     vt_layout_set_string(def, vt.layout.pool_target_path, folder);
 }
 
-void
-vt_set_totals(VtPoolDef *def, const PoolInfo *info)
+void vt_set_totals(VtPoolDef *def, const PoolInfo *info)
 {
   vt_pool_capacity(def) = info->size;
   vt_pool_allocation(def) = MIN(info->used, info->size);
   vt_pool_available(def) = info->size - MIN(info->used, info->size);
 }
 
-int
-vt_check_pool(VtPoolObj *obj, bool *active)
+int vt_check_pool(VtPoolObj *obj, bool *active)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   *active = false;
   if (!vt_source_parse(vt_pool_source_name(def), &source, NULL))
@@ -64,16 +62,15 @@ vt_check_pool(VtPoolObj *obj, bool *active)
 }
 
 /* The devices of the pool's document: only where to look first, the VG may have more. */
-static gboolean
-start_service(const VtSource *source, char **devices, GError **error)
+static gboolean start_service(const VtSource *source, char **devices, GError **error)
 {
-  return pool_service_start(source->vg, source->pool, *devices ? (const char *const *) devices : NULL, START_DEADLINE_MS, error);
+  return pool_service_start(source->vg, source->pool, *devices ? (const char *const *)devices : NULL, START_DEADLINE_MS,
+                            error);
 }
 
-int
-vt_start_pool(VtPoolObj *obj)
+int vt_start_pool(VtPoolObj *obj)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   if (!vt_source_of(obj, &source))
@@ -96,8 +93,7 @@ vt_start_pool(VtPoolObj *obj)
 }
 
 /* The size of the PV to be; 0: cannot be told. */
-static guint64
-device_size(const char *path)
+static guint64 device_size(const char *path)
 {
   guint64 size = 0;
   struct stat st;
@@ -112,13 +108,13 @@ device_size(const char *path)
   return size;
 }
 
-int
-vt_build_pool(VtPoolObj *obj, unsigned int flags)
+int vt_build_pool(VtPoolObj *obj, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags & VIR_STORAGE_POOL_BUILD_OVERWRITE)
-    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED, "%s", "a thin pool is never built over what is on a device; clear it with wipefs first");
+    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
+                     "a thin pool is never built over what is on a device; clear it with wipefs first");
   if (flags & ~BUILD_FLAGS)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building a thin pool", flags & ~BUILD_FLAGS);
   if (!vt_source_of(obj, &source))
@@ -128,14 +124,16 @@ vt_build_pool(VtPoolObj *obj, unsigned int flags)
     return vt_report_gerror(g_steal_pointer(&error));
   if (g_strv_length(devices) != 1)
     return vt_report(VIR_ERR_CONFIG_UNSUPPORTED,
-                     "building %s/%s needs exactly one <device path='...'/> in the pool's <source>: the disk or file to put it on; or make it with "
-                     "`virt-thin init %s/%s --size SIZE`", source.vg, source.pool, source.vg, source.pool);
+                     "building %s/%s needs exactly one <device path='...'/> in the pool's <source>: the disk or file "
+                     "to put it on; or make it with "
+                     "`virt-thin init %s/%s --size SIZE`",
+                     source.vg, source.pool, source.vg, source.pool);
   guint64 size = device_size(devices[0]);
   if (size == 0)
     return vt_report(VIR_ERR_OPERATION_FAILED, "%s is not a disk or file that exists and has a size", devices[0]);
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
-  const char *const argv[] = { settings_program(), "init", pool, "--size", bytes, "--file", devices[0], NULL };
+  const char *const argv[] = {settings_program(), "init", pool, "--size", bytes, "--file", devices[0], NULL};
   vt.libvirt.object_unlock(obj);
   gboolean built = vt_spawn(argv, &error);
   vt.libvirt.object_lock(obj);
@@ -143,8 +141,7 @@ vt_build_pool(VtPoolObj *obj, unsigned int flags)
 }
 
 /* The path of each volume by its name, for origins. */
-static GHashTable *
-paths_of(GPtrArray *volumes)
+static GHashTable *paths_of(GPtrArray *volumes)
 {
   GHashTable *paths = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
   for (guint i = 0; i < volumes->len; i++) {
@@ -154,8 +151,7 @@ paths_of(GPtrArray *volumes)
   return paths;
 }
 
-static void
-add_volumes(VtPoolObj *obj, GPtrArray *volumes)
+static void add_volumes(VtPoolObj *obj, GPtrArray *volumes)
 {
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   g_autoptr(GHashTable) paths = paths_of(volumes);
@@ -173,10 +169,9 @@ add_volumes(VtPoolObj *obj, GPtrArray *volumes)
   }
 }
 
-int
-vt_refresh_pool(VtPoolObj *obj)
+int vt_refresh_pool(VtPoolObj *obj)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   refresh_failed = obj;
   if (!vt_source_of(obj, &source))
@@ -194,8 +189,7 @@ vt_refresh_pool(VtPoolObj *obj)
 }
 
 /* End a service that no active pool needs. One that somebody uses otherwise says so, and stays. */
-static void
-stop_idle_service(const char *vg)
+static void stop_idle_service(const char *vg)
 {
   Pool *pool = vt_service(vg, NULL);
   g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
@@ -203,16 +197,15 @@ stop_idle_service(const char *vg)
   if (!pools)
     return;
   for (guint i = 0; i < pools->len; i++)
-    if (((PoolInfo *) g_ptr_array_index(pools, i))->active)
+    if (((PoolInfo *)g_ptr_array_index(pools, i))->active)
       return;
   if (!pool_service_stop(vg, FALSE, vt_deadline_ms(), &error))
     fprintf(stderr, "virt-thin: the service of volume group %s goes on: %s\n", vg, error->message);
 }
 
-int
-vt_stop_pool(VtPoolObj *obj)
+int vt_stop_pool(VtPoolObj *obj)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean after_failure = refresh_failed == obj;
   refresh_failed = NULL;
@@ -220,11 +213,13 @@ vt_stop_pool(VtPoolObj *obj)
     return 0;
   if (!vt_source_of(obj, &source))
     return -1;
-  /* A service that is not there or does not answer cannot be told; the pool becomes inactive all the same, and whoever uses a volume keeps it. */
+  /* A service that is not there or does not answer cannot be told; the pool becomes inactive all the same, and whoever
+   * uses a volume keeps it. */
   Pool *pool = vt_service_for_changes(source.vg, &error);
   if (!pool) {
     if (error->code != ENOENT)
-      fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg, source.pool, error->message);
+      fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg, source.pool,
+              error->message);
     return 0;
   }
   if (!pool_deactivate(pool, source.pool, FALSE, &error))
@@ -233,10 +228,9 @@ vt_stop_pool(VtPoolObj *obj)
   return 0;
 }
 
-int
-vt_delete_pool(VtPoolObj *obj, unsigned int flags)
+int vt_delete_pool(VtPoolObj *obj, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting a thin pool", flags);
@@ -248,7 +242,7 @@ vt_delete_pool(VtPoolObj *obj, unsigned int flags)
   /* Removes a pool only when it is empty, and never the volume group. */
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
-  g_ptr_array_add(argv, (gpointer) settings_program());
+  g_ptr_array_add(argv, (gpointer)settings_program());
   for (char **device = devices; *device; device++) {
     g_ptr_array_add(argv, (gpointer) "--device");
     g_ptr_array_add(argv, *device);
@@ -256,5 +250,5 @@ vt_delete_pool(VtPoolObj *obj, unsigned int flags)
   g_ptr_array_add(argv, (gpointer) "remove");
   g_ptr_array_add(argv, pool);
   g_ptr_array_add(argv, NULL);
-  return vt_spawn((const char *const *) argv->pdata, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  return vt_spawn((const char *const *)argv->pdata, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
 }

@@ -1,9 +1,9 @@
 /* virt-thin - source names of pools, and the service behind them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for each VG as long as libvirtd lives. What it cannot know
- * is that libvirtd asks about a thousand volumes one after the other: after a question that was not answered in time, further ones are refused
- * at once for a while.
+ * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for each VG as long as
+ * libvirtd lives. What it cannot know is that libvirtd asks about a thousand volumes one after the other: after a
+ * question that was not answered in time, further ones are refused at once for a while.
  */
 #include "config.h"
 
@@ -23,42 +23,39 @@ typedef struct {
   gint64 silent_until; /* monotonic; 0: it answers */
 } Service;
 
-static GMutex lock; /* of services */
+static GMutex lock;          /* of services */
 static GHashTable *services; /* name of VG: Service. Entries stay. */
 
 /* --- source names --- */
 
-void
-vt_source_clear(VtSource *source)
+void vt_source_clear(VtSource *source)
 {
   g_clear_pointer(&source->vg, g_free);
   g_clear_pointer(&source->pool, g_free);
 }
 
-gboolean
-vt_source_is_ours(const char *name)
+gboolean vt_source_is_ours(const char *name)
 {
   return name && strchr(name, '/');
 }
 
-gboolean
-vt_source_parse(const char *name, VtSource *source, GError **error)
+gboolean vt_source_parse(const char *name, VtSource *source, GError **error)
 {
   static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
   g_auto(GStrv) parts = g_strsplit(name ? name : "", "/", -1);
   gboolean good = g_strv_length(parts) == 2;
   for (guint i = 0; good && i < 2; i++)
-    good = *parts[i] && *parts[i] != '-' && strlen(parts[i]) <= 127 && strspn(parts[i], legal) == strlen(parts[i]) && strcmp(parts[i], ".") != 0 &&
-           strcmp(parts[i], "..") != 0;
+    good = *parts[i] && *parts[i] != '-' && strlen(parts[i]) <= 127 && strspn(parts[i], legal) == strlen(parts[i]) &&
+           strcmp(parts[i], ".") != 0 && strcmp(parts[i], "..") != 0;
   if (!good)
-    return vt_set_error(error, EINVAL, "source name '%s' is not VG/POOL, a volume group and a thin pool in it", name ? name : "");
+    return vt_set_error(error, EINVAL, "source name '%s' is not VG/POOL, a volume group and a thin pool in it",
+                        name ? name : "");
   source->vg = g_strdup(parts[0]);
   source->pool = g_strdup(parts[1]);
   return TRUE;
 }
 
-gboolean
-vt_source_of(VtPoolObj *obj, VtSource *source)
+gboolean vt_source_of(VtPoolObj *obj, VtSource *source)
 {
   g_autoptr(GError) error = NULL;
   if (vt_source_parse(vt_pool_source_name(vt.libvirt.pool_obj_get_def(obj)), source, &error))
@@ -69,8 +66,7 @@ vt_source_of(VtPoolObj *obj, VtSource *source)
 
 /* --- errors --- */
 
-static int
-error_code(int err)
+static int error_code(int err)
 {
   switch (err) {
   case EEXIST: return VIR_ERR_STORAGE_VOL_EXIST;
@@ -82,26 +78,24 @@ error_code(int err)
   }
 }
 
-int
-vt_report_gerror_at(GError *error, const char *file, const char *function, gsize line)
+int vt_report_gerror_at(GError *error, const char *file, const char *function, gsize line)
 {
-  vt.libvirt.report_error(VIR_FROM_STORAGE, error_code(vt_error_to_errno(error)), file, function, line, "%s", error->message);
+  vt.libvirt.report_error(VIR_FROM_STORAGE, error_code(vt_error_to_errno(error)), file, function, line, "%s",
+                          error->message);
   g_error_free(error);
   return -1;
 }
 
 /* --- the service --- */
 
-guint
-vt_deadline_ms(void)
+guint vt_deadline_ms(void)
 {
   const char *text = g_getenv("VIRT_THIN_LIBVIRT_TIMEOUT");
   guint64 seconds = text ? g_ascii_strtoull(text, NULL, 10) : 0;
   return (seconds ? MIN(seconds, 3600) : DEFAULT_DEADLINE_S) * 1000;
 }
 
-static Service *
-find_service(const char *vg)
+static Service *find_service(const char *vg)
 {
   if (!services)
     services = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -114,8 +108,7 @@ find_service(const char *vg)
 }
 
 /* Connect outside the lock: it may take until the deadline. */
-static Pool *
-connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **error)
+static Pool *connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **error)
 {
   g_mutex_lock(&lock);
   Service *service = find_service(vg);
@@ -124,7 +117,8 @@ connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **err
   gboolean silent = service->silent_until > g_get_monotonic_time();
   g_mutex_unlock(&lock);
   if (silent) {
-    vt_set_error(error, ETIMEDOUT, "the service of volume group %s does not answer; see its log, or `virt-thin stop --force %s`", vg, vg);
+    vt_set_error(error, ETIMEDOUT,
+                 "the service of volume group %s does not answer; see its log, or `virt-thin stop --force %s`", vg, vg);
     return NULL;
   }
   if (pool)
@@ -144,8 +138,7 @@ connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **err
   return pool;
 }
 
-gboolean
-vt_service_answered(const char *vg, gboolean ok, const GError *error)
+gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error)
 {
   gboolean silent = !ok && error && error->domain == VT_ERROR && error->code == ETIMEDOUT;
   g_mutex_lock(&lock);
@@ -154,14 +147,12 @@ vt_service_answered(const char *vg, gboolean ok, const GError *error)
   return ok;
 }
 
-Pool *
-vt_service(const char *vg, GError **error)
+Pool *vt_service(const char *vg, GError **error)
 {
   return connect_service(vg, FALSE, vt_deadline_ms(), error);
 }
 
-Pool *
-vt_service_for_changes(const char *vg, GError **error)
+Pool *vt_service_for_changes(const char *vg, GError **error)
 {
   g_autoptr(GError) local = NULL;
   Pool *questions = vt_service(vg, error);
@@ -175,8 +166,7 @@ vt_service_for_changes(const char *vg, GError **error)
   return connect_service(vg, TRUE, CHANGE_DEADLINE_MS, error);
 }
 
-PoolVolumeInfo *
-vt_service_volume(const char *vg, const char *name, GError **error)
+PoolVolumeInfo *vt_service_volume(const char *vg, const char *name, GError **error)
 {
   g_autoptr(GError) local = NULL;
   Pool *pool = vt_service(vg, error);
@@ -186,8 +176,7 @@ vt_service_volume(const char *vg, const char *name, GError **error)
   return info;
 }
 
-GPtrArray *
-vt_service_volumes(const VtSource *source, GError **error)
+GPtrArray *vt_service_volumes(const VtSource *source, GError **error)
 {
   g_autoptr(GError) local = NULL;
   Pool *pool = vt_service(source->vg, error);
@@ -197,8 +186,7 @@ vt_service_volumes(const VtSource *source, GError **error)
   return volumes;
 }
 
-PoolInfo *
-vt_service_pool(const VtSource *source, GError **error)
+PoolInfo *vt_service_pool(const VtSource *source, GError **error)
 {
   g_autoptr(GError) local = NULL;
   Pool *pool = vt_service(source->vg, error);
@@ -210,27 +198,23 @@ vt_service_pool(const VtSource *source, GError **error)
 
 /* --- where volumes are --- */
 
-static char *
-files_folder(const char *vg)
+static char *files_folder(const char *vg)
 {
   return settings_vg_file(vg, "volumes");
 }
 
-static char *
-nodes_folder(const char *vg)
+static char *nodes_folder(const char *vg)
 {
   return g_build_filename(settings_dev_dir(), vg, NULL);
 }
 
-char *
-vt_volume_file(const char *vg, const char *name)
+char *vt_volume_file(const char *vg, const char *name)
 {
   g_autofree char *folder = files_folder(vg);
   return g_build_filename(folder, name, NULL);
 }
 
-char *
-vt_volume_folder(const char *vg, GPtrArray *volumes)
+char *vt_volume_folder(const char *vg, GPtrArray *volumes)
 {
   for (guint i = 0; volumes && i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
@@ -241,8 +225,7 @@ vt_volume_folder(const char *vg, GPtrArray *volumes)
 }
 
 /* A volume that is not served now - a snapshot, say - is where it would be, were it. */
-char *
-vt_volume_path(const PoolVolumeInfo *info)
+char *vt_volume_path(const PoolVolumeInfo *info)
 {
   if (info->path)
     return g_strdup(info->path);
@@ -250,16 +233,14 @@ vt_volume_path(const PoolVolumeInfo *info)
   return g_build_filename(folder, info->name, NULL);
 }
 
-int
-vt_volume_type(const PoolVolumeInfo *info)
+int vt_volume_type(const PoolVolumeInfo *info)
 {
   if (info->path)
     return info->path_is_block ? VIR_STORAGE_VOL_BLOCK : VIR_STORAGE_VOL_FILE;
   return strcmp(settings_block_nodes(), "none") == 0 ? VIR_STORAGE_VOL_FILE : VIR_STORAGE_VOL_BLOCK;
 }
 
-char *
-vt_volume_of_path(const char *vg, const char *path)
+char *vt_volume_of_path(const char *vg, const char *path)
 {
   if (!path)
     return NULL;

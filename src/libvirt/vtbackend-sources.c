@@ -11,30 +11,28 @@
 #include "pool/settings.h"
 
 /* The thin pools of every VG that is served. */
-static void
-add_served(GHashTable *names)
+static void add_served(GHashTable *names)
 {
   g_auto(GStrv) vgs = pool_service_list();
   for (char **vg = vgs; *vg; vg++) {
     Pool *pool = vt_service(*vg, NULL);
     g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
-      g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *) g_ptr_array_index(pools, i))->name));
+      g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
   }
 }
 
 /* The thin pools of every VG that is not, as its text on disk tells. */
-static void
-add_unserved(GHashTable *names)
+static void add_unserved(GHashTable *names)
 {
   g_auto(GStrv) paths = settings_devices();
-  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *) paths, NULL);
+  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *)paths, NULL);
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
   for (guint i = 0; scans && i < scans->len; i++) {
     LvmScan *scan = g_ptr_array_index(scans, i);
     if (!scan->vg_name || !g_hash_table_add(seen, scan->vg_name))
       continue;
-    g_autoptr(LvmStore) store = lvm_store_open_usual((const char *const *) paths, scan->vg_name, TRUE, NULL, NULL, NULL);
+    g_autoptr(LvmStore) store = lvm_store_open_usual((const char *const *)paths, scan->vg_name, TRUE, NULL, NULL, NULL);
     g_autoptr(GPtrArray) lvs = store ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
     for (guint j = 0; lvs && j < lvs->len; j++) {
       LvmLv *lv = g_ptr_array_index(lvs, j);
@@ -44,15 +42,13 @@ add_unserved(GHashTable *names)
   }
 }
 
-static int
-compare_names(gconstpointer a, gconstpointer b)
+static int compare_names(gconstpointer a, gconstpointer b)
 {
-  return g_strcmp0(*(const char *const *) a, *(const char *const *) b);
+  return g_strcmp0(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* libvirt's own list, with every thin pool as VG/POOL behind it: virt-manager offers the names for choice. */
-char *
-vt_find_sources(const char *spec, unsigned int flags)
+char *vt_find_sources(const char *spec, unsigned int flags)
 {
   g_autoptr(GHashTable) set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   char *stock = vt.stock.find_sources(spec, flags);

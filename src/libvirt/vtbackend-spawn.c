@@ -12,8 +12,7 @@
 #define LAST_WORDS_MAX 2000
 
 /* libvirtd's threads block signals, and its handlers are no business of the child's. Async-signal-safe. */
-static void
-default_signals(gpointer unused)
+static void default_signals(gpointer unused)
 {
   sigset_t none;
   sigemptyset(&none);
@@ -21,21 +20,22 @@ default_signals(gpointer unused)
   signal(SIGPIPE, SIG_DFL);
 }
 
-gboolean
-vt_spawn(const char *const *argv, GError **error)
+gboolean vt_spawn(const char *const *argv, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autofree char *said = NULL;
   int status = 0;
-  if (!g_spawn_sync("/", (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL, NULL, &said, &status,
-                    &local))
-    return vt_set_error(error, g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO, "running %s: %s", argv[0], local->message);
+  if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL,
+                    NULL, &said, &status, &local))
+    return vt_set_error(error, g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO,
+                        "running %s: %s", argv[0], local->message);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
     return TRUE;
   g_strstrip(said);
   gsize length = strlen(said);
   const char *words = length > LAST_WORDS_MAX ? said + length - LAST_WORDS_MAX : said;
   if (WIFSIGNALED(status))
-    return vt_set_error(error, EIO, "%s ended with signal %d%s%s", argv[0], WTERMSIG(status), *words ? ": " : "", words);
+    return vt_set_error(error, EIO, "%s ended with signal %d%s%s", argv[0], WTERMSIG(status), *words ? ": " : "",
+                        words);
   return vt_set_error(error, EIO, "%s failed (status %d)%s%s", argv[0], WEXITSTATUS(status), *words ? ": " : "", words);
 }

@@ -1,9 +1,10 @@
 /* virt-thin - the storage backend's callbacks on volumes: create, refresh, resize, delete
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt keeps a pool's totals itself: it adds a new volume's allocation to them and takes a deleted one's off, without a look at what really is in use
- * (src/storage/storage_driver.c). With thin volumes that is wrong - a clone's allocation is shared - and takes "available" below zero, where it
- * becomes 16 EiB. So the totals are asked anew at both moments, and the volume's allocation is shown as 0 for the one moment in which libvirt does its sum.
+ * libvirt keeps a pool's totals itself: it adds a new volume's allocation to them and takes a deleted one's off,
+ * without a look at what really is in use (src/storage/storage_driver.c). With thin volumes that is wrong - a clone's
+ * allocation is shared - and takes "available" below zero, where it becomes 16 EiB. So the totals are asked anew at
+ * both moments, and the volume's allocation is shown as 0 for the one moment in which libvirt does its sum.
  */
 #include "config.h"
 
@@ -16,24 +17,24 @@
 #include "libvirt/vtbackend.h"
 #include "pool/pool-rules.h"
 
-/* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes right before libvirt's sum. */
+/* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes right before libvirt's
+ * sum. */
 static _Thread_local VtVolDef *just_created;
 
-/* virsh vol-clone sends the document of the volume it clones, with another name: the backing store in it is that volume's, and may have grown or gone since.
- * Only buildVolFrom will tell that this is a clone. So where the document's path says that it is a copied one, the volume is made empty and this error
- * kept, for buildVol, which comes instead when it is no clone. */
+/* virsh vol-clone sends the document of the volume it clones, with another name: the backing store in it is that
+ * volume's, and may have grown or gone since. Only buildVolFrom will tell that this is a clone. So where the document's
+ * path says that it is a copied one, the volume is made empty and this error kept, for buildVol, which comes instead
+ * when it is no clone. */
 static _Thread_local GError *backing_error;
 
-static void
-refresh_totals(VtPoolObj *obj, const VtSource *source)
+static void refresh_totals(VtPoolObj *obj, const VtSource *source)
 {
   g_autoptr(PoolInfo) info = vt_service_pool(source, NULL);
   if (info)
     vt_set_totals(vt.libvirt.pool_obj_get_def(obj), info);
 }
 
-static guint64
-allocation_of(const PoolVolumeInfo *info)
+static guint64 allocation_of(const PoolVolumeInfo *info)
 {
   return info->mapped == G_MAXUINT64 ? info->size : info->mapped;
 }
@@ -41,44 +42,44 @@ allocation_of(const PoolVolumeInfo *info)
 /* --- create --- */
 
 /* Owner, group and mode of a node or file, as the volume's document wants them. */
-static gboolean
-set_permissions(const char *path, const VtVolDocument *document, GError **error)
+static gboolean set_permissions(const char *path, const VtVolDocument *document, GError **error)
 {
-  uid_t owner = document->has_owner ? document->owner : (uid_t) -1;
-  gid_t group = document->has_group ? document->group : (gid_t) -1;
-  if ((owner != (uid_t) -1 || group != (gid_t) -1) && chown(path, owner, group) < 0)
-    return vt_set_errno(error, errno, "setting owner %d and group %d of %s", (int) owner, (int) group, path);
+  uid_t owner = document->has_owner ? document->owner : (uid_t)-1;
+  gid_t group = document->has_group ? document->group : (gid_t)-1;
+  if ((owner != (uid_t)-1 || group != (gid_t)-1) && chown(path, owner, group) < 0)
+    return vt_set_errno(error, errno, "setting owner %d and group %d of %s", (int)owner, (int)group, path);
   if (document->has_mode && chmod(path, document->mode) < 0)
     return vt_set_errno(error, errno, "setting mode 0%o of %s", document->mode, path);
   return TRUE;
 }
 
-static gboolean
-is_copied(const VtSource *source, const VtVolDocument *document)
+static gboolean is_copied(const VtSource *source, const VtVolDocument *document)
 {
   g_autofree char *name = vt_volume_of_path(source->vg, document->path);
   return name && strcmp(name, document->name) != 0;
 }
 
-static gboolean
-create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity, GError **error)
+static gboolean create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity,
+                              GError **error)
 {
   g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
   if (!origin)
-    return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in volume group %s: a thin volume can only be backed by one of its own pool",
+    return vt_set_error(error, EINVAL,
+                        "backing store %s of volume %s is not in volume group %s: a thin volume can only be backed by "
+                        "one of its own pool",
                         document->backing, document->name, source->vg);
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, origin, error);
   if (!info)
     return FALSE;
   if (g_strcmp0(info->pool, source->pool) != 0)
-    return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s", document->backing, document->name, source->vg,
-                        source->pool);
+    return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s", document->backing,
+                        document->name, source->vg, source->pool);
   return pool_clone(pool, origin, document->name, capacity, error);
 }
 
 /* Make the volume @document describes, with @capacity bytes. */
-static gboolean
-create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity, GError **error)
+static gboolean create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity,
+                       GError **error)
 {
   g_autoptr(GError) refused = NULL;
   if (!document->backing)
@@ -93,21 +94,22 @@ create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint6
   return pool_create(pool, source->pool, document->name, capacity, error);
 }
 
-static gboolean
-check_document(const VtVolDocument *document, guint64 capacity, GError **error)
+static gboolean check_document(const VtVolDocument *document, guint64 capacity, GError **error)
 {
   if (!lvm_name_check(document->name, error))
     return FALSE;
   if (document->encrypted)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s: <encryption> is not supported in a thin pool; let the guest encrypt its disk, or put the pool on "
-                        "an encrypted device", document->name);
+    return vt_set_error(
+        error, EOPNOTSUPP,
+        "volume %s: <encryption> is not supported in a thin pool; let the guest encrypt its disk, or put the pool on "
+        "an encrypted device",
+        document->name);
   if (!capacity && !document->backing)
     return vt_set_error(error, EINVAL, "volume %s needs a capacity", document->name);
   return TRUE;
 }
 
-static void
-fill(VtVolDef *vol, const PoolVolumeInfo *info)
+static void fill(VtVolDef *vol, const PoolVolumeInfo *info)
 {
   g_autofree char *path = vt_volume_path(info);
   vt_layout_set_string(vol, vt.layout.vol_key, info->uuid);
@@ -119,27 +121,27 @@ fill(VtVolDef *vol, const PoolVolumeInfo *info)
 }
 
 /* Take back a volume that was made, keeping the error that made it necessary. */
-static void
-take_back(Pool *pool, const char *vg, const char *name)
+static void take_back(Pool *pool, const char *vg, const char *name)
 {
-  const char *const names[] = { name, NULL };
+  const char *const names[] = {name, NULL};
   g_autoptr(GError) error = NULL;
   if (!pool_remove(pool, names, FALSE, &error))
-    fprintf(stderr, "virt-thin: volume %s/%s, whose creation failed, could not be removed: %s\n", vg, name, error->message);
+    fprintf(stderr, "virt-thin: volume %s/%s, whose creation failed, could not be removed: %s\n", vg, name,
+            error->message);
 }
 
-int
-vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
+int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
 {
-  g_auto(VtSource) source = { 0 };
-  g_auto(VtVolDocument) document = { 0 };
+  g_auto(VtSource) source = {0};
+  g_auto(VtVolDocument) document = {0};
   g_autoptr(GError) error = NULL;
   just_created = NULL;
   g_clear_error(&backing_error);
   if (!vt_source_of(obj, &source))
     return -1;
   guint64 capacity = vt_vol_capacity(vol);
-  if (!vt_vol_document_read(vt.libvirt.pool_obj_get_def(obj), vol, &document, &error) || !check_document(&document, capacity, &error))
+  if (!vt_vol_document_read(vt.libvirt.pool_obj_get_def(obj), vol, &document, &error) ||
+      !check_document(&document, capacity, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   Pool *pool = vt_service_for_changes(source.vg, &error);
   if (!pool || !create(pool, &source, &document, capacity, &error))
@@ -154,11 +156,11 @@ vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
   return 0;
 }
 
-/* Everything is done by createVol; but libvirt allows a volume without a capacity - a clone as large as its origin - only where there is a buildVol. */
-int
-vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
+/* Everything is done by createVol; but libvirt allows a volume without a capacity - a clone as large as its origin -
+ * only where there is a buildVol. */
+int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) refused = g_steal_pointer(&backing_error);
   if (!refused && !(flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA))
     return 0;
@@ -169,17 +171,18 @@ vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
   }
   if (refused)
     return vt_report_gerror(g_steal_pointer(&refused));
-  return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool", vt_vol_name(vol));
+  return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool",
+                   vt_vol_name(vol));
 }
 
 /* --- refresh --- */
 
-/* libvirt also calls this with the source of a copy, which may be in another pool: then, and while a volume is being built, it must do no harm. So
- * only numbers are set here, and only when name, place and UUID say that this volume is ours. */
-int
-vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
+/* libvirt also calls this with the source of a copy, which may be in another pool: then, and while a volume is being
+ * built, it must do no harm. So only numbers are set here, and only when name, place and UUID say that this volume is
+ * ours. */
+int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean in_creation = just_created == vol;
   just_created = NULL;
@@ -203,10 +206,9 @@ vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 
 /* --- resize --- */
 
-int
-vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags)
+int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_RESIZE_ALLOCATE | VIR_STORAGE_VOL_RESIZE_SHRINK;
   const char *name = vt_vol_name(vol);
@@ -221,7 +223,8 @@ vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsign
   if (flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE) {
     g_autofree char *path = vt_volume_file(source.vg, name);
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    gboolean allocated = fd >= 0 ? vt_allocate(fd, capacity, name, &error) : vt_set_errno(&error, errno, "opening %s", path);
+    gboolean allocated =
+        fd >= 0 ? vt_allocate(fd, capacity, name, &error) : vt_set_errno(&error, errno, "opening %s", path);
     if (fd >= 0)
       close(fd);
     if (!allocated)
@@ -233,8 +236,7 @@ vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsign
 /* --- delete --- */
 
 /* Overwrite what the volume maps, for VIR_STORAGE_VOL_DELETE_ZEROED. */
-static gboolean
-zero_volume(const VtSource *source, const char *name, guint64 size, GError **error)
+static gboolean zero_volume(const VtSource *source, const char *name, guint64 size, GError **error)
 {
   g_autofree char *path = vt_volume_file(source->vg, name);
   int fd = open(path, O_RDWR | O_CLOEXEC);
@@ -246,8 +248,7 @@ zero_volume(const VtSource *source, const char *name, guint64 size, GError **err
 }
 
 /* Names of the snapshots that go with volume @name. */
-static GPtrArray *
-snapshots_of(const VtSource *source, const char *name)
+static GPtrArray *snapshots_of(const VtSource *source, const char *name)
 {
   GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) volumes = vt_service_volumes(source, NULL);
@@ -259,9 +260,9 @@ snapshots_of(const VtSource *source, const char *name)
   return names;
 }
 
-/* Take snapshots that are gone off libvirt's list. While a job runs in the pool it may be using one of these objects: then the next refresh does it. */
-static void
-forget_volumes(VtPoolObj *obj, GPtrArray *names)
+/* Take snapshots that are gone off libvirt's list. While a job runs in the pool it may be using one of these objects:
+ * then the next refresh does it. */
+static void forget_volumes(VtPoolObj *obj, GPtrArray *names)
 {
   if (vt.libvirt.pool_obj_get_asyncjobs(obj) > 0)
     return;
@@ -272,14 +273,13 @@ forget_volumes(VtPoolObj *obj, GPtrArray *names)
   }
 }
 
-int
-vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
+int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
-  g_auto(VtSource) source = { 0 };
+  g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS;
   gboolean with_snapshots = (flags & VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS) != 0;
-  const char *const names[] = { vt_vol_name(vol), NULL };
+  const char *const names[] = {vt_vol_name(vol), NULL};
   just_created = NULL;
   if (flags & ~known)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s", flags & ~known, names[0]);

@@ -16,27 +16,24 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathObject, xmlXPathFreeObject)
 
 #define PARSE_OPTIONS (XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING)
 
-static xmlDoc *
-parse(const char *xml, const char *what, GError **error)
+static xmlDoc *parse(const char *xml, const char *what, GError **error)
 {
-  xmlDoc *doc = xml ? xmlReadMemory(xml, (int) strlen(xml), NULL, NULL, PARSE_OPTIONS) : NULL;
+  xmlDoc *doc = xml ? xmlReadMemory(xml, (int)strlen(xml), NULL, NULL, PARSE_OPTIONS) : NULL;
   if (!doc)
     vt_set_error(error, EINVAL, "%s cannot be parsed", what);
   return doc;
 }
 
 /* The string value of @expression; NULL: empty or absent. The caller's (g_free). */
-static char *
-xpath_string(xmlXPathContext *context, const char *expression)
+static char *xpath_string(xmlXPathContext *context, const char *expression)
 {
   g_autoptr(xmlXPathObject) object = xmlXPathEvalExpression(BAD_CAST expression, context);
   if (!object || object->type != XPATH_STRING || !object->stringval || !*object->stringval)
     return NULL;
-  return g_strdup((const char *) object->stringval);
+  return g_strdup((const char *)object->stringval);
 }
 
-static gboolean
-xpath_number(xmlXPathContext *context, const char *expression, guint base, gint64 *number)
+static gboolean xpath_number(xmlXPathContext *context, const char *expression, guint base, gint64 *number)
 {
   g_autofree char *text = xpath_string(context, expression);
   if (!text)
@@ -45,8 +42,7 @@ xpath_number(xmlXPathContext *context, const char *expression, guint base, gint6
   return TRUE;
 }
 
-void
-vt_vol_document_clear(VtVolDocument *document)
+void vt_vol_document_clear(VtVolDocument *document)
 {
   g_clear_pointer(&document->name, g_free);
   g_clear_pointer(&document->backing, g_free);
@@ -54,8 +50,7 @@ vt_vol_document_clear(VtVolDocument *document)
   g_clear_pointer(&document->format, g_free);
 }
 
-gboolean
-vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GError **error)
+gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GError **error)
 {
   g_autofree char *xml = vt.libvirt.vol_def_format(pool, vol);
   g_autoptr(xmlDoc) doc = parse(xml, "the volume's document", error);
@@ -70,16 +65,15 @@ vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GE
   g_autofree char *encryption = xpath_string(context, "string(count(/volume/target/encryption))");
   document->encrypted = encryption && strcmp(encryption, "0") != 0;
   if ((document->has_mode = xpath_number(context, "string(/volume/target/permissions/mode)", 8, &number)))
-    document->mode = (guint) number & 07777;
+    document->mode = (guint)number & 07777;
   if ((document->has_owner = xpath_number(context, "string(/volume/target/permissions/owner)", 10, &number)))
-    document->owner = (uid_t) number;
+    document->owner = (uid_t)number;
   if ((document->has_group = xpath_number(context, "string(/volume/target/permissions/group)", 10, &number)))
-    document->group = (gid_t) number;
+    document->group = (gid_t)number;
   return TRUE;
 }
 
-GStrv
-vt_pool_document_devices(VtPoolDef *pool, GError **error)
+GStrv vt_pool_document_devices(VtPoolDef *pool, GError **error)
 {
   g_autofree char *xml = vt.libvirt.pool_def_format(pool);
   g_autoptr(xmlDoc) doc = parse(xml, "the pool's document", error);
@@ -90,15 +84,14 @@ vt_pool_document_devices(VtPoolDef *pool, GError **error)
   GPtrArray *paths = g_ptr_array_new();
   for (int i = 0; nodes && nodes->nodesetval && i < nodes->nodesetval->nodeNr; i++) {
     xmlChar *path = xmlNodeGetContent(nodes->nodesetval->nodeTab[i]);
-    g_ptr_array_add(paths, g_strdup((const char *) path));
+    g_ptr_array_add(paths, g_strdup((const char *)path));
     xmlFree(path);
   }
   g_ptr_array_add(paths, NULL);
-  return (GStrv) g_ptr_array_free(paths, FALSE);
+  return (GStrv)g_ptr_array_free(paths, FALSE);
 }
 
-VtVolDef *
-vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error)
+VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error)
 {
   g_autofree char *path = vt_volume_path(info);
   g_autofree char *backing = NULL;
@@ -106,10 +99,10 @@ vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
   if (origin)
     backing = g_markup_printf_escaped("<backingStore><path>%s</path></backingStore>", origin);
   g_autofree char *xml = g_markup_printf_escaped(
-    "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%" G_GUINT64_FORMAT "</capacity>"
-    "<allocation unit='bytes'>%" G_GUINT64_FORMAT "</allocation><target><path>%s</path></target>",
-    vt_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name, info->uuid, info->size,
-    info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
+      "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%" G_GUINT64_FORMAT "</capacity>"
+      "<allocation unit='bytes'>%" G_GUINT64_FORMAT "</allocation><target><path>%s</path></target>",
+      vt_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name, info->uuid, info->size,
+      info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
   g_autofree char *whole = g_strconcat(xml, backing ? backing : "", "</volume>", NULL);
   VtVolDef *vol = vt_vol_def_parse(&vt.libvirt, pool, whole);
   if (!vol) {
@@ -121,15 +114,14 @@ vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
 }
 
 /* As libvirt writes its own: <source><name>VG/POOL</name><format type='lvm2'/></source>. */
-static void
-append_source(GString *document, const char *name)
+static void append_source(GString *document, const char *name)
 {
-  g_autofree char *source = g_markup_printf_escaped("  <source>\n    <name>%s</name>\n    <format type='lvm2'/>\n  </source>\n", name);
+  g_autofree char *source =
+      g_markup_printf_escaped("  <source>\n    <name>%s</name>\n    <format type='lvm2'/>\n  </source>\n", name);
   g_string_append(document, source);
 }
 
-char *
-vt_sources_document(const char *sources, GPtrArray *names)
+char *vt_sources_document(const char *sources, GPtrArray *names)
 {
   const char *end = sources ? g_strrstr(sources, "</sources>") : NULL;
   if (sources && (names->len == 0 || (!end && !strstr(sources, "<sources/>"))))

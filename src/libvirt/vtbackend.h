@@ -3,16 +3,17 @@
  *
  *   shim.c                what libvirt loads; loads the backend, or the stock one
  *   vtbackend-libvirt.c   libvirt's functions, by name        vtbackend-layout.c   libvirt's fields, by experiment
- *   vtbackend-register.c  verification and registration       vtbackend-dispatch.c each callback: ours or the stock backend's
- *   vtbackend-service.c   source names, the VG service        vtbackend-xml.c      libvirt's objects as documents
- *   vtbackend-pool.c      callbacks on pools                  vtbackend-volume.c   callbacks on volumes
- *   vtbackend-data.c      callbacks that move data            vtbackend-copy.c     copying, wiping, allocating: plain file I/O
- *   vtbackend-spawn.c     programs as children                vtbackend-sources.c  finding sources
+ *   vtbackend-register.c  verification and registration       vtbackend-dispatch.c each callback: ours or the stock
+ * backend's vtbackend-service.c   source names, the VG service        vtbackend-xml.c      libvirt's objects as
+ * documents vtbackend-pool.c      callbacks on pools                  vtbackend-volume.c   callbacks on volumes
+ *   vtbackend-data.c      callbacks that move data            vtbackend-copy.c     copying, wiping, allocating: plain
+ * file I/O vtbackend-spawn.c     programs as children                vtbackend-sources.c  finding sources
  *
- * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the files the service shows. Every call has a deadline.
+ * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the files the service
+ * shows. Every call has a deadline.
  *
- * Thread-safety: callbacks run in any of libvirtd's threads, for one pool one at a time unless libvirt says otherwise (libvirt.org, storage driver: buildVol,
- * buildVolFrom, upload, download and wipe run with the pool unlocked).
+ * Thread-safety: callbacks run in any of libvirtd's threads, for one pool one at a time unless libvirt says otherwise
+ * (libvirt.org, storage driver: buildVol, buildVolFrom, upload, download and wipe run with the pool unlocked).
  */
 #pragma once
 
@@ -27,8 +28,8 @@
 typedef struct {
   VtLibvirt libvirt;
   VtLayout layout;
-  VtBackend stock;      /* a copy */
-  VtPoolDef *dir_pool;  /* a pool of type dir: volumes of files are formatted with it, which shows their format */
+  VtBackend stock;     /* a copy */
+  VtPoolDef *dir_pool; /* a pool of type dir: volumes of files are formatted with it, which shows their format */
 } VtGlobal;
 extern VtGlobal vt;
 
@@ -40,7 +41,7 @@ int vtbackend_register(const char *stock_path);
 VtBackend *vt_dispatch_table(void);
 
 /* --- errors: always return -1 --- */
-#define vt_report(code, ...) \
+#define vt_report(code, ...)                                                                                           \
   (vt.libvirt.report_error(VIR_FROM_STORAGE, (code), __FILE__, __func__, __LINE__, __VA_ARGS__), -1)
 /* Report and free @error. */
 #define vt_report_gerror(error) vt_report_gerror_at((error), __FILE__, __func__, __LINE__)
@@ -61,8 +62,9 @@ gboolean vt_source_of(VtPoolObj *obj, VtSource *source);
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
 guint vt_deadline_ms(void);
-/* The service of @vg for questions, or for changes, which may take longer. Never freed by the caller. ETIMEDOUT at once for some seconds after the service
- * did not answer: a list of a thousand volumes must not wait a thousand deadlines. A Pool for changes is given only to a service that answers. */
+/* The service of @vg for questions, or for changes, which may take longer. Never freed by the caller. ETIMEDOUT at once
+ * for some seconds after the service did not answer: a list of a thousand volumes must not wait a thousand deadlines. A
+ * Pool for changes is given only to a service that answers. */
 Pool *vt_service(const char *vg, GError **error);
 Pool *vt_service_for_changes(const char *vg, GError **error);
 /* Tell what became of a question: keeps the record for the fast refusal above. Returns @ok. */
@@ -87,9 +89,9 @@ char *vt_volume_of_path(const char *vg, const char *path);
 /* What the backend wants to know of a volume document. */
 typedef struct {
   char *name;
-  char *backing;     /* path; NULL */
-  char *path;        /* that of the volume whose document it was; NULL */
-  char *format;      /* "qcow2"; NULL */
+  char *backing; /* path; NULL */
+  char *path;    /* that of the volume whose document it was; NULL */
+  char *format;  /* "qcow2"; NULL */
   gboolean encrypted;
   gboolean has_mode, has_owner, has_group;
   guint mode;
@@ -103,7 +105,8 @@ gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *doc
 GStrv vt_pool_document_devices(VtPoolDef *pool, GError **error);
 /* A volume object made of @info; @paths: the path of each volume there is, by name, for its origin. NULL: error. */
 VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error);
-/* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool") added. libvirt's to free. */
+/* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool") added. libvirt's to
+ * free. */
 char *vt_sources_document(const char *sources, GPtrArray *names);
 
 /* --- programs --- */
@@ -134,8 +137,10 @@ int vt_create_vol(VtPoolObj *obj, VtVolDef *vol);
 int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol);
 int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
 int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
-int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
-int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length, unsigned int flags);
+int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
+                  unsigned int flags);
+int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                    unsigned long long length, unsigned int flags);
 int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
 
 /* Write the pool's totals into its definition. */

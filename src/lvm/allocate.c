@@ -1,8 +1,8 @@
 /* virt-thin - which extents of the physical volumes are taken, and taking more
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * LVM2 records no free list: what no segment names is free. New extents come, in this order, from right behind the LV's end, from the
- * first free run that holds all, from the largest runs. Segments: lvm2 lib/striped/striped.c.
+ * LVM2 records no free list: what no segment names is free. New extents come, in this order, from right behind the LV's
+ * end, from the first free run that holds all, from the largest runs. Segments: lvm2 lib/striped/striped.c.
  */
 #include "config.h"
 
@@ -12,16 +12,16 @@
 
 /* --- what is taken --- */
 
-static gboolean
-add_area(LvmVg *vg, LvmNode *segment, const char *name, guint64 start, guint64 n, GArray *areas, GError **error)
+static gboolean add_area(LvmVg *vg, LvmNode *segment, const char *name, guint64 start, guint64 n, GArray *areas,
+                         GError **error)
 {
-  LvmArea area = { .pv = lvm_vg_find_pv(vg, name), .start = start, .n = n };
+  LvmArea area = {.pv = lvm_vg_find_pv(vg, name), .start = start, .n = n};
 
   if (!area.pv) {
     if (lvm_vg_find_lv(vg, name))
       return TRUE; /* an LV on LVs */
-    return vt_set_error(error, EBADMSG, "volume group %s: a %s names the physical volume %s, which is not there", lvm_vg_name(vg),
-                        lvm_node_name(segment), name);
+    return vt_set_error(error, EBADMSG, "volume group %s: a %s names the physical volume %s, which is not there",
+                        lvm_vg_name(vg), lvm_node_name(segment), name);
   }
   if (start > area.pv->n_extents || n > area.pv->n_extents - start)
     return vt_set_error(error, EBADMSG,
@@ -33,8 +33,8 @@ add_area(LvmVg *vg, LvmNode *segment, const char *name, guint64 start, guint64 n
 }
 
 /* The "name", number pairs of an array. Others than a striped segment's are taken where they name a PV. */
-static gboolean
-add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n, gboolean striped, GArray *areas, GError **error)
+static gboolean add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n, gboolean striped, GArray *areas,
+                          GError **error)
 {
   LvmValue it;
 
@@ -47,16 +47,15 @@ add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n, gboolean strip
     if (!striped && (!string || !lvm_vg_find_pv(vg, name)))
       continue;
     if (!string || !lvm_value_next(&it) || !lvm_value_get_uint(&it, &start))
-      return vt_set_error(error, EBADMSG, "volume group %s: the stripes of a %s are no list of volumes and extents", lvm_vg_name(vg),
-                          lvm_node_name(segment));
+      return vt_set_error(error, EBADMSG, "volume group %s: the stripes of a %s are no list of volumes and extents",
+                          lvm_vg_name(vg), lvm_node_name(segment));
     if (!add_area(vg, segment, name, start, n, areas, error))
       return FALSE;
   }
   return TRUE;
 }
 
-gboolean
-lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error)
+gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error)
 {
   gboolean striped = lvm_segment_is_type(segment, "striped") || lvm_segment_is_type(segment, "linear");
   guint64 n = 0, stripes = 1;
@@ -70,7 +69,8 @@ lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error)
     return TRUE;
   }
   if (!lvm_section_get_uint(segment, "stripe_count", &stripes) || stripes == 0 || n % stripes != 0)
-    return vt_set_error(error, EBADMSG, "volume group %s: a %s has no valid stripe_count", lvm_vg_name(vg), lvm_node_name(segment));
+    return vt_set_error(error, EBADMSG, "volume group %s: a %s has no valid stripe_count", lvm_vg_name(vg),
+                        lvm_node_name(segment));
   if (!add_pairs(vg, segment, lvm_section_find(segment, "stripes"), n / stripes, TRUE, areas, error))
     return FALSE;
   if (areas->len - before > stripes)
@@ -79,8 +79,7 @@ lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error)
   return TRUE;
 }
 
-static gint
-compare_areas(gconstpointer a, gconstpointer b)
+static gint compare_areas(gconstpointer a, gconstpointer b)
 {
   const LvmArea *x = a, *y = b;
 
@@ -89,8 +88,7 @@ compare_areas(gconstpointer a, gconstpointer b)
   return x->start < y->start ? -1 : x->start > y->start;
 }
 
-static GArray *
-taken_areas(LvmVg *vg, GError **error)
+static GArray *taken_areas(LvmVg *vg, GError **error)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
 
@@ -111,10 +109,9 @@ taken_areas(LvmVg *vg, GError **error)
 
 /* --- what is free --- */
 
-static gboolean
-add_free(LvmVg *vg, LvmPv *pv, GArray *taken, GArray *free_areas, GError **error)
+static gboolean add_free(LvmVg *vg, LvmPv *pv, GArray *taken, GArray *free_areas, GError **error)
 {
-  LvmArea area = { .pv = pv };
+  LvmArea area = {.pv = pv};
 
   for (guint i = 0; i < taken->len; i++) {
     const LvmArea *t = &g_array_index(taken, LvmArea, i);
@@ -122,7 +119,9 @@ add_free(LvmVg *vg, LvmPv *pv, GArray *taken, GArray *free_areas, GError **error
     if (t->pv != pv)
       continue;
     if (t->start < area.start)
-      return vt_set_error(error, EBADMSG, "volume group %s: extent %" G_GUINT64_FORMAT " of physical volume %s belongs to two logical volumes",
+      return vt_set_error(error, EBADMSG,
+                          "volume group %s: extent %" G_GUINT64_FORMAT
+                          " of physical volume %s belongs to two logical volumes",
                           lvm_vg_name(vg), t->start, lvm_pv_name(pv));
     area.n = t->start - area.start;
     if (area.n)
@@ -135,8 +134,7 @@ add_free(LvmVg *vg, LvmPv *pv, GArray *taken, GArray *free_areas, GError **error
   return TRUE;
 }
 
-GArray *
-lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error)
+GArray *lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error)
 {
   g_autoptr(GArray) taken = taken_areas(vg, error);
   g_autoptr(GArray) free_areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
@@ -157,8 +155,7 @@ lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error)
   return g_steal_pointer(&free_areas);
 }
 
-static guint64
-count_free(LvmVg *vg, LvmPv *pv)
+static guint64 count_free(LvmVg *vg, LvmPv *pv)
 {
   g_autoptr(GArray) areas = lvm_vg_free_areas(vg, pv, NULL);
   guint64 n = 0;
@@ -168,14 +165,12 @@ count_free(LvmVg *vg, LvmPv *pv)
   return n;
 }
 
-guint64
-lvm_vg_n_free_extents(LvmVg *vg)
+guint64 lvm_vg_n_free_extents(LvmVg *vg)
 {
   return count_free(vg, NULL);
 }
 
-guint64
-lvm_pv_n_free_extents(LvmPv *pv)
+guint64 lvm_pv_n_free_extents(LvmPv *pv)
 {
   return count_free(pv->vg, pv);
 }
@@ -183,8 +178,7 @@ lvm_pv_n_free_extents(LvmPv *pv)
 /* --- taking more --- */
 
 /* Where the last segment of @lv ends, when it is linear on a PV. */
-static gboolean
-last_area(LvmLv *lv, LvmNode **segment, LvmArea *area)
+static gboolean last_area(LvmLv *lv, LvmNode **segment, LvmArea *area)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
   guint64 stripes;
@@ -199,12 +193,11 @@ last_area(LvmLv *lv, LvmNode **segment, LvmArea *area)
   return TRUE;
 }
 
-static void
-add_segment(LvmNode *section, const LvmArea *area, guint64 start)
+static void add_segment(LvmNode *section, const LvmArea *area, guint64 start)
 {
   guint64 n = 0;
   g_autofree char *name = NULL;
-  LvmPair pair = { lvm_pv_name(area->pv), area->start };
+  LvmPair pair = {lvm_pv_name(area->pv), area->start};
   LvmNode *segment;
 
   lvm_section_get_uint(section, "segment_count", &n);
@@ -221,8 +214,7 @@ add_segment(LvmNode *section, const LvmArea *area, guint64 start)
 }
 
 /* Put @area at the end of @lv: into its last segment where that ends right before. */
-static void
-append_area(LvmLv *lv, const LvmArea *area)
+static void append_area(LvmLv *lv, const LvmArea *area)
 {
   LvmNode *node = lvm_lv_edit(lv), *segment;
   LvmArea last;
@@ -235,8 +227,7 @@ append_area(LvmLv *lv, const LvmArea *area)
 }
 
 /* The free run to go on with: see the top of this file. */
-static LvmArea *
-choose(GArray *free_areas, LvmLv *lv, guint64 n)
+static LvmArea *choose(GArray *free_areas, LvmLv *lv, guint64 n)
 {
   LvmArea last, *largest = NULL;
   LvmNode *segment;
@@ -259,8 +250,7 @@ choose(GArray *free_areas, LvmLv *lv, guint64 n)
   return largest;
 }
 
-gboolean
-lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
+gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
 {
   g_autoptr(GArray) free_areas = lvm_vg_free_areas(lv->vg, NULL, error);
   guint64 available = 0;
@@ -271,12 +261,13 @@ lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
     available += g_array_index(free_areas, LvmArea, i).n;
   if (available < n)
     return vt_set_error(error, ENOSPC,
-                        "volume group %s has %" G_GUINT64_FORMAT " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
+                        "volume group %s has %" G_GUINT64_FORMAT
+                        " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
                         "; add a physical volume (virt-thin extend)",
                         lvm_vg_name(lv->vg), available, lvm_lv_name(lv), n);
   while (n > 0) {
     LvmArea *area = choose(free_areas, lv, n);
-    LvmArea part = { area->pv, area->start, MIN(area->n, n) };
+    LvmArea part = {area->pv, area->start, MIN(area->n, n)};
 
     append_area(lv, &part);
     area->start += part.n;
@@ -288,8 +279,7 @@ lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
 
 /* --- comparing --- */
 
-static GArray *
-areas_of(LvmLv *lv)
+static GArray *areas_of(LvmLv *lv)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
 
@@ -299,8 +289,7 @@ areas_of(LvmLv *lv)
   return g_steal_pointer(&areas);
 }
 
-gboolean
-lvm_lv_same_extents(LvmLv *a, LvmLv *b)
+gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b)
 {
   g_autoptr(GArray) areas = areas_of(a);
   g_autoptr(GArray) others = areas_of(b);
@@ -310,7 +299,8 @@ lvm_lv_same_extents(LvmLv *a, LvmLv *b)
   for (guint i = 0; i < others->len; i++) {
     const LvmArea *x = &g_array_index(areas, LvmArea, i), *y = &g_array_index(others, LvmArea, i);
 
-    if (strcmp(lvm_pv_uuid(x->pv), lvm_pv_uuid(y->pv)) != 0 || lvm_pv_start(x->pv) != lvm_pv_start(y->pv) || x->start != y->start || x->n != y->n)
+    if (strcmp(lvm_pv_uuid(x->pv), lvm_pv_uuid(y->pv)) != 0 || lvm_pv_start(x->pv) != lvm_pv_start(y->pv) ||
+        x->start != y->start || x->n != y->n)
       return FALSE;
   }
   return TRUE;

@@ -1,9 +1,9 @@
 /* virt-thin - earlier texts of a volume group, kept as lvm2 keeps them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvm2 lib/format_text/archive.c: NAME_NNNNN-RANDOM.vg, in the form of vgcfgbackup, so that vgcfgrestore takes them. When there are more than ten,
- * those older than thirty days go (lvm.conf, backup/retain_min and retain_days). The folder is read once per VG and then once an hour:
- * a busy VG's has thousands of files.
+ * lvm2 lib/format_text/archive.c: NAME_NNNNN-RANDOM.vg, in the form of vgcfgbackup, so that vgcfgrestore takes them.
+ * When there are more than ten, those older than thirty days go (lvm.conf, backup/retain_min and retain_days). The
+ * folder is read once per VG and then once an hour: a busy VG's has thousands of files.
  */
 #include "config.h"
 
@@ -30,8 +30,7 @@ typedef struct {
   guint index;
 } Old;
 
-void
-lvm_archive_free(LvmArchive *archive)
+void lvm_archive_free(LvmArchive *archive)
 {
   if (!archive)
     return;
@@ -40,14 +39,12 @@ lvm_archive_free(LvmArchive *archive)
   g_free(archive);
 }
 
-static void
-old_clear(gpointer data)
+static void old_clear(gpointer data)
 {
   g_free(((Old *)data)->path);
 }
 
-static gint
-compare_old(gconstpointer a, gconstpointer b)
+static gint compare_old(gconstpointer a, gconstpointer b)
 {
   const Old *x = a, *y = b;
 
@@ -55,19 +52,18 @@ compare_old(gconstpointer a, gconstpointer b)
 }
 
 /* The number of archive @name of VG @vg_name; FALSE: it is none. */
-static gboolean
-parse_name(const char *name, const char *vg_name, guint *index)
+static gboolean parse_name(const char *name, const char *vg_name, guint *index)
 {
   gsize length = strlen(vg_name);
   guint random;
   int end = 0;
 
   return strncmp(name, vg_name, length) == 0 && name[length] == '_' &&
-         sscanf(name + length + 1, "%u-%u.vg%n", index, &random, &end) == 2 && end > 0 && name[length + 1 + end] == '\0';
+         sscanf(name + length + 1, "%u-%u.vg%n", index, &random, &end) == 2 && end > 0 &&
+         name[length + 1 + end] == '\0';
 }
 
-static GArray *
-list(const char *dir, const char *vg_name, GError **error)
+static GArray *list(const char *dir, const char *vg_name, GError **error)
 {
   g_autoptr(GDir) folder = g_dir_open(dir, 0, error);
   GArray *all;
@@ -89,8 +85,7 @@ list(const char *dir, const char *vg_name, GError **error)
   return all;
 }
 
-static void
-expire(GArray *all)
+static void expire(GArray *all)
 {
   gint64 limit = g_get_real_time() / G_USEC_PER_SEC - RETAIN_SECONDS;
 
@@ -103,8 +98,7 @@ expire(GArray *all)
   }
 }
 
-static gboolean
-read_folder(LvmArchive *archive, GError **error)
+static gboolean read_folder(LvmArchive *archive, GError **error)
 {
   gint64 now = g_get_monotonic_time() / G_USEC_PER_SEC + 1;
   g_autoptr(GArray) all = NULL;
@@ -123,8 +117,7 @@ read_folder(LvmArchive *archive, GError **error)
 }
 
 /* As vgcfgbackup lays it out: the header first, saying why. */
-static GString *
-format(LvmVg *vg, const char *description)
+static GString *format(LvmVg *vg, const char *description)
 {
   g_autofree char *why = g_strdup_printf("Created *before* executing '%s'", description);
   g_autoptr(LvmNode) header = lvm_header_new(why);
@@ -135,10 +128,10 @@ format(LvmVg *vg, const char *description)
   return text;
 }
 
-static gboolean
-write_file(LvmArchive *archive, GString *text, GError **error)
+static gboolean write_file(LvmArchive *archive, GString *text, GError **error)
 {
-  g_autofree char *name = g_strdup_printf("%s_%05u-%u.vg", archive->vg_name, archive->next, g_random_int_range(0, G_MAXINT32));
+  g_autofree char *name =
+      g_strdup_printf("%s_%05u-%u.vg", archive->vg_name, archive->next, g_random_int_range(0, G_MAXINT32));
   g_autofree char *path = g_build_filename(archive->dir, name, NULL);
 
   if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))
@@ -147,8 +140,7 @@ write_file(LvmArchive *archive, GString *text, GError **error)
   return TRUE;
 }
 
-gboolean
-lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error)
+gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error)
 {
   GString *text;
   gboolean ok;

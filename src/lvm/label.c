@@ -14,16 +14,17 @@
 
 /* lvm2 lib/label/label.h, struct label_header */
 typedef struct {
-  char id[8];      /* "LABELONE" */
-  guint64 sector;  /* where it is */
-  guint32 crc;     /* of the rest of the sector, from the next field */
-  guint32 offset;  /* of pv_header, from this struct's start */
-  char type[8];    /* "LVM2 001" */
+  char id[8];     /* "LABELONE" */
+  guint64 sector; /* where it is */
+  guint32 crc;    /* of the rest of the sector, from the next field */
+  guint32 offset; /* of pv_header, from this struct's start */
+  char type[8];   /* "LVM2 001" */
 } __attribute__((packed)) LabelHeader;
 G_STATIC_ASSERT(sizeof(LabelHeader) == 32);
 G_STATIC_ASSERT(offsetof(LabelHeader, offset) == 20);
 
-/* lvm2 lib/format_text/layout.h, struct pv_header; two lists of DiskRange follow, then the extension: version, flags, one more list */
+/* lvm2 lib/format_text/layout.h, struct pv_header; two lists of DiskRange follow, then the extension: version, flags,
+ * one more list */
 typedef struct {
   char uuid[32];
   guint64 device_size;
@@ -38,8 +39,7 @@ G_STATIC_ASSERT(sizeof(DiskRange) == 16);
 #define EXTENSION_VERSION 2
 #define EXTENSION_USED 1 /* PV_EXT_USED: by a VG */
 
-LvmLabel *
-lvm_label_new(void)
+LvmLabel *lvm_label_new(void)
 {
   LvmLabel *label = g_new0(LvmLabel, 1);
 
@@ -49,8 +49,7 @@ lvm_label_new(void)
   return label;
 }
 
-void
-lvm_label_free(LvmLabel *label)
+void lvm_label_free(LvmLabel *label)
 {
   if (!label)
     return;
@@ -60,8 +59,7 @@ lvm_label_free(LvmLabel *label)
 }
 
 /* 32 characters, as in the text: with dashes. */
-static void
-add_dashes(char *uuid, const char *plain)
+static void add_dashes(char *uuid, const char *plain)
 {
   for (guint i = 0; i < 32; i++) {
     if (i >= 6 && i < 30 && (i - 6) % 4 == 0)
@@ -71,8 +69,7 @@ add_dashes(char *uuid, const char *plain)
   *uuid = '\0';
 }
 
-static void
-drop_dashes(char *plain, const char *uuid)
+static void drop_dashes(char *plain, const char *uuid)
 {
   for (; *uuid; uuid++)
     if (*uuid != '-')
@@ -80,8 +77,7 @@ drop_dashes(char *plain, const char *uuid)
 }
 
 /* A list of ranges at *p up to its end, a zero offset. */
-static gboolean
-read_ranges(const guint8 **p, const guint8 *end, GArray *ranges)
+static gboolean read_ranges(const guint8 **p, const guint8 *end, GArray *ranges)
 {
   for (;;) {
     DiskRange disk;
@@ -99,8 +95,7 @@ read_ranges(const guint8 **p, const guint8 *end, GArray *ranges)
   }
 }
 
-static LvmLabel *
-parse(const guint8 *sector, guint number)
+static LvmLabel *parse(const guint8 *sector, guint number)
 {
   g_autoptr(LvmLabel) label = lvm_label_new();
   LabelHeader header;
@@ -133,8 +128,7 @@ parse(const guint8 *sector, guint number)
 }
 
 /* What is wrong with the label in @sector? NULL: nothing. */
-static const char *
-problem(const guint8 *sector, guint number, const LvmLabel *label)
+static const char *problem(const guint8 *sector, guint number, const LvmLabel *label)
 {
   LabelHeader header;
 
@@ -149,8 +143,7 @@ problem(const guint8 *sector, guint number, const LvmLabel *label)
   return label ? NULL : "its lists of areas have no end";
 }
 
-gboolean
-lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
+gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
 {
   guint8 sectors[N_SECTORS * LVM_SECTOR];
   guint n_sectors = MIN(vt_io_size(io) / LVM_SECTOR, N_SECTORS); /* fewer: nothing, or a PV truncated */
@@ -188,12 +181,11 @@ lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
   return damage == NULL;
 }
 
-static guint8 *
-write_ranges(guint8 *p, GArray *ranges)
+static guint8 *write_ranges(guint8 *p, GArray *ranges)
 {
   for (guint i = 0; i < ranges->len; i++) {
     const LvmRange *range = &g_array_index(ranges, LvmRange, i);
-    DiskRange disk = { GUINT64_TO_LE(range->offset), GUINT64_TO_LE(range->size) };
+    DiskRange disk = {GUINT64_TO_LE(range->offset), GUINT64_TO_LE(range->size)};
 
     memcpy(p, &disk, sizeof disk);
     p += sizeof disk;
@@ -201,12 +193,11 @@ write_ranges(guint8 *p, GArray *ranges)
   return p + sizeof(DiskRange);
 }
 
-static void
-build(const LvmLabel *label, guint8 *sector)
+static void build(const LvmLabel *label, guint8 *sector)
 {
-  LabelHeader header = { "LABELONE", GUINT64_TO_LE(label->sector), 0, GUINT32_TO_LE(sizeof header), "LVM2 001" };
-  PvHeader pv = { .device_size = GUINT64_TO_LE(label->device_size) };
-  guint32 extension[2] = { GUINT32_TO_LE(EXTENSION_VERSION), GUINT32_TO_LE(label->used ? EXTENSION_USED : 0) };
+  LabelHeader header = {"LABELONE", GUINT64_TO_LE(label->sector), 0, GUINT32_TO_LE(sizeof header), "LVM2 001"};
+  PvHeader pv = {.device_size = GUINT64_TO_LE(label->device_size)};
+  guint32 extension[2] = {GUINT32_TO_LE(EXTENSION_VERSION), GUINT32_TO_LE(label->used ? EXTENSION_USED : 0)};
   guint8 *p = sector + sizeof header;
 
   memcpy(sector, &header, sizeof header);
@@ -217,8 +208,7 @@ build(const LvmLabel *label, guint8 *sector)
   memcpy(p, extension, sizeof extension);
 }
 
-static void
-patch(const LvmLabel *label, guint8 *sector)
+static void patch(const LvmLabel *label, guint8 *sector)
 {
   guint64 size = GUINT64_TO_LE(label->device_size);
   guint32 flags;
@@ -233,10 +223,9 @@ patch(const LvmLabel *label, guint8 *sector)
   memcpy(sector + label->extension + 4, &flags, sizeof flags);
 }
 
-gboolean
-lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
+gboolean lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
 {
-  guint8 sector[LVM_SECTOR] = { 0 };
+  guint8 sector[LVM_SECTOR] = {0};
   guint32 crc;
 
   g_return_val_if_fail(label->data_areas->len <= MAX_AREAS && label->metadata_areas->len <= MAX_AREAS, FALSE);
@@ -244,7 +233,8 @@ lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
     patch(label, sector);
   else
     build(label, sector);
-  crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)));
+  crc = GUINT32_TO_LE(
+      vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)));
   memcpy(sector + offsetof(LabelHeader, crc), &crc, sizeof crc);
   return vt_io_write(io, sector, sizeof sector, (guint64)label->sector * LVM_SECTOR, error);
 }

@@ -1,9 +1,9 @@
 /* virt-thin - the bytes of a linear or striped logical volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the old one's place. Old tables
- * stay until the LV is closed, because an I/O in another thread may still be looking at one; there is one per growth, so they do not
- * add up, and the data path takes no lock.
+ * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the old one's place.
+ * Old tables stay until the LV is closed, because an I/O in another thread may still be looking at one; there is one
+ * per growth, so they do not add up, and the data path takes no lock.
  */
 #include "config.h"
 
@@ -39,8 +39,7 @@ typedef struct {
 
 /* --- the table --- */
 
-static void
-map_free(gpointer data)
+static void map_free(gpointer data)
 {
   Map *map = data;
 
@@ -52,12 +51,11 @@ map_free(gpointer data)
   g_free(map);
 }
 
-static gboolean
-add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
+static gboolean add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
   guint64 extent_size = lvm_vg_extent_size(vg), n = 0, stripe_size = 0;
-  Segment segment = { .start = map->size, .first_stripe = map->stripes->len };
+  Segment segment = {.start = map->size, .first_stripe = map->stripes->len};
 
   if (!lvm_segment_areas(vg, node, areas, error))
     return FALSE;
@@ -72,7 +70,7 @@ add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
   for (guint i = 0; i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
     LvmDevice *device = lvm_store_device(store, lvm_pv_uuid(area->pv));
-    Stripe stripe = { device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size };
+    Stripe stripe = {device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size};
 
     g_array_append_val(map->stripes, stripe);
     if (device && !g_ptr_array_find(map->ios, device->io, NULL))
@@ -83,8 +81,7 @@ add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
   return TRUE;
 }
 
-static Map *
-map_new(LvmStore *store, LvmVg *vg, LvmLv *lv, GError **error)
+static Map *map_new(LvmStore *store, LvmVg *vg, LvmLv *lv, GError **error)
 {
   Map *map = g_new0(Map, 1);
 
@@ -99,8 +96,7 @@ map_new(LvmStore *store, LvmVg *vg, LvmLv *lv, GError **error)
   return map;
 }
 
-static gboolean
-map_equal(const Map *a, const Map *b)
+static gboolean map_equal(const Map *a, const Map *b)
 {
   return a->segments->len == b->segments->len && a->stripes->len == b->stripes->len &&
          memcmp(a->segments->data, b->segments->data, a->segments->len * sizeof(Segment)) == 0 &&
@@ -108,8 +104,7 @@ map_equal(const Map *a, const Map *b)
 }
 
 /* Where byte @offset is: on which PV, and how many bytes follow there. */
-static const Stripe *
-map_find(const Map *map, guint64 offset, guint64 *pv_offset, guint64 *run)
+static const Stripe *map_find(const Map *map, guint64 offset, guint64 *pv_offset, guint64 *run)
 {
   guint low = 0, high = map->segments->len;
   const Segment *segment;
@@ -135,20 +130,20 @@ map_find(const Map *map, guint64 offset, guint64 *pv_offset, guint64 *run)
 
 /* --- I/O --- */
 
-static Map *
-get_map(VtIo *io)
+static Map *get_map(VtIo *io)
 {
   return g_atomic_pointer_get(&((LvIo *)io)->map);
 }
 
-static gboolean
-is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **error)
+static gboolean is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **error)
 {
   if (!stripe->io)
-    return vt_set_error(error, EIO, "%s: the physical volume of offset %" G_GUINT64_FORMAT " is missing", vt_io_name(io), offset);
+    return vt_set_error(error, EIO, "%s: the physical volume of offset %" G_GUINT64_FORMAT " is missing",
+                        vt_io_name(io), offset);
   if (end > vt_io_size(stripe->io))
     return vt_set_error(error, EIO,
-                        "%s: offset %" G_GUINT64_FORMAT " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT " bytes",
+                        "%s: offset %" G_GUINT64_FORMAT
+                        " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT " bytes",
                         vt_io_name(io), offset, vt_io_name(stripe->io), vt_io_size(stripe->io));
   return TRUE;
 }
@@ -156,8 +151,7 @@ is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **e
 typedef gboolean (*VectorFunc)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
 
 /* Fill @part with the next @length bytes of @iov, from @skip bytes into *index on. */
-static int
-slice(const struct iovec *iov, int *index, gsize *skip, guint64 length, struct iovec *part)
+static int slice(const struct iovec *iov, int *index, gsize *skip, guint64 length, struct iovec *part)
 {
   int n = 0;
 
@@ -165,7 +159,7 @@ slice(const struct iovec *iov, int *index, gsize *skip, guint64 length, struct i
     gsize step = MIN(length, iov[*index].iov_len - *skip);
 
     if (step)
-      part[n++] = (struct iovec){ (char *)iov[*index].iov_base + *skip, step };
+      part[n++] = (struct iovec){(char *)iov[*index].iov_base + *skip, step};
     *skip += step;
     length -= step;
     if (*skip == iov[*index].iov_len) {
@@ -176,8 +170,8 @@ slice(const struct iovec *iov, int *index, gsize *skip, guint64 length, struct i
   return n;
 }
 
-static gboolean
-transfer_split(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset, guint64 length, GError **error)
+static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset,
+                               guint64 length, GError **error)
 {
   g_autofree struct iovec *part = g_new(struct iovec, n_iov);
   const Map *map = get_map(io);
@@ -199,8 +193,7 @@ transfer_split(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, gu
   return TRUE;
 }
 
-static gboolean
-transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   guint64 length = 0, pv_offset, run;
   const Stripe *stripe;
@@ -215,20 +208,17 @@ transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 
   return is_there(io, stripe, offset, pv_offset + length, error) && func(stripe->io, iov, n_iov, pv_offset, error);
 }
 
-static gboolean
-lv_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean lv_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   return transfer(io, vt_io_readv, iov, n_iov, offset, error);
 }
 
-static gboolean
-lv_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean lv_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   return transfer(io, vt_io_writev, iov, n_iov, offset, error);
 }
 
-static gboolean
-lv_flush(VtIo *io, GError **error)
+static gboolean lv_flush(VtIo *io, GError **error)
 {
   const Map *map = get_map(io);
 
@@ -238,8 +228,7 @@ lv_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
-static gboolean
-lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
 {
   const Map *map = get_map(io);
 
@@ -256,8 +245,7 @@ lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **
   return TRUE;
 }
 
-static gboolean
-lv_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
+static gboolean lv_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
 {
   const Map *map = get_map(io);
 
@@ -274,14 +262,12 @@ lv_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
   return TRUE;
 }
 
-static guint64
-lv_size(VtIo *io)
+static guint64 lv_size(VtIo *io)
 {
   return get_map(io)->size;
 }
 
-static void
-lv_free(VtIo *io)
+static void lv_free(VtIo *io)
 {
   LvIo *lv = (LvIo *)io;
 
@@ -292,26 +278,26 @@ lv_free(VtIo *io)
 }
 
 static const VtIoOps lv_ops = {
-  .readv = lv_readv,
-  .writev = lv_writev,
-  .flush = lv_flush,
-  .zero = lv_zero,
-  .discard = lv_discard,
-  .size = lv_size,
-  .free = lv_free,
+    .readv = lv_readv,
+    .writev = lv_writev,
+    .flush = lv_flush,
+    .zero = lv_zero,
+    .discard = lv_discard,
+    .size = lv_size,
+    .free = lv_free,
 };
 
 /* --- opening --- */
 
-static VtIo *
-lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **error)
+static VtIo *lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **error)
 {
   g_autofree char *name = g_strdup_printf("%s/%s", lvm_vg_name(store->vg), lvm_lv_name(lv));
   Map *map;
   LvIo *lv_io;
 
   if (lv->kind != LVM_LV_STRIPED) {
-    vt_set_error(error, EOPNOTSUPP, "%s is of type %s: virt-thin opens linear and striped volumes here", name, lvm_lv_segment_type(lv));
+    vt_set_error(error, EOPNOTSUPP, "%s is of type %s: virt-thin opens linear and striped volumes here", name,
+                 lvm_lv_segment_type(lv));
     return NULL;
   }
   if (!read_only && (store->read_only || !lvm_lv_is_writable(lv))) {
@@ -331,8 +317,7 @@ lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **error)
   return &lv_io->io;
 }
 
-VtIo *
-lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error)
+VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(store->vg, lv_name);
   g_autofree char *key = NULL;
@@ -353,8 +338,7 @@ lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GErr
   return vt_io_ref(io);
 }
 
-static LvmLv *
-find_by_uuid(LvmVg *vg, const char *uuid)
+static LvmLv *find_by_uuid(LvmVg *vg, const char *uuid)
 {
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
@@ -365,8 +349,7 @@ find_by_uuid(LvmVg *vg, const char *uuid)
   return NULL;
 }
 
-void
-lvm_store_update_lvs(LvmStore *store)
+void lvm_store_update_lvs(LvmStore *store)
 {
   GHashTableIter it;
   gpointer value;
@@ -391,8 +374,7 @@ lvm_store_update_lvs(LvmStore *store)
 /* --- zeroing what is new --- */
 
 /* Does @lv (NULL: no) have extent @extent of the PV of @uuid? */
-static gboolean
-has_extent(GArray *areas, const char *uuid, guint64 extent)
+static gboolean has_extent(GArray *areas, const char *uuid, guint64 extent)
 {
   for (guint i = 0; areas && i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
@@ -403,8 +385,7 @@ has_extent(GArray *areas, const char *uuid, guint64 extent)
   return FALSE;
 }
 
-static GArray *
-lv_areas(LvmVg *vg, LvmLv *lv, GError **error)
+static GArray *lv_areas(LvmVg *vg, LvmLv *lv, GError **error)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
 
@@ -414,8 +395,7 @@ lv_areas(LvmVg *vg, LvmLv *lv, GError **error)
   return g_steal_pointer(&areas);
 }
 
-static gboolean
-zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old, GError **error)
+static gboolean zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old, GError **error)
 {
   const char *uuid = lvm_pv_uuid(area->pv);
   LvmDevice *device = lvm_store_device(store, uuid);
@@ -435,8 +415,7 @@ zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old, GError *
   return vt_io_flush(device->io, error);
 }
 
-gboolean
-lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error)
+gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, lv_name), *before = lvm_vg_find_lv(store->vg, lv_name);
   g_autoptr(GArray) areas = NULL, old = NULL;

@@ -13,8 +13,7 @@
 
 /* --- sections and lists --- */
 
-LvmNode *
-lvm_segment_first(LvmNode *section)
+LvmNode *lvm_segment_first(LvmNode *section)
 {
   LvmNode *first = lvm_section_first(section);
 
@@ -23,8 +22,7 @@ lvm_segment_first(LvmNode *section)
   return lvm_segment_next(first);
 }
 
-LvmNode *
-lvm_segment_next(LvmNode *segment)
+LvmNode *lvm_segment_next(LvmNode *segment)
 {
   while ((segment = lvm_node_next(segment)))
     if (lvm_node_kind(segment) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(segment), "segment"))
@@ -32,16 +30,14 @@ lvm_segment_next(LvmNode *segment)
   return NULL;
 }
 
-gboolean
-lvm_segment_is_type(LvmNode *segment, const char *type)
+gboolean lvm_segment_is_type(LvmNode *segment, const char *type)
 {
   const char *t = lvm_section_get_string(segment, "type");
 
   return t && strncmp(t, type, strlen(type)) == 0 && (t[strlen(type)] == '\0' || t[strlen(type)] == '+');
 }
 
-gboolean
-lvm_section_has_word(LvmNode *section, const char *key, const char *word)
+gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *word)
 {
   LvmValue it;
 
@@ -54,14 +50,13 @@ lvm_section_has_word(LvmNode *section, const char *key, const char *word)
 
 /* --- reading --- */
 
-static gboolean
-bad(LvmLv *lv, GError **error, const char *what)
+static gboolean bad(LvmLv *lv, GError **error, const char *what)
 {
-  return vt_set_error(error, EBADMSG, "volume group %s: logical volume %s %s", lvm_vg_name(lv->vg), lvm_node_name(lvm_lv_node(lv)), what);
+  return vt_set_error(error, EBADMSG, "volume group %s: logical volume %s %s", lvm_vg_name(lv->vg),
+                      lvm_node_name(lvm_lv_node(lv)), what);
 }
 
-static gboolean
-read_segments(LvmLv *lv, GError **error)
+static gboolean read_segments(LvmLv *lv, GError **error)
 {
   guint64 n_segments, start, n, total = 0;
   guint64 limit = G_MAXINT64 / lvm_vg_extent_size(lv->vg);
@@ -70,8 +65,8 @@ read_segments(LvmLv *lv, GError **error)
   if (!lvm_section_get_uint(lvm_lv_node(lv), "segment_count", &n_segments))
     return bad(lv, error, "has no valid segment_count");
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment), found++) {
-    if (!lvm_section_get_uint(segment, "start_extent", &start) || !lvm_section_get_uint(segment, "extent_count", &n) || n == 0 ||
-        start != total || n > G_MAXUINT32 || total + n > limit)
+    if (!lvm_section_get_uint(segment, "start_extent", &start) || !lvm_section_get_uint(segment, "extent_count", &n) ||
+        n == 0 || start != total || n > G_MAXUINT32 || total + n > limit)
       return bad(lv, error, "has a segment without a valid start_extent and extent_count");
     if (!lvm_section_get_string(segment, "type"))
       return bad(lv, error, "has a segment without a type");
@@ -83,8 +78,7 @@ read_segments(LvmLv *lv, GError **error)
   return TRUE;
 }
 
-static gboolean
-read_thin(LvmLv *lv, GError **error)
+static gboolean read_thin(LvmLv *lv, GError **error)
 {
   guint64 device;
 
@@ -98,19 +92,17 @@ read_thin(LvmLv *lv, GError **error)
   return TRUE;
 }
 
-static gboolean
-read_pool(LvmLv *lv, GError **error)
+static gboolean read_pool(LvmLv *lv, GError **error)
 {
   guint64 chunk;
 
-  if (!lvm_pool_metadata(lv) || !lvm_pool_data(lv) || !lvm_section_get_uint(lv->segment, "chunk_size", &chunk) || chunk == 0 ||
-      chunk > G_MAXUINT32)
+  if (!lvm_pool_metadata(lv) || !lvm_pool_data(lv) || !lvm_section_get_uint(lv->segment, "chunk_size", &chunk) ||
+      chunk == 0 || chunk > G_MAXUINT32)
     return bad(lv, error, "is a thin pool without a valid metadata, pool and chunk_size");
   return TRUE;
 }
 
-gboolean
-lvm_lv_read(LvmLv *lv, GError **error)
+gboolean lvm_lv_read(LvmLv *lv, GError **error)
 {
   LvmNode *node = lvm_lv_node(lv);
 
@@ -141,8 +133,7 @@ lvm_lv_read(LvmLv *lv, GError **error)
 
 /* --- all LVs --- */
 
-GPtrArray *
-lvm_vg_lvs(LvmVg *vg)
+GPtrArray *lvm_vg_lvs(LvmVg *vg)
 {
   GPtrArray *lvs = g_ptr_array_sized_new(vg->lvs.length);
 
@@ -151,62 +142,52 @@ lvm_vg_lvs(LvmVg *vg)
   return lvs;
 }
 
-LvmLv *
-lvm_vg_find_lv(LvmVg *vg, const char *name)
+LvmLv *lvm_vg_find_lv(LvmVg *vg, const char *name)
 {
   return g_hash_table_lookup(vg->by_name, name);
 }
 
-const char *
-lvm_lv_name(LvmLv *lv)
+const char *lvm_lv_name(LvmLv *lv)
 {
   return lvm_node_name(lvm_lv_node(lv));
 }
 
-const char *
-lvm_lv_uuid(LvmLv *lv)
+const char *lvm_lv_uuid(LvmLv *lv)
 {
   return lvm_section_get_string(lvm_lv_node(lv), "id");
 }
 
-LvmLvKind
-lvm_lv_kind(LvmLv *lv)
+LvmLvKind lvm_lv_kind(LvmLv *lv)
 {
   return lv->kind;
 }
 
-const char *
-lvm_lv_segment_type(LvmLv *lv)
+const char *lvm_lv_segment_type(LvmLv *lv)
 {
   return lv->segment ? lvm_section_get_string(lv->segment, "type") : "no segment";
 }
 
-guint64
-lvm_lv_n_extents(LvmLv *lv)
+guint64 lvm_lv_n_extents(LvmLv *lv)
 {
   return lv->n_extents;
 }
 
-guint64
-lvm_lv_size(LvmLv *lv)
+guint64 lvm_lv_size(LvmLv *lv)
 {
   return lv->n_extents * lvm_vg_extent_size(lv->vg);
 }
 
-gboolean
-lvm_lv_is_visible(LvmLv *lv)
+gboolean lvm_lv_is_visible(LvmLv *lv)
 {
   return lv->visible;
 }
 
-gboolean
-lvm_lv_is_writable(LvmLv *lv)
+gboolean lvm_lv_is_writable(LvmLv *lv)
 {
   return lvm_section_has_word(lvm_lv_node(lv), "status", "WRITE");
 }
 
-guint64
-lvm_lv_creation_time(LvmLv *lv)
+guint64 lvm_lv_creation_time(LvmLv *lv)
 {
   guint64 time = 0;
 
@@ -214,8 +195,7 @@ lvm_lv_creation_time(LvmLv *lv)
   return time;
 }
 
-GStrv
-lvm_lv_tags(LvmLv *lv)
+GStrv lvm_lv_tags(LvmLv *lv)
 {
   g_autoptr(GPtrArray) tags = lvm_node_strings(lvm_section_find(lvm_lv_node(lv), "tags"));
 
@@ -223,28 +203,24 @@ lvm_lv_tags(LvmLv *lv)
   return g_strdupv((char **)tags->pdata);
 }
 
-gboolean
-lvm_lv_has_tag(LvmLv *lv, const char *tag)
+gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag)
 {
   return lvm_section_has_word(lvm_lv_node(lv), "tags", tag);
 }
 
-gboolean
-lvm_lv_has_flag(LvmLv *lv, const char *flag)
+gboolean lvm_lv_has_flag(LvmLv *lv, const char *flag)
 {
   return lvm_section_has_word(lvm_lv_node(lv), "flags", flag) || lvm_section_has_word(lvm_lv_node(lv), "status", flag);
 }
 
 /* --- thin pools --- */
 
-static const char *
-segment_string(LvmLv *lv, LvmLvKind kind, const char *key)
+static const char *segment_string(LvmLv *lv, LvmLvKind kind, const char *key)
 {
   return lv->kind == kind ? lvm_section_get_string(lv->segment, key) : NULL;
 }
 
-static guint64
-segment_uint(LvmLv *lv, LvmLvKind kind, const char *key)
+static guint64 segment_uint(LvmLv *lv, LvmLvKind kind, const char *key)
 {
   guint64 value = 0;
 
@@ -253,52 +229,44 @@ segment_uint(LvmLv *lv, LvmLvKind kind, const char *key)
   return value;
 }
 
-const char *
-lvm_pool_metadata(LvmLv *pool)
+const char *lvm_pool_metadata(LvmLv *pool)
 {
   return segment_string(pool, LVM_LV_THIN_POOL, "metadata");
 }
 
-const char *
-lvm_pool_data(LvmLv *pool)
+const char *lvm_pool_data(LvmLv *pool)
 {
   return segment_string(pool, LVM_LV_THIN_POOL, "pool");
 }
 
-guint64
-lvm_pool_chunk_size(LvmLv *pool)
+guint64 lvm_pool_chunk_size(LvmLv *pool)
 {
   return segment_uint(pool, LVM_LV_THIN_POOL, "chunk_size") * SECTOR;
 }
 
-guint64
-lvm_pool_transaction_id(LvmLv *pool)
+guint64 lvm_pool_transaction_id(LvmLv *pool)
 {
   return segment_uint(pool, LVM_LV_THIN_POOL, "transaction_id");
 }
 
-const char *
-lvm_pool_discards(LvmLv *pool)
+const char *lvm_pool_discards(LvmLv *pool)
 {
   const char *discards = segment_string(pool, LVM_LV_THIN_POOL, "discards");
 
   return discards ? discards : "ignore";
 }
 
-gboolean
-lvm_pool_zeroes(LvmLv *pool)
+gboolean lvm_pool_zeroes(LvmLv *pool)
 {
   return segment_uint(pool, LVM_LV_THIN_POOL, "zero_new_blocks") != 0;
 }
 
-static void
-message_clear(gpointer data)
+static void message_clear(gpointer data)
 {
   g_free(((LvmMessage *)data)->create);
 }
 
-GArray *
-lvm_pool_messages(LvmLv *pool)
+GArray *lvm_pool_messages(LvmLv *pool)
 {
   GArray *messages = g_array_new(FALSE, TRUE, sizeof(LvmMessage));
 
@@ -306,7 +274,7 @@ lvm_pool_messages(LvmLv *pool)
   if (pool->kind != LVM_LV_THIN_POOL)
     return messages;
   for (LvmNode *node = lvm_section_first(pool->segment); node; node = lvm_node_next(node)) {
-    LvmMessage message = { 0 };
+    LvmMessage message = {0};
     guint64 device;
 
     if (lvm_node_kind(node) != LVM_NODE_SECTION || !g_str_has_prefix(lvm_node_name(node), "message"))
@@ -323,38 +291,32 @@ lvm_pool_messages(LvmLv *pool)
 
 /* --- thin volumes --- */
 
-const char *
-lvm_thin_pool(LvmLv *lv)
+const char *lvm_thin_pool(LvmLv *lv)
 {
   return lv->pool;
 }
 
-guint32
-lvm_thin_device(LvmLv *lv)
+guint32 lvm_thin_device(LvmLv *lv)
 {
   return lv->device;
 }
 
-guint64
-lvm_thin_transaction_id(LvmLv *lv)
+guint64 lvm_thin_transaction_id(LvmLv *lv)
 {
   return segment_uint(lv, LVM_LV_THIN, "transaction_id");
 }
 
-const char *
-lvm_thin_origin(LvmLv *lv)
+const char *lvm_thin_origin(LvmLv *lv)
 {
   return lv->origin;
 }
 
-const char *
-lvm_thin_external_origin(LvmLv *lv)
+const char *lvm_thin_external_origin(LvmLv *lv)
 {
   return segment_string(lv, LVM_LV_THIN, "external_origin");
 }
 
-const char *
-lvm_thin_merge(LvmLv *lv)
+const char *lvm_thin_merge(LvmLv *lv)
 {
   return segment_string(lv, LVM_LV_THIN, "merge");
 }

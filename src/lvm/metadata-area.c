@@ -29,10 +29,10 @@ typedef struct {
 } __attribute__((packed)) DiskHeader;
 G_STATIC_ASSERT(sizeof(DiskHeader) == 40);
 
-static const guint8 magic[16] = { 0x20, 0x4c, 0x56, 0x4d, 0x32, 0x20, 0x78, 0x5b, 0x35, 0x41, 0x25, 0x72, 0x30, 0x4e, 0x2a, 0x3e };
+static const guint8 magic[16] = {0x20, 0x4c, 0x56, 0x4d, 0x32, 0x20, 0x78, 0x5b,
+                                 0x35, 0x41, 0x25, 0x72, 0x30, 0x4e, 0x2a, 0x3e};
 
-LvmMetadataArea *
-lvm_metadata_area_new(VtIo *io, const LvmRange *range)
+LvmMetadataArea *lvm_metadata_area_new(VtIo *io, const LvmRange *range)
 {
   LvmMetadataArea *area = g_new0(LvmMetadataArea, 1);
 
@@ -42,46 +42,41 @@ lvm_metadata_area_new(VtIo *io, const LvmRange *range)
   return area;
 }
 
-void
-lvm_metadata_area_free(LvmMetadataArea *area)
+void lvm_metadata_area_free(LvmMetadataArea *area)
 {
   vt_io_unref(area->io);
   g_free(area);
 }
 
-static gboolean
-damaged(LvmMetadataArea *area, const char *what, GError **error)
+static gboolean damaged(LvmMetadataArea *area, const char *what, GError **error)
 {
-  return vt_set_error(error, EBADMSG, "%s: the metadata header at offset %" G_GUINT64_FORMAT " is damaged: %s", vt_io_name(area->io),
-                      area->start, what);
+  return vt_set_error(error, EBADMSG, "%s: the metadata header at offset %" G_GUINT64_FORMAT " is damaged: %s",
+                      vt_io_name(area->io), area->start, what);
 }
 
-static guint32
-header_crc(const guint8 *sector)
+static guint32 header_crc(const guint8 *sector)
 {
   return vt_lvm_crc(LVM_CRC_INITIAL, sector + 4, LVM_SECTOR - 4);
 }
 
-static LvmTextPlace
-read_place(const guint8 *sector, guint slot)
+static LvmTextPlace read_place(const guint8 *sector, guint slot)
 {
   DiskPlace disk;
 
   memcpy(&disk, sector + sizeof(DiskHeader) + slot * sizeof disk, sizeof disk);
-  return (LvmTextPlace){ GUINT64_FROM_LE(disk.offset), GUINT64_FROM_LE(disk.size), GUINT32_FROM_LE(disk.crc), GUINT32_FROM_LE(disk.flags) };
+  return (LvmTextPlace){GUINT64_FROM_LE(disk.offset), GUINT64_FROM_LE(disk.size), GUINT32_FROM_LE(disk.crc),
+                        GUINT32_FROM_LE(disk.flags)};
 }
 
 /* Is it a place that a text can lie in? */
-static gboolean
-place_is_valid(const LvmMetadataArea *area, const LvmTextPlace *place)
+static gboolean place_is_valid(const LvmMetadataArea *area, const LvmTextPlace *place)
 {
   return place->offset >= LVM_SECTOR && place->offset < area->size && place->size > 1 &&
          place->size <= MIN(MAX_TEXT, area->size - LVM_SECTOR);
 }
 
 /* @area->header holds what is on the disk. */
-static gboolean
-parse_header(LvmMetadataArea *area, GError **error)
+static gboolean parse_header(LvmMetadataArea *area, GError **error)
 {
   DiskHeader header;
 
@@ -103,10 +98,9 @@ parse_header(LvmMetadataArea *area, GError **error)
   return TRUE;
 }
 
-/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different the next
- * time. */
-gboolean
-lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
+/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different
+ * the next time. */
+gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
 {
   guint64 device = vt_io_size(area->io);
 
@@ -130,8 +124,7 @@ lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
   }
 }
 
-gboolean
-lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
+gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
 {
   guint8 sector[LVM_SECTOR];
 
@@ -139,15 +132,15 @@ lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
     return FALSE;
   if (memcmp(sector, area->header, sizeof sector) == 0)
     return TRUE;
-  return vt_set_error(error, ESTALE,
-                      "%s: the metadata header at offset %" G_GUINT64_FORMAT
-                      " has been changed by somebody else since it was read; nothing is written; open the volume group again",
-                      vt_io_name(area->io), area->start);
+  return vt_set_error(
+      error, ESTALE,
+      "%s: the metadata header at offset %" G_GUINT64_FORMAT
+      " has been changed by somebody else since it was read; nothing is written; open the volume group again",
+      vt_io_name(area->io), area->start);
 }
 
 /* Read or write @length bytes of the ring at @offset. */
-static gboolean
-ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset, GError **error)
+static gboolean ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset, GError **error)
 {
   gsize first = MIN(length, area->size - offset);
 
@@ -155,14 +148,14 @@ ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset, GError
          (first == length || vt_io_read(area->io, buf + first, length - first, area->start + LVM_SECTOR, error));
 }
 
-static char *
-read_text(LvmMetadataArea *area, gsize *length, GError **error)
+static char *read_text(LvmMetadataArea *area, gsize *length, GError **error)
 {
   g_autofree char *text = g_try_malloc(area->text.size + 1);
   guint32 crc;
 
   if (!text) {
-    vt_set_error(error, ENOMEM, "%s: no memory for the metadata text of %" G_GUINT64_FORMAT " bytes", vt_io_name(area->io), area->text.size);
+    vt_set_error(error, ENOMEM, "%s: no memory for the metadata text of %" G_GUINT64_FORMAT " bytes",
+                 vt_io_name(area->io), area->text.size);
     return NULL;
   }
   if (!ring_read(area, text, area->text.size, area->text.offset, error))
@@ -181,10 +174,9 @@ read_text(LvmMetadataArea *area, gsize *length, GError **error)
   return g_steal_pointer(&text);
 }
 
-/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says, the header is
- * looked at again. */
-char *
-lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
+/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says,
+ * the header is looked at again. */
+char *lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
 {
   for (guint attempt = 0;; attempt++) {
     g_autoptr(GError) failure = NULL;
@@ -201,8 +193,7 @@ lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error
 }
 
 /* A text begins with the VG's name and its id, which lvm2 writes first. */
-static gboolean
-looks_like_text(const char *text, gsize left)
+static gboolean looks_like_text(const char *text, gsize left)
 {
   gsize name = 0;
   static const char id[] = " {\nid = \"";
@@ -212,8 +203,7 @@ looks_like_text(const char *text, gsize left)
   return name > 0 && name + sizeof id - 1 < left && memcmp(text + name, id, sizeof id - 1) == 0;
 }
 
-void
-lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer user_data)
+void lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer user_data)
 {
   guint64 device = vt_io_size(area->io);
   gsize size = area->start < device ? MIN(area->size, device - area->start) : 0, ring;
@@ -238,21 +228,18 @@ lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer user_
 
 /* --- writing --- */
 
-static guint64
-round_up(guint64 n)
+static guint64 round_up(guint64 n)
 {
   return (n + LVM_SECTOR - 1) / LVM_SECTOR * LVM_SECTOR;
 }
 
-guint64
-lvm_metadata_area_max_text(const LvmMetadataArea *area)
+guint64 lvm_metadata_area_max_text(const LvmMetadataArea *area)
 {
   return (area->size - LVM_SECTOR) / 2 - LVM_SECTOR;
 }
 
 /* Behind the committed text, at the next sector. */
-static guint64
-next_offset(const LvmMetadataArea *area)
+static guint64 next_offset(const LvmMetadataArea *area)
 {
   guint64 offset;
 
@@ -264,22 +251,23 @@ next_offset(const LvmMetadataArea *area)
   return area->size - offset < LVM_SECTOR ? LVM_SECTOR : offset;
 }
 
-gboolean
-lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size, guint32 crc, LvmTextPlace *place, GError **error)
+gboolean lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size, guint32 crc,
+                                      LvmTextPlace *place, GError **error)
 {
   static const char zeros[LVM_SECTOR];
   guint64 offset = next_offset(area), max = lvm_metadata_area_max_text(area);
   gsize first = MIN(size, area->size - offset), padding = round_up(size) - size;
-  struct iovec end[2] = { { (char *)text + first, size - first }, { (char *)zeros, padding } };
+  struct iovec end[2] = {{(char *)text + first, size - first}, {(char *)zeros, padding}};
 
   if (size > max)
     return vt_set_error(error, ENOSPC,
-                        "%s: the metadata area at offset %" G_GUINT64_FORMAT " is full: the volume group's text needs %zu bytes, and %" G_GUINT64_FORMAT
+                        "%s: the metadata area at offset %" G_GUINT64_FORMAT
+                        " is full: the volume group's text needs %zu bytes, and %" G_GUINT64_FORMAT
                         " are available; remove volumes or snapshots",
                         vt_io_name(area->io), area->start, size, max);
-  *place = (LvmTextPlace){ .offset = offset, .size = size, .crc = crc };
+  *place = (LvmTextPlace){.offset = offset, .size = size, .crc = crc};
   if (first == size) {
-    end[0] = (struct iovec){ (char *)text, size };
+    end[0] = (struct iovec){(char *)text, size};
     padding = MIN(padding, area->size - offset - size);
     end[1].iov_len = padding;
     return vt_io_writev(area->io, end, 2, area->start + offset, error);
@@ -288,21 +276,22 @@ lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size
          vt_io_writev(area->io, end, 2, area->start + LVM_SECTOR, error);
 }
 
-static void
-put_place(guint8 *sector, guint slot, const LvmTextPlace *place)
+static void put_place(guint8 *sector, guint slot, const LvmTextPlace *place)
 {
-  DiskPlace disk = { 0 };
+  DiskPlace disk = {0};
 
   if (place)
-    disk = (DiskPlace){ GUINT64_TO_LE(place->offset), GUINT64_TO_LE(place->size), GUINT32_TO_LE(place->crc), GUINT32_TO_LE(place->flags) };
+    disk = (DiskPlace){GUINT64_TO_LE(place->offset), GUINT64_TO_LE(place->size), GUINT32_TO_LE(place->crc),
+                       GUINT32_TO_LE(place->flags)};
   memcpy(sector + sizeof(DiskHeader) + slot * sizeof disk, &disk, sizeof disk);
 }
 
-gboolean
-lvm_metadata_area_write_header(LvmMetadataArea *area, const LvmTextPlace *committed, const LvmTextPlace *precommitted, GError **error)
+gboolean lvm_metadata_area_write_header(LvmMetadataArea *area, const LvmTextPlace *committed,
+                                        const LvmTextPlace *precommitted, GError **error)
 {
-  guint8 sector[LVM_SECTOR] = { 0 };
-  DiskHeader header = { .version = GUINT32_TO_LE(1), .start = GUINT64_TO_LE(area->start), .size = GUINT64_TO_LE(area->size) };
+  guint8 sector[LVM_SECTOR] = {0};
+  DiskHeader header = {
+      .version = GUINT32_TO_LE(1), .start = GUINT64_TO_LE(area->start), .size = GUINT64_TO_LE(area->size)};
 
   memcpy(header.magic, magic, sizeof magic);
   memcpy(sector, &header, sizeof header);

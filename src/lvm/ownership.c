@@ -1,11 +1,12 @@
 /* virt-thin - whose volume group is it?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not its own (lvmsystemid(7)). While
- * virt-thin has a VG on block devices open for writing, it sets an id of its own, "virt-thin.HOST", so that lvm2 on the same host
- * leaves the VG alone. What was there before is remembered in a VG tag, "virt-thin.system_id=ID" (or "...=" for none): tags are what
- * lvm2 lets others write, and the tag and the id change in one commit, so whoever opens the VG after a crash finds both. VGs on files
- * need none of this: lvm2 does not look at files.
+ * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not its own
+ * (lvmsystemid(7)). While virt-thin has a VG on block devices open for writing, it sets an id of its own,
+ * "virt-thin.HOST", so that lvm2 on the same host leaves the VG alone. What was there before is remembered in a VG tag,
+ * "virt-thin.system_id=ID" (or "...=" for none): tags are what lvm2 lets others write, and the tag and the id change in
+ * one commit, so whoever opens the VG after a crash finds both. VGs on files need none of this: lvm2 does not look at
+ * files.
  */
 #include "config.h"
 
@@ -19,8 +20,7 @@
 #define TAG "virt-thin.system_id="
 
 /* Only characters that lvm2 keeps in a system_id: others it leaves out. */
-static char *
-our_id(void)
+static char *our_id(void)
 {
   GString *id = g_string_new(OUR_PREFIX);
 
@@ -32,8 +32,7 @@ our_id(void)
 
 /* --- this host's own id, as lvm2 finds it (lvm.conf, global/system_id_source) --- */
 
-static char *
-lvm_setting(const char *file, const char *section, const char *key)
+static char *lvm_setting(const char *file, const char *section, const char *key)
 {
   const char *dir = g_getenv("LVM_SYSTEM_DIR");
   g_autofree char *path = g_build_filename(dir && *dir ? dir : "/etc/lvm", file, NULL), *text = NULL;
@@ -47,8 +46,7 @@ lvm_setting(const char *file, const char *section, const char *key)
   return found ? g_strdup(lvm_section_get_string(found, key)) : NULL;
 }
 
-static char *
-host_id(void)
+static char *host_id(void)
 {
   g_autofree char *source = lvm_setting("lvm.conf", "global", "system_id_source"), *path = NULL;
   char *id = NULL;
@@ -68,8 +66,7 @@ host_id(void)
   return id;
 }
 
-char *
-lvm_system_id_foreign(LvmVg *vg)
+char *lvm_system_id_foreign(LvmVg *vg)
 {
   const char *id = lvm_vg_system_id(vg);
   g_autofree char *ours = our_id(), *host = NULL;
@@ -80,16 +77,17 @@ lvm_system_id_foreign(LvmVg *vg)
   if (host && strcmp(id, host) == 0)
     return NULL;
   if (g_str_has_prefix(id, OUR_PREFIX))
-    return g_strdup_printf("virt-thin on another host (system_id \"%s\") has it open; if that host is gone for good, take the mark "
-                           "away with vgchange --systemid",
-                           id);
-  return g_strdup_printf("it belongs to another host (system_id \"%s\", this host has \"%s\"; see lvmsystemid(7))", id, host ? host : "");
+    return g_strdup_printf(
+        "virt-thin on another host (system_id \"%s\") has it open; if that host is gone for good, take the mark "
+        "away with vgchange --systemid",
+        id);
+  return g_strdup_printf("it belongs to another host (system_id \"%s\", this host has \"%s\"; see lvmsystemid(7))", id,
+                         host ? host : "");
 }
 
 /* --- taking and giving back --- */
 
-static gboolean
-on_block_devices(LvmStore *store)
+static gboolean on_block_devices(LvmStore *store)
 {
   for (guint i = 0; i < store->devices->len; i++) {
     struct stat st;
@@ -101,8 +99,7 @@ on_block_devices(LvmStore *store)
 }
 
 /* The tag that remembers; NULL: none. */
-static char *
-find_tag(LvmVg *vg)
+static char *find_tag(LvmVg *vg)
 {
   g_auto(GStrv) tags = lvm_vg_tags(vg);
 
@@ -112,16 +109,14 @@ find_tag(LvmVg *vg)
   return NULL;
 }
 
-gboolean
-lvm_store_is_taken(LvmStore *store)
+gboolean lvm_store_is_taken(LvmStore *store)
 {
   const char *id = lvm_vg_system_id(store->vg);
 
   return id && g_str_has_prefix(id, OUR_PREFIX);
 }
 
-gboolean
-lvm_store_take(LvmStore *store, const char *archive_dir, GError **error)
+gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error)
 {
   g_autofree char *ours = our_id(), *tag = find_tag(store->vg), *new_tag = NULL;
   const char *before = lvm_vg_system_id(store->vg);
@@ -141,8 +136,7 @@ lvm_store_take(LvmStore *store, const char *archive_dir, GError **error)
   return TRUE;
 }
 
-gboolean
-lvm_store_release(LvmStore *store, const char *archive_dir, GError **error)
+gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error)
 {
   g_autofree char *tag = find_tag(store->vg);
   g_autoptr(LvmVg) vg = NULL;

@@ -1,7 +1,8 @@
 /* virt-thin - finding physical volumes and the volume groups on them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Every copy of a VG's text carries a checksum, and several PVs usually carry the same text, so each distinct text is parsed once.
+ * Every copy of a VG's text carries a checksum, and several PVs usually carry the same text, so each distinct text is
+ * parsed once.
  */
 #include "config.h"
 
@@ -11,12 +12,12 @@
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
-#define DEFAULT_AREA 4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c) */
+#define DEFAULT_AREA 4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c)  \
+                           */
 
 /* --- devices --- */
 
-static LvmDevice *
-device_new(const char *path, VtIo *io)
+static LvmDevice *device_new(const char *path, VtIo *io)
 {
   LvmDevice *device = g_new0(LvmDevice, 1);
 
@@ -28,8 +29,7 @@ device_new(const char *path, VtIo *io)
   return device;
 }
 
-void
-lvm_device_free(LvmDevice *device)
+void lvm_device_free(LvmDevice *device)
 {
   if (!device)
     return;
@@ -43,8 +43,7 @@ lvm_device_free(LvmDevice *device)
   g_free(device);
 }
 
-LvmDevice *
-lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error)
 {
   VtIo *lock = vt_io_open_file(path, FALSE, error), *io = NULL;
   LvmDevice *device;
@@ -60,29 +59,26 @@ lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, G
   return device;
 }
 
-static void
-note(GPtrArray *problems, GError **error)
+static void note(GPtrArray *problems, GError **error)
 {
   g_ptr_array_add(problems, g_strdup((*error)->message));
   g_clear_error(error);
 }
 
-static void
-check_size(LvmDevice *device)
+static void check_size(LvmDevice *device)
 {
   guint64 size = vt_io_size(device->io);
 
   if (device->identified && size < device->label->device_size)
     g_ptr_array_add(device->problems,
-                    g_strdup_printf("%s ends at offset %" G_GUINT64_FORMAT ", but its physical volume has %" G_GUINT64_FORMAT
-                                    " bytes: it has been truncated",
+                    g_strdup_printf("%s ends at offset %" G_GUINT64_FORMAT
+                                    ", but its physical volume has %" G_GUINT64_FORMAT " bytes: it has been truncated",
                                     device->path, size, device->label->device_size));
 }
 
 /* --- texts --- */
 
-static LvmGroup *
-find_group(LvmProbe *probe, guint32 crc, gsize size)
+static LvmGroup *find_group(LvmProbe *probe, guint32 crc, gsize size)
 {
   for (guint i = 0; i < probe->groups->len; i++) {
     LvmGroup *group = probe->groups->pdata[i];
@@ -93,8 +89,7 @@ find_group(LvmProbe *probe, guint32 crc, gsize size)
   return NULL;
 }
 
-static LvmGroup *
-add_group(LvmProbe *probe, LvmVg *vg)
+static LvmGroup *add_group(LvmProbe *probe, LvmVg *vg)
 {
   LvmGroup *group = g_new0(LvmGroup, 1);
 
@@ -104,8 +99,7 @@ add_group(LvmProbe *probe, LvmVg *vg)
 }
 
 /* The text of @area, parsed; NULL with the problem noted, or when there is none. */
-static LvmGroup *
-read_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
+static LvmGroup *read_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *text = NULL;
@@ -123,7 +117,8 @@ read_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
   if (group)
     return group;
   if (!(vg = lvm_vg_parse(text, length, &error))) {
-    g_prefix_error(&error, "%s: the metadata text at offset %" G_GUINT64_FORMAT ": ", device->path, area->start + area->text.offset);
+    g_prefix_error(&error, "%s: the metadata text at offset %" G_GUINT64_FORMAT ": ", device->path,
+                   area->start + area->text.offset);
     note(device->problems, &error);
     return NULL;
   }
@@ -139,8 +134,7 @@ typedef struct {
   guint64 offset;
 } Salvage;
 
-static gboolean
-salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
+static gboolean salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
 {
   Salvage *best = user_data;
   LvmVg *vg;
@@ -158,10 +152,9 @@ salvage_text(const char *text, gsize length, guint64 offset, gpointer user_data)
   return FALSE;
 }
 
-static LvmGroup *
-salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
+static LvmGroup *salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
 {
-  Salvage best = { .area = area };
+  Salvage best = {.area = area};
   LvmGroup *group;
 
   lvm_metadata_area_search(area, salvage_text, &best);
@@ -169,16 +162,16 @@ salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataArea *area)
     return NULL;
   group = add_group(probe, best.vg);
   group->salvaged = TRUE;
-  g_ptr_array_add(device->problems, g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
-                                                    " is the newest that can be read; later changes are not in it",
-                                                    device->path, lvm_vg_seqno(best.vg), best.offset));
+  g_ptr_array_add(device->problems,
+                  g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
+                                  " is the newest that can be read; later changes are not in it",
+                                  device->path, lvm_vg_seqno(best.vg), best.offset));
   return group;
 }
 
 /* --- one device --- */
 
-static void
-read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range, gboolean salvage)
+static void read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range, gboolean salvage)
 {
   g_autoptr(GError) error = NULL;
   LvmMetadataArea *area = lvm_metadata_area_new(device->io, range);
@@ -196,13 +189,13 @@ read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range, gboolean sa
 }
 
 /* No label: an area where lvm2 usually puts the first one says that there was one. */
-static gboolean
-read_unlabelled(LvmProbe *probe, LvmDevice *device)
+static gboolean read_unlabelled(LvmProbe *probe, LvmDevice *device)
 {
-  LvmRange range = { .offset = DEFAULT_AREA };
+  LvmRange range = {.offset = DEFAULT_AREA};
   guint64 size;
 
-  if (vt_io_size(device->io) < DEFAULT_AREA + LVM_SECTOR || !vt_io_read(device->io, &size, sizeof size, DEFAULT_AREA + 32, NULL))
+  if (vt_io_size(device->io) < DEFAULT_AREA + LVM_SECTOR ||
+      !vt_io_read(device->io, &size, sizeof size, DEFAULT_AREA + 32, NULL))
     return FALSE;
   range.size = GUINT64_FROM_LE(size); /* mda_header.size */
   read_area(probe, device, &range, FALSE);
@@ -211,8 +204,7 @@ read_unlabelled(LvmProbe *probe, LvmDevice *device)
   return FALSE;
 }
 
-static gboolean
-read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
+static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
 {
   g_autoptr(GError) error = NULL;
   gboolean whole = lvm_label_read(device->io, &device->label, &error);
@@ -236,8 +228,7 @@ read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
 
 /* --- all devices --- */
 
-static void
-group_free(gpointer data)
+static void group_free(gpointer data)
 {
   LvmGroup *group = data;
 
@@ -246,8 +237,7 @@ group_free(gpointer data)
 }
 
 /* Has @path been looked at under another name? */
-static gboolean
-is_twice(GHashTable *seen, const char *path)
+static gboolean is_twice(GHashTable *seen, const char *path)
 {
   struct stat st;
   char key[64];
@@ -259,8 +249,7 @@ is_twice(GHashTable *seen, const char *path)
   return !g_hash_table_add(seen, g_strdup(key));
 }
 
-static void
-check_duplicates(LvmProbe *probe)
+static void check_duplicates(LvmProbe *probe)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *a = probe->devices->pdata[i];
@@ -269,15 +258,15 @@ check_duplicates(LvmProbe *probe)
       LvmDevice *b = probe->devices->pdata[j];
 
       if (b->identified && strcmp(a->label->uuid, b->label->uuid) == 0)
-        g_ptr_array_add(b->problems, g_strdup_printf("%s and %s carry the same physical volume %s: one is a copy of the other", b->path, a->path,
-                                                     a->label->uuid));
+        g_ptr_array_add(b->problems,
+                        g_strdup_printf("%s and %s carry the same physical volume %s: one is a copy of the other",
+                                        b->path, a->path, a->label->uuid));
     }
   }
 }
 
 /* The device at @path; NULL: there is nothing of a PV. */
-static LvmDevice *
-probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open, gpointer user_data)
 {
   g_autoptr(GError) error = NULL;
   VtIo *io = open ? open(path, TRUE, user_data, &error) : vt_io_open_file(path, TRUE, &error);
@@ -294,8 +283,7 @@ probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open
   return NULL;
 }
 
-LvmProbe *
-lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data)
 {
   LvmProbe *probe = g_new0(LvmProbe, 1);
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -315,18 +303,17 @@ lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer
 
 /* --- physical volumes elsewhere --- */
 
-static gboolean
-is_same_device(const char *a, const char *b)
+static gboolean is_same_device(const char *a, const char *b)
 {
   struct stat sa, sb;
 
   if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
     return FALSE;
-  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode) ? sa.st_rdev == sb.st_rdev : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode) ? sa.st_rdev == sb.st_rdev
+                                                    : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
-LvmDevice *
-lvm_probe_device(LvmProbe *probe, const char *uuid)
+LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
@@ -337,9 +324,9 @@ lvm_probe_device(LvmProbe *probe, const char *uuid)
   return NULL;
 }
 
-/* A VG with a PV that is not where it was last seen may be a copy; then the PV elsewhere is the original's, and not to be touched. */
-static gboolean
-has_moved(LvmProbe *probe, LvmVg *vg)
+/* A VG with a PV that is not where it was last seen may be a copy; then the PV elsewhere is the original's, and not to
+ * be touched. */
+static gboolean has_moved(LvmProbe *probe, LvmVg *vg)
 {
   for (guint i = 0; i < vg->pvs->len; i++) {
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(vg->pvs->pdata[i]));
@@ -350,8 +337,7 @@ has_moved(LvmProbe *probe, LvmVg *vg)
   return FALSE;
 }
 
-gboolean
-lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data)
 {
   gboolean found = FALSE;
 
@@ -374,8 +360,7 @@ lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open,
   return found;
 }
 
-void
-lvm_probe_free(LvmProbe *probe)
+void lvm_probe_free(LvmProbe *probe)
 {
   if (!probe)
     return;
@@ -387,8 +372,7 @@ lvm_probe_free(LvmProbe *probe)
 
 /* --- choosing --- */
 
-static const char *
-first_problem(LvmProbe *probe)
+static const char *first_problem(LvmProbe *probe)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
@@ -399,8 +383,7 @@ first_problem(LvmProbe *probe)
   return probe->problems->len ? probe->problems->pdata[0] : NULL;
 }
 
-static LvmGroup *
-nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
 {
   g_autofree char *where = g_strjoinv(" ", (char **)paths);
   const char *problem = first_problem(probe);
@@ -411,8 +394,7 @@ nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GErro
   return NULL;
 }
 
-LvmGroup *
-lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
 {
   LvmGroup *best = NULL;
 
@@ -438,8 +420,7 @@ lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GErr
 
 /* --- lvm_scan() --- */
 
-void
-lvm_scan_free(LvmScan *scan)
+void lvm_scan_free(LvmScan *scan)
 {
   g_free(scan->path);
   g_free(scan->pv_uuid);
@@ -448,8 +429,7 @@ lvm_scan_free(LvmScan *scan)
 }
 
 /* The VG of a PV: what its areas say, else (it has none) who names it. */
-static const char *
-group_name(LvmProbe *probe, LvmDevice *device)
+static const char *group_name(LvmProbe *probe, LvmDevice *device)
 {
   LvmGroup *best = NULL;
 
@@ -469,15 +449,13 @@ group_name(LvmProbe *probe, LvmDevice *device)
   return best ? lvm_vg_name(best->vg) : NULL;
 }
 
-static void
-copy_problems(GPtrArray *from, GPtrArray *to)
+static void copy_problems(GPtrArray *from, GPtrArray *to)
 {
   for (guint i = 0; to && i < from->len; i++)
     g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
-GPtrArray *
-lvm_scan(const char *const *paths, GPtrArray *problems)
+GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems)
 {
   g_autoptr(LvmProbe) probe = lvm_probe(paths, TRUE, NULL, NULL);
   GPtrArray *scans = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_scan_free);

@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full MiB on (lvm2
- * lib/format_text/format-text.c). The order of writes decides what a crash leaves: a new VG gets its labels last, so that there is
- * all of it or no PV at all; a PV to be added gets its label, as one that no VG uses, first, so that the VG never names a PV that is
- * not there.
+ * lib/format_text/format-text.c). The order of writes decides what a crash leaves: a new VG gets its labels last, so
+ * that there is all of it or no PV at all; a PV to be added gets its label, as one that no VG uses, first, so that the
+ * VG never names a PV that is not there.
  */
 #include "config.h"
 
@@ -21,10 +21,9 @@
 /* --- is there something on it? --- */
 
 /* A PV of no VG may be taken. */
-static gboolean
-check_not_used_pv(const char *path, GError **error)
+static gboolean check_not_used_pv(const char *path, GError **error)
 {
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   g_autoptr(LvmProbe) probe = lvm_probe(paths, FALSE, NULL, NULL);
   LvmDevice *device = probe->devices->len ? probe->devices->pdata[0] : NULL;
 
@@ -33,11 +32,11 @@ check_not_used_pv(const char *path, GError **error)
   if (probe->groups->len)
     return vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path,
                         lvm_vg_name(((LvmGroup *)probe->groups->pdata[0])->vg));
-  return vt_set_error(error, EEXIST, "%s is a physical volume already; if it is not needed any more, wipe it with wipefs -a", path);
+  return vt_set_error(error, EEXIST,
+                      "%s is a physical volume already; if it is not needed any more, wipe it with wipefs -a", path);
 }
 
-static gboolean
-check_empty(const char *path, GError **error)
+static gboolean check_empty(const char *path, GError **error)
 {
   blkid_probe probe = blkid_new_probe_from_filename(path);
   const char *type = NULL, *table = NULL;
@@ -56,8 +55,12 @@ check_empty(const char *path, GError **error)
   else if (rc == 0 && g_strcmp0(type, "LVM2_member") == 0)
     ok = check_not_used_pv(path, error);
   else if (rc == 0)
-    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a", path,
-                      type ? type : table ? table : "something", table ? " partitions" : "");
+    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a",
+                      path,
+                      type    ? type
+                      : table ? table
+                              : "something",
+                      table ? " partitions" : "");
   else if (rc == -2)
     ok = vt_set_error(error, EEXIST, "%s carries several things at once (see wipefs); wipe it with wipefs -a", path);
   else
@@ -68,18 +71,17 @@ check_empty(const char *path, GError **error)
 
 /* --- one new PV --- */
 
-static guint64
-data_start(guint64 area_size)
+static guint64 data_start(guint64 area_size)
 {
   return (AREA_START + area_size + MIB - 1) / MIB * MIB;
 }
 
 /* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of metadata. */
-static LvmDevice *
-new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc open,
+                             gpointer user_data, GError **error)
 {
   LvmDevice *device = lvm_device_open_locked(path, open, user_data, error);
-  LvmRange data = { .offset = data_start(area_size) }, metadata = { AREA_START, data.offset - AREA_START };
+  LvmRange data = {.offset = data_start(area_size)}, metadata = {AREA_START, data.offset - AREA_START};
   g_autofree char *uuid = lvm_uuid_new();
 
   if (!device)
@@ -90,8 +92,9 @@ new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc
   }
   if (vt_io_size(device->io) < data.offset + extent_size) {
     vt_set_error(error, EINVAL,
-                 "%s is too small: %" G_GUINT64_FORMAT " bytes, where the metadata takes %" G_GUINT64_FORMAT " and one extent %" G_GUINT64_FORMAT, path,
-                 vt_io_size(device->io), data.offset, extent_size);
+                 "%s is too small: %" G_GUINT64_FORMAT " bytes, where the metadata takes %" G_GUINT64_FORMAT
+                 " and one extent %" G_GUINT64_FORMAT,
+                 path, vt_io_size(device->io), data.offset, extent_size);
     lvm_device_free(device);
     return NULL;
   }
@@ -106,8 +109,7 @@ new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc
 }
 
 /* Empty the place of label and metadata, and write a header that points nowhere. */
-static gboolean
-write_empty(LvmDevice *device, GError **error)
+static gboolean write_empty(LvmDevice *device, GError **error)
 {
   LvmMetadataArea *area = device->areas->pdata[0];
 
@@ -118,30 +120,26 @@ write_empty(LvmDevice *device, GError **error)
   return TRUE;
 }
 
-gboolean
-lvm_device_write_label(LvmDevice *device, gboolean used, GError **error)
+gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error)
 {
   device->label->used = used;
   return lvm_label_write(device->io, device->label, error) && vt_io_flush(device->io, error);
 }
 
 /* After a failure, as far as that still works: it may be as if nothing had been begun. */
-static void
-wipe_label(LvmDevice *device)
+static void wipe_label(LvmDevice *device)
 {
   vt_io_zero(device->io, 0, AREA_START, 0, NULL);
   vt_io_flush(device->io, NULL);
 }
 
-static guint64
-count_extents(LvmDevice *device, guint64 extent_size)
+static guint64 count_extents(LvmDevice *device, guint64 extent_size)
 {
   return (device->label->device_size - g_array_index(device->label->data_areas, LvmRange, 0).offset) / extent_size;
 }
 
 /* @device as the text's next pvN. */
-static gboolean
-add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
+static gboolean add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
 {
   LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes"), *node;
   guint64 n = count_extents(device, lvm_vg_extent_size(vg));
@@ -150,7 +148,8 @@ add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
 
   if (n > G_MAXUINT32 || n == 0)
     return vt_set_error(error, EINVAL,
-                        "%s would have %" G_GUINT64_FORMAT " extents: LVM can address 1 to %u; choose another extent size",
+                        "%s would have %" G_GUINT64_FORMAT
+                        " extents: LVM can address 1 to %u; choose another extent size",
                         device->path, n, G_MAXUINT32);
   for (guint i = 0;; i++) {
     g_snprintf(name, sizeof name, "pv%u", i);
@@ -160,11 +159,12 @@ add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
   node = lvm_section_add_section(section, name, 1, NULL);
   lvm_section_set_string(node, "id", device->label->uuid, NULL);
   lvm_section_set_string(node, "device", device->path, NULL);
-  lvm_section_set_strings(node, "status", (const char *const[]){ "ALLOCATABLE", NULL }, NULL);
+  lvm_section_set_strings(node, "status", (const char *const[]){"ALLOCATABLE", NULL}, NULL);
   lvm_node_set_blanks(lvm_section_find(node, "status"), 1);
-  lvm_section_set_strings(node, "flags", (const char *const[]){ NULL }, NULL);
+  lvm_section_set_strings(node, "flags", (const char *const[]){NULL}, NULL);
   lvm_section_set_uint(node, "dev_size", device->label->device_size / LVM_SECTOR, NULL);
-  lvm_section_set_uint(node, "pe_start", g_array_index(device->label->data_areas, LvmRange, 0).offset / LVM_SECTOR, NULL);
+  lvm_section_set_uint(node, "pe_start", g_array_index(device->label->data_areas, LvmRange, 0).offset / LVM_SECTOR,
+                       NULL);
   lvm_section_set_uint(node, "pe_count", n, NULL);
   pv = g_new0(LvmPv, 1);
   pv->vg = vg;
@@ -176,14 +176,14 @@ add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
 
 /* --- a new VG --- */
 
-static LvmVg *
-empty_vg(const char *name, guint64 extent_size, gboolean no_autoactivate)
+static LvmVg *empty_vg(const char *name, guint64 extent_size, gboolean no_autoactivate)
 {
   g_autofree char *uuid = lvm_uuid_new();
-  g_autofree char *text = g_strdup_printf("%s {\nid = \"%s\"\nseqno = 0\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
-                                          "flags = [%s]\nextent_size = %" G_GUINT64_FORMAT "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
-                                          "physical_volumes {\n}\n\n\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\n",
-                                          name, uuid, no_autoactivate ? "\"NOAUTOACTIVATE\"" : "", extent_size / LVM_SECTOR);
+  g_autofree char *text = g_strdup_printf(
+      "%s {\nid = \"%s\"\nseqno = 0\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
+      "flags = [%s]\nextent_size = %" G_GUINT64_FORMAT "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
+      "physical_volumes {\n}\n\n\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\n",
+      name, uuid, no_autoactivate ? "\"NOAUTOACTIVATE\"" : "", extent_size / LVM_SECTOR);
   g_autoptr(GError) error = NULL;
   LvmVg *vg = lvm_vg_parse(text, strlen(text), &error);
 
@@ -192,8 +192,8 @@ empty_vg(const char *name, guint64 extent_size, gboolean no_autoactivate)
   return vg;
 }
 
-static gboolean
-check_params(const char *name, const char *const *paths, guint64 extent_size, guint64 area_size, GError **error)
+static gboolean check_params(const char *name, const char *const *paths, guint64 extent_size, guint64 area_size,
+                             GError **error)
 {
   gboolean power = extent_size && (extent_size & (extent_size - 1)) == 0;
 
@@ -202,20 +202,21 @@ check_params(const char *name, const char *const *paths, guint64 extent_size, gu
   if (!paths || !*paths)
     return vt_set_error(error, EINVAL, "volume group %s needs at least one file or device", name);
   if (extent_size < 4 * KIB || extent_size > 4096 * MIB || (!power && extent_size % (128 * KIB) != 0))
-    return vt_set_error(error, EINVAL,
-                        "volume group %s: an extent size of %" G_GUINT64_FORMAT
-                        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
-                        name, extent_size);
+    return vt_set_error(
+        error, EINVAL,
+        "volume group %s: an extent size of %" G_GUINT64_FORMAT
+        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
+        name, extent_size);
   if (area_size < 64 * KIB || area_size > 1024 * MIB)
     return vt_set_error(error, EINVAL,
-                        "volume group %s: a metadata area of %" G_GUINT64_FORMAT " bytes is not possible: 64 KiB to 1 GiB", name,
-                        area_size);
+                        "volume group %s: a metadata area of %" G_GUINT64_FORMAT
+                        " bytes is not possible: 64 KiB to 1 GiB",
+                        name, area_size);
   return TRUE;
 }
 
 /* All on disk but the labels. */
-static gboolean
-write_vg(LvmStore *store, GError **error)
+static gboolean write_vg(LvmStore *store, GError **error)
 {
   g_autofree char *where = g_strjoinv(" ", (char **)store->paths->pdata);
   g_autofree char *what = g_strdup_printf("virt-thin: create volume group %s on %s", lvm_vg_name(store->vg), where);
@@ -236,8 +237,7 @@ write_vg(LvmStore *store, GError **error)
   return TRUE;
 }
 
-LvmStore *
-lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error)
+LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error)
 {
   guint64 extent_size = params && params->extent_size ? params->extent_size : 4 * MIB;
   guint64 area_size = params && params->metadata_area ? params->metadata_area : 16 * MIB;
@@ -268,8 +268,7 @@ lvm_store_create(const char *name, const char *const *paths, const LvmCreate *pa
 
 /* --- more PVs, larger PVs --- */
 
-static void
-forget_device(LvmStore *store, LvmDevice *device)
+static void forget_device(LvmStore *store, LvmDevice *device)
 {
   for (guint i = 0; i < device->areas->len; i++)
     g_ptr_array_remove(store->areas, device->areas->pdata[i]);
@@ -278,8 +277,8 @@ forget_device(LvmStore *store, LvmDevice *device)
 }
 
 /* Commit @vg, which is freed when that fails. */
-static gboolean
-commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *format, const char *path, GError **error)
+static gboolean commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *format,
+                               const char *path, GError **error)
 {
   g_autofree char *what = g_strdup_printf("virt-thin: %s %s", format, path);
 
@@ -289,8 +288,7 @@ commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *
   return FALSE;
 }
 
-gboolean
-lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
 {
   LvmMetadataArea *like = store->areas->len ? store->areas->pdata[0] : NULL;
   LvmDevice *device;
@@ -300,11 +298,13 @@ lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GEr
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
   if (!lvm_store_check_seqno(store, error))
     return FALSE;
-  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), store->open, store->user_data, error);
+  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), store->open, store->user_data,
+                      error);
   if (!device)
     return FALSE;
   vg = lvm_vg_copy(store->vg);
-  if (!add_pv_section(vg, device, error) || !write_empty(device, error) || !lvm_device_write_label(device, FALSE, error)) {
+  if (!add_pv_section(vg, device, error) || !write_empty(device, error) ||
+      !lvm_device_write_label(device, FALSE, error)) {
     wipe_label(device);
     lvm_vg_free(vg);
     lvm_device_free(device);
@@ -314,7 +314,8 @@ lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GEr
   if (commit_or_free(store, vg, archive_dir, "add physical volume", path, error)) {
     if (lvm_device_write_label(device, TRUE, error))
       return TRUE;
-    g_prefix_error(error, "volume group %s has %s now, but it cannot be marked as used: ", lvm_vg_name(store->vg), path);
+    g_prefix_error(error, "volume group %s has %s now, but it cannot be marked as used: ", lvm_vg_name(store->vg),
+                   path);
     return FALSE;
   }
   if (!store->failed) /* else the text that names it may be the one on disk */
@@ -323,8 +324,7 @@ lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GEr
   return FALSE;
 }
 
-static LvmDevice *
-find_path(LvmStore *store, const char *path, LvmPv **pv, LvmVg *vg)
+static LvmDevice *find_path(LvmStore *store, const char *path, LvmPv **pv, LvmVg *vg)
 {
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
@@ -337,8 +337,7 @@ find_path(LvmStore *store, const char *path, LvmPv **pv, LvmVg *vg)
 }
 
 /* The size that @device has by now. */
-static gboolean
-refresh_size(LvmDevice *device, guint64 *size, GError **error)
+static gboolean refresh_size(LvmDevice *device, guint64 *size, GError **error)
 {
   VtIo *now = vt_io_open_file(device->path, TRUE, error);
 
@@ -349,8 +348,7 @@ refresh_size(LvmDevice *device, guint64 *size, GError **error)
   return *size <= vt_io_size(device->io) || vt_io_grow_file(device->lock ? device->lock : device->io, *size, error);
 }
 
-gboolean
-lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
 {
   g_autoptr(LvmVg) vg = lvm_vg_copy(store->vg);
   LvmPv *pv = NULL;

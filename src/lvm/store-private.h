@@ -11,11 +11,11 @@
 typedef struct {
   char *path;
   VtIo *io;
-  VtIo *lock;       /* another opening of @path that holds the lock; NULL: @io does, or nobody */
+  VtIo *lock; /* another opening of @path that holds the lock; NULL: @io does, or nobody */
   LvmLabel *label;
   gboolean identified; /* the label is whole, so its uuid counts */
-  GPtrArray *areas; /* of LvmMetadataArea */
-  GPtrArray *groups;/* of LvmGroup *, beside @areas: whose text; NULL: none that is whole */
+  GPtrArray *areas;    /* of LvmMetadataArea */
+  GPtrArray *groups;   /* of LvmGroup *, beside @areas: whose text; NULL: none that is whole */
   GPtrArray *problems; /* of char * */
 } LvmDevice;
 
@@ -28,9 +28,9 @@ typedef struct {
 } LvmGroup;
 
 typedef struct {
-  GPtrArray *devices; /* of LvmDevice: those with a label or the rests of one */
-  GPtrArray *groups;  /* of LvmGroup */
-  GPtrArray *problems;/* of char *: what concerns no PV */
+  GPtrArray *devices;  /* of LvmDevice: those with a label or the rests of one */
+  GPtrArray *groups;   /* of LvmGroup */
+  GPtrArray *problems; /* of char *: what concerns no PV */
 } LvmProbe;
 
 /* Look at each of @paths. @salvage: where an area has no whole text, search for earlier ones. */
@@ -54,12 +54,12 @@ typedef struct {
 struct LvmStore {
   LvmVg *vg;
   gboolean read_only;
-  gboolean failed;     /* a commit failed half-way and could not be taken back */
-  GPtrArray *devices;  /* of LvmDevice */
-  GPtrArray *areas;    /* of LvmMetadataArea: the devices', in use */
-  GPtrArray *warnings; /* NULL-terminated char * */
-  GPtrArray *paths;    /* NULL-terminated char *, the devices' */
-  GHashTable *open_lvs;/* "r" or "w" + name -> VtIo */
+  gboolean failed;      /* a commit failed half-way and could not be taken back */
+  GPtrArray *devices;   /* of LvmDevice */
+  GPtrArray *areas;     /* of LvmMetadataArea: the devices', in use */
+  GPtrArray *warnings;  /* NULL-terminated char * */
+  GPtrArray *paths;     /* NULL-terminated char *, the devices' */
+  GHashTable *open_lvs; /* "r" or "w" + name -> VtIo */
   gsize text_size;
   LvmOpenFunc open;
   gpointer user_data;

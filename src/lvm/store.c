@@ -1,9 +1,9 @@
 /* virt-thin - opening and committing a volume group on its physical volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A commit is safe at every point: the new text goes beside the old one and is flushed; then one sector, the header, is changed. On several
- * PVs the headers change one after the other; until all have, some say the old and some the new, and the highest seqno wins,
- * for lvm2 (lib/metadata/metadata.c, vg_read) as for us.
+ * A commit is safe at every point: the new text goes beside the old one and is flushed; then one sector, the header, is
+ * changed. On several PVs the headers change one after the other; until all have, some say the old and some the new,
+ * and the highest seqno wins, for lvm2 (lib/metadata/metadata.c, vg_read) as for us.
  */
 #include "config.h"
 
@@ -13,8 +13,7 @@
 #include "lvm/vg-private.h"
 #include "util/crc.h"
 
-LvmStore *
-lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)
+LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)
 {
   LvmStore *store = g_new0(LvmStore, 1);
 
@@ -31,8 +30,7 @@ lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)
   return store;
 }
 
-void
-lvm_store_close(LvmStore *store)
+void lvm_store_close(LvmStore *store)
 {
   if (!store)
     return;
@@ -46,8 +44,7 @@ lvm_store_close(LvmStore *store)
   g_free(store);
 }
 
-void
-lvm_store_add_device(LvmStore *store, LvmDevice *device)
+void lvm_store_add_device(LvmStore *store, LvmDevice *device)
 {
   g_ptr_array_add(store->devices, device);
   g_ptr_array_insert(store->paths, store->paths->len - 1, device->path);
@@ -56,8 +53,7 @@ lvm_store_add_device(LvmStore *store, LvmDevice *device)
       g_ptr_array_add(store->areas, device->areas->pdata[i]);
 }
 
-LvmDevice *
-lvm_store_device(LvmStore *store, const char *uuid)
+LvmDevice *lvm_store_device(LvmStore *store, const char *uuid)
 {
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
@@ -68,34 +64,29 @@ lvm_store_device(LvmStore *store, const char *uuid)
   return NULL;
 }
 
-LvmVg *
-lvm_store_vg(LvmStore *store)
+LvmVg *lvm_store_vg(LvmStore *store)
 {
   return store->vg;
 }
 
-const char *const *
-lvm_store_warnings(LvmStore *store)
+const char *const *lvm_store_warnings(LvmStore *store)
 {
   return (const char *const *)store->warnings->pdata;
 }
 
-const char *const *
-lvm_store_paths(LvmStore *store)
+const char *const *lvm_store_paths(LvmStore *store)
 {
   return (const char *const *)store->paths->pdata;
 }
 
-static void
-warn_of(LvmStore *store, const char *warning)
+static void warn_of(LvmStore *store, const char *warning)
 {
   g_ptr_array_insert(store->warnings, store->warnings->len - 1, g_strdup(warning));
 }
 
 /* --- opening: which devices are the VG's --- */
 
-static gboolean
-carries(LvmDevice *device, LvmVg *vg)
+static gboolean carries(LvmDevice *device, LvmVg *vg)
 {
   for (guint i = 0; i < device->groups->len; i++) {
     LvmGroup *group = device->groups->pdata[i];
@@ -106,9 +97,9 @@ carries(LvmDevice *device, LvmVg *vg)
   return FALSE;
 }
 
-/* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other PVs, stands for the only one missing. */
-static LvmDevice *
-find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
+/* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other PVs, stands for the
+ * only one missing. */
+static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
 {
   LvmDevice *found = NULL;
 
@@ -127,8 +118,7 @@ find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
   return found;
 }
 
-static void
-set_uuid(LvmDevice *device, const char *uuid)
+static void set_uuid(LvmDevice *device, const char *uuid)
 {
   if (!device->label)
     device->label = lvm_label_new();
@@ -137,8 +127,7 @@ set_uuid(LvmDevice *device, const char *uuid)
 
 /* --- opening read-only --- */
 
-static void
-take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
+static void take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
 {
   guint index;
 
@@ -151,8 +140,7 @@ take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
 }
 
 /* Damage of a device that is nobody's known PV: perhaps the missing one. */
-static const char *
-unidentified_problem(LvmProbe *probe)
+static const char *unidentified_problem(LvmProbe *probe)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
@@ -163,8 +151,7 @@ unidentified_problem(LvmProbe *probe)
   return NULL;
 }
 
-static void
-open_read_only(LvmStore *store, LvmProbe *probe)
+static void open_read_only(LvmStore *store, LvmProbe *probe)
 {
   gboolean any_missing = FALSE;
 
@@ -179,8 +166,8 @@ open_read_only(LvmStore *store, LvmProbe *probe)
       take_device(store, probe, device);
       continue;
     }
-    missing = g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing", lvm_pv_name(pv), lvm_pv_uuid(pv),
-                              lvm_pv_device(pv), lvm_vg_name(store->vg));
+    missing = g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing", lvm_pv_name(pv),
+                              lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg));
     warn_of(store, missing);
     any_missing = TRUE;
   }
@@ -191,8 +178,7 @@ open_read_only(LvmStore *store, LvmProbe *probe)
 /* --- opening read-write --- */
 
 /* @device as it was probed, now open for writing and locked. ESTALE: it has changed since. */
-static LvmDevice *
-reopen(LvmStore *store, LvmDevice *device, GError **error)
+static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
 {
   LvmDevice *locked = lvm_device_open_locked(device->path, store->open, store->user_data, error);
   g_autoptr(LvmLabel) label = NULL;
@@ -209,7 +195,7 @@ reopen(LvmStore *store, LvmDevice *device, GError **error)
   locked->identified = TRUE;
   for (guint i = 0; i < device->areas->len; i++) {
     LvmMetadataArea *old = device->areas->pdata[i];
-    LvmRange range = { old->start, old->size };
+    LvmRange range = {old->start, old->size};
     LvmMetadataArea *area = lvm_metadata_area_new(locked->io, &range);
 
     g_ptr_array_add(locked->areas, area);
@@ -223,23 +209,22 @@ reopen(LvmStore *store, LvmDevice *device, GError **error)
   return locked;
 }
 
-static gboolean
-refuse(LvmVg *vg, int err, const char *why, GError **error)
+static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
 {
   return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s", lvm_vg_name(vg), why);
 }
 
-static gboolean
-missing(LvmVg *vg, LvmPv *pv, const char *problem, GError **error)
+static gboolean missing(LvmVg *vg, LvmPv *pv, const char *problem, GError **error)
 {
-  return vt_set_error(error, problem ? EBADMSG : ENOENT,
-                      "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing%s%s", lvm_vg_name(vg),
-                      lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), problem ? "; " : "", problem ? problem : "");
+  return vt_set_error(
+      error, problem ? EBADMSG : ENOENT,
+      "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing%s%s",
+      lvm_vg_name(vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), problem ? "; " : "",
+      problem ? problem : "");
 }
 
 /* Every extent must lie on its device. */
-static gboolean
-check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
+static gboolean check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
 {
   guint64 end = lvm_pv_start(pv) + lvm_pv_n_extents(pv) * lvm_vg_extent_size(vg), size = vt_io_size(device->io);
 
@@ -252,8 +237,7 @@ check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
 }
 
 /* A crash may have come between the commit that took a PV in and the mark on its label. */
-static gboolean
-mark_used(LvmStore *store, GError **error)
+static gboolean mark_used(LvmStore *store, GError **error)
 {
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
@@ -264,8 +248,7 @@ mark_used(LvmStore *store, GError **error)
   return TRUE;
 }
 
-static gboolean
-open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
+static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
   g_autofree char *foreign = lvm_system_id_foreign(store->vg);
   const char *why = lvm_vg_unwritable(store->vg);
@@ -294,8 +277,7 @@ open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 }
 
 /* Damage that keeps a device from being found at all is a reason, too, where a PV is not found. */
-static gboolean
-check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
+static gboolean check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
@@ -306,8 +288,8 @@ check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
   return TRUE;
 }
 
-static LvmStore *
-try_open(const char *const *paths, const char *name, gboolean read_only, gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *try_open(const char *const *paths, const char *name, gboolean read_only, gboolean follow,
+                          LvmOpenFunc open, gpointer user_data, GError **error)
 {
   LvmOpenFunc probe_open = read_only ? open : NULL;
   g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, probe_open, user_data);
@@ -329,8 +311,8 @@ try_open(const char *const *paths, const char *name, gboolean read_only, gboolea
   return g_steal_pointer(&store);
 }
 
-static LvmStore *
-open_store(const char *const *paths, const char *name, gboolean read_only, gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *open_store(const char *const *paths, const char *name, gboolean read_only, gboolean follow,
+                            LvmOpenFunc open, gpointer user_data, GError **error)
 {
   for (guint attempt = 0;; attempt++) {
     GError *failure = NULL;
@@ -346,22 +328,21 @@ open_store(const char *const *paths, const char *name, gboolean read_only, gbool
   }
 }
 
-LvmStore *
-lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
+                         gpointer user_data, GError **error)
 {
   return open_store(paths, name, read_only, FALSE, open, user_data, error);
 }
 
-LvmStore *
-lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
+                               gpointer user_data, GError **error)
 {
   return open_store(paths, name, read_only, TRUE, open, user_data, error);
 }
 
 /* --- committing --- */
 
-void
-lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
+void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
 {
   *used = store->text_size;
   *available = store->areas->len ? G_MAXUINT64 : 0;
@@ -369,8 +350,7 @@ lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
     *available = MIN(*available, lvm_metadata_area_max_text(store->areas->pdata[i]));
 }
 
-gboolean
-lvm_store_check_seqno(LvmStore *store, GError **error)
+gboolean lvm_store_check_seqno(LvmStore *store, GError **error)
 {
   for (guint i = 0; i < store->areas->len; i++)
     if (!lvm_metadata_area_check(store->areas->pdata[i], error)) {
@@ -380,8 +360,7 @@ lvm_store_check_seqno(LvmStore *store, GError **error)
   return TRUE;
 }
 
-static gboolean
-flush_areas(LvmStore *store, GError **error)
+static gboolean flush_areas(LvmStore *store, GError **error)
 {
   VtIo *last = NULL;
 
@@ -395,8 +374,7 @@ flush_areas(LvmStore *store, GError **error)
   return TRUE;
 }
 
-static gboolean
-write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new, GError **error)
+static gboolean write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new, GError **error)
 {
   for (guint i = 0; i < store->areas->len; i++)
     if (!lvm_metadata_area_write_header(store->areas->pdata[i], old ? &old[i] : NULL, new ? &new[i] : NULL, error))
@@ -405,8 +383,7 @@ write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new,
 }
 
 /* The headers back to @old. When that fails as well, nobody knows what the disk holds: no further commit. */
-static void
-take_back(LvmStore *store, const LvmTextPlace *old)
+static void take_back(LvmStore *store, const LvmTextPlace *old)
 {
   for (guint i = 0; i < store->areas->len; i++) {
     LvmMetadataArea *area = store->areas->pdata[i];
@@ -417,8 +394,7 @@ take_back(LvmStore *store, const LvmTextPlace *old)
   store->failed |= !flush_areas(store, NULL);
 }
 
-static gboolean
-write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size, GError **error)
+static gboolean write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size, GError **error)
 {
   g_autofree char *text = lvm_vg_format(vg, size);
   guint32 crc;
@@ -431,10 +407,10 @@ write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size, GError **
   return flush_areas(store, error);
 }
 
-static gboolean
-commit(LvmStore *store, LvmVg *vg, GError **error)
+static gboolean commit(LvmStore *store, LvmVg *vg, GError **error)
 {
-  g_autofree LvmTextPlace *old = g_new0(LvmTextPlace, store->areas->len), *new = g_new0(LvmTextPlace, store->areas->len);
+  g_autofree LvmTextPlace *old = g_new0(LvmTextPlace, store->areas->len),
+                          *new = g_new0(LvmTextPlace, store->areas->len);
   gsize size;
 
   for (guint i = 0; i < store->areas->len; i++)
@@ -449,8 +425,7 @@ commit(LvmStore *store, LvmVg *vg, GError **error)
   return TRUE;
 }
 
-static gboolean
-check_commit(LvmStore *store, GError **error)
+static gboolean check_commit(LvmStore *store, GError **error)
 {
   if (store->read_only)
     return vt_set_error(error, EROFS, "it is open read-only");
@@ -459,14 +434,14 @@ check_commit(LvmStore *store, GError **error)
   return lvm_store_check_seqno(store, error);
 }
 
-gboolean
-lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error)
+gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error)
 {
   const char *what = description ? description : "virt-thin";
 
   lvm_vg_set_seqno(vg, lvm_vg_seqno(store->vg) + 1);
   lvm_vg_set_header(vg, what);
-  if (!check_commit(store, error) || (archive_dir && !lvm_archive_save(&store->archive, archive_dir, store->vg, what, error)) ||
+  if (!check_commit(store, error) ||
+      (archive_dir && !lvm_archive_save(&store->archive, archive_dir, store->vg, what, error)) ||
       !commit(store, vg, error)) {
     g_prefix_error(error, "volume group %s cannot be changed (%s): ", lvm_vg_name(store->vg), what);
     return FALSE;

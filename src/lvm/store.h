@@ -2,9 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Format facts: lvm2 lib/format_text/{layout.h,format-text.c,text_label.c}, lib/label/label.c.
- * Units: bytes. Errors: VT_ERROR: ENOENT no PV of that VG among the paths; EBUSY locked, the holder named; EBADMSG label, header or text damaged,
- * with the place; ENOSPC metadata area full, with used and available bytes; ESTALE somebody else committed since.
- * Thread-safety: none; the owner serialises. VtIos of logical volumes may be used from any thread.
+ * Units: bytes. Errors: VT_ERROR: ENOENT no PV of that VG among the paths; EBUSY locked, the holder named; EBADMSG
+ * label, header or text damaged, with the place; ENOSPC metadata area full, with used and available bytes; ESTALE
+ * somebody else committed since. Thread-safety: none; the owner serialises. VtIos of logical volumes may be used from
+ * any thread.
  */
 #pragma once
 
@@ -15,23 +16,26 @@ typedef struct LvmStore LvmStore;
 
 typedef struct {
   char *path;
-  char *pv_uuid;  /* with dashes */
-  char *vg_name;  /* NULL: a PV of no volume group */
+  char *pv_uuid; /* with dashes */
+  char *vg_name; /* NULL: a PV of no volume group */
 } LvmScan;
 void lvm_scan_free(LvmScan *scan);
-/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged ones are reported in @problems (GPtrArray of char *, may
- * be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
+/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged ones are reported in
+ * @problems (GPtrArray of char *, may be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
 GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems);
 
 typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user_data, GError **error);
 
-/* Open VG @name found among @paths (NULL: the only VG there). Read-write: takes the PVs' locks (vt_io_lock) and refuses a VG with missing PVs, a foreign system_id, or another
- * reason of lvm_vg_unwritable(). Read-only: takes no lock, and makes do with any copy that is whole. @open NULL: vt_io_open_file; tests pass
- * their own to record or fail. */
-LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
-/* The same, where @paths are but the usual places: a PV that is not there is also looked for where the VG says that it was last seen (an extended VG may
- * have its PVs anywhere). Not if one of its PVs has moved, for then the VG may be a copy. */
-LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
+/* Open VG @name found among @paths (NULL: the only VG there). Read-write: takes the PVs' locks (vt_io_lock) and refuses
+ * a VG with missing PVs, a foreign system_id, or another reason of lvm_vg_unwritable(). Read-only: takes no lock, and
+ * makes do with any copy that is whole. @open NULL: vt_io_open_file; tests pass their own to record or fail. */
+LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
+                         gpointer user_data, GError **error);
+/* The same, where @paths are but the usual places: a PV that is not there is also looked for where the VG says that it
+ * was last seen (an extended VG may have its PVs anywhere). Not if one of its PVs has moved, for then the VG may be a
+ * copy. */
+LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
+                               gpointer user_data, GError **error);
 void lvm_store_close(LvmStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmStore, lvm_store_close)
 
@@ -42,17 +46,19 @@ const char *const *lvm_store_warnings(LvmStore *store);
 /* NULL-terminated. */
 const char *const *lvm_store_paths(LvmStore *store); /* of the PVs in use */
 
-/* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers read again first (ESTALE if another's seqno is there), text, flush,
- * precommit and commit headers, flush; seqno is set here. The text replaced is archived under @archive_dir/NAME_NNNNN-RANDOM.vg with lvm2's
- * retention (10 files, 30 days), @description in it; NULL: no archive. */
+/* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers read again first
+ * (ESTALE if another's seqno is there), text, flush, precommit and commit headers, flush; seqno is set here. The text
+ * replaced is archived under @archive_dir/NAME_NNNNN-RANDOM.vg with lvm2's retention (10 files, 30 days), @description
+ * in it; NULL: no archive. */
 gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error);
 
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
 gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 
-/* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting its system_id, and give it back before closing, with the
- * system_id it had. In between, also across a crash, the VG tag "virt-thin.system_id=ID" remembers that one; opening and releasing a VG that a crash left taken
- * puts it back. A VG on files is left as it is. Each is a commit, or nothing when there is nothing to change. */
+/* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting its system_id, and
+ * give it back before closing, with the system_id it had. In between, also across a crash, the VG tag
+ * "virt-thin.system_id=ID" remembers that one; opening and releasing a VG that a crash left taken puts it back. A VG on
+ * files is left as it is. Each is a commit, or nothing when there is nothing to change. */
 gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_is_taken(LvmStore *store);
@@ -60,24 +66,27 @@ gboolean lvm_store_is_taken(LvmStore *store);
 /* Bytes of metadata text in use and the most that fits (smallest area). */
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available);
 
-/* The bytes of a linear or striped LV as one VtIo, name "vg/lv"; grows with the LV when lvm_store_commit() carries a larger one. EOPNOTSUPP for other segments. */
+/* The bytes of a linear or striped LV as one VtIo, name "vg/lv"; grows with the LV when lvm_store_commit() carries a
+ * larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
-/* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it: for new metadata and spare volumes. */
+/* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it: for new metadata and
+ * spare volumes. */
 gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error);
 
 /* --- making volume groups --- */
 
 typedef struct {
-  guint64 extent_size;    /* 0: 4 MiB */
-  guint64 metadata_area;  /* 0: 16 MiB */
+  guint64 extent_size;      /* 0: 4 MiB */
+  guint64 metadata_area;    /* 0: 16 MiB */
   gboolean no_autoactivate; /* for PVs that are files */
-  LvmOpenFunc open;       /* as for lvm_store_open() */
+  LvmOpenFunc open;         /* as for lvm_store_open() */
   gpointer user_data;
 } LvmCreate;
 
-/* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold nothing recognised (libblkid-like check: a
- * label, a file system or partition table signature is EEXIST). Returns it open read-write and locked. */
+/* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold
+ * nothing recognised (libblkid-like check: a label, a file system or partition table signature is EEXIST). Returns it
+ * open read-write and locked. */
 LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error);
 
 /* Add @path as a PV and commit. */

@@ -1,8 +1,9 @@
 /* virt-thin - LVM2 text into a tree
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * One pass over the text, no lookahead, no recursion beyond LVM_TEXT_MAX_DEPTH. Lines are counted only when an error is reported. Tokens are those of
- * lvm2 libdm/libdm-config.c: a name runs to white space, '#', '=', '{' or '}'; a string's only escapes are \" and \\.
+ * One pass over the text, no lookahead, no recursion beyond LVM_TEXT_MAX_DEPTH. Lines are counted only when an error is
+ * reported. Tokens are those of lvm2 libdm/libdm-config.c: a name runs to white space, '#', '=', '{' or '}'; a string's
+ * only escapes are \" and \\.
  */
 #include "config.h"
 
@@ -18,8 +19,7 @@ typedef struct {
   GError **error;
 } Parser;
 
-static gboolean
-fail(Parser *parser, const char *at, const char *what)
+static gboolean fail(Parser *parser, const char *at, const char *what)
 {
   guint64 line = 1;
 
@@ -32,17 +32,26 @@ enum { SPACE = 1, NAME_END = 2, WORD_END = 4 };
 
 /* What each character ends; [0]: the NUL that no text has. */
 static const guint8 char_class[256] = {
-  ['\0'] = NAME_END | WORD_END,         [' '] = SPACE | NAME_END | WORD_END,  ['\t'] = SPACE | NAME_END | WORD_END,
-  ['\n'] = SPACE | NAME_END | WORD_END, ['\v'] = SPACE | NAME_END | WORD_END, ['\f'] = SPACE | NAME_END | WORD_END,
-  ['\r'] = SPACE | NAME_END | WORD_END, ['#'] = NAME_END | WORD_END,          ['='] = NAME_END | WORD_END,
-  ['{'] = NAME_END | WORD_END,          ['}'] = NAME_END | WORD_END,          [','] = WORD_END,
-  ['['] = WORD_END,                     [']'] = WORD_END,                     ['"'] = WORD_END,
-  ['\''] = WORD_END,
+    ['\0'] = NAME_END | WORD_END,
+    [' '] = SPACE | NAME_END | WORD_END,
+    ['\t'] = SPACE | NAME_END | WORD_END,
+    ['\n'] = SPACE | NAME_END | WORD_END,
+    ['\v'] = SPACE | NAME_END | WORD_END,
+    ['\f'] = SPACE | NAME_END | WORD_END,
+    ['\r'] = SPACE | NAME_END | WORD_END,
+    ['#'] = NAME_END | WORD_END,
+    ['='] = NAME_END | WORD_END,
+    ['{'] = NAME_END | WORD_END,
+    ['}'] = NAME_END | WORD_END,
+    [','] = WORD_END,
+    ['['] = WORD_END,
+    [']'] = WORD_END,
+    ['"'] = WORD_END,
+    ['\''] = WORD_END,
 };
 
 /* Skip white space and, inside sections, comments; returns how many lines ended. */
-static guint
-skip_space(Parser *parser, gboolean keep_comments)
+static guint skip_space(Parser *parser, gboolean keep_comments)
 {
   const char *p = parser->p, *end = parser->end;
   guint lines = 0;
@@ -70,14 +79,12 @@ skip_space(Parser *parser, gboolean keep_comments)
   return lines;
 }
 
-static gboolean
-is_name_end(char c)
+static gboolean is_name_end(char c)
 {
   return char_class[(guchar)c] & NAME_END;
 }
 
-static gboolean
-is_word_end(char c)
+static gboolean is_word_end(char c)
 {
   return char_class[(guchar)c] & WORD_END;
 }
@@ -89,8 +96,7 @@ typedef struct {
   gsize length;
 } Spelling;
 
-static gboolean
-read_string(Parser *parser, Spelling *value)
+static gboolean read_string(Parser *parser, Spelling *value)
 {
   const char *text = parser->p + 1, *p;
 
@@ -108,21 +114,19 @@ read_string(Parser *parser, Spelling *value)
   return TRUE;
 }
 
-static gboolean
-read_raw_string(Parser *parser, Spelling *value)
+static gboolean read_raw_string(Parser *parser, Spelling *value)
 {
   const char *text = parser->p + 1;
   const char *p = memchr(text, '\'', parser->end - text);
 
   if (!p || memchr(text, '\0', p - text))
     return fail(parser, parser->p, "this string has no end");
-  *value = (Spelling){ LVM_VALUE_RAW_STRING, text, p - text };
+  *value = (Spelling){LVM_VALUE_RAW_STRING, text, p - text};
   parser->p = p + 1;
   return TRUE;
 }
 
-static gboolean
-read_word(Parser *parser, Spelling *value)
+static gboolean read_word(Parser *parser, Spelling *value)
 {
   const char *p = parser->p, *text = p;
   gboolean number = TRUE, digit = FALSE;
@@ -138,13 +142,15 @@ read_word(Parser *parser, Spelling *value)
   }
   if (p == text)
     return fail(parser, p, "a value is missing here");
-  *value = (Spelling){ !number || !digit || dots > 1 ? LVM_VALUE_BARE : dots ? LVM_VALUE_FLOAT : LVM_VALUE_INT, text, p - text };
+  *value = (Spelling){!number || !digit || dots > 1 ? LVM_VALUE_BARE
+                      : dots                        ? LVM_VALUE_FLOAT
+                                                    : LVM_VALUE_INT,
+                      text, p - text};
   parser->p = p;
   return TRUE;
 }
 
-static gboolean
-read_value(Parser *parser, Spelling *value)
+static gboolean read_value(Parser *parser, Spelling *value)
 {
   if (parser->p < parser->end && *parser->p == '"')
     return read_string(parser, value);
@@ -154,8 +160,7 @@ read_value(Parser *parser, Spelling *value)
 }
 
 /* Pack @value as text-private.h says. */
-static void
-pack(GByteArray *values, const Spelling *value)
+static void pack(GByteArray *values, const Spelling *value)
 {
   guint start = values->len;
   guint8 *p;
@@ -177,8 +182,7 @@ pack(GByteArray *values, const Spelling *value)
   g_byte_array_set_size(values, p - values->data);
 }
 
-static gboolean
-read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
+static gboolean read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
 {
   const char *start = parser->p;
   Spelling value;
@@ -213,8 +217,7 @@ read_array(Parser *parser, guint *n_values, gboolean *end_new_line)
   }
 }
 
-static LvmNode *
-read_assignment(Parser *parser, const char *name, gsize name_length)
+static LvmNode *read_assignment(Parser *parser, const char *name, gsize name_length)
 {
   gboolean end_new_line = FALSE;
   guint n_values = 0;
@@ -238,8 +241,7 @@ read_assignment(Parser *parser, const char *name, gsize name_length)
   return lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, 1);
 }
 
-static void
-read_comment(Parser *parser, LvmNode *section, guint lines)
+static void read_comment(Parser *parser, LvmNode *section, guint lines)
 {
   const char *eol = memchr(parser->p, '\n', parser->end - parser->p);
   gsize length = (eol ? eol : parser->end) - parser->p;
@@ -254,8 +256,7 @@ read_comment(Parser *parser, LvmNode *section, guint lines)
 
 static gboolean read_content(Parser *parser, LvmNode *section);
 
-static gboolean
-read_item(Parser *parser, LvmNode *section, guint blanks)
+static gboolean read_item(Parser *parser, LvmNode *section, guint blanks)
 {
   const char *name = parser->p;
   gsize length;
@@ -286,8 +287,7 @@ read_item(Parser *parser, LvmNode *section, guint blanks)
 }
 
 /* To the section's '}', or to the end of the text for the root. */
-static gboolean
-read_content(Parser *parser, LvmNode *section)
+static gboolean read_content(Parser *parser, LvmNode *section)
 {
   gboolean root = parser->depth == 0, first = root;
   const char *start = parser->p;
@@ -314,11 +314,10 @@ read_content(Parser *parser, LvmNode *section)
   }
 }
 
-LvmNode *
-lvm_text_parse(const char *text, gsize length, const char *source, GError **error)
+LvmNode *lvm_text_parse(const char *text, gsize length, const char *source, GError **error)
 {
   g_autoptr(LvmNode) root = lvm_section_new("");
-  Parser parser = { .start = text, .p = text, .end = text + length, .source = source, .error = error };
+  Parser parser = {.start = text, .p = text, .end = text + length, .source = source, .error = error};
   gboolean ok;
 
   parser.values = g_byte_array_new();

@@ -9,8 +9,8 @@
 
 /* --- nodes --- */
 
-LvmNode *
-lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values, gsize values_length, guint n_values)
+LvmNode *lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values, gsize values_length,
+                      guint n_values)
 {
   gsize header = kind == LVM_NODE_SECTION ? sizeof(LvmSection) : sizeof(LvmNode);
   LvmNode *node = g_malloc(header + name_length + 1 + values_length);
@@ -30,28 +30,24 @@ lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *
   return node;
 }
 
-LvmNode *
-lvm_section_new(const char *name)
+LvmNode *lvm_section_new(const char *name)
 {
   return lvm_node_new(LVM_NODE_SECTION, name, strlen(name), NULL, 0, 0);
 }
 
-static GQueue *
-children(LvmNode *section)
+static GQueue *children(LvmNode *section)
 {
   g_assert(section->kind == LVM_NODE_SECTION);
   return &((LvmSection *)section)->children;
 }
 
-LvmNode *
-lvm_node_ref(LvmNode *node)
+LvmNode *lvm_node_ref(LvmNode *node)
 {
   g_atomic_int_inc(&node->refs);
   return node;
 }
 
-void
-lvm_node_unref(LvmNode *node)
+void lvm_node_unref(LvmNode *node)
 {
   GList *link;
 
@@ -63,14 +59,12 @@ lvm_node_unref(LvmNode *node)
   g_free(node);
 }
 
-gboolean
-lvm_node_is_shared(LvmNode *node)
+gboolean lvm_node_is_shared(LvmNode *node)
 {
   return g_atomic_int_get(&node->refs) > 1;
 }
 
-static gsize
-values_length(LvmNode *node)
+static gsize values_length(LvmNode *node)
 {
   const char *p = node->values;
 
@@ -84,11 +78,11 @@ values_length(LvmNode *node)
   return p - node->values;
 }
 
-LvmNode *
-lvm_node_copy(LvmNode *node, const char *name)
+LvmNode *lvm_node_copy(LvmNode *node, const char *name)
 {
   const char *copy_name = name ? name : node->name;
-  LvmNode *copy = lvm_node_new(node->kind, copy_name, strlen(copy_name), node->values, values_length(node), node->n_values);
+  LvmNode *copy =
+      lvm_node_new(node->kind, copy_name, strlen(copy_name), node->values, values_length(node), node->n_values);
 
   copy->blanks = node->blanks;
   copy->is_array = node->is_array;
@@ -101,58 +95,49 @@ lvm_node_copy(LvmNode *node, const char *name)
   return copy;
 }
 
-LvmNodeKind
-lvm_node_kind(LvmNode *node)
+LvmNodeKind lvm_node_kind(LvmNode *node)
 {
   return node->kind;
 }
 
-const char *
-lvm_node_name(LvmNode *node)
+const char *lvm_node_name(LvmNode *node)
 {
   return node->name;
 }
 
-guint
-lvm_node_blanks(LvmNode *node)
+guint lvm_node_blanks(LvmNode *node)
 {
   return node->blanks;
 }
 
-void
-lvm_node_set_blanks(LvmNode *node, guint blanks)
+void lvm_node_set_blanks(LvmNode *node, guint blanks)
 {
   node->blanks = blanks;
 }
 
-guint
-lvm_section_end_blanks(LvmNode *section)
+guint lvm_section_end_blanks(LvmNode *section)
 {
   return section->end_blanks;
 }
 
-void
-lvm_section_set_end_blanks(LvmNode *section, guint blanks)
+void lvm_section_set_end_blanks(LvmNode *section, guint blanks)
 {
   section->end_blanks = blanks;
 }
 
 /* --- reading --- */
 
-LvmNode *
-lvm_section_first(LvmNode *section)
+LvmNode *lvm_section_first(LvmNode *section)
 {
   return g_queue_peek_head(children(section));
 }
 
-LvmNode *
-lvm_node_next(LvmNode *node)
+LvmNode *lvm_node_next(LvmNode *node)
 {
   return node->link.next ? node->link.next->data : NULL;
 }
 
-LvmNode *
-lvm_section_find(LvmNode *section, const char *name)
+LvmNode *lvm_section_find(LvmNode *section, const char *name)
 {
   for (LvmNode *child = lvm_section_first(section); child; child = lvm_node_next(child))
     if (child->name[0] == name[0] && child->kind != LVM_NODE_COMMENT && strcmp(child->name, name) == 0)
@@ -160,16 +145,14 @@ lvm_section_find(LvmNode *section, const char *name)
   return NULL;
 }
 
-LvmNode *
-lvm_section_find_section(LvmNode *section, const char *name)
+LvmNode *lvm_section_find_section(LvmNode *section, const char *name)
 {
   LvmNode *node = lvm_section_find(section, name);
 
   return node && node->kind == LVM_NODE_SECTION ? node : NULL;
 }
 
-void
-lvm_value_init(LvmValue *value, LvmNode *assignment)
+void lvm_value_init(LvmValue *value, LvmNode *assignment)
 {
   value->type = 0;
   value->text = NULL;
@@ -177,8 +160,7 @@ lvm_value_init(LvmValue *value, LvmNode *assignment)
   value->left_ = assignment ? assignment->n_values : 0;
 }
 
-gboolean
-lvm_value_next(LvmValue *value)
+gboolean lvm_value_next(LvmValue *value)
 {
   const char *p = value->next_;
   guint8 type;
@@ -195,8 +177,7 @@ lvm_value_next(LvmValue *value)
   return TRUE;
 }
 
-gboolean
-lvm_value_get_uint(const LvmValue *value, guint64 *number)
+gboolean lvm_value_get_uint(const LvmValue *value, guint64 *number)
 {
   char *end;
 
@@ -207,8 +188,7 @@ lvm_value_get_uint(const LvmValue *value, guint64 *number)
   return errno == 0 && end != value->text && *end == '\0';
 }
 
-gboolean
-lvm_section_get_uint(LvmNode *section, const char *key, guint64 *value)
+gboolean lvm_section_get_uint(LvmNode *section, const char *key, guint64 *value)
 {
   LvmNode *node = lvm_section_find(section, key);
   LvmValue it;
@@ -217,8 +197,7 @@ lvm_section_get_uint(LvmNode *section, const char *key, guint64 *value)
   return node && !node->is_array && lvm_value_next(&it) && lvm_value_get_uint(&it, value);
 }
 
-const char *
-lvm_section_get_string(LvmNode *section, const char *key)
+const char *lvm_section_get_string(LvmNode *section, const char *key)
 {
   LvmNode *node = lvm_section_find(section, key);
   LvmValue it;
@@ -229,8 +208,7 @@ lvm_section_get_string(LvmNode *section, const char *key)
   return it.text;
 }
 
-GPtrArray *
-lvm_node_strings(LvmNode *assignment)
+GPtrArray *lvm_node_strings(LvmNode *assignment)
 {
   GPtrArray *strings = g_ptr_array_new();
   LvmValue it;
@@ -244,21 +222,18 @@ lvm_node_strings(LvmNode *assignment)
 
 /* --- changing --- */
 
-void
-lvm_section_append(LvmNode *section, LvmNode *child)
+void lvm_section_append(LvmNode *section, LvmNode *child)
 {
   g_queue_push_tail_link(children(section), &child->link);
 }
 
-LvmNode *
-lvm_section_steal(LvmNode *section, LvmNode *child)
+LvmNode *lvm_section_steal(LvmNode *section, LvmNode *child)
 {
   g_queue_unlink(children(section), &child->link);
   return child;
 }
 
-void
-lvm_section_remove(LvmNode *section, const char *name)
+void lvm_section_remove(LvmNode *section, const char *name)
 {
   LvmNode *node = lvm_section_find(section, name);
 
@@ -267,8 +242,7 @@ lvm_section_remove(LvmNode *section, const char *name)
 }
 
 /* Put @node, which has the key's new value, where the old one is, or after the key @after. */
-static void
-replace(LvmNode *section, LvmNode *node, const char *after)
+static void replace(LvmNode *section, LvmNode *node, const char *after)
 {
   GQueue *queue = children(section);
   LvmNode *old = lvm_section_find(section, node->name);
@@ -289,8 +263,7 @@ replace(LvmNode *section, LvmNode *node, const char *after)
 }
 
 /* The spelling of a string, as lvm2 escapes it. */
-static void
-put_string(GByteArray *values, guint8 flags, const char *text)
+static void put_string(GByteArray *values, guint8 flags, const char *text)
 {
   guint8 type = LVM_VALUE_STRING | flags | (strpbrk(text, "\"\\") ? VALUE_ESCAPED : 0);
 
@@ -306,8 +279,7 @@ put_string(GByteArray *values, guint8 flags, const char *text)
   g_byte_array_append(values, (const guint8 *)text, strlen(text) + 1);
 }
 
-static void
-put_uint(GByteArray *values, guint64 number)
+static void put_uint(GByteArray *values, guint64 number)
 {
   char text[32];
 
@@ -316,8 +288,7 @@ put_uint(GByteArray *values, guint64 number)
   g_byte_array_append(values, (const guint8 *)text, strlen(text) + 1);
 }
 
-static LvmNode *
-assignment_new(const char *key, GByteArray *values, guint n_values)
+static LvmNode *assignment_new(const char *key, GByteArray *values, guint n_values)
 {
   LvmNode *node = lvm_node_new(LVM_NODE_ASSIGNMENT, key, strlen(key), values->data, values->len, n_values);
 
@@ -325,8 +296,7 @@ assignment_new(const char *key, GByteArray *values, guint n_values)
   return node;
 }
 
-void
-lvm_section_set_uint(LvmNode *section, const char *key, guint64 value, const char *after)
+void lvm_section_set_uint(LvmNode *section, const char *key, guint64 value, const char *after)
 {
   GByteArray *values = g_byte_array_new();
 
@@ -334,8 +304,7 @@ lvm_section_set_uint(LvmNode *section, const char *key, guint64 value, const cha
   replace(section, assignment_new(key, values, 1), after);
 }
 
-void
-lvm_section_set_string(LvmNode *section, const char *key, const char *value, const char *after)
+void lvm_section_set_string(LvmNode *section, const char *key, const char *value, const char *after)
 {
   GByteArray *values = g_byte_array_new();
 
@@ -343,8 +312,7 @@ lvm_section_set_string(LvmNode *section, const char *key, const char *value, con
   replace(section, assignment_new(key, values, 1), after);
 }
 
-void
-lvm_section_set_strings(LvmNode *section, const char *key, const char *const *strings, const char *after)
+void lvm_section_set_strings(LvmNode *section, const char *key, const char *const *strings, const char *after)
 {
   GByteArray *values = g_byte_array_new();
   LvmNode *node;
@@ -357,8 +325,7 @@ lvm_section_set_strings(LvmNode *section, const char *key, const char *const *st
   replace(section, node, after);
 }
 
-void
-lvm_section_set_pairs(LvmNode *section, const char *key, const LvmPair *pairs, guint n_pairs)
+void lvm_section_set_pairs(LvmNode *section, const char *key, const LvmPair *pairs, guint n_pairs)
 {
   GByteArray *values = g_byte_array_new();
   LvmNode *node;
@@ -373,8 +340,7 @@ lvm_section_set_pairs(LvmNode *section, const char *key, const LvmPair *pairs, g
   replace(section, node, NULL);
 }
 
-LvmNode *
-lvm_section_add_section(LvmNode *section, const char *name, guint blanks, LvmNode *before)
+LvmNode *lvm_section_add_section(LvmNode *section, const char *name, guint blanks, LvmNode *before)
 {
   LvmNode *node = lvm_section_new(name);
 
@@ -386,8 +352,7 @@ lvm_section_add_section(LvmNode *section, const char *name, guint blanks, LvmNod
   return node;
 }
 
-void
-lvm_section_add_comment(LvmNode *section, const char *text, gboolean same_line, guint blanks)
+void lvm_section_add_comment(LvmNode *section, const char *text, gboolean same_line, guint blanks)
 {
   LvmNode *node = lvm_node_new(LVM_NODE_COMMENT, text, strlen(text), NULL, 0, 0);
 
@@ -399,8 +364,7 @@ lvm_section_add_comment(LvmNode *section, const char *text, gboolean same_line, 
 /* --- formatting --- */
 
 /* g_string_append_len(), without the call where there is room. */
-static inline void
-put(GString *out, const char *text, gsize length)
+static inline void put(GString *out, const char *text, gsize length)
 {
   if (out->len + length >= out->allocated_len) {
     g_string_append_len(out, text, length);
@@ -411,22 +375,22 @@ put(GString *out, const char *text, gsize length)
   out->str[out->len] = '\0';
 }
 
-static void
-put_blanks(GString *out, guint n)
+static void put_blanks(GString *out, guint n)
 {
   while (n--)
     g_string_append_c(out, '\n');
 }
 
-static void
-format_values(LvmNode *node, GString *out)
+static void format_values(LvmNode *node, GString *out)
 {
   const char *p = node->values;
 
   for (guint i = 0; i < node->n_values; i++) {
     guint8 type = *p++;
     gsize length = strlen(p);
-    const char *quote = (type & VALUE_TYPE) == LVM_VALUE_STRING ? "\"" : (type & VALUE_TYPE) == LVM_VALUE_RAW_STRING ? "'" : NULL;
+    const char *quote = (type & VALUE_TYPE) == LVM_VALUE_STRING       ? "\""
+                        : (type & VALUE_TYPE) == LVM_VALUE_RAW_STRING ? "'"
+                                                                      : NULL;
 
     if (type & VALUE_NEW_LINE)
       put(out, i ? ",\n" : "\n", i ? 2 : 1);
@@ -443,8 +407,7 @@ format_values(LvmNode *node, GString *out)
   }
 }
 
-static void
-format_assignment(LvmNode *node, GString *out)
+static void format_assignment(LvmNode *node, GString *out)
 {
   put(out, node->name, strlen(node->name));
   if (!node->is_array) {
@@ -459,23 +422,20 @@ format_assignment(LvmNode *node, GString *out)
   g_string_append_c(out, ']');
 }
 
-void
-lvm_node_format_open(LvmNode *section, GString *out)
+void lvm_node_format_open(LvmNode *section, GString *out)
 {
   put_blanks(out, section->blanks);
   put(out, section->name, strlen(section->name));
   put(out, " {\n", 3);
 }
 
-void
-lvm_node_format_close(LvmNode *section, GString *out)
+void lvm_node_format_close(LvmNode *section, GString *out)
 {
   put_blanks(out, section->end_blanks);
   put(out, "}\n", 2);
 }
 
-static void
-format_children(LvmNode *section, GString *out)
+static void format_children(LvmNode *section, GString *out)
 {
   for (LvmNode *child = lvm_section_first(section); child; child = lvm_node_next(child)) {
     if (child->same_line && out->len && out->str[out->len - 1] == '\n') {
@@ -486,8 +446,7 @@ format_children(LvmNode *section, GString *out)
   }
 }
 
-void
-lvm_node_format(LvmNode *node, GString *out)
+void lvm_node_format(LvmNode *node, GString *out)
 {
   switch ((LvmNodeKind)node->kind) {
   case LVM_NODE_COMMENT:

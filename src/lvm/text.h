@@ -6,12 +6,14 @@
  *   assignment := name '=' (value | '[' value, ... ']')
  *   value      := number | "string with \" and \\" | 'string' | bare word
  *
- * (lvm2 libdm/libdm-config.c.) The tree keeps what lvm2 keeps and what it does not: the order, the blank lines, the layout of arrays and the
- * spelling of each value, so that text as lvm2 writes it on disk is formatted again byte for byte. Indentation and, inside
- * sections, comments are dropped: lvm2 does not write them on disk. Comments outside of all sections stay: the header has some.
+ * (lvm2 libdm/libdm-config.c.) The tree keeps what lvm2 keeps and what it does not: the order, the blank lines, the
+ * layout of arrays and the spelling of each value, so that text as lvm2 writes it on disk is formatted again byte for
+ * byte. Indentation and, inside sections, comments are dropped: lvm2 does not write them on disk. Comments outside of
+ * all sections stay: the header has some.
  *
- * A node is reference counted, and one that is shared must not be changed: change a copy. Strings returned belong to the node they come
- * from and live until it is changed or freed. Thread-safety: nodes that nobody changes may be read, shared and released from any thread.
+ * A node is reference counted, and one that is shared must not be changed: change a copy. Strings returned belong to
+ * the node they come from and live until it is changed or freed. Thread-safety: nodes that nobody changes may be read,
+ * shared and released from any thread.
  */
 #pragma once
 
@@ -32,7 +34,8 @@ LvmNode *lvm_node_copy(LvmNode *node, const char *name);
 
 /* Append the blank lines before @node and @node as text; a root without braces. */
 void lvm_node_format(LvmNode *node, GString *out);
-/* Append the blank lines and "name {\n"; then "}\n" with the blank lines before it. For callers that format a section's content themselves. */
+/* Append the blank lines and "name {\n"; then "}\n" with the blank lines before it. For callers that format a section's
+ * content themselves. */
 void lvm_node_format_open(LvmNode *section, GString *out);
 void lvm_node_format_close(LvmNode *section, GString *out);
 
@@ -44,8 +47,8 @@ guint lvm_section_end_blanks(LvmNode *section); /* blank lines before its brace 
 void lvm_section_set_end_blanks(LvmNode *section, guint blanks);
 
 /* --- reading a section --- */
-LvmNode *lvm_section_first(LvmNode *section); /* NULL: empty */
-LvmNode *lvm_node_next(LvmNode *node);        /* its sibling; NULL: none */
+LvmNode *lvm_section_first(LvmNode *section);                  /* NULL: empty */
+LvmNode *lvm_node_next(LvmNode *node);                         /* its sibling; NULL: none */
 LvmNode *lvm_section_find(LvmNode *section, const char *name); /* the first of that name, of either kind; NULL */
 LvmNode *lvm_section_find_section(LvmNode *section, const char *name);
 /* FALSE: absent, an array, or no number within 64 bits. */
@@ -54,7 +57,13 @@ gboolean lvm_section_get_uint(LvmNode *section, const char *key, guint64 *value)
 const char *lvm_section_get_string(LvmNode *section, const char *key);
 
 /* --- the values of an assignment --- */
-typedef enum { LVM_VALUE_INT = 1, LVM_VALUE_FLOAT, LVM_VALUE_STRING, LVM_VALUE_RAW_STRING, LVM_VALUE_BARE } LvmValueType;
+typedef enum {
+  LVM_VALUE_INT = 1,
+  LVM_VALUE_FLOAT,
+  LVM_VALUE_STRING,
+  LVM_VALUE_RAW_STRING,
+  LVM_VALUE_BARE
+} LvmValueType;
 typedef struct {
   LvmValueType type;
   const char *text; /* a string without quotes and escapes; else as spelt */
@@ -64,7 +73,8 @@ typedef struct {
 void lvm_value_init(LvmValue *value, LvmNode *assignment); /* NULL or a section: no values */
 gboolean lvm_value_next(LvmValue *value);                  /* FALSE: no more */
 gboolean lvm_value_get_uint(const LvmValue *value, guint64 *number);
-/* The strings of an array; numbers in it are left out. The caller's, freed with g_ptr_array_unref(); the strings are the node's. */
+/* The strings of an array; numbers in it are left out. The caller's, freed with g_ptr_array_unref(); the strings are
+ * the node's. */
 GPtrArray *lvm_node_strings(LvmNode *assignment);
 
 /* --- changing a section: each finds the key, or puts a new one after the key @after (NULL: at the end) --- */

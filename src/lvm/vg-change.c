@@ -1,8 +1,8 @@
 /* virt-thin - changing a volume group: logical volumes made, renamed, resized, tagged, removed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each function leaves the VG as it was when it fails. What a new LV's section holds, and in which order: lvm2 lib/format_text/export.c,
- * lib/thin/thin.c.
+ * Each function leaves the VG as it was when it fails. What a new LV's section holds, and in which order: lvm2
+ * lib/format_text/export.c, lib/thin/thin.c.
  */
 #include "config.h"
 
@@ -15,8 +15,7 @@
 
 /* --- lists of words --- */
 
-void
-lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after)
+void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after)
 {
   g_autoptr(GPtrArray) words = lvm_node_strings(lvm_section_find(section, key));
   guint place = words->len;
@@ -41,8 +40,7 @@ lvm_section_change_word(LvmNode *section, const char *key, const char *word, gbo
   lvm_section_set_strings(section, key, (const char *const *)words->pdata, after);
 }
 
-static void
-change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in, const char *after)
+static void change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in, const char *after)
 {
   if (lvm_section_has_word(lvm_lv_node(lv), key, word) == in)
     return;
@@ -50,8 +48,7 @@ change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in, const 
   lvm_lv_edited(lv);
 }
 
-gboolean
-lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error)
+gboolean lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error)
 {
   if (!lvm_tag_check(tag, error))
     return FALSE;
@@ -59,26 +56,22 @@ lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error)
   return TRUE;
 }
 
-void
-lvm_lv_remove_tag(LvmLv *lv, const char *tag)
+void lvm_lv_remove_tag(LvmLv *lv, const char *tag)
 {
   change_lv_word(lv, "tags", tag, FALSE, "flags");
 }
 
-void
-lvm_lv_set_flag(LvmLv *lv, const char *flag, gboolean set)
+void lvm_lv_set_flag(LvmLv *lv, const char *flag, gboolean set)
 {
   change_lv_word(lv, "flags", flag, set, "status");
 }
 
-void
-lvm_lv_set_writable(LvmLv *lv, gboolean writable)
+void lvm_lv_set_writable(LvmLv *lv, gboolean writable)
 {
   change_lv_word(lv, "status", "WRITE", writable, "id");
 }
 
-void
-lvm_lv_set_visible(LvmLv *lv, gboolean visible)
+void lvm_lv_set_visible(LvmLv *lv, gboolean visible)
 {
   if (lv->visible == visible)
     return;
@@ -89,17 +82,16 @@ lvm_lv_set_visible(LvmLv *lv, gboolean visible)
 
 /* --- new sections --- */
 
-static LvmNode *
-lv_section_new(const char *name, gboolean visible)
+static LvmNode *lv_section_new(const char *name, gboolean visible)
 {
-  static const char *const seen[] = { "READ", "WRITE", "VISIBLE", NULL }, *const hidden[] = { "READ", "WRITE", NULL };
+  static const char *const seen[] = {"READ", "WRITE", "VISIBLE", NULL}, *const hidden[] = {"READ", "WRITE", NULL};
   LvmNode *node = lvm_section_new(name);
   g_autofree char *uuid = lvm_uuid_new();
 
   lvm_node_set_blanks(node, 1);
   lvm_section_set_string(node, "id", uuid, NULL);
   lvm_section_set_strings(node, "status", visible ? seen : hidden, NULL);
-  lvm_section_set_strings(node, "flags", (const char *const[]){ NULL }, NULL);
+  lvm_section_set_strings(node, "flags", (const char *const[]){NULL}, NULL);
   lvm_section_set_uint(node, "creation_time", g_get_real_time() / G_USEC_PER_SEC, NULL);
   lvm_section_set_string(node, "creation_host", g_get_host_name(), NULL);
   lvm_section_set_uint(node, "segment_count", 0, NULL);
@@ -107,8 +99,7 @@ lv_section_new(const char *name, gboolean visible)
 }
 
 /* The one segment of an LV that lies in no extents of its own. */
-static LvmNode *
-add_virtual_segment(LvmNode *node, const char *type, guint64 n_extents)
+static LvmNode *add_virtual_segment(LvmNode *node, const char *type, guint64 n_extents)
 {
   LvmNode *segment;
 
@@ -121,10 +112,9 @@ add_virtual_segment(LvmNode *node, const char *type, guint64 n_extents)
   return segment;
 }
 
-/* lvm2 limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of either doubled, has at most 127
- * characters (linux uapi/linux/dm-ioctl.h). */
-static gboolean
-check_length(LvmVg *vg, const char *name, GError **error)
+/* lvm2 limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of either doubled, has at
+ * most 127 characters (linux uapi/linux/dm-ioctl.h). */
+static gboolean check_length(LvmVg *vg, const char *name, GError **error)
 {
   gsize length = strlen(lvm_vg_name(vg)) + 1;
 
@@ -134,12 +124,13 @@ check_length(LvmVg *vg, const char *name, GError **error)
     length += 1 + (*p == '-');
   if (length <= 127 && strlen(name) + strlen(lvm_vg_name(vg)) + 3 <= 128)
     return TRUE;
-  return vt_set_error(error, EINVAL, "volume name \"%s\" is too long in volume group %s: its device-mapper name would have %zu characters", name,
-                      lvm_vg_name(vg), length);
+  return vt_set_error(
+      error, EINVAL,
+      "volume name \"%s\" is too long in volume group %s: its device-mapper name would have %zu characters", name,
+      lvm_vg_name(vg), length);
 }
 
-static gboolean
-check_new_name(LvmVg *vg, const char *name, GError **error)
+static gboolean check_new_name(LvmVg *vg, const char *name, GError **error)
 {
   if (!lvm_name_check(name, error) || !check_length(vg, name, error))
     return FALSE;
@@ -149,18 +140,17 @@ check_new_name(LvmVg *vg, const char *name, GError **error)
 }
 
 /* A pool's parts need names, too. */
-static gboolean
-check_part_names(LvmVg *vg, const char *data, const char *metadata, GError **error)
+static gboolean check_part_names(LvmVg *vg, const char *data, const char *metadata, GError **error)
 {
   if (!check_length(vg, data, error) || !check_length(vg, metadata, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata))
-    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data, metadata);
+    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data,
+                        metadata);
   return TRUE;
 }
 
-static gboolean
-check_max_lv(LvmVg *vg, GError **error)
+static gboolean check_max_lv(LvmVg *vg, GError **error)
 {
   guint64 max = 0, n = 0;
 
@@ -169,18 +159,21 @@ check_max_lv(LvmVg *vg, GError **error)
   for (GList *link = vg->lvs.head; link; link = link->next)
     n += ((LvmLv *)link->data)->visible;
   if (n >= max)
-    return vt_set_error(error, EPERM, "volume group %s may have %" G_GUINT64_FORMAT " volumes, and has them; raise it with vgchange --logicalvolume",
+    return vt_set_error(error, EPERM,
+                        "volume group %s may have %" G_GUINT64_FORMAT
+                        " volumes, and has them; raise it with vgchange --logicalvolume",
                         lvm_vg_name(vg), max);
   return TRUE;
 }
 
-static gboolean
-check_extents(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
+static gboolean check_extents(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
 {
   if (n_extents == 0)
     return vt_set_error(error, EINVAL, "volume %s/%s cannot have a size of zero", lvm_vg_name(vg), name);
   if (n_extents > G_MAXUINT32 || n_extents > G_MAXINT64 / lvm_vg_extent_size(vg))
-    return vt_set_error(error, EINVAL, "volume %s/%s cannot have %" G_GUINT64_FORMAT " extents: LVM can address at most %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EINVAL,
+                        "volume %s/%s cannot have %" G_GUINT64_FORMAT
+                        " extents: LVM can address at most %" G_GUINT64_FORMAT,
                         lvm_vg_name(vg), name, n_extents, MIN(G_MAXUINT32, G_MAXINT64 / lvm_vg_extent_size(vg)));
   return TRUE;
 }
@@ -188,8 +181,7 @@ check_extents(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
 /* --- thin pools --- */
 
 /* A hidden linear LV of @n extents. There is enough free: the caller has looked. */
-static LvmLv *
-add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
+static LvmLv *add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
 {
   LvmLv *lv = lvm_vg_add_lv(vg, lv_section_new(name, FALSE), error);
 
@@ -200,8 +192,7 @@ add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
   return lv;
 }
 
-static LvmLv *
-find_spare(LvmVg *vg)
+static LvmLv *find_spare(LvmVg *vg)
 {
   for (GList *link = vg->first_hidden ? &vg->first_hidden->link : NULL; link; link = link->next)
     if (!((LvmLv *)link->data)->visible && g_str_has_suffix(lvm_lv_name(link->data), "_pmspare"))
@@ -209,8 +200,7 @@ find_spare(LvmVg *vg)
   return NULL;
 }
 
-static char *
-spare_name(LvmVg *vg)
+static char *spare_name(LvmVg *vg)
 {
   for (guint i = 0;; i++) {
     g_autofree char *plain = g_strdup_printf("lvol%u", i);
@@ -222,21 +212,20 @@ spare_name(LvmVg *vg)
 }
 
 /* Are @n more extents free? */
-static gboolean
-check_free(LvmVg *vg, const char *what, const char *name, guint64 n, GError **error)
+static gboolean check_free(LvmVg *vg, const char *what, const char *name, guint64 n, GError **error)
 {
   guint64 available = lvm_vg_n_free_extents(vg);
 
   if (n <= available)
     return TRUE;
   return vt_set_error(error, ENOSPC,
-                      "%s %s/%s needs %" G_GUINT64_FORMAT " extents with its metadata and spare, but only %" G_GUINT64_FORMAT
+                      "%s %s/%s needs %" G_GUINT64_FORMAT
+                      " extents with its metadata and spare, but only %" G_GUINT64_FORMAT
                       " are free; add a physical volume (virt-thin extend) or choose a smaller size",
                       what, lvm_vg_name(vg), name, n, available);
 }
 
-static gboolean
-grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
+static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
 {
   LvmLv *spare = find_spare(vg);
   g_autofree char *name = NULL;
@@ -247,8 +236,7 @@ grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
   return add_hidden(vg, name, n_extents, error) != NULL;
 }
 
-static guint64
-spare_growth(LvmVg *vg, guint64 n_extents)
+static guint64 spare_growth(LvmVg *vg, guint64 n_extents)
 {
   LvmLv *spare = find_spare(vg);
   guint64 has = spare ? spare->n_extents : 0;
@@ -256,8 +244,8 @@ spare_growth(LvmVg *vg, guint64 n_extents)
   return n_extents > has ? n_extents - has : 0;
 }
 
-static LvmNode *
-pool_section_new(const char *name, const char *data, const char *metadata, guint64 n_extents, guint64 chunk_size)
+static LvmNode *pool_section_new(const char *name, const char *data, const char *metadata, guint64 n_extents,
+                                 guint64 chunk_size)
 {
   LvmNode *node = lv_section_new(name, TRUE);
   LvmNode *segment = add_virtual_segment(node, "thin-pool", n_extents);
@@ -271,15 +259,17 @@ pool_section_new(const char *name, const char *data, const char *metadata, guint
   return node;
 }
 
-LvmLv *
-lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents, guint64 chunk_size, GError **error)
+LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents,
+                            guint64 chunk_size, GError **error)
 {
-  g_autofree char *data = g_strconcat(name ? name : "", "_tdata", NULL), *metadata = g_strconcat(name ? name : "", "_tmeta", NULL);
+  g_autofree char *data = g_strconcat(name ? name : "", "_tdata", NULL),
+                  *metadata = g_strconcat(name ? name : "", "_tmeta", NULL);
   guint64 metadata_size = metadata_extents * lvm_vg_extent_size(vg);
 
   if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, data_extents, error) ||
       !check_extents(vg, metadata, metadata_extents, error) ||
-      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size, &metadata_size, error) ||
+      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size, &metadata_size,
+                       error) ||
       !check_part_names(vg, data, metadata, error))
     return NULL;
   if (!check_free(vg, "thin pool", name, data_extents + metadata_extents + spare_growth(vg, metadata_extents), error) ||
@@ -290,32 +280,31 @@ lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 
 }
 
 /* The LV @name below @pool, if it can grow to @n_extents; *more: by how many. */
-static LvmLv *
-growing_part(LvmLv *pool, const char *name, guint64 n_extents, guint64 *more, GError **error)
+static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, guint64 *more, GError **error)
 {
   LvmVg *vg = pool->vg;
   LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
 
   if (!lv) {
-    vt_set_error(error, EBADMSG, "thin pool %s/%s: its volume %s is not there", lvm_vg_name(vg), lvm_lv_name(pool), name ? name : "");
+    vt_set_error(error, EBADMSG, "thin pool %s/%s: its volume %s is not there", lvm_vg_name(vg), lvm_lv_name(pool),
+                 name ? name : "");
     return NULL;
   }
   if (lv->kind != LVM_LV_STRIPED) {
-    vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin cannot grow; use lvextend", lvm_vg_name(vg), name,
-                 lvm_lv_segment_type(lv));
+    vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin cannot grow; use lvextend", lvm_vg_name(vg),
+                 name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (n_extents < lv->n_extents) {
-    vt_set_error(error, EINVAL, "%s/%s has %" G_GUINT64_FORMAT " extents and cannot shrink to %" G_GUINT64_FORMAT, lvm_vg_name(vg), name,
-                 lv->n_extents, n_extents);
+    vt_set_error(error, EINVAL, "%s/%s has %" G_GUINT64_FORMAT " extents and cannot shrink to %" G_GUINT64_FORMAT,
+                 lvm_vg_name(vg), name, lv->n_extents, n_extents);
     return NULL;
   }
   *more = n_extents - lv->n_extents;
   return check_extents(vg, name, n_extents, error) ? lv : NULL;
 }
 
-gboolean
-lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error)
+gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error)
 {
   guint64 more;
   LvmLv *data = growing_part(pool, lvm_pool_data(pool), data_extents, &more, error);
@@ -328,8 +317,7 @@ lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **err
   return TRUE;
 }
 
-gboolean
-lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GError **error)
+gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GError **error)
 {
   guint64 more, limit = LVM_POOL_METADATA_MAX / lvm_vg_extent_size(vg) + 1;
   LvmLv *metadata = growing_part(pool, lvm_pool_metadata(pool), metadata_extents, &more, error);
@@ -337,13 +325,13 @@ lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GErr
   if (!metadata)
     return FALSE;
   if (metadata_extents > limit)
-    return vt_set_error(error, EINVAL, "thin pool %s/%s: the metadata cannot be larger than 15.81 GiB", lvm_vg_name(vg), lvm_lv_name(pool));
+    return vt_set_error(error, EINVAL, "thin pool %s/%s: the metadata cannot be larger than 15.81 GiB", lvm_vg_name(vg),
+                        lvm_lv_name(pool));
   return check_free(vg, "thin pool", lvm_lv_name(pool), more + spare_growth(vg, metadata_extents), error) &&
          grow_spare(vg, metadata_extents, error) && lvm_lv_allocate(metadata, more, error);
 }
 
-void
-lvm_pool_set_transaction_id(LvmLv *pool, guint64 tid)
+void lvm_pool_set_transaction_id(LvmLv *pool, guint64 tid)
 {
   lvm_lv_edit(pool);
   lvm_section_set_uint(lvm_segment_first(lvm_lv_node(pool)), "transaction_id", tid, NULL);
@@ -352,8 +340,7 @@ lvm_pool_set_transaction_id(LvmLv *pool, guint64 tid)
 
 /* --- messages --- */
 
-static LvmNode *
-add_message(LvmLv *pool)
+static LvmNode *add_message(LvmLv *pool)
 {
   LvmNode *segment = lvm_segment_first(lvm_lv_edit(pool));
   g_autofree char *name = NULL;
@@ -365,23 +352,20 @@ add_message(LvmLv *pool)
   return lvm_section_add_section(segment, name, n == 1, NULL);
 }
 
-void
-lvm_pool_add_create(LvmLv *pool, const char *lv_name)
+void lvm_pool_add_create(LvmLv *pool, const char *lv_name)
 {
   lvm_section_set_string(add_message(pool), "create", lv_name, NULL);
   lvm_lv_edited(pool);
 }
 
-void
-lvm_pool_add_delete(LvmLv *pool, guint32 device)
+void lvm_pool_add_delete(LvmLv *pool, guint32 device)
 {
   lvm_section_set_uint(add_message(pool), "delete", device, NULL);
   lvm_lv_edited(pool);
   pool->highest_device = MAX(pool->highest_device, device);
 }
 
-static LvmNode *
-find_message(LvmNode *segment)
+static LvmNode *find_message(LvmNode *segment)
 {
   for (LvmNode *node = lvm_section_first(segment); node; node = lvm_node_next(node))
     if (lvm_node_kind(node) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(node), "message"))
@@ -389,8 +373,7 @@ find_message(LvmNode *segment)
   return NULL;
 }
 
-void
-lvm_pool_clear_messages(LvmLv *pool)
+void lvm_pool_clear_messages(LvmLv *pool)
 {
   LvmNode *segment, *node;
 
@@ -404,8 +387,7 @@ lvm_pool_clear_messages(LvmLv *pool)
 }
 
 /* Leave out the create messages for @name, of which there can be several pools'. */
-static void
-drop_create_messages(LvmLv *pool, const char *name)
+static void drop_create_messages(LvmLv *pool, const char *name)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
   gboolean found = FALSE;
@@ -427,8 +409,7 @@ drop_create_messages(LvmLv *pool, const char *name)
 
 /* --- thin volumes --- */
 
-static void
-find_highest_device(LvmVg *vg, LvmLv *pool)
+static void find_highest_device(LvmVg *vg, LvmLv *pool)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
   const char *name = lvm_lv_name(pool);
@@ -446,8 +427,7 @@ find_highest_device(LvmVg *vg, LvmLv *pool)
 }
 
 /* The lowest id that no volume and no message of @pool names: needed only after 16 million volumes. */
-static guint32
-find_hole(LvmVg *vg, LvmLv *pool)
+static guint32 find_hole(LvmVg *vg, LvmLv *pool)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
   g_autoptr(GHashTable) used = g_hash_table_new(NULL, NULL);
@@ -466,16 +446,15 @@ find_hole(LvmVg *vg, LvmLv *pool)
   return 0;
 }
 
-guint32
-lvm_pool_next_device(LvmVg *vg, LvmLv *pool)
+guint32 lvm_pool_next_device(LvmVg *vg, LvmLv *pool)
 {
   if (!pool->highest_known)
     find_highest_device(vg, pool);
   return pool->highest_device < MAX_DEVICE ? pool->highest_device + 1 : find_hole(vg, pool);
 }
 
-LvmLv *
-lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin, GError **error)
+LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin,
+                       GError **error)
 {
   LvmNode *node, *segment;
   LvmLv *lv;
@@ -499,8 +478,7 @@ lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, gui
   return lv;
 }
 
-gboolean
-lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error)
+gboolean lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error)
 {
   if (!check_extents(lv->vg, lvm_lv_name(lv), n_extents, error))
     return FALSE;
@@ -510,8 +488,7 @@ lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error)
   return TRUE;
 }
 
-void
-lvm_thin_set_device(LvmLv *lv, guint32 device, guint64 transaction_id)
+void lvm_thin_set_device(LvmLv *lv, guint32 device, guint64 transaction_id)
 {
   LvmLv *pool = lvm_vg_find_lv(lv->vg, lv->pool);
   LvmNode *segment = lvm_segment_first(lvm_lv_edit(lv));
@@ -524,8 +501,7 @@ lvm_thin_set_device(LvmLv *lv, guint32 device, guint64 transaction_id)
 }
 
 /* lvm2's order: thin_pool, transaction_id, device_id, external_origin, origin, merge. */
-static void
-set_reference(LvmLv *lv, const char *key, const char *value, const char *after)
+static void set_reference(LvmLv *lv, const char *key, const char *value, const char *after)
 {
   LvmNode *segment = lvm_segment_first(lvm_lv_edit(lv));
 
@@ -536,35 +512,32 @@ set_reference(LvmLv *lv, const char *key, const char *value, const char *after)
   lvm_lv_edited(lv);
 }
 
-void
-lvm_thin_set_origin(LvmLv *lv, const char *origin)
+void lvm_thin_set_origin(LvmLv *lv, const char *origin)
 {
   set_reference(lv, "origin", origin, "external_origin");
 }
 
-void
-lvm_thin_set_merge(LvmLv *lv, const char *target)
+void lvm_thin_set_merge(LvmLv *lv, const char *target)
 {
   set_reference(lv, "merge", target, "origin");
 }
 
 /* --- renaming and removing --- */
 
-static gboolean
-mentions(LvmNode *section, const char *name)
+static gboolean mentions(LvmNode *section, const char *name)
 {
   for (LvmNode *node = lvm_section_first(section); node; node = lvm_node_next(node)) {
-    if (lvm_node_kind(node) == LVM_NODE_SECTION ? mentions(node, name)
-                                                : strcmp(lvm_node_name(node), "type") != 0 && strcmp(lvm_node_name(node), "tags") != 0 &&
-                                                    lvm_section_has_word(section, lvm_node_name(node), name))
+    if (lvm_node_kind(node) == LVM_NODE_SECTION
+            ? mentions(node, name)
+            : strcmp(lvm_node_name(node), "type") != 0 && strcmp(lvm_node_name(node), "tags") != 0 &&
+                  lvm_section_has_word(section, lvm_node_name(node), name))
       return TRUE;
   }
   return FALSE;
 }
 
 /* An LV of a kind that we do not understand, and that names @name in a segment. */
-static LvmLv *
-find_stranger(LvmVg *vg, const char *name)
+static LvmLv *find_stranger(LvmVg *vg, const char *name)
 {
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
@@ -578,8 +551,7 @@ find_stranger(LvmVg *vg, const char *name)
   return NULL;
 }
 
-static void
-rename_key(LvmLv *lv, const char *key, const char *old, const char *name)
+static void rename_key(LvmLv *lv, const char *key, const char *old, const char *name)
 {
   if (g_strcmp0(lvm_section_get_string(lv->segment, key), old) != 0)
     return;
@@ -588,8 +560,7 @@ rename_key(LvmLv *lv, const char *key, const char *old, const char *name)
   lvm_lv_edited(lv);
 }
 
-static void
-rename_messages(LvmLv *pool, const char *old, const char *name)
+static void rename_messages(LvmLv *pool, const char *old, const char *name)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
   LvmNode *node;
@@ -605,8 +576,7 @@ rename_messages(LvmLv *pool, const char *old, const char *name)
   lvm_lv_edited(pool);
 }
 
-static void
-rename_references(LvmVg *vg, const char *old, const char *name)
+static void rename_references(LvmVg *vg, const char *old, const char *name)
 {
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
@@ -625,34 +595,37 @@ rename_references(LvmVg *vg, const char *old, const char *name)
 }
 
 /* The parts of a pool that bear its name are renamed with it. */
-static void
-rename_part(LvmVg *vg, const char *part, const char *old, const char *name)
+static void rename_part(LvmVg *vg, const char *part, const char *old, const char *name)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, part);
   g_autofree char *old_part = g_strdup(part), *new_part = NULL;
 
-  if (!lv || !g_str_has_prefix(part, old) || (strcmp(part + strlen(old), "_tdata") != 0 && strcmp(part + strlen(old), "_tmeta") != 0))
+  if (!lv || !g_str_has_prefix(part, old) ||
+      (strcmp(part + strlen(old), "_tdata") != 0 && strcmp(part + strlen(old), "_tmeta") != 0))
     return;
   new_part = g_strconcat(name, part + strlen(old), NULL);
   lvm_lv_set_name(lv, new_part);
   rename_references(vg, old_part, new_part);
 }
 
-gboolean
-lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **error)
+gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **error)
 {
   g_autofree char *old = g_strdup(lvm_lv_name(lv)), *name = g_strdup(new_name);
-  g_autofree char *data = g_strconcat(new_name ? new_name : "", "_tdata", NULL), *metadata = g_strconcat(new_name ? new_name : "", "_tmeta", NULL);
+  g_autofree char *data = g_strconcat(new_name ? new_name : "", "_tdata", NULL),
+                  *metadata = g_strconcat(new_name ? new_name : "", "_tmeta", NULL);
   LvmLv *stranger;
 
   if (!check_new_name(vg, name, error))
     return FALSE;
   if (!lv->visible || lv->kind == LVM_LV_OTHER)
-    return vt_set_error(error, EOPNOTSUPP, "%s/%s is a part of another volume or of type %s, which virt-thin does not rename; use lvrename",
-                        lvm_vg_name(vg), old, lvm_lv_segment_type(lv));
+    return vt_set_error(
+        error, EOPNOTSUPP,
+        "%s/%s is a part of another volume or of type %s, which virt-thin does not rename; use lvrename",
+        lvm_vg_name(vg), old, lvm_lv_segment_type(lv));
   if ((stranger = find_stranger(vg, old)))
-    return vt_set_error(error, EOPNOTSUPP, "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename", lvm_vg_name(vg),
-                        old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename",
+                        lvm_vg_name(vg), old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
   if (lv->kind == LVM_LV_THIN_POOL && !check_part_names(vg, data, metadata, error))
     return FALSE;
   lvm_lv_set_name(lv, name);
@@ -665,8 +638,7 @@ lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **error)
 }
 
 /* Who cannot be without @lv? The caller frees the sentence. */
-static char *
-needed_by(LvmVg *vg, LvmLv *lv)
+static char *needed_by(LvmVg *vg, LvmLv *lv)
 {
   const char *name = lvm_lv_name(lv);
   LvmLv *stranger = find_stranger(vg, name);
@@ -688,8 +660,7 @@ needed_by(LvmVg *vg, LvmLv *lv)
   return NULL;
 }
 
-static gboolean
-has_pool(LvmVg *vg)
+static gboolean has_pool(LvmVg *vg)
 {
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
@@ -700,8 +671,7 @@ has_pool(LvmVg *vg)
   return FALSE;
 }
 
-static void
-drop_named(LvmVg *vg, const char *name)
+static void drop_named(LvmVg *vg, const char *name)
 {
   LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
 
@@ -709,8 +679,7 @@ drop_named(LvmVg *vg, const char *name)
     lvm_vg_drop_lv(vg, lv);
 }
 
-static void
-remove_thin(LvmVg *vg, LvmLv *lv)
+static void remove_thin(LvmVg *vg, LvmLv *lv)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, lv->pool);
   const char *name = lvm_lv_name(lv);
@@ -725,8 +694,7 @@ remove_thin(LvmVg *vg, LvmLv *lv)
   lvm_vg_drop_lv(vg, lv);
 }
 
-static void
-remove_pool(LvmVg *vg, LvmLv *pool)
+static void remove_pool(LvmVg *vg, LvmLv *pool)
 {
   LvmLv *spare = find_spare(vg);
 
@@ -737,16 +705,16 @@ remove_pool(LvmVg *vg, LvmLv *pool)
     lvm_vg_drop_lv(vg, spare);
 }
 
-gboolean
-lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
+gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
 {
   g_autofree char *why = needed_by(vg, lv);
 
   if (!lv->visible && lv->kind != LVM_LV_THIN)
-    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: it is a part of another volume", lvm_vg_name(vg), lvm_lv_name(lv));
+    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: it is a part of another volume", lvm_vg_name(vg),
+                        lvm_lv_name(lv));
   if (lv->kind == LVM_LV_OTHER)
-    return vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin does not remove; use lvremove", lvm_vg_name(vg),
-                        lvm_lv_name(lv), lvm_lv_segment_type(lv));
+    return vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin does not remove; use lvremove",
+                        lvm_vg_name(vg), lvm_lv_name(lv), lvm_lv_segment_type(lv));
   if (why)
     return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg), lvm_lv_name(lv), why);
   if (lv->kind == LVM_LV_THIN)

@@ -1,9 +1,10 @@
 /* virt-thin - how a volume group lies in memory
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A VG of 20,000 volumes is copied for each change, and all but one of its LVs are the same afterwards. So the LVs' sections are taken
- * out of the tree into views, one per LV; copies of a VG share the sections, and the first change of one copies that section (lvm_lv_edit()). A
- * section also carries its own text once it has been formatted (LvmLvText), which makes the next format a row of memcpy().
+ * A VG of 20,000 volumes is copied for each change, and all but one of its LVs are the same afterwards. So the LVs'
+ * sections are taken out of the tree into views, one per LV; copies of a VG share the sections, and the first change of
+ * one copies that section (lvm_lv_edit()). A section also carries its own text once it has been formatted (LvmLvText),
+ * which makes the next format a row of memcpy().
  */
 #pragma once
 
@@ -27,10 +28,10 @@ struct LvmLv {
   LvmLvKind kind;
   gboolean visible;
   guint64 n_extents;
-  const char *pool, *origin;  /* thin */
-  guint32 device;             /* thin */
-  guint32 highest_device;     /* pool: the highest its volumes and messages name... */
-  gboolean highest_known;     /* ...if this is set */
+  const char *pool, *origin; /* thin */
+  guint32 device;            /* thin */
+  guint32 highest_device;    /* pool: the highest its volumes and messages name... */
+  gboolean highest_known;    /* ...if this is set */
 };
 
 struct LvmPv {
@@ -68,8 +69,7 @@ void lvm_vg_unlink_lv(LvmVg *vg, LvmLv *lv);
 LvmLv *lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error);
 /* Out of list and index, and freed. */
 void lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv);
-static inline LvmNode *
-lvm_lv_node(LvmLv *lv)
+static inline LvmNode *lvm_lv_node(LvmLv *lv)
 {
   return lv->shared->node;
 }
@@ -88,12 +88,13 @@ typedef struct {
   guint64 start, n;
 } LvmArea;
 
-/* The areas a segment takes on PVs, into @areas (GArray of LvmArea). FALSE: it names a PV or an extent that is not there; EBADMSG. */
+/* The areas a segment takes on PVs, into @areas (GArray of LvmArea). FALSE: it names a PV or an extent that is not
+ * there; EBADMSG. */
 gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error);
 LvmPv *lvm_vg_find_pv(LvmVg *vg, const char *name);
 gboolean lvm_pv_has_status(LvmPv *pv, const char *status); /* in status or flags */
-/* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free runs when @pv is NULL: only of PVs that
- * are allocatable and there. */
+/* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free runs when @pv is
+ * NULL: only of PVs that are allocatable and there. */
 GArray *lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error);
 /* Give @lv, made of linear segments, @n more extents. ENOSPC. */
 gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error);

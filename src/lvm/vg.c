@@ -12,8 +12,7 @@
 
 /* --- the LVs of a VG --- */
 
-static void
-lv_text_unref(LvmLvText *text)
+static void lv_text_unref(LvmLvText *text)
 {
   if (!g_atomic_int_dec_and_test(&text->refs))
     return;
@@ -22,8 +21,7 @@ lv_text_unref(LvmLvText *text)
   g_free(text);
 }
 
-static LvmLvText *
-lv_text_new(LvmNode *section)
+static LvmLvText *lv_text_new(LvmNode *section)
 {
   LvmLvText *text = g_new0(LvmLvText, 1);
 
@@ -32,8 +30,7 @@ lv_text_new(LvmNode *section)
   return text;
 }
 
-LvmLv *
-lvm_lv_new(LvmVg *vg, LvmNode *section)
+LvmLv *lvm_lv_new(LvmVg *vg, LvmNode *section)
 {
   LvmLv *lv = g_new0(LvmLv, 1);
 
@@ -43,15 +40,13 @@ lvm_lv_new(LvmVg *vg, LvmNode *section)
   return lv;
 }
 
-void
-lvm_lv_free(LvmLv *lv)
+void lvm_lv_free(LvmLv *lv)
 {
   lv_text_unref(lv->shared);
   g_free(lv);
 }
 
-LvmNode *
-lvm_lv_edit(LvmLv *lv)
+LvmNode *lvm_lv_edit(LvmLv *lv)
 {
   LvmLvText *shared = lv->shared;
 
@@ -65,8 +60,7 @@ lvm_lv_edit(LvmLv *lv)
   return lv->shared->node;
 }
 
-void
-lvm_lv_edited(LvmLv *lv)
+void lvm_lv_edited(LvmLv *lv)
 {
   g_autoptr(GError) error = NULL;
 
@@ -74,8 +68,7 @@ lvm_lv_edited(LvmLv *lv)
     g_error("a change of logical volume %s made it unreadable: %s", lvm_node_name(lvm_lv_node(lv)), error->message);
 }
 
-void
-lvm_lv_set_name(LvmLv *lv, const char *name)
+void lvm_lv_set_name(LvmLv *lv, const char *name)
 {
   LvmLvText *old = lv->shared;
 
@@ -86,8 +79,7 @@ lvm_lv_set_name(LvmLv *lv, const char *name)
   lvm_lv_edited(lv);
 }
 
-void
-lvm_vg_link_lv(LvmVg *vg, LvmLv *lv)
+void lvm_vg_link_lv(LvmVg *vg, LvmLv *lv)
 {
   if (!lv->visible && !vg->first_hidden)
     vg->first_hidden = lv;
@@ -97,8 +89,7 @@ lvm_vg_link_lv(LvmVg *vg, LvmLv *lv)
     g_queue_push_tail_link(&vg->lvs, &lv->link);
 }
 
-void
-lvm_vg_unlink_lv(LvmVg *vg, LvmLv *lv)
+void lvm_vg_unlink_lv(LvmVg *vg, LvmLv *lv)
 {
   if (vg->first_hidden == lv) {
     GList *next = lv->link.next;
@@ -110,8 +101,7 @@ lvm_vg_unlink_lv(LvmVg *vg, LvmLv *lv)
   g_queue_unlink(&vg->lvs, &lv->link);
 }
 
-LvmLv *
-lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error)
+LvmLv *lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error)
 {
   LvmLv *lv = lvm_lv_new(vg, section);
   const char *name = lvm_node_name(section);
@@ -130,8 +120,7 @@ lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error)
   return lv;
 }
 
-void
-lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv)
+void lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv)
 {
   g_hash_table_remove(vg->by_name, lvm_lv_name(lv));
   lvm_vg_unlink_lv(vg, lv);
@@ -140,10 +129,9 @@ lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv)
 
 /* --- reading --- */
 
-static gboolean
-is_uuid(const char *uuid)
+static gboolean is_uuid(const char *uuid)
 {
-  static const guint8 dash[] = { 6, 11, 16, 21, 26, 31 };
+  static const guint8 dash[] = {6, 11, 16, 21, 26, 31};
 
   if (!uuid || strlen(uuid) != 38)
     return FALSE;
@@ -159,8 +147,7 @@ is_uuid(const char *uuid)
   return TRUE;
 }
 
-static gboolean
-check_contents(LvmNode *header, GError **error)
+static gboolean check_contents(LvmNode *header, GError **error)
 {
   const char *contents = lvm_section_get_string(header, "contents");
   guint64 version;
@@ -172,8 +159,7 @@ check_contents(LvmNode *header, GError **error)
   return TRUE;
 }
 
-static gboolean
-check_vg(LvmVg *vg, GError **error)
+static gboolean check_vg(LvmVg *vg, GError **error)
 {
   guint64 seqno, extent_size;
   const char *name = lvm_vg_name(vg);
@@ -190,8 +176,7 @@ check_vg(LvmVg *vg, GError **error)
   return TRUE;
 }
 
-static gboolean
-read_pv(LvmVg *vg, LvmNode *node, GError **error)
+static gboolean read_pv(LvmVg *vg, LvmNode *node, GError **error)
 {
   const char *name = lvm_node_name(node);
   guint64 pe_start, pe_count, dev_size = 0, extent_size = lvm_vg_extent_size(vg);
@@ -200,11 +185,14 @@ read_pv(LvmVg *vg, LvmNode *node, GError **error)
   if (!is_uuid(lvm_section_get_string(node, "id")))
     return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid id", lvm_vg_name(vg), name);
   if (!lvm_section_get_uint(node, "pe_start", &pe_start) || !lvm_section_get_uint(node, "pe_count", &pe_count) ||
-      pe_count > G_MAXUINT32 || pe_start > G_MAXINT64 / SECTOR || pe_count > (G_MAXINT64 - pe_start * SECTOR) / extent_size)
-    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid pe_start and pe_count", lvm_vg_name(vg),
+      pe_count > G_MAXUINT32 || pe_start > G_MAXINT64 / SECTOR ||
+      pe_count > (G_MAXINT64 - pe_start * SECTOR) / extent_size)
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid pe_start and pe_count",
+                        lvm_vg_name(vg), name);
+  if (lvm_section_find(node, "dev_size") &&
+      (!lvm_section_get_uint(node, "dev_size", &dev_size) || dev_size > G_MAXINT64 / SECTOR))
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid dev_size", lvm_vg_name(vg),
                         name);
-  if (lvm_section_find(node, "dev_size") && (!lvm_section_get_uint(node, "dev_size", &dev_size) || dev_size > G_MAXINT64 / SECTOR))
-    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid dev_size", lvm_vg_name(vg), name);
   if (lvm_vg_find_pv(vg, name))
     return vt_set_error(error, EBADMSG, "volume group %s has two physical volumes %s", lvm_vg_name(vg), name);
   pv = g_new0(LvmPv, 1);
@@ -215,8 +203,7 @@ read_pv(LvmVg *vg, LvmNode *node, GError **error)
   return TRUE;
 }
 
-static gboolean
-read_pvs(LvmVg *vg, GError **error)
+static gboolean read_pvs(LvmVg *vg, GError **error)
 {
   LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes");
 
@@ -229,8 +216,7 @@ read_pvs(LvmVg *vg, GError **error)
 }
 
 /* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all the same. */
-static void
-find_lv_section(LvmVg *vg)
+static void find_lv_section(LvmVg *vg)
 {
   guint end_blanks = lvm_section_end_blanks(vg->node);
 
@@ -243,8 +229,7 @@ find_lv_section(LvmVg *vg)
     lvm_section_set_end_blanks(vg->node, end_blanks - 1);
 }
 
-static gboolean
-read_lvs(LvmVg *vg, GError **error)
+static gboolean read_lvs(LvmVg *vg, GError **error)
 {
   LvmNode *next;
 
@@ -262,13 +247,13 @@ read_lvs(LvmVg *vg, GError **error)
     if (!lv->visible && !vg->first_hidden)
       vg->first_hidden = lv;
     if (!g_hash_table_insert(vg->by_name, (gpointer)lvm_node_name(node), lv))
-      return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s", lvm_vg_name(vg), lvm_node_name(node));
+      return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s", lvm_vg_name(vg),
+                          lvm_node_name(node));
   }
   return TRUE;
 }
 
-static LvmVg *
-vg_new(void)
+static LvmVg *vg_new(void)
 {
   LvmVg *vg = g_new0(LvmVg, 1);
 
@@ -279,8 +264,7 @@ vg_new(void)
 }
 
 /* The VG is the one section at the top. */
-static LvmNode *
-take_group(LvmNode *header, GError **error)
+static LvmNode *take_group(LvmNode *header, GError **error)
 {
   LvmNode *group = NULL;
 
@@ -288,7 +272,8 @@ take_group(LvmNode *header, GError **error)
     if (lvm_node_kind(node) != LVM_NODE_SECTION)
       continue;
     if (group) {
-      vt_set_error(error, EBADMSG, "the metadata has two volume groups, %s and %s", lvm_node_name(group), lvm_node_name(node));
+      vt_set_error(error, EBADMSG, "the metadata has two volume groups, %s and %s", lvm_node_name(group),
+                   lvm_node_name(node));
       return NULL;
     }
     group = node;
@@ -301,14 +286,13 @@ take_group(LvmNode *header, GError **error)
   return lvm_section_steal(header, group);
 }
 
-LvmVg *
-lvm_vg_parse(const char *text, gsize length, GError **error)
+LvmVg *lvm_vg_parse(const char *text, gsize length, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_new();
 
   vg->header = lvm_text_parse(text, length, "LVM2 metadata", error);
-  if (!vg->header || !check_contents(vg->header, error) || !(vg->node = take_group(vg->header, error)) || !check_vg(vg, error) ||
-      !read_pvs(vg, error) || !read_lvs(vg, error))
+  if (!vg->header || !check_contents(vg->header, error) || !(vg->node = take_group(vg->header, error)) ||
+      !check_vg(vg, error) || !read_pvs(vg, error) || !read_lvs(vg, error))
     return NULL;
   vg->text_length = length;
   return g_steal_pointer(&vg);
@@ -316,8 +300,7 @@ lvm_vg_parse(const char *text, gsize length, GError **error)
 
 /* --- copying and freeing --- */
 
-static void
-copy_pvs(LvmVg *vg)
+static void copy_pvs(LvmVg *vg)
 {
   LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes");
 
@@ -334,8 +317,7 @@ copy_pvs(LvmVg *vg)
   }
 }
 
-LvmVg *
-lvm_vg_copy(LvmVg *vg)
+LvmVg *lvm_vg_copy(LvmVg *vg)
 {
   LvmVg *copy = vg_new();
 
@@ -348,7 +330,7 @@ lvm_vg_copy(LvmVg *vg)
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = vt_memdup(link->data, sizeof *lv);
 
-    lv->link = (GList){ .data = lv };
+    lv->link = (GList){.data = lv};
     lv->vg = copy;
     g_atomic_int_inc(&lv->shared->refs);
     g_queue_push_tail_link(&copy->lvs, &lv->link);
@@ -359,8 +341,7 @@ lvm_vg_copy(LvmVg *vg)
   return copy;
 }
 
-void
-lvm_vg_free(LvmVg *vg)
+void lvm_vg_free(LvmVg *vg)
 {
   GList *link;
 
@@ -378,8 +359,7 @@ lvm_vg_free(LvmVg *vg)
 
 /* --- formatting --- */
 
-static void
-format_lv(LvmLv *lv, GString *out)
+static void format_lv(LvmLv *lv, GString *out)
 {
   LvmLvText *shared = lv->shared;
   gsize start = out->len;
@@ -393,8 +373,7 @@ format_lv(LvmLv *lv, GString *out)
   shared->text = vt_memdup(out->str + start, shared->text_length);
 }
 
-static void
-format_lvs(LvmVg *vg, GString *out)
+static void format_lvs(LvmVg *vg, GString *out)
 {
   if (!vg->lvs.head && !lvm_section_first(vg->lv_section)) {
     for (guint i = 0; i < lvm_node_blanks(vg->lv_section); i++)
@@ -409,8 +388,7 @@ format_lvs(LvmVg *vg, GString *out)
   lvm_node_format_close(vg->lv_section, out);
 }
 
-void
-lvm_vg_format_group(LvmVg *vg, GString *out)
+void lvm_vg_format_group(LvmVg *vg, GString *out)
 {
   lvm_node_format_open(vg->node, out);
   for (LvmNode *node = lvm_section_first(vg->node); node; node = lvm_node_next(node)) {
@@ -422,8 +400,7 @@ lvm_vg_format_group(LvmVg *vg, GString *out)
   lvm_node_format_close(vg->node, out);
 }
 
-char *
-lvm_vg_format(LvmVg *vg, gsize *length)
+char *lvm_vg_format(LvmVg *vg, gsize *length)
 {
   GString *out = g_string_sized_new(vg->text_length + 16384);
 
@@ -437,20 +414,17 @@ lvm_vg_format(LvmVg *vg, gsize *length)
 
 /* --- what a VG says of itself --- */
 
-const char *
-lvm_vg_name(LvmVg *vg)
+const char *lvm_vg_name(LvmVg *vg)
 {
   return lvm_node_name(vg->node);
 }
 
-const char *
-lvm_vg_uuid(LvmVg *vg)
+const char *lvm_vg_uuid(LvmVg *vg)
 {
   return lvm_section_get_string(vg->node, "id");
 }
 
-guint64
-lvm_vg_seqno(LvmVg *vg)
+guint64 lvm_vg_seqno(LvmVg *vg)
 {
   guint64 seqno = 0;
 
@@ -458,20 +432,17 @@ lvm_vg_seqno(LvmVg *vg)
   return seqno;
 }
 
-void
-lvm_vg_set_seqno(LvmVg *vg, guint64 seqno)
+void lvm_vg_set_seqno(LvmVg *vg, guint64 seqno)
 {
   lvm_section_set_uint(vg->node, "seqno", seqno, "id");
 }
 
-guint64
-lvm_vg_extent_size(LvmVg *vg)
+guint64 lvm_vg_extent_size(LvmVg *vg)
 {
   return vg->extent_size;
 }
 
-guint64
-lvm_vg_n_extents(LvmVg *vg)
+guint64 lvm_vg_n_extents(LvmVg *vg)
 {
   guint64 n = 0;
 
@@ -480,16 +451,14 @@ lvm_vg_n_extents(LvmVg *vg)
   return n;
 }
 
-const char *
-lvm_vg_system_id(LvmVg *vg)
+const char *lvm_vg_system_id(LvmVg *vg)
 {
   const char *id = lvm_section_get_string(vg->node, "system_id");
 
   return id && *id ? id : NULL;
 }
 
-void
-lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
+void lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
 {
   if (system_id)
     lvm_section_set_string(vg->node, "system_id", system_id, lvm_section_find(vg->node, "tags") ? "tags" : "flags");
@@ -497,14 +466,12 @@ lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
     lvm_section_remove(vg->node, "system_id");
 }
 
-gboolean
-lvm_vg_has_tag(LvmVg *vg, const char *tag)
+gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag)
 {
   return lvm_section_has_word(vg->node, "tags", tag);
 }
 
-GStrv
-lvm_vg_tags(LvmVg *vg)
+GStrv lvm_vg_tags(LvmVg *vg)
 {
   g_autoptr(GPtrArray) tags = lvm_node_strings(lvm_section_find(vg->node, "tags"));
 
@@ -512,36 +479,33 @@ lvm_vg_tags(LvmVg *vg)
   return g_strdupv((char **)tags->pdata);
 }
 
-void
-lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set)
+void lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set)
 {
   lvm_section_change_word(vg->node, "tags", tag, set, "flags");
 }
 
-gboolean
-lvm_vg_has_flag(LvmVg *vg, const char *flag)
+gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag)
 {
   return lvm_section_has_word(vg->node, "flags", flag) || lvm_section_has_word(vg->node, "status", flag);
 }
 
-void
-lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set)
+void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set)
 {
   lvm_section_change_word(vg->node, "flags", flag, set, "status");
 }
 
 /* --- may it be changed? --- */
 
-/* A status that lvm2 does not know makes it refuse the VG; one that we do not know must make us at least leave it alone. Names: lvm2
- * lib/format_text/flags.c. */
-static const char *const vg_statuses[] = { "EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED", NULL };
-static const char *const pv_statuses[] = { "ALLOCATABLE", "EXPORTED", "MISSING", NULL };
-static const char *const lv_statuses[] = { "READ", "WRITE", "FIXED_MINOR", "VISIBLE", "PVMOVE", "LOCKED", "NOTSYNCED", "REBUILD",
-                                           "WRITEMOSTLY", NULL };
+/* A status that lvm2 does not know makes it refuse the VG; one that we do not know must make us at least leave it
+ * alone. Names: lvm2 lib/format_text/flags.c. */
+static const char *const vg_statuses[] = {"EXPORTED", "RESIZEABLE", "PVMOVE", "READ",
+                                          "WRITE",    "CLUSTERED",  "SHARED", NULL};
+static const char *const pv_statuses[] = {"ALLOCATABLE", "EXPORTED", "MISSING", NULL};
+static const char *const lv_statuses[] = {"READ",   "WRITE",     "FIXED_MINOR", "VISIBLE",     "PVMOVE",
+                                          "LOCKED", "NOTSYNCED", "REBUILD",     "WRITEMOSTLY", NULL};
 
 /* A copy of the first word of status that is not @known, which the caller frees. */
-static char *
-unknown_status(LvmNode *section, const char *const *known)
+static char *unknown_status(LvmNode *section, const char *const *known)
 {
   LvmValue it;
 
@@ -552,23 +516,23 @@ unknown_status(LvmNode *section, const char *const *known)
   return NULL;
 }
 
-static char *
-unwritable_pvs(LvmVg *vg)
+static char *unwritable_pvs(LvmVg *vg)
 {
   for (guint i = 0; i < vg->pvs->len; i++) {
     LvmPv *pv = vg->pvs->pdata[i];
     g_autofree char *unknown = unknown_status(pv->node, pv_statuses);
 
     if (lvm_pv_has_status(pv, "MISSING"))
-      return g_strdup_printf("physical volume %s (%s, last seen as %s) is missing", lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+      return g_strdup_printf("physical volume %s (%s, last seen as %s) is missing", lvm_pv_name(pv), lvm_pv_uuid(pv),
+                             lvm_pv_device(pv));
     if (unknown)
-      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv), unknown);
+      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv),
+                             unknown);
   }
   return NULL;
 }
 
-static char *
-unwritable_lvs(LvmVg *vg)
+static char *unwritable_lvs(LvmVg *vg)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) areas = NULL;
@@ -577,14 +541,14 @@ unwritable_lvs(LvmVg *vg)
     g_autofree char *unknown = unknown_status(lvm_lv_node(link->data), lv_statuses);
 
     if (unknown)
-      return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s", lvm_lv_name(link->data), unknown);
+      return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s", lvm_lv_name(link->data),
+                             unknown);
   }
   areas = lvm_vg_free_areas(vg, NULL, &error);
   return areas ? NULL : g_strdup(error->message);
 }
 
-const char *
-lvm_vg_unwritable(LvmVg *vg)
+const char *lvm_vg_unwritable(LvmVg *vg)
 {
   const char *lock_type = lvm_section_get_string(vg->node, "lock_type");
   g_autofree char *unknown = unknown_status(vg->node, vg_statuses);
@@ -607,8 +571,7 @@ lvm_vg_unwritable(LvmVg *vg)
 
 /* --- physical volumes --- */
 
-GPtrArray *
-lvm_vg_pvs(LvmVg *vg)
+GPtrArray *lvm_vg_pvs(LvmVg *vg)
 {
   GPtrArray *pvs = g_ptr_array_sized_new(vg->pvs->len);
 
@@ -617,8 +580,7 @@ lvm_vg_pvs(LvmVg *vg)
   return pvs;
 }
 
-LvmPv *
-lvm_vg_find_pv(LvmVg *vg, const char *name)
+LvmPv *lvm_vg_find_pv(LvmVg *vg, const char *name)
 {
   for (guint i = 0; i < vg->pvs->len; i++)
     if (strcmp(lvm_pv_name(vg->pvs->pdata[i]), name) == 0)
@@ -626,32 +588,27 @@ lvm_vg_find_pv(LvmVg *vg, const char *name)
   return NULL;
 }
 
-const char *
-lvm_pv_name(LvmPv *pv)
+const char *lvm_pv_name(LvmPv *pv)
 {
   return lvm_node_name(pv->node);
 }
 
-const char *
-lvm_pv_uuid(LvmPv *pv)
+const char *lvm_pv_uuid(LvmPv *pv)
 {
   return lvm_section_get_string(pv->node, "id");
 }
 
-const char *
-lvm_pv_device(LvmPv *pv)
+const char *lvm_pv_device(LvmPv *pv)
 {
   return lvm_section_get_string(pv->node, "device");
 }
 
-void
-lvm_pv_set_device(LvmPv *pv, const char *path)
+void lvm_pv_set_device(LvmPv *pv, const char *path)
 {
   lvm_section_set_string(pv->node, "device", path, "id");
 }
 
-guint64
-lvm_pv_start(LvmPv *pv)
+guint64 lvm_pv_start(LvmPv *pv)
 {
   guint64 sectors = 0;
 
@@ -659,8 +616,7 @@ lvm_pv_start(LvmPv *pv)
   return sectors * SECTOR;
 }
 
-guint64
-lvm_pv_size(LvmPv *pv)
+guint64 lvm_pv_size(LvmPv *pv)
 {
   guint64 sectors = 0;
 
@@ -668,14 +624,12 @@ lvm_pv_size(LvmPv *pv)
   return sectors * SECTOR;
 }
 
-guint64
-lvm_pv_n_extents(LvmPv *pv)
+guint64 lvm_pv_n_extents(LvmPv *pv)
 {
   return pv->n_extents;
 }
 
-gboolean
-lvm_pv_has_status(LvmPv *pv, const char *status)
+gboolean lvm_pv_has_status(LvmPv *pv, const char *status)
 {
   return lvm_section_has_word(pv->node, "status", status) || lvm_section_has_word(pv->node, "flags", status);
 }

@@ -1,12 +1,13 @@
 /* virt-thin - a volume group as LVM2 writes it in its metadata text
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The text tree (lvm/text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on its nodes. What this code does not understand
- * stays in the tree and is written back byte for byte. Names of keys and their meaning: lvm2 lib/format_text/{import,export}_vsn1.c,
- * flags.c; segment types: lib/thin/thin.c, lib/striped/striped.c.
+ * The text tree (lvm/text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on its nodes. What this
+ * code does not understand stays in the tree and is written back byte for byte. Names of keys and their meaning: lvm2
+ * lib/format_text/{import,export}_vsn1.c, flags.c; segment types: lib/thin/thin.c, lib/striped/striped.c.
  *
- * Units: sizes in bytes unless the name says extents. Ownership: views live as long as their LvmVg and until the LV is removed;
- * strings returned as const belong to it. Thread-safety: none; the owner serialises. Errors: VT_ERROR (util/error.h).
+ * Units: sizes in bytes unless the name says extents. Ownership: views live as long as their LvmVg and until the LV is
+ * removed; strings returned as const belong to it. Thread-safety: none; the owner serialises. Errors: VT_ERROR
+ * (util/error.h).
  */
 #pragma once
 
@@ -17,7 +18,8 @@ typedef struct LvmLv LvmLv;
 typedef struct LvmPv LvmPv;
 
 #define LVM_NAME_MAX 127
-/* What lvm2 lets a thin pool's metadata grow to, bytes (lvm2 lib/config/defaults.h, in the form of thin_pool_crop_metadata). */
+/* What lvm2 lets a thin pool's metadata grow to, bytes (lvm2 lib/config/defaults.h, in the form of
+ * thin_pool_crop_metadata). */
 #define LVM_POOL_METADATA_MAX (G_GUINT64_CONSTANT(33161216) * 512)
 
 /* Parse metadata text (on disk or vgcfgbackup form). EBADMSG names the line. */
@@ -33,10 +35,10 @@ const char *lvm_vg_uuid(LvmVg *vg);
 guint64 lvm_vg_seqno(LvmVg *vg);
 guint64 lvm_vg_extent_size(LvmVg *vg); /* bytes */
 guint64 lvm_vg_n_extents(LvmVg *vg);
-guint64 lvm_vg_n_free_extents(LvmVg *vg); /* on allocatable, present PVs */
-const char *lvm_vg_system_id(LvmVg *vg); /* NULL: none */
+guint64 lvm_vg_n_free_extents(LvmVg *vg);                    /* on allocatable, present PVs */
+const char *lvm_vg_system_id(LvmVg *vg);                     /* NULL: none */
 void lvm_vg_set_system_id(LvmVg *vg, const char *system_id); /* NULL: none */
-GStrv lvm_vg_tags(LvmVg *vg); /* the caller's */
+GStrv lvm_vg_tags(LvmVg *vg);                                /* the caller's */
 gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag);
 void lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set);
 gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag); /* in status or flags: "NOAUTOACTIVATE" */
@@ -45,13 +47,13 @@ void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set);
 const char *lvm_vg_unwritable(LvmVg *vg);
 
 /* --- physical volumes --- */
-GPtrArray *lvm_vg_pvs(LvmVg *vg); /* of LvmPv *, in order; caller unrefs the array */
+GPtrArray *lvm_vg_pvs(LvmVg *vg);     /* of LvmPv *, in order; caller unrefs the array */
 const char *lvm_pv_name(LvmPv *pv);   /* "pv0" */
 const char *lvm_pv_uuid(LvmPv *pv);   /* with dashes */
 const char *lvm_pv_device(LvmPv *pv); /* the hint */
 void lvm_pv_set_device(LvmPv *pv, const char *path);
-guint64 lvm_pv_start(LvmPv *pv);      /* bytes: where extent 0 begins */
-guint64 lvm_pv_size(LvmPv *pv);       /* bytes of the device (dev_size) */
+guint64 lvm_pv_start(LvmPv *pv); /* bytes: where extent 0 begins */
+guint64 lvm_pv_size(LvmPv *pv);  /* bytes of the device (dev_size) */
 guint64 lvm_pv_n_extents(LvmPv *pv);
 guint64 lvm_pv_n_free_extents(LvmPv *pv);
 
@@ -76,9 +78,10 @@ gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
 gboolean lvm_lv_is_visible(LvmLv *lv);
 gboolean lvm_lv_is_writable(LvmLv *lv);
 guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */
-GStrv lvm_lv_tags(LvmLv *lv); /* the caller's */
+GStrv lvm_lv_tags(LvmLv *lv);            /* the caller's */
 gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag);
-gboolean lvm_lv_has_flag(LvmLv *lv, const char *flag); /* in status or flags: "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL" */
+gboolean lvm_lv_has_flag(
+    LvmLv *lv, const char *flag); /* in status or flags: "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL" */
 
 /* thin pools */
 const char *lvm_pool_metadata(LvmLv *pool); /* name of _tmeta */
@@ -90,7 +93,7 @@ gboolean lvm_pool_zeroes(LvmLv *pool);
 void lvm_pool_set_transaction_id(LvmLv *pool, guint64 tid);
 
 typedef struct {
-  char *create;         /* LV name, or NULL for a delete */
+  char *create; /* LV name, or NULL for a delete */
   guint32 delete_device;
 } LvmMessage;
 GArray *lvm_pool_messages(LvmLv *pool); /* of LvmMessage, freed with the array */
@@ -118,25 +121,32 @@ gboolean lvm_tag_check(const char *tag, GError **error);
 
 char *lvm_uuid_new(void); /* with dashes */
 
-/* Metadata and chunk size as lvcreate would choose them for a pool of @data_size bytes. 0 in *chunk_size or *metadata_size asks for the default; given
- * values are checked (EINVAL). The metadata's comes back rounded up to extents. */
-gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size, guint64 *metadata_size, GError **error);
+/* Metadata and chunk size as lvcreate would choose them for a pool of @data_size bytes. 0 in *chunk_size or
+ * *metadata_size asks for the default; given values are checked (EINVAL). The metadata's comes back rounded up to
+ * extents. */
+gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size, guint64 *metadata_size,
+                         GError **error);
 
-/* Thin pool @name with its _tdata and _tmeta, and the spare brought to at least the metadata's size. New PV extents of metadata and spare must be zeroed by the caller
- * (lvm/store.h) before the commit. ENOSPC names wanted and free extents. */
-LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents, guint64 chunk_size, GError **error);
-/* Grow a pool's data, or its metadata (and the spare with it), to so many extents in all. New PV extents of metadata and spare as above. */
+/* Thin pool @name with its _tdata and _tmeta, and the spare brought to at least the metadata's size. New PV extents of
+ * metadata and spare must be zeroed by the caller (lvm/store.h) before the commit. ENOSPC names wanted and free
+ * extents. */
+LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents,
+                            guint64 chunk_size, GError **error);
+/* Grow a pool's data, or its metadata (and the spare with it), to so many extents in all. New PV extents of metadata
+ * and spare as above. */
 gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error);
 gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GError **error);
 /* @origin NULL: an empty volume. EEXIST; EINVAL for a bad name. */
-LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin, GError **error);
+LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin,
+                       GError **error);
 guint32 lvm_pool_next_device(LvmVg *vg, LvmLv *pool); /* highest used + 1; 0 when none is left */
 /* EINVAL: zero, or more than LVM can address. */
 gboolean lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error);
 /* Rename, with every reference to it (origin, messages, thin_pool; a pool's _tdata/_tmeta too). EEXIST. */
 gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *name, GError **error);
-/* Remove a thin volume (origin keys and create messages that name it are dropped), a linear one, or a pool that has no volumes (with _tdata, _tmeta; the spare goes
- * with the last pool). EBUSY when another LV needs it, EOPNOTSUPP for other kinds. @lv is freed. */
+/* Remove a thin volume (origin keys and create messages that name it are dropped), a linear one, or a pool that has no
+ * volumes (with _tdata, _tmeta; the spare goes with the last pool). EBUSY when another LV needs it, EOPNOTSUPP for
+ * other kinds. @lv is freed. */
 gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error);
 gboolean lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error);
 void lvm_lv_remove_tag(LvmLv *lv, const char *tag);

@@ -1,14 +1,15 @@
 /* virt-thin - the bundled pool: changes of volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each function makes the volume group as it shall be in a copy, where every mistake of the caller shows, and commits that
- * (pool-bundled-commit.c).
+ * Each function makes the volume group as it shall be in a copy, where every mistake of the caller shows, and commits
+ * that (pool-bundled-commit.c).
  *
- * Rollback leaves the LV as it is, with its name, UUID, tags, device id and the origin keys of its snapshots, and gives its thin device the
- * snapshot's map: one thin commit makes a snapshot of the snapshot under a new device id, lets the two devices trade places, and deletes the new
- * id, which holds the old map by then. For LVM nothing happens but the deletion of a device that no LV has: should lvm2 come upon the volume
- * group in between, it finds a message to delete what is not there (fine), or one that was carried out. What it cannot know, the volume's
- * new size and its segment's transaction_id, is kept in a tag until our own next open.
+ * Rollback leaves the LV as it is, with its name, UUID, tags, device id and the origin keys of its snapshots, and gives
+ * its thin device the snapshot's map: one thin commit makes a snapshot of the snapshot under a new device id, lets the
+ * two devices trade places, and deletes the new id, which holds the old map by then. For LVM nothing happens but the
+ * deletion of a device that no LV has: should lvm2 come upon the volume group in between, it finds a message to delete
+ * what is not there (fine), or one that was carried out. What it cannot know, the volume's new size and its segment's
+ * transaction_id, is kept in a tag until our own next open.
  */
 #include "pool/pool-bundled.h"
 
@@ -23,8 +24,7 @@
 /* --- what stands in the way --- */
 
 /* Does anybody use @names through nodes of the service? Called without the lock. */
-static gboolean
-ask_users(Bundled *b, GPtrArray *names, GError **error)
+static gboolean ask_users(Bundled *b, GPtrArray *names, GError **error)
 {
   PoolUserFunc func;
   gpointer data;
@@ -37,22 +37,20 @@ ask_users(Bundled *b, GPtrArray *names, GError **error)
     g_autofree char *user = func(names->pdata[i], data);
 
     if (user)
-      return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", b->vg_name, (char *) names->pdata[i], user);
+      return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", b->vg_name, (char *)names->pdata[i], user);
   }
   return TRUE;
 }
 
-static gboolean
-ask_user(Bundled *b, const char *name, GError **error)
+static gboolean ask_user(Bundled *b, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new();
 
-  g_ptr_array_add(names, (gpointer) name);
+  g_ptr_array_add(names, (gpointer)name);
   return ask_users(b, names, error);
 }
 
-static gboolean
-require_closed(Bundled *b, const char *name, GError **error)
+static gboolean require_closed(Bundled *b, const char *name, GError **error)
 {
   g_autofree char *openers = bundled_volume_openers(b, name);
 
@@ -62,21 +60,21 @@ require_closed(Bundled *b, const char *name, GError **error)
 }
 
 /* A thin volume in @vg whose pool can be used; anything else is an error. */
-static LvmLv *
-find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
+static LvmLv *find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
 {
   LvmLv *lv = bundled_find_volume(b, vg, name, error);
 
   if (!lv)
     return NULL;
   if (lvm_lv_kind(lv) != LVM_LV_THIN) {
-    vt_set_error(error, EOPNOTSUPP, "volume %s/%s is in no thin pool (its segments are of type %s): use lvm2's commands on it", b->vg_name, name,
-                 lvm_lv_segment_type(lv));
+    vt_set_error(error, EOPNOTSUPP,
+                 "volume %s/%s is in no thin pool (its segments are of type %s): use lvm2's commands on it", b->vg_name,
+                 name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (lvm_thin_external_origin(lv)) {
-    vt_set_error(error, EOPNOTSUPP, "volume %s/%s has the external origin %s, which virt-thin does not read", b->vg_name, name,
-                 lvm_thin_external_origin(lv));
+    vt_set_error(error, EOPNOTSUPP, "volume %s/%s has the external origin %s, which virt-thin does not read",
+                 b->vg_name, name, lvm_thin_external_origin(lv));
     return NULL;
   }
   *pool = bundled_usable_pool(b, lvm_thin_pool(lv), error);
@@ -86,8 +84,7 @@ find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **
 /* EINVAL: "4.00 MiB is less than the 8.00 MiB<...>". */
 static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...) G_GNUC_PRINTF(4, 5);
 
-static gboolean
-too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
+static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
 {
   g_autofree char *a = vt_size_format(size), *z = vt_size_format(needed), *rest = NULL;
   va_list args;
@@ -104,16 +101,14 @@ typedef struct {
   GArray *text, *thin;
 } Messages;
 
-static Messages
-messages_new(void)
+static Messages messages_new(void)
 {
-  Messages messages = { g_array_new(FALSE, TRUE, sizeof(LvmMessage)), g_array_new(FALSE, TRUE, sizeof(ThinMessage)) };
+  Messages messages = {g_array_new(FALSE, TRUE, sizeof(LvmMessage)), g_array_new(FALSE, TRUE, sizeof(ThinMessage))};
 
   return messages;
 }
 
-static void
-messages_free(Messages *messages)
+static void messages_free(Messages *messages)
 {
   g_array_unref(messages->text);
   g_array_unref(messages->thin);
@@ -121,25 +116,23 @@ messages_free(Messages *messages)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Messages, messages_free)
 
-static void
-add_thin_message(Messages *messages, ThinMessageKind kind, guint32 device, guint32 other)
+static void add_thin_message(Messages *messages, ThinMessageKind kind, guint32 device, guint32 other)
 {
-  ThinMessage message = { kind, device, other };
+  ThinMessage message = {kind, device, other};
 
   g_array_append_val(messages->thin, message);
 }
 
-static void
-add_delete(Messages *messages, guint32 device)
+static void add_delete(Messages *messages, guint32 device)
 {
-  LvmMessage text = { NULL, device };
+  LvmMessage text = {NULL, device};
 
   g_array_append_val(messages->text, text);
 }
 
-/* A device id that neither text nor pool knows: what an interrupted command of others left in the pool is not taken for ours. 0: ENOSPC. */
-static guint32
-free_device(Bundled *b, LvmVg *vg, BundledPool *pool, GError **error)
+/* A device id that neither text nor pool knows: what an interrupted command of others left in the pool is not taken for
+ * ours. 0: ENOSPC. */
+static guint32 free_device(Bundled *b, LvmVg *vg, BundledPool *pool, GError **error)
 {
   guint32 id = lvm_pool_next_device(vg, lvm_vg_find_lv(vg, pool->name));
   ThinDevice device;
@@ -147,36 +140,38 @@ free_device(Bundled *b, LvmVg *vg, BundledPool *pool, GError **error)
   while (id && thin_pool_get_device(pool->thin, id, &device, NULL))
     id = id < THIN_DEVICE_MAX ? id + 1 : 0;
   if (!id)
-    vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", b->vg_name, pool->name, THIN_DEVICE_MAX);
+    vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", b->vg_name, pool->name,
+                 THIN_DEVICE_MAX);
   return id;
 }
 
 /* Would a volume of @extents in place of one of @old_extents keep within the limit? */
-static gboolean
-check_limit(LvmVg *vg, BundledPool *pool, guint64 old_extents, guint64 extents, GError **error)
+static gboolean check_limit(LvmVg *vg, BundledPool *pool, guint64 old_extents, guint64 extents, GError **error)
 {
   guint64 extent_size = lvm_vg_extent_size(vg), sum = bundled_virtual_size(vg, pool->name, NULL);
 
-  return pool_rules_check_overcommit(lvm_vg_name(vg), pool->name, sum - old_extents * extent_size + extents * extent_size,
+  return pool_rules_check_overcommit(lvm_vg_name(vg), pool->name,
+                                     sum - old_extents * extent_size + extents * extent_size,
                                      lvm_lv_size(lvm_vg_find_lv(vg, pool->name)), settings_overcommit_limit(), error);
 }
 
 /* --- create, clone, snapshot --- */
 
 /* Add the volume to @vg and commit; @vg is taken. @origin: a volume in @vg, or NULL. */
-static gboolean
-add_volume(Bundled *b, LvmVg *vg_taken, BundledPool *pool, const char *name, guint64 extents, LvmLv *origin, GError **error)
+static gboolean add_volume(Bundled *b, LvmVg *vg_taken, BundledPool *pool, const char *name, guint64 extents,
+                           LvmLv *origin, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_taken;
   g_auto(Messages) messages = messages_new();
   g_autofree char *description = NULL, *tag = NULL;
   guint32 device = free_device(b, vg, pool, error);
-  LvmMessage create = { (char *) name, 0 };
+  LvmMessage create = {(char *)name, 0};
   LvmLv *lv;
 
   if (!device || !check_limit(vg, pool, 0, extents, error))
     return FALSE;
-  lv = lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, pool->name), name, extents, device, origin ? lvm_lv_name(origin) : NULL, error);
+  lv = lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, pool->name), name, extents, device, origin ? lvm_lv_name(origin) : NULL,
+                       error);
   if (!lv)
     return FALSE;
   if (origin && pool_rules_is_snapshot_name(name, lvm_lv_name(origin))) {
@@ -195,8 +190,7 @@ add_volume(Bundled *b, LvmVg *vg_taken, BundledPool *pool, const char *name, gui
   return TRUE;
 }
 
-static gboolean
-create_locked(Bundled *b, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean create_locked(Bundled *b, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   BundledPool *pool;
@@ -210,18 +204,16 @@ create_locked(Bundled *b, const char *thin_pool, const char *name, guint64 size,
   return add_volume(b, g_steal_pointer(&vg), pool, name, extents, NULL, error);
 }
 
-static void
-prefix(GError **error, Bundled *b, const char *what, const char *name)
+static void prefix(GError **error, Bundled *b, const char *what, const char *name)
 {
   g_autofree char *shown = bundled_show(name);
 
   g_prefix_error(error, "cannot %s %s/%s: ", what, b->vg_name, shown);
 }
 
-gboolean
-bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -232,8 +224,7 @@ bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size
   return ok;
 }
 
-static gboolean
-clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   BundledPool *pool;
@@ -249,14 +240,14 @@ clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GEr
   if (size && !pool_rules_extents("a volume", size, lvm_vg_extent_size(vg), &extents, error))
     return FALSE;
   if (extents < lvm_lv_n_extents(lv))
-    return too_small(size, lvm_lv_size(lv), error, " of volume %s/%s that it is backed by: give as much or more", b->vg_name, origin);
+    return too_small(size, lvm_lv_size(lv), error, " of volume %s/%s that it is backed by: give as much or more",
+                     b->vg_name, origin);
   return add_volume(b, g_steal_pointer(&vg), pool, name, extents, lv, error);
 }
 
-gboolean
-bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -267,16 +258,16 @@ bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GE
   return ok;
 }
 
-gboolean
-bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   g_autofree char *name = pool_rules_snapshot_name(volume, snapshot, error);
   gboolean ok = FALSE;
 
   bundled_lock(b);
   if (name && lvm_vg_find_lv(lvm_store_vg(b->store), name))
-    vt_set_error(error, EEXIST, "there is a volume %s already: choose another name for the snapshot, or remove that", name);
+    vt_set_error(error, EEXIST, "there is a volume %s already: choose another name for the snapshot, or remove that",
+                 name);
   else if (name)
     ok = clone_locked(b, volume, name, 0, error);
   bundled_unlock(b);
@@ -292,8 +283,7 @@ bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **
 #define CLONE_TAG BUNDLED_TAG "clone="
 
 /* Is @lv, or what it was made from, and so on, made from @name? Origin keys must not run in circles. */
-static gboolean
-descends_from(LvmVg *vg, LvmLv *lv, const char *name)
+static gboolean descends_from(LvmVg *vg, LvmLv *lv, const char *name)
 {
   for (guint i = 0; lv && i < 1000; i++) {
     const char *origin = lvm_lv_kind(lv) == LVM_LV_THIN ? lvm_thin_origin(lv) : NULL;
@@ -306,8 +296,7 @@ descends_from(LvmVg *vg, LvmLv *lv, const char *name)
 }
 
 /* Take the tag out; what it stands for was done, or was not. */
-static void
-end_replacement(LvmVg *vg, LvmLv *lv, const char *tag, gboolean done, guint64 details_tid)
+static void end_replacement(LvmVg *vg, LvmLv *lv, const char *tag, gboolean done, guint64 details_tid)
 {
   gboolean rollback = g_str_has_prefix(tag, ROLLBACK_TAG);
   char *name;
@@ -327,8 +316,7 @@ end_replacement(LvmVg *vg, LvmLv *lv, const char *tag, gboolean done, guint64 de
 }
 
 /* The device's details tell: a device that took another's place was made later than the text says. */
-gboolean
-bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid)
+gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
 
@@ -345,8 +333,7 @@ typedef struct {
   guint64 details_tid;
 } Replacement;
 
-static void
-finish_replacement(LvmVg *vg, gpointer user_data)
+static void finish_replacement(LvmVg *vg, gpointer user_data)
 {
   Replacement *r = user_data;
 
@@ -354,19 +341,20 @@ finish_replacement(LvmVg *vg, gpointer user_data)
 }
 
 /* @lv's content becomes that of @from. @vg is taken. */
-static gboolean
-replace_content(Bundled *b, LvmVg *vg_taken, BundledPool *pool, LvmLv *lv, LvmLv *from, const char *kind, GError **error)
+static gboolean replace_content(Bundled *b, LvmVg *vg_taken, BundledPool *pool, LvmLv *lv, LvmLv *from,
+                                const char *kind, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_taken;
   g_auto(Messages) messages = messages_new();
   g_autofree char *volume = g_strdup(lvm_lv_name(lv)), *tag = NULL, *description = NULL;
   guint64 old_extents = lvm_lv_n_extents(lv), extents = MAX(old_extents, lvm_lv_n_extents(from));
-  Replacement replacement = { volume, NULL, lvm_pool_transaction_id(lvm_vg_find_lv(vg, pool->name)) };
+  Replacement replacement = {volume, NULL, lvm_pool_transaction_id(lvm_vg_find_lv(vg, pool->name))};
   ThinDevice device;
   guint32 id;
 
   id = free_device(b, vg, pool, error);
-  if (!id || !thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, error) || !check_limit(vg, pool, old_extents, extents, error))
+  if (!id || !thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, error) ||
+      !check_limit(vg, pool, old_extents, extents, error))
     return FALSE;
   replacement.tag = tag = g_strdup_printf("%s%" G_GUINT64_FORMAT "/%s", kind, old_extents, lvm_lv_name(from));
   lvm_thin_set_device(lv, device.id, device.transaction_id);
@@ -378,7 +366,8 @@ replace_content(Bundled *b, LvmVg *vg_taken, BundledPool *pool, LvmLv *lv, LvmLv
   add_thin_message(&messages, THIN_EXCHANGE, device.id, id);
   add_thin_message(&messages, THIN_DELETE, id, 0);
   description = g_strdup_printf("content of %s from %s", volume, lvm_lv_name(from));
-  if (!bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, finish_replacement, &replacement, description, error))
+  if (!bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, finish_replacement,
+                           &replacement, description, error))
     return FALSE;
   lv = lvm_vg_find_lv(lvm_store_vg(b->store), volume);
   bundled_event(b, POOL_EVENT_REPLACED, volume, NULL);
@@ -387,8 +376,7 @@ replace_content(Bundled *b, LvmVg *vg_taken, BundledPool *pool, LvmLv *lv, LvmLv
   return bundled_volume_resized(b, volume, lvm_lv_size(lv), error);
 }
 
-static gboolean
-rollback_locked(Bundled *b, const char *volume, const char *snapshot, GError **error)
+static gboolean rollback_locked(Bundled *b, const char *volume, const char *snapshot, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   BundledPool *pool;
@@ -398,14 +386,14 @@ rollback_locked(Bundled *b, const char *volume, const char *snapshot, GError **e
       !(from = pool_rules_find_snapshot(vg, volume, snapshot, error)) || !require_closed(b, volume, error))
     return FALSE;
   if (strcmp(lvm_thin_pool(from), pool->name) != 0)
-    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from), lvm_thin_pool(from));
+    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
+                        lvm_thin_pool(from));
   return replace_content(b, g_steal_pointer(&vg), pool, lv, from, ROLLBACK_TAG, error);
 }
 
-gboolean
-bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok = ask_user(b, volume, error);
 
   if (ok) {
@@ -418,29 +406,29 @@ bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **
   return ok;
 }
 
-static gboolean
-clone_into_locked(Bundled *b, const char *origin, const char *name, GError **error)
+static gboolean clone_into_locked(Bundled *b, const char *origin, const char *name, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   BundledPool *pool, *its;
   LvmLv *lv, *from;
 
-  if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, name, &pool, error)) || !(from = find_thin(b, vg, origin, &its, error)) ||
-      !require_closed(b, name, error))
+  if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, name, &pool, error)) ||
+      !(from = find_thin(b, vg, origin, &its, error)) || !require_closed(b, name, error))
     return FALSE;
   if (lv == from)
     return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
   if (its != pool)
-    return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool", pool->name, origin, its->name);
+    return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
+                        pool->name, origin, its->name);
   if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from))
-    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first", b->vg_name, origin);
+    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first", b->vg_name,
+                     origin);
   return replace_content(b, g_steal_pointer(&vg), pool, lv, from, CLONE_TAG, error);
 }
 
-gboolean
-bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok = ask_user(b, name, error);
 
   if (ok) {
@@ -456,10 +444,11 @@ bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **er
 /* --- rename --- */
 
 /* Snapshot @lv of a volume that becomes @new_name follows it, with name and tag. */
-static gboolean
-rename_snapshot(LvmVg *vg, LvmLv *lv, const char *name, const char *new_name, GPtrArray *renames, GError **error)
+static gboolean rename_snapshot(LvmVg *vg, LvmLv *lv, const char *name, const char *new_name, GPtrArray *renames,
+                                GError **error)
 {
-  g_autofree char *old_tag = pool_rules_snapshot_tag(name), *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL, *new_lv = NULL;
+  g_autofree char *old_tag = pool_rules_snapshot_tag(name), *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL,
+                  *new_lv = NULL;
 
   pool_rules_snapshot_of(lv, NULL, &part);
   if (lvm_lv_has_tag(lv, old_tag)) {
@@ -477,8 +466,7 @@ rename_snapshot(LvmVg *vg, LvmLv *lv, const char *name, const char *new_name, GP
   return lvm_vg_rename_lv(vg, lv, new_lv, error);
 }
 
-static gboolean
-rename_locked(Bundled *b, const char *name, const char *new_name, GError **error)
+static gboolean rename_locked(Bundled *b, const char *name, const char *new_name, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autoptr(GPtrArray) snapshots = NULL, renames = g_ptr_array_new_with_free_func(g_free); /* old, new, old, new */
@@ -506,10 +494,9 @@ rename_locked(Bundled *b, const char *name, const char *new_name, GError **error
   return TRUE;
 }
 
-gboolean
-bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -522,10 +509,9 @@ bundled_rename(Pool *pool, const char *name, const char *new_name, GError **erro
 
 /* --- resize --- */
 
-/* What lies beyond @size is unmapped, durably, once the text says that the volume ends there: a crash in between leaves the volume whole
- * up to its new end. */
-static gboolean
-cut_device(Bundled *b, BundledPool *pool, const char *name, guint64 size, GError **error)
+/* What lies beyond @size is unmapped, durably, once the text says that the volume ends there: a crash in between leaves
+ * the volume whole up to its new end. */
+static gboolean cut_device(Bundled *b, BundledPool *pool, const char *name, guint64 size, GError **error)
 {
   BundledVolume *volume = bundled_volume_get(b, name, error);
   gboolean ok;
@@ -537,8 +523,7 @@ cut_device(Bundled *b, BundledPool *pool, const char *name, guint64 size, GError
   return ok;
 }
 
-static gboolean
-resize_lv(Bundled *b, LvmVg *vg_taken, LvmLv *lv, BundledPool *pool, guint64 extents, GError **error)
+static gboolean resize_lv(Bundled *b, LvmVg *vg_taken, LvmLv *lv, BundledPool *pool, guint64 extents, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_taken;
   guint64 old = lvm_lv_n_extents(lv), size = extents * lvm_vg_extent_size(vg);
@@ -560,8 +545,7 @@ resize_lv(Bundled *b, LvmVg *vg_taken, LvmLv *lv, BundledPool *pool, guint64 ext
   return ok;
 }
 
-static gboolean
-resize_locked(Bundled *b, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean resize_locked(Bundled *b, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   BundledPool *pool;
@@ -577,17 +561,18 @@ resize_locked(Bundled *b, const char *name, guint64 size, gboolean shrink, GErro
     return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
   if (extents < lvm_lv_n_extents(lv)) {
     if (!shrink)
-      return too_small(size, lvm_lv_size(lv), error, " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
+      return too_small(
+          size, lvm_lv_size(lv), error,
+          " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
     if (!require_closed(b, name, error))
       return FALSE;
   }
   return resize_lv(b, g_steal_pointer(&vg), lv, pool, extents, error);
 }
 
-gboolean
-bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok = !shrink || ask_user(b, name, error);
 
   if (ok) {
@@ -602,8 +587,7 @@ bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GErr
 
 /* --- remove --- */
 
-static void
-add_name(GPtrArray *names, GHashTable *seen, const char *name)
+static void add_name(GPtrArray *names, GHashTable *seen, const char *name)
 {
   if (g_hash_table_contains(seen, name))
     return;
@@ -612,8 +596,7 @@ add_name(GPtrArray *names, GHashTable *seen, const char *name)
 }
 
 /* All that go: @names, and their snapshots if wanted; each once. Frees with the array. */
-static GPtrArray *
-collect_names(LvmVg *vg, const char *const *names, gboolean with_snapshots)
+static GPtrArray *collect_names(LvmVg *vg, const char *const *names, gboolean with_snapshots)
 {
   GPtrArray *all = g_ptr_array_new();
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -630,8 +613,7 @@ collect_names(LvmVg *vg, const char *const *names, gboolean with_snapshots)
 }
 
 /* May volume @name go? */
-static gboolean
-check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
+static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
 {
   g_autoptr(GPtrArray) lvs = NULL;
   BundledPool *its = NULL;
@@ -639,7 +621,8 @@ check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError
   if (!find_thin(b, vg, name, &its, error) || !require_closed(b, name, error))
     return FALSE;
   if (*pool && *pool != its)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
                         its->name, (*pool)->name);
   *pool = its;
   lvs = lvm_vg_lvs(vg);
@@ -650,8 +633,7 @@ check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError
 }
 
 /* A foreign snapshot is known by its origin key, which goes with the origin: from then on it needs the tag. */
-static gboolean
-keep_snapshots(LvmVg *vg, const char *name, GError **error)
+static gboolean keep_snapshots(LvmVg *vg, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(vg, name);
   g_autofree char *tag = pool_rules_snapshot_tag(name);
@@ -662,8 +644,7 @@ keep_snapshots(LvmVg *vg, const char *name, GError **error)
   return TRUE;
 }
 
-static gboolean
-take_out(LvmVg *vg, BundledPool *pool, const char *name, Messages *messages, GError **error)
+static gboolean take_out(LvmVg *vg, BundledPool *pool, const char *name, Messages *messages, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
   guint32 id = lvm_thin_device(lv);
@@ -675,12 +656,12 @@ take_out(LvmVg *vg, BundledPool *pool, const char *name, Messages *messages, GEr
   return keep_snapshots(vg, name, error) && lvm_vg_remove_lv(vg, lv, error);
 }
 
-static gboolean
-remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GError **error)
+static gboolean remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_taken;
   g_auto(Messages) messages = messages_new();
-  g_autofree char *description = g_strdup_printf("removal of %s%s", (char *) names->pdata[0], names->len > 1 ? " and others" : "");
+  g_autofree char *description =
+      g_strdup_printf("removal of %s%s", (char *)names->pdata[0], names->len > 1 ? " and others" : "");
   BundledPool *pool = NULL;
   gboolean ok;
 
@@ -700,14 +681,13 @@ remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GError **error)
       bundled_volume_gone(b, names->pdata[i]);
       bundled_event(b, POOL_EVENT_REMOVED, names->pdata[i], NULL);
     } else if (!bundled_volume_attach(b, names->pdata[i], &failure)) {
-      g_warning("volume %s/%s: %s", b->vg_name, (char *) names->pdata[i], failure->message);
+      g_warning("volume %s/%s: %s", b->vg_name, (char *)names->pdata[i], failure->message);
     }
   }
   return ok;
 }
 
-static gboolean
-remove_locked(Bundled *b, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean remove_locked(Bundled *b, const char *const *names, gboolean with_snapshots, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autoptr(GPtrArray) all = NULL;
@@ -722,10 +702,9 @@ remove_locked(Bundled *b, const char *const *names, gboolean with_snapshots, GEr
   return remove_volumes(b, g_steal_pointer(&vg), all, error);
 }
 
-gboolean
-bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   g_autoptr(GPtrArray) all = NULL;
   gboolean ok;
 
@@ -745,8 +724,7 @@ bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GE
 
 /* --- tags --- */
 
-static gboolean
-check_tags(const char *const *tags, GError **error)
+static gboolean check_tags(const char *const *tags, GError **error)
 {
   for (guint i = 0; tags && tags[i]; i++) {
     g_autofree char *shown = bundled_show(tags[i]);
@@ -754,13 +732,14 @@ check_tags(const char *const *tags, GError **error)
     if (!lvm_tag_check(tags[i], error))
       return FALSE;
     if (g_str_has_prefix(tags[i], "virt-thin."))
-      return vt_set_error(error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself", shown);
+      return vt_set_error(error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself",
+                          shown);
   }
   return TRUE;
 }
 
-static gboolean
-set_tags_locked(Bundled *b, const char *name, const char *const *add, const char *const *remove, GError **error)
+static gboolean set_tags_locked(Bundled *b, const char *name, const char *const *add, const char *const *remove,
+                                GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = NULL;
@@ -780,10 +759,10 @@ set_tags_locked(Bundled *b, const char *name, const char *const *add, const char
   return bundled_commit_text(b, g_steal_pointer(&vg), description, error);
 }
 
-gboolean
-bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                          GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);

@@ -7,25 +7,25 @@
  *   2. thin pool: the messages and the transaction id, T to T + 1, in one commit
  *   3. VG text: without the messages
  *
- * A crash between any two is finished at the next open, by us (pool-bundled-recover.c) or by lvm2, which replays messages. A failure is
- * undone as far as it is known to have changed nothing:
+ * A crash between any two is finished at the next open, by us (pool-bundled-recover.c) or by lvm2, which replays
+ * messages. A failure is undone as far as it is known to have changed nothing:
  *
- *   1 fails   nothing was sent. (Should the header have reached the disk all the same, its seqno gives us ESTALE from then on.)
- *   2 fails   and the pool still takes writes: text as it was before is committed, under a new seqno. And the pool has failed: its superblock
- *             may or may not have got through. Then the text stays; either way the next open knows what to do, which it would not if
- *             the id went back.
- *   3 fails   the change is done and durable. The VG is not changed any more (Bundled.stuck), as its text is not what we think.
+ *   1 fails   nothing was sent. (Should the header have reached the disk all the same, its seqno gives us ESTALE from
+ * then on.) 2 fails   and the pool still takes writes: text as it was before is committed, under a new seqno. And the
+ * pool has failed: its superblock may or may not have got through. Then the text stays; either way the next open knows
+ * what to do, which it would not if the id went back. 3 fails   the change is done and durable. The VG is not changed
+ * any more (Bundled.stuck), as its text is not what we think.
  *
- * When somebody else commits to the VG (ESTALE), the service goes on reading and writing what it has open as long as the other's text leaves
- * the extents of every pool and open volume where they are; only changes are refused. If it does not, nothing is written any more.
+ * When somebody else commits to the VG (ESTALE), the service goes on reading and writing what it has open as long as
+ * the other's text leaves the extents of every pool and open volume where they are; only changes are refused. If it
+ * does not, nothing is written any more.
  */
 #include "pool/pool-bundled.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-gboolean
-bundled_begin(Bundled *b, LvmVg **vg, GError **error)
+gboolean bundled_begin(Bundled *b, LvmVg **vg, GError **error)
 {
   if (b->read_only)
     return vt_set_error(error, EROFS, "volume group %s is open read-only", b->vg_name);
@@ -39,17 +39,16 @@ bundled_begin(Bundled *b, LvmVg **vg, GError **error)
 
 /* --- somebody else's commit --- */
 
-/* Does the VG as it is on disk now still have @name where we think it is? Both texts are compared node by node: the segments of the LV. */
-static gboolean
-has_moved(LvmVg *ours, LvmVg *theirs, const char *name)
+/* Does the VG as it is on disk now still have @name where we think it is? Both texts are compared node by node: the
+ * segments of the LV. */
+static gboolean has_moved(LvmVg *ours, LvmVg *theirs, const char *name)
 {
   LvmLv *a = lvm_vg_find_lv(ours, name), *z = lvm_vg_find_lv(theirs, name);
 
   return !a || !z || strcmp(lvm_lv_uuid(a), lvm_lv_uuid(z)) != 0 || !lvm_lv_same_extents(a, z);
 }
 
-static gboolean
-pools_have_moved(Bundled *b, LvmVg *theirs)
+static gboolean pools_have_moved(Bundled *b, LvmVg *theirs)
 {
   LvmVg *ours = lvm_store_vg(b->store);
   GHashTableIter iter;
@@ -57,20 +56,20 @@ pools_have_moved(Bundled *b, LvmVg *theirs)
 
   g_hash_table_iter_init(&iter, b->pools);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
-    LvmLv *lv = lvm_vg_find_lv(ours, ((BundledPool *) value)->name);
+    LvmLv *lv = lvm_vg_find_lv(ours, ((BundledPool *)value)->name);
 
-    if (((BundledPool *) value)->thin && (has_moved(ours, theirs, lvm_pool_metadata(lv)) || has_moved(ours, theirs, lvm_pool_data(lv))))
+    if (((BundledPool *)value)->thin &&
+        (has_moved(ours, theirs, lvm_pool_metadata(lv)) || has_moved(ours, theirs, lvm_pool_data(lv))))
       return TRUE;
   }
   g_hash_table_iter_init(&iter, b->volumes);
   while (g_hash_table_iter_next(&iter, NULL, &value))
-    if (!((BundledVolume *) value)->pool && has_moved(ours, theirs, ((BundledVolume *) value)->name))
+    if (!((BundledVolume *)value)->pool && has_moved(ours, theirs, ((BundledVolume *)value)->name))
       return TRUE;
   return FALSE;
 }
 
-static void
-become_stale(Bundled *b, const char *message)
+static void become_stale(Bundled *b, const char *message)
 {
   g_autoptr(LvmStore) now = lvm_store_open(lvm_store_paths(b->store), b->vg_name, TRUE, NULL, NULL, NULL);
 
@@ -78,15 +77,15 @@ become_stale(Bundled *b, const char *message)
     g_atomic_int_set(&b->lost, 1);
   g_clear_error(&b->stuck);
   vt_set_error(&b->stuck, ESTALE, "%s. %s", message,
-               g_atomic_int_get(&b->lost)
-                   ? "Its extents moved: nothing is written any more. Stop the service, then look at the volume group with vgck and "
-                     "vgcfgrestore --list"
-                   : "Reading and writing go on, changes are refused until the volume group is opened again: restart the service");
+               g_atomic_int_get(&b->lost) ? "Its extents moved: nothing is written any more. Stop the service, then "
+                                            "look at the volume group with vgck and "
+                                            "vgcfgrestore --list"
+                                          : "Reading and writing go on, changes are refused until the volume group is "
+                                            "opened again: restart the service");
   g_warning("volume group %s: %s", b->vg_name, b->stuck->message);
 }
 
-gboolean
-bundled_check_seqno(Bundled *b, GError **error)
+gboolean bundled_check_seqno(Bundled *b, GError **error)
 {
   g_autoptr(GError) failure = NULL;
 
@@ -101,8 +100,7 @@ bundled_check_seqno(Bundled *b, GError **error)
 /* --- the text --- */
 
 /* @archive: the text that is replaced goes to the archive; once per change. */
-static gboolean
-commit_text(Bundled *b, LvmVg *vg, gboolean archive, const char *description, GError **error)
+static gboolean commit_text(Bundled *b, LvmVg *vg, gboolean archive, const char *description, GError **error)
 {
   g_autoptr(GError) failure = NULL;
 
@@ -118,8 +116,7 @@ commit_text(Bundled *b, LvmVg *vg, gboolean archive, const char *description, GE
   return FALSE;
 }
 
-gboolean
-bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error)
+gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error)
 {
   return commit_text(b, vg, TRUE, description, error);
 }
@@ -127,25 +124,26 @@ bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **err
 /* --- the pool --- */
 
 /* A pool whose ids do not agree counts for something other than this VG. */
-static gboolean
-may_send(Bundled *b, BundledPool *pool, guint64 tid, GError **error)
+static gboolean may_send(Bundled *b, BundledPool *pool, guint64 tid, GError **error)
 {
   ThinStatus status;
 
   thin_pool_get_status(pool->thin, &status);
   if (status.mode == THIN_MODE_FAILED)
-    return vt_set_error(error, EROFS, "thin pool %s/%s: a commit failed, nothing is written any more; open the volume group again",
+    return vt_set_error(error, EROFS,
+                        "thin pool %s/%s: a commit failed, nothing is written any more; open the volume group again",
                         b->vg_name, pool->name);
   if (status.transaction_id == tid)
     return TRUE;
   return vt_set_error(error, EPERM,
-                      "thin pool %s/%s: its transaction id is %" G_GUINT64_FORMAT ", the volume group says %" G_GUINT64_FORMAT
-                      ": its volumes are counted by something other than LVM", b->vg_name, pool->name, status.transaction_id, tid);
+                      "thin pool %s/%s: its transaction id is %" G_GUINT64_FORMAT
+                      ", the volume group says %" G_GUINT64_FORMAT
+                      ": its volumes are counted by something other than LVM",
+                      b->vg_name, pool->name, status.transaction_id, tid);
 }
 
 /* Commit 2 failed. @before (taken) is the text of before commit 1. */
-static void
-undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GError **error)
+static void undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GError **error)
 {
   g_autoptr(GError) failure = NULL;
   ThinStatus status;
@@ -153,7 +151,9 @@ undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GErr
   thin_pool_get_status(pool->thin, &status);
   if (status.mode == THIN_MODE_FAILED) {
     lvm_vg_free(before);
-    g_prefix_error(error, "the pool failed in the middle of the change (%s); whether it is done shows when the volume group is opened again: ",
+    g_prefix_error(error,
+                   "the pool failed in the middle of the change (%s); whether it is done shows when the volume group "
+                   "is opened again: ",
                    description);
     return;
   }
@@ -164,8 +164,7 @@ undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GErr
     b->stuck = g_steal_pointer(&failure);
 }
 
-static void
-add_messages(LvmLv *pool_lv, GArray *messages)
+static void add_messages(LvmLv *pool_lv, GArray *messages)
 {
   for (guint i = 0; i < messages->len; i++) {
     LvmMessage *message = &g_array_index(messages, LvmMessage, i);
@@ -177,8 +176,8 @@ add_messages(LvmLv *pool_lv, GArray *messages)
   }
 }
 
-static void
-take_messages_out(Bundled *b, const char *pool, BundledFinish finish, gpointer user_data, const char *description)
+static void take_messages_out(Bundled *b, const char *pool, BundledFinish finish, gpointer user_data,
+                              const char *description)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(b->store));
   g_autoptr(GError) failure = NULL;
@@ -188,14 +187,14 @@ take_messages_out(Bundled *b, const char *pool, BundledFinish finish, gpointer u
     finish(vg, user_data);
   if (commit_text(b, vg, FALSE, description, &failure))
     return;
-  g_warning("volume group %s: %s is done, but could not be tidied up, which the next open will do: %s", b->vg_name, description, failure->message);
+  g_warning("volume group %s: %s is done, but could not be tidied up, which the next open will do: %s", b->vg_name,
+            description, failure->message);
   if (!b->stuck)
     b->stuck = g_steal_pointer(&failure);
 }
 
-gboolean
-bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages, BundledFinish finish, gpointer user_data,
-                    const char *description, GError **error)
+gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages,
+                             BundledFinish finish, gpointer user_data, const char *description, GError **error)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(vg, pool->name);
   guint64 tid = lvm_pool_transaction_id(pool_lv);
@@ -212,7 +211,7 @@ bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messa
     lvm_vg_free(before);
     return FALSE;
   }
-  if (!thin_pool_send(pool->thin, (ThinMessage *) messages->data, messages->len, tid, tid + 1, error)) {
+  if (!thin_pool_send(pool->thin, (ThinMessage *)messages->data, messages->len, tid, tid + 1, error)) {
     undo(b, pool, before, description, error);
     return FALSE;
   }

@@ -12,8 +12,7 @@
 #include "pool/settings.h"
 #include "util/size.h"
 
-static LvmLv *
-find_spare(LvmVg *vg)
+static LvmLv *find_spare(LvmVg *vg)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
 
@@ -24,8 +23,7 @@ find_spare(LvmVg *vg)
 }
 
 /* Old data in new metadata extents could be taken for metadata, by a repair that scans for it. */
-static gboolean
-zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **error)
+static gboolean zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **error)
 {
   LvmLv *spare = find_spare(vg);
 
@@ -33,8 +31,7 @@ zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **error)
          (!spare || lvm_store_zero_new(b->store, vg, lvm_lv_name(spare), error));
 }
 
-static void
-prefix(GError **error, Bundled *b, const char *what, const char *name)
+static void prefix(GError **error, Bundled *b, const char *what, const char *name)
 {
   g_autofree char *shown = bundled_show(name ? name : "(its thin pool)");
 
@@ -43,8 +40,7 @@ prefix(GError **error, Bundled *b, const char *what, const char *name)
 
 /* --- a larger pool --- */
 
-static gboolean
-grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gboolean metadata, GError **error)
+static gboolean grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gboolean metadata, GError **error)
 {
   LvmLv *lv = metadata ? lvm_vg_find_lv(vg, lvm_pool_metadata(pool_lv)) : pool_lv;
 
@@ -53,14 +49,15 @@ grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gboolean metadata, 
   if (extents < lvm_lv_n_extents(lv)) {
     g_autofree char *asked = vt_size_format(extents * lvm_vg_extent_size(vg)), *has = vt_size_format(lvm_lv_size(lv));
 
-    return vt_set_error(error, EOPNOTSUPP, "%s is less than the %s that it has, and a thin pool cannot shrink", asked, has);
+    return vt_set_error(error, EOPNOTSUPP, "%s is less than the %s that it has, and a thin pool cannot shrink", asked,
+                        has);
   }
-  return metadata ? lvm_vg_grow_pool_metadata(vg, pool_lv, extents, error) && zero_metadata(b, vg, lvm_lv_name(pool_lv), error)
+  return metadata ? lvm_vg_grow_pool_metadata(vg, pool_lv, extents, error) &&
+                        zero_metadata(b, vg, lvm_lv_name(pool_lv), error)
                   : lvm_vg_grow_pool_data(vg, pool_lv, extents, error);
 }
 
-static gboolean
-resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+static gboolean resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = NULL;
@@ -81,10 +78,9 @@ resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean met
   return bundled_commit_text(b, g_steal_pointer(&vg), description, error) && thin_pool_grow(pool->thin, error);
 }
 
-gboolean
-bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -102,19 +98,20 @@ typedef struct {
   guint64 chunk_size;     /* bytes */
 } Layout;
 
-/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much spare. 0: none. */
-static guint64
-rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
+/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much
+ * spare. 0: none. */
+static guint64 rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
 {
   LvmLv *spare = find_spare(vg);
-  guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg), available = lvm_vg_n_free_extents(vg);
-  guint64 used = metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size + (reserve % extent_size != 0);
+  guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg),
+          available = lvm_vg_n_free_extents(vg);
+  guint64 used =
+      metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size + (reserve % extent_size != 0);
 
   return used < available ? available - used : 0;
 }
 
-static gboolean
-choose(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+static gboolean choose(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
 {
   guint64 extent_size = lvm_vg_extent_size(vg), metadata = params->metadata_size;
 
@@ -125,9 +122,9 @@ choose(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
   return TRUE;
 }
 
-/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the default shrinks or stays. */
-static gboolean
-lay_out_all_free(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the default shrinks or
+ * stays. */
+static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
 {
   layout->data = rest_for_data(vg, params->reserve, 0);
   for (guint i = 0; layout->data && i < 4; i++) {
@@ -137,33 +134,36 @@ lay_out_all_free(LvmVg *vg, const PoolNew *params, Layout *layout, GError **erro
   }
   if (layout->data)
     return TRUE;
-  return vt_set_error(error, ENOSPC, "volume group %s has %" G_GUINT64_FORMAT " free extents, not enough for a thin pool, its metadata and the reserve: "
-                      "add a physical volume, or reserve less", lvm_vg_name(vg), lvm_vg_n_free_extents(vg));
+  return vt_set_error(error, ENOSPC,
+                      "volume group %s has %" G_GUINT64_FORMAT
+                      " free extents, not enough for a thin pool, its metadata and the reserve: "
+                      "add a physical volume, or reserve less",
+                      lvm_vg_name(vg), lvm_vg_n_free_extents(vg));
 }
 
-static gboolean
-lay_out(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
+static gboolean lay_out(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
 {
   guint64 extent_size = lvm_vg_extent_size(vg);
   gboolean ok;
 
   if (params->size)
-    ok = pool_rules_extents("a thin pool", params->size, extent_size, &layout->data, error) && choose(vg, params, layout, error);
+    ok = pool_rules_extents("a thin pool", params->size, extent_size, &layout->data, error) &&
+         choose(vg, params, layout, error);
   else
     ok = lay_out_all_free(vg, params, layout, error);
   if (ok && layout->data * extent_size < layout->chunk_size)
-    return vt_set_error(error, EINVAL, "%" G_GUINT64_FORMAT " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT, layout->data * extent_size,
-                        layout->chunk_size);
+    return vt_set_error(error, EINVAL,
+                        "%" G_GUINT64_FORMAT " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT,
+                        layout->data * extent_size, layout->chunk_size);
   return ok;
 }
 
-static gboolean
-create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError **error)
+static gboolean create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError **error)
 {
-  const PoolNew defaults = { 0 };
+  const PoolNew defaults = {0};
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = g_strdup_printf("thin pool %s", name);
-  Layout layout = { 0 };
+  Layout layout = {0};
 
   if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
@@ -171,15 +171,15 @@ create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError *
     return vt_set_error(error, EEXIST, "volume group %s has a %s of that name", b->vg_name,
                         g_hash_table_contains(b->pools, name) ? "thin pool" : "volume");
   if (!lay_out(vg, params ? params : &defaults, &layout, error) ||
-      !lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error) || !zero_metadata(b, vg, name, error))
+      !lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error) ||
+      !zero_metadata(b, vg, name, error))
     return FALSE;
   return bundled_commit_text(b, g_steal_pointer(&vg), description, error) && bundled_open_pool(b, name, error);
 }
 
-gboolean
-bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+gboolean bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -192,8 +192,7 @@ bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GE
 
 /* --- a pool less --- */
 
-gboolean
-bundled_remove_pool(Bundled *b, const char *name, GError **error)
+gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *own_name = g_strdup(name), *description = g_strdup_printf("removal of thin pool %s", name);
@@ -220,18 +219,16 @@ bundled_remove_pool(Bundled *b, const char *name, GError **error)
 
 /* --- a larger volume group --- */
 
-static gboolean
-require_new_pv(Bundled *b, const char *path, GError **error)
+static gboolean require_new_pv(Bundled *b, const char *path, GError **error)
 {
   if (!g_strv_contains(lvm_store_paths(b->store), path))
     return TRUE;
   return vt_set_error(error, EEXIST, "it is one of its physical volumes already");
 }
 
-gboolean
-bundled_extend(Pool *pool, const char *path, GError **error)
+gboolean bundled_extend(Pool *pool, const char *path, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   g_autofree char *absolute = g_canonicalize_filename(path, NULL);
   g_autoptr(LvmVg) vg = NULL;
   gboolean ok;
@@ -247,9 +244,9 @@ bundled_extend(Pool *pool, const char *path, GError **error)
 
 /* --- checking --- */
 
-/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is being read; then the errors mean nothing. */
-static gboolean
-check_metadata(VtIo *metadata, ThinReport **report, GError **error)
+/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is being read; then the
+ * errors mean nothing. */
+static gboolean check_metadata(VtIo *metadata, ThinReport **report, GError **error)
 {
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
 
@@ -266,11 +263,11 @@ check_metadata(VtIo *metadata, ThinReport **report, GError **error)
     if (memcmp(before, after, THIN_METADATA_BLOCK) == 0)
       return TRUE;
   }
-  return vt_set_error(error, EBUSY, "the pool was changed ten times while it was being checked: check it when there is less to do");
+  return vt_set_error(error, EBUSY,
+                      "the pool was changed ten times while it was being checked: check it when there is less to do");
 }
 
-static gboolean
-is_unformatted(VtIo *metadata)
+static gboolean is_unformatted(VtIo *metadata)
 {
   static const guint8 zeros[THIN_METADATA_BLOCK];
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
@@ -278,8 +275,7 @@ is_unformatted(VtIo *metadata)
   return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) && memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
 }
 
-static gboolean
-is_under_way(GArray *messages, const char *name)
+static gboolean is_under_way(GArray *messages, const char *name)
 {
   for (guint i = 0; i < messages->len; i++)
     if (!g_strcmp0(g_array_index(messages, LvmMessage, i).create, name))
@@ -288,8 +284,7 @@ is_under_way(GArray *messages, const char *name)
 }
 
 /* Do VG text and pool speak of the same devices, at the same time? */
-static void
-compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
+static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
@@ -301,7 +296,8 @@ compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
   if (conflict)
     g_ptr_array_add(errors, conflict);
   if (status.needs_check && errors->len == 0)
-    g_ptr_array_add(errors, g_strdup("the metadata is marked needs_check: a commit failed, or a repair was not finished"));
+    g_ptr_array_add(errors,
+                    g_strdup("the metadata is marked needs_check: a commit failed, or a repair was not finished"));
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
     g_autoptr(GError) failure = NULL;
@@ -309,22 +305,20 @@ compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 
     if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
         !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) && !is_under_way(messages, lvm_lv_name(lv)))
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv), lvm_thin_device(lv),
-                                              failure->message));
+      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv),
+                                              lvm_thin_device(lv), failure->message));
   }
 }
 
-static void
-move_strings(GPtrArray *from, GPtrArray *to)
+static void move_strings(GPtrArray *from, GPtrArray *to)
 {
   for (guint i = 0; i < from->len; i++)
     g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
-static void
-check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
+static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
-  const ThinOptions options = { .read_only = TRUE, .block_cache = 4u << 20, .translations = 1024 };
+  const ThinOptions options = {.read_only = TRUE, .block_cache = 4u << 20, .translations = 1024};
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
   g_autoptr(GError) failure = NULL;
   ThinPool *thin = pool->thin ? pool->thin : thin_pool_open(pool->metadata, pool->data, &options, &failure);
@@ -338,8 +332,7 @@ check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 }
 
 /* Called without the lock, @pool held. */
-static gboolean
-check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, GError **error)
+static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, GError **error)
 {
   g_autoptr(ThinReport) report = NULL;
 
@@ -350,7 +343,7 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
   bundled_unlock(b);
   if (!pool->metadata || !pool->data) {
     g_ptr_array_add(errors, g_strdup(pool->refused->message));
-      return TRUE;
+    return TRUE;
   }
   if (is_unformatted(pool->metadata)) {
     if (pool->refused) { /* it was not always so */
@@ -369,10 +362,9 @@ check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, G
   return TRUE;
 }
 
-gboolean
-bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free), l = g_ptr_array_new_with_free_func(g_free);
   BundledPool *p;
   gboolean ok = FALSE;
@@ -402,15 +394,15 @@ bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray *
 /* What is to be taken back when the rest fails. */
 typedef struct {
   const char *path;
-  gboolean made;      /* the file */
+  gboolean made; /* the file */
   gboolean labelled;
-  off_t size_before;  /* -1: not grown */
+  off_t size_before; /* -1: not grown */
 } Undo;
 
-static void
-undo_init(const Undo *undo)
+static void undo_init(const Undo *undo)
 {
-  static const guint8 zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h LABEL_SCAN_SECTORS */
+  static const guint8
+      zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h LABEL_SCAN_SECTORS */
   int fd;
 
   if (undo->made) {
@@ -428,8 +420,7 @@ undo_init(const Undo *undo)
   close(fd);
 }
 
-static gboolean
-make_file(Undo *undo, guint64 size, GError **error)
+static gboolean make_file(Undo *undo, guint64 size, GError **error)
 {
   g_autofree char *folder = g_path_get_dirname(undo->path);
   int fd;
@@ -445,14 +436,14 @@ make_file(Undo *undo, guint64 size, GError **error)
   undo->made = TRUE;
   ok = size <= G_MAXINT64 && ftruncate(fd, size) == 0;
   if (!ok)
-    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
+    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes",
+                 undo->path, size);
   close(fd);
   return ok;
 }
 
 /* The file or device at undo->path, with @size bytes. */
-static gboolean
-prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError **error)
+static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError **error)
 {
   struct stat st;
 
@@ -461,22 +452,24 @@ prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError **error)
   *is_block = S_ISBLK(st.st_mode);
   if (!*is_block && !S_ISREG(st.st_mode))
     return vt_set_error(error, EINVAL, "%s is neither a file nor a block device", undo->path);
-  if (*is_block || size == 0 || (guint64) st.st_size == size)
+  if (*is_block || size == 0 || (guint64)st.st_size == size)
     return TRUE;
-  if ((guint64) st.st_size > size)
+  if ((guint64)st.st_size > size)
     return vt_set_error(error, EINVAL,
-                        "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none", undo->path, (guint64) st.st_size, size);
+                        "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT
+                        " asked for: give its size, or none",
+                        undo->path, (guint64)st.st_size, size);
   if (size > G_MAXINT64 || truncate(undo->path, size) != 0)
-    return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
+    return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno,
+                        "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
   undo->size_before = st.st_size;
   return TRUE;
 }
 
-static gboolean
-require_new_vg(const char *vg, GError **error)
+static gboolean require_new_vg(const char *vg, GError **error)
 {
   g_auto(GStrv) paths = settings_devices();
-  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *) paths, NULL);
+  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *)paths, NULL);
   gboolean ok = TRUE;
 
   for (guint i = 0; ok && i < scans->len; i++) {
@@ -485,15 +478,15 @@ require_new_vg(const char *vg, GError **error)
     if (!g_strcmp0(scan->vg_name, vg))
       ok = vt_set_error(error, EEXIST, "there is a volume group %s already, on %s", vg, scan->path);
   }
-  g_ptr_array_set_free_func(scans, (GDestroyNotify) lvm_scan_free);
+  g_ptr_array_set_free_func(scans, (GDestroyNotify)lvm_scan_free);
   return ok;
 }
 
-static gboolean
-make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size, gboolean is_block, const PoolNew *params, GError **error)
+static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size, gboolean is_block,
+                        const PoolNew *params, GError **error)
 {
-  const char *paths[] = { undo->path, NULL };
-  const LvmCreate create = { .extent_size = extent_size, .no_autoactivate = !is_block };
+  const char *paths[] = {undo->path, NULL};
+  const LvmCreate create = {.extent_size = extent_size, .no_autoactivate = !is_block};
   LvmStore *store = lvm_store_create(vg, paths, &create, error);
   Pool *pool;
   gboolean ok;
@@ -508,11 +501,11 @@ make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size, 
   return pool_close(pool, ok ? error : NULL) && ok;
 }
 
-gboolean
-pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error)
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
+                   const PoolNew *params, GError **error)
 {
   g_autofree char *absolute = g_canonicalize_filename(path, NULL);
-  Undo undo = { .path = absolute, .size_before = -1 };
+  Undo undo = {.path = absolute, .size_before = -1};
   gboolean is_block = FALSE;
 
   if (!lvm_vg_name_check(vg, error) || !lvm_name_check(thin_pool, error))
@@ -525,12 +518,11 @@ pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
   return FALSE;
 }
 
-gboolean
-pool_release(const char *vg, const char *const *devices, GError **error)
+gboolean pool_release(const char *vg, const char *const *devices, GError **error)
 {
   g_auto(GStrv) found = devices ? NULL : settings_devices();
   g_autofree char *archive = settings_archive_dir();
-  const char *const *paths = devices ? devices : (const char *const *) found;
+  const char *const *paths = devices ? devices : (const char *const *)found;
   gboolean given = devices || settings_devices_are_given();
   g_autoptr(LvmStore) store = (given ? lvm_store_open : lvm_store_open_usual)(paths, vg, FALSE, NULL, NULL, error);
 

@@ -1,18 +1,20 @@
 /* virt-thin - the bundled pool: a thin pool at open, and what a crash left half done
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A change goes through three commits (pool-bundled-commit.c): VG text with transaction id T and messages, thin pool from T-1 to T, VG text
- * without messages. So with P the id that the pool's superblock holds, a crash left
+ * A change goes through three commits (pool-bundled-commit.c): VG text with transaction id T and messages, thin pool
+ * from T-1 to T, VG text without messages. So with P the id that the pool's superblock holds, a crash left
  *
  *   P = T, no messages     nothing under way
  *   P = T, messages        the pool has done them: take them out of the text
- *   P = T-1                it has not, or lvm2 sent some of them, each its own commit, and died before set_transaction_id: what is still missing
- *                          is done now. A device to create that exists, made at P, was made by that very message: lvm2 2.03 itself stays stuck
- *                          there ("Manual intervention may be required"). A device to delete that is gone is gone.
- *   anything else          text and pool are not of one time: whoever goes on would hand out device ids that are taken, or lose volumes. Refused.
- *   T = 0                  a pool that something other than LVM counts for (lvm2: "foreign"): opened, not changed.
+ *   P = T-1                it has not, or lvm2 sent some of them, each its own commit, and died before
+ * set_transaction_id: what is still missing is done now. A device to create that exists, made at P, was made by that
+ * very message: lvm2 2.03 itself stays stuck there ("Manual intervention may be required"). A device to delete that is
+ * gone is gone. anything else          text and pool are not of one time: whoever goes on would hand out device ids
+ * that are taken, or lose volumes. Refused. T = 0                  a pool that something other than LVM counts for
+ * (lvm2: "foreign"): opened, not changed.
  *
- * Everything is looked at first, by reading alone; a pool that is refused is not written to, nor does it keep the others away.
+ * Everything is looked at first, by reading alone; a pool that is refused is not written to, nor does it keep the
+ * others away.
  */
 #include "pool/pool-bundled.h"
 
@@ -26,8 +28,7 @@
 static void *journal_memory;
 static gsize journal_size;
 
-void
-pool_set_journal(void *memory, gsize size)
+void pool_set_journal(void *memory, gsize size)
 {
   journal_memory = memory;
   journal_size = size;
@@ -35,8 +36,7 @@ pool_set_journal(void *memory, gsize size)
 
 /* --- what state a pool is in --- */
 
-char *
-bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid)
+char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid)
 {
   guint64 expected = lvm_pool_transaction_id(pool_lv);
 
@@ -45,24 +45,23 @@ bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid)
   return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT, tid, expected);
 }
 
-static gboolean
-tid_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
+static gboolean tid_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
 {
   return vt_set_error(error, EPERM,
-                      "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it read-only to copy volumes off; to use it "
-                      "again, restore the text that belongs to the pool (vgcfgrestore --list %s), or the pool metadata that belongs to the text (thin_dump, "
+                      "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it "
+                      "read-only to copy volumes off; to use it "
+                      "again, restore the text that belongs to the pool (vgcfgrestore --list %s), or the pool metadata "
+                      "that belongs to the text (thin_dump, "
                       "thin_restore)",
                       b->vg_name, name, conflict, b->vg_name);
 }
 
-static gboolean
-is_zero(const guint8 *block, gsize length)
+static gboolean is_zero(const guint8 *block, gsize length)
 {
   return block[0] == 0 && memcmp(block, block + 1, length - 1) == 0;
 }
 
-static gboolean
-is_created_by_message(GArray *messages, const char *name)
+static gboolean is_created_by_message(GArray *messages, const char *name)
 {
   for (guint i = 0; i < messages->len; i++) {
     const char *create = g_array_index(messages, LvmMessage, i).create;
@@ -73,10 +72,9 @@ is_created_by_message(GArray *messages, const char *name)
   return FALSE;
 }
 
-/* A pool whose superblock is all zero is one that nobody formatted yet: then it has no volumes, but for those under way. If it has, its metadata
- * was wiped. */
-static gboolean
-check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, GError **error)
+/* A pool whose superblock is all zero is one that nobody formatted yet: then it has no volumes, but for those under
+ * way. If it has, its metadata was wiped. */
+static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
   const char *name = lvm_lv_name(pool_lv);
@@ -84,9 +82,11 @@ check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, GError **error)
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), name) == 0 && !is_created_by_message(messages, lvm_lv_name(lv)))
+    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), name) == 0 &&
+        !is_created_by_message(messages, lvm_lv_name(lv)))
       return vt_set_error(error, EBADMSG,
-                          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has volumes such as %s: its metadata was overwritten. Repair it "
+                          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has volumes such as %s: "
+                          "its metadata was overwritten. Repair it "
                           "with thin_repair from a copy of the metadata",
                           b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv));
   }
@@ -99,8 +99,8 @@ check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, GError **error)
 }
 
 /* Messages that are still to be sent must not meet somebody else's device. */
-static gboolean
-check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, GArray *messages, guint64 tid, GError **error)
+static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, GArray *messages, guint64 tid,
+                               GError **error)
 {
   LvmVg *vg = lvm_store_vg(b->store);
 
@@ -112,19 +112,20 @@ check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, GArray *messages, gui
     if (!create)
       continue;
     if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN)
-      return vt_set_error(error, EBADMSG, "thin pool %s/%s: a message says to create %s, which the volume group does not have", b->vg_name,
-                          lvm_lv_name(pool_lv), create);
+      return vt_set_error(error, EBADMSG,
+                          "thin pool %s/%s: a message says to create %s, which the volume group does not have",
+                          b->vg_name, lvm_lv_name(pool_lv), create);
     if (thin_pool_get_device(thin, lvm_thin_device(lv), &device, NULL) && device.transaction_id != tid)
       return vt_set_error(error, EPERM,
-                          "thin pool %s/%s: volume %s is to be made as thin device %u, but the pool has one of that number, made at transaction %" G_GUINT64_FORMAT
-                          " (now %" G_GUINT64_FORMAT "). Open it read-only; remove the device or the volume by hand",
+                          "thin pool %s/%s: volume %s is to be made as thin device %u, but the pool has one of that "
+                          "number, made at transaction %" G_GUINT64_FORMAT " (now %" G_GUINT64_FORMAT
+                          "). Open it read-only; remove the device or the volume by hand",
                           b->vg_name, lvm_lv_name(pool_lv), create, device.id, device.transaction_id, tid);
   }
   return TRUE;
 }
 
-static gboolean
-check_damage(Bundled *b, BundledPool *pool, GError **error)
+static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
 {
   g_autoptr(GError) failure = NULL;
   g_autoptr(ThinReport) report = thin_check(pool->metadata, 0, &failure);
@@ -132,16 +133,17 @@ check_damage(Bundled *b, BundledPool *pool, GError **error)
   if (report && report->errors->len == 0)
     return TRUE;
   return vt_set_error(error, EBADMSG,
-                      "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be reached; repair it with thin_repair", b->vg_name,
-                      pool->name, report ? (char *) report->errors->pdata[0] : failure->message,
+                      "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be "
+                      "reached; repair it with thin_repair",
+                      b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
                       report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "");
 }
 
 /* Read-write: may this pool be written to? Reads only. */
-static gboolean
-survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
+static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
-  const ThinOptions options = { .read_only = TRUE, .block_cache = SURVEY_CACHE, .translations = 1024, .chunk_size = lvm_pool_chunk_size(pool_lv) };
+  const ThinOptions options = {
+      .read_only = TRUE, .block_cache = SURVEY_CACHE, .translations = 1024, .chunk_size = lvm_pool_chunk_size(pool_lv)};
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
   g_autofree char *conflict = NULL;
@@ -161,8 +163,10 @@ survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
     ok = tid_refusal(b, pool->name, conflict, error);
   else if (pool->status.needs_check)
     ok = vt_set_error(error, EPERM,
-                      "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not finished. Open it read-only to copy volumes "
-                      "off; check it with `virt-thin check %s/%s`, then clear the mark with thin_check --clear-needs-check-flag or lvconvert --repair",
+                      "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
+                      "finished. Open it read-only to copy volumes "
+                      "off; check it with `virt-thin check %s/%s`, then clear the mark with thin_check "
+                      "--clear-needs-check-flag or lvconvert --repair",
                       b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||
@@ -174,8 +178,7 @@ survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 
 /* --- opening it --- */
 
-static ThinDiscards
-discards_of(LvmLv *pool_lv)
+static ThinDiscards discards_of(LvmLv *pool_lv)
 {
   const char *discards = lvm_pool_discards(pool_lv);
 
@@ -185,24 +188,22 @@ discards_of(LvmLv *pool_lv)
 }
 
 /* A survey has told a pool that is opened read-write. */
-static gboolean
-check_overwritten(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
+static gboolean check_overwritten(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
 
-  return !b->read_only || !vt_io_read(pool->metadata, block, THIN_METADATA_BLOCK, 0, NULL) || !is_zero(block, THIN_METADATA_BLOCK) ||
-         check_unformatted(b, pool_lv, messages, error);
+  return !b->read_only || !vt_io_read(pool->metadata, block, THIN_METADATA_BLOCK, 0, NULL) ||
+         !is_zero(block, THIN_METADATA_BLOCK) || check_unformatted(b, pool_lv, messages, error);
 }
 
-static gboolean
-open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
+static gboolean open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
   ThinOptions options = {
-    .read_only = b->read_only,
-    .chunk_size = lvm_pool_chunk_size(pool_lv),
-    .skip_zeroing = !lvm_pool_zeroes(pool_lv),
-    .discards = discards_of(pool_lv),
+      .read_only = b->read_only,
+      .chunk_size = lvm_pool_chunk_size(pool_lv),
+      .skip_zeroing = !lvm_pool_zeroes(pool_lv),
+      .discards = discards_of(pool_lv),
   };
 
   if (!b->read_only && journal_memory) {
@@ -217,8 +218,7 @@ open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 }
 
 /* What the pool has not done yet of @messages. */
-static GArray *
-missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
+static GArray *missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
 {
   LvmVg *vg = lvm_store_vg(b->store);
   GArray *missing = g_array_new(FALSE, TRUE, sizeof(ThinMessage));
@@ -227,7 +227,7 @@ missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
     LvmMessage *message = &g_array_index(messages, LvmMessage, i);
     LvmLv *lv = message->create ? lvm_vg_find_lv(vg, message->create) : NULL;
     LvmLv *origin = lv && lvm_thin_origin(lv) ? lvm_vg_find_lv(vg, lvm_thin_origin(lv)) : NULL;
-    ThinMessage todo = { THIN_DELETE, lv ? lvm_thin_device(lv) : message->delete_device, 0 };
+    ThinMessage todo = {THIN_DELETE, lv ? lvm_thin_device(lv) : message->delete_device, 0};
     ThinDevice device;
     gboolean exists = thin_pool_get_device(thin, todo.device, &device, NULL);
 
@@ -241,8 +241,7 @@ missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
   return missing;
 }
 
-static gboolean
-send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
+static gboolean send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   g_autoptr(GArray) missing = NULL;
@@ -253,14 +252,13 @@ send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
   if (tid == 0 || status.transaction_id == tid)
     return TRUE;
   missing = missing_messages(b, pool->thin, messages);
-  if (thin_pool_send(pool->thin, (ThinMessage *) missing->data, missing->len, status.transaction_id, tid, error))
+  if (thin_pool_send(pool->thin, (ThinMessage *)missing->data, missing->len, status.transaction_id, tid, error))
     return TRUE;
   g_prefix_error(error, "thin pool %s/%s: cannot finish what a crash left half done: ", b->vg_name, pool->name);
   return FALSE;
 }
 
-static void
-refuse(BundledPool *pool, GError *error)
+static void refuse(BundledPool *pool, GError *error)
 {
   if (pool->thin)
     thin_pool_close(pool->thin, NULL);
@@ -269,8 +267,7 @@ refuse(BundledPool *pool, GError *error)
   pool->refused = error;
 }
 
-static VtIo *
-open_gated(Bundled *b, const char *name, GError **error)
+static VtIo *open_gated(Bundled *b, const char *name, GError **error)
 {
   VtIo *io = lvm_store_open_lv(b->store, name, b->read_only, error);
 
@@ -278,8 +275,7 @@ open_gated(Bundled *b, const char *name, GError **error)
 }
 
 /* The I/O of a pool's two hidden LVs, and read-write the survey. Whatever goes wrong goes to pool->refused. */
-static BundledPool *
-prepare(Bundled *b, LvmLv *pool_lv)
+static BundledPool *prepare(Bundled *b, LvmLv *pool_lv)
 {
   BundledPool *pool = g_new0(BundledPool, 1);
   GError *error = NULL;
@@ -305,8 +301,7 @@ prepare(Bundled *b, LvmLv *pool_lv)
 
 /* --- what is left in the VG text --- */
 
-static gboolean
-has_own_tag(LvmLv *lv)
+static gboolean has_own_tag(LvmLv *lv)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
 
@@ -317,8 +312,7 @@ has_own_tag(LvmLv *lv)
 }
 
 /* TRUE: there was something to take out. */
-static gboolean
-clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
+static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(vg, pool->name);
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
@@ -332,14 +326,14 @@ clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
 
     if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool->name) != 0 || !has_own_tag(lv))
       continue;
-    if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL) && bundled_finish_replacement(vg, lv, device.transaction_id))
+    if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL) &&
+        bundled_finish_replacement(vg, lv, device.transaction_id))
       changed = TRUE;
   }
   return changed;
 }
 
-static gboolean
-clean_texts(Bundled *b, GError **error)
+static gboolean clean_texts(Bundled *b, GError **error)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(b->store));
   gboolean changed = FALSE;
@@ -348,7 +342,7 @@ clean_texts(Bundled *b, GError **error)
 
   g_hash_table_iter_init(&iter, b->pools);
   while (g_hash_table_iter_next(&iter, NULL, &pool))
-    if (((BundledPool *) pool)->thin && clean_text(b, vg, pool))
+    if (((BundledPool *)pool)->thin && clean_text(b, vg, pool))
       changed = TRUE;
   if (changed)
     return bundled_commit_text(b, vg, "recovery of an interrupted change", error);
@@ -356,24 +350,25 @@ clean_texts(Bundled *b, GError **error)
   return TRUE;
 }
 
-/* lvconvert --merge of a snapshot whose origin was open waits for the next activation; then the origin takes the snapshot's device (lvm2
- * lib/metadata/thin_manip.c). Its other snapshots lose their origin key with it, as with lvm2. */
-static gboolean
-finish_merge(Bundled *b, const char *name, GError **error)
+/* lvconvert --merge of a snapshot whose origin was open waits for the next activation; then the origin takes the
+ * snapshot's device (lvm2 lib/metadata/thin_manip.c). Its other snapshots lose their origin key with it, as with lvm2.
+ */
+static gboolean finish_merge(Bundled *b, const char *name, GError **error)
 {
   g_autoptr(LvmVg) vg = lvm_vg_copy(lvm_store_vg(b->store));
   g_autoptr(GArray) text_messages = g_array_new(FALSE, TRUE, sizeof(LvmMessage));
   g_autoptr(GArray) messages = g_array_new(FALSE, TRUE, sizeof(ThinMessage));
   LvmLv *lv = lvm_vg_find_lv(vg, name), *origin = lvm_vg_find_lv(vg, lvm_thin_merge(lv));
   BundledPool *pool = g_hash_table_lookup(b->pools, lvm_thin_pool(lv));
-  LvmMessage text_message = { NULL, 0 };
-  ThinMessage message = { THIN_DELETE, 0, 0 };
+  LvmMessage text_message = {NULL, 0};
+  ThinMessage message = {THIN_DELETE, 0, 0};
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
   guint32 device = lvm_thin_device(lv);
   guint64 tid = lvm_thin_transaction_id(lv), extents = lvm_lv_n_extents(lv);
   g_autofree char *description = NULL;
 
-  if (!pool || !pool->thin || !origin || lvm_lv_kind(origin) != LVM_LV_THIN || strcmp(lvm_thin_pool(origin), pool->name) != 0)
+  if (!pool || !pool->thin || !origin || lvm_lv_kind(origin) != LVM_LV_THIN ||
+      strcmp(lvm_thin_pool(origin), pool->name) != 0)
     return TRUE;
   message.device = text_message.delete_device = lvm_thin_device(origin);
   for (guint i = 0; i < lvs->len; i++)
@@ -390,8 +385,7 @@ finish_merge(Bundled *b, const char *name, GError **error)
   return bundled_commit_thin(b, g_steal_pointer(&vg), pool, text_messages, messages, NULL, NULL, description, error);
 }
 
-static gboolean
-finish_merges(Bundled *b, GError **error)
+static gboolean finish_merges(Bundled *b, GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store)), names = g_ptr_array_new_with_free_func(g_free);
 
@@ -406,8 +400,7 @@ finish_merges(Bundled *b, GError **error)
 
 /* --- all of them --- */
 
-static gboolean
-recover_pools(Bundled *b, GError **error)
+static gboolean recover_pools(Bundled *b, GError **error)
 {
   GHashTableIter iter;
   gpointer value;
@@ -427,8 +420,7 @@ recover_pools(Bundled *b, GError **error)
 }
 
 /* The reason of the first pool, when none can be used. */
-static const GError *
-all_refused(Bundled *b)
+static const GError *all_refused(Bundled *b)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
   const GError *reason = NULL;
@@ -444,8 +436,7 @@ all_refused(Bundled *b)
   return reason;
 }
 
-static gboolean
-none_usable(Bundled *b, GError **error)
+static gboolean none_usable(Bundled *b, GError **error)
 {
   const GError *reason = all_refused(b);
 
@@ -454,8 +445,7 @@ none_usable(Bundled *b, GError **error)
   return reason != NULL;
 }
 
-gboolean
-bundled_open_pools(Bundled *b, GError **error)
+gboolean bundled_open_pools(Bundled *b, GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
 
@@ -469,11 +459,11 @@ bundled_open_pools(Bundled *b, GError **error)
   }
   if (b->read_only)
     return TRUE;
-  return !none_usable(b, error) && lvm_store_take(b->store, b->archive_dir, error) && recover_pools(b, error) && !none_usable(b, error);
+  return !none_usable(b, error) && lvm_store_take(b->store, b->archive_dir, error) && recover_pools(b, error) &&
+         !none_usable(b, error);
 }
 
-gboolean
-bundled_open_pool(Bundled *b, const char *name, GError **error)
+gboolean bundled_open_pool(Bundled *b, const char *name, GError **error)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), name);
   BundledPool *pool = prepare(b, pool_lv);
@@ -487,8 +477,7 @@ bundled_open_pool(Bundled *b, const char *name, GError **error)
   return pool->refused == NULL;
 }
 
-gboolean
-bundled_pool_close(BundledPool *pool, GError **error)
+gboolean bundled_pool_close(BundledPool *pool, GError **error)
 {
   gboolean ok = !pool->thin || thin_pool_close(pool->thin, error);
 
@@ -508,8 +497,7 @@ bundled_pool_close(BundledPool *pool, GError **error)
 #define ANY_DEVICE GUINT_TO_POINTER(G_MAXUINT32) /* in the table: there is damage somewhere */
 #define SHOWN_RANGES 4
 
-static char *
-find_lost_ranges(BundledVolume *volume, guint64 size)
+static char *find_lost_ranges(BundledVolume *volume, guint64 size)
 {
   GString *ranges = g_string_new(NULL);
   guint n = 0;
@@ -525,8 +513,8 @@ find_lost_ranges(BundledVolume *volume, guint64 size)
       continue;
     }
     if (n < SHOWN_RANGES || length == 0)
-      g_string_append_printf(ranges, "%sbytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " cannot be read: %s", n ? "; " : "", offset,
-                             length ? offset + length : size, error->message);
+      g_string_append_printf(ranges, "%sbytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " cannot be read: %s",
+                             n ? "; " : "", offset, length ? offset + length : size, error->message);
     else if (n == SHOWN_RANGES)
       g_string_append(ranges, "; and more");
     n++;
@@ -536,8 +524,7 @@ find_lost_ranges(BundledVolume *volume, guint64 size)
   return g_string_free(ranges, FALSE);
 }
 
-static char *
-look_for_damage(Bundled *b, LvmLv *lv)
+static char *look_for_damage(Bundled *b, LvmLv *lv)
 {
   g_autoptr(GError) error = NULL;
   BundledVolume *volume = bundled_volume_get(b, lvm_lv_name(lv), &error);
@@ -551,8 +538,7 @@ look_for_damage(Bundled *b, LvmLv *lv)
 }
 
 /* The whole pool is checked once; only if that finds errors is each volume's map walked. */
-static gboolean
-is_damaged(BundledPool *pool)
+static gboolean is_damaged(BundledPool *pool)
 {
   g_autoptr(ThinReport) report = NULL;
 
@@ -565,20 +551,19 @@ is_damaged(BundledPool *pool)
   return g_hash_table_contains(pool->damage, ANY_DEVICE);
 }
 
-static char *
-missing_device(Bundled *b, BundledPool *pool, LvmLv *lv)
+static char *missing_device(Bundled *b, BundledPool *pool, LvmLv *lv)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
   g_autoptr(GError) error = NULL;
   ThinDevice device;
 
-  if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error) || is_created_by_message(messages, lvm_lv_name(lv)))
+  if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error) ||
+      is_created_by_message(messages, lvm_lv_name(lv)))
     return NULL;
   return g_strdup_printf("its thin device %u cannot be found: %s", lvm_thin_device(lv), error->message);
 }
 
-char *
-bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found)
+char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found)
 {
   gpointer key = GUINT_TO_POINTER(lvm_thin_device(lv));
   char *missing = found ? NULL : missing_device(b, pool, lv), *damage;

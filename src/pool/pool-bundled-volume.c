@@ -1,8 +1,9 @@
 /* virt-thin - the bundled pool: volumes opened for I/O
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A BundledVolume is an LV that is open, once, however many handles there are. I/O takes its lock for reading and nothing else; what takes the
- * device behind it away (removal) takes that for writing. Rollback and resize need no such thing: the engine quiesces its volume by itself.
+ * A BundledVolume is an LV that is open, once, however many handles there are. I/O takes its lock for reading and
+ * nothing else; what takes the device behind it away (removal) takes that for writing. Rollback and resize need no such
+ * thing: the engine quiesces its volume by itself.
  */
 #include "pool/pool-bundled.h"
 
@@ -10,21 +11,18 @@
 
 /* --- the shared volume --- */
 
-static const char *
-volume_name(BundledVolume *volume)
+static const char *volume_name(BundledVolume *volume)
 {
   return g_atomic_pointer_get(&volume->name);
 }
 
-static void
-set_name(BundledVolume *volume, const char *name)
+static void set_name(BundledVolume *volume, const char *name)
 {
   g_ptr_array_add(volume->names, g_strdup(name));
   g_atomic_pointer_set(&volume->name, volume->names->pdata[volume->names->len - 1]);
 }
 
-static BundledVolume *
-volume_new(Bundled *b, LvmLv *lv)
+static BundledVolume *volume_new(Bundled *b, LvmLv *lv)
 {
   BundledVolume *volume = g_new0(BundledVolume, 1);
   pthread_rwlockattr_t attr;
@@ -43,8 +41,7 @@ volume_new(Bundled *b, LvmLv *lv)
   return volume;
 }
 
-static void
-close_devices(BundledVolume *volume)
+static void close_devices(BundledVolume *volume)
 {
   if (volume->thin)
     thin_volume_close(volume->thin);
@@ -57,8 +54,7 @@ close_devices(BundledVolume *volume)
   volume->io = NULL;
 }
 
-static void
-volume_free(BundledVolume *volume)
+static void volume_free(BundledVolume *volume)
 {
   close_devices(volume);
   pthread_rwlock_destroy(&volume->lock);
@@ -67,12 +63,12 @@ volume_free(BundledVolume *volume)
   g_free(volume);
 }
 
-/* Read-only, and the volume's creation is still a message to the pool: what it will hold is its origin's content. That device may be open already, and an
- * engine opens a device once; so this one reads through an engine of its own, which is cheap, and rare. */
-static gboolean
-open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
+/* Read-only, and the volume's creation is still a message to the pool: what it will hold is its origin's content. That
+ * device may be open already, and an engine opens a device once; so this one reads through an engine of its own, which
+ * is cheap, and rare. */
+static gboolean open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
 {
-  const ThinOptions options = { .read_only = TRUE, .block_cache = 1u << 20, .translations = 1024 };
+  const ThinOptions options = {.read_only = TRUE, .block_cache = 1u << 20, .translations = 1024};
   const char *name = lvm_thin_origin(lv);
   LvmLv *origin = name ? lvm_vg_find_lv(lvm_store_vg(b->store), name) : NULL;
 
@@ -86,8 +82,7 @@ open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
   return volume->thin != NULL;
 }
 
-static gboolean
-is_pending(Bundled *b, LvmLv *lv)
+static gboolean is_pending(Bundled *b, LvmLv *lv)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), lvm_thin_pool(lv)));
 
@@ -97,8 +92,7 @@ is_pending(Bundled *b, LvmLv *lv)
   return FALSE;
 }
 
-static gboolean
-open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
+static gboolean open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
 {
   ThinDevice device;
 
@@ -107,15 +101,16 @@ open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
     return FALSE;
   volume->chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), volume->pool->name));
   if (lvm_thin_external_origin(lv))
-    return vt_set_error(error, EOPNOTSUPP, "it has the external origin %s, which virt-thin does not read", lvm_thin_external_origin(lv));
-  if (b->read_only && is_pending(b, lv) && !thin_pool_get_device(volume->pool->thin, lvm_thin_device(lv), &device, NULL))
+    return vt_set_error(error, EOPNOTSUPP, "it has the external origin %s, which virt-thin does not read",
+                        lvm_thin_external_origin(lv));
+  if (b->read_only && is_pending(b, lv) &&
+      !thin_pool_get_device(volume->pool->thin, lvm_thin_device(lv), &device, NULL))
     return open_pending(b, volume, lv, error);
   volume->thin = thin_volume_open(volume->pool->thin, lvm_thin_device(lv), lvm_lv_size(lv), volume->read_only, error);
   return volume->thin != NULL;
 }
 
-static gboolean
-open_devices(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
+static gboolean open_devices(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
 {
   gboolean ok;
 
@@ -130,8 +125,7 @@ open_devices(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
   return ok;
 }
 
-BundledVolume *
-bundled_volume_get(Bundled *b, const char *name, GError **error)
+BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
   LvmLv *lv;
@@ -148,12 +142,11 @@ bundled_volume_get(Bundled *b, const char *name, GError **error)
     volume_free(volume);
     return NULL;
   }
-  g_hash_table_insert(b->volumes, (gpointer) volume->name, volume);
+  g_hash_table_insert(b->volumes, (gpointer)volume->name, volume);
   return volume;
 }
 
-void
-bundled_volume_put(BundledVolume *volume)
+void bundled_volume_put(BundledVolume *volume)
 {
   if (--volume->refs > 0)
     return;
@@ -164,8 +157,7 @@ bundled_volume_put(BundledVolume *volume)
 
 /* --- what administration does to it; under Bundled.lock --- */
 
-char *
-bundled_volume_openers(Bundled *b, const char *name)
+char *bundled_volume_openers(Bundled *b, const char *name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
   GString *openers = NULL;
@@ -184,8 +176,7 @@ bundled_volume_openers(Bundled *b, const char *name)
 }
 
 /* Its lock stays taken until bundled_volume_attach() or bundled_volume_gone(): I/O waits for what becomes of it. */
-void
-bundled_volume_detach(Bundled *b, const char *name)
+void bundled_volume_detach(Bundled *b, const char *name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
 
@@ -195,8 +186,7 @@ bundled_volume_detach(Bundled *b, const char *name)
   close_devices(volume);
 }
 
-gboolean
-bundled_volume_attach(Bundled *b, const char *name, GError **error)
+gboolean bundled_volume_attach(Bundled *b, const char *name, GError **error)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
   gboolean ok;
@@ -209,8 +199,7 @@ bundled_volume_attach(Bundled *b, const char *name, GError **error)
   return ok;
 }
 
-void
-bundled_volume_gone(Bundled *b, const char *name)
+void bundled_volume_gone(Bundled *b, const char *name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
 
@@ -221,8 +210,7 @@ bundled_volume_gone(Bundled *b, const char *name)
   pthread_rwlock_unlock(&volume->lock);
 }
 
-void
-bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
+void bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
 
@@ -230,19 +218,17 @@ bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
     return;
   g_hash_table_remove(b->volumes, name);
   set_name(volume, new_name);
-  g_hash_table_insert(b->volumes, (gpointer) volume->name, volume);
+  g_hash_table_insert(b->volumes, (gpointer)volume->name, volume);
 }
 
-gboolean
-bundled_volume_resized(Bundled *b, const char *name, guint64 size, GError **error)
+gboolean bundled_volume_resized(Bundled *b, const char *name, guint64 size, GError **error)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
 
   return !volume || !volume->thin || thin_volume_resize(volume->thin, size, error);
 }
 
-void
-bundled_volumes_close(Bundled *b)
+void bundled_volumes_close(Bundled *b)
 {
   GHashTableIter iter;
   gpointer value;
@@ -262,10 +248,9 @@ bundled_volumes_close(Bundled *b)
 
 /* --- handles: I/O --- */
 
-static BundledVolume *
-begin_io(PoolVolume *handle, GError **error)
+static BundledVolume *begin_io(PoolVolume *handle, GError **error)
 {
-  BundledVolume *volume = ((BundledHandle *) handle)->volume;
+  BundledVolume *volume = ((BundledHandle *)handle)->volume;
 
   pthread_rwlock_rdlock(&volume->lock);
   if (!volume->gone)
@@ -275,55 +260,53 @@ begin_io(PoolVolume *handle, GError **error)
   return NULL;
 }
 
-static BundledVolume *
-begin_change(PoolVolume *handle, const char *what, GError **error)
+static BundledVolume *begin_change(PoolVolume *handle, const char *what, GError **error)
 {
-  BundledHandle *h = (BundledHandle *) handle;
+  BundledHandle *h = (BundledHandle *)handle;
   BundledVolume *volume;
 
   if (h->read_only) {
-    vt_set_error(error, EROFS, "cannot %s volume %s: it is %s", what, volume_name(h->volume), h->volume->read_only ? "read-only" : "open read-only");
+    vt_set_error(error, EROFS, "cannot %s volume %s: it is %s", what, volume_name(h->volume),
+                 h->volume->read_only ? "read-only" : "open read-only");
     return NULL;
   }
   volume = begin_io(handle, error);
   if (!volume || !g_atomic_int_get(&volume->owner->lost))
     return volume;
   pthread_rwlock_unlock(&volume->lock);
-  vt_set_error(error, ESTALE, "cannot %s volume %s: somebody else moved the volume group's extents; stop the service", what, volume_name(volume));
+  vt_set_error(error, ESTALE, "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
+               what, volume_name(volume));
   return NULL;
 }
 
-static gboolean
-end_io(BundledVolume *volume, gboolean ok)
+static gboolean end_io(BundledVolume *volume, gboolean ok)
 {
   pthread_rwlock_unlock(&volume->lock);
   return ok;
 }
 
-static guint64
-current_size(BundledVolume *volume)
+static guint64 current_size(BundledVolume *volume)
 {
   if (volume->thin)
     return thin_volume_size(volume->thin);
   return volume->io ? vt_io_size(volume->io) : volume->zeros;
 }
 
-static gboolean
-read_zeros(BundledVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean read_zeros(BundledVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   guint64 length = 0;
 
   for (int i = 0; i < n_iov; i++)
     length += iov[i].iov_len;
   if (offset > volume->zeros || length > volume->zeros - offset)
-    return vt_set_error(error, EINVAL, "volume %s: cannot read beyond its end at %" G_GUINT64_FORMAT, volume_name(volume), volume->zeros);
+    return vt_set_error(error, EINVAL, "volume %s: cannot read beyond its end at %" G_GUINT64_FORMAT,
+                        volume_name(volume), volume->zeros);
   for (int i = 0; i < n_iov; i++)
     memset(iov[i].iov_base, 0, iov[i].iov_len);
   return TRUE;
 }
 
-static gboolean
-handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
 
@@ -336,8 +319,7 @@ handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 off
   return end_io(volume, read_zeros(volume, iov, n_iov, offset, error));
 }
 
-static gboolean
-handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   BundledVolume *volume = begin_change(handle, "write to", error);
 
@@ -348,8 +330,7 @@ handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 of
   return end_io(volume, vt_io_writev(volume->io, iov, n_iov, offset, error));
 }
 
-static gboolean
-handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
 {
   BundledVolume *volume = begin_change(handle, "zero part of", error);
 
@@ -360,8 +341,7 @@ handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unm
   return end_io(volume, vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
 }
 
-static gboolean
-handle_discard(PoolVolume *handle, guint64 offset, guint64 length, GError **error)
+static gboolean handle_discard(PoolVolume *handle, guint64 offset, guint64 length, GError **error)
 {
   BundledVolume *volume = begin_change(handle, "discard part of", error);
 
@@ -373,38 +353,40 @@ handle_discard(PoolVolume *handle, guint64 offset, guint64 length, GError **erro
 }
 
 /* Of a handle that cannot write there may be nothing to flush, but what others wrote through the volume counts. */
-static gboolean
-handle_flush(PoolVolume *handle, GError **error)
+static gboolean handle_flush(PoolVolume *handle, GError **error)
 {
   BundledVolume *volume;
 
-  if (((BundledHandle *) handle)->volume->read_only)
+  if (((BundledHandle *)handle)->volume->read_only)
     return TRUE;
   volume = begin_io(handle, error);
   if (!volume)
     return FALSE;
   if (g_atomic_int_get(&volume->owner->lost))
-    return end_io(volume, vt_set_error(error, ESTALE, "cannot flush volume %s: somebody else moved the volume group's extents; stop the service",
-                                       volume_name(volume)));
+    return end_io(
+        volume, vt_set_error(error, ESTALE,
+                             "cannot flush volume %s: somebody else moved the volume group's extents; stop the service",
+                             volume_name(volume)));
   if (volume->thin)
     return end_io(volume, thin_volume_flush(volume->thin, error));
   return end_io(volume, vt_io_flush(volume->io, error));
 }
 
-static gboolean
-flat_extent(BundledVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+static gboolean flat_extent(BundledVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                            GError **error)
 {
   guint64 size = current_size(volume);
 
   if (offset >= size)
-    return vt_set_error(error, EINVAL, "volume %s ends at %" G_GUINT64_FORMAT ", before %" G_GUINT64_FORMAT, volume_name(volume), size, offset);
+    return vt_set_error(error, EINVAL, "volume %s ends at %" G_GUINT64_FORMAT ", before %" G_GUINT64_FORMAT,
+                        volume_name(volume), size, offset);
   *length = MIN(limit, size - offset);
   *mapped = volume->io != NULL;
   return TRUE;
 }
 
-static gboolean
-handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+static gboolean handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                              GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
 
@@ -417,10 +399,9 @@ handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length
 
 /* --- handles: the rest --- */
 
-static void
-handle_close(PoolVolume *handle)
+static void handle_close(PoolVolume *handle)
 {
-  BundledHandle *h = (BundledHandle *) handle;
+  BundledHandle *h = (BundledHandle *)handle;
   BundledVolume *volume = h->volume;
   Bundled *b = volume->owner;
 
@@ -434,14 +415,12 @@ handle_close(PoolVolume *handle)
   g_free(h);
 }
 
-static const char *
-handle_name(PoolVolume *handle)
+static const char *handle_name(PoolVolume *handle)
 {
-  return volume_name(((BundledHandle *) handle)->volume);
+  return volume_name(((BundledHandle *)handle)->volume);
 }
 
-static guint64
-handle_size(PoolVolume *handle)
+static guint64 handle_size(PoolVolume *handle)
 {
   BundledVolume *volume = begin_io(handle, NULL);
   guint64 size;
@@ -453,34 +432,32 @@ handle_size(PoolVolume *handle)
   return size;
 }
 
-static guint64
-handle_chunk_size(PoolVolume *handle)
+static guint64 handle_chunk_size(PoolVolume *handle)
 {
-  return ((BundledHandle *) handle)->volume->chunk_size;
+  return ((BundledHandle *)handle)->volume->chunk_size;
 }
 
-static gboolean
-handle_is_read_only(PoolVolume *handle)
+static gboolean handle_is_read_only(PoolVolume *handle)
 {
-  return ((BundledHandle *) handle)->read_only;
+  return ((BundledHandle *)handle)->read_only;
 }
 
 static const PoolVolumeOps handle_ops = {
-  .close = handle_close,
-  .name = handle_name,
-  .size = handle_size,
-  .chunk_size = handle_chunk_size,
-  .is_read_only = handle_is_read_only,
-  .readv = handle_readv,
-  .writev = handle_writev,
-  .zero = handle_zero,
-  .discard = handle_discard,
-  .flush = handle_flush,
-  .extent = handle_extent,
+    .close = handle_close,
+    .name = handle_name,
+    .size = handle_size,
+    .chunk_size = handle_chunk_size,
+    .is_read_only = handle_is_read_only,
+    .readv = handle_readv,
+    .writev = handle_writev,
+    .zero = handle_zero,
+    .discard = handle_discard,
+    .flush = handle_flush,
+    .extent = handle_extent,
 };
 
-static PoolVolume *
-open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only, const char *opener,
+                               GError **error)
 {
   BundledHandle *handle = NULL;
   BundledVolume *volume;
@@ -503,14 +480,12 @@ open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only, con
   return handle ? &handle->base : NULL;
 }
 
-PoolVolume *
-bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
-  return open_handle((Bundled *) pool, name, FALSE, read_only, opener, error);
+  return open_handle((Bundled *)pool, name, FALSE, read_only, opener, error);
 }
 
-PoolVolume *
-bundled_volume_open_view(Pool *pool, const char *name, GError **error)
+PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error)
 {
-  return open_handle((Bundled *) pool, name, TRUE, FALSE, NULL, error);
+  return open_handle((Bundled *)pool, name, TRUE, FALSE, NULL, error);
 }

@@ -10,28 +10,25 @@
 
 /* --- locks and events --- */
 
-static void
-clear_event(BundledEvent *event)
+static void clear_event(BundledEvent *event)
 {
   g_free(event->name);
   g_free(event->old_name);
 }
 
-void
-bundled_lock(Bundled *b)
+void bundled_lock(Bundled *b)
 {
   pthread_mutex_lock(&b->lock);
 }
 
-void
-bundled_unlock(Bundled *b)
+void bundled_unlock(Bundled *b)
 {
   g_autoptr(GArray) events = b->events;
   PoolEventFunc func = b->event_func;
   gpointer data = b->event_data;
 
   b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
-  g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
+  g_array_set_clear_func(b->events, (GDestroyNotify)clear_event);
   pthread_mutex_unlock(&b->lock);
   for (guint i = 0; func && i < events->len; i++) {
     BundledEvent *event = &g_array_index(events, BundledEvent, i);
@@ -40,18 +37,16 @@ bundled_unlock(Bundled *b)
   }
 }
 
-void
-bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name)
+void bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name)
 {
-  BundledEvent e = { event, g_strdup(name), g_strdup(old_name) };
+  BundledEvent e = {event, g_strdup(name), g_strdup(old_name)};
 
   g_array_append_val(b->events, e);
 }
 
-static void
-set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
+static void set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
 
   bundled_lock(b);
   b->event_func = func;
@@ -59,10 +54,9 @@ set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
   bundled_unlock(b);
 }
 
-static void
-set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
+static void set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
 
   bundled_lock(b);
   b->user_func = func;
@@ -70,8 +64,7 @@ set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
   bundled_unlock(b);
 }
 
-char *
-bundled_show(const char *name)
+char *bundled_show(const char *name)
 {
   g_autofree char *safe = g_strescape(name, NULL);
 
@@ -82,8 +75,7 @@ bundled_show(const char *name)
 
 /* --- finding things --- */
 
-BundledPool *
-bundled_find_pool(Bundled *b, const char *name, GError **error)
+BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error)
 {
   g_autofree char *shown = NULL;
   GHashTableIter iter;
@@ -105,8 +97,7 @@ bundled_find_pool(Bundled *b, const char *name, GError **error)
   return pool;
 }
 
-BundledPool *
-bundled_usable_pool(Bundled *b, const char *name, GError **error)
+BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error)
 {
   BundledPool *pool = bundled_find_pool(b, name, error);
 
@@ -117,14 +108,12 @@ bundled_usable_pool(Bundled *b, const char *name, GError **error)
   return pool;
 }
 
-static gboolean
-is_volume(LvmLv *lv)
+static gboolean is_volume(LvmLv *lv)
 {
   return lvm_lv_is_visible(lv) && lvm_lv_kind(lv) != LVM_LV_THIN_POOL;
 }
 
-LvmLv *
-bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
+LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
   g_autofree char *shown = NULL;
@@ -139,8 +128,7 @@ bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
   return NULL;
 }
 
-guint64
-bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
+guint64 bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
   guint64 size = 0;
@@ -159,14 +147,12 @@ bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
   return size;
 }
 
-void
-bundled_pool_hold(Bundled *b, BundledPool *pool)
+void bundled_pool_hold(Bundled *b, BundledPool *pool)
 {
   pool->users++;
 }
 
-void
-bundled_pool_release(Bundled *b, BundledPool *pool)
+void bundled_pool_release(Bundled *b, BundledPool *pool)
 {
   if (--pool->users == 0)
     pthread_cond_broadcast(&b->idle);
@@ -174,10 +160,9 @@ bundled_pool_release(Bundled *b, BundledPool *pool)
 
 /* --- information --- */
 
-static PoolVgInfo *
-get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
   LvmVg *vg;
 
@@ -190,13 +175,12 @@ get_vg_info(Pool *pool, GError **error)
   info->free = lvm_vg_n_free_extents(vg) * info->extent_size;
   info->seqno = lvm_vg_seqno(vg);
   lvm_store_metadata_space(b->store, &info->metadata_area_used, &info->metadata_area_size);
-  info->devices = g_strdupv((GStrv) lvm_store_paths(b->store));
+  info->devices = g_strdupv((GStrv)lvm_store_paths(b->store));
   bundled_unlock(b);
   return info;
 }
 
-static char *
-describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
+static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
 {
   char *conflict;
 
@@ -208,19 +192,15 @@ describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *stat
   if (status->needs_check)
     return g_strdup("metadata read-only: needs_check");
   switch (status->mode) {
-  case THIN_MODE_OUT_OF_DATA:
-    return g_strdup("out of data space");
-  case THIN_MODE_OUT_OF_METADATA:
-    return g_strdup("out of metadata space");
-  case THIN_MODE_FAILED:
-    return g_strdup("a commit failed: nothing is written any more, open the volume group again");
+  case THIN_MODE_OUT_OF_DATA: return g_strdup("out of data space");
+  case THIN_MODE_OUT_OF_METADATA: return g_strdup("out of metadata space");
+  case THIN_MODE_FAILED: return g_strdup("a commit failed: nothing is written any more, open the volume group again");
   default: /* opened read-only, a full pool is no less full */
     return status->data_size && status->data_used >= status->data_size ? g_strdup("out of data space") : NULL;
   }
 }
 
-static PoolInfo *
-make_info(Bundled *b, BundledPool *pool)
+static PoolInfo *make_info(Bundled *b, BundledPool *pool)
 {
   LvmVg *vg = lvm_store_vg(b->store);
   LvmLv *lv = lvm_vg_find_lv(vg, pool->name), *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(lv));
@@ -240,17 +220,17 @@ make_info(Bundled *b, BundledPool *pool)
   info->virtual_size = bundled_virtual_size(vg, pool->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
   info->needs_check = status.needs_check;
-  info->read_only = b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
+  info->read_only =
+      b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
   info->active = pool->thin != NULL;
   info->health = describe_health(b, pool, lv, &status);
   return info;
 }
 
-static GPtrArray *
-list_pools(Pool *pool, GError **error)
+static GPtrArray *list_pools(Pool *pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
-  GPtrArray *infos = g_ptr_array_new_with_free_func((GDestroyNotify) pool_info_free);
+  Bundled *b = (Bundled *)pool;
+  GPtrArray *infos = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
   g_autoptr(GPtrArray) lvs = NULL;
 
   bundled_lock(b);
@@ -265,10 +245,9 @@ list_pools(Pool *pool, GError **error)
   return infos;
 }
 
-static PoolInfo *
-get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   BundledPool *p;
   PoolInfo *info = NULL;
 
@@ -286,16 +265,14 @@ typedef struct {
   GArray *devices;
 } DeviceCache;
 
-static gint
-compare_device(gconstpointer key, gconstpointer element)
+static gint compare_device(gconstpointer key, gconstpointer element)
 {
-  guint32 id = *(const guint32 *) key, other = ((const ThinDevice *) element)->id;
+  guint32 id = *(const guint32 *)key, other = ((const ThinDevice *)element)->id;
 
   return id < other ? -1 : id > other;
 }
 
-static const ThinDevice *
-find_device(DeviceCache *cache, BundledPool *pool, guint32 id)
+static const ThinDevice *find_device(DeviceCache *cache, BundledPool *pool, guint32 id)
 {
   if (!pool || !pool->thin)
     return NULL;
@@ -304,11 +281,11 @@ find_device(DeviceCache *cache, BundledPool *pool, guint32 id)
     cache->pool = pool;
     cache->devices = thin_pool_list_devices(pool->thin, NULL);
   }
-  return cache->devices ? bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device) : NULL;
+  return cache->devices ? bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device)
+                        : NULL;
 }
 
-static char *
-describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *device)
+static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *device)
 {
   if (lvm_lv_kind(lv) == LVM_LV_OTHER)
     return g_strdup_printf("its segments are of type %s, which virt-thin does not read", lvm_lv_segment_type(lv));
@@ -321,8 +298,7 @@ describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *devi
   return bundled_pool_damage(b, pool, lv, device != NULL);
 }
 
-static PoolVolumeInfo *
-make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
+static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
 {
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
   gboolean thin = lvm_lv_kind(lv) == LVM_LV_THIN;
@@ -351,13 +327,12 @@ make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
   return info;
 }
 
-static GPtrArray *
-list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
-  g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  Bundled *b = (Bundled *)pool;
+  g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_autoptr(GPtrArray) lvs = NULL;
-  DeviceCache cache = { NULL, NULL };
+  DeviceCache cache = {NULL, NULL};
   gboolean ok;
 
   bundled_lock(b);
@@ -377,8 +352,7 @@ list_volumes(Pool *pool, const char *thin_pool, GError **error)
 }
 
 /* Look up the device of @lv alone: a pool may have thousands, and a client may ask for each of its volumes in turn. */
-static void
-cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
+static void cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
 {
   BundledPool *pool = lvm_lv_kind(lv) == LVM_LV_THIN ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
   g_autoptr(GError) error = NULL;
@@ -395,11 +369,10 @@ cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
   }
 }
 
-static PoolVolumeInfo *
-get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
-  DeviceCache cache = { NULL, NULL };
+  Bundled *b = (Bundled *)pool;
+  DeviceCache cache = {NULL, NULL};
   PoolVolumeInfo *info = NULL;
   LvmLv *lv;
 
@@ -414,10 +387,9 @@ get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean
-count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   BundledPool *p = NULL;
   gboolean ok = FALSE;
   guint32 device = 0;
@@ -445,8 +417,7 @@ count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, 
 
 /* --- service --- */
 
-static GPtrArray *
-hold_pools(Bundled *b)
+static GPtrArray *hold_pools(Bundled *b)
 {
   GPtrArray *pools = g_ptr_array_new();
   GHashTableIter iter;
@@ -455,7 +426,7 @@ hold_pools(Bundled *b)
   bundled_lock(b);
   g_hash_table_iter_init(&iter, b->pools);
   while (g_hash_table_iter_next(&iter, NULL, &pool)) {
-    if (!((BundledPool *) pool)->thin)
+    if (!((BundledPool *)pool)->thin)
       continue;
     bundled_pool_hold(b, pool);
     g_ptr_array_add(pools, pool);
@@ -464,8 +435,7 @@ hold_pools(Bundled *b)
   return pools;
 }
 
-static void
-release_pools(Bundled *b, GPtrArray *pools)
+static void release_pools(Bundled *b, GPtrArray *pools)
 {
   bundled_lock(b);
   for (guint i = 0; i < pools->len; i++)
@@ -474,9 +444,9 @@ release_pools(Bundled *b, GPtrArray *pools)
   g_ptr_array_unref(pools);
 }
 
-/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may be another's by now. */
-static gboolean
-is_still_ours(Bundled *b, GError **error)
+/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may be another's by
+ * now. */
+static gboolean is_still_ours(Bundled *b, GError **error)
 {
   gboolean ok = TRUE;
 
@@ -491,10 +461,9 @@ is_still_ours(Bundled *b, GError **error)
 }
 
 /* Every pool is committed, whatever befalls the others; the first error is told. */
-static gboolean
-commit(Pool *pool, GError **error)
+static gboolean commit(Pool *pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   GPtrArray *pools;
   gboolean ok = TRUE;
 
@@ -519,8 +488,7 @@ commit(Pool *pool, GError **error)
 }
 
 /* Volumes of @thin_pool (NULL: all) that are open; with their openers. The caller's; NULL: none. */
-static char *
-describe_users(Bundled *b, const char *thin_pool)
+static char *describe_users(Bundled *b, const char *thin_pool)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
@@ -544,32 +512,31 @@ describe_users(Bundled *b, const char *thin_pool)
     g_autofree char *user = user_func(names->pdata[i], user_data);
 
     if (user)
-      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, (char *) names->pdata[i], user);
+      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, (char *)names->pdata[i], user);
   }
   bundled_lock(b);
   return found;
 }
 
 /* There are no nodes here: all that deactivation means is that nobody may be using a volume. */
-static gboolean
-deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   g_autofree char *users = NULL;
   gboolean ok;
 
   bundled_lock(b);
   ok = !thin_pool || bundled_find_pool(b, thin_pool, error);
   if (ok && !force && (users = describe_users(b, thin_pool)))
-    ok = vt_set_error(error, EBUSY, "cannot deactivate %s%s%s: %s", b->vg_name, thin_pool ? "/" : "", thin_pool ? thin_pool : "", users);
+    ok = vt_set_error(error, EBUSY, "cannot deactivate %s%s%s: %s", b->vg_name, thin_pool ? "/" : "",
+                      thin_pool ? thin_pool : "", users);
   bundled_unlock(b);
   return ok;
 }
 
 /* --- opening and closing --- */
 
-static gboolean
-close_pools(Bundled *b, GError **error)
+static gboolean close_pools(Bundled *b, GError **error)
 {
   gboolean ok = TRUE;
   GHashTableIter iter;
@@ -589,10 +556,9 @@ close_pools(Bundled *b, GError **error)
   return ok;
 }
 
-static gboolean
-bundled_close(Pool *pool, GError **error)
+static gboolean bundled_close(Pool *pool, GError **error)
 {
-  Bundled *b = (Bundled *) pool;
+  Bundled *b = (Bundled *)pool;
   gboolean ok;
 
   bundled_lock(b);
@@ -617,37 +583,36 @@ bundled_close(Pool *pool, GError **error)
 }
 
 static const PoolOps bundled_ops = {
-  .name = "bundled",
-  .close = bundled_close,
-  .get_vg_info = get_vg_info,
-  .list_pools = list_pools,
-  .get_info = get_info,
-  .list_volumes = list_volumes,
-  .get_volume = get_volume,
-  .count_volume = count_volume,
-  .create = bundled_create,
-  .clone = bundled_clone,
-  .snapshot = bundled_snapshot,
-  .rollback = bundled_rollback,
-  .clone_into = bundled_clone_into,
-  .rename = bundled_rename,
-  .resize = bundled_resize,
-  .resize_pool = bundled_resize_pool,
-  .remove = bundled_remove,
-  .set_tags = bundled_set_tags,
-  .create_pool = bundled_create_pool,
-  .extend = bundled_extend,
-  .check = bundled_check,
-  .deactivate = deactivate,
-  .volume_open = bundled_volume_open,
-  .volume_open_view = bundled_volume_open_view,
-  .set_event_func = set_event_func,
-  .set_user_func = set_user_func,
-  .commit = commit,
+    .name = "bundled",
+    .close = bundled_close,
+    .get_vg_info = get_vg_info,
+    .list_pools = list_pools,
+    .get_info = get_info,
+    .list_volumes = list_volumes,
+    .get_volume = get_volume,
+    .count_volume = count_volume,
+    .create = bundled_create,
+    .clone = bundled_clone,
+    .snapshot = bundled_snapshot,
+    .rollback = bundled_rollback,
+    .clone_into = bundled_clone_into,
+    .rename = bundled_rename,
+    .resize = bundled_resize,
+    .resize_pool = bundled_resize_pool,
+    .remove = bundled_remove,
+    .set_tags = bundled_set_tags,
+    .create_pool = bundled_create_pool,
+    .extend = bundled_extend,
+    .check = bundled_check,
+    .deactivate = deactivate,
+    .volume_open = bundled_volume_open,
+    .volume_open_view = bundled_volume_open_view,
+    .set_event_func = set_event_func,
+    .set_user_func = set_user_func,
+    .commit = commit,
 };
 
-Pool *
-bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
+Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
 {
   Bundled *b = g_new0(Bundled, 1);
 
@@ -661,7 +626,7 @@ bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   b->pools = g_hash_table_new(g_str_hash, g_str_equal);
   b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
   b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
-  g_array_set_clear_func(b->events, (GDestroyNotify) clear_event);
+  g_array_set_clear_func(b->events, (GDestroyNotify)clear_event);
   for (const char *const *warning = lvm_store_warnings(store); warning && *warning; warning++)
     g_warning("volume group %s: %s", b->vg_name, *warning);
   if (!bundled_open_pools(b, error)) {
@@ -671,24 +636,26 @@ bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   return &b->base;
 }
 
-Pool *
-bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open, gpointer user_data, GError **error)
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
+                   gpointer user_data, GError **error)
 {
   g_auto(GStrv) found = devices ? NULL : settings_devices();
-  const char *const *paths = devices ? devices : (const char *const *) found;
+  const char *const *paths = devices ? devices : (const char *const *)found;
   LvmStore *store;
 
   if (!*paths) {
-    vt_set_error(error, ENOENT, "there is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, or put an image into %s",
+    vt_set_error(error, ENOENT,
+                 "there is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, or "
+                 "put an image into %s",
                  settings_state_dir());
     return NULL;
   }
-  store = (devices || settings_devices_are_given() ? lvm_store_open : lvm_store_open_usual)(paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
+  store = (devices || settings_devices_are_given() ? lvm_store_open : lvm_store_open_usual)(
+      paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
   return store ? bundled_open_store(store, (flags & POOL_READ_ONLY) != 0, error) : NULL;
 }
 
-Pool *
-pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
 {
   return bundled_open(vg, devices, flags, NULL, NULL, error);
 }

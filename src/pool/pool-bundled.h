@@ -9,8 +9,9 @@
  *   pool-bundled-volume.c    volumes opened for I/O
  *   pool-bundled-gate.c      what keeps the engine from writing where another may be by now
  *
- * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise), BundledVolume.lock (readers: I/O;
- * writer: what takes the device behind a volume away). I/O takes only the latter. Event and user functions are called without a lock.
+ * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise),
+ * BundledVolume.lock (readers: I/O; writer: what takes the device behind a volume away). I/O takes only the latter.
+ * Event and user functions are called without a lock.
  */
 #pragma once
 
@@ -38,15 +39,15 @@ typedef struct {
   char *vg_name;        /* constant */
   char *archive_dir;    /* constant */
   LvmStore *store;
-  GHashTable *pools;    /* name -> BundledPool */
-  GHashTable *volumes;  /* name -> BundledVolume, those that are open */
-  GError *stuck;        /* why the VG cannot be changed any more */
-  gint lost;            /* atomic: the VG's extents moved under us, nothing may be written */
+  GHashTable *pools;   /* name -> BundledPool */
+  GHashTable *volumes; /* name -> BundledVolume, those that are open */
+  GError *stuck;       /* why the VG cannot be changed any more */
+  gint lost;           /* atomic: the VG's extents moved under us, nothing may be written */
   PoolEventFunc event_func;
   gpointer event_data;
   PoolUserFunc user_func;
   gpointer user_data;
-  GArray *events;       /* of BundledEvent, sent when the lock is released */
+  GArray *events; /* of BundledEvent, sent when the lock is released */
 } Bundled;
 
 typedef struct {
@@ -58,19 +59,19 @@ typedef struct {
 typedef struct {
   pthread_rwlock_t lock;
   Bundled *owner;
-  const char *name;     /* atomic; one of @names */
-  GPtrArray *names;     /* every name it had: handles may still hold an older one */
-  BundledPool *pool;    /* NULL: a linear LV */
+  const char *name;  /* atomic; one of @names */
+  GPtrArray *names;  /* every name it had: handles may still hold an older one */
+  BundledPool *pool; /* NULL: a linear LV */
   guint refs;
-  gboolean read_only;   /* constant */
-  guint64 chunk_size;   /* constant; 0: a linear LV */
-  GPtrArray *handles;   /* of BundledHandle */
+  gboolean read_only; /* constant */
+  guint64 chunk_size; /* constant; 0: a linear LV */
+  GPtrArray *handles; /* of BundledHandle */
   /* under BundledVolume.lock: */
   ThinVolume *thin;
   ThinPool *private_thin; /* a second, read-only pool that @thin belongs to: see open_pending() */
-  VtIo *io;             /* a linear LV */
-  guint64 zeros;        /* neither: this many bytes that read zero */
-  gboolean gone;        /* removed, or the pool is closed */
+  VtIo *io;               /* a linear LV */
+  guint64 zeros;          /* neither: this many bytes that read zero */
+  gboolean gone;          /* removed, or the pool is closed */
 } BundledVolume;
 
 typedef struct {
@@ -83,7 +84,8 @@ typedef struct {
 /* --- pool-bundled.c --- */
 
 /* pool_open_bundled() with a hook between store and PVs, for tests. */
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open, gpointer user_data, GError **error);
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
+                   gpointer user_data, GError **error);
 /* The same over a store already open, which it takes (also on failure). */
 Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
 
@@ -114,13 +116,14 @@ VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 
 /* --- pool-bundled-recover.c --- */
 
-/* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be changed, or no thin pool of it can be used. */
+/* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be changed, or no thin
+ * pool of it can be used. */
 gboolean bundled_open_pools(Bundled *b, GError **error);
 /* Open one thin pool that is in the VG (a new one). */
 gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
 gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
-/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only read-only pools can be
- * damaged and open. */
+/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only
+ * read-only pools can be damaged and open. */
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found);
 /* How the transaction ids of VG text and pool disagree, or NULL. The caller's. */
 char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
@@ -130,12 +133,13 @@ char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
 /* May the VG be changed? Else EROFS, ESTALE, ... On TRUE *vg is a copy to change. */
 gboolean bundled_begin(Bundled *b, LvmVg **vg, GError **error);
 
-/* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages, which go in here, @text_messages saying
- * which (an LvmMessage each); @messages (of ThinMessage) is what the thin pool does. @finish, if any, changes the VG text once more, in the
- * commit that takes the messages out. On FALSE nothing has changed, or the error says that the next open decides. */
+/* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages, which go in here,
+ * @text_messages saying which (an LvmMessage each); @messages (of ThinMessage) is what the thin pool does. @finish, if
+ * any, changes the VG text once more, in the commit that takes the messages out. On FALSE nothing has changed, or the
+ * error says that the next open decides. */
 typedef void (*BundledFinish)(LvmVg *vg, gpointer user_data);
-gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages, BundledFinish finish,
-                             gpointer user_data, const char *description, GError **error);
+gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages,
+                             BundledFinish finish, gpointer user_data, const char *description, GError **error);
 /* Has somebody else committed to the VG? ESTALE, told once. */
 gboolean bundled_check_seqno(Bundled *b, GError **error);
 /* A change of the VG text alone. */
@@ -151,14 +155,16 @@ gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GE
 gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error);
 gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
+gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                          GError **error);
 gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
 gboolean bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
 gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error); /* Bundled.lock held */
 gboolean bundled_extend(Pool *pool, const char *path, GError **error);
 gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
-/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by its tag. TRUE:
+/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by
+ * its tag. TRUE:
  * @vg was changed. */
 #define BUNDLED_TAG "virt-thin."
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
@@ -172,7 +178,8 @@ BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error);
 void bundled_volume_put(BundledVolume *volume);
 /* The openers of @name, "nbd client, pid 9; fuse"; NULL: nobody but views. The caller's. */
 char *bundled_volume_openers(Bundled *b, const char *name);
-/* Take the thin device behind an open volume away from its handles, and give it back or not. Volumes that are not open: nothing. */
+/* Take the thin device behind an open volume away from its handles, and give it back or not. Volumes that are not open:
+ * nothing. */
 void bundled_volume_detach(Bundled *b, const char *name);
 gboolean bundled_volume_attach(Bundled *b, const char *name, GError **error);
 void bundled_volume_gone(Bundled *b, const char *name); /* after detach: ENOENT from now on */

@@ -1,9 +1,9 @@
 /* virt-thin - what an implementation of the pool interface provides
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool.h is what callers see; pool.c checks arguments and hands each call to the Pool's or the PoolVolume's table below. An implementation
- * embeds Pool and PoolVolume as the first member of its own structs. Each member has the contract of the function of the same name in pool.h.
- * A NULL member means EOPNOTSUPP, except where noted.
+ * pool.h is what callers see; pool.c checks arguments and hands each call to the Pool's or the PoolVolume's table
+ * below. An implementation embeds Pool and PoolVolume as the first member of its own structs. Each member has the
+ * contract of the function of the same name in pool.h. A NULL member means EOPNOTSUPP, except where noted.
  */
 #pragma once
 
@@ -34,8 +34,9 @@ typedef struct {
   gboolean (*extend)(Pool *pool, const char *path, GError **error);
   gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
-  gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error);                   /* NULL: does nothing, well */
-  gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force, GError **error); /* NULL: does nothing, well */
+  gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error); /* NULL: does nothing, well */
+  gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force,
+                         GError **error); /* NULL: does nothing, well */
 
   PoolVolume *(*volume_open)(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
   PoolVolume *(*volume_open_view)(Pool *pool, const char *name, GError **error);
@@ -61,7 +62,8 @@ typedef struct {
   gboolean (*zero)(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error);
   gboolean (*discard)(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
   gboolean (*flush)(PoolVolume *volume, GError **error);
-  gboolean (*extent)(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error);
+  gboolean (*extent)(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                     GError **error);
 } PoolVolumeOps;
 
 struct PoolVolume {

@@ -3,8 +3,9 @@
  *
  * Calls go over <runtime>/<vg>/control, volume I/O through the service's FUSE file. Every call has a deadline.
  *
- * The service's engine may be restarted at any time, while its holder keeps the socket: a lost connection is made again at the next call. A call that was under way
- * then is repeated when it only asks; one that changes something is an error (ECONNRESET), because nobody can tell whether it was carried out.
+ * The service's engine may be restarted at any time, while its holder keeps the socket: a lost connection is made again
+ * at the next call. A call that was under way then is repeated when it only asks; one that changes something is an
+ * error (ECONNRESET), because nobody can tell whether it was carried out.
  */
 #include "config.h"
 
@@ -29,11 +30,11 @@ static const PoolOps remote_ops;
 /* --- the connection --- */
 
 /* ENOENT for what means that no service runs, whatever connect() called it. */
-static gboolean
-explain_connect(RemotePool *remote, GError *local, GError **error)
+static gboolean explain_connect(RemotePool *remote, GError *local, GError **error)
 {
   if (local->code == ENOENT || local->code == ECONNREFUSED) {
-    vt_set_error(error, ENOENT, "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)", remote->vg,
+    vt_set_error(error, ENOENT,
+                 "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)", remote->vg,
                  remote->socket, remote->vg);
     g_error_free(local);
     return FALSE;
@@ -45,8 +46,7 @@ explain_connect(RemotePool *remote, GError *local, GError **error)
 }
 
 /* A connection that was open a moment ago; the caller's reference. */
-static GDBusConnection *
-get_connection(RemotePool *remote, GError **error)
+static GDBusConnection *get_connection(RemotePool *remote, GError **error)
 {
   GDBusConnection *connection;
   GError *local = NULL;
@@ -64,8 +64,7 @@ get_connection(RemotePool *remote, GError **error)
 }
 
 /* Drop @connection, unless somebody replaced it already. */
-static void
-drop_connection(RemotePool *remote, GDBusConnection *connection)
+static void drop_connection(RemotePool *remote, GDBusConnection *connection)
 {
   g_mutex_lock(&remote->lock);
   if (remote->connection == connection)
@@ -73,9 +72,8 @@ drop_connection(RemotePool *remote, GDBusConnection *connection)
   g_mutex_unlock(&remote->lock);
 }
 
-static GVariant *
-call_interface(RemotePool *remote, const char *interface, const char *method, GVariant *in, const char *out, gboolean asks_only, const char *what,
-               GError **error)
+static GVariant *call_interface(RemotePool *remote, const char *interface, const char *method, GVariant *in,
+                                const char *out, gboolean asks_only, const char *what, GError **error)
 {
   g_autoptr(GVariant) parameters = in ? g_variant_ref_sink(in) : NULL;
 
@@ -86,8 +84,9 @@ call_interface(RemotePool *remote, const char *interface, const char *method, GV
 
     if (!connection)
       return NULL;
-    answer = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, interface, method, parameters, G_VARIANT_TYPE(out),
-                                         G_DBUS_CALL_FLAGS_NO_AUTO_START, remote->timeout_ms, NULL, &local);
+    answer = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, interface, method, parameters,
+                                         G_VARIANT_TYPE(out), G_DBUS_CALL_FLAGS_NO_AUTO_START, remote->timeout_ms, NULL,
+                                         &local);
     if (answer)
       return answer;
     if (control_error_is_disconnect(local)) {
@@ -103,23 +102,20 @@ call_interface(RemotePool *remote, const char *interface, const char *method, GV
 }
 
 /* A call that changes nothing, and may be repeated. */
-static GVariant *
-ask(Pool *pool, const char *method, GVariant *in, const char *out, const char *what, GError **error)
+static GVariant *ask(Pool *pool, const char *method, GVariant *in, const char *out, const char *what, GError **error)
 {
-  return call_interface((RemotePool *) pool, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
+  return call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
 }
 
-static gboolean
-change(Pool *pool, const char *method, GVariant *in, const char *what, GError **error)
+static gboolean change(Pool *pool, const char *method, GVariant *in, const char *what, GError **error)
 {
-  g_autoptr(GVariant) out = call_interface((RemotePool *) pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
+  g_autoptr(GVariant) out = call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
 
   return out != NULL;
 }
 
 /* D-Bus carries UTF-8 only; NULL is an absent name. */
-static gboolean
-check_text(const char *text, GError **error)
+static gboolean check_text(const char *text, GError **error)
 {
   g_autofree char *readable = NULL;
 
@@ -129,28 +125,25 @@ check_text(const char *text, GError **error)
   return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
 }
 
-static const char *
-or_empty(const char *text)
+static const char *or_empty(const char *text)
 {
   return text ? text : "";
 }
 
 /* --- what there is --- */
 
-static PoolVgInfo *
-remote_get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *remote_get_vg_info(Pool *pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about volume group %s", ((RemotePool *) pool)->vg);
+  g_autofree char *what = g_strdup_printf("asking about volume group %s", ((RemotePool *)pool)->vg);
   g_autoptr(GVariant) out = ask(pool, "GetVolumeGroup", NULL, "(" POOL_WIRE_VG ")", what, error);
   g_autoptr(GVariant) value = out ? g_variant_get_child_value(out, 0) : NULL;
 
   return value ? pool_wire_to_vg(value) : NULL;
 }
 
-static GPtrArray *
-remote_list_pools(Pool *pool, GError **error)
+static GPtrArray *remote_list_pools(Pool *pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("listing the thin pools of %s", ((RemotePool *) pool)->vg);
+  g_autofree char *what = g_strdup_printf("listing the thin pools of %s", ((RemotePool *)pool)->vg);
   g_autoptr(GVariant) out = ask(pool, "ListPools", NULL, "(a" POOL_WIRE_POOL ")", what, error);
   GPtrArray *pools;
   GVariantIter *iter;
@@ -158,7 +151,7 @@ remote_list_pools(Pool *pool, GError **error)
 
   if (!out)
     return NULL;
-  pools = g_ptr_array_new_with_free_func((GDestroyNotify) pool_info_free);
+  pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
   g_variant_get(out, "(a" POOL_WIRE_POOL ")", &iter);
   while ((child = g_variant_iter_next_value(iter))) {
     g_ptr_array_add(pools, pool_wire_to_pool(child));
@@ -168,10 +161,10 @@ remote_list_pools(Pool *pool, GError **error)
   return pools;
 }
 
-static PoolInfo *
-remote_get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *remote_get_info(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autofree char *what =
+      g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
@@ -182,10 +175,9 @@ remote_get_info(Pool *pool, const char *thin_pool, GError **error)
   return value ? pool_wire_to_pool(value) : NULL;
 }
 
-static GPtrArray *
-remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("listing the volumes of %s", ((RemotePool *) pool)->vg);
+  g_autofree char *what = g_strdup_printf("listing the volumes of %s", ((RemotePool *)pool)->vg);
   g_autoptr(GVariant) out = NULL;
   GPtrArray *volumes;
   GVariantIter *iter;
@@ -196,7 +188,7 @@ remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
   out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)), "(a" POOL_WIRE_VOLUME ")", what, error);
   if (!out)
     return NULL;
-  volumes = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_variant_get(out, "(a" POOL_WIRE_VOLUME ")", &iter);
   while ((child = g_variant_iter_next_value(iter))) {
     g_ptr_array_add(volumes, pool_wire_to_volume(child));
@@ -206,10 +198,9 @@ remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
   return volumes;
 }
 
-static PoolVolumeInfo *
-remote_get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *remote_get_volume(Pool *pool, const char *name, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autofree char *what = g_strdup_printf("asking about volume %s/%s", ((RemotePool *)pool)->vg, name);
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
@@ -220,10 +211,9 @@ remote_get_volume(Pool *pool, const char *name, GError **error)
   return value ? pool_wire_to_volume(value) : NULL;
 }
 
-static gboolean
-remote_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autofree char *what = g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)pool)->vg, name);
   g_autoptr(GVariant) out = NULL;
 
   if (!check_text(name, error))
@@ -235,10 +225,9 @@ remote_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *s
   return TRUE;
 }
 
-static gboolean
-remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("checking thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autofree char *what = g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) found = NULL;
   g_autoptr(GVariant) leaked = NULL;
@@ -257,75 +246,72 @@ remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **
 
 /* --- changing --- */
 
-static gboolean
-remote_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean remote_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("creating volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autofree char *what = g_strdup_printf("creating volume %s/%s", ((RemotePool *)pool)->vg, name);
 
   return check_text(thin_pool, error) && check_text(name, error) &&
          change(pool, "Create", g_variant_new("(sst)", or_empty(thin_pool), name, size), what, error);
 }
 
-static gboolean
-remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *) pool)->vg, origin, name);
+  g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *)pool)->vg, origin, name);
 
-  return check_text(origin, error) && check_text(name, error) && change(pool, "Clone", g_variant_new("(sst)", origin, name, size), what, error);
+  return check_text(origin, error) && check_text(name, error) &&
+         change(pool, "Clone", g_variant_new("(sst)", origin, name, size), what, error);
 }
 
-static gboolean
-remote_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+static gboolean remote_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("taking snapshot %s of volume %s/%s", snapshot, ((RemotePool *) pool)->vg, volume);
+  g_autofree char *what =
+      g_strdup_printf("taking snapshot %s of volume %s/%s", snapshot, ((RemotePool *)pool)->vg, volume);
 
   return check_text(volume, error) && check_text(snapshot, error) &&
          change(pool, "Snapshot", g_variant_new("(ss)", volume, snapshot), what, error);
 }
 
-static gboolean
-remote_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+static gboolean remote_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("rolling volume %s/%s back to %s", ((RemotePool *) pool)->vg, volume, snapshot);
+  g_autofree char *what =
+      g_strdup_printf("rolling volume %s/%s back to %s", ((RemotePool *)pool)->vg, volume, snapshot);
 
   return check_text(volume, error) && check_text(snapshot, error) &&
          change(pool, "Rollback", g_variant_new("(ss)", volume, snapshot), what, error);
 }
 
-static gboolean
-remote_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+static gboolean remote_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("making volume %s/%s a clone of %s", ((RemotePool *) pool)->vg, name, origin);
+  g_autofree char *what = g_strdup_printf("making volume %s/%s a clone of %s", ((RemotePool *)pool)->vg, name, origin);
 
-  return check_text(origin, error) && check_text(name, error) && change(pool, "CloneInto", g_variant_new("(ss)", origin, name), what, error);
+  return check_text(origin, error) && check_text(name, error) &&
+         change(pool, "CloneInto", g_variant_new("(ss)", origin, name), what, error);
 }
 
-static gboolean
-remote_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+static gboolean remote_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("renaming volume %s/%s to %s", ((RemotePool *) pool)->vg, name, new_name);
+  g_autofree char *what = g_strdup_printf("renaming volume %s/%s to %s", ((RemotePool *)pool)->vg, name, new_name);
 
-  return check_text(name, error) && check_text(new_name, error) && change(pool, "Rename", g_variant_new("(ss)", name, new_name), what, error);
+  return check_text(name, error) && check_text(new_name, error) &&
+         change(pool, "Rename", g_variant_new("(ss)", name, new_name), what, error);
 }
 
-static gboolean
-remote_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean remote_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("resizing volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autofree char *what = g_strdup_printf("resizing volume %s/%s", ((RemotePool *)pool)->vg, name);
 
   return check_text(name, error) && change(pool, "Resize", g_variant_new("(stb)", name, size, shrink), what, error);
 }
 
-static gboolean
-remote_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+static gboolean remote_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("resizing thin pool %s/%s", ((RemotePool *) pool)->vg, thin_pool);
+  g_autofree char *what = g_strdup_printf("resizing thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
 
-  return check_text(thin_pool, error) && change(pool, "ResizePool", g_variant_new("(stb)", thin_pool, size, metadata), what, error);
+  return check_text(thin_pool, error) &&
+         change(pool, "ResizePool", g_variant_new("(stb)", thin_pool, size, metadata), what, error);
 }
 
-static gboolean
-check_texts(const char *const *texts, GError **error)
+static gboolean check_texts(const char *const *texts, GError **error)
 {
   for (; texts && *texts; texts++)
     if (!check_text(*texts, error))
@@ -333,76 +319,76 @@ check_texts(const char *const *texts, GError **error)
   return TRUE;
 }
 
-static const char *const no_strings[] = { NULL };
+static const char *const no_strings[] = {NULL};
 
-static gboolean
-remote_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean remote_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
-  g_autofree char *list = g_strjoinv(", ", (char **) names);
-  g_autofree char *what = g_strdup_printf("removing %s from volume group %s", list, ((RemotePool *) pool)->vg);
+  g_autofree char *list = g_strjoinv(", ", (char **)names);
+  g_autofree char *what = g_strdup_printf("removing %s from volume group %s", list, ((RemotePool *)pool)->vg);
 
-  return check_texts(names, error) && change(pool, "Remove", g_variant_new("(^asb)", names, with_snapshots), what, error);
+  return check_texts(names, error) &&
+         change(pool, "Remove", g_variant_new("(^asb)", names, with_snapshots), what, error);
 }
 
-static gboolean
-remote_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+static gboolean remote_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                                GError **error)
 {
-  g_autofree char *what = g_strdup_printf("changing the tags of volume %s/%s", ((RemotePool *) pool)->vg, name);
+  g_autofree char *what = g_strdup_printf("changing the tags of volume %s/%s", ((RemotePool *)pool)->vg, name);
 
   return check_text(name, error) && check_texts(add, error) && check_texts(remove, error) &&
-         change(pool, "SetTags", g_variant_new("(s^as^as)", name, add ? add : no_strings, remove ? remove : no_strings), what, error);
+         change(pool, "SetTags", g_variant_new("(s^as^as)", name, add ? add : no_strings, remove ? remove : no_strings),
+                what, error);
 }
 
-static gboolean
-remote_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+static gboolean remote_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("creating thin pool %s/%s", ((RemotePool *) pool)->vg, thin_pool);
+  g_autofree char *what = g_strdup_printf("creating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
   static const PoolNew defaults;
 
   if (!params)
     params = &defaults;
-  return check_text(thin_pool, error) &&
-         change(pool, "CreatePool", g_variant_new("(stttt)", thin_pool, params->size, params->reserve, params->chunk_size, params->metadata_size),
-                what, error);
+  return check_text(thin_pool, error) && change(pool, "CreatePool",
+                                                g_variant_new("(stttt)", thin_pool, params->size, params->reserve,
+                                                              params->chunk_size, params->metadata_size),
+                                                what, error);
 }
 
-static gboolean
-remote_extend(Pool *pool, const char *path, GError **error)
+static gboolean remote_extend(Pool *pool, const char *path, GError **error)
 {
   g_autofree char *full = g_canonicalize_filename(path, NULL);
-  g_autofree char *what = g_strdup_printf("adding %s to volume group %s", full, ((RemotePool *) pool)->vg);
+  g_autofree char *what = g_strdup_printf("adding %s to volume group %s", full, ((RemotePool *)pool)->vg);
 
   return check_text(full, error) && change(pool, "Extend", g_variant_new("(s)", full), what, error);
 }
 
-static gboolean
-remote_activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
 
-  return check_text(thin_pool, error) && change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
+  return check_text(thin_pool, error) &&
+         change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
 }
 
-static gboolean
-remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *) pool)->vg, or_empty(thin_pool));
+  g_autofree char *what =
+      g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
 
-  return check_text(thin_pool, error) && change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
+  return check_text(thin_pool, error) &&
+         change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
 }
 
-static gboolean
-remote_commit(Pool *pool, GError **error)
+static gboolean remote_commit(Pool *pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("committing volume group %s", ((RemotePool *) pool)->vg);
+  g_autofree char *what = g_strdup_printf("committing volume group %s", ((RemotePool *)pool)->vg);
 
   return change(pool, "Commit", NULL, what, error);
 }
 
-static PoolVolume *
-remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                                      GError **error)
 {
-  RemotePool *remote = (RemotePool *) pool;
+  RemotePool *remote = (RemotePool *)pool;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
   g_autoptr(PoolInfo) thin_pool = NULL;
 
@@ -419,10 +405,9 @@ remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char 
 
 /* --- opening --- */
 
-static gboolean
-remote_close(Pool *pool, GError **error)
+static gboolean remote_close(Pool *pool, GError **error)
 {
-  RemotePool *remote = (RemotePool *) pool;
+  RemotePool *remote = (RemotePool *)pool;
 
   if (remote->connection) {
     g_dbus_connection_close(remote->connection, NULL, NULL, NULL);
@@ -436,35 +421,34 @@ remote_close(Pool *pool, GError **error)
 }
 
 static const PoolOps remote_ops = {
-  .name = "served",
-  .close = remote_close,
-  .get_vg_info = remote_get_vg_info,
-  .list_pools = remote_list_pools,
-  .get_info = remote_get_info,
-  .list_volumes = remote_list_volumes,
-  .get_volume = remote_get_volume,
-  .count_volume = remote_count_volume,
-  .create = remote_create,
-  .clone = remote_clone,
-  .snapshot = remote_snapshot,
-  .rollback = remote_rollback,
-  .clone_into = remote_clone_into,
-  .rename = remote_rename,
-  .resize = remote_resize,
-  .resize_pool = remote_resize_pool,
-  .remove = remote_remove,
-  .set_tags = remote_set_tags,
-  .create_pool = remote_create_pool,
-  .extend = remote_extend,
-  .check = remote_check,
-  .activate = remote_activate,
-  .deactivate = remote_deactivate,
-  .volume_open = remote_volume_open,
-  .commit = remote_commit,
+    .name = "served",
+    .close = remote_close,
+    .get_vg_info = remote_get_vg_info,
+    .list_pools = remote_list_pools,
+    .get_info = remote_get_info,
+    .list_volumes = remote_list_volumes,
+    .get_volume = remote_get_volume,
+    .count_volume = remote_count_volume,
+    .create = remote_create,
+    .clone = remote_clone,
+    .snapshot = remote_snapshot,
+    .rollback = remote_rollback,
+    .clone_into = remote_clone_into,
+    .rename = remote_rename,
+    .resize = remote_resize,
+    .resize_pool = remote_resize_pool,
+    .remove = remote_remove,
+    .set_tags = remote_set_tags,
+    .create_pool = remote_create_pool,
+    .extend = remote_extend,
+    .check = remote_check,
+    .activate = remote_activate,
+    .deactivate = remote_deactivate,
+    .volume_open = remote_volume_open,
+    .commit = remote_commit,
 };
 
-Pool *
-pool_connect(const char *vg, guint timeout_ms, GError **error)
+Pool *pool_connect(const char *vg, guint timeout_ms, GError **error)
 {
   g_autoptr(GVariant) name = NULL;
   RemotePool *remote;
@@ -476,10 +460,11 @@ pool_connect(const char *vg, guint timeout_ms, GError **error)
   g_mutex_init(&remote->lock);
   remote->vg = g_strdup(vg);
   remote->socket = settings_vg_file(vg, "control");
-  remote->timeout_ms = timeout_ms ? (int) MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
+  remote->timeout_ms = timeout_ms ? (int)MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
   /* A socket that accepts is no service yet: its main loop has to answer. */
-  name = call_interface(remote, "org.freedesktop.DBus.Properties", "Get", g_variant_new("(ss)", CONTROL_INTERFACE, "Name"), "(v)", TRUE,
-                        "connecting to the service", error);
+  name =
+      call_interface(remote, "org.freedesktop.DBus.Properties", "Get", g_variant_new("(ss)", CONTROL_INTERFACE, "Name"),
+                     "(v)", TRUE, "connecting to the service", error);
   if (!name) {
     remote_close(&remote->base, NULL);
     return NULL;

@@ -10,8 +10,7 @@
 #define SNAPSHOT_PREFIX "snap_"
 
 /* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema pve-storage-vgname). */
-static gboolean
-is_proxmox_lvm_name(const char *name)
+static gboolean is_proxmox_lvm_name(const char *name)
 {
   gsize length = strlen(name);
 
@@ -23,8 +22,7 @@ is_proxmox_lvm_name(const char *name)
   return TRUE;
 }
 
-gint64
-pool_rules_vmid(const char *name)
+gint64 pool_rules_vmid(const char *name)
 {
   const char *digits, *end;
   guint64 vmid;
@@ -41,12 +39,11 @@ pool_rules_vmid(const char *name)
   if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 || !is_proxmox_lvm_name(name))
     return -1;
   vmid = g_ascii_strtoull(digits, &p, 10);
-  return p == end ? (gint64) vmid : -1;
+  return p == end ? (gint64)vmid : -1;
 }
 
 /* The part of snap_<volume>_<rest> after @volume; NULL: no such name. */
-static const char *
-snapshot_part(const char *name, const char *volume)
+static const char *snapshot_part(const char *name, const char *volume)
 {
   gsize length = strlen(volume);
 
@@ -58,14 +55,12 @@ snapshot_part(const char *name, const char *volume)
   return name + length + 1;
 }
 
-gboolean
-pool_rules_is_snapshot_name(const char *name, const char *origin)
+gboolean pool_rules_is_snapshot_name(const char *name, const char *origin)
 {
   return snapshot_part(name, origin) != NULL;
 }
 
-char *
-pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error)
+char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error)
 {
   g_autofree char *name = g_strconcat(SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);
 
@@ -76,14 +71,12 @@ pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **erro
   return lvm_name_check(name, error) ? g_steal_pointer(&name) : NULL;
 }
 
-char *
-pool_rules_snapshot_tag(const char *volume)
+char *pool_rules_snapshot_tag(const char *volume)
 {
   return g_strconcat(POOL_SNAPSHOT_TAG, volume, NULL);
 }
 
-static char *
-tagged_volume(LvmLv *lv)
+static char *tagged_volume(LvmLv *lv)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
 
@@ -93,8 +86,7 @@ tagged_volume(LvmLv *lv)
   return NULL;
 }
 
-static gboolean
-is_foreign_snapshot(LvmLv *lv, const char *origin)
+static gboolean is_foreign_snapshot(LvmLv *lv, const char *origin)
 {
   const char *name = lvm_lv_name(lv);
 
@@ -103,8 +95,7 @@ is_foreign_snapshot(LvmLv *lv, const char *origin)
   return !lvm_lv_is_writable(lv) || (lvm_lv_has_flag(lv, "ACTIVATION_SKIP") && snapshot_part(name, origin));
 }
 
-gboolean
-pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
+gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
 {
   g_autofree char *tagged = NULL;
   const char *origin, *of, *part;
@@ -127,8 +118,7 @@ pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
   return TRUE;
 }
 
-GPtrArray *
-pool_rules_list_snapshots(LvmVg *vg, const char *volume)
+GPtrArray *pool_rules_list_snapshots(LvmVg *vg, const char *volume)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
   GPtrArray *snapshots = g_ptr_array_new();
@@ -142,8 +132,7 @@ pool_rules_list_snapshots(LvmVg *vg, const char *volume)
   return snapshots;
 }
 
-static char *
-join_snapshot_names(GPtrArray *snapshots)
+static char *join_snapshot_names(GPtrArray *snapshots)
 {
   GString *names = g_string_new(NULL);
 
@@ -159,8 +148,7 @@ join_snapshot_names(GPtrArray *snapshots)
 }
 
 /* By short name first: a snapshot "s1" is meant even where some other snapshot's LV has that name. */
-LvmLv *
-pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error)
+LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(vg, volume);
   g_autofree char *known = NULL, *safe = NULL;
@@ -182,31 +170,32 @@ pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GE
   return NULL;
 }
 
-gboolean
-pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error)
+gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error)
 {
   guint64 extents = size / extent_size + (size % extent_size != 0);
   g_autofree char *limit = NULL, *asked = NULL;
-  guint64 most = MIN((guint64) G_MAXUINT32, G_MAXINT64 / extent_size);
+  guint64 most = MIN((guint64)G_MAXUINT32, G_MAXINT64 / extent_size);
 
   if (size == 0)
-    return vt_set_error(error, EINVAL, "%s cannot have a size of 0: give at least one byte (rounded up to an extent)", what);
+    return vt_set_error(error, EINVAL, "%s cannot have a size of 0: give at least one byte (rounded up to an extent)",
+                        what);
   if (extents > most) {
     asked = vt_size_format(size);
     limit = vt_size_format(most * extent_size);
-    return vt_set_error(error, EINVAL, "%s cannot have a size of %s: LVM addresses at most %s with this volume group's extents", what,
+    return vt_set_error(error, EINVAL,
+                        "%s cannot have a size of %s: LVM addresses at most %s with this volume group's extents", what,
                         asked, limit);
   }
   *n_extents = extents;
   return TRUE;
 }
 
-gboolean
-pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size, double limit, GError **error)
+gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size,
+                                     double limit, GError **error)
 {
   g_autofree char *sum = NULL, *size = NULL;
 
-  if (limit <= 0 || (double) virtual_size <= limit * (double) pool_size)
+  if (limit <= 0 || (double)virtual_size <= limit * (double)pool_size)
     return TRUE;
   sum = vt_size_format(virtual_size);
   size = vt_size_format(pool_size);

@@ -1,19 +1,21 @@
 /* virt-thin - the rules that are virt-thin's own: names, snapshots, limits
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Snapshots are found by tag and origin, never by name pattern alone: snap_a_b_c may be snapshot "b_c" of volume "a", or "c" of "a_b".
+ * Snapshots are found by tag and origin, never by name pattern alone: snap_a_b_c may be snapshot "b_c" of volume "a",
+ * or "c" of "a_b".
  *
  * A snapshot that virt-thin makes is an LV snap_<volume>_<snapshot>, read-only and skipped at activation, with the tag
  *
  *     virt-thin.snapshot-of=<volume>
  *
- * (all characters legal in LVM's tags; no ':', which would shift the columns of `lvs --separator :`, as Proxmox calls it). A rename of the volume
- * carries name and tag along; while LVM records an origin that is the truth, so that a volume renamed by lvrename keeps its snapshots, and the tag
- * is, once the origin is gone, so that a snapshot outlives its volume and is still found by its name.
+ * (all characters legal in LVM's tags; no ':', which would shift the columns of `lvs --separator :`, as Proxmox calls
+ * it). A rename of the volume carries name and tag along; while LVM records an origin that is the truth, so that a
+ * volume renamed by lvrename keeps its snapshots, and the tag is, once the origin is gone, so that a snapshot outlives
+ * its volume and is still found by its name.
  *
- * Foreign snapshots have no tag. An LV with an origin is taken for a snapshot of it when it is read-only, or when it is skipped at activation
- * and named snap_<origin>_…; never when it is named as a guest's volume (vm-<VMID>-…, base-<VMID>-…): a template that began as a linked clone is
- * read-only with an origin, too, and no snapshot.
+ * Foreign snapshots have no tag. An LV with an origin is taken for a snapshot of it when it is read-only, or when it is
+ * skipped at activation and named snap_<origin>_…; never when it is named as a guest's volume (vm-<VMID>-…,
+ * base-<VMID>-…): a template that began as a linked clone is read-only with an origin, too, and no snapshot.
  *
  * Units: bytes. Errors: VT_ERROR. Thread-safety: pure functions.
  */
@@ -34,8 +36,8 @@ gboolean pool_rules_is_snapshot_name(const char *name, const char *origin);
 /* The tag that binds a snapshot to @volume. Free with g_free(). */
 char *pool_rules_snapshot_tag(const char *volume);
 
-/* The volume that @lv is a snapshot of, and the snapshot's short name ("before" of snap_vm-100-disk-0_before; the LV's name when it follows
- * no pattern). FALSE: it is none. Strings are the caller's; either may be NULL. */
+/* The volume that @lv is a snapshot of, and the snapshot's short name ("before" of snap_vm-100-disk-0_before; the LV's
+ * name when it follows no pattern). FALSE: it is none. Strings are the caller's; either may be NULL. */
 gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot);
 
 /* The LVs that are snapshots of @volume: GPtrArray of LvmLv *, unref it. */
@@ -43,8 +45,10 @@ GPtrArray *pool_rules_list_snapshots(LvmVg *vg, const char *volume);
 /* The snapshot @snapshot (short name, or name of the LV) of @volume. ENOENT lists those there are. */
 LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error);
 
-/* Extents for @size bytes, rounded up. EINVAL: 0, or more than LVM can address (2^32 - 1 extents, lvm2 lib/metadata: 32-bit extent counts; and off_t). */
+/* Extents for @size bytes, rounded up. EINVAL: 0, or more than LVM can address (2^32 - 1 extents, lvm2 lib/metadata:
+ * 32-bit extent counts; and off_t). */
 gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error);
 
 /* Is there room for volumes of @virtual_size bytes in all on @pool_size bytes under @limit (0: none)? EPERM. */
-gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size, double limit, GError **error);
+gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size,
+                                     double limit, GError **error);

@@ -25,32 +25,30 @@
 /* How long a service that is to end whatever it does gets to answer. */
 #define FORCE_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
-gboolean
-pool_service_check_vg(const char *vg, GError **error)
+gboolean pool_service_check_vg(const char *vg, GError **error)
 {
   static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
   g_autofree char *readable = NULL;
 
-  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) && strcmp(vg, ".") != 0 && strcmp(vg, "..") != 0)
+  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) && strcmp(vg, ".") != 0 &&
+      strcmp(vg, "..") != 0)
     return TRUE;
   readable = g_strescape(vg, NULL);
   return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a volume group", readable);
 }
 
-static guint
-remaining_ms(gint64 deadline)
+static guint remaining_ms(gint64 deadline)
 {
   gint64 now = g_get_monotonic_time();
 
-  return now >= deadline ? 0 : (guint) MIN((deadline - now) / G_TIME_SPAN_MILLISECOND + 1, G_MAXINT);
+  return now >= deadline ? 0 : (guint)MIN((deadline - now) / G_TIME_SPAN_MILLISECOND + 1, G_MAXINT);
 }
 
 /* --- who runs --- */
 
-/* Does /proc/locks list a flock on @fd's file? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). Asking this way takes no lock, and so is in no
- * holder's way that is just starting. */
-static gboolean
-lock_listed(int fd)
+/* Does /proc/locks list a flock on @fd's file? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). Asking this way
+ * takes no lock, and so is in no holder's way that is just starting. */
+static gboolean lock_listed(int fd)
 {
   g_autofree char *locks = NULL, *inode = NULL;
   g_auto(GStrv) lines = NULL;
@@ -58,20 +56,20 @@ lock_listed(int fd)
 
   if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
     return FALSE;
-  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64) st.st_ino);
+  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
   lines = g_strsplit(locks, "\n", -1);
   for (char **line = lines; *line; line++) {
     char kind[16], where[64];
 
-    if (sscanf(*line, "%*s %15s %*s %*s %*d %63s", kind, where) == 2 && strcmp(kind, "FLOCK") == 0 && strcmp(where, inode) == 0)
+    if (sscanf(*line, "%*s %15s %*s %*s %*d %63s", kind, where) == 2 && strcmp(kind, "FLOCK") == 0 &&
+        strcmp(where, inode) == 0)
       return TRUE;
   }
   return FALSE;
 }
 
 /* The holder's pid; 0: not known. */
-static pid_t
-read_holder(const char *vg)
+static pid_t read_holder(const char *vg)
 {
   g_autofree char *path = settings_vg_file(vg, "pid"), *text = NULL;
   gint64 pid;
@@ -79,11 +77,10 @@ read_holder(const char *vg)
   if (!g_file_get_contents(path, &text, NULL, NULL))
     return 0;
   pid = g_ascii_strtoll(text, NULL, 10);
-  return pid > 1 && pid <= G_MAXINT && (kill((pid_t) pid, 0) == 0 || errno == EPERM) ? (pid_t) pid : 0;
+  return pid > 1 && pid <= G_MAXINT && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? (pid_t)pid : 0;
 }
 
-gboolean
-pool_service_is_running(const char *vg)
+gboolean pool_service_is_running(const char *vg)
 {
   g_autofree char *path = settings_vg_file(vg, "lock");
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -92,21 +89,20 @@ pool_service_is_running(const char *vg)
   if (fd < 0)
     return FALSE;
   held = lock_listed(fd);
-  /* Some file systems are listed under another device number. With a holder that is alive, trying the lock disturbs nobody. */
+  /* Some file systems are listed under another device number. With a holder that is alive, trying the lock disturbs
+   * nobody. */
   if (!held && read_holder(vg))
     held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
   close(fd);
   return held;
 }
 
-static int
-compare_names(gconstpointer a, gconstpointer b)
+static int compare_names(gconstpointer a, gconstpointer b)
 {
-  return strcmp(*(const char *const *) a, *(const char *const *) b);
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-GStrv
-pool_service_list(void)
+GStrv pool_service_list(void)
 {
   GDir *dir = g_dir_open(settings_runtime_dir(), 0, NULL);
   GPtrArray *names = g_ptr_array_new();
@@ -119,14 +115,13 @@ pool_service_list(void)
     g_dir_close(dir);
   g_ptr_array_sort(names, compare_names);
   g_ptr_array_add(names, NULL);
-  return (GStrv) g_ptr_array_free(names, FALSE);
+  return (GStrv)g_ptr_array_free(names, FALSE);
 }
 
 /* --- starting --- */
 
 /* systemd's escaping of an instance name (systemd.unit(5)): what is left alone is what VG names are mostly made of. */
-static char *
-unit_name(const char *vg)
+static char *unit_name(const char *vg)
 {
   GString *unit = g_string_new("virt-thin@");
 
@@ -134,17 +129,17 @@ unit_name(const char *vg)
     if (g_ascii_isalnum(*c) || *c == '_' || (*c == '.' && c != vg))
       g_string_append_c(unit, *c);
     else
-      g_string_append_printf(unit, "\\x%02x", (guchar) *c);
+      g_string_append_printf(unit, "\\x%02x", (guchar)*c);
   g_string_append(unit, ".service");
   return g_string_free(unit, FALSE);
 }
 
-gboolean
-pool_service_uses_systemd(const char *const *devices)
+gboolean pool_service_uses_systemd(const char *const *devices)
 {
-  static const char *const overrides[] = { "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR", "VIRT_THIN_CONFIG", "VIRT_THIN_PROGRAM", "VIRT_THIN_DEV_DIR" };
-  static const char *const folders[] = { "/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
-                                         "/lib/systemd/system" };
+  static const char *const overrides[] = {"VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR", "VIRT_THIN_CONFIG",
+                                          "VIRT_THIN_PROGRAM", "VIRT_THIN_DEV_DIR"};
+  static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
+                                        "/usr/lib/systemd/system", "/lib/systemd/system"};
 
   if (devices || geteuid() != 0 || access("/run/systemd/system", F_OK) < 0)
     return FALSE;
@@ -160,8 +155,7 @@ pool_service_uses_systemd(const char *const *devices)
   return FALSE;
 }
 
-static GStrv
-start_command(const char *vg, const char *const *devices, gboolean systemd)
+static GStrv start_command(const char *vg, const char *const *devices, gboolean systemd)
 {
   GPtrArray *argv = g_ptr_array_new();
 
@@ -179,15 +173,14 @@ start_command(const char *vg, const char *const *devices, gboolean systemd)
     g_ptr_array_add(argv, g_strdup(vg));
   }
   g_ptr_array_add(argv, NULL);
-  return (GStrv) g_ptr_array_free(argv, FALSE);
+  return (GStrv)g_ptr_array_free(argv, FALSE);
 }
 
 /* Collect what the child says on @err_fd until it has ended or @deadline is over. */
-static gboolean
-wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *said, int *status)
+static gboolean wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *said, int *status)
 {
-  int pid_fd = (int) syscall(SYS_pidfd_open, pid, 0);
-  struct pollfd polls[2] = { { pid_fd, POLLIN, 0 }, { err_fd, POLLIN, 0 } };
+  int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
+  struct pollfd polls[2] = {{pid_fd, POLLIN, 0}, {err_fd, POLLIN, 0}};
   gboolean ended = FALSE;
 
   while (!ended) {
@@ -195,7 +188,7 @@ wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *said, int *statu
     char buffer[1024];
     ssize_t n = 0;
 
-    poll(polls, 2, (int) (pid_fd >= 0 ? wait_ms : MIN(wait_ms, 20)));
+    poll(polls, 2, (int)(pid_fd >= 0 ? wait_ms : MIN(wait_ms, 20)));
     ended = waitpid(pid, status, WNOHANG) == pid;
     while (polls[1].fd >= 0 && (n = read(err_fd, buffer, sizeof buffer)) > 0)
       if (said->len < LAST_WORDS_MAX)
@@ -210,15 +203,13 @@ wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *said, int *statu
   return ended;
 }
 
-static gpointer
-reap(gpointer pid)
+static gpointer reap(gpointer pid)
 {
   waitpid(GPOINTER_TO_INT(pid), NULL, 0);
   return NULL;
 }
 
-static gboolean
-run_command(const char *vg, char **argv, gint64 deadline, GError **error)
+static gboolean run_command(const char *vg, char **argv, gint64 deadline, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(GString) said = g_string_new(NULL);
@@ -226,9 +217,11 @@ run_command(const char *vg, char **argv, gint64 deadline, GError **error)
   gboolean ended;
   GPid pid;
 
-  if (!g_spawn_async_with_pipes(NULL, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, &pid,
-                                NULL, NULL, &err_fd, &local))
-    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO, "starting the service of volume group %s: %s", vg, local->message);
+  if (!g_spawn_async_with_pipes(NULL, argv, NULL,
+                                G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
+                                NULL, &pid, NULL, NULL, &err_fd, &local))
+    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO,
+                        "starting the service of volume group %s: %s", vg, local->message);
   fcntl(err_fd, F_SETFL, O_NONBLOCK);
   ended = wait_for_child(pid, err_fd, deadline, said, &status);
   close(err_fd);
@@ -247,8 +240,7 @@ run_command(const char *vg, char **argv, gint64 deadline, GError **error)
 }
 
 /* Connect; somebody who is only just starting or restarting gets time until @deadline. */
-static Pool *
-wait_for_answer(const char *vg, gint64 deadline, GError **error)
+static Pool *wait_for_answer(const char *vg, gint64 deadline, GError **error)
 {
   for (;;) {
     g_autoptr(GError) local = NULL;
@@ -264,10 +256,11 @@ wait_for_answer(const char *vg, gint64 deadline, GError **error)
   }
 }
 
-gboolean
-pool_service_start(const char *vg, const char *thin_pool, const char *const *devices, guint timeout_ms, GError **error)
+gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices, guint timeout_ms,
+                            GError **error)
 {
-  gint64 deadline = g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64) G_TIME_SPAN_MILLISECOND;
+  gint64 deadline =
+      g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
   g_autoptr(Pool) pool = NULL;
 
@@ -288,8 +281,7 @@ pool_service_start(const char *vg, const char *thin_pool, const char *const *dev
 
 /* --- stopping --- */
 
-static gboolean
-call_stop(const char *vg, gboolean force, gint64 deadline, GError **error)
+static gboolean call_stop(const char *vg, gboolean force, gint64 deadline, GError **error)
 {
   g_autofree char *path = settings_vg_file(vg, "control");
   g_autofree char *what = g_strdup_printf("stopping the service of volume group %s", vg);
@@ -299,8 +291,9 @@ call_stop(const char *vg, gboolean force, gint64 deadline, GError **error)
 
   if (!connection)
     return FALSE;
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop", g_variant_new("(b)", force), NULL,
-                                    G_DBUS_CALL_FLAGS_NONE, MAX(remaining_ms(deadline), 1), NULL, &local);
+  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
+                                    g_variant_new("(b)", force), NULL, G_DBUS_CALL_FLAGS_NONE,
+                                    MAX(remaining_ms(deadline), 1), NULL, &local);
   /* It may be gone before its answer has left; whether it is, its lock tells. */
   if (!out && control_error_is_disconnect(local)) {
     g_error_free(local);
@@ -310,12 +303,11 @@ call_stop(const char *vg, gboolean force, gint64 deadline, GError **error)
 }
 
 /* Wait until nobody holds the lock. */
-static gboolean
-wait_for_end(const char *vg, gint64 deadline)
+static gboolean wait_for_end(const char *vg, gint64 deadline)
 {
   pid_t holder = read_holder(vg);
-  int pid_fd = holder ? (int) syscall(SYS_pidfd_open, holder, 0) : -1;
-  struct pollfd ended = { pid_fd, POLLIN, 0 };
+  int pid_fd = holder ? (int)syscall(SYS_pidfd_open, holder, 0) : -1;
+  struct pollfd ended = {pid_fd, POLLIN, 0};
   gboolean running;
 
   /* The lock goes with the holder; when its pid is not known, look again and again. */
@@ -323,16 +315,16 @@ wait_for_end(const char *vg, gint64 deadline)
     if (pid_fd < 0 || ended.revents)
       g_usleep(10 * G_TIME_SPAN_MILLISECOND);
     else
-      poll(&ended, 1, (int) remaining_ms(deadline));
+      poll(&ended, 1, (int)remaining_ms(deadline));
   if (pid_fd >= 0)
     close(pid_fd);
   return !running;
 }
 
-gboolean
-pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **error)
+gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **error)
 {
-  gint64 deadline = g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64) G_TIME_SPAN_MILLISECOND;
+  gint64 deadline =
+      g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
   pid_t holder;
 
@@ -350,7 +342,7 @@ pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **err
     kill(holder, SIGTERM);
   }
   if (!wait_for_end(vg, deadline))
-    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg, (int) holder,
-                        force ? ": its log may say why" : "; virt-thin stop --force insists");
+    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg,
+                        (int)holder, force ? ": its log may say why" : "; virt-thin stop --force insists");
   return TRUE;
 }

@@ -4,8 +4,7 @@
 #include "pool/pool-wire.h"
 
 /* A string for the wire; floating. */
-static GVariant *
-text(const char *string)
+static GVariant *text(const char *string)
 {
   if (!string)
     return g_variant_new_string("");
@@ -14,8 +13,7 @@ text(const char *string)
   return g_variant_new_take_string(g_utf8_make_valid(string, -1));
 }
 
-static GVariant *
-texts(const char *const *strings)
+static GVariant *texts(const char *const *strings)
 {
   GVariantBuilder builder;
 
@@ -25,14 +23,12 @@ texts(const char *const *strings)
   return g_variant_builder_end(&builder);
 }
 
-static GVariant *
-further(void)
+static GVariant *further(void)
 {
   return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);
 }
 
-GVariant *
-pool_wire_from_strings(GPtrArray *strings)
+GVariant *pool_wire_from_strings(GPtrArray *strings)
 {
   GVariantBuilder builder;
 
@@ -42,35 +38,32 @@ pool_wire_from_strings(GPtrArray *strings)
   return g_variant_builder_end(&builder);
 }
 
-GVariant *
-pool_wire_from_volume(const PoolVolumeInfo *info)
+GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
 {
   return g_variant_new("(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
-                       info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin), text(info->snapshot_of),
-                       text(info->snapshot_name), info->size, info->mapped, info->vmid, info->device_id, info->read_only, info->active,
-                       texts((const char *const *) info->tags), text(info->path), info->creation_time, text(info->damage),
-                       info->path_is_block, further());
+                       info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin),
+                       text(info->snapshot_of), text(info->snapshot_name), info->size, info->mapped, info->vmid,
+                       info->device_id, info->read_only, info->active, texts((const char *const *)info->tags),
+                       text(info->path), info->creation_time, text(info->damage), info->path_is_block, further());
 }
 
-GVariant *
-pool_wire_from_pool(const PoolInfo *info)
+GVariant *pool_wire_from_pool(const PoolInfo *info)
 {
-  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size, info->used,
-                       info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size, info->transaction_id,
-                       info->n_volumes, info->needs_check, info->read_only, info->active, text(info->health), further());
+  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size,
+                       info->used, info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size,
+                       info->transaction_id, info->n_volumes, info->needs_check, info->read_only, info->active,
+                       text(info->health), further());
 }
 
-GVariant *
-pool_wire_from_vg(const PoolVgInfo *info)
+GVariant *pool_wire_from_vg(const PoolVgInfo *info)
 {
-  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid), info->extent_size, info->size, info->free, info->seqno,
-                       info->metadata_area_used, info->metadata_area_size, texts((const char *const *) info->devices),
-                       text(info->served_by), further());
+  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid), info->extent_size, info->size,
+                       info->free, info->seqno, info->metadata_area_used, info->metadata_area_size,
+                       texts((const char *const *)info->devices), text(info->served_by), further());
 }
 
 /* "" back to NULL; takes @string. */
-static char *
-take(char *string)
+static char *take(char *string)
 {
   if (string && *string)
     return string;
@@ -78,15 +71,15 @@ take(char *string)
   return NULL;
 }
 
-PoolVolumeInfo *
-pool_wire_to_volume(GVariant *value)
+PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
 {
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
   const char *kind;
 
-  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind, &info->pool, &info->origin,
-                &info->snapshot_of, &info->snapshot_name, &info->size, &info->mapped, &info->vmid, &info->device_id, &info->read_only,
-                &info->active, &info->tags, &info->path, &info->creation_time, &info->damage, &info->path_is_block, NULL);
+  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind, &info->pool,
+                &info->origin, &info->snapshot_of, &info->snapshot_name, &info->size, &info->mapped, &info->vmid,
+                &info->device_id, &info->read_only, &info->active, &info->tags, &info->path, &info->creation_time,
+                &info->damage, &info->path_is_block, NULL);
   info->kind = g_str_equal(kind, "linear") ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
   info->pool = take(info->pool);
   info->origin = take(info->origin);
@@ -97,31 +90,30 @@ pool_wire_to_volume(GVariant *value)
   return info;
 }
 
-PoolInfo *
-pool_wire_to_pool(GVariant *value)
+PoolInfo *pool_wire_to_pool(GVariant *value)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
 
-  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used, &info->metadata_size,
-                &info->metadata_used, &info->chunk_size, &info->virtual_size, &info->transaction_id, &info->n_volumes, &info->needs_check,
-                &info->read_only, &info->active, &info->health, NULL);
+  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used,
+                &info->metadata_size, &info->metadata_used, &info->chunk_size, &info->virtual_size,
+                &info->transaction_id, &info->n_volumes, &info->needs_check, &info->read_only, &info->active,
+                &info->health, NULL);
   info->health = take(info->health);
   return info;
 }
 
-PoolVgInfo *
-pool_wire_to_vg(GVariant *value)
+PoolVgInfo *pool_wire_to_vg(GVariant *value)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
 
-  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size, &info->size, &info->free, &info->seqno,
-                &info->metadata_area_used, &info->metadata_area_size, &info->devices, &info->served_by, NULL);
+  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size, &info->size, &info->free,
+                &info->seqno, &info->metadata_area_used, &info->metadata_area_size, &info->devices, &info->served_by,
+                NULL);
   info->served_by = take(info->served_by);
   return info;
 }
 
-GPtrArray *
-pool_wire_to_strings(GVariant *value)
+GPtrArray *pool_wire_to_strings(GVariant *value)
 {
   GPtrArray *strings = g_ptr_array_new_with_free_func(g_free);
   GVariantIter iter;
@@ -133,10 +125,9 @@ pool_wire_to_strings(GVariant *value)
   return strings;
 }
 
-const char *
-pool_wire_event(PoolEvent event)
+const char *pool_wire_event(PoolEvent event)
 {
-  static const char *const names[] = { "added", "removed", "renamed", "resized", "replaced" };
+  static const char *const names[] = {"added", "removed", "renamed", "resized", "replaced"};
 
-  return (guint) event < G_N_ELEMENTS(names) ? names[event] : "changed";
+  return (guint)event < G_N_ELEMENTS(names) ? names[event] : "changed";
 }

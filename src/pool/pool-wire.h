@@ -1,8 +1,9 @@
 /* virt-thin - what pool.h's structs look like on D-Bus
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The layouts are documented in src/control/org.virt_thin.VolumeGroup1.xml. A NULL string travels as "", a NULL list as an empty one; bytes that are not
- * UTF-8 (a path may have them) as U+FFFD. Variants returned are floating; structs are the caller's. Thread-safety: pure functions.
+ * The layouts are documented in src/control/org.virt_thin.VolumeGroup1.xml. A NULL string travels as "", a NULL list as
+ * an empty one; bytes that are not UTF-8 (a path may have them) as U+FFFD. Variants returned are floating; structs are
+ * the caller's. Thread-safety: pure functions.
  */
 #pragma once
 

@@ -3,8 +3,7 @@
  */
 #include "pool/pool-internal.h"
 
-void
-pool_volume_info_free(PoolVolumeInfo *info)
+void pool_volume_info_free(PoolVolumeInfo *info)
 {
   if (!info)
     return;
@@ -21,8 +20,7 @@ pool_volume_info_free(PoolVolumeInfo *info)
   g_free(info);
 }
 
-void
-pool_info_free(PoolInfo *info)
+void pool_info_free(PoolInfo *info)
 {
   if (!info)
     return;
@@ -33,8 +31,7 @@ pool_info_free(PoolInfo *info)
   g_free(info);
 }
 
-void
-pool_vg_info_free(PoolVgInfo *info)
+void pool_vg_info_free(PoolVgInfo *info)
 {
   if (!info)
     return;
@@ -46,20 +43,17 @@ pool_vg_info_free(PoolVgInfo *info)
 }
 
 /* A handle of an implementation that cannot do @what. */
-static gboolean
-unsupported(Pool *pool, const char *what, GError **error)
+static gboolean unsupported(Pool *pool, const char *what, GError **error)
 {
   return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name, what);
 }
 
-gboolean
-pool_close(Pool *pool, GError **error)
+gboolean pool_close(Pool *pool, GError **error)
 {
   return pool->ops->close(pool, error);
 }
 
-void
-pool_unref(Pool *pool)
+void pool_unref(Pool *pool)
 {
   g_autoptr(GError) error = NULL;
 
@@ -67,287 +61,249 @@ pool_unref(Pool *pool)
     g_warning("closing the volume group: %s", error->message);
 }
 
-PoolVgInfo *
-pool_get_vg_info(Pool *pool, GError **error)
+PoolVgInfo *pool_get_vg_info(Pool *pool, GError **error)
 {
   if (!pool->ops->get_vg_info)
     return unsupported(pool, "describe its volume group", error), NULL;
   return pool->ops->get_vg_info(pool, error);
 }
 
-GPtrArray *
-pool_list_pools(Pool *pool, GError **error)
+GPtrArray *pool_list_pools(Pool *pool, GError **error)
 {
   if (!pool->ops->list_pools)
     return unsupported(pool, "list thin pools", error), NULL;
   return pool->ops->list_pools(pool, error);
 }
 
-PoolInfo *
-pool_get_info(Pool *pool, const char *thin_pool, GError **error)
+PoolInfo *pool_get_info(Pool *pool, const char *thin_pool, GError **error)
 {
   if (!pool->ops->get_info)
     return unsupported(pool, "describe a thin pool", error), NULL;
   return pool->ops->get_info(pool, thin_pool, error);
 }
 
-GPtrArray *
-pool_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
   if (!pool->ops->list_volumes)
     return unsupported(pool, "list volumes", error), NULL;
   return pool->ops->list_volumes(pool, thin_pool, error);
 }
 
-PoolVolumeInfo *
-pool_get_volume(Pool *pool, const char *name, GError **error)
+PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error)
 {
   if (!pool->ops->get_volume)
     return unsupported(pool, "describe a volume", error), NULL;
   return pool->ops->get_volume(pool, name, error);
 }
 
-gboolean
-pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
 {
   if (!pool->ops->count_volume)
     return unsupported(pool, "count a volume's chunks", error);
   return pool->ops->count_volume(pool, name, exclusive, shared, error);
 }
 
-gboolean
-pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
   if (!pool->ops->create)
     return unsupported(pool, "create a volume", error);
   return pool->ops->create(pool, thin_pool, name, size, error);
 }
 
-gboolean
-pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   if (!pool->ops->clone)
     return unsupported(pool, "clone a volume", error);
   return pool->ops->clone(pool, origin, name, size, error);
 }
 
-gboolean
-pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
   if (!pool->ops->snapshot)
     return unsupported(pool, "take a snapshot", error);
   return pool->ops->snapshot(pool, volume, snapshot, error);
 }
 
-gboolean
-pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
   if (!pool->ops->rollback)
     return unsupported(pool, "roll back a volume", error);
   return pool->ops->rollback(pool, volume, snapshot, error);
 }
 
-gboolean
-pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
   if (!pool->ops->clone_into)
     return unsupported(pool, "make a volume the clone of another", error);
   return pool->ops->clone_into(pool, origin, name, error);
 }
 
-gboolean
-pool_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   if (!pool->ops->rename)
     return unsupported(pool, "rename a volume", error);
   return pool->ops->rename(pool, name, new_name, error);
 }
 
-gboolean
-pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   if (!pool->ops->resize)
     return unsupported(pool, "resize a volume", error);
   return pool->ops->resize(pool, name, size, shrink, error);
 }
 
-gboolean
-pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
   if (!pool->ops->resize_pool)
     return unsupported(pool, "resize a thin pool", error);
   return pool->ops->resize_pool(pool, thin_pool, size, metadata, error);
 }
 
-gboolean
-pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
   if (!pool->ops->remove)
     return unsupported(pool, "remove a volume", error);
   return pool->ops->remove(pool, names, with_snapshots, error);
 }
 
-gboolean
-pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
 {
   if (!pool->ops->set_tags)
     return unsupported(pool, "change tags", error);
   return pool->ops->set_tags(pool, name, add, remove, error);
 }
 
-gboolean
-pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
 {
   if (!pool->ops->create_pool)
     return unsupported(pool, "create a thin pool", error);
   return pool->ops->create_pool(pool, thin_pool, params, error);
 }
 
-gboolean
-pool_extend(Pool *pool, const char *path, GError **error)
+gboolean pool_extend(Pool *pool, const char *path, GError **error)
 {
   if (!pool->ops->extend)
     return unsupported(pool, "add a physical volume", error);
   return pool->ops->extend(pool, path, error);
 }
 
-gboolean
-pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
   if (!pool->ops->check)
     return unsupported(pool, "check a thin pool", error);
   return pool->ops->check(pool, thin_pool, errors, leaks, error);
 }
 
-gboolean
-pool_activate(Pool *pool, const char *thin_pool, GError **error)
+gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error)
 {
   return pool->ops->activate ? pool->ops->activate(pool, thin_pool, error) : TRUE;
 }
 
-gboolean
-pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   return pool->ops->deactivate ? pool->ops->deactivate(pool, thin_pool, force, error) : TRUE;
 }
 
-void
-pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
+void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
 {
   if (pool->ops->set_event_func)
     pool->ops->set_event_func(pool, func, user_data);
 }
 
-void
-pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
+void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
 {
   if (pool->ops->set_user_func)
     pool->ops->set_user_func(pool, func, user_data);
 }
 
-gboolean
-pool_commit(Pool *pool, GError **error)
+gboolean pool_commit(Pool *pool, GError **error)
 {
   return pool->ops->commit ? pool->ops->commit(pool, error) : TRUE;
 }
 
 /* --- volume I/O --- */
 
-PoolVolume *
-pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
   if (!pool->ops->volume_open)
     return unsupported(pool, "open a volume", error), NULL;
   return pool->ops->volume_open(pool, name, read_only, opener, error);
 }
 
-PoolVolume *
-pool_volume_open_view(Pool *pool, const char *name, GError **error)
+PoolVolume *pool_volume_open_view(Pool *pool, const char *name, GError **error)
 {
   if (!pool->ops->volume_open_view)
     return unsupported(pool, "open a view of a volume", error), NULL;
   return pool->ops->volume_open_view(pool, name, error);
 }
 
-void
-pool_volume_close(PoolVolume *volume)
+void pool_volume_close(PoolVolume *volume)
 {
   if (volume)
     volume->ops->close(volume);
 }
 
-const char *
-pool_volume_name(PoolVolume *volume)
+const char *pool_volume_name(PoolVolume *volume)
 {
   return volume->ops->name(volume);
 }
 
-guint64
-pool_volume_size(PoolVolume *volume)
+guint64 pool_volume_size(PoolVolume *volume)
 {
   return volume->ops->size(volume);
 }
 
-guint64
-pool_volume_chunk_size(PoolVolume *volume)
+guint64 pool_volume_chunk_size(PoolVolume *volume)
 {
   return volume->ops->chunk_size(volume);
 }
 
-gboolean
-pool_volume_is_read_only(PoolVolume *volume)
+gboolean pool_volume_is_read_only(PoolVolume *volume)
 {
   return volume->ops->is_read_only(volume);
 }
 
-gboolean
-pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   return volume->ops->readv(volume, iov, n_iov, offset, error);
 }
 
-gboolean
-pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   return volume->ops->writev(volume, iov, n_iov, offset, error);
 }
 
-gboolean
-pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
 {
   return volume->ops->zero(volume, offset, length, may_unmap, error);
 }
 
-gboolean
-pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
+gboolean pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
 {
   return volume->ops->discard(volume, offset, length, error);
 }
 
-gboolean
-pool_volume_flush(PoolVolume *volume, GError **error)
+gboolean pool_volume_flush(PoolVolume *volume, GError **error)
 {
   return volume->ops->flush(volume, error);
 }
 
-gboolean
-pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                            GError **error)
 {
   return volume->ops->extent(volume, offset, limit, length, mapped, error);
 }
 
-gboolean
-pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset, GError **error)
+gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset, GError **error)
 {
-  struct iovec iov = { buf, length };
+  struct iovec iov = {buf, length};
 
   return pool_volume_readv(volume, &iov, 1, offset, error);
 }
 
-gboolean
-pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset, GError **error)
+gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset, GError **error)
 {
-  struct iovec iov = { (void *) buf, length };
+  struct iovec iov = {(void *)buf, length};
 
   return pool_volume_writev(volume, &iov, 1, offset, error);
 }

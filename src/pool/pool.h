@@ -1,14 +1,15 @@
 /* virt-thin - one interface to the thin pools of a volume group, whoever serves them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a thin pool is an LV as well. Three implementations:
- *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked        (pool-bundled.c)
- *   pool_connect()       a VG service over D-Bus                                               (pool-remote.c)
- *   the kernel's         lvm2's commands and libdevmapper                                      (src/dm)
- * The rules that are virt-thin's own - names, what a backing volume makes, snapshots, rollback, templates - live in pool-rules.c, once.
+ * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a thin pool is an LV as
+ * well. Three implementations: pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
+ * (pool-bundled.c) pool_connect()       a VG service over D-Bus (pool-remote.c) the kernel's         lvm2's commands
+ * and libdevmapper                                      (src/dm) The rules that are virt-thin's own - names, what a
+ * backing volume makes, snapshots, rollback, templates - live in pool-rules.c, once.
  *
- * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the volume or pool, what was tried and the next step.
- * Ownership: info structs and arrays returned are the caller's. Thread-safety: every function may be called from any thread.
+ * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the volume or pool, what was
+ * tried and the next step. Ownership: info structs and arrays returned are the caller's. Thread-safety: every function
+ * may be called from any thread.
  */
 #pragma once
 
@@ -29,48 +30,49 @@ typedef enum {
 typedef struct {
   char *vg, *name, *uuid;
   PoolVolumeKind kind;
-  char *pool;           /* thin pool; NULL for a linear LV */
-  char *origin;         /* the volume it was cloned or snapshotted from; NULL */
-  char *snapshot_of;    /* it is a snapshot of this volume (by tag, else by origin and read-only); NULL */
-  char *snapshot_name;  /* "before" of snap_vm-100-disk-0_before; NULL */
+  char *pool;          /* thin pool; NULL for a linear LV */
+  char *origin;        /* the volume it was cloned or snapshotted from; NULL */
+  char *snapshot_of;   /* it is a snapshot of this volume (by tag, else by origin and read-only); NULL */
+  char *snapshot_name; /* "before" of snap_vm-100-disk-0_before; NULL */
   guint64 size;
-  guint64 mapped;       /* G_MAXUINT64: not known */
-  gint64 vmid;          /* of vm-<VMID>-… and base-<VMID>-…; -1 */
-  guint32 device_id;    /* thin device; 0 for a linear LV */
+  guint64 mapped;    /* G_MAXUINT64: not known */
+  gint64 vmid;       /* of vm-<VMID>-… and base-<VMID>-…; -1 */
+  guint32 device_id; /* thin device; 0 for a linear LV */
   gboolean read_only;
-  gboolean active;      /* served: not skipped at activation */
+  gboolean active; /* served: not skipped at activation */
   GStrv tags;
-  guint64 creation_time;/* seconds since the epoch, 0: not recorded */
-  char *path;           /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
+  guint64 creation_time; /* seconds since the epoch, 0: not recorded */
+  char *path;            /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
   gboolean path_is_block;
-  char *damage;         /* NULL, or why (part of) it cannot be read */
+  char *damage; /* NULL, or why (part of) it cannot be read */
 } PoolVolumeInfo;
 void pool_volume_info_free(PoolVolumeInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolumeInfo, pool_volume_info_free)
 
 typedef struct {
   char *vg, *name, *uuid;
-  guint64 size, used;                    /* data */
+  guint64 size, used; /* data */
   guint64 metadata_size, metadata_used;
   guint64 chunk_size;
-  guint64 virtual_size;                  /* sum of its volumes' sizes: beyond size it is overcommitted */
+  guint64 virtual_size; /* sum of its volumes' sizes: beyond size it is overcommitted */
   guint64 transaction_id;
   guint n_volumes;
   gboolean needs_check;
   gboolean read_only;
   gboolean active;
-  char *health;         /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9, expected 7", … */
+  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
+                   expected 7", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolInfo, pool_info_free)
 
 typedef struct {
   char *name, *uuid;
-  guint64 extent_size, size, free;       /* bytes */
+  guint64 extent_size, size, free; /* bytes */
   guint64 seqno;
   guint64 metadata_area_used, metadata_area_size;
-  GStrv devices;                         /* PV paths */
-  char *served_by;                       /* "virt-thin service, pid 123"; NULL: nobody */
+  GStrv devices;   /* PV paths */
+  char *served_by; /* "virt-thin service, pid 123"; NULL: nobody */
 } PoolVgInfo;
 void pool_vg_info_free(PoolVgInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVgInfo, pool_vg_info_free)
@@ -78,14 +80,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVgInfo, pool_vg_info_free)
 /* --- opening --- */
 
 typedef enum {
-  POOL_READ_ONLY = 1 << 0,  /* changes no byte, takes no lock, opens what is damaged as far as it goes */
+  POOL_READ_ONLY = 1 << 0, /* changes no byte, takes no lock, opens what is damaged as far as it goes */
 } PoolOpenFlags;
 
-/* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and command, or "served: use its service". @devices NULL: as
- * settings_devices() finds them. */
+/* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and command, or "served:
+ * use its service". @devices NULL: as settings_devices() finds them. */
 Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
 
-/* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then holds for every call; 0: the default, 30 s). */
+/* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then
+ * holds for every call; 0: the default, 30 s). */
 Pool *pool_connect(const char *vg, guint timeout_ms, GError **error);
 
 /* Release everything; a bundled pool commits. The error tells of a failed last commit. */
@@ -94,9 +97,10 @@ void pool_unref(Pool *pool); /* pool_close(), failure logged */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_unref)
 
 PoolVgInfo *pool_get_vg_info(Pool *pool, GError **error);
-GPtrArray *pool_list_pools(Pool *pool, GError **error);                                   /* of PoolInfo */
+GPtrArray *pool_list_pools(Pool *pool, GError **error); /* of PoolInfo */
 PoolInfo *pool_get_info(Pool *pool, const char *thin_pool, GError **error);
-GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool, GError **error);          /* of PoolVolumeInfo; NULL: of the whole VG, hidden LVs left out */
+GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool,
+                             GError **error); /* of PoolVolumeInfo; NULL: of the whole VG, hidden LVs left out */
 PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error);
 gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
 
@@ -104,16 +108,19 @@ gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, gui
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
 gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-/* A new volume backed by @origin, O(1): a snapshot (read-only, skipped at activation) when @name is snap_<origin>_<something>, else a writable clone.
+/* A new volume backed by @origin, O(1): a snapshot (read-only, skipped at activation) when @name is
+ * snap_<origin>_<something>, else a writable clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 /* Snapshot snap_<volume>_<snapshot>. */
 gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
-/* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the snapshot, and all its snapshots. EBUSY when open. */
+/* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the snapshot, and all its
+ * snapshots. EBUSY when open. */
 gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
-/* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps name, UUID, tags, its size (EINVAL when that is smaller than the
- * origin's) and its snapshots. Both in one thin pool (else EINVAL). EBUSY when @name is open. For those who learn what a volume is a clone of after they had to name
- * it: libvirt creates an empty volume first and says from what it is built afterwards. */
+/* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps name, UUID, tags, its
+ * size (EINVAL when that is smaller than the origin's) and its snapshots. Both in one thin pool (else EINVAL). EBUSY
+ * when @name is open. For those who learn what a volume is a clone of after they had to name it: libvirt creates an
+ * empty volume first and says from what it is built afterwards. */
 gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
 /* Its snapshots (by tag) are renamed with it. */
 gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error);
@@ -121,7 +128,8 @@ gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError 
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
 gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-/* Remove volumes (or an empty thin pool): in one go, all or none. EBUSY when open. Snapshots of it stay whole unless @with_snapshots. */
+/* Remove volumes (or an empty thin pool): in one go, all or none. EBUSY when open. Snapshots of it stay whole unless
+ * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
 gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
 /* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve. */
@@ -132,14 +140,17 @@ gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *para
 /* Add a PV. */
 gboolean pool_extend(Pool *pool, const char *path, GError **error);
 
-/* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size bytes when it does not exist. @extent_size 0: 4 MiB. */
-gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error);
+/* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size bytes when it does
+ * not exist. @extent_size 0: 4 MiB. */
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
+                   const PoolNew *params, GError **error);
 
-/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing else. EBUSY: it lives. @devices NULL: as
- * settings_devices() finds them. */
+/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing
+ * else. EBUSY: it lives. @devices NULL: as settings_devices() finds them. */
 gboolean pool_release(const char *vg, const char *const *devices, GError **error);
 
-/* Check the metadata of a thin pool (thin_check() of thin.h). Strings as there; @errors and @leaks are the caller's GPtrArrays of char *. Reads only. */
+/* Check the metadata of a thin pool (thin_check() of thin.h). Strings as there; @errors and @leaks are the caller's
+ * GPtrArrays of char *. Reads only. */
 gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
@@ -149,11 +160,12 @@ gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GErr
 
 /* --- volume I/O --- */
 
-/* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens of one volume share it; a removal, a rollback or a shrink meanwhile is EBUSY.
- * Works on bundled pools, and on a service's through its FUSE file. */
+/* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens of one volume share
+ * it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled pools, and on a service's through its FUSE
+ * file. */
 PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
-/* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees a rollback or resize at once, and turns to
- * ENOENT when the volume is removed. */
+/* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees a rollback or
+ * resize at once, and turns to ENOENT when the volume is removed. */
 PoolVolume *pool_volume_open_view(Pool *pool, const char *name, GError **error);
 void pool_volume_close(PoolVolume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolume, pool_volume_close)
@@ -168,21 +180,30 @@ gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gb
 gboolean pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
 gboolean pool_volume_flush(PoolVolume *volume, GError **error);
 /* As thin_volume_extent(): the run of equal kind at @offset. */
-gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error);
+gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                            GError **error);
 gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset, GError **error);
 gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset, GError **error);
 
 /* --- for a service --- */
 
 /* What happened, after the fact and outside all locks, so that views and nodes can follow. */
-typedef enum { POOL_EVENT_ADDED, POOL_EVENT_REMOVED, POOL_EVENT_RENAMED, POOL_EVENT_RESIZED, POOL_EVENT_REPLACED /* content: rollback */ } PoolEvent;
+typedef enum {
+  POOL_EVENT_ADDED,
+  POOL_EVENT_REMOVED,
+  POOL_EVENT_RENAMED,
+  POOL_EVENT_RESIZED,
+  POOL_EVENT_REPLACED /* content: rollback */
+} PoolEvent;
 typedef void (*PoolEventFunc)(PoolEvent event, const char *name, const char *old_name, gpointer user_data);
 void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data);
-/* Asked before a removal, rollback, shrink or deactivation: who else has the volume open (through a node)? NULL: nobody; else a description, freed by the caller. */
+/* Asked before a removal, rollback, shrink or deactivation: who else has the volume open (through a node)? NULL:
+ * nobody; else a description, freed by the caller. */
 typedef char *(*PoolUserFunc)(const char *name, gpointer user_data);
 void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data);
-/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not committed when it dies (thin/journal.h; goes to
- * ThinOptions of every pool opened read-write). Zeroed when new; kept by the caller until the pool is closed. */
+/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not committed when it
+ * dies (thin/journal.h; goes to ThinOptions of every pool opened read-write). Zeroed when new; kept by the caller until
+ * the pool is closed. */
 void pool_set_journal(void *memory, gsize size);
 /* Commit what has been written; the service calls it once a second. */
 gboolean pool_commit(Pool *pool, GError **error);

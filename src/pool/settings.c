@@ -1,8 +1,9 @@
 /* virt-thin - where things are: virt-thin.conf, the environment, the folders
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Everything is read at the first question and kept: a service does not change its mind while it runs. A value that makes no sense is
- * reported once, with its place, and the default holds: a typing error in [service] must not keep a machine's disks away.
+ * Everything is read at the first question and kept: a service does not change its mind while it runs. A value that
+ * makes no sense is reported once, with its place, and the default holds: a typing error in [service] must not keep a
+ * machine's disks away.
  */
 #include "pool/settings.h"
 
@@ -22,8 +23,7 @@ static Settings *the_settings;
 static GStrv the_devices; /* of the command line */
 static GMutex devices_lock;
 
-static char *
-from_env_or(const char *variable, char *otherwise)
+static char *from_env_or(const char *variable, char *otherwise)
 {
   const char *value = g_getenv(variable);
 
@@ -33,14 +33,12 @@ from_env_or(const char *variable, char *otherwise)
   return g_canonicalize_filename(value, NULL);
 }
 
-static char *
-system_or_user(const char *system_dir, const char *user_dir)
+static char *system_or_user(const char *system_dir, const char *user_dir)
 {
   return geteuid() == 0 ? g_strdup(system_dir) : g_build_filename(user_dir, "virt-thin", NULL);
 }
 
-static GKeyFile *
-read_file(char **path)
+static GKeyFile *read_file(char **path)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GError) error = NULL;
@@ -58,22 +56,19 @@ read_file(char **path)
 }
 
 /* The trimmed value, or NULL when the key is absent or empty. */
-static char *
-get_value(GKeyFile *file, const char *group, const char *key)
+static char *get_value(GKeyFile *file, const char *group, const char *key)
 {
   g_autofree char *value = g_key_file_get_string(file, group, key, NULL);
 
   return value && *g_strstrip(value) ? g_steal_pointer(&value) : NULL;
 }
 
-static void
-complain(const char *path, const char *group, const char *key, const char *value, const char *wanted)
+static void complain(const char *path, const char *group, const char *key, const char *value, const char *wanted)
 {
   g_warning("%s: [%s] %s=%s is not %s; going on with the default", path, group, key, value, wanted);
 }
 
-static void
-read_overcommit(Settings *s, GKeyFile *file, const char *path)
+static void read_overcommit(Settings *s, GKeyFile *file, const char *path)
 {
   g_autofree char *value = get_value(file, "limits", "overcommit");
   char *end;
@@ -88,13 +83,12 @@ read_overcommit(Settings *s, GKeyFile *file, const char *path)
     s->overcommit = number;
 }
 
-static void
-read_service(Settings *s, GKeyFile *file, const char *path)
+static void read_service(Settings *s, GKeyFile *file, const char *path)
 {
   g_autofree char *nodes = get_value(file, "service", "block-nodes");
   g_autofree char *mode = get_value(file, "service", "socket-mode");
   g_autofree char *threads = get_value(file, "service", "threads");
-  const char *const kinds[] = { "auto", "nbd", "loop", "none", NULL };
+  const char *const kinds[] = {"auto", "nbd", "loop", "none", NULL};
   guint64 number;
 
   if (nodes && g_strv_contains(kinds, nodes))
@@ -112,8 +106,7 @@ read_service(Settings *s, GKeyFile *file, const char *path)
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
-static Settings *
-load(void)
+static Settings *load(void)
 {
   Settings *s = g_new0(Settings, 1);
   g_autofree char *path = NULL;
@@ -137,71 +130,63 @@ load(void)
   return s;
 }
 
-static Settings *
-settings(void)
+static Settings *settings(void)
 {
   if (g_once_init_enter(&the_settings))
     g_once_init_leave(&the_settings, load());
   return the_settings;
 }
 
-const char *
-settings_state_dir(void)
+const char *settings_state_dir(void)
 {
   return settings()->state_dir;
 }
 
-const char *
-settings_runtime_dir(void)
+const char *settings_runtime_dir(void)
 {
   return settings()->runtime_dir;
 }
 
-/* A name from outside stays one component: '/' and a leading '.' cannot lead elsewhere. No VG has such a name, so nothing is found there. */
-static char *
-as_component(const char *name)
+/* A name from outside stays one component: '/' and a leading '.' cannot lead elsewhere. No VG has such a name, so
+ * nothing is found there. */
+static char *as_component(const char *name)
 {
   g_autofree char *escaped = g_uri_escape_string(name, "+", TRUE);
 
   return *escaped == '.' || !*escaped ? g_strconcat("%", escaped, NULL) : g_steal_pointer(&escaped);
 }
 
-char *
-settings_vg_dir(const char *vg)
+char *settings_vg_dir(const char *vg)
 {
   g_autofree char *component = as_component(vg);
 
   return g_build_filename(settings_runtime_dir(), component, NULL);
 }
 
-char *
-settings_vg_file(const char *vg, const char *name)
+char *settings_vg_file(const char *vg, const char *name)
 {
   g_autofree char *folder = settings_vg_dir(vg);
 
   return g_build_filename(folder, name, NULL);
 }
 
-char *
-settings_archive_dir(void)
+char *settings_archive_dir(void)
 {
   return g_build_filename(settings_state_dir(), "archive", NULL);
 }
 
-void
-settings_set_devices(const char *const *paths)
+void settings_set_devices(const char *const *paths)
 {
   g_mutex_lock(&devices_lock);
   g_strfreev(the_devices);
-  the_devices = paths && *paths ? g_strdupv((GStrv) paths) : NULL;
+  the_devices = paths && *paths ? g_strdupv((GStrv)paths) : NULL;
   g_mutex_unlock(&devices_lock);
 }
 
 /* A path without wildcards is taken as it is, there or not: whoever opens it has the better message. */
-static void
-add_matches(GPtrArray *paths, const char *pattern)
+static void add_matches(GPtrArray *paths, const char *pattern)
 {
-  glob_t found = { 0 };
+  glob_t found = {0};
 
   if (!strpbrk(pattern, "*?[")) {
     g_ptr_array_add(paths, g_canonicalize_filename(pattern, NULL));
@@ -213,15 +198,13 @@ add_matches(GPtrArray *paths, const char *pattern)
   globfree(&found);
 }
 
-static int
-compare_paths(gconstpointer a, gconstpointer b)
+static int compare_paths(gconstpointer a, gconstpointer b)
 {
-  return strcmp(*(const char *const *) a, *(const char *const *) b);
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Not by glob(): the folder's own name may hold wildcards. */
-static void
-add_images(GPtrArray *paths, const char *folder)
+static void add_images(GPtrArray *paths, const char *folder)
 {
   g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
   const char *name;
@@ -232,8 +215,7 @@ add_images(GPtrArray *paths, const char *folder)
   g_ptr_array_sort(paths, compare_paths);
 }
 
-GStrv
-settings_devices(void)
+GStrv settings_devices(void)
 {
   g_autoptr(GPtrArray) paths = g_ptr_array_new();
 
@@ -249,11 +231,10 @@ settings_devices(void)
   }
   g_mutex_unlock(&devices_lock);
   g_ptr_array_add(paths, NULL);
-  return (GStrv) g_ptr_array_free(g_steal_pointer(&paths), FALSE);
+  return (GStrv)g_ptr_array_free(g_steal_pointer(&paths), FALSE);
 }
 
-gboolean
-settings_devices_are_given(void)
+gboolean settings_devices_are_given(void)
 {
   gboolean given;
 
@@ -263,44 +244,37 @@ settings_devices_are_given(void)
   return given;
 }
 
-double
-settings_overcommit_limit(void)
+double settings_overcommit_limit(void)
 {
   return settings()->overcommit;
 }
 
-const char *
-settings_block_nodes(void)
+const char *settings_block_nodes(void)
 {
   return settings()->block_nodes;
 }
 
-guint
-settings_socket_mode(void)
+guint settings_socket_mode(void)
 {
   return settings()->socket_mode;
 }
 
-const char *
-settings_socket_group(void)
+const char *settings_socket_group(void)
 {
   return settings()->socket_group;
 }
 
-guint
-settings_threads(void)
+guint settings_threads(void)
 {
   return settings()->threads;
 }
 
-const char *
-settings_dev_dir(void)
+const char *settings_dev_dir(void)
 {
   return settings()->dev_dir;
 }
 
-const char *
-settings_program(void)
+const char *settings_program(void)
 {
   return settings()->program;
 }

@@ -1,13 +1,15 @@
 /* virt-thin - where things are: virt-thin.conf, the environment, the folders
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Root: /etc/virt-thin/virt-thin.conf (sysconfdir), state /var/lib/virt-thin, runtime /run/virt-thin. Else: XDG_CONFIG_HOME, XDG_DATA_HOME,
- * XDG_RUNTIME_DIR, each + /virt-thin. $VIRT_THIN_CONFIG (a file), $VIRT_THIN_STATE_DIR and $VIRT_THIN_RUNTIME_DIR override; instances with different runtime folders do not see
- * each other (but the PVs' locks do).
+ * Root: /etc/virt-thin/virt-thin.conf (sysconfdir), state /var/lib/virt-thin, runtime /run/virt-thin. Else:
+ * XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_RUNTIME_DIR, each + /virt-thin. $VIRT_THIN_CONFIG (a file), $VIRT_THIN_STATE_DIR
+ * and $VIRT_THIN_RUNTIME_DIR override; instances with different runtime folders do not see each other (but the PVs'
+ * locks do).
  *
  * Runtime folder of a served VG, <runtime>/<vg>/:
  *   control   D-Bus socket            nbd       NBD socket, one export per LV
- *   volumes/  FUSE folder             pid       "<holder pid>\n"     lock      held (flock) by the holder while the VG is served
+ *   volumes/  FUSE folder             pid       "<holder pid>\n"     lock      held (flock) by the holder while the VG
+ * is served
  *
  * Thread-safety: read once, constant afterwards. Strings returned belong to the settings unless said otherwise.
  */
@@ -15,13 +17,14 @@
 
 #include "util/error.h"
 
-const char *settings_state_dir(void);    /* sparse PV files <state>/<vg>.img, archives under <state>/archive */
+const char *settings_state_dir(void); /* sparse PV files <state>/<vg>.img, archives under <state>/archive */
 const char *settings_runtime_dir(void);
-char *settings_vg_dir(const char *vg);   /* <runtime>/<vg>; the caller's */
+char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
-char *settings_archive_dir(void);        /* the caller's */
+char *settings_archive_dir(void);                         /* the caller's */
 
-/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img. The caller's GStrv. */
+/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img. The caller's GStrv.
+ */
 void settings_set_devices(const char *const *paths);
 GStrv settings_devices(void);
 /* Do they come from --device? Then they are all there is. */

@@ -1,15 +1,15 @@
 /* virt-thin - block nodes: a kernel block device over a volume's file, linked as <dev-dir>/<vg>/<lv>
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Used by the nodes process (service/node-process.c) alone. Of its kinds the first that works here is taken, unless virt-thin.conf says otherwise.
- * Thread-safety: none. Errors: VT_ERROR.
+ * Used by the nodes process (service/node-process.c) alone. Of its kinds the first that works here is taken, unless
+ * virt-thin.conf says otherwise. Thread-safety: none. Errors: VT_ERROR.
  */
 #pragma once
 
 #include "util/error.h"
 
 typedef struct {
-  const char *name;                        /* as in virt-thin.conf, [service] block-nodes= */
+  const char *name; /* as in virt-thin.conf, [service] block-nodes= */
   /* Can this process make such nodes on this machine? */
   gboolean (*usable)(GError **error);
   /* Make a device over volume @volume of @vg, which is also file @file: its path, the caller's. */
@@ -28,15 +28,16 @@ typedef struct {
   /* All devices that are over files of @folder: GPtrArray of char *, the caller's. */
   GPtrArray *(*list)(const char *folder);
   /* These three are NULL where a device needs no connection to the engine. */
-  gboolean (*reconnect)(const char *device, const char *vg, const char *volume, GError **error); /* TRUE also when there was no need */
-  int (*watch)(GError **error);     /* a descriptor, readable when a device may have lost its connection; -1: error */
-  char *(*watched)(int watch_fd);   /* which, the caller's; NULL: none (now) */
+  gboolean (*reconnect)(const char *device, const char *vg, const char *volume,
+                        GError **error); /* TRUE also when there was no need */
+  int (*watch)(GError **error);   /* a descriptor, readable when a device may have lost its connection; -1: error */
+  char *(*watched)(int watch_fd); /* which, the caller's; NULL: none (now) */
 } BlockNodeKind;
 
 extern const BlockNodeKind block_node_nbd, block_node_loop;
 
-/* Who has which block device open: one look at all processes and mounts. Of a device: "qemu-system-x86, pid 99", "a mount on /mnt", "block device md0";
- * NULL: nobody. Strings are the caller's. */
+/* Who has which block device open: one look at all processes and mounts. Of a device: "qemu-system-x86, pid 99", "a
+ * mount on /mnt", "block device md0"; NULL: nobody. Strings are the caller's. */
 typedef struct BlockScan BlockScan;
 BlockScan *block_scan_new(void);
 char *block_scan_user(BlockScan *scan, const char *device);

@@ -1,8 +1,9 @@
 /* virt-thin - who has a block device open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, devices built on it, and what an exclusive open says of
- * all the rest. Descriptors are looked at without asking the servers of their files (AT_STATX_DONT_SYNC): one of those may be our own engine.
+ * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, devices built on it, and what an
+ * exclusive open says of all the rest. Descriptors are looked at without asking the servers of their files
+ * (AT_STATX_DONT_SYNC): one of those may be our own engine.
  */
 #include "config.h"
 
@@ -18,8 +19,7 @@
 #include "service/block-node.h"
 #include "util/memory.h"
 
-static gboolean
-fd_is_block(int dir, const char *name, dev_t *rdev)
+static gboolean fd_is_block(int dir, const char *name, dev_t *rdev)
 {
   char link[64];
   struct statx stx;
@@ -37,8 +37,7 @@ struct BlockScan {
   GHashTable *users; /* gint64 *: device number -> char * */
 };
 
-static void
-add_user(BlockScan *scan, dev_t rdev, char *user)
+static void add_user(BlockScan *scan, dev_t rdev, char *user)
 {
   gint64 key = rdev;
 
@@ -48,8 +47,7 @@ add_user(BlockScan *scan, dev_t rdev, char *user)
     g_hash_table_insert(scan->users, vt_memdup(&key, sizeof key), user);
 }
 
-static void
-scan_process(BlockScan *scan, const char *pid)
+static void scan_process(BlockScan *scan, const char *pid)
 {
   g_autofree char *path = g_strdup_printf("/proc/%s/fd", pid);
   g_autofree char *comm_path = g_strdup_printf("/proc/%s/comm", pid);
@@ -72,8 +70,7 @@ scan_process(BlockScan *scan, const char *pid)
 }
 
 /* The mounts that process @pid sees; @whose for the message, NULL: this process's. */
-static void
-scan_mounts(BlockScan *scan, const char *pid, const char *whose)
+static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
 {
   g_autofree char *path = g_strdup_printf("/proc/%s/mountinfo", pid);
   g_autofree char *table = NULL;
@@ -87,11 +84,11 @@ scan_mounts(BlockScan *scan, const char *pid, const char *whose)
   for (char **line = lines; *line; line++)
     if (sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) == 3)
       add_user(scan, makedev(major_number, minor_number),
-               whose ? g_strdup_printf("a mount on %s that pid %s sees", where, whose) : g_strdup_printf("a mount on %s", where));
+               whose ? g_strdup_printf("a mount on %s that pid %s sees", where, whose)
+                     : g_strdup_printf("a mount on %s", where));
 }
 
-BlockScan *
-block_scan_new(void)
+BlockScan *block_scan_new(void)
 {
   g_autoptr(GHashTable) namespaces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   GDir *dir = g_dir_open("/proc", 0, NULL);
@@ -115,16 +112,14 @@ block_scan_new(void)
   return scan;
 }
 
-void
-block_scan_free(BlockScan *scan)
+void block_scan_free(BlockScan *scan)
 {
   g_hash_table_unref(scan->users);
   g_free(scan);
 }
 
 /* dm, md and other loop devices on it: /sys/dev/block/M:N/holders/. */
-static char *
-find_holder(dev_t rdev)
+static char *find_holder(dev_t rdev)
 {
   g_autofree char *path = g_strdup_printf("/sys/dev/block/%u:%u/holders", major(rdev), minor(rdev));
   GDir *dir = g_dir_open(path, 0, NULL);
@@ -136,8 +131,7 @@ find_holder(dev_t rdev)
   return user;
 }
 
-char *
-block_scan_user(BlockScan *scan, const char *device)
+char *block_scan_user(BlockScan *scan, const char *device)
 {
   struct stat st;
   gint64 key;
@@ -159,8 +153,7 @@ block_scan_user(BlockScan *scan, const char *device)
   return NULL;
 }
 
-gboolean
-block_node_flush(const char *device, GError **error)
+gboolean block_node_flush(const char *device, GError **error)
 {
   int fd = open(device, O_RDONLY | O_CLOEXEC);
   gboolean done = fd != -1 && ioctl(fd, BLKFLSBUF, 0) == 0;

@@ -8,8 +8,7 @@
 #include <glib.h>
 #include <pthread.h>
 
-static inline void
-condition_init(pthread_cond_t *condition)
+static inline void condition_init(pthread_cond_t *condition)
 {
   pthread_condattr_t attributes;
 
@@ -20,8 +19,7 @@ condition_init(pthread_cond_t *condition)
 }
 
 /* FALSE: it is @deadline (g_get_monotonic_time()). */
-static inline gboolean
-condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, gint64 deadline)
+static inline gboolean condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, gint64 deadline)
 {
   struct timespec at = {deadline / G_USEC_PER_SEC, deadline % G_USEC_PER_SEC * 1000};
 

@@ -1,8 +1,8 @@
 /* virt-thin - the D-Bus object of a VG service over its pool
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GDBus hands each call to the main loop, which only queues it; threads run it against the pool. Stop alone is for the main loop, whose end it begins. The pool
- * outlives its calls: control_server_stop() waits for those under way.
+ * GDBus hands each call to the main loop, which only queues it; threads run it against the pool. Stop alone is for the
+ * main loop, whose end it begins. The pool outlives its calls: control_server_stop() waits for those under way.
  */
 #include "config.h"
 
@@ -34,28 +34,24 @@ struct ControlServer {
 /* --- one function per method: the answer's tuple (floating), or NULL with an error --- */
 
 /* "" is how an absent name travels. */
-static const char *
-optional(const char *name)
+static const char *optional(const char *name)
 {
   return *name ? name : NULL;
 }
 
-static GVariant *
-done(gboolean ok)
+static GVariant *done(gboolean ok)
 {
   return ok ? g_variant_new("()") : NULL;
 }
 
-static GVariant *
-call_get_volume_group(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_volume_group(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
 
   return info ? g_variant_new("(@" POOL_WIRE_VG ")", pool_wire_from_vg(info)) : NULL;
 }
 
-static GVariant *
-call_list_pools(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_list_pools(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) pools = pool_list_pools(pool, error);
   GVariantBuilder builder;
@@ -68,8 +64,7 @@ call_list_pools(Pool *pool, GVariant *in, GError **error)
   return g_variant_new("(@a" POOL_WIRE_POOL ")", g_variant_builder_end(&builder));
 }
 
-static GVariant *
-call_get_pool(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_pool(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(PoolInfo) info = NULL;
   const char *name;
@@ -79,8 +74,7 @@ call_get_pool(Pool *pool, GVariant *in, GError **error)
   return info ? g_variant_new("(@" POOL_WIRE_POOL ")", pool_wire_from_pool(info)) : NULL;
 }
 
-static GVariant *
-call_list_volumes(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_list_volumes(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) volumes = NULL;
   GVariantBuilder builder;
@@ -96,8 +90,7 @@ call_list_volumes(Pool *pool, GVariant *in, GError **error)
   return g_variant_new("(@a" POOL_WIRE_VOLUME ")", g_variant_builder_end(&builder));
 }
 
-static GVariant *
-call_get_volume(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_volume(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = NULL;
   const char *name;
@@ -107,8 +100,7 @@ call_get_volume(Pool *pool, GVariant *in, GError **error)
   return info ? g_variant_new("(@" POOL_WIRE_VOLUME ")", pool_wire_from_volume(info)) : NULL;
 }
 
-static GVariant *
-call_count_volume(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_count_volume(Pool *pool, GVariant *in, GError **error)
 {
   guint64 exclusive, shared;
   const char *name;
@@ -117,8 +109,7 @@ call_count_volume(Pool *pool, GVariant *in, GError **error)
   return pool_count_volume(pool, name, &exclusive, &shared, error) ? g_variant_new("(tt)", exclusive, shared) : NULL;
 }
 
-static GVariant *
-call_create(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_create(Pool *pool, GVariant *in, GError **error)
 {
   const char *thin_pool, *name;
   guint64 size;
@@ -127,8 +118,7 @@ call_create(Pool *pool, GVariant *in, GError **error)
   return done(pool_create(pool, optional(thin_pool), name, size, error));
 }
 
-static GVariant *
-call_clone(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_clone(Pool *pool, GVariant *in, GError **error)
 {
   const char *origin, *name;
   guint64 size;
@@ -137,8 +127,7 @@ call_clone(Pool *pool, GVariant *in, GError **error)
   return done(pool_clone(pool, origin, name, size, error));
 }
 
-static GVariant *
-call_snapshot(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_snapshot(Pool *pool, GVariant *in, GError **error)
 {
   const char *volume, *snapshot;
 
@@ -146,8 +135,7 @@ call_snapshot(Pool *pool, GVariant *in, GError **error)
   return done(pool_snapshot(pool, volume, snapshot, error));
 }
 
-static GVariant *
-call_rollback(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_rollback(Pool *pool, GVariant *in, GError **error)
 {
   const char *volume, *snapshot;
 
@@ -155,8 +143,7 @@ call_rollback(Pool *pool, GVariant *in, GError **error)
   return done(pool_rollback(pool, volume, snapshot, error));
 }
 
-static GVariant *
-call_clone_into(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_clone_into(Pool *pool, GVariant *in, GError **error)
 {
   const char *origin, *name;
 
@@ -164,8 +151,7 @@ call_clone_into(Pool *pool, GVariant *in, GError **error)
   return done(pool_clone_into(pool, origin, name, error));
 }
 
-static GVariant *
-call_rename(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_rename(Pool *pool, GVariant *in, GError **error)
 {
   const char *name, *new_name;
 
@@ -173,8 +159,7 @@ call_rename(Pool *pool, GVariant *in, GError **error)
   return done(pool_rename(pool, name, new_name, error));
 }
 
-static GVariant *
-call_resize(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_resize(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
   guint64 size;
@@ -184,8 +169,7 @@ call_resize(Pool *pool, GVariant *in, GError **error)
   return done(pool_resize(pool, name, size, shrink, error));
 }
 
-static GVariant *
-call_resize_pool(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_resize_pool(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
   guint64 size;
@@ -195,8 +179,7 @@ call_resize_pool(Pool *pool, GVariant *in, GError **error)
   return done(pool_resize_pool(pool, name, size, metadata, error));
 }
 
-static GVariant *
-call_remove(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_remove(Pool *pool, GVariant *in, GError **error)
 {
   g_autofree const char **names = NULL;
   gboolean with_snapshots;
@@ -205,8 +188,7 @@ call_remove(Pool *pool, GVariant *in, GError **error)
   return done(pool_remove(pool, names, with_snapshots, error));
 }
 
-static GVariant *
-call_set_tags(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_set_tags(Pool *pool, GVariant *in, GError **error)
 {
   g_autofree const char **add = NULL, **remove = NULL;
   const char *name;
@@ -215,8 +197,7 @@ call_set_tags(Pool *pool, GVariant *in, GError **error)
   return done(pool_set_tags(pool, name, add, remove, error));
 }
 
-static GVariant *
-call_create_pool(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_create_pool(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
   PoolNew params;
@@ -225,8 +206,7 @@ call_create_pool(Pool *pool, GVariant *in, GError **error)
   return done(pool_create_pool(pool, name, &params, error));
 }
 
-static GVariant *
-call_extend(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_extend(Pool *pool, GVariant *in, GError **error)
 {
   const char *path;
 
@@ -238,8 +218,7 @@ call_extend(Pool *pool, GVariant *in, GError **error)
   return done(pool_extend(pool, path, error));
 }
 
-static GVariant *
-call_check(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_check(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   const char *name;
@@ -250,8 +229,7 @@ call_check(Pool *pool, GVariant *in, GError **error)
   return g_variant_new("(@as@as)", pool_wire_from_strings(errors), pool_wire_from_strings(leaks));
 }
 
-static GVariant *
-call_activate(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_activate(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
 
@@ -259,8 +237,7 @@ call_activate(Pool *pool, GVariant *in, GError **error)
   return done(pool_activate(pool, optional(name), error));
 }
 
-static GVariant *
-call_deactivate(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_deactivate(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
   gboolean force;
@@ -269,8 +246,7 @@ call_deactivate(Pool *pool, GVariant *in, GError **error)
   return done(pool_deactivate(pool, optional(name), force, error));
 }
 
-static GVariant *
-call_commit(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_commit(Pool *pool, GVariant *in, GError **error)
 {
   return done(pool_commit(pool, error));
 }
@@ -279,34 +255,33 @@ static const struct {
   const char *method;
   GVariant *(*call)(Pool *pool, GVariant *in, GError **error);
 } methods[] = {
-  { "GetVolumeGroup", call_get_volume_group },
-  { "ListPools", call_list_pools },
-  { "GetPool", call_get_pool },
-  { "ListVolumes", call_list_volumes },
-  { "GetVolume", call_get_volume },
-  { "CountVolume", call_count_volume },
-  { "Create", call_create },
-  { "Clone", call_clone },
-  { "Snapshot", call_snapshot },
-  { "Rollback", call_rollback },
-  { "CloneInto", call_clone_into },
-  { "Rename", call_rename },
-  { "Resize", call_resize },
-  { "ResizePool", call_resize_pool },
-  { "Remove", call_remove },
-  { "SetTags", call_set_tags },
-  { "CreatePool", call_create_pool },
-  { "Extend", call_extend },
-  { "Check", call_check },
-  { "Activate", call_activate },
-  { "Deactivate", call_deactivate },
-  { "Commit", call_commit },
+    {"GetVolumeGroup", call_get_volume_group},
+    {"ListPools", call_list_pools},
+    {"GetPool", call_get_pool},
+    {"ListVolumes", call_list_volumes},
+    {"GetVolume", call_get_volume},
+    {"CountVolume", call_count_volume},
+    {"Create", call_create},
+    {"Clone", call_clone},
+    {"Snapshot", call_snapshot},
+    {"Rollback", call_rollback},
+    {"CloneInto", call_clone_into},
+    {"Rename", call_rename},
+    {"Resize", call_resize},
+    {"ResizePool", call_resize_pool},
+    {"Remove", call_remove},
+    {"SetTags", call_set_tags},
+    {"CreatePool", call_create_pool},
+    {"Extend", call_extend},
+    {"Check", call_check},
+    {"Activate", call_activate},
+    {"Deactivate", call_deactivate},
+    {"Commit", call_commit},
 };
 
 /* --- calls --- */
 
-static void
-return_error(GDBusMethodInvocation *invocation, GError *error)
+static void return_error(GDBusMethodInvocation *invocation, GError *error)
 {
   g_autofree char *message = g_utf8_make_valid(error->message, -1);
 
@@ -314,8 +289,7 @@ return_error(GDBusMethodInvocation *invocation, GError *error)
   g_error_free(error);
 }
 
-static gboolean
-begin_call(ControlServer *server)
+static gboolean begin_call(ControlServer *server)
 {
   gboolean ok;
 
@@ -327,8 +301,7 @@ begin_call(ControlServer *server)
   return ok;
 }
 
-static void
-end_call(ControlServer *server)
+static void end_call(ControlServer *server)
 {
   g_mutex_lock(&server->lock);
   if (--server->n_calls == 0)
@@ -336,8 +309,7 @@ end_call(ControlServer *server)
   g_mutex_unlock(&server->lock);
 }
 
-static void
-run_call(gpointer data, gpointer user_data)
+static void run_call(gpointer data, gpointer user_data)
 {
   ControlServer *server = user_data;
   GDBusMethodInvocation *invocation = data;
@@ -357,8 +329,7 @@ run_call(gpointer data, gpointer user_data)
   end_call(server);
 }
 
-static void
-call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
+static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
 {
   GError *error = NULL;
   gboolean force;
@@ -370,15 +341,16 @@ call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
     return_error(invocation, error);
 }
 
-static void
-method_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *method, GVariant *parameters,
-            GDBusMethodInvocation *invocation, gpointer user_data)
+static void method_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+                        const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user_data)
 {
   ControlServer *server = user_data;
 
   if (!begin_call(server)) {
-    return_error(invocation, g_error_new(VT_ERROR, ESHUTDOWN, "the service of volume group %s is ending: start it again with virt-thin serve %s",
-                                         server->vg, server->vg));
+    return_error(invocation,
+                 g_error_new(VT_ERROR, ESHUTDOWN,
+                             "the service of volume group %s is ending: start it again with virt-thin serve %s",
+                             server->vg, server->vg));
   } else if (strcmp(method, "Stop") == 0) {
     call_stop(server, invocation);
     end_call(server);
@@ -387,9 +359,8 @@ method_call(GDBusConnection *connection, const char *sender, const char *path, c
   }
 }
 
-static GVariant *
-get_property(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *property, GError **error,
-             gpointer user_data)
+static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+                              const char *property, GError **error, gpointer user_data)
 {
   ControlServer *server = user_data;
 
@@ -397,13 +368,12 @@ get_property(GDBusConnection *connection, const char *sender, const char *path, 
     return g_variant_new_string(server->vg);
   if (strcmp(property, "Version") == 0)
     return g_variant_new_string(PACKAGE_VERSION);
-  return g_variant_new_uint32((guint32) getpid());
+  return g_variant_new_uint32((guint32)getpid());
 }
 
 /* --- peers --- */
 
-static void
-peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error, gpointer user_data)
+static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error, gpointer user_data)
 {
   ControlServer *server = user_data;
 
@@ -413,15 +383,15 @@ peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error, gpoint
   g_mutex_unlock(&server->lock);
 }
 
-static void
-peer_came(GDBusConnection *connection, gpointer user_data)
+static void peer_came(GDBusConnection *connection, gpointer user_data)
 {
-  static const GDBusInterfaceVTable vtable = { .method_call = method_call, .get_property = get_property };
+  static const GDBusInterfaceVTable vtable = {.method_call = method_call, .get_property = get_property};
   ControlServer *server = user_data;
   g_autoptr(GError) error = NULL;
 
-  if (!g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH, (GDBusInterfaceInfo *) &org_virt_thin_volume_group1_interface, &vtable,
-                                         server, NULL, &error)) {
+  if (!g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH,
+                                         (GDBusInterfaceInfo *)&org_virt_thin_volume_group1_interface, &vtable, server,
+                                         NULL, &error)) {
     g_warning("control socket of %s: %s", server->vg, error->message);
     g_dbus_connection_close(connection, NULL, NULL, NULL);
     return;
@@ -432,8 +402,7 @@ peer_came(GDBusConnection *connection, gpointer user_data)
   g_signal_connect(connection, "closed", G_CALLBACK(peer_closed), server);
 }
 
-guint
-control_server_n_peers(ControlServer *server)
+guint control_server_n_peers(ControlServer *server)
 {
   guint n;
 
@@ -443,8 +412,7 @@ control_server_n_peers(ControlServer *server)
   return n;
 }
 
-static GPtrArray *
-copy_peers(ControlServer *server)
+static GPtrArray *copy_peers(ControlServer *server)
 {
   GPtrArray *peers = g_ptr_array_new_with_free_func(g_object_unref);
 
@@ -455,20 +423,19 @@ copy_peers(ControlServer *server)
   return peers;
 }
 
-void
-control_server_emit(ControlServer *server, PoolEvent event, const char *name, const char *old_name)
+void control_server_emit(ControlServer *server, PoolEvent event, const char *name, const char *old_name)
 {
   g_autoptr(GPtrArray) peers = copy_peers(server);
 
   for (guint i = 0; i < peers->len; i++)
-    g_dbus_connection_emit_signal(peers->pdata[i], NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "VolumeChanged",
-                                  g_variant_new("(sss)", pool_wire_event(event), name ? name : "", old_name ? old_name : ""), NULL);
+    g_dbus_connection_emit_signal(
+        peers->pdata[i], NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "VolumeChanged",
+        g_variant_new("(sss)", pool_wire_event(event), name ? name : "", old_name ? old_name : ""), NULL);
 }
 
 /* --- the server's life --- */
 
-ControlServer *
-control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop, gpointer user_data, GError **error)
+ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop, gpointer user_data, GError **error)
 {
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
   ControlServer *server;
@@ -497,8 +464,7 @@ typedef struct {
   GAsyncQueue *done;
 } Flush;
 
-static gpointer
-flush_peers(gpointer data)
+static gpointer flush_peers(gpointer data)
 {
   Flush *flush = data;
 
@@ -511,9 +477,9 @@ flush_peers(gpointer data)
   return NULL;
 }
 
-/* Let answers that are still queued reach the peers. In a thread of its own: a peer that does not read must not hold us up. */
-static void
-flush_answers(ControlServer *server, guint timeout_ms)
+/* Let answers that are still queued reach the peers. In a thread of its own: a peer that does not read must not hold us
+ * up. */
+static void flush_answers(ControlServer *server, guint timeout_ms)
 {
   g_autoptr(GAsyncQueue) done = g_async_queue_new();
   Flush *flush = g_new0(Flush, 1);
@@ -521,11 +487,10 @@ flush_answers(ControlServer *server, guint timeout_ms)
   flush->peers = copy_peers(server);
   flush->done = g_async_queue_ref(done);
   g_thread_unref(g_thread_new("flush", flush_peers, flush));
-  g_async_queue_timeout_pop(done, timeout_ms * (guint64) G_TIME_SPAN_MILLISECOND);
+  g_async_queue_timeout_pop(done, timeout_ms * (guint64)G_TIME_SPAN_MILLISECOND);
 }
 
-static gboolean
-wait_idle(ControlServer *server, gint64 deadline)
+static gboolean wait_idle(ControlServer *server, gint64 deadline)
 {
   gboolean idle = TRUE;
 
@@ -538,8 +503,7 @@ wait_idle(ControlServer *server, gint64 deadline)
   return idle;
 }
 
-gboolean
-control_server_stop(ControlServer *server, guint timeout_ms)
+gboolean control_server_stop(ControlServer *server, guint timeout_ms)
 {
   gint64 deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
   gboolean idle;
@@ -550,8 +514,7 @@ control_server_stop(ControlServer *server, guint timeout_ms)
   return idle;
 }
 
-void
-control_server_free(ControlServer *server)
+void control_server_free(ControlServer *server)
 {
   if (!server)
     return;

@@ -1,9 +1,9 @@
 /* virt-thin - the engine process: opens the volume group and serves it in every way
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * May be killed at any moment: what it has acknowledged is in the journals, what it has not is in the slots, and both are in memory that the holder
- * keeps. It ends in two ways: for good (SIGTERM: commit and close), or for a planned restart (SIGUSR1: commit, and leave the rest to the next engine as
- * if it had died).
+ * May be killed at any moment: what it has acknowledged is in the journals, what it has not is in the slots, and both
+ * are in memory that the holder keeps. It ends in two ways: for good (SIGTERM: commit and close), or for a planned
+ * restart (SIGUSR1: commit, and leave the rest to the next engine as if it had died).
  */
 #include "config.h"
 
@@ -42,8 +42,7 @@ typedef struct {
   gboolean ended;
 } Engine;
 
-static void
-say(const char *text)
+static void say(const char *text)
 {
   g_autofree char *line = g_strdelimit(g_strdup(text), "\n", ' ');
   g_autofree char *message = g_strconcat(line, "\n", NULL);
@@ -53,8 +52,7 @@ say(const char *text)
 
 /* --- once a second --- */
 
-static void
-commit_once(Engine *engine, char **last_failure)
+static void commit_once(Engine *engine, char **last_failure)
 {
   g_autoptr(GError) error = NULL;
 
@@ -67,8 +65,7 @@ commit_once(Engine *engine, char **last_failure)
   }
 }
 
-static gpointer
-committer(gpointer data)
+static gpointer committer(gpointer data)
 {
   Engine *engine = data;
   g_autofree char *last_failure = NULL;
@@ -86,8 +83,7 @@ committer(gpointer data)
   return NULL;
 }
 
-static void
-stop_committer(Engine *engine)
+static void stop_committer(Engine *engine)
 {
   pthread_mutex_lock(&engine->lock);
   engine->ended = TRUE;
@@ -97,15 +93,13 @@ stop_committer(Engine *engine)
 
 /* --- what others ask --- */
 
-static void
-on_event(PoolEvent event, const char *name, const char *old_name, gpointer data)
+static void on_event(PoolEvent event, const char *name, const char *old_name, gpointer data)
 {
   control_server_emit(((Engine *)data)->control, event, name, old_name);
 }
 
 /* Over D-Bus: refuse while a volume is open, else have the holder end it all. */
-static gboolean
-on_stop(gboolean force, gpointer data, GError **error)
+static gboolean on_stop(gboolean force, gpointer data, GError **error)
 {
   Engine *engine = data;
 
@@ -115,16 +109,14 @@ on_stop(gboolean force, gpointer data, GError **error)
   return TRUE;
 }
 
-static gboolean
-on_term(gpointer data)
+static gboolean on_term(gpointer data)
 {
   ((Engine *)data)->for_good = TRUE;
   g_main_loop_quit(((Engine *)data)->loop);
   return G_SOURCE_CONTINUE;
 }
 
-static gboolean
-on_restart(gpointer data)
+static gboolean on_restart(gpointer data)
 {
   g_main_loop_quit(((Engine *)data)->loop);
   return G_SOURCE_CONTINUE;
@@ -132,8 +124,7 @@ on_restart(gpointer data)
 
 /* --- beginning --- */
 
-static gboolean
-open_pool(Engine *engine, GError **error)
+static gboolean open_pool(Engine *engine, GError **error)
 {
   g_auto(GStrv) devices = service_pool_devices(engine->vg);
 
@@ -145,21 +136,24 @@ open_pool(Engine *engine, GError **error)
   return TRUE;
 }
 
-static gboolean
-is_nodes_process(pid_t pid, gpointer data)
+static gboolean is_nodes_process(pid_t pid, gpointer data)
 {
   return pid == __atomic_load_n(&((Engine *)data)->shared->header->nodes_pid, __ATOMIC_RELAXED);
 }
 
-/* The order matters: no request is read before open files are restored; no client is served before the files are; nodes need the files. */
-static gboolean
-start(Engine *engine, GError **error)
+/* The order matters: no request is read before open files are restored; no client is served before the files are; nodes
+ * need the files. */
+static gboolean start(Engine *engine, GError **error)
 {
   /* The holder's socket has decided who may connect. */
-  NbdServerOptions options = {.socket_mode = settings_socket_mode(), .socket_group = settings_socket_group(), .is_view = is_nodes_process, .user_data = engine};
+  NbdServerOptions options = {.socket_mode = settings_socket_mode(),
+                              .socket_group = settings_socket_group(),
+                              .is_view = is_nodes_process,
+                              .user_data = engine};
 
   engine->shared = shared_map(SERVICE_FD_SHARED, error);
-  if (!engine->shared || !open_pool(engine, error) || !(engine->folder = folder_new(engine->inner, engine->shared, error)))
+  if (!engine->shared || !open_pool(engine, error) ||
+      !(engine->folder = folder_new(engine->inner, engine->shared, error)))
     return FALSE;
   engine->nodes = nodes_new(engine->vg, SERVICE_FD_NODES);
   engine->pool = service_pool_new(engine->vg, engine->inner, engine->folder, engine->nodes);
@@ -180,10 +174,9 @@ start(Engine *engine, GError **error)
 
 /* --- end --- */
 
-/* Nothing of what follows may take long: the holder's patience is that of a machine that shuts down. Threads that wait in the kernel for requests cannot be
- * called back; the process ends under them. */
-static int
-finish(Engine *engine)
+/* Nothing of what follows may take long: the holder's patience is that of a machine that shuts down. Threads that wait
+ * in the kernel for requests cannot be called back; the process ends under them. */
+static int finish(Engine *engine)
 {
   g_autoptr(GError) error = NULL;
   gboolean quiet, ok;
@@ -207,8 +200,7 @@ finish(Engine *engine)
   return ok ? 0 : 1;
 }
 
-static void
-raise_limits(void)
+static void raise_limits(void)
 {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -217,8 +209,7 @@ raise_limits(void)
   }
 }
 
-int
-engine_main(const char *vg)
+int engine_main(const char *vg)
 {
   Engine engine = {.vg = vg, .lock = PTHREAD_MUTEX_INITIALIZER};
   g_autoptr(GError) error = NULL;

@@ -1,8 +1,8 @@
 /* virt-thin - the volumes of the FUSE folder, and who has their files open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Handles live in an array as large as the shared one, so that I/O finds its volume without a lock: the kernel sends RELEASE only after the last
- * request with that handle is answered.
+ * Handles live in an array as large as the shared one, so that I/O finds its volume without a lock: the kernel sends
+ * RELEASE only after the last request with that handle is answered.
  */
 #include "config.h"
 
@@ -17,23 +17,22 @@
 struct Folder {
   Pool *pool;
   Shared *shared;
-  pthread_rwlock_t lock;          /* tables, and what changes in FolderVolume */
-  GHashTable *by_name;   /* char * (the volume's) -> FolderVolume, owned by by_ino */
-  GHashTable *by_ino;    /* guint64 * -> FolderVolume */
-  GArray *sorted;        /* of guint64, all numbers in order; NULL: to be made again */
-  GHashTable *hidden;    /* thin pools not shown; "" for linear LVs */
-  pthread_mutex_t opens_lock;     /* SharedOpen allocation, SharedMode */
+  pthread_rwlock_t lock;      /* tables, and what changes in FolderVolume */
+  GHashTable *by_name;        /* char * (the volume's) -> FolderVolume, owned by by_ino */
+  GHashTable *by_ino;         /* guint64 * -> FolderVolume */
+  GArray *sorted;             /* of guint64, all numbers in order; NULL: to be made again */
+  GHashTable *hidden;         /* thin pools not shown; "" for linear LVs */
+  pthread_mutex_t opens_lock; /* SharedOpen allocation, SharedMode */
   guint next_open;
-  PoolVolume **handles;  /* of SHARED_MAX_OPENS */
+  PoolVolume **handles; /* of SHARED_MAX_OPENS */
   uid_t uid;
   gid_t gid;
-  guint64 size, used;    /* bytes of all thin pools */
+  guint64 size, used; /* bytes of all thin pools */
   gint space_looked_at;
 };
 
 /* FNV-1a, kept within what an offset of readdir() can hold and clear of the numbers used for ".", ".." and the root. */
-static guint64
-ino_of(const char *uuid)
+static guint64 ino_of(const char *uuid)
 {
   guint64 hash = 0xcbf29ce484222325ull;
   for (const char *p = uuid; *p; p++)
@@ -41,8 +40,7 @@ ino_of(const char *uuid)
   return (hash & 0x3fffffffffffffffull) | 0x100;
 }
 
-void
-folder_volume_unref(FolderVolume *volume)
+void folder_volume_unref(FolderVolume *volume)
 {
   if (!g_atomic_int_dec_and_test(&volume->refs))
     return;
@@ -52,16 +50,14 @@ folder_volume_unref(FolderVolume *volume)
   g_free(volume);
 }
 
-static FolderVolume *
-volume_ref(FolderVolume *volume)
+static FolderVolume *volume_ref(FolderVolume *volume)
 {
   g_atomic_int_inc(&volume->refs);
   return volume;
 }
 
 /* Take over what may change. Called with the lock held for writing, or before anybody else knows the volume. */
-static void
-volume_set(FolderVolume *volume, const PoolVolumeInfo *info)
+static void volume_set(FolderVolume *volume, const PoolVolumeInfo *info)
 {
   g_free(volume->name);
   volume->name = g_strdup(info->name);
@@ -74,8 +70,7 @@ volume_set(FolderVolume *volume, const PoolVolumeInfo *info)
   volume->active = info->active;
 }
 
-static void
-add_volume(Folder *folder, const PoolVolumeInfo *info, guint64 chunk_size)
+static void add_volume(Folder *folder, const PoolVolumeInfo *info, guint64 chunk_size)
 {
   guint64 ino = ino_of(info->uuid);
   FolderVolume *volume = g_hash_table_lookup(folder->by_ino, &ino);
@@ -100,8 +95,7 @@ add_volume(Folder *folder, const PoolVolumeInfo *info, guint64 chunk_size)
   g_hash_table_replace(folder->by_name, volume->name, volume);
 }
 
-static void
-remove_volume(Folder *folder, FolderVolume *volume)
+static void remove_volume(Folder *folder, FolderVolume *volume)
 {
   g_hash_table_remove(folder->by_name, volume->name);
   g_hash_table_remove(folder->by_ino, &volume->ino);
@@ -110,14 +104,12 @@ remove_volume(Folder *folder, FolderVolume *volume)
 
 /* --- open files --- */
 
-static guint64
-handle_make(guint index, guint32 generation)
+static guint64 handle_make(guint index, guint32 generation)
 {
   return (guint64)generation << 32 | index;
 }
 
-static SharedOpen *
-handle_find(Folder *folder, guint64 fh)
+static SharedOpen *handle_find(Folder *folder, guint64 fh)
 {
   guint index = (guint32)fh;
   if (index >= SHARED_MAX_OPENS)
@@ -126,8 +118,7 @@ handle_find(Folder *folder, guint64 fh)
   return __atomic_load_n(&open->ino, __ATOMIC_ACQUIRE) && open->generation == fh >> 32 ? open : NULL;
 }
 
-static PoolVolume *
-open_pool_volume(Folder *folder, const char *name, const SharedOpen *open, GError **error)
+static PoolVolume *open_pool_volume(Folder *folder, const char *name, const SharedOpen *open, GError **error)
 {
   if (open->flags & SHARED_OPEN_NODE)
     return pool_volume_open_view(folder->pool, name, error);
@@ -135,8 +126,7 @@ open_pool_volume(Folder *folder, const char *name, const SharedOpen *open, GErro
   return pool_volume_open(folder->pool, name, !(open->flags & SHARED_OPEN_WRITE), opener, error);
 }
 
-static void
-restore_opens(Folder *folder)
+static void restore_opens(Folder *folder)
 {
   for (guint i = 0; i < SHARED_MAX_OPENS; i++) {
     SharedOpen *open = &folder->shared->header->opens[i];
@@ -147,12 +137,12 @@ restore_opens(Folder *folder)
     if (volume)
       folder->handles[i] = open_pool_volume(folder, volume->name, open, &error);
     if (error)
-      g_warning("%s: open file of %s, pid %d, cannot be served: %s", volume->name, open->comm, open->pid, error->message);
+      g_warning("%s: open file of %s, pid %d, cannot be served: %s", volume->name, open->comm, open->pid,
+                error->message);
   }
 }
 
-static void
-read_comm(pid_t pid, char comm[20])
+static void read_comm(pid_t pid, char comm[20])
 {
   g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
   g_autofree char *text = NULL;
@@ -163,8 +153,7 @@ read_comm(pid_t pid, char comm[20])
 }
 
 /* A free record. Called with opens_lock held. */
-static SharedOpen *
-take_open(Folder *folder, guint64 ino, guint64 unique, guint *index)
+static SharedOpen *take_open(Folder *folder, guint64 ino, guint64 unique, guint *index)
 {
   SharedHeader *header = folder->shared->header;
   for (guint n = 0; n < SHARED_MAX_OPENS; n++) {
@@ -184,8 +173,8 @@ take_open(Folder *folder, guint64 ino, guint64 unique, guint *index)
   return NULL;
 }
 
-gboolean
-folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh, GError **error)
+gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh,
+                     GError **error)
 {
   g_autofree char *name = NULL;
   SharedOpen *open;
@@ -217,8 +206,7 @@ folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, gui
 }
 
 /* An OPEN that is being replayed has perhaps taken a record already, which nobody will release. */
-void
-folder_forget_open(Folder *folder, guint64 unique)
+void folder_forget_open(Folder *folder, guint64 unique)
 {
   pthread_mutex_lock(&folder->opens_lock);
   for (guint i = 0; i < SHARED_MAX_OPENS; i++) {
@@ -231,8 +219,7 @@ folder_forget_open(Folder *folder, guint64 unique)
   pthread_mutex_unlock(&folder->opens_lock);
 }
 
-void
-folder_close(Folder *folder, guint64 fh)
+void folder_close(Folder *folder, guint64 fh)
 {
   SharedOpen *open = handle_find(folder, fh);
 
@@ -247,14 +234,12 @@ folder_close(Folder *folder, guint64 fh)
     pool_volume_close(handle);
 }
 
-PoolVolume *
-folder_handle(Folder *folder, guint64 fh)
+PoolVolume *folder_handle(Folder *folder, guint64 fh)
 {
   return handle_find(folder, fh) ? g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh]) : NULL;
 }
 
-gboolean
-folder_handle_writes(Folder *folder, guint64 fh)
+gboolean folder_handle_writes(Folder *folder, guint64 fh)
 {
   SharedOpen *open = handle_find(folder, fh);
   return open && (open->flags & SHARED_OPEN_WRITE);
@@ -262,8 +247,7 @@ folder_handle_writes(Folder *folder, guint64 fh)
 
 /* --- owners and modes --- */
 
-static SharedMode *
-find_mode(Folder *folder, guint64 ino, gboolean create)
+static SharedMode *find_mode(Folder *folder, guint64 ino, gboolean create)
 {
   SharedMode *modes = folder->shared->header->modes;
   for (guint n = 0, i = ino >> 8; n < SHARED_MAX_MODES; n++, i++) {
@@ -276,15 +260,14 @@ find_mode(Folder *folder, guint64 ino, gboolean create)
   return NULL;
 }
 
-/* A volume's file is as a disk's node: for root and its group. A snapshot's cannot be opened for writing by anybody; nor is it for all to read. */
-static mode_t
-default_mode(const FolderVolume *volume)
+/* A volume's file is as a disk's node: for root and its group. A snapshot's cannot be opened for writing by anybody;
+ * nor is it for all to read. */
+static mode_t default_mode(const FolderVolume *volume)
 {
   return volume->read_only ? 0440 : 0660;
 }
 
-int
-folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gid_t gid)
+int folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gid_t gid)
 {
   int result = 0;
 
@@ -310,8 +293,7 @@ folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gi
   return result;
 }
 
-void
-folder_stat(Folder *folder, FolderVolume *volume, struct stat *st)
+void folder_stat(Folder *folder, FolderVolume *volume, struct stat *st)
 {
   memset(st, 0, sizeof *st);
   g_atomic_int_set(&volume->looked_at, 1);
@@ -336,8 +318,7 @@ folder_stat(Folder *folder, FolderVolume *volume, struct stat *st)
   pthread_mutex_unlock(&folder->opens_lock);
 }
 
-void
-folder_stat_root(Folder *folder, struct stat *st)
+void folder_stat_root(Folder *folder, struct stat *st)
 {
   memset(st, 0, sizeof *st);
   st->st_ino = 1;
@@ -348,14 +329,12 @@ folder_stat_root(Folder *folder, struct stat *st)
 
 /* --- volumes --- */
 
-static gboolean
-shows_locked(Folder *folder, const char *thin_pool)
+static gboolean shows_locked(Folder *folder, const char *thin_pool)
 {
   return !g_hash_table_contains(folder->hidden, thin_pool ? thin_pool : "");
 }
 
-FolderVolume *
-folder_lookup(Folder *folder, const char *name)
+FolderVolume *folder_lookup(Folder *folder, const char *name)
 {
   pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_name, name);
@@ -365,8 +344,7 @@ folder_lookup(Folder *folder, const char *name)
   return volume;
 }
 
-FolderVolume *
-folder_get(Folder *folder, guint64 ino)
+FolderVolume *folder_get(Folder *folder, guint64 ino)
 {
   pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_ino, &ino);
@@ -376,16 +354,14 @@ folder_get(Folder *folder, guint64 ino)
   return volume;
 }
 
-static gint
-compare_numbers(gconstpointer a, gconstpointer b)
+static gint compare_numbers(gconstpointer a, gconstpointer b)
 {
   guint64 x = *(const guint64 *)a, y = *(const guint64 *)b;
   return x < y ? -1 : x > y;
 }
 
 /* The numbers in order; made again after a change. Called with the lock held for writing. */
-static void
-sort_volumes(Folder *folder)
+static void sort_volumes(Folder *folder)
 {
   GHashTableIter iter;
   gpointer key;
@@ -397,14 +373,12 @@ sort_volumes(Folder *folder)
   g_array_sort(folder->sorted, compare_numbers);
 }
 
-static void
-entry_clear(gpointer data)
+static void entry_clear(gpointer data)
 {
   g_free(((FolderEntry *)data)->name);
 }
 
-GArray *
-folder_list(Folder *folder, guint64 after, guint max)
+GArray *folder_list(Folder *folder, guint64 after, guint max)
 {
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(FolderEntry));
   g_array_set_clear_func(entries, entry_clear);
@@ -433,8 +407,7 @@ folder_list(Folder *folder, guint64 after, guint max)
   return entries;
 }
 
-GArray *
-folder_list_active(Folder *folder)
+GArray *folder_list_active(Folder *folder)
 {
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(FolderEntry));
   GHashTableIter iter;
@@ -455,8 +428,7 @@ folder_list_active(Folder *folder)
   return entries;
 }
 
-gboolean
-folder_wants_node(Folder *folder, const char *name, gboolean *read_only)
+gboolean folder_wants_node(Folder *folder, const char *name, gboolean *read_only)
 {
   pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_name, name);
@@ -466,8 +438,7 @@ folder_wants_node(Folder *folder, const char *name, gboolean *read_only)
   return wants;
 }
 
-void
-folder_show(Folder *folder, const char *thin_pool, gboolean shown)
+void folder_show(Folder *folder, const char *thin_pool, gboolean shown)
 {
   pthread_rwlock_wrlock(&folder->lock);
   if (shown)
@@ -477,8 +448,7 @@ folder_show(Folder *folder, const char *thin_pool, gboolean shown)
   pthread_rwlock_unlock(&folder->lock);
 }
 
-gboolean
-folder_shows(Folder *folder, const char *thin_pool)
+gboolean folder_shows(Folder *folder, const char *thin_pool)
 {
   pthread_rwlock_rdlock(&folder->lock);
   gboolean shown = shows_locked(folder, thin_pool);
@@ -487,16 +457,14 @@ folder_shows(Folder *folder, const char *thin_pool)
 }
 
 /* Bytes; 0: not known. Asked of the pool, so not while a FUSE request is being answered. */
-static guint64
-chunk_size_of(Pool *pool, const char *thin_pool)
+static guint64 chunk_size_of(Pool *pool, const char *thin_pool)
 {
   g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(pool, thin_pool, NULL) : NULL;
   return info ? info->chunk_size : 0;
 }
 
 /* Make the entry of @name what the pool says now: events may come late, and in another order than the changes. */
-static void
-update_name(Folder *folder, const char *name)
+static void update_name(Folder *folder, const char *name)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, name, NULL);
   guint64 chunk_size = info ? chunk_size_of(folder->pool, info->pool) : 0;
@@ -510,16 +478,14 @@ update_name(Folder *folder, const char *name)
   pthread_rwlock_unlock(&folder->lock);
 }
 
-void
-folder_update(Folder *folder, const char *name, const char *old_name)
+void folder_update(Folder *folder, const char *name, const char *old_name)
 {
   update_name(folder, name); /* first, so that a renamed volume stays the one it is */
   if (old_name)
     update_name(folder, old_name);
 }
 
-static void
-refresh_space(Folder *folder)
+static void refresh_space(Folder *folder)
 {
   g_autoptr(GPtrArray) pools = pool_list_pools(folder->pool, NULL);
   guint64 size = 0, used = 0;
@@ -535,8 +501,7 @@ refresh_space(Folder *folder)
   pthread_rwlock_unlock(&folder->lock);
 }
 
-void
-folder_space(Folder *folder, guint64 *size, guint64 *used)
+void folder_space(Folder *folder, guint64 *size, guint64 *used)
 {
   g_atomic_int_set(&folder->space_looked_at, 1);
   pthread_rwlock_rdlock(&folder->lock);
@@ -545,8 +510,7 @@ folder_space(Folder *folder, guint64 *size, guint64 *used)
   pthread_rwlock_unlock(&folder->lock);
 }
 
-void
-folder_refresh(Folder *folder)
+void folder_refresh(Folder *folder)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   GHashTableIter iter;
@@ -572,8 +536,7 @@ folder_refresh(Folder *folder)
   }
 }
 
-Folder *
-folder_new(Pool *pool, Shared *shared, GError **error)
+Folder *folder_new(Pool *pool, Shared *shared, GError **error)
 {
   g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, error);
   g_autoptr(GHashTable) chunk_sizes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
@@ -607,8 +570,7 @@ folder_new(Pool *pool, Shared *shared, GError **error)
   return folder;
 }
 
-void
-folder_free(Folder *folder)
+void folder_free(Folder *folder)
 {
   for (guint i = 0; i < SHARED_MAX_OPENS; i++)
     if (folder->handles[i])

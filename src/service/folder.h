@@ -1,9 +1,9 @@
 /* virt-thin - the volumes of the FUSE folder, and who has their files open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What fuse-ops.c asks: names to volumes, volumes to numbers that stay the same in every engine, open files to pool volumes. Nothing here, and nothing
- * that answers a FUSE request, waits for the volume group's lock longer than a pool_volume_open() does: whoever holds that may be waiting for
- * a process which waits for our answer.
+ * What fuse-ops.c asks: names to volumes, volumes to numbers that stay the same in every engine, open files to pool
+ * volumes. Nothing here, and nothing that answers a FUSE request, waits for the volume group's lock longer than a
+ * pool_volume_open() does: whoever holds that may be waiting for a process which waits for our answer.
  *
  * Thread-safety: all functions from any thread. Errors: VT_ERROR.
  */
@@ -18,14 +18,14 @@ typedef struct Folder Folder;
 
 typedef struct {
   gint refs;
-  guint64 ino;        /* from the LV's UUID: the same in every engine */
+  guint64 ino; /* from the LV's UUID: the same in every engine */
   char *uuid;
   guint64 creation_time, chunk_size;
   /* These change: folder.c reads them with its lock held. */
   char *name, *pool;
   guint64 size, mapped;
   gboolean read_only, active;
-  gint looked_at;     /* somebody wants to know what is mapped */
+  gint looked_at; /* somebody wants to know what is mapped */
 } FolderVolume;
 
 typedef struct {
@@ -48,8 +48,8 @@ void folder_update(Folder *folder, const char *name, const char *old_name);
 void folder_refresh(Folder *folder);
 void folder_space(Folder *folder, guint64 *size, guint64 *used); /* bytes of all thin pools */
 
-FolderVolume *folder_lookup(Folder *folder, const char *name);  /* a reference; NULL: no such file */
-FolderVolume *folder_get(Folder *folder, guint64 ino);          /* a reference; NULL */
+FolderVolume *folder_lookup(Folder *folder, const char *name); /* a reference; NULL: no such file */
+FolderVolume *folder_get(Folder *folder, guint64 ino);         /* a reference; NULL */
 void folder_volume_unref(FolderVolume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FolderVolume, folder_volume_unref)
 void folder_stat(Folder *folder, FolderVolume *volume, struct stat *st);
@@ -60,11 +60,13 @@ GArray *folder_list(Folder *folder, guint64 after, guint max);
 GArray *folder_list_active(Folder *folder);
 gboolean folder_wants_node(Folder *folder, const char *name, gboolean *read_only);
 
-/* chmod, chown: remembered as long as the holder lives. (uid_t)-1, (gid_t)-1, (mode_t)-1: unchanged. ENOSPC: too many. */
+/* chmod, chown: remembered as long as the holder lives. (uid_t)-1, (gid_t)-1, (mode_t)-1: unchanged. ENOSPC: too many.
+ */
 int folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gid_t gid);
 
 /* Open for process @pid by request @unique: the handle is @fh. */
-gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh, GError **error);
+gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh,
+                     GError **error);
 /* Before an OPEN is carried out again. */
 void folder_forget_open(Folder *folder, guint64 unique);
 void folder_close(Folder *folder, guint64 fh);

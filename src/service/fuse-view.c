@@ -1,14 +1,16 @@
 /* virt-thin - the FUSE folder: requests from the kernel, through slots of shared memory, to the pool's volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot (service/shared.h) before anything else happens.
- * The mount belongs to the holder and outlives this process. A connection is negotiated once, by an INIT request; an engine that takes over feeds its
- * session that same request again, and the kernel ignores the answer (or, should the first engine have died over it, takes it).
+ * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot (service/shared.h)
+ * before anything else happens. The mount belongs to the holder and outlives this process. A connection is negotiated
+ * once, by an INIT request; an engine that takes over feeds its session that same request again, and the kernel ignores
+ * the answer (or, should the first engine have died over it, takes it).
  *
- * How many workers read. The kernel hands requests to waiting readers in turn: with many, each request wakes another one, and half of the time goes into
- * switching between them. So, as long as requests are carried out without waiting (from the page cache), only a few workers per processor read, and the
- * others are parked. Whether requests wait is sampled by what counts as waiting: voluntary context switches. Requests that are known to wait (fsync and all
- * but reads and writes) let one more worker out meanwhile.
+ * How many workers read. The kernel hands requests to waiting readers in turn: with many, each request wakes another
+ * one, and half of the time goes into switching between them. So, as long as requests are carried out without waiting
+ * (from the page cache), only a few workers per processor read, and the others are parked. Whether requests wait is
+ * sampled by what counts as waiting: voluntary context switches. Requests that are known to wait (fsync and all but
+ * reads and writes) let one more worker out meanwhile.
  */
 #include "config.h"
 
@@ -30,17 +32,17 @@ struct FuseView {
   struct fuse_session *session;
   gint stopping, busy;
   /* atomic: */
-  gint out;        /* workers that are not parked */
-  gint few;        /* so many are enough while nothing waits */
-  gint slow;       /* requests that are known to wait, under way */
-  gint waiting;    /* of the requests sampled lately, how many waited: of 1024 */
+  gint out;     /* workers that are not parked */
+  gint few;     /* so many are enough while nothing waits */
+  gint slow;    /* requests that are known to wait, under way */
+  gint waiting; /* of the requests sampled lately, how many waited: of 1024 */
   gint n_parked;
   pthread_mutex_t parking;
   pthread_cond_t released;
 };
 
-#define SAMPLE_EVERY 4        /* reads and writes */
-#define WAITING_MANY 256      /* of 1024: from here on all workers read */
+#define SAMPLE_EVERY 4   /* reads and writes */
+#define WAITING_MANY 256 /* of 1024: from here on all workers read */
 
 typedef struct {
   FuseView *view;
@@ -48,8 +50,7 @@ typedef struct {
 } Start;
 
 /* Answer without libfuse: what it does not know, or did in another process. */
-static void
-answer(FuseView *view, const SharedRequest *request, int err, const void *data, gsize length)
+static void answer(FuseView *view, const SharedRequest *request, int err, const void *data, gsize length)
 {
   struct fuse_out_header out = {.len = sizeof out + length, .error = -err, .unique = request->header.unique};
   struct iovec iov[2] = {{&out, sizeof out}, {(void *)data, length}};
@@ -58,12 +59,12 @@ answer(FuseView *view, const SharedRequest *request, int err, const void *data, 
     g_warning("cannot answer a FUSE request: %s", g_strerror(errno));
 }
 
-static void
-answer_executed(FuseView *view, const SharedRequest *request)
+static void answer_executed(FuseView *view, const SharedRequest *request)
 {
   const SharedSlot *slot = &request->slot;
   struct fuse_write_out write_out = {.size = slot->value};
-  struct fuse_open_out open_out = {.fh = slot->value, .open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH | 1 << 6 /* FOPEN_PARALLEL_DIRECT_WRITES */};
+  struct fuse_open_out open_out = {
+      .fh = slot->value, .open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH | 1 << 6 /* FOPEN_PARALLEL_DIRECT_WRITES */};
 
   if (slot->outcome)
     answer(view, request, slot->outcome, NULL, 0);
@@ -75,8 +76,7 @@ answer_executed(FuseView *view, const SharedRequest *request)
     answer(view, request, 0, NULL, 0);
 }
 
-static void
-process(FuseView *view, SharedRequest *request)
+static void process(FuseView *view, SharedRequest *request)
 {
   struct fuse_buf buf = {.size = request->header.len, .mem = request->bytes};
 
@@ -86,23 +86,21 @@ process(FuseView *view, SharedRequest *request)
     fuse_session_process_buf(view->session, &buf);
 }
 
-static gboolean
-is_request(const SharedRequest *request)
+static gboolean is_request(const SharedRequest *request)
 {
   return request->header.len >= sizeof request->header && request->header.len <= sizeof request->bytes;
 }
 
 /* What an engine that died had read and not answered. */
-static void
-replay(FuseView *view, SharedRequest *request)
+static void replay(FuseView *view, SharedRequest *request)
 {
   SharedSlot *slot = &request->slot;
 
   if (slot->executed) {
     answer_executed(view, request);
   } else if (++slot->attempts > MAX_ATTEMPTS) {
-    g_warning("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error", request->header.opcode,
-               (guint64)request->header.nodeid, slot->attempts);
+    g_warning("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error",
+              request->header.opcode, (guint64)request->header.nodeid, slot->attempts);
     answer(view, request, EIO, NULL, 0);
   } else {
     process(view, request);
@@ -110,8 +108,7 @@ replay(FuseView *view, SharedRequest *request)
 }
 
 /* FALSE: the folder is unmounted. */
-static gboolean
-receive(FuseView *view, SharedRequest *request)
+static gboolean receive(FuseView *view, SharedRequest *request)
 {
   for (;;) {
     ssize_t n = read(view->fd, request->bytes, sizeof request->bytes);
@@ -127,8 +124,7 @@ receive(FuseView *view, SharedRequest *request)
 }
 
 /* From here to work_end() the engine counts as busy; never returns when it is stopping. */
-static void
-work_begin(FuseView *view)
+static void work_begin(FuseView *view)
 {
   g_atomic_int_inc(&view->busy);
   if (!g_atomic_int_get(&view->stopping))
@@ -138,23 +134,21 @@ work_begin(FuseView *view)
     pause();
 }
 
-static void
-work_end(FuseView *view, SharedRequest *request)
+static void work_end(FuseView *view, SharedRequest *request)
 {
   request->header.len = 0;
   request->slot = (SharedSlot){0};
   g_atomic_int_add(&view->busy, -1);
 }
 
-static gint
-wanted_workers(FuseView *view)
+static gint wanted_workers(FuseView *view)
 {
-  gint few = g_atomic_int_get(&view->waiting) > WAITING_MANY ? (gint)view->shared->header->n_slots : g_atomic_int_get(&view->few);
+  gint few = g_atomic_int_get(&view->waiting) > WAITING_MANY ? (gint)view->shared->header->n_slots
+                                                             : g_atomic_int_get(&view->few);
   return few + g_atomic_int_get(&view->slow);
 }
 
-static void
-release_one(FuseView *view)
+static void release_one(FuseView *view)
 {
   if (g_atomic_int_get(&view->n_parked) == 0 || g_atomic_int_get(&view->out) >= wanted_workers(view))
     return;
@@ -164,8 +158,7 @@ release_one(FuseView *view)
 }
 
 /* Between requests: stay out if there are enough others. */
-static void
-park(FuseView *view)
+static void park(FuseView *view)
 {
   if (g_atomic_int_get(&view->out) <= wanted_workers(view))
     return;
@@ -179,15 +172,13 @@ park(FuseView *view)
   pthread_mutex_unlock(&view->parking);
 }
 
-static glong
-n_waits(void)
+static glong n_waits(void)
 {
   struct rusage usage;
   return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
 }
 
-static void
-note_wait(FuseView *view, gboolean waited)
+static void note_wait(FuseView *view, gboolean waited)
 {
   gint before = g_atomic_int_get(&view->waiting), after = before + ((waited ? 1024 : 0) - before) / 16;
 
@@ -197,8 +188,7 @@ note_wait(FuseView *view, gboolean waited)
 }
 
 /* Carry out a request, with as many other workers as that calls for. */
-static void
-process_among_others(FuseView *view, SharedRequest *request, guint *n_done)
+static void process_among_others(FuseView *view, SharedRequest *request, guint *n_done)
 {
   guint32 opcode = request->header.opcode;
   glong before;
@@ -217,8 +207,7 @@ process_among_others(FuseView *view, SharedRequest *request, guint *n_done)
   }
 }
 
-static void *
-worker(void *data)
+static void *worker(void *data)
 {
   guint n_done = 0;
   Start *start = data;
@@ -248,8 +237,7 @@ worker(void *data)
 }
 
 /* Negotiate, or repeat what was negotiated. */
-static gboolean
-start_session(FuseView *view, GError **error)
+static gboolean start_session(FuseView *view, GError **error)
 {
   SharedHeader *header = view->shared->header;
   SharedRequest *first = &view->shared->slots[0];
@@ -273,8 +261,7 @@ start_session(FuseView *view, GError **error)
   return TRUE;
 }
 
-FuseView *
-fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **error)
+FuseView *fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **error)
 {
   char *argv[] = {(char *)"virt-thin", NULL};
   struct fuse_args args = FUSE_ARGS_INIT(1, argv);
@@ -302,8 +289,7 @@ fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **error)
   return view;
 }
 
-gboolean
-fuse_view_start(FuseView *view, GError **error)
+gboolean fuse_view_start(FuseView *view, GError **error)
 {
   for (guint i = 0; i < view->shared->header->n_slots; i++) {
     pthread_t thread;
@@ -319,8 +305,7 @@ fuse_view_start(FuseView *view, GError **error)
   return TRUE;
 }
 
-gboolean
-fuse_view_stop(FuseView *view, guint timeout_ms)
+gboolean fuse_view_stop(FuseView *view, guint timeout_ms)
 {
   gint64 deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
 

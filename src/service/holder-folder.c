@@ -14,8 +14,7 @@
 #include "service/mount.h"
 #include "service/nodes.h"
 
-static char *
-describe_holder(const char *dir)
+static char *describe_holder(const char *dir)
 {
   g_autofree char *path = g_build_filename(dir, "pid", NULL);
   g_autofree char *pid = NULL;
@@ -25,12 +24,12 @@ describe_holder(const char *dir)
   if (!g_file_get_contents(path, &pid, NULL, NULL) || !*g_strstrip(pid))
     return g_strdup("a process that is just starting");
   comm_path = g_strdup_printf("/proc/%s/comm", pid);
-  return g_file_get_contents(comm_path, &comm, NULL, NULL) ? g_strdup_printf("pid %s (%s)", pid, g_strchomp(comm)) : g_strdup_printf("pid %s", pid);
+  return g_file_get_contents(comm_path, &comm, NULL, NULL) ? g_strdup_printf("pid %s (%s)", pid, g_strchomp(comm))
+                                                           : g_strdup_printf("pid %s", pid);
 }
 
 /* The lock file may be removed by its last owner between our open() and flock(): then it is not the one others see. */
-static int
-take_lock(const char *dir, const char *vg, GError **error)
+static int take_lock(const char *dir, const char *vg, GError **error)
 {
   g_autofree char *path = g_build_filename(dir, "lock", NULL);
 
@@ -57,16 +56,14 @@ take_lock(const char *dir, const char *vg, GError **error)
   }
 }
 
-static void
-remove_file(HolderFolder *folder, const char *name)
+static void remove_file(HolderFolder *folder, const char *name)
 {
   g_autofree char *path = g_build_filename(folder->dir, name, NULL);
   if (unlink(path) == -1 && errno != ENOENT)
     g_warning("cannot remove %s: %s", path, g_strerror(errno));
 }
 
-static void
-clean(HolderFolder *folder)
+static void clean(HolderFolder *folder)
 {
   g_autoptr(GError) error = NULL;
 
@@ -82,10 +79,10 @@ clean(HolderFolder *folder)
   remove_file(folder, "hidden");
 }
 
-gboolean
-holder_folder_take(HolderFolder *folder, const char *vg, GError **error)
+gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error)
 {
-  *folder = (HolderFolder){.vg = g_strdup(vg), .dir = settings_vg_dir(vg), .folder = settings_vg_file(vg, "volumes"), .lock_fd = -1};
+  *folder = (HolderFolder){
+      .vg = g_strdup(vg), .dir = settings_vg_dir(vg), .folder = settings_vg_file(vg, "volumes"), .lock_fd = -1};
   if (g_mkdir_with_parents(folder->dir, 0755) == -1)
     vt_set_errno(error, errno, "cannot make folder %s", folder->dir);
   else
@@ -100,8 +97,7 @@ holder_folder_take(HolderFolder *folder, const char *vg, GError **error)
   return TRUE;
 }
 
-void
-holder_folder_leave(HolderFolder *folder)
+void holder_folder_leave(HolderFolder *folder)
 {
   clean(folder);
   remove_file(folder, "lock");

@@ -1,8 +1,9 @@
 /* virt-thin - the holder: keeps what the kernel must not lose, and the engine running
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * It owns the FUSE connection, the mount, the listening sockets and the shared memory, and hands them to each engine. While there is no engine, requests of the
- * kernel and connects of clients queue. It enters the mount nowhere, and waits for nothing but its children and its own clock.
+ * It owns the FUSE connection, the mount, the listening sockets and the shared memory, and hands them to each engine.
+ * While there is no engine, requests of the kernel and connects of clients queue. It enters the mount nowhere, and
+ * waits for nothing but its children and its own clock.
  */
 #include "config.h"
 
@@ -26,9 +27,9 @@
 #define STOP_NODES_MS 1500
 #define STOP_ENGINE_MS 4000
 #define STOP_ALL_MS 4500
-#define STOP_WRITING_MS 60000  /* ... but when all that remains is to write to a slow disk: killing would lose it */
-#define RESTART_MS 3000        /* for a planned restart; then the engine is killed, which loses nothing */
-#define FAILED_STARTS_MAX 40   /* in a row: about five minutes with the pauses between them */
+#define STOP_WRITING_MS 60000 /* ... but when all that remains is to write to a slow disk: killing would lose it */
+#define RESTART_MS 3000       /* for a planned restart; then the engine is killed, which loses nothing */
+#define FAILED_STARTS_MAX 40  /* in a row: about five minutes with the pauses between them */
 #define PAUSE_MAX_MS 10000
 
 typedef struct {
@@ -41,17 +42,16 @@ typedef struct {
   GPid engine, nodes; /* 0: not running */
   guint n_failed;     /* starts in a row that did not get ready */
   gboolean was_ready, ready, stopping, restarting;
-  gboolean writing;   /* at the end: nobody is connected any more, the last commit is under way */
-  GString *status;    /* what the engine said and is not yet a line */
-  char *failure;      /* why the engine could not start */
+  gboolean writing; /* at the end: nobody is connected any more, the last commit is under way */
+  GString *status;  /* what the engine said and is not yet a line */
+  char *failure;    /* why the engine could not start */
   int exit_status;
 } Holder;
 
 static void start_engine(Holder *holder);
 static void start_nodes(Holder *holder);
 
-void
-service_notify(const char *state)
+void service_notify(const char *state)
 {
   const char *path = g_getenv("NOTIFY_SOCKET");
   struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -62,7 +62,8 @@ service_notify(const char *state)
   if (*path == '@')
     address.sun_path[0] = '\0';
   int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd == -1 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address, G_STRUCT_OFFSET(struct sockaddr_un, sun_path) + strlen(path)) == -1)
+  if (fd == -1 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
+                         G_STRUCT_OFFSET(struct sockaddr_un, sun_path) + strlen(path)) == -1)
     g_warning("cannot tell systemd \"%s\": %s", state, g_strerror(errno));
   if (fd != -1)
     close(fd);
@@ -71,8 +72,7 @@ service_notify(const char *state)
 /* --- children --- */
 
 /* Between fork() and exec(): only what is safe there. */
-static void
-child_exec(Holder *holder, const char *name, const int *fds, guint n_fds)
+static void child_exec(Holder *holder, const char *name, const int *fds, guint n_fds)
 {
   sigset_t none;
   int moved[SERVICE_FD_END];
@@ -90,8 +90,7 @@ child_exec(Holder *holder, const char *name, const int *fds, guint n_fds)
   _exit(127);
 }
 
-static GPid
-spawn(Holder *holder, const char *name, const int *fds, guint n_fds)
+static GPid spawn(Holder *holder, const char *name, const int *fds, guint n_fds)
 {
   pid_t pid = fork();
   if (pid == 0)
@@ -101,8 +100,7 @@ spawn(Holder *holder, const char *name, const int *fds, guint n_fds)
   return pid == -1 ? 0 : pid;
 }
 
-static char *
-describe_status(int status)
+static char *describe_status(int status)
 {
   if (WIFSIGNALED(status))
     return g_strdup_printf("was ended by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
@@ -111,8 +109,7 @@ describe_status(int status)
 
 /* --- the end --- */
 
-static void
-tell_starter(Holder *holder, const char *text)
+static void tell_starter(Holder *holder, const char *text)
 {
   if (holder->starter_fd == -1)
     return;
@@ -122,32 +119,28 @@ tell_starter(Holder *holder, const char *text)
   holder->starter_fd = -1;
 }
 
-static void
-finish(Holder *holder, int exit_status)
+static void finish(Holder *holder, int exit_status)
 {
   holder->exit_status = exit_status;
   g_main_loop_quit(holder->loop);
 }
 
 /* With the last descriptor the kernel fails every request, and whoever waits for one goes on. */
-static void
-close_connection(Holder *holder)
+static void close_connection(Holder *holder)
 {
   if (holder->fuse_fd != -1)
     close(holder->fuse_fd);
   holder->fuse_fd = -1;
 }
 
-static gboolean
-on_all_late(gpointer data)
+static gboolean on_all_late(gpointer data)
 {
   g_warning("the end does not wait for the engine any longer");
   finish(data, 1);
   return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_engine_late(gpointer data)
+static gboolean on_engine_late(gpointer data)
 {
   Holder *holder = data;
 
@@ -166,8 +159,7 @@ on_engine_late(gpointer data)
 }
 
 /* The nodes are gone, or late: now the engine. */
-static void
-stop_engine(Holder *holder)
+static void stop_engine(Holder *holder)
 {
   if (holder->engine) {
     kill(holder->engine, SIGTERM);
@@ -178,8 +170,7 @@ stop_engine(Holder *holder)
     finish(holder, holder->exit_status);
 }
 
-static gboolean
-on_nodes_late(gpointer data)
+static gboolean on_nodes_late(gpointer data)
 {
   Holder *holder = data;
   if (holder->nodes) {
@@ -190,8 +181,7 @@ on_nodes_late(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-begin_stop(Holder *holder)
+static void begin_stop(Holder *holder)
 {
   if (holder->stopping)
     return;
@@ -209,8 +199,7 @@ begin_stop(Holder *holder)
 
 /* --- the engine --- */
 
-static void
-on_ready(Holder *holder)
+static void on_ready(Holder *holder)
 {
   holder->ready = TRUE;
   holder->restarting = FALSE;
@@ -222,8 +211,7 @@ on_ready(Holder *holder)
   holder->was_ready = TRUE;
 }
 
-static void
-read_status(Holder *holder)
+static void read_status(Holder *holder)
 {
   char buffer[4096], *end;
   ssize_t n;
@@ -244,15 +232,13 @@ read_status(Holder *holder)
   }
 }
 
-static gboolean
-on_status(gint fd, GIOCondition condition, gpointer data)
+static gboolean on_status(gint fd, GIOCondition condition, gpointer data)
 {
   read_status(data);
   return G_SOURCE_CONTINUE;
 }
 
-static gboolean
-on_pause_over(gpointer data)
+static gboolean on_pause_over(gpointer data)
 {
   Holder *holder = data;
   if (!holder->stopping && !holder->engine)
@@ -261,8 +247,7 @@ on_pause_over(gpointer data)
 }
 
 /* It did not get as far as being ready. */
-static void
-on_failed_start(Holder *holder, const char *what)
+static void on_failed_start(Holder *holder, const char *what)
 {
   const char *reason = holder->failure ? holder->failure : what;
 
@@ -275,19 +260,20 @@ on_failed_start(Holder *holder, const char *what)
     return;
   }
   if (++holder->n_failed > FAILED_STARTS_MAX) {
-    g_warning("the engine of volume group %s could not be started %u times in a row; giving up, its volumes fail from now on. Last reason: %s",
-               holder->folder->vg, FAILED_STARTS_MAX, reason);
+    g_warning("the engine of volume group %s could not be started %u times in a row; giving up, its volumes fail from "
+              "now on. Last reason: %s",
+              holder->folder->vg, FAILED_STARTS_MAX, reason);
     holder->exit_status = 1;
     begin_stop(holder);
     return;
   }
   guint pause = MIN(50u << MIN(holder->n_failed, 10), PAUSE_MAX_MS);
-  g_warning("the engine of volume group %s could not be started (%s): next attempt in %u ms", holder->folder->vg, reason, pause);
+  g_warning("the engine of volume group %s could not be started (%s): next attempt in %u ms", holder->folder->vg,
+            reason, pause);
   g_timeout_add(pause, on_pause_over, holder);
 }
 
-static void
-on_engine_exit(GPid pid, gint status, gpointer data)
+static void on_engine_exit(GPid pid, gint status, gpointer data)
 {
   Holder *holder = data;
   g_autofree char *what = describe_status(status);
@@ -303,7 +289,8 @@ on_engine_exit(GPid pid, gint status, gpointer data)
   }
   if (holder->restarting || was_ready) {
     if (!holder->restarting)
-      g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile", holder->folder->vg, what);
+      g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile",
+                holder->folder->vg, what);
     start_engine(holder);
   } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && holder->was_ready) {
     start_engine(holder); /* killed from outside, it has not failed */
@@ -313,10 +300,10 @@ on_engine_exit(GPid pid, gint status, gpointer data)
   g_clear_pointer(&holder->failure, g_free);
 }
 
-static void
-start_engine(Holder *holder)
+static void start_engine(Holder *holder)
 {
-  const int fds[] = {holder->fuse_fd, holder->shared_fd, holder->nbd_fd, holder->control_fd, holder->engine_nodes_fd, holder->status_write_fd};
+  const int fds[] = {holder->fuse_fd,    holder->shared_fd,       holder->nbd_fd,
+                     holder->control_fd, holder->engine_nodes_fd, holder->status_write_fd};
 
   holder->shared->header->engine_generation++;
   holder->engine = spawn(holder, "virt-thin-engine", fds, G_N_ELEMENTS(fds));
@@ -328,8 +315,7 @@ start_engine(Holder *holder)
 
 /* --- the nodes process --- */
 
-static gboolean
-on_nodes_pause_over(gpointer data)
+static gboolean on_nodes_pause_over(gpointer data)
 {
   Holder *holder = data;
   if (!holder->stopping && !holder->nodes)
@@ -337,8 +323,7 @@ on_nodes_pause_over(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-on_nodes_exit(GPid pid, gint status, gpointer data)
+static void on_nodes_exit(GPid pid, gint status, gpointer data)
 {
   Holder *holder = data;
   g_autofree char *what = describe_status(status);
@@ -349,13 +334,13 @@ on_nodes_exit(GPid pid, gint status, gpointer data)
     stop_engine(holder);
   } else {
     if (!holder->restarting)
-      g_warning("the process that makes the block nodes of volume group %s %s; it is started again", holder->folder->vg, what);
+      g_warning("the process that makes the block nodes of volume group %s %s; it is started again", holder->folder->vg,
+                what);
     g_timeout_add(holder->restarting ? 0 : 500, on_nodes_pause_over, holder);
   }
 }
 
-static void
-start_nodes(Holder *holder)
+static void start_nodes(Holder *holder)
 {
   const int fds[] = {-1, holder->shared_fd, -1, -1, holder->process_nodes_fd, -1};
 
@@ -367,15 +352,13 @@ start_nodes(Holder *holder)
 
 /* --- signals --- */
 
-static gboolean
-on_term(gpointer data)
+static gboolean on_term(gpointer data)
 {
   begin_stop(data);
   return G_SOURCE_CONTINUE;
 }
 
-static gboolean
-on_restart_late(gpointer data)
+static gboolean on_restart_late(gpointer data)
 {
   Holder *holder = data;
   if (holder->restarting && !holder->stopping && holder->engine && holder->ready) {
@@ -385,8 +368,7 @@ on_restart_late(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static gboolean
-on_hup(gpointer data)
+static gboolean on_hup(gpointer data)
 {
   Holder *holder = data;
 
@@ -403,9 +385,9 @@ on_hup(gpointer data)
 
 /* --- the beginning --- */
 
-/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it writes down itself which it has found, and those that join. */
-static gboolean
-write_devices(Holder *holder, GError **error)
+/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it writes down itself which
+ * it has found, and those that join. */
+static gboolean write_devices(Holder *holder, GError **error)
 {
   g_autofree char *path = g_build_filename(holder->folder->dir, "devices", NULL);
   g_auto(GStrv) devices = settings_devices();
@@ -423,8 +405,7 @@ write_devices(Holder *holder, GError **error)
   return TRUE;
 }
 
-static gboolean
-write_pid(Holder *holder, GError **error)
+static gboolean write_pid(Holder *holder, GError **error)
 {
   g_autofree char *path = g_build_filename(holder->folder->dir, "pid", NULL);
   g_autofree char *text = g_strdup_printf("%d\n", getpid());
@@ -433,15 +414,13 @@ write_pid(Holder *holder, GError **error)
   return g_file_set_contents(path, text, -1, &local) || vt_set_error(error, EIO, "%s", local->message);
 }
 
-static int
-listen_on(Holder *holder, const char *name, GError **error)
+static int listen_on(Holder *holder, const char *name, GError **error)
 {
   g_autofree char *path = g_build_filename(holder->folder->dir, name, NULL);
   return control_socket_listen(path, settings_socket_mode(), settings_socket_group(), error);
 }
 
-static gboolean
-prepare(Holder *holder, GError **error)
+static gboolean prepare(Holder *holder, GError **error)
 {
   int pair[2], status[2];
 
@@ -459,9 +438,11 @@ prepare(Holder *holder, GError **error)
   holder->status_read_fd = status[0];
   holder->status_write_fd = status[1];
   g_unix_set_fd_nonblocking(holder->status_read_fd, TRUE, NULL);
-  if ((holder->nbd_fd = listen_on(holder, "nbd", error)) == -1 || (holder->control_fd = listen_on(holder, "control", error)) == -1)
+  if ((holder->nbd_fd = listen_on(holder, "nbd", error)) == -1 ||
+      (holder->control_fd = listen_on(holder, "control", error)) == -1)
     return FALSE;
-  if ((holder->shared_fd = shared_create(settings_threads(), error)) == -1 || !(holder->shared = shared_map(holder->shared_fd, error)))
+  if ((holder->shared_fd = shared_create(settings_threads(), error)) == -1 ||
+      !(holder->shared = shared_map(holder->shared_fd, error)))
     return FALSE;
   if (g_mkdir_with_parents(holder->folder->folder, 0755) == -1)
     return vt_set_errno(error, errno, "cannot make folder %s", holder->folder->folder);
@@ -469,8 +450,7 @@ prepare(Holder *holder, GError **error)
   return holder->fuse_fd != -1;
 }
 
-int
-holder_run(HolderFolder *folder, int starter_fd)
+int holder_run(HolderFolder *folder, int starter_fd)
 {
   Holder holder = {.folder = folder, .starter_fd = starter_fd, .fuse_fd = -1};
   g_autoptr(GError) error = NULL;

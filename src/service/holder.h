@@ -11,7 +11,8 @@ typedef struct {
   int lock_fd;
 } HolderFolder;
 
-/* Make <runtime>/<vg> if need be, lock it, and take away what a killed holder left. EBUSY names the holder that lives. */
+/* Make <runtime>/<vg> if need be, lock it, and take away what a killed holder left. EBUSY names the holder that lives.
+ */
 gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error);
 /* Take mount, nodes and files away, and release the lock. */
 void holder_folder_leave(HolderFolder *folder);

@@ -1,8 +1,8 @@
 /* virt-thin - block nodes by the loop driver: direct I/O to the volume's FUSE file
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Direct I/O keeps the loop driver's view coherent with the others, and asynchronous. Discards and zeroes arrive at the file as fallocate(). No partition scan: what
- * is inside a guest's disk is not this machine's business.
+ * Direct I/O keeps the loop driver's view coherent with the others, and asynchronous. Discards and zeroes arrive at the
+ * file as fallocate(). No partition scan: what is inside a guest's disk is not this machine's business.
  */
 #include "config.h"
 
@@ -17,8 +17,7 @@
 
 #include "service/block-node.h"
 
-static gboolean
-loop_usable(GError **error)
+static gboolean loop_usable(GError **error)
 {
   if (geteuid() != 0)
     return vt_set_error(error, EPERM, "loop devices are for root");
@@ -27,9 +26,9 @@ loop_usable(GError **error)
   return TRUE;
 }
 
-/* The file behind loop device number @n, as the kernel names it; NULL: none. Asks sysfs, which does not ask the file's server. */
-static char *
-backing_file(guint n)
+/* The file behind loop device number @n, as the kernel names it; NULL: none. Asks sysfs, which does not ask the file's
+ * server. */
+static char *backing_file(guint n)
 {
   g_autofree char *path = g_strdup_printf("/sys/block/loop%u/loop/backing_file", n);
   char *text = NULL;
@@ -39,19 +38,18 @@ backing_file(guint n)
   return g_strchomp(text);
 }
 
-static gboolean
-number_of(const char *device, guint *n)
+static gboolean number_of(const char *device, guint *n)
 {
   guint64 number;
-  if (!g_str_has_prefix(device, "/dev/loop") || !g_ascii_string_to_unsigned(device + strlen("/dev/loop"), 10, 0, G_MAXUINT, &number, NULL))
+  if (!g_str_has_prefix(device, "/dev/loop") ||
+      !g_ascii_string_to_unsigned(device + strlen("/dev/loop"), 10, 0, G_MAXUINT, &number, NULL))
     return FALSE;
   *n = number;
   return TRUE;
 }
 
 /* Make the node where no udev does. */
-static gboolean
-make_device_node(const char *device, guint n, GError **error)
+static gboolean make_device_node(const char *device, guint n, GError **error)
 {
   if (access(device, F_OK) == 0)
     return TRUE;
@@ -60,8 +58,7 @@ make_device_node(const char *device, guint n, GError **error)
   return TRUE;
 }
 
-static gboolean
-configure(int loop, const char *device, int file, const char *path, gboolean read_only, GError **error)
+static gboolean configure(int loop, const char *device, int file, const char *path, gboolean read_only, GError **error)
 {
   struct loop_config config = {.fd = file, .block_size = 512};
 
@@ -73,16 +70,14 @@ configure(int loop, const char *device, int file, const char *path, gboolean rea
 }
 
 /* Owner and mode of a disk; the node may be left from another's use. */
-static void
-set_permissions(int loop)
+static void set_permissions(int loop)
 {
   struct group *disk = getgrnam("disk");
   if (fchown(loop, 0, disk ? disk->gr_gid : 0) == -1 || fchmod(loop, 0660) == -1)
     g_message("cannot set the owner of a loop device: %s", g_strerror(errno));
 }
 
-static char *
-loop_attach(const char *vg, const char *volume, const char *path, gboolean read_only, GError **error)
+static char *loop_attach(const char *vg, const char *volume, const char *path, gboolean read_only, GError **error)
 {
   int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
   int file = control == -1 ? -1 : open(path, (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
@@ -119,8 +114,7 @@ loop_attach(const char *vg, const char *volume, const char *path, gboolean read_
 }
 
 /* With others who have it open the kernel takes it away at their last close. */
-static gboolean
-loop_detach(const char *device, GError **error)
+static gboolean loop_detach(const char *device, GError **error)
 {
   int loop = open(device, O_RDONLY | O_CLOEXEC);
   int result = loop == -1 ? -1 : ioctl(loop, LOOP_CLR_FD);
@@ -134,8 +128,7 @@ loop_detach(const char *device, GError **error)
   return result == 0;
 }
 
-static gboolean
-loop_resize(const char *device, const char *vg, const char *volume, const char *path, GError **error)
+static gboolean loop_resize(const char *device, const char *vg, const char *volume, const char *path, GError **error)
 {
   struct stat st;
   int loop = open(device, O_RDONLY | O_CLOEXEC);
@@ -149,22 +142,19 @@ loop_resize(const char *device, const char *vg, const char *volume, const char *
   return done;
 }
 
-static gboolean
-is_in(const char *file, const char *folder)
+static gboolean is_in(const char *file, const char *folder)
 {
   return file && g_str_has_prefix(file, folder) && file[strlen(folder)] == '/';
 }
 
-static gboolean
-loop_is_ours(const char *device, const char *folder)
+static gboolean loop_is_ours(const char *device, const char *folder)
 {
   g_autofree char *file = NULL;
   guint n;
   return number_of(device, &n) && is_in(file = backing_file(n), folder);
 }
 
-static gboolean
-loop_in_use(const char *device)
+static gboolean loop_in_use(const char *device)
 {
   g_autofree char *file = NULL;
   guint n;
@@ -172,25 +162,23 @@ loop_in_use(const char *device)
 }
 
 /* The kernel names a file of a detached mount as if that were the root. */
-static gboolean
-loop_is_left_over(const char *device, const char *volume)
+static gboolean loop_is_left_over(const char *device, const char *volume)
 {
   g_autofree char *file = NULL;
   struct stat st;
   guint n;
-  return number_of(device, &n) && (file = backing_file(n)) && *file == '/' && strcmp(file + 1, volume) == 0 && lstat(file, &st) == -1;
+  return number_of(device, &n) && (file = backing_file(n)) && *file == '/' && strcmp(file + 1, volume) == 0 &&
+         lstat(file, &st) == -1;
 }
 
-static gboolean
-loop_is_read_only(const char *device)
+static gboolean loop_is_read_only(const char *device)
 {
   g_autofree char *path = g_strdup_printf("/sys/block/%s/ro", device + strlen("/dev/"));
   g_autofree char *text = NULL;
   return g_file_get_contents(path, &text, NULL, NULL) && *text == '1';
 }
 
-static GPtrArray *
-loop_list(const char *folder)
+static GPtrArray *loop_list(const char *folder)
 {
   GPtrArray *devices = g_ptr_array_new_with_free_func(g_free);
   GDir *dir = g_dir_open("/sys/block", 0, NULL);
@@ -207,14 +195,14 @@ loop_list(const char *folder)
 }
 
 const BlockNodeKind block_node_loop = {
-  .name = "loop",
-  .usable = loop_usable,
-  .attach = loop_attach,
-  .detach = loop_detach,
-  .resize = loop_resize,
-  .is_ours = loop_is_ours,
-  .in_use = loop_in_use,
-  .is_left_over = loop_is_left_over,
-  .is_read_only = loop_is_read_only,
-  .list = loop_list,
+    .name = "loop",
+    .usable = loop_usable,
+    .attach = loop_attach,
+    .detach = loop_detach,
+    .resize = loop_resize,
+    .is_ours = loop_is_ours,
+    .in_use = loop_in_use,
+    .is_left_over = loop_is_left_over,
+    .is_read_only = loop_is_read_only,
+    .list = loop_list,
 };

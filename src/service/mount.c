@@ -14,9 +14,9 @@
 
 #include "service/mount.h"
 
-/* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by _FUSE_COMMFD (libfuse lib/mount.c). */
-static int
-receive_fd(int socket)
+/* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by _FUSE_COMMFD (libfuse
+ * lib/mount.c). */
+static int receive_fd(int socket)
 {
   char byte;
   struct iovec iov = {&byte, 1};
@@ -35,8 +35,7 @@ receive_fd(int socket)
   return fd;
 }
 
-static int
-mount_as_user(const char *folder, GError **error)
+static int mount_as_user(const char *folder, GError **error)
 {
   int sockets[2], said[2], fd;
   g_autofree char *number = NULL;
@@ -52,7 +51,8 @@ mount_as_user(const char *folder, GError **error)
     fcntl(sockets[0], F_SETFD, 0);
     dup2(said[1], STDERR_FILENO);
     setenv("_FUSE_COMMFD", number, 1);
-    execlp("fusermount3", "fusermount3", "-o", "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--", folder, NULL);
+    execlp("fusermount3", "fusermount3", "-o",
+           "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--", folder, NULL);
     _exit(127);
   }
   close(sockets[0]);
@@ -69,8 +69,7 @@ mount_as_user(const char *folder, GError **error)
   return fd;
 }
 
-int
-mount_fuse(const char *folder, GError **error)
+int mount_fuse(const char *folder, GError **error)
 {
   if (geteuid() != 0)
     return mount_as_user(folder, error);
@@ -80,7 +79,8 @@ mount_fuse(const char *folder, GError **error)
     vt_set_errno(error, errno, "cannot open /dev/fuse (is the kernel's fuse module there?)");
     return -1;
   }
-  g_autofree char *options = g_strdup_printf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
+  g_autofree char *options =
+      g_strdup_printf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
   if (mount("virt-thin", folder, "fuse.virt-thin", MS_NOSUID | MS_NODEV | MS_NOATIME, options) == -1) {
     vt_set_errno(error, errno, "cannot mount %s", folder);
     close(fd);
@@ -90,14 +90,12 @@ mount_fuse(const char *folder, GError **error)
 }
 
 /* The mount table writes a blank, tab, newline or backslash of a path as \ooo. */
-static char *
-unescape(const char *text)
+static char *unescape(const char *text)
 {
   return g_strcompress(text);
 }
 
-gboolean
-is_mounted(const char *folder)
+gboolean is_mounted(const char *folder)
 {
   g_autofree char *table = NULL;
   g_auto(GStrv) lines = NULL;
@@ -116,16 +114,17 @@ is_mounted(const char *folder)
   return FALSE;
 }
 
-gboolean
-unmount_fuse(const char *folder, GError **error)
+gboolean unmount_fuse(const char *folder, GError **error)
 {
   for (guint i = 0; i < 16 && is_mounted(folder); i++) {
     if (geteuid() != 0) {
       g_autofree char *said = NULL;
       const char *argv[] = {"fusermount3", "-u", "-z", "--", folder, NULL};
-      g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said, NULL, NULL);
+      g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said,
+                   NULL, NULL);
       if (is_mounted(folder))
-        return vt_set_error(error, EBUSY, "cannot unmount %s: %s", folder, said ? g_strchomp(said) : "fusermount3 failed");
+        return vt_set_error(error, EBUSY, "cannot unmount %s: %s", folder,
+                            said ? g_strchomp(said) : "fusermount3 failed");
     } else if (umount2(folder, MNT_DETACH | UMOUNT_NOFOLLOW) == -1) {
       return vt_set_errno(error, errno, "cannot unmount %s", folder);
     }

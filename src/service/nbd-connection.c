@@ -1,16 +1,21 @@
 /* virt-thin - NBD server: a connection's threads, and how they share its requests
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Leader and followers. One thread, the leader, receives; it takes as many requests as one recv() brought (up to a batch), carries them out and sends their replies with one
- * sendmsg(). A system call per batch instead of two per request is what makes this fast.
+ * Leader and followers. One thread, the leader, receives; it takes as many requests as one recv() brought (up to a
+ * batch), carries them out and sends their replies with one sendmsg(). A system call per batch instead of two per
+ * request is what makes this fast.
  *
- * Whether another thread receives meanwhile is decided by what requests cost. While they are cheap (the page cache), handing over costs more than it gains: the
- * leader stays leader. As soon as they take long (a disk, a flush, a large transfer) it gives the lead to a follower first, and takes batches so small that none keeps a request
- * waiting behind another for longer than BATCH_NS. Threads are started when there is nobody to hand over to, and end when they have been idle for a while.
+ * Whether another thread receives meanwhile is decided by what requests cost. While they are cheap (the page cache),
+ * handing over costs more than it gains: the leader stays leader. As soon as they take long (a disk, a flush, a large
+ * transfer) it gives the lead to a follower first, and takes batches so small that none keeps a request waiting behind
+ * another for longer than BATCH_NS. Threads are started when there is nobody to hand over to, and end when they have
+ * been idle for a while.
  *
- * Bounds: a thread has one arena for replies and the connection one receive buffer (and those that batches in flight still point into): NBD_ARENA each for small
- * I/O, a little over NBD_PIECE for large; writes larger than that are written as they arrive, reads are sent in pieces. What was needed for large I/O only is
- * given back when the connection is idle. A client that does not read its replies blocks the threads of its own connection, one after the other, and then nothing of it is received any more.
+ * Bounds: a thread has one arena for replies and the connection one receive buffer (and those that batches in flight
+ * still point into): NBD_ARENA each for small I/O, a little over NBD_PIECE for large; writes larger than that are
+ * written as they arrive, reads are sent in pieces. What was needed for large I/O only is given back when the
+ * connection is idle. A client that does not read its replies blocks the threads of its own connection, one after the
+ * other, and then nothing of it is received any more.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -144,7 +149,8 @@ static void set_receive_timeout(NbdConnection *connection, int seconds)
   setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
 }
 
-/* recv() that is patient: a first wait of IDLE_TRIM_S gives spare memory back (-EAGAIN: the receive buffer, too), then it waits for ever. */
+/* recv() that is patient: a first wait of IDLE_TRIM_S gives spare memory back (-EAGAIN: the receive buffer, too), then
+ * it waits for ever. */
 static gssize receive_some(NbdConnection *connection, NbdWorker *worker, void *data, gsize length)
 {
   for (;;) {
@@ -214,14 +220,16 @@ static NbdRequest decode(const guint8 *data)
   return request;
 }
 
-/* Is this the end of the conversation? A write beyond what any client may send would have to be swallowed whole: out with it. */
+/* Is this the end of the conversation? A write beyond what any client may send would have to be swallowed whole: out
+ * with it. */
 static gboolean is_end(const NbdRequest *request)
 {
   return request->magic != NBD_REQUEST_MAGIC || request->type == NBD_CMD_DISC ||
          (request->type == NBD_CMD_WRITE && request->length > 2 * NBD_REQUEST_MAX);
 }
 
-/* Take up to @limit requests into @worker; waits for one, not for a second. FALSE: there will be none (but the worker may hold some). */
+/* Take up to @limit requests into @worker; waits for one, not for a second. FALSE: there will be none (but the worker
+ * may hold some). */
 static gboolean receive_batch(NbdConnection *connection, NbdWorker *worker, guint limit)
 {
   gsize need = sizeof(NbdRequest);
@@ -345,7 +353,8 @@ static gboolean become_leader(NbdConnection *connection)
   pthread_mutex_lock(&connection->lock);
   while (connection->has_leader && !has_ended(connection) && ok) {
     connection->n_waiting++;
-    ok = pthread_cond_timedwait(&connection->leader_gone, &connection->lock, &until) != ETIMEDOUT || !connection->has_leader;
+    ok = pthread_cond_timedwait(&connection->leader_gone, &connection->lock, &until) != ETIMEDOUT ||
+         !connection->has_leader;
     connection->n_waiting--;
   }
   if (has_ended(connection)) {

@@ -1,7 +1,8 @@
 /* virt-thin - NBD server: the handshake, up to the choice of an export
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Exact reads, never ahead: what follows the last option belongs to nbd-connection.c. The whole handshake has one deadline, so that a client that stalls in it gives its place back.
+ * Exact reads, never ahead: what follows the last option belongs to nbd-connection.c. The whole handshake has one
+ * deadline, so that a client that stalls in it gives its place back.
  */
 #include <poll.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "service/nbd-internal.h"
 #include "util/size.h"
 
-#define OPTION_MAX (64u << 10)    /* longest option that is looked at */
+#define OPTION_MAX (64u << 10)     /* longest option that is looked at */
 #define OPTION_SKIP_MAX (8u << 20) /* longest that is read and refused; beyond it the client is thrown out */
 #define QUERIES_MAX 64
 #define CONTEXT_ID 1u
@@ -69,7 +70,8 @@ static gboolean transmit(Handshake *handshake, const void *data, gsize length)
 
 static void add_reply(GByteArray *out, guint32 option, guint32 type, const void *data, gsize length)
 {
-  NbdOptionReply reply = {GUINT64_TO_BE(NBD_REP_MAGIC), GUINT32_TO_BE(option), GUINT32_TO_BE(type), GUINT32_TO_BE(length)};
+  NbdOptionReply reply = {GUINT64_TO_BE(NBD_REP_MAGIC), GUINT32_TO_BE(option), GUINT32_TO_BE(type),
+                          GUINT32_TO_BE(length)};
   g_byte_array_append(out, (const guint8 *)&reply, sizeof reply);
   g_byte_array_append(out, data, length);
 }
@@ -148,10 +150,14 @@ static char *describe(const PoolVolumeInfo *info)
 {
   g_autofree char *size = vt_size_format(info->size);
   GString *text = g_string_new(NULL);
-  g_string_printf(text, "%s %s in %s%s%s", size, info->snapshot_of ? "snapshot" : info->kind == POOL_VOLUME_THIN ? "thin volume" : "linear volume",
+  g_string_printf(text, "%s %s in %s%s%s", size,
+                  info->snapshot_of                ? "snapshot"
+                  : info->kind == POOL_VOLUME_THIN ? "thin volume"
+                                                   : "linear volume",
                   info->vg, info->pool ? "/" : "", info->pool ?: "");
   if (info->snapshot_of)
-    g_string_append_printf(text, ", of %s%s%s", info->snapshot_of, info->snapshot_name ? ": " : "", info->snapshot_name ?: "");
+    g_string_append_printf(text, ", of %s%s%s", info->snapshot_of, info->snapshot_name ? ": " : "",
+                           info->snapshot_name ?: "");
   else if (info->origin)
     g_string_append_printf(text, ", from %s", info->origin);
   if (info->read_only)
@@ -179,7 +185,8 @@ static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info,
   if (peek || connection->view)
     return pool_volume_open_view(pool, info->name, error);
   g_autofree char *opener =
-    g_strdup_printf("nbd client, pid %d%s%s%s", (int)connection->pid, connection->command ? " (" : "", connection->command ?: "", connection->command ? ")" : "");
+      g_strdup_printf("nbd client, pid %d%s%s%s", (int)connection->pid, connection->command ? " (" : "",
+                      connection->command ?: "", connection->command ? ")" : "");
   if (info->read_only || connection->server->read_only)
     return pool_volume_open(pool, info->name, TRUE, opener, error);
   g_autoptr(GError) first = NULL;
@@ -198,7 +205,8 @@ static gboolean export_is_read_only(NbdConnection *connection, const PoolVolumeI
 
 static guint16 export_flags(NbdConnection *connection, gboolean read_only)
 {
-  guint16 flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE;
+  guint16 flags =
+      NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE;
   if (read_only)
     flags |= NBD_FLAG_READ_ONLY;
   else
@@ -234,7 +242,8 @@ static Step export_name(Handshake *handshake, Reader reader)
   }
   begin(handshake, info, volume);
   NbdExportNameReply out = {.size = GUINT64_TO_BE(pool_volume_size(volume)),
-                            .flags = GUINT16_TO_BE(export_flags(handshake->connection, handshake->connection->read_only))};
+                            .flags =
+                                GUINT16_TO_BE(export_flags(handshake->connection, handshake->connection->read_only))};
   return transmit(handshake, &out, handshake->no_zeroes ? 10 : sizeof out) ? HANDSHAKE_DONE : HANDSHAKE_END;
 }
 
@@ -254,13 +263,15 @@ static guint32 preferred_size(guint64 chunk_size)
   return fits ? chunk_size : 4096;
 }
 
-static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked, const PoolVolumeInfo *info, PoolVolume *volume)
+static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked, const PoolVolumeInfo *info,
+                     PoolVolume *volume)
 {
   NbdConnection *connection = handshake->connection;
   NbdInfoExport export = {GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(pool_volume_size(volume)),
                           GUINT16_TO_BE(export_flags(connection, export_is_read_only(connection, info, volume)))};
   add_reply(out, option, NBD_REP_INFO, &export, sizeof export);
-  NbdInfoBlockSize size = {GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(1), GUINT32_TO_BE(preferred_size(pool_volume_chunk_size(volume))),
+  NbdInfoBlockSize size = {GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(1),
+                           GUINT32_TO_BE(preferred_size(pool_volume_chunk_size(volume))),
                            GUINT32_TO_BE(NBD_REQUEST_MAX)};
   if (asked & 1u << NBD_INFO_BLOCK_SIZE)
     add_reply(out, option, NBD_REP_INFO, &size, sizeof size);
@@ -278,7 +289,8 @@ static Step info_or_go(Handshake *handshake, guint32 option, Reader reader)
   g_autofree char *name = read_counted_string(&reader);
   guint16 n = 0;
   if (!name || !read_u16(&reader, &n) || reader.left != n * 2u)
-    return reply(handshake, option, NBD_REP_ERR_INVALID, "the option's lengths do not fit each other, or its name is none");
+    return reply(handshake, option, NBD_REP_ERR_INVALID,
+                 "the option's lengths do not fit each other, or its name is none");
   guint32 asked = 0;
   for (guint16 kind; read_u16(&reader, &kind);)
     asked |= kind < 32 ? 1u << kind : 0;
@@ -322,7 +334,8 @@ static Step list(Handshake *handshake)
 
 /* --- metadata contexts: there is one, base:allocation --- */
 
-/* "base:" stands for all of its contexts when they are listed, and for none when they are set. Other namespaces are not known here, and ignored. */
+/* "base:" stands for all of its contexts when they are listed, and for none when they are set. Other namespaces are not
+ * known here, and ignored. */
 static gboolean query_matches(const char *query, gboolean listing)
 {
   return g_str_equal(query, "base:allocation") || (listing && g_str_equal(query, "base:"));
@@ -338,7 +351,8 @@ static Step meta_context(Handshake *handshake, guint32 option, Reader reader)
   g_autofree char *name = read_counted_string(&reader);
   guint32 n = 0;
   if (!name || !read_u32(&reader, &n))
-    return reply(handshake, option, NBD_REP_ERR_INVALID, "the option's lengths do not fit each other, or its name is none");
+    return reply(handshake, option, NBD_REP_ERR_INVALID,
+                 "the option's lengths do not fit each other, or its name is none");
   if (n > QUERIES_MAX)
     return reply(handshake, option, NBD_REP_ERR_TOO_BIG, "too many queries in one option");
   gboolean match = listing && n == 0;
@@ -387,7 +401,8 @@ static Step option_step(Handshake *handshake, guint32 option, Reader reader)
     return reply(handshake, option, NBD_REP_ACK, NULL);
   case NBD_OPT_LIST_META_CONTEXT:
   case NBD_OPT_SET_META_CONTEXT: return meta_context(handshake, option, reader);
-  case NBD_OPT_STARTTLS: return reply(handshake, option, NBD_REP_ERR_POLICY, "this socket is local: it needs no TLS, and has none");
+  case NBD_OPT_STARTTLS:
+    return reply(handshake, option, NBD_REP_ERR_POLICY, "this socket is local: it needs no TLS, and has none");
   default: return reply(handshake, option, NBD_REP_ERR_UNSUP, NULL);
   }
 }
@@ -412,7 +427,8 @@ static Step next_option(Handshake *handshake)
 gboolean nbd_handshake(NbdConnection *connection)
 {
   Handshake handshake = {connection, g_get_monotonic_time() + NBD_HANDSHAKE_MS * (gint64)1000, FALSE, NULL};
-  NbdGreeting greeting = {GUINT64_TO_BE(NBD_MAGIC), GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT16_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)};
+  NbdGreeting greeting = {GUINT64_TO_BE(NBD_MAGIC), GUINT64_TO_BE(NBD_OPTION_MAGIC),
+                          GUINT16_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)};
   guint32 flags;
   if (!transmit(&handshake, &greeting, sizeof greeting) || !receive(&handshake, &flags, sizeof flags))
     return FALSE;

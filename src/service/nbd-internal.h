@@ -6,7 +6,8 @@
  * nbd-connection.c  receives requests in batches, and shares them among the connection's threads
  * nbd-request.c     carries out a request and builds its reply
  *
- * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then connection->lock; never with connection->send_lock.
+ * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then connection->lock; never with
+ * connection->send_lock.
  */
 #pragma once
 
@@ -59,8 +60,8 @@ typedef struct {
   pthread_mutex_t big_lock;  /* one reply larger than NBD_PIECE at a time */
 
   /* Atomic. */
-  gboolean ended; /* take no more requests: client said so, hung up, or the server stops */
-  gboolean dead;  /* nothing can be sent any more */
+  gboolean ended;    /* take no more requests: client said so, hung up, or the server stops */
+  gboolean dead;     /* nothing can be sent any more */
   gint64 request_ns; /* how long a request takes, averaged */
   guint64 requests, errors;
   gint64 warned; /* monotonic time of the last logged error */
@@ -88,7 +89,7 @@ typedef struct {
   NbdRequest batch[NBD_BATCH]; /* in the processor's byte order */
   const guint8 *payload[NBD_BATCH];
   guint n_requests;
-  NbdBuffer *rx; /* what payload points into; referenced */
+  NbdBuffer *rx;     /* what payload points into; referenced */
   gboolean streamed; /* batch[0] is a write whose payload is still in the socket */
 
   guint8 *arena; /* replies in the order of sending, with gaps for alignment */
@@ -100,7 +101,8 @@ typedef struct {
 /* nbd-server.c */
 gboolean nbd_thread_start(pthread_t *thread, void *(*function)(void *), void *data);
 void nbd_server_forget(NbdConnection *connection); /* by its last thread; frees it */
-/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up is still busy at @deadline_us of g_get_monotonic_time(). */
+/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up is still busy at
+ * @deadline_us of g_get_monotonic_time(). */
 gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us, GError **error);
 
 /* nbd-handshake.c: FALSE: the connection ends. */

@@ -2,8 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Facts from linux drivers/block/nbd.c:
- *   - RECONFIGURE puts a new socket in the place of a dead one only, and answers 0 when none is dead (nbd_genl_reconfigure, -ENOSPC of nbd_reconnect_socket).
- *   - A request in flight on a dead socket is sent again by nbd_xmit_timeout(), with one connection only when a timeout was set.
+ *   - RECONFIGURE puts a new socket in the place of a dead one only, and answers 0 when none is dead
+ * (nbd_genl_reconfigure, -ENOSPC of nbd_reconnect_socket).
+ *   - A request in flight on a dead socket is sent again by nbd_xmit_timeout(), with one connection only when a timeout
+ * was set.
  *   - A device with an identifier takes a RECONFIGURE only with the same one.
  *   - DISCONNECT fails what is in flight; the flag DISCONNECT_ON_CLOSE does the same at the last close.
  */
@@ -38,13 +40,15 @@ typedef struct {
 static gboolean transfer(int fd, gboolean sending, void *data, gsize length, const char *what, GError **error)
 {
   for (gsize done = 0; done < length;) {
-    ssize_t n = sending ? send(fd, (char *)data + done, length - done, MSG_NOSIGNAL) : recv(fd, (char *)data + done, length - done, 0);
+    ssize_t n = sending ? send(fd, (char *)data + done, length - done, MSG_NOSIGNAL)
+                        : recv(fd, (char *)data + done, length - done, 0);
     if (n > 0)
       done += n;
     else if (n == 0)
       return vt_set_error(error, ECONNRESET, "the NBD server closed the connection during %s", what);
     else if (errno == EAGAIN)
-      return vt_set_error(error, ETIMEDOUT, "the NBD server did not answer within %d seconds, at %s", CONNECT_MS / 1000, what);
+      return vt_set_error(error, ETIMEDOUT, "the NBD server did not answer within %d seconds, at %s", CONNECT_MS / 1000,
+                          what);
     else if (errno != EINTR)
       return vt_set_errno(error, errno, "talking to the NBD server, at %s", what);
   }
@@ -58,11 +62,13 @@ static gboolean send_go(int fd, const char *name, GError **error)
     guint32 flags;
     NbdOption option;
     guint32 name_length;
-  } __attribute__((packed)) go = {GUINT32_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
-                                  {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(NBD_OPT_GO), GUINT32_TO_BE(4 + length + 2)},
-                                  GUINT32_TO_BE(length)};
+  } __attribute__((packed))
+  go = {GUINT32_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
+        {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(NBD_OPT_GO), GUINT32_TO_BE(4 + length + 2)},
+        GUINT32_TO_BE(length)};
   guint16 no_requests = 0;
-  return transfer(fd, TRUE, &go, sizeof go, "the choice of the export", error) && transfer(fd, TRUE, (void *)name, length, "the choice of the export", error) &&
+  return transfer(fd, TRUE, &go, sizeof go, "the choice of the export", error) &&
+         transfer(fd, TRUE, (void *)name, length, "the choice of the export", error) &&
          transfer(fd, TRUE, &no_requests, sizeof no_requests, "the choice of the export", error);
 }
 
@@ -81,7 +87,10 @@ static gboolean receive_go(int fd, const char *name, Export *export, GError **er
     if (type == NBD_REP_ACK)
       return TRUE;
     if (type != NBD_REP_INFO)
-      return vt_set_error(error, type == NBD_REP_ERR_UNKNOWN ? ENOENT : type == NBD_REP_ERR_POLICY ? EBUSY : EIO,
+      return vt_set_error(error,
+                          type == NBD_REP_ERR_UNKNOWN  ? ENOENT
+                          : type == NBD_REP_ERR_POLICY ? EBUSY
+                                                       : EIO,
                           "the NBD server refuses export %s: %s", name, data);
     NbdInfoExport info;
     memcpy(&info, data, sizeof info);
@@ -102,7 +111,8 @@ static int negotiate(const char *socket_path, const char *export_name, Export *e
   NbdGreeting greeting = {0};
   *export = (Export){0};
   gboolean ok = transfer(fd, FALSE, &greeting, sizeof greeting, "its greeting", error) &&
-                (greeting.option_magic == GUINT64_TO_BE(NBD_OPTION_MAGIC) || vt_set_error(error, EPROTO, "%s: this is no NBD server", socket_path)) &&
+                (greeting.option_magic == GUINT64_TO_BE(NBD_OPTION_MAGIC) ||
+                 vt_set_error(error, EPROTO, "%s: this is no NBD server", socket_path)) &&
                 send_go(fd, export_name, error) && receive_go(fd, export_name, export, error);
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof none);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof none);
@@ -125,8 +135,8 @@ static gboolean set_nl_error(GError **error, int code, const char *what)
 {
   static const struct {
     int nl, err;
-  } table[] = {{NLE_PERM, EPERM},     {NLE_NODEV, ENODEV}, {NLE_OBJ_NOTFOUND, ENOENT}, {NLE_BUSY, EBUSY},
-               {NLE_NOMEM, ENOMEM},   {NLE_INVAL, EINVAL}, {NLE_EXIST, EEXIST},        {NLE_OPNOTSUPP, EOPNOTSUPP}};
+  } table[] = {{NLE_PERM, EPERM},   {NLE_NODEV, ENODEV}, {NLE_OBJ_NOTFOUND, ENOENT}, {NLE_BUSY, EBUSY},
+               {NLE_NOMEM, ENOMEM}, {NLE_INVAL, EINVAL}, {NLE_EXIST, EEXIST},        {NLE_OPNOTSUPP, EOPNOTSUPP}};
   int err = EIO;
   for (guint i = 0; i < G_N_ELEMENTS(table); i++)
     if (-code == table[i].nl)
@@ -175,7 +185,8 @@ static gboolean call_begin(Call *call, guint8 command, GError **error)
 
 static void put_socket(Call *call, int fd)
 {
-  struct nlattr *sockets = nla_nest_start(call->msg, NBD_ATTR_SOCKETS), *item = nla_nest_start(call->msg, NBD_SOCK_ITEM);
+  struct nlattr *sockets = nla_nest_start(call->msg, NBD_ATTR_SOCKETS),
+                *item = nla_nest_start(call->msg, NBD_SOCK_ITEM);
   nla_put_u32(call->msg, NBD_SOCK_FD, fd);
   nla_nest_end(call->msg, item);
   nla_nest_end(call->msg, sockets);
@@ -192,7 +203,8 @@ static gboolean call_end(Call *call, const char *what, GError **error)
 static gboolean index_of(const char *device, guint32 *index)
 {
   guint64 n;
-  if (!g_str_has_prefix(device, "/dev/nbd") || !g_ascii_string_to_unsigned(device + strlen("/dev/nbd"), 10, 0, G_MAXINT, &n, NULL))
+  if (!g_str_has_prefix(device, "/dev/nbd") ||
+      !g_ascii_string_to_unsigned(device + strlen("/dev/nbd"), 10, 0, G_MAXINT, &n, NULL))
     return FALSE;
   *index = n;
   return TRUE;
@@ -231,7 +243,8 @@ char *nbd_kernel_identifier(const char *device)
 gboolean nbd_kernel_is_attached(const char *device)
 {
   guint32 index;
-  g_autofree char *pid = index_of(device, &index) ? read_sysfs(device, "pid") : NULL; /* the file is there while it is */
+  g_autofree char *pid =
+      index_of(device, &index) ? read_sysfs(device, "pid") : NULL; /* the file is there while it is */
   return pid != NULL;
 }
 
@@ -258,7 +271,9 @@ gboolean nbd_kernel_available(GError **error)
   if (!sock) {
     /* Without partitions: what is inside a guest's disk is not this machine's business. */
     const char *const argv[] = {"modprobe", "-q", "nbd", "max_part=0", NULL};
-    g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+    g_spawn_sync(NULL, (char **)argv, NULL,
+                 G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL,
+                 NULL, NULL);
     sock = connect_netlink(&family, error);
   }
   if (sock)
@@ -282,7 +297,8 @@ static gboolean make_device_node(const char *device, GError **error)
   return TRUE;
 }
 
-char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only, GError **error)
+char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only,
+                        GError **error)
 {
   Export export;
   int fd = negotiate(socket_path, export_name, &export, error);
@@ -389,7 +405,8 @@ char *nbd_kernel_watched(int watch_fd)
   } message;
   ssize_t n = recv(watch_fd, &message, sizeof message, MSG_DONTWAIT);
   struct nlattr *attrs[NBD_ATTR_MAX + 1];
-  if (n < (ssize_t)sizeof message.header || !nlmsg_ok(&message.header, n) || genlmsg_parse(&message.header, 0, attrs, NBD_ATTR_MAX, NULL) != 0)
+  if (n < (ssize_t)sizeof message.header || !nlmsg_ok(&message.header, n) ||
+      genlmsg_parse(&message.header, 0, attrs, NBD_ATTR_MAX, NULL) != 0)
     return NULL;
   const struct genlmsghdr *genl = nlmsg_data(&message.header);
   if (genl->cmd != NBD_CMD_LINK_DEAD || !attrs[NBD_ATTR_INDEX])

@@ -1,11 +1,13 @@
 /* virt-thin - the kernel's NBD client: exports of our server as /dev/nbdN
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Configured by generic netlink (linux/nbd-netlink.h), on a Unix socket that was negotiated here. A device outlives its connection: when the server goes away, requests wait, those in flight
- * included, until nbd_kernel_reconnect() brings a new one. Each device carries an identifier of the caller's (Linux 5.14), by which it is found again after a restart.
+ * Configured by generic netlink (linux/nbd-netlink.h), on a Unix socket that was negotiated here. A device outlives its
+ * connection: when the server goes away, requests wait, those in flight included, until nbd_kernel_reconnect() brings a
+ * new one. Each device carries an identifier of the caller's (Linux 5.14), by which it is found again after a restart.
  *
- * How long it takes. The kernel sends a request that was in flight again once it is NBD_KERNEL_TIMEOUT_S old; that is also how long one request may take before the kernel takes the
- * connection for dead. After NBD_KERNEL_PATIENCE_S without a connection requests fail.
+ * How long it takes. The kernel sends a request that was in flight again once it is NBD_KERNEL_TIMEOUT_S old; that is
+ * also how long one request may take before the kernel takes the connection for dead. After NBD_KERNEL_PATIENCE_S
+ * without a connection requests fail.
  *
  * Errors: VT_ERROR. Thread-safety: none. For root.
  */
@@ -19,8 +21,10 @@
 /* Can this process attach devices here? Loads the kernel module where it can. */
 gboolean nbd_kernel_available(GError **error);
 
-/* Attach @export of the server on Unix socket @socket_path: the path of the device, the caller's. @identifier: any text. */
-char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only, GError **error);
+/* Attach @export of the server on Unix socket @socket_path: the path of the device, the caller's. @identifier: any
+ * text. */
+char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only,
+                        GError **error);
 /* Give @device, which has lost its server, a new connection. TRUE also when the old one lives. */
 gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const char *export_name, GError **error);
 gboolean nbd_kernel_resize(const char *device, guint64 size, GError **error);

@@ -1,8 +1,9 @@
 /* virt-thin - block nodes by the kernel's NBD client, on the service's own socket
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Faster than a loop device over the FUSE file, and a death of the engine is nothing to it but a lost connection: the device keeps its requests until the next engine serves. A device's
- * identifier is "virt-thin <folder>", after which it is ours whatever the volume is called today.
+ * Faster than a loop device over the FUSE file, and a death of the engine is nothing to it but a lost connection: the
+ * device keeps its requests until the next engine serves. A device's identifier is "virt-thin <folder>", after which it
+ * is ours whatever the volume is called today.
  */
 #include "config.h"
 
@@ -59,16 +60,16 @@ static GPtrArray *nbd_list(const char *folder)
 }
 
 const BlockNodeKind block_node_nbd = {
-  .name = "nbd",
-  .usable = nbd_kernel_available,
-  .attach = nbd_attach,
-  .detach = nbd_kernel_detach,
-  .resize = nbd_resize,
-  .is_ours = nbd_is_ours,
-  .in_use = nbd_kernel_is_attached,
-  .is_read_only = nbd_is_read_only,
-  .list = nbd_list,
-  .reconnect = nbd_reconnect,
-  .watch = nbd_kernel_watch,
-  .watched = nbd_kernel_watched,
+    .name = "nbd",
+    .usable = nbd_kernel_available,
+    .attach = nbd_attach,
+    .detach = nbd_kernel_detach,
+    .resize = nbd_resize,
+    .is_ours = nbd_is_ours,
+    .in_use = nbd_kernel_is_attached,
+    .is_read_only = nbd_is_read_only,
+    .list = nbd_list,
+    .reconnect = nbd_reconnect,
+    .watch = nbd_kernel_watch,
+    .watched = nbd_kernel_watched,
 };

@@ -1,11 +1,11 @@
 /* virt-thin - NBD server: a request carried out, and its reply
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Replies are built in the worker's arena in the order of sending and go out together at the end of the batch (or when the arena is full). What is read from the volume is read
- * straight to its place there, behind its header.
+ * Replies are built in the worker's arena in the order of sending and go out together at the end of the batch (or when
+ * the arena is full). What is read from the volume is read straight to its place there, behind its header.
  *
- * The only error numbers a client may see are those of the protocol; what else the pool says becomes EIO. With structured replies the client gets the message, too; and it is
- * logged, at most once in LOG_INTERVAL per connection.
+ * The only error numbers a client may see are those of the protocol; what else the pool says becomes EIO. With
+ * structured replies the client gets the message, too; and it is logged, at most once in LOG_INTERVAL per connection.
  */
 #include <string.h>
 #include <sys/uio.h>
@@ -13,8 +13,8 @@
 #include "service/nbd-internal.h"
 
 #define DATA_ALIGN 64
-#define EXTENTS_MAX 4096               /* descriptors in one block status reply */
-#define SLICE (64u << 20)              /* long zeroing and trimming looks up now and then */
+#define EXTENTS_MAX 4096  /* descriptors in one block status reply */
+#define SLICE (64u << 20) /* long zeroing and trimming looks up now and then */
 #define LOG_INTERVAL (10 * G_USEC_PER_SEC)
 
 /* --- the arena --- */
@@ -39,7 +39,8 @@ static void send_replies(NbdWorker *worker)
   worker->arena_used = 0;
 }
 
-/* Room for @length bytes of a reply, of which those from @header on are aligned. The room is sent with the rest unless drop_room() takes it back. */
+/* Room for @length bytes of a reply, of which those from @header on are aligned. The room is sent with the rest unless
+ * drop_room() takes it back. */
 static guint8 *add_room(NbdWorker *worker, gsize header, gsize length)
 {
   gsize start = worker->arena_used;
@@ -78,7 +79,8 @@ static void drop_room(NbdWorker *worker, gsize length)
 
 static NbdChunk chunk(const NbdRequest *request, guint16 flags, guint16 type, gsize length)
 {
-  return (NbdChunk){GUINT32_TO_BE(NBD_STRUCTURED_REPLY_MAGIC), GUINT16_TO_BE(flags), GUINT16_TO_BE(type), request->cookie, GUINT32_TO_BE(length)};
+  return (NbdChunk){GUINT32_TO_BE(NBD_STRUCTURED_REPLY_MAGIC), GUINT16_TO_BE(flags), GUINT16_TO_BE(type),
+                    request->cookie, GUINT32_TO_BE(length)};
 }
 
 static void reply_simple(NbdWorker *worker, const NbdRequest *request, guint32 error)
@@ -106,7 +108,8 @@ static guint32 protocol_error(const GError *error)
 
 static const char *command_name(guint16 type)
 {
-  static const char *const names[] = {"read", "write", "disconnect", "flush", "trim", "cache", "write zeroes", "block status"};
+  static const char *const names[] = {"read", "write", "disconnect",   "flush",
+                                      "trim", "cache", "write zeroes", "block status"};
   return type < G_N_ELEMENTS(names) ? names[type] : "unknown command";
 }
 
@@ -118,8 +121,10 @@ static void log_error(NbdWorker *worker, const NbdRequest *request, gboolean qui
   quiet |= last && now - last < LOG_INTERVAL;
   if (!quiet)
     __atomic_store_n(&connection->warned, now, __ATOMIC_RELAXED);
-  g_log(G_LOG_DOMAIN, quiet ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING, "nbd: %s: %s of %u bytes at %" G_GUINT64_FORMAT " for client pid %d (%s) failed: %s",
-        connection->export_name, command_name(request->type), request->length, request->offset, (int)connection->pid, connection->command ?: "?", message);
+  g_log(G_LOG_DOMAIN, quiet ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING,
+        "nbd: %s: %s of %u bytes at %" G_GUINT64_FORMAT " for client pid %d (%s) failed: %s", connection->export_name,
+        command_name(request->type), request->length, request->offset, (int)connection->pid, connection->command ?: "?",
+        message);
 }
 
 static void send_failure(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
@@ -129,7 +134,8 @@ static void send_failure(NbdWorker *worker, const NbdRequest *request, guint32 c
     return;
   }
   gsize length = MIN(strlen(message), 1024);
-  NbdErrorChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_ERROR, 6 + length), GUINT32_TO_BE(code), GUINT16_TO_BE(length)};
+  NbdErrorChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_ERROR, 6 + length), GUINT32_TO_BE(code),
+                         GUINT16_TO_BE(length)};
   guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
   memcpy(room, &reply, sizeof reply);
   memcpy(room + sizeof reply, message, length);
@@ -161,7 +167,8 @@ static void reply_result(NbdWorker *worker, const NbdRequest *request, gboolean 
 
 static gboolean check_flags(NbdWorker *worker, const NbdRequest *request, guint16 allowed)
 {
-  if ((request->flags & ~(allowed | NBD_CMD_FLAG_FUA)) == 0) /* clients set FUA on whatever they like; the protocol allows it */
+  if ((request->flags & ~(allowed | NBD_CMD_FLAG_FUA)) ==
+      0) /* clients set FUA on whatever they like; the protocol allows it */
     return TRUE;
   reply_refusal(worker, request, NBD_EINVAL, "the request has a flag that it cannot have");
   return FALSE;
@@ -218,7 +225,8 @@ static void read_whole(NbdWorker *worker, const NbdRequest *request)
     drop_room(worker, header + request->length);
     reply_error(worker, request, error);
   } else if (structured) {
-    NbdDataChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length), GUINT64_TO_BE(request->offset)};
+    NbdDataChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length),
+                          GUINT64_TO_BE(request->offset)};
     memcpy(room, &reply, sizeof reply);
   } else {
     NbdSimpleReply reply = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), 0, request->cookie};
@@ -233,11 +241,13 @@ static void read_whole(NbdWorker *worker, const NbdRequest *request)
 
 static void reply_hole(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset, guint32 length)
 {
-  NbdHoleChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_HOLE, 12), GUINT64_TO_BE(offset), GUINT32_TO_BE(length)};
+  NbdHoleChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_HOLE, 12), GUINT64_TO_BE(offset),
+                        GUINT32_TO_BE(length)};
   memcpy(add_room(worker, sizeof reply, sizeof reply), &reply, sizeof reply);
 }
 
-static gboolean reply_data(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset, guint32 length, GError **error)
+static gboolean reply_data(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset, guint32 length,
+                           GError **error)
 {
   NbdDataChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_DATA, 8 + length), GUINT64_TO_BE(offset)};
   guint8 *room = add_room(worker, sizeof reply, sizeof reply + length);
@@ -275,7 +285,8 @@ static void read_pieces(NbdWorker *worker, const NbdRequest *request)
 static void do_read(NbdWorker *worker, const NbdRequest *request)
 {
   gboolean structured = worker->connection->structured;
-  if (!check_flags(worker, request, structured ? NBD_CMD_FLAG_DF : 0) || !check_length(worker, request) || !check_range(worker, request, NBD_EINVAL))
+  if (!check_flags(worker, request, structured ? NBD_CMD_FLAG_DF : 0) || !check_length(worker, request) ||
+      !check_range(worker, request, NBD_EINVAL))
     return;
   if (structured && !(request->flags & NBD_CMD_FLAG_DF))
     read_pieces(worker, request);
@@ -292,7 +303,8 @@ static gboolean finish_write(NbdWorker *worker, const NbdRequest *request, GErro
 
 static gboolean check_write(NbdWorker *worker, const NbdRequest *request)
 {
-  return check_flags(worker, request, 0) && check_writable(worker, request) && check_length(worker, request) && check_range(worker, request, NBD_ENOSPC);
+  return check_flags(worker, request, 0) && check_writable(worker, request) && check_length(worker, request) &&
+         check_range(worker, request, NBD_ENOSPC);
 }
 
 static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 *payload)
@@ -301,11 +313,13 @@ static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 
     return;
   struct iovec iov = {(void *)payload, request->length};
   g_autoptr(GError) error = NULL;
-  gboolean ok = pool_volume_writev(worker->connection->volume, &iov, 1, request->offset, &error) && finish_write(worker, request, &error);
+  gboolean ok = pool_volume_writev(worker->connection->volume, &iov, 1, request->offset, &error) &&
+                finish_write(worker, request, &error);
   reply_result(worker, request, ok, error);
 }
 
-/* A write whose payload is still to come: written piece by piece, cut where chunks are, so that whole chunks stay whole. Also what is refused must be received. */
+/* A write whose payload is still to come: written piece by piece, cut where chunks are, so that whole chunks stay
+ * whole. Also what is refused must be received. */
 static void do_streamed_write(NbdWorker *worker, const NbdRequest *request)
 {
   gboolean refused = !check_write(worker, request), ok = !refused;
@@ -380,7 +394,8 @@ static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guin
     gboolean mapped;
     if (!pool_volume_extent(connection->volume, offset, length, &run, &mapped, error))
       return FALSE;
-    if (mapped ? !pool_volume_zero(connection->volume, offset, run, FALSE, error) : !write_zeros(connection, offset, run, error))
+    if (mapped ? !pool_volume_zero(connection->volume, offset, run, FALSE, error)
+               : !write_zeros(connection, offset, run, error))
       return FALSE;
   }
   return TRUE;
@@ -396,13 +411,14 @@ static gboolean zeroing_is_fast(NbdConnection *connection, const NbdRequest *req
     return TRUE;
   guint64 length;
   gboolean mapped;
-  return pool_volume_extent(connection->volume, request->offset, request->length, &length, &mapped, NULL) && !mapped && length >= request->length;
+  return pool_volume_extent(connection->volume, request->offset, request->length, &length, &mapped, NULL) && !mapped &&
+         length >= request->length;
 }
 
 static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
 {
-  if (!check_flags(worker, request, NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO) || !check_writable(worker, request) ||
-      !check_range(worker, request, NBD_ENOSPC))
+  if (!check_flags(worker, request, NBD_CMD_FLAG_NO_HOLE | NBD_CMD_FLAG_FAST_ZERO) ||
+      !check_writable(worker, request) || !check_range(worker, request, NBD_ENOSPC))
     return;
   NbdConnection *connection = worker->connection;
   if (request->flags & NBD_CMD_FLAG_FAST_ZERO && !zeroing_is_fast(connection, request)) {
@@ -444,7 +460,8 @@ static void do_cache(NbdWorker *worker, const NbdRequest *request)
 }
 
 /* The runs of the range, neighbours of one kind joined, into @descriptors; their number, 0: @error. */
-static guint map_range(NbdConnection *connection, const NbdRequest *request, NbdDescriptor *descriptors, guint max, GError **error)
+static guint map_range(NbdConnection *connection, const NbdRequest *request, NbdDescriptor *descriptors, guint max,
+                       GError **error)
 {
   guint n = 0;
   guint32 length_so_far = 0, flags_so_far = 0;
@@ -490,7 +507,8 @@ static void do_block_status(NbdWorker *worker, const NbdRequest *request)
     return;
   }
   gsize length = n * sizeof *descriptors;
-  NbdStatusChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length), GUINT32_TO_BE(1)};
+  NbdStatusChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length),
+                          GUINT32_TO_BE(1)};
   guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
   memcpy(room, &reply, sizeof reply);
   memcpy(room + sizeof reply, descriptors, length);

@@ -96,7 +96,8 @@ static void connection_free(NbdConnection *connection)
   g_free(connection);
 }
 
-/* The volume is closed before the client can see that the connection is: whoever waits for that may remove the volume then. */
+/* The volume is closed before the client can see that the connection is: whoever waits for that may remove the volume
+ * then. */
 void nbd_server_forget(NbdConnection *connection)
 {
   NbdServer *server = connection->server;
@@ -109,7 +110,8 @@ void nbd_server_forget(NbdConnection *connection)
   pthread_mutex_unlock(&server->lock);
 }
 
-/* Wait for a connection to go, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes). Called with the lock held. */
+/* Wait for a connection to go, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes). Called with the
+ * lock held. */
 static gboolean wait_for_one(NbdServer *server, gint64 deadline_us)
 {
   struct timespec until = {.tv_sec = deadline_us / G_USEC_PER_SEC, .tv_nsec = deadline_us % G_USEC_PER_SEC * 1000};
@@ -146,7 +148,8 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
       ok = vt_set_error(error, EBUSY, "nbd: %s has its view already", name);
     else {
       nbd_connection_end(other);
-      ok = wait_for_one(server, deadline_us) || vt_set_error(error, ETIMEDOUT, "nbd: the last view of %s still has requests in flight", name);
+      ok = wait_for_one(server, deadline_us) ||
+           vt_set_error(error, ETIMEDOUT, "nbd: the last view of %s still has requests in flight", name);
     }
   if (ok) {
     g_free(connection->export_name); /* of a choice that failed */
@@ -161,8 +164,9 @@ gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error
   NbdConnection *connection = connection_new(server, fd, view);
   connection->view |= server->is_view && connection->pid > 0 && server->is_view(connection->pid, server->user_data);
   if (server->check_peer && !connection->view && connection->uid != 0 && connection->uid != geteuid()) {
-    vt_set_error(error, EACCES, "nbd: refused a client of user %d, pid %d (%s): only root and the service's own user may connect", (int)connection->uid,
-                 (int)connection->pid, connection->command ?: "?");
+    vt_set_error(error, EACCES,
+                 "nbd: refused a client of user %d, pid %d (%s): only root and the service's own user may connect",
+                 (int)connection->uid, (int)connection->pid, connection->command ?: "?");
     connection_free(connection);
     return FALSE;
   }
@@ -171,11 +175,12 @@ gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error
   if (server->stopping)
     ok = vt_set_error(error, ESHUTDOWN, "nbd: the server is stopping");
   else if (!connection->view && server->connections->len >= server->max_clients)
-    ok = vt_set_error(error, EUSERS, "nbd: refused a client, pid %d (%s): %u are connected, which is the most", (int)connection->pid,
-                      connection->command ?: "?", server->max_clients);
+    ok = vt_set_error(error, EUSERS, "nbd: refused a client, pid %d (%s): %u are connected, which is the most",
+                      (int)connection->pid, connection->command ?: "?", server->max_clients);
   else {
     connection->n_threads = 1;
-    ok = nbd_thread_start(NULL, nbd_connection_main, connection) || vt_set_error(error, EAGAIN, "nbd: cannot start a thread for a client");
+    ok = nbd_thread_start(NULL, nbd_connection_main, connection) ||
+         vt_set_error(error, EAGAIN, "nbd: cannot start a thread for a client");
   }
   if (ok)
     g_ptr_array_add(server->connections, connection);
@@ -205,7 +210,8 @@ static void *accept_clients(void *data)
   NbdServer *server = data;
   int pause_ms = -1;
   for (;;) {
-    struct pollfd fds[2] = {{.fd = server->wake_fd, .events = POLLIN}, {.fd = pause_ms < 0 ? server->listen_fd : -1, .events = POLLIN}};
+    struct pollfd fds[2] = {{.fd = server->wake_fd, .events = POLLIN},
+                            {.fd = pause_ms < 0 ? server->listen_fd : -1, .events = POLLIN}};
     poll(fds, 2, pause_ms);
     pause_ms = -1;
     if (fds[0].revents)
@@ -246,7 +252,8 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
   if (ok && listen_fd >= 0) {
     /* A client that gives up between poll() and accept() must not block the thread. */
     fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK);
-    ok = nbd_thread_start(&server->acceptor, accept_clients, server) || vt_set_error(error, EAGAIN, "nbd: cannot start a thread");
+    ok = nbd_thread_start(&server->acceptor, accept_clients, server) ||
+         vt_set_error(error, EAGAIN, "nbd: cannot start a thread");
   }
   if (ok)
     return server;

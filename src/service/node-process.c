@@ -1,9 +1,9 @@
 /* virt-thin - the nodes process: makes and removes the block nodes of a volume group
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Its only memory that matters is in the kernel and the file system: a device over <folder>/<volume>, and the link <dev-dir>/<vg>/<volume> to it. So it can be
- * replaced at any time, as the engine can. A device that a stranger takes away (losetup -d) is noticed by its uevent and made again, before its link can lead
- * to what somebody else puts on it.
+ * Its only memory that matters is in the kernel and the file system: a device over <folder>/<volume>, and the link
+ * <dev-dir>/<vg>/<volume> to it. So it can be replaced at any time, as the engine can. A device that a stranger takes
+ * away (losetup -d) is noticed by its uevent and made again, before its link can lead to what somebody else puts on it.
  */
 #include "config.h"
 
@@ -32,8 +32,8 @@ typedef struct {
 
 typedef struct {
   char *vg;
-  char *folder;    /* of the files */
-  char *links;     /* <dev-dir>/<vg> */
+  char *folder;              /* of the files */
+  char *links;               /* <dev-dir>/<vg> */
   const BlockNodeKind *kind; /* NULL: none is usable; why: */
   char *reason;
   GHashTable *nodes; /* name -> Node */
@@ -48,16 +48,14 @@ typedef struct {
 
 static const BlockNodeKind *const kinds[] = {&block_node_nbd, &block_node_loop};
 
-static void
-node_free(gpointer data)
+static void node_free(gpointer data)
 {
   Node *node = data;
   g_free(node->device);
   g_free(node);
 }
 
-static const BlockNodeKind *
-choose_kind(char **reason)
+static const BlockNodeKind *choose_kind(char **reason)
 {
   const char *wanted = settings_block_nodes();
   GString *why = g_string_new(NULL);
@@ -80,22 +78,20 @@ choose_kind(char **reason)
 
 /* --- links --- */
 
-static char *
-link_of(Process *process, const char *name)
+static char *link_of(Process *process, const char *name)
 {
   return g_build_filename(process->links, name, NULL);
 }
 
 /* May the link @path be replaced? What leads to one of our devices, or to one that nothing is on. */
-static gboolean
-is_our_link(Process *process, const char *path)
+static gboolean is_our_link(Process *process, const char *path)
 {
   g_autofree char *target = g_file_read_link(path, NULL);
-  return target && process->kind && g_str_has_prefix(target, "/dev/") && (process->kind->is_ours(target, process->folder) || !process->kind->in_use(target));
+  return target && process->kind && g_str_has_prefix(target, "/dev/") &&
+         (process->kind->is_ours(target, process->folder) || !process->kind->in_use(target));
 }
 
-static gboolean
-make_link(Process *process, const char *name, const char *device, GError **error)
+static gboolean make_link(Process *process, const char *name, const char *device, GError **error)
 {
   g_autofree char *path = link_of(process, name);
   g_autofree char *new_path = g_strdup_printf("%s/.%s.new", process->links, name);
@@ -104,15 +100,16 @@ make_link(Process *process, const char *name, const char *device, GError **error
   if (g_mkdir_with_parents(process->links, 0755) == -1)
     return vt_set_errno(error, errno, "cannot make folder %s", process->links);
   if (lstat(path, &st) == 0 && !is_our_link(process, path))
-    return vt_set_error(error, EEXIST, "%s is there already, and not from here: is volume group %s active in the kernel?", path, process->vg);
+    return vt_set_error(error, EEXIST,
+                        "%s is there already, and not from here: is volume group %s active in the kernel?", path,
+                        process->vg);
   unlink(new_path);
   if (symlink(device, new_path) == -1 || rename(new_path, path) == -1)
     return vt_set_errno(error, errno, "cannot make link %s", path);
   return TRUE;
 }
 
-static void
-remove_link(Process *process, const char *name)
+static void remove_link(Process *process, const char *name)
 {
   g_autofree char *path = link_of(process, name);
   if (unlink(path) == -1 && errno != ENOENT)
@@ -121,8 +118,7 @@ remove_link(Process *process, const char *name)
 
 /* --- nodes --- */
 
-static gboolean
-show(Process *process, const char *name, gboolean read_only, GError **error)
+static gboolean show(Process *process, const char *name, gboolean read_only, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
   g_autofree char *file = g_build_filename(process->folder, name, NULL);
@@ -152,8 +148,7 @@ show(Process *process, const char *name, gboolean read_only, GError **error)
   return TRUE;
 }
 
-static gboolean
-hide(Process *process, const char *name, GError **error)
+static gboolean hide(Process *process, const char *name, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
   g_autofree char *device = node ? g_strdup(node->device) : NULL;
@@ -165,8 +160,7 @@ hide(Process *process, const char *name, GError **error)
   return process->kind->detach(device, error);
 }
 
-static gboolean
-rename_node(Process *process, const char *name, const char *new_name, GError **error)
+static gboolean rename_node(Process *process, const char *name, const char *new_name, GError **error)
 {
   g_autofree char *key = NULL;
   gpointer node;
@@ -178,8 +172,7 @@ rename_node(Process *process, const char *name, const char *new_name, GError **e
   return make_link(process, new_name, ((Node *)node)->device, error);
 }
 
-static gboolean
-resized(Process *process, const char *name, GError **error)
+static gboolean resized(Process *process, const char *name, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
   g_autofree char *file = g_build_filename(process->folder, name, NULL);
@@ -194,8 +187,7 @@ resized(Process *process, const char *name, GError **error)
 }
 
 /* udev looks at a new or changed device for a moment; that is nobody's use. */
-static char *
-device_user(const char *device)
+static char *device_user(const char *device)
 {
   gint64 deadline = g_get_monotonic_time() + UDEV_PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
 
@@ -209,16 +201,14 @@ device_user(const char *device)
   }
 }
 
-static char *
-users(Process *process, const char *name)
+static char *users(Process *process, const char *name)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
   return node ? device_user(node->device) : NULL;
 }
 
 /* "volume\nuser" of the first node found in use. */
-static char *
-any_user(Process *process)
+static char *any_user(Process *process)
 {
   g_autoptr(BlockScan) scan = block_scan_new();
   GHashTableIter iter;
@@ -237,8 +227,7 @@ any_user(Process *process)
   return NULL;
 }
 
-static void
-hide_unwanted(Process *process)
+static void hide_unwanted(Process *process)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   GHashTableIter iter;
@@ -255,27 +244,18 @@ hide_unwanted(Process *process)
   }
 }
 
-static gboolean
-execute(Process *process, const NodeRequest *request, NodeReply *reply, GError **error)
+static gboolean execute(Process *process, const NodeRequest *request, NodeReply *reply, GError **error)
 {
   g_autofree char *text = NULL;
   Node *node;
 
   switch ((NodeOp)request->op) {
-  case NODE_SYNC_BEGIN:
-    process->sync++;
-    return TRUE;
-  case NODE_SYNC_END:
-    hide_unwanted(process);
-    return TRUE;
-  case NODE_SHOW:
-    return show(process, request->name, request->read_only, error);
-  case NODE_HIDE:
-    return hide(process, request->name, error);
-  case NODE_RENAME:
-    return rename_node(process, request->name, request->new_name, error);
-  case NODE_RESIZED:
-    return resized(process, request->name, error);
+  case NODE_SYNC_BEGIN: process->sync++; return TRUE;
+  case NODE_SYNC_END: hide_unwanted(process); return TRUE;
+  case NODE_SHOW: return show(process, request->name, request->read_only, error);
+  case NODE_HIDE: return hide(process, request->name, error);
+  case NODE_RENAME: return rename_node(process, request->name, request->new_name, error);
+  case NODE_RESIZED: return resized(process, request->name, error);
   case NODE_FLUSH:
     node = g_hash_table_lookup(process->nodes, request->name);
     return !node || block_node_flush(node->device, error);
@@ -289,8 +269,7 @@ execute(Process *process, const NodeRequest *request, NodeReply *reply, GError *
 
 /* --- events --- */
 
-static gboolean
-on_request(gint fd, GIOCondition condition, gpointer user_data)
+static gboolean on_request(gint fd, GIOCondition condition, gpointer user_data)
 {
   Process *process = user_data;
   g_autoptr(GError) error = NULL;
@@ -316,8 +295,7 @@ on_request(gint fd, GIOCondition condition, gpointer user_data)
 }
 
 /* Is each device still what we made? */
-static void
-check_device(Process *process, const char *device)
+static void check_device(Process *process, const char *device)
 {
   GHashTableIter iter;
   gpointer key, value;
@@ -330,7 +308,8 @@ check_device(Process *process, const char *device)
     g_autofree char *name = g_strdup(key);
     g_autoptr(GError) error = NULL;
     gboolean read_only = node->read_only;
-    g_warning("%s, the block node of %s/%s, was taken away by somebody else: it is made again", device, process->vg, name);
+    g_warning("%s, the block node of %s/%s, was taken away by somebody else: it is made again", device, process->vg,
+              name);
     remove_link(process, name);
     g_hash_table_iter_remove(&iter);
     if (!show(process, name, read_only, &error))
@@ -340,8 +319,7 @@ check_device(Process *process, const char *device)
 }
 
 /* "change@/devices/virtual/block/loop0\0ACTION=change\0..." */
-static gboolean
-on_uevent(gint fd, GIOCondition condition, gpointer user_data)
+static gboolean on_uevent(gint fd, GIOCondition condition, gpointer user_data)
 {
   char text[8192];
   ssize_t n = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
@@ -357,8 +335,7 @@ on_uevent(gint fd, GIOCondition condition, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static void
-listen_to_uevents(Process *process)
+static void listen_to_uevents(Process *process)
 {
   struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
   int size = 1 << 20, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
@@ -373,10 +350,9 @@ listen_to_uevents(Process *process)
   g_unix_fd_add(fd, G_IO_IN, on_uevent, process);
 }
 
-/* A device lost its connection: the engine died (and the next one waits for this process to show its volumes), or was too slow for the kernel. Again until it works or the
- * device is gone. */
-static gboolean
-reconnect(gpointer user_data)
+/* A device lost its connection: the engine died (and the next one waits for this process to show its volumes), or was
+ * too slow for the kernel. Again until it works or the device is gone. */
+static gboolean reconnect(gpointer user_data)
 {
   Lost *lost = user_data;
   GHashTableIter iter;
@@ -395,15 +371,13 @@ reconnect(gpointer user_data)
   return G_SOURCE_REMOVE;
 }
 
-static void
-lost_free(gpointer user_data)
+static void lost_free(gpointer user_data)
 {
   g_free(((Lost *)user_data)->device);
   g_free(user_data);
 }
 
-static gboolean
-on_watch(gint fd, GIOCondition condition, gpointer user_data)
+static gboolean on_watch(gint fd, GIOCondition condition, gpointer user_data)
 {
   Process *process = user_data;
   char *device = process->kind->watched(fd);
@@ -419,8 +393,7 @@ on_watch(gint fd, GIOCondition condition, gpointer user_data)
   return G_SOURCE_CONTINUE;
 }
 
-static void
-watch_connections(Process *process)
+static void watch_connections(Process *process)
 {
   g_autoptr(GError) error = NULL;
   int fd = process->kind->watch(&error);
@@ -431,8 +404,7 @@ watch_connections(Process *process)
     g_unix_fd_add(fd, G_IO_IN, on_watch, process);
 }
 
-static gboolean
-on_term(gpointer user_data)
+static gboolean on_term(gpointer user_data)
 {
   g_main_loop_quit(((Process *)user_data)->loop);
   return G_SOURCE_CONTINUE;
@@ -440,9 +412,9 @@ on_term(gpointer user_data)
 
 /* --- beginning and end --- */
 
-/* Learn what an earlier nodes process has made. Devices without a link are of no use to anybody; links to devices that nothing is on lead nowhere. */
-static void
-adopt(Process *process)
+/* Learn what an earlier nodes process has made. Devices without a link are of no use to anybody; links to devices that
+ * nothing is on lead nowhere. */
+static void adopt(Process *process)
 {
   g_autoptr(GPtrArray) devices = process->kind ? process->kind->list(process->folder) : g_ptr_array_new();
   g_autoptr(GHashTable) unlinked = g_hash_table_new(g_str_hash, g_str_equal);
@@ -479,17 +451,16 @@ adopt(Process *process)
     process->kind->detach(device, NULL);
 }
 
-static void
-process_init(Process *process, const char *vg, const char *folder)
+static void process_init(Process *process, const char *vg, const char *folder)
 {
-  *process = (Process){.vg = g_strdup(vg), .folder = g_strdup(folder), .links = g_build_filename(settings_dev_dir(), vg, NULL)};
+  *process = (Process){
+      .vg = g_strdup(vg), .folder = g_strdup(folder), .links = g_build_filename(settings_dev_dir(), vg, NULL)};
   process->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, node_free);
   process->kind = choose_kind(&process->reason);
   adopt(process);
 }
 
-static void
-process_clear(Process *process)
+static void process_clear(Process *process)
 {
   process->sync++;
   hide_unwanted(process);
@@ -501,8 +472,7 @@ process_clear(Process *process)
   g_free(process->vg);
 }
 
-int
-node_process_main(const char *vg)
+int node_process_main(const char *vg)
 {
   g_autofree char *folder = settings_vg_file(vg, "volumes");
   Process process;
@@ -521,8 +491,7 @@ node_process_main(const char *vg)
   return 0;
 }
 
-void
-node_process_clean(const char *vg, const char *folder)
+void node_process_clean(const char *vg, const char *folder)
 {
   Process process;
 

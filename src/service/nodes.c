@@ -18,18 +18,17 @@ struct Nodes {
   char *vg;
   int fd;
   pthread_mutex_t sync_lock; /* one sync at a time; taken before all others */
-  pthread_mutex_t call_lock;      /* one request at a time */
+  pthread_mutex_t call_lock; /* one request at a time */
   guint64 last_id;
-  pthread_mutex_t lock;           /* of what follows */
+  pthread_mutex_t lock; /* of what follows */
   pthread_cond_t changed;
-  GHashTable *shown;     /* names that have a node */
-  guint n_urgent;        /* callers other than the background */
+  GHashTable *shown; /* names that have a node */
+  guint n_urgent;    /* callers other than the background */
   guint n_syncs, n_synced;
   gboolean unusable;
 };
 
-Nodes *
-nodes_new(const char *vg, int fd)
+Nodes *nodes_new(const char *vg, int fd)
 {
   Nodes *nodes = g_new0(Nodes, 1);
 
@@ -44,8 +43,7 @@ nodes_new(const char *vg, int fd)
   return nodes;
 }
 
-static gboolean
-receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
+static gboolean receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
 {
   gint64 deadline = g_get_monotonic_time() + REPLY_MS * G_TIME_SPAN_MILLISECOND;
   struct pollfd poll_fd = {.fd = nodes->fd, .events = POLLIN};
@@ -59,8 +57,8 @@ receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
   }
 }
 
-static gboolean
-call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only, NodeReply *reply, GError **error)
+static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only,
+                     NodeReply *reply, GError **error)
 {
   NodeRequest request = {.op = op, .read_only = read_only};
 
@@ -68,10 +66,12 @@ call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean r
   g_strlcpy(request.new_name, new_name ? new_name : "", sizeof request.new_name);
   pthread_mutex_lock(&nodes->call_lock);
   request.id = ++nodes->last_id;
-  gboolean answered = send(nodes->fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request && receive_reply(nodes, request.id, reply);
+  gboolean answered = send(nodes->fd, &request, sizeof request, MSG_NOSIGNAL) == sizeof request &&
+                      receive_reply(nodes, request.id, reply);
   pthread_mutex_unlock(&nodes->call_lock);
   if (!answered)
-    return vt_set_error(error, ETIMEDOUT, "%s/%s: the process that makes block nodes does not answer", nodes->vg, name ? name : "");
+    return vt_set_error(error, ETIMEDOUT, "%s/%s: the process that makes block nodes does not answer", nodes->vg,
+                        name ? name : "");
   reply->text[sizeof reply->text - 1] = '\0';
   if (reply->err)
     return vt_set_error(error, reply->err, "%s", reply->text);
@@ -79,8 +79,8 @@ call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean r
 }
 
 /* A call that somebody waits for, ahead of the background's. */
-static gboolean
-call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only, NodeReply *reply, GError **error)
+static gboolean call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only,
+                              NodeReply *reply, GError **error)
 {
   pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent++;
@@ -93,8 +93,7 @@ call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, g
   return done;
 }
 
-static void
-set_shown(Nodes *nodes, const char *name, gboolean shown)
+static void set_shown(Nodes *nodes, const char *name, gboolean shown)
 {
   pthread_mutex_lock(&nodes->lock);
   if (shown)
@@ -104,8 +103,7 @@ set_shown(Nodes *nodes, const char *name, gboolean shown)
   pthread_mutex_unlock(&nodes->lock);
 }
 
-gboolean
-nodes_has(Nodes *nodes, const char *name)
+gboolean nodes_has(Nodes *nodes, const char *name)
 {
   pthread_mutex_lock(&nodes->lock);
   gboolean has = g_hash_table_contains(nodes->shown, name);
@@ -113,8 +111,7 @@ nodes_has(Nodes *nodes, const char *name)
   return has;
 }
 
-static gboolean
-is_unusable(Nodes *nodes)
+static gboolean is_unusable(Nodes *nodes)
 {
   pthread_mutex_lock(&nodes->lock);
   gboolean unusable = nodes->unusable;
@@ -123,8 +120,7 @@ is_unusable(Nodes *nodes)
 }
 
 /* After a failed SHOW: is there a point in asking for more? */
-static void
-judge(Nodes *nodes, const GError *error)
+static void judge(Nodes *nodes, const GError *error)
 {
   if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP))
     return;
@@ -135,8 +131,7 @@ judge(Nodes *nodes, const GError *error)
   pthread_mutex_unlock(&nodes->lock);
 }
 
-gboolean
-nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error)
+gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error)
 {
   g_autoptr(GError) local = NULL;
   NodeReply reply;
@@ -154,8 +149,7 @@ nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error)
   return FALSE;
 }
 
-gboolean
-nodes_hide(Nodes *nodes, const char *name, GError **error)
+gboolean nodes_hide(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
 
@@ -163,8 +157,7 @@ nodes_hide(Nodes *nodes, const char *name, GError **error)
   return is_unusable(nodes) || call_urgently(nodes, NODE_HIDE, name, NULL, FALSE, &reply, error);
 }
 
-gboolean
-nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error)
+gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error)
 {
   NodeReply reply;
 
@@ -177,22 +170,19 @@ nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **erro
   return TRUE;
 }
 
-gboolean
-nodes_resized(Nodes *nodes, const char *name, GError **error)
+gboolean nodes_resized(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
   return is_unusable(nodes) || call_urgently(nodes, NODE_RESIZED, name, NULL, FALSE, &reply, error);
 }
 
-gboolean
-nodes_flush(Nodes *nodes, const char *name, GError **error)
+gboolean nodes_flush(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
   return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, FALSE, &reply, error);
 }
 
-static char *
-ask_for_users(Nodes *nodes, const char *name)
+static char *ask_for_users(Nodes *nodes, const char *name)
 {
   g_autoptr(GError) error = NULL;
   NodeReply reply;
@@ -200,18 +190,17 @@ ask_for_users(Nodes *nodes, const char *name)
   if (is_unusable(nodes))
     return NULL;
   if (!call_urgently(nodes, NODE_USERS, name, NULL, FALSE, &reply, &error))
-    return name ? g_strdup_printf("somebody, perhaps (%s)", error->message) : g_strdup_printf("\nsomebody, perhaps (%s)", error->message);
+    return name ? g_strdup_printf("somebody, perhaps (%s)", error->message)
+                : g_strdup_printf("\nsomebody, perhaps (%s)", error->message);
   return reply.text[0] ? g_strdup(reply.text) : NULL;
 }
 
-char *
-nodes_user(Nodes *nodes, const char *name)
+char *nodes_user(Nodes *nodes, const char *name)
 {
   return nodes_has(nodes, name) ? ask_for_users(nodes, name) : NULL;
 }
 
-char *
-nodes_any_user(Nodes *nodes, char **name)
+char *nodes_any_user(Nodes *nodes, char **name)
 {
   g_autofree char *text = ask_for_users(nodes, NULL);
   char *end = text ? strchr(text, '\n') : NULL;
@@ -231,8 +220,7 @@ typedef struct {
   guint number;
 } Sync;
 
-static void
-wait_for_urgent(Nodes *nodes)
+static void wait_for_urgent(Nodes *nodes)
 {
   pthread_mutex_lock(&nodes->lock);
   while (nodes->n_urgent > 0)
@@ -241,8 +229,7 @@ wait_for_urgent(Nodes *nodes)
 }
 
 /* Has somebody asked for another set of nodes since? Then this one is of no interest any more. */
-static gboolean
-is_superseded(Sync *sync)
+static gboolean is_superseded(Sync *sync)
 {
   pthread_mutex_lock(&sync->nodes->lock);
   gboolean superseded = sync->number != sync->nodes->n_syncs;
@@ -250,9 +237,9 @@ is_superseded(Sync *sync)
   return superseded;
 }
 
-/* What is wanted now. Of the names that were shown those drop out that are not; what is made from here on is in neither. */
-static GArray *
-list_wanted(Sync *sync)
+/* What is wanted now. Of the names that were shown those drop out that are not; what is made from here on is in
+ * neither. */
+static GArray *list_wanted(Sync *sync)
 {
   Nodes *nodes = sync->nodes;
 
@@ -274,8 +261,7 @@ list_wanted(Sync *sync)
   return entries;
 }
 
-static void
-show_entries(Sync *sync)
+static void show_entries(Sync *sync)
 {
   Nodes *nodes = sync->nodes;
   guint n_failed = 0;
@@ -303,8 +289,7 @@ show_entries(Sync *sync)
   call(nodes, NODE_SYNC_END, NULL, NULL, FALSE, &reply, NULL);
 }
 
-static gpointer
-sync_thread(gpointer data)
+static gpointer sync_thread(gpointer data)
 {
   Sync *sync = data;
   Nodes *nodes = sync->nodes;
@@ -321,8 +306,7 @@ sync_thread(gpointer data)
   return NULL;
 }
 
-void
-nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms)
+void nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms)
 {
   gint64 deadline = g_get_monotonic_time() + wait_ms * G_TIME_SPAN_MILLISECOND;
   Sync *sync = g_new(Sync, 1);

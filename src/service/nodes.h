@@ -1,10 +1,12 @@
 /* virt-thin - the engine's side of block nodes: tells the nodes process what to show
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Nodes are made by a process of their own (service/node-process.c), because making one reads from the FUSE folder: a thread of the engine that waits for
- * the engine could not be killed, and a dead engine not be replaced. With thousands of volumes nodes_sync() goes on in the background.
+ * Nodes are made by a process of their own (service/node-process.c), because making one reads from the FUSE folder: a
+ * thread of the engine that waits for the engine could not be killed, and a dead engine not be replaced. With thousands
+ * of volumes nodes_sync() goes on in the background.
  *
- * Thread-safety: all functions from any thread that holds no lock which answering a FUSE request needs. Errors: VT_ERROR.
+ * Thread-safety: all functions from any thread that holds no lock which answering a FUSE request needs. Errors:
+ * VT_ERROR.
  */
 #pragma once
 
@@ -15,15 +17,16 @@ typedef struct Nodes Nodes;
 /* @fd: the engine's end of the pair (not taken over). */
 Nodes *nodes_new(const char *vg, int fd);
 
-/* Make nodes for the volumes of @folder that want one (folder_list_active()) and take all others away; returns when done or after @wait_ms, the rest
- * then follows. A later call makes an earlier one end where it is. */
+/* Make nodes for the volumes of @folder that want one (folder_list_active()) and take all others away; returns when
+ * done or after @wait_ms, the rest then follows. A later call makes an earlier one end where it is. */
 void nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms);
 
 gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error);
 gboolean nodes_hide(Nodes *nodes, const char *name, GError **error);
 gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error);
 gboolean nodes_resized(Nodes *nodes, const char *name, GError **error);
-gboolean nodes_flush(Nodes *nodes, const char *name, GError **error); /* the content is another: forget what is cached */
+gboolean nodes_flush(Nodes *nodes, const char *name,
+                     GError **error); /* the content is another: forget what is cached */
 /* Who has the volume's node open: see block_scan_user(). The caller's; NULL: nobody, or there is no node. */
 char *nodes_user(Nodes *nodes, const char *name);
 /* The same of all nodes at once: @name receives the volume in use. */
@@ -39,7 +42,16 @@ void node_process_clean(const char *vg, const char *folder);
 
 /* --- between the two --- */
 
-typedef enum { NODE_SYNC_BEGIN, NODE_SYNC_END, NODE_SHOW, NODE_HIDE, NODE_RENAME, NODE_RESIZED, NODE_FLUSH, NODE_USERS /* name "": any */ } NodeOp;
+typedef enum {
+  NODE_SYNC_BEGIN,
+  NODE_SYNC_END,
+  NODE_SHOW,
+  NODE_HIDE,
+  NODE_RENAME,
+  NODE_RESIZED,
+  NODE_FLUSH,
+  NODE_USERS /* name "": any */
+} NodeOp;
 typedef struct {
   guint64 id;
   guint32 op, read_only;

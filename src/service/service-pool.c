@@ -33,8 +33,7 @@ static __thread AllUsers *all_users;
 
 /* --- what there is --- */
 
-static void
-add_place(ServicePool *service, PoolVolumeInfo *info)
+static void add_place(ServicePool *service, PoolVolumeInfo *info)
 {
   gboolean shown = folder_shows(service->folder, info->pool);
 
@@ -43,11 +42,11 @@ add_place(ServicePool *service, PoolVolumeInfo *info)
   if (!shown)
     return;
   info->path_is_block = nodes_has(service->nodes, info->name);
-  info->path = info->path_is_block ? g_build_filename(service->links, info->name, NULL) : g_build_filename(service->vg_dir, "volumes", info->name, NULL);
+  info->path = info->path_is_block ? g_build_filename(service->links, info->name, NULL)
+                                   : g_build_filename(service->vg_dir, "volumes", info->name, NULL);
 }
 
-static PoolVgInfo *
-get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
 {
   PoolVgInfo *info = pool_get_vg_info(INNER(pool), error);
 
@@ -56,14 +55,12 @@ get_vg_info(Pool *pool, GError **error)
   return info;
 }
 
-static void
-add_pool_state(ServicePool *service, PoolInfo *info)
+static void add_pool_state(ServicePool *service, PoolInfo *info)
 {
   info->active = info->active && folder_shows(service->folder, info->name);
 }
 
-static GPtrArray *
-list_pools(Pool *pool, GError **error)
+static GPtrArray *list_pools(Pool *pool, GError **error)
 {
   GPtrArray *pools = pool_list_pools(INNER(pool), error);
 
@@ -72,8 +69,7 @@ list_pools(Pool *pool, GError **error)
   return pools;
 }
 
-static PoolInfo *
-get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
 {
   PoolInfo *info = pool_get_info(INNER(pool), thin_pool, error);
 
@@ -82,8 +78,7 @@ get_info(Pool *pool, const char *thin_pool, GError **error)
   return info;
 }
 
-static GPtrArray *
-list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
   GPtrArray *volumes = pool_list_volumes(INNER(pool), thin_pool, error);
 
@@ -92,8 +87,7 @@ list_volumes(Pool *pool, const char *thin_pool, GError **error)
   return volumes;
 }
 
-static PoolVolumeInfo *
-get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
 {
   PoolVolumeInfo *info = pool_get_volume(INNER(pool), name, error);
 
@@ -102,123 +96,105 @@ get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean
-count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
 {
   return pool_count_volume(INNER(pool), name, exclusive, shared, error);
 }
 
 /* --- changes: passed on; the inner pool's events tell what came of them --- */
 
-static gboolean
-create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
   return pool_create(INNER(pool), thin_pool, name, size, error);
 }
 
-static gboolean
-clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return pool_clone(INNER(pool), origin, name, size, error);
 }
 
-static gboolean
-snapshot(Pool *pool, const char *volume, const char *name, GError **error)
+static gboolean snapshot(Pool *pool, const char *volume, const char *name, GError **error)
 {
   return pool_snapshot(INNER(pool), volume, name, error);
 }
 
-static gboolean
-rollback(Pool *pool, const char *volume, const char *name, GError **error)
+static gboolean rollback(Pool *pool, const char *volume, const char *name, GError **error)
 {
   return pool_rollback(INNER(pool), volume, name, error);
 }
 
-static gboolean
-clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+static gboolean clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
   return pool_clone_into(INNER(pool), origin, name, error);
 }
 
-static gboolean
-rename_volume(Pool *pool, const char *name, const char *new_name, GError **error)
+static gboolean rename_volume(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   return pool_rename(INNER(pool), name, new_name, error);
 }
 
-static gboolean
-resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   return pool_resize(INNER(pool), name, size, shrink, error);
 }
 
-static gboolean
-resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+static gboolean resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
   return pool_resize_pool(INNER(pool), thin_pool, size, metadata, error);
 }
 
-static gboolean
-remove_volumes(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean remove_volumes(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
   return pool_remove(INNER(pool), names, with_snapshots, error);
 }
 
-static gboolean
-set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+static gboolean set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                         GError **error)
 {
   return pool_set_tags(INNER(pool), name, add, remove, error);
 }
 
-static gboolean
-create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+static gboolean create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
 {
   return pool_create_pool(INNER(pool), thin_pool, params, error);
 }
 
-static gboolean
-extend(Pool *pool, const char *path, GError **error)
+static gboolean extend(Pool *pool, const char *path, GError **error)
 {
   gboolean done = pool_extend(INNER(pool), path, error);
   service_pool_remember_devices(SERVICE(pool)->vg, INNER(pool));
   return done;
 }
 
-static gboolean
-check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
   return pool_check(INNER(pool), thin_pool, errors, leaks, error);
 }
 
-static PoolVolume *
-volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
   return pool_volume_open(INNER(pool), name, read_only, opener, error);
 }
 
-static PoolVolume *
-volume_open_view(Pool *pool, const char *name, GError **error)
+static PoolVolume *volume_open_view(Pool *pool, const char *name, GError **error)
 {
   return pool_volume_open_view(INNER(pool), name, error);
 }
 
-static gboolean
-commit(Pool *pool, GError **error)
+static gboolean commit(Pool *pool, GError **error)
 {
   return pool_commit(INNER(pool), error);
 }
 
 /* --- activation --- */
 
-static char *
-hidden_file(ServicePool *service)
+static char *hidden_file(ServicePool *service)
 {
   return g_build_filename(service->vg_dir, "hidden", NULL);
 }
 
 /* Which pools are not shown outlives the engine. */
-static void
-remember_hidden(ServicePool *service)
+static void remember_hidden(ServicePool *service)
 {
   g_autoptr(GPtrArray) pools = pool_list_pools(service->inner, NULL);
   g_autoptr(GString) text = g_string_new(NULL);
@@ -236,8 +212,7 @@ remember_hidden(ServicePool *service)
     g_warning("a restarted engine will show all pools: %s", error->message);
 }
 
-static void
-recall_hidden(ServicePool *service)
+static void recall_hidden(ServicePool *service)
 {
   g_autofree char *path = hidden_file(service);
   g_autofree char *text = NULL;
@@ -250,8 +225,7 @@ recall_hidden(ServicePool *service)
     folder_show(service->folder, **line ? *line : NULL, FALSE);
 }
 
-static void
-show_pools(ServicePool *service, const char *thin_pool, gboolean shown)
+static void show_pools(ServicePool *service, const char *thin_pool, gboolean shown)
 {
   g_autoptr(GPtrArray) pools = thin_pool ? NULL : pool_list_pools(service->inner, NULL);
 
@@ -264,8 +238,7 @@ show_pools(ServicePool *service, const char *thin_pool, gboolean shown)
   remember_hidden(service);
 }
 
-static gboolean
-activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean activate(Pool *pool, const char *thin_pool, GError **error)
 {
   ServicePool *service = SERVICE(pool);
   g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(service->inner, thin_pool, error) : NULL;
@@ -283,8 +256,7 @@ activate(Pool *pool, const char *thin_pool, GError **error)
   return TRUE;
 }
 
-static gboolean
-deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   ServicePool *service = SERVICE(pool);
   AllUsers users = {0};
@@ -309,18 +281,17 @@ deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 
 /* --- following the inner pool --- */
 
-static char *
-find_user(const char *name, gpointer user_data)
+static char *find_user(const char *name, gpointer user_data)
 {
   ServicePool *service = user_data;
 
   if (all_users)
-    return all_users->user && (!*all_users->name || strcmp(all_users->name, name) == 0) ? g_strdup(all_users->user) : NULL;
+    return all_users->user && (!*all_users->name || strcmp(all_users->name, name) == 0) ? g_strdup(all_users->user)
+                                                                                        : NULL;
   return nodes_user(service->nodes, name);
 }
 
-static void
-follow_node(ServicePool *service, PoolEvent event, const char *name, const char *old_name)
+static void follow_node(ServicePool *service, PoolEvent event, const char *name, const char *old_name)
 {
   g_autoptr(GError) error = NULL;
   gboolean read_only, wanted = folder_wants_node(service->folder, name, &read_only);
@@ -330,17 +301,13 @@ follow_node(ServicePool *service, PoolEvent event, const char *name, const char 
     if (wanted)
       nodes_show(service->nodes, name, read_only, &error);
     break;
-  case POOL_EVENT_REMOVED:
-    nodes_hide(service->nodes, name, &error);
-    break;
+  case POOL_EVENT_REMOVED: nodes_hide(service->nodes, name, &error); break;
   case POOL_EVENT_RENAMED:
     nodes_rename(service->nodes, old_name, name, &error);
     if (!error && wanted && !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
       nodes_show(service->nodes, name, read_only, &error);
     break;
-  case POOL_EVENT_RESIZED:
-    nodes_resized(service->nodes, name, &error);
-    break;
+  case POOL_EVENT_RESIZED: nodes_resized(service->nodes, name, &error); break;
   case POOL_EVENT_REPLACED:
     if (nodes_flush(service->nodes, name, &error))
       nodes_resized(service->nodes, name, &error); /* the snapshot's size may be another */
@@ -350,8 +317,7 @@ follow_node(ServicePool *service, PoolEvent event, const char *name, const char 
     g_warning("the block node of %s/%s: %s", service->vg, name, error->message);
 }
 
-static void
-on_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
+static void on_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
 {
   ServicePool *service = user_data;
 
@@ -361,8 +327,7 @@ on_event(PoolEvent event, const char *name, const char *old_name, gpointer user_
     service->event_func(event, name, old_name, service->event_data);
 }
 
-void
-service_pool_follow(Pool *pool, PoolEventFunc func, gpointer user_data)
+void service_pool_follow(Pool *pool, PoolEventFunc func, gpointer user_data)
 {
   ServicePool *service = SERVICE(pool);
 
@@ -374,14 +339,12 @@ service_pool_follow(Pool *pool, PoolEventFunc func, gpointer user_data)
 
 /* --- devices --- */
 
-static char *
-devices_file(const char *vg)
+static char *devices_file(const char *vg)
 {
   return settings_vg_file(vg, "devices");
 }
 
-static void
-add_device(GPtrArray *devices, const char *path)
+static void add_device(GPtrArray *devices, const char *path)
 {
   for (guint i = 0; i < devices->len; i++)
     if (strcmp(devices->pdata[i], path) == 0)
@@ -389,8 +352,7 @@ add_device(GPtrArray *devices, const char *path)
   g_ptr_array_add(devices, g_strdup(path));
 }
 
-static GPtrArray *
-read_devices(const char *vg)
+static GPtrArray *read_devices(const char *vg)
 {
   g_autofree char *path = devices_file(vg);
   g_autofree char *text = NULL;
@@ -406,8 +368,7 @@ read_devices(const char *vg)
   return devices;
 }
 
-GStrv
-service_pool_devices(const char *vg)
+GStrv service_pool_devices(const char *vg)
 {
   g_autoptr(GPtrArray) devices = read_devices(vg);
 
@@ -416,8 +377,7 @@ service_pool_devices(const char *vg)
   return (GStrv)g_ptr_array_free(g_steal_pointer(&devices), FALSE);
 }
 
-void
-service_pool_remember_devices(const char *vg, Pool *inner)
+void service_pool_remember_devices(const char *vg, Pool *inner)
 {
   g_autoptr(GPtrArray) devices = read_devices(vg);
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(inner, NULL);
@@ -435,8 +395,7 @@ service_pool_remember_devices(const char *vg, Pool *inner)
 
 /* --- the table --- */
 
-static gboolean
-close_pool(Pool *pool, GError **error)
+static gboolean close_pool(Pool *pool, GError **error)
 {
   ServicePool *service = SERVICE(pool);
 
@@ -451,36 +410,35 @@ close_pool(Pool *pool, GError **error)
 }
 
 static const PoolOps ops = {
-  .name = "served",
-  .close = close_pool,
-  .get_vg_info = get_vg_info,
-  .list_pools = list_pools,
-  .get_info = get_info,
-  .list_volumes = list_volumes,
-  .get_volume = get_volume,
-  .count_volume = count_volume,
-  .create = create,
-  .clone = clone_volume,
-  .snapshot = snapshot,
-  .rollback = rollback,
-  .clone_into = clone_into,
-  .rename = rename_volume,
-  .resize = resize,
-  .resize_pool = resize_pool,
-  .remove = remove_volumes,
-  .set_tags = set_tags,
-  .create_pool = create_pool,
-  .extend = extend,
-  .check = check,
-  .activate = activate,
-  .deactivate = deactivate,
-  .volume_open = volume_open,
-  .volume_open_view = volume_open_view,
-  .commit = commit,
+    .name = "served",
+    .close = close_pool,
+    .get_vg_info = get_vg_info,
+    .list_pools = list_pools,
+    .get_info = get_info,
+    .list_volumes = list_volumes,
+    .get_volume = get_volume,
+    .count_volume = count_volume,
+    .create = create,
+    .clone = clone_volume,
+    .snapshot = snapshot,
+    .rollback = rollback,
+    .clone_into = clone_into,
+    .rename = rename_volume,
+    .resize = resize,
+    .resize_pool = resize_pool,
+    .remove = remove_volumes,
+    .set_tags = set_tags,
+    .create_pool = create_pool,
+    .extend = extend,
+    .check = check,
+    .activate = activate,
+    .deactivate = deactivate,
+    .volume_open = volume_open,
+    .volume_open_view = volume_open_view,
+    .commit = commit,
 };
 
-Pool *
-service_pool_new(const char *vg, Pool *inner, Folder *folder, Nodes *nodes)
+Pool *service_pool_new(const char *vg, Pool *inner, Folder *folder, Nodes *nodes)
 {
   ServicePool *service = g_new0(ServicePool, 1);
 

@@ -15,8 +15,7 @@
 #include "service/nodes.h"
 #include "service/service.h"
 
-gboolean
-service_child_main(int argc, char **argv, int *status)
+gboolean service_child_main(int argc, char **argv, int *status)
 {
   if (argc != 2)
     return FALSE;
@@ -30,8 +29,7 @@ service_child_main(int argc, char **argv, int *status)
 }
 
 /* From here on there is no terminal: what the service has to say goes to its log. */
-static void
-leave_terminal(const char *dir)
+static void leave_terminal(const char *dir)
 {
   g_autofree char *path = g_build_filename(dir, "log", NULL);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
@@ -47,8 +45,7 @@ leave_terminal(const char *dir)
 }
 
 /* The service in a session of its own; @fd is told how it went. */
-static int
-run_detached(const char *vg, int fd)
+static int run_detached(const char *vg, int fd)
 {
   g_autoptr(GError) error = NULL;
   HolderFolder folder;
@@ -63,8 +60,7 @@ run_detached(const char *vg, int fd)
 }
 
 /* What the service said when it was ready, or ended. */
-static int
-wait_until_ready(pid_t pid, int fd, const char *vg)
+static int wait_until_ready(pid_t pid, int fd, const char *vg)
 {
   g_autoptr(GString) text = g_string_new(NULL);
   char buffer[1024];
@@ -79,13 +75,13 @@ wait_until_ready(pid_t pid, int fd, const char *vg)
   if (g_str_has_prefix(text->str, "failed\n"))
     g_printerr("virt-thin: %s", text->str + strlen("failed\n"));
   else
-    g_printerr("virt-thin: the service of volume group %s ended without saying why: see %s/%s/log\n", vg, settings_runtime_dir(), vg);
+    g_printerr("virt-thin: the service of volume group %s ended without saying why: see %s/%s/log\n", vg,
+               settings_runtime_dir(), vg);
   waitpid(pid, NULL, 0); /* until all is taken away again */
   return 1;
 }
 
-int
-service_main(const char *vg, gboolean foreground)
+int service_main(const char *vg, gboolean foreground)
 {
   g_autoptr(GError) error = NULL;
   HolderFolder folder;
@@ -116,8 +112,7 @@ service_main(const char *vg, gboolean foreground)
   return wait_until_ready(pid, pipe_fds[0], vg);
 }
 
-gboolean
-service_release(const char *vg, GError **error)
+gboolean service_release(const char *vg, GError **error)
 {
   HolderFolder folder;
 

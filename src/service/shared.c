@@ -54,7 +54,8 @@ Shared *shared_map(int fd, GError **error)
   }
   guint32 n = start[1];
   if (start[0] != SHARED_VERSION || n < 1 || n > SHARED_MAX_SLOTS || (gsize)st.st_size != total_size(n)) {
-    vt_set_error(error, EPROTO, "the shared memory is laid out by another version: stop the service and start it again");
+    vt_set_error(error, EPROTO,
+                 "the shared memory is laid out by another version: stop the service and start it again");
     return NULL;
   }
   char *base = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

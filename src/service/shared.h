@@ -1,15 +1,18 @@
 /* virt-thin - the memory that outlives the engine: requests in flight, open files, file modes, the journals
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The holder makes it (a memfd), every engine maps it. It is written by one engine at a time, and nothing in it is a pointer.
+ * The holder makes it (a memfd), every engine maps it. It is written by one engine at a time, and nothing in it is a
+ * pointer.
  *
- * A slot holds one FUSE request from the moment the kernel hands it over until it is answered. The kernel forgets what it has handed over: a request
- * read by an engine that then died would wait for ever. The slot's life: length 0 (free; a worker waits in read()) -> the kernel writes
- * the request, whose first word is its length -> the engine carries it out and notes the outcome ("executed") -> answers -> length 0. The next
- * engine carries out what was not, answers again what was (the kernel ignores a second answer), and never repeats an executed write, for newer data may
- * lie there by then.
+ * A slot holds one FUSE request from the moment the kernel hands it over until it is answered. The kernel forgets what
+ * it has handed over: a request read by an engine that then died would wait for ever. The slot's life: length 0 (free;
+ * a worker waits in read()) -> the kernel writes the request, whose first word is its length -> the engine carries it
+ * out and notes the outcome ("executed") -> answers -> length 0. The next engine carries out what was not, answers
+ * again what was (the kernel ignores a second answer), and never repeats an executed write, for newer data may lie
+ * there by then.
  *
- * Thread-safety: a slot belongs to its worker; SharedOpen and SharedMode are under locks of the engine (service/folder.c).
+ * Thread-safety: a slot belongs to its worker; SharedOpen and SharedMode are under locks of the engine
+ * (service/folder.c).
  */
 #pragma once
 
@@ -36,7 +39,8 @@ enum {
   SERVICE_FD_NBD,     /* listening */
   SERVICE_FD_CONTROL, /* listening */
   SERVICE_FD_NODES,   /* one end of a pair: engine and nodes process */
-  SERVICE_FD_STATUS,  /* engine to holder, a line each: "ready"; "writing" (the last commit); else the reason why it is not ready */
+  SERVICE_FD_STATUS,  /* engine to holder, a line each: "ready"; "writing" (the last commit); else the reason why it is
+                         not ready */
   SERVICE_FD_END,
 };
 
@@ -60,10 +64,10 @@ typedef struct {
 
 /* An open file of the FUSE folder. Its handle is generation << 32 | index. */
 typedef struct {
-  guint64 ino;       /* 0: free */
-  guint64 unique;    /* of the OPEN request: to find it again when that is replayed */
+  guint64 ino;    /* 0: free */
+  guint64 unique; /* of the OPEN request: to find it again when that is replayed */
   guint32 generation;
-  guint32 flags;     /* SHARED_OPEN_… */
+  guint32 flags; /* SHARED_OPEN_… */
   gint32 pid;
   char comm[20];
 } SharedOpen;
@@ -76,7 +80,7 @@ typedef struct {
 } SharedMode;
 
 typedef struct {
-  guint32 version;     /* SHARED_VERSION */
+  guint32 version; /* SHARED_VERSION */
   guint32 n_slots;
   guint32 init_length; /* the INIT request, as the first engine got it; 0: not yet */
   char init[1024];
@@ -95,6 +99,7 @@ typedef struct {
 /* A new memory with @n_slots slots: its descriptor (close-on-exec), -1 on error. Pages cost nothing until used. */
 int shared_create(guint n_slots, GError **error);
 Shared *shared_map(int fd, GError **error);
-/* Have every page of the slots at hand, so that the kernel's copy of a request cannot fail in the middle when this process is being killed. */
+/* Have every page of the slots at hand, so that the kernel's copy of a request cannot fail in the middle when this
+ * process is being killed. */
 void shared_populate(Shared *shared);
 void shared_unmap(Shared *shared);

@@ -1,9 +1,9 @@
 /* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when dirty
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A table as long as the metadata says for each block which slot holds it (4 bytes a block): a lookup is one load. Slots
- * are reclaimed by a clock hand. When the hand meets a dirty slot all dirty slots that nobody holds are written at once, in
- * order, so that a transaction larger than the cache still writes long runs.
+ * A table as long as the metadata says for each block which slot holds it (4 bytes a block): a lookup is one load.
+ * Slots are reclaimed by a clock hand. When the hand meets a dirty slot all dirty slots that nobody holds are written
+ * at once, in order, so that a transaction larger than the cache still writes long runs.
  */
 #include "config.h"
 #include "thin/block-cache.h"
@@ -18,37 +18,34 @@
 struct ThinCache {
   VtIo *io;
   guint64 n_blocks;
-  guint32 *slot_of;  /* of each metadata block: 1 + slot, 0 when not cached */
+  guint32 *slot_of; /* of each metadata block: 1 + slot, 0 when not cached */
   ThinBlock *slots;
   guint8 *memory;
   guint32 n_slots, n_taken, hand;
-  guint32 *dirty;    /* slots */
-  guint32 *order;    /* the same while they are written */
+  guint32 *dirty; /* slots */
+  guint32 *order; /* the same while they are written */
   guint32 n_dirty;
 };
 
 /* --- one block ---------------------------------------------------------------------- */
 
-static const char *
-kind_name(ThinKind kind)
+static const char *kind_name(ThinKind kind)
 {
   static const char *names[] = {"superblock", "B-tree node", "bitmap", "metadata index"};
   return names[kind];
 }
 
-static guint32
-checksum(const guint8 *data, ThinKind kind)
+static guint32 checksum(const guint8 *data, ThinKind kind)
 {
   return vt_crc32c(data + sizeof(guint32), THIN_METADATA_BLOCK - sizeof(guint32)) ^ thin_salt(kind);
 }
 
-static const char *
-node_fault(const guint8 *data)
+static const char *node_fault(const guint8 *data)
 {
-  const ThinDiskNode *node = (const ThinDiskNode *) data;
+  const ThinDiskNode *node = (const ThinDiskNode *)data;
   guint32 flags = GUINT32_FROM_LE(node->header.flags), nr = GUINT32_FROM_LE(node->nr_entries);
   guint32 size = GUINT32_FROM_LE(node->value_size);
-  const guint64 *keys = (const guint64 *) (const void *) (data + sizeof *node);
+  const guint64 *keys = (const guint64 *)(const void *)(data + sizeof *node);
 
   if (flags != THIN_NODE_INTERNAL && flags != THIN_NODE_LEAF)
     return "is neither leaf nor internal node";
@@ -66,10 +63,9 @@ node_fault(const guint8 *data)
   return NULL;
 }
 
-gboolean
-thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device, GError **error)
+gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device, GError **error)
 {
-  const ThinDiskHeader *header = (const ThinDiskHeader *) data;
+  const ThinDiskHeader *header = (const ThinDiskHeader *)data;
   const char *fault = NULL;
 
 #ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
@@ -77,7 +73,7 @@ thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char 
     fault = "has a wrong checksum";
   else
 #endif
-  if (GUINT64_FROM_LE(header->blocknr) != number)
+      if (GUINT64_FROM_LE(header->blocknr) != number)
     fault = "carries another block's number";
   else if (kind == THIN_KIND_NODE)
     fault = node_fault(data);
@@ -87,42 +83,39 @@ thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char 
   return TRUE;
 }
 
-void
-thin_block_seal(guint8 *data, guint64 number, ThinKind kind)
+void thin_block_seal(guint8 *data, guint64 number, ThinKind kind)
 {
-  ThinDiskHeader *header = (ThinDiskHeader *) data;
+  ThinDiskHeader *header = (ThinDiskHeader *)data;
   header->blocknr = GUINT64_TO_LE(number);
   header->csum = GUINT32_TO_LE(checksum(data, kind));
 }
 
 /* --- slots -------------------------------------------------------------------------- */
 
-ThinCache *
-thin_cache_new(VtIo *io, gsize bytes, guint64 n_blocks)
+ThinCache *thin_cache_new(VtIo *io, gsize bytes, guint64 n_blocks)
 {
   ThinCache *cache = g_new0(ThinCache, 1);
   cache->io = vt_io_ref(io);
-  cache->n_slots = (guint32) CLAMP(bytes / THIN_METADATA_BLOCK, SLOTS_MIN, THIN_METADATA_BLOCKS_MAX);
+  cache->n_slots = (guint32)CLAMP(bytes / THIN_METADATA_BLOCK, SLOTS_MIN, THIN_METADATA_BLOCKS_MAX);
   cache->n_blocks = n_blocks;
   cache->slot_of = g_new0(guint32, n_blocks);
   cache->slots = g_new0(ThinBlock, cache->n_slots);
   cache->dirty = g_new(guint32, cache->n_slots);
   cache->order = g_new(guint32, cache->n_slots);
-  cache->memory = mmap(NULL, (gsize) cache->n_slots * THIN_METADATA_BLOCK, PROT_READ | PROT_WRITE,
+  cache->memory = mmap(NULL, (gsize)cache->n_slots * THIN_METADATA_BLOCK, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (cache->memory == MAP_FAILED)
     g_error("block cache: cannot reserve %u blocks: %s", cache->n_slots, g_strerror(errno));
   for (guint32 i = 0; i < cache->n_slots; i++)
-    cache->slots[i].data = cache->memory + (gsize) i * THIN_METADATA_BLOCK;
+    cache->slots[i].data = cache->memory + (gsize)i * THIN_METADATA_BLOCK;
   return cache;
 }
 
-void
-thin_cache_free(ThinCache *cache)
+void thin_cache_free(ThinCache *cache)
 {
   if (!cache)
     return;
-  munmap(cache->memory, (gsize) cache->n_slots * THIN_METADATA_BLOCK);
+  munmap(cache->memory, (gsize)cache->n_slots * THIN_METADATA_BLOCK);
   g_free(cache->slot_of);
   g_free(cache->slots);
   g_free(cache->dirty);
@@ -131,14 +124,12 @@ thin_cache_free(ThinCache *cache)
   g_free(cache);
 }
 
-guint64
-thin_cache_n_blocks(ThinCache *cache)
+guint64 thin_cache_n_blocks(ThinCache *cache)
 {
   return cache->n_blocks;
 }
 
-void
-thin_cache_grow(ThinCache *cache, guint64 n_blocks)
+void thin_cache_grow(ThinCache *cache, guint64 n_blocks)
 {
   if (n_blocks <= cache->n_blocks)
     return;
@@ -147,8 +138,7 @@ thin_cache_grow(ThinCache *cache, guint64 n_blocks)
   cache->n_blocks = n_blocks;
 }
 
-static void
-clean(ThinCache *cache, ThinBlock *block)
+static void clean(ThinCache *cache, ThinBlock *block)
 {
   if (!block->dirty_at)
     return;
@@ -158,17 +148,15 @@ clean(ThinCache *cache, ThinBlock *block)
   block->dirty_at = 0;
 }
 
-void
-thin_cache_dirty(ThinCache *cache, ThinBlock *block)
+void thin_cache_dirty(ThinCache *cache, ThinBlock *block)
 {
   if (block->dirty_at)
     return;
-  cache->dirty[cache->n_dirty++] = (guint32) (block - cache->slots);
+  cache->dirty[cache->n_dirty++] = (guint32)(block - cache->slots);
   block->dirty_at = cache->n_dirty;
 }
 
-void
-thin_cache_forget(ThinCache *cache, guint64 number)
+void thin_cache_forget(ThinCache *cache, guint64 number)
 {
   if (number >= cache->n_blocks || !cache->slot_of[number])
     return;
@@ -181,8 +169,7 @@ thin_cache_forget(ThinCache *cache, guint64 number)
   }
 }
 
-void
-thin_cache_forget_all(ThinCache *cache)
+void thin_cache_forget_all(ThinCache *cache)
 {
   for (guint32 i = 0; i < cache->n_taken; i++) {
     g_assert(cache->slots[i].holds == 0);
@@ -194,17 +181,15 @@ thin_cache_forget_all(ThinCache *cache)
 
 /* --- writing ------------------------------------------------------------------------ */
 
-static gint
-by_number(gconstpointer a, gconstpointer b, gpointer user_data)
+static gint by_number(gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const ThinCache *cache = user_data;
-  guint32 x = cache->slots[*(const guint32 *) a].number, y = cache->slots[*(const guint32 *) b].number;
+  guint32 x = cache->slots[*(const guint32 *)a].number, y = cache->slots[*(const guint32 *)b].number;
   return x < y ? -1 : x > y;
 }
 
 /* Write the slots order[0..n), which are neighbours on disk. */
-static gboolean
-write_run(ThinCache *cache, const guint32 *order, guint n, GError **error)
+static gboolean write_run(ThinCache *cache, const guint32 *order, guint n, GError **error)
 {
   struct iovec iov[WRITE_RUN] = {{0}};
   guint64 first = cache->slots[order[0]].number;
@@ -212,23 +197,22 @@ write_run(ThinCache *cache, const guint32 *order, guint n, GError **error)
   for (guint i = 0; i < n; i++) {
     ThinBlock *block = &cache->slots[order[i]];
     thin_block_seal(block->data, block->number, block->kind);
-    iov[i] = (struct iovec) {block->data, THIN_METADATA_BLOCK};
+    iov[i] = (struct iovec){block->data, THIN_METADATA_BLOCK};
   }
-  if (!vt_io_writev(cache->io, iov, (int) n, first * THIN_METADATA_BLOCK, error))
+  if (!vt_io_writev(cache->io, iov, (int)n, first * THIN_METADATA_BLOCK, error))
     return FALSE;
   for (guint i = 0; i < n; i++)
     clean(cache, &cache->slots[order[i]]);
   return TRUE;
 }
 
-static gboolean
-write_dirty(ThinCache *cache, gboolean also_held, GError **error)
+static gboolean write_dirty(ThinCache *cache, gboolean also_held, GError **error)
 {
   guint32 n = 0;
   for (guint32 i = 0; i < cache->n_dirty; i++)
     if (also_held || cache->slots[cache->dirty[i]].holds == 0)
       cache->order[n++] = cache->dirty[i];
-  g_qsort_with_data(cache->order, (gint) n, sizeof(guint32), by_number, cache);
+  g_qsort_with_data(cache->order, (gint)n, sizeof(guint32), by_number, cache);
 
   for (guint32 i = 0, run; i < n; i += run) {
     guint32 first = cache->slots[cache->order[i]].number;
@@ -240,8 +224,7 @@ write_dirty(ThinCache *cache, gboolean also_held, GError **error)
   return TRUE;
 }
 
-gboolean
-thin_cache_write_out(ThinCache *cache, GError **error)
+gboolean thin_cache_write_out(ThinCache *cache, GError **error)
 {
   return write_dirty(cache, TRUE, error);
 }
@@ -249,8 +232,7 @@ thin_cache_write_out(ThinCache *cache, GError **error)
 /* --- getting ------------------------------------------------------------------------ */
 
 /* A slot that nobody holds, clean and empty. */
-static ThinBlock *
-take_slot(ThinCache *cache, GError **error)
+static ThinBlock *take_slot(ThinCache *cache, GError **error)
 {
   if (cache->n_taken < cache->n_slots)
     return &cache->slots[cache->n_taken++];
@@ -274,8 +256,7 @@ take_slot(ThinCache *cache, GError **error)
   return NULL;
 }
 
-static gboolean
-in_range(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
+static gboolean in_range(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
 {
   if (number > 0 && number < cache->n_blocks)
     return TRUE;
@@ -283,8 +264,7 @@ in_range(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
                       vt_io_name(cache->io), kind_name(kind), number, cache->n_blocks);
 }
 
-static ThinBlock *
-fill_slot(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
+static ThinBlock *fill_slot(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
 {
   ThinBlock *block = take_slot(cache, error);
   if (!block)
@@ -292,14 +272,13 @@ fill_slot(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
   if (!vt_io_read(cache->io, block->data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error) ||
       !thin_block_verify(block->data, number, kind, vt_io_name(cache->io), error))
     return NULL; /* the slot stays without a block: slot_of[0] is never looked at */
-  block->number = (guint32) number;
-  block->kind = (guint8) kind;
-  cache->slot_of[number] = (guint32) (block - cache->slots) + 1;
+  block->number = (guint32)number;
+  block->kind = (guint8)kind;
+  cache->slot_of[number] = (guint32)(block - cache->slots) + 1;
   return block;
 }
 
-ThinBlock *
-thin_cache_get(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
+ThinBlock *thin_cache_get(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
 {
   if (G_UNLIKELY(!in_range(cache, number, kind, error)))
     return NULL;
@@ -319,8 +298,7 @@ thin_cache_get(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
   return block;
 }
 
-ThinBlock *
-thin_cache_get_zeroed(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
+ThinBlock *thin_cache_get_zeroed(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
 {
   if (!in_range(cache, number, kind, error))
     return NULL;
@@ -330,11 +308,11 @@ thin_cache_get_zeroed(ThinCache *cache, guint64 number, ThinKind kind, GError **
   else if (!(block = take_slot(cache, error)))
     return NULL;
   memset(block->data, 0, THIN_METADATA_BLOCK);
-  block->number = (guint32) number;
-  block->kind = (guint8) kind;
+  block->number = (guint32)number;
+  block->kind = (guint8)kind;
   block->used = TRUE;
   block->holds++;
-  cache->slot_of[number] = (guint32) (block - cache->slots) + 1;
+  cache->slot_of[number] = (guint32)(block - cache->slots) + 1;
   thin_cache_dirty(cache, block);
   return block;
 }

@@ -1,10 +1,10 @@
 /* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when dirty
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A fixed number of 4096-byte slots, reserved when the cache is made. A block is held while it is looked at or changed; one
- * that is not held may give its slot to another, and is written first when it is dirty. That is safe at any time because the
- * layers above change only blocks that the committed superblock does not reach (copy on write). Block 0, the superblock, is
- * never in the cache.
+ * A fixed number of 4096-byte slots, reserved when the cache is made. A block is held while it is looked at or changed;
+ * one that is not held may give its slot to another, and is written first when it is dirty. That is safe at any time
+ * because the layers above change only blocks that the committed superblock does not reach (copy on write). Block 0,
+ * the superblock, is never in the cache.
  *
  * NOT thread-safe. Errors: EBADMSG names block and fault; else what the VtIo said.
  */
@@ -15,12 +15,12 @@
 typedef struct ThinCache ThinCache;
 
 typedef struct {
-  guint8 *data;    /* 4096 bytes, aligned */
+  guint8 *data; /* 4096 bytes, aligned */
   guint32 number;
   guint32 holds;
   guint32 dirty_at; /* 1 + place in the cache's list of dirty slots, 0: clean */
   guint8 kind;
-  guint8 used;     /* looked at since the hand passed */
+  guint8 used; /* looked at since the hand passed */
 } ThinBlock;
 
 /* @n_blocks of @io are metadata. */
@@ -40,8 +40,7 @@ void thin_cache_forget(ThinCache *cache, guint64 number);
 /* Write every dirty block. No flush. */
 gboolean thin_cache_write_out(ThinCache *cache, GError **error);
 
-static inline void
-thin_block_put(ThinBlock *block)
+static inline void thin_block_put(ThinBlock *block)
 {
   block->holds--;
 }

@@ -1,11 +1,12 @@
 /* virt-thin - the B-tree: removing ranges, deleting trees
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Removing goes in two steps. First the keys go: subtrees wholly inside the range are given up as they are, without a copy;
- * only the nodes on the two edges of the range are shadowed and cut; what became empty is unlinked. Then each edge is walked
- * down once more and what is less than a third full is joined with a neighbour, or takes entries from it. That second walk
- * sees to it that a node keeps SPARE children more than a third before it works on these, so that joining them cannot leave
- * the node itself too small: at one level at most three joins happen (two cut nodes side by side, then whole ones).
+ * Removing goes in two steps. First the keys go: subtrees wholly inside the range are given up as they are, without a
+ * copy; only the nodes on the two edges of the range are shadowed and cut; what became empty is unlinked. Then each
+ * edge is walked down once more and what is less than a third full is joined with a neighbour, or takes entries from
+ * it. That second walk sees to it that a node keeps SPARE children more than a third before it works on these, so that
+ * joining them cannot leave the node itself too small: at one level at most three joins happen (two cut nodes side by
+ * side, then whole ones).
  */
 #include "config.h"
 #include "thin/btree.h"
@@ -14,8 +15,7 @@
 
 /* --- deleting ----------------------------------------------------------------------- */
 
-static gboolean
-delete_node(ThinBtree *tree, guint64 number, guint depth, GError **error)
+static gboolean delete_node(ThinBtree *tree, guint64 number, guint depth, GError **error)
 {
   guint32 left;
   g_autoptr(ThinBlock) block = thin_cache_get(tree->tm->cache, number, THIN_KIND_NODE, error);
@@ -38,8 +38,7 @@ delete_node(ThinBtree *tree, guint64 number, guint depth, GError **error)
   return thin_tm_dec(tree->tm, number, &left, error);
 }
 
-gboolean
-thin_btree_delete(ThinBtree *tree, guint64 root, GError **error)
+gboolean thin_btree_delete(ThinBtree *tree, guint64 root, GError **error)
 {
   return delete_node(tree, root, 0, error);
 }
@@ -51,8 +50,7 @@ typedef struct {
   guint64 begin, end;
 } Cut;
 
-static gboolean
-cut_leaf(Cut *cut, ThinBlock *leaf, GError **error)
+static gboolean cut_leaf(Cut *cut, ThinBlock *leaf, GError **error)
 {
   guint first = thin_node_lower_bound(leaf->data, cut->begin), last = thin_node_lower_bound(leaf->data, cut->end);
   if (first == last)
@@ -66,8 +64,8 @@ cut_leaf(Cut *cut, ThinBlock *leaf, GError **error)
 static gboolean cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, GError **error);
 
 /* Cut child @i of @node, which covers keys below @upper. @gone: it was given up, or is empty and was freed. */
-static gboolean
-cut_child(Cut *cut, ThinBlock *node, guint i, guint64 upper, guint depth, gboolean *gone, GError **error)
+static gboolean cut_child(Cut *cut, ThinBlock *node, guint i, guint64 upper, guint depth, gboolean *gone,
+                          GError **error)
 {
   guint64 number = thin_node_child(node->data, i);
 
@@ -87,8 +85,7 @@ cut_child(Cut *cut, ThinBlock *node, guint i, guint64 upper, guint depth, gboole
   return thin_tm_dec(cut->tree->tm, number, NULL, error);
 }
 
-static gboolean
-cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, GError **error)
+static gboolean cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, GError **error)
 {
   if (thin_node_is_leaf(node->data))
     return cut_leaf(cut, node, error);
@@ -113,16 +110,14 @@ cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, GError **error)
 
 /* --- joining ------------------------------------------------------------------------ */
 
-static gboolean
-has_enough(const ThinBlock *block)
+static gboolean has_enough(const ThinBlock *block)
 {
   guint n = thin_node_n(block->data), min = thin_node_min(block->data);
   return n >= (thin_node_is_leaf(block->data) ? min : min + SPARE);
 }
 
 /* Join children @i and @i + 1 of @parent, or share their entries evenly when they are too many for one node. */
-static gboolean
-join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
+static gboolean join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
 {
   g_autoptr(ThinBlock) left = thin_btree_shadow_child(tree, parent, i, error);
   g_autoptr(ThinBlock) right = left ? thin_btree_shadow_child(tree, parent, i + 1, error) : NULL;
@@ -133,24 +128,24 @@ join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
                         tree->name, left->number, right->number);
   guint have = thin_node_n(left->data), n = have + thin_node_n(right->data), max = thin_node_max(left->data);
   if (n > max - max / 8) {
-    thin_node_move(left->data, right->data, (gint) (n / 2) - (gint) have);
+    thin_node_move(left->data, right->data, (gint)(n / 2) - (gint)have);
     thin_node_set_key(parent->data, i + 1, thin_node_key(right->data, 0));
     return TRUE;
   }
   guint64 number = right->number;
-  thin_node_move(left->data, right->data, (gint) thin_node_n(right->data));
+  thin_node_move(left->data, right->data, (gint)thin_node_n(right->data));
   thin_node_close(parent->data, i + 1, 1);
   thin_block_put(g_steal_pointer(&right));
   return thin_tm_dec(tree->tm, number, NULL, error);
 }
 
 /* Hold the shadow of the child of @parent for @key, with enough entries unless it is the only child. */
-static ThinBlock *
-mend_child(ThinBtree *tree, ThinBlock *parent, guint64 key, GError **error)
+static ThinBlock *mend_child(ThinBtree *tree, ThinBlock *parent, guint64 key, GError **error)
 {
   for (;;) {
     guint i = thin_node_child_for(parent->data, key);
-    g_autoptr(ThinBlock) child = thin_cache_get(tree->tm->cache, thin_node_child(parent->data, i), THIN_KIND_NODE, error);
+    g_autoptr(ThinBlock) child =
+        thin_cache_get(tree->tm->cache, thin_node_child(parent->data, i), THIN_KIND_NODE, error);
     if (!child)
       return NULL;
     if (has_enough(child) || thin_node_n(parent->data) == 1) {
@@ -164,8 +159,7 @@ mend_child(ThinBtree *tree, ThinBlock *parent, guint64 key, GError **error)
 }
 
 /* An internal root with one child gives way to it; without any, it becomes an empty leaf. */
-static gboolean
-lower_root(ThinBtree *tree, guint64 *root, GError **error)
+static gboolean lower_root(ThinBtree *tree, guint64 *root, GError **error)
 {
   for (;;) {
     g_autoptr(ThinBlock) block = thin_btree_shadow(tree, root, error);
@@ -187,8 +181,7 @@ lower_root(ThinBtree *tree, guint64 *root, GError **error)
   }
 }
 
-static gboolean
-mend_path(ThinBtree *tree, guint64 *root, guint64 key, GError **error)
+static gboolean mend_path(ThinBtree *tree, guint64 *root, guint64 key, GError **error)
 {
   if (!lower_root(tree, root, error))
     return FALSE;
@@ -210,8 +203,8 @@ mend_path(ThinBtree *tree, guint64 *root, guint64 key, GError **error)
 
 /* --- removing ----------------------------------------------------------------------- */
 
-gboolean
-thin_btree_remove(ThinBtree *tree, guint64 *root, guint64 begin, guint64 end, guint64 *n_removed, GError **error)
+gboolean thin_btree_remove(ThinBtree *tree, guint64 *root, guint64 begin, guint64 end, guint64 *n_removed,
+                           GError **error)
 {
   Cut cut = {.tree = tree, .begin = begin, .end = end};
   guint64 count;

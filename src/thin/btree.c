@@ -1,23 +1,21 @@
 /* virt-thin - the B-tree: reading, and shadowing of single nodes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reading knows one movement only: seek, from the root to the leaf that covers a key. It notes where the leaf's range ends
- * according to the parents, so that whoever walks goes on there, whatever the leaf itself is worth. Every node must keep
- * within the range its parents give it; so no loop or tangle of nodes can make a walk endless.
+ * Reading knows one movement only: seek, from the root to the leaf that covers a key. It notes where the leaf's range
+ * ends according to the parents, so that whoever walks goes on there, whatever the leaf itself is worth. Every node
+ * must keep within the range its parents give it; so no loop or tangle of nodes can make a walk endless.
  */
 #include "config.h"
 #include "thin/btree.h"
 
-gboolean
-thin_btree_too_deep(const ThinBtree *tree, guint64 root, GError **error)
+gboolean thin_btree_too_deep(const ThinBtree *tree, guint64 root, GError **error)
 {
   return vt_set_error(error, EBADMSG, "%s: the tree at metadata block %" G_GUINT64_FORMAT " is deeper than any can be",
                       tree->name, root);
 }
 
-gboolean
-thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 lower, guint64 upper, gboolean is_root,
-                      GError **error)
+gboolean thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 lower, guint64 upper,
+                               gboolean is_root, GError **error)
 {
   const char *fault = NULL;
   guint n = thin_node_n(block->data);
@@ -33,12 +31,11 @@ thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 low
   return vt_set_error(error, EBADMSG, "%s: metadata block %u %s", tree->name, block->number, fault);
 }
 
-gboolean
-thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinLeaf *leaf, GError **error)
+gboolean thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinLeaf *leaf, GError **error)
 {
   guint64 number = root, lower = 0;
 
-  *leaf = (ThinLeaf) {.upper = G_MAXUINT64};
+  *leaf = (ThinLeaf){.upper = G_MAXUINT64};
   for (guint depth = 0; depth < THIN_BTREE_DEPTH_MAX; depth++) {
     g_autoptr(ThinBlock) block = thin_cache_get(tree->tm->cache, number, THIN_KIND_NODE, error);
     if (!block || !thin_btree_check_node(tree, block, lower, leaf->upper, depth == 0, error))
@@ -59,8 +56,8 @@ thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinLeaf *leaf
   return thin_btree_too_deep(tree, root, error);
 }
 
-gboolean
-thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpointer value, gboolean *found, GError **error)
+gboolean thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpointer value, gboolean *found,
+                           GError **error)
 {
   g_auto(ThinLeaf) leaf = {0};
   if (!thin_btree_seek(tree, root, key, &leaf, error))
@@ -71,8 +68,8 @@ thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpointer val
   return TRUE;
 }
 
-gboolean
-thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end, guint64 *count, GError **error)
+gboolean thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end, guint64 *count,
+                          GError **error)
 {
   *count = 0;
   while (begin < end) {
@@ -87,8 +84,7 @@ thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end
 
 /* --- shadows ------------------------------------------------------------------------ */
 
-gboolean
-thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error)
+gboolean thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error)
 {
   g_autoptr(ThinBlock) block = thin_tm_new_block(tree->tm, THIN_KIND_NODE, error);
   if (!block)
@@ -99,8 +95,7 @@ thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error)
 }
 
 /* @block was copied while others still refer to the original: its children now have one more parent. */
-static gboolean
-inc_children(ThinBtree *tree, const ThinBlock *block, GError **error)
+static gboolean inc_children(ThinBtree *tree, const ThinBlock *block, GError **error)
 {
   guint n = thin_node_n(block->data);
   if (thin_node_is_leaf(block->data))
@@ -111,10 +106,9 @@ inc_children(ThinBtree *tree, const ThinBlock *block, GError **error)
   return TRUE;
 }
 
-/* @block was copied and the original is free, but at the last commit others referred to it: to them the children belong, too,
- * until this transaction is committed. So the mark moves from the original to the children. */
-static gboolean
-mark_children(ThinBtree *tree, const ThinBlock *block, GError **error)
+/* @block was copied and the original is free, but at the last commit others referred to it: to them the children
+ * belong, too, until this transaction is committed. So the mark moves from the original to the children. */
+static gboolean mark_children(ThinBtree *tree, const ThinBlock *block, GError **error)
 {
   guint n = thin_node_n(block->data);
   if (thin_node_is_leaf(block->data))
@@ -124,8 +118,7 @@ mark_children(ThinBtree *tree, const ThinBlock *block, GError **error)
   return TRUE;
 }
 
-ThinBlock *
-thin_btree_shadow(ThinBtree *tree, guint64 *number, GError **error)
+ThinBlock *thin_btree_shadow(ThinBtree *tree, guint64 *number, GError **error)
 {
   ThinShadow shadow;
   g_autoptr(ThinBlock) block = thin_tm_shadow(tree->tm, *number, THIN_KIND_NODE, &shadow, error);
@@ -137,8 +130,7 @@ thin_btree_shadow(ThinBtree *tree, guint64 *number, GError **error)
   return g_steal_pointer(&block);
 }
 
-ThinBlock *
-thin_btree_shadow_child(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
+ThinBlock *thin_btree_shadow_child(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
 {
   guint64 number = thin_node_child(parent->data, i);
   ThinBlock *child = thin_btree_shadow(tree, &number, error);

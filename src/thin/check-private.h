@@ -31,15 +31,16 @@ typedef struct {
   VtIo *io;
   const char *name;
   ThinDiskSuperblock superblock;
-  guint64 n_blocks;     /* that exist, on disk and by the superblock */
+  guint64 n_blocks; /* that exist, on disk and by the superblock */
   guint64 n_chunks;
-  guint32 *references;  /* to each metadata block */
+  guint32 *references; /* to each metadata block */
   guint8 *roles;
-  guint8 *lost;         /* block cannot be used, or something beneath it cannot */
+  guint8 *lost; /* block cannot be used, or something beneath it cannot */
   Subtree *subtrees;
-  guint8 *mapped;       /* how often each chunk is mapped, to 255 */
+  guint8 *mapped;          /* how often each chunk is mapped, to 255 */
   GHashTable *mapped_more; /* chunk -> how often beyond 255 */
-  gboolean mappings_lost;  /* some tree could not be walked whole: what is counted more often than found need not be a leak */
+  gboolean
+      mappings_lost; /* some tree could not be walked whole: what is counted more often than found need not be a leak */
   guint64 n_errors, n_leaks;
   ThinReport *report;
 } Check;
@@ -47,8 +48,8 @@ typedef struct {
 G_GNUC_PRINTF(2, 3) void check_error(Check *check, const char *format, ...);
 G_GNUC_PRINTF(2, 3) void check_leak(Check *check, const char *format, ...);
 
-/* Count a reference to block @number, used as @role. Returns whether it is the first: then the block is to be looked at. A
- * block out of range or used as something else sets @fault; the caller's. */
+/* Count a reference to block @number, used as @role. Returns whether it is the first: then the block is to be looked
+ * at. A block out of range or used as something else sets @fault; the caller's. */
 gboolean check_refer(Check *check, guint64 number, Role role, char **fault);
 /* Read and verify a block into @data. */
 gboolean check_read(Check *check, guint64 number, ThinKind kind, guint8 *data, char **fault);
@@ -60,15 +61,16 @@ struct CheckTree {
   Role role;
   guint value_size;
   const char *name;
-  gint64 device;  /* -1: none */
-  gboolean held;  /* seen through the metadata snapshot */
+  gint64 device;                                              /* -1: none */
+  gboolean held;                                              /* seen through the metadata snapshot */
   void (*leaf)(CheckTree *tree, const guint8 *data, guint n); /* may be NULL */
   gpointer user_data;
 };
 /* Walk the tree at @root and count references. Returns whether nothing is lost. */
 gboolean check_walk(CheckTree *tree, guint64 root, guint64 *n_entries);
 
-/* The space maps (check-counts.c): first find the blocks they consist of, then, when all references are known, compare. */
+/* The space maps (check-counts.c): first find the blocks they consist of, then, when all references are known, compare.
+ */
 typedef struct {
   ThinDiskIndexEntry *entries;
   guint64 n_regions;

@@ -1,10 +1,11 @@
 /* virt-thin - checking thin metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The rules are those of the kernel and of thin-provisioning-tools: every block is what its place demands, every node but
- * the roots at least a third full, keys in order and in range; every device has a map and details that agree; every count is
- * the number of references. A reference is: the superblock's to each root; each edge from node to node (a shared node's
- * children once, not once for each who shares it); a device's entry to its root; a mapping in a distinct leaf to its chunk.
+ * The rules are those of the kernel and of thin-provisioning-tools: every block is what its place demands, every node
+ * but the roots at least a third full, keys in order and in range; every device has a map and details that agree; every
+ * count is the number of references. A reference is: the superblock's to each root; each edge from node to node (a
+ * shared node's children once, not once for each who shares it); a device's entry to its root; a mapping in a distinct
+ * leaf to its chunk.
  *
  * Nothing here trusts what it reads, and memory follows from the size of the metadata device: 30 bytes a block that is
  * used, one a chunk.
@@ -18,23 +19,20 @@
 
 /* --- report ------------------------------------------------------------------------- */
 
-void
-thin_report_free(ThinReport *report)
+void thin_report_free(ThinReport *report)
 {
   g_ptr_array_unref(report->errors);
   g_ptr_array_unref(report->leaks);
   g_free(report);
 }
 
-static void
-add_line(GPtrArray *lines, guint64 *n, const char *format, va_list args)
+static void add_line(GPtrArray *lines, guint64 *n, const char *format, va_list args)
 {
   if ((*n)++ < CHECK_LINES_MAX)
     g_ptr_array_add(lines, g_strdup_vprintf(format, args));
 }
 
-void
-check_error(Check *check, const char *format, ...)
+void check_error(Check *check, const char *format, ...)
 {
   va_list args;
   va_start(args, format);
@@ -42,8 +40,7 @@ check_error(Check *check, const char *format, ...)
   va_end(args);
 }
 
-void
-check_leak(Check *check, const char *format, ...)
+void check_leak(Check *check, const char *format, ...)
 {
   va_list args;
   va_start(args, format);
@@ -51,8 +48,7 @@ check_leak(Check *check, const char *format, ...)
   va_end(args);
 }
 
-static void
-tell_rest(GPtrArray *lines, guint64 n)
+static void tell_rest(GPtrArray *lines, guint64 n)
 {
   if (n > CHECK_LINES_MAX)
     g_ptr_array_add(lines, g_strdup_printf("and %" G_GUINT64_FORMAT " more", n - CHECK_LINES_MAX));
@@ -74,8 +70,7 @@ typedef struct {
   gboolean held, top_whole, details_whole;
 } View;
 
-static void
-mapping_leaf(CheckTree *tree, const guint8 *data, guint n)
+static void mapping_leaf(CheckTree *tree, const guint8 *data, guint n)
 {
   Check *check = tree->check;
   const View *view = tree->user_data;
@@ -84,32 +79,37 @@ mapping_leaf(CheckTree *tree, const guint8 *data, guint n)
   for (guint i = 0; i < n; i++) {
     guint64 value = thin_node_child(data, i), chunk = THIN_MAPPING_CHUNK(value);
     if (chunk >= check->n_chunks) {
-      check_error(check, "device %" G_GINT64_FORMAT ": virtual chunk %" G_GUINT64_FORMAT " is mapped to chunk %"
-                  G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, tree->device, thin_node_key(data, i), chunk, check->n_chunks);
+      check_error(check,
+                  "device %" G_GINT64_FORMAT ": virtual chunk %" G_GUINT64_FORMAT
+                  " is mapped to chunk %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
+                  tree->device, thin_node_key(data, i), chunk, check->n_chunks);
       continue;
     }
     if (THIN_MAPPING_TIME(value) > time_max)
-      check_error(check, "device %" G_GINT64_FORMAT ": virtual chunk %" G_GUINT64_FORMAT " was mapped at time %u, the pool is at %u",
+      check_error(check,
+                  "device %" G_GINT64_FORMAT ": virtual chunk %" G_GUINT64_FORMAT
+                  " was mapped at time %u, the pool is at %u",
                   tree->device, thin_node_key(data, i), THIN_MAPPING_TIME(value), view->time);
     if (check->mapped[chunk] < G_MAXUINT8)
       check->mapped[chunk]++;
     else
-      g_hash_table_insert(check->mapped_more, GSIZE_TO_POINTER(chunk),
-                          GUINT_TO_POINTER(1 + GPOINTER_TO_UINT(g_hash_table_lookup(check->mapped_more, GSIZE_TO_POINTER(chunk)))));
+      g_hash_table_insert(
+          check->mapped_more, GSIZE_TO_POINTER(chunk),
+          GUINT_TO_POINTER(1 + GPOINTER_TO_UINT(g_hash_table_lookup(check->mapped_more, GSIZE_TO_POINTER(chunk)))));
   }
 }
 
-/* A leaf of the top tree that live view and metadata snapshot share is walked for the first of them only; the other one's
- * devices are then the same. */
-static void
-top_leaf(CheckTree *tree, const guint8 *data, guint n)
+/* A leaf of the top tree that live view and metadata snapshot share is walked for the first of them only; the other
+ * one's devices are then the same. */
+static void top_leaf(CheckTree *tree, const guint8 *data, guint n)
 {
   View *view = tree->user_data;
   for (guint i = 0; i < n; i++) {
     guint64 id = thin_node_key(data, i);
-    CheckTree mapping = {tree->check, ROLE_MAPPING, sizeof(guint64), "mapping tree", (gint64) MIN(id, G_MAXINT64), tree->held,
-                         mapping_leaf, view};
-    Device device = {.id = (guint32) id};
+    CheckTree mapping = {
+        tree->check,  ROLE_MAPPING, sizeof(guint64), "mapping tree", (gint64)MIN(id, G_MAXINT64), tree->held,
+        mapping_leaf, view};
+    Device device = {.id = (guint32)id};
     if (id > THIN_DEVICE_MAX)
       check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name, id);
     device.whole = check_walk(&mapping, thin_node_child(data, i), &device.mapped);
@@ -118,15 +118,13 @@ top_leaf(CheckTree *tree, const guint8 *data, guint n)
   }
 }
 
-static gint
-by_id(gconstpointer a, gconstpointer b)
+static gint by_id(gconstpointer a, gconstpointer b)
 {
-  guint32 x = ((const Device *) a)->id, y = ((const Device *) b)->id;
+  guint32 x = ((const Device *)a)->id, y = ((const Device *)b)->id;
   return x < y ? -1 : x > y;
 }
 
-static void
-check_details(Check *check, const View *view, guint32 id, const ThinDiskDetails *details)
+static void check_details(Check *check, const View *view, guint32 id, const ThinDiskDetails *details)
 {
   Device key = {.id = id};
   guint at;
@@ -142,24 +140,24 @@ check_details(Check *check, const View *view, guint32 id, const ThinDiskDetails 
   Device *device = &g_array_index(view->devices, Device, at);
   device->has_details = TRUE;
   if (device->whole && device->mapped != GUINT64_FROM_LE(details->mapped_blocks))
-    check_error(check, "device %u: details: %" G_GUINT64_FORMAT " chunks mapped, the mapping tree has %" G_GUINT64_FORMAT, id,
+    check_error(check,
+                "device %u: details: %" G_GUINT64_FORMAT " chunks mapped, the mapping tree has %" G_GUINT64_FORMAT, id,
                 GUINT64_FROM_LE(details->mapped_blocks), device->mapped);
 }
 
-static void
-details_leaf(CheckTree *tree, const guint8 *data, guint n)
+static void details_leaf(CheckTree *tree, const guint8 *data, guint n)
 {
   for (guint i = 0; i < n; i++) {
     guint64 id = thin_node_key(data, i);
     if (id > THIN_DEVICE_MAX)
       check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name, id);
     else
-      check_details(tree->check, tree->user_data, (guint32) id, (const ThinDiskDetails *) (gconstpointer) thin_node_value(data, i));
+      check_details(tree->check, tree->user_data, (guint32)id,
+                    (const ThinDiskDetails *)(gconstpointer)thin_node_value(data, i));
   }
 }
 
-static void
-check_view(Check *check, guint64 mapping_root, guint64 details_root, guint32 time, gboolean held)
+static void check_view(Check *check, guint64 mapping_root, guint64 details_root, guint32 time, gboolean held)
 {
   View view = {.devices = g_array_new(FALSE, TRUE, sizeof(Device)), .time = time, .held = held};
   CheckTree top = {check, ROLE_TOP, sizeof(guint64), "mapping tree of the devices", -1, held, top_leaf, &view};
@@ -181,14 +179,14 @@ check_view(Check *check, guint64 mapping_root, guint64 details_root, guint32 tim
 
 /* --- superblocks -------------------------------------------------------------------- */
 
-static void
-check_held(Check *check, guint64 number)
+static void check_held(Check *check, guint64 number)
 {
   g_autofree ThinDiskSuperblock *copy = g_malloc0(THIN_METADATA_BLOCK);
   g_autofree char *fault = NULL;
   g_autoptr(GError) error = NULL;
 
-  if (check_refer(check, number, ROLE_SUPERBLOCK, &fault) && thin_superblock_read(check->io, number, (guint8 *) copy, &error)) {
+  if (check_refer(check, number, ROLE_SUPERBLOCK, &fault) &&
+      thin_superblock_read(check->io, number, (guint8 *)copy, &error)) {
     check_view(check, GUINT64_FROM_LE(copy->data_mapping_root), GUINT64_FROM_LE(copy->device_details_root),
                GUINT32_FROM_LE(copy->time), TRUE);
     return;
@@ -198,13 +196,12 @@ check_held(Check *check, guint64 number)
 }
 
 /* FALSE: nothing further can be checked. */
-static gboolean
-check_superblock(Check *check, guint64 data_size)
+static gboolean check_superblock(Check *check, guint64 data_size)
 {
   const ThinDiskSuperblock *sb = &check->superblock;
   guint64 on_device = vt_io_size(check->io) / THIN_METADATA_BLOCK;
   guint64 n_blocks = GUINT64_FROM_LE(sb->metadata_space_map.root.nr_blocks);
-  guint64 chunk_size = (guint64) GUINT32_FROM_LE(sb->data_block_size) * THIN_SECTOR;
+  guint64 chunk_size = (guint64)GUINT32_FROM_LE(sb->data_block_size) * THIN_SECTOR;
 
   if (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK)
     check_error(check, "superblock: needs_check is set: the last commit failed");
@@ -216,11 +213,13 @@ check_superblock(Check *check, guint64 data_size)
     return FALSE;
   }
   if (n_blocks > on_device)
-    check_error(check, "%s: has %" G_GUINT64_FORMAT " blocks, the superblock counts on %" G_GUINT64_FORMAT, check->name, on_device, n_blocks);
+    check_error(check, "%s: has %" G_GUINT64_FORMAT " blocks, the superblock counts on %" G_GUINT64_FORMAT, check->name,
+                on_device, n_blocks);
   check->n_blocks = MIN(n_blocks, on_device);
   check->n_chunks = GUINT64_FROM_LE(sb->data_space_map.root.nr_blocks);
   if (check->n_chunks / THIN_BITMAP_SLOTS > check->n_blocks) {
-    check_error(check, "superblock: %" G_GUINT64_FORMAT " chunks cannot be counted in %" G_GUINT64_FORMAT " metadata blocks",
+    check_error(check,
+                "superblock: %" G_GUINT64_FORMAT " chunks cannot be counted in %" G_GUINT64_FORMAT " metadata blocks",
                 check->n_chunks, check->n_blocks);
     return FALSE;
   }
@@ -232,8 +231,7 @@ check_superblock(Check *check, guint64 data_size)
 
 /* --- all ---------------------------------------------------------------------------- */
 
-static gboolean
-reserve(Check *check)
+static gboolean reserve(Check *check)
 {
   check->references = g_try_new0(guint32, check->n_blocks);
   check->roles = g_try_new0(guint8, check->n_blocks);
@@ -248,8 +246,7 @@ reserve(Check *check)
   return FALSE;
 }
 
-static void
-check_all(Check *check)
+static void check_all(Check *check)
 {
   const ThinDiskSuperblock *sb = &check->superblock;
   CheckMap metadata = {0}, data = {0};
@@ -266,8 +263,7 @@ check_all(Check *check)
   g_free(data.entries);
 }
 
-ThinReport *
-thin_check(VtIo *io, guint64 data_size, GError **error)
+ThinReport *thin_check(VtIo *io, guint64 data_size, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);

@@ -82,8 +82,8 @@ gboolean thin_pool_check_writable(ThinPool *pool, GError **error)
     return TRUE;
   pthread_mutex_lock(&pool->failure_lock);
   vt_set_error(error, EROFS,
-               "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the cause and check it", vt_io_name(pool->metadata),
-               pool->failure);
+               "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the cause and check it",
+               vt_io_name(pool->metadata), pool->failure);
   pthread_mutex_unlock(&pool->failure_lock);
   return FALSE;
 }
@@ -115,10 +115,15 @@ void thin_pool_fail_locked(ThinPool *pool, const GError *cause)
 void thin_pool_judge_locked(ThinPool *pool, const GError *error)
 {
   switch (vt_error_to_errno(error)) {
-  case ENOSPC: case ENOENT: case EEXIST: case EBUSY: case EINVAL: case EROFS: case EPERM: case EOPNOTSUPP:
-    break;
-  default:
-    thin_pool_fail_locked(pool, error);
+  case ENOSPC:
+  case ENOENT:
+  case EEXIST:
+  case EBUSY:
+  case EINVAL:
+  case EROFS:
+  case EPERM:
+  case EOPNOTSUPP: break;
+  default: thin_pool_fail_locked(pool, error);
   }
 }
 
@@ -200,7 +205,8 @@ static gboolean commit_locked(ThinPool *pool, CommitFlush *flush, ThinAction act
   if (!thin_metadata_changed(pool->md))
     return !flush->all || flush_data(pool, error);
   g_autoptr(GError) cause = NULL;
-  if (!thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) || !thin_pool_journal_reset_locked(pool, &cause)) {
+  if (!thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) ||
+      !thin_pool_journal_reset_locked(pool, &cause)) {
     thin_pool_fail_locked(pool, cause);
     g_propagate_error(error, g_steal_pointer(&cause));
     return FALSE;

@@ -3,8 +3,8 @@
  *
  * Sources: linux drivers/md/dm-thin-metadata.c (superblock, device details, packing of mappings),
  * drivers/md/persistent-data/dm-btree-internal.h (nodes), dm-space-map-common.h (space maps). All integers are little
- * endian. A metadata block is 4096 bytes; each starts with a CRC-32C over bytes 4..4095, XORed with a salt that depends on
- * the kind of block and is the only mark of its kind.
+ * endian. A metadata block is 4096 bytes; each starts with a CRC-32C over bytes 4..4095, XORed with a salt that depends
+ * on the kind of block and is the only mark of its kind.
  */
 #pragma once
 
@@ -98,13 +98,13 @@ G_STATIC_ASSERT(sizeof(ThinDiskDetails) == 24);
 /* Value of a device's mapping tree; the key is the virtual chunk (dm-thin-metadata.c pack_block_time). */
 #define THIN_MAPPING_TIME_BITS 24
 #define THIN_MAPPING_TIME_MAX ((1u << THIN_MAPPING_TIME_BITS) - 1)
-#define THIN_MAPPING(chunk, time) ((guint64)(chunk) << THIN_MAPPING_TIME_BITS | ((time) & THIN_MAPPING_TIME_MAX))
+#define THIN_MAPPING(chunk, time) ((guint64)(chunk) << THIN_MAPPING_TIME_BITS | ((time)&THIN_MAPPING_TIME_MAX))
 #define THIN_MAPPING_CHUNK(value) ((value) >> THIN_MAPPING_TIME_BITS)
-#define THIN_MAPPING_TIME(value) ((guint32)((value) & THIN_MAPPING_TIME_MAX))
+#define THIN_MAPPING_TIME(value) ((guint32)((value)&THIN_MAPPING_TIME_MAX))
 #define THIN_CHUNKS_MAX (G_GUINT64_CONSTANT(1) << 40)
 
-/* Where one bitmap block lies and what is free in it: value of the data space map's index tree, and entry of the metadata
- * space map's one index block. nr_free counts every slot, also those past the end of the device. */
+/* Where one bitmap block lies and what is free in it: value of the data space map's index tree, and entry of the
+ * metadata space map's one index block. nr_free counts every slot, also those past the end of the device. */
 typedef struct __attribute__((packed)) {
   guint64 blocknr;
   guint32 nr_free;
@@ -125,15 +125,13 @@ G_STATIC_ASSERT(THIN_BITMAP_SLOTS == 16320);
 #define THIN_METADATA_BLOCKS_MAX (THIN_INDEX_MAX * THIN_BITMAP_SLOTS)
 
 /* The high bit of a count comes first (dm-space-map-common.c sm_lookup_bitmap), so 10b is 1 and 01b is 2. */
-static inline guint
-thin_bitmap_get(const guint8 *block, guint slot)
+static inline guint thin_bitmap_get(const guint8 *block, guint slot)
 {
   guint bits = block[sizeof(ThinDiskHeader) + slot / 4] >> (2 * (slot % 4)) & 3;
   return (bits & 1) << 1 | bits >> 1;
 }
 
-static inline void
-thin_bitmap_set(guint8 *block, guint slot, guint count)
+static inline void thin_bitmap_set(guint8 *block, guint slot, guint count)
 {
   guint8 *byte = &block[sizeof(ThinDiskHeader) + slot / 4];
   guint shift = 2 * (slot % 4);
@@ -141,8 +139,7 @@ thin_bitmap_set(guint8 *block, guint slot, guint count)
 }
 
 /* The free slots among the 32 of 64-bit word @word: bit 2k is set when slot 32 * word + k is free. */
-static inline guint64
-thin_bitmap_free_mask(const guint8 *block, guint word)
+static inline guint64 thin_bitmap_free_mask(const guint8 *block, guint word)
 {
   guint64 bits;
   memcpy(&bits, block + sizeof(ThinDiskHeader) + 8 * word, sizeof bits);
@@ -157,8 +154,7 @@ typedef enum {
   THIN_KIND_INDEX,
 } ThinKind;
 
-static inline guint32
-thin_salt(ThinKind kind)
+static inline guint32 thin_salt(ThinKind kind)
 {
   static const guint32 salts[] = {THIN_SALT_SUPERBLOCK, THIN_SALT_NODE, THIN_SALT_BITMAP, THIN_SALT_INDEX};
   return salts[kind];

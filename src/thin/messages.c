@@ -45,8 +45,8 @@ static gboolean expect_device(ThinPool *pool, GHashTable *pending, guint32 id, g
 {
   gboolean exists;
   if (id > THIN_DEVICE_MAX)
-    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u", vt_io_name(pool->metadata),
-                        id, THIN_DEVICE_MAX);
+    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u", vt_io_name(pool->metadata), id,
+                        THIN_DEVICE_MAX);
   if (!device_exists(pool, pending, id, &exists, error))
     return FALSE;
   if (exists == wanted)
@@ -94,12 +94,12 @@ static gboolean check_room(ThinPool *pool, const Send *send, GError **error)
   guint64 used = MIN(status.metadata_used, status.metadata_size);
   if (thin_metadata_is_low(pool->md) || (status.metadata_size - used) / THIN_METADATA_BLOCK < adds * 2)
     return vt_set_error(error, ENOSPC,
-                        "%s: no metadata space for %" G_GUINT64_FORMAT " more thin devices; enlarge the metadata volume or delete some",
+                        "%s: no metadata space for %" G_GUINT64_FORMAT
+                        " more thin devices; enlarge the metadata volume or delete some",
                         vt_io_name(pool->metadata), adds);
   if (status.time + snapshots > TIME_MAX)
     return vt_set_error(error, ENOSPC, "%s: this pool has seen %u snapshots, the most that the format can tell apart",
-                        vt_io_name(pool->metadata),
-                        status.time);
+                        vt_io_name(pool->metadata), status.time);
   return TRUE;
 }
 
@@ -108,8 +108,7 @@ static gboolean check_send_locked(ThinPool *pool, const Send *send, GError **err
   guint64 tid = thin_metadata_transaction_id(pool->md);
   if (tid != send->old_tid)
     return vt_set_error(error, EPERM, "%s: the transaction id is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT,
-                        vt_io_name(pool->metadata), tid,
-                        send->old_tid);
+                        vt_io_name(pool->metadata), tid, send->old_tid);
   g_autoptr(GHashTable) pending = g_hash_table_new(NULL, NULL);
   for (gsize i = 0; i < send->n; i++)
     if (!check_message(pool, pending, &send->messages[i], error))
@@ -182,15 +181,10 @@ static gboolean commit_quiesced(ThinPool *pool, GPtrArray *volumes, gboolean com
 static gboolean carry_out(ThinPool *pool, const ThinMessage *m, GError **error)
 {
   switch (m->kind) {
-  case THIN_CREATE:
-    return thin_metadata_create(pool->md, m->device, error);
-  case THIN_SNAPSHOT:
-    return thin_metadata_snapshot(pool->md, m->device, m->other, error);
-  case THIN_DELETE:
-    pool->freed = TRUE;
-    return thin_metadata_delete(pool->md, m->device, error);
-  case THIN_EXCHANGE:
-    return m->device == m->other || thin_metadata_exchange(pool->md, m->device, m->other, error);
+  case THIN_CREATE: return thin_metadata_create(pool->md, m->device, error);
+  case THIN_SNAPSHOT: return thin_metadata_snapshot(pool->md, m->device, m->other, error);
+  case THIN_DELETE: pool->freed = TRUE; return thin_metadata_delete(pool->md, m->device, error);
+  case THIN_EXCHANGE: return m->device == m->other || thin_metadata_exchange(pool->md, m->device, m->other, error);
   }
   return FALSE;
 }
@@ -224,8 +218,8 @@ static gboolean send_as_admin(ThinPool *pool, Send *send, GError **error)
   return ok && commit_quiesced(pool, send->volumes, FALSE, send_action, send, error);
 }
 
-gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid,
-                        guint64 new_tid, GError **error)
+gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid,
+                        GError **error)
 {
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();
   Send send = {.messages = messages, .n = n_messages, .old_tid = old_tid, .new_tid = new_tid, .volumes = volumes};
@@ -270,7 +264,8 @@ gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error)
     return FALSE;
   pthread_mutex_lock(&pool->admin);
   find_all_volumes(pool, volumes);
-  gboolean ok = thin_pool_flush_data(pool, error) && commit_quiesced(pool, volumes, TRUE, reserve_action, volumes, error);
+  gboolean ok =
+      thin_pool_flush_data(pool, error) && commit_quiesced(pool, volumes, TRUE, reserve_action, volumes, error);
   pthread_mutex_unlock(&pool->admin);
   return ok;
 }

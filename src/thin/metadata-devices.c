@@ -2,14 +2,13 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A device is an entry in two trees: its root in the top tree, its details in another. Roots are stored as soon as they
- * change, because shadowing a shared top leaf counts the roots it finds there. Details change with every mapping and are
- * gathered until the commit.
+ * change, because shadowing a shared top leaf counts the roots it finds there. Details change with every mapping and
+ * are gathered until the commit.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
 
-static gboolean
-unpack_details(ThinMetadataDevice *device, const ThinDiskDetails *details)
+static gboolean unpack_details(ThinMetadataDevice *device, const ThinDiskDetails *details)
 {
   device->mapped = GUINT64_FROM_LE(details->mapped_blocks);
   device->transaction_id = GUINT64_FROM_LE(details->transaction_id);
@@ -18,8 +17,7 @@ unpack_details(ThinMetadataDevice *device, const ThinDiskDetails *details)
   return TRUE;
 }
 
-static gboolean
-load_details(ThinMetadata *md, ThinMetadataDevice *device, GError **error)
+static gboolean load_details(ThinMetadata *md, ThinMetadataDevice *device, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   ThinBtree tree = thin_metadata_details_tree(md);
@@ -39,8 +37,7 @@ load_details(ThinMetadata *md, ThinMetadataDevice *device, GError **error)
   return TRUE;
 }
 
-ThinMetadataDevice *
-thin_metadata_find_device(ThinMetadata *md, guint32 id, GError **error)
+ThinMetadataDevice *thin_metadata_find_device(ThinMetadata *md, guint32 id, GError **error)
 {
   ThinMetadataDevice *known = g_hash_table_lookup(md->devices, GUINT_TO_POINTER(id));
   if (known)
@@ -65,8 +62,7 @@ thin_metadata_find_device(ThinMetadata *md, guint32 id, GError **error)
   return g_steal_pointer(&device);
 }
 
-ThinMetadataDevice *
-thin_metadata_own_device(ThinMetadata *md, guint32 id, GError **error)
+ThinMetadataDevice *thin_metadata_own_device(ThinMetadata *md, guint32 id, GError **error)
 {
   ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
   if (!device || device->owned)
@@ -78,8 +74,7 @@ thin_metadata_own_device(ThinMetadata *md, guint32 id, GError **error)
   return device;
 }
 
-static gboolean
-set_root(ThinMetadata *md, guint32 id, guint64 root, GError **error)
+static gboolean set_root(ThinMetadata *md, guint32 id, guint64 root, GError **error)
 {
   ThinBtree top = thin_metadata_top_tree(md);
   guint64 key = id, value = GUINT64_TO_LE(root);
@@ -87,16 +82,14 @@ set_root(ThinMetadata *md, guint32 id, guint64 root, GError **error)
   return thin_btree_insert(&top, &md->mapping_root, &key, &value, 1, NULL, error);
 }
 
-gboolean
-thin_metadata_store_root(ThinMetadata *md, ThinMetadataDevice *device, GError **error)
+gboolean thin_metadata_store_root(ThinMetadata *md, ThinMetadataDevice *device, GError **error)
 {
   return set_root(md, device->id, device->root, error);
 }
 
 /* --- details ------------------------------------------------------------------------ */
 
-static gboolean
-store_details(ThinMetadata *md, const ThinMetadataDevice *device, GError **error)
+static gboolean store_details(ThinMetadata *md, const ThinMetadataDevice *device, GError **error)
 {
   ThinBtree tree = thin_metadata_details_tree(md);
   guint64 key = device->id;
@@ -105,15 +98,13 @@ store_details(ThinMetadata *md, const ThinMetadataDevice *device, GError **error
   return thin_btree_insert(&tree, &md->details_root, &key, &details, 1, NULL, error);
 }
 
-static gint
-by_id(gconstpointer a, gconstpointer b)
+static gint by_id(gconstpointer a, gconstpointer b)
 {
-  guint32 x = (*(ThinMetadataDevice *const *) a)->id, y = (*(ThinMetadataDevice *const *) b)->id;
+  guint32 x = (*(ThinMetadataDevice *const *)a)->id, y = (*(ThinMetadataDevice *const *)b)->id;
   return x < y ? -1 : x > y;
 }
 
-gboolean
-thin_metadata_write_details(ThinMetadata *md, GError **error)
+gboolean thin_metadata_write_details(ThinMetadata *md, GError **error)
 {
   g_autoptr(GPtrArray) changed = g_ptr_array_new();
   GHashTableIter iter;
@@ -121,7 +112,7 @@ thin_metadata_write_details(ThinMetadata *md, GError **error)
 
   g_hash_table_iter_init(&iter, md->devices);
   while (g_hash_table_iter_next(&iter, NULL, &value))
-    if (((ThinMetadataDevice *) value)->changed)
+    if (((ThinMetadataDevice *)value)->changed)
       g_ptr_array_add(changed, value);
   g_ptr_array_sort(changed, by_id); /* the same writes for the same state */
   for (guint i = 0; i < changed->len; i++)
@@ -132,20 +123,18 @@ thin_metadata_write_details(ThinMetadata *md, GError **error)
 
 /* --- asking ------------------------------------------------------------------------- */
 
-static ThinDevice
-describe(ThinMetadata *md, const ThinMetadataDevice *device)
+static ThinDevice describe(ThinMetadata *md, const ThinMetadataDevice *device)
 {
-  return (ThinDevice) {
-    .id = device->id,
-    .mapped = device->mapped * thin_metadata_chunk_size(md),
-    .transaction_id = device->transaction_id,
-    .creation_time = device->creation_time,
-    .snapshotted_time = device->details_lost ? 0 : device->snapshotted_time,
+  return (ThinDevice){
+      .id = device->id,
+      .mapped = device->mapped * thin_metadata_chunk_size(md),
+      .transaction_id = device->transaction_id,
+      .creation_time = device->creation_time,
+      .snapshotted_time = device->details_lost ? 0 : device->snapshotted_time,
   };
 }
 
-gboolean
-thin_metadata_get_device(ThinMetadata *md, guint32 id, ThinDevice *out, GError **error)
+gboolean thin_metadata_get_device(ThinMetadata *md, guint32 id, ThinDevice *out, GError **error)
 {
   ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
   if (device)
@@ -153,8 +142,7 @@ thin_metadata_get_device(ThinMetadata *md, guint32 id, ThinDevice *out, GError *
   return device != NULL;
 }
 
-gboolean
-thin_metadata_device_changed(ThinMetadata *md, guint32 id)
+gboolean thin_metadata_device_changed(ThinMetadata *md, guint32 id)
 {
   const ThinMetadataDevice *device = g_hash_table_lookup(md->devices, GUINT_TO_POINTER(id));
   return device && device->changed;
@@ -163,8 +151,8 @@ thin_metadata_device_changed(ThinMetadata *md, guint32 id)
 /* Visit each key of @tree; damage ends it, or (read only) is passed over and noted in @damage. */
 typedef void (*VisitFunc)(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data);
 
-static gboolean
-visit(ThinMetadata *md, const ThinBtree *tree, guint64 root, VisitFunc func, gpointer user_data, GError **damage)
+static gboolean visit(ThinMetadata *md, const ThinBtree *tree, guint64 root, VisitFunc func, gpointer user_data,
+                      GError **damage)
 {
   guint64 key = 0;
   do {
@@ -184,14 +172,13 @@ visit(ThinMetadata *md, const ThinBtree *tree, guint64 root, VisitFunc func, gpo
   return TRUE;
 }
 
-static void
-add_details(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data)
+static void add_details(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data)
 {
-  ThinMetadataDevice device = {.id = (guint32) key}, *known;
+  ThinMetadataDevice device = {.id = (guint32)key}, *known;
   if (key > THIN_DEVICE_MAX)
     return;
   known = g_hash_table_lookup(md->devices, GUINT_TO_POINTER(device.id));
-  unpack_details(&device, (const ThinDiskDetails *) (gconstpointer) value);
+  unpack_details(&device, (const ThinDiskDetails *)(gconstpointer)value);
   ThinDevice entry = describe(md, known && !known->details_lost ? known : &device);
   g_array_append_val(user_data, entry);
 }
@@ -202,28 +189,26 @@ typedef struct {
   guint at;
 } TopVisit;
 
-static void
-add_without_details(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data)
+static void add_without_details(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data)
 {
   TopVisit *top = user_data;
   while (top->at < top->devices->len && g_array_index(top->devices, ThinDevice, top->at).id < key)
     top->at++;
-  if (key > THIN_DEVICE_MAX || (top->at < top->devices->len && g_array_index(top->devices, ThinDevice, top->at).id == key))
+  if (key > THIN_DEVICE_MAX ||
+      (top->at < top->devices->len && g_array_index(top->devices, ThinDevice, top->at).id == key))
     return;
-  ThinDevice entry = {.id = (guint32) key};
+  ThinDevice entry = {.id = (guint32)key};
   g_array_append_val(top->more, entry);
 }
 
-static gint
-device_by_id(gconstpointer a, gconstpointer b)
+static gint device_by_id(gconstpointer a, gconstpointer b)
 {
-  guint32 x = ((const ThinDevice *) a)->id, y = ((const ThinDevice *) b)->id;
+  guint32 x = ((const ThinDevice *)a)->id, y = ((const ThinDevice *)b)->id;
   return x < y ? -1 : x > y;
 }
 
 /* Devices made in this transaction, whose details are not in the tree yet. */
-static void
-add_created(ThinMetadata *md, GArray *devices, GArray *more)
+static void add_created(ThinMetadata *md, GArray *devices, GArray *more)
 {
   GHashTableIter iter;
   gpointer value;
@@ -231,15 +216,15 @@ add_created(ThinMetadata *md, GArray *devices, GArray *more)
   g_hash_table_iter_init(&iter, md->devices);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     ThinDevice entry = describe(md, value);
-    if (((ThinMetadataDevice *) value)->changed && !g_array_binary_search(devices, &entry, device_by_id, NULL))
+    if (((ThinMetadataDevice *)value)->changed && !g_array_binary_search(devices, &entry, device_by_id, NULL))
       g_array_append_val(more, entry);
   }
 }
 
-GArray *
-thin_metadata_list_devices(ThinMetadata *md, GError **error)
+GArray *thin_metadata_list_devices(ThinMetadata *md, GError **error)
 {
-  g_autoptr(GArray) devices = g_array_new(FALSE, TRUE, sizeof(ThinDevice)), more = g_array_new(FALSE, TRUE, sizeof(ThinDevice));
+  g_autoptr(GArray) devices = g_array_new(FALSE, TRUE, sizeof(ThinDevice)),
+                    more = g_array_new(FALSE, TRUE, sizeof(ThinDevice));
   g_autoptr(GError) damage = NULL;
   ThinBtree details = thin_metadata_details_tree(md), top = thin_metadata_top_tree(md);
   TopVisit visit_top = {devices, more, 0};
@@ -259,8 +244,7 @@ thin_metadata_list_devices(ThinMetadata *md, GError **error)
   return g_steal_pointer(&devices);
 }
 
-gboolean
-thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
+gboolean thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
 {
   if (md->n_devices == G_MAXUINT) {
     g_autoptr(GArray) devices = thin_metadata_list_devices(md, error);
@@ -275,8 +259,7 @@ thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
 /* --- changing ----------------------------------------------------------------------- */
 
 /* May device @id be made? It must be in neither tree. */
-static gboolean
-is_new_id(ThinMetadata *md, guint32 id, GError **error)
+static gboolean is_new_id(ThinMetadata *md, guint32 id, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   if (id > THIN_DEVICE_MAX)
@@ -290,20 +273,24 @@ is_new_id(ThinMetadata *md, guint32 id, GError **error)
   return TRUE;
 }
 
-static gboolean
-add_device(ThinMetadata *md, guint32 id, guint64 root, guint64 mapped, GError **error)
+static gboolean add_device(ThinMetadata *md, guint32 id, guint64 root, guint64 mapped, GError **error)
 {
   ThinMetadataDevice *device = g_new0(ThinMetadataDevice, 1);
-  *device = (ThinMetadataDevice) {.id = id, .root = root, .mapped = mapped, .transaction_id = md->transaction_id,
-                                  .creation_time = md->time, .snapshotted_time = md->time, .changed = TRUE, .owned = TRUE};
+  *device = (ThinMetadataDevice){.id = id,
+                                 .root = root,
+                                 .mapped = mapped,
+                                 .transaction_id = md->transaction_id,
+                                 .creation_time = md->time,
+                                 .snapshotted_time = md->time,
+                                 .changed = TRUE,
+                                 .owned = TRUE};
   g_hash_table_insert(md->devices, GUINT_TO_POINTER(id), device);
   if (md->n_devices != G_MAXUINT)
     md->n_devices++;
   return thin_metadata_store_root(md, device, error) && store_details(md, device, error);
 }
 
-gboolean
-thin_metadata_create(ThinMetadata *md, guint32 id, GError **error)
+gboolean thin_metadata_create(ThinMetadata *md, guint32 id, GError **error)
 {
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) || !is_new_id(md, id, error))
     return FALSE;
@@ -312,8 +299,7 @@ thin_metadata_create(ThinMetadata *md, guint32 id, GError **error)
   return thin_metadata_changed_by(md, thin_btree_empty(&tree, &root, error) && add_device(md, id, root, 0, error));
 }
 
-gboolean
-thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin_id, GError **error)
+gboolean thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin_id, GError **error)
 {
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) || !is_new_id(md, id, error))
     return FALSE;
@@ -331,8 +317,7 @@ thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin_id, GError *
   return thin_metadata_changed_by(md, add_device(md, id, origin->root, origin->mapped, error));
 }
 
-gboolean
-thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
+gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
 {
   if (!thin_metadata_writable(md, error) || !thin_metadata_find_device(md, id, error))
     return FALSE;
@@ -340,16 +325,17 @@ thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
   g_hash_table_remove(md->devices, GUINT_TO_POINTER(id));
   if (md->n_devices != G_MAXUINT)
     md->n_devices--;
-  return thin_metadata_changed_by(md, thin_btree_remove(&details, &md->details_root, id, (guint64) id + 1, NULL, error) &&
-                                      thin_btree_remove(&top, &md->mapping_root, id, (guint64) id + 1, NULL, error));
+  return thin_metadata_changed_by(md,
+                                  thin_btree_remove(&details, &md->details_root, id, (guint64)id + 1, NULL, error) &&
+                                      thin_btree_remove(&top, &md->mapping_root, id, (guint64)id + 1, NULL, error));
 }
 
-gboolean
-thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error)
+gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error)
 {
   if (!thin_metadata_writable(md, error))
     return FALSE;
-  ThinMetadataDevice *x = thin_metadata_find_device(md, a, error), *y = x ? thin_metadata_find_device(md, b, error) : NULL;
+  ThinMetadataDevice *x = thin_metadata_find_device(md, a, error),
+                     *y = x ? thin_metadata_find_device(md, b, error) : NULL;
   if (!y)
     return FALSE;
   if (x == y)

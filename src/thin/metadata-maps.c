@@ -1,19 +1,19 @@
 /* virt-thin - thin metadata: from virtual chunks to chunks
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * When must a chunk be copied before it is written? The kernel says: when it was mapped before the device's last snapshot
- * was taken or made (mapping.time < device.snapshotted_time). That stays true after the other side is gone. So a second
- * test follows: a chunk is shared only if a node on the way to its mapping is referred to more than once, or the chunk
- * itself is, or was at the last commit: if this transaction is lost they are shared again, and what was written in place
- * would show through. While a metadata snapshot is held everything counts as shared. The kernel, reading what we wrote, merely copies more.
+ * When must a chunk be copied before it is written? The kernel says: when it was mapped before the device's last
+ * snapshot was taken or made (mapping.time < device.snapshotted_time). That stays true after the other side is gone. So
+ * a second test follows: a chunk is shared only if a node on the way to its mapping is referred to more than once, or
+ * the chunk itself is, or was at the last commit: if this transaction is lost they are shared again, and what was
+ * written in place would show through. While a metadata snapshot is held everything counts as shared. The kernel,
+ * reading what we wrote, merely copies more.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
 
 #define BATCH 504 /* two full leaves */
 
-static gboolean
-range_is_sane(guint64 begin, guint64 end, GError **error)
+static gboolean range_is_sane(guint64 begin, guint64 end, GError **error)
 {
   if (begin <= end && end <= G_MAXINT64)
     return TRUE;
@@ -30,8 +30,8 @@ typedef struct {
 } Lookup;
 
 /* How many of the mappings to chunks [chunk, chunk + n), all of one @time, are alike shared. */
-static gboolean
-alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time, guint64 chunk, guint64 *n, gboolean *shared, GError **error)
+static gboolean alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time, guint64 chunk, guint64 *n,
+                             gboolean *shared, GError **error)
 {
   ThinMetadata *md = lookup->md;
   gboolean once;
@@ -51,8 +51,7 @@ alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time, guint64 chunk, 
 }
 
 /* Add mappings of @leaf to the run, which ends where they begin. @more: the whole leaf was alike. */
-static gboolean
-extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more, GError **error)
+static gboolean extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more, GError **error)
 {
   ThinRun *run = lookup->run;
   guint i = leaf->first;
@@ -81,7 +80,7 @@ extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more, GError **error)
       run->shared = shared;
     }
     run->end += n;
-    i += (guint) n;
+    i += (guint)n;
     if (n < whole)
       return TRUE;
   }
@@ -90,8 +89,7 @@ extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more, GError **error)
 }
 
 /* Set the run to all that is unmapped from its begin on. */
-static void
-extend_hole(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first)
+static void extend_hole(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first)
 {
   ThinRun *run = lookup->run;
   run->end = first->first < first->n ? thin_leaf_key(first, first->first) : first->upper;
@@ -106,8 +104,7 @@ extend_hole(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first)
   run->end = MIN(run->end, lookup->end);
 }
 
-static gboolean
-extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first, GError **error)
+static gboolean extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first, GError **error)
 {
   gboolean more;
   if (!extend_run(lookup, first, &more, error))
@@ -122,13 +119,12 @@ extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first, GErr
   return TRUE;
 }
 
-gboolean
-thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, ThinRun *run, GError **error)
+gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, ThinRun *run, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   g_auto(ThinLeaf) leaf = {0};
 
-  *run = (ThinRun) {.begin = begin, .end = end};
+  *run = (ThinRun){.begin = begin, .end = end};
   if (!range_is_sane(begin, end, error))
     return FALSE;
   const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
@@ -137,8 +133,8 @@ thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, T
   Lookup lookup = {md, device, end, run};
   if (!thin_btree_seek(&tree, device->root, begin, &leaf, error)) {
     run->end = MIN(end, leaf.upper);
-    g_prefix_error(error, "device %u: virtual chunks %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: ", id, begin,
-                   run->end);
+    g_prefix_error(error, "device %u: virtual chunks %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: ", id,
+                   begin, run->end);
     return FALSE;
   }
   if (leaf.first == leaf.n || thin_leaf_key(&leaf, leaf.first) != begin || begin == end) {
@@ -154,8 +150,7 @@ thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, T
 
 /* --- chunks ------------------------------------------------------------------------- */
 
-gboolean
-thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
+gboolean thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error))
@@ -168,29 +163,26 @@ thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n
   return FALSE;
 }
 
-gboolean
-thin_metadata_alloc_at(ThinMetadata *md, guint64 chunk, guint64 n, GError **error)
+gboolean thin_metadata_alloc_at(ThinMetadata *md, guint64 chunk, guint64 n, GError **error)
 {
   if (!thin_metadata_writable(md, error))
     return FALSE;
   return thin_metadata_changed_by(md, thin_data_map_alloc_at(md->data, chunk, n, error));
 }
 
-gboolean
-thin_metadata_unalloc(ThinMetadata *md, guint64 chunk, guint64 n, GError **error)
+gboolean thin_metadata_unalloc(ThinMetadata *md, guint64 chunk, guint64 n, GError **error)
 {
-  return thin_metadata_writable(md, error) && thin_metadata_changed_by(md, thin_data_map_dec(md->data, chunk, n, error));
+  return thin_metadata_writable(md, error) &&
+         thin_metadata_changed_by(md, thin_data_map_dec(md->data, chunk, n, error));
 }
 
-void
-thin_metadata_freed_foreach(ThinMetadata *md, ThinFreedFunc func, gpointer user_data)
+void thin_metadata_freed_foreach(ThinMetadata *md, ThinFreedFunc func, gpointer user_data)
 {
   if (md->data && md->tm.map)
     thin_data_map_freed_foreach(md->data, func, user_data);
 }
 
-void
-thin_metadata_freed_done(ThinMetadata *md)
+void thin_metadata_freed_done(ThinMetadata *md)
 {
   if (md->data && md->tm.map)
     thin_data_map_freed_done(md->data);
@@ -199,20 +191,19 @@ thin_metadata_freed_done(ThinMetadata *md)
 /* --- mapping ------------------------------------------------------------------------ */
 
 /* Do as @func says to the tree of @device, and let the top tree follow when the root moved. */
-static gboolean
-store_if_moved(ThinMetadata *md, ThinMetadataDevice *device, guint64 old_root, GError **error)
+static gboolean store_if_moved(ThinMetadata *md, ThinMetadataDevice *device, guint64 old_root, GError **error)
 {
   return device->root == old_root || thin_metadata_store_root(md, device, error);
 }
 
-static gboolean
-insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64 begin, guint64 chunk, guint64 n, GError **error)
+static gboolean insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64 begin, guint64 chunk, guint64 n,
+                           GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   guint64 keys[BATCH], values[BATCH];
 
   for (guint64 done = 0; done < n;) {
-    guint m = (guint) MIN(BATCH, n - done), n_new;
+    guint m = (guint)MIN(BATCH, n - done), n_new;
     for (guint i = 0; i < m; i++) {
       keys[i] = begin + done + i;
       values[i] = GUINT64_TO_LE(THIN_MAPPING(chunk + done + i, md->time));
@@ -226,8 +217,7 @@ insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64 begin, guint64 
   return TRUE;
 }
 
-gboolean
-thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk, guint64 n, GError **error)
+gboolean thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk, guint64 n, GError **error)
 {
   if (!thin_metadata_writable(md, error) || n > G_MAXINT64 || !range_is_sane(begin, begin + n, error) ||
       !thin_metadata_has_room(md, n / (THIN_NODE_MAX(8) / 3), error))
@@ -237,12 +227,12 @@ thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk,
     return FALSE;
   guint64 root = device->root;
   return thin_metadata_changed_by(md, insert_run(md, device, begin, chunk, n, error) &&
-                                      store_if_moved(md, device, root, error));
+                                          store_if_moved(md, device, root, error));
 }
 
 /* Is any key in [begin, end) mapped? */
-static gboolean
-any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, guint64 begin, guint64 end, gboolean *any, GError **error)
+static gboolean any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, guint64 begin, guint64 end,
+                           gboolean *any, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   *any = FALSE;
@@ -258,8 +248,7 @@ any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, guint64 begin, gu
   return TRUE;
 }
 
-gboolean
-thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, GError **error)
+gboolean thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, GError **error)
 {
   gboolean any;
   guint64 n_removed;
@@ -285,8 +274,7 @@ thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, G
 
 /* --- counting ----------------------------------------------------------------------- */
 
-static gboolean
-count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *exclusive, guint64 *shared, GError **error)
 {
   if (leaf->shared || !md->data) {
     *shared += leaf->n - leaf->first;
@@ -300,13 +288,12 @@ count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *exclusive, guint64 *
     if (!thin_data_map_run_once(md->data, chunk, n, &n, &once, error))
       return FALSE;
     *(once ? exclusive : shared) += n;
-    i += (guint) n;
+    i += (guint)n;
   }
   return TRUE;
 }
 
-gboolean
-thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);

@@ -9,20 +9,20 @@
 /* A device as far as it has been looked at. */
 typedef struct {
   guint32 id;
-  guint64 root;           /* of its mapping tree; always what the top tree says */
-  guint64 mapped;         /* chunks */
+  guint64 root;   /* of its mapping tree; always what the top tree says */
+  guint64 mapped; /* chunks */
   guint64 transaction_id;
   guint32 creation_time, snapshotted_time;
-  gboolean details_lost;  /* damaged: the four above are not known */
-  gboolean changed;       /* in this transaction: the details are to be written */
-  gboolean owned;         /* the way to it in the top tree was shadowed in this transaction */
+  gboolean details_lost; /* damaged: the four above are not known */
+  gboolean changed;      /* in this transaction: the details are to be written */
+  gboolean owned;        /* the way to it in the top tree was shadowed in this transaction */
 } ThinMetadataDevice;
 
 struct ThinMetadata {
   VtIo *io;
   gsize cache_bytes;
   gboolean read_only;
-  gboolean broken;   /* a changing call failed half way: nothing may be committed */
+  gboolean broken; /* a changing call failed half way: nothing may be committed */
   gboolean changed;
   ThinTm tm;         /* tm.map NULL (read only): cannot be read */
   ThinDataMap *data; /* NULL (read only): cannot be read */
@@ -38,7 +38,7 @@ struct ThinMetadata {
 };
 
 /* The four kinds of trees. */
-ThinBtree thin_metadata_top_tree(ThinMetadata *md);     /* dec deletes the device's tree */
+ThinBtree thin_metadata_top_tree(ThinMetadata *md); /* dec deletes the device's tree */
 ThinBtree thin_metadata_details_tree(ThinMetadata *md);
 ThinBtree thin_metadata_device_tree(ThinMetadata *md);
 
@@ -58,5 +58,6 @@ gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error
 /* End a changing call that got past its checks: notes that the transaction changed, or broke. Returns @ok. */
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok);
 
-/* Read and check a superblock: @number is 0, or the block of a metadata snapshot. @block is of THIN_METADATA_BLOCK bytes. ENOENT: all zero. */
+/* Read and check a superblock: @number is 0, or the block of a metadata snapshot. @block is of THIN_METADATA_BLOCK
+ * bytes. ENOENT: all zero. */
 gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error);

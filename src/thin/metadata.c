@@ -1,9 +1,10 @@
 /* virt-thin - thin metadata: superblock, transactions, sizes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A transaction lives in the block cache and in the counts. Nothing the committed superblock reaches is overwritten, so the
- * one write of the superblock decides: before it the old state stands, after it the new one. Hence the order of a commit (as
- * linux dm-thin-metadata.c __commit_transaction): counts settled, data flushed, blocks written, flush, superblock, flush.
+ * A transaction lives in the block cache and in the counts. Nothing the committed superblock reaches is overwritten, so
+ * the one write of the superblock decides: before it the old state stands, after it the new one. Hence the order of a
+ * commit (as linux dm-thin-metadata.c __commit_transaction): counts settled, data flushed, blocks written, flush,
+ * superblock, flush.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
@@ -13,9 +14,8 @@
 /* --- trees -------------------------------------------------------------------------- */
 
 /* Call @func for the chunks of @n mappings, neighbours together. */
-static gboolean
-for_runs(ThinMetadata *md, const guint8 *values, guint n, gboolean (*func)(ThinDataMap *, guint64, guint64, GError **),
-         GError **error)
+static gboolean for_runs(ThinMetadata *md, const guint8 *values, guint n,
+                         gboolean (*func)(ThinDataMap *, guint64, guint64, GError **), GError **error)
 {
   for (guint i = 0, run; i < n; i += run) {
     guint64 value, first;
@@ -32,26 +32,22 @@ for_runs(ThinMetadata *md, const guint8 *values, guint n, gboolean (*func)(ThinD
   return TRUE;
 }
 
-static gboolean
-inc_mappings(gpointer md, const guint8 *values, guint n, GError **error)
+static gboolean inc_mappings(gpointer md, const guint8 *values, guint n, GError **error)
 {
   return for_runs(md, values, n, thin_data_map_inc, error);
 }
 
-static gboolean
-dec_mappings(gpointer md, const guint8 *values, guint n, GError **error)
+static gboolean dec_mappings(gpointer md, const guint8 *values, guint n, GError **error)
 {
   return for_runs(md, values, n, thin_data_map_dec, error);
 }
 
-static gboolean
-mark_mappings(gpointer md, const guint8 *values, guint n, GError **error)
+static gboolean mark_mappings(gpointer md, const guint8 *values, guint n, GError **error)
 {
   return for_runs(md, values, n, thin_data_map_mark_fell, error);
 }
 
-static gboolean
-inc_roots(gpointer user_data, const guint8 *values, guint n, GError **error)
+static gboolean inc_roots(gpointer user_data, const guint8 *values, guint n, GError **error)
 {
   ThinMetadata *md = user_data;
   for (guint i = 0; i < n; i++) {
@@ -63,8 +59,7 @@ inc_roots(gpointer user_data, const guint8 *values, guint n, GError **error)
   return TRUE;
 }
 
-static gboolean
-dec_roots(gpointer md, const guint8 *values, guint n, GError **error)
+static gboolean dec_roots(gpointer md, const guint8 *values, guint n, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   for (guint i = 0; i < n; i++) {
@@ -76,48 +71,45 @@ dec_roots(gpointer md, const guint8 *values, guint n, GError **error)
   return TRUE;
 }
 
-ThinBtree
-thin_metadata_top_tree(ThinMetadata *md)
+ThinBtree thin_metadata_top_tree(ThinMetadata *md)
 {
-  return (ThinBtree) {&md->tm, "mapping tree of the devices", sizeof(guint64), inc_roots, dec_roots, NULL, md};
+  return (ThinBtree){&md->tm, "mapping tree of the devices", sizeof(guint64), inc_roots, dec_roots, NULL, md};
 }
 
-ThinBtree
-thin_metadata_details_tree(ThinMetadata *md)
+ThinBtree thin_metadata_details_tree(ThinMetadata *md)
 {
-  return (ThinBtree) {&md->tm, "device details", sizeof(ThinDiskDetails), NULL, NULL, NULL, md};
+  return (ThinBtree){&md->tm, "device details", sizeof(ThinDiskDetails), NULL, NULL, NULL, md};
 }
 
-ThinBtree
-thin_metadata_device_tree(ThinMetadata *md)
+ThinBtree thin_metadata_device_tree(ThinMetadata *md)
 {
-  return (ThinBtree) {&md->tm, "mapping tree", sizeof(guint64), inc_mappings, dec_mappings, mark_mappings, md};
+  return (ThinBtree){&md->tm, "mapping tree", sizeof(guint64), inc_mappings, dec_mappings, mark_mappings, md};
 }
 
 /* --- superblock --------------------------------------------------------------------- */
 
-static gboolean
-is_zero(const guint8 *block)
+static gboolean is_zero(const guint8 *block)
 {
   return block[0] == 0 && memcmp(block, block + 1, THIN_METADATA_BLOCK - 1) == 0;
 }
 
-gboolean
-thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error)
+gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error)
 {
-  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *) block;
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)block;
   const char *name = vt_io_name(io);
 
   if (vt_io_size(io) / THIN_METADATA_BLOCK <= number)
-    return vt_set_error(error, EBADMSG, "%s: too short to hold the superblock in metadata block %" G_GUINT64_FORMAT, name,
-                        number);
+    return vt_set_error(error, EBADMSG, "%s: too short to hold the superblock in metadata block %" G_GUINT64_FORMAT,
+                        name, number);
   if (!vt_io_read(io, block, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error))
     return FALSE;
   if (number == 0 && is_zero(block))
     return vt_set_error(error, ENOENT, "%s: holds no thin metadata yet (the superblock is all zero)", name);
   if (GUINT64_FROM_LE(sb->magic) != THIN_SUPERBLOCK_MAGIC)
-    return vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT
-                        " is no superblock of thin metadata (wrong magic number)", name, number);
+    return vt_set_error(error, EBADMSG,
+                        "%s: metadata block %" G_GUINT64_FORMAT
+                        " is no superblock of thin metadata (wrong magic number)",
+                        name, number);
   if (!thin_block_verify(block, number, THIN_KIND_SUPERBLOCK, name, error))
     return FALSE;
   guint32 version = GUINT32_FROM_LE(sb->version), sectors = GUINT32_FROM_LE(sb->data_block_size);
@@ -132,21 +124,21 @@ thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error)
   return TRUE;
 }
 
-static gboolean
-may_be_written(ThinMetadata *md, GError **error)
+static gboolean may_be_written(ThinMetadata *md, GError **error)
 {
   const ThinDiskSuperblock *sb = &md->superblock;
   if (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK)
-    return vt_set_error(error, EPERM, "%s: the metadata is marked needs_check after an earlier failure: run "
-                        "'thin_check --clear-needs-check-flag' or lvconvert --repair first", vt_io_name(md->io));
+    return vt_set_error(error, EPERM,
+                        "%s: the metadata is marked needs_check after an earlier failure: run "
+                        "'thin_check --clear-needs-check-flag' or lvconvert --repair first",
+                        vt_io_name(md->io));
   if (sb->incompat_flags || sb->compat_ro_flags)
     return vt_set_error(error, EPERM, "%s: the metadata uses features (flags %#x, %#x) that this version cannot write",
                         vt_io_name(md->io), GUINT32_FROM_LE(sb->incompat_flags), GUINT32_FROM_LE(sb->compat_ro_flags));
   return TRUE;
 }
 
-static void
-take_superblock(ThinMetadata *md)
+static void take_superblock(ThinMetadata *md)
 {
   const ThinDiskSuperblock *sb = &md->superblock;
   md->mapping_root = GUINT64_FROM_LE(sb->data_mapping_root);
@@ -157,8 +149,7 @@ take_superblock(ThinMetadata *md)
   md->n_devices = G_MAXUINT;
 }
 
-static gboolean
-write_superblock(ThinMetadata *md, GError **error)
+static gboolean write_superblock(ThinMetadata *md, GError **error)
 {
   thin_block_seal(md->superblock_block, 0, THIN_KIND_SUPERBLOCK);
   return vt_io_write(md->io, md->superblock_block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(md->io, error);
@@ -166,8 +157,7 @@ write_superblock(ThinMetadata *md, GError **error)
 
 /* --- open and close ----------------------------------------------------------------- */
 
-static void
-drop_state(ThinMetadata *md)
+static void drop_state(ThinMetadata *md)
 {
   g_hash_table_remove_all(md->devices);
   g_clear_pointer(&md->data, thin_data_map_free);
@@ -178,8 +168,7 @@ drop_state(ThinMetadata *md)
 }
 
 /* Load both space maps. A damaged one is an error when writing; else it is done without. */
-static gboolean
-load_maps(ThinMetadata *md, guint64 n_blocks, GError **error)
+static gboolean load_maps(ThinMetadata *md, guint64 n_blocks, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   ThinMetadataMap *map = thin_metadata_map_new(n_blocks);
@@ -205,8 +194,7 @@ load_maps(ThinMetadata *md, guint64 n_blocks, GError **error)
   return TRUE;
 }
 
-static gboolean
-load(ThinMetadata *md, GError **error)
+static gboolean load(ThinMetadata *md, GError **error)
 {
   guint64 on_device = vt_io_size(md->io) / THIN_METADATA_BLOCK, n_blocks;
 
@@ -216,16 +204,17 @@ load(ThinMetadata *md, GError **error)
     return FALSE;
   n_blocks = GUINT64_FROM_LE(md->superblock.metadata_space_map.root.nr_blocks);
   if (n_blocks == 0 || n_blocks > THIN_METADATA_BLOCKS_MAX || (n_blocks > on_device && !md->read_only))
-    return vt_set_error(error, EBADMSG, "%s: the metadata is said to have %" G_GUINT64_FORMAT " blocks, the device has %"
-                        G_GUINT64_FORMAT, vt_io_name(md->io), n_blocks, on_device);
+    return vt_set_error(error, EBADMSG,
+                        "%s: the metadata is said to have %" G_GUINT64_FORMAT
+                        " blocks, the device has %" G_GUINT64_FORMAT,
+                        vt_io_name(md->io), n_blocks, on_device);
   if (!md->tm.cache)
     md->tm.cache = thin_cache_new(md->io, md->cache_bytes, MIN(n_blocks, on_device));
   take_superblock(md);
   return load_maps(md, n_blocks, error);
 }
 
-static ThinMetadata *
-new_metadata(VtIo *io, gboolean read_only, gsize cache_bytes)
+static ThinMetadata *new_metadata(VtIo *io, gboolean read_only, gsize cache_bytes)
 {
   ThinMetadata *md = g_new0(ThinMetadata, 1);
   md->io = vt_io_ref(io);
@@ -236,8 +225,7 @@ new_metadata(VtIo *io, gboolean read_only, gsize cache_bytes)
   return md;
 }
 
-ThinMetadata *
-thin_metadata_open(VtIo *io, gboolean read_only, gsize cache_bytes, GError **error)
+ThinMetadata *thin_metadata_open(VtIo *io, gboolean read_only, gsize cache_bytes, GError **error)
 {
   ThinMetadata *md = new_metadata(io, read_only, cache_bytes);
   if (load(md, error))
@@ -246,8 +234,7 @@ thin_metadata_open(VtIo *io, gboolean read_only, gsize cache_bytes, GError **err
   return NULL;
 }
 
-void
-thin_metadata_close(ThinMetadata *md)
+void thin_metadata_close(ThinMetadata *md)
 {
   if (!md)
     return;
@@ -260,13 +247,13 @@ thin_metadata_close(ThinMetadata *md)
 
 /* --- format ------------------------------------------------------------------------- */
 
-static gboolean
-format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **error)
+static gboolean format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **error)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
 
   if (chunk_size < THIN_CHUNK_MIN || chunk_size > THIN_CHUNK_MAX || chunk_size % THIN_CHUNK_MIN)
-    return vt_set_error(error, EINVAL, "chunks of %" G_GUINT64_FORMAT " bytes: must be a multiple of 64 KiB from 64 KiB to 1 GiB",
+    return vt_set_error(error, EINVAL,
+                        "chunks of %" G_GUINT64_FORMAT " bytes: must be a multiple of 64 KiB from 64 KiB to 1 GiB",
                         chunk_size);
   if (n_chunks > THIN_CHUNKS_MAX)
     return vt_set_error(error, EINVAL, "a pool of %" G_GUINT64_FORMAT " chunks: the format allows 2^40", n_chunks);
@@ -274,13 +261,13 @@ format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **error)
     return vt_set_error(error, EINVAL, "%s: too small for thin metadata", vt_io_name(io));
   if (!vt_io_read(io, block, sizeof block, 0, error))
     return FALSE;
-  if (!is_zero((const guint8 *) block))
-    return vt_set_error(error, EEXIST, "%s: the first block is not zero: it may hold thin metadata already", vt_io_name(io));
+  if (!is_zero((const guint8 *)block))
+    return vt_set_error(error, EEXIST, "%s: the first block is not zero: it may hold thin metadata already",
+                        vt_io_name(io));
   return TRUE;
 }
 
-gboolean
-thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **error)
+gboolean thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **error)
 {
   if (!format_checks(io, chunk_size, n_chunks, error))
     return FALSE;
@@ -289,7 +276,7 @@ thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **er
   ThinDiskSuperblock *sb = &md->superblock;
   sb->magic = GUINT64_TO_LE(THIN_SUPERBLOCK_MAGIC);
   sb->version = GUINT32_TO_LE(THIN_SUPERBLOCK_VERSION);
-  sb->data_block_size = GUINT32_TO_LE((guint32) (chunk_size / THIN_SECTOR));
+  sb->data_block_size = GUINT32_TO_LE((guint32)(chunk_size / THIN_SECTOR));
   sb->metadata_block_size = GUINT32_TO_LE(THIN_METADATA_BLOCK / THIN_SECTOR);
   sb->metadata_nr_blocks = GUINT64_TO_LE(n_blocks);
 
@@ -299,8 +286,9 @@ thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **er
   md->changed = TRUE;
   ThinBtree top = thin_metadata_top_tree(md), details = thin_metadata_details_tree(md);
   gboolean ok = thin_metadata_map_inc(md->tm.map, 0, error) && thin_data_map_create(md->data, error) &&
-                thin_btree_empty(&top, &md->mapping_root, error) && thin_btree_empty(&details, &md->details_root, error) &&
-                thin_data_map_grow(md->data, n_chunks, error) && thin_metadata_commit(md, NULL, NULL, error);
+                thin_btree_empty(&top, &md->mapping_root, error) &&
+                thin_btree_empty(&details, &md->details_root, error) && thin_data_map_grow(md->data, n_chunks, error) &&
+                thin_metadata_commit(md, NULL, NULL, error);
   thin_metadata_close(md);
   if (!ok)
     g_prefix_error(error, "%s: cannot write an empty thin pool: ", vt_io_name(io));
@@ -309,8 +297,7 @@ thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GError **er
 
 /* --- transactions ------------------------------------------------------------------- */
 
-gboolean
-thin_metadata_writable(ThinMetadata *md, GError **error)
+gboolean thin_metadata_writable(ThinMetadata *md, GError **error)
 {
   if (md->read_only)
     return vt_set_error(error, EROFS, "%s: the thin metadata is read-only", vt_io_name(md->io));
@@ -320,26 +307,25 @@ thin_metadata_writable(ThinMetadata *md, GError **error)
   return TRUE;
 }
 
-gboolean
-thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error)
+gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error)
 {
   if (thin_metadata_map_n_usable(md->tm.map) > thin_metadata_map_reserve(md->tm.map) + blocks)
     return TRUE;
-  return vt_set_error(error, ENOSPC, "%s: out of metadata: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+  return vt_set_error(error, ENOSPC,
+                      "%s: out of metadata: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                       " blocks are in use, the rest is kept for deletes and commits; extend the pool's metadata",
-                      vt_io_name(md->io), thin_metadata_map_n_allocated(md->tm.map), thin_metadata_map_n_blocks(md->tm.map));
+                      vt_io_name(md->io), thin_metadata_map_n_allocated(md->tm.map),
+                      thin_metadata_map_n_blocks(md->tm.map));
 }
 
-gboolean
-thin_metadata_changed_by(ThinMetadata *md, gboolean ok)
+gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok)
 {
   md->changed = TRUE;
   md->broken |= !ok;
   return ok;
 }
 
-static gboolean
-settle_counts(ThinMetadata *md, GError **error)
+static gboolean settle_counts(ThinMetadata *md, GError **error)
 {
   ThinDiskSuperblock *sb = &md->superblock;
   if (!thin_metadata_write_details(md, error) || !thin_data_map_commit(md->data, &sb->data_space_map.root, error) ||
@@ -353,15 +339,13 @@ settle_counts(ThinMetadata *md, GError **error)
   return TRUE;
 }
 
-static void
-settle_device(gpointer id, gpointer value, gpointer user_data)
+static void settle_device(gpointer id, gpointer value, gpointer user_data)
 {
   ThinMetadataDevice *device = value;
   device->changed = device->owned = FALSE;
 }
 
-gboolean
-thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error)
+gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error)
 {
   if (!md->changed)
     return TRUE;
@@ -379,8 +363,7 @@ thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data,
   return TRUE;
 }
 
-void
-thin_metadata_abort(ThinMetadata *md)
+void thin_metadata_abort(ThinMetadata *md)
 {
   g_autoptr(GError) error = NULL;
   gboolean writes = !vt_io_is_read_only(md->io);
@@ -398,8 +381,7 @@ thin_metadata_abort(ThinMetadata *md)
 
 /* --- the metadata snapshot ---------------------------------------------------------- */
 
-gboolean
-thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error)
+gboolean thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error)
 {
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error))
     return FALSE;
@@ -412,17 +394,17 @@ thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error)
   if (!copy)
     return thin_metadata_changed_by(md, FALSE);
   memcpy(copy->data, md->superblock_block, THIN_METADATA_BLOCK);
-  /* A reader must not follow the space maps: they change under the snapshot (dm-thin-metadata.c __reserve_metadata_snap). */
-  ThinDiskSuperblock *sb = (ThinDiskSuperblock *) copy->data;
+  /* A reader must not follow the space maps: they change under the snapshot (dm-thin-metadata.c
+   * __reserve_metadata_snap). */
+  ThinDiskSuperblock *sb = (ThinDiskSuperblock *)copy->data;
   memset(&sb->data_space_map, 0, sizeof sb->data_space_map);
   memset(&sb->metadata_space_map, 0, sizeof sb->metadata_space_map);
   md->held_root = copy->number;
   return thin_metadata_changed_by(md, thin_tm_inc(&md->tm, md->mapping_root, error) &&
-                                      thin_tm_inc(&md->tm, md->details_root, error));
+                                          thin_tm_inc(&md->tm, md->details_root, error));
 }
 
-gboolean
-thin_metadata_release_snapshot(ThinMetadata *md, GError **error)
+gboolean thin_metadata_release_snapshot(ThinMetadata *md, GError **error)
 {
   if (!thin_metadata_writable(md, error))
     return FALSE;
@@ -432,20 +414,20 @@ thin_metadata_release_snapshot(ThinMetadata *md, GError **error)
   g_autoptr(ThinBlock) block = thin_cache_get(md->tm.cache, md->held_root, THIN_KIND_SUPERBLOCK, error);
   if (!block)
     return FALSE;
-  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *) block->data;
-  guint64 mapping_root = GUINT64_FROM_LE(sb->data_mapping_root), details_root = GUINT64_FROM_LE(sb->device_details_root);
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)block->data;
+  guint64 mapping_root = GUINT64_FROM_LE(sb->data_mapping_root),
+          details_root = GUINT64_FROM_LE(sb->device_details_root);
   guint64 held = md->held_root;
   thin_block_put(g_steal_pointer(&block));
   md->held_root = 0;
   return thin_metadata_changed_by(md, thin_btree_delete(&top, mapping_root, error) &&
-                                      thin_btree_delete(&details, details_root, error) &&
-                                      thin_tm_dec(&md->tm, held, NULL, error));
+                                          thin_btree_delete(&details, details_root, error) &&
+                                          thin_tm_dec(&md->tm, held, NULL, error));
 }
 
 /* --- sizes and status --------------------------------------------------------------- */
 
-gboolean
-thin_metadata_grow_data(ThinMetadata *md, guint64 n_chunks, GError **error)
+gboolean thin_metadata_grow_data(ThinMetadata *md, guint64 n_chunks, GError **error)
 {
   if (!thin_metadata_writable(md, error))
     return FALSE;
@@ -459,8 +441,7 @@ thin_metadata_grow_data(ThinMetadata *md, guint64 n_chunks, GError **error)
   return thin_metadata_changed_by(md, thin_data_map_grow(md->data, n_chunks, error));
 }
 
-gboolean
-thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError **error)
+gboolean thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError **error)
 {
   if (!thin_metadata_writable(md, error))
     return FALSE;
@@ -475,33 +456,28 @@ thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError **error)
   return thin_metadata_changed_by(md, TRUE);
 }
 
-guint64
-thin_metadata_chunk_size(ThinMetadata *md)
+guint64 thin_metadata_chunk_size(ThinMetadata *md)
 {
-  return (guint64) GUINT32_FROM_LE(md->superblock.data_block_size) * THIN_SECTOR;
+  return (guint64)GUINT32_FROM_LE(md->superblock.data_block_size) * THIN_SECTOR;
 }
 
-guint64
-thin_metadata_n_chunks(ThinMetadata *md)
+guint64 thin_metadata_n_chunks(ThinMetadata *md)
 {
   return md->data ? thin_data_map_n_chunks(md->data) : GUINT64_FROM_LE(md->superblock.data_space_map.root.nr_blocks);
 }
 
-static guint64
-n_allocated_chunks(ThinMetadata *md)
+static guint64 n_allocated_chunks(ThinMetadata *md)
 {
   return md->data ? thin_data_map_n_allocated(md->data)
                   : GUINT64_FROM_LE(md->superblock.data_space_map.root.nr_allocated);
 }
 
-guint64
-thin_metadata_n_free_chunks(ThinMetadata *md)
+guint64 thin_metadata_n_free_chunks(ThinMetadata *md)
 {
   return md->data ? thin_data_map_n_usable(md->data) : 0;
 }
 
-void
-thin_metadata_status(ThinMetadata *md, ThinStatus *status)
+void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
 {
   const ThinDiskSpaceMapRoot *root = &md->superblock.metadata_space_map.root;
   guint64 n_blocks = md->tm.map ? thin_metadata_map_n_blocks(md->tm.map) : GUINT64_FROM_LE(root->nr_blocks);
@@ -522,34 +498,29 @@ thin_metadata_status(ThinMetadata *md, ThinStatus *status)
     status->n_devices = 0;
 }
 
-gboolean
-thin_metadata_is_low(ThinMetadata *md)
+gboolean thin_metadata_is_low(ThinMetadata *md)
 {
   return md->tm.map && thin_metadata_map_n_usable(md->tm.map) <= thin_metadata_map_reserve(md->tm.map);
 }
 
-gboolean
-thin_metadata_wants_commit(ThinMetadata *md)
+gboolean thin_metadata_wants_commit(ThinMetadata *md)
 {
   ThinMetadataMap *map = md->tm.map;
   return md->changed && map && thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
          thin_metadata_map_n_usable(map) + thin_metadata_map_n_allocated(map) < thin_metadata_map_n_blocks(map);
 }
 
-gboolean
-thin_metadata_changed(ThinMetadata *md)
+gboolean thin_metadata_changed(ThinMetadata *md)
 {
   return md->changed;
 }
 
-guint64
-thin_metadata_transaction_id(ThinMetadata *md)
+guint64 thin_metadata_transaction_id(ThinMetadata *md)
 {
   return md->transaction_id;
 }
 
-void
-thin_metadata_set_transaction_id(ThinMetadata *md, guint64 tid)
+void thin_metadata_set_transaction_id(ThinMetadata *md, guint64 tid)
 {
   g_return_if_fail(!md->read_only);
   md->changed |= md->transaction_id != tid;

@@ -3,9 +3,10 @@
  *
  * Locks, in the order in which they are taken:
  *   1. pool->admin       messages, opening and closing of volumes, growing: one at a time
- *   2. volume stripes    ascending; virtual chunk c belongs to stripe c % THIN_STRIPES of its volume. I/O holds the stripes of its chunks for reading from the
- *                        translation to the end of the data I/O; whoever changes what a chunk is mapped to holds its stripe for writing, so that no I/O is
- *                        in flight on a chunk that moves or is freed. All stripes for writing: the volume is quiesced.
+ *   2. volume stripes    ascending; virtual chunk c belongs to stripe c % THIN_STRIPES of its volume. I/O holds the
+ * stripes of its chunks for reading from the translation to the end of the data I/O; whoever changes what a chunk is
+ * mapped to holds its stripe for writing, so that no I/O is in flight on a chunk that moves or is freed. All stripes
+ * for writing: the volume is quiesced.
  *   3. the commit        one runner at a time (ThinGroup)
  *   4. pool->meta        every call into ThinMetadata, every put into the translation cache
  *   5. the data flush    one runner at a time (ThinGroup); its mutex, and pool->failure_lock, are leaves
@@ -36,7 +37,8 @@ typedef struct {
 typedef struct {
   pthread_mutex_t lock;
   pthread_cond_t returned;
-  gsize half;    /* bytes of each of a buffer's two halves: one for what lies before a write in its chunk, one for what lies behind */
+  gsize half; /* bytes of each of a buffer's two halves: one for what lies before a write in its chunk, one for what
+                 lies behind */
   GPtrArray *idle;
   char *memory;
 } ThinBounce;
@@ -141,7 +143,8 @@ void thin_pool_commit_end(ThinPool *pool);
 
 /* --- volume.c --- */
 
-void thin_volume_lock_range(ThinVolume *volume, guint64 begin, guint64 end, gboolean write); /* chunks; within one round of stripes */
+void thin_volume_lock_range(ThinVolume *volume, guint64 begin, guint64 end,
+                            gboolean write); /* chunks; within one round of stripes */
 void thin_volume_unlock_range(ThinVolume *volume, guint64 begin, guint64 end);
 void thin_volume_quiesce(ThinVolume *volume);
 void thin_volume_unquiesce(ThinVolume *volume);
@@ -150,8 +153,7 @@ void thin_volume_unquiesce(ThinVolume *volume);
 gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map,
                                GError **error);
 gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length,
-                               gboolean write, gboolean *ok,
-                               GError **error);
+                               gboolean write, gboolean *ok, GError **error);
 gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 offset, guint64 length, GError **error);
 gboolean thin_volume_check_writable(ThinVolume *volume, GError **error);
 guint64 thin_volume_n_chunks(ThinVolume *volume);
@@ -166,7 +168,8 @@ static inline guint64 thin_pool_chunk_of(const ThinPool *pool, guint64 offset)
 /* Unmap whole chunks [begin, end), a batch at a time. */
 gboolean thin_volume_unmap(ThinVolume *volume, guint64 begin, guint64 end, GError **error);
 /* Write zeros to [offset, offset + length), wherever something is mapped. */
-gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
+gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                                 GError **error);
 
 /* --- bounce.c --- */
 

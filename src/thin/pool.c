@@ -33,7 +33,8 @@ static gboolean check_chunk_size(VtIo *metadata, guint64 chunk_size, GError **er
   if (chunk_size >= THIN_CHUNK_MIN && chunk_size <= THIN_CHUNK_MAX && chunk_size % THIN_CHUNK_MIN == 0)
     return TRUE;
   return vt_set_error(error, EINVAL,
-                      "%s: a chunk size of %" G_GUINT64_FORMAT " bytes is not possible: a multiple of 64 KiB, up to 1 GiB, is",
+                      "%s: a chunk size of %" G_GUINT64_FORMAT
+                      " bytes is not possible: a multiple of 64 KiB, up to 1 GiB, is",
                       vt_io_name(metadata), chunk_size);
 }
 
@@ -90,17 +91,20 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
   const char *name = vt_io_name(metadata);
   if (options->chunk_size && options->chunk_size != status->chunk_size)
     return vt_set_error(error, EBADMSG,
-                        "%s: the metadata has chunks of %" G_GUINT64_FORMAT " bytes, the volume group says %" G_GUINT64_FORMAT
-                        "; is this the metadata of another pool?", name, status->chunk_size, options->chunk_size);
+                        "%s: the metadata has chunks of %" G_GUINT64_FORMAT
+                        " bytes, the volume group says %" G_GUINT64_FORMAT "; is this the metadata of another pool?",
+                        name, status->chunk_size, options->chunk_size);
   if (options->read_only)
     return TRUE;
   if (status->needs_check)
     return vt_set_error(error, EPERM,
-                        "%s: the metadata is marked as in need of a check after a failure; check it, and repair it with lvconvert --repair or thin_repair", name);
+                        "%s: the metadata is marked as in need of a check after a failure; check it, and repair it "
+                        "with lvconvert --repair or thin_repair",
+                        name);
   if (vt_io_size(data) < status->data_size)
     return vt_set_error(error, EBADMSG,
-                        "%s: has %" G_GUINT64_FORMAT " bytes, the metadata counts on %" G_GUINT64_FORMAT, vt_io_name(data),
-                        vt_io_size(data), status->data_size);
+                        "%s: has %" G_GUINT64_FORMAT " bytes, the metadata counts on %" G_GUINT64_FORMAT,
+                        vt_io_name(data), vt_io_size(data), status->data_size);
   if (vt_io_size(metadata) < status->metadata_size)
     return vt_set_error(error, EBADMSG,
                         "%s: has %" G_GUINT64_FORMAT " bytes, its space map counts on %" G_GUINT64_FORMAT, name,
@@ -121,7 +125,8 @@ static gboolean grow_locked(ThinPool *pool, GError **error)
 {
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);
-  guint64 n_chunks = vt_io_size(pool->data) / pool->chunk_size, n_blocks = MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, METADATA_BLOCKS_MAX);
+  guint64 n_chunks = vt_io_size(pool->data) / pool->chunk_size,
+          n_blocks = MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, METADATA_BLOCKS_MAX);
   if (n_blocks > status.metadata_size / THIN_METADATA_BLOCK && !thin_metadata_grow_metadata(pool->md, n_blocks, error))
     return FALSE;
   return n_chunks <= thin_metadata_n_chunks(pool->md) || thin_metadata_grow_data(pool->md, n_chunks, error);
@@ -192,8 +197,9 @@ static gboolean open_journal(ThinPool *pool, const ThinOptions *options, GError 
   if (!options->journal || options->read_only)
     return TRUE;
   pool->journal = thin_journal_open(options->journal, options->journal_size, options->journal_key);
-  return pool->journal || vt_set_error(error, ENOSPC,
-                                       "%s: there is no place for this pool in the journal of the service", vt_io_name(pool->metadata));
+  return pool->journal ||
+         vt_set_error(error, ENOSPC, "%s: there is no place for this pool in the journal of the service",
+                      vt_io_name(pool->metadata));
 }
 
 static guint shift_of(guint64 chunk_size)

@@ -3,7 +3,8 @@
  *
  * Unlike the metadata map this one may be changed as it is used: its bitmaps, index tree and reference count tree are
  * counted by the other map. A bitmap is shadowed when it first changes; index entries gather in core until the commit.
- * The chunks are cut into regions of one bitmap each (THIN_BITMAP_SLOTS chunks, a multiple of 64: bitsets align with it).
+ * The chunks are cut into regions of one bitmap each (THIN_BITMAP_SLOTS chunks, a multiple of 64: bitsets align with
+ * it).
  */
 #include "config.h"
 #include "thin/space-map-data.h"
@@ -12,7 +13,7 @@
 #define BATCH 64
 
 enum {
-  REGION_DIRTY = 1,  /* its index entry changed */
+  REGION_DIRTY = 1, /* its index entry changed */
   REGION_FREED_NOW = 2,
   REGION_FREED_BEFORE = 4,
   REGION_FELL = 8,
@@ -31,37 +32,33 @@ struct ThinDataMap {
   guint64 index_root, ref_count_root;
   guint64 n_regions;
   Region *regions;
-  guint8 *flags;         /* of each region */
-  guint64 *freed_now;    /* bit per chunk; NULL when nothing may change */
+  guint8 *flags;      /* of each region */
+  guint64 *freed_now; /* bit per chunk; NULL when nothing may change */
   guint64 *freed_before;
-  guint64 *fell;         /* lost a reference in this transaction, and has others */
+  guint64 *fell; /* lost a reference in this transaction, and has others */
 };
 
 #define WORDS_PER_REGION (THIN_BITMAP_SLOTS / 64)
 G_STATIC_ASSERT(THIN_BITMAP_SLOTS % 64 == 0);
 
-static ThinBtree
-index_tree(ThinDataMap *map)
+static ThinBtree index_tree(ThinDataMap *map)
 {
-  return (ThinBtree) {.tm = map->tm, .name = "index of the data space map", .value_size = sizeof(ThinDiskIndexEntry)};
+  return (ThinBtree){.tm = map->tm, .name = "index of the data space map", .value_size = sizeof(ThinDiskIndexEntry)};
 }
 
-static ThinBtree
-ref_count_tree(ThinDataMap *map)
+static ThinBtree ref_count_tree(ThinDataMap *map)
 {
-  return (ThinBtree) {.tm = map->tm, .name = "data reference counts", .value_size = sizeof(guint32)};
+  return (ThinBtree){.tm = map->tm, .name = "data reference counts", .value_size = sizeof(guint32)};
 }
 
-ThinDataMap *
-thin_data_map_new(ThinTm *tm)
+ThinDataMap *thin_data_map_new(ThinTm *tm)
 {
   ThinDataMap *map = g_new0(ThinDataMap, 1);
   map->tm = tm;
   return map;
 }
 
-void
-thin_data_map_free(ThinDataMap *map)
+void thin_data_map_free(ThinDataMap *map)
 {
   if (!map)
     return;
@@ -73,22 +70,21 @@ thin_data_map_free(ThinDataMap *map)
   g_free(map);
 }
 
-static gboolean
-grow_array(gpointer array, guint64 old_n, guint64 n, gsize size, GError **error)
+static gboolean grow_array(gpointer array, guint64 old_n, guint64 n, gsize size, GError **error)
 {
   gpointer *where = array;
   if (n == old_n)
     return TRUE;
   guint8 *grown = n < G_MAXSIZE / 2 / size ? g_try_realloc(*where, n * size) : NULL;
   if (!grown)
-    return vt_set_errno(error, ENOMEM, "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)", n);
+    return vt_set_errno(error, ENOMEM, "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)",
+                        n);
   memset(grown + old_n * size, 0, (n - old_n) * size);
   *where = grown;
   return TRUE;
 }
 
-static gboolean
-reserve(ThinDataMap *map, guint64 n_regions, GError **error)
+static gboolean reserve(ThinDataMap *map, guint64 n_regions, GError **error)
 {
   guint64 old = map->n_regions;
   if (!grow_array(&map->regions, old, n_regions, sizeof(Region), error) ||
@@ -103,32 +99,30 @@ reserve(ThinDataMap *map, guint64 n_regions, GError **error)
   return TRUE;
 }
 
-static guint64
-regions_for(guint64 n_chunks)
+static guint64 regions_for(guint64 n_chunks)
 {
   return n_chunks / THIN_BITMAP_SLOTS + (n_chunks % THIN_BITMAP_SLOTS > 0);
 }
 
 /* --- open and grow ------------------------------------------------------------------ */
 
-static gboolean
-load_leaf(ThinDataMap *map, const ThinLeaf *leaf, guint64 *next, GError **error)
+static gboolean load_leaf(ThinDataMap *map, const ThinLeaf *leaf, guint64 *next, GError **error)
 {
   for (guint i = leaf->first; i < leaf->n && *next < map->n_regions; i++, (*next)++) {
     ThinDiskIndexEntry entry;
     if (thin_leaf_key(leaf, i) != *next)
-      return vt_set_error(error, EBADMSG, "index of the data space map: no bitmap for chunks from %" G_GUINT64_FORMAT " on",
+      return vt_set_error(error, EBADMSG,
+                          "index of the data space map: no bitmap for chunks from %" G_GUINT64_FORMAT " on",
                           *next * THIN_BITMAP_SLOTS);
     memcpy(&entry, thin_node_value(leaf->block->data, i), sizeof entry);
-    map->regions[*next] = (Region) {GUINT64_FROM_LE(entry.blocknr),
-                                    MIN(GUINT32_FROM_LE(entry.nr_free), THIN_BITMAP_SLOTS),
-                                    MIN(GUINT32_FROM_LE(entry.none_free_before), THIN_BITMAP_SLOTS)};
+    map->regions[*next] =
+        (Region){GUINT64_FROM_LE(entry.blocknr), MIN(GUINT32_FROM_LE(entry.nr_free), THIN_BITMAP_SLOTS),
+                 MIN(GUINT32_FROM_LE(entry.none_free_before), THIN_BITMAP_SLOTS)};
   }
   return TRUE;
 }
 
-gboolean
-thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, GError **error)
 {
   ThinBtree tree = index_tree(map);
   guint64 n_chunks = GUINT64_FROM_LE(root->nr_blocks), next = 0;
@@ -136,9 +130,12 @@ thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, GError **
   map->n_allocated = GUINT64_FROM_LE(root->nr_allocated);
   map->index_root = GUINT64_FROM_LE(root->bitmap_root);
   map->ref_count_root = GUINT64_FROM_LE(root->ref_count_root);
-  if (n_chunks > THIN_CHUNKS_MAX || regions_for(n_chunks) > thin_cache_n_blocks(map->tm->cache) || map->n_allocated > n_chunks)
-    return vt_set_error(error, EBADMSG, "the data space map cannot have %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                        " chunks allocated", map->n_allocated, n_chunks);
+  if (n_chunks > THIN_CHUNKS_MAX || regions_for(n_chunks) > thin_cache_n_blocks(map->tm->cache) ||
+      map->n_allocated > n_chunks)
+    return vt_set_error(error, EBADMSG,
+                        "the data space map cannot have %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                        " chunks allocated",
+                        map->n_allocated, n_chunks);
   if (!reserve(map, regions_for(n_chunks), error))
     return FALSE;
   map->n_chunks = n_chunks;
@@ -147,25 +144,26 @@ thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, GError **
     if (!thin_btree_seek(&tree, map->index_root, next, &leaf, error) || !load_leaf(map, &leaf, &next, error))
       return FALSE;
     if (leaf.upper == G_MAXUINT64 && next < map->n_regions)
-      return vt_set_error(error, EBADMSG, "index of the data space map: ends after %" G_GUINT64_FORMAT " of %"
-                          G_GUINT64_FORMAT " bitmaps", next, map->n_regions);
+      return vt_set_error(error, EBADMSG,
+                          "index of the data space map: ends after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                          " bitmaps",
+                          next, map->n_regions);
   }
   return TRUE;
 }
 
-gboolean
-thin_data_map_create(ThinDataMap *map, GError **error)
+gboolean thin_data_map_create(ThinDataMap *map, GError **error)
 {
   ThinBtree index = index_tree(map), counts = ref_count_tree(map);
   return thin_btree_empty(&index, &map->index_root, error) && thin_btree_empty(&counts, &map->ref_count_root, error);
 }
 
-gboolean
-thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
+gboolean thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
 {
   guint64 old = map->n_regions;
   if (n_chunks < map->n_chunks || n_chunks > THIN_CHUNKS_MAX)
-    return vt_set_error(error, EINVAL, "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " chunks",
+    return vt_set_error(error, EINVAL,
+                        "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " chunks",
                         map->n_chunks, n_chunks);
   if (!reserve(map, regions_for(n_chunks), error))
     return FALSE;
@@ -175,27 +173,24 @@ thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
       map->n_regions = old;
       return FALSE;
     }
-    map->regions[i] = (Region) {block->number, THIN_BITMAP_SLOTS, 0};
+    map->regions[i] = (Region){block->number, THIN_BITMAP_SLOTS, 0};
     map->flags[i] = REGION_DIRTY;
   }
   map->n_chunks = n_chunks;
   return TRUE;
 }
 
-guint64
-thin_data_map_n_chunks(ThinDataMap *map)
+guint64 thin_data_map_n_chunks(ThinDataMap *map)
 {
   return map->n_chunks;
 }
 
-guint64
-thin_data_map_n_allocated(ThinDataMap *map)
+guint64 thin_data_map_n_allocated(ThinDataMap *map)
 {
   return map->n_allocated;
 }
 
-guint64
-thin_data_map_n_usable(ThinDataMap *map)
+guint64 thin_data_map_n_usable(ThinDataMap *map)
 {
   guint64 taken = map->n_allocated + map->n_freed_now + map->n_freed_before;
   return taken < map->n_chunks ? map->n_chunks - taken : 0;
@@ -203,8 +198,7 @@ thin_data_map_n_usable(ThinDataMap *map)
 
 /* --- counts ------------------------------------------------------------------------- */
 
-static gboolean
-in_range(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
+static gboolean in_range(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   if (chunk <= map->n_chunks && n <= map->n_chunks - chunk)
     return TRUE;
@@ -212,8 +206,7 @@ in_range(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
                       chunk + (n ? n - 1 : 0), map->n_chunks);
 }
 
-static gboolean
-tree_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
+static gboolean tree_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
 {
   ThinBtree tree = ref_count_tree(map);
   gboolean found;
@@ -221,46 +214,45 @@ tree_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
     return FALSE;
   *count = GUINT32_FROM_LE(*count);
   if (!found || *count < COUNT_IN_TREE)
-    return vt_set_error(error, EBADMSG, "data reference counts: no count of 3 or more for chunk %" G_GUINT64_FORMAT, chunk);
+    return vt_set_error(error, EBADMSG, "data reference counts: no count of 3 or more for chunk %" G_GUINT64_FORMAT,
+                        chunk);
   return TRUE;
 }
 
-gboolean
-thin_data_map_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
+gboolean thin_data_map_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
 {
   if (!in_range(map, chunk, 1, error))
     return FALSE;
-  g_autoptr(ThinBlock) block = thin_cache_get(map->tm->cache, map->regions[chunk / THIN_BITMAP_SLOTS].bitmap,
-                                              THIN_KIND_BITMAP, error);
+  g_autoptr(ThinBlock) block =
+      thin_cache_get(map->tm->cache, map->regions[chunk / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
   *count = thin_bitmap_get(block->data, chunk % THIN_BITMAP_SLOTS);
   return *count < COUNT_IN_TREE || tree_count(map, chunk, count, error);
 }
 
-static inline void
-set_bit(guint64 *bits, guint64 i)
+static inline void set_bit(guint64 *bits, guint64 i)
 {
   bits[i / 64] |= G_GUINT64_CONSTANT(1) << (i % 64);
 }
 
-static inline gboolean
-is_once(ThinDataMap *map, const guint8 *bitmap, guint64 chunk)
+static inline gboolean is_once(ThinDataMap *map, const guint8 *bitmap, guint64 chunk)
 {
-  return thin_bitmap_get(bitmap, chunk % THIN_BITMAP_SLOTS) == 1 && !(map->fell && map->fell[chunk / 64] >> (chunk % 64) & 1);
+  return thin_bitmap_get(bitmap, chunk % THIN_BITMAP_SLOTS) == 1 &&
+         !(map->fell && map->fell[chunk / 64] >> (chunk % 64) & 1);
 }
 
-gboolean
-thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guint64 *run, gboolean *once, GError **error)
+gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guint64 *run, gboolean *once,
+                                GError **error)
 {
   if (!in_range(map, chunk, n, error))
     return FALSE;
   *run = 0;
   while (*run < n) {
     guint64 at = chunk + *run;
-    guint slot = at % THIN_BITMAP_SLOTS, end = (guint) MIN(THIN_BITMAP_SLOTS, slot + (n - *run));
-    g_autoptr(ThinBlock) block = thin_cache_get(map->tm->cache, map->regions[at / THIN_BITMAP_SLOTS].bitmap,
-                                                THIN_KIND_BITMAP, error);
+    guint slot = at % THIN_BITMAP_SLOTS, end = (guint)MIN(THIN_BITMAP_SLOTS, slot + (n - *run));
+    g_autoptr(ThinBlock) block =
+        thin_cache_get(map->tm->cache, map->regions[at / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
     if (*run == 0)
@@ -282,8 +274,7 @@ typedef struct {
   guint64 drop_begin, drop_end; /* these keys go */
 } TreeWork;
 
-static gboolean
-flush_sets(ThinDataMap *map, TreeWork *work, GError **error)
+static gboolean flush_sets(ThinDataMap *map, TreeWork *work, GError **error)
 {
   ThinBtree tree = ref_count_tree(map);
   guint n = work->n_set;
@@ -291,8 +282,7 @@ flush_sets(ThinDataMap *map, TreeWork *work, GError **error)
   return n == 0 || thin_btree_insert(&tree, &map->ref_count_root, work->keys, work->values, n, NULL, error);
 }
 
-static gboolean
-flush_drops(ThinDataMap *map, TreeWork *work, GError **error)
+static gboolean flush_drops(ThinDataMap *map, TreeWork *work, GError **error)
 {
   ThinBtree tree = ref_count_tree(map);
   guint64 begin = work->drop_begin, end = work->drop_end;
@@ -300,8 +290,7 @@ flush_drops(ThinDataMap *map, TreeWork *work, GError **error)
   return begin == end || thin_btree_remove(&tree, &map->ref_count_root, begin, end, NULL, error);
 }
 
-static gboolean
-set_tree_count(ThinDataMap *map, TreeWork *work, guint64 chunk, guint32 count, GError **error)
+static gboolean set_tree_count(ThinDataMap *map, TreeWork *work, guint64 chunk, guint32 count, GError **error)
 {
   if (count >= COUNT_IN_TREE) {
     work->keys[work->n_set] = chunk;
@@ -316,8 +305,7 @@ set_tree_count(ThinDataMap *map, TreeWork *work, guint64 chunk, guint32 count, G
   return TRUE;
 }
 
-static void
-took(ThinDataMap *map, Region *region, guint slot)
+static void took(ThinDataMap *map, Region *region, guint slot)
 {
   map->n_allocated++;
   region->n_free -= region->n_free > 0;
@@ -325,8 +313,7 @@ took(ThinDataMap *map, Region *region, guint slot)
     region->none_free_before++;
 }
 
-static void
-gave_back(ThinDataMap *map, Region *region, guint64 chunk)
+static void gave_back(ThinDataMap *map, Region *region, guint64 chunk)
 {
   guint slot = chunk % THIN_BITMAP_SLOTS;
   map->n_allocated--;
@@ -337,15 +324,13 @@ gave_back(ThinDataMap *map, Region *region, guint64 chunk)
   map->flags[chunk / THIN_BITMAP_SLOTS] |= REGION_FREED_NOW;
 }
 
-static void
-mark_fell(ThinDataMap *map, guint64 chunk)
+static void mark_fell(ThinDataMap *map, guint64 chunk)
 {
   set_bit(map->fell, chunk);
   map->flags[chunk / THIN_BITMAP_SLOTS] |= REGION_FELL;
 }
 
-gboolean
-thin_data_map_mark_fell(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
+gboolean thin_data_map_mark_fell(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   if (!in_range(map, chunk, n, error))
     return FALSE;
@@ -354,8 +339,8 @@ thin_data_map_mark_fell(ThinDataMap *map, guint64 chunk, guint64 n, GError **err
   return TRUE;
 }
 
-static gboolean
-change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk, gint delta, TreeWork *work, GError **error)
+static gboolean change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk, gint delta, TreeWork *work,
+                            GError **error)
 {
   guint slot = chunk % THIN_BITMAP_SLOTS;
   guint32 old = thin_bitmap_get(bitmap, slot), count;
@@ -364,7 +349,7 @@ change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk, gin
     return FALSE;
   if ((delta < 0 && old == 0) || (delta > 0 && old == G_MAXUINT32))
     return vt_set_error(error, EBADMSG, "chunk %" G_GUINT64_FORMAT " is counted %u times, which cannot be", chunk, old);
-  count = (guint32) ((gint64) old + delta);
+  count = (guint32)((gint64)old + delta);
   thin_bitmap_set(bitmap, slot, MIN(count, COUNT_IN_TREE));
   if (old == 0)
     took(map, region, slot);
@@ -375,8 +360,7 @@ change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk, gin
   return MAX(old, count) < COUNT_IN_TREE || set_tree_count(map, work, chunk, count, error);
 }
 
-static gboolean
-change(ThinDataMap *map, guint64 chunk, guint64 n, gint delta, GError **error)
+static gboolean change(ThinDataMap *map, guint64 chunk, guint64 n, gint delta, GError **error)
 {
   if (!in_range(map, chunk, n, error))
     return FALSE;
@@ -399,14 +383,12 @@ change(ThinDataMap *map, guint64 chunk, guint64 n, gint delta, GError **error)
   return TRUE;
 }
 
-gboolean
-thin_data_map_inc(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
+gboolean thin_data_map_inc(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   return change(map, chunk, n, 1, error);
 }
 
-gboolean
-thin_data_map_dec(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
+gboolean thin_data_map_dec(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   return change(map, chunk, n, -1, error);
 }
@@ -414,28 +396,27 @@ thin_data_map_dec(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 /* --- allocating --------------------------------------------------------------------- */
 
 /* Every second bit of @x, the even ones, side by side. */
-static inline guint32
-even_bits(guint64 x)
+static inline guint32 even_bits(guint64 x)
 {
   x = (x | x >> 1) & G_GUINT64_CONSTANT(0x3333333333333333);
   x = (x | x >> 2) & G_GUINT64_CONSTANT(0x0f0f0f0f0f0f0f0f);
   x = (x | x >> 4) & G_GUINT64_CONSTANT(0x00ff00ff00ff00ff);
   x = (x | x >> 8) & G_GUINT64_CONSTANT(0x0000ffff0000ffff);
-  return (guint32) (x | x >> 16);
+  return (guint32)(x | x >> 16);
 }
 
 /* Which of the 32 chunks from slot 32 * @word on can be given out. */
-static guint32
-usable_mask(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint word)
+static guint32 usable_mask(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint word)
 {
   guint64 at = region * WORDS_PER_REGION + word / 2;
   guint shift = word % 2 * 32;
-  return even_bits(thin_bitmap_free_mask(bitmap, word)) & ~(guint32) ((map->freed_now[at] | map->freed_before[at]) >> shift);
+  return even_bits(thin_bitmap_free_mask(bitmap, word)) &
+         ~(guint32)((map->freed_now[at] | map->freed_before[at]) >> shift);
 }
 
 /* The first run of usable slots in [slot, end), @wanted long at most. FALSE: none. */
-static gboolean
-find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot, guint end, guint64 wanted, guint *first, guint *n)
+static gboolean find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot, guint end, guint64 wanted,
+                         guint *first, guint *n)
 {
   *n = 0;
   while (slot < end && *n < wanted) {
@@ -445,12 +426,12 @@ find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot, gui
       continue;
     }
     if (*n == 0) {
-      slot += (guint) __builtin_ctz(mask);
+      slot += (guint)__builtin_ctz(mask);
       mask >>= __builtin_ctz(mask);
       *first = slot;
     }
-    guint run = ~mask ? (guint) __builtin_ctz(~mask) : 32;
-    guint most = (guint) MIN(MIN(wanted - *n, (guint64) 32 - slot % 32), end - MIN(slot, end));
+    guint run = ~mask ? (guint)__builtin_ctz(~mask) : 32;
+    guint most = (guint)MIN(MIN(wanted - *n, (guint64)32 - slot % 32), end - MIN(slot, end));
     gboolean ends = run < 32 - slot % 32;
     run = MIN(run, most);
     *n += run;
@@ -461,15 +442,15 @@ find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot, gui
   return *n > 0;
 }
 
-static gboolean
-search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
+static gboolean search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wanted, guint64 *chunk, guint64 *n,
+                       GError **error)
 {
   *n = 0;
   while (begin < end) {
     guint64 index = begin / THIN_BITMAP_SLOTS, base = index * THIN_BITMAP_SLOTS;
     const Region *region = &map->regions[index];
-    guint slot = MAX((guint) (begin - base), region->none_free_before), first, found;
-    guint stop = (guint) MIN(THIN_BITMAP_SLOTS, end - base);
+    guint slot = MAX((guint)(begin - base), region->none_free_before), first, found;
+    guint stop = (guint)MIN(THIN_BITMAP_SLOTS, end - base);
     begin = base + THIN_BITMAP_SLOTS;
     if (region->n_free == 0)
       continue;
@@ -485,8 +466,7 @@ search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wanted, guint64 *ch
   return TRUE;
 }
 
-gboolean
-thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
+gboolean thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
 {
   *n = 0;
   if (map->cursor >= map->n_chunks)
@@ -496,21 +476,22 @@ thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n
        (*n == 0 && !search(map, 0, map->cursor, wanted, chunk, n, error))))
     return FALSE;
   if (*n == 0)
-    return vt_set_error(error, ENOSPC, "no free chunk: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                        " are in use; free some or extend the pool", map->n_allocated, map->n_chunks);
+    return vt_set_error(error, ENOSPC,
+                        "no free chunk: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                        " are in use; free some or extend the pool",
+                        map->n_allocated, map->n_chunks);
   map->cursor = *chunk + *n;
   return thin_data_map_inc(map, *chunk, *n, error);
 }
 
-gboolean
-thin_data_map_alloc_at(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
+gboolean thin_data_map_alloc_at(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   if (!in_range(map, chunk, n, error))
     return FALSE;
   for (guint64 i = chunk; i < chunk + n; i++) {
     guint slot = i % THIN_BITMAP_SLOTS;
-    g_autoptr(ThinBlock) block = thin_cache_get(map->tm->cache, map->regions[i / THIN_BITMAP_SLOTS].bitmap,
-                                                THIN_KIND_BITMAP, error);
+    g_autoptr(ThinBlock) block =
+        thin_cache_get(map->tm->cache, map->regions[i / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
     if (thin_bitmap_get(block->data, slot) == 1)
@@ -526,8 +507,7 @@ thin_data_map_alloc_at(ThinDataMap *map, guint64 chunk, guint64 n, GError **erro
 
 /* --- commit ------------------------------------------------------------------------- */
 
-gboolean
-thin_data_map_commit(ThinDataMap *map, ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_data_map_commit(ThinDataMap *map, ThinDiskSpaceMapRoot *root, GError **error)
 {
   ThinBtree tree = index_tree(map);
   guint64 keys[BATCH];
@@ -537,10 +517,10 @@ thin_data_map_commit(ThinDataMap *map, ThinDiskSpaceMapRoot *root, GError **erro
   for (guint64 i = 0; i < map->n_regions; i++) {
     if (!(map->flags[i] & REGION_DIRTY))
       continue;
-    map->flags[i] &= (guint8) ~REGION_DIRTY;
+    map->flags[i] &= (guint8)~REGION_DIRTY;
     keys[n] = i;
-    entries[n++] = (ThinDiskIndexEntry) {GUINT64_TO_LE(map->regions[i].bitmap), GUINT32_TO_LE(map->regions[i].n_free),
-                                         GUINT32_TO_LE(map->regions[i].none_free_before)};
+    entries[n++] = (ThinDiskIndexEntry){GUINT64_TO_LE(map->regions[i].bitmap), GUINT32_TO_LE(map->regions[i].n_free),
+                                        GUINT32_TO_LE(map->regions[i].none_free_before)};
     if (n == BATCH) {
       if (!thin_btree_insert(&tree, &map->index_root, keys, entries, n, NULL, error))
         return FALSE;
@@ -556,20 +536,19 @@ thin_data_map_commit(ThinDataMap *map, ThinDiskSpaceMapRoot *root, GError **erro
   return TRUE;
 }
 
-void
-thin_data_map_settle(ThinDataMap *map)
+void thin_data_map_settle(ThinDataMap *map)
 {
   for (guint64 i = 0; i < map->n_regions; i++) {
     if (map->flags[i] & REGION_FELL)
       memset(map->fell + i * WORDS_PER_REGION, 0, WORDS_PER_REGION * 8);
-    map->flags[i] &= (guint8) ~REGION_FELL;
+    map->flags[i] &= (guint8)~REGION_FELL;
     if (!(map->flags[i] & REGION_FREED_NOW))
       continue;
     for (guint64 w = i * WORDS_PER_REGION; w < (i + 1) * WORDS_PER_REGION; w++) {
       map->freed_before[w] |= map->freed_now[w];
       map->freed_now[w] = 0;
     }
-    map->flags[i] = (guint8) ((map->flags[i] & ~REGION_FREED_NOW) | REGION_FREED_BEFORE);
+    map->flags[i] = (guint8)((map->flags[i] & ~REGION_FREED_NOW) | REGION_FREED_BEFORE);
   }
   map->n_freed_before += map->n_freed_now;
   map->n_freed_now = 0;
@@ -577,8 +556,7 @@ thin_data_map_settle(ThinDataMap *map)
 
 /* --- what was freed ----------------------------------------------------------------- */
 
-void
-thin_data_map_freed_foreach(ThinDataMap *map, ThinFreedFunc func, gpointer user_data)
+void thin_data_map_freed_foreach(ThinDataMap *map, ThinFreedFunc func, gpointer user_data)
 {
   guint64 begin = 0, n = 0;
   for (guint64 i = 0; i < map->n_regions; i++) {
@@ -586,7 +564,7 @@ thin_data_map_freed_foreach(ThinDataMap *map, ThinFreedFunc func, gpointer user_
       continue;
     for (guint64 w = i * WORDS_PER_REGION; w < (i + 1) * WORDS_PER_REGION; w++) {
       for (guint64 bits = map->freed_before[w]; bits; bits &= bits - 1) {
-        guint64 chunk = w * 64 + (guint64) __builtin_ctzll(bits);
+        guint64 chunk = w * 64 + (guint64)__builtin_ctzll(bits);
         if (n > 0 && chunk != begin + n) {
           func(begin, n, user_data);
           n = 0;
@@ -600,14 +578,13 @@ thin_data_map_freed_foreach(ThinDataMap *map, ThinFreedFunc func, gpointer user_
     func(begin, n, user_data);
 }
 
-void
-thin_data_map_freed_done(ThinDataMap *map)
+void thin_data_map_freed_done(ThinDataMap *map)
 {
   for (guint64 i = 0; i < map->n_regions; i++) {
     if (!(map->flags[i] & REGION_FREED_BEFORE))
       continue;
     memset(map->freed_before + i * WORDS_PER_REGION, 0, WORDS_PER_REGION * 8);
-    map->flags[i] &= (guint8) ~REGION_FREED_BEFORE;
+    map->flags[i] &= (guint8)~REGION_FREED_BEFORE;
   }
   map->n_freed_before = 0;
 }

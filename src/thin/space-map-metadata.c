@@ -1,11 +1,11 @@
 /* virt-thin - the metadata space map: how often each metadata block is referred to
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The map's own bitmaps, index block and reference count tree live in the blocks it counts, so that writing the map changes
- * the map. The kernel queues such changes while it recurses (dm-space-map-metadata.c); here counts are in core and change
- * freely, and the commit goes round until it settles: give each bitmap whose counts changed a new block and free the old
- * one, which may change counts under further bitmaps, and so on. There are at most 255 bitmaps and each moves once, so it
- * ends. Only then are the bitmaps filled.
+ * The map's own bitmaps, index block and reference count tree live in the blocks it counts, so that writing the map
+ * changes the map. The kernel queues such changes while it recurses (dm-space-map-metadata.c); here counts are in core
+ * and change freely, and the commit goes round until it settles: give each bitmap whose counts changed a new block and
+ * free the old one, which may change counts under further bitmaps, and so on. There are at most 255 bitmaps and each
+ * moves once, so it ends. Only then are the bitmaps filled.
  */
 #include "config.h"
 #include "thin/space-map-metadata.h"
@@ -19,13 +19,13 @@ struct ThinMetadataMap {
   guint64 n_blocks;
   guint64 n_allocated; /* count > 0 */
   guint64 n_busy;
-  guint64 cursor;      /* no usable block below */
+  guint64 cursor; /* no usable block below */
   guint32 *counts;
-  guint64 *committed;  /* bit per block: used by the last commit */
-  guint64 *busy;       /* bit per block: used by the last commit or now */
-  guint64 *fell;       /* bit per block: lost a reference in this transaction, and has others */
-  guint64 *in_tree;    /* bit per block: its entry in the reference count tree is to be brought up to date */
-  guint n_regions;     /* parts of THIN_BITMAP_SLOTS blocks */
+  guint64 *committed; /* bit per block: used by the last commit */
+  guint64 *busy;      /* bit per block: used by the last commit or now */
+  guint64 *fell;      /* bit per block: lost a reference in this transaction, and has others */
+  guint64 *in_tree;   /* bit per block: its entry in the reference count tree is to be brought up to date */
+  guint n_regions;    /* parts of THIN_BITMAP_SLOTS blocks */
   guint64 index_block, ref_count_root;
   guint64 bitmap[THIN_INDEX_MAX];
   gboolean dirty[THIN_INDEX_MAX];
@@ -34,34 +34,29 @@ struct ThinMetadataMap {
 
 #define WORDS(n_bits) (((n_bits) + 63) / 64)
 
-static inline gboolean
-get_bit(const guint64 *bits, guint64 i)
+static inline gboolean get_bit(const guint64 *bits, guint64 i)
 {
   return bits[i / 64] >> (i % 64) & 1;
 }
 
-static inline void
-set_bit(guint64 *bits, guint64 i)
+static inline void set_bit(guint64 *bits, guint64 i)
 {
   bits[i / 64] |= G_GUINT64_CONSTANT(1) << (i % 64);
 }
 
-static inline void
-clear_bit(guint64 *bits, guint64 i)
+static inline void clear_bit(guint64 *bits, guint64 i)
 {
   bits[i / 64] &= ~(G_GUINT64_CONSTANT(1) << (i % 64));
 }
 
-ThinMetadataMap *
-thin_metadata_map_new(guint64 n_blocks)
+ThinMetadataMap *thin_metadata_map_new(guint64 n_blocks)
 {
   ThinMetadataMap *map = g_new0(ThinMetadataMap, 1);
   thin_metadata_map_grow(map, n_blocks);
   return map;
 }
 
-void
-thin_metadata_map_free(ThinMetadataMap *map)
+void thin_metadata_map_free(ThinMetadataMap *map)
 {
   if (!map)
     return;
@@ -73,16 +68,14 @@ thin_metadata_map_free(ThinMetadataMap *map)
   g_free(map);
 }
 
-static gpointer
-grow_array(gpointer old, gsize old_bytes, gsize new_bytes)
+static gpointer grow_array(gpointer old, gsize old_bytes, gsize new_bytes)
 {
   guint8 *array = g_realloc(old, new_bytes);
   memset(array + old_bytes, 0, new_bytes - old_bytes);
   return array;
 }
 
-void
-thin_metadata_map_grow(ThinMetadataMap *map, guint64 n_blocks)
+void thin_metadata_map_grow(ThinMetadataMap *map, guint64 n_blocks)
 {
   guint64 old = map->n_blocks;
   g_return_if_fail(n_blocks >= old && n_blocks <= THIN_METADATA_BLOCKS_MAX);
@@ -93,57 +86,49 @@ thin_metadata_map_grow(ThinMetadataMap *map, guint64 n_blocks)
   map->fell = grow_array(map->fell, WORDS(old) * 8, WORDS(n_blocks) * 8);
   map->in_tree = grow_array(map->in_tree, WORDS(old) * 8, WORDS(n_blocks) * 8);
   map->n_blocks = n_blocks;
-  guint n_regions = (guint) ((n_blocks + THIN_BITMAP_SLOTS - 1) / THIN_BITMAP_SLOTS);
+  guint n_regions = (guint)((n_blocks + THIN_BITMAP_SLOTS - 1) / THIN_BITMAP_SLOTS);
   for (; map->n_regions < n_regions; map->n_regions++)
     map->dirty[map->n_regions] = TRUE; /* has no bitmap yet */
 }
 
-guint64
-thin_metadata_map_n_blocks(ThinMetadataMap *map)
+guint64 thin_metadata_map_n_blocks(ThinMetadataMap *map)
 {
   return map->n_blocks;
 }
 
-guint64
-thin_metadata_map_n_allocated(ThinMetadataMap *map)
+guint64 thin_metadata_map_n_allocated(ThinMetadataMap *map)
 {
   return map->n_allocated;
 }
 
-guint64
-thin_metadata_map_n_usable(ThinMetadataMap *map)
+guint64 thin_metadata_map_n_usable(ThinMetadataMap *map)
 {
   return map->n_blocks - map->n_busy;
 }
 
-guint64
-thin_metadata_map_reserve(ThinMetadataMap *map)
+guint64 thin_metadata_map_reserve(ThinMetadataMap *map)
 {
   return MIN(4096, map->n_blocks / 10); /* dm-thin-metadata.c __set_metadata_reserve */
 }
 
 /* --- counting ----------------------------------------------------------------------- */
 
-guint32
-thin_metadata_map_count(ThinMetadataMap *map, guint64 block)
+guint32 thin_metadata_map_count(ThinMetadataMap *map, guint64 block)
 {
   return block < map->n_blocks ? map->counts[block] : 0;
 }
 
-gboolean
-thin_metadata_map_is_new(ThinMetadataMap *map, guint64 block)
+gboolean thin_metadata_map_is_new(ThinMetadataMap *map, guint64 block)
 {
   return block < map->n_blocks && !get_bit(map->committed, block);
 }
 
-gboolean
-thin_metadata_map_fell(ThinMetadataMap *map, guint64 block)
+gboolean thin_metadata_map_fell(ThinMetadataMap *map, guint64 block)
 {
   return block < map->n_blocks && get_bit(map->fell, block);
 }
 
-void
-thin_metadata_map_mark_fell(ThinMetadataMap *map, guint64 block)
+void thin_metadata_map_mark_fell(ThinMetadataMap *map, guint64 block)
 {
   if (block >= map->n_blocks)
     return;
@@ -151,11 +136,10 @@ thin_metadata_map_mark_fell(ThinMetadataMap *map, guint64 block)
   map->dirty[block / THIN_BITMAP_SLOTS] = TRUE; /* so that settle() comes by */
 }
 
-static void
-set_count(ThinMetadataMap *map, guint64 block, guint32 count)
+static void set_count(ThinMetadataMap *map, guint64 block, guint32 count)
 {
   guint32 old = map->counts[block];
-  guint region = (guint) (block / THIN_BITMAP_SLOTS);
+  guint region = (guint)(block / THIN_BITMAP_SLOTS);
 
   map->counts[block] = count;
   map->dirty[region] = TRUE;
@@ -178,24 +162,23 @@ set_count(ThinMetadataMap *map, guint64 block, guint32 count)
   }
 }
 
-gboolean
-thin_metadata_map_inc(ThinMetadataMap *map, guint64 block, GError **error)
+gboolean thin_metadata_map_inc(ThinMetadataMap *map, guint64 block, GError **error)
 {
   if (block >= map->n_blocks)
-    return vt_set_error(error, EBADMSG, "a reference leads to metadata block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
-                        block, map->n_blocks);
+    return vt_set_error(error, EBADMSG,
+                        "a reference leads to metadata block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, block,
+                        map->n_blocks);
   if (map->counts[block] == G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "metadata block %" G_GUINT64_FORMAT " is counted too often", block);
   set_count(map, block, map->counts[block] + 1);
   return TRUE;
 }
 
-gboolean
-thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *left, GError **error)
+gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *left, GError **error)
 {
   if (block == 0 || thin_metadata_map_count(map, block) == 0)
-    return vt_set_error(error, EBADMSG, "metadata block %" G_GUINT64_FORMAT " is in use, but the space map counts it as free",
-                        block);
+    return vt_set_error(error, EBADMSG,
+                        "metadata block %" G_GUINT64_FORMAT " is in use, but the space map counts it as free", block);
   set_count(map, block, map->counts[block] - 1);
   if (map->counts[block])
     set_bit(map->fell, block);
@@ -204,13 +187,12 @@ thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *left, GError
   return TRUE;
 }
 
-gboolean
-thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error)
+gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error)
 {
   for (guint64 word = map->cursor / 64; word < WORDS(map->n_blocks); word++) {
     if (map->busy[word] == G_MAXUINT64)
       continue;
-    guint64 found = word * 64 + (guint64) __builtin_ctzll(~map->busy[word]);
+    guint64 found = word * 64 + (guint64)__builtin_ctzll(~map->busy[word]);
     if (found >= map->n_blocks)
       break;
     map->cursor = found + 1;
@@ -218,26 +200,25 @@ thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error)
     *block = found;
     return TRUE;
   }
-  return vt_set_error(error, ENOSPC, "no free metadata block: all %" G_GUINT64_FORMAT " are in use; extend the pool's metadata",
+  return vt_set_error(error, ENOSPC,
+                      "no free metadata block: all %" G_GUINT64_FORMAT " are in use; extend the pool's metadata",
                       map->n_blocks);
 }
 
 /* --- reading ------------------------------------------------------------------------ */
 
-static ThinBtree
-ref_count_tree(struct ThinTm *tm)
+static ThinBtree ref_count_tree(struct ThinTm *tm)
 {
-  return (ThinBtree) {.tm = tm, .name = "metadata reference counts", .value_size = sizeof(guint32)};
+  return (ThinBtree){.tm = tm, .name = "metadata reference counts", .value_size = sizeof(guint32)};
 }
 
-static gboolean
-load_region(ThinMetadataMap *map, ThinTm *tm, guint region, GError **error)
+static gboolean load_region(ThinMetadataMap *map, ThinTm *tm, guint region, GError **error)
 {
   g_autoptr(ThinBlock) block = thin_cache_get(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
-  guint64 first = (guint64) region * THIN_BITMAP_SLOTS;
-  guint n = (guint) MIN(THIN_BITMAP_SLOTS, map->n_blocks - first);
+  guint64 first = (guint64)region * THIN_BITMAP_SLOTS;
+  guint n = (guint)MIN(THIN_BITMAP_SLOTS, map->n_blocks - first);
   for (guint i = 0; i < n; i++) {
     map->counts[first + i] = thin_bitmap_get(block->data, i);
     if (map->counts[first + i] == 0)
@@ -249,8 +230,7 @@ load_region(ThinMetadataMap *map, ThinTm *tm, guint region, GError **error)
   return TRUE;
 }
 
-static gboolean
-load_ref_counts(ThinMetadataMap *map, ThinTm *tm, GError **error)
+static gboolean load_ref_counts(ThinMetadataMap *map, ThinTm *tm, GError **error)
 {
   ThinBtree tree = ref_count_tree(tm);
   guint64 key = 0;
@@ -269,15 +249,14 @@ load_ref_counts(ThinMetadataMap *map, ThinTm *tm, GError **error)
   return TRUE;
 }
 
-gboolean
-thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDiskSpaceMapRoot *root, GError **error)
 {
   map->index_block = GUINT64_FROM_LE(root->bitmap_root);
   map->ref_count_root = GUINT64_FROM_LE(root->ref_count_root);
   g_autoptr(ThinBlock) block = thin_cache_get(tm->cache, map->index_block, THIN_KIND_INDEX, error);
   if (!block)
     return FALSE;
-  const ThinDiskIndex *index = (const ThinDiskIndex *) block->data;
+  const ThinDiskIndex *index = (const ThinDiskIndex *)block->data;
   for (guint i = 0; i < map->n_regions; i++) {
     map->bitmap[i] = GUINT64_FROM_LE(index->entries[i].blocknr);
     if (!load_region(map, tm, i, error))
@@ -297,13 +276,12 @@ thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDiskSpaceMapR
 
 /* Bring the reference count tree up to date for the blocks of @region. Its nodes are never shared, so what it does to
  * counts never leads back into the tree. */
-static gboolean
-settle_tree(ThinMetadataMap *map, ThinBtree *tree, guint region, GError **error)
+static gboolean settle_tree(ThinMetadataMap *map, ThinBtree *tree, guint region, GError **error)
 {
-  guint64 end = MIN(map->n_blocks, ((guint64) region + 1) * THIN_BITMAP_SLOTS);
+  guint64 end = MIN(map->n_blocks, ((guint64)region + 1) * THIN_BITMAP_SLOTS);
 
   map->tree_dirty[region] = FALSE;
-  for (guint64 block = (guint64) region * THIN_BITMAP_SLOTS; block < end; block++) {
+  for (guint64 block = (guint64)region * THIN_BITMAP_SLOTS; block < end; block++) {
     if (map->in_tree[block / 64] == 0) {
       block |= 63;
       continue;
@@ -323,8 +301,7 @@ settle_tree(ThinMetadataMap *map, ThinBtree *tree, guint region, GError **error)
 }
 
 /* Move @old (0: none yet) to a new block, number only. */
-static gboolean
-move_block(ThinMetadataMap *map, ThinCache *cache, guint64 *number, GError **error)
+static gboolean move_block(ThinMetadataMap *map, ThinCache *cache, guint64 *number, GError **error)
 {
   guint64 old = *number;
   if (!thin_metadata_map_alloc(map, number, error))
@@ -335,8 +312,7 @@ move_block(ThinMetadataMap *map, ThinCache *cache, guint64 *number, GError **err
   return thin_metadata_map_dec(map, old, NULL, error);
 }
 
-static gboolean
-move_all(ThinMetadataMap *map, ThinTm *tm, gboolean *moved, GError **error)
+static gboolean move_all(ThinMetadataMap *map, ThinTm *tm, gboolean *moved, GError **error)
 {
   ThinBtree tree = ref_count_tree(tm);
   gboolean again;
@@ -360,14 +336,13 @@ move_all(ThinMetadataMap *map, ThinTm *tm, gboolean *moved, GError **error)
 }
 
 /* Fill the new bitmap of @region and its index entry. */
-static gboolean
-write_region(ThinMetadataMap *map, ThinTm *tm, guint region, ThinDiskIndexEntry *entry, GError **error)
+static gboolean write_region(ThinMetadataMap *map, ThinTm *tm, guint region, ThinDiskIndexEntry *entry, GError **error)
 {
   g_autoptr(ThinBlock) block = thin_cache_get_zeroed(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
-  guint64 first = (guint64) region * THIN_BITMAP_SLOTS;
-  guint n = (guint) MIN(THIN_BITMAP_SLOTS, map->n_blocks - first), used = 0, none_free_before = 0;
+  guint64 first = (guint64)region * THIN_BITMAP_SLOTS;
+  guint n = (guint)MIN(THIN_BITMAP_SLOTS, map->n_blocks - first), used = 0, none_free_before = 0;
   for (guint i = 0; i < n; i++) {
     guint32 count = map->counts[first + i];
     if (count == 0)
@@ -383,8 +358,7 @@ write_region(ThinMetadataMap *map, ThinTm *tm, guint region, ThinDiskIndexEntry 
   return TRUE;
 }
 
-gboolean
-thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot *root, GError **error)
 {
   gboolean moved[THIN_INDEX_MAX] = {FALSE};
   ThinBtree tree = ref_count_tree(tm);
@@ -404,7 +378,7 @@ thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot 
   g_autoptr(ThinBlock) block = thin_cache_get_zeroed(tm->cache, map->index_block, THIN_KIND_INDEX, error);
   if (!block)
     return FALSE;
-  ThinDiskIndex *index = (ThinDiskIndex *) block->data;
+  ThinDiskIndex *index = (ThinDiskIndex *)block->data;
   memcpy(index->entries, old.entries, sizeof index->entries);
   for (guint i = 0; i < map->n_regions; i++)
     if (moved[i] && !write_region(map, tm, i, &index->entries[i], error))
@@ -416,15 +390,14 @@ thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot 
   return TRUE;
 }
 
-void
-thin_metadata_map_settle(ThinMetadataMap *map)
+void thin_metadata_map_settle(ThinMetadataMap *map)
 {
   for (guint i = 0; i < map->n_regions; i++) {
     if (!map->dirty[i])
       continue;
     map->dirty[i] = FALSE;
-    guint64 end = MIN(map->n_blocks, ((guint64) i + 1) * THIN_BITMAP_SLOTS);
-    for (guint64 block = (guint64) i * THIN_BITMAP_SLOTS; block < end; block++) {
+    guint64 end = MIN(map->n_blocks, ((guint64)i + 1) * THIN_BITMAP_SLOTS);
+    for (guint64 block = (guint64)i * THIN_BITMAP_SLOTS; block < end; block++) {
       clear_bit(map->fell, block);
       if (map->counts[block]) {
         set_bit(map->committed, block);

@@ -10,17 +10,18 @@
  * Units: offsets, lengths, sizes in bytes; transaction ids, device ids as in the format.
  *
  * Durability. Work is gathered in one open transaction per pool, committed by thin_pool_commit(),
- * thin_volume_flush() on a volume that changed, thin_pool_send() and thin_pool_close(); the owner calls thin_pool_commit()
- * once a second besides. Nothing is durable before the commit that carries it; every commit makes data durable before the
- * metadata that points to it, the superblock last. After a failed commit the pool is read-only (THIN_MODE_FAILED): what was
- * not flushed may be lost, what was flushed is not, and needs_check is set on disk as the kernel would. A flush of the data device that
- * fails is such a failure: the kernel reports a lost write once, so no later commit could be trusted.
+ * thin_volume_flush() on a volume that changed, thin_pool_send() and thin_pool_close(); the owner calls
+ * thin_pool_commit() once a second besides. Nothing is durable before the commit that carries it; every commit makes
+ * data durable before the metadata that points to it, the superblock last. After a failed commit the pool is read-only
+ * (THIN_MODE_FAILED): what was not flushed may be lost, what was flushed is not, and needs_check is set on disk as the
+ * kernel would. A flush of the data device that fails is such a failure: the kernel reports a lost write once, so no
+ * later commit could be trusted.
  *
  * Errors: domain VT_ERROR (util/error.h). ENOSPC: no free chunk (or metadata block); EROFS: the pool
  * does not take writes; EBADMSG: damaged metadata, the message names block and range.
  *
- * Thread-safety: every function may be called from any thread, except that open, close, and the last use of a handle are the
- * caller's to order. Reads and writes of chunks that are mapped and not shared take no pool-wide lock.
+ * Thread-safety: every function may be called from any thread, except that open, close, and the last use of a handle
+ * are the caller's to order. Reads and writes of chunks that are mapped and not shared take no pool-wide lock.
  *
  * Memory is reserved when a pool is opened: the block cache and the translation cache have fixed sizes, and the
  * space maps' memory follows from the device sizes.
@@ -33,26 +34,26 @@
 typedef struct ThinPool ThinPool;
 typedef struct ThinVolume ThinVolume;
 
-#define THIN_CHUNK_MIN (64u << 10)        /* chunks are a multiple of this ... */
-#define THIN_CHUNK_MAX (1024u << 20)      /* ... up to 1 GiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN/MAX_SECTORS) */
-#define THIN_DEVICE_MAX ((1u << 24) - 1)  /* highest device id (dm-thin.h MAX_DEV_ID) */
+#define THIN_CHUNK_MIN (64u << 10)       /* chunks are a multiple of this ... */
+#define THIN_CHUNK_MAX (1024u << 20)     /* ... up to 1 GiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN/MAX_SECTORS) */
+#define THIN_DEVICE_MAX ((1u << 24) - 1) /* highest device id (dm-thin.h MAX_DEV_ID) */
 #define THIN_METADATA_BLOCK 4096u
 
 typedef enum {
-  THIN_DISCARD_PASSDOWN,   /* unmap whole chunks, and discard them on the data device once free */
-  THIN_DISCARD_NO_PASSDOWN,/* unmap only */
-  THIN_DISCARD_IGNORE,     /* discards are refused: EOPNOTSUPP */
+  THIN_DISCARD_PASSDOWN,    /* unmap whole chunks, and discard them on the data device once free */
+  THIN_DISCARD_NO_PASSDOWN, /* unmap only */
+  THIN_DISCARD_IGNORE,      /* discards are refused: EOPNOTSUPP */
 } ThinDiscards;
 
 typedef struct {
-  gboolean read_only;      /* write nothing; damage and needs_check do not keep the pool from opening */
-  guint64 chunk_size;      /* what the volume group says; EBADMSG if the superblock differs. 0: not known */
-  gboolean skip_zeroing;   /* pool without zero_new_blocks: a new chunk keeps what the data device held */
+  gboolean read_only;    /* write nothing; damage and needs_check do not keep the pool from opening */
+  guint64 chunk_size;    /* what the volume group says; EBADMSG if the superblock differs. 0: not known */
+  gboolean skip_zeroing; /* pool without zero_new_blocks: a new chunk keeps what the data device held */
   ThinDiscards discards;
-  gsize block_cache;       /* bytes; 0: the default (64 MiB) */
-  gsize translations;      /* entries; 0: the default (1 Mi entries of 16 bytes) */
-  /* Memory that outlives this process (thin/journal.h): what an engine that died had acknowledged and not committed is applied at open, before
-   * anything else. A pool with a journal commits by itself when that is full. NULL: none. */
+  gsize block_cache;  /* bytes; 0: the default (64 MiB) */
+  gsize translations; /* entries; 0: the default (1 Mi entries of 16 bytes) */
+  /* Memory that outlives this process (thin/journal.h): what an engine that died had acknowledged and not committed is
+   * applied at open, before anything else. A pool with a journal commits by itself when that is full. NULL: none. */
   void *journal;
   gsize journal_size;      /* bytes */
   const char *journal_key; /* the pool's LV UUID */
@@ -72,18 +73,19 @@ typedef struct {
   guint64 transaction_id;
   guint32 time;
   guint64 chunk_size;
-  guint64 data_size, data_used;          /* bytes of the data device under the space map */
-  guint64 metadata_size, metadata_used;  /* bytes; used includes the reserve shown as the kernel shows it */
-  guint64 held_root;                     /* metadata block of the metadata snapshot, 0: none */
+  guint64 data_size, data_used;         /* bytes of the data device under the space map */
+  guint64 metadata_size, metadata_used; /* bytes; used includes the reserve shown as the kernel shows it */
+  guint64 held_root;                    /* metadata block of the metadata snapshot, 0: none */
   guint n_devices;
 } ThinStatus;
 
 /* Write an empty pool on @metadata (whose first block must be all zero, else EEXIST). */
 gboolean thin_pool_format(VtIo *metadata, guint64 chunk_size, guint64 data_size, GError **error);
 
-/* Open. Keeps references on both VtIos. An all-zero superblock is "not yet formatted": with @read_only it opens as an empty pool, else it is
- * formatted, as the kernel does. A data or metadata device larger than the space map says is grown into (not when read_only); a
- * smaller one is EBADMSG. needs_check, or unknown incompatible flags, is EPERM unless read_only. */
+/* Open. Keeps references on both VtIos. An all-zero superblock is "not yet formatted": with @read_only it opens as an
+ * empty pool, else it is formatted, as the kernel does. A data or metadata device larger than the space map says is
+ * grown into (not when read_only); a smaller one is EBADMSG. needs_check, or unknown incompatible flags, is EPERM
+ * unless read_only. */
 ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options, GError **error);
 
 /* Commit and free, also on failure. All volumes must have been closed. */
@@ -98,10 +100,10 @@ gboolean thin_pool_grow(ThinPool *pool, GError **error);
 /* --- devices ------------------------------------------------------------------------ */
 
 typedef enum {
-  THIN_CREATE,    /* device */
-  THIN_SNAPSHOT,  /* device = snapshot of other */
-  THIN_DELETE,    /* device */
-  THIN_EXCHANGE,  /* the maps and details of device and other trade places; ids of open volumes stay theirs */
+  THIN_CREATE,   /* device */
+  THIN_SNAPSHOT, /* device = snapshot of other */
+  THIN_DELETE,   /* device */
+  THIN_EXCHANGE, /* the maps and details of device and other trade places; ids of open volumes stay theirs */
 } ThinMessageKind;
 
 typedef struct {
@@ -111,15 +113,16 @@ typedef struct {
 } ThinMessage;
 
 /* Carry out @messages and set the transaction id from @old_tid to @new_tid (EPERM if it is not @old_tid), in ONE commit
- * that also makes everything written before durable: all of it or nothing (LVM's messages + set_transaction_id, which the kernel commits apart).
- * Volumes open on the devices named are quiesced meanwhile and see the new maps afterwards. EEXIST, ENOENT, EBUSY (delete of an open one) leave all as
- * it was. Snapshots are O(1). @n_messages may be 0. */
-gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid, GError **error);
+ * that also makes everything written before durable: all of it or nothing (LVM's messages + set_transaction_id, which
+ * the kernel commits apart). Volumes open on the devices named are quiesced meanwhile and see the new maps afterwards.
+ * EEXIST, ENOENT, EBUSY (delete of an open one) leave all as it was. Snapshots are O(1). @n_messages may be 0. */
+gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid,
+                        GError **error);
 
 typedef struct {
   guint32 id;
-  guint64 mapped;          /* bytes, as the device details count them */
-  guint64 transaction_id;  /* the pool's when the device was made */
+  guint64 mapped;         /* bytes, as the device details count them */
+  guint64 transaction_id; /* the pool's when the device was made */
   guint32 creation_time, snapshotted_time;
 } ThinDevice;
 
@@ -151,20 +154,23 @@ gboolean thin_volume_writev(ThinVolume *volume, const struct iovec *iov, int n_i
 gboolean thin_volume_read(ThinVolume *volume, void *buf, gsize length, guint64 offset, GError **error);
 gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, guint64 offset, GError **error);
 
-/* The range then reads zero. Whole chunks are unmapped when @unmap (or when the whole chunk is not mapped already: then nothing
- * is done); else, and in part-covered chunks, zeros are written. */
+/* The range then reads zero. Whole chunks are unmapped when @unmap (or when the whole chunk is not mapped already: then
+ * nothing is done); else, and in part-covered chunks, zeros are written. */
 gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gboolean unmap, GError **error);
 
-/* Whole chunks inside the range are unmapped and return to the pool at the next commit; parts are left alone (and still hold their data). */
+/* Whole chunks inside the range are unmapped and return to the pool at the next commit; parts are left alone (and still
+ * hold their data). */
 gboolean thin_volume_discard(ThinVolume *volume, guint64 offset, guint64 length, GError **error);
 
-/* When it returns, every write to this volume that had returned before is durable. Commits only if the pool's metadata changed;
- * concurrent flushes share one commit. */
+/* When it returns, every write to this volume that had returned before is durable. Commits only if the pool's metadata
+ * changed; concurrent flushes share one commit. */
 gboolean thin_volume_flush(ThinVolume *volume, GError **error);
 
-/* The run of equal kind that starts at @offset: its length (to @limit bytes at most) and whether it is mapped. Unmapped reads zero. A run
- * that cannot be reached because of damage (read_only pools): EBADMSG, with *length still set to the lost run's. */
-gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error);
+/* The run of equal kind that starts at @offset: its length (to @limit bytes at most) and whether it is mapped. Unmapped
+ * reads zero. A run that cannot be reached because of damage (read_only pools): EBADMSG, with *length still set to the
+ * lost run's. */
+gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                            GError **error);
 
 /* --- checking ------------------------------------------------------------------------ */
 

@@ -4,14 +4,12 @@
 #include "config.h"
 #include "thin/transaction.h"
 
-static gboolean
-writable(ThinTm *tm, GError **error)
+static gboolean writable(ThinTm *tm, GError **error)
 {
   return tm->map || vt_set_error(error, EROFS, "the thin metadata is open to be read only");
 }
 
-ThinBlock *
-thin_tm_new_block(ThinTm *tm, ThinKind kind, GError **error)
+ThinBlock *thin_tm_new_block(ThinTm *tm, ThinKind kind, GError **error)
 {
   guint64 number;
   if (!writable(tm, error) || !thin_metadata_map_alloc(tm->map, &number, error))
@@ -19,8 +17,7 @@ thin_tm_new_block(ThinTm *tm, ThinKind kind, GError **error)
   return thin_cache_get_zeroed(tm->cache, number, kind, error);
 }
 
-ThinBlock *
-thin_tm_shadow(ThinTm *tm, guint64 number, ThinKind kind, ThinShadow *shadow, GError **error)
+ThinBlock *thin_tm_shadow(ThinTm *tm, guint64 number, ThinKind kind, ThinShadow *shadow, GError **error)
 {
   *shadow = THIN_SHADOW_OWN;
   if (!writable(tm, error))
@@ -49,14 +46,12 @@ thin_tm_shadow(ThinTm *tm, guint64 number, ThinKind kind, ThinShadow *shadow, GE
   return copy;
 }
 
-gboolean
-thin_tm_inc(ThinTm *tm, guint64 number, GError **error)
+gboolean thin_tm_inc(ThinTm *tm, guint64 number, GError **error)
 {
   return writable(tm, error) && thin_metadata_map_inc(tm->map, number, error);
 }
 
-gboolean
-thin_tm_dec(ThinTm *tm, guint64 number, guint32 *left, GError **error)
+gboolean thin_tm_dec(ThinTm *tm, guint64 number, guint32 *left, GError **error)
 {
   guint32 count;
   if (!writable(tm, error) || !thin_metadata_map_dec(tm->map, number, &count, error))
@@ -68,14 +63,12 @@ thin_tm_dec(ThinTm *tm, guint64 number, guint32 *left, GError **error)
   return TRUE;
 }
 
-guint32
-thin_tm_count(ThinTm *tm, guint64 number)
+guint32 thin_tm_count(ThinTm *tm, guint64 number)
 {
   return tm->map ? thin_metadata_map_count(tm->map, number) : G_MAXUINT32;
 }
 
-gboolean
-thin_tm_is_shared(ThinTm *tm, guint64 number)
+gboolean thin_tm_is_shared(ThinTm *tm, guint64 number)
 {
   return !tm->map || thin_metadata_map_count(tm->map, number) > 1 || thin_metadata_map_fell(tm->map, number);
 }

@@ -79,7 +79,8 @@ Translation translations_get(Translations *t, guint64 tag, guint64 vchunk)
   guint64 key = __atomic_load_n(&t->entries[slot].key, __ATOMIC_ACQUIRE);
   guint64 value = __atomic_load_n(&t->entries[slot].value, __ATOMIC_ACQUIRE);
   guint64 after = __atomic_load_n(sequence, __ATOMIC_RELAXED);
-  if (before != after || (before & 1) || key != key_of(tag, vchunk) || (value & tag_bits(0x3fffffffff)) != tag_bits(tag))
+  if (before != after || (before & 1) || key != key_of(tag, vchunk) ||
+      (value & tag_bits(0x3fffffffff)) != tag_bits(tag))
     return (Translation){.state = TRANSLATION_NONE};
   return (Translation){.chunk = value >> 24, .state = value & 3};
 }
@@ -91,6 +92,7 @@ void translations_put(Translations *t, guint64 tag, guint64 vchunk, Translation 
   guint64 before = __atomic_load_n(sequence, __ATOMIC_RELAXED);
   __atomic_store_n(sequence, before + 1, __ATOMIC_RELAXED);
   __atomic_store_n(&t->entries[slot].key, key_of(tag, vchunk), __ATOMIC_RELEASE);
-  __atomic_store_n(&t->entries[slot].value, translation.chunk << 24 | tag_bits(tag) | translation.state, __ATOMIC_RELEASE);
+  __atomic_store_n(&t->entries[slot].value, translation.chunk << 24 | tag_bits(tag) | translation.state,
+                   __ATOMIC_RELEASE);
   __atomic_store_n(sequence, before + 2, __ATOMIC_RELEASE);
 }

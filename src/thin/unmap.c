@@ -40,7 +40,8 @@ static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gbo
   }
   for (guint64 i = begin; i < end; i++)
     translations_put(pool->translations, volume->tag, i, (Translation){.state = TRANSLATION_UNMAPPED});
-  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .removed = 1, .begin = begin, .n = end - begin});
+  thin_pool_journal_locked(pool,
+                           &(ThinJournalEntry){.device = volume->id, .removed = 1, .begin = begin, .n = end - begin});
   pool->freed = TRUE;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
@@ -179,7 +180,8 @@ gboolean thin_volume_resize(ThinVolume *volume, guint64 size, GError **error)
   guint64 old = thin_volume_size(volume);
   if (size % 512 != 0 || size > G_MAXINT64)
     return vt_set_error(error, EINVAL,
-                        "%s: cannot resize thin device %u to %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
+                        "%s: cannot resize thin device %u to %" G_GUINT64_FORMAT
+                        " bytes: not a multiple of 512, or too large",
                         vt_io_name(pool->metadata), volume->id, size);
   if (size < old && !thin_volume_check_writable(volume, error))
     return FALSE;

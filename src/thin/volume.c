@@ -65,7 +65,8 @@ ThinVolume *thin_volume_open(ThinPool *pool, guint32 id, guint64 size, gboolean 
 {
   if (size % 512 != 0 || size > G_MAXINT64) {
     vt_set_error(error, EINVAL,
-                 "%s: cannot open thin device %u with a size of %" G_GUINT64_FORMAT " bytes: not a multiple of 512, or too large",
+                 "%s: cannot open thin device %u with a size of %" G_GUINT64_FORMAT
+                 " bytes: not a multiple of 512, or too large",
                  vt_io_name(pool->metadata), id, size);
     return NULL;
   }
@@ -153,7 +154,8 @@ gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 o
   if (G_LIKELY(offset <= size && length <= size - offset))
     return TRUE;
   return vt_set_error(error, EINVAL,
-                      "%s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT " of thin device %u: it ends at %" G_GUINT64_FORMAT,
+                      "%s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                      " of thin device %u: it ends at %" G_GUINT64_FORMAT,
                       vt_io_name(volume->pool->metadata), verb, length, offset, volume->id, size);
 }
 
@@ -226,8 +228,7 @@ gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, g
 /* Most I/O lies within one chunk that is in the cache and needs no change. FALSE: this is none of it, go the
  * long way; nothing has been done. */
 gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length,
-                               gboolean write, gboolean *ok,
-                               GError **error)
+                               gboolean write, gboolean *ok, GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 chunk = thin_pool_chunk_of(pool, offset), skip = offset - chunk * pool->chunk_size;
@@ -236,9 +237,8 @@ gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int 
   pthread_rwlock_t *lock = &volume->stripes[chunk % THIN_STRIPES].lock;
   pthread_rwlock_rdlock(lock);
   Translation t = translations_get(pool->translations, volume->tag, chunk);
-  gboolean direct = (t.state == TRANSLATION_OWNED || (t.state == TRANSLATION_SHARED &&
-                                                      !write)) && offset + length <= thin_volume_size(volume) &&
-                    !thin_pool_has_failed(pool);
+  gboolean direct = (t.state == TRANSLATION_OWNED || (t.state == TRANSLATION_SHARED && !write)) &&
+                    offset + length <= thin_volume_size(volume) && !thin_pool_has_failed(pool);
   if (direct && write) {
     *ok = vt_io_writev(pool->data, iov, n_iov, t.chunk * pool->chunk_size + skip, error);
     thin_pool_set_dirty(pool);
@@ -285,7 +285,8 @@ static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Transl
 static gboolean read_piece(ThinVolume *volume, ThinCursor *cursor, guint64 offset, guint64 length, GError **error)
 {
   Translation map[THIN_PIECE];
-  guint64 begin = thin_pool_chunk_of(volume->pool, offset), end = thin_pool_chunk_of(volume->pool, offset + length - 1) + 1;
+  guint64 begin = thin_pool_chunk_of(volume->pool, offset),
+          end = thin_pool_chunk_of(volume->pool, offset + length - 1) + 1;
   thin_volume_lock_range(volume, begin, end, FALSE);
   gboolean ok = thin_volume_check_range(volume, "read", offset, length, error) &&
                 thin_volume_translate(volume, begin, end, FALSE, map, error) &&

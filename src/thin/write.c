@@ -94,7 +94,8 @@ static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Transla
                          Payload *payload, GError **error)
 {
   const Translation *last = &old[n - 1];
-  gboolean copies = (head > 0 && old->state != TRANSLATION_UNMAPPED) || (tail > 0 && last->state != TRANSLATION_UNMAPPED);
+  gboolean copies =
+      (head > 0 && old->state != TRANSLATION_UNMAPPED) || (tail > 0 && last->state != TRANSLATION_UNMAPPED);
   char *buffer = copies ? thin_bounce_take(&pool->bounce) : NULL;
   ThinGather gather;
   thin_gather_begin(&gather, pool->data, FALSE, chunk * pool->chunk_size);
@@ -183,8 +184,8 @@ static gboolean insert_locked(ThinVolume *volume, gpointer user_data, GError **e
                      (Translation){.chunk = ins->to.chunk + i, .state = TRANSLATION_OWNED});
     pool->freed |= ins->old[i].state != TRANSLATION_UNMAPPED;
   }
-  thin_pool_journal_locked(pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n,
-                                                     .chunk = ins->to.chunk});
+  thin_pool_journal_locked(
+      pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n, .chunk = ins->to.chunk});
   pool->inserts++;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
@@ -282,11 +283,12 @@ static gboolean needs_provision(const Translation *map, guint64 n, const Payload
 static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length, GError **error)
 {
   Translation map[THIN_PIECE];
-  guint64 begin = thin_pool_chunk_of(volume->pool, offset), end = thin_pool_chunk_of(volume->pool, offset + length - 1) + 1;
+  guint64 begin = thin_pool_chunk_of(volume->pool, offset),
+          end = thin_pool_chunk_of(volume->pool, offset + length - 1) + 1;
   for (gboolean exclusive = FALSE;; exclusive = TRUE) {
     thin_volume_lock_range(volume, begin, end, exclusive);
-    gboolean ok = thin_volume_check_range(volume, "write", offset, length,
-                                          error) && thin_volume_check_writable(volume, error) &&
+    gboolean ok = thin_volume_check_range(volume, "write", offset, length, error) &&
+                  thin_volume_check_writable(volume, error) &&
                   thin_volume_translate(volume, begin, end, exclusive, map, error);
     gboolean again = ok && !exclusive && needs_provision(map, end - begin, payload);
     if (ok && !again)
@@ -329,7 +331,8 @@ gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, gu
   return thin_volume_writev(volume, &iov, 1, offset, error);
 }
 
-gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                                 GError **error)
 {
   Payload payload = {.is_zero = TRUE, .flags = flags};
   return write_pieces(volume, &payload, offset, length, error);

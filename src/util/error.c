@@ -5,7 +5,7 @@
 
 #include <gio/gio.h>
 
-G_DEFINE_QUARK(virt-thin-error, vt_error)
+G_DEFINE_QUARK(virt - thin - error, vt_error)
 
 gboolean vt_set_errno(GError **error, int err, const char *format, ...)
 {

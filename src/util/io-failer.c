@@ -69,13 +69,13 @@ static void failer_free(VtIo *io)
 }
 
 static const VtIoOps failer_ops = {
-  .readv = failer_readv,
-  .writev = failer_writev,
-  .flush = failer_flush,
-  .zero = failer_zero,
-  .discard = failer_discard,
-  .size = failer_size,
-  .free = failer_free,
+    .readv = failer_readv,
+    .writev = failer_writev,
+    .flush = failer_flush,
+    .zero = failer_zero,
+    .discard = failer_discard,
+    .size = failer_size,
+    .free = failer_free,
 };
 
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err)

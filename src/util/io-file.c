@@ -1,8 +1,9 @@
 /* virt-thin - I/O to a regular file or a block device
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also flushes the drive's own cache. The size of
- * a file is kept and only read again by vt_io_grow_file(), so that the data path asks the kernel nothing but the I/O itself.
+ * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also flushes the drive's own
+ * cache. The size of a file is kept and only read again by vt_io_grow_file(), so that the data path asks the kernel
+ * nothing but the I/O itself.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -50,8 +51,8 @@ static int iov_advance(struct iovec *iov, int n_iov, gsize done)
 }
 
 /* @call until all is transferred: the rare rest after a short count or an interruption. */
-static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, gsize done,
-                              GError **error)
+static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, const struct iovec *iov, int n_iov,
+                              guint64 offset, gsize done, GError **error)
 {
   g_autofree struct iovec *rest = vt_memdup(iov, n_iov * sizeof *iov);
   struct iovec *p = rest;
@@ -66,13 +67,15 @@ static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, c
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, file->io.name, verb, offset);
     if (n == 0)
-      return vt_set_error(error, EIO, "%s: cannot %s at offset %" G_GUINT64_FORMAT ": the file ends there, it has been truncated", file->io.name,
-                          verb, offset);
+      return vt_set_error(error, EIO,
+                          "%s: cannot %s at offset %" G_GUINT64_FORMAT ": the file ends there, it has been truncated",
+                          file->io.name, verb, offset);
     done = MAX(n, 0);
   }
 }
 
-static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const struct iovec *iov, int n_iov,
+                         guint64 offset, GError **error)
 {
   FileIo *file = (FileIo *)io;
   gsize length = 0;
@@ -139,7 +142,8 @@ static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlag
   if (fallocate(((FileIo *)io)->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
     return TRUE;
   if (!is_unsupported(errno))
-    return vt_set_errno(error, errno, "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT, io->name, length, offset);
+    return vt_set_errno(error, errno, "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+                        io->name, length, offset);
   return write_zeros(io, offset, length, error);
 }
 
@@ -151,7 +155,8 @@ static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **
                           : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
   if (rc == 0 || is_unsupported(errno))
     return TRUE;
-  return vt_set_errno(error, errno, "%s: cannot discard %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT, io->name, length, offset);
+  return vt_set_errno(error, errno, "%s: cannot discard %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+                      io->name, length, offset);
 }
 
 static void file_free(VtIo *io)
@@ -161,13 +166,13 @@ static void file_free(VtIo *io)
 }
 
 static const VtIoOps file_ops = {
-  .readv = file_readv,
-  .writev = file_writev,
-  .flush = file_flush,
-  .zero = file_zero,
-  .discard = file_discard,
-  .size = file_size,
-  .free = file_free,
+    .readv = file_readv,
+    .writev = file_writev,
+    .flush = file_flush,
+    .zero = file_zero,
+    .discard = file_discard,
+    .size = file_size,
+    .free = file_free,
 };
 
 static gboolean read_size(int fd, const char *path, const struct stat *st, guint64 *size, GError **error)
@@ -209,12 +214,14 @@ static char *lock_holder(int fd)
   g_autofree char *locks = NULL;
   if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
     return g_strdup("another process");
-  g_autofree char *inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
+  g_autofree char *inode =
+      g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
   g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
   for (char **line = lines; *line; line++) {
     char kind[16], where[64];
     int pid;
-    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 || strcmp(kind, "FLOCK") != 0 || strcmp(where, inode) != 0)
+    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 || strcmp(kind, "FLOCK") != 0 ||
+        strcmp(where, inode) != 0)
       continue;
     g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid);
     g_autofree char *comm = NULL;
@@ -231,17 +238,20 @@ static gboolean set_busy(FileIo *file, GError **error)
     g_autofree char *holder = lock_holder(file->fd);
     return vt_set_error(error, EBUSY, "%s: in use by %s", file->io.name, holder);
   }
-  return vt_set_error(error, EBUSY, "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively", file->io.name);
+  return vt_set_error(error, EBUSY,
+                      "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively",
+                      file->io.name);
 }
 
-/* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and its own users; the descriptor
- * then replaces the first. */
+/* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and its own users; the
+ * descriptor then replaces the first. */
 static gboolean claim_block_device(FileIo *file, GError **error)
 {
   g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
   int fd = open(path, (file->io.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
   if (fd < 0)
-    return errno == EBUSY ? set_busy(file, error) : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
+    return errno == EBUSY ? set_busy(file, error)
+                          : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
   if (dup3(fd, file->fd, O_CLOEXEC) < 0) {
     int err = errno;
     close(fd);
@@ -276,7 +286,9 @@ gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error)
   if (!read_size(file->fd, io->name, &st, &current, error))
     return FALSE;
   if (size < current || (file->is_block && size > current))
-    return vt_set_error(error, EINVAL, "%s: cannot change its size from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " bytes", io->name, current, size);
+    return vt_set_error(error, EINVAL,
+                        "%s: cannot change its size from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " bytes",
+                        io->name, current, size);
   if (!file->is_block && ftruncate(file->fd, size) < 0)
     return vt_set_errno(error, errno, "%s: cannot grow to %" G_GUINT64_FORMAT " bytes", io->name, size);
   __atomic_store_n(&file->size, size, __ATOMIC_RELAXED);

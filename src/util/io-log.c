@@ -1,11 +1,13 @@
 /* virt-thin - a recorder of I/O and its replay as a power cut could have left it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The model of the drive: between two completed flushes it holds what was written in any order, may lose any part of it, and may have
- * written only some 512-byte sectors of a write. A flush that returned makes all that had returned before it durable. The log keeps operations in the order in
- * which they were issued (an entry is added before the operation runs on the base), so a replay is what the drive could hold, never less than was promised:
- * a flush counts only from the entry made when it returned, and covers the operations that had returned when it was issued - which, with several threads, are
- * not simply those before it in the log: a clock notes when each operation returned and each flush was issued.
+ * The model of the drive: between two completed flushes it holds what was written in any order, may lose any part of
+ * it, and may have written only some 512-byte sectors of a write. A flush that returned makes all that had returned
+ * before it durable. The log keeps operations in the order in which they were issued (an entry is added before the
+ * operation runs on the base), so a replay is what the drive could hold, never less than was promised: a flush counts
+ * only from the entry made when it returned, and covers the operations that had returned when it was issued - which,
+ * with several threads, are not simply those before it in the log: a clock notes when each operation returned and each
+ * flush was issued.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,8 +22,8 @@ typedef struct {
   VtIoKinds kind; /* WRITE, ZERO, DISCARD, or FLUSH when it returned */
   guint device;
   guint64 offset, length;
-  guint8 *data;     /* of a write */
-  guint64 clock;    /* when it returned (0: not yet); of a FLUSH: when it was issued */
+  guint8 *data;  /* of a write */
+  guint64 clock; /* when it returned (0: not yet); of a FLUSH: when it was issued */
 } Entry;
 
 struct VtIoLog {
@@ -153,13 +155,13 @@ static void recorder_free(VtIo *io)
 }
 
 static const VtIoOps recorder_ops = {
-  .readv = recorder_readv,
-  .writev = recorder_writev,
-  .flush = recorder_flush,
-  .zero = recorder_zero,
-  .discard = recorder_discard,
-  .size = recorder_size,
-  .free = recorder_free,
+    .readv = recorder_readv,
+    .writev = recorder_writev,
+    .flush = recorder_flush,
+    .zero = recorder_zero,
+    .discard = recorder_discard,
+    .size = recorder_size,
+    .free = recorder_free,
 };
 
 VtIo *vt_io_recorder_new(VtIo *base, VtIoLog *log)

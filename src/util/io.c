@@ -43,12 +43,14 @@ gboolean vt_io_is_read_only(VtIo *io)
   return io->read_only;
 }
 
-static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 length, gboolean changes, GError **error)
+static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 length, gboolean changes,
+                            GError **error)
 {
   guint64 size = vt_io_size(io);
   if (offset > size || length > size - offset)
     return vt_set_error(error, EINVAL,
-                        "%s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT ": it ends at %" G_GUINT64_FORMAT,
+                        "%s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                        ": it ends at %" G_GUINT64_FORMAT,
                         io->name, verb, length, offset, size);
   if (changes && io->read_only)
     return vt_set_error(error, EROFS, "%s: cannot %s: it is open read-only", io->name, verb);
@@ -65,12 +67,14 @@ static guint64 iov_length(const struct iovec *iov, int n_iov)
 
 gboolean vt_io_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  return check_range(io, "read", offset, iov_length(iov, n_iov), FALSE, error) && io->ops->readv(io, iov, n_iov, offset, error);
+  return check_range(io, "read", offset, iov_length(iov, n_iov), FALSE, error) &&
+         io->ops->readv(io, iov, n_iov, offset, error);
 }
 
 gboolean vt_io_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  return check_range(io, "write", offset, iov_length(iov, n_iov), TRUE, error) && io->ops->writev(io, iov, n_iov, offset, error);
+  return check_range(io, "write", offset, iov_length(iov, n_iov), TRUE, error) &&
+         io->ops->writev(io, iov, n_iov, offset, error);
 }
 
 gboolean vt_io_read(VtIo *io, void *buf, gsize length, guint64 offset, GError **error)
@@ -92,10 +96,12 @@ gboolean vt_io_flush(VtIo *io, GError **error)
 
 gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
 {
-  return check_range(io, "zero", offset, length, TRUE, error) && (length == 0 || io->ops->zero(io, offset, length, flags, error));
+  return check_range(io, "zero", offset, length, TRUE, error) &&
+         (length == 0 || io->ops->zero(io, offset, length, flags, error));
 }
 
 gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
 {
-  return check_range(io, "discard", offset, length, TRUE, error) && (length == 0 || io->ops->discard(io, offset, length, error));
+  return check_range(io, "discard", offset, length, TRUE, error) &&
+         (length == 0 || io->ops->discard(io, offset, length, error));
 }

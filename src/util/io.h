@@ -100,4 +100,4 @@ gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, i
 typedef enum { VT_IO_READ = 1, VT_IO_WRITE = 2, VT_IO_FLUSH = 4, VT_IO_ZERO = 8, VT_IO_DISCARD = 16 } VtIoKinds;
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
 void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown, int err); /* G_MAXUINT: never */
-guint vt_io_failer_count(VtIo *failer);                                          /* operations seen so far */
+guint vt_io_failer_count(VtIo *failer);                                         /* operations seen so far */

@@ -47,7 +47,8 @@ gboolean vt_size_parse(const char *text, guint64 *bytes, char *sign, GError **er
     for (p++; g_ascii_isdigit(*p); p++, n_digits++)
       fraction += (*p - '0') * (scale /= 10);
   if (n_digits == 0 || !unit_factor(p, &factor))
-    return vt_set_error(error, EINVAL, "\"%s\" is not a size: give a number and a unit, for example 8G, 512m or 64k", text);
+    return vt_set_error(error, EINVAL, "\"%s\" is not a size: give a number and a unit, for example 8G, 512m or 64k",
+                        text);
   guint64 result;
   if (overflow || !g_uint64_checked_mul(&result, whole, (guint64)factor) ||
       !g_uint64_checked_add(&result, result, (guint64)roundl(fraction * factor)))

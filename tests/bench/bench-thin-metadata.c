@@ -14,18 +14,17 @@
 
 #include "thin/metadata.h"
 
-static void
-must(gboolean ok, GError *error, const char *what)
+static void must(gboolean ok, GError *error, const char *what)
 {
   if (ok)
     return;
   fprintf(stderr, "bench-thin-metadata: %s: %s\n", what, error ? error->message : "failed");
   exit(1);
 }
-#define MUST(call) \
-  do { \
-    GError *error = NULL; \
-    must(call, error, #call); \
+#define MUST(call)                                                                                                     \
+  do {                                                                                                                 \
+    GError *error = NULL;                                                                                              \
+    must(call, error, #call);                                                                                          \
   } while (0)
 
 /* The time of day, and the time this process was given: on a busy machine only the second says something. */
@@ -33,24 +32,22 @@ typedef struct {
   double wall, cpu;
 } Moment;
 
-static Moment
-now(void)
+static Moment now(void)
 {
   struct timespec cpu;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-  return (Moment) {(double) g_get_monotonic_time() / 1e6, (double) cpu.tv_sec + (double) cpu.tv_nsec / 1e9};
+  return (Moment){(double)g_get_monotonic_time() / 1e6, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9};
 }
 
-static void
-line(const char *what, Moment began, guint64 n, const char *unit)
+static void line(const char *what, Moment began, guint64 n, const char *unit)
 {
   Moment ended = now();
   double wall = ended.wall - began.wall, cpu = ended.cpu - began.cpu;
-  printf("%-45s %10.3f ms, cpu %10.3f ms  %12.1f ns per %s\n", what, wall * 1e3, cpu * 1e3, cpu * 1e9 / (double) n, unit);
+  printf("%-45s %10.3f ms, cpu %10.3f ms  %12.1f ns per %s\n", what, wall * 1e3, cpu * 1e3, cpu * 1e9 / (double)n,
+         unit);
 }
 
-static void
-map_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step)
+static void map_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step)
 {
   while (n > 0) {
     guint64 chunk, got;
@@ -61,15 +58,13 @@ map_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step
   }
 }
 
-static void
-commit(ThinMetadata *md)
+static void commit(ThinMetadata *md)
 {
   MUST(thin_metadata_commit(md, NULL, NULL, &error));
   thin_metadata_freed_done(md);
 }
 
-static void
-bench_fill(ThinMetadata *md, guint64 n)
+static void bench_fill(ThinMetadata *md, guint64 n)
 {
   Moment began = now();
   MUST(thin_metadata_create(md, 1, &error));
@@ -85,14 +80,13 @@ bench_fill(ThinMetadata *md, guint64 n)
   commit(md);
 }
 
-static void
-bench_lookup(ThinMetadata *md, guint64 n, const char *what)
+static void bench_lookup(ThinMetadata *md, guint64 n, const char *what)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(1);
   guint64 sum = 0, times = 1000000;
   g_autofree guint32 *where = g_new(guint32, times);
   for (guint64 i = 0; i < times; i++)
-    where[i] = (guint32) g_rand_int_range(rand, 0, (gint32) n);
+    where[i] = (guint32)g_rand_int_range(rand, 0, (gint32)n);
   Moment began = now();
   for (guint64 i = 0; i < times; i++) {
     ThinRun run;
@@ -104,8 +98,7 @@ bench_lookup(ThinMetadata *md, guint64 n, const char *what)
     puts("");
 }
 
-static void
-bench_snapshots(ThinMetadata *md, guint64 n)
+static void bench_snapshots(ThinMetadata *md, guint64 n)
 {
   Moment began = now();
   MUST(thin_metadata_snapshot(md, 3, 1, &error));
@@ -129,8 +122,7 @@ bench_snapshots(ThinMetadata *md, guint64 n)
   line("delete the 100 in one commit", began, 100, "snapshot");
 }
 
-static void
-bench_delete(ThinMetadata *md, guint64 n)
+static void bench_delete(ThinMetadata *md, guint64 n)
 {
   Moment began = now();
   MUST(thin_metadata_delete(md, 2, &error));
@@ -144,8 +136,7 @@ bench_delete(ThinMetadata *md, guint64 n)
   line("discard four fifths of a device", began, n - 2 * (n / 10), "chunk");
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
   guint64 n = argc > 1 ? g_ascii_strtoull(argv[1], NULL, 10) : 1000000;
   const char *base = g_access("/dev/shm", W_OK) == 0 ? "/dev/shm" : g_get_tmp_dir();
@@ -153,7 +144,7 @@ main(int argc, char **argv)
   int fd = g_mkstemp(path);
   VtIo *io = NULL;
 
-  if (n < 1000 || n > G_MAXINT32 || fd < 0 || ftruncate(fd, (off_t) (64 << 20) + (off_t) n * 128) < 0) {
+  if (n < 1000 || n > G_MAXINT32 || fd < 0 || ftruncate(fd, (off_t)(64 << 20) + (off_t)n * 128) < 0) {
     fprintf(stderr, "bench-thin-metadata: cannot prepare %s for %s chunks\n", path, argc > 1 ? argv[1] : "1000000");
     return 2;
   }
@@ -169,7 +160,7 @@ main(int argc, char **argv)
   ThinReport *report = thin_check(io, 0, NULL);
   line("check", began, 2 * n, "mapping");
   if (report->errors->len || report->leaks->len)
-    printf("%s\n", (char *) (report->errors->len ? report->errors : report->leaks)->pdata[0]);
+    printf("%s\n", (char *)(report->errors->len ? report->errors : report->leaks)->pdata[0]);
   thin_report_free(report);
   bench_delete(md, n);
   thin_metadata_close(md);

@@ -106,15 +106,16 @@ static double median(double *values)
 }
 
 /* The ratio of processor time says more than that of wall clocks on a machine that does something else besides. */
-static void report(const char *what, guint n_threads, const Rate *thin, const Rate *raw, double unit, const char *unit_name)
+static void report(const char *what, guint n_threads, const Rate *thin, const Rate *raw, double unit,
+                   const char *unit_name)
 {
   double a[TURNS], b[TURNS], c[TURNS], d[TURNS];
   for (int i = 0; i < TURNS; i++) {
     a[i] = thin[i].wall / unit, b[i] = raw[i].wall / unit;
     c[i] = thin[i].wall / raw[i].wall, d[i] = thin[i].cpu / raw[i].cpu;
   }
-  printf("%-30s %2u thread%s engine %8.0f %s  raw %8.0f %s  ratio %.2f  per processor time %.2f\n", what, n_threads, n_threads == 1 ? " " : "s", median(a), unit_name,
-         median(b), unit_name, median(c), median(d));
+  printf("%-30s %2u thread%s engine %8.0f %s  raw %8.0f %s  ratio %.2f  per processor time %.2f\n", what, n_threads,
+         n_threads == 1 ? " " : "s", median(a), unit_name, median(b), unit_name, median(c), median(d));
   fflush(stdout);
 }
 
@@ -174,7 +175,8 @@ static void bench_snapshot(void)
     took[i] = (g_get_monotonic_time() - start) / 1e3;
   }
   qsort(took, TURNS, sizeof *took, by_size);
-  printf("snapshot of %d mapped chunks with its commit: median %.2f ms, slowest %.2f ms\n", CHUNKS, took[TURNS / 2], took[TURNS - 1]);
+  printf("snapshot of %d mapped chunks with its commit: median %.2f ms, slowest %.2f ms\n", CHUNKS, took[TURNS / 2],
+         took[TURNS - 1]);
   thin_volume_close(volume);
   harness_close(&h);
 }

@@ -47,10 +47,12 @@ typedef struct {
   guint64 n_ops;
 } Worker;
 
-static G_GNUC_NORETURN void wrong(const char *what, guint64 volume, guint64 number, const Sector *found, guint64 expected)
+static G_GNUC_NORETURN void wrong(const char *what, guint64 volume, guint64 number, const Sector *found,
+                                  guint64 expected)
 {
-  printf("Bail out! %s: volume %" G_GUINT64_FORMAT " sector %" G_GUINT64_FORMAT ": found %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT
-         ", expected count %" G_GUINT64_FORMAT "\n", what, volume, number, found->volume, found->number, found->count, expected);
+  printf("Bail out! %s: volume %" G_GUINT64_FORMAT " sector %" G_GUINT64_FORMAT ": found %" G_GUINT64_FORMAT
+         "/%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", expected count %" G_GUINT64_FORMAT "\n",
+         what, volume, number, found->volume, found->number, found->count, expected);
   fflush(stdout);
   abort();
 }
@@ -305,7 +307,8 @@ static void run(Bench *bench, guint n_chunks)
   harness_check(h->metadata, n_chunks * CHUNK, FALSE);
   harness_tool("thin_check", h->metadata_fd);
   harness_close(h);
-  printf("# %u chunks: %" G_GUINT64_FORMAT " operations by %u threads, %" G_GUINT64_FORMAT " messages meanwhile, %" G_GUINT64_FORMAT " ran out of space\n",
+  printf("# %u chunks: %" G_GUINT64_FORMAT " operations by %u threads, %" G_GUINT64_FORMAT
+         " messages meanwhile, %" G_GUINT64_FORMAT " ran out of space\n",
          n_chunks, n_ops, VOLUMES * WORKERS, n_snapshots, bench->n_no_space);
 }
 

@@ -34,8 +34,8 @@ typedef struct {
 } Death;
 
 static const guint weights[OP_REOPEN + 1] = {
-  [OP_CREATE] = 3, [OP_SNAPSHOT] = 5, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 60, [OP_ZERO] = 6,
-  [OP_DISCARD] = 10, [OP_RESIZE] = 2, [OP_READ] = 5, [OP_FLUSH] = 4, [OP_COMMIT] = 3, [OP_REOPEN] = 1,
+    [OP_CREATE] = 3,   [OP_SNAPSHOT] = 5, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 60, [OP_ZERO] = 6,
+    [OP_DISCARD] = 10, [OP_RESIZE] = 2,   [OP_READ] = 5,   [OP_FLUSH] = 4,    [OP_COMMIT] = 3, [OP_REOPEN] = 1,
 };
 
 static void maybe_die(VtIoKinds kind, guint64 offset, guint64 length, gpointer user_data)
@@ -170,7 +170,8 @@ int main(int argc, char **argv)
     for (guint die_at = 1;; die_at++, deaths++)
       if (!run(die_at, seed + i, journal, shared, &sectors))
         break;
-  printf("# %u runs of %u operations, killed %u times, at each I/O in turn; %" G_GUINT64_FORMAT " sectors looked at\n", n_seeds, OPS, deaths + n_seeds, sectors);
+  printf("# %u runs of %u operations, killed %u times, at each I/O in turn; %" G_GUINT64_FORMAT " sectors looked at\n",
+         n_seeds, OPS, deaths + n_seeds, sectors);
   printf("ok 1 - nothing that was acknowledged was lost\n");
   run_full(journal);
   printf("ok 2 - a full journal commits\n");

@@ -16,7 +16,7 @@
 #define DATA_CHUNKS 512u /* never out of space: how far such a write came could not be asked of a pool that fails */
 
 typedef struct {
-  gboolean data;   /* the data device, else the metadata */
+  gboolean data; /* the data device, else the metadata */
   VtIoKinds kind;
   guint countdown;
   gboolean lasting; /* it goes on failing until the pool is closed; else only while the operation lasts */
@@ -126,7 +126,10 @@ int main(int argc, char **argv)
   static const struct {
     VtIoKinds kind;
     const char *name;
-  } kinds[] = {{VT_IO_READ, "read"}, {VT_IO_WRITE, "write"}, {VT_IO_FLUSH, "flush"}, {VT_IO_ZERO, "zero"},
+  } kinds[] = {{VT_IO_READ, "read"},
+               {VT_IO_WRITE, "write"},
+               {VT_IO_FLUSH, "flush"},
+               {VT_IO_ZERO, "zero"},
                {VT_IO_DISCARD, "discard"}};
   gboolean is_long = g_getenv("VIRT_THIN_TEST_LONG") != NULL;
   guint n_ops = is_long ? 200 : 60, n = 0;
@@ -144,8 +147,7 @@ int main(int argc, char **argv)
         misses = run(&fault, seed, n_ops, &totals) || kinds[i].kind == VT_IO_DISCARD ? 0 : misses + 1;
       }
       printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had needs_check set\n",
-             totals.runs, totals.hit, totals.failed_ops,
-             totals.failed_pools, totals.needed_check);
+             totals.runs, totals.hit, totals.failed_ops, totals.failed_pools, totals.needed_check);
       printf("ok %u - failing %s of the %s device\n", ++n, kinds[i].name, device ? "data" : "metadata");
     }
   return 0;

@@ -61,10 +61,14 @@ int main(int argc, char **argv)
   }
   scenario_clear(&scenario);
   harness_close(&h);
-  printf("# %u operations: %u creates, %u snapshots, %u deletes, %u exchanges, %u writes, %u zeros, %u discards, %u resizes, %u reads, %u flushes, "
+  printf("# %u operations: %u creates, %u snapshots, %u deletes, %u exchanges, %u writes, %u zeros, %u discards, %u "
+         "resizes, %u reads, %u flushes, "
          "%u commits, %u reopens; %u ran out of space\n",
-         plan.ops, done[0], done[1], done[2], done[3], done[4], done[5], done[6], done[7], done[8], done[9], done[10], done[11], full);
-  printf("# %u runs of thin_check(), %u of the strangers' tools, %" G_GUINT64_FORMAT " sectors verified besides the reads\n", checks, tools, sectors);
+         plan.ops, done[0], done[1], done[2], done[3], done[4], done[5], done[6], done[7], done[8], done[9], done[10],
+         done[11], full);
+  printf("# %u runs of thin_check(), %u of the strangers' tools, %" G_GUINT64_FORMAT
+         " sectors verified besides the reads\n",
+         checks, tools, sectors);
   printf("ok 1 - the pool held what the model held\n");
   return 0;
 }

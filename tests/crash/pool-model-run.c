@@ -26,8 +26,22 @@ typedef struct {
   guint32 *now; /* stamp of each block */
 } Vol;
 
-typedef enum { CREATE, CLONE, SNAPSHOT, ROLLBACK, RENAME, REMOVE, RESIZE, WRITE, ZERO, DISCARD, READ, FLUSH, REOPEN,
-              N_KINDS } Kind;
+typedef enum {
+  CREATE,
+  CLONE,
+  SNAPSHOT,
+  ROLLBACK,
+  RENAME,
+  REMOVE,
+  RESIZE,
+  WRITE,
+  ZERO,
+  DISCARD,
+  READ,
+  FLUSH,
+  REOPEN,
+  N_KINDS
+} Kind;
 static const guint weights[N_KINDS] = {4, 4, 6, 4, 2, 8, 4, 40, 5, 8, 20, 5, 1};
 
 typedef struct {
@@ -284,9 +298,15 @@ static void change(Run *run, Kind kind)
   case CREATE: create(run); break;
   case CLONE: clone_volume(run, any); break;
   case SNAPSHOT: snapshot(run, plain); break;
-  case ROLLBACK: if (snap) rollback(run, snap); break;
+  case ROLLBACK:
+    if (snap)
+      rollback(run, snap);
+    break;
   case RENAME: rename_volume(run, plain); break;
-  case REMOVE: if (any) remove_volume(run, any); break;
+  case REMOVE:
+    if (any)
+      remove_volume(run, any);
+    break;
   case RESIZE: resize(run, plain); break;
   default: reopen(run, FALSE);
   }
@@ -333,9 +353,13 @@ static void test_run(void **state)
   }
   helper_close(run.pool);
   const guint *d = run.done;
-  print_message("# seed %u, %u operations: %u creates, %u clones, %u snapshots, %u rollbacks, %u renames, %u removals, %u resizes, %u writes, %u zeros, %u discards, %u reads, "
-                "%u flushes, %u reopens; %u ran out of space\n", seed, n_ops, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], run.full);
-  print_message("# %u runs of our check, %u times judged by lvm2 and thin-provisioning-tools, %" G_GUINT64_FORMAT " blocks compared\n", run.checks, judged, run.n_blocks);
+  print_message("# seed %u, %u operations: %u creates, %u clones, %u snapshots, %u rollbacks, %u renames, %u removals, "
+                "%u resizes, %u writes, %u zeros, %u discards, %u reads, "
+                "%u flushes, %u reopens; %u ran out of space\n",
+                seed, n_ops, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], run.full);
+  print_message("# %u runs of our check, %u times judged by lvm2 and thin-provisioning-tools, %" G_GUINT64_FORMAT
+                " blocks compared\n",
+                run.checks, judged, run.n_blocks);
   g_ptr_array_unref(run.vols);
   g_rand_free(run.rand);
 }

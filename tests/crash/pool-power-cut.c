@@ -1,10 +1,12 @@
 /* virt-thin - power cuts in the middle of what a pool does to its volume group
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A seeded run of pool operations, each durable when it returns, is recorded with every byte that goes to the PV. Then, many times over, the power fails: at a point
- * of the record, with what was not flushed applied, dropped, torn at 512 bytes, in any order. Each time the volume group must open, and be what it was
- * before the operation that was under way, or what it should become: names, sizes, origins, snapshots, tags of all volumes; and every sector of their content
- * (of a write under way: old or new). The check must find no error, nor may thin_check and, every so often, lvm2.
+ * A seeded run of pool operations, each durable when it returns, is recorded with every byte that goes to the PV. Then,
+ * many times over, the power fails: at a point of the record, with what was not flushed applied, dropped, torn at 512
+ * bytes, in any order. Each time the volume group must open, and be what it was before the operation that was under
+ * way, or what it should become: names, sizes, origins, snapshots, tags of all volumes; and every sector of their
+ * content (of a write under way: old or new). The check must find no error, nor may thin_check and, every so often,
+ * lvm2.
  *
  * $VIRT_THIN_TEST_SEED, and $VIRT_THIN_TEST_LONG for ten times as many cuts.
  */
@@ -31,16 +33,14 @@ static guint32 seed;
 
 static void die(const char *format, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
 
-static void
-remove_folder(void)
+static void remove_folder(void)
 {
-  const char *argv[] = { "rm", "-rf", folder, NULL };
+  const char *argv[] = {"rm", "-rf", folder, NULL};
 
-  g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
 }
 
-static void
-die(const char *format, ...)
+static void die(const char *format, ...)
 {
   g_autofree char *message = NULL;
   va_list args;
@@ -53,11 +53,11 @@ die(const char *format, ...)
   exit(1);
 }
 
-#define must(call) \
-  do { \
-    g_autoptr(GError) error = NULL; \
-    if (!(call)) \
-      die("%s: %s", #call, error ? error->message : "failed"); \
+#define must(call)                                                                                                     \
+  do {                                                                                                                 \
+    g_autoptr(GError) error = NULL;                                                                                    \
+    if (!(call))                                                                                                       \
+      die("%s: %s", #call, error ? error->message : "failed");                                                         \
   } while (0)
 
 /* --- what the volume group should hold --- */
@@ -71,13 +71,12 @@ typedef struct {
 
 typedef struct {
   GPtrArray *volumes;
-  char *what;    /* the operation that led here */
-  guint log;     /* length of the record then */
-  gboolean exact;/* FALSE: two contents may be mixed on the way here */
+  char *what;     /* the operation that led here */
+  guint log;      /* length of the record then */
+  gboolean exact; /* FALSE: two contents may be mixed on the way here */
 } State;
 
-static void
-volume_free(gpointer data)
+static void volume_free(gpointer data)
 {
   Volume *v = data;
 
@@ -89,8 +88,7 @@ volume_free(gpointer data)
   g_free(v);
 }
 
-static Volume *
-volume_copy(const Volume *from)
+static Volume *volume_copy(const Volume *from)
 {
   Volume *v = g_new0(Volume, 1);
 
@@ -103,8 +101,7 @@ volume_copy(const Volume *from)
   return v;
 }
 
-static State *
-state_copy(const State *from)
+static State *state_copy(const State *from)
 {
   State *s = g_new0(State, 1);
 
@@ -114,8 +111,7 @@ state_copy(const State *from)
   return s;
 }
 
-static void
-state_free(gpointer data)
+static void state_free(gpointer data)
 {
   State *s = data;
 
@@ -124,17 +120,15 @@ state_free(gpointer data)
   g_free(s);
 }
 
-static Volume *
-find(const State *s, const char *name)
+static Volume *find(const State *s, const char *name)
 {
   for (guint i = 0; i < s->volumes->len; i++)
-    if (strcmp(((Volume *) s->volumes->pdata[i])->name, name) == 0)
+    if (strcmp(((Volume *)s->volumes->pdata[i])->name, name) == 0)
       return s->volumes->pdata[i];
   return NULL;
 }
 
-static Volume *
-add(State *s, const char *name, gsize size, const Volume *from)
+static Volume *add(State *s, const char *name, gsize size, const Volume *from)
 {
   Volume *v = g_new0(Volume, 1);
 
@@ -149,8 +143,7 @@ add(State *s, const char *name, gsize size, const Volume *from)
   return v;
 }
 
-static void
-set_size(Volume *v, gsize size)
+static void set_size(Volume *v, gsize size)
 {
   v->bytes = g_realloc(v->bytes, size);
   if (size > v->size)
@@ -158,8 +151,7 @@ set_size(Volume *v, gsize size)
   v->size = size;
 }
 
-static void
-drop(State *s, Volume *gone)
+static void drop(State *s, Volume *gone)
 {
   for (guint i = 0; i < s->volumes->len; i++) {
     Volume *v = s->volumes->pdata[i];
@@ -179,31 +171,27 @@ typedef struct {
   guint n_made;
 } Run;
 
-static Volume *
-any(Run *r, gboolean snapshot)
+static Volume *any(Run *r, gboolean snapshot)
 {
   g_autoptr(GPtrArray) fit = g_ptr_array_new();
 
   for (guint i = 0; i < r->now->volumes->len; i++)
-    if ((((Volume *) r->now->volumes->pdata[i])->snapshot_of != NULL) == snapshot)
+    if ((((Volume *)r->now->volumes->pdata[i])->snapshot_of != NULL) == snapshot)
       g_ptr_array_add(fit, r->now->volumes->pdata[i]);
   return fit->len ? fit->pdata[g_rand_int_range(r->rand, 0, fit->len)] : NULL;
 }
 
-static char *
-new_name(Run *r)
+static char *new_name(Run *r)
 {
   return g_strdup_printf("vm-%u-disk-0", 100 + r->n_made++);
 }
 
-static gsize
-random_size(Run *r)
+static gsize random_size(Run *r)
 {
   return g_rand_int_range(r->rand, 1, MOST_EXTENTS + 1) * EXTENT;
 }
 
-static char *
-op_create(Run *r)
+static char *op_create(Run *r)
 {
   g_autofree char *name = new_name(r);
   gsize size = random_size(r);
@@ -213,8 +201,7 @@ op_create(Run *r)
   return g_strdup_printf("create %s", name);
 }
 
-static char *
-op_clone(Run *r)
+static char *op_clone(Run *r)
 {
   Volume *from = any(r, g_rand_boolean(r->rand));
   g_autofree char *name = new_name(r);
@@ -228,8 +215,7 @@ op_clone(Run *r)
   return g_strdup_printf("clone %s", name);
 }
 
-static char *
-op_snapshot(Run *r)
+static char *op_snapshot(Run *r)
 {
   Volume *from = any(r, FALSE), *v;
   g_autofree char *part = g_strdup_printf("s%u", r->n_made++), *name = NULL;
@@ -243,8 +229,7 @@ op_snapshot(Run *r)
   return g_strdup_printf("snapshot %s", name);
 }
 
-static char *
-op_rollback(Run *r)
+static char *op_rollback(Run *r)
 {
   Volume *snapshot = any(r, TRUE), *v = snapshot ? find(r->now, snapshot->snapshot_of) : NULL;
 
@@ -256,8 +241,7 @@ op_rollback(Run *r)
   return g_strdup_printf("rollback %s", snapshot->name);
 }
 
-static gboolean
-comes_from(const State *s, const Volume *v, const char *name)
+static gboolean comes_from(const State *s, const Volume *v, const char *name)
 {
   for (guint i = 0; v && v->origin && i < 100; i++) {
     if (strcmp(v->origin, name) == 0)
@@ -267,8 +251,7 @@ comes_from(const State *s, const Volume *v, const char *name)
   return FALSE;
 }
 
-static char *
-op_clone_into(Run *r)
+static char *op_clone_into(Run *r)
 {
   Volume *v = any(r, FALSE), *from = any(r, g_rand_boolean(r->rand));
 
@@ -285,8 +268,7 @@ op_clone_into(Run *r)
 }
 
 /* Origins that name it follow. */
-static void
-rename_volume(State *s, Volume *v, const char *name)
+static void rename_volume(State *s, Volume *v, const char *name)
 {
   for (guint i = 0; i < s->volumes->len; i++) {
     Volume *other = s->volumes->pdata[i];
@@ -300,8 +282,7 @@ rename_volume(State *s, Volume *v, const char *name)
   v->name = g_strdup(name);
 }
 
-static char *
-op_rename(Run *r)
+static char *op_rename(Run *r)
 {
   Volume *v = any(r, FALSE);
   g_autofree char *old = v ? g_strdup(v->name) : NULL, *name = new_name(r);
@@ -324,8 +305,7 @@ op_rename(Run *r)
   return g_strdup_printf("rename %s to %s", old, name);
 }
 
-static char *
-op_resize(Run *r)
+static char *op_resize(Run *r)
 {
   Volume *v = any(r, FALSE);
   gsize size = random_size(r);
@@ -337,11 +317,10 @@ op_resize(Run *r)
   return g_strdup_printf("resize %s", v->name);
 }
 
-static char *
-op_remove(Run *r)
+static char *op_remove(Run *r)
 {
   Volume *one = any(r, g_rand_boolean(r->rand)), *two = any(r, FALSE);
-  const char *names[] = { one ? one->name : NULL, two && two != one ? two->name : NULL, NULL };
+  const char *names[] = {one ? one->name : NULL, two && two != one ? two->name : NULL, NULL};
   char *what = g_strdup_printf("remove %s %s", names[0], names[0] ? names[1] : NULL);
 
   if (!one || r->now->volumes->len < MOST_VOLUMES / 2) {
@@ -355,29 +334,27 @@ op_remove(Run *r)
   return what;
 }
 
-static char *
-op_remove_all_of_one(Run *r)
+static char *op_remove_all_of_one(Run *r)
 {
   Volume *v = any(r, FALSE);
-  const char *names[] = { v ? v->name : NULL, NULL };
+  const char *names[] = {v ? v->name : NULL, NULL};
   g_autofree char *name = v ? g_strdup(v->name) : NULL;
 
   if (!v || r->now->volumes->len < MOST_VOLUMES / 2)
     return NULL;
   must(pool_remove(r->pool, names, TRUE, &error));
   for (guint i = r->now->volumes->len; i > 0; i--)
-    if (!g_strcmp0(((Volume *) r->now->volumes->pdata[i - 1])->snapshot_of, name))
+    if (!g_strcmp0(((Volume *)r->now->volumes->pdata[i - 1])->snapshot_of, name))
       drop(r->now, r->now->volumes->pdata[i - 1]);
   drop(r->now, find(r->now, name));
   return g_strdup_printf("remove %s --snapshots", name);
 }
 
-static char *
-op_tag(Run *r)
+static char *op_tag(Run *r)
 {
   Volume *v = any(r, FALSE);
   g_autofree char *tag = g_strdup_printf("tag%u", r->n_made++);
-  const char *add_tags[] = { tag, NULL }, *remove_tags[] = { v ? v->tag : NULL, NULL };
+  const char *add_tags[] = {tag, NULL}, *remove_tags[] = {v ? v->tag : NULL, NULL};
 
   if (!v)
     return NULL;
@@ -387,8 +364,7 @@ op_tag(Run *r)
   return g_strdup_printf("tag %s", v->name);
 }
 
-static char *
-op_write(Run *r)
+static char *op_write(Run *r)
 {
   Volume *v = any(r, FALSE);
   gsize offset, length;
@@ -397,7 +373,7 @@ op_write(Run *r)
   if (!v)
     return NULL;
   offset = g_rand_int_range(r->rand, 0, v->size / SECTOR) * SECTOR;
-  length = (gsize) g_rand_int_range(r->rand, 1, 160) * KIB;
+  length = (gsize)g_rand_int_range(r->rand, 1, 160) * KIB;
   length = MIN(length, v->size - offset);
   must((volume = pool_volume_open(r->pool, v->name, FALSE, "run", &error)) != NULL);
   if (g_rand_int_range(r->rand, 0, 4) == 0) {
@@ -405,7 +381,7 @@ op_write(Run *r)
     must(pool_volume_zero(volume, offset, length, g_rand_boolean(r->rand), &error));
   } else {
     for (gsize i = 0; i < length; i += 4)
-      *(guint32 *) (v->bytes + offset + i) = g_rand_int(r->rand);
+      *(guint32 *)(v->bytes + offset + i) = g_rand_int(r->rand);
     must(pool_volume_write(volume, v->bytes + offset, length, offset, &error));
   }
   must(pool_volume_flush(volume, &error));
@@ -413,8 +389,7 @@ op_write(Run *r)
   return g_strdup_printf("write %s", v->name);
 }
 
-static char *
-op_grow_pool(Run *r)
+static char *op_grow_pool(Run *r)
 {
   g_autoptr(PoolInfo) info = NULL;
 
@@ -423,8 +398,7 @@ op_grow_pool(Run *r)
   return g_strdup("grow the pool");
 }
 
-static char *
-op_grow_metadata(Run *r)
+static char *op_grow_metadata(Run *r)
 {
   g_autoptr(PoolInfo) info = NULL;
 
@@ -436,21 +410,20 @@ op_grow_metadata(Run *r)
 }
 
 typedef char *(*Op)(Run *r);
-static const Op ops[] = { op_create, op_clone, op_snapshot, op_snapshot, op_rollback, op_rollback, op_clone_into, op_rename, op_resize, op_remove,
-                          op_remove_all_of_one, op_tag, op_write, op_write, op_write, op_grow_pool, op_grow_metadata };
+static const Op ops[] = {op_create,     op_clone,  op_snapshot, op_snapshot,  op_rollback,          op_rollback,
+                         op_clone_into, op_rename, op_resize,   op_remove,    op_remove_all_of_one, op_tag,
+                         op_write,      op_write,  op_write,    op_grow_pool, op_grow_metadata};
 
 /* --- recording --- */
 
-static VtIo *
-open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
+static VtIo *open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
 {
   g_autoptr(VtIo) file = vt_io_open_file(path, read_only, error);
 
   return file ? vt_io_recorder_new(file, user_data) : NULL;
 }
 
-static void
-keep(GPtrArray *states, State *now, VtIoLog *log, char *what)
+static void keep(GPtrArray *states, State *now, VtIoLog *log, char *what)
 {
   State *s = state_copy(now);
 
@@ -459,12 +432,11 @@ keep(GPtrArray *states, State *now, VtIoLog *log, char *what)
   g_ptr_array_add(states, s);
 }
 
-static GPtrArray *
-record(const char *path, VtIoLog *log)
+static GPtrArray *record(const char *path, VtIoLog *log)
 {
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   GPtrArray *states = g_ptr_array_new_with_free_func(state_free);
-  Run run = { .rand = g_rand_new_with_seed(seed), .now = state_copy(NULL) };
+  Run run = {.rand = g_rand_new_with_seed(seed), .now = state_copy(NULL)};
 
   must((run.pool = bundled_open("pve", devices, 0, open_recorded, log, &error)) != NULL);
   keep(states, run.now, log, g_strdup("open"));
@@ -489,21 +461,20 @@ record(const char *path, VtIoLog *log)
 /* --- comparing --- */
 
 /* Is @v, as the pool tells of it, what @info says? */
-static gboolean
-same_facts(const Volume *v, const PoolVolumeInfo *info)
+static gboolean same_facts(const Volume *v, const PoolVolumeInfo *info)
 {
-  gboolean tagged = v->tag == NULL || g_strv_contains((const char *const *) info->tags, v->tag);
+  gboolean tagged = v->tag == NULL || g_strv_contains((const char *const *)info->tags, v->tag);
 
-  return info->size == v->size && !g_strcmp0(info->origin, v->origin) && !g_strcmp0(info->snapshot_of, v->snapshot_of) && tagged && !info->damage;
+  return info->size == v->size && !g_strcmp0(info->origin, v->origin) &&
+         !g_strcmp0(info->snapshot_of, v->snapshot_of) && tagged && !info->damage;
 }
 
-static gboolean
-same_list(const State *s, GPtrArray *infos)
+static gboolean same_list(const State *s, GPtrArray *infos)
 {
   if (infos->len != s->volumes->len)
     return FALSE;
   for (guint i = 0; i < infos->len; i++) {
-    const Volume *v = find(s, ((PoolVolumeInfo *) infos->pdata[i])->name);
+    const Volume *v = find(s, ((PoolVolumeInfo *)infos->pdata[i])->name);
 
     if (!v || !same_facts(v, infos->pdata[i]))
       return FALSE;
@@ -512,8 +483,7 @@ same_list(const State *s, GPtrArray *infos)
 }
 
 /* Every sector is @a's or, if that is given, @z's. Returns the first that is neither, or -1. */
-static gssize
-first_difference(const guint8 *found, gsize size, const Volume *a, const Volume *z)
+static gssize first_difference(const guint8 *found, gsize size, const Volume *a, const Volume *z)
 {
   for (gsize at = 0; at < size; at += SECTOR) {
     if (at < a->size && memcmp(found + at, a->bytes + at, SECTOR) == 0)
@@ -526,8 +496,7 @@ first_difference(const guint8 *found, gsize size, const Volume *a, const Volume 
 }
 
 /* NULL: all content is that of @s, or on the way from @other to it. */
-static char *
-compare_content(Pool *pool, const State *s, const State *other)
+static char *compare_content(Pool *pool, const State *s, const State *other)
 {
   for (guint i = 0; i < s->volumes->len; i++) {
     const Volume *v = s->volumes->pdata[i], *z = other ? find(other, v->name) : NULL;
@@ -545,8 +514,7 @@ compare_content(Pool *pool, const State *s, const State *other)
   return NULL;
 }
 
-static char *
-describe(GPtrArray *infos)
+static char *describe(GPtrArray *infos)
 {
   GString *text = g_string_new(NULL);
 
@@ -554,28 +522,29 @@ describe(GPtrArray *infos)
     PoolVolumeInfo *info = infos->pdata[i];
     g_autofree char *tags = g_strjoinv(",", info->tags);
 
-    g_string_append_printf(text, "%s(%" G_GUINT64_FORMAT " of %s, %s%s%s) ", info->name, info->size, info->origin, tags, info->damage ? " " : "",
-                           info->damage ? info->damage : "");
+    g_string_append_printf(text, "%s(%" G_GUINT64_FORMAT " of %s, %s%s%s) ", info->name, info->size, info->origin, tags,
+                           info->damage ? " " : "", info->damage ? info->damage : "");
   }
   return g_string_free(text, FALSE);
 }
 
-static char *
-describe_state(const State *s)
+static char *describe_state(const State *s)
 {
   GString *text = g_string_new(NULL);
 
   for (guint i = 0; i < s->volumes->len; i++) {
     Volume *v = s->volumes->pdata[i];
 
-    g_string_append_printf(text, "%s(%zu of %s, %s) ", v->name, v->size, v->origin, v->tag ? v->tag : v->snapshot_of ? v->snapshot_of : "");
+    g_string_append_printf(text, "%s(%zu of %s, %s) ", v->name, v->size, v->origin,
+                           v->tag           ? v->tag
+                           : v->snapshot_of ? v->snapshot_of
+                                            : "");
   }
   return g_string_free(text, FALSE);
 }
 
 /* The state before or after the operation under way. */
-static void
-compare(Pool *pool, const State *before, const State *after, const char *cut)
+static void compare(Pool *pool, const State *before, const State *after, const char *cut)
 {
   g_autoptr(GPtrArray) infos = NULL;
   g_autofree char *no_before = NULL, *no_after = NULL, *found = NULL, *was = NULL, *becomes = NULL;
@@ -589,14 +558,13 @@ compare(Pool *pool, const State *before, const State *after, const char *cut)
   found = describe(infos);
   was = describe_state(before);
   becomes = describe_state(after);
-  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s", cut, after->what, no_before ? no_before : "volumes",
-      no_after ? no_after : "volumes", found, was, becomes);
+  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s", cut, after->what,
+      no_before ? no_before : "volumes", no_after ? no_after : "volumes", found, was, becomes);
 }
 
 /* --- one power cut --- */
 
-static void
-copy_file(const char *from, const char *to)
+static void copy_file(const char *from, const char *to)
 {
   int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   g_autofree guint8 *buf = g_malloc(MIB);
@@ -608,7 +576,7 @@ copy_file(const char *from, const char *to)
   for (off_t at; (at = lseek(in, end, SEEK_DATA)) >= 0;) {
     end = lseek(in, at, SEEK_HOLE);
     for (; at < end; at += MIB) {
-      ssize_t n = pread(in, buf, MIN((off_t) MIB, end - at), at);
+      ssize_t n = pread(in, buf, MIN((off_t)MIB, end - at), at);
 
       if (n <= 0 || pwrite(out, buf, n, at) != n)
         die("%s: %s", to, g_strerror(errno));
@@ -618,25 +586,23 @@ copy_file(const char *from, const char *to)
   close(out);
 }
 
-static void
-run_judge(const char *const *argv)
+static void run_judge(const char *const *argv)
 {
   g_autofree char *out = NULL, *err = NULL;
   int status = 0;
 
-  must(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error));
+  must(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error));
   if (status != 0)
     die("%s: %s%s", argv[0], out, err);
 }
 
-static void
-ask_thin_check(const char *path)
+static void ask_thin_check(const char *path)
 {
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autoptr(LvmStore) store = NULL;
   g_autoptr(VtIo) io = NULL;
   g_autofree char *file = g_build_filename(folder, "metadata", NULL);
-  const char *argv[] = { "thin_check", "-q", file, NULL };
+  const char *argv[] = {"thin_check", "-q", file, NULL};
   g_autofree char *bytes = NULL;
 
   must((store = lvm_store_open(devices, NULL, TRUE, NULL, NULL, &error)) != NULL);
@@ -647,12 +613,11 @@ ask_thin_check(const char *path)
   run_judge(argv);
 }
 
-static void
-check_after(const char *path, const State *before, const State *after, const char *cut, guint n)
+static void check_after(const char *path, const State *before, const State *after, const char *cut, guint n)
 {
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *judge = g_strdup_printf("%s/scripts/judge", g_getenv("abs_top_srcdir"));
-  const char *argv[] = { judge, "--quiet", path, NULL };
+  const char *argv[] = {judge, "--quiet", path, NULL};
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   g_autoptr(GError) error = NULL;
   Pool *pool;
@@ -669,7 +634,7 @@ check_after(const char *path, const State *before, const State *after, const cha
   compare(pool, before, after, cut);
   must(pool_check(pool, NULL, &errors, &leaks, &error));
   if (errors->len)
-    die("%s (%s): %s", cut, after->what, (char *) errors->pdata[0]);
+    die("%s (%s): %s", cut, after->what, (char *)errors->pdata[0]);
   must(pool_create(pool, NULL, "afterwards", EXTENT, &error));
   must(pool_close(pool, &error));
   if (n % 10 == 0)
@@ -678,17 +643,17 @@ check_after(const char *path, const State *before, const State *after, const cha
     run_judge(argv);
 }
 
-static void
-cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
+static void cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(seed + n);
-  g_autofree char *base = g_build_filename(folder, "base.img", NULL), *path = g_build_filename(folder, "cut.img", NULL), *cut = NULL;
-  guint first = ((State *) states->pdata[0])->log, last = vt_io_log_length(log), upto, i = 0;
+  g_autofree char *base = g_build_filename(folder, "base.img", NULL), *path = g_build_filename(folder, "cut.img", NULL),
+                  *cut = NULL;
+  guint first = ((State *)states->pdata[0])->log, last = vt_io_log_length(log), upto, i = 0;
   int fd;
 
   /* Evenly over the record; the last of a point's kind of cut applies all that was written. */
-  upto = first + (guint64) n * (last - first) / n_cuts;
-  while (i + 1 < states->len && ((State *) states->pdata[i + 1])->log <= upto)
+  upto = first + (guint64)n * (last - first) / n_cuts;
+  while (i + 1 < states->len && ((State *)states->pdata[i + 1])->log <= upto)
     i++;
   copy_file(base, path);
   fd = open(path, O_RDWR | O_CLOEXEC);
@@ -698,20 +663,20 @@ cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
   check_after(path, states->pdata[i], states->pdata[MIN(i + 1, states->len - 1)], cut, n);
 }
 
-int
-main(void)
+int main(void)
 {
   const char *seed_text = g_getenv("VIRT_THIN_TEST_SEED");
   guint n_cuts = g_getenv("VIRT_THIN_TEST_LONG") ? 10500 : 1050;
   g_autofree char *path = NULL, *base = NULL, *dir = NULL;
-  const PoolNew part = { .size = 6 * MIB, .metadata_size = 2 * MIB };
+  const PoolNew part = {.size = 6 * MIB, .metadata_size = 2 * MIB};
   VtIoLog *log = vt_io_log_new();
   GPtrArray *states;
   gint64 start;
 
   setvbuf(stdout, NULL, _IOLBF, 0);
-  seed = seed_text ? (guint32) g_ascii_strtoull(seed_text, NULL, 10) : 20260101;
-  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(), "virt-thin-XXXXXX", NULL);
+  seed = seed_text ? (guint32)g_ascii_strtoull(seed_text, NULL, 10) : 20260101;
+  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(), "virt-thin-XXXXXX",
+                         NULL);
   folder = g_mkdtemp(dir);
   g_setenv("VIRT_THIN_STATE_DIR", folder, TRUE);
   g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
@@ -722,7 +687,8 @@ main(void)
   copy_file(path, base);
   start = g_get_monotonic_time();
   states = record(path, log);
-  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len, vt_io_log_length(log), (g_get_monotonic_time() - start) / 1e6);
+  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len, vt_io_log_length(log),
+         (g_get_monotonic_time() - start) / 1e6);
   for (guint n = 0; n < n_cuts; n++)
     cut_power(log, states, n, n_cuts);
   printf("# %u power cuts in %.1f s\n", n_cuts, (g_get_monotonic_time() - start) / 1e6);

@@ -21,8 +21,8 @@
 #define DATA_CHUNKS 400u
 #define METADATA_SIZE (2 * MIB)
 #define VOLUMES 2u
-#define WORKERS 4u  /* of each volume */
-#define BLOCKS 16u  /* of each worker */
+#define WORKERS 4u /* of each volume */
+#define BLOCKS 16u /* of each worker */
 #define BLOCK 4096u
 #define ROUNDS 40u
 #define VOLUME_SIZE (WORKERS * BLOCKS * CHUNK)
@@ -149,9 +149,13 @@ static void start(Recording *r, guint32 seed)
     harness_create(h, v + 1);
     ThinVolume *volume = harness_volume(h, v + 1, VOLUME_SIZE);
     for (guint i = 0; i < WORKERS; i++)
-      r->workers[v][i] = (Worker){.log = r->log, .volume = volume, .device = v + 1, .index = i, .seed = seed + v * 10 + i,
-                                  .events = g_array_new(FALSE, FALSE, sizeof(Event)), .flushed = g_array_new(FALSE,
-                                                                                                             FALSE, sizeof(guint64[BLOCKS]))};
+      r->workers[v][i] = (Worker){.log = r->log,
+                                  .volume = volume,
+                                  .device = v + 1,
+                                  .index = i,
+                                  .seed = seed + v * 10 + i,
+                                  .events = g_array_new(FALSE, FALSE, sizeof(Event)),
+                                  .flushed = g_array_new(FALSE, FALSE, sizeof(guint64[BLOCKS]))};
   }
 }
 
@@ -218,8 +222,9 @@ static void check_worker(const Worker *w, ThinVolume *volume, guint point)
         memset(expected, 0, sizeof expected);
       if (count >= least[block] && count <= most[block] && memcmp(&words[at], &expected[at], SECTOR) == 0)
         continue;
-      printf("Bail out! cut at %u: thin device %u, worker %u, block %u, sector %u: count %" G_GUINT64_FORMAT ", not from %" G_GUINT64_FORMAT
-             " to %" G_GUINT64_FORMAT "\n", point, w->device, w->index, block, s, count, least[block], most[block]);
+      printf("Bail out! cut at %u: thin device %u, worker %u, block %u, sector %u: count %" G_GUINT64_FORMAT
+             ", not from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "\n",
+             point, w->device, w->index, block, s, count, least[block], most[block]);
       fflush(stdout);
       abort();
     }
@@ -231,8 +236,8 @@ static void cut(const Recording *r, guint point, GRand *rand, gboolean judge)
   int metadata_fd = empty_copy(METADATA_SIZE), data_fd = empty_copy(DATA_CHUNKS * CHUNK);
   MUST(vt_io_log_replay(r->log, 0, point, rand, metadata_fd, &error));
   MUST(vt_io_log_replay(r->log, 1, point, rand, data_fd, &error));
-  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d",
-                                                   metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
+  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d", metadata_fd),
+                  *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
   g_autoptr(VtIo) metadata = NULL, data = NULL;
   MUST(metadata = vt_io_open_file(metadata_path, FALSE, &error));
   MUST(data = vt_io_open_file(data_path, FALSE, &error));
@@ -270,8 +275,9 @@ int main(int argc, char **argv)
       cut(&r, g_rand_int_range(rand, first, length + 1), rand, i % 8 == 0);
     recording_clear(&r);
   }
-  printf("# %u runs of %u threads, %u messages meanwhile, %" G_GUINT64_FORMAT " recorded writes, flushes and discards; %u power cuts\n", n_runs,
-         VOLUMES * WORKERS + 1, messages, entries, n_runs * per_run);
+  printf("# %u runs of %u threads, %u messages meanwhile, %" G_GUINT64_FORMAT
+         " recorded writes, flushes and discards; %u power cuts\n",
+         n_runs, VOLUMES * WORKERS + 1, messages, entries, n_runs * per_run);
   printf("ok 1 - every flush kept its word\n");
   return 0;
 }

@@ -28,7 +28,7 @@ typedef struct {
 
 typedef struct {
   VtIoLog *log;
-  GArray *steps; /* of Step */
+  GArray *steps;            /* of Step */
   int metadata_fd, data_fd; /* the state when recording began */
 } Recording;
 
@@ -76,8 +76,8 @@ static void start_recording(Harness *h, Recording *r)
 static void record(Recording *r, GRand *rand)
 {
   static const guint weights[OP_REOPEN + 1] = {
-    [OP_CREATE] = 3, [OP_SNAPSHOT] = 6, [OP_DELETE] = 5, [OP_EXCHANGE] = 3, [OP_WRITE] = 45, [OP_ZERO] = 6,
-    [OP_DISCARD] = 10, [OP_RESIZE] = 2, [OP_READ] = 2, [OP_FLUSH] = 12, [OP_COMMIT] = 5, [OP_REOPEN] = 1,
+      [OP_CREATE] = 3,   [OP_SNAPSHOT] = 6, [OP_DELETE] = 5, [OP_EXCHANGE] = 3, [OP_WRITE] = 45, [OP_ZERO] = 6,
+      [OP_DISCARD] = 10, [OP_RESIZE] = 2,   [OP_READ] = 2,   [OP_FLUSH] = 12,   [OP_COMMIT] = 5, [OP_REOPEN] = 1,
   };
   Harness h;
   Scenario scenario;
@@ -153,8 +153,8 @@ static void cut(const Recording *r, guint point, GRand *rand, gboolean judge, To
   int metadata_fd = copy_of(r->metadata_fd, METADATA_SIZE), data_fd = copy_of(r->data_fd, DATA_CHUNKS * CHUNK);
   MUST(vt_io_log_replay(r->log, 0, point, rand, metadata_fd, &error));
   MUST(vt_io_log_replay(r->log, 1, point, rand, data_fd, &error));
-  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d",
-                                                   metadata_fd), *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
+  g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d", metadata_fd),
+                  *data_path = g_strdup_printf("/proc/self/fd/%d", data_fd);
   g_autoptr(VtIo) metadata = NULL, data = NULL;
   MUST(metadata = vt_io_open_file(metadata_path, FALSE, &error));
   MUST(data = vt_io_open_file(data_path, FALSE, &error));
@@ -197,10 +197,11 @@ int main(int argc, char **argv)
       cut(&r, g_rand_int_range(rand, 0, length + 1), rand, is_long || i % 4 == 0, &totals);
     recording_clear(&r);
   }
-  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT " recorded writes, flushes and discards\n", n_runs,
-         OPS, entries);
-  printf("# %u power cuts: each opened for writing, passed thin_check() before and after, held what was flushed (%" G_GUINT64_FORMAT
-         " sectors looked at); %u judged by the real thin_check\n", totals.points, totals.sectors, totals.judged);
+  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT " recorded writes, flushes and discards\n", n_runs, OPS,
+         entries);
+  printf("# %u power cuts: each opened for writing, passed thin_check() before and after, held what was flushed "
+         "(%" G_GUINT64_FORMAT " sectors looked at); %u judged by the real thin_check\n",
+         totals.points, totals.sectors, totals.judged);
   printf("ok 1 - nothing that was flushed was lost\n");
   return 0;
 }

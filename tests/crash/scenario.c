@@ -11,8 +11,8 @@
 #define PER_CHUNK (CHUNK / SECTOR)
 
 const guint scenario_weights[OP_REOPEN + 1] = {
-  [OP_CREATE] = 2, [OP_SNAPSHOT] = 4, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 40, [OP_ZERO] = 5,
-  [OP_DISCARD] = 8, [OP_RESIZE] = 2, [OP_READ] = 20, [OP_FLUSH] = 8, [OP_COMMIT] = 3, [OP_REOPEN] = 1,
+    [OP_CREATE] = 2,  [OP_SNAPSHOT] = 4, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 40, [OP_ZERO] = 5,
+    [OP_DISCARD] = 8, [OP_RESIZE] = 2,   [OP_READ] = 20,  [OP_FLUSH] = 8,    [OP_COMMIT] = 3, [OP_REOPEN] = 1,
 };
 
 /* --- the model --- */
@@ -82,17 +82,14 @@ static gboolean changes(Model *model, const Op *op, guint64 *begin, guint64 *end
   *end = op->begin + op->n;
   *stamp = op->kind == OP_WRITE ? op->stamp : 0;
   switch (op->kind) {
-  case OP_WRITE: case OP_ZERO:
-    return TRUE;
+  case OP_WRITE:
+  case OP_ZERO: return TRUE;
   case OP_DISCARD:
     *begin = (*begin + PER_CHUNK - 1) / PER_CHUNK * PER_CHUNK;
     *end = *end == d->size ? *end : *end / PER_CHUNK * PER_CHUNK;
     return TRUE;
-  case OP_RESIZE:
-    *end = SCENARIO_SECTORS;
-    return TRUE;
-  default:
-    return FALSE;
+  case OP_RESIZE: *end = SCENARIO_SECTORS; return TRUE;
+  default: return FALSE;
   }
 }
 
@@ -125,10 +122,12 @@ static gboolean stamp_of(const Sector *sector, guint64 number, guint32 *stamp)
   return memcmp(sector, &expected, SECTOR) == 0;
 }
 
-static G_GNUC_NORETURN void wrong(const char *where, guint32 id, guint64 number, const Sector *found, const ModelDevice *d)
+static G_GNUC_NORETURN void wrong(const char *where, guint32 id, guint64 number, const Sector *found,
+                                  const ModelDevice *d)
 {
-  printf("Bail out! %s: thin device %u, sector %" G_GUINT64_FORMAT ": holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", now is %u, durable %u\n", where, id,
-         number, found->words[0], found->words[1], d->now[number], d->durable[number]);
+  printf("Bail out! %s: thin device %u, sector %" G_GUINT64_FORMAT ": holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT
+         ", now is %u, durable %u\n",
+         where, id, number, found->words[0], found->words[1], d->now[number], d->durable[number]);
   fflush(stdout);
   abort();
 }
@@ -147,8 +146,8 @@ static gboolean may_hold(Model *model, ModelDevice *d, guint64 number, guint32 s
   return FALSE;
 }
 
-static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n,
-                        gboolean after_cut, const char *where, GError **error)
+static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n, gboolean after_cut,
+                        const char *where, GError **error)
 {
   g_autofree Sector *found = g_new(Sector, n + 1);
   memset(found, 0xee, n * SECTOR);
@@ -156,8 +155,8 @@ static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint6
     return FALSE;
   for (guint64 i = 0; i < n; i++) {
     guint32 stamp;
-    if (!stamp_of(&found[i], begin + i, &stamp) || (after_cut ? !may_hold(model, d, begin + i,
-                                                                          stamp) : stamp != d->now[begin + i]))
+    if (!stamp_of(&found[i], begin + i, &stamp) ||
+        (after_cut ? !may_hold(model, d, begin + i, stamp) : stamp != d->now[begin + i]))
       wrong(where, d->id, begin + i, &found[i], d);
   }
   return TRUE;
@@ -283,7 +282,8 @@ static gboolean message_op(Scenario *scenario, Model *model, const Op *op, GErro
 {
   static const ThinMessageKind kinds[] = {THIN_CREATE, THIN_SNAPSHOT, THIN_DELETE, THIN_EXCHANGE};
   /* Sizes trade places as well; where they are alike, open volumes may stay open. */
-  if (op->kind == OP_DELETE || (op->kind == OP_EXCHANGE && find(model, op->device)->size != find(model, op->other)->size)) {
+  if (op->kind == OP_DELETE ||
+      (op->kind == OP_EXCHANGE && find(model, op->device)->size != find(model, op->other)->size)) {
     g_hash_table_remove(scenario->volumes, GUINT_TO_POINTER(op->device));
     g_hash_table_remove(scenario->volumes, GUINT_TO_POINTER(op->other));
   }
@@ -297,37 +297,31 @@ static gboolean volume_op(Scenario *scenario, Model *model, const Op *op, GError
   if (!volume)
     return FALSE;
   switch (op->kind) {
-  case OP_WRITE:
-    return write_op(volume, op, error);
-  case OP_ZERO:
-    return thin_volume_zero(volume, offset, length, op->unmap, error);
-  case OP_DISCARD:
-    return thin_volume_discard(volume, offset, length, error);
-  case OP_RESIZE:
-    return thin_volume_resize(volume, offset, error);
-  case OP_READ:
-    return compare(model, find(model, op->device), volume, op->begin, op->n, FALSE, "read", error);
-  default:
-    return thin_volume_flush(volume, error);
+  case OP_WRITE: return write_op(volume, op, error);
+  case OP_ZERO: return thin_volume_zero(volume, offset, length, op->unmap, error);
+  case OP_DISCARD: return thin_volume_discard(volume, offset, length, error);
+  case OP_RESIZE: return thin_volume_resize(volume, offset, error);
+  case OP_READ: return compare(model, find(model, op->device), volume, op->begin, op->n, FALSE, "read", error);
+  default: return thin_volume_flush(volume, error);
   }
 }
 
 static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **error)
 {
   switch (op->kind) {
-  case OP_CREATE: case OP_SNAPSHOT: case OP_DELETE: case OP_EXCHANGE:
-    return message_op(scenario, model, op, error);
-  case OP_COMMIT:
-    return thin_pool_commit(scenario->harness->pool, error);
+  case OP_CREATE:
+  case OP_SNAPSHOT:
+  case OP_DELETE:
+  case OP_EXCHANGE: return message_op(scenario, model, op, error);
+  case OP_COMMIT: return thin_pool_commit(scenario->harness->pool, error);
   case OP_REOPEN:
     scenario_close_volumes(scenario);
     if (!thin_pool_close(g_steal_pointer(&scenario->harness->pool), error))
       return FALSE;
-    scenario->harness->pool = thin_pool_open(scenario->harness->metadata, scenario->harness->data,
-                                             &scenario->harness->options, error);
+    scenario->harness->pool =
+        thin_pool_open(scenario->harness->metadata, scenario->harness->data, &scenario->harness->options, error);
     return scenario->harness->pool != NULL;
-  default:
-    return volume_op(scenario, model, op, error);
+  default: return volume_op(scenario, model, op, error);
   }
 }
 
@@ -378,7 +372,8 @@ void model_do(Model *model, Scenario *scenario, const Op *op)
 {
   gboolean done = !op->no_space;
   switch (op->kind) {
-  case OP_CREATE: case OP_SNAPSHOT:
+  case OP_CREATE:
+  case OP_SNAPSHOT:
     if (done)
       g_hash_table_foreach(model->devices, make_durable, NULL);
     if (done)
@@ -392,15 +387,10 @@ void model_do(Model *model, Scenario *scenario, const Op *op)
     g_hash_table_foreach(model->devices, make_durable, NULL);
     exchange(model, op->device, op->other);
     return;
-  case OP_COMMIT: case OP_REOPEN:
-    g_hash_table_foreach(model->devices, make_durable, NULL);
-    return;
-  case OP_FLUSH:
-    make_durable(NULL, find(model, op->device), NULL);
-    return;
-  case OP_READ:
-    return;
-  default:
-    change(model, scenario, op);
+  case OP_COMMIT:
+  case OP_REOPEN: g_hash_table_foreach(model->devices, make_durable, NULL); return;
+  case OP_FLUSH: make_durable(NULL, find(model, op->device), NULL); return;
+  case OP_READ: return;
+  default: change(model, scenario, op);
   }
 }

@@ -14,13 +14,25 @@
 #define SCENARIO_SECTORS (40u * 128u) /* of the largest volume: 40 chunks */
 #define SCENARIO_DEVICES 12u          /* at most, at a time */
 
-typedef enum { OP_CREATE, OP_SNAPSHOT, OP_DELETE, OP_EXCHANGE, OP_WRITE, OP_ZERO, OP_DISCARD, OP_RESIZE, OP_READ,
-              OP_FLUSH, OP_COMMIT, OP_REOPEN } OpKind;
+typedef enum {
+  OP_CREATE,
+  OP_SNAPSHOT,
+  OP_DELETE,
+  OP_EXCHANGE,
+  OP_WRITE,
+  OP_ZERO,
+  OP_DISCARD,
+  OP_RESIZE,
+  OP_READ,
+  OP_FLUSH,
+  OP_COMMIT,
+  OP_REOPEN
+} OpKind;
 
 typedef struct {
   OpKind kind;
   guint32 device, other;
-  guint64 begin, n;  /* sectors; OP_RESIZE: begin is the new size */
+  guint64 begin, n; /* sectors; OP_RESIZE: begin is the new size */
   guint32 stamp;
   gboolean unmap;
   gboolean no_space; /* it failed with ENOSPC */

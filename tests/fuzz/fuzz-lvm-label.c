@@ -1,9 +1,9 @@
 /* virt-thin - libFuzzer target: hostile labels, metadata headers and rings
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The input is laid over a whole physical volume of 64 KiB: from byte 0 on, records of offset (2 bytes, little endian), length (1 byte), bytes. The first input byte
- * says which checksums are put right afterwards: bit 0 the label's, bit 1 the header's, bit 2 the text's. Then the volume group is opened read-only
- * and read-write, read, and committed to.
+ * The input is laid over a whole physical volume of 64 KiB: from byte 0 on, records of offset (2 bytes, little endian),
+ * length (1 byte), bytes. The first input byte says which checksums are put right afterwards: bit 0 the label's, bit 1
+ * the header's, bit 2 the text's. Then the volume group is opened read-only and read-write, read, and committed to.
  */
 #include "config.h"
 
@@ -27,23 +27,27 @@ static guint8 *device; /* mapped */
 static guint8 *whole;
 
 static const char text[] =
-  "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\n"
-  "extent_size = 16\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n\npv0 {\nid = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\n"
-  "device = \"/dev/vda\"\n\nstatus = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 256\npe_start = 128\npe_count = 8\n}\n}\n\nlogical_volumes {\n\n"
-  "lin {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\nsegment_count = 2\n\nsegment1 {\n"
-  "start_extent = 0\nextent_count = 2\n\ntype = \"striped\"\nstripe_count = 2\nstripe_size = 8\n\nstripes = [\n\"pv0\", 1,\n\"pv0\", 5\n]\n}\nsegment2 {\n"
-  "start_extent = 2\nextent_count = 1\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 3\n]\n}\n}\n}\n\n}\n"
-  "# Generated\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = \"\"\n\n";
+    "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", "
+    "\"READ\", \"WRITE\"]\nflags = []\n"
+    "extent_size = 16\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n\npv0 {\nid = "
+    "\"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\n"
+    "device = \"/dev/vda\"\n\nstatus = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 256\npe_start = 128\npe_count = "
+    "8\n}\n}\n\nlogical_volumes {\n\n"
+    "lin {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = "
+    "[]\nsegment_count = 2\n\nsegment1 {\n"
+    "start_extent = 0\nextent_count = 2\n\ntype = \"striped\"\nstripe_count = 2\nstripe_size = 8\n\nstripes = "
+    "[\n\"pv0\", 1,\n\"pv0\", 5\n]\n}\nsegment2 {\n"
+    "start_extent = 2\nextent_count = 1\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", "
+    "3\n]\n}\n}\n}\n\n}\n"
+    "# Generated\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = \"\"\n\n";
 
-static void
-put(gsize offset, guint64 value, gsize size)
+static void put(gsize offset, guint64 value, gsize size)
 {
   value = GUINT64_TO_LE(value);
   memcpy(device + offset, &value, size);
 }
 
-static guint64
-get(gsize offset, gsize size)
+static guint64 get(gsize offset, gsize size)
 {
   guint64 value = 0;
 
@@ -53,8 +57,7 @@ get(gsize offset, gsize size)
 
 /* --- the checksums --- */
 
-static void
-seal_text(void)
+static void seal_text(void)
 {
   guint64 offset = get(AREA + 40, 8), size = get(AREA + 48, 8);
 
@@ -62,22 +65,20 @@ seal_text(void)
     put(AREA + 56, vt_lvm_crc(LVM_CRC_INITIAL, device + AREA + offset, size), 4);
 }
 
-static void
-seal_header(void)
+static void seal_header(void)
 {
   put(AREA, vt_lvm_crc(LVM_CRC_INITIAL, device + AREA + 4, 508), 4);
 }
 
-static void
-seal_label(void)
+static void seal_label(void)
 {
   put(512 + 16, vt_lvm_crc(LVM_CRC_INITIAL, device + 512 + 20, 492), 4);
 }
 
-static void
-make_whole(void)
+static void make_whole(void)
 {
-  static const guint8 magic[16] = { 0x20, 0x4c, 0x56, 0x4d, 0x32, 0x20, 0x78, 0x5b, 0x35, 0x41, 0x25, 0x72, 0x30, 0x4e, 0x2a, 0x3e };
+  static const guint8 magic[16] = {0x20, 0x4c, 0x56, 0x4d, 0x32, 0x20, 0x78, 0x5b,
+                                   0x35, 0x41, 0x25, 0x72, 0x30, 0x4e, 0x2a, 0x3e};
 
   memcpy(device + 512, "LABELONE", 8);
   put(520, 1, 8);
@@ -103,8 +104,7 @@ make_whole(void)
   whole = vt_memdup(device, SIZE);
 }
 
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
   int fd = memfd_create("fuzz", MFD_CLOEXEC);
 
@@ -116,8 +116,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
   return 0;
 }
 
-static void
-apply(const uint8_t *data, size_t size)
+static void apply(const uint8_t *data, size_t size)
 {
   while (size >= 3) {
     gsize offset = data[0] | data[1] << 8, length = MIN(data[2], size - 3);
@@ -128,8 +127,7 @@ apply(const uint8_t *data, size_t size)
   }
 }
 
-static void
-read_lvs(LvmStore *store, gboolean read_only)
+static void read_lvs(LvmStore *store, gboolean read_only)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(store));
 
@@ -148,10 +146,9 @@ read_lvs(LvmStore *store, gboolean read_only)
   }
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free), scans = NULL;
   LvmStore *store;
   guint8 seal = size ? data[0] : 0;

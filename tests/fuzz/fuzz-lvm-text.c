@@ -1,8 +1,8 @@
 /* virt-thin - libFuzzer target: hostile metadata text
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Whatever the text grammar takes is formatted, and that is a fixed point. Whatever is a volume group as well is looked at from every side, changed,
- * and formatted again.
+ * Whatever the text grammar takes is formatted, and that is a fixed point. Whatever is a volume group as well is looked
+ * at from every side, changed, and formatted again.
  */
 #include "config.h"
 
@@ -14,8 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void
-check_fixed_point(LvmNode *root)
+static void check_fixed_point(LvmNode *root)
 {
   GString *once = g_string_new(NULL), *twice = g_string_new(NULL);
   g_autoptr(GError) error = NULL;
@@ -32,8 +31,7 @@ check_fixed_point(LvmNode *root)
   g_string_free(twice, TRUE);
 }
 
-static void
-check_vg_fixed_point(LvmVg *vg)
+static void check_vg_fixed_point(LvmVg *vg)
 {
   gsize length;
   g_autofree char *once = lvm_vg_format(vg, &length), *twice = NULL;
@@ -47,8 +45,7 @@ check_vg_fixed_point(LvmVg *vg)
     g_error("no fixed point of a volume group:\n%s\n---\n%s", once, twice);
 }
 
-static void
-look_at_lv(LvmVg *vg, LvmLv *lv)
+static void look_at_lv(LvmVg *vg, LvmLv *lv)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
   g_autoptr(GArray) messages = lvm_pool_messages(lv);
@@ -72,8 +69,7 @@ look_at_lv(LvmVg *vg, LvmLv *lv)
     lvm_pool_next_device(vg, lv);
 }
 
-static void
-look_at(LvmVg *vg)
+static void look_at(LvmVg *vg)
 {
   g_autoptr(GPtrArray) pvs = lvm_vg_pvs(vg), lvs = lvm_vg_lvs(vg);
 
@@ -91,8 +87,7 @@ look_at(LvmVg *vg)
     look_at_lv(vg, lvs->pdata[i]);
 }
 
-static void
-change(LvmVg *vg)
+static void change(LvmVg *vg)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
 
@@ -125,8 +120,7 @@ change(LvmVg *vg)
   }
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   g_autoptr(LvmNode) root = lvm_text_parse((const char *)data, size, "fuzz", NULL);
   g_autoptr(LvmVg) vg = NULL, copy = NULL;

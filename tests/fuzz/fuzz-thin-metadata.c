@@ -27,59 +27,52 @@ typedef struct {
   guint8 data[N_BLOCKS * THIN_METADATA_BLOCK];
 } Memory;
 
-static gboolean
-in_memory(guint64 offset, gsize length, GError **error)
+static gboolean in_memory(guint64 offset, gsize length, GError **error)
 {
   return (offset <= N_BLOCKS * THIN_METADATA_BLOCK && length <= N_BLOCKS * THIN_METADATA_BLOCK - offset) ||
          vt_set_error(error, EINVAL, "past the end");
 }
 
-static gboolean
-memory_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean memory_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
     if (!in_memory(offset, iov[i].iov_len, error))
       return FALSE;
-    memcpy(iov[i].iov_base, ((Memory *) io)->data + offset, iov[i].iov_len);
+    memcpy(iov[i].iov_base, ((Memory *)io)->data + offset, iov[i].iov_len);
   }
   return TRUE;
 }
 
-static gboolean
-memory_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean memory_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
     if (!in_memory(offset, iov[i].iov_len, error))
       return FALSE;
-    memcpy(((Memory *) io)->data + offset, iov[i].iov_base, iov[i].iov_len);
+    memcpy(((Memory *)io)->data + offset, iov[i].iov_base, iov[i].iov_len);
   }
   return TRUE;
 }
 
-static gboolean
-memory_flush(VtIo *io, GError **error)
+static gboolean memory_flush(VtIo *io, GError **error)
 {
   return TRUE;
 }
 
-static guint64
-memory_size(VtIo *io)
+static guint64 memory_size(VtIo *io)
 {
   return N_BLOCKS * THIN_METADATA_BLOCK;
 }
 
-static void
-memory_free(VtIo *io)
+static void memory_free(VtIo *io)
 {
   g_free(io->name);
   g_free(io);
 }
 
-static const VtIoOps memory_ops = {.readv = memory_readv, .writev = memory_writev, .flush = memory_flush, .size = memory_size,
-                                   .free = memory_free};
+static const VtIoOps memory_ops = {
+    .readv = memory_readv, .writev = memory_writev, .flush = memory_flush, .size = memory_size, .free = memory_free};
 
-static Memory *
-memory_new(void)
+static Memory *memory_new(void)
 {
   Memory *memory = g_new0(Memory, 1);
   vt_io_init(&memory->io, &memory_ops, "memory", FALSE);
@@ -92,8 +85,7 @@ static Memory *pools[N_POOLS];
 static guint8 used[N_POOLS][N_BLOCKS]; /* blocks in use */
 static guint n_used[N_POOLS];
 
-static void
-map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
+static void map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
 {
   guint64 chunk, got;
   while (n > 0 && thin_metadata_alloc(md, n, &chunk, &got, NULL)) {
@@ -104,8 +96,7 @@ map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
   }
 }
 
-static void
-make_pool(guint which)
+static void make_pool(guint which)
 {
   Memory *memory = pools[which] = memory_new();
   GError *error = NULL;
@@ -129,16 +120,14 @@ make_pool(guint which)
   thin_metadata_close(md);
   for (guint i = 0; i < N_BLOCKS; i++)
     if (memory->data[i * THIN_METADATA_BLOCK] || memory->data[i * THIN_METADATA_BLOCK + 8])
-      used[which][n_used[which]++] = (guint8) i;
+      used[which][n_used[which]++] = (guint8)i;
 }
 
-static void
-quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
 {
 }
 
-int
-LLVMFuzzerInitialize(int *argc, char ***argv)
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
   g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL); /* abort() says that it cannot */
   for (guint i = 0; i < N_POOLS; i++)
@@ -148,23 +137,21 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 
 /* --- one input ---------------------------------------------------------------------- */
 
-static void
-damage(Memory *memory, guint which, const uint8_t *data, size_t size)
+static void damage(Memory *memory, guint which, const uint8_t *data, size_t size)
 {
   while (size >= 5) {
-    guint block = used[which][data[0] % n_used[which]], offset = (guint) (data[1] | data[2] << 8) % THIN_METADATA_BLOCK;
+    guint block = used[which][data[0] % n_used[which]], offset = (guint)(data[1] | data[2] << 8) % THIN_METADATA_BLOCK;
     guint n = (data[3] & 7) + 1u;
     data += 4;
     size -= 4;
-    n = MIN(MIN(n, (guint) size), THIN_METADATA_BLOCK - offset);
+    n = MIN(MIN(n, (guint)size), THIN_METADATA_BLOCK - offset);
     memcpy(memory->data + block * THIN_METADATA_BLOCK + offset, data, n);
     data += n;
     size -= n;
   }
 }
 
-static void
-read_device(ThinMetadata *md, guint32 id)
+static void read_device(ThinMetadata *md, guint32 id)
 {
   guint64 at = 0, exclusive, shared;
   for (guint i = 0; i < 300 && at < G_MAXINT64; i++) {
@@ -178,8 +165,7 @@ read_device(ThinMetadata *md, guint32 id)
   thin_metadata_count_device(md, id, &exclusive, &shared, NULL);
 }
 
-static void
-read_all(Memory *memory)
+static void read_all(Memory *memory)
 {
   ThinMetadata *md = thin_metadata_open(&memory->io, TRUE, 1, NULL);
   ThinStatus status;
@@ -193,8 +179,7 @@ read_all(Memory *memory)
   thin_metadata_close(md);
 }
 
-static void
-write_some(Memory *memory)
+static void write_some(Memory *memory)
 {
   ThinMetadata *md = thin_metadata_open(&memory->io, FALSE, 1, NULL);
   if (!md)
@@ -216,8 +201,7 @@ write_some(Memory *memory)
   thin_metadata_close(md);
 }
 
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   static Memory *memory;
   if (!memory)

@@ -1,8 +1,9 @@
-/* virt-thin - a pool over a plain folder, in the place of the bundled one: what fails with it is the service, not the engine
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - a pool over a plain folder, in the place of the bundled one: what fails with it is the service, not the
+ * engine SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool_open_bundled() as service-tool.c and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that begin with snap_ are read-only and not
- * active. With $FILE_POOL_FAILS it does not open, for that reason; a write that begins with $FILE_POOL_POISON ends the process.
+ * pool_open_bundled() as service-tool.c and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that
+ * begin with snap_ are read-only and not active. With $FILE_POOL_FAILS it does not open, for that reason; a write that
+ * begins with $FILE_POOL_POISON ends the process.
  */
 #include "config.h"
 
@@ -37,14 +38,12 @@ typedef struct {
 
 /* --- I/O --- */
 
-static char *
-path_of(FilePool *pool, const char *name)
+static char *path_of(FilePool *pool, const char *name)
 {
   return g_build_filename(pool->folder, name, NULL);
 }
 
-static void
-volume_close(PoolVolume *volume)
+static void volume_close(PoolVolume *volume)
 {
   Handle *handle = (Handle *)volume;
 
@@ -57,46 +56,39 @@ volume_close(PoolVolume *volume)
   g_free(handle);
 }
 
-static const char *
-volume_name(PoolVolume *volume)
+static const char *volume_name(PoolVolume *volume)
 {
   return ((Handle *)volume)->name;
 }
 
-static guint64
-volume_size(PoolVolume *volume)
+static guint64 volume_size(PoolVolume *volume)
 {
   struct stat st;
   return fstat(((Handle *)volume)->fd, &st) == 0 ? st.st_size : 0;
 }
 
-static guint64
-volume_chunk_size(PoolVolume *volume)
+static guint64 volume_chunk_size(PoolVolume *volume)
 {
   return 65536;
 }
 
-static gboolean
-volume_is_read_only(PoolVolume *volume)
+static gboolean volume_is_read_only(PoolVolume *volume)
 {
   return ((Handle *)volume)->read_only;
 }
 
-static gboolean
-check(Handle *handle, ssize_t n, GError **error)
+static gboolean check(Handle *handle, ssize_t n, GError **error)
 {
   return n >= 0 || vt_set_errno(error, errno, "%s", handle->name);
 }
 
-static gboolean
-volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   Handle *handle = (Handle *)volume;
   return check(handle, preadv(handle->fd, iov, n_iov, offset), error);
 }
 
-static gboolean
-volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   Handle *handle = (Handle *)volume;
   const char *poison = g_getenv("FILE_POOL_POISON");
@@ -106,28 +98,25 @@ volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 of
   return check(handle, pwritev(handle->fd, iov, n_iov, offset), error);
 }
 
-static gboolean
-volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
 {
   Handle *handle = (Handle *)volume;
   return check(handle, fallocate(handle->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length), error);
 }
 
-static gboolean
-volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
+static gboolean volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
 {
   return volume_zero(volume, offset, length, TRUE, error);
 }
 
-static gboolean
-volume_flush(PoolVolume *volume, GError **error)
+static gboolean volume_flush(PoolVolume *volume, GError **error)
 {
   Handle *handle = (Handle *)volume;
   return check(handle, fdatasync(handle->fd), error);
 }
 
-static gboolean
-volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                              GError **error)
 {
   Handle *handle = (Handle *)volume;
   off_t data = lseek(handle->fd, offset, SEEK_DATA), size = volume_size(volume);
@@ -139,12 +128,20 @@ volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length
 }
 
 static const PoolVolumeOps volume_ops = {
-  .close = volume_close, .name = volume_name, .size = volume_size, .chunk_size = volume_chunk_size, .is_read_only = volume_is_read_only,
-  .readv = volume_readv, .writev = volume_writev, .zero = volume_zero, .discard = volume_discard, .flush = volume_flush, .extent = volume_extent,
+    .close = volume_close,
+    .name = volume_name,
+    .size = volume_size,
+    .chunk_size = volume_chunk_size,
+    .is_read_only = volume_is_read_only,
+    .readv = volume_readv,
+    .writev = volume_writev,
+    .zero = volume_zero,
+    .discard = volume_discard,
+    .flush = volume_flush,
+    .extent = volume_extent,
 };
 
-static PoolVolume *
-open_handle(FilePool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
   g_autofree char *path = path_of(pool, name);
   Handle *handle = g_new0(Handle, 1);
@@ -166,28 +163,24 @@ open_handle(FilePool *pool, const char *name, gboolean read_only, const char *op
   return &handle->base;
 }
 
-static PoolVolume *
-volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
 {
   return open_handle((FilePool *)pool, name, read_only, opener, error);
 }
 
-static gboolean
-is_read_only(const char *name)
+static gboolean is_read_only(const char *name)
 {
   return g_str_has_prefix(name, "snap_");
 }
 
-static PoolVolume *
-volume_open_view(Pool *pool, const char *name, GError **error)
+static PoolVolume *volume_open_view(Pool *pool, const char *name, GError **error)
 {
   return open_handle((FilePool *)pool, name, is_read_only(name), NULL, error);
 }
 
 /* --- what there is --- */
 
-static PoolVolumeInfo *
-get_volume(Pool *base, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(Pool *base, const char *name, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
@@ -211,8 +204,7 @@ get_volume(Pool *base, const char *name, GError **error)
   return info;
 }
 
-static GPtrArray *
-list_volumes(Pool *base, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(Pool *base, const char *thin_pool, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
@@ -226,8 +218,7 @@ list_volumes(Pool *base, const char *thin_pool, GError **error)
   return volumes;
 }
 
-static PoolInfo *
-get_info(Pool *base, const char *thin_pool, GError **error)
+static PoolInfo *get_info(Pool *base, const char *thin_pool, GError **error)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
 
@@ -240,16 +231,14 @@ get_info(Pool *base, const char *thin_pool, GError **error)
   return info;
 }
 
-static GPtrArray *
-list_pools(Pool *base, GError **error)
+static GPtrArray *list_pools(Pool *base, GError **error)
 {
   GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
   g_ptr_array_add(pools, get_info(base, "data", NULL));
   return pools;
 }
 
-static PoolVgInfo *
-get_vg_info(Pool *base, GError **error)
+static PoolVgInfo *get_vg_info(Pool *base, GError **error)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
 
@@ -261,15 +250,13 @@ get_vg_info(Pool *base, GError **error)
 
 /* --- changes --- */
 
-static void
-tell(FilePool *pool, PoolEvent event, const char *name, const char *old_name)
+static void tell(FilePool *pool, PoolEvent event, const char *name, const char *old_name)
 {
   if (pool->event_func)
     pool->event_func(event, name, old_name, pool->event_data);
 }
 
-static gboolean
-check_unused(FilePool *pool, const char *name, GError **error)
+static gboolean check_unused(FilePool *pool, const char *name, GError **error)
 {
   g_autofree char *user = NULL;
 
@@ -285,8 +272,7 @@ check_unused(FilePool *pool, const char *name, GError **error)
   return !user || vt_set_error(error, EBUSY, "%s/%s is in use by %s", pool->vg, name, user);
 }
 
-static gboolean
-create(Pool *base, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean create(Pool *base, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
@@ -299,18 +285,17 @@ create(Pool *base, const char *thin_pool, const char *name, guint64 size, GError
   return TRUE;
 }
 
-static gboolean
-copy_content(FilePool *pool, const char *from, const char *to)
+static gboolean copy_content(FilePool *pool, const char *from, const char *to)
 {
   g_autofree char *source = path_of(pool, from);
   g_autofree char *target = path_of(pool, to);
   const char *argv[] = {"cp", "--sparse=always", source, target, NULL};
   int status;
-  return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL) && status == 0;
+  return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL) &&
+         status == 0;
 }
 
-static gboolean
-snapshot(Pool *base, const char *volume, const char *name, GError **error)
+static gboolean snapshot(Pool *base, const char *volume, const char *name, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *full = g_strdup_printf("snap_%s_%s", volume, name);
@@ -321,8 +306,7 @@ snapshot(Pool *base, const char *volume, const char *name, GError **error)
   return TRUE;
 }
 
-static gboolean
-rollback(Pool *base, const char *volume, const char *name, GError **error)
+static gboolean rollback(Pool *base, const char *volume, const char *name, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *full = g_strdup_printf("snap_%s_%s", volume, name);
@@ -335,8 +319,7 @@ rollback(Pool *base, const char *volume, const char *name, GError **error)
   return TRUE;
 }
 
-static gboolean
-rename_volume(Pool *base, const char *name, const char *new_name, GError **error)
+static gboolean rename_volume(Pool *base, const char *name, const char *new_name, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *from = path_of(pool, name);
@@ -348,8 +331,7 @@ rename_volume(Pool *base, const char *name, const char *new_name, GError **error
   return TRUE;
 }
 
-static gboolean
-resize(Pool *base, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean resize(Pool *base, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
@@ -366,8 +348,7 @@ resize(Pool *base, const char *name, guint64 size, gboolean shrink, GError **err
   return TRUE;
 }
 
-static gboolean
-remove_volumes(Pool *base, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean remove_volumes(Pool *base, const char *const *names, gboolean with_snapshots, GError **error)
 {
   FilePool *pool = (FilePool *)base;
 
@@ -382,8 +363,7 @@ remove_volumes(Pool *base, const char *const *names, gboolean with_snapshots, GE
   return TRUE;
 }
 
-static gboolean
-deactivate(Pool *base, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(Pool *base, const char *thin_pool, gboolean force, GError **error)
 {
   g_autoptr(GPtrArray) volumes = list_volumes(base, NULL, NULL);
 
@@ -393,22 +373,19 @@ deactivate(Pool *base, const char *thin_pool, gboolean force, GError **error)
   return TRUE;
 }
 
-static void
-set_event_func(Pool *base, PoolEventFunc func, gpointer user_data)
+static void set_event_func(Pool *base, PoolEventFunc func, gpointer user_data)
 {
   ((FilePool *)base)->event_data = user_data;
   ((FilePool *)base)->event_func = func;
 }
 
-static void
-set_user_func(Pool *base, PoolUserFunc func, gpointer user_data)
+static void set_user_func(Pool *base, PoolUserFunc func, gpointer user_data)
 {
   ((FilePool *)base)->user_data = user_data;
   ((FilePool *)base)->user_func = func;
 }
 
-static gboolean
-close_pool(Pool *base, GError **error)
+static gboolean close_pool(Pool *base, GError **error)
 {
   FilePool *pool = (FilePool *)base;
 
@@ -420,19 +397,31 @@ close_pool(Pool *base, GError **error)
 }
 
 static const PoolOps ops = {
-  .name = "file", .close = close_pool, .get_vg_info = get_vg_info, .list_pools = list_pools, .get_info = get_info, .list_volumes = list_volumes,
-  .get_volume = get_volume, .create = create, .snapshot = snapshot, .rollback = rollback, .rename = rename_volume, .resize = resize,
-  .remove = remove_volumes, .deactivate = deactivate, .volume_open = volume_open, .volume_open_view = volume_open_view,
-  .set_event_func = set_event_func, .set_user_func = set_user_func,
+    .name = "file",
+    .close = close_pool,
+    .get_vg_info = get_vg_info,
+    .list_pools = list_pools,
+    .get_info = get_info,
+    .list_volumes = list_volumes,
+    .get_volume = get_volume,
+    .create = create,
+    .snapshot = snapshot,
+    .rollback = rollback,
+    .rename = rename_volume,
+    .resize = resize,
+    .remove = remove_volumes,
+    .deactivate = deactivate,
+    .volume_open = volume_open,
+    .volume_open_view = volume_open_view,
+    .set_event_func = set_event_func,
+    .set_user_func = set_user_func,
 };
 
-void
-pool_set_journal(void *memory, gsize size)
+void pool_set_journal(void *memory, gsize size)
 {
 }
 
-Pool *
-pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
 {
   FilePool *pool = g_new0(FilePool, 1);
 
@@ -449,8 +438,8 @@ pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flag
   return &pool->base;
 }
 
-gboolean
-pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size, const PoolNew *params, GError **error)
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
+                   const PoolNew *params, GError **error)
 {
   return vt_set_error(error, EOPNOTSUPP, "make a folder");
 }

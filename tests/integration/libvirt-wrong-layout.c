@@ -1,15 +1,14 @@
-/* virt-thin - preloaded into libvirtd: a formatter of volumes that shows another key than the one that is set, as one with another layout would
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - preloaded into libvirtd: a formatter of volumes that shows another key than the one that is set, as one
+ * with another layout would SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <dlfcn.h>
 #include <string.h>
 
 char *virStorageVolDefFormat(void *pool, void *vol);
 
-char *
-virStorageVolDefFormat(void *pool, void *vol)
+char *virStorageVolDefFormat(void *pool, void *vol)
 {
-  char *(*real)(void *, void *) = (char *(*) (void *, void *)) dlsym(RTLD_NEXT, "virStorageVolDefFormat");
+  char *(*real)(void *, void *) = (char *(*)(void *, void *))dlsym(RTLD_NEXT, "virStorageVolDefFormat");
   char *xml = real ? real(pool, vol) : NULL;
   char *key = xml ? strstr(xml, "<key>") : NULL;
   if (key)

@@ -1,9 +1,8 @@
 /* virt-thin - a volume group made, changed and shown by src/lvm alone, for lvm2 to judge
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: lvm-tool make ARCHIVE FILE FILE FILE   VG "tvg" on the first two, then changed in every way; the third is added
- *        lvm-tool create VG PATH...             an empty VG
- *        lvm-tool show PATH...                  the VG's text
+ * usage: lvm-tool make ARCHIVE FILE FILE FILE   VG "tvg" on the first two, then changed in every way; the third is
+ * added lvm-tool create VG PATH...             an empty VG lvm-tool show PATH...                  the VG's text
  *        lvm-tool tag TAG PATH...               a VG tag and a commit
  *        lvm-tool ring N SEED PATH...           N commits with texts of any size
  *        lvm-tool many N PATH...                N thin volumes in one commit
@@ -24,21 +23,19 @@
 
 static GError *error;
 
-static void G_GNUC_NORETURN
-die(const char *what)
+static void G_GNUC_NORETURN die(const char *what)
 {
   fprintf(stderr, "lvm-tool: %s: %s\n", what, error ? error->message : "failed");
   exit(1);
 }
 
-#define CHECK(call) \
-  do { \
-    if (!(call)) \
-      die(#call); \
+#define CHECK(call)                                                                                                    \
+  do {                                                                                                                 \
+    if (!(call))                                                                                                       \
+      die(#call);                                                                                                      \
   } while (0)
 
-static LvmStore *
-open_store(char **paths, gboolean read_only)
+static LvmStore *open_store(char **paths, gboolean read_only)
 {
   LvmStore *store = lvm_store_open((const char *const *)paths, NULL, read_only, NULL, NULL, &error);
 
@@ -48,14 +45,12 @@ open_store(char **paths, gboolean read_only)
 
 static const char *archive;
 
-static void
-commit(LvmStore *store, LvmVg *vg, const char *what)
+static void commit(LvmStore *store, LvmVg *vg, const char *what)
 {
   CHECK(lvm_store_commit(store, vg, archive, what, &error));
 }
 
-static LvmLv *
-find(LvmVg *vg, const char *name)
+static LvmLv *find(LvmVg *vg, const char *name)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
 
@@ -63,10 +58,10 @@ find(LvmVg *vg, const char *name)
   return lv;
 }
 
-static LvmLv *
-add(LvmVg *vg, const char *pool_name, const char *name, guint64 extents, const char *origin)
+static LvmLv *add(LvmVg *vg, const char *pool_name, const char *name, guint64 extents, const char *origin)
 {
-  LvmLv *pool = find(vg, pool_name), *lv = lvm_vg_add_thin(vg, pool, name, extents, lvm_pool_next_device(vg, pool), origin, &error);
+  LvmLv *pool = find(vg, pool_name),
+        *lv = lvm_vg_add_thin(vg, pool, name, extents, lvm_pool_next_device(vg, pool), origin, &error);
 
   CHECK(lv);
   lvm_pool_set_transaction_id(pool, lvm_pool_transaction_id(pool) + 1);
@@ -74,8 +69,7 @@ add(LvmVg *vg, const char *pool_name, const char *name, guint64 extents, const c
 }
 
 /* Two pools, volumes, snapshots. */
-static void
-make_volumes(LvmStore *store)
+static void make_volumes(LvmStore *store)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
 
@@ -100,8 +94,7 @@ make_volumes(LvmStore *store)
   commit(store, vg, "create volumes and snapshots with \"quotes\" and \\");
 }
 
-static void
-change_volumes(LvmStore *store)
+static void change_volumes(LvmStore *store)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
   LvmLv *snap = find(vg, "snap_vm-100-disk-0_a");
@@ -124,11 +117,10 @@ change_volumes(LvmStore *store)
   commit(store, vg, "grow and rename pools");
 }
 
-static int
-make(char **args)
+static int make(char **args)
 {
-  const char *paths[] = { args[1], args[2], NULL };
-  LvmCreate params = { .no_autoactivate = TRUE };
+  const char *paths[] = {args[1], args[2], NULL};
+  LvmCreate params = {.no_autoactivate = TRUE};
   LvmStore *store = lvm_store_create("tvg", paths, &params, &error);
   LvmVg *vg;
 
@@ -140,14 +132,14 @@ make(char **args)
   CHECK(truncate(args[3], 192 * MIB) == 0);
   CHECK(lvm_store_grow_pv(store, args[3], archive, &error));
   vg = lvm_vg_copy(lvm_store_vg(store));
-  CHECK(lvm_vg_grow_pool_data(vg, find(vg, "data"), lvm_lv_n_extents(find(vg, "data")) + lvm_vg_n_free_extents(vg) - 8, &error));
+  CHECK(lvm_vg_grow_pool_data(vg, find(vg, "data"), lvm_lv_n_extents(find(vg, "data")) + lvm_vg_n_free_extents(vg) - 8,
+                              &error));
   commit(store, vg, "grow over all physical volumes");
   lvm_store_close(store);
   return 0;
 }
 
-static int
-ring(guint n, guint seed, char **paths)
+static int ring(guint n, guint seed, char **paths)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
   LvmStore *store = open_store(paths, FALSE);
@@ -173,8 +165,7 @@ ring(guint n, guint seed, char **paths)
   return 0;
 }
 
-static int
-many(guint n, char **paths)
+static int many(guint n, char **paths)
 {
   LvmStore *store = open_store(paths, FALSE);
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
@@ -190,8 +181,7 @@ many(guint n, char **paths)
   return 0;
 }
 
-static int
-read_lv(const char *name, char **paths)
+static int read_lv(const char *name, char **paths)
 {
   LvmStore *store = open_store(paths, TRUE);
   VtIo *io = lvm_store_open_lv(store, name, TRUE, &error);
@@ -208,8 +198,7 @@ read_lv(const char *name, char **paths)
   return 0;
 }
 
-static int
-simple(const char *command, const char *tag, char **paths)
+static int simple(const char *command, const char *tag, char **paths)
 {
   gboolean show = strcmp(command, "show") == 0;
   LvmStore *store = open_store(paths, show);
@@ -236,8 +225,7 @@ simple(const char *command, const char *tag, char **paths)
   return 0;
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
   const char *command = argc > 2 ? argv[1] : "";
 
@@ -258,7 +246,8 @@ main(int argc, char **argv)
     return read_lv(argv[2], argv + 3);
   if (strcmp(command, "tag") == 0 && argc > 3)
     return simple(command, argv[2], argv + 3);
-  if (strcmp(command, "show") == 0 || strcmp(command, "grow") == 0 || strcmp(command, "take") == 0 || strcmp(command, "release") == 0)
+  if (strcmp(command, "show") == 0 || strcmp(command, "grow") == 0 || strcmp(command, "take") == 0 ||
+      strcmp(command, "release") == 0)
     return simple(command, NULL, argv + 2);
   fprintf(stderr, "lvm-tool: wrong usage\n");
   return 2;

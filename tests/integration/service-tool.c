@@ -1,10 +1,10 @@
-/* virt-thin - the VG service as a program of its own, for tests: linked with the bundled pool (thin-service) or with file-pool.c (file-service)
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the VG service as a program of its own, for tests: linked with the bundled pool (thin-service) or with
+ * file-pool.c (file-service) SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * usage: init VG POOL PATH SIZE | serve VG [--foreground] | release VG
- *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | rename VG NAME NEW | snapshot|rollback VG NAME SNAPSHOT | path VG NAME
- *        activate|deactivate VG POOL | stop VG [force]
- * All but the first line talk to the service over D-Bus. PVs: as settings_devices() finds them.
+ *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | rename VG NAME NEW | snapshot|rollback
+ * VG NAME SNAPSHOT | path VG NAME activate|deactivate VG POOL | stop VG [force] All but the first line talk to the
+ * service over D-Bus. PVs: as settings_devices() finds them.
  */
 #include "config.h"
 
@@ -16,8 +16,7 @@
 #include "service/service.h"
 #include "util/size.h"
 
-static gboolean
-run(const char *command, const char *vg, char **args, guint n_args, GError **error)
+static gboolean run(const char *command, const char *vg, char **args, guint n_args, GError **error)
 {
   g_autoptr(Pool) pool = NULL;
   const char *names[] = {n_args > 0 ? args[0] : NULL, NULL};
@@ -29,7 +28,8 @@ run(const char *command, const char *vg, char **args, guint n_args, GError **err
     return vt_size_parse(args[2], &size, NULL, error) && pool_init(vg, args[0], args[1], size, 0, NULL, error);
   if (strcmp(command, "stop") == 0)
     return pool_service_stop(vg, n_args > 0, 0, error);
-  if (n_args > 1 && (strcmp(command, "create") == 0 || strcmp(command, "resize") == 0) && !vt_size_parse(args[1], &size, NULL, error))
+  if (n_args > 1 && (strcmp(command, "create") == 0 || strcmp(command, "resize") == 0) &&
+      !vt_size_parse(args[1], &size, NULL, error))
     return FALSE;
   if (!(pool = pool_connect(vg, 0, error)))
     return FALSE;
@@ -62,8 +62,7 @@ run(const char *command, const char *vg, char **args, guint n_args, GError **err
   return vt_set_error(error, EINVAL, "no such command: %s", command);
 }
 
-int
-main(int argc, char **argv)
+int main(int argc, char **argv)
 {
   g_autoptr(GError) error = NULL;
   int status;

@@ -16,8 +16,7 @@
 
 #include "lvm-helper.h"
 
-static void
-remove_all(const char *path)
+static void remove_all(const char *path)
 {
   GDir *dir = g_dir_open(path, 0, NULL);
   const char *name;
@@ -34,16 +33,14 @@ remove_all(const char *path)
 
 static GPtrArray *folders; /* of those that are there: a test that fails leaves by exit() */
 
-static void
-remove_folders(void)
+static void remove_folders(void)
 {
   for (guint i = 0; i < folders->len; i++)
     remove_all(folders->pdata[i]);
   g_ptr_array_unref(folders);
 }
 
-char *
-lvm_test_folder(void)
+char *lvm_test_folder(void)
 {
   /* In memory where that is possible: these tests flush thousands of times. */
   char *template = g_strdup("/dev/shm/virt-thin-test.XXXXXX"), *folder = g_mkdtemp(template);
@@ -61,8 +58,7 @@ lvm_test_folder(void)
   return folder;
 }
 
-void
-lvm_test_clean(char *folder)
+void lvm_test_clean(char *folder)
 {
   remove_all(folder);
   for (guint i = 0; i < folders->len; i++)
@@ -71,8 +67,7 @@ lvm_test_clean(char *folder)
   g_free(folder);
 }
 
-char *
-lvm_test_file(const char *folder, const char *name, guint64 size)
+char *lvm_test_file(const char *folder, const char *name, guint64 size)
 {
   char *path = g_build_filename(folder, name, NULL);
   int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -83,19 +78,19 @@ lvm_test_file(const char *folder, const char *name, guint64 size)
   return path;
 }
 
-static char *
-fixture_path(const char *name)
+static char *fixture_path(const char *name)
 {
   const char *top = g_getenv("abs_top_srcdir");
 
   return g_build_filename(top ? top : TEST_TOP_SRCDIR, "tests", "fixtures", "lvm", name, NULL);
 }
 
-char *
-lvm_test_fixture(const char *folder, const char *fixture)
+char *lvm_test_fixture(const char *folder, const char *fixture)
 {
   g_autofree char *gz = g_strconcat(fixture, ".gz", NULL), *from = fixture_path(gz), *buf = g_malloc(MIB);
-  guint64 size = g_str_has_prefix(fixture, "06") ? 64 * MIB : g_str_has_prefix(fixture, "02") || g_str_has_prefix(fixture, "04a") ? 128 * MIB : 256 * MIB;
+  guint64 size = g_str_has_prefix(fixture, "06")                                       ? 64 * MIB
+                 : g_str_has_prefix(fixture, "02") || g_str_has_prefix(fixture, "04a") ? 128 * MIB
+                                                                                       : 256 * MIB;
   char *path = lvm_test_file(folder, fixture, size);
   gzFile in = gzopen(from, "rb");
   int fd = open(path, O_RDWR);
@@ -108,8 +103,7 @@ lvm_test_fixture(const char *folder, const char *fixture)
   return path;
 }
 
-char *
-lvm_test_read(const char *name, gsize *length)
+char *lvm_test_read(const char *name, gsize *length)
 {
   g_autofree char *path = fixture_path(name);
   char *text;
@@ -119,14 +113,12 @@ lvm_test_read(const char *name, gsize *length)
 }
 
 /* Does lvm2's text begin here? A VG's, that is, not an LV's in the middle of one. */
-static gboolean
-is_text(const char *p)
+static gboolean is_text(const char *p)
 {
   return g_regex_match_simple("^[A-Za-z0-9_+.-]+ \\{\\nid = \"[^\"]+\"\\nseqno = ", p, 0, 0);
 }
 
-GPtrArray *
-lvm_test_ring_texts(const char *path)
+GPtrArray *lvm_test_ring_texts(const char *path)
 {
   GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *buf = g_malloc0(MIB + 1);
@@ -140,8 +132,7 @@ lvm_test_ring_texts(const char *path)
   return texts;
 }
 
-void
-lvm_test_flip(const char *path, guint64 offset)
+void lvm_test_flip(const char *path, guint64 offset)
 {
   int fd = open(path, O_RDWR);
   guint8 byte;
@@ -152,11 +143,10 @@ lvm_test_flip(const char *path, guint64 offset)
   close(fd);
 }
 
-LvmStore *
-lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths)
+LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths)
 {
-  const char *list[4] = { NULL };
-  LvmCreate params = { .extent_size = extent_size, .metadata_area = 64 * 1024, .no_autoactivate = TRUE };
+  const char *list[4] = {NULL};
+  LvmCreate params = {.extent_size = extent_size, .metadata_area = 64 * 1024, .no_autoactivate = TRUE};
   GError *error = NULL;
   LvmStore *store;
 
@@ -170,16 +160,14 @@ lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, 
   return store;
 }
 
-void
-lvm_test_commit(LvmStore *store, LvmVg *vg)
+void lvm_test_commit(LvmStore *store, LvmVg *vg)
 {
   GError *error = NULL;
 
   assert_ok(lvm_store_commit(store, vg, NULL, "test", &error), error);
 }
 
-void
-lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line)
+void lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line)
 {
   if (ok)
     return;
@@ -187,8 +175,7 @@ lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *fil
   _fail(file, line);
 }
 
-void
-lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line)
+void lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line)
 {
   if (!*error) {
     print_error("no error, where \"%s\" was expected\n", text);

@@ -26,10 +26,10 @@ LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 ext
 void lvm_test_commit(LvmStore *store, LvmVg *vg);
 
 /* Fail the test with @error's message unless @ok. */
-#define assert_ok(ok, error) \
-  do { \
-    gboolean assert_ok_ = (ok) != 0; /* before the error is looked at */ \
-    lvm_test_assert_ok(assert_ok_, error, #ok, __FILE__, __LINE__); \
+#define assert_ok(ok, error)                                                                                           \
+  do {                                                                                                                 \
+    gboolean assert_ok_ = (ok) != 0; /* before the error is looked at */                                               \
+    lvm_test_assert_ok(assert_ok_, error, #ok, __FILE__, __LINE__);                                                    \
   } while (0)
 void lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line);
 /* The error is there, with @code, and says @text; it is cleared. */

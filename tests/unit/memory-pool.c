@@ -58,7 +58,8 @@ static gboolean enter(PoolVolume *volume, MemoryKind kind, GError **error)
 static gboolean in_range(Memory *memory, guint64 offset, guint64 length, GError **error)
 {
   guint64 size = __atomic_load_n(&memory->size, __ATOMIC_RELAXED);
-  return (offset <= size && length <= size - offset) || vt_set_error(error, EINVAL, "beyond the end of %s", memory->name);
+  return (offset <= size && length <= size - offset) ||
+         vt_set_error(error, EINVAL, "beyond the end of %s", memory->name);
 }
 
 static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
@@ -164,7 +165,8 @@ static gboolean volume_flush(PoolVolume *volume, GError **error)
   return enter(volume, MEMORY_FLUSH, error);
 }
 
-static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped, GError **error)
+static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                              GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
   if (!enter(volume, MEMORY_EXTENT, error) || !in_range(memory, offset, 1, error))
@@ -211,17 +213,17 @@ static void volume_close(PoolVolume *base)
 }
 
 static const PoolVolumeOps volume_ops = {
-  .close = volume_close,
-  .name = volume_name,
-  .size = volume_size,
-  .chunk_size = volume_chunk_size,
-  .is_read_only = volume_is_read_only,
-  .readv = volume_readv,
-  .writev = volume_writev,
-  .zero = volume_zero,
-  .discard = volume_discard,
-  .flush = volume_flush,
-  .extent = volume_extent,
+    .close = volume_close,
+    .name = volume_name,
+    .size = volume_size,
+    .chunk_size = volume_chunk_size,
+    .is_read_only = volume_is_read_only,
+    .readv = volume_readv,
+    .writev = volume_writev,
+    .zero = volume_zero,
+    .discard = volume_discard,
+    .flush = volume_flush,
+    .extent = volume_extent,
 };
 
 static Memory *find(MemoryPool *pool, const char *name, GError **error)
@@ -312,12 +314,12 @@ static gboolean memory_close(Pool *base, GError **error)
 }
 
 static const PoolOps pool_ops = {
-  .name = "memory",
-  .close = memory_close,
-  .list_volumes = list_volumes,
-  .get_volume = get_volume,
-  .volume_open = open_volume,
-  .volume_open_view = open_view,
+    .name = "memory",
+    .close = memory_close,
+    .list_volumes = list_volumes,
+    .get_volume = get_volume,
+    .volume_open = open_volume,
+    .volume_open_view = open_view,
 };
 
 Pool *memory_pool_new(void)

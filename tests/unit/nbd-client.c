@@ -171,7 +171,12 @@ int client_go(Served *served, const char *name, gboolean structured, gboolean bl
 
 void client_request(int fd, guint16 flags, guint16 type, guint64 cookie, guint64 offset, guint32 length)
 {
-  NbdRequest request = {GUINT32_TO_BE(NBD_REQUEST_MAGIC), GUINT16_TO_BE(flags), GUINT16_TO_BE(type), cookie, GUINT64_TO_BE(offset), GUINT32_TO_BE(length)};
+  NbdRequest request = {GUINT32_TO_BE(NBD_REQUEST_MAGIC),
+                        GUINT16_TO_BE(flags),
+                        GUINT16_TO_BE(type),
+                        cookie,
+                        GUINT64_TO_BE(offset),
+                        GUINT32_TO_BE(length)};
   client_send(fd, &request, sizeof request);
 }
 
@@ -231,7 +236,8 @@ guint32 client_write(int fd, guint16 flags, guint64 offset, const void *data, gu
   return client_result(fd, offset + 1, NULL);
 }
 
-guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length, guint *holes, guint *pieces)
+guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length, guint *holes,
+                               guint *pieces)
 {
   guint32 left = length;
   for (gboolean done = FALSE; !done;) {

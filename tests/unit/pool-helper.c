@@ -15,14 +15,13 @@
 static char *folder;
 static GPtrArray *paths;
 
-static void
-run(const char *const *argv)
+static void run(const char *const *argv)
 {
   g_autofree char *out = NULL, *err = NULL;
   g_autoptr(GError) error = NULL;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error))
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error))
     fail_msg("%s: %s", argv[0], error->message);
   if (!g_spawn_check_wait_status(status, &error))
     fail_msg("%s: %s\n%s%s", argv[0], error->message, out, err);
@@ -33,9 +32,9 @@ static char *root;
 static pid_t cleaner;
 static int cleaner_input;
 
-/* A process of its own removes the folder when the program ends, however that happens: it reads from a pipe until nobody has the other end. */
-static void
-start_cleaner(void)
+/* A process of its own removes the folder when the program ends, however that happens: it reads from a pipe until
+ * nobody has the other end. */
+static void start_cleaner(void)
 {
   int ends[2];
 
@@ -57,8 +56,7 @@ start_cleaner(void)
   cleaner_input = ends[1];
 }
 
-static void
-clean(void)
+static void clean(void)
 {
   close(cleaner_input);
   waitpid(cleaner, NULL, 0);
@@ -66,17 +64,15 @@ clean(void)
 }
 
 /* In memory, where there is room: tests flush a lot. */
-static void
-choose_place(void)
+static void choose_place(void)
 {
   struct statvfs fs;
 
-  if (!g_getenv("TMPDIR") && statvfs("/dev/shm", &fs) == 0 && (guint64) fs.f_bavail * fs.f_frsize >= GIB)
+  if (!g_getenv("TMPDIR") && statvfs("/dev/shm", &fs) == 0 && (guint64)fs.f_bavail * fs.f_frsize >= GIB)
     g_setenv("TMPDIR", "/dev/shm", TRUE);
 }
 
-int
-helper_setup(void **state)
+int helper_setup(void **state)
 {
   if (!root) {
     g_autofree char *state_folder = NULL;
@@ -95,10 +91,9 @@ helper_setup(void **state)
   return folder ? 0 : -1;
 }
 
-int
-helper_teardown(void **state)
+int helper_teardown(void **state)
 {
-  const char *argv[] = { "rm", "-rf", folder, NULL };
+  const char *argv[] = {"rm", "-rf", folder, NULL};
 
   run(argv);
   g_clear_pointer(&folder, g_free);
@@ -106,14 +101,12 @@ helper_teardown(void **state)
   return 0;
 }
 
-const char *
-helper_folder(void)
+const char *helper_folder(void)
 {
   return folder;
 }
 
-char *
-helper_path(const char *name)
+char *helper_path(const char *name)
 {
   char *path = g_build_filename(folder, name, NULL);
 
@@ -121,8 +114,7 @@ helper_path(const char *name)
   return path;
 }
 
-void
-helper_check_error(const char *call, const GError *error, int errnum, const char *text)
+void helper_check_error(const char *call, const GError *error, int errnum, const char *text)
 {
   if (!error)
     fail_msg("%s: failed without saying why", call);
@@ -132,8 +124,7 @@ helper_check_error(const char *call, const GError *error, int errnum, const char
     fail_msg("%s: \"%s\" does not say \"%s\"", call, error->message, text);
 }
 
-char *
-helper_make(guint64 size, guint64 extent_size)
+char *helper_make(guint64 size, guint64 extent_size)
 {
   char *path = helper_path("pv.img");
 
@@ -141,40 +132,36 @@ helper_make(guint64 size, guint64 extent_size)
   return path;
 }
 
-static Pool *
-open_pool(const char *path, PoolOpenFlags flags)
+static Pool *open_pool(const char *path, PoolOpenFlags flags)
 {
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   Pool *pool;
 
   assert_done((pool = pool_open_bundled(NULL, devices, flags, &error)) != NULL);
   return pool;
 }
 
-Pool *
-helper_open(const char *path)
+Pool *helper_open(const char *path)
 {
   return open_pool(path, 0);
 }
 
-Pool *
-helper_open_read(const char *path)
+Pool *helper_open_read(const char *path)
 {
   return open_pool(path, POOL_READ_ONLY);
 }
 
-void
-helper_close(Pool *pool)
+void helper_close(Pool *pool)
 {
   assert_done(pool_close(pool, &error));
 }
 
-char *
-helper_fixture(const char *name)
+char *helper_fixture(const char *name)
 {
-  g_autofree char *archive = g_strdup_printf("%s/tests/fixtures/pools/%s.img.tar.zst", g_getenv("abs_top_srcdir"), name);
+  g_autofree char *archive =
+      g_strdup_printf("%s/tests/fixtures/pools/%s.img.tar.zst", g_getenv("abs_top_srcdir"), name);
   g_autofree char *image = g_strconcat(name, ".img", NULL);
-  const char *argv[] = { "tar", "--zstd", "-xSf", archive, "-C", folder, NULL };
+  const char *argv[] = {"tar", "--zstd", "-xSf", archive, "-C", folder, NULL};
   char *path = helper_path(image);
 
   run(argv);
@@ -187,14 +174,12 @@ helper_fixture(const char *name)
 
 #define BLOCK 4096
 
-static gboolean
-is_zero(const guint8 *bytes, gsize length)
+static gboolean is_zero(const guint8 *bytes, gsize length)
 {
   return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
 }
 
-char *
-helper_digest(const char *path)
+char *helper_digest(const char *path)
 {
   g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA1);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -203,16 +188,16 @@ helper_digest(const char *path)
   off_t end = 0;
 
   assert_true(fd >= 0 && fstat(fd, &st) == 0);
-  g_checksum_update(sum, (guchar *) &st.st_size, sizeof st.st_size);
+  g_checksum_update(sum, (guchar *)&st.st_size, sizeof st.st_size);
   for (off_t start; (start = lseek(fd, end, SEEK_DATA)) >= 0;) {
     end = lseek(fd, start, SEEK_HOLE);
-    for (start &= ~(off_t) (BLOCK - 1); start < end; start += BLOCK) {
+    for (start &= ~(off_t)(BLOCK - 1); start < end; start += BLOCK) {
       ssize_t got = pread(fd, block, BLOCK, start);
 
       assert_true(got > 0);
       if (is_zero(block, got))
         continue;
-      g_checksum_update(sum, (guchar *) &start, sizeof start);
+      g_checksum_update(sum, (guchar *)&start, sizeof start);
       g_checksum_update(sum, block, got);
     }
   }
@@ -220,8 +205,7 @@ helper_digest(const char *path)
   return g_strdup(g_checksum_get_string(sum));
 }
 
-char *
-helper_md5(Pool *pool, const char *name, guint64 length)
+char *helper_md5(Pool *pool, const char *name, guint64 length)
 {
   g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_MD5);
   g_autofree guint8 *buf = g_malloc(MIB);
@@ -241,15 +225,13 @@ helper_md5(Pool *pool, const char *name, guint64 length)
 }
 
 /* Every eight bytes tell seed and place. */
-static void
-fill(guint64 *words, guint64 offset, guint64 length, guint seed)
+static void fill(guint64 *words, guint64 offset, guint64 length, guint seed)
 {
   for (guint64 i = 0; i < length / 8; i++)
-    words[i] = seed ? ((offset / 8 + i) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) ^ ((guint64) seed << 32 | seed) : 0;
+    words[i] = seed ? ((offset / 8 + i) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) ^ ((guint64)seed << 32 | seed) : 0;
 }
 
-void
-helper_write(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
+void helper_write(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length);
   PoolVolume *volume;
@@ -261,8 +243,7 @@ helper_write(Pool *pool, const char *name, guint64 offset, guint64 length, guint
   pool_volume_close(volume);
 }
 
-void
-helper_check(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
+void helper_check(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length), *found = g_malloc(length);
   PoolVolume *volume;
@@ -277,14 +258,12 @@ helper_check(Pool *pool, const char *name, guint64 offset, guint64 length, guint
 
 /* --- looking at volumes --- */
 
-static gint
-compare_names(gconstpointer a, gconstpointer b)
+static gint compare_names(gconstpointer a, gconstpointer b)
 {
-  return strcmp((*(PoolVolumeInfo *const *) a)->name, (*(PoolVolumeInfo *const *) b)->name);
+  return strcmp((*(PoolVolumeInfo *const *)a)->name, (*(PoolVolumeInfo *const *)b)->name);
 }
 
-char *
-helper_names(Pool *pool)
+char *helper_names(Pool *pool)
 {
   GString *names = g_string_new(NULL);
   GPtrArray *infos;
@@ -292,13 +271,12 @@ helper_names(Pool *pool)
   assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
   g_ptr_array_sort(infos, compare_names);
   for (guint i = 0; i < infos->len; i++)
-    g_string_append_printf(names, "%s%s", i ? " " : "", ((PoolVolumeInfo *) infos->pdata[i])->name);
+    g_string_append_printf(names, "%s%s", i ? " " : "", ((PoolVolumeInfo *)infos->pdata[i])->name);
   g_ptr_array_unref(infos);
   return g_string_free(names, FALSE);
 }
 
-PoolVolumeInfo *
-helper_info(Pool *pool, const char *volume)
+PoolVolumeInfo *helper_info(Pool *pool, const char *volume)
 {
   PoolVolumeInfo *info;
 
@@ -306,23 +284,21 @@ helper_info(Pool *pool, const char *volume)
   return info;
 }
 
-void
-helper_check_pool(Pool *pool, const char *thin_pool)
+void helper_check_pool(Pool *pool, const char *thin_pool)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
 
   assert_done(pool_check(pool, thin_pool, &errors, &leaks, &error));
   if (errors->len)
-    fail_msg("check: %s", (char *) errors->pdata[0]);
+    fail_msg("check: %s", (char *)errors->pdata[0]);
   if (leaks->len)
-    fail_msg("check: leak: %s", (char *) leaks->pdata[0]);
+    fail_msg("check: leak: %s", (char *)leaks->pdata[0]);
 }
 
-void
-helper_judge(const char *path, const char *second_path)
+void helper_judge(const char *path, const char *second_path)
 {
   g_autofree char *judge = g_strdup_printf("%s/scripts/judge", g_getenv("abs_top_srcdir"));
-  const char *argv[] = { judge, "--quiet", path, second_path, NULL };
+  const char *argv[] = {judge, "--quiet", path, second_path, NULL};
 
   if (geteuid() == 0)
     run(argv);

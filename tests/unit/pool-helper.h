@@ -22,19 +22,19 @@ const char *helper_folder(void);
 char *helper_path(const char *name); /* in the folder; freed with it */
 
 /* @call uses &error. */
-#define assert_done(call) \
-  do { \
-    g_autoptr(GError) error = NULL; \
-    if (!(call)) \
-      fail_msg("%s: %s", #call, error ? error->message : "no error is set"); \
+#define assert_done(call)                                                                                              \
+  do {                                                                                                                 \
+    g_autoptr(GError) error = NULL;                                                                                    \
+    if (!(call))                                                                                                       \
+      fail_msg("%s: %s", #call, error ? error->message : "no error is set");                                           \
   } while (0)
 /* It fails with @errnum, saying @text (NULL: whatever). */
-#define assert_fails(call, errnum, text) \
-  do { \
-    g_autoptr(GError) error = NULL; \
-    if (call) \
-      fail_msg("%s: worked", #call); \
-    helper_check_error(#call, error, errnum, text); \
+#define assert_fails(call, errnum, text)                                                                               \
+  do {                                                                                                                 \
+    g_autoptr(GError) error = NULL;                                                                                    \
+    if (call)                                                                                                          \
+      fail_msg("%s: worked", #call);                                                                                   \
+    helper_check_error(#call, error, errnum, text);                                                                    \
   } while (0)
 void helper_check_error(const char *call, const GError *error, int errnum, const char *text);
 
@@ -62,5 +62,6 @@ PoolVolumeInfo *helper_info(Pool *pool, const char *volume); /* the caller's */
 
 /* virt-thin's own check finds neither errors nor leaks. */
 void helper_check_pool(Pool *pool, const char *thin_pool);
-/* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without root: nothing is asked. */
+/* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without root: nothing is
+ * asked. */
 void helper_judge(const char *path, const char *second_path);

@@ -1,7 +1,8 @@
 /* virt-thin - tests of the D-Bus layer: pool-remote.c against control-server.c in one process
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Behind the server is a Pool that writes down what it is asked, answers with every field filled, and fails or hangs as told. The server runs in a thread of its own.
+ * Behind the server is a Pool that writes down what it is asked, answers with every field filled, and fails or hangs as
+ * told. The server runs in a thread of its own.
  */
 #include "config.h"
 
@@ -35,18 +36,17 @@ typedef struct {
   Pool base;
   GMutex lock;
   GCond changed;
-  char *asked;        /* the last call, as text */
-  int fail;           /* errno for the next change; 0: none */
-  gboolean hang;      /* "snapshot" waits until this is FALSE */
+  char *asked;   /* the last call, as text */
+  int fail;      /* errno for the next change; 0: none */
+  gboolean hang; /* "snapshot" waits until this is FALSE */
   guint hanging;
-  guint n_volumes;    /* of list_volumes */
-  guint n_infos;      /* calls of get_info */
+  guint n_volumes; /* of list_volumes */
+  guint n_infos;   /* calls of get_info */
 } FakePool;
 
-static gboolean G_GNUC_PRINTF(2, 3)
-note(Pool *pool, const char *format, ...)
+static gboolean G_GNUC_PRINTF(2, 3) note(Pool *pool, const char *format, ...)
 {
-  FakePool *fake = (FakePool *) pool;
+  FakePool *fake = (FakePool *)pool;
   va_list args;
 
   g_mutex_lock(&fake->lock);
@@ -58,24 +58,21 @@ note(Pool *pool, const char *format, ...)
   return TRUE;
 }
 
-static gboolean
-outcome(Pool *pool, GError **error)
+static gboolean outcome(Pool *pool, GError **error)
 {
-  int fail = ((FakePool *) pool)->fail;
+  int fail = ((FakePool *)pool)->fail;
 
   return !fail || vt_set_error(error, fail, "vg0/x: it \"fails\" with %d: é", fail);
 }
 
-static GStrv
-strv(const char *a, const char *b)
+static GStrv strv(const char *a, const char *b)
 {
-  const char *const list[] = { a, b, NULL };
+  const char *const list[] = {a, b, NULL};
 
-  return g_strdupv((char **) list);
+  return g_strdupv((char **)list);
 }
 
-static PoolVolumeInfo *
-make_volume(guint i)
+static PoolVolumeInfo *make_volume(guint i)
 {
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
 
@@ -83,7 +80,7 @@ make_volume(guint i)
   info->name = g_strdup_printf("vm-%u-disk-0", 100 + i);
   info->uuid = g_strdup("AbCdEf-0000-1111-2222-3333-4444-567890");
   info->kind = i % 2 ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
-  info->vmid = i % 3 ? (gint64) 100 + i : -1;
+  info->vmid = i % 3 ? (gint64)100 + i : -1;
   info->size = G_MAXUINT64 - i;
   info->mapped = i % 5 ? 65536u * i : G_MAXUINT64;
   info->device_id = (1u << 24) - 1 - i;
@@ -103,8 +100,7 @@ make_volume(guint i)
   return info;
 }
 
-static PoolInfo *
-make_info(void)
+static PoolInfo *make_info(void)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
 
@@ -125,8 +121,7 @@ make_info(void)
   return info;
 }
 
-static PoolVgInfo *
-make_vg(void)
+static PoolVgInfo *make_vg(void)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
 
@@ -138,27 +133,25 @@ make_vg(void)
   info->seqno = 13;
   info->metadata_area_used = 14;
   info->metadata_area_size = 15;
-  info->devices = strv("/a", "/b\xff" "c"); /* not UTF-8 */
+  info->devices = strv("/a", "/b\xff"
+                             "c"); /* not UTF-8 */
   info->served_by = g_strdup("virt-thin service, pid 123");
   return info;
 }
 
-static gboolean
-fake_close(Pool *pool, GError **error)
+static gboolean fake_close(Pool *pool, GError **error)
 {
   return TRUE;
 }
 
-static PoolVgInfo *
-fake_get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *fake_get_vg_info(Pool *pool, GError **error)
 {
   return note(pool, "get_vg_info") && outcome(pool, error) ? make_vg() : NULL;
 }
 
-static GPtrArray *
-fake_list_pools(Pool *pool, GError **error)
+static GPtrArray *fake_list_pools(Pool *pool, GError **error)
 {
-  GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify) pool_info_free);
+  GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
 
   note(pool, "list_pools");
   g_ptr_array_add(pools, make_info());
@@ -166,26 +159,23 @@ fake_list_pools(Pool *pool, GError **error)
   return pools;
 }
 
-static PoolInfo *
-fake_get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *fake_get_info(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_atomic_int_inc(&((FakePool *) pool)->n_infos);
+  g_atomic_int_inc(&((FakePool *)pool)->n_infos);
   return note(pool, "get_info %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error) ? make_info() : NULL;
 }
 
-static GPtrArray *
-fake_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *fake_list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
-  GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify) pool_volume_info_free);
+  GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
 
   note(pool, "list_volumes %s", thin_pool ? thin_pool : "NULL");
-  for (guint i = 0; i < ((FakePool *) pool)->n_volumes; i++)
+  for (guint i = 0; i < ((FakePool *)pool)->n_volumes; i++)
     g_ptr_array_add(volumes, make_volume(i));
   return volumes;
 }
 
-static PoolVolumeInfo *
-fake_get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **error)
 {
   PoolVolumeInfo *info;
 
@@ -197,30 +187,27 @@ fake_get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean
-fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
 {
   *exclusive = 1;
   *shared = G_MAXUINT64;
   return note(pool, "count_volume %s", name);
 }
 
-static gboolean
-fake_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean fake_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
-  return note(pool, "create %s %s %" G_GUINT64_FORMAT, thin_pool ? thin_pool : "NULL", name, size) && outcome(pool, error);
+  return note(pool, "create %s %s %" G_GUINT64_FORMAT, thin_pool ? thin_pool : "NULL", name, size) &&
+         outcome(pool, error);
 }
 
-static gboolean
-fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
 }
 
-static gboolean
-fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+static gboolean fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
-  FakePool *fake = (FakePool *) pool;
+  FakePool *fake = (FakePool *)pool;
 
   note(pool, "snapshot %s %s", volume, snapshot);
   g_mutex_lock(&fake->lock);
@@ -233,67 +220,59 @@ fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **err
   return outcome(pool, error);
 }
 
-static gboolean
-fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+static gboolean fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
   return note(pool, "rollback %s %s", volume, snapshot) && outcome(pool, error);
 }
 
-static gboolean
-fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+static gboolean fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
   return note(pool, "clone_into %s %s", origin, name) && outcome(pool, error);
 }
 
-static gboolean
-fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+static gboolean fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
 {
   return note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
 }
 
-static gboolean
-fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   return note(pool, "resize %s %" G_GUINT64_FORMAT " %d", name, size, shrink) && outcome(pool, error);
 }
 
-static gboolean
-fake_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+static gboolean fake_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
   return note(pool, "resize_pool %s %" G_GUINT64_FORMAT " %d", thin_pool, size, metadata) && outcome(pool, error);
 }
 
-static gboolean
-fake_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean fake_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
-  g_autofree char *list = g_strjoinv(",", (char **) names);
+  g_autofree char *list = g_strjoinv(",", (char **)names);
 
   return note(pool, "remove %s %d", list, with_snapshots) && outcome(pool, error);
 }
 
-static gboolean
-fake_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+static gboolean fake_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                              GError **error)
 {
-  g_autofree char *added = g_strjoinv(",", (char **) add), *removed = g_strjoinv(",", (char **) remove);
+  g_autofree char *added = g_strjoinv(",", (char **)add), *removed = g_strjoinv(",", (char **)remove);
 
   return note(pool, "set_tags %s +%s -%s", name, added, removed) && outcome(pool, error);
 }
 
-static gboolean
-fake_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+static gboolean fake_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
 {
-  return note(pool, "create_pool %s %d %d %d %d", thin_pool, (int) params->size, (int) params->reserve, (int) params->chunk_size,
-              (int) params->metadata_size) && outcome(pool, error);
+  return note(pool, "create_pool %s %d %d %d %d", thin_pool, (int)params->size, (int)params->reserve,
+              (int)params->chunk_size, (int)params->metadata_size) &&
+         outcome(pool, error);
 }
 
-static gboolean
-fake_extend(Pool *pool, const char *path, GError **error)
+static gboolean fake_extend(Pool *pool, const char *path, GError **error)
 {
   return note(pool, "extend %s", path) && outcome(pool, error);
 }
 
-static gboolean
-fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
   *errors = g_ptr_array_new_with_free_func(g_free);
   *leaks = g_ptr_array_new_with_free_func(g_free);
@@ -303,36 +282,52 @@ fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **le
   return note(pool, "check %s", thin_pool ? thin_pool : "NULL");
 }
 
-static gboolean
-fake_activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
 {
   return note(pool, "activate %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error);
 }
 
-static gboolean
-fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   return note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) && outcome(pool, error);
 }
 
-static gboolean
-fake_commit(Pool *pool, GError **error)
+static gboolean fake_commit(Pool *pool, GError **error)
 {
   return note(pool, "commit") && outcome(pool, error);
 }
 
 static const PoolOps fake_ops = {
-  .name = "fake", .close = fake_close, .get_vg_info = fake_get_vg_info, .list_pools = fake_list_pools, .get_info = fake_get_info,
-  .list_volumes = fake_list_volumes, .get_volume = fake_get_volume, .count_volume = fake_count_volume, .create = fake_create,
-  .clone = fake_clone, .snapshot = fake_snapshot, .rollback = fake_rollback, .clone_into = fake_clone_into, .rename = fake_rename, .resize = fake_resize,
-  .resize_pool = fake_resize_pool, .remove = fake_remove, .set_tags = fake_set_tags, .create_pool = fake_create_pool,
-  .extend = fake_extend, .check = fake_check, .activate = fake_activate, .deactivate = fake_deactivate, .commit = fake_commit,
+    .name = "fake",
+    .close = fake_close,
+    .get_vg_info = fake_get_vg_info,
+    .list_pools = fake_list_pools,
+    .get_info = fake_get_info,
+    .list_volumes = fake_list_volumes,
+    .get_volume = fake_get_volume,
+    .count_volume = fake_count_volume,
+    .create = fake_create,
+    .clone = fake_clone,
+    .snapshot = fake_snapshot,
+    .rollback = fake_rollback,
+    .clone_into = fake_clone_into,
+    .rename = fake_rename,
+    .resize = fake_resize,
+    .resize_pool = fake_resize_pool,
+    .remove = fake_remove,
+    .set_tags = fake_set_tags,
+    .create_pool = fake_create_pool,
+    .extend = fake_extend,
+    .check = fake_check,
+    .activate = fake_activate,
+    .deactivate = fake_deactivate,
+    .commit = fake_commit,
 };
 
 /* --- the server's thread --- */
 
 static char *top;
-static FakePool fake = { .base = { &fake_ops }, .n_volumes = 12 };
+static FakePool fake = {.base = {&fake_ops}, .n_volumes = 12};
 static int listen_fd = -1;
 
 typedef struct {
@@ -345,8 +340,7 @@ typedef struct {
 } Host;
 static Host host;
 
-static gboolean
-host_stop(gboolean force, gpointer user_data, GError **error)
+static gboolean host_stop(gboolean force, gpointer user_data, GError **error)
 {
   if (host.refuse_stop && !force)
     return vt_set_error(error, EBUSY, "volume vg0/x is open: qemu, pid 99");
@@ -354,8 +348,7 @@ host_stop(gboolean force, gpointer user_data, GError **error)
   return TRUE;
 }
 
-static gpointer
-host_thread(gpointer data)
+static gpointer host_thread(gpointer data)
 {
   GError *error = NULL;
 
@@ -372,8 +365,7 @@ host_thread(gpointer data)
   return NULL;
 }
 
-static void
-start_host(void)
+static void start_host(void)
 {
   host.loop = g_main_loop_new(NULL, FALSE);
   host.ready = g_async_queue_new();
@@ -381,15 +373,13 @@ start_host(void)
   g_async_queue_pop(host.ready);
 }
 
-static gboolean
-quit_loop(gpointer loop)
+static gboolean quit_loop(gpointer loop)
 {
   g_main_loop_quit(loop);
   return G_SOURCE_REMOVE;
 }
 
-static void
-stop_host(void)
+static void stop_host(void)
 {
   g_idle_add(quit_loop, host.loop);
   g_thread_join(host.thread);
@@ -398,14 +388,12 @@ stop_host(void)
   memset(&host, 0, sizeof host);
 }
 
-static char *
-vg_path(const char *name)
+static char *vg_path(const char *name)
 {
   return settings_vg_file(VG, name);
 }
 
-static int
-group_setup(void **state)
+static int group_setup(void **state)
 {
   g_autofree char *folder = NULL, *path = NULL, *program = NULL, *config = NULL;
   GError *error = NULL;
@@ -428,8 +416,7 @@ group_setup(void **state)
   return 0;
 }
 
-static void
-remove_tree(const char *path)
+static void remove_tree(const char *path)
 {
   GDir *dir = g_dir_open(path, 0, NULL);
   const char *name;
@@ -444,8 +431,7 @@ remove_tree(const char *path)
   g_remove(path);
 }
 
-static int
-group_teardown(void **state)
+static int group_teardown(void **state)
 {
   stop_host();
   close(listen_fd);
@@ -455,16 +441,14 @@ group_teardown(void **state)
   return 0;
 }
 
-static int
-setup(void **state)
+static int setup(void **state)
 {
   fake.fail = 0;
   fake.n_volumes = 12;
   return 0;
 }
 
-static Pool *
-connected(guint timeout_ms)
+static Pool *connected(guint timeout_ms)
 {
   GError *error = NULL;
   Pool *pool = pool_connect(VG, timeout_ms, &error);
@@ -474,8 +458,7 @@ connected(guint timeout_ms)
   return pool;
 }
 
-static void
-assert_error(GError **error, int code, const char *part)
+static void assert_error(GError **error, int code, const char *part)
 {
   assert_non_null(*error);
   assert_true((*error)->domain == VT_ERROR);
@@ -487,15 +470,13 @@ assert_error(GError **error, int code, const char *part)
 
 /* --- tests --- */
 
-static void
-assert_same_text(const char *a, const char *b)
+static void assert_same_text(const char *a, const char *b)
 {
   if (g_strcmp0(a, b) != 0)
     fail_msg("%s is not %s", a, b);
 }
 
-static void
-assert_same_volume(PoolVolumeInfo *a, PoolVolumeInfo *b)
+static void assert_same_volume(PoolVolumeInfo *a, PoolVolumeInfo *b)
 {
   assert_same_text(a->vg, b->vg);
   assert_same_text(a->name, b->name);
@@ -521,8 +502,7 @@ assert_same_volume(PoolVolumeInfo *a, PoolVolumeInfo *b)
     assert_string_equal(a->tags[i], b->tags[i]);
 }
 
-static void
-test_volumes(void **state)
+static void test_volumes(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, NULL);
@@ -543,8 +523,7 @@ test_volumes(void **state)
   assert_same_volume(volumes->pdata[2], one);
 }
 
-static void
-assert_info(PoolInfo *info)
+static void assert_info(PoolInfo *info)
 {
   g_autoptr(PoolInfo) expected = make_info();
 
@@ -565,8 +544,7 @@ assert_info(PoolInfo *info)
   assert_string_equal(info->health, expected->health);
 }
 
-static void
-test_pools(void **state)
+static void test_pools(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(GPtrArray) pools = pool_list_pools(pool, NULL);
@@ -581,8 +559,7 @@ test_pools(void **state)
   assert_string_equal(fake.asked, "get_info NULL");
 }
 
-static void
-test_vg(void **state)
+static void test_vg(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, NULL);
@@ -598,23 +575,23 @@ test_vg(void **state)
   assert_string_equal(info->served_by, "virt-thin service, pid 123");
   assert_int_equal(g_strv_length(info->devices), 2);
   assert_string_equal(info->devices[0], "/a");
-  assert_string_equal(info->devices[1], "/b\xef\xbf\xbd" "c");
+  assert_string_equal(info->devices[1], "/b\xef\xbf\xbd"
+                                        "c");
 }
 
 /* Call each change with @ok expected; what arrived is compared with what was sent. */
-static void
-check_changes(Pool *pool, gboolean ok)
+static void check_changes(Pool *pool, gboolean ok)
 {
-  const char *const two[] = { "a", "b", NULL }, *const one[] = { "t", NULL };
-  const PoolNew params = { 1, 2, 3, 4 };
+  const char *const two[] = {"a", "b", NULL}, *const one[] = {"t", NULL};
+  const PoolNew params = {1, 2, 3, 4};
 
-#define CHANGE(call, text) \
-  do { \
-    GError *error = NULL; \
-    assert_int_equal(call, ok); \
-    assert_string_equal(fake.asked, text); \
-    if (!ok) \
-      assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é"); \
+#define CHANGE(call, text)                                                                                             \
+  do {                                                                                                                 \
+    GError *error = NULL;                                                                                              \
+    assert_int_equal(call, ok);                                                                                        \
+    assert_string_equal(fake.asked, text);                                                                             \
+    if (!ok)                                                                                                           \
+      assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é");                                                  \
   } while (0)
 
   CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "create NULL v 18446744073709551615");
@@ -640,8 +617,7 @@ check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_commit(pool, &error), "commit");
 }
 
-static void
-test_changes(void **state)
+static void test_changes(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   guint64 exclusive, shared;
@@ -654,8 +630,7 @@ test_changes(void **state)
   assert_true(shared == G_MAXUINT64);
 }
 
-static void
-test_check(void **state)
+static void test_check(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
@@ -669,8 +644,7 @@ test_check(void **state)
 }
 
 /* Each errno the C library knows arrives as itself. */
-static void
-test_every_error(void **state)
+static void test_every_error(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   guint n = 0;
@@ -691,12 +665,14 @@ test_every_error(void **state)
   assert_string_equal(control_error_name(100000), "org.virt_thin.Error.EIO");
 }
 
-static void
-test_bad_names(void **state)
+static void test_bad_names(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
-  const char *const bad[] = { "good", "b\xff" "d", NULL };
-  static const char *const vgs[] = { "", "a/b", ".", "..", "-x", "a b", "\xff" };
+  const char *const bad[] = {"good",
+                             "b\xff"
+                             "d",
+                             NULL};
+  static const char *const vgs[] = {"", "a/b", ".", "..", "-x", "a b", "\xff"};
   GError *error = NULL;
 
   note(&fake.base, "nothing");
@@ -715,8 +691,7 @@ test_bad_names(void **state)
   }
 }
 
-static gpointer
-hanging_snapshot(gpointer data)
+static gpointer hanging_snapshot(gpointer data)
 {
   g_autoptr(Pool) pool = connected(250);
   GError *error = NULL;
@@ -726,8 +701,7 @@ hanging_snapshot(gpointer data)
   return error;
 }
 
-static void
-release_hang(void)
+static void release_hang(void)
 {
   g_mutex_lock(&fake.lock);
   fake.hang = FALSE;
@@ -738,8 +712,7 @@ release_hang(void)
 }
 
 /* A call that hangs ends at the client's deadline, and keeps no other waiting. */
-static void
-test_hanging_call(void **state)
+static void test_hanging_call(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   gint64 began = g_get_monotonic_time();
@@ -760,8 +733,7 @@ test_hanging_call(void **state)
 }
 
 /* control_server_stop() does not wait for ever, and says so. */
-static void
-test_stop_with_a_call_under_way(void **state)
+static void test_stop_with_a_call_under_way(void **state)
 {
   g_autoptr(GError) error = NULL;
   GThread *thread;
@@ -786,8 +758,7 @@ test_stop_with_a_call_under_way(void **state)
   start_host();
 }
 
-static void
-make_vg_dir(const char *vg, char **socket)
+static void make_vg_dir(const char *vg, char **socket)
 {
   g_autofree char *folder = settings_vg_dir(vg);
 
@@ -796,8 +767,7 @@ make_vg_dir(const char *vg, char **socket)
 }
 
 /* Nobody there; nobody any more; somebody who accepts and says nothing; a backlog that is full. */
-static void
-test_no_service(void **state)
+static void test_no_service(void **state)
 {
   g_autofree char *dead = NULL, *mute = NULL;
   GError *error = NULL;
@@ -831,8 +801,7 @@ test_no_service(void **state)
 }
 
 /* A service that is restarted on the same descriptor costs its clients nothing between calls. */
-static void
-test_restart(void **state)
+static void test_restart(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
 
@@ -855,8 +824,8 @@ typedef struct {
   guint calls;
 } Quitter;
 
-static GDBusMessage *
-quit_on_call(GDBusConnection *connection, GDBusMessage *message, gboolean is_incoming, gpointer data)
+static GDBusMessage *quit_on_call(GDBusConnection *connection, GDBusMessage *message, gboolean is_incoming,
+                                  gpointer data)
 {
   Quitter *quitter = data;
   const char *member = g_dbus_message_get_member(message);
@@ -869,25 +838,23 @@ quit_on_call(GDBusConnection *connection, GDBusMessage *message, gboolean is_inc
   return NULL;
 }
 
-static void
-quitter_get(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *method, GVariant *in,
-            GDBusMethodInvocation *invocation, gpointer data)
+static void quitter_get(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+                        const char *method, GVariant *in, GDBusMethodInvocation *invocation, gpointer data)
 {
   g_dbus_method_invocation_return_value(invocation, NULL);
 }
 
-static GVariant *
-quitter_property(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *property, GError **error,
-                 gpointer data)
+static GVariant *quitter_property(GDBusConnection *connection, const char *sender, const char *path,
+                                  const char *interface, const char *property, GError **error, gpointer data)
 {
   return g_variant_new_string("quits");
 }
 
-static void
-quitter_peer(GDBusConnection *connection, gpointer data)
+static void quitter_peer(GDBusConnection *connection, gpointer data)
 {
-  static const GDBusInterfaceVTable vtable = { .method_call = quitter_get, .get_property = quitter_property };
-  static const char xml[] = "<node><interface name='" CONTROL_INTERFACE "'><property name='Name' type='s' access='read'/></interface></node>";
+  static const GDBusInterfaceVTable vtable = {.method_call = quitter_get, .get_property = quitter_property};
+  static const char xml[] =
+      "<node><interface name='" CONTROL_INTERFACE "'><property name='Name' type='s' access='read'/></interface></node>";
   g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(xml, NULL);
 
   g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH, node->interfaces[0], &vtable, NULL, NULL, NULL);
@@ -895,12 +862,11 @@ quitter_peer(GDBusConnection *connection, gpointer data)
   g_object_ref(connection); /* kept until the process ends: what a crash leaves is not the point here */
 }
 
-static void
-test_lost_call(void **state)
+static void test_lost_call(void **state)
 {
   g_autofree char *socket = NULL;
   GError *error = NULL;
-  Quitter quitter = { 0 };
+  Quitter quitter = {0};
   ControlListener *listener;
   Pool *pool;
 
@@ -922,8 +888,7 @@ test_lost_call(void **state)
   close(quitter.fd);
 }
 
-static void
-test_stop_call(void **state)
+static void test_stop_call(void **state)
 {
   g_autofree char *path = vg_path("control");
   g_autoptr(GDBusConnection) connection = control_connect(path, 2000, NULL);
@@ -931,13 +896,13 @@ test_stop_call(void **state)
   GError *error = NULL, *stripped = NULL;
 
   host.refuse_stop = TRUE;
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop", g_variant_new("(b)", FALSE), NULL, 0, 2000,
-                                    NULL, &error);
+  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
+                                    g_variant_new("(b)", FALSE), NULL, 0, 2000, NULL, &error);
   assert_null(out);
   control_propagate_error(&stripped, error, "stopping");
   assert_error(&stripped, EBUSY, "volume vg0/x is open: qemu, pid 99");
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop", g_variant_new("(b)", TRUE), NULL, 0, 2000,
-                                    NULL, NULL);
+  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
+                                    g_variant_new("(b)", TRUE), NULL, 0, 2000, NULL, NULL);
   assert_non_null(out);
   assert_int_equal(host.stopped, 2);
   host.refuse_stop = FALSE;
@@ -945,17 +910,17 @@ test_stop_call(void **state)
 }
 
 /* Not in the interface, or with the wrong arguments: refused before our code is reached. */
-static void
-test_wrong_calls(void **state)
+static void test_wrong_calls(void **state)
 {
   g_autofree char *path = vg_path("control");
   g_autoptr(GDBusConnection) connection = control_connect(path, 2000, NULL);
-  static const char *const methods[] = { "Explode", "Create" };
+  static const char *const methods[] = {"Explode", "Create"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, methods[i],
-                                                          g_variant_new("(u)", 1), NULL, 0, 2000, NULL, &error);
+    g_autoptr(GVariant) out =
+        g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, methods[i],
+                                    g_variant_new("(u)", 1), NULL, 0, 2000, NULL, &error);
 
     assert_null(out);
     assert_true(error->domain == G_DBUS_ERROR);
@@ -963,9 +928,8 @@ test_wrong_calls(void **state)
   }
 }
 
-static void
-on_changed(GDBusConnection *connection, const char *sender, const char *path, const char *interface, const char *signal, GVariant *in,
-           gpointer data)
+static void on_changed(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
+                       const char *signal, GVariant *in, gpointer data)
 {
   const char *event, *name, *old;
 
@@ -973,8 +937,7 @@ on_changed(GDBusConnection *connection, const char *sender, const char *path, co
   g_string_append_printf(data, "%s %s %s;", event, name, old);
 }
 
-static void
-test_signal(void **state)
+static void test_signal(void **state)
 {
   g_autofree char *path = vg_path("control");
   g_autoptr(GMainContext) context = g_main_context_new();
@@ -984,9 +947,11 @@ test_signal(void **state)
 
   g_main_context_push_thread_default(context);
   connection = control_connect(path, 2000, NULL);
-  g_dbus_connection_signal_subscribe(connection, NULL, CONTROL_INTERFACE, "VolumeChanged", CONTROL_OBJECT_PATH, NULL, 0, on_changed, seen, NULL);
+  g_dbus_connection_signal_subscribe(connection, NULL, CONTROL_INTERFACE, "VolumeChanged", CONTROL_OBJECT_PATH, NULL, 0,
+                                     on_changed, seen, NULL);
   {
-    g_autoptr(GVariant) out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Commit", NULL, NULL, 0, 2000, NULL, NULL);
+    g_autoptr(GVariant) out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE,
+                                                          "Commit", NULL, NULL, 0, 2000, NULL, NULL);
 
     assert_non_null(out);
   }
@@ -1002,8 +967,7 @@ test_signal(void **state)
 }
 
 /* As another user: kept out by the mode, and by the credentials where the mode would let it in. */
-static int
-connect_as_nobody(const char *path)
+static int connect_as_nobody(const char *path)
 {
   pid_t pid = fork();
   int status;
@@ -1020,7 +984,7 @@ connect_as_nobody(const char *path)
     /* Refused: the other side hangs up. Let in: it waits for our first words. */
     {
       char byte;
-      struct timeval limit = { 2, 0 };
+      struct timeval limit = {2, 0};
 
       setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
       _exit(read(fd, &byte, 1) == 0 ? 2 : 3);
@@ -1030,8 +994,7 @@ connect_as_nobody(const char *path)
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static void
-test_credentials(void **state)
+static void test_credentials(void **state)
 {
   g_autofree char *path = vg_path("control");
   struct stat st;
@@ -1046,8 +1009,7 @@ test_credentials(void **state)
   g_chmod(path, 0600);
 }
 
-static void
-test_socket_paths(void **state)
+static void test_socket_paths(void **state)
 {
   g_autofree char *vg = g_strnfill(120, 'v'), *folder = settings_vg_dir(vg), *path = settings_vg_file(vg, "control");
   g_autofree char *file = g_build_filename(top, "plain", NULL);
@@ -1080,8 +1042,7 @@ test_socket_paths(void **state)
 }
 
 /* 20,000 volumes fit into one answer. */
-static void
-test_many(void **state)
+static void test_many(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(GPtrArray) volumes = NULL;
@@ -1093,32 +1054,37 @@ test_many(void **state)
   if (!volumes)
     fail_msg("%s", error->message);
   assert_int_equal(volumes->len, 20000);
-  print_message("# 20000 volumes listed in %d ms\n", (int) ((g_get_monotonic_time() - began) / 1000));
+  print_message("# 20000 volumes listed in %d ms\n", (int)((g_get_monotonic_time() - began) / 1000));
 }
 
-static char *
-run_tool(const char *const *argv, int *status)
+static char *run_tool(const char *const *argv, int *status)
 {
   char *out = NULL;
 
-  if (!g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, status, NULL))
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, status, NULL))
     return NULL;
   return out;
 }
 
 /* The tools people have introspect and call it. */
-static void
-test_tools(void **state)
+static void test_tools(void **state)
 {
-  g_autofree char *path = vg_path("control"), *address = g_strconcat("unix:path=", path, NULL), *option = g_strconcat("--address=", address, NULL);
-  const char *const gdbus[] = { "gdbus", "introspect", "--address", address, "--dest", "org.virt_thin", "--object-path", CONTROL_OBJECT_PATH, NULL };
-  const char *const call[] = { "gdbus", "call", "--address", address, "--dest", "org.virt_thin", "--object-path", CONTROL_OBJECT_PATH, "--method",
-                               CONTROL_INTERFACE ".GetVolume", "vm-7", NULL };
-  const char *const busctl[] = { "busctl", option, "introspect", "org.virt_thin", CONTROL_OBJECT_PATH, NULL };
-  const char *const ask[] = { "busctl", option, "call", "org.virt_thin", CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "GetPool", "s", "data", NULL };
+  g_autofree char *path = vg_path("control"), *address = g_strconcat("unix:path=", path, NULL),
+                  *option = g_strconcat("--address=", address, NULL);
+  const char *const gdbus[] = {"gdbus",         "introspect",    "--address",         address, "--dest",
+                               "org.virt_thin", "--object-path", CONTROL_OBJECT_PATH, NULL};
+  const char *const call[] = {"gdbus",         "call",
+                              "--address",     address,
+                              "--dest",        "org.virt_thin",
+                              "--object-path", CONTROL_OBJECT_PATH,
+                              "--method",      CONTROL_INTERFACE ".GetVolume",
+                              "vm-7",          NULL};
+  const char *const busctl[] = {"busctl", option, "introspect", "org.virt_thin", CONTROL_OBJECT_PATH, NULL};
+  const char *const ask[] = {"busctl",          option,    "call", "org.virt_thin", CONTROL_OBJECT_PATH,
+                             CONTROL_INTERFACE, "GetPool", "s",    "data",          NULL};
   const struct {
     const char *const *argv, *part;
-  } runs[] = { { gdbus, "ListVolumes" }, { call, "vm-7" }, { busctl, ".ListVolumes" }, { ask, "transaction id is 9" } };
+  } runs[] = {{gdbus, "ListVolumes"}, {call, "vm-7"}, {busctl, ".ListVolumes"}, {ask, "transaction id is 9"}};
 
   for (gsize i = 0; i < G_N_ELEMENTS(runs); i++) {
     int status = 0;
@@ -1135,13 +1101,12 @@ test_tools(void **state)
 }
 
 /* Volume I/O goes through the file that the service shows; here an ordinary sparse file stands for it. */
-static void
-test_volume_io(void **state)
+static void test_volume_io(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
   g_autofree char *folder = vg_path("volumes"), *path = g_build_filename(folder, "vm-1", NULL);
-  char one[70000], two[sizeof one], zeros[sizeof one] = { 0 };
-  struct iovec iov[2] = { { one, 1000 }, { one + 1000, sizeof one - 1000 } };
+  char one[70000], two[sizeof one], zeros[sizeof one] = {0};
+  struct iovec iov[2] = {{one, 1000}, {one + 1000, sizeof one - 1000}};
   GError *error = NULL;
   guint64 length;
   gboolean mapped;
@@ -1190,8 +1155,7 @@ test_volume_io(void **state)
 }
 
 /* Peers that connect and say nothing, or nonsense, or hang up, harm nobody. */
-static void
-test_bad_peers(void **state)
+static void test_bad_peers(void **state)
 {
   g_autofree char *path = vg_path("control");
   g_autoptr(Pool) pool = NULL;
@@ -1214,9 +1178,9 @@ test_bad_peers(void **state)
       close(fds[i]);
 }
 
-/* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or never, make clear errors. */
-static char *
-make_program(const char *name, const char *text)
+/* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or never, make clear errors.
+ */
+static char *make_program(const char *name, const char *text)
 {
   char *path = g_build_filename(top, name, NULL);
 
@@ -1225,17 +1189,18 @@ make_program(const char *name, const char *text)
   return path;
 }
 
-static void
-test_service_start(void **state)
+static void test_service_start(void **state)
 {
   g_autofree char *program = g_strdup(settings_program());
   g_autofree char *count = g_build_filename(top, "args", NULL), *args = NULL;
-  const char *const devices[] = { "/x/one.img", "two.img", NULL };
+  const char *const devices[] = {"/x/one.img", "two.img", NULL};
   GError *error = NULL;
   gint64 began;
 
   /* settings_program() was read from the environment at start: main() named it. */
-  g_free(make_program("program", "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/args\"\necho 'pve: no such volume group' >&2\nexit 1\n"));
+  g_free(make_program(
+      "program",
+      "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/args\"\necho 'pve: no such volume group' >&2\nexit 1\n"));
   assert_false(pool_service_is_running("pve"));
   assert_false(pool_service_start("pve", NULL, devices, 5000, &error));
   assert_error(&error, EIO, "the service of volume group pve could not be started: pve: no such volume group");
@@ -1262,32 +1227,31 @@ test_service_start(void **state)
   assert_error(&error, ENOENT, "starting the service of volume group pve");
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup(test_volumes, setup),
-    cmocka_unit_test_setup(test_pools, setup),
-    cmocka_unit_test_setup(test_vg, setup),
-    cmocka_unit_test_setup(test_changes, setup),
-    cmocka_unit_test_setup(test_check, setup),
-    cmocka_unit_test_setup(test_every_error, setup),
-    cmocka_unit_test_setup(test_bad_names, setup),
-    cmocka_unit_test_setup(test_hanging_call, setup),
-    cmocka_unit_test_setup(test_stop_with_a_call_under_way, setup),
-    cmocka_unit_test_setup(test_no_service, setup),
-    cmocka_unit_test_setup(test_restart, setup),
-    cmocka_unit_test_setup(test_lost_call, setup),
-    cmocka_unit_test_setup(test_stop_call, setup),
-    cmocka_unit_test_setup(test_wrong_calls, setup),
-    cmocka_unit_test_setup(test_signal, setup),
-    cmocka_unit_test_setup(test_credentials, setup),
-    cmocka_unit_test_setup(test_socket_paths, setup),
-    cmocka_unit_test_setup(test_many, setup),
-    cmocka_unit_test_setup(test_tools, setup),
-    cmocka_unit_test_setup(test_volume_io, setup),
-    cmocka_unit_test_setup(test_bad_peers, setup),
-    cmocka_unit_test_setup(test_service_start, setup),
+      cmocka_unit_test_setup(test_volumes, setup),
+      cmocka_unit_test_setup(test_pools, setup),
+      cmocka_unit_test_setup(test_vg, setup),
+      cmocka_unit_test_setup(test_changes, setup),
+      cmocka_unit_test_setup(test_check, setup),
+      cmocka_unit_test_setup(test_every_error, setup),
+      cmocka_unit_test_setup(test_bad_names, setup),
+      cmocka_unit_test_setup(test_hanging_call, setup),
+      cmocka_unit_test_setup(test_stop_with_a_call_under_way, setup),
+      cmocka_unit_test_setup(test_no_service, setup),
+      cmocka_unit_test_setup(test_restart, setup),
+      cmocka_unit_test_setup(test_lost_call, setup),
+      cmocka_unit_test_setup(test_stop_call, setup),
+      cmocka_unit_test_setup(test_wrong_calls, setup),
+      cmocka_unit_test_setup(test_signal, setup),
+      cmocka_unit_test_setup(test_credentials, setup),
+      cmocka_unit_test_setup(test_socket_paths, setup),
+      cmocka_unit_test_setup(test_many, setup),
+      cmocka_unit_test_setup(test_tools, setup),
+      cmocka_unit_test_setup(test_volume_io, setup),
+      cmocka_unit_test_setup(test_bad_peers, setup),
+      cmocka_unit_test_setup(test_service_start, setup),
   };
 
   alarm(120);

@@ -60,7 +60,8 @@ static void test_areas_are_apart(void **state)
 {
   guint8 superblock[4096] = "sb";
   const ThinJournalEntry *entries;
-  ThinJournal *a = thin_journal_open(*state, THIN_JOURNAL_MIN, KEY_A), *b = thin_journal_open(*state, THIN_JOURNAL_MIN, KEY_B);
+  ThinJournal *a = thin_journal_open(*state, THIN_JOURNAL_MIN, KEY_A),
+              *b = thin_journal_open(*state, THIN_JOURNAL_MIN, KEY_B);
   thin_journal_reset(a, superblock);
   thin_journal_reset(b, superblock);
   append(a, 1, 1, 1);
@@ -128,10 +129,10 @@ static void test_killed_writer(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(test_pending_over_close, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_areas_are_apart, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_room, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_pending_over_close, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_areas_are_apart, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_room, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_killed_writer, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

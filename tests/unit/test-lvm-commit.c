@@ -20,8 +20,7 @@
 static char *folder;
 static char *paths[N_PVS + 1];
 
-static int
-setup(void **state)
+static int setup(void **state)
 {
   folder = lvm_test_folder();
   for (guint i = 0; i < N_PVS; i++) {
@@ -32,8 +31,7 @@ setup(void **state)
   return 0;
 }
 
-static int
-teardown(void **state)
+static int teardown(void **state)
 {
   for (guint i = 0; i < N_PVS; i++)
     g_clear_pointer(&paths[i], g_free);
@@ -41,10 +39,9 @@ teardown(void **state)
   return 0;
 }
 
-static LvmStore *
-create(void)
+static LvmStore *create(void)
 {
-  LvmCreate params = { .extent_size = MIB / 4, .metadata_area = 64 * 1024 };
+  LvmCreate params = {.extent_size = MIB / 4, .metadata_area = 64 * 1024};
   GError *error = NULL;
   LvmStore *store = lvm_store_create("tvg", (const char *const *)paths, &params, &error);
   LvmVg *vg;
@@ -57,8 +54,7 @@ create(void)
 }
 
 /* The VG with one more volume than it has seqnos, so that the number of volumes tells the text. */
-static LvmVg *
-changed(LvmStore *store)
+static LvmVg *changed(LvmStore *store)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
@@ -71,8 +67,7 @@ changed(LvmStore *store)
 }
 
 /* A VG that changed() made, and nobody else: returns its seqno. */
-static guint64
-check_whole(LvmStore *store)
+static guint64 check_whole(LvmStore *store)
 {
   LvmVg *vg = lvm_store_vg(store);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
@@ -99,8 +94,7 @@ typedef struct {
   VtIo *base;
 } FaultIo;
 
-static gboolean
-strike(VtIo *io, const char *what, GError **error)
+static gboolean strike(VtIo *io, const char *what, GError **error)
 {
   fault.n++;
   if (fault.countdown < 0 || fault.countdown-- > 0)
@@ -110,47 +104,45 @@ strike(VtIo *io, const char *what, GError **error)
   return vt_set_error(error, EIO, "%s: injected %s error", vt_io_name(io), what);
 }
 
-static gboolean
-fault_readv(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+static gboolean fault_readv(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
 {
   return strike(io, "read", error) && vt_io_readv(((FaultIo *)io)->base, iov, n, offset, error);
 }
 
-static gboolean
-fault_writev(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+static gboolean fault_writev(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
 {
   return strike(io, "write", error) && vt_io_writev(((FaultIo *)io)->base, iov, n, offset, error);
 }
 
-static gboolean
-fault_flush(VtIo *io, GError **error)
+static gboolean fault_flush(VtIo *io, GError **error)
 {
   return strike(io, "flush", error) && vt_io_flush(((FaultIo *)io)->base, error);
 }
 
-static gboolean
-fault_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean fault_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
 {
   return strike(io, "zero", error) && vt_io_zero(((FaultIo *)io)->base, offset, length, flags, error);
 }
 
-static guint64
-fault_size(VtIo *io)
+static guint64 fault_size(VtIo *io)
 {
   return vt_io_size(((FaultIo *)io)->base);
 }
 
-static void
-fault_free(VtIo *io)
+static void fault_free(VtIo *io)
 {
   vt_io_unref(((FaultIo *)io)->base);
   g_free(io);
 }
 
-static const VtIoOps fault_ops = { .readv = fault_readv, .writev = fault_writev, .flush = fault_flush, .zero = fault_zero, .size = fault_size, .free = fault_free };
+static const VtIoOps fault_ops = {.readv = fault_readv,
+                                  .writev = fault_writev,
+                                  .flush = fault_flush,
+                                  .zero = fault_zero,
+                                  .size = fault_size,
+                                  .free = fault_free};
 
-static VtIo *
-open_fault(const char *path, gboolean read_only, gpointer user_data, GError **error)
+static VtIo *open_fault(const char *path, gboolean read_only, gpointer user_data, GError **error)
 {
   VtIo *base = vt_io_open_file(path, read_only, error);
   FaultIo *io;
@@ -163,9 +155,9 @@ open_fault(const char *path, gboolean read_only, gpointer user_data, GError **er
   return &io->io;
 }
 
-/* Fail each I/O of a commit in turn. Afterwards the VG is the old one or the new one; and after one failure that passes, always the old one. */
-static void
-fail_each(gboolean for_good)
+/* Fail each I/O of a commit in turn. Afterwards the VG is the old one or the new one; and after one failure that
+ * passes, always the old one. */
+static void fail_each(gboolean for_good)
 {
   guint64 seqno;
   gboolean done = FALSE;
@@ -215,31 +207,28 @@ fail_each(gboolean for_good)
   }
 }
 
-static void
-test_fail_once(void **state)
+static void test_fail_once(void **state)
 {
   fail_each(FALSE);
 }
 
-static void
-test_fail_for_good(void **state)
+static void test_fail_for_good(void **state)
 {
   fail_each(TRUE);
 }
 
 /* Opening read-only, each read fails in turn: an error, or a VG. */
-static void
-test_fail_open(void **state)
+static void test_fail_open(void **state)
 {
   gboolean done = FALSE;
 
-  fault = (Fault){ .countdown = -1 };
+  fault = (Fault){.countdown = -1};
   lvm_store_close(create());
   for (gint64 n = 0; !done; n++) {
     GError *error = NULL;
     LvmStore *store;
 
-    fault = (Fault){ .countdown = n };
+    fault = (Fault){.countdown = n};
     store = lvm_store_open((const char *const *)paths, NULL, TRUE, open_fault, NULL, &error);
     done = fault.countdown >= 0;
     if (store) {
@@ -256,32 +245,29 @@ test_fail_open(void **state)
 
 /* --- making and adding, with I/O that fails --- */
 
-static LvmStore *
-create_on_first(LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *create_on_first(LvmOpenFunc open, gpointer user_data, GError **error)
 {
-  const char *first[] = { paths[0], NULL };
-  LvmCreate params = { .extent_size = MIB / 4, .metadata_area = 64 * 1024, .open = open, .user_data = user_data };
+  const char *first[] = {paths[0], NULL};
+  LvmCreate params = {.extent_size = MIB / 4, .metadata_area = 64 * 1024, .open = open, .user_data = user_data};
 
   return lvm_store_create("tvg", first, &params, error);
 }
 
-static LvmStore *
-open_first(gboolean both, GError **error)
+static LvmStore *open_first(gboolean both, GError **error)
 {
-  const char *list[] = { paths[0], both ? paths[1] : NULL, NULL };
+  const char *list[] = {paths[0], both ? paths[1] : NULL, NULL};
 
   return lvm_store_open(list, NULL, FALSE, NULL, NULL, error);
 }
 
 /* Either there is no volume group, and one can be made; or all of it is there. */
-static void
-test_fail_create(void **state)
+static void test_fail_create(void **state)
 {
   for (gint64 n = 0;; n++) {
     GError *error = NULL;
     LvmStore *store;
 
-    fault = (Fault){ .countdown = n, .for_good = n % 2 };
+    fault = (Fault){.countdown = n, .for_good = n % 2};
     store = create_on_first(open_fault, NULL, &error);
     fault.countdown = -1;
     if (store) {
@@ -301,8 +287,7 @@ test_fail_create(void **state)
   }
 }
 
-static void
-test_fail_add(void **state)
+static void test_fail_add(void **state)
 {
   GError *error = NULL;
   gboolean done = FALSE;
@@ -311,7 +296,7 @@ test_fail_add(void **state)
     LvmStore *store = create_on_first(open_fault, NULL, &error);
 
     assert_ok(store, error);
-    fault = (Fault){ .countdown = n, .for_good = n % 2 };
+    fault = (Fault){.countdown = n, .for_good = n % 2};
     done = lvm_store_add_pv(store, paths[1], NULL, &error);
     fault.countdown = -1;
     lvm_store_close(store);
@@ -335,8 +320,7 @@ test_fail_add(void **state)
 
 /* --- power cuts --- */
 
-static VtIo *
-open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
+static VtIo *open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
 {
   VtIo *base = vt_io_open_file(path, read_only, error);
   VtIo *recorder = base ? vt_io_recorder_new(base, user_data) : NULL;
@@ -346,8 +330,7 @@ open_recorded(const char *path, gboolean read_only, gpointer user_data, GError *
 }
 
 /* Put the metadata of @from, which is all there is, into @to. */
-static void
-copy_metadata(const char *from, const char *to)
+static void copy_metadata(const char *from, const char *to)
 {
   static char buf[MIB];
   int in = open(from, O_RDONLY), out = open(to, O_RDWR);
@@ -359,8 +342,7 @@ copy_metadata(const char *from, const char *to)
 }
 
 /* The state after @upto of @log's entries, opened: its seqno. */
-static guint64
-replay(VtIoLog *log, guint upto, GRand *rand, char **copies, char **before)
+static guint64 replay(VtIoLog *log, guint upto, GRand *rand, char **copies, char **before)
 {
   GError *error = NULL;
   LvmStore *store;
@@ -388,12 +370,11 @@ replay(VtIoLog *log, guint upto, GRand *rand, char **copies, char **before)
   return seqno;
 }
 
-static void
-test_power_cuts(void **state)
+static void test_power_cuts(void **state)
 {
   guint n_commits = g_getenv("VIRT_THIN_TEST_LONG") ? 300 : 50, n_points = 0;
   VtIoLog *log = vt_io_log_new();
-  char *copies[N_PVS + 1] = { NULL }, *before[N_PVS];
+  char *copies[N_PVS + 1] = {NULL}, *before[N_PVS];
   g_autoptr(GArray) done = g_array_new(FALSE, FALSE, sizeof(guint)); /* entries logged when commit n returned */
   g_autoptr(GRand) rand = g_rand_new_with_seed(20);
   GError *error = NULL;
@@ -436,8 +417,7 @@ test_power_cuts(void **state)
 }
 
 /* The cut comes while a group is made or a PV is added. */
-static void
-test_power_cuts_adding(void **state)
+static void test_power_cuts_adding(void **state)
 {
   VtIoLog *log = vt_io_log_new();
   GError *error = NULL;
@@ -479,8 +459,7 @@ test_power_cuts_adding(void **state)
 /* --- many commits --- */
 
 /* A text of any size up to the most that fits, around the ring many times. */
-static void
-test_ring(void **state)
+static void test_ring(void **state)
 {
   GError *error = NULL;
   LvmStore *store = create();
@@ -517,8 +496,7 @@ test_ring(void **state)
   lvm_store_close(store);
 }
 
-static void
-test_full(void **state)
+static void test_full(void **state)
 {
   GError *error = NULL;
   LvmStore *store = create();
@@ -558,8 +536,7 @@ test_full(void **state)
 
 static gint writing; /* atomic */
 
-static gpointer
-write_on(gpointer data)
+static gpointer write_on(gpointer data)
 {
   LvmStore *store = data;
   g_autoptr(GRand) rand = g_rand_new_with_seed(8);
@@ -586,8 +563,7 @@ write_on(gpointer data)
 }
 
 /* Readers take no lock, and always find a whole VG, and never an older one than before. */
-static void
-test_reader(void **state)
+static void test_reader(void **state)
 {
   LvmStore *store = create();
   GThread *thread;
@@ -615,12 +591,13 @@ test_reader(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(test_fail_once), TEST(test_fail_for_good), TEST(test_fail_open), TEST(test_fail_create), TEST(test_fail_add), TEST(test_power_cuts_adding), TEST(test_power_cuts), TEST(test_ring), TEST(test_full),
-    TEST(test_reader),
+      TEST(test_fail_once),   TEST(test_fail_for_good), TEST(test_fail_open),
+      TEST(test_fail_create), TEST(test_fail_add),      TEST(test_power_cuts_adding),
+      TEST(test_power_cuts),  TEST(test_ring),          TEST(test_full),
+      TEST(test_reader),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

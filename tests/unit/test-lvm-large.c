@@ -1,8 +1,8 @@
 /* virt-thin - tests: a volume group of 10,000 volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Times are this thread's processor time, so that they mean something on a busy machine, and the limits leave room for a slow one, for
- * sanitizers and for valgrind; the figures are printed.
+ * Times are this thread's processor time, so that they mean something on a busy machine, and the limits leave room for
+ * a slow one, for sanitizers and for valgrind; the figures are printed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +17,7 @@
 
 #define N 10000
 
-static double
-now(void)
+static double now(void)
 {
   struct timespec t;
 
@@ -28,15 +27,13 @@ now(void)
 
 static double started;
 
-static void
-start(void)
+static void start(void)
 {
   started = now();
 }
 
 /* How long since start(); more than @limit milliseconds fails. */
-static void
-stop(const char *what, double limit)
+static void stop(const char *what, double limit)
 {
   double ms = now() - started;
 
@@ -45,8 +42,7 @@ stop(const char *what, double limit)
     fail_msg("%s took %.1f ms, more than %.0f", what, ms, limit);
 }
 
-static void
-add_volumes(LvmVg *vg)
+static void add_volumes(LvmVg *vg)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
   GError *error = NULL;
@@ -64,8 +60,7 @@ add_volumes(LvmVg *vg)
 }
 
 /* A snapshot of one volume, with its commit. */
-static void
-change_one(LvmStore *store, const char *name, const char *archive)
+static void change_one(LvmStore *store, const char *name, const char *archive)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
@@ -76,8 +71,7 @@ change_one(LvmStore *store, const char *name, const char *archive)
   assert_ok(lvm_store_commit(store, vg, archive, "snapshot", &error), error);
 }
 
-static void
-check_all(LvmVg *vg)
+static void check_all(LvmVg *vg)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
 
@@ -89,12 +83,12 @@ check_all(LvmVg *vg)
   }
 }
 
-static void
-test_large(void **state)
+static void test_large(void **state)
 {
   char *folder = lvm_test_folder();
-  g_autofree char *path = lvm_test_file(folder, "pv.img", 256 * MIB), *archive = g_build_filename(folder, "archive", NULL), *text = NULL;
-  const char *paths[] = { path, NULL };
+  g_autofree char *path = lvm_test_file(folder, "pv.img", 256 * MIB),
+                  *archive = g_build_filename(folder, "archive", NULL), *text = NULL;
+  const char *paths[] = {path, NULL};
   GError *error = NULL;
   LvmStore *store = lvm_store_create("pve", paths, NULL, &error);
   LvmVg *vg;
@@ -149,10 +143,9 @@ test_large(void **state)
   lvm_test_clean(folder);
 }
 
-int
-main(void)
+int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test(test_large) };
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_large)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

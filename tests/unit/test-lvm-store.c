@@ -18,31 +18,27 @@
 
 static char *folder;
 
-static int
-setup(void **state)
+static int setup(void **state)
 {
   folder = lvm_test_folder();
   return 0;
 }
 
-static int
-teardown(void **state)
+static int teardown(void **state)
 {
   lvm_test_clean(folder);
   return 0;
 }
 
-static LvmStore *
-open_paths(gboolean read_only, GError **error, const char *path, const char *second)
+static LvmStore *open_paths(gboolean read_only, GError **error, const char *path, const char *second)
 {
-  const char *paths[] = { path, second, NULL };
+  const char *paths[] = {path, second, NULL};
 
   return lvm_store_open(paths, NULL, read_only, NULL, NULL, error);
 }
 
 /* What tells whether @path has been written to: its beginning, size, blocks and time of change. */
-static char *
-digest(const char *path)
+static char *digest(const char *path)
 {
   g_autofree guint8 *data = g_malloc0(2 * MIB);
   g_autofree char *sum = NULL;
@@ -53,24 +49,26 @@ digest(const char *path)
   close(fd);
   assert_int_equal(g_stat(path, &st), 0);
   sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, data, 2 * MIB);
-  return g_strdup_printf("%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %ld.%09ld", sum, (gint64)st.st_size, (gint64)st.st_blocks, (long)st.st_mtim.tv_sec,
-                         st.st_mtim.tv_nsec);
+  return g_strdup_printf("%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %ld.%09ld", sum, (gint64)st.st_size,
+                         (gint64)st.st_blocks, (long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
 }
 
 /* --- reading what lvm2 made --- */
 
-static void
-test_fixtures(void **state)
+static void test_fixtures(void **state)
 {
   static const struct {
     const char *name;
     guint seqno, n_lvs;
-  } cases[] = { { "01-clean", 24, 10 },       { "02-crash", 16, 10 },        { "03a-tid-pool-ahead", 24, 10 }, { "04a-needs-check", 8, 6 },
-                { "04b-damaged-leaf", 24, 10 }, { "04c-leaked-block", 24, 10 }, { "05a-out-of-data", 6, 5 },     { "06-delete-msg-pending", 9, 5 },
-                { "06-msg-pending", 7, 6 },   { "06-snap-made-tid-old", 7, 6 } };
+  } cases[] = {{"01-clean", 24, 10},           {"02-crash", 16, 10},
+               {"03a-tid-pool-ahead", 24, 10}, {"04a-needs-check", 8, 6},
+               {"04b-damaged-leaf", 24, 10},   {"04c-leaked-block", 24, 10},
+               {"05a-out-of-data", 6, 5},      {"06-delete-msg-pending", 9, 5},
+               {"06-msg-pending", 7, 6},       {"06-snap-made-tid-old", 7, 6}};
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = lvm_test_fixture(folder, cases[i].name), *before = digest(path), *after = NULL, *committed = NULL;
+    g_autofree char *path = lvm_test_fixture(folder, cases[i].name), *before = digest(path), *after = NULL,
+                    *committed = NULL;
     GError *error = NULL;
     LvmStore *store = open_paths(TRUE, &error, path, NULL);
     guint64 used, available;
@@ -106,12 +104,12 @@ test_fixtures(void **state)
   }
 }
 
-static void
-test_scan(void **state)
+static void test_scan(void **state)
 {
-  g_autofree char *a = lvm_test_fixture(folder, "01-clean"), *empty = lvm_test_file(folder, "empty", MIB), *tiny = lvm_test_file(folder, "tiny", 10);
+  g_autofree char *a = lvm_test_fixture(folder, "01-clean"), *empty = lvm_test_file(folder, "empty", MIB),
+                  *tiny = lvm_test_file(folder, "tiny", 10);
   g_autofree char *damaged = lvm_test_fixture(folder, "06-msg-pending");
-  const char *paths[] = { a, empty, tiny, damaged, "/nowhere/at/all", a, NULL };
+  const char *paths[] = {a, empty, tiny, damaged, "/nowhere/at/all", a, NULL};
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free), scans = NULL;
   LvmScan *scan;
 
@@ -127,11 +125,10 @@ test_scan(void **state)
   assert_non_null(strstr(problems->pdata[1], "label at offset 512 is damaged"));
 }
 
-static void
-test_several_groups(void **state)
+static void test_several_groups(void **state)
 {
   g_autofree char *a = lvm_test_fixture(folder, "01-clean"), *b = lvm_test_fixture(folder, "02-crash");
-  const char *both[] = { a, b, NULL }, *none[] = { NULL };
+  const char *both[] = {a, b, NULL}, *none[] = {NULL};
   GError *error = NULL;
   char *paths[1];
 
@@ -153,8 +150,7 @@ test_several_groups(void **state)
 
 /* --- damage --- */
 
-static void
-check_damage(const char *path, const char *place, guint seqno)
+static void check_damage(const char *path, const char *place, guint seqno)
 {
   GError *error = NULL;
   LvmStore *store;
@@ -172,8 +168,7 @@ check_damage(const char *path, const char *place, guint seqno)
   lvm_store_close(store);
 }
 
-static void
-test_damaged_label(void **state)
+static void test_damaged_label(void **state)
 {
   g_autofree char *path = lvm_test_fixture(folder, "01-clean"), *zeros = g_malloc0(4096);
   int fd;
@@ -186,8 +181,7 @@ test_damaged_label(void **state)
   check_damage(path, "the label of the physical volume, at offset 512, is gone", 24);
 }
 
-static void
-test_damaged_header(void **state)
+static void test_damaged_header(void **state)
 {
   g_autofree char *path = lvm_test_fixture(folder, "01-clean");
 
@@ -195,21 +189,20 @@ test_damaged_header(void **state)
   check_damage(path, "metadata header at offset 4096 is damaged: its checksum is wrong", 24);
 }
 
-static void
-test_damaged_text(void **state)
+static void test_damaged_text(void **state)
 {
   g_autofree char *path = lvm_test_fixture(folder, "01-clean"), *unlabelled = NULL;
   GError *error = NULL;
 
   lvm_test_flip(path, 81408 + 1000); /* in the committed text */
-  check_damage(path, "metadata text at offset 81408 (4237 bytes) is damaged: its checksum is", 23); /* the one before it */
+  check_damage(path, "metadata text at offset 81408 (4237 bytes) is damaged: its checksum is",
+               23); /* the one before it */
   unlabelled = lvm_test_file(folder, "nothing", 16 * MIB);
   assert_null(open_paths(TRUE, &error, unlabelled, NULL));
   assert_error(error, ENOENT, "no volume group on");
 }
 
-static void
-test_truncated(void **state)
+static void test_truncated(void **state)
 {
   g_autofree char *path = lvm_test_fixture(folder, "01-clean");
   GError *error = NULL;
@@ -235,8 +228,7 @@ test_truncated(void **state)
 }
 
 /* Two PVs: one whole copy is enough to read, not to write. */
-static void
-test_one_of_two(void **state)
+static void test_one_of_two(void **state)
 {
   char *paths[2];
   GError *error = NULL;
@@ -257,8 +249,7 @@ test_one_of_two(void **state)
   g_free(paths[1]);
 }
 
-static void
-test_missing(void **state)
+static void test_missing(void **state)
 {
   char *paths[2], buf[512];
   GError *error = NULL;
@@ -285,8 +276,7 @@ test_missing(void **state)
 }
 
 /* The PV is not missing: nobody can tell that it is the one, for neither its label nor its metadata are whole. */
-static void
-test_lost(void **state)
+static void test_lost(void **state)
 {
   char *paths[2];
   GError *error = NULL;
@@ -308,10 +298,10 @@ test_lost(void **state)
   g_free(paths[1]);
 }
 
-static void
-test_copies(void **state)
+static void test_copies(void **state)
 {
-  g_autofree char *path = lvm_test_fixture(folder, "06-msg-pending"), *copy = g_build_filename(folder, "copy.img", NULL), *data = NULL;
+  g_autofree char *path = lvm_test_fixture(folder, "06-msg-pending"),
+                  *copy = g_build_filename(folder, "copy.img", NULL), *data = NULL;
   GError *error = NULL;
   LvmStore *store;
   gsize length;
@@ -333,8 +323,7 @@ test_copies(void **state)
 
 /* --- locks, strangers --- */
 
-static void
-test_lock(void **state)
+static void test_lock(void **state)
 {
   char *paths[1];
   GError *error = NULL;
@@ -355,8 +344,7 @@ test_lock(void **state)
   g_free(paths[0]);
 }
 
-static void
-test_stale(void **state)
+static void test_stale(void **state)
 {
   char *paths[1];
   GError *error = NULL;
@@ -376,10 +364,9 @@ test_stale(void **state)
   g_free(paths[0]);
 }
 
-static void
-test_foreign(void **state)
+static void test_foreign(void **state)
 {
-  static const char *const ids[] = { "some-other-host", "virt-thin.some-other-host" };
+  static const char *const ids[] = {"some-other-host", "virt-thin.some-other-host"};
   char *paths[1];
   GError *error = NULL;
   LvmStore *store = lvm_test_create(folder, 1, 16 * MIB, MIB, paths);
@@ -397,7 +384,8 @@ test_foreign(void **state)
     store = open_paths(TRUE, &error, paths[0], NULL); /* reading is nobody's concern */
     assert_ok(store, error);
     lvm_store_close(store);
-    g_autofree char *conf = g_build_filename(folder, "lvm.conf", NULL), *local = g_build_filename(folder, "lvmlocal.conf", NULL);
+    g_autofree char *conf = g_build_filename(folder, "lvm.conf", NULL),
+                    *local = g_build_filename(folder, "lvmlocal.conf", NULL);
     g_autofree char *text = g_strdup_printf("local {\n\t# mine\n\tsystem_id = \"%s\"\n}\n", ids[i]);
     assert_true(g_file_set_contents(conf, "global {\n\tsystem_id_source = \"lvmlocal\"\n}\n", -1, NULL));
     assert_true(g_file_set_contents(local, text, -1, NULL));
@@ -425,8 +413,7 @@ test_foreign(void **state)
 
 /* --- making --- */
 
-static void
-test_create(void **state)
+static void test_create(void **state)
 {
   char *paths[2];
   GError *error = NULL;
@@ -446,11 +433,10 @@ test_create(void **state)
   g_free(paths[1]);
 }
 
-static void
-test_create_defaults(void **state)
+static void test_create_defaults(void **state)
 {
   g_autofree char *path = lvm_test_file(folder, "default.img", 64 * MIB);
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   GError *error = NULL;
   LvmStore *store = lvm_store_create("pve", paths, NULL, &error);
   guint64 used, available;
@@ -463,11 +449,11 @@ test_create_defaults(void **state)
   lvm_store_close(store);
 }
 
-static void
-test_create_refused(void **state)
+static void test_create_refused(void **state)
 {
   g_autofree char *used = lvm_test_fixture(folder, "06-msg-pending"), *small = lvm_test_file(folder, "small", 17 * MIB);
-  g_autofree char *luks = lvm_test_file(folder, "luks", 64 * MIB), *good = lvm_test_file(folder, "good", 64 * MIB), *before = digest(used);
+  g_autofree char *luks = lvm_test_file(folder, "luks", 64 * MIB), *good = lvm_test_file(folder, "good", 64 * MIB),
+                  *before = digest(used);
   g_autofree char *empty = digest(good);
   struct {
     const char *name, *path;
@@ -475,25 +461,25 @@ test_create_refused(void **state)
     int code;
     const char *error;
   } cases[] = {
-    { "a/b", good, 0, 0, EINVAL, "a/b" },
-    { "-a", good, 0, 0, EINVAL, "-a" },
-    { "vg", NULL, 0, 0, EINVAL, "at least one file" },
-    { "vg", "/nowhere", 0, 0, ENOENT, "/nowhere" },
-    { "vg", folder, 0, 0, EISDIR, folder },
-    { "vg", used, 0, 0, EEXIST, "is a physical volume of volume group pve already" },
-    { "vg", luks, 0, 0, EEXIST, "crypto_LUKS" },
-    { "vg", small, 0, 0, EINVAL, "too small" },
-    { "vg", good, 1000, 0, EINVAL, "extent size" },
-    { "vg", good, 0, 100, EINVAL, "metadata area" },
-    { "vg", good, 128 * MIB, 0, EINVAL, "too small" },
+      {"a/b", good, 0, 0, EINVAL, "a/b"},
+      {"-a", good, 0, 0, EINVAL, "-a"},
+      {"vg", NULL, 0, 0, EINVAL, "at least one file"},
+      {"vg", "/nowhere", 0, 0, ENOENT, "/nowhere"},
+      {"vg", folder, 0, 0, EISDIR, folder},
+      {"vg", used, 0, 0, EEXIST, "is a physical volume of volume group pve already"},
+      {"vg", luks, 0, 0, EEXIST, "crypto_LUKS"},
+      {"vg", small, 0, 0, EINVAL, "too small"},
+      {"vg", good, 1000, 0, EINVAL, "extent size"},
+      {"vg", good, 0, 100, EINVAL, "metadata area"},
+      {"vg", good, 128 * MIB, 0, EINVAL, "too small"},
   };
   int fd = open(luks, O_WRONLY);
 
   assert_int_equal(pwrite(fd, "LUKS\xba\xbe\0\1", 8, 0), 8);
   close(fd);
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-    const char *paths[] = { cases[i].path, NULL };
-    LvmCreate params = { .extent_size = cases[i].extent_size, .metadata_area = cases[i].area };
+    const char *paths[] = {cases[i].path, NULL};
+    LvmCreate params = {.extent_size = cases[i].extent_size, .metadata_area = cases[i].area};
     GError *error = NULL;
 
     assert_null(lvm_store_create(cases[i].name, paths, &params, &error));
@@ -504,8 +490,7 @@ test_create_refused(void **state)
   assert_string_equal(untouched, empty);
 }
 
-static void
-test_add_and_grow(void **state)
+static void test_add_and_grow(void **state)
 {
   char *paths[1];
   g_autofree char *second = NULL, *archive = g_build_filename(folder, "archive", NULL);
@@ -544,8 +529,7 @@ test_add_and_grow(void **state)
 
 /* --- archives --- */
 
-static guint
-count_archives(const char *dir, guint *lowest)
+static guint count_archives(const char *dir, guint *lowest)
 {
   GDir *all = g_dir_open(dir, 0, NULL);
   const char *name;
@@ -562,11 +546,10 @@ count_archives(const char *dir, guint *lowest)
   return n;
 }
 
-static void
-make_old(const char *dir)
+static void make_old(const char *dir)
 {
   GDir *all = g_dir_open(dir, 0, NULL);
-  struct utimbuf old = { time(NULL) - 31 * 24 * 3600, time(NULL) - 31 * 24 * 3600 };
+  struct utimbuf old = {time(NULL) - 31 * 24 * 3600, time(NULL) - 31 * 24 * 3600};
   const char *name;
 
   while ((name = g_dir_read_name(all))) {
@@ -577,8 +560,7 @@ make_old(const char *dir)
   g_dir_close(all);
 }
 
-static void
-test_archive(void **state)
+static void test_archive(void **state)
 {
   g_autofree char *dir = g_build_filename(folder, "state", "archive", NULL), *file = NULL, *text = NULL, *other = NULL;
   char *paths[1];
@@ -620,14 +602,14 @@ test_archive(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    TEST(test_fixtures),  TEST(test_scan),     TEST(test_several_groups),  TEST(test_damaged_label),  TEST(test_damaged_header),
-    TEST(test_damaged_text), TEST(test_truncated), TEST(test_one_of_two),  TEST(test_missing),        TEST(test_copies),       TEST(test_lost),
-    TEST(test_lock),      TEST(test_stale),    TEST(test_foreign),         TEST(test_create),         TEST(test_create_defaults),
-    TEST(test_create_refused), TEST(test_add_and_grow), TEST(test_archive),
+      TEST(test_fixtures),       TEST(test_scan),         TEST(test_several_groups), TEST(test_damaged_label),
+      TEST(test_damaged_header), TEST(test_damaged_text), TEST(test_truncated),      TEST(test_one_of_two),
+      TEST(test_missing),        TEST(test_copies),       TEST(test_lost),           TEST(test_lock),
+      TEST(test_stale),          TEST(test_foreign),      TEST(test_create),         TEST(test_create_defaults),
+      TEST(test_create_refused), TEST(test_add_and_grow), TEST(test_archive),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,7 @@
 #include "lvm/text.h"
 #include "util/memory.h"
 
-static LvmNode *
-parse(const char *text)
+static LvmNode *parse(const char *text)
 {
   GError *error = NULL;
   LvmNode *root = lvm_text_parse(text, strlen(text), "test", &error);
@@ -23,8 +22,7 @@ parse(const char *text)
   return root;
 }
 
-static char *
-format(LvmNode *node)
+static char *format(LvmNode *node)
 {
   GString *out = g_string_new(NULL);
 
@@ -33,8 +31,7 @@ format(LvmNode *node)
 }
 
 /* @text comes out as @want; that comes out as it is. */
-static void
-check_format(const char *text, const char *want)
+static void check_format(const char *text, const char *want)
 {
   g_autoptr(LvmNode) root = parse(text), again = parse(want);
   g_autofree char *once = format(root), *twice = format(again);
@@ -43,11 +40,11 @@ check_format(const char *text, const char *want)
   assert_string_equal(twice, want);
 }
 
-static void
-test_values(void **state)
+static void test_values(void **state)
 {
-  g_autoptr(LvmNode) root = parse("a = 5\nb=-7\nc = 0x10\nd = 3.25\ne = \"x y\"\nf = 'raw \\ \"s\"'\ng = bare-word\nh = 18446744073709551615\n"
-                                  "i = 18446744073709551616\nj = 010\nk = []\n");
+  g_autoptr(LvmNode) root = parse(
+      "a = 5\nb=-7\nc = 0x10\nd = 3.25\ne = \"x y\"\nf = 'raw \\ \"s\"'\ng = bare-word\nh = 18446744073709551615\n"
+      "i = 18446744073709551616\nj = 010\nk = []\n");
   guint64 n;
 
   assert_true(lvm_section_get_uint(root, "a", &n));
@@ -68,8 +65,7 @@ test_values(void **state)
   assert_null(lvm_section_get_string(root, "nothing"));
 }
 
-static void
-test_escapes(void **state)
+static void test_escapes(void **state)
 {
   g_autoptr(LvmNode) root = parse("a = \"say \\\"hi\\\" and \\\\ but \\n\"\nb = \"two\nlines\"\nc = \"\"\n");
   g_autofree char *text = NULL;
@@ -82,8 +78,7 @@ test_escapes(void **state)
   assert_string_equal(text, "a = \"\\\\\\\"\"\nb = \"two\nlines\"\nc = \"\"\n");
 }
 
-static void
-test_arrays(void **state)
+static void test_arrays(void **state)
 {
   g_autoptr(LvmNode) root = parse("a = [ \"x\",5 , 1.5,\n]\nb = []\nc = [\n]\nd = [\"pv0\", 0,\n\"pv1\", 7]\n");
   g_autoptr(GPtrArray) strings = lvm_node_strings(lvm_section_find(root, "d"));
@@ -106,22 +101,22 @@ test_arrays(void **state)
   assert_string_equal(strings->pdata[1], "pv1");
 }
 
-static void
-test_layout(void **state)
+static void test_layout(void **state)
 {
-  check_format("\t a {# why\n\n\t\tb=1 # x\n# y\n\t\tc   =   [\"d\",\n\t\"e\" ,3]\n\n\n}", "a {\n\nb = 1\nc = [\"d\",\n\"e\", 3]\n\n\n}\n");
+  check_format("\t a {# why\n\n\t\tb=1 # x\n# y\n\t\tc   =   [\"d\",\n\t\"e\" ,3]\n\n\n}",
+               "a {\n\nb = 1\nc = [\"d\",\n\"e\", 3]\n\n\n}\n");
   check_format("a = [\n\t\"pv0\", 1,\n\t\"pv1\", 2\n]\n", "a = [\n\"pv0\", 1,\n\"pv1\", 2\n]\n");
-  check_format("# first\n\nx = 1\t# second\ny { } # third\n# fourth", "# first\n\nx = 1\t# second\ny {\n}\t# third\n# fourth\n");
+  check_format("# first\n\nx = 1\t# second\ny { } # third\n# fourth",
+               "# first\n\nx = 1\t# second\ny {\n}\t# third\n# fourth\n");
   check_format("", "");
   check_format("a {}b=2", "a {\n}\nb = 2\n");
 }
 
-static void
-test_changes(void **state)
+static void test_changes(void **state)
 {
   g_autoptr(LvmNode) root = parse("a = 1\n\nb = 2\ns {\n}\n");
-  const char *words[] = { "READ", "WRITE", NULL };
-  LvmPair pairs[] = { { "pv0", 3 }, { "pv1", 4 } };
+  const char *words[] = {"READ", "WRITE", NULL};
+  LvmPair pairs[] = {{"pv0", 3}, {"pv1", 4}};
   g_autoptr(LvmNode) copy = NULL;
   g_autofree char *text = NULL, *copied = NULL;
 
@@ -135,12 +130,12 @@ test_changes(void **state)
   copy = lvm_node_copy(root, NULL);
   text = format(root);
   copied = format(copy);
-  assert_string_equal(text, "after = \"x\"\n\nb = 5\n\nt {\n}\ns {\nstatus = [\"READ\", \"WRITE\"]\nstripes = [\n\"pv0\", 3,\n\"pv1\", 4\n]\n}\n");
+  assert_string_equal(text, "after = \"x\"\n\nb = 5\n\nt {\n}\ns {\nstatus = [\"READ\", \"WRITE\"]\nstripes = "
+                            "[\n\"pv0\", 3,\n\"pv1\", 4\n]\n}\n");
   assert_string_equal(copied, text);
 }
 
-static void
-check_error(const char *text, gsize length, const char *want)
+static void check_error(const char *text, gsize length, const char *want)
 {
   GError *error = NULL;
 
@@ -148,26 +143,25 @@ check_error(const char *text, gsize length, const char *want)
   assert_error(error, EBADMSG, want);
 }
 
-static void
-test_errors(void **state)
+static void test_errors(void **state)
 {
   static const struct {
     const char *text, *error;
   } cases[] = {
-    { "a = 1\nb\n", "file, line 3: '=' or '{'" },
-    { "a = 1\nb = \n", "line 3: a value is missing" },
-    { "a = \"x\n\n", "line 1: this string has no end" },
-    { "a = 'x", "line 1: this string has no end" },
-    { "a = \"x\\", "this string has no end" },
-    { "\na = [1, 2", "line 2: this array has no end" },
-    { "a = [1 2]", "',' or ']' is missing" },
-    { "a = [,]", "a value is missing" },
-    { "a {\nb = 1\n", "line 1: this section has no end" },
-    { "}", "a name is missing" },
-    { "= 5", "a name is missing" },
-    { "{ }", "a name is missing" },
-    { "a = [[1]]", "a value is missing" },
-    { "a = 1 = 2", "a name is missing" },
+      {"a = 1\nb\n", "file, line 3: '=' or '{'"},
+      {"a = 1\nb = \n", "line 3: a value is missing"},
+      {"a = \"x\n\n", "line 1: this string has no end"},
+      {"a = 'x", "line 1: this string has no end"},
+      {"a = \"x\\", "this string has no end"},
+      {"\na = [1, 2", "line 2: this array has no end"},
+      {"a = [1 2]", "',' or ']' is missing"},
+      {"a = [,]", "a value is missing"},
+      {"a {\nb = 1\n", "line 1: this section has no end"},
+      {"}", "a name is missing"},
+      {"= 5", "a name is missing"},
+      {"{ }", "a name is missing"},
+      {"a = [[1]]", "a value is missing"},
+      {"a = 1 = 2", "a name is missing"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
@@ -175,8 +169,7 @@ test_errors(void **state)
   check_error("a = 1\n\0b = 2\n", 13, "line 2: a name is missing");
 }
 
-static void
-test_depth(void **state)
+static void test_depth(void **state)
 {
   g_autoptr(GString) text = g_string_new(NULL);
 
@@ -186,8 +179,7 @@ test_depth(void **state)
 }
 
 /* Cut off everywhere, a text is an error or a shorter text, and nothing worse. */
-static void
-test_prefixes(void **state)
+static void test_prefixes(void **state)
 {
   gsize length;
   g_autofree char *text = lvm_test_read("vgcfgbackup-04-final.txt", &length);
@@ -199,12 +191,12 @@ test_prefixes(void **state)
   }
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_values),  cmocka_unit_test(test_escapes), cmocka_unit_test(test_arrays),   cmocka_unit_test(test_layout),
-    cmocka_unit_test(test_changes), cmocka_unit_test(test_errors),  cmocka_unit_test(test_depth),    cmocka_unit_test(test_prefixes),
+      cmocka_unit_test(test_values), cmocka_unit_test(test_escapes),  cmocka_unit_test(test_arrays),
+      cmocka_unit_test(test_layout), cmocka_unit_test(test_changes),  cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_depth),  cmocka_unit_test(test_prefixes),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

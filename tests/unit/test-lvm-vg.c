@@ -12,11 +12,11 @@
 
 #include "lvm-helper.h"
 
-static const char *const fixtures[] = { "01-clean", "02-crash", "03a-tid-pool-ahead", "04a-needs-check", "04b-damaged-leaf", "04c-leaked-block",
-                                        "05a-out-of-data", "06-delete-msg-pending", "06-msg-pending", "06-snap-made-tid-old" };
+static const char *const fixtures[] = {
+    "01-clean",         "02-crash",        "03a-tid-pool-ahead",    "04a-needs-check", "04b-damaged-leaf",
+    "04c-leaked-block", "05a-out-of-data", "06-delete-msg-pending", "06-msg-pending",  "06-snap-made-tid-old"};
 
-static LvmVg *
-parse(const char *text)
+static LvmVg *parse(const char *text)
 {
   GError *error = NULL;
   LvmVg *vg = lvm_vg_parse(text, strlen(text), &error);
@@ -25,8 +25,7 @@ parse(const char *text)
   return vg;
 }
 
-static LvmVg *
-read_backup(const char *name)
+static LvmVg *read_backup(const char *name)
 {
   g_autofree char *text = lvm_test_read(name, NULL);
 
@@ -34,8 +33,7 @@ read_backup(const char *name)
 }
 
 /* The VG without the lines around it. */
-static char *
-format(LvmVg *vg)
+static char *format(LvmVg *vg)
 {
   gsize length;
   char *text = lvm_vg_format(vg, &length), *header = strstr(text, "\n}\n#");
@@ -46,8 +44,7 @@ format(LvmVg *vg)
   return text;
 }
 
-static void
-assert_says(LvmVg *vg, const char *part)
+static void assert_says(LvmVg *vg, const char *part)
 {
   g_autofree char *text = format(vg);
 
@@ -57,8 +54,7 @@ assert_says(LvmVg *vg, const char *part)
   fail();
 }
 
-static void
-assert_says_not(LvmVg *vg, const char *part)
+static void assert_says_not(LvmVg *vg, const char *part)
 {
   g_autofree char *text = format(vg);
 
@@ -66,8 +62,7 @@ assert_says_not(LvmVg *vg, const char *part)
 }
 
 /* What is written can be read, and is then written the same. */
-static void
-check_stable(LvmVg *vg)
+static void check_stable(LvmVg *vg)
 {
   gsize length, again_length;
   g_autofree char *text = lvm_vg_format(vg, &length);
@@ -81,8 +76,7 @@ check_stable(LvmVg *vg)
 /* --- reading --- */
 
 /* Every text that lvm2 ever put into the fixtures' rings comes back byte for byte. */
-static void
-test_rings(void **state)
+static void test_rings(void **state)
 {
   char *folder = lvm_test_folder();
   guint n = 0;
@@ -105,13 +99,12 @@ test_rings(void **state)
 }
 
 /* vgcfgbackup's files say the same with tabs, comments and another order: the VG comes out as it is on the disk. */
-static void
-test_backups(void **state)
+static void test_backups(void **state)
 {
   static const struct {
     const char *name;
     guint seqno;
-  } cases[] = { { "vgcfgbackup-01-empty-vg.txt", 1 }, { "vgcfgbackup-02-pool.txt", 4 }, { "vgcfgbackup-04-final.txt", 24 } };
+  } cases[] = {{"vgcfgbackup-01-empty-vg.txt", 1}, {"vgcfgbackup-02-pool.txt", 4}, {"vgcfgbackup-04-final.txt", 24}};
   char *folder = lvm_test_folder();
   g_autofree char *path = lvm_test_fixture(folder, "01-clean");
   g_autoptr(GPtrArray) texts = lvm_test_ring_texts(path);
@@ -135,12 +128,12 @@ test_backups(void **state)
   lvm_test_clean(folder);
 }
 
-static void
-test_accessors(void **state)
+static void test_accessors(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   g_autoptr(GPtrArray) pvs = lvm_vg_pvs(vg), lvs = lvm_vg_lvs(vg);
-  LvmLv *pool = lvm_vg_find_lv(vg, "data"), *snap = lvm_vg_find_lv(vg, "snap_vm-100-disk-0_s1"), *root = lvm_vg_find_lv(vg, "root");
+  LvmLv *pool = lvm_vg_find_lv(vg, "data"), *snap = lvm_vg_find_lv(vg, "snap_vm-100-disk-0_s1"),
+        *root = lvm_vg_find_lv(vg, "root");
   g_auto(GStrv) tags = lvm_lv_tags(lvm_vg_find_lv(vg, "vm-101-disk-1"));
 
   assert_string_equal(lvm_vg_name(vg), "pve");
@@ -187,8 +180,7 @@ test_accessors(void **state)
   assert_null(lvm_vg_find_lv(vg, "nothing"));
 }
 
-static void
-test_merge(void **state)
+static void test_merge(void **state)
 {
   g_autoptr(LvmVg) pending = read_backup("vgcfgbackup-merge-pending.txt");
 
@@ -204,8 +196,7 @@ test_merge(void **state)
 }
 
 /* The final text with @from in place of @to. */
-static LvmVg *
-read_changed(const char *from, const char *to, GError **error)
+static LvmVg *read_changed(const char *from, const char *to, GError **error)
 {
   g_autofree char *text = lvm_test_read("vgcfgbackup-04-final.txt", NULL);
   g_auto(GStrv) parts = g_strsplit(text, from, -1);
@@ -215,27 +206,26 @@ read_changed(const char *from, const char *to, GError **error)
   return lvm_vg_parse(changed, strlen(changed), error);
 }
 
-static void
-test_damage(void **state)
+static void test_damage(void **state)
 {
   static const struct {
     const char *from, *to, *error;
   } cases[] = {
-    { "Text Format Volume Group", "Something Else", "this is no LVM2 metadata" },
-    { "version = 1", "version = 2", "version 1" },
-    { "6Nfa6Q-bayC", "6Nfa6Q_bayC", "no valid id" },
-    { "seqno = 24", "seqno = x", "seqno" },
-    { "extent_size = 8192", "extent_size = 0", "extent_size" },
-    { "pe_count = 63", "pe_count = -1", "pv0 has no valid" },
-    { "physical_volumes {", "physical_things {", "physical_volumes" },
-    { "vm-102-disk-0 {", "vm-100-disk-0 {", "two logical volumes vm-100-disk-0" },
-    { "device_id = 5", "device_id = 99999999", "vm-102-disk-0 has no valid thin_pool and device_id" },
-    { "chunk_size = 128", "chunk_size = 0", "data is a thin pool without" },
-    { "segment_count = 2", "segment_count = 3", "segment_count" },
-    { "start_extent = 16", "start_extent = 17", "start_extent" },
-    { "extent_count = 48", "extent_count = 99999999999", "extent_count" },
-    { "pve {", "pve { } two {", "two volume groups" },
-    { "extent_count = 24\t# 96 Megabytes", "extent_count = 0", "data has a segment" },
+      {"Text Format Volume Group", "Something Else", "this is no LVM2 metadata"},
+      {"version = 1", "version = 2", "version 1"},
+      {"6Nfa6Q-bayC", "6Nfa6Q_bayC", "no valid id"},
+      {"seqno = 24", "seqno = x", "seqno"},
+      {"extent_size = 8192", "extent_size = 0", "extent_size"},
+      {"pe_count = 63", "pe_count = -1", "pv0 has no valid"},
+      {"physical_volumes {", "physical_things {", "physical_volumes"},
+      {"vm-102-disk-0 {", "vm-100-disk-0 {", "two logical volumes vm-100-disk-0"},
+      {"device_id = 5", "device_id = 99999999", "vm-102-disk-0 has no valid thin_pool and device_id"},
+      {"chunk_size = 128", "chunk_size = 0", "data is a thin pool without"},
+      {"segment_count = 2", "segment_count = 3", "segment_count"},
+      {"start_extent = 16", "start_extent = 17", "start_extent"},
+      {"extent_count = 48", "extent_count = 99999999999", "extent_count"},
+      {"pve {", "pve { } two {", "two volume groups"},
+      {"extent_count = 24\t# 96 Megabytes", "extent_count = 0", "data has a segment"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -246,22 +236,22 @@ test_damage(void **state)
   }
 }
 
-static void
-test_unwritable(void **state)
+static void test_unwritable(void **state)
 {
   static const struct {
     const char *from, *to, *why;
   } cases[] = {
-    { "status = [\"RESIZEABLE\",", "status = [\"EXPORTED\", \"RESIZEABLE\",", "exported" },
-    { "status = [\"RESIZEABLE\",", "status = [\"CLUSTERED\", \"RESIZEABLE\",", "shared" },
-    { "status = [\"RESIZEABLE\",", "status = [\"NEWFANGLED\", \"RESIZEABLE\",", "NEWFANGLED" },
-    { "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]", "status = [\"RESIZEABLE\", \"READ\"]", "read-only" },
-    { "max_lv = 0", "max_lv = 0\nlock_type = \"sanlock\"", "lock_type sanlock" },
-    { "status = [\"ALLOCATABLE\"]\n\t\t\tflags = []", "status = [\"ALLOCATABLE\"]\nflags = [\"MISSING\"]", "pv0" },
-    { "status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n\t\t\tflags = []\n\t\t\ttags", "status = [\"READ\", \"ODD\", \"VISIBLE\"]\nflags = []\ntags", "vm-101-disk-1" },
-    { "\"pv0\", 28", "\"pv0\", 18", "extent 18 of physical volume pv0 belongs to two" },
-    { "\"pv0\", 28", "\"pv0\", 62", "takes extents 62 to 63" },
-    { "\"pv0\", 28", "\"pv7\", 28", "pv7, which is not there" },
+      {"status = [\"RESIZEABLE\",", "status = [\"EXPORTED\", \"RESIZEABLE\",", "exported"},
+      {"status = [\"RESIZEABLE\",", "status = [\"CLUSTERED\", \"RESIZEABLE\",", "shared"},
+      {"status = [\"RESIZEABLE\",", "status = [\"NEWFANGLED\", \"RESIZEABLE\",", "NEWFANGLED"},
+      {"status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]", "status = [\"RESIZEABLE\", \"READ\"]", "read-only"},
+      {"max_lv = 0", "max_lv = 0\nlock_type = \"sanlock\"", "lock_type sanlock"},
+      {"status = [\"ALLOCATABLE\"]\n\t\t\tflags = []", "status = [\"ALLOCATABLE\"]\nflags = [\"MISSING\"]", "pv0"},
+      {"status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n\t\t\tflags = []\n\t\t\ttags",
+       "status = [\"READ\", \"ODD\", \"VISIBLE\"]\nflags = []\ntags", "vm-101-disk-1"},
+      {"\"pv0\", 28", "\"pv0\", 18", "extent 18 of physical volume pv0 belongs to two"},
+      {"\"pv0\", 28", "\"pv0\", 62", "takes extents 62 to 63"},
+      {"\"pv0\", 28", "\"pv7\", 28", "pv7, which is not there"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -277,17 +267,23 @@ test_unwritable(void **state)
 }
 
 /* What we do not know stays, wherever it is. */
-static void
-test_unknown(void **state)
+static void test_unknown(void **state)
 {
-  const char *text = "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
-                     "flags = []\nfuture = 0x1F\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n\npv0 {\n"
-                     "id = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = \"/dev/with \\\"quotes\\\"\"\n\nstatus = [\"ALLOCATABLE\"]\nflags = []\n"
-                     "dev_size = 524288\npe_start = 2048\npe_count = 63\n}\n}\n\nlogical_volumes {\n\nr {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\n"
-                     "status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = [\"ODD\"]\nodd = 1.5\nsegment_count = 1\n\nsegment1 {\nstart_extent = 0\n"
-                     "extent_count = 2\n\ntype = \"raid1\"\nraids = [\n\"r_rmeta_0\", \"r_rimage_0\"\n]\n}\n}\n}\n\nhistorical_logical_volumes {\n\n"
+  const char *text = "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = "
+                     "[\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
+                     "flags = []\nfuture = 0x1F\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = "
+                     "0\n\nphysical_volumes {\n\npv0 {\n"
+                     "id = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = \"/dev/with \\\"quotes\\\"\"\n\nstatus "
+                     "= [\"ALLOCATABLE\"]\nflags = []\n"
+                     "dev_size = 524288\npe_start = 2048\npe_count = 63\n}\n}\n\nlogical_volumes {\n\nr {\nid = "
+                     "\"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\n"
+                     "status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = [\"ODD\"]\nodd = 1.5\nsegment_count = "
+                     "1\n\nsegment1 {\nstart_extent = 0\n"
+                     "extent_count = 2\n\ntype = \"raid1\"\nraids = [\n\"r_rmeta_0\", "
+                     "\"r_rimage_0\"\n]\n}\n}\n}\n\nhistorical_logical_volumes {\n\n"
                      "gone {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9s\"\nname = \"-gone\"\n}\n}\n\n}\n"
-                     "# Generated by a test\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = \"\"\n\nnovelty = [1,\n2]\n\n";
+                     "# Generated by a test\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = "
+                     "\"\"\n\nnovelty = [1,\n2]\n\n";
   g_autoptr(LvmVg) vg = parse(text);
   g_autofree char *out = lvm_vg_format(vg, NULL);
 
@@ -301,8 +297,7 @@ test_unknown(void **state)
 
 /* --- changing --- */
 
-static void
-test_add_thin(void **state)
+static void test_add_thin(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-02-pool.txt");
   g_autoptr(LvmVg) before = lvm_vg_copy(vg);
@@ -313,9 +308,12 @@ test_add_thin(void **state)
   assert_int_equal(lvm_pool_next_device(vg, pool), 1);
   lv = lvm_vg_add_thin(vg, pool, "vm-100-disk-0", 48, 1, NULL, &error);
   assert_ok(lv, error);
-  want = g_strdup_printf("zero_new_blocks = 1\n}\n}\n\nvm-100-disk-0 {\nid = \"%s\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\n"
-                         "creation_time = %" G_GUINT64_FORMAT "\ncreation_host = \"%s\"\nsegment_count = 1\n\nsegment1 {\nstart_extent = 0\n"
-                         "extent_count = 48\n\ntype = \"thin\"\nthin_pool = \"data\"\ntransaction_id = 0\ndevice_id = 1\n}\n}\n\nlvol0_pmspare {\n",
+  want = g_strdup_printf("zero_new_blocks = 1\n}\n}\n\nvm-100-disk-0 {\nid = \"%s\"\nstatus = [\"READ\", \"WRITE\", "
+                         "\"VISIBLE\"]\nflags = []\n"
+                         "creation_time = %" G_GUINT64_FORMAT
+                         "\ncreation_host = \"%s\"\nsegment_count = 1\n\nsegment1 {\nstart_extent = 0\n"
+                         "extent_count = 48\n\ntype = \"thin\"\nthin_pool = \"data\"\ntransaction_id = 0\ndevice_id = "
+                         "1\n}\n}\n\nlvol0_pmspare {\n",
                          lvm_lv_uuid(lv), lvm_lv_creation_time(lv), g_get_host_name());
   assert_says(vg, want);
   assert_int_equal(lvm_pool_next_device(vg, pool), 2);
@@ -346,9 +344,9 @@ test_add_thin(void **state)
   check_stable(vg);
 }
 
-/* The same steps as lvcreate's and lvremove's: create message, its end, delete message. Text as in the ring of 01-clean. */
-static void
-test_messages(void **state)
+/* The same steps as lvcreate's and lvremove's: create message, its end, delete message. Text as in the ring of
+ * 01-clean. */
+static void test_messages(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-02-pool.txt");
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
@@ -372,8 +370,7 @@ test_messages(void **state)
   assert_int_equal(lvm_pool_next_device(vg, pool), 1);
 }
 
-static void
-test_remove(void **state)
+static void test_remove(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   GError *error = NULL;
@@ -402,8 +399,7 @@ test_remove(void **state)
   check_stable(vg);
 }
 
-static void
-test_remove_refused(void **state)
+static void test_remove_refused(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-merge-pending.txt");
   GError *error = NULL;
@@ -412,8 +408,7 @@ test_remove_refused(void **state)
   assert_error(error, EBUSY, "s2 is to be merged into it");
 }
 
-static void
-test_rename(void **state)
+static void test_rename(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   g_autoptr(LvmVg) before = lvm_vg_copy(vg);
@@ -449,8 +444,7 @@ test_rename(void **state)
   assert_string_equal(still, unchanged);
 }
 
-static void
-test_tags(void **state)
+static void test_tags(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   LvmLv *lv = lvm_vg_find_lv(vg, "vm-101-disk-1");
@@ -478,8 +472,7 @@ test_tags(void **state)
   assert_says(vg, "flags = []\nextent_size");
 }
 
-static void
-test_thin_changes(void **state)
+static void test_thin_changes(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   LvmLv *lv = lvm_vg_find_lv(vg, "vm-102-disk-0");
@@ -505,8 +498,7 @@ test_thin_changes(void **state)
 }
 
 /* Visible LVs are written first, whatever happens to them. */
-static void
-test_order(void **state)
+static void test_order(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
   g_autoptr(GRand) rand = g_rand_new_with_seed(1);
@@ -519,12 +511,8 @@ test_order(void **state)
     gboolean hidden = FALSE;
 
     switch (g_rand_int_range(rand, 0, 3)) {
-    case 0:
-      lvm_lv_set_visible(lv, !lvm_lv_is_visible(lv));
-      break;
-    case 1:
-      assert_ok(lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, "data"), name, 1, i + 10, NULL, &error), error);
-      break;
+    case 0: lvm_lv_set_visible(lv, !lvm_lv_is_visible(lv)); break;
+    case 1: assert_ok(lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, "data"), name, 1, i + 10, NULL, &error), error); break;
     default:
       if (lvm_lv_kind(lv) == LVM_LV_THIN && lvs->len > 8)
         assert_ok(lvm_vg_remove_lv(vg, lv, &error), error);
@@ -541,8 +529,7 @@ test_order(void **state)
 
 /* --- pools --- */
 
-static void
-test_add_pool(void **state)
+static void test_add_pool(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-01-empty-vg.txt");
   GError *error = NULL;
@@ -555,9 +542,13 @@ test_add_pool(void **state)
   assert_error(error, EINVAL, "multiple of 64 KiB");
   pool = lvm_vg_add_thin_pool(vg, "data", 16, 1, 65536, &error);
   assert_ok(pool, error);
-  assert_says(vg, "segment1 {\nstart_extent = 0\nextent_count = 16\n\ntype = \"thin-pool\"\nmetadata = \"data_tmeta\"\npool = \"data_tdata\"\n"
-                  "transaction_id = 0\nchunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1\n}\n}\n\nlvol0_pmspare {\n");
-  assert_says(vg, "segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = 16\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 2\n]\n}\n}\n");
+  assert_says(
+      vg,
+      "segment1 {\nstart_extent = 0\nextent_count = 16\n\ntype = \"thin-pool\"\nmetadata = \"data_tmeta\"\npool = "
+      "\"data_tdata\"\n"
+      "transaction_id = 0\nchunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1\n}\n}\n\nlvol0_pmspare {\n");
+  assert_says(vg, "segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = 16\n\ntype = "
+                  "\"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 2\n]\n}\n}\n");
   assert_says(vg, "pe_count = 63\n}\n}\n\nlogical_volumes {\n\ndata {\n");
   assert_int_equal(lvm_vg_n_free_extents(vg), 63 - 18);
   assert_null(lvm_vg_add_thin_pool(vg, "data", 1, 1, 65536, &error));
@@ -588,8 +579,7 @@ test_add_pool(void **state)
 }
 
 /* Extents come from several areas and PVs when they must, and never from a PV that may not be used. */
-static void
-test_allocation(void **state)
+static void test_allocation(void **state)
 {
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-merge-done.txt"); /* two PVs of 31 extents; 9 and 1 taken */
   GError *error = NULL;
@@ -607,8 +597,7 @@ test_allocation(void **state)
   assert_null(lvm_vg_unwritable(vg));
 }
 
-static void
-test_not_allocatable(void **state)
+static void test_not_allocatable(void **state)
 {
   GError *error = NULL;
   g_autoptr(LvmVg) vg = read_changed("status = [\"ALLOCATABLE\"]", "status = []", &error);
@@ -617,14 +606,13 @@ test_not_allocatable(void **state)
   assert_int_equal(lvm_vg_n_free_extents(vg), 0);
 }
 
-static void
-test_choose(void **state)
+static void test_choose(void **state)
 {
   /* lvm2 2.03.16's choices */
   static const struct {
     guint64 gib, chunk_kib, metadata_mib;
-  } cases[] = { { 1, 64, 4 },     { 10, 64, 12 },    { 64, 64, 64 },      { 128, 64, 128 },    { 129, 128, 68 },
-                { 500, 256, 128 }, { 1024, 512, 128 }, { 4096, 2048, 128 }, { 10240, 8192, 80 } };
+  } cases[] = {{1, 64, 4},      {10, 64, 12},     {64, 64, 64},      {128, 64, 128},   {129, 128, 68},
+               {500, 256, 128}, {1024, 512, 128}, {4096, 2048, 128}, {10240, 8192, 80}};
   guint64 chunk, metadata;
   GError *error = NULL;
 
@@ -650,13 +638,15 @@ test_choose(void **state)
 
 /* --- names --- */
 
-static void
-test_names(void **state)
+static void test_names(void **state)
 {
-  static const char *const good[] = { "a", "vm-100-disk-0", "snap_vm-100-disk-0_s1", "x.y+z_", "0", "...", "_x", "+", "my-snapshot" };
-  static const char *const bad[] = { "", ".", "..", "-a", "a/b", "a b", "a\nb", "\xc3\xa4", "a<b", "a\"b", "a\001", "snapshot0", "pvmove0", "x_tdata",
-                                     "x_tmeta", "a_mlog_b", "lvol0_pmspare", "r_rimage_0", "r_rmeta_0", "c_cdata", "c_cmeta", "x_corig", "x_cpool",
-                                     "x_cvol", "x_wcorig", "x_mimage_0", "x_vdata", "x_vorigin", "x_imeta", "x_iorig" };
+  static const char *const good[] = {"a", "vm-100-disk-0", "snap_vm-100-disk-0_s1", "x.y+z_", "0", "...", "_x",
+                                     "+", "my-snapshot"};
+  static const char *const bad[] = {"",          ".",          "..",      "-a",        "a/b",           "a b",
+                                    "a\nb",      "\xc3\xa4",   "a<b",     "a\"b",      "a\001",         "snapshot0",
+                                    "pvmove0",   "x_tdata",    "x_tmeta", "a_mlog_b",  "lvol0_pmspare", "r_rimage_0",
+                                    "r_rmeta_0", "c_cdata",    "c_cmeta", "x_corig",   "x_cpool",       "x_cvol",
+                                    "x_wcorig",  "x_mimage_0", "x_vdata", "x_vorigin", "x_imeta",       "x_iorig"};
   g_autofree char *longest = g_strnfill(127, 'a'), *too_long = g_strnfill(128, 'a');
   g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-02-pool.txt");
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
@@ -689,8 +679,7 @@ test_names(void **state)
   assert_error(error, EINVAL, "a@b");
 }
 
-static void
-test_uuids(void **state)
+static void test_uuids(void **state)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
@@ -702,17 +691,16 @@ test_uuids(void **state)
   }
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_rings),        cmocka_unit_test(test_backups),    cmocka_unit_test(test_accessors),
-    cmocka_unit_test(test_merge),        cmocka_unit_test(test_damage),     cmocka_unit_test(test_unwritable),
-    cmocka_unit_test(test_unknown),      cmocka_unit_test(test_add_thin),   cmocka_unit_test(test_messages),
-    cmocka_unit_test(test_remove),       cmocka_unit_test(test_remove_refused), cmocka_unit_test(test_rename),
-    cmocka_unit_test(test_tags),         cmocka_unit_test(test_thin_changes), cmocka_unit_test(test_order),
-    cmocka_unit_test(test_add_pool),     cmocka_unit_test(test_allocation), cmocka_unit_test(test_not_allocatable),
-    cmocka_unit_test(test_choose),       cmocka_unit_test(test_names),      cmocka_unit_test(test_uuids),
+      cmocka_unit_test(test_rings),    cmocka_unit_test(test_backups),        cmocka_unit_test(test_accessors),
+      cmocka_unit_test(test_merge),    cmocka_unit_test(test_damage),         cmocka_unit_test(test_unwritable),
+      cmocka_unit_test(test_unknown),  cmocka_unit_test(test_add_thin),       cmocka_unit_test(test_messages),
+      cmocka_unit_test(test_remove),   cmocka_unit_test(test_remove_refused), cmocka_unit_test(test_rename),
+      cmocka_unit_test(test_tags),     cmocka_unit_test(test_thin_changes),   cmocka_unit_test(test_order),
+      cmocka_unit_test(test_add_pool), cmocka_unit_test(test_allocation),     cmocka_unit_test(test_not_allocatable),
+      cmocka_unit_test(test_choose),   cmocka_unit_test(test_names),          cmocka_unit_test(test_uuids),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,15 +18,13 @@
 
 static char *folder;
 
-static int
-setup(void **state)
+static int setup(void **state)
 {
   folder = lvm_test_folder();
   return 0;
 }
 
-static int
-teardown(void **state)
+static int teardown(void **state)
 {
   lvm_test_clean(folder);
   return 0;
@@ -35,8 +33,7 @@ teardown(void **state)
 /* --- logical volumes --- */
 
 /* Random reads and writes on @io against a plain buffer. */
-static void
-exercise(VtIo *io, guint seed)
+static void exercise(VtIo *io, guint seed)
 {
   gsize size = vt_io_size(io);
   g_autofree guint8 *model = g_malloc0(size), *buf = g_malloc(3 * MIB);
@@ -50,9 +47,9 @@ exercise(VtIo *io, guint seed)
 
     length = MIN(length, size);
     offset = g_rand_int_range(rand, 0, size - length + 1);
-    iov[0] = (struct iovec){ buf, length / 3 };
-    iov[1] = (struct iovec){ buf + length / 3, 0 };
-    iov[2] = (struct iovec){ buf + length / 3, length - length / 3 };
+    iov[0] = (struct iovec){buf, length / 3};
+    iov[1] = (struct iovec){buf + length / 3, 0};
+    iov[2] = (struct iovec){buf + length / 3, length - length / 3};
     switch (i % 3) {
     case 0:
       for (gsize j = 0; j < length; j++)
@@ -74,8 +71,7 @@ exercise(VtIo *io, guint seed)
   assert_error(error, EINVAL, "ends at");
 }
 
-static void
-test_linear(void **state)
+static void test_linear(void **state)
 {
   char *paths[3];
   GError *error = NULL;
@@ -115,13 +111,12 @@ test_linear(void **state)
 
 typedef struct {
   VtIo *io;
-  guint64 base;   /* this thread's MiB */
-  gint *go_on;    /* atomic */
+  guint64 base; /* this thread's MiB */
+  gint *go_on;  /* atomic */
   guint n;
 } Worker;
 
-static gpointer
-work(gpointer data)
+static gpointer work(gpointer data)
 {
   Worker *w = data;
   guint8 buf[8192], got[8192];
@@ -138,8 +133,7 @@ work(gpointer data)
 }
 
 /* An LV grows while others use it. */
-static void
-test_grow_in_use(void **state)
+static void test_grow_in_use(void **state)
 {
   char *paths[2];
   GError *error = NULL;
@@ -155,7 +149,7 @@ test_grow_in_use(void **state)
   io = lvm_store_open_lv(store, "data_tdata", FALSE, &error);
   assert_ok(io, error);
   for (guint i = 0; i < 3; i++) {
-    workers[i] = (Worker){ io, i * MIB, &go_on, 0 };
+    workers[i] = (Worker){io, i * MIB, &go_on, 0};
     threads[i] = g_thread_new("worker", work, &workers[i]);
   }
   for (guint i = 5; i <= 50; i++) {
@@ -173,8 +167,7 @@ test_grow_in_use(void **state)
   g_free(paths[1]);
 }
 
-static void
-test_striped(void **state)
+static void test_striped(void **state)
 {
   char *paths[2];
   GError *error = NULL;
@@ -186,10 +179,14 @@ test_striped(void **state)
 
   *place = '\0';
   changed = g_strconcat(text,
-                        "\nlogical_volumes {\nwide {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\n"
-                        "flags = []\nsegment_count = 2\nsegment1 {\nstart_extent = 0\nextent_count = 8\ntype = \"striped\"\nstripe_count = 2\n"
-                        "stripe_size = 128\nstripes = [\"pv0\", 2, \"pv1\", 5]\n}\nsegment2 {\nstart_extent = 8\nextent_count = 1\ntype = \"striped\"\n"
-                        "stripe_count = 1\nstripes = [\"pv0\", 9]\n}\n}\n}\n", place + 1, NULL);
+                        "\nlogical_volumes {\nwide {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\nstatus = "
+                        "[\"READ\", \"WRITE\", \"VISIBLE\"]\n"
+                        "flags = []\nsegment_count = 2\nsegment1 {\nstart_extent = 0\nextent_count = 8\ntype = "
+                        "\"striped\"\nstripe_count = 2\n"
+                        "stripe_size = 128\nstripes = [\"pv0\", 2, \"pv1\", 5]\n}\nsegment2 {\nstart_extent = "
+                        "8\nextent_count = 1\ntype = \"striped\"\n"
+                        "stripe_count = 1\nstripes = [\"pv0\", 9]\n}\n}\n}\n",
+                        place + 1, NULL);
   vg = lvm_vg_parse(changed, strlen(changed), &error);
   assert_ok(vg, error);
   assert_int_equal(lvm_vg_n_free_extents(vg), 30 - 9);
@@ -202,7 +199,9 @@ test_striped(void **state)
   assert_ok(vt_io_write(io, "AB", 2, 65535, &error), error);
   assert_ok(vt_io_write(io, "C", 1, 131072, &error), error);
   file = vt_io_open_file(paths[0], TRUE, &error);
-  assert_ok(vt_io_read(file, buf, 1, MIB + 2 * MIB + 65535, &error) && vt_io_read(file, buf + 1, 1, MIB + 2 * MIB + 65536, &error), error);
+  assert_ok(vt_io_read(file, buf, 1, MIB + 2 * MIB + 65535, &error) &&
+                vt_io_read(file, buf + 1, 1, MIB + 2 * MIB + 65536, &error),
+            error);
   assert_string_equal(buf, "AC");
   vt_io_unref(file);
   file = vt_io_open_file(paths[1], TRUE, &error);
@@ -215,8 +214,7 @@ test_striped(void **state)
   g_free(paths[1]);
 }
 
-static void
-test_zero_new(void **state)
+static void test_zero_new(void **state)
 {
   char *paths[1];
   GError *error = NULL;
@@ -260,10 +258,10 @@ test_zero_new(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int
-main(void)
+int main(void)
 {
-  const struct CMUnitTest tests[] = { TEST(test_linear), TEST(test_grow_in_use), TEST(test_striped), TEST(test_zero_new) };
+  const struct CMUnitTest tests[] = {TEST(test_linear), TEST(test_grow_in_use), TEST(test_striped),
+                                     TEST(test_zero_new)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

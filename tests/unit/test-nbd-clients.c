@@ -32,11 +32,11 @@ static int teardown(void **state)
 }
 
 /* Wait for the event, not for a time: but not for ever. */
-#define WAIT_FOR(condition) \
-  do { \
-    for (gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC; !(condition) && g_get_monotonic_time() < end;) \
-      g_usleep(500); \
-    g_assert_true(condition); \
+#define WAIT_FOR(condition)                                                                                            \
+  do {                                                                                                                 \
+    for (gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC; !(condition) && g_get_monotonic_time() < end;)     \
+      g_usleep(500);                                                                                                   \
+    g_assert_true(condition);                                                                                          \
   } while (0)
 
 static guint n_clients(Served *served)
@@ -93,7 +93,8 @@ static gsize resident(void)
   return pages * 4096;
 }
 
-/* Ask for gigabytes and read nothing. Its threads stand, its memory stays bounded, others go on, and the end comes in time. */
+/* Ask for gigabytes and read nothing. Its threads stand, its memory stays bounded, others go on, and the end comes in
+ * time. */
 static void test_stalled_reader(void **state)
 {
   Served *served = *state;
@@ -102,7 +103,8 @@ static void test_stalled_reader(void **state)
   g_assert_cmpuint(client_write(bad, 0, 0, data, 32 << 20), ==, 0);
   gsize before = resident();
   guint sent = 0;
-  NbdRequest request = {GUINT32_TO_BE(NBD_REQUEST_MAGIC), 0, GUINT16_TO_BE(NBD_CMD_READ), 0, 0, GUINT32_TO_BE(32 << 20)};
+  NbdRequest request = {GUINT32_TO_BE(NBD_REQUEST_MAGIC), 0, GUINT16_TO_BE(NBD_CMD_READ), 0, 0,
+                        GUINT32_TO_BE(32 << 20)};
   while (send(bad, &request, sizeof request, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof request)
     sent++;
   g_assert_cmpuint(sent, >, 30); /* more than a gigabyte */
@@ -402,8 +404,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_hang_up),  TEST(test_stalled_reader), TEST(test_stop_idle), TEST(test_stop_in_flight), TEST(test_parallel),
-    TEST(test_disconnect), TEST(test_views), TEST(test_view_again),        TEST(test_socket),    TEST(test_strangers),
+      TEST(test_hang_up),  TEST(test_stalled_reader), TEST(test_stop_idle), TEST(test_stop_in_flight),
+      TEST(test_parallel), TEST(test_disconnect),     TEST(test_views),     TEST(test_view_again),
+      TEST(test_socket),   TEST(test_strangers),
   };
   return cmocka_run_group_tests_name("nbd-clients", tests, NULL, NULL);
 }

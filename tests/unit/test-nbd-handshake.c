@@ -134,7 +134,8 @@ static void test_empty_list(void **state)
 }
 
 /* Sends INFO and checks each reply by kind; returns how many there were before the ACK. */
-static guint collect_info(int fd, guint32 option, const char *name, const int *infos, guint64 *size, guint16 *flags, guint32 sizes[3], char **texts)
+static guint collect_info(int fd, guint32 option, const char *name, const int *infos, guint64 *size, guint16 *flags,
+                          guint32 sizes[3], char **texts)
 {
   g_autoptr(GByteArray) query = client_info_data(name, infos);
   client_option(fd, option, query->data, query->len);
@@ -173,7 +174,8 @@ static void test_info(void **state)
   g_assert_cmpuint(size, ==, 8 << 20);
   g_assert_cmphex(flags, ==, 0xd6d); /* has-flags flush fua trim write-zeroes multi-conn cache fast-zero */
   /* Asked for everything, and for what there is not. */
-  g_assert_cmpuint(collect_info(fd, NBD_OPT_INFO, "vol", (int[]){3, 1, 2, 4711, 0, -1}, &size, &flags, sizes, texts), ==, 4);
+  g_assert_cmpuint(collect_info(fd, NBD_OPT_INFO, "vol", (int[]){3, 1, 2, 4711, 0, -1}, &size, &flags, sizes, texts),
+                   ==, 4);
   g_assert_cmpuint(sizes[0], ==, 1);
   g_assert_cmpuint(sizes[1], ==, MEMORY_CHUNK);
   g_assert_cmpuint(sizes[2], ==, 32 << 20);
@@ -206,12 +208,12 @@ static void test_bad_names(void **state)
     expect_array(fd, option, client_info_data(longest, NULL), NBD_REP_ERR_UNKNOWN);
     expect_array(fd, option, client_info_data(too_long, NULL), NBD_REP_ERR_INVALID);
     expect_array(fd, option, client_info_data("\xff\xfe", NULL), NBD_REP_ERR_INVALID);
-    expect(fd, option, "\0\0\0\x04vol\0\0\0", 10, NBD_REP_ERR_INVALID);         /* NUL in the name */
-    expect(fd, option, "", 0, NBD_REP_ERR_INVALID);                              /* nothing at all */
-    expect(fd, option, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);                 /* no number of requests */
-    expect(fd, option, "\0\0\0\x03vol\0\x01", 9, NBD_REP_ERR_INVALID);           /* one request promised */
-    expect(fd, option, "\0\0\0\x03vol\0\0\0\0", 11, NBD_REP_ERR_INVALID);        /* one too many */
-    expect(fd, option, "\xff\xff\xff\xffvol\0\0", 9, NBD_REP_ERR_INVALID);       /* a name beyond the option */
+    expect(fd, option, "\0\0\0\x04vol\0\0\0", 10, NBD_REP_ERR_INVALID);    /* NUL in the name */
+    expect(fd, option, "", 0, NBD_REP_ERR_INVALID);                        /* nothing at all */
+    expect(fd, option, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);           /* no number of requests */
+    expect(fd, option, "\0\0\0\x03vol\0\x01", 9, NBD_REP_ERR_INVALID);     /* one request promised */
+    expect(fd, option, "\0\0\0\x03vol\0\0\0\0", 11, NBD_REP_ERR_INVALID);  /* one too many */
+    expect(fd, option, "\xff\xff\xff\xffvol\0\0", 9, NBD_REP_ERR_INVALID); /* a name beyond the option */
   }
   close(fd);
 }
@@ -300,7 +302,10 @@ static void test_contexts(void **state)
   expect_array(fd, set, client_context_data("vol", QUERIES("nocolon")), NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol\0\0\0\x01", 11, NBD_REP_ERR_INVALID);
-  expect(fd, set, "\0\0\0\x03vol\0\0\0\x01\0\0\0\x20" "base:", 20, NBD_REP_ERR_INVALID);
+  expect(fd, set,
+         "\0\0\0\x03vol\0\0\0\x01\0\0\0\x20"
+         "base:",
+         20, NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol\0\0\0\0x", 12, NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol\xff\xff\xff\xff", 11, NBD_REP_ERR_TOO_BIG);
   close(fd);
@@ -329,19 +334,19 @@ static void test_context_of_another_export(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(test_client_flags, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_unknown_option, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_long_options, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_abort, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_list, setup, teardown),
-    cmocka_unit_test(test_empty_list),
-    cmocka_unit_test_setup_teardown(test_info, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_go, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_export_name, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_contexts, setup, teardown),
-    cmocka_unit_test_setup_teardown(test_context_of_another_export, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_client_flags, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_unknown_option, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_long_options, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_abort, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+      cmocka_unit_test(test_empty_list),
+      cmocka_unit_test_setup_teardown(test_info, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_bad_names, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_go, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_export_name, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_contexts, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_context_of_another_export, setup, teardown),
   };
   return cmocka_run_group_tests_name("nbd-handshake", tests, NULL, NULL);
 }

@@ -105,7 +105,7 @@ static void test_large(void **state)
     g_assert_true(flags ? pieces == 1 : pieces > 1);
   }
   /* Every size around the limits of the server's buffers. */
-  static const guint32 sizes[] = {1,        4095,    4096,    65536,       262144 - 29, 262144 - 28,       262144 - 27,
+  static const guint32 sizes[] = {1,      4095,   4096,    65536,         262144 - 29, 262144 - 28,   262144 - 27,
                                   262144, 262145, 1 << 20, (2 << 20) - 1, 2 << 20,     (2 << 20) + 1, (3 << 20) + 77};
   for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
     g_assert_cmpuint(client_write(fd, 0, 1000 + i, data + i, sizes[i]), ==, 0);
@@ -124,7 +124,8 @@ static void test_ranges(void **state)
     static const struct {
       guint64 offset;
       guint32 length;
-    } beyond[] = {{VOL_SIZE, 1}, {VOL_SIZE - 1, 2}, {VOL_SIZE + 1, 1}, {G_MAXUINT64, 1}, {G_MAXUINT64 - 4095, 4096}, {1ull << 63, 65536}};
+    } beyond[] = {{VOL_SIZE, 1},    {VOL_SIZE - 1, 2},          {VOL_SIZE + 1, 1},
+                  {G_MAXUINT64, 1}, {G_MAXUINT64 - 4095, 4096}, {1ull << 63, 65536}};
     for (guint i = 0; i < G_N_ELEMENTS(beyond); i++) {
       guint64 offset = beyond[i].offset;
       guint32 length = beyond[i].length;
@@ -148,7 +149,7 @@ static void test_ranges(void **state)
     g_assert_cmpuint(client_write(fd, 0, 0, data, (32 << 20) + 1), ==, NBD_EINVAL); /* swallowed */
     g_assert_cmpuint(client_write(fd, 0, VOL_SIZE - 1, data, 3 << 20), ==, NBD_ENOSPC);
     g_assert_cmpuint(client_call(fd, 0, NBD_CMD_FLUSH, 0, 0), ==, 0); /* still in step */
-    client_request(fd, 0, NBD_CMD_WRITE, 1, 0, 0xffffffff); /* not to be swallowed */
+    client_request(fd, 0, NBD_CMD_WRITE, 1, 0, 0xffffffff);           /* not to be swallowed */
     assert_closed(fd);
   }
 }
@@ -193,17 +194,25 @@ static void test_errors(void **state)
   static const struct {
     int err;
     guint32 error;
-  } table[] = {{EPERM, NBD_EPERM},   {EROFS, NBD_EPERM},  {EIO, NBD_EIO},         {EBADMSG, NBD_EIO},        {ESTALE, NBD_EIO},
-               {ENOMEM, NBD_ENOMEM}, {EINVAL, NBD_EINVAL}, {ENOSPC, NBD_ENOSPC},   {EDQUOT, NBD_ENOSPC},      {EFBIG, NBD_ENOSPC},
-               {ENOENT, NBD_EIO},    {ETIMEDOUT, NBD_EIO}, {EOVERFLOW, NBD_EOVERFLOW}, {ESHUTDOWN, NBD_ESHUTDOWN}, {EOPNOTSUPP, NBD_EIO}};
+  } table[] = {{EPERM, NBD_EPERM},         {EROFS, NBD_EPERM},         {EIO, NBD_EIO},       {EBADMSG, NBD_EIO},
+               {ESTALE, NBD_EIO},          {ENOMEM, NBD_ENOMEM},       {EINVAL, NBD_EINVAL}, {ENOSPC, NBD_ENOSPC},
+               {EDQUOT, NBD_ENOSPC},       {EFBIG, NBD_ENOSPC},        {ENOENT, NBD_EIO},    {ETIMEDOUT, NBD_EIO},
+               {EOVERFLOW, NBD_EOVERFLOW}, {ESHUTDOWN, NBD_ESHUTDOWN}, {EOPNOTSUPP, NBD_EIO}};
   static const struct {
     MemoryKind kind;
     guint16 type, flags;
-  } calls[] = {{MEMORY_READ, NBD_CMD_READ, 0},           {MEMORY_EXTENT, NBD_CMD_READ, 0},          {MEMORY_READ, NBD_CMD_READ, NBD_CMD_FLAG_DF},
-               {MEMORY_WRITE, NBD_CMD_WRITE, 0},         {MEMORY_FLUSH, NBD_CMD_FLUSH, 0},          {MEMORY_FLUSH, NBD_CMD_WRITE, NBD_CMD_FLAG_FUA},
-               {MEMORY_ZERO, NBD_CMD_WRITE_ZEROES, 0},   {MEMORY_FLUSH, NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FUA},
-               {MEMORY_DISCARD, NBD_CMD_TRIM, 0},        {MEMORY_FLUSH, NBD_CMD_TRIM, NBD_CMD_FLAG_FUA},
-               {MEMORY_EXTENT, NBD_CMD_BLOCK_STATUS, 0}, {MEMORY_EXTENT, NBD_CMD_BLOCK_STATUS, NBD_CMD_FLAG_REQ_ONE}};
+  } calls[] = {{MEMORY_READ, NBD_CMD_READ, 0},
+               {MEMORY_EXTENT, NBD_CMD_READ, 0},
+               {MEMORY_READ, NBD_CMD_READ, NBD_CMD_FLAG_DF},
+               {MEMORY_WRITE, NBD_CMD_WRITE, 0},
+               {MEMORY_FLUSH, NBD_CMD_FLUSH, 0},
+               {MEMORY_FLUSH, NBD_CMD_WRITE, NBD_CMD_FLAG_FUA},
+               {MEMORY_ZERO, NBD_CMD_WRITE_ZEROES, 0},
+               {MEMORY_FLUSH, NBD_CMD_WRITE_ZEROES, NBD_CMD_FLAG_FUA},
+               {MEMORY_DISCARD, NBD_CMD_TRIM, 0},
+               {MEMORY_FLUSH, NBD_CMD_TRIM, NBD_CMD_FLAG_FUA},
+               {MEMORY_EXTENT, NBD_CMD_BLOCK_STATUS, 0},
+               {MEMORY_EXTENT, NBD_CMD_BLOCK_STATUS, NBD_CMD_FLAG_REQ_ONE}};
   int fd = client_go(served, "vol", TRUE, TRUE);
   char data[512] = {0};
   g_assert_cmpuint(client_write(fd, 0, 0, data, 512), ==, 0); /* mapped, so that reads read */
@@ -305,7 +314,8 @@ static void test_trim(void **state)
   g_assert_cmpuint(client_structured_read(fd, 1, 0, back, 4 * MEMORY_CHUNK, NULL, NULL), ==, 0);
   memset(data + MEMORY_CHUNK, 0, MEMORY_CHUNK);
   g_assert_cmpmem(back, 4 * MEMORY_CHUNK, data, 4 * MEMORY_CHUNK); /* the parts at the ends keep what they had */
-  memory_pool_fail(served->pool, MEMORY_DISCARD, EOPNOTSUPP); /* a pool that ignores discards: a hint not taken is no error */
+  memory_pool_fail(served->pool, MEMORY_DISCARD,
+                   EOPNOTSUPP); /* a pool that ignores discards: a hint not taken is no error */
   g_assert_cmpuint(client_call(fd, 0, NBD_CMD_TRIM, 0, MEMORY_CHUNK), ==, 0);
   close(fd);
 }
@@ -485,9 +495,9 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_simple),       TEST(test_structured), TEST(test_large), TEST(test_ranges),       TEST(test_unknown),   TEST(test_errors),
-    TEST(test_late_error),   TEST(test_flush),      TEST(test_trim),  TEST(test_zero),         TEST(test_block_status), TEST(test_read_only),
-    TEST(test_resize),       TEST(test_pipeline),   TEST(test_multi_conn),
+      TEST(test_simple),       TEST(test_structured), TEST(test_large),  TEST(test_ranges),   TEST(test_unknown),
+      TEST(test_errors),       TEST(test_late_error), TEST(test_flush),  TEST(test_trim),     TEST(test_zero),
+      TEST(test_block_status), TEST(test_read_only),  TEST(test_resize), TEST(test_pipeline), TEST(test_multi_conn),
   };
   return cmocka_run_group_tests_name("nbd-requests", tests, NULL, NULL);
 }

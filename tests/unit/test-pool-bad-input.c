@@ -14,10 +14,9 @@ typedef struct {
   Pool *pool;
 } Ground;
 
-static Ground
-ground(void)
+static Ground ground(void)
 {
-  Ground g = { helper_make(64 * MIB, 0), NULL, NULL };
+  Ground g = {helper_make(64 * MIB, 0), NULL, NULL};
 
   g.pool = helper_open(g.path);
   assert_done(pool_create(g.pool, NULL, "v", 8 * MIB, &error));
@@ -29,8 +28,7 @@ ground(void)
 }
 
 /* Not a byte of the PV has changed, nor has what is listed. */
-static void
-assert_unchanged(Ground *g)
+static void assert_unchanged(Ground *g)
 {
   g_autofree char *after = helper_digest(g->path), *names = helper_names(g->pool);
 
@@ -38,8 +36,7 @@ assert_unchanged(Ground *g)
   assert_string_equal(names, "snap_v_s v");
 }
 
-static void
-leave(Ground *g)
+static void leave(Ground *g)
 {
   helper_check(g->pool, "v", 0, MIB, 1);
   helper_close(g->pool);
@@ -48,29 +45,30 @@ leave(Ground *g)
 }
 
 /* What goes into messages must not play tricks on a terminal. */
-static void
-assert_printable(const GError *error)
+static void assert_printable(const GError *error)
 {
   for (const char *p = error->message; *p; p++)
-    if ((guchar) *p < ' ' || *p == 127)
+    if ((guchar)*p < ' ' || *p == 127)
       fail_msg("control character in \"%s\"", error->message);
 }
 
 static const char *const bad_names[] = {
-  "", "-v", "--size", ".", "..", "a/b", "/", "../../etc/passwd", "a b", " ", "a\tb", "a\nb", "v\n", "a\033[2Jb", "-\033[2J", "a&amp;b", "<name>", "a\"b", "a'b",
-  "a;b", "a|b", "a$b", "a`b`", "a\\b", "a*", "a?", "a[b]", "a:b", "a,b", "a=b", "a@b", "a#b", "a%b", "a!b", "a~b", "caf\xc3\xa9", "\xff\xfe", "snapshot", "snapshot1",
-  "pvmove0", "a_tdata", "a_tmeta", "a_pmspare", "x_cdata", "x_rimage_0", "x_mlog", "x_vorigin", "x_mimage_1",
+    "",        "-v",      "--size",    ".",           "..",         "a/b",       "/",         "../../etc/passwd",
+    "a b",     " ",       "a\tb",      "a\nb",        "v\n",        "a\033[2Jb", "-\033[2J",  "a&amp;b",
+    "<name>",  "a\"b",    "a'b",       "a;b",         "a|b",        "a$b",       "a`b`",      "a\\b",
+    "a*",      "a?",      "a[b]",      "a:b",         "a,b",        "a=b",       "a@b",       "a#b",
+    "a%b",     "a!b",     "a~b",       "caf\xc3\xa9", "\xff\xfe",   "snapshot",  "snapshot1", "pvmove0",
+    "a_tdata", "a_tmeta", "a_pmspare", "x_cdata",     "x_rimage_0", "x_mlog",    "x_vorigin", "x_mimage_1",
 };
 
-static void
-test_names(void **state)
+static void test_names(void **state)
 {
   Ground g = ground();
   g_autofree char *just_too_long = g_strnfill(128, 'n'), *far_too_long = g_strnfill(100000, 'n');
   g_autoptr(GPtrArray) names = g_ptr_array_new();
 
   for (gsize i = 0; i < G_N_ELEMENTS(bad_names); i++)
-    g_ptr_array_add(names, (gpointer) bad_names[i]);
+    g_ptr_array_add(names, (gpointer)bad_names[i]);
   g_ptr_array_add(names, just_too_long);
   g_ptr_array_add(names, far_too_long);
   for (guint i = 0; i < names->len; i++) {
@@ -98,13 +96,13 @@ test_names(void **state)
   leave(&g);
 }
 
-static void
-test_what_the_messages_say(void **state)
+static void test_what_the_messages_say(void **state)
 {
   Ground g = ground();
   g_autofree char *too_long = g_strnfill(128, 'n');
 
-  assert_fails(pool_create(g.pool, NULL, "a/b", MIB, &error), EINVAL, "cannot create volume pve/a/b: volume name \"a/b\" has a character that LVM does not allow");
+  assert_fails(pool_create(g.pool, NULL, "a/b", MIB, &error), EINVAL,
+               "cannot create volume pve/a/b: volume name \"a/b\" has a character that LVM does not allow");
   assert_fails(pool_create(g.pool, NULL, "-v", MIB, &error), EINVAL, "must not begin with '-'");
   assert_fails(pool_create(g.pool, NULL, too_long, MIB, &error), EINVAL, "too long: 128 characters, at most 127");
   assert_fails(pool_create(g.pool, NULL, "pvmove0", MIB, &error), EINVAL, "LVM keeps for itself");
@@ -124,10 +122,10 @@ test_what_the_messages_say(void **state)
   leave(&g);
 }
 
-static void
-test_sizes(void **state)
+static void test_sizes(void **state)
 {
-  const guint64 too_large[] = { G_GUINT64_CONSTANT(1) << 54, (guint64) G_MAXUINT32 * 4 * MIB + 1, G_MAXINT64, G_MAXUINT64 - 1, G_MAXUINT64 };
+  const guint64 too_large[] = {G_GUINT64_CONSTANT(1) << 54, (guint64)G_MAXUINT32 * 4 * MIB + 1, G_MAXINT64,
+                               G_MAXUINT64 - 1, G_MAXUINT64};
   Ground g = ground();
 
   for (gsize i = 0; i < G_N_ELEMENTS(too_large); i++) {
@@ -145,43 +143,41 @@ test_sizes(void **state)
   leave(&g);
 }
 
-static void
-test_pool_layouts(void **state)
+static void test_pool_layouts(void **state)
 {
   const struct {
     PoolNew params;
     int errnum;
   } cases[] = {
-    { { .size = 8 * MIB, .chunk_size = 48 * KIB }, EINVAL },       /* less than 64 KiB, or no multiple of it */
-    { { .size = 8 * MIB, .chunk_size = 100 * KIB }, EINVAL },
-    { { .size = 8 * MIB, .chunk_size = 2 * GIB }, EINVAL },
-    { { .size = 4 * MIB, .chunk_size = GIB }, EINVAL },            /* not one chunk fits */
-    { { .size = 8 * MIB, .metadata_size = 64 * GIB }, EINVAL },
-    { { .size = GIB }, ENOSPC },
-    { { .reserve = GIB }, ENOSPC },
-    { { 0 }, ENOSPC },                                             /* the first pool took all */
+      {{.size = 8 * MIB, .chunk_size = 48 * KIB}, EINVAL}, /* less than 64 KiB, or no multiple of it */
+      {{.size = 8 * MIB, .chunk_size = 100 * KIB}, EINVAL},
+      {{.size = 8 * MIB, .chunk_size = 2 * GIB}, EINVAL},
+      {{.size = 4 * MIB, .chunk_size = GIB}, EINVAL}, /* not one chunk fits */
+      {{.size = 8 * MIB, .metadata_size = 64 * GIB}, EINVAL},
+      {{.size = GIB}, ENOSPC},
+      {{.reserve = GIB}, ENOSPC},
+      {{0}, ENOSPC}, /* the first pool took all */
   };
   Ground g = ground();
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
-    assert_fails(pool_create_pool(g.pool, "fast", &cases[i].params, &error), cases[i].errnum, "cannot create thin pool pve/fast");
+    assert_fails(pool_create_pool(g.pool, "fast", &cases[i].params, &error), cases[i].errnum,
+                 "cannot create thin pool pve/fast");
   assert_unchanged(&g);
   leave(&g);
 }
 
 /* --- new volume groups --- */
 
-static void
-assert_absent(const char *path)
+static void assert_absent(const char *path)
 {
   assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
 }
 
-static void
-test_init(void **state)
+static void test_init(void **state)
 {
   char *path = helper_path("new.img"), *folder = helper_path("no/such/folder/x.img");
-  const PoolNew chunk = { .chunk_size = 100 * KIB }, large = { .size = GIB };
+  const PoolNew chunk = {.chunk_size = 100 * KIB}, large = {.size = GIB};
   g_autofree char *too_long = g_strnfill(128, 'v');
 
   assert_fails(pool_init("a/b", "data", path, GIB, 0, NULL, &error), EINVAL, "does not allow");
@@ -197,20 +193,22 @@ test_init(void **state)
   assert_fails(pool_init("pve", "data", path, 128 * MIB, 0, &large, &error), ENOSPC, NULL);
   assert_fails(pool_init("pve", "data", path, 128 * MIB, 100, NULL, &error), EINVAL, NULL);
   assert_fails(pool_init("pve", "data", folder, GIB, 0, NULL, &error), ENOENT, "no/such/folder");
-  assert_fails(pool_init("pve", "data", helper_folder(), GIB, 0, NULL, &error), EINVAL, "neither a file nor a block device");
+  assert_fails(pool_init("pve", "data", helper_folder(), GIB, 0, NULL, &error), EINVAL,
+               "neither a file nor a block device");
   assert_absent(path);
 }
 
-static void
-test_init_keeps_what_is_there(void **state)
+static void test_init_keeps_what_is_there(void **state)
 {
-  char *path = helper_make(64 * MIB, 0), *other = helper_path("other.img"), *text = helper_path("notes"), *empty = helper_path("empty.img");
-  const char *devices[] = { path, NULL };
+  char *path = helper_make(64 * MIB, 0), *other = helper_path("other.img"), *text = helper_path("notes"),
+       *empty = helper_path("empty.img");
+  const char *devices[] = {path, NULL};
   g_autofree char *before = helper_digest(path), *after = NULL, *notes_before = NULL, *notes_after = NULL;
   g_autofree char *ext = g_malloc0(2 * MIB);
 
   settings_set_devices(devices);
-  assert_fails(pool_init("pve", "fast", other, 64 * MIB, 0, NULL, &error), EEXIST, "there is a volume group pve already");
+  assert_fails(pool_init("pve", "fast", other, 64 * MIB, 0, NULL, &error), EEXIST,
+               "there is a volume group pve already");
   assert_absent(other);
   assert_fails(pool_init("pve2", "data", path, 0, 0, NULL, &error), EEXIST, NULL); /* two pools over one file */
   assert_fails(pool_init("pve2", "data", path, 65 * MIB, 0, NULL, &error), EEXIST, NULL);
@@ -220,7 +218,7 @@ test_init_keeps_what_is_there(void **state)
   assert_string_equal(before, after);
   helper_judge(path, NULL);
   /* A file system there is. */
-  ext[1024 + 56] = 0x53, ext[1024 + 57] = (char) 0xef, ext[1024] = 16, ext[1024 + 4] = 64;
+  ext[1024 + 56] = 0x53, ext[1024 + 57] = (char)0xef, ext[1024] = 16, ext[1024 + 4] = 64;
   assert_true(g_file_set_contents(text, ext, 2 * MIB, NULL));
   assert_int_equal(truncate(text, 64 * MIB), 0);
   notes_before = helper_digest(text);
@@ -237,8 +235,7 @@ test_init_keeps_what_is_there(void **state)
   helper_judge(empty, NULL);
 }
 
-static void
-test_extend(void **state)
+static void test_extend(void **state)
 {
   Ground g = ground();
   char *text = helper_path("small"), *none = helper_path("none");
@@ -252,11 +249,10 @@ test_extend(void **state)
   leave(&g);
 }
 
-static void
-test_opening_what_is_not_there(void **state)
+static void test_opening_what_is_not_there(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
-  const char *devices[] = { path, NULL }, *none[] = { helper_path("none"), NULL }, *nothing[] = { NULL };
+  const char *devices[] = {path, NULL}, *none[] = {helper_path("none"), NULL}, *nothing[] = {NULL};
 
   assert_fails(pool_open_bundled("other", devices, 0, &error), ENOENT, "other");
   assert_fails(pool_open_bundled("pve", none, 0, &error), ENOENT, "none");
@@ -266,8 +262,7 @@ test_opening_what_is_not_there(void **state)
 
 /* --- overcommit --- */
 
-static void
-test_overcommit_is_reported(void **state)
+static void test_overcommit_is_reported(void **state)
 {
   Ground g = ground();
   g_autoptr(PoolInfo) info = NULL;
@@ -279,13 +274,19 @@ test_overcommit_is_reported(void **state)
   leave(&g);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_names), TEST(test_what_the_messages_say), TEST(test_sizes), TEST(test_pool_layouts), TEST(test_init), TEST(test_init_keeps_what_is_there),
-    TEST(test_extend), TEST(test_opening_what_is_not_there), TEST(test_overcommit_is_reported),
+      TEST(test_names),
+      TEST(test_what_the_messages_say),
+      TEST(test_sizes),
+      TEST(test_pool_layouts),
+      TEST(test_init),
+      TEST(test_init_keeps_what_is_there),
+      TEST(test_extend),
+      TEST(test_opening_what_is_not_there),
+      TEST(test_overcommit_is_reported),
   };
 
   return cmocka_run_group_tests_name("pool-bad-input", tests, NULL, NULL);

@@ -7,8 +7,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
-static void
-assert_names(Pool *pool, const char *expected)
+static void assert_names(Pool *pool, const char *expected)
 {
   g_autofree char *names = helper_names(pool);
 
@@ -17,8 +16,7 @@ assert_names(Pool *pool, const char *expected)
 
 /* --- a pool, and volumes in it --- */
 
-static void
-test_init_and_list(void **state)
+static void test_init_and_list(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -48,8 +46,7 @@ test_init_and_list(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_create_write_reopen(void **state)
+static void test_create_write_reopen(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -86,8 +83,7 @@ test_create_write_reopen(void **state)
   helper_close(pool);
 }
 
-static void
-test_extents_of_a_volume(void **state)
+static void test_extents_of_a_volume(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
   PoolVolume *volume;
@@ -116,8 +112,7 @@ test_extents_of_a_volume(void **state)
 
 /* --- clones and snapshots --- */
 
-static void
-test_clone(void **state)
+static void test_clone(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -127,7 +122,8 @@ test_clone(void **state)
   helper_write(pool, "base-100-disk-0", 0, MIB, 3);
   assert_done(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error));
   assert_done(pool_clone(pool, "base-100-disk-0", "vm-102-disk-0", 11 * MIB, &error));
-  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-103-disk-0", 4 * MIB, &error), EINVAL, "is less than the 8.00 MiB");
+  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-103-disk-0", 4 * MIB, &error), EINVAL,
+               "is less than the 8.00 MiB");
   assert_fails(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error), EEXIST, NULL);
   same = helper_info(pool, "vm-101-disk-0");
   larger = helper_info(pool, "vm-102-disk-0");
@@ -147,12 +143,11 @@ test_clone(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_snapshot(void **state)
+static void test_snapshot(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
   g_autoptr(PoolVolumeInfo) snapshot = NULL, by_name = NULL;
-  const char *const tags[] = { "virt-thin.snapshot-of=v", NULL };
+  const char *const tags[] = {"virt-thin.snapshot-of=v", NULL};
 
   assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
   helper_write(pool, "v", 0, MIB, 3);
@@ -165,7 +160,7 @@ test_snapshot(void **state)
   assert_string_equal(snapshot->origin, "v");
   assert_true(snapshot->read_only);
   assert_false(snapshot->active);
-  assert_true(g_strv_equal((const char *const *) snapshot->tags, tags));
+  assert_true(g_strv_equal((const char *const *)snapshot->tags, tags));
   assert_string_equal(by_name->snapshot_of, "v");
   assert_string_equal(by_name->snapshot_name, "by_name");
   assert_fails(pool_snapshot(pool, "v", "before", &error), EEXIST, NULL);
@@ -177,13 +172,12 @@ test_snapshot(void **state)
   helper_close(pool);
 }
 
-static void
-test_rollback(void **state)
+static void test_rollback(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s1 = NULL;
-  const char *const tags[] = { "mine", NULL };
+  const char *const tags[] = {"mine", NULL};
   PoolVolume *view;
 
   assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
@@ -210,7 +204,7 @@ test_rollback(void **state)
   after = helper_info(pool, "v");
   s1 = helper_info(pool, "snap_v_s1");
   assert_string_equal(after->uuid, before->uuid);
-  assert_true(g_strv_equal((const char *const *) after->tags, tags));
+  assert_true(g_strv_equal((const char *const *)after->tags, tags));
   assert_int_equal(after->size, before->size);
   assert_null(after->origin);
   assert_string_equal(s1->origin, "v");
@@ -222,8 +216,7 @@ test_rollback(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_rollback_brings_the_size_back(void **state)
+static void test_rollback_brings_the_size_back(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -252,8 +245,7 @@ test_rollback_brings_the_size_back(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_clone_into(void **state)
+static void test_clone_into(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -284,8 +276,7 @@ test_clone_into(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_rename(void **state)
+static void test_rename(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -297,7 +288,8 @@ test_rename(void **state)
   assert_done(pool_snapshot(pool, "a", "s1", &error));
   assert_done(pool_snapshot(pool, "a", "s_2", &error));
   assert_done(pool_create(pool, NULL, "a_s", 4 * MIB, &error));
-  assert_done(pool_snapshot(pool, "a_s", "2", &error) || g_error_matches(error, VT_ERROR, EEXIST)); /* snap_a_s_2 is taken */
+  assert_done(pool_snapshot(pool, "a_s", "2", &error) ||
+              g_error_matches(error, VT_ERROR, EEXIST)); /* snap_a_s_2 is taken */
   assert_done((view = pool_volume_open_view(pool, "a", &error)) != NULL);
   assert_done((opened = pool_volume_open(pool, "snap_a_s1", TRUE, "backup", &error)) != NULL);
   assert_done(pool_rename(pool, "a", "vm-100-disk-0", &error));
@@ -321,12 +313,11 @@ test_rename(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_remove_leaves_snapshots(void **state)
+static void test_remove_leaves_snapshots(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
-  const char *const names[] = { "v", NULL };
+  const char *const names[] = {"v", NULL};
   g_autoptr(PoolVolumeInfo) s1 = NULL;
   g_autoptr(PoolInfo) info = NULL;
 
@@ -354,11 +345,11 @@ test_remove_leaves_snapshots(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_remove_is_all_or_none(void **state)
+static void test_remove_is_all_or_none(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
-  const char *const with_missing[] = { "a", "b", "nobody", NULL }, *const both[] = { "a", "b", "a", NULL }, *const none[] = { NULL };
+  const char *const with_missing[] = {"a", "b", "nobody", NULL}, *const both[] = {"a", "b", "a", NULL},
+                    *const none[] = {NULL};
   PoolVolume *volume;
 
   assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
@@ -379,11 +370,10 @@ test_remove_is_all_or_none(void **state)
   helper_close(pool);
 }
 
-static void
-test_in_use(void **state)
+static void test_in_use(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
-  const char *const names[] = { "v", NULL };
+  const char *const names[] = {"v", NULL};
   PoolVolume *one, *two;
 
   assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
@@ -409,8 +399,7 @@ test_in_use(void **state)
 
 /* --- sizes --- */
 
-static void
-test_resize(void **state)
+static void test_resize(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -436,12 +425,11 @@ test_resize(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-test_larger_pool(void **state)
+static void test_larger_pool(void **state)
 {
   char *path = helper_path("pv.img"), *second = helper_path("pv2.img");
-  const char *devices[] = { path, second, NULL };
-  const PoolNew small = { .size = 16 * MIB, .metadata_size = 4 * MIB };
+  const char *devices[] = {path, second, NULL};
+  const PoolNew small = {.size = 16 * MIB, .metadata_size = 4 * MIB};
   g_autoptr(PoolInfo) data = NULL, metadata = NULL, again = NULL;
   Pool *pool;
 
@@ -475,12 +463,11 @@ test_larger_pool(void **state)
   helper_close(pool);
 }
 
-static void
-test_second_pool(void **state)
+static void test_second_pool(void **state)
 {
   char *path = helper_path("pv.img");
-  const PoolNew part = { .size = 32 * MIB }, rest = { .reserve = 8 * MIB };
-  const char *const pool_name[] = { "fast", NULL }, *const from_both[] = { "a", "b", NULL }, *const b[] = { "b", NULL };
+  const PoolNew part = {.size = 32 * MIB}, rest = {.reserve = 8 * MIB};
+  const char *const pool_name[] = {"fast", NULL}, *const from_both[] = {"a", "b", NULL}, *const b[] = {"b", NULL};
   g_autoptr(PoolVgInfo) vg = NULL;
   Pool *pool;
 
@@ -510,15 +497,14 @@ test_second_pool(void **state)
 }
 
 /* The pool refuses between the two commits of the text: what the first one said is taken back. */
-static void
-test_full_metadata(void **state)
+static void test_full_metadata(void **state)
 {
   char *path = helper_path("pv.img");
-  const PoolNew params = { .size = 4 * MIB, .metadata_size = 2 * MIB };
+  const PoolNew params = {.size = 4 * MIB, .metadata_size = 2 * MIB};
   g_autoptr(GError) failure = NULL;
   g_autoptr(GPtrArray) infos = NULL;
   g_autoptr(PoolInfo) before = NULL, after = NULL;
-  const char *names[] = { "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", NULL };
+  const char *names[] = {"v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", NULL};
   guint n = 0;
   Pool *pool;
 
@@ -557,12 +543,12 @@ test_full_metadata(void **state)
 
 /* --- tags, events, openers --- */
 
-static void
-test_tags(void **state)
+static void test_tags(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
-  const char *const add[] = { "pve-vm-100", "x=y", NULL }, *const take[] = { "x=y", "absent", NULL }, *const own[] = { "virt-thin.snapshot-of=v", NULL };
-  const char *const bad[] = { "with space", NULL };
+  const char *const add[] = {"pve-vm-100", "x=y", NULL}, *const take[] = {"x=y", "absent", NULL},
+                    *const own[] = {"virt-thin.snapshot-of=v", NULL};
+  const char *const bad[] = {"with space", NULL};
   g_autoptr(PoolVolumeInfo) info = NULL;
 
   assert_done(pool_create(pool, NULL, "v", MIB, &error));
@@ -577,26 +563,24 @@ test_tags(void **state)
   helper_close(pool);
 }
 
-static void
-note_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
+static void note_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
 {
-  static const char *const words[] = { "added", "removed", "renamed", "resized", "replaced" };
+  static const char *const words[] = {"added", "removed", "renamed", "resized", "replaced"};
 
-  g_string_append_printf(user_data, "%s %s%s%s; ", words[event], name, old_name ? " was " : "", old_name ? old_name : "");
+  g_string_append_printf(user_data, "%s %s%s%s; ", words[event], name, old_name ? " was " : "",
+                         old_name ? old_name : "");
 }
 
-static char *
-find_user(const char *name, gpointer user_data)
+static char *find_user(const char *name, gpointer user_data)
 {
   return strcmp(name, user_data) == 0 ? g_strdup("the kernel (loop7)") : NULL;
 }
 
-static void
-test_events_and_users(void **state)
+static void test_events_and_users(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
   g_autoptr(GString) events = g_string_new(NULL);
-  const char *const w[] = { "w", NULL }, *const busy[] = { "snap_w_s", NULL };
+  const char *const w[] = {"w", NULL}, *const busy[] = {"snap_w_s", NULL};
 
   pool_set_event_func(pool, note_event, events);
   assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
@@ -613,16 +597,17 @@ test_events_and_users(void **state)
   assert_fails(pool_resize(pool, "w", 1, TRUE, &error), EBUSY, "loop7");
   pool_set_user_func(pool, NULL, NULL);
   assert_done(pool_remove(pool, w, TRUE, &error));
-  assert_string_equal(events->str, "added v; added snap_v_s; renamed w was v; renamed snap_w_s was snap_v_s; resized w; replaced w; resized w; "
-                                   "removed snap_w_s; removed w; ");
+  assert_string_equal(
+      events->str,
+      "added v; added snap_v_s; renamed w was v; renamed snap_w_s was snap_v_s; resized w; replaced w; resized w; "
+      "removed snap_w_s; removed w; ");
   helper_close(pool);
 }
 
-static void
-test_views_follow(void **state)
+static void test_views_follow(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
-  const char *const names[] = { "v", NULL };
+  const char *const names[] = {"v", NULL};
   PoolVolume *view;
   char byte = 1;
 
@@ -647,11 +632,10 @@ test_views_follow(void **state)
   helper_close(pool);
 }
 
-static void
-test_second_opener(void **state)
+static void test_second_opener(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *pid = g_strdup_printf("%d", getpid());
   Pool *pool = helper_open(path), *reader;
 
@@ -662,16 +646,30 @@ test_second_opener(void **state)
   helper_close(helper_open(path));
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_init_and_list), TEST(test_create_write_reopen), TEST(test_extents_of_a_volume), TEST(test_clone), TEST(test_snapshot),
-    TEST(test_rollback), TEST(test_rollback_brings_the_size_back), TEST(test_clone_into), TEST(test_rename), TEST(test_remove_leaves_snapshots),
-    TEST(test_remove_is_all_or_none), TEST(test_in_use), TEST(test_resize), TEST(test_larger_pool), TEST(test_second_pool), TEST(test_full_metadata),
-    TEST(test_tags),
-    TEST(test_events_and_users), TEST(test_views_follow), TEST(test_second_opener),
+      TEST(test_init_and_list),
+      TEST(test_create_write_reopen),
+      TEST(test_extents_of_a_volume),
+      TEST(test_clone),
+      TEST(test_snapshot),
+      TEST(test_rollback),
+      TEST(test_rollback_brings_the_size_back),
+      TEST(test_clone_into),
+      TEST(test_rename),
+      TEST(test_remove_leaves_snapshots),
+      TEST(test_remove_is_all_or_none),
+      TEST(test_in_use),
+      TEST(test_resize),
+      TEST(test_larger_pool),
+      TEST(test_second_pool),
+      TEST(test_full_metadata),
+      TEST(test_tags),
+      TEST(test_events_and_users),
+      TEST(test_views_follow),
+      TEST(test_second_opener),
   };
 
   return cmocka_run_group_tests_name("pool-bundled", tests, NULL, NULL);

@@ -18,20 +18,26 @@ typedef struct {
   const char *md5;
 } Sum;
 
-#define ALL_01 \
-  { "vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d" }, { "vm-102-disk-0", 0, "e3daa09171e7063c777b69384291aed6" }, \
-  { "snap_vm-100-disk-0_s1", 0, "670106f7a3b68dc4daaffb1fac12ec5a" }, { "snap_vm-100-disk-0_s2", 0, "cb2da43aaefff55d2f83cd9a5b05eb9d" }, \
-  { "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae" }
-#define VM_100 { "vm-100-disk-0", 0, "f58033394769c0068d1f3ff89f232a08" }
+#define ALL_01                                                                                                         \
+  {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}, {"vm-102-disk-0", 0, "e3daa09171e7063c777b69384291aed6"},  \
+      {"snap_vm-100-disk-0_s1", 0, "670106f7a3b68dc4daaffb1fac12ec5a"},                                                \
+      {"snap_vm-100-disk-0_s2", 0, "cb2da43aaefff55d2f83cd9a5b05eb9d"},                                                \
+  {                                                                                                                    \
+    "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae"                                                                      \
+  }
+#define VM_100                                                                                                         \
+  {                                                                                                                    \
+    "vm-100-disk-0", 0, "f58033394769c0068d1f3ff89f232a08"                                                             \
+  }
 #define ORIGIN_06 "c2b13ce904d669138233ce99a0ccb18c"
 
 typedef struct {
   const char *name;
-  int refused;         /* errno of opening read-write; 0: it opens */
-  const char *why;     /* what the refusal says */
-  const char *next;    /* and the next step */
-  const char *names;   /* of all volumes, before ... */
-  const char *after;   /* ... and after opening read-write; NULL: the same */
+  int refused;             /* errno of opening read-write; 0: it opens */
+  const char *why;         /* what the refusal says */
+  const char *next;        /* and the next step */
+  const char *names;       /* of all volumes, before ... */
+  const char *after;       /* ... and after opening read-write; NULL: the same */
   guint n_errors, n_leaks; /* of check; G_MAXUINT: some */
   Sum sums[8];
 } Fixture;
@@ -39,25 +45,70 @@ typedef struct {
 #define NAMES_01 "root snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0 vm-101-disk-1 vm-102-disk-0"
 
 static const Fixture fixtures[] = {
-  { "01-clean", 0, NULL, NULL, NAMES_01, NULL, 0, 0, { VM_100, ALL_01 } },
-  { "02-crash", 0, NULL, NULL, "s19 s29 s39 s9 snap_vm-200-disk-0_base vm-200-disk-0", NULL, 0, 0,
-    { { "vm-200-disk-0", 64 * MIB, "c89465d073e8ed045cd6ac040e015cfe" }, { "snap_vm-200-disk-0_base", 0, "a25e5972369cb8a37871d8868682d3be" } } },
-  { "03a-tid-pool-ahead", EPERM, "transaction id is 9, expected 7", "vgcfgrestore", NAMES_01, NULL, G_MAXUINT, 0,
-    { VM_100, { "vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d" }, { "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae" } } },
-  { "04a-needs-check", EPERM, "needs_check", "--clear-needs-check-flag", "snap_vm-400-disk-0_s1 vm-400-disk-0", NULL, G_MAXUINT, 0,
-    { { "vm-400-disk-0", 0, "79954edff9c46a02c5ec046c1d071e80" } } },
-  { "04b-damaged-leaf", EBADMSG, "148", "thin_repair", NAMES_01, NULL, G_MAXUINT, 0, { ALL_01 } },
-  { "04c-leaked-block", 0, NULL, NULL, NAMES_01, NULL, 0, G_MAXUINT, { VM_100 } },
-  { "05a-out-of-data", 0, NULL, NULL, "vm-300-disk-0", NULL, 0, 0, { { "vm-300-disk-0", 0, "7c0e5a4d79d2493d03d3897723db3d6c" } } },
-  { "06-msg-pending", 0, NULL, NULL, "snap_vm-500-disk-0_s1 vm-500-disk-0", NULL, 0, 0,
-    { { "vm-500-disk-0", 0, ORIGIN_06 }, { "snap_vm-500-disk-0_s1", 0, ORIGIN_06 } } },
-  { "06-snap-made-tid-old", 0, NULL, NULL, "snap_vm-500-disk-0_s1 vm-500-disk-0", NULL, 0, 0,
-    { { "vm-500-disk-0", 0, ORIGIN_06 }, { "snap_vm-500-disk-0_s1", 0, ORIGIN_06 } } },
-  { "06-delete-msg-pending", 0, NULL, NULL, "vm-500-disk-0", NULL, 0, 0, { { "vm-500-disk-0", 0, ORIGIN_06 } } },
+    {"01-clean", 0, NULL, NULL, NAMES_01, NULL, 0, 0, {VM_100, ALL_01}},
+    {"02-crash",
+     0,
+     NULL,
+     NULL,
+     "s19 s29 s39 s9 snap_vm-200-disk-0_base vm-200-disk-0",
+     NULL,
+     0,
+     0,
+     {{"vm-200-disk-0", 64 * MIB, "c89465d073e8ed045cd6ac040e015cfe"},
+      {"snap_vm-200-disk-0_base", 0, "a25e5972369cb8a37871d8868682d3be"}}},
+    {"03a-tid-pool-ahead",
+     EPERM,
+     "transaction id is 9, expected 7",
+     "vgcfgrestore",
+     NAMES_01,
+     NULL,
+     G_MAXUINT,
+     0,
+     {VM_100,
+      {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"},
+      {"root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae"}}},
+    {"04a-needs-check",
+     EPERM,
+     "needs_check",
+     "--clear-needs-check-flag",
+     "snap_vm-400-disk-0_s1 vm-400-disk-0",
+     NULL,
+     G_MAXUINT,
+     0,
+     {{"vm-400-disk-0", 0, "79954edff9c46a02c5ec046c1d071e80"}}},
+    {"04b-damaged-leaf", EBADMSG, "148", "thin_repair", NAMES_01, NULL, G_MAXUINT, 0, {ALL_01}},
+    {"04c-leaked-block", 0, NULL, NULL, NAMES_01, NULL, 0, G_MAXUINT, {VM_100}},
+    {"05a-out-of-data",
+     0,
+     NULL,
+     NULL,
+     "vm-300-disk-0",
+     NULL,
+     0,
+     0,
+     {{"vm-300-disk-0", 0, "7c0e5a4d79d2493d03d3897723db3d6c"}}},
+    {"06-msg-pending",
+     0,
+     NULL,
+     NULL,
+     "snap_vm-500-disk-0_s1 vm-500-disk-0",
+     NULL,
+     0,
+     0,
+     {{"vm-500-disk-0", 0, ORIGIN_06}, {"snap_vm-500-disk-0_s1", 0, ORIGIN_06}}},
+    {"06-snap-made-tid-old",
+     0,
+     NULL,
+     NULL,
+     "snap_vm-500-disk-0_s1 vm-500-disk-0",
+     NULL,
+     0,
+     0,
+     {{"vm-500-disk-0", 0, ORIGIN_06}, {"snap_vm-500-disk-0_s1", 0, ORIGIN_06}}},
+    {"06-delete-msg-pending", 0, NULL, NULL, "vm-500-disk-0", NULL, 0, 0, {{"vm-500-disk-0", 0, ORIGIN_06}}},
 };
 
-static void
-assert_names(Pool *pool, const char *expected)
+static void assert_names(Pool *pool, const char *expected)
 {
   g_autofree char *names = helper_names(pool);
 
@@ -65,8 +116,7 @@ assert_names(Pool *pool, const char *expected)
 }
 
 /* Of the first @n. */
-static void
-check_sums(Pool *pool, const Fixture *f, guint n)
+static void check_sums(Pool *pool, const Fixture *f, guint n)
 {
   for (guint i = 0; i < MIN(n, G_N_ELEMENTS(f->sums)) && f->sums[i].volume; i++) {
     g_autofree char *md5 = helper_md5(pool, f->sums[i].volume, f->sums[i].length);
@@ -76,21 +126,19 @@ check_sums(Pool *pool, const Fixture *f, guint n)
   }
 }
 
-static void
-check_check(Pool *pool, const Fixture *f)
+static void check_check(Pool *pool, const Fixture *f)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
 
   assert_done(pool_check(pool, "data", &errors, &leaks, &error));
   if ((errors->len > 0) != (f->n_errors > 0))
-    fail_msg("%s: %u errors: %s", f->name, errors->len, errors->len ? (char *) errors->pdata[0] : "");
+    fail_msg("%s: %u errors: %s", f->name, errors->len, errors->len ? (char *)errors->pdata[0] : "");
   if ((leaks->len > 0) != (f->n_leaks > 0))
-    fail_msg("%s: %u leaks: %s", f->name, leaks->len, leaks->len ? (char *) leaks->pdata[0] : "");
+    fail_msg("%s: %u leaks: %s", f->name, leaks->len, leaks->len ? (char *)leaks->pdata[0] : "");
 }
 
 /* List, info, export and check of each, and not a byte of the PV changes. */
-static void
-test_reading_is_whole_and_writes_nothing(void **state)
+static void test_reading_is_whole_and_writes_nothing(void **state)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(fixtures); i++) {
     const Fixture *f = &fixtures[i];
@@ -111,8 +159,7 @@ test_reading_is_whole_and_writes_nothing(void **state)
   }
 }
 
-static void
-open_writable(const Fixture *f, const char *path)
+static void open_writable(const Fixture *f, const char *path)
 {
   Pool *pool = helper_open(path);
   g_autoptr(PoolInfo) info = NULL;
@@ -134,13 +181,12 @@ open_writable(const Fixture *f, const char *path)
   helper_close(pool);
 }
 
-static void
-test_opening_for_writing(void **state)
+static void test_opening_for_writing(void **state)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(fixtures); i++) {
     const Fixture *f = &fixtures[i];
     char *path = helper_fixture(f->name);
-    const char *devices[] = { path, NULL };
+    const char *devices[] = {path, NULL};
     g_autofree char *before = helper_digest(path), *after = NULL;
 
     if (f->refused) {
@@ -155,8 +201,7 @@ test_opening_for_writing(void **state)
   }
 }
 
-static void
-test_the_lost_range_is_named(void **state)
+static void test_the_lost_range_is_named(void **state)
 {
   char *path = helper_fixture("04b-damaged-leaf");
   Pool *pool = helper_open_read(path);
@@ -186,8 +231,7 @@ test_the_lost_range_is_named(void **state)
   helper_close(pool);
 }
 
-static void
-test_full_of_data(void **state)
+static void test_full_of_data(void **state)
 {
   char *path = helper_fixture("05a-out-of-data");
   Pool *pool = helper_open(path);
@@ -219,10 +263,9 @@ test_full_of_data(void **state)
 /* --- crash points that the images do not have, made from those --- */
 
 /* Change the VG's text and leave the pool as it is. */
-static void
-edit(const char *path, void (*change)(LvmVg *vg))
+static void edit(const char *path, void (*change)(LvmVg *vg))
 {
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   g_autoptr(LvmStore) store = NULL;
   LvmVg *vg;
 
@@ -232,8 +275,7 @@ edit(const char *path, void (*change)(LvmVg *vg))
   assert_done(lvm_store_commit(store, vg, NULL, "edited by a test", &error));
 }
 
-static void
-leave_message(LvmVg *vg)
+static void leave_message(LvmVg *vg)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
 
@@ -241,9 +283,9 @@ leave_message(LvmVg *vg)
   lvm_pool_set_transaction_id(pool, 7);
 }
 
-/* The pool has done what the messages say: they only have to go. 01: tid 7; a delete of a device that an LV has is not carried out. */
-static void
-test_messages_that_were_carried_out(void **state)
+/* The pool has done what the messages say: they only have to go. 01: tid 7; a delete of a device that an LV has is not
+ * carried out. */
+static void test_messages_that_were_carried_out(void **state)
 {
   char *path = helper_fixture("01-clean");
   Pool *pool;
@@ -256,8 +298,7 @@ test_messages_that_were_carried_out(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-wipe_deleted(LvmVg *vg)
+static void wipe_deleted(LvmVg *vg)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
   guint64 tid = lvm_pool_transaction_id(pool);
@@ -267,8 +308,7 @@ wipe_deleted(LvmVg *vg)
 }
 
 /* lvm2 sent the delete and died before set_transaction_id. */
-static void
-test_deleted_and_the_id_is_old(void **state)
+static void test_deleted_and_the_id_is_old(void **state)
 {
   char *path = helper_fixture("01-clean");
   g_autoptr(PoolInfo) info = NULL;
@@ -283,8 +323,7 @@ test_deleted_and_the_id_is_old(void **state)
   helper_judge(path, NULL);
 }
 
-static void
-create_over_other(LvmVg *vg)
+static void create_over_other(LvmVg *vg)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
 
@@ -294,27 +333,24 @@ create_over_other(LvmVg *vg)
   lvm_pool_set_transaction_id(pool, 8);
 }
 
-static void
-test_a_number_taken_by_another_is_refused(void **state)
+static void test_a_number_taken_by_another_is_refused(void **state)
 {
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
 
   edit(path, create_over_other);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM, "vm-101-disk-1");
 }
 
-static void
-two_behind(LvmVg *vg)
+static void two_behind(LvmVg *vg)
 {
   lvm_pool_set_transaction_id(lvm_vg_find_lv(vg, "data"), 9);
 }
 
-static void
-test_two_transactions_apart_is_refused(void **state)
+static void test_two_transactions_apart_is_refused(void **state)
 {
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   Pool *pool;
 
   edit(path, two_behind);
@@ -324,8 +360,7 @@ test_two_transactions_apart_is_refused(void **state)
   helper_close(pool);
 }
 
-static void
-start_merge(LvmVg *vg)
+static void start_merge(LvmVg *vg)
 {
   LvmLv *s1 = lvm_vg_find_lv(vg, "snap_vm-100-disk-0_s1");
 
@@ -334,8 +369,7 @@ start_merge(LvmVg *vg)
 }
 
 /* lvconvert --merge waits for the next activation: vm-100-disk-0 takes the place of s1. */
-static void
-test_a_pending_merge_is_finished(void **state)
+static void test_a_pending_merge_is_finished(void **state)
 {
   char *path = helper_fixture("01-clean");
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s2 = NULL;
@@ -366,8 +400,7 @@ test_a_pending_merge_is_finished(void **state)
 
 /* --- damage elsewhere --- */
 
-static void
-overwrite(const char *path, off_t offset, const void *bytes, gsize length)
+static void overwrite(const char *path, off_t offset, const void *bytes, gsize length)
 {
   int fd = open(path, O_WRONLY | O_CLOEXEC);
 
@@ -379,11 +412,10 @@ overwrite(const char *path, off_t offset, const void *bytes, gsize length)
 /* Where fixture 01 has the first extent of data_tmeta: pe_start 1 MiB, extent 17 of 4 MiB. */
 #define TMETA_01 (MIB + 17 * 4 * MIB)
 
-static void
-test_damaged_superblock(void **state)
+static void test_damaged_superblock(void **state)
 {
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *md5 = NULL, *before = NULL, *after = NULL;
   g_autoptr(PoolVolumeInfo) info = NULL;
   g_autoptr(PoolInfo) pool_info = NULL;
@@ -409,12 +441,11 @@ test_damaged_superblock(void **state)
   assert_string_equal(before, after);
 }
 
-static void
-test_wiped_superblock_is_not_an_empty_pool(void **state)
+static void test_wiped_superblock_is_not_an_empty_pool(void **state)
 {
   static const guint8 zeros[4096];
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *before = NULL, *after = NULL;
 
   overwrite(path, TMETA_01, zeros, sizeof zeros);
@@ -424,11 +455,10 @@ test_wiped_superblock_is_not_an_empty_pool(void **state)
   assert_string_equal(before, after);
 }
 
-static void
-test_damaged_text(void **state)
+static void test_damaged_text(void **state)
 {
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *before = NULL, *after = NULL;
 
   overwrite(path, 4096 + 0x12e00 + 200, "damage", 6); /* where the header says the text is */
@@ -438,12 +468,12 @@ test_damaged_text(void **state)
   assert_string_equal(before, after);
 }
 
-static void
-test_truncated_file(void **state)
+static void test_truncated_file(void **state)
 {
   char *path = helper_fixture("01-clean");
-  const char *devices[] = { path, NULL };
-  const Fixture volumes = { .name = "truncated", .sums = { VM_100, { "vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d" } } };
+  const char *devices[] = {path, NULL};
+  const Fixture volumes = {.name = "truncated",
+                           .sums = {VM_100, {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}}};
   g_autofree char *before = NULL, *after = NULL;
   PoolVolume *volume;
   char buf[512];
@@ -465,13 +495,12 @@ test_truncated_file(void **state)
 
 /* --- a bad pool beside a good one --- */
 
-static void
-test_a_refused_pool_keeps_nobody_away(void **state)
+static void test_a_refused_pool_keeps_nobody_away(void **state)
 {
   static const guint8 zeros[4096];
   char *path = helper_path("pv.img");
-  const PoolNew part = { .size = 32 * MIB };
-  const char *const gone[] = { "b", NULL };
+  const PoolNew part = {.size = 32 * MIB};
+  const char *const gone[] = {"b", NULL};
   g_autoptr(PoolInfo) bad = NULL;
   g_autoptr(PoolVolumeInfo) volume = NULL;
   Pool *pool;
@@ -507,15 +536,24 @@ test_a_refused_pool_keeps_nobody_away(void **state)
   helper_close(pool);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_reading_is_whole_and_writes_nothing), TEST(test_opening_for_writing), TEST(test_the_lost_range_is_named), TEST(test_full_of_data),
-    TEST(test_messages_that_were_carried_out), TEST(test_deleted_and_the_id_is_old), TEST(test_a_number_taken_by_another_is_refused),
-    TEST(test_two_transactions_apart_is_refused), TEST(test_a_pending_merge_is_finished), TEST(test_damaged_superblock),
-    TEST(test_wiped_superblock_is_not_an_empty_pool), TEST(test_damaged_text), TEST(test_truncated_file), TEST(test_a_refused_pool_keeps_nobody_away),
+      TEST(test_reading_is_whole_and_writes_nothing),
+      TEST(test_opening_for_writing),
+      TEST(test_the_lost_range_is_named),
+      TEST(test_full_of_data),
+      TEST(test_messages_that_were_carried_out),
+      TEST(test_deleted_and_the_id_is_old),
+      TEST(test_a_number_taken_by_another_is_refused),
+      TEST(test_two_transactions_apart_is_refused),
+      TEST(test_a_pending_merge_is_finished),
+      TEST(test_damaged_superblock),
+      TEST(test_wiped_superblock_is_not_an_empty_pool),
+      TEST(test_damaged_text),
+      TEST(test_truncated_file),
+      TEST(test_a_refused_pool_keeps_nobody_away),
   };
 
   return cmocka_run_group_tests_name("pool-fixtures", tests, NULL, NULL);

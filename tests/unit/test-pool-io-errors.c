@@ -1,8 +1,9 @@
 /* virt-thin - tests: every single I/O of every pool operation fails once
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * For each operation: let the first write, flush, zero (or the second, the third...) to the PV fail, and all after it, until the operation gets through. Whatever it
- * said, the next open finds the volume group as before or as after; if the operation said it was done, as after. Reads fail likewise.
+ * For each operation: let the first write, flush, zero (or the second, the third...) to the PV fail, and all after it,
+ * until the operation gets through. Whatever it said, the next open finds the volume group as before or as after; if
+ * the operation said it was done, as after. Reads fail likewise.
  */
 #include "unit/pool-helper.h"
 
@@ -13,8 +14,7 @@
 
 static VtIo *the_failer;
 
-static VtIo *
-open_failer(const char *path, gboolean read_only, gpointer user_data, GError **error)
+static VtIo *open_failer(const char *path, gboolean read_only, gpointer user_data, GError **error)
 {
   g_autoptr(VtIo) file = vt_io_open_file(path, read_only, error);
   VtIo *failer = file ? vt_io_failer_new(file, 0, G_MAXUINT, EIO) : NULL;
@@ -24,66 +24,56 @@ open_failer(const char *path, gboolean read_only, gpointer user_data, GError **e
   return failer;
 }
 
-static gboolean
-op_create(Pool *pool, GError **error)
+static gboolean op_create(Pool *pool, GError **error)
 {
   return pool_create(pool, NULL, "new", 512 * KIB, error);
 }
 
-static gboolean
-op_snapshot(Pool *pool, GError **error)
+static gboolean op_snapshot(Pool *pool, GError **error)
 {
   return pool_snapshot(pool, "v", "new", error);
 }
 
-static gboolean
-op_rollback(Pool *pool, GError **error)
+static gboolean op_rollback(Pool *pool, GError **error)
 {
   return pool_rollback(pool, "v", "s", error);
 }
 
-static gboolean
-op_rename(Pool *pool, GError **error)
+static gboolean op_rename(Pool *pool, GError **error)
 {
   return pool_rename(pool, "v", "w", error);
 }
 
-static gboolean
-op_grow(Pool *pool, GError **error)
+static gboolean op_grow(Pool *pool, GError **error)
 {
   return pool_resize(pool, "v", MIB, FALSE, error);
 }
 
-static gboolean
-op_shrink(Pool *pool, GError **error)
+static gboolean op_shrink(Pool *pool, GError **error)
 {
   return pool_resize(pool, "v", 256 * KIB, TRUE, error);
 }
 
-static gboolean
-op_remove(Pool *pool, GError **error)
+static gboolean op_remove(Pool *pool, GError **error)
 {
-  const char *const names[] = { "v", NULL };
+  const char *const names[] = {"v", NULL};
 
   return pool_remove(pool, names, TRUE, error);
 }
 
-static gboolean
-op_grow_pool(Pool *pool, GError **error)
+static gboolean op_grow_pool(Pool *pool, GError **error)
 {
   return pool_resize_pool(pool, NULL, 8 * MIB, FALSE, error);
 }
 
-static gboolean
-op_grow_metadata(Pool *pool, GError **error)
+static gboolean op_grow_metadata(Pool *pool, GError **error)
 {
   return pool_resize_pool(pool, NULL, 3 * MIB, TRUE, error);
 }
 
-static gboolean
-op_create_pool(Pool *pool, GError **error)
+static gboolean op_create_pool(Pool *pool, GError **error)
 {
-  const PoolNew params = { .size = MIB };
+  const PoolNew params = {.size = MIB};
 
   return pool_create_pool(pool, "second", &params, error);
 }
@@ -92,13 +82,14 @@ static const struct {
   const char *name;
   gboolean (*run)(Pool *pool, GError **error);
 } ops[] = {
-  { "create", op_create }, { "snapshot", op_snapshot }, { "rollback", op_rollback }, { "rename", op_rename }, { "grow", op_grow }, { "shrink", op_shrink },
-  { "remove", op_remove }, { "grow pool", op_grow_pool }, { "grow metadata", op_grow_metadata }, { "create pool", op_create_pool },
+    {"create", op_create},           {"snapshot", op_snapshot},   {"rollback", op_rollback},
+    {"rename", op_rename},           {"grow", op_grow},           {"shrink", op_shrink},
+    {"remove", op_remove},           {"grow pool", op_grow_pool}, {"grow metadata", op_grow_metadata},
+    {"create pool", op_create_pool},
 };
 
 /* All that can be seen, in one string. */
-static char *
-describe(Pool *pool)
+static char *describe(Pool *pool)
 {
   GString *text = g_string_new(NULL);
   g_autoptr(GPtrArray) infos = NULL, pools = NULL;
@@ -108,29 +99,29 @@ describe(Pool *pool)
     PoolVolumeInfo *info = infos->pdata[i];
     g_autofree char *md5 = helper_md5(pool, info->name, 0), *tags = g_strjoinv(",", info->tags);
 
-    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s; ", info->name, info->size, info->origin, tags, md5);
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s; ", info->name, info->size, info->origin, tags,
+                           md5);
   }
   assert_done((pools = pool_list_pools(pool, &error)) != NULL);
   for (guint i = 0; i < pools->len; i++) {
     PoolInfo *info = pools->pdata[i];
 
-    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s; ", info->name, info->size, info->metadata_size, info->health);
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s; ", info->name, info->size,
+                           info->metadata_size, info->health);
   }
   return g_string_free(text, FALSE);
 }
 
-static void
-copy(const char *from, const char *to)
+static void copy(const char *from, const char *to)
 {
-  const char *argv[] = { "cp", "--sparse=always", from, to, NULL };
+  const char *argv[] = {"cp", "--sparse=always", from, to, NULL};
 
-  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
 }
 
-static char *
-make_base(void)
+static char *make_base(void)
 {
-  const PoolNew params = { .size = 4 * MIB, .metadata_size = 2 * MIB };
+  const PoolNew params = {.size = 4 * MIB, .metadata_size = 2 * MIB};
   char *path = helper_path("base.img");
   Pool *pool;
 
@@ -144,8 +135,7 @@ make_base(void)
   return path;
 }
 
-static char *
-state_after(const char *base, gboolean (*run)(Pool *pool, GError **error))
+static char *state_after(const char *base, gboolean (*run)(Pool *pool, GError **error))
 {
   char *path = helper_path("after.img"), *text;
   Pool *pool;
@@ -160,11 +150,11 @@ state_after(const char *base, gboolean (*run)(Pool *pool, GError **error))
 }
 
 /* TRUE: no I/O was left to fail. */
-static gboolean
-fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown, const char *before, const char *after, guint *n_before)
+static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown, const char *before,
+                        const char *after, guint *n_before)
 {
   char *path = helper_path("failing.img");
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *found = NULL;
   g_autoptr(GError) failure = NULL;
   gboolean done, through;
@@ -187,13 +177,13 @@ fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown, const char
   if (strcmp(found, after) == 0)
     return through;
   if (done || strcmp(found, before) != 0)
-    fail_msg("%s, failing at %u: %s\nfound:  %s\nbefore: %s\nafter:  %s", ops[op].name, countdown, done ? "done" : failure->message, found, before, after);
+    fail_msg("%s, failing at %u: %s\nfound:  %s\nbefore: %s\nafter:  %s", ops[op].name, countdown,
+             done ? "done" : failure->message, found, before, after);
   (*n_before)++;
   return through;
 }
 
-static void
-fail_each(VtIoKinds kinds)
+static void fail_each(VtIoKinds kinds)
 {
   char *base = make_base();
   g_autofree char *before = state_after(base, NULL);
@@ -213,13 +203,11 @@ fail_each(VtIoKinds kinds)
   print_message("# %u failures, %u of them left all as it was\n", total, kept);
 }
 
-static void
-silence(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void silence(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
 {
 }
 
-static void
-test_every_write_fails_once(void **state)
+static void test_every_write_fails_once(void **state)
 {
   guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, silence, NULL);
 
@@ -227,8 +215,7 @@ test_every_write_fails_once(void **state)
   g_log_remove_handler("virt-thin", handler);
 }
 
-static void
-test_every_read_fails_once(void **state)
+static void test_every_read_fails_once(void **state)
 {
   guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, silence, NULL);
 
@@ -236,12 +223,11 @@ test_every_read_fails_once(void **state)
   g_log_remove_handler("virt-thin", handler);
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(test_every_write_fails_once, helper_setup, helper_teardown),
-    cmocka_unit_test_setup_teardown(test_every_read_fails_once, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_every_write_fails_once, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_every_read_fails_once, helper_setup, helper_teardown),
   };
 
   return cmocka_run_group_tests_name("pool-io-errors", tests, NULL, NULL);

@@ -5,10 +5,9 @@
  */
 #include "unit/pool-helper.h"
 
-static void
-test_overcommit_limit(void **state)
+static void test_overcommit_limit(void **state)
 {
-  const char *const names[] = { "v2", NULL };
+  const char *const names[] = {"v2", NULL};
   g_autofree char *before = NULL, *after = NULL;
   char *config = helper_path("virt-thin.conf"), *path;
   Pool *pool;
@@ -31,10 +30,10 @@ test_overcommit_limit(void **state)
   helper_close(pool);
 }
 
-int
-main(void)
+int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_overcommit_limit, helper_setup, helper_teardown) };
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_overcommit_limit, helper_setup, helper_teardown)};
 
   return cmocka_run_group_tests_name("pool-overcommit", tests, NULL, NULL);
 }

@@ -19,36 +19,45 @@ typedef struct {
   const char *name, *status, *flags, *tags, *origin;
 } Volume;
 
-static void
-add_lv(GString *text, const Volume *v, guint device)
+static void add_lv(GString *text, const Volume *v, guint device)
 {
-  g_string_append_printf(text, "%s {\nid = \"%06u-aaaa-bbbb-cccc-dddd-eeee-ffffff\"\nstatus = [%s, \"VISIBLE\"]\nflags = [%s]\n", v->name, device, v->status,
-                         v->flags ? v->flags : "");
+  g_string_append_printf(
+      text, "%s {\nid = \"%06u-aaaa-bbbb-cccc-dddd-eeee-ffffff\"\nstatus = [%s, \"VISIBLE\"]\nflags = [%s]\n", v->name,
+      device, v->status, v->flags ? v->flags : "");
   if (v->tags)
     g_string_append_printf(text, "tags = [%s]\n", v->tags);
-  g_string_append_printf(text, "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 2\ntype = \"thin\"\nthin_pool = \"data\"\n"
-                               "transaction_id = 1\ndevice_id = %u\n", device);
+  g_string_append_printf(
+      text,
+      "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 2\ntype = \"thin\"\nthin_pool = \"data\"\n"
+      "transaction_id = 1\ndevice_id = %u\n",
+      device);
   if (v->origin)
     g_string_append_printf(text, "origin = \"%s\"\n", v->origin);
   g_string_append(text, "}\n}\n");
 }
 
-static LvmVg *
-make_vg(const Volume *volumes, gsize n)
+static LvmVg *make_vg(const Volume *volumes, gsize n)
 {
-  g_autoptr(GString) text = g_string_new("pve {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 1\nformat = \"lvm2\"\n"
-                                         "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\n"
-                                         "metadata_copies = 0\nphysical_volumes {\npv0 {\nid = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = \"/dev/x\"\n"
-                                         "status = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 262144\npe_start = 2048\npe_count = 31\n}\n}\nlogical_volumes {\n"
-                                         "data {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = []\n"
-                                         "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 16\ntype = \"thin-pool\"\nmetadata = \"data_tmeta\"\n"
-                                         "pool = \"data_tdata\"\ntransaction_id = 7\nchunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = 1\n}\n}\n");
+  g_autoptr(GString) text = g_string_new(
+      "pve {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 1\nformat = \"lvm2\"\n"
+      "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\n"
+      "metadata_copies = 0\nphysical_volumes {\npv0 {\nid = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = "
+      "\"/dev/x\"\n"
+      "status = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 262144\npe_start = 2048\npe_count = "
+      "31\n}\n}\nlogical_volumes {\n"
+      "data {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = "
+      "[]\n"
+      "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 16\ntype = \"thin-pool\"\nmetadata = "
+      "\"data_tmeta\"\n"
+      "pool = \"data_tdata\"\ntransaction_id = 7\nchunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = "
+      "1\n}\n}\n");
   g_autoptr(GError) error = NULL;
   LvmVg *vg;
 
   for (gsize i = 0; i < n; i++)
     add_lv(text, &volumes[i], i + 1);
-  g_string_append(text, "}\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\ndescription = \"\"\ncreation_host = \"h\"\ncreation_time = 1\n");
+  g_string_append(text, "}\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\ndescription = \"\"\ncreation_host "
+                        "= \"h\"\ncreation_time = 1\n");
   vg = lvm_vg_parse(text->str, text->len, &error);
   if (!vg)
     fail_msg("%s", error->message);
@@ -59,8 +68,7 @@ make_vg(const Volume *volumes, gsize n)
 #define RO "\"READ\""
 #define SKIP "\"ACTIVATION_SKIP\""
 
-static void
-assert_snapshot(LvmVg *vg, const char *name, const char *volume, const char *snapshot)
+static void assert_snapshot(LvmVg *vg, const char *name, const char *volume, const char *snapshot)
 {
   g_autofree char *of = NULL, *part = NULL;
   gboolean is = pool_rules_snapshot_of(lvm_vg_find_lv(vg, name), &of, &part);
@@ -76,19 +84,45 @@ assert_snapshot(LvmVg *vg, const char *name, const char *volume, const char *sna
 
 /* --- names --- */
 
-static void
-test_vmid(void **state)
+static void test_vmid(void **state)
 {
   const struct {
     const char *name;
     gint64 vmid;
   } cases[] = {
-    { "vm-100-disk-0", 100 }, { "vm-100-foo", 100 }, { "vm-100-cloudinit", 100 }, { "vm-100-state-snap1", 100 }, { "vm-100-fleece-0", 100 },
-    { "vm-100-d", 100 }, { "vm-100-disk_0", 100 }, { "vm-100-disk..0", 100 }, { "vm-0-x1", 0 }, { "vm-007-disk-0", 7 }, { "base-100-disk-0", 100 },
-    { "vm-100-", -1 }, { "vm-100-disk-", -1 }, { "vm-100-disk-0.", -1 }, { "vm-100-disk-0_", -1 }, { "vm-100-disk+0", -1 }, { "vm-100-a b", -1 },
-    { "vm-100-disk-0@x", -1 }, { "vm-100-../x", -1 }, { "", -1 }, { "vm-100", -1 }, { "vm--disk-0", -1 }, { "vm-a-disk-0", -1 }, { "VM-100-disk-0", -1 },
-    { "Base-100-disk-0", -1 }, { "subvol-100-disk-0", -1 }, { "basevol-100-disk-0", -1 }, { "snap_vm-100-disk-0_s1", -1 }, { "del-vm-100-disk-0", -1 },
-    { "disk0", -1 }, { "data", -1 }, { "vm-100-disk-0\n", -1 }, { "vm-99999999999999999999-disk-0", -1 },
+      {"vm-100-disk-0", 100},
+      {"vm-100-foo", 100},
+      {"vm-100-cloudinit", 100},
+      {"vm-100-state-snap1", 100},
+      {"vm-100-fleece-0", 100},
+      {"vm-100-d", 100},
+      {"vm-100-disk_0", 100},
+      {"vm-100-disk..0", 100},
+      {"vm-0-x1", 0},
+      {"vm-007-disk-0", 7},
+      {"base-100-disk-0", 100},
+      {"vm-100-", -1},
+      {"vm-100-disk-", -1},
+      {"vm-100-disk-0.", -1},
+      {"vm-100-disk-0_", -1},
+      {"vm-100-disk+0", -1},
+      {"vm-100-a b", -1},
+      {"vm-100-disk-0@x", -1},
+      {"vm-100-../x", -1},
+      {"", -1},
+      {"vm-100", -1},
+      {"vm--disk-0", -1},
+      {"vm-a-disk-0", -1},
+      {"VM-100-disk-0", -1},
+      {"Base-100-disk-0", -1},
+      {"subvol-100-disk-0", -1},
+      {"basevol-100-disk-0", -1},
+      {"snap_vm-100-disk-0_s1", -1},
+      {"del-vm-100-disk-0", -1},
+      {"disk0", -1},
+      {"data", -1},
+      {"vm-100-disk-0\n", -1},
+      {"vm-99999999999999999999-disk-0", -1},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
@@ -96,10 +130,10 @@ test_vmid(void **state)
       fail_msg("%s: %" G_GINT64_FORMAT, cases[i].name, pool_rules_vmid(cases[i].name));
 }
 
-static void
-test_snapshot_names(void **state)
+static void test_snapshot_names(void **state)
 {
-  g_autofree char *name = pool_rules_snapshot_name("vm-100-disk-0", "before", NULL), *tag = pool_rules_snapshot_tag("vm-100-disk-0"), *none = NULL;
+  g_autofree char *name = pool_rules_snapshot_name("vm-100-disk-0", "before", NULL),
+                  *tag = pool_rules_snapshot_tag("vm-100-disk-0"), *none = NULL;
   g_autofree char *long_name = g_strnfill(120, 'a');
   g_autoptr(GError) error = NULL;
 
@@ -127,17 +161,17 @@ test_snapshot_names(void **state)
 
 /* --- which volume is whose snapshot --- */
 
-static void
-test_a_tag_tells(void **state)
+static void test_a_tag_tells(void **state)
 {
   const Volume volumes[] = {
-    { "a", RW, NULL, NULL, NULL }, { "a_b", RW, NULL, NULL, NULL },
-    { "snap_a_b_c", RO, SKIP, "\"virt-thin.snapshot-of=a_b\"", "a_b" },
-    { "snap_a_x", RO, SKIP, "\"other\", \"virt-thin.snapshot-of=a\"", "a" },
-    { "snap_gone_s", RO, SKIP, "\"virt-thin.snapshot-of=gone\"", NULL },
-    { "kept", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a" },
-    { "empty", RW, NULL, "\"virt-thin.snapshot-of=\"", NULL },
-    { "snap_a_fake", RW, NULL, NULL, NULL },
+      {"a", RW, NULL, NULL, NULL},
+      {"a_b", RW, NULL, NULL, NULL},
+      {"snap_a_b_c", RO, SKIP, "\"virt-thin.snapshot-of=a_b\"", "a_b"},
+      {"snap_a_x", RO, SKIP, "\"other\", \"virt-thin.snapshot-of=a\"", "a"},
+      {"snap_gone_s", RO, SKIP, "\"virt-thin.snapshot-of=gone\"", NULL},
+      {"kept", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a"},
+      {"empty", RW, NULL, "\"virt-thin.snapshot-of=\"", NULL},
+      {"snap_a_fake", RW, NULL, NULL, NULL},
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
   g_autoptr(GPtrArray) of_a = pool_rules_list_snapshots(vg, "a"), of_gone = pool_rules_list_snapshots(vg, "gone");
@@ -148,32 +182,31 @@ test_a_tag_tells(void **state)
   assert_snapshot(vg, "snap_gone_s", "gone", "s"); /* its volume was removed */
   assert_snapshot(vg, "kept", "a", "kept");        /* renamed by hand */
   assert_snapshot(vg, "empty", NULL, NULL);
-  assert_snapshot(vg, "snap_a_fake", NULL, NULL);  /* a name alone says nothing */
+  assert_snapshot(vg, "snap_a_fake", NULL, NULL); /* a name alone says nothing */
   assert_int_equal(of_a->len, 2);
   assert_int_equal(of_gone->len, 1);
 }
 
-static void
-test_the_origin_tells_after_a_foreign_rename(void **state)
+static void test_the_origin_tells_after_a_foreign_rename(void **state)
 {
-  const Volume volumes[] = { { "new", RW, NULL, NULL, NULL }, { "snap_old_s", RO, SKIP, "\"virt-thin.snapshot-of=old\"", "new" } };
+  const Volume volumes[] = {{"new", RW, NULL, NULL, NULL},
+                            {"snap_old_s", RO, SKIP, "\"virt-thin.snapshot-of=old\"", "new"}};
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
 
   assert_snapshot(vg, "snap_old_s", "new", "s");
 }
 
-static void
-test_foreign_snapshots(void **state)
+static void test_foreign_snapshots(void **state)
 {
   const Volume volumes[] = {
-    { "vm-100-disk-0", RW, NULL, NULL, NULL },
-    { "snap_vm-100-disk-0_s1", RO, SKIP, NULL, "vm-100-disk-0" },        /* Proxmox's */
-    { "snap_vm-100-disk-0_s2", RW, SKIP, NULL, "vm-100-disk-0" },        /* lvcreate -s */
-    { "by-hand", RO, NULL, NULL, "vm-100-disk-0" },
-    { "work", RW, SKIP, NULL, "vm-100-disk-0" },                         /* a writable copy somebody works in */
-    { "vm-101-disk-0", RW, NULL, NULL, "snap_vm-100-disk-0_s1" },        /* a linked clone */
-    { "base-102-disk-0", RO, SKIP, NULL, "vm-100-disk-0" },              /* a template that began as one */
-    { "vm-103-disk-0", RO, NULL, NULL, "vm-100-disk-0" },
+      {"vm-100-disk-0", RW, NULL, NULL, NULL},
+      {"snap_vm-100-disk-0_s1", RO, SKIP, NULL, "vm-100-disk-0"}, /* Proxmox's */
+      {"snap_vm-100-disk-0_s2", RW, SKIP, NULL, "vm-100-disk-0"}, /* lvcreate -s */
+      {"by-hand", RO, NULL, NULL, "vm-100-disk-0"},
+      {"work", RW, SKIP, NULL, "vm-100-disk-0"},                  /* a writable copy somebody works in */
+      {"vm-101-disk-0", RW, NULL, NULL, "snap_vm-100-disk-0_s1"}, /* a linked clone */
+      {"base-102-disk-0", RO, SKIP, NULL, "vm-100-disk-0"},       /* a template that began as one */
+      {"vm-103-disk-0", RO, NULL, NULL, "vm-100-disk-0"},
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
 
@@ -186,15 +219,14 @@ test_foreign_snapshots(void **state)
   assert_snapshot(vg, "vm-103-disk-0", NULL, NULL);
 }
 
-static void
-test_finding_a_snapshot(void **state)
+static void test_finding_a_snapshot(void **state)
 {
   const Volume volumes[] = {
-    { "a", RW, NULL, NULL, NULL },
-    { "snap_a_s1", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a" },
-    { "s1", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a" },
-    { "snap_a_s2", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a" },
-    { "b", RW, NULL, NULL, NULL },
+      {"a", RW, NULL, NULL, NULL},
+      {"snap_a_s1", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a"},
+      {"s1", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a"},
+      {"snap_a_s2", RO, SKIP, "\"virt-thin.snapshot-of=a\"", "a"},
+      {"b", RW, NULL, NULL, NULL},
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
   g_autoptr(GError) error = NULL;
@@ -211,8 +243,7 @@ test_finding_a_snapshot(void **state)
 
 /* --- limits --- */
 
-static void
-test_extents(void **state)
+static void test_extents(void **state)
 {
   g_autoptr(GError) error = NULL;
   guint64 n;
@@ -221,12 +252,12 @@ test_extents(void **state)
   assert_int_equal(n, 1);
   assert_true(pool_rules_extents("a volume", (8 << 20) + 1, 4 << 20, &n, NULL));
   assert_int_equal(n, 3);
-  assert_true(pool_rules_extents("a volume", (guint64) G_MAXUINT32 * (4 << 20), 4 << 20, &n, NULL));
+  assert_true(pool_rules_extents("a volume", (guint64)G_MAXUINT32 * (4 << 20), 4 << 20, &n, NULL));
   assert_int_equal(n, G_MAXUINT32);
   assert_false(pool_rules_extents("a volume", 0, 4 << 20, &n, &error));
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
   g_clear_error(&error);
-  assert_false(pool_rules_extents("a volume", (guint64) G_MAXUINT32 * (4 << 20) + 1, 4 << 20, &n, &error));
+  assert_false(pool_rules_extents("a volume", (guint64)G_MAXUINT32 * (4 << 20) + 1, 4 << 20, &n, &error));
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
   assert_non_null(strstr(error->message, "16.00 PiB"));
   g_clear_error(&error);
@@ -234,8 +265,7 @@ test_extents(void **state)
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
 }
 
-static void
-test_overcommit(void **state)
+static void test_overcommit(void **state)
 {
   g_autoptr(GError) error = NULL;
 
@@ -246,18 +276,17 @@ test_overcommit(void **state)
   assert_non_null(strstr(error->message, "virt-thin.conf"));
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_vmid),
-    cmocka_unit_test(test_snapshot_names),
-    cmocka_unit_test(test_a_tag_tells),
-    cmocka_unit_test(test_the_origin_tells_after_a_foreign_rename),
-    cmocka_unit_test(test_foreign_snapshots),
-    cmocka_unit_test(test_finding_a_snapshot),
-    cmocka_unit_test(test_extents),
-    cmocka_unit_test(test_overcommit),
+      cmocka_unit_test(test_vmid),
+      cmocka_unit_test(test_snapshot_names),
+      cmocka_unit_test(test_a_tag_tells),
+      cmocka_unit_test(test_the_origin_tells_after_a_foreign_rename),
+      cmocka_unit_test(test_foreign_snapshots),
+      cmocka_unit_test(test_finding_a_snapshot),
+      cmocka_unit_test(test_extents),
+      cmocka_unit_test(test_overcommit),
   };
 
   return cmocka_run_group_tests_name("pool-rules", tests, NULL, NULL);

@@ -1,8 +1,9 @@
 /* virt-thin - tests: a pool of 10,000 volumes, made in one commit
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * In memory, where there is a /dev/shm, there is nothing to wait for: so what is held to a limit is the thread's processor time, the best of several, which
- * does not depend on what else the machine does. The time on the clock is printed.
+ * In memory, where there is a /dev/shm, there is nothing to wait for: so what is held to a limit is the thread's
+ * processor time, the best of several, which does not depend on what else the machine does. The time on the clock is
+ * printed.
  */
 #include "unit/pool-helper.h"
 
@@ -16,13 +17,12 @@
 #define TRIES 7
 
 /* What virt-thin does for each volume, for all at once. */
-static void
-synthesise(const char *path)
+static void synthesise(const char *path)
 {
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   g_autoptr(LvmStore) store = NULL;
   g_autofree ThinMessage *messages = g_new0(ThinMessage, N);
-  const ThinOptions options = { .chunk_size = 64 * KIB };
+  const ThinOptions options = {.chunk_size = 64 * KIB};
   VtIo *metadata, *data;
   ThinPool *thin;
   LvmVg *vg;
@@ -52,8 +52,7 @@ typedef struct {
   double clock, cpu; /* milliseconds */
 } Time;
 
-static Time
-now(void)
+static Time now(void)
 {
   struct timespec t;
   Time time;
@@ -64,8 +63,7 @@ now(void)
   return time;
 }
 
-static void
-take_better(Time *best, Time start)
+static void take_better(Time *best, Time start)
 {
   Time end = now();
 
@@ -73,7 +71,10 @@ take_better(Time *best, Time start)
   best->clock = MIN(best->clock, end.clock - start.clock);
 }
 
-#define WORST { G_MAXDOUBLE, G_MAXDOUBLE }
+#define WORST                                                                                                          \
+  {                                                                                                                    \
+    G_MAXDOUBLE, G_MAXDOUBLE                                                                                           \
+  }
 
 /* The sanitizers' own work is none of ours. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -82,16 +83,14 @@ take_better(Time *best, Time start)
 #define SLOWER 1
 #endif
 
-static void
-assert_faster(const char *what, Time time, double limit)
+static void assert_faster(const char *what, Time time, double limit)
 {
   print_message("# %s: %.1f ms on the clock, %.1f ms of processor time\n", what, time.clock, time.cpu);
   if (time.cpu > limit * SLOWER)
     fail_msg("%s took %.1f ms, more than %.0f", what, time.cpu, limit);
 }
 
-static Time
-best_list(Pool *pool)
+static Time best_list(Pool *pool)
 {
   Time best = WORST;
 
@@ -109,15 +108,15 @@ best_list(Pool *pool)
 
 typedef enum { CREATE, SNAPSHOT, CLONE, ROLLBACK, RENAME, REMOVE } Kind;
 
-static Time
-best_of(Pool *pool, Kind kind)
+static Time best_of(Pool *pool, Kind kind)
 {
   Time best = WORST;
 
   for (guint i = 0; i < TRIES; i++) {
-    g_autofree char *name = g_strdup_printf("s%u", i), *volume = g_strdup_printf("new%u", i), *clone = g_strdup_printf("clone%u", i);
+    g_autofree char *name = g_strdup_printf("s%u", i), *volume = g_strdup_printf("new%u", i),
+                    *clone = g_strdup_printf("clone%u", i);
     g_autofree char *renamed = g_strdup_printf("renamed%u", i);
-    const char *names[] = { renamed, NULL };
+    const char *names[] = {renamed, NULL};
     Time start = now();
 
     switch (kind) {
@@ -133,11 +132,10 @@ best_of(Pool *pool, Kind kind)
   return best;
 }
 
-static void
-test_ten_thousand_volumes(void **state)
+static void test_ten_thousand_volumes(void **state)
 {
   char *path = helper_path("pv.img");
-  const PoolNew params = { .metadata_size = 128 * MIB };
+  const PoolNew params = {.metadata_size = 128 * MIB};
   Time time = WORST, start;
   Pool *pool;
 
@@ -159,10 +157,10 @@ test_ten_thousand_volumes(void **state)
   helper_judge(path, NULL);
 }
 
-int
-main(void)
+int main(void)
 {
-  const struct CMUnitTest tests[] = { cmocka_unit_test_setup_teardown(test_ten_thousand_volumes, helper_setup, helper_teardown) };
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_ten_thousand_volumes, helper_setup, helper_teardown)};
 
   return cmocka_run_group_tests_name("pool-scale", tests, NULL, NULL);
 }

@@ -16,16 +16,15 @@
 #define AREA (17 * MIB) /* label and metadata area of a VG that virt-thin made */
 
 /* A stranger knows of no locks: the change is made on a copy, and the copy's label and metadata area put in place. */
-static void
-change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
+static void change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
 {
   g_autofree char *copy = g_strconcat(path, ".copy", NULL), *bytes = g_malloc(AREA);
-  const char *argv[] = { "cp", "--sparse=always", path, copy, NULL }, *paths[] = { copy, NULL };
+  const char *argv[] = {"cp", "--sparse=always", path, copy, NULL}, *paths[] = {copy, NULL};
   LvmStore *store;
   LvmVg *vg;
   int fd;
 
-  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
   assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
   vg = lvm_vg_copy(lvm_store_vg(store));
   change(vg);
@@ -40,20 +39,17 @@ change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
   unlink(copy);
 }
 
-static void
-rename_a_volume(LvmVg *vg)
+static void rename_a_volume(LvmVg *vg)
 {
   assert_done(lvm_vg_rename_lv(vg, lvm_vg_find_lv(vg, "v"), "renamed", &error));
 }
 
-static void
-ignore(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void ignore(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
 {
-  (*(guint *) user_data)++;
+  (*(guint *)user_data)++;
 }
 
-static void
-test_a_rename_by_a_stranger(void **state)
+static void test_a_rename_by_a_stranger(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -82,16 +78,14 @@ test_a_rename_by_a_stranger(void **state)
   helper_close(pool);
 }
 
-static void
-make_another_pool(LvmVg *vg)
+static void make_another_pool(LvmVg *vg)
 {
   assert_done(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "v"), &error));
   assert_done(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "data"), &error));
   assert_done(lvm_vg_add_thin_pool(vg, "theirs", 4, 2, 128 * KIB, &error) != NULL);
 }
 
-static void
-test_a_stranger_takes_the_extents(void **state)
+static void test_a_stranger_takes_the_extents(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -123,11 +117,10 @@ test_a_stranger_takes_the_extents(void **state)
 
 /* --- another process --- */
 
-static void
-test_another_process_is_named(void **state)
+static void test_another_process_is_named(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
-  const char *devices[] = { path, NULL };
+  const char *devices[] = {path, NULL};
   g_autofree char *pid_text = NULL;
   int ready[2], status;
   pid_t pid;
@@ -154,18 +147,16 @@ test_another_process_is_named(void **state)
 
 /* --- a block device: lvm2 is kept away by the VG's system_id --- */
 
-static char *
-system_id(const char *path)
+static char *system_id(const char *path)
 {
-  const char *paths[] = { path, NULL };
+  const char *paths[] = {path, NULL};
   g_autoptr(LvmStore) store = NULL;
 
   assert_done((store = lvm_store_open(paths, NULL, TRUE, NULL, NULL, &error)) != NULL);
   return g_strdup(lvm_vg_system_id(lvm_store_vg(store)));
 }
 
-static void
-assert_taken(const char *path, gboolean taken)
+static void assert_taken(const char *path, gboolean taken)
 {
   g_autofree char *id = system_id(path);
 
@@ -176,10 +167,9 @@ assert_taken(const char *path, gboolean taken)
 }
 
 /* Open @device in a process that dies with it open. */
-static void
-die_with_it_open(const char *device)
+static void die_with_it_open(const char *device)
 {
-  const char *devices[] = { device, NULL };
+  const char *devices[] = {device, NULL};
   int status;
   pid_t pid = fork();
 
@@ -196,41 +186,37 @@ die_with_it_open(const char *device)
 
 static char *loop;
 
-static void
-detach_loop(void)
+static void detach_loop(void)
 {
-  const char *argv[] = { "losetup", "-d", loop, NULL };
+  const char *argv[] = {"losetup", "-d", loop, NULL};
 
   if (loop)
-    assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+    assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
   g_clear_pointer(&loop, g_free);
 }
 
-static int
-teardown_loop(void **state)
+static int teardown_loop(void **state)
 {
   detach_loop();
   return helper_teardown(state);
 }
 
 /* NULL: this machine lets us have none. */
-static const char *
-attach_loop(const char *path)
+static const char *attach_loop(const char *path)
 {
-  const char *argv[] = { "losetup", "--find", "--show", path, NULL };
+  const char *argv[] = {"losetup", "--find", "--show", path, NULL};
   int status;
 
-  assert_done(g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &loop, NULL, &status, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &loop, NULL, &status, &error));
   if (status != 0)
     g_clear_pointer(&loop, g_free);
   return loop ? g_strstrip(loop) : NULL;
 }
 
-static void
-test_block_device(void **state)
+static void test_block_device(void **state)
 {
   char *path = helper_path("disk");
-  const char *names[] = { "v", NULL };
+  const char *names[] = {"v", NULL};
   const char *device;
   Pool *pool;
 
@@ -239,7 +225,7 @@ test_block_device(void **state)
   device = geteuid() == 0 ? attach_loop(path) : NULL;
   if (!device)
     skip();
-  const char *devices[] = { device, NULL };
+  const char *devices[] = {device, NULL};
 
   assert_done(pool_init("pve", "data", device, 0, 0, NULL, &error));
   assert_taken(device, FALSE);
@@ -276,20 +262,18 @@ typedef struct {
   gint *stop;
 } Worker;
 
-static void
-check_worker(gboolean ok, GError *error)
+static void check_worker(gboolean ok, GError *error)
 {
   if (!ok)
     g_error("%s", error->message);
 }
 
 /* A volume of its own: written, read, flushed, resized, snapshotted, rolled back. */
-static gpointer
-work(gpointer user_data)
+static gpointer work(gpointer user_data)
 {
   Worker *w = user_data;
   g_autofree char *name = g_strdup_printf("v%u", w->number), *snapshot = g_strdup_printf("snap_v%u_s", w->number);
-  const char *const names[] = { snapshot, NULL };
+  const char *const names[] = {snapshot, NULL};
   guint64 buf[512], found[512];
   GError *error = NULL;
 
@@ -300,7 +284,7 @@ work(gpointer user_data)
 
     check_worker(volume != NULL, error);
     for (guint j = 0; j < G_N_ELEMENTS(buf); j++)
-      buf[j] = (guint64) w->number << 32 | (i * 1000 + j);
+      buf[j] = (guint64)w->number << 32 | (i * 1000 + j);
     check_worker(pool_volume_write(volume, buf, sizeof buf, offset, &error), error);
     check_worker(pool_volume_flush(volume, &error), error);
     pool_volume_close(volume);
@@ -321,8 +305,7 @@ work(gpointer user_data)
   return NULL;
 }
 
-static gpointer
-look(gpointer user_data)
+static gpointer look(gpointer user_data)
 {
   Worker *w = user_data;
 
@@ -332,14 +315,14 @@ look(gpointer user_data)
     guint64 exclusive, shared;
 
     for (guint i = 0; i < infos->len; i++)
-      pool_count_volume(w->pool, ((PoolVolumeInfo *) infos->pdata[i])->name, &exclusive, &shared, NULL); /* it may be gone by now */
+      pool_count_volume(w->pool, ((PoolVolumeInfo *)infos->pdata[i])->name, &exclusive, &shared,
+                        NULL); /* it may be gone by now */
     check_worker(pool_commit(w->pool, &error), error);
   }
   return NULL;
 }
 
-static void
-test_many_threads(void **state)
+static void test_many_threads(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
   Pool *pool = helper_open(path);
@@ -348,7 +331,7 @@ test_many_threads(void **state)
   gint stop = 0;
 
   for (guint i = 0; i < 5; i++) {
-    workers[i] = (Worker) { pool, i, &stop };
+    workers[i] = (Worker){pool, i, &stop};
     threads[i] = g_thread_new("worker", i < 4 ? work : look, &workers[i]);
   }
   for (guint i = 0; i < 4; i++)
@@ -360,14 +343,15 @@ test_many_threads(void **state)
   helper_judge(path, NULL);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_a_rename_by_a_stranger), TEST(test_a_stranger_takes_the_extents), TEST(test_another_process_is_named),
-    cmocka_unit_test_setup_teardown(test_block_device, helper_setup, teardown_loop),
-    TEST(test_many_threads),
+      TEST(test_a_rename_by_a_stranger),
+      TEST(test_a_stranger_takes_the_extents),
+      TEST(test_another_process_is_named),
+      cmocka_unit_test_setup_teardown(test_block_device, helper_setup, teardown_loop),
+      TEST(test_many_threads),
   };
 
   return cmocka_run_group_tests_name("pool-strangers", tests, NULL, NULL);

@@ -17,15 +17,13 @@
 
 static char *folder;
 
-static int
-make_folder(void **state)
+static int make_folder(void **state)
 {
   folder = g_dir_make_tmp("virt-thin-XXXXXX", NULL);
   return folder ? 0 : -1;
 }
 
-static int
-remove_folder(void **state)
+static int remove_folder(void **state)
 {
   g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
   const char *name;
@@ -39,17 +37,16 @@ remove_folder(void **state)
   return 0;
 }
 
-static void
-write_file(const char *name, const char *text)
+static void write_file(const char *name, const char *text)
 {
   g_autofree char *path = g_build_filename(folder, name, NULL);
 
   g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-/* Run @check in a child; @config NULL: no file. FALSE: it aborted. What it says on standard error comes back in @said. */
-static gboolean
-in_child(const char *config, void (*check)(void), char **said)
+/* Run @check in a child; @config NULL: no file. FALSE: it aborted. What it says on standard error comes back in @said.
+ */
+static gboolean in_child(const char *config, void (*check)(void), char **said)
 {
   g_autofree char *path = g_build_filename(folder, "virt-thin.conf", NULL);
   g_autofree char *err = g_build_filename(folder, "stderr", NULL);
@@ -60,7 +57,8 @@ in_child(const char *config, void (*check)(void), char **said)
     write_file("virt-thin.conf", config);
   pid = fork();
   if (pid == 0) {
-    const char *const unset[] = { "VIRT_THIN_CONFIG", "VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM" };
+    const char *const unset[] = {"VIRT_THIN_CONFIG", "VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
+                                 "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(unset); i++)
       g_unsetenv(unset[i]);
@@ -79,8 +77,7 @@ in_child(const char *config, void (*check)(void), char **said)
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static void
-check_defaults(void)
+static void check_defaults(void)
 {
   g_autofree char *vg_dir = settings_vg_dir("pve");
   g_autofree char *control = settings_vg_file("pve", "control");
@@ -104,8 +101,7 @@ check_defaults(void)
   g_assert_true(g_path_is_absolute(settings_program()));
 }
 
-static void
-test_defaults(void **state)
+static void test_defaults(void **state)
 {
   write_file("b.img", "");
   write_file("a.img", "");
@@ -113,8 +109,7 @@ test_defaults(void **state)
   assert_true(in_child(NULL, check_defaults, NULL));
 }
 
-static void
-check_file(void)
+static void check_file(void)
 {
   g_auto(GStrv) devices = settings_devices();
 
@@ -129,19 +124,19 @@ check_file(void)
   g_assert_true(g_str_has_suffix(devices[1], "/a.img"));
 }
 
-static void
-test_file(void **state)
+static void test_file(void **state)
 {
-  g_autofree char *config = g_strdup_printf("[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
-                                            "threads=4\ndev-dir=/tmp/dev\n[devices]\npaths=/dev/sdz9; %s/a*.img\n", folder);
+  g_autofree char *config =
+      g_strdup_printf("[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
+                      "threads=4\ndev-dir=/tmp/dev\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
+                      folder);
 
   write_file("a.img", "");
   write_file("b.img", "");
   assert_true(in_child(config, check_file, NULL));
 }
 
-static void
-check_nonsense(void)
+static void check_nonsense(void)
 {
   g_assert_cmpfloat(settings_overcommit_limit(), ==, 0);
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
@@ -149,12 +144,12 @@ check_nonsense(void)
   g_assert_cmpuint(settings_threads(), ==, 32);
 }
 
-static void
-test_nonsense_is_named_and_the_default_holds(void **state)
+static void test_nonsense_is_named_and_the_default_holds(void **state)
 {
   g_autofree char *said = NULL;
 
-  assert_true(in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n", check_nonsense, &said));
+  assert_true(in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n",
+                       check_nonsense, &said));
   assert_non_null(strstr(said, "[limits] overcommit=lots is not a number"));
   assert_non_null(strstr(said, "block-nodes=tape is not auto, nbd, loop or none"));
   assert_non_null(strstr(said, "socket-mode=9"));
@@ -164,8 +159,7 @@ test_nonsense_is_named_and_the_default_holds(void **state)
   assert_non_null(strstr(said, "going on with the defaults"));
 }
 
-static void
-check_environment(void)
+static void check_environment(void)
 {
   g_setenv("VIRT_THIN_RUNTIME_DIR", "/tmp/instance", TRUE);
   g_setenv("VIRT_THIN_DEV_DIR", "/tmp/nodes", TRUE);
@@ -175,16 +169,14 @@ check_environment(void)
   g_assert_cmpstr(settings_program(), ==, "/opt/virt-thin");
 }
 
-static void
-test_environment_comes_first(void **state)
+static void test_environment_comes_first(void **state)
 {
   assert_true(in_child("[service]\ndev-dir=/elsewhere\n", check_environment, NULL));
 }
 
-static void
-check_command_line(void)
+static void check_command_line(void)
 {
-  const char *paths[] = { "/x/one", "two", NULL };
+  const char *paths[] = {"/x/one", "two", NULL};
   g_auto(GStrv) devices = NULL;
   g_autofree char *two = g_canonicalize_filename("two", NULL);
 
@@ -195,16 +187,14 @@ check_command_line(void)
   g_assert_cmpstr(devices[1], ==, two);
 }
 
-static void
-test_command_line_comes_first_of_all(void **state)
+static void test_command_line_comes_first_of_all(void **state)
 {
   assert_true(in_child("[devices]\npaths=/dev/sdz9\n", check_command_line, NULL));
 }
 
-static void
-check_names(void)
+static void check_names(void)
 {
-  const char *const names[] = { "..", ".", "", "a/b", "../../etc" };
+  const char *const names[] = {"..", ".", "", "a/b", "../../etc"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
     g_autofree char *dir = settings_vg_dir(names[i]);
@@ -215,22 +205,20 @@ check_names(void)
   }
 }
 
-static void
-test_a_name_leads_nowhere_else(void **state)
+static void test_a_name_leads_nowhere_else(void **state)
 {
   assert_true(in_child(NULL, check_names, NULL));
 }
 
-int
-main(void)
+int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test_setup_teardown(test_defaults, make_folder, remove_folder),
-    cmocka_unit_test_setup_teardown(test_file, make_folder, remove_folder),
-    cmocka_unit_test_setup_teardown(test_nonsense_is_named_and_the_default_holds, make_folder, remove_folder),
-    cmocka_unit_test_setup_teardown(test_environment_comes_first, make_folder, remove_folder),
-    cmocka_unit_test_setup_teardown(test_command_line_comes_first_of_all, make_folder, remove_folder),
-    cmocka_unit_test_setup_teardown(test_a_name_leads_nowhere_else, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_defaults, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_file, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_nonsense_is_named_and_the_default_holds, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_environment_comes_first, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_command_line_comes_first_of_all, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_a_name_leads_nowhere_else, make_folder, remove_folder),
   };
 
   return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

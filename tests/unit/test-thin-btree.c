@@ -1,8 +1,8 @@
 /* virt-thin - the B-tree against GLib's tree, over random runs; and what each operation may cost
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Several trees live in one metadata device, copies of each other by reference count. Values stand for chunks, whose counts the
- * tree must keep: after each step the sum over all distinct leaves is known from the model.
+ * Several trees live in one metadata device, copies of each other by reference count. Values stand for chunks, whose
+ * counts the tree must keep: after each step the sum over all distinct leaves is known from the model.
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -19,13 +19,12 @@ typedef struct {
   gint64 n_refs;
 } Fixture;
 
-static gboolean
-change_refs(gpointer user_data, const guint8 *values, guint n, gint64 delta)
+static gboolean change_refs(gpointer user_data, const guint8 *values, guint n, gint64 delta)
 {
   Fixture *fixture = user_data;
   for (guint i = 0; i < n; i++) {
     guint32 value;
-    memcpy(&value, values + (gsize) i * fixture->tree.value_size, sizeof value);
+    memcpy(&value, values + (gsize)i * fixture->tree.value_size, sizeof value);
     value = GUINT32_FROM_LE(value);
     assert_true(value < N_VALUES);
     fixture->refs[value] += delta;
@@ -35,31 +34,31 @@ change_refs(gpointer user_data, const guint8 *values, guint n, gint64 delta)
   return TRUE;
 }
 
-static gboolean
-inc(gpointer user_data, const guint8 *values, guint n, GError **error)
+static gboolean inc(gpointer user_data, const guint8 *values, guint n, GError **error)
 {
   return change_refs(user_data, values, n, 1);
 }
 
-static gboolean
-dec(gpointer user_data, const guint8 *values, guint n, GError **error)
+static gboolean dec(gpointer user_data, const guint8 *values, guint n, GError **error)
 {
   return change_refs(user_data, values, n, -1);
 }
 
-static void
-setup(Fixture *fixture, ThinTest *test, guint value_size, guint32 seed)
+static void setup(Fixture *fixture, ThinTest *test, guint value_size, guint32 seed)
 {
-  g_autoptr(VtIo) io = thin_test_file(test, "tree", (guint64) N_BLOCKS * THIN_METADATA_BLOCK);
-  *fixture = (Fixture) {.rand = g_rand_new_with_seed(seed), .refs = g_new0(gint64, N_VALUES)};
-  fixture->tm = (ThinTm) {thin_cache_new(io, 1, N_BLOCKS), thin_metadata_map_new(N_BLOCKS)};
-  fixture->tree = (ThinBtree) {.tm = &fixture->tm, .name = "tree under test", .value_size = value_size, .inc = inc, .dec = dec,
-                               .context = fixture};
+  g_autoptr(VtIo) io = thin_test_file(test, "tree", (guint64)N_BLOCKS * THIN_METADATA_BLOCK);
+  *fixture = (Fixture){.rand = g_rand_new_with_seed(seed), .refs = g_new0(gint64, N_VALUES)};
+  fixture->tm = (ThinTm){thin_cache_new(io, 1, N_BLOCKS), thin_metadata_map_new(N_BLOCKS)};
+  fixture->tree = (ThinBtree){.tm = &fixture->tm,
+                              .name = "tree under test",
+                              .value_size = value_size,
+                              .inc = inc,
+                              .dec = dec,
+                              .context = fixture};
   assert_ok(thin_metadata_map_inc(fixture->tm.map, 0, &error));
 }
 
-static void
-teardown(Fixture *fixture)
+static void teardown(Fixture *fixture)
 {
   thin_cache_free(fixture->tm.cache);
   thin_metadata_map_free(fixture->tm.map);
@@ -74,8 +73,7 @@ typedef struct {
   guint64 n_entries;
 } Shape;
 
-static void
-check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64 upper, guint depth, Shape *shape)
+static void check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64 upper, guint depth, Shape *shape)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(ThinBlock) block = thin_cache_get(fixture->tm.cache, number, THIN_KIND_NODE, &error);
@@ -105,8 +103,7 @@ check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64 upper, guin
 
 /* --- against GTree ------------------------------------------------------------------ */
 
-static gint
-by_key(gconstpointer a, gconstpointer b, gpointer user_data)
+static gint by_key(gconstpointer a, gconstpointer b, gpointer user_data)
 {
   return GPOINTER_TO_SIZE(a) < GPOINTER_TO_SIZE(b) ? -1 : GPOINTER_TO_SIZE(a) > GPOINTER_TO_SIZE(b);
 }
@@ -117,8 +114,7 @@ typedef struct {
   ThinLeaf leaf;
 } Compare;
 
-static gboolean
-compare_entry(gpointer key, gpointer value, gpointer user_data)
+static gboolean compare_entry(gpointer key, gpointer value, gpointer user_data)
 {
   Compare *compare = user_data;
   while (!compare->leaf.block || compare->leaf.first == compare->leaf.n) {
@@ -133,8 +129,7 @@ compare_entry(gpointer key, gpointer value, gpointer user_data)
   return FALSE;
 }
 
-static Shape
-compare_trees(Fixture *fixture, guint64 root, GTree *model)
+static Shape compare_trees(Fixture *fixture, guint64 root, GTree *model)
 {
   Compare compare = {fixture, root, 0, {0}};
   Shape shape = {0};
@@ -145,16 +140,15 @@ compare_trees(Fixture *fixture, guint64 root, GTree *model)
   return shape;
 }
 
-static void
-insert_keys(Fixture *fixture, guint64 *root, GTree *model, guint64 begin, guint64 stride, guint n)
+static void insert_keys(Fixture *fixture, guint64 *root, GTree *model, guint64 begin, guint64 stride, guint n)
 {
   g_autofree guint64 *keys = g_new(guint64, n);
-  g_autofree guint8 *values = g_malloc0((gsize) n * fixture->tree.value_size);
+  g_autofree guint8 *values = g_malloc0((gsize)n * fixture->tree.value_size);
   guint n_new, expected = 0;
   for (guint i = 0; i < n; i++) {
-    guint32 value = (guint32) g_rand_int_range(fixture->rand, 1, N_VALUES), disk = GUINT32_TO_LE(value);
+    guint32 value = (guint32)g_rand_int_range(fixture->rand, 1, N_VALUES), disk = GUINT32_TO_LE(value);
     keys[i] = begin + i * stride;
-    memcpy(values + (gsize) i * fixture->tree.value_size, &disk, sizeof disk);
+    memcpy(values + (gsize)i * fixture->tree.value_size, &disk, sizeof disk);
     fixture->refs[value]++; /* as who allocates */
     fixture->n_refs++;
     expected += g_tree_lookup(model, GSIZE_TO_POINTER(keys[i])) == NULL;
@@ -164,8 +158,7 @@ insert_keys(Fixture *fixture, guint64 *root, GTree *model, guint64 begin, guint6
   assert_int_equal(n_new, expected);
 }
 
-static guint
-remove_from_model(GTree *model, guint64 begin, guint64 end)
+static guint remove_from_model(GTree *model, guint64 begin, guint64 end)
 {
   guint n = 0;
   GTreeNode *node;
@@ -176,13 +169,13 @@ remove_from_model(GTree *model, guint64 begin, guint64 end)
   return n;
 }
 
-static void
-random_step(Fixture *fixture, guint64 *root, GTree *model, guint64 space, guint most)
+static void random_step(Fixture *fixture, guint64 *root, GTree *model, guint64 space, guint most)
 {
-  guint64 begin = (guint64) g_rand_int_range(fixture->rand, 1, (gint32) space);
-  guint n = (guint) g_rand_int_range(fixture->rand, 1, g_rand_boolean(fixture->rand) ? 4 : (gint32) most);
+  guint64 begin = (guint64)g_rand_int_range(fixture->rand, 1, (gint32)space);
+  guint n = (guint)g_rand_int_range(fixture->rand, 1, g_rand_boolean(fixture->rand) ? 4 : (gint32)most);
   if (g_rand_int_range(fixture->rand, 0, 100) < 55) {
-    insert_keys(fixture, root, model, begin, g_rand_boolean(fixture->rand) ? 1 : (guint64) g_rand_int_range(fixture->rand, 1, 50), n);
+    insert_keys(fixture, root, model, begin,
+                g_rand_boolean(fixture->rand) ? 1 : (guint64)g_rand_int_range(fixture->rand, 1, 50), n);
   } else {
     guint64 removed, end = begin + (g_rand_int_range(fixture->rand, 0, 20) == 0 ? space / 3 : n);
     assert_ok(thin_btree_remove(&fixture->tree, root, begin, end, &removed, &error));
@@ -190,8 +183,7 @@ random_step(Fixture *fixture, guint64 *root, GTree *model, guint64 space, guint 
   }
 }
 
-static void
-random_run(ThinTest *test, guint value_size, guint64 space, guint most, guint steps)
+static void random_run(ThinTest *test, guint value_size, guint64 space, guint most, guint steps)
 {
   Fixture fixture;
   GTree *model = g_tree_new_full(by_key, NULL, NULL, NULL);
@@ -215,20 +207,17 @@ random_run(ThinTest *test, guint value_size, guint64 space, guint most, guint st
   teardown(&fixture);
 }
 
-static void
-test_random_mapping_values(void **state)
+static void test_random_mapping_values(void **state)
 {
   random_run(*state, 8, 150000, 6000, 1500);
 }
 
-static void
-test_random_details_values(void **state)
+static void test_random_details_values(void **state)
 {
   random_run(*state, 24, 60000, 3000, 1500);
 }
 
-static void
-test_random_count_values(void **state)
+static void test_random_count_values(void **state)
 {
   random_run(*state, 4, 200000, 9000, 1500);
 }
@@ -237,8 +226,7 @@ test_random_count_values(void **state)
 
 #define N_TREES 5
 
-static void
-clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N_TREES], guint from, guint to)
+static void clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N_TREES], guint from, guint to)
 {
   GTreeNode *node;
   assert_ok(thin_btree_delete(&fixture->tree, roots[to], &error));
@@ -250,10 +238,9 @@ clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N_TREES], gui
     g_tree_insert(models[to], g_tree_node_key(node), g_tree_node_value(node));
 }
 
-/* No tree sees what is done to another, nodes are freed with the last, and a block is only ever reused when a "commit" lies
- * between. */
-static void
-test_shared_trees(void **state)
+/* No tree sees what is done to another, nodes are freed with the last, and a block is only ever reused when a "commit"
+ * lies between. */
+static void test_shared_trees(void **state)
 {
   Fixture fixture;
   GTree *models[N_TREES];
@@ -265,7 +252,7 @@ test_shared_trees(void **state)
     assert_ok(thin_btree_empty(&fixture.tree, &roots[i], &error));
   }
   for (guint step = 0; step < 1200; step++) {
-    guint i = (guint) g_rand_int_range(fixture.rand, 0, N_TREES), j = (guint) g_rand_int_range(fixture.rand, 0, N_TREES);
+    guint i = (guint)g_rand_int_range(fixture.rand, 0, N_TREES), j = (guint)g_rand_int_range(fixture.rand, 0, N_TREES);
     if (i != j && g_rand_int_range(fixture.rand, 0, 12) == 0)
       clone_tree(&fixture, roots, models, i, j);
     else
@@ -290,8 +277,7 @@ test_shared_trees(void **state)
 /* --- what it costs ------------------------------------------------------------------ */
 
 /* Keys that rise leave full nodes behind: the kernel reaches 96 %. */
-static void
-test_rising_keys_fill_nodes(void **state)
+static void test_rising_keys_fill_nodes(void **state)
 {
   Fixture fixture;
   GTree *model = g_tree_new_full(by_key, NULL, NULL, NULL);
@@ -301,14 +287,13 @@ test_rising_keys_fill_nodes(void **state)
   for (guint i = 0; i < 1000; i++)
     insert_keys(&fixture, &root, model, i * 100, 1, 100);
   Shape shape = compare_trees(&fixture, root, model);
-  assert_true(shape.n_entries * 100 >= (guint64) shape.n_leaves * 252 * 96);
+  assert_true(shape.n_entries * 100 >= (guint64)shape.n_leaves * 252 * 96);
   g_tree_unref(model);
   teardown(&fixture);
 }
 
 /* A copy of a large tree costs nothing; the first change to it costs one path. */
-static void
-test_copy_on_write_costs_one_path(void **state)
+static void test_copy_on_write_costs_one_path(void **state)
 {
   Fixture fixture;
   GTree *model = g_tree_new_full(by_key, NULL, NULL, NULL);
@@ -330,13 +315,12 @@ test_copy_on_write_costs_one_path(void **state)
   teardown(&fixture);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_random_mapping_values), TEST(test_random_details_values), TEST(test_random_count_values), TEST(test_shared_trees),
-    TEST(test_rising_keys_fill_nodes), TEST(test_copy_on_write_costs_one_path),
+      TEST(test_random_mapping_values), TEST(test_random_details_values),  TEST(test_random_count_values),
+      TEST(test_shared_trees),          TEST(test_rising_keys_fill_nodes), TEST(test_copy_on_write_costs_one_path),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

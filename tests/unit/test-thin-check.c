@@ -6,16 +6,14 @@
 
 #include <unistd.h>
 
-static char *
-unpack(ThinTest *test, const char *name)
+static char *unpack(ThinTest *test, const char *name)
 {
   char *path = thin_test_path(test, name);
   thin_test_unpack(name, path);
   return path;
 }
 
-static ThinReport *
-check(const char *path)
+static ThinReport *check(const char *path)
 {
   g_autoptr(VtIo) io = thin_test_open(path, TRUE);
   g_autoptr(GError) error = NULL;
@@ -25,8 +23,7 @@ check(const char *path)
 }
 
 /* One line of @lines has all of @words in it. */
-static void
-assert_line(GPtrArray *lines, const char *const *words)
+static void assert_line(GPtrArray *lines, const char *const *words)
 {
   for (guint i = 0; i < lines->len; i++) {
     guint n = 0;
@@ -35,25 +32,29 @@ assert_line(GPtrArray *lines, const char *const *words)
     if (!words[n])
       return;
   }
-  fail_msg("none of %u lines has '%s'; the first: %s", lines->len, words[0], lines->len ? (char *) lines->pdata[0] : "-");
+  fail_msg("none of %u lines has '%s'; the first: %s", lines->len, words[0],
+           lines->len ? (char *)lines->pdata[0] : "-");
 }
-#define WORDS(...) ((const char *const[]) {__VA_ARGS__, NULL})
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 /* --- pools made by the kernel ------------------------------------------------------- */
 
-static void
-test_clean(void **state)
+static void test_clean(void **state)
 {
-  static const char *const names[] = {"01-clean", "02-crash", "03a-tid-pool-ahead", "05a-out-of-data",
-                                      "06-delete-msg-pending", "06-msg-pending", "06-snap-made-tid-old"};
+  static const char *const names[] = {"01-clean",
+                                      "02-crash",
+                                      "03a-tid-pool-ahead",
+                                      "05a-out-of-data",
+                                      "06-delete-msg-pending",
+                                      "06-msg-pending",
+                                      "06-snap-made-tid-old"};
   for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
     g_autofree char *path = unpack(*state, names[i]);
     thin_test_assert_clean(path, i == 0);
   }
 }
 
-static void
-test_damaged_leaf(void **state)
+static void test_damaged_leaf(void **state)
 {
   g_autofree char *path = unpack(*state, "04b-damaged-leaf");
   g_autoptr(ThinReport) report = check(path);
@@ -62,8 +63,7 @@ test_damaged_leaf(void **state)
   assert_int_equal(report->leaks->len, 0); /* what the lost node maps is no leak */
 }
 
-static void
-test_leaked_chunk(void **state)
+static void test_leaked_chunk(void **state)
 {
   g_autofree char *path = unpack(*state, "04c-leaked-block");
   g_autoptr(ThinReport) report = check(path);
@@ -71,8 +71,7 @@ test_leaked_chunk(void **state)
   assert_line(report->leaks, WORDS("chunk 1500"));
 }
 
-static void
-test_needs_check(void **state)
+static void test_needs_check(void **state)
 {
   g_autofree char *path = unpack(*state, "04a-needs-check");
   g_autoptr(ThinReport) report = check(path);
@@ -83,20 +82,19 @@ test_needs_check(void **state)
 /* --- damage of our own making ------------------------------------------------------- */
 
 /* Change a block of @path: @offset takes the @size bytes of @value, little endian; the checksum is made right again. */
-static void
-poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value, guint size)
+static void poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value, guint size)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
   g_autoptr(VtIo) io = thin_test_open(path, FALSE);
   value = GUINT64_TO_LE(value);
   assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
-  memcpy((guint8 *) block + offset, &value, size);
-  thin_block_seal((guint8 *) block, number, kind);
+  memcpy((guint8 *)block + offset, &value, size);
+  thin_block_seal((guint8 *)block, number, kind);
   assert_ok(vt_io_write(io, block, sizeof block, number * sizeof block, &error));
 }
 
-static void
-assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size, const char *const *words)
+static void assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size,
+                              const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
   poke(path, number, kind, offset, value, size);
@@ -105,8 +103,8 @@ assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset, g
   assert_line(report->leaks, words);
 }
 
-static void
-assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size, const char *const *words)
+static void assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size,
+                              const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
   poke(path, number, kind, offset, value, size);
@@ -114,8 +112,7 @@ assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, guint offset, g
   assert_line(report->errors, words);
 }
 
-static void
-test_superblock(void **state)
+static void test_superblock(void **state)
 {
   g_autofree char *path = unpack(*state, "01-clean");
   g_autoptr(VtIo) io = thin_test_open(path, FALSE);
@@ -129,14 +126,14 @@ test_superblock(void **state)
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 360, 4, 4, WORDS("unknown features"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192, G_MAXUINT64, 8, WORDS("cannot be"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 64, G_MAXUINT64, 8, WORDS("cannot be counted"));
-  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 5000, 8, WORDS("devices from 0 to the end are lost", "5000 of 2048"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 5000, 8,
+                    WORDS("devices from 0 to the end are lost", "5000 of 2048"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 0, 8, WORDS("devices from 0 to the end are lost"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 56, 1047, 8, WORDS("metadata snapshot"));
   assert_poke_leaks(*state, 0, THIN_KIND_SUPERBLOCK, 64 + 8, 99, 8, WORDS("99 chunks are in use", "100"));
 }
 
-static void
-test_short(void **state)
+static void test_short(void **state)
 {
   g_autofree char *path = unpack(*state, "01-clean");
   assert_int_equal(truncate(path, 1044 * THIN_METADATA_BLOCK), 0);
@@ -150,17 +147,18 @@ test_short(void **state)
   thin_test_assert_clean(path, TRUE); /* all zero: not formatted yet */
 }
 
-static void
-test_nodes(void **state)
+static void test_nodes(void **state)
 {
   /* leaf 148 is device 1's whole map, 74 entries; 1038 the top leaf, 1040 the details, 1041 the data index */
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 16, 4000, 4, WORDS("device 1", "block 148", "more entries than places"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 16, 4000, 4,
+                    WORDS("device 1", "block 148", "more entries than places"));
   assert_poke_found(*state, 148, THIN_KIND_NODE, 20, 100, 4, WORDS("device 1", "block 148", "places for entries"));
   assert_poke_found(*state, 148, THIN_KIND_NODE, 24, 0, 4, WORDS("device 1", "block 148", "wrong size"));
   assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 7, 4, WORDS("device 1", "block 148", "neither leaf nor"));
   assert_poke_found(*state, 148, THIN_KIND_NODE, 40, 9, 8, WORDS("device 1", "block 148", "out of order"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 1, 4, WORDS("device 1", "lost"));       /* its chunks as children */
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 77777ull << 24, 8, WORDS("device 1", "virtual chunk 0", "chunk 77777 of 1536"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 1, 4, WORDS("device 1", "lost")); /* its chunks as children */
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 77777ull << 24, 8,
+                    WORDS("device 1", "virtual chunk 0", "chunk 77777 of 1536"));
   assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 4, 8, WORDS("device 1", "virtual chunk 0", "time 4"));
   assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410, 75, 8, WORDS("device 1", "75 chunks mapped", "74"));
   assert_poke_found(*state, 1040, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no details"));
@@ -170,19 +168,18 @@ test_nodes(void **state)
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 4, 1, 4, WORDS("lost"));
 }
 
-static void
-test_space_maps(void **state)
+static void test_space_maps(void **state)
 {
   assert_poke_found(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8, 9999, 8, WORDS("bitmap for 0", "9999 of 2048"));
   assert_poke_leaks(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8 + 8, 1, 4, WORDS("index entry says 1"));
   assert_poke_found(*state, 1036, THIN_KIND_BITMAP, 16, 0, 8, WORDS("chunk 0 is used 3 times", "counted 0 times"));
-  assert_poke_found(*state, 1046, THIN_KIND_BITMAP, 16 + 148 / 4, 0, 1, WORDS("metadata block 148 is used 1 times", "counted 0"));
+  assert_poke_found(*state, 1046, THIN_KIND_BITMAP, 16 + 148 / 4, 0, 1,
+                    WORDS("metadata block 148 is used 1 times", "counted 0"));
   assert_poke_found(*state, 1047, THIN_KIND_INDEX, 16, 1047, 8, WORDS("bitmap for 0", "used both"));
 }
 
 /* A tree whose inner node leads back to itself, on a pool large enough to have inner nodes. */
-static void
-test_loop(void **state)
+static void test_loop(void **state)
 {
   g_autoptr(VtIo) io = thin_test_file(*state, "meta", 1024 * THIN_METADATA_BLOCK);
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -207,25 +204,24 @@ test_loop(void **state)
   for (guint64 at = 0; at < 6000; at = run.end) {
     g_autoptr(GError) fault = NULL;
     if (thin_metadata_lookup(md, 1, at, 6000, &run, &fault)) {
-      found += run.mapped ? (guint) (run.end - at) : 0;
+      found += run.mapped ? (guint)(run.end - at) : 0;
       continue;
     }
     assert_true(g_error_matches(fault, VT_ERROR, EBADMSG));
     assert_true(run.end > at);
-    lost += (guint) (run.end - at);
+    lost += (guint)(run.end - at);
   }
   assert_true(lost >= 84 && lost <= 252);
   assert_int_equal(lost + found, 5000);
   thin_metadata_close(md);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_clean), TEST(test_damaged_leaf), TEST(test_leaked_chunk), TEST(test_needs_check),
-    TEST(test_superblock), TEST(test_short), TEST(test_nodes), TEST(test_space_maps), TEST(test_loop),
+      TEST(test_clean), TEST(test_damaged_leaf), TEST(test_leaked_chunk), TEST(test_needs_check), TEST(test_superblock),
+      TEST(test_short), TEST(test_nodes),        TEST(test_space_maps),   TEST(test_loop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,12 +11,12 @@
 #define N_BLOCKS 1500
 #define N_CHUNKS 40000
 
-static gboolean
-map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step, GError **error)
+static gboolean map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step, GError **error)
 {
   while (n > 0) {
     guint64 chunk, got;
-    if (!thin_metadata_alloc(md, MIN(n, step), &chunk, &got, error) || !thin_metadata_insert(md, device, begin, chunk, got, error))
+    if (!thin_metadata_alloc(md, MIN(n, step), &chunk, &got, error) ||
+        !thin_metadata_insert(md, device, begin, chunk, got, error))
       return FALSE;
     begin += got;
     n -= got;
@@ -24,14 +24,13 @@ map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step, GE
   return TRUE;
 }
 
-static gboolean
-part_fill(ThinMetadata *md, GError **error)
+static gboolean part_fill(ThinMetadata *md, GError **error)
 {
-  return thin_metadata_create(md, 1, error) && map(md, 1, 0, 30000, 700, error) && map(md, 1, 1000000, 8000, 8000, error);
+  return thin_metadata_create(md, 1, error) && map(md, 1, 0, 30000, 700, error) &&
+         map(md, 1, 1000000, 8000, 8000, error);
 }
 
-static gboolean
-part_snapshots(ThinMetadata *md, GError **error)
+static gboolean part_snapshots(ThinMetadata *md, GError **error)
 {
   for (guint32 i = 2; i < 7; i++)
     if (!thin_metadata_snapshot(md, i, i - 1, error))
@@ -40,62 +39,57 @@ part_snapshots(ThinMetadata *md, GError **error)
   return TRUE;
 }
 
-static gboolean
-part_break_sharing(ThinMetadata *md, GError **error)
+static gboolean part_break_sharing(ThinMetadata *md, GError **error)
 {
   for (guint64 at = 0; at < 30000; at += 240) /* each leaf is copied: more than the cache holds */
     if (!map(md, 1, at, 1, 1, error))
       return FALSE;
-  return map(md, 1, 100, 900, 100, error) && map(md, 4, 11000, 500, 1, error) && thin_metadata_remove(md, 3, 50, 9000, error);
+  return map(md, 1, 100, 900, 100, error) && map(md, 4, 11000, 500, 1, error) &&
+         thin_metadata_remove(md, 3, 50, 9000, error);
 }
 
-static gboolean
-part_grow(ThinMetadata *md, GError **error)
+static gboolean part_grow(ThinMetadata *md, GError **error)
 {
   return thin_metadata_grow_data(md, N_CHUNKS * 2, error) && thin_metadata_grow_metadata(md, N_BLOCKS + 50, error);
 }
 
-static gboolean
-part_delete(ThinMetadata *md, GError **error)
+static gboolean part_delete(ThinMetadata *md, GError **error)
 {
-  return thin_metadata_delete(md, 2, error) && thin_metadata_delete(md, 1, error) && thin_metadata_exchange(md, 3, 4, error);
+  return thin_metadata_delete(md, 2, error) && thin_metadata_delete(md, 1, error) &&
+         thin_metadata_exchange(md, 3, 4, error);
 }
 
-static gboolean
-part_hold(ThinMetadata *md, GError **error)
+static gboolean part_hold(ThinMetadata *md, GError **error)
 {
   return thin_metadata_reserve_snapshot(md, error);
 }
 
-static gboolean
-part_change_held(ThinMetadata *md, GError **error)
+static gboolean part_change_held(ThinMetadata *md, GError **error)
 {
   return thin_metadata_delete(md, 5, error) && map(md, 6, 0, 300, 300, error);
 }
 
-static gboolean
-part_release(ThinMetadata *md, GError **error)
+static gboolean part_release(ThinMetadata *md, GError **error)
 {
   return thin_metadata_release_snapshot(md, error);
 }
 
 static gboolean (*const parts[])(ThinMetadata *md, GError **error) = {
-  part_fill, part_snapshots, part_break_sharing, part_grow, part_delete, part_hold, part_change_held, part_release,
+    part_fill, part_snapshots, part_break_sharing, part_grow, part_delete, part_hold, part_change_held, part_release,
 };
 #define N_PARTS G_N_ELEMENTS(parts)
 
 typedef struct {
-  guint n_done;      /* parts that were committed */
+  guint n_done; /* parts that were committed */
   gboolean in_commit;
   gboolean failed;
 } Progress;
 
-static ThinMetadata *
-run_parts(VtIo *io, Progress *progress)
+static ThinMetadata *run_parts(VtIo *io, Progress *progress)
 {
   g_autoptr(GError) error = NULL;
   ThinMetadata *md = thin_metadata_open(io, FALSE, 1, &error);
-  *progress = (Progress) {.failed = TRUE};
+  *progress = (Progress){.failed = TRUE};
   if (!md)
     return NULL;
   for (; progress->n_done < N_PARTS; progress->n_done++) {
@@ -113,8 +107,7 @@ run_parts(VtIo *io, Progress *progress)
   return md;
 }
 
-static char *
-dump_file(const char *path)
+static char *dump_file(const char *path)
 {
   g_autoptr(VtIo) io = thin_test_open(path, TRUE);
   g_autoptr(GError) error = NULL;
@@ -127,8 +120,7 @@ dump_file(const char *path)
 }
 
 /* What the disk holds after each part. */
-static void
-record(ThinTest *test, const char *path, char *dumps[N_PARTS + 1])
+static void record(ThinTest *test, const char *path, char *dumps[N_PARTS + 1])
 {
   g_autoptr(VtIo) io = thin_test_file(test, "meta", (N_BLOCKS + 50) * THIN_METADATA_BLOCK);
   assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, N_CHUNKS, &error));
@@ -145,8 +137,7 @@ record(ThinTest *test, const char *path, char *dumps[N_PARTS + 1])
   thin_metadata_close(md);
 }
 
-static void
-assert_last_commit(const char *path, const Progress *progress, char *dumps[N_PARTS + 1])
+static void assert_last_commit(const char *path, const Progress *progress, char *dumps[N_PARTS + 1])
 {
   g_autofree char *dump = dump_file(path);
   /* A commit that failed at its very last flush may have been done. */
@@ -155,20 +146,18 @@ assert_last_commit(const char *path, const Progress *progress, char *dumps[N_PAR
   assert_string_equal(dump, dumps[progress->n_done]);
 }
 
-static gboolean
-has_only_needs_check(const char *path)
+static gboolean has_only_needs_check(const char *path)
 {
   g_autoptr(VtIo) io = thin_test_open(path, TRUE);
   g_autoptr(ThinReport) report = thin_check(io, 0, NULL);
   for (guint i = 0; i < report->errors->len; i++)
     if (!strstr(report->errors->pdata[i], "needs_check"))
-      fail_msg("%s", (char *) report->errors->pdata[i]);
+      fail_msg("%s", (char *)report->errors->pdata[i]);
   return report->errors->len == 1;
 }
 
 /* Returns FALSE when nothing failed. */
-static gboolean
-fail_at(ThinTest *test, const char *path, guint at, char *dumps[N_PARTS + 1])
+static gboolean fail_at(ThinTest *test, const char *path, guint at, char *dumps[N_PARTS + 1])
 {
   g_autoptr(VtIo) io = thin_test_file(test, "meta", (N_BLOCKS + 50) * THIN_METADATA_BLOCK);
   Progress progress;
@@ -200,13 +189,11 @@ fail_at(ThinTest *test, const char *path, guint at, char *dumps[N_PARTS + 1])
   return TRUE;
 }
 
-static void
-quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
 {
 }
 
-static void
-test_every_io_fails_once(void **state)
+static void test_every_io_fails_once(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   char *dumps[N_PARTS + 1];
@@ -225,8 +212,7 @@ test_every_io_fails_once(void **state)
 
 /* --- no space ----------------------------------------------------------------------- */
 
-static ThinMetadata *
-new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
+static ThinMetadata *new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
 {
   g_autoptr(VtIo) io = thin_test_file(test, "meta", n_blocks * THIN_METADATA_BLOCK);
   g_autoptr(GError) error = NULL;
@@ -237,8 +223,7 @@ new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
 }
 
 /* Metadata fills up: changes that need it are refused and leave all as it was, deletes and commits go on. */
-static void
-test_metadata_full(void **state)
+static void test_metadata_full(void **state)
 {
   ThinMetadata *md = new_pool(*state, 200, 100000);
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -270,20 +255,19 @@ test_metadata_full(void **state)
 }
 
 /* One random operation on a pool that is short of metadata. FALSE with ENOSPC, or because there is no such device. */
-static gboolean
-random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks, GError **error)
+static gboolean random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks, GError **error)
 {
-  guint32 id = (guint32) g_rand_int_range(rand, 0, 30), other = (guint32) g_rand_int_range(rand, 0, 30);
-  guint64 begin = (guint64) g_rand_int_range(rand, 0, (gint32) n_chunks / 2), chunk, n = 0;
+  guint32 id = (guint32)g_rand_int_range(rand, 0, 30), other = (guint32)g_rand_int_range(rand, 0, 30);
+  guint64 begin = (guint64)g_rand_int_range(rand, 0, (gint32)n_chunks / 2), chunk, n = 0;
   gint what = g_rand_int_range(rand, 0, 100);
 
   if (what < 10)
     return thin_metadata_snapshot(md, id, other, error);
   if (what < 18)
-    return thin_metadata_remove(md, id, begin, begin + (guint64) g_rand_int_range(rand, 1, 100), error);
+    return thin_metadata_remove(md, id, begin, begin + (guint64)g_rand_int_range(rand, 1, 100), error);
   if (what == 18)
     return thin_metadata_create(md, id, error);
-  if (!thin_metadata_alloc(md, g_rand_boolean(rand) ? 1 : (guint64) g_rand_int_range(rand, 1, 300), &chunk, &n, error))
+  if (!thin_metadata_alloc(md, g_rand_boolean(rand) ? 1 : (guint64)g_rand_int_range(rand, 1, 300), &chunk, &n, error))
     return FALSE;
   if (thin_metadata_insert(md, id, begin, chunk, n, error))
     return TRUE;
@@ -291,9 +275,9 @@ random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks, GError **error
   return FALSE;
 }
 
-/* Whatever is done in a pool as small as LVM makes them, full to the reserve: the next commit succeeds, and so does a delete. */
-static void
-test_reserve_lasts(void **state)
+/* Whatever is done in a pool as small as LVM makes them, full to the reserve: the next commit succeeds, and so does a
+ * delete. */
+static void test_reserve_lasts(void **state)
 {
   const guint64 n_chunks = 512 * 64;
   ThinMetadata *md = new_pool(*state, 512, n_chunks);
@@ -316,7 +300,7 @@ test_reserve_lasts(void **state)
     thin_metadata_freed_done(md);
     if (thin_metadata_is_low(md) && g_rand_int_range(rand, 0, 8) == 0) {
       g_autoptr(GArray) devices = thin_metadata_list_devices(md, NULL);
-      guint any = (guint) g_rand_int_range(rand, 0, (gint32) devices->len);
+      guint any = (guint)g_rand_int_range(rand, 0, (gint32)devices->len);
       if (devices->len > 1)
         assert_ok(thin_metadata_delete(md, g_array_index(devices, ThinDevice, any).id, &error));
     }
@@ -332,15 +316,13 @@ test_reserve_lasts(void **state)
   thin_metadata_close(md);
 }
 
-static void
-count_freed(guint64 chunk, guint64 n, gpointer user_data)
+static void count_freed(guint64 chunk, guint64 n, gpointer user_data)
 {
-  *(guint64 *) user_data += n;
+  *(guint64 *)user_data += n;
 }
 
 /* What a transaction frees is free after its commit, and after freed_done(). */
-static void
-test_data_full(void **state)
+static void test_data_full(void **state)
 {
   ThinMetadata *md = new_pool(*state, 300, 1000);
   guint64 chunk, n, freed = 0;
@@ -383,16 +365,14 @@ test_data_full(void **state)
 
 /* --- damage, read only -------------------------------------------------------------- */
 
-static void
-overwrite(const char *path, guint64 block)
+static void overwrite(const char *path, guint64 block)
 {
   g_autoptr(VtIo) io = thin_test_open(path, FALSE);
   assert_ok(vt_io_write(io, "damage", 6, block * THIN_METADATA_BLOCK + 200, &error));
 }
 
 /* Count what can and what cannot be reached of @device below @end. */
-static void
-read_all(ThinMetadata *md, guint32 device, guint64 end, guint64 *mapped, guint64 *lost)
+static void read_all(ThinMetadata *md, guint32 device, guint64 end, guint64 *mapped, guint64 *lost)
 {
   ThinRun run;
   *mapped = *lost = 0;
@@ -413,8 +393,7 @@ typedef struct {
 } Places;
 
 /* Two devices; 1 has 2000 chunks in several leaves, 2 has 100. */
-static Places
-make_two(ThinTest *test)
+static Places make_two(ThinTest *test)
 {
   ThinMetadata *md = new_pool(test, 300, 5000);
   Places places;
@@ -440,8 +419,7 @@ make_two(ThinTest *test)
   return places;
 }
 
-static ThinMetadata *
-open_damaged(ThinTest *test)
+static ThinMetadata *open_damaged(ThinTest *test)
 {
   g_autofree char *path = thin_test_path(test, "meta");
   g_autoptr(VtIo) io = thin_test_open(path, TRUE);
@@ -451,8 +429,7 @@ open_damaged(ThinTest *test)
   return md;
 }
 
-static void
-assert_readable(ThinTest *test, guint64 mapped1, guint64 lost1, guint n_devices)
+static void assert_readable(ThinTest *test, guint64 mapped1, guint64 lost1, guint n_devices)
 {
   ThinMetadata *md = open_damaged(test);
   guint64 mapped, lost;
@@ -468,8 +445,7 @@ assert_readable(ThinTest *test, guint64 mapped1, guint64 lost1, guint n_devices)
   thin_metadata_close(md);
 }
 
-static void
-test_damaged_leaf(void **state)
+static void test_damaged_leaf(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   Places places = make_two(*state);
@@ -477,8 +453,7 @@ test_damaged_leaf(void **state)
   assert_readable(*state, 2000 - 252, 252, 2);
 }
 
-static void
-test_damaged_device_root(void **state)
+static void test_damaged_device_root(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   Places places = make_two(*state);
@@ -486,8 +461,7 @@ test_damaged_device_root(void **state)
   assert_readable(*state, 0, 3000, 2);
 }
 
-static void
-test_damaged_space_maps(void **state)
+static void test_damaged_space_maps(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   for (guint i = 0; i < 4; i++) {
@@ -501,8 +475,7 @@ test_damaged_space_maps(void **state)
   }
 }
 
-static void
-test_damaged_top(void **state)
+static void test_damaged_top(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   Places places = make_two(*state);
@@ -521,8 +494,7 @@ test_damaged_top(void **state)
 }
 
 /* A change that meets damage breaks the transaction: it can only be given up. */
-static void
-test_write_meets_damage(void **state)
+static void test_write_meets_damage(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
   Places places = make_two(*state);
@@ -538,13 +510,13 @@ test_write_meets_damage(void **state)
   assert_readable(*state, 2000 - 252, 252, 2);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_every_io_fails_once), TEST(test_metadata_full), TEST(test_reserve_lasts), TEST(test_data_full), TEST(test_damaged_leaf),
-    TEST(test_damaged_device_root), TEST(test_damaged_space_maps), TEST(test_damaged_top), TEST(test_write_meets_damage),
+      TEST(test_every_io_fails_once), TEST(test_metadata_full), TEST(test_reserve_lasts),
+      TEST(test_data_full),           TEST(test_damaged_leaf),  TEST(test_damaged_device_root),
+      TEST(test_damaged_space_maps),  TEST(test_damaged_top),   TEST(test_write_meets_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

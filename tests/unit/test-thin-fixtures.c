@@ -77,7 +77,8 @@ static void check_md5(Fixture *f, const char *name, const char *expected)
 /* One random change of @volume's first bytes, and of what they are now in @now. */
 static void change(ThinVolume *volume, guint8 *now, GRand *rand)
 {
-  guint64 offset = g_rand_int_range(rand, 0, REGION), length = 1 + g_rand_int_range(rand, 0, g_rand_boolean(rand) ? 5000 : 300000);
+  guint64 offset = g_rand_int_range(rand, 0, REGION),
+          length = 1 + g_rand_int_range(rand, 0, g_rand_boolean(rand) ? 5000 : 300000);
   length = MIN(length, REGION - offset);
   guint64 begin = (offset + CHUNK - 1) / CHUNK * CHUNK, end = (offset + length) / CHUNK * CHUNK;
   g_autofree guint8 *buf = g_malloc(length);
@@ -144,6 +145,7 @@ static void test_work_on_a_kernel_pool(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_work_on_a_kernel_pool, helper_setup, helper_teardown)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_work_on_a_kernel_pool, helper_setup, helper_teardown)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,8 +4,7 @@
 #include "config.h"
 #include "thin-helper.h"
 
-static ThinMetadata *
-open_fixture(ThinTest *test, const char *name, gboolean read_only)
+static ThinMetadata *open_fixture(ThinTest *test, const char *name, gboolean read_only)
 {
   g_autofree char *path = thin_test_path(test, name);
   g_autoptr(GError) error = NULL;
@@ -16,8 +15,7 @@ open_fixture(ThinTest *test, const char *name, gboolean read_only)
   return md;
 }
 
-static void
-assert_dumps_alike(ThinTest *test, const char *name, ThinMetadata *md)
+static void assert_dumps_alike(ThinTest *test, const char *name, ThinMetadata *md)
 {
   g_autofree char *path = thin_test_path(test, name), *ours = thin_test_dump(md);
   const char *argv[] = {"thin_dump", path, NULL};
@@ -27,11 +25,17 @@ assert_dumps_alike(ThinTest *test, const char *name, ThinMetadata *md)
 
 /* --- pools made by the kernel ------------------------------------------------------- */
 
-static void
-test_dump_of_kernel_pools(void **state)
+static void test_dump_of_kernel_pools(void **state)
 {
-  static const char *const names[] = {"01-clean", "02-crash", "03a-tid-pool-ahead", "04a-needs-check", "04c-leaked-block",
-                                      "05a-out-of-data", "06-delete-msg-pending", "06-msg-pending", "06-snap-made-tid-old"};
+  static const char *const names[] = {"01-clean",
+                                      "02-crash",
+                                      "03a-tid-pool-ahead",
+                                      "04a-needs-check",
+                                      "04c-leaked-block",
+                                      "05a-out-of-data",
+                                      "06-delete-msg-pending",
+                                      "06-msg-pending",
+                                      "06-snap-made-tid-old"};
   for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
     ThinMetadata *md = open_fixture(*state, names[i], TRUE);
     assert_dumps_alike(*state, names[i], md);
@@ -39,19 +43,18 @@ test_dump_of_kernel_pools(void **state)
   }
 }
 
-static void
-test_recorded_dump(void **state)
+static void test_recorded_dump(void **state)
 {
   ThinMetadata *md = open_fixture(*state, "01-clean", TRUE);
   g_autofree char *ours = thin_test_dump(md), *recorded = NULL;
-  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir") ? g_getenv("abs_top_srcdir") : "..", "tests/fixtures/thin-metadata/01-clean.xml", NULL);
+  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir") ? g_getenv("abs_top_srcdir") : "..",
+                                           "tests/fixtures/thin-metadata/01-clean.xml", NULL);
   assert_ok(g_file_get_contents(path, &recorded, NULL, &error));
   assert_string_equal(ours, recorded);
   thin_metadata_close(md);
 }
 
-static void
-test_status_of_kernel_pool(void **state)
+static void test_status_of_kernel_pool(void **state)
 {
   ThinMetadata *md = open_fixture(*state, "01-clean", TRUE);
   ThinStatus status;
@@ -66,8 +69,7 @@ test_status_of_kernel_pool(void **state)
   thin_metadata_close(md);
 }
 
-static void
-assert_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun expected)
+static void assert_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun expected)
 {
   ThinRun run;
   assert_ok(thin_metadata_lookup(md, device, begin, end, &run, &error));
@@ -80,27 +82,25 @@ assert_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun
   }
 }
 
-static void
-test_lookup_in_kernel_pool(void **state)
+static void test_lookup_in_kernel_pool(void **state)
 {
   ThinMetadata *md = open_fixture(*state, "01-clean", TRUE);
   /* Device 1: 0..15 at 0 since before the snapshots, 16..19 at 88, ... 48..51 was discarded */
-  assert_run(md, 1, 0, 4096, (ThinRun) {.end = 16, .mapped = TRUE, .chunk = 0, .shared = TRUE});
-  assert_run(md, 1, 4, 10, (ThinRun) {.end = 10, .mapped = TRUE, .chunk = 4, .shared = TRUE});
-  assert_run(md, 1, 48, 4096, (ThinRun) {.end = 52});
-  assert_run(md, 1, 64, 4096, (ThinRun) {.end = 512});
-  assert_run(md, 1, 2560, 4096, (ThinRun) {.end = 2564, .mapped = TRUE, .chunk = 96});
-  assert_run(md, 1, 2564, 4096, (ThinRun) {.end = 4096});
+  assert_run(md, 1, 0, 4096, (ThinRun){.end = 16, .mapped = TRUE, .chunk = 0, .shared = TRUE});
+  assert_run(md, 1, 4, 10, (ThinRun){.end = 10, .mapped = TRUE, .chunk = 4, .shared = TRUE});
+  assert_run(md, 1, 48, 4096, (ThinRun){.end = 52});
+  assert_run(md, 1, 64, 4096, (ThinRun){.end = 512});
+  assert_run(md, 1, 2560, 4096, (ThinRun){.end = 2564, .mapped = TRUE, .chunk = 96});
+  assert_run(md, 1, 2564, 4096, (ThinRun){.end = 4096});
   /* Device 2 never had a snapshot */
-  assert_run(md, 2, 2, 10, (ThinRun) {.end = 10, .mapped = TRUE, .chunk = 80});
+  assert_run(md, 2, 2, 10, (ThinRun){.end = 10, .mapped = TRUE, .chunk = 80});
   ThinRun run;
   assert_fails(thin_metadata_lookup(md, 77, 0, 10, &run, &error), ENOENT);
   assert_fails(thin_metadata_create(md, 9, &error), EROFS);
   thin_metadata_close(md);
 }
 
-static void
-test_kernel_pool_refused(void **state)
+static void test_kernel_pool_refused(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "04a-needs-check");
   thin_test_unpack("04a-needs-check", path);
@@ -108,8 +108,7 @@ test_kernel_pool_refused(void **state)
   assert_fails(thin_metadata_open(io, FALSE, 0, &error), EPERM);
 }
 
-static void
-test_write_to_kernel_pool(void **state)
+static void test_write_to_kernel_pool(void **state)
 {
   ThinMetadata *md = open_fixture(*state, "01-clean", FALSE);
   g_autofree char *path = thin_test_path(*state, "01-clean");
@@ -133,8 +132,7 @@ test_write_to_kernel_pool(void **state)
 
 /* --- pools of our own --------------------------------------------------------------- */
 
-static ThinMetadata *
-new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
+static ThinMetadata *new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
 {
   g_autoptr(VtIo) io = thin_test_file(test, "meta", n_blocks * THIN_METADATA_BLOCK);
   g_autoptr(GError) error = NULL;
@@ -144,8 +142,7 @@ new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks)
   return md;
 }
 
-static void
-commit_and_judge(ThinTest *test, ThinMetadata *md)
+static void commit_and_judge(ThinTest *test, ThinMetadata *md)
 {
   g_autofree char *path = thin_test_path(test, "meta");
   assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
@@ -154,8 +151,7 @@ commit_and_judge(ThinTest *test, ThinMetadata *md)
   assert_dumps_alike(test, "meta", md);
 }
 
-static void
-map_some(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
+static void map_some(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
 {
   while (n > 0) {
     guint64 chunk, got;
@@ -166,8 +162,7 @@ map_some(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
   }
 }
 
-static void
-test_format(void **state)
+static void test_format(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1024, 1000);
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -185,8 +180,7 @@ test_format(void **state)
   thin_metadata_close(md);
 }
 
-static void
-test_map_and_unmap(void **state)
+static void test_map_and_unmap(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1024, 100000);
   assert_ok(thin_metadata_create(md, 1, &error));
@@ -209,8 +203,7 @@ test_map_and_unmap(void **state)
   thin_metadata_close(md);
 }
 
-static guint64
-data_used(ThinMetadata *md)
+static guint64 data_used(ThinMetadata *md)
 {
   ThinStatus status;
   thin_metadata_status(md, &status);
@@ -218,15 +211,15 @@ data_used(ThinMetadata *md)
 }
 
 /* Counts of three and more live in a tree of their own: five snapshots, then each is rewritten whole, then all go. */
-static void
-test_many_references(void **state)
+static void test_many_references(void **state)
 {
   ThinMetadata *md = new_pool(*state, 2000, 100000);
   assert_ok(thin_metadata_create(md, 0, &error));
   map_some(md, 0, 0, 5000);
   for (guint32 i = 1; i <= 6; i++)
     assert_ok(thin_metadata_snapshot(md, i, i / 2, &error));
-  /* Each device gets leaves of its own by one change in each of them; the chunks in there are then counted seven times. */
+  /* Each device gets leaves of its own by one change in each of them; the chunks in there are then counted seven times.
+   */
   for (guint32 i = 0; i <= 6; i++)
     for (guint64 at = 0; at < 5000; at += 80)
       map_some(md, i, at, 1);
@@ -249,8 +242,7 @@ test_many_references(void **state)
 }
 
 /* Hundreds of snapshots of one device: the counts of metadata blocks overflow into their tree, too. */
-static void
-test_many_snapshots(void **state)
+static void test_many_snapshots(void **state)
 {
   ThinMetadata *md = new_pool(*state, 4000, 100000);
   assert_ok(thin_metadata_create(md, 0, &error));
@@ -274,8 +266,7 @@ test_many_snapshots(void **state)
 }
 
 /* The number of blocks that a snapshot with its commit writes does not depend on the size of its origin. */
-static void
-test_snapshot_cost(void **state)
+static void test_snapshot_cost(void **state)
 {
   ThinMetadata *md = new_pool(*state, 8000, 400000);
   guint64 costs[2];
@@ -288,7 +279,8 @@ test_snapshot_cost(void **state)
     assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
     costs[i] = before - thin_metadata_map_n_usable(md->tm.map); /* nothing: each copy freed the old one */
     assert_ok(thin_metadata_snapshot(md, 20 + i, 1, &error));
-    before -= thin_metadata_map_n_usable(md->tm.map); /* one each of top and details leaf; the map's own two come with the commit */
+    before -= thin_metadata_map_n_usable(
+        md->tm.map); /* one each of top and details leaf; the map's own two come with the commit */
     assert_int_equal(before, 2);
     assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
   }
@@ -297,8 +289,7 @@ test_snapshot_cost(void **state)
   thin_metadata_close(md);
 }
 
-static void
-test_exchange(void **state)
+static void test_exchange(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1000, 10000);
   ThinDevice a, b;
@@ -314,32 +305,30 @@ test_exchange(void **state)
   assert_int_equal(a.mapped, 10 * THIN_CHUNK_MIN);
   assert_int_equal(a.transaction_id, 4);
   assert_int_equal(b.mapped, 105 * THIN_CHUNK_MIN);
-  assert_run(md, 1, 0, 1000, (ThinRun) {.end = 5, .mapped = TRUE, .chunk = 0, .shared = TRUE});
-  assert_run(md, 2, 105, 1000, (ThinRun) {.end = 1000});
+  assert_run(md, 1, 0, 1000, (ThinRun){.end = 5, .mapped = TRUE, .chunk = 0, .shared = TRUE});
+  assert_run(md, 2, 105, 1000, (ThinRun){.end = 1000});
   thin_metadata_close(md);
 }
 
 /* A volume whose snapshot is gone writes in place again, but not before the commit that took the snapshot away. */
-static void
-test_sharing_ends(void **state)
+static void test_sharing_ends(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1000, 10000);
   assert_ok(thin_metadata_create(md, 1, &error));
   map_some(md, 1, 0, 1000);
   assert_ok(thin_metadata_snapshot(md, 2, 1, &error));
-  assert_run(md, 1, 0, 1000, (ThinRun) {.end = 1000, .mapped = TRUE, .shared = TRUE});
+  assert_run(md, 1, 0, 1000, (ThinRun){.end = 1000, .mapped = TRUE, .shared = TRUE});
   map_some(md, 2, 0, 100);
   commit_and_judge(*state, md);
-  assert_run(md, 1, 0, 1000, (ThinRun) {.end = 100, .mapped = TRUE});
+  assert_run(md, 1, 0, 1000, (ThinRun){.end = 100, .mapped = TRUE});
   assert_ok(thin_metadata_delete(md, 2, &error));
-  assert_run(md, 1, 100, 1000, (ThinRun) {.end = 1000, .mapped = TRUE, .chunk = 100, .shared = TRUE});
+  assert_run(md, 1, 100, 1000, (ThinRun){.end = 1000, .mapped = TRUE, .chunk = 100, .shared = TRUE});
   commit_and_judge(*state, md);
-  assert_run(md, 1, 0, 1000, (ThinRun) {.end = 1000, .mapped = TRUE});
+  assert_run(md, 1, 0, 1000, (ThinRun){.end = 1000, .mapped = TRUE});
   thin_metadata_close(md);
 }
 
-static void
-test_grow(void **state)
+static void test_grow(void **state)
 {
   ThinMetadata *md = new_pool(*state, 60, 1000);
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -366,8 +355,7 @@ test_grow(void **state)
   thin_metadata_close(md);
 }
 
-static void
-test_metadata_snapshot(void **state)
+static void test_metadata_snapshot(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1000, 10000);
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -398,8 +386,7 @@ test_metadata_snapshot(void **state)
   thin_metadata_close(md);
 }
 
-static void
-test_time_ends(void **state)
+static void test_time_ends(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1000, 10000);
   assert_ok(thin_metadata_create(md, 1, &error));
@@ -412,8 +399,7 @@ test_time_ends(void **state)
 }
 
 /* Nothing changed, nothing written. */
-static void
-test_idle_commit(void **state)
+static void test_idle_commit(void **state)
 {
   ThinMetadata *md = new_pool(*state, 100, 100);
   assert_ok(thin_metadata_create(md, 1, &error));
@@ -426,28 +412,27 @@ test_idle_commit(void **state)
   thin_metadata_close(md);
 }
 
-int
-main(void)
+int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-    TEST(test_dump_of_kernel_pools),
-    TEST(test_recorded_dump),
-    TEST(test_status_of_kernel_pool),
-    TEST(test_lookup_in_kernel_pool),
-    TEST(test_kernel_pool_refused),
-    TEST(test_write_to_kernel_pool),
-    TEST(test_format),
-    TEST(test_map_and_unmap),
-    TEST(test_many_references),
-    TEST(test_many_snapshots),
-    TEST(test_snapshot_cost),
-    TEST(test_exchange),
-    TEST(test_sharing_ends),
-    TEST(test_grow),
-    TEST(test_metadata_snapshot),
-    TEST(test_time_ends),
-    TEST(test_idle_commit),
+      TEST(test_dump_of_kernel_pools),
+      TEST(test_recorded_dump),
+      TEST(test_status_of_kernel_pool),
+      TEST(test_lookup_in_kernel_pool),
+      TEST(test_kernel_pool_refused),
+      TEST(test_write_to_kernel_pool),
+      TEST(test_format),
+      TEST(test_map_and_unmap),
+      TEST(test_many_references),
+      TEST(test_many_snapshots),
+      TEST(test_snapshot_cost),
+      TEST(test_exchange),
+      TEST(test_sharing_ends),
+      TEST(test_grow),
+      TEST(test_metadata_snapshot),
+      TEST(test_time_ends),
+      TEST(test_idle_commit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

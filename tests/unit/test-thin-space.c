@@ -12,8 +12,17 @@
 
 #include "thin-harness.h"
 
-#define assert_error(call, expected) G_STMT_START { GError *error = NULL; assert_false(call); assert_non_null(error); \
-    assert_int_equal(error->domain, VT_ERROR); assert_int_equal(error->code, expected); g_error_free(error); } G_STMT_END
+#define assert_error(call, expected)                                                                                   \
+  G_STMT_START                                                                                                         \
+  {                                                                                                                    \
+    GError *error = NULL;                                                                                              \
+    assert_false(call);                                                                                                \
+    assert_non_null(error);                                                                                            \
+    assert_int_equal(error->domain, VT_ERROR);                                                                         \
+    assert_int_equal(error->code, expected);                                                                           \
+    g_error_free(error);                                                                                               \
+  }                                                                                                                    \
+  G_STMT_END
 
 static ThinMode mode_of(Harness *h)
 {
@@ -134,8 +143,13 @@ static guint64 null_size(VtIo *io)
 }
 
 static const VtIoOps null_ops = {
-  .readv = null_readv, .writev = null_writev, .flush = null_flush, .zero = null_zero, .discard = null_discard, .size = null_size,
-  .free = (void (*)(VtIo *))g_free,
+    .readv = null_readv,
+    .writev = null_writev,
+    .flush = null_flush,
+    .zero = null_zero,
+    .discard = null_discard,
+    .size = null_size,
+    .free = (void (*)(VtIo *))g_free,
 };
 
 /* Metadata as small as LVM makes it. */
@@ -367,7 +381,8 @@ static void test_chunk_sizes(void **state)
   for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
     guint64 c = sizes[i];
     int fd;
-    g_autoptr(VtIo) metadata = harness_memory("metadata", 4 * MIB, &fd), data = harness_memory("data", 20 * c + 512, NULL);
+    g_autoptr(VtIo) metadata = harness_memory("metadata", 4 * MIB, &fd),
+                    data = harness_memory("data", 20 * c + 512, NULL);
     g_autofree char *junk = g_malloc(c);
     memset(junk, 0xdb, c);
     for (int j = 0; j < 20; j++)
@@ -468,10 +483,17 @@ static void test_read_only(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_out_of_data), cmocka_unit_test(test_out_of_data_shared), cmocka_unit_test(test_out_of_metadata),
-    cmocka_unit_test(test_flush_commits_once), cmocka_unit_test(test_untouched_never_commits), cmocka_unit_test(test_no_reuse_before_commit),
-    cmocka_unit_test(test_discard_options), cmocka_unit_test(test_skip_zeroing), cmocka_unit_test(test_chunk_sizes),
-    cmocka_unit_test(test_unformatted), cmocka_unit_test(test_read_only),
+      cmocka_unit_test(test_out_of_data),
+      cmocka_unit_test(test_out_of_data_shared),
+      cmocka_unit_test(test_out_of_metadata),
+      cmocka_unit_test(test_flush_commits_once),
+      cmocka_unit_test(test_untouched_never_commits),
+      cmocka_unit_test(test_no_reuse_before_commit),
+      cmocka_unit_test(test_discard_options),
+      cmocka_unit_test(test_skip_zeroing),
+      cmocka_unit_test(test_chunk_sizes),
+      cmocka_unit_test(test_unformatted),
+      cmocka_unit_test(test_read_only),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

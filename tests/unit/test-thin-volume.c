@@ -12,8 +12,17 @@
 
 #include "thin-harness.h"
 
-#define assert_error(call, expected) G_STMT_START { GError *error = NULL; assert_false(call); assert_non_null(error); \
-    assert_int_equal(error->domain, VT_ERROR); assert_int_equal(error->code, expected); g_error_free(error); } G_STMT_END
+#define assert_error(call, expected)                                                                                   \
+  G_STMT_START                                                                                                         \
+  {                                                                                                                    \
+    GError *error = NULL;                                                                                              \
+    assert_false(call);                                                                                                \
+    assert_non_null(error);                                                                                            \
+    assert_int_equal(error->domain, VT_ERROR);                                                                         \
+    assert_int_equal(error->code, expected);                                                                           \
+    g_error_free(error);                                                                                               \
+  }                                                                                                                    \
+  G_STMT_END
 
 static int setup(void **state)
 {
@@ -57,9 +66,9 @@ static void test_partial_writes(void **state)
   for (int i = 0; i < 16; i++)
     MUST(vt_io_write(h->data, junk, MIB, i * MIB, &error));
   ThinVolume *v = harness_volume(h, 1, 10 * MIB);
-  harness_write(v, 5000, 700, 7);                        /* within a chunk, at odd bytes */
-  harness_write(v, 3 * CHUNK - 100, 200, 9);             /* over a border */
-  harness_write(v, 10 * CHUNK + 4096, 3 * CHUNK, 11);    /* whole chunks between two parts */
+  harness_write(v, 5000, 700, 7);                     /* within a chunk, at odd bytes */
+  harness_write(v, 3 * CHUNK - 100, 200, 9);          /* over a border */
+  harness_write(v, 10 * CHUNK + 4096, 3 * CHUNK, 11); /* whole chunks between two parts */
   harness_write(v, 20 * CHUNK, CHUNK, 13);
   assert_int_equal(harness_used(h), 1 + 2 + 4 + 1);
   harness_expect(v, 0, 5000, 0);
@@ -154,11 +163,11 @@ static void test_copy_on_write(void **state)
   assert_int_equal(harness_used(h), 4);
   ThinVolume *s = harness_volume(h, 2, 10 * MIB);
   harness_expect(s, 0, 4 * CHUNK, 3);
-  harness_write(v, 100, 50, 200);          /* part: copies the rest */
+  harness_write(v, 100, 50, 200); /* part: copies the rest */
   assert_int_equal(harness_used(h), 5);
   harness_write(v, 2 * CHUNK, CHUNK, 201); /* whole: copies nothing, but is a new chunk as well */
   assert_int_equal(harness_used(h), 6);
-  harness_write(v, 120, 10, 202);          /* owned by now */
+  harness_write(v, 120, 10, 202); /* owned by now */
   assert_int_equal(harness_used(h), 6);
   harness_expect(s, 0, 4 * CHUNK, 3);
   harness_write(s, 3 * CHUNK + 1, 1, 99);
@@ -222,8 +231,8 @@ static void test_not_in_place_before_commit(void **state)
   harness_write(v, 0, 4 * CHUNK, 3);
   harness_snapshot(h, 2, 1);
   ThinVolume *s = harness_volume(h, 2, 10 * MIB);
-  harness_write(s, 0, CHUNK, 4);                       /* leaves by copy-on-write */
-  MUST(thin_volume_discard(s, CHUNK, CHUNK, &error));  /* leaves by discard */
+  harness_write(s, 0, CHUNK, 4);                      /* leaves by copy-on-write */
+  MUST(thin_volume_discard(s, CHUNK, CHUNK, &error)); /* leaves by discard */
   assert_int_equal(harness_used(h), 5);
   harness_write(v, 0, 2 * CHUNK, 5);
   ThinOptions options = {.read_only = TRUE, .block_cache = MIB, .translations = 4096};
@@ -443,10 +452,24 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
-    T(test_unwritten_reads_zero), T(test_partial_writes), T(test_vectors), T(test_ranges), T(test_handles),
-    T(test_copy_on_write), T(test_snapshot_is_of_the_moment), T(test_in_place_after_delete), T(test_not_in_place_before_commit),
-    T(test_exchange), T(test_messages_are_one), T(test_counts), T(test_metadata_snapshot),
-    T(test_zero), T(test_discard), T(test_resize), T(test_extents), T(test_persistence),
+      T(test_unwritten_reads_zero),
+      T(test_partial_writes),
+      T(test_vectors),
+      T(test_ranges),
+      T(test_handles),
+      T(test_copy_on_write),
+      T(test_snapshot_is_of_the_moment),
+      T(test_in_place_after_delete),
+      T(test_not_in_place_before_commit),
+      T(test_exchange),
+      T(test_messages_are_one),
+      T(test_counts),
+      T(test_metadata_snapshot),
+      T(test_zero),
+      T(test_discard),
+      T(test_resize),
+      T(test_extents),
+      T(test_persistence),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,8 @@ static void test_crc(void **state)
   /* CRC-32's is 0xcbf43926; with its initial value and no final inversion: */
   assert_int_equal(vt_lvm_crc(0xffffffffu, "123456789", 9), 0xcbf43926u ^ 0xffffffffu);
   /* In pieces as in one. */
-  assert_int_equal(vt_lvm_crc(vt_lvm_crc(LVM_CRC_INITIAL, "1234", 4), "56789", 5), vt_lvm_crc(LVM_CRC_INITIAL, "123456789", 9));
+  assert_int_equal(vt_lvm_crc(vt_lvm_crc(LVM_CRC_INITIAL, "1234", 4), "56789", 5),
+                   vt_lvm_crc(LVM_CRC_INITIAL, "123456789", 9));
 }
 
 static void assert_size(const char *text, guint64 expected)
@@ -58,7 +59,8 @@ static void test_size_parse(void **state)
   assert_size("512b", 512);
   assert_size("20", 20u * MIB);
   assert_size("15e", 15ull << 60);
-  static const char *const bad[] = {"", "G", "8X", "8GG", "8GiBB", "-8G", "+8G", "8 G", "0x10", "16e", "99999999999999999999b", "nan", "8sB", "1e3"};
+  static const char *const bad[] = {
+      "", "G", "8X", "8GG", "8GiBB", "-8G", "+8G", "8 G", "0x10", "16e", "99999999999999999999b", "nan", "8sB", "1e3"};
   for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
     assert_no_size(bad[i]);
   guint64 bytes;
@@ -218,15 +220,15 @@ static void test_replay(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_crc),
-    cmocka_unit_test(test_size_parse),
-    cmocka_unit_test(test_size_format),
-    cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
-    cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
-    cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
-    cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
-    cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
-    cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),
+      cmocka_unit_test(test_crc),
+      cmocka_unit_test(test_size_parse),
+      cmocka_unit_test(test_size_format),
+      cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

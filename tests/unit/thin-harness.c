@@ -97,8 +97,13 @@ static void watched_free(VtIo *io)
 }
 
 static const VtIoOps watched_ops = {
-  .readv = watched_readv, .writev = watched_writev, .flush = watched_flush, .zero = watched_zero,
-  .discard = watched_discard, .size = watched_size, .free = watched_free,
+    .readv = watched_readv,
+    .writev = watched_writev,
+    .flush = watched_flush,
+    .zero = watched_zero,
+    .discard = watched_discard,
+    .size = watched_size,
+    .free = watched_free,
 };
 
 VtIo *harness_watch_new(VtIo *base, HarnessWatch watch, gpointer user_data)
@@ -223,7 +228,8 @@ void harness_expect(ThinVolume *volume, guint64 offset, gsize n, guint8 seed)
   MUST(thin_volume_read(volume, found, n, offset, &error));
   for (gsize i = 0; i < n; i++)
     if (found[i] != expected[i]) {
-      printf("Bail out! thin device %u: byte %" G_GUINT64_FORMAT " is %02x, not %02x\n", thin_volume_id(volume), offset + i, found[i], expected[i]);
+      printf("Bail out! thin device %u: byte %" G_GUINT64_FORMAT " is %02x, not %02x\n", thin_volume_id(volume),
+             offset + i, found[i], expected[i]);
       fflush(stdout);
       abort();
     }

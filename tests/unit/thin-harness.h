@@ -14,7 +14,14 @@
 
 /* Ends the program when @error is set. */
 void harness_must(gboolean ok, GError **error, const char *what);
-#define MUST(call) G_STMT_START { GError *error = NULL; gboolean ok_ = !!(call); harness_must(ok_, &error, #call); } G_STMT_END
+#define MUST(call)                                                                                                     \
+  G_STMT_START                                                                                                         \
+  {                                                                                                                    \
+    GError *error = NULL;                                                                                              \
+    gboolean ok_ = !!(call);                                                                                           \
+    harness_must(ok_, &error, #call);                                                                                  \
+  }                                                                                                                    \
+  G_STMT_END
 
 /* A memory file of @size bytes; the VtIo, and (unless NULL) a descriptor of its own on the same file. */
 VtIo *harness_memory(const char *name, guint64 size, int *fd);
@@ -28,7 +35,7 @@ VtIo *harness_watch_new(VtIo *base, HarnessWatch watch, gpointer user_data);
 /* --- a pool --- */
 
 typedef struct {
-  VtIo *metadata, *data;   /* as the engine sees them */
+  VtIo *metadata, *data;    /* as the engine sees them */
   int metadata_fd, data_fd; /* beneath */
   ThinOptions options;
   ThinPool *pool;

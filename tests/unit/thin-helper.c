@@ -9,8 +9,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-int
-thin_test_setup(void **state)
+int thin_test_setup(void **state)
 {
   ThinTest *test = g_new0(ThinTest, 1);
   /* Thousands of small commits: memory is kinder to them than a disk. */
@@ -21,8 +20,7 @@ thin_test_setup(void **state)
   return 0;
 }
 
-int
-thin_test_teardown(void **state)
+int thin_test_teardown(void **state)
 {
   ThinTest *test = *state;
   g_autoptr(GDir) dir = g_dir_open(test->folder, 0, NULL);
@@ -37,14 +35,12 @@ thin_test_teardown(void **state)
   return 0;
 }
 
-char *
-thin_test_path(ThinTest *test, const char *name)
+char *thin_test_path(ThinTest *test, const char *name)
 {
   return g_build_filename(test->folder, name, NULL);
 }
 
-void
-thin_test_unpack(const char *name, const char *path)
+void thin_test_unpack(const char *name, const char *path)
 {
   g_autofree char *file = g_strconcat(name, ".gz", NULL);
   const char *top = g_getenv("abs_top_srcdir");
@@ -56,14 +52,13 @@ thin_test_unpack(const char *name, const char *path)
   if (!in || out < 0)
     fail_msg("%s: cannot be unpacked to %s", source, path);
   while ((n = gzread(in, buffer, sizeof buffer)) > 0)
-    assert_int_equal(write(out, buffer, (size_t) n), n);
+    assert_int_equal(write(out, buffer, (size_t)n), n);
   assert_int_equal(n, 0);
   gzclose(in);
   close(out);
 }
 
-VtIo *
-thin_test_open(const char *path, gboolean read_only)
+VtIo *thin_test_open(const char *path, gboolean read_only)
 {
   g_autoptr(GError) error = NULL;
   VtIo *io = vt_io_open_file(path, read_only, &error);
@@ -71,34 +66,31 @@ thin_test_open(const char *path, gboolean read_only)
   return io;
 }
 
-VtIo *
-thin_test_file(ThinTest *test, const char *name, guint64 size)
+VtIo *thin_test_file(ThinTest *test, const char *name, guint64 size)
 {
   g_autofree char *path = thin_test_path(test, name);
   int fd = g_open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
   assert_true(fd >= 0);
-  assert_int_equal(ftruncate(fd, (off_t) size), 0);
+  assert_int_equal(ftruncate(fd, (off_t)size), 0);
   close(fd);
   return thin_test_open(path, FALSE);
 }
 
-char *
-thin_test_output(const char *const *argv)
+char *thin_test_output(const char *const *argv)
 {
   g_autofree char *errors = NULL;
   g_autoptr(GError) error = NULL;
   char *output = NULL;
   int status;
 
-  g_spawn_sync(NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, &errors, &status, &error);
+  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, &errors, &status, &error);
   assert_no_error(error);
   if (!g_spawn_check_wait_status(status, &error) || *errors)
     fail_msg("%s: %s%s%s", argv[0], error ? error->message : "", output, errors);
   return output;
 }
 
-void
-thin_test_assert_thin_check(const char *path)
+void thin_test_assert_thin_check(const char *path)
 {
   const char *argv[] = {"thin_check", "-q", path, NULL};
   g_autofree char *output = thin_test_output(argv);
@@ -114,21 +106,22 @@ typedef struct {
   guint32 time;
 } Range;
 
-static void
-end_range(Range *range)
+static void end_range(Range *range)
 {
   if (range->n == 1)
-    g_string_append_printf(range->xml, "    <single_mapping origin_block=\"%" G_GUINT64_FORMAT "\" data_block=\"%"
-                           G_GUINT64_FORMAT "\" time=\"%u\"/>\n", range->begin, range->chunk, range->time);
+    g_string_append_printf(range->xml,
+                           "    <single_mapping origin_block=\"%" G_GUINT64_FORMAT "\" data_block=\"%" G_GUINT64_FORMAT
+                           "\" time=\"%u\"/>\n",
+                           range->begin, range->chunk, range->time);
   else if (range->n > 1)
-    g_string_append_printf(range->xml, "    <range_mapping origin_begin=\"%" G_GUINT64_FORMAT "\" data_begin=\"%"
-                           G_GUINT64_FORMAT "\" length=\"%" G_GUINT64_FORMAT "\" time=\"%u\"/>\n",
+    g_string_append_printf(range->xml,
+                           "    <range_mapping origin_begin=\"%" G_GUINT64_FORMAT "\" data_begin=\"%" G_GUINT64_FORMAT
+                           "\" length=\"%" G_GUINT64_FORMAT "\" time=\"%u\"/>\n",
                            range->begin, range->chunk, range->n, range->time);
   range->n = 0;
 }
 
-static void
-dump_mapping(Range *range, guint64 key, guint64 value)
+static void dump_mapping(Range *range, guint64 key, guint64 value)
 {
   guint64 chunk = THIN_MAPPING_CHUNK(value);
   guint32 time = THIN_MAPPING_TIME(value);
@@ -141,8 +134,7 @@ dump_mapping(Range *range, guint64 key, guint64 value)
   }
 }
 
-static void
-dump_device(ThinMetadata *md, guint32 id, GString *xml)
+static void dump_device(ThinMetadata *md, guint32 id, GString *xml)
 {
   g_autoptr(GError) error = NULL;
   ThinMetadataDevice *device = thin_metadata_find_device(md, id, &error);
@@ -151,9 +143,10 @@ dump_device(ThinMetadata *md, guint32 id, GString *xml)
   guint64 key = 0;
 
   assert_no_error(error);
-  g_string_append_printf(xml, "  <device dev_id=\"%u\" mapped_blocks=\"%" G_GUINT64_FORMAT "\" transaction=\"%"
-                         G_GUINT64_FORMAT "\" creation_time=\"%u\" snap_time=\"%u\">\n", id, device->mapped,
-                         device->transaction_id, device->creation_time, device->snapshotted_time);
+  g_string_append_printf(xml,
+                         "  <device dev_id=\"%u\" mapped_blocks=\"%" G_GUINT64_FORMAT
+                         "\" transaction=\"%" G_GUINT64_FORMAT "\" creation_time=\"%u\" snap_time=\"%u\">\n",
+                         id, device->mapped, device->transaction_id, device->creation_time, device->snapshotted_time);
   do {
     g_auto(ThinLeaf) leaf = {0};
     thin_btree_seek(&tree, device->root, key, &leaf, &error);
@@ -166,8 +159,7 @@ dump_device(ThinMetadata *md, guint32 id, GString *xml)
   g_string_append(xml, "  </device>\n");
 }
 
-char *
-thin_test_dump(ThinMetadata *md)
+char *thin_test_dump(ThinMetadata *md)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GArray) devices = thin_metadata_list_devices(md, &error);
@@ -176,25 +168,25 @@ thin_test_dump(ThinMetadata *md)
 
   assert_no_error(error);
   thin_metadata_status(md, &status);
-  g_string_append_printf(xml, "<superblock uuid=\"\" time=\"%u\" transaction=\"%" G_GUINT64_FORMAT "\" flags=\"%d\" "
-                         "version=\"2\" data_block_size=\"%" G_GUINT64_FORMAT "\" nr_data_blocks=\"%" G_GUINT64_FORMAT "\">\n",
-                         status.time, status.transaction_id, status.needs_check, status.chunk_size / 512,
-                         thin_metadata_n_chunks(md));
+  g_string_append_printf(
+      xml,
+      "<superblock uuid=\"\" time=\"%u\" transaction=\"%" G_GUINT64_FORMAT "\" flags=\"%d\" "
+      "version=\"2\" data_block_size=\"%" G_GUINT64_FORMAT "\" nr_data_blocks=\"%" G_GUINT64_FORMAT "\">\n",
+      status.time, status.transaction_id, status.needs_check, status.chunk_size / 512, thin_metadata_n_chunks(md));
   for (guint i = 0; i < devices->len; i++)
     dump_device(md, g_array_index(devices, ThinDevice, i).id, xml);
   g_string_append(xml, "</superblock>\n");
   return g_string_free(xml, FALSE);
 }
 
-void
-thin_test_assert_clean(const char *path, gboolean no_leaks)
+void thin_test_assert_clean(const char *path, gboolean no_leaks)
 {
   g_autoptr(VtIo) io = thin_test_open(path, TRUE);
   g_autoptr(GError) error = NULL;
   g_autoptr(ThinReport) report = thin_check(io, 0, &error);
   assert_no_error(error);
   if (report->errors->len)
-    fail_msg("%u errors, the first: %s", report->errors->len, (char *) report->errors->pdata[0]);
+    fail_msg("%u errors, the first: %s", report->errors->len, (char *)report->errors->pdata[0]);
   if (no_leaks && report->leaks->len)
-    fail_msg("%u leaks, the first: %s", report->leaks->len, (char *) report->leaks->pdata[0]);
+    fail_msg("%u leaks, the first: %s", report->leaks->len, (char *)report->leaks->pdata[0]);
 }
