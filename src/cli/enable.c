@@ -110,7 +110,9 @@ static gboolean write_drop_in(const char *service, GError **error)
 static gboolean tell_systemd(GError **error)
 {
   const char *const reload[] = {"systemctl", "daemon-reload", NULL};
-  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.service", "virtstoraged.service", NULL};
+  /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host does not have would be
+   * an error. */
+  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.servic[e]", "virtstoraged.servic[e]", NULL};
   const char *const *const commands[] = {reload, restart};
 
   if (root || access("/run/systemd/system", F_OK) < 0)
