@@ -10,6 +10,12 @@
 #   at_exit COMMAND            run at exit, the last first; also when the test fails or is killed
 # $tmp is a folder of this test's own, removed at exit. What commands say goes to standard error, or behind a failed test as a comment.
 
+# In a mount namespace of its own, where root may make one: else a test that starts in parallel makes itself one and takes along, for as long as it runs, what is mounted
+# here at that moment.
+if [ "$(id -u)" = 0 ] && [ -z "${virt_thin_test_mounts-}" ] && unshare --mount true 2>/dev/null; then
+  virt_thin_test_mounts=own exec unshare --mount --propagation slave "$(realpath "$0")" "$@"
+fi
+
 top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 top_builddir=${abs_top_builddir:-$top_srcdir/build}
 
