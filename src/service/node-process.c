@@ -21,7 +21,7 @@
 #include "service/block-node.h"
 #include "service/nodes.h"
 
-#define UDEV_PATIENCE_MS 2000
+#define ONLOOKER_PATIENCE_MS 2000
 #define RECONNECT_S 1
 
 typedef struct {
@@ -186,15 +186,29 @@ static gboolean resized(Process *process, const char *name, GError **error)
   return TRUE;
 }
 
-/* udev looks at a new or changed device for a moment; that is nobody's use. */
+/* @user as of block_scan_user(): one of those that look at every device for a moment? That is nobody's use. */
+static gboolean is_onlooker(const char *user)
+{
+  static const char *const onlookers[] = {"(udev-worker)", "systemd-udevd", "udevadm",  "blkid", "lsblk",
+                                          "lvm",           "lvs",           "pvs",      "vgs",   "pvck",
+                                          "pvscan",        "vgscan",        "vgchange", "mdadm", "multipathd"};
+  const char *comma = strchr(user, ',');
+  g_autofree char *comm = comma ? g_strndup(user, comma - user) : NULL;
+
+  for (guint i = 0; comm && i < G_N_ELEMENTS(onlookers); i++)
+    if (strcmp(comm, onlookers[i]) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 static char *device_user(const char *device)
 {
-  gint64 deadline = g_get_monotonic_time() + UDEV_PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
+  gint64 deadline = g_get_monotonic_time() + ONLOOKER_PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
 
   for (;;) {
     g_autoptr(BlockScan) scan = block_scan_new();
     char *user = block_scan_user(scan, device);
-    if (!user || !strstr(user, "udev") || g_get_monotonic_time() > deadline)
+    if (!user || !is_onlooker(user) || g_get_monotonic_time() > deadline)
       return user;
     g_free(user);
     g_usleep(20000);
@@ -217,7 +231,7 @@ static char *any_user(Process *process)
   g_hash_table_iter_init(&iter, process->nodes);
   while (g_hash_table_iter_next(&iter, &name, &node)) {
     g_autofree char *user = block_scan_user(scan, ((Node *)node)->device);
-    if (user && strstr(user, "udev")) {
+    if (user && is_onlooker(user)) {
       g_free(user);
       user = device_user(((Node *)node)->device);
     }

@@ -5,7 +5,7 @@
 need_root_fuse_loop
 service_instance thin-service
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
-plan 51
+plan 52
 
 ok "a volume group, served" make_group 2g vm-1=256m vm-2=64m
 n=$nodes/vm-1 f=$volumes/vm-1
@@ -96,6 +96,10 @@ ok "the nodes process is replaced" wait_until 5 nodes_process
 created() { "$service" create $vg vm-9 16m; [ -b "$nodes/vm-9" ]; }
 ok "... and goes on" wait_until 10 created
 is "... with the devices that are there" "$(device vm-2)" "$old"
+cp "$(command -v sleep)" "$tmp/blkid"
+"$tmp/blkid" 0.5 <"$nodes/vm-9" &
+ok "who looks at every device for a moment is waited for" "$service" remove $vg vm-9
+wait $!
 
 ok "deactivate" "$service" deactivate $vg data
 is "no node is left" "$(ls "$nodes" 2>/dev/null)" ""
