@@ -56,6 +56,7 @@ typedef struct {
   const char *head;
   gsize head_length;
   gboolean seekable;
+  CliSource *source;
   PoolVolume *volume;
   guint64 volume_size;
   gboolean fresh;
@@ -143,6 +144,18 @@ static gsize pad(CopyIn *copy, guint64 offset, gsize got)
   return got + padding;
 }
 
+static gboolean make_room(CopyIn *copy, guint64 size, GError **error)
+{
+  if (size > copy->volume_size && copy->source->grow) {
+    if (!copy->source->grow(size, copy->source->user_data, error))
+      return FALSE;
+    copy->volume_size = pool_volume_size(copy->volume);
+  }
+  return size <= copy->volume_size ||
+         vt_set_error(error, EINVAL, "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes", copy->name,
+                      pool_volume_name(copy->volume), copy->volume_size);
+}
+
 /* [from, to) of the source, all of it to be read; *end is where it ended. */
 static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end, GError **error)
 {
@@ -151,15 +164,16 @@ static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end,
 
     if (!check_interrupt(error) || !fill(copy, from, length, &got, error))
       return FALSE;
-    if (got > copy->volume_size - MIN(from, copy->volume_size))
-      return vt_set_error(error, EINVAL, "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes", copy->name,
-                          pool_volume_name(copy->volume), copy->volume_size);
+    if (!make_room(copy, from + got, error))
+      return FALSE;
     padded = got < length || from + got == copy->size ? pad(copy, from, got) : got;
     if (!put(copy, from, padded, error))
       return FALSE;
     from += got;
     *end = MAX(*end, from - got + padded);
     cli_progress_update(copy->progress, from);
+    if (got < length && copy->size == CLI_UNKNOWN_SIZE)
+      copy->source->size = from;
     if (got < length)
       return copy->size == CLI_UNKNOWN_SIZE ||
              vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated", copy->name,
@@ -203,9 +217,10 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error)
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error)
 {
-  CopyIn copy = {.fd = source->fd,
+  CopyIn copy = {.source = source,
+                 .fd = source->fd,
                  .name = source->name,
                  .size = source->size,
                  .head = source->head,

@@ -17,15 +17,17 @@ void cli_catch_interrupts(void);
 typedef struct {
   int fd;
   const char *name; /* for messages */
-  guint64 size;     /* CLI_UNKNOWN_SIZE: to its end, which must come within the volume */
+  guint64 size;     /* CLI_UNKNOWN_SIZE: to its end; on return, how much that was */
   const char *head; /* what has been read already of a @fd that cannot seek */
   gsize head_length;
+  /* It is larger than the volume: make that hold @size bytes at least. NULL: that is EINVAL. */
+  gboolean (*grow)(guint64 size, gpointer user_data, GError **error);
+  gpointer user_data;
 } CliSource;
 
 /* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is zero: because it is
  * @fresh, else it is made so, to its end. Flushed on return. */
-gboolean cli_copy_in(const CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
-                     GError **error);
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error);
 
 typedef enum {
   CLI_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */

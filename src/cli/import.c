@@ -129,20 +129,39 @@ static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
   }
-  if (wanted == 0 && source->size == CLI_UNKNOWN_SIZE)
-    return cli_usage(error, "how much will come from %s is not known: --size says how large to make %s/%s",
-                     source->name, vg, lv);
-  if (wanted == 0)
+  if (wanted == 0 && source->head_length == 0)
     return vt_set_error(error, EINVAL, "%s is empty", source->name);
+  wanted = MAX(wanted, 1); /* of a pipe's size nothing is known: the volume grows with it */
   *created = pool_create(pool, thin_pool, lv, wanted, error);
   return *created;
 }
 
-static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, GError **error)
+typedef struct {
+  Pool *pool;
+  const char *lv;
+} Growing;
+
+/* To twice as much, so that it does not happen often; a limit on overcommit may not allow that. */
+static gboolean grow(guint64 size, gpointer user_data, GError **error)
+{
+  Growing *growing = user_data;
+
+  return pool_resize(growing->pool, growing->lv, 2 * size, FALSE, NULL) ||
+         pool_resize(growing->pool, growing->lv, size, FALSE, error);
+}
+
+/* @fresh: the volume is new. @growing: as large as the source turns out to be. */
+static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, opener, error);
-  CliSource from = {source->fd, source->name, source->size, source->head, source->head_length};
+  CliSource from = {.fd = source->fd,
+                    .name = source->name,
+                    .size = source->size,
+                    .head = source->head,
+                    .head_length = source->head_length,
+                    .grow = growing ? grow : NULL,
+                    .user_data = &(Growing){pool, lv}};
   CliProgress *progress;
   gboolean ok;
 
@@ -151,7 +170,8 @@ static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean 
   progress = cli_progress_new(source->size == CLI_UNKNOWN_SIZE ? 0 : source->size, "importing %s", source->name);
   ok = cli_copy_in(&from, volume, fresh, progress, error);
   cli_progress_free(progress);
-  return ok;
+  g_clear_pointer(&volume, pool_volume_close);
+  return ok && (!growing || pool_resize(pool, lv, from.size, TRUE, error));
 }
 
 static gboolean zero_volume(Pool *pool, const char *lv, GError **error)
@@ -187,8 +207,9 @@ static gboolean import(Pool *pool, const char *vg, const char *lv, Source *sourc
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(pool, vg, lv, source, size, &created, error))
     return FALSE;
-  ok = strcmp(source->format, "raw") == 0 ? import_raw(pool, lv, source, created, error)
-                                          : import_converted(pool, vg, lv, source, created, error);
+  ok = strcmp(source->format, "raw") == 0
+           ? import_raw(pool, lv, source, created, created && source->pipe && !size, error)
+           : import_converted(pool, vg, lv, source, created, error);
   if (!ok && created && !pool_remove(pool, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);
   return ok;
