@@ -35,6 +35,7 @@ typedef struct {
   gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
   gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error); /* NULL: does nothing, well */
+  gboolean (*activate_alone)(Pool *pool, const char *thin_pool, GError **error); /* NULL: as activate */
   gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force,
                          GError **error); /* NULL: does nothing, well */
 

@@ -369,6 +369,13 @@ static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **erro
          change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
 }
 
+static gboolean remote_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
+
+  return check_text(thin_pool, error) && change(pool, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
+}
+
 static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   g_autofree char *what =
@@ -443,6 +450,7 @@ static const PoolOps remote_ops = {
     .extend = remote_extend,
     .check = remote_check,
     .activate = remote_activate,
+    .activate_alone = remote_activate_alone,
     .deactivate = remote_deactivate,
     .volume_open = remote_volume_open,
     .commit = remote_commit,

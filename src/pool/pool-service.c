@@ -263,6 +263,7 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
       g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
   g_autoptr(Pool) pool = NULL;
+  gboolean started = FALSE;
 
   if (!pool_service_check_vg(vg, error))
     return FALSE;
@@ -270,13 +271,16 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
     g_auto(GStrv) argv = start_command(vg, devices, pool_service_uses_systemd(devices));
 
     /* Another may have been faster: what counts is that one answers. */
-    if (!run_command(vg, argv, deadline, &local) && !pool_service_is_running(vg)) {
+    started = run_command(vg, argv, deadline, &local);
+    if (!started && !pool_service_is_running(vg)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
   }
   pool = wait_for_answer(vg, deadline, error);
-  return pool && (!thin_pool || pool_activate(pool, thin_pool, error));
+  if (!pool || !thin_pool)
+    return pool != NULL;
+  return started ? pool_activate_alone(pool, thin_pool, error) : pool_activate(pool, thin_pool, error);
 }
 
 /* --- stopping --- */

@@ -12,7 +12,7 @@
 gboolean pool_service_check_vg(const char *vg, GError **error);
 
 /* Start the service of VG @vg and wait until it answers; TRUE at once when it runs already. Then activate @thin_pool
- * (NULL: leave that be). Through systemd (systemctl start virt-thin@VG.service) where that is PID 1, this is root, and
+ * (NULL: leave that be); in a service that was started for it, no other. Through systemd (systemctl start virt-thin@VG.service) where that is PID 1, this is root, and
  * none of $VIRT_THIN_RUNTIME_DIR, $VIRT_THIN_STATE_DIR, $VIRT_THIN_CONFIG, $VIRT_THIN_PROGRAM and @devices is set; else
  * as a process in a session of its own: settings_program() --device … serve VG.
  * @devices NULL: as settings_devices() finds them. @timeout_ms 0: 30 s, after which it is ETIMEDOUT. Else the error is

@@ -199,6 +199,12 @@ gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error)
   return pool->ops->activate ? pool->ops->activate(pool, thin_pool, error) : TRUE;
 }
 
+gboolean pool_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+{
+  return pool->ops->activate_alone ? pool->ops->activate_alone(pool, thin_pool, error)
+                                   : pool_activate(pool, thin_pool, error);
+}
+
 gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   return pool->ops->deactivate ? pool->ops->deactivate(pool, thin_pool, force, error) : TRUE;

@@ -155,6 +155,9 @@ gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrA
 
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
 gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error);
+/* For who has started the service because of @thin_pool: the others become inactive, and so are those made later, but
+ * for what has been activated since the service began. */
+gboolean pool_activate_alone(Pool *pool, const char *thin_pool, GError **error);
 /* EBUSY names volume and opener, unless @force. */
 gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
 

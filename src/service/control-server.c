@@ -237,6 +237,14 @@ static GVariant *call_activate(Pool *pool, GVariant *in, GError **error)
   return done(pool_activate(pool, optional(name), error));
 }
 
+static GVariant *call_activate_alone(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  return done(pool_activate_alone(pool, name, error));
+}
+
 static GVariant *call_deactivate(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
@@ -275,6 +283,7 @@ static const struct {
     {"Extend", call_extend},
     {"Check", call_check},
     {"Activate", call_activate},
+    {"ActivateAlone", call_activate_alone},
     {"Deactivate", call_deactivate},
     {"Commit", call_commit},
 };

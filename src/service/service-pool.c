@@ -17,7 +17,8 @@ struct ServicePool {
   Pool *inner;
   Folder *folder;
   Nodes *nodes;
-  pthread_mutex_t lock; /* activation, one at a time */
+  pthread_mutex_t lock; /* activation, one at a time; and of: */
+  GHashTable *asked;    /* thin pools activated on request since this engine began */
   PoolEventFunc event_func;
   gpointer event_data;
 };
@@ -30,6 +31,9 @@ static __thread AllUsers *all_users;
 
 #define SERVICE(pool) ((ServicePool *)(pool))
 #define INNER(pool) (((ServicePool *)(pool))->inner)
+
+/* Among the names of pools not shown: those that are made later. No LV has this name. */
+#define LATER "*"
 
 /* --- what there is --- */
 
@@ -154,11 +158,6 @@ static gboolean set_tags(Pool *pool, const char *name, const char *const *add, c
   return pool_set_tags(INNER(pool), name, add, remove, error);
 }
 
-static gboolean create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
-{
-  return pool_create_pool(INNER(pool), thin_pool, params, error);
-}
-
 static gboolean extend(Pool *pool, const char *path, GError **error)
 {
   gboolean done = pool_extend(INNER(pool), path, error);
@@ -206,6 +205,8 @@ static void remember_hidden(ServicePool *service)
     if (!folder_shows(service->folder, info->name))
       g_string_append_printf(text, "%s\n", info->name);
   }
+  if (!folder_shows(service->folder, LATER))
+    g_string_append(text, LATER "\n");
   if (!folder_shows(service->folder, NULL))
     g_string_append(text, "\n");
   if (!g_file_set_contents(path, text->str, text->len, &error))
@@ -233,25 +234,68 @@ static void show_pools(ServicePool *service, const char *thin_pool, gboolean sho
     folder_show(service->folder, thin_pool, shown);
   else
     folder_show(service->folder, NULL, shown); /* linear volumes */
+  if (!thin_pool && shown)
+    folder_show(service->folder, LATER, TRUE);
   for (guint i = 0; pools && i < pools->len; i++)
     folder_show(service->folder, ((PoolInfo *)pools->pdata[i])->name, shown);
   remember_hidden(service);
 }
 
+static gboolean create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+{
+  ServicePool *service = SERVICE(pool);
+
+  if (!pool_create_pool(service->inner, thin_pool, params, error))
+    return FALSE;
+  pthread_mutex_lock(&service->lock);
+  if (!folder_shows(service->folder, LATER))
+    show_pools(service, thin_pool, FALSE);
+  pthread_mutex_unlock(&service->lock);
+  return TRUE;
+}
+
+static gboolean can_activate(ServicePool *service, const char *thin_pool, GError **error)
+{
+  g_autoptr(PoolInfo) info = pool_get_info(service->inner, thin_pool, error);
+
+  if (info && !info->active && info->health)
+    return vt_set_error(error, EIO, "thin pool %s/%s cannot be activated: %s", service->vg, thin_pool, info->health);
+  return info != NULL;
+}
+
 static gboolean activate(Pool *pool, const char *thin_pool, GError **error)
 {
   ServicePool *service = SERVICE(pool);
-  g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(service->inner, thin_pool, error) : NULL;
 
-  if (thin_pool && !info)
+  if (thin_pool && !can_activate(service, thin_pool, error))
     return FALSE;
-  if (info && !info->active && info->health)
-    return vt_set_error(error, EIO, "thin pool %s/%s cannot be activated: %s", service->vg, thin_pool, info->health);
   pthread_mutex_lock(&service->lock);
+  if (thin_pool)
+    g_hash_table_add(service->asked, g_strdup(thin_pool));
   if (!folder_shows(service->folder, thin_pool) || !thin_pool) {
     show_pools(service, thin_pool, TRUE);
     nodes_sync(service->nodes, service->folder, 2000);
   }
+  pthread_mutex_unlock(&service->lock);
+  return TRUE;
+}
+
+static gboolean activate_alone(Pool *pool, const char *thin_pool, GError **error)
+{
+  ServicePool *service = SERVICE(pool);
+  g_autoptr(GPtrArray) pools = pool_list_pools(service->inner, error);
+
+  if (!pools || !can_activate(service, thin_pool, error))
+    return FALSE;
+  pthread_mutex_lock(&service->lock);
+  g_hash_table_add(service->asked, g_strdup(thin_pool));
+  for (guint i = 0; i < pools->len; i++) {
+    const char *name = ((PoolInfo *)pools->pdata[i])->name;
+    folder_show(service->folder, name, g_hash_table_contains(service->asked, name));
+  }
+  folder_show(service->folder, LATER, FALSE);
+  remember_hidden(service);
+  nodes_sync(service->nodes, service->folder, 2000);
   pthread_mutex_unlock(&service->lock);
   return TRUE;
 }
@@ -402,6 +446,7 @@ static gboolean close_pool(Pool *pool, GError **error)
   pool_set_event_func(service->inner, NULL, NULL);
   pool_set_user_func(service->inner, NULL, NULL);
   pthread_mutex_destroy(&service->lock);
+  g_hash_table_unref(service->asked);
   g_free(service->vg);
   g_free(service->vg_dir);
   g_free(service->links);
@@ -432,6 +477,7 @@ static const PoolOps ops = {
     .extend = extend,
     .check = check,
     .activate = activate,
+    .activate_alone = activate_alone,
     .deactivate = deactivate,
     .volume_open = volume_open,
     .volume_open_view = volume_open_view,
@@ -450,6 +496,7 @@ Pool *service_pool_new(const char *vg, Pool *inner, Folder *folder, Nodes *nodes
   service->folder = folder;
   service->nodes = nodes;
   pthread_mutex_init(&service->lock, NULL);
+  service->asked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   recall_hidden(service);
   return &service->base;
 }

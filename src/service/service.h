@@ -12,8 +12,9 @@
  * meanwhile, NBD clients reconnect.
  *
  * Volumes show up as files <runtime>/<vg>/volumes/<lv> (snapshots, too) and, those not skipped at activation, as block
- * nodes <dev-dir>/<vg>/<lv>. `serve` begins with every thin pool active; pool_deactivate() over D-Bus takes a pool's
- * files and nodes away, pool_activate() brings them back. PoolVolumeInfo.path is the node where there is one, else the
+ * nodes <dev-dir>/<vg>/<lv>. `serve` begins with every thin pool active (one started by pool_service_start() for a
+ * pool, with that alone); pool_deactivate() over D-Bus takes a pool's files and nodes away, pool_activate() brings them
+ * back. PoolVolumeInfo.path is the node where there is one, else the
  * file. A file's size is its volume's: shrinking it by truncate() is refused (EPERM), O_TRUNC ignored. Under a second
  * name, <lv>@upload, shrinking is ignored instead: for libvirt's sparse upload, which cuts a regular file at each hole.
  *

@@ -14,7 +14,7 @@ done
 . "$(dirname "${BASH_SOURCE[0]}")/../../scripts/private-libvirt"
 if [ -z "${VIRT_THIN_TEST_NAMESPACE-}" ]; then
   if ! "${private_libvirt_namespaces[@]}" true 2>/dev/null; then echo "1..0 # SKIP needs mount and process namespaces"; exit 0; fi
-  export VIRT_THIN_TEST_NAMESPACE=1
+  export VIRT_THIN_TEST_NAMESPACE=1 virt_thin_test_mounts=own
   exec "${private_libvirt_namespaces[@]}" bash "$0" "$@"
 fi
 unset VIRT_THIN_TEST_NAMESPACE

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 63
+plan 76
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
@@ -118,3 +118,26 @@ not_ok "not started after that" virsh pool-start fast
 like "a pool without a device cannot be built" "$(virsh pool-destroy thin >/dev/null; virsh pool-build thin 2>&1)" "needs exactly one <device"
 rmdir "/dev/b$vg" 2>/dev/null
 ok "undefine" virsh pool-undefine fast
+
+# --- two pools in one volume group ---
+two=m$vg
+"$VIRT_THIN_PROGRAM" init "$two/one" --size 256m --reserve 100m
+for pool in one two; do virsh pool-define-as $pool logical --source-name "$two/$pool" >/dev/null; done
+ok "start the first" virsh pool-start one
+virsh vol-create-as one o1 8M >/dev/null
+ok "a second one, made while the volume group is served" "$VIRT_THIN_PROGRAM" init "$two/two"
+libvirt_restart
+is "is not active because of that" "$(state one), $(state two)" "running, inactive"
+ok "so the first one's end" virsh pool-destroy one
+not_ok "is the service's" test -e "$VIRT_THIN_RUNTIME_DIR/$two/control"
+ok "start the second alone" virsh pool-start two
+virsh vol-create-as two t1 8M >/dev/null
+is "it has its nodes alone" "$(ls "/dev/$two")" t1
+kill -KILL "$(pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$two/pid")" -f virt-thin-engine)"
+libvirt_restart
+is "also after a restart of engine and libvirtd" "$(state one), $(state two)" "inactive, running"
+ok "start the first, too" virsh pool-start one
+is "both have theirs" "$(ls "/dev/$two" | xargs)" "o1 t1"
+ok "destroy the first" virsh pool-destroy one
+is "the second goes on" "$(ls "/dev/$two")" t1
+ok "destroy the second" virsh pool-destroy two

@@ -287,6 +287,11 @@ static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
   return note(pool, "activate %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error);
 }
 
+static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+{
+  return note(pool, "activate %s alone", thin_pool) && outcome(pool, error);
+}
+
 static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   return note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) && outcome(pool, error);
@@ -320,6 +325,7 @@ static const PoolOps fake_ops = {
     .extend = fake_extend,
     .check = fake_check,
     .activate = fake_activate,
+    .activate_alone = fake_activate_alone,
     .deactivate = fake_deactivate,
     .commit = fake_commit,
 };
@@ -613,6 +619,7 @@ static void check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_extend(pool, "/x/../y", &error), "extend /y");
   CHANGE(pool_activate(pool, "data", &error), "activate data");
   CHANGE(pool_activate(pool, NULL, &error), "activate NULL");
+  CHANGE(pool_activate_alone(pool, "data", &error), "activate data alone");
   CHANGE(pool_deactivate(pool, "data", TRUE, &error), "deactivate data 1");
   CHANGE(pool_commit(pool, &error), "commit");
 }
