@@ -21,10 +21,10 @@
  * sum. */
 static _Thread_local VtVolDef *just_created;
 
-/* virsh vol-clone sends the document of the volume it clones, with another name: the backing store in it is that
- * volume's, and may have grown or gone since. Only buildVolFrom will tell that this is a clone. So where the document's
- * path says that it is a copied one, the volume is made empty and this error kept, for buildVol, which comes instead
- * when it is no clone. */
+/* virsh vol-clone sends the document of the volume it clones, with another name, and so do people for vol-create-from:
+ * the backing store in it is that volume's, and may be in another pool, or have grown or gone since. Only buildVolFrom
+ * will tell that this is a clone. So where the document may be a copied one, the volume is made empty and this error
+ * kept, for buildVol, which comes instead when it is no clone. */
 static _Thread_local GError *backing_error;
 
 static void refresh_totals(VtPoolObj *obj, const VtSource *source)
@@ -53,10 +53,11 @@ static gboolean set_permissions(const char *path, const VtVolDocument *document,
   return TRUE;
 }
 
-static gboolean is_copied(const VtSource *source, const VtVolDocument *document)
+static gboolean may_be_copied(const VtSource *source, const VtVolDocument *document)
 {
   g_autofree char *name = vt_volume_of_path(source->vg, document->path);
-  return name && strcmp(name, document->name) != 0;
+  g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
+  return !origin || (name && strcmp(name, document->name) != 0);
 }
 
 static gboolean create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity,
@@ -86,7 +87,7 @@ static gboolean create(Pool *pool, const VtSource *source, const VtVolDocument *
     return pool_create(pool, source->pool, document->name, capacity, error);
   if (create_backed(pool, source, document, capacity, &refused))
     return TRUE;
-  if (!capacity || !is_copied(source, document)) {
+  if (!capacity || !may_be_copied(source, document)) {
     g_propagate_error(error, g_steal_pointer(&refused));
     return FALSE;
   }

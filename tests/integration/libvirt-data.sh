@@ -2,7 +2,7 @@
 # What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and what is not in the range stays.
 . "$(dirname "$0")/libvirt-lib.sh"
 [ ${#sanitizer[@]} = 0 ] || skip_all "qemu-img, as libvirtd's child, does not run with a preloaded AddressSanitizer"
-plan 52
+plan 57
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 mkdir "$tmp/dir"
@@ -34,6 +34,14 @@ for source in image.raw image.qcow2 image.vmdk overlay.qcow2; do
   is "has the content" "$(sum "from-$source")" "$image_sum"
   is "and its holes" "$(bytes "from-$source" Allocation)" $((13 * MiB))
 done
+# With the document that libvirt has of it, whose backing store is in its own pool.
+virsh vol-dumpxml overlay.qcow2 dir | sed 's/overlay.qcow2</from-document</' >"$tmp/overlay.xml"
+is "its document has a backing store" "$(xmllint --xpath 'string(/volume/backingStore/path)' "$tmp/overlay.xml")" "$tmp/dir/image.qcow2"
+ok "from an overlay, with its own document" virsh vol-create-from thin "$tmp/overlay.xml" overlay.qcow2 --inputpool dir
+is "has the content" "$(sum from-document)" "$image_sum"
+like "which is refused where there is nothing to copy" "$(sed 's/from-document</nothing</' "$tmp/overlay.xml" >"$tmp/n.xml"; virsh vol-create thin "$tmp/n.xml" 2>&1)" "not in volume group $vg"
+not_ok "and leaves nothing" test -e "/dev/$vg/nothing"
+virsh vol-delete from-document thin >/dev/null
 source=zeros.raw
 ok "from a file of written zeros" from zeros.raw zeros
 is "takes nothing" "$(bytes zeros Allocation)" 0
