@@ -7,12 +7,14 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <glib-unix.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "pool/settings.h"
@@ -22,6 +24,7 @@
 #include "service/holder.h"
 #include "service/nbd-server.h"
 #include "service/service-pool.h"
+#include "util/io.h"
 
 #define NODES_WAIT_MS 2000
 
@@ -48,6 +51,22 @@ static void say(const char *text)
   g_autofree char *message = g_strconcat(line, "\n", NULL);
   if (write(SERVICE_FD_STATUS, message, strlen(message)) == -1)
     g_warning("cannot reach the holder: %s", g_strerror(errno));
+}
+
+/* The holder keeps the lock of each PV, so that nobody takes one between this engine's death and the next. */
+static void keep_lock(int fd, gpointer user_data)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control = {0};
+  struct iovec iov = {"lock\n", strlen("lock\n")};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+
+  control.header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
+  memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+  if (sendmsg(SERVICE_FD_STATUS, &message, MSG_NOSIGNAL) == -1)
+    g_warning("cannot give the lock of a physical volume to the holder: %s", g_strerror(errno));
 }
 
 /* --- once a second --- */
@@ -127,7 +146,14 @@ static gboolean on_restart(gpointer data)
 static gboolean open_pool(Engine *engine, GError **error)
 {
   g_auto(GStrv) devices = service_pool_devices(engine->vg);
+  guint n_locks = engine->shared->header->n_locks;
+  g_autofree int *locks = g_new(int, n_locks + 1);
 
+  for (guint i = 0; i < n_locks; i++) {
+    locks[i] = SERVICE_FD_LOCKS + (int)i;
+    fcntl(locks[i], F_SETFD, FD_CLOEXEC);
+  }
+  vt_io_keep_locks(locks, n_locks, keep_lock, NULL);
   pool_set_journal(engine->shared->journal, SHARED_JOURNAL);
   engine->inner = pool_open_bundled(engine->vg, *devices ? (const char *const *)devices : NULL, 0, error);
   if (!engine->inner)

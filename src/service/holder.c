@@ -38,6 +38,7 @@ typedef struct {
   int starter_fd;
   int fuse_fd, shared_fd, nbd_fd, control_fd, engine_nodes_fd, process_nodes_fd, status_read_fd, status_write_fd;
   Shared *shared;
+  GArray *locks; /* of int: PVs as the engines have locked them */
   GMainLoop *loop;
   GPid engine, nodes; /* 0: not running */
   guint n_failed;     /* starts in a row that did not get ready */
@@ -71,18 +72,17 @@ void service_notify(const char *state)
 
 /* --- children --- */
 
-/* Between fork() and exec(): only what is safe there. */
-static void child_exec(Holder *holder, const char *name, const int *fds, guint n_fds)
+/* Between fork() and exec(): only what is safe there. @moved: room for @n_fds. */
+static void child_exec(Holder *holder, const char *name, const int *fds, int *moved, guint n_fds)
 {
   sigset_t none;
-  int moved[SERVICE_FD_END];
   char *argv[] = {(char *)name, holder->folder->vg, NULL};
 
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   for (guint i = 0; i < n_fds; i++)
-    moved[i] = fds[i] == -1 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, SERVICE_FD_END + 16);
+    moved[i] = fds[i] == -1 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, SERVICE_FD_FUSE + (int)n_fds);
   for (guint i = 0; i < n_fds; i++)
     if (moved[i] != -1)
       dup2(moved[i], SERVICE_FD_FUSE + i);
@@ -92,9 +92,10 @@ static void child_exec(Holder *holder, const char *name, const int *fds, guint n
 
 static GPid spawn(Holder *holder, const char *name, const int *fds, guint n_fds)
 {
+  g_autofree int *moved = g_new(int, n_fds);
   pid_t pid = fork();
   if (pid == 0)
-    child_exec(holder, name, fds, n_fds);
+    child_exec(holder, name, fds, moved, n_fds);
   if (pid == -1)
     g_warning("cannot start %s: %s", name, g_strerror(errno));
   return pid == -1 ? 0 : pid;
@@ -131,6 +132,14 @@ static void close_connection(Holder *holder)
   if (holder->fuse_fd != -1)
     close(holder->fuse_fd);
   holder->fuse_fd = -1;
+}
+
+/* Whoever waits for the end of the service may open its PVs at once. */
+static void release_locks(Holder *holder)
+{
+  for (guint i = 0; i < holder->locks->len; i++)
+    close(g_array_index(holder->locks, int, i));
+  g_array_set_size(holder->locks, 0);
 }
 
 static gboolean on_all_late(gpointer data)
@@ -211,12 +220,29 @@ static void on_ready(Holder *holder)
   holder->was_ready = TRUE;
 }
 
+/* What the engine says, and the descriptors that come along. */
+static ssize_t receive_status(Holder *holder, char *buffer, gsize size)
+{
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct iovec iov = {buffer, size};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  ssize_t n = recvmsg(holder->status_read_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+    g_array_append_vals(holder->locks, CMSG_DATA(header), 1);
+  return n;
+}
+
 static void read_status(Holder *holder)
 {
   char buffer[4096], *end;
   ssize_t n;
 
-  while ((n = read(holder->status_read_fd, buffer, sizeof buffer)) > 0)
+  while ((n = receive_status(holder, buffer, sizeof buffer)) > 0)
     g_string_append_len(holder->status, buffer, n);
   while ((end = strchr(holder->status->str, '\n'))) {
     g_autofree char *line = g_strndup(holder->status->str, end - holder->status->str);
@@ -225,7 +251,7 @@ static void read_status(Holder *holder)
       on_ready(holder);
     } else if (strcmp(line, "writing") == 0) {
       holder->writing = TRUE;
-    } else {
+    } else if (strcmp(line, "lock") != 0) {
       g_free(holder->failure);
       holder->failure = g_steal_pointer(&line);
     }
@@ -304,9 +330,14 @@ static void start_engine(Holder *holder)
 {
   const int fds[] = {holder->fuse_fd,    holder->shared_fd,       holder->nbd_fd,
                      holder->control_fd, holder->engine_nodes_fd, holder->status_write_fd};
+  g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(int));
 
+  g_array_append_vals(all, fds, G_N_ELEMENTS(fds));
+  if (holder->locks->len)
+    g_array_append_vals(all, holder->locks->data, holder->locks->len);
+  holder->shared->header->n_locks = holder->locks->len;
   holder->shared->header->engine_generation++;
-  holder->engine = spawn(holder, "virt-thin-engine", fds, G_N_ELEMENTS(fds));
+  holder->engine = spawn(holder, "virt-thin-engine", (const int *)(void *)all->data, all->len);
   if (holder->engine)
     g_child_watch_add(holder->engine, on_engine_exit, holder);
   else
@@ -431,13 +462,13 @@ static gboolean prepare(Holder *holder, GError **error)
     holder->program[strlen(holder->program) - strlen(" (deleted)")] = '\0';
   if (!write_pid(holder, error) || !write_devices(holder, error))
     return FALSE;
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 || pipe2(status, O_CLOEXEC) == -1)
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 ||
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, status) == -1)
     return vt_set_errno(error, errno, "cannot make sockets");
   holder->engine_nodes_fd = pair[0];
   holder->process_nodes_fd = pair[1];
   holder->status_read_fd = status[0];
   holder->status_write_fd = status[1];
-  g_unix_set_fd_nonblocking(holder->status_read_fd, TRUE, NULL);
   if ((holder->nbd_fd = listen_on(holder, "nbd", error)) == -1 ||
       (holder->control_fd = listen_on(holder, "control", error)) == -1)
     return FALSE;
@@ -456,6 +487,7 @@ int holder_run(HolderFolder *folder, int starter_fd)
   g_autoptr(GError) error = NULL;
 
   holder.status = g_string_new(NULL);
+  holder.locks = g_array_new(FALSE, FALSE, sizeof(int));
   if (!prepare(&holder, &error)) {
     g_autofree char *text = g_strdup_printf("failed\n%s\n", error->message);
     tell_starter(&holder, text);
@@ -475,10 +507,12 @@ int holder_run(HolderFolder *folder, int starter_fd)
   start_engine(&holder);
   g_main_loop_run(holder.loop);
   close_connection(&holder);
+  release_locks(&holder);
   holder_folder_leave(folder);
   shared_unmap(holder.shared);
   g_main_loop_unref(holder.loop);
   g_string_free(holder.status, TRUE);
+  g_array_unref(holder.locks);
   g_free(holder.failure);
   g_free(holder.program);
   return holder.exit_status;

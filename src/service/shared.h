@@ -26,7 +26,7 @@
 #define SHARED_SLOT_OFFSET (4096 - sizeof(struct fuse_in_header) - sizeof(struct fuse_write_in))
 #define SHARED_REQUEST_MAX (SHARED_MAX_WRITE + 4096)
 
-#define SHARED_VERSION 1u /* of the layout below */
+#define SHARED_VERSION 2u /* of the layout below */
 #define SHARED_MAX_SLOTS 256
 #define SHARED_MAX_OPENS 65536
 #define SHARED_MAX_MODES 65536
@@ -39,9 +39,9 @@ enum {
   SERVICE_FD_NBD,     /* listening */
   SERVICE_FD_CONTROL, /* listening */
   SERVICE_FD_NODES,   /* one end of a pair: engine and nodes process */
-  SERVICE_FD_STATUS,  /* engine to holder, a line each: "ready"; "writing" (the last commit); else the reason why it is
-                         not ready */
-  SERVICE_FD_END,
+  SERVICE_FD_STATUS,  /* engine to holder, a line each: "lock", with the descriptor of a PV that it has locked; "ready";
+                         "writing" (the last commit); else the reason why it is not ready */
+  SERVICE_FD_LOCKS,   /* from here on: SharedHeader.n_locks PVs, locked by an earlier engine */
 };
 
 typedef struct {
@@ -86,6 +86,7 @@ typedef struct {
   char init[1024];
   gint32 nodes_pid;
   guint32 engine_generation; /* counts engines */
+  guint32 n_locks;           /* at SERVICE_FD_LOCKS */
   SharedOpen opens[SHARED_MAX_OPENS];
   SharedMode modes[SHARED_MAX_MODES];
 } SharedHeader;

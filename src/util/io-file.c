@@ -226,7 +226,8 @@ static char *lock_holder(int fd)
     g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid);
     g_autofree char *comm = NULL;
     g_file_get_contents(comm_path, &comm, NULL, NULL);
-    return g_strdup_printf("pid %d (%s)", pid, comm ? g_strstrip(comm) : "ended");
+    return comm ? g_strdup_printf("pid %d (%s)", pid, g_strstrip(comm))
+                : g_strdup_printf("the service that process %d was the engine of", pid); /* see vt_io_keep_locks() */
   }
   return g_strdup("another process");
 }
@@ -261,14 +262,51 @@ static gboolean claim_block_device(FileIo *file, GError **error)
   return TRUE;
 }
 
+static struct {
+  int *kept;
+  guint n_kept;
+  void (*keep)(int fd, gpointer user_data);
+  gpointer user_data;
+} locks;
+
+void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data), gpointer user_data)
+{
+  locks.kept = g_new(int, n_kept + 1);
+  for (guint i = 0; i < n_kept; i++)
+    locks.kept[i] = kept[i];
+  locks.n_kept = n_kept;
+  locks.keep = keep;
+  locks.user_data = user_data;
+}
+
+/* Lock and exclusive open belong to the description behind a descriptor: with that they are taken over. */
+static gboolean take_kept_lock(FileIo *file)
+{
+  struct stat mine, kept;
+
+  if (locks.n_kept == 0 || fstat(file->fd, &mine) < 0)
+    return FALSE;
+  for (guint i = 0; i < locks.n_kept; i++)
+    if (fstat(locks.kept[i], &kept) == 0 && S_ISBLK(kept.st_mode) == S_ISBLK(mine.st_mode) &&
+        (S_ISBLK(mine.st_mode) ? kept.st_rdev == mine.st_rdev
+                               : kept.st_dev == mine.st_dev && kept.st_ino == mine.st_ino))
+      return dup3(locks.kept[i], file->fd, O_CLOEXEC) >= 0;
+  return FALSE;
+}
+
 gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error)
 {
   g_return_val_if_fail(io->ops == &file_ops, FALSE);
   FileIo *file = (FileIo *)io;
+  if (!shared && take_kept_lock(file))
+    return TRUE;
   if (file->is_block && !shared && !claim_block_device(file, error))
     return FALSE;
-  if (flock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0)
+  if (flock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+    if (!shared && locks.keep)
+      locks.keep(file->fd, locks.user_data);
     return TRUE;
+  }
   if (errno != EWOULDBLOCK)
     return vt_set_errno(error, errno, "%s: cannot lock", io->name);
   g_autofree char *holder = lock_holder(file->fd);

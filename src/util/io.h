@@ -76,6 +76,12 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
  * system tells it (/proc/locks). Released on close. @shared: for readers. */
 gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error);
 
+/* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared) from here on is
+ * given to @keep, still this library's, so that it can be passed to a process that stays. What that hands to this one's
+ * successor as @kept (@n_kept descriptors, which stay open) gives vt_io_lock() of the same file or device the lock that
+ * is held. Before the first lock, once; @kept is copied. */
+void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data), gpointer user_data);
+
 /* Set the size of a regular file (grow only); EINVAL for a block device. */
 gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);
 

@@ -9,7 +9,7 @@ service_instance thin-service
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
 kills=5
 [ -z "${VIRT_THIN_TEST_LONG-}" ] || kills=50
-plan 14
+plan 17
 
 ok "a volume group, served" make_group 2g vm-1=256m vm-2=256m vm-3=64m
 
@@ -30,6 +30,19 @@ survives() {
   kill -9 "$(engine)" && read_all
 }
 ok "a write that was not flushed survives the engine" survives
+
+# Nobody takes its physical volumes meanwhile, not even a virt-thin that knows nothing of this service.
+stranger() { VIRT_THIN_RUNTIME_DIR=$tmp/other "$top_builddir/virt-thin" --device "$pv" "$@"; }
+kill -STOP "$(holder)"
+old=$(engine)
+kill -9 "$old"
+wait_until 5 grep -q '^State:.Z' "/proc/$old/status"
+for i in 1 2; do
+  not_ok "a stranger does not get at the volume group without an engine ($i)" stranger create $vg/stolen --size 8m
+  [ $i = 2 ] || { kill -CONT "$(holder)"; wait_until 10 is_other_engine "$old"; old=$(engine); kill -STOP "$(holder)"; kill -9 "$old"; wait_until 5 grep -q '^State:.Z' "/proc/$old/status"; }
+done
+kill -CONT "$(holder)"
+like "... and is told whose it is" "$(cat "$tmp/.said")" "in use by the service"
 
 # An operation while there is no engine waits for it.
 waits() {
