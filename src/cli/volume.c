@@ -207,7 +207,11 @@ static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by,
     g_prefix_error(error, "resizing volume %s/%s: ", info->vg, lv);
     return FALSE;
   }
-  return pool_resize(pool, lv, size, shrink, error);
+  if (!pool_resize(pool, lv, size, shrink, error))
+    return FALSE;
+  if (size > info->size)
+    tell_overcommit(pool, lv);
+  return TRUE;
 }
 
 static int run_resize(char **args, GError **error)
@@ -229,8 +233,6 @@ static int run_resize(char **args, GError **error)
     return CLI_FAILED;
   info = pool_get_info(pool, lv, NULL);
   ok = info ? resize_pool(pool, info, sign, by, error) : resize_volume(pool, lv, sign, by, error);
-  if (ok && !info)
-    tell_overcommit(pool, lv);
   return cli_status(cli_close(pool, error) && ok);
 }
 

@@ -137,6 +137,18 @@ static Settings *settings(void)
   return the_settings;
 }
 
+void settings_make_environment_absolute(void)
+{
+  static const char *const variables[] = {"VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_CONFIG",
+                                          "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM"};
+
+  for (guint i = 0; i < G_N_ELEMENTS(variables); i++) {
+    g_autofree char *path = from_env_or(variables[i], NULL);
+    if (path)
+      g_setenv(variables[i], path, TRUE);
+  }
+}
+
 const char *settings_state_dir(void)
 {
   return settings()->state_dir;

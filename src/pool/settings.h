@@ -17,6 +17,9 @@
 
 #include "util/error.h"
 
+/* Variables above that hold a relative path: make it absolute, for processes that begin in another folder. */
+void settings_make_environment_absolute(void);
+
 const char *settings_state_dir(void); /* sparse PV files <state>/<vg>.img, archives under <state>/archive */
 const char *settings_runtime_dir(void);
 char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */

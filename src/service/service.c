@@ -88,6 +88,7 @@ int service_main(const char *vg, gboolean foreground)
   int pipe_fds[2];
 
   signal(SIGPIPE, SIG_IGN);
+  settings_make_environment_absolute(); /* engines begin in another folder */
   if (foreground) {
     if (holder_folder_take(&folder, vg, &error))
       return holder_run(&folder, -1);

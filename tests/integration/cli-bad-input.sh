@@ -91,17 +91,24 @@ like "init: which is said" "$err" 'begins with 64.00 MiB'
 run vt create pve/large --size 1g
 is "a volume larger than its pool is allowed" "$?" 0
 like "and reported" "$err" 'overcommitted [0-9.]+ times'
+run vt resize pve/large +8m
+like "so is one that grows" "$err" 'overcommitted'
+run vt resize pve/large -8m --shrink
+is "one that shrinks goes without a word" "$? $err" "0 "
 printf '[limits]\novercommit=8\n' > "$VIRT_THIN_CONFIG"
 bad "beyond the limit it is refused" 'overcommit' vt create pve/larger --size 1g
 : > "$VIRT_THIN_CONFIG"
 vt remove pve/large
 
 if can_serve; then
-  vt serve pve
+  # Folders may be given as seen from here; an engine begins elsewhere.
+  (cd "$tmp" && VIRT_THIN_STATE_DIR=state VIRT_THIN_RUNTIME_DIR=run VIRT_THIN_DEV_DIR=dev VIRT_THIN_CONFIG=virt-thin.conf "$VIRT_THIN_PROGRAM" serve pve)
+  ok "folders of a service may be relative" vt create pve/relative --size 4m
+  vt remove pve/relative
   # A served volume group commits once a second when something was written; here nothing is.
   inputs "served" "${served_names[@]}"
   vt stop pve
 else
-  skip 1 "served: needs root and /dev/fuse"
+  skip 2 "served: needs root and /dev/fuse"
 fi
 plan $tap_count
