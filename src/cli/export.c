@@ -90,14 +90,20 @@ static gboolean export_converted(Pool *pool, const char *vg, const char *lv, con
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
   CliExport *export;
-  gboolean existed = access(path, F_OK) == 0, ok;
+  gboolean created, ok;
+  int fd;
 
   if (!info)
     return FALSE;
+  /* A file that qemu-img makes is for everybody to read. */
+  fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  created = fd >= 0;
+  if (created)
+    close(fd);
   export = cli_qemu_export(pool, cli_is_served(vg), vg, lv, TRUE, error);
   ok = export && cli_qemu_create(export, path, format_text, error);
   cli_qemu_unexport(export);
-  if (!ok && !existed)
+  if (!ok && created)
     unlink(path);
   return ok;
 }

@@ -58,6 +58,7 @@ images() {
     ok "$how: it maps no more than the raw import" test "$(volume "pve/$format" mapped)" -le $(($(volume pve/raw mapped) + 4 * 65536))
     ok "$how: export $format" vt export pve/raw "$tmp/again.$format" --format "$format"
     is "$how: the same" "$(qemu-img convert -q -f "$format" -O raw "$tmp/again.$format" "$tmp/again" && head -c 37m "$tmp/again" | md5)" "$want"
+    is "$how: for its owner alone, as a raw one" "$(stat -c %a "$tmp/again.$format") $(stat -c %a "$tmp/out")" "600 600"
     rm -f "$tmp/again" "$tmp/again.$format"
   done
   ok "$how: overwrite with qcow2" vt import "$tmp/image.qcow2" pve/noise
@@ -112,7 +113,7 @@ bar() {
 }
 formats=; for f in qcow2 vmdk vdi vpc vhdx; do qemu-img --help | grep -q "^Supported formats:.* $f" && formats+=" $f"; done
 n=$(wc -w <<<"$formats")
-each=$((51 + 5 * n))
+each=$((51 + 6 * n))
 plan $((2 * each + 6))
 ok "init" vt init pve/data --size 512m
 bar
