@@ -20,7 +20,7 @@ trap 'exit 143' TERM; trap 'exit 130' INT
 cd "$top/src" || exit 1
 if clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE '-DG_LOG_DOMAIN="virt-thin"' \
     -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION ${FUZZ_CFLAGS:-} -I. -I"$build" $(pkg-config --cflags glib-2.0 gio-2.0) \
-    "$top/tests/fuzz/fuzz-$name.c" "$@" $(pkg-config --libs glib-2.0 gio-2.0) ${FUZZ_LIBS:-} -lz -lm -o "$work/fuzz" 2>"$work/log"; then
+    -include "$top/tests/fuzz/fuzz.h" "$top/tests/fuzz/fuzz-$name.c" "$@" $(pkg-config --libs glib-2.0 gio-2.0) ${FUZZ_LIBS:-} -lz -lm -o "$work/fuzz" 2>"$work/log"; then
   echo "ok 1 - build $name"
 else
   sed 's/^/# /' "$work/log"
@@ -35,6 +35,7 @@ if G_SLICE=always-malloc "$work/fuzz" -max_total_time=$seconds -timeout=10 -rss_
   grep -E 'number_of_executed_units|^Done' "$work/log" | sed 's/^/# /'
   echo "ok 2 - run $name"
 else
+  grep -aE 'ERROR|SUMMARY' "$work/log" | head -n 20 | sed 's/^/# /'
   tail -n 60 "$work/log" | sed 's/^/# /'
   for f in "$work"/found/*; do [ ! -e "$f" ] || echo "# $(basename "$f"): $(base64 -w0 "$f")"; done
   echo "not ok 2 - run $name"
