@@ -61,6 +61,9 @@ static void print_pool(const PoolInfo *info)
 
     line("overcommit", text);
   }
+  if (info->max_size)
+    size_line("grows to", info->max_size);
+  line("grown", info->grown);
   number_line("transaction id", info->transaction_id);
   line("health", info->health ? info->health : "well");
 }
@@ -139,6 +142,8 @@ static void json_pool(JsonBuilder *builder, const PoolInfo *info)
   cli_json_boolean(builder, "needs_check", info->needs_check);
   cli_json_boolean(builder, "readonly", info->read_only);
   cli_json_boolean(builder, "active", info->active);
+  cli_json_number(builder, "max_size", info->max_size ? info->max_size : G_MAXUINT64);
+  cli_json_string(builder, "grown", info->grown);
   cli_json_string(builder, "health", info->health);
   json_builder_end_object(builder);
 }

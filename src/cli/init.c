@@ -104,6 +104,7 @@ static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError 
   ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
        choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
   sizes->pool.size = sizes->size;
+  sizes->pool.max_size = sizes->max_size;
   ok = ok && pool_create_pool(pool, name, &sizes->pool, error);
   return cli_close(pool, error) && ok;
 }
@@ -133,6 +134,7 @@ static gboolean make_vg(const char *vg, const char *name, const char *path, Size
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
   if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size, error))
     return FALSE;
+  sizes->pool.max_size = sizes->max_size;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
   return pool_init(vg, name, path, sizes->size, sizes->extent_size, &sizes->pool, error);
@@ -172,7 +174,8 @@ static const GOptionEntry init_options[] = {
      "Size of the physical volume to make (of a further pool: its data)", "SIZE"},
     {"file", 0, 0, G_OPTION_ARG_FILENAME, &file,
      "File (made sparse) or block device; default: --device, else VG.img in the state folder", "PATH"},
-    {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text, "Choose metadata for a pool that may grow to this", "SIZE"},
+    {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text,
+     "Let it grow to this when it fills (with the physical volume, if that is a file)", "SIZE"},
     {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text, "Leave this much of the volume group free", "SIZE"},
     {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text, "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
     {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text, "Thin pool's metadata size (default: lvm2's choice)",

@@ -348,6 +348,30 @@ static gboolean refresh_size(LvmDevice *device, guint64 *size, GError **error)
   return *size <= vt_io_size(device->io) || vt_io_grow_file(device->lock ? device->lock : device->io, *size, error);
 }
 
+static LvmDevice *last_file(LvmStore *store)
+{
+  for (guint i = store->devices->len; i > 0; i--) {
+    LvmDevice *device = store->devices->pdata[i - 1];
+
+    if (g_file_test(device->path, G_FILE_TEST_IS_REGULAR))
+      return device;
+  }
+  return NULL;
+}
+
+gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir, GError **error)
+{
+  LvmDevice *device = last_file(store);
+  guint64 extent_size = lvm_vg_extent_size(store->vg), end;
+  LvmPv *pv = NULL;
+
+  if (!device || !find_path(store, device->path, &pv, store->vg))
+    return vt_set_error(error, ENOENT, "no physical volume of volume group %s is a file", lvm_vg_name(store->vg));
+  end = lvm_pv_start(pv) + (lvm_pv_n_extents(pv) + n_extents) * extent_size;
+  return vt_io_grow_file(device->lock ? device->lock : device->io, MAX(end, vt_io_size(device->io)), error) &&
+         lvm_store_grow_pv(store, device->path, archive_dir, error);
+}
+
 gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
 {
   g_autoptr(LvmVg) vg = lvm_vg_copy(store->vg);

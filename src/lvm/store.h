@@ -93,3 +93,5 @@ LvmStore *lvm_store_create(const char *name, const char *const *paths, const Lvm
 gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);
 /* The file or device behind a PV has grown: take the new extents and commit. */
 gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);
+/* Make the last PV that is a regular file longer, by @n_extents, and take them. ENOENT: no PV is a file. */
+gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir, GError **error);

@@ -18,5 +18,6 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled-change.c \
 	src/pool/pool-bundled-pools.c \
 	src/pool/pool-bundled-volume.c \
-	src/pool/pool-bundled-gate.c
+	src/pool/pool-bundled-gate.c \
+	src/pool/pool-bundled-grow.c
 src_pool_libpool_bundled_la_LIBADD = $(GLIB_LIBS)

@@ -57,7 +57,7 @@ static gboolean grow(Bundled *b, LvmVg *vg, LvmLv *pool_lv, guint64 extents, gbo
                   : lvm_vg_grow_pool_data(vg, pool_lv, extents, error);
 }
 
-static gboolean resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+gboolean bundled_resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = NULL;
@@ -84,7 +84,7 @@ gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gb
   gboolean ok;
 
   bundled_lock(b);
-  ok = resize_pool_locked(b, thin_pool, size, metadata, error);
+  ok = bundled_resize_pool_locked(b, thin_pool, size, metadata, error);
   bundled_unlock(b);
   if (!ok)
     prefix(error, b, metadata ? "resize the metadata of" : "resize thin pool", thin_pool);
@@ -158,21 +158,44 @@ static gboolean lay_out(LvmVg *vg, const PoolNew *params, Layout *layout, GError
   return ok;
 }
 
+/* What of the volume group is not @data_extents: its physical volumes' own metadata, other volumes, the reserve. */
+static guint64 overhead(LvmVg *vg, guint64 data_extents)
+{
+  g_autoptr(GPtrArray) pvs = lvm_vg_pvs(vg);
+  guint64 size = 0;
+
+  for (guint i = 0; i < pvs->len; i++)
+    size += lvm_pv_size(pvs->pdata[i]);
+  return size - data_extents * lvm_vg_extent_size(vg);
+}
+
+/* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it may grow. */
+static gboolean finish_pool(LvmVg *vg, LvmLv *pool_lv, const PoolNew *params, const Layout *layout, GError **error)
+{
+  guint64 max = params->max_size, besides = params->size ? 0 : overhead(vg, layout->data);
+
+  lvm_lv_set_flag(pool_lv, "ERROR_WHEN_FULL", TRUE);
+  return !max || bundled_set_max_size(pool_lv, MAX(max - MIN(max, besides), lvm_lv_size(pool_lv)), error);
+}
+
 static gboolean create_pool_locked(Bundled *b, const char *name, const PoolNew *params, GError **error)
 {
-  const PoolNew defaults = {0};
+  static const PoolNew defaults;
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = g_strdup_printf("thin pool %s", name);
   Layout layout = {0};
+  LvmLv *pool_lv;
 
+  if (!params)
+    params = &defaults;
   if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a %s of that name", b->vg_name,
                         g_hash_table_contains(b->pools, name) ? "thin pool" : "volume");
-  if (!lay_out(vg, params ? params : &defaults, &layout, error) ||
-      !lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error) ||
-      !zero_metadata(b, vg, name, error))
+  if (!lay_out(vg, params, &layout, error) ||
+      !(pool_lv = lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error)) ||
+      !finish_pool(vg, pool_lv, params, &layout, error) || !zero_metadata(b, vg, name, error))
     return FALSE;
   return bundled_commit_text(b, g_steal_pointer(&vg), description, error) && bundled_open_pool(b, name, error);
 }

@@ -487,6 +487,7 @@ gboolean bundled_pool_close(BundledPool *pool, GError **error)
   g_clear_error(&pool->refused);
   vt_io_unref(pool->metadata);
   vt_io_unref(pool->data);
+  g_free(pool->grown);
   g_free(pool->name);
   g_free(pool);
   return ok;

@@ -319,26 +319,55 @@ static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_
   return end_io(volume, read_zeros(volume, iov, n_iov, offset, error));
 }
 
+/* Of a change of a thin volume with its outcome: end it; or, TRUE, it is to be tried again, for its pool has grown. */
+static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done, GError **failure, GError **error)
+{
+  gboolean again = !*done && (*failure)->code == ENOSPC && bundled_make_room(volume, n_growths);
+
+  pthread_rwlock_unlock(&volume->lock);
+  if (again)
+    g_clear_error(failure);
+  else if (!*done)
+    g_propagate_error(error, g_steal_pointer(failure));
+  return again;
+}
+
 static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  BundledVolume *volume = begin_change(handle, "write to", error);
+  GError *failure = NULL;
+  BundledVolume *volume;
+  guint n_growths;
+  gboolean done;
 
-  if (!volume)
-    return FALSE;
-  if (volume->thin)
-    return end_io(volume, thin_volume_writev(volume->thin, iov, n_iov, offset, error));
-  return end_io(volume, vt_io_writev(volume->io, iov, n_iov, offset, error));
+  do {
+    volume = begin_change(handle, "write to", error);
+    if (!volume)
+      return FALSE;
+    if (!volume->thin)
+      return end_io(volume, vt_io_writev(volume->io, iov, n_iov, offset, error));
+    n_growths = g_atomic_int_get(&volume->pool->n_growths);
+    done = thin_volume_writev(volume->thin, iov, n_iov, offset, &failure);
+  } while (try_again(volume, n_growths, &done, &failure, error));
+  return done;
 }
 
 static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
 {
-  BundledVolume *volume = begin_change(handle, "zero part of", error);
+  GError *failure = NULL;
+  BundledVolume *volume;
+  guint n_growths;
+  gboolean done;
 
-  if (!volume)
-    return FALSE;
-  if (volume->thin)
-    return end_io(volume, thin_volume_zero(volume->thin, offset, length, may_unmap, error));
-  return end_io(volume, vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
+  do {
+    volume = begin_change(handle, "zero part of", error);
+    if (!volume)
+      return FALSE;
+    if (!volume->thin)
+      return end_io(volume, vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
+    n_growths = g_atomic_int_get(&volume->pool->n_growths);
+    done = thin_volume_zero(volume->thin, offset, length, may_unmap, &failure);
+  } while (try_again(volume, n_growths, &done, &failure, error));
+  return done;
 }
 
 static gboolean handle_discard(PoolVolume *handle, guint64 offset, guint64 length, GError **error)

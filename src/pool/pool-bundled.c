@@ -223,6 +223,8 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->read_only =
       b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
   info->active = pool->thin != NULL;
+  info->max_size = bundled_max_size(lv);
+  info->grown = g_strdup(pool->grown);
   info->health = describe_health(b, pool, lv, &status);
   return info;
 }
@@ -484,6 +486,7 @@ static gboolean commit(Pool *pool, GError **error)
     ok = FALSE;
   }
   release_pools(b, pools);
+  bundled_watch(b);
   return ok;
 }
 

@@ -6,6 +6,7 @@
  *   pool-bundled-commit.c    LVM's commit protocol: VG text, thin commit, VG text
  *   pool-bundled-change.c    changes of volumes
  *   pool-bundled-pools.c     changes of thin pools and of the volume group
+ *   pool-bundled-grow.c      thin pools that grow before they are full
  *   pool-bundled-volume.c    volumes opened for I/O
  *   pool-bundled-gate.c      what keeps the engine from writing where another may be by now
  *
@@ -29,6 +30,9 @@ typedef struct {
   ThinStatus status;  /* of a refused pool, as far as it could be read */
   guint users;        /* who uses thin or metadata without Bundled.lock */
   GHashTable *damage; /* read-only: device id -> char *, NULL until looked for */
+  gint n_growths;     /* atomic: how often it has grown by itself */
+  char *grown;        /* what that was the last time; NULL: never */
+  guint data_warned, metadata_warned; /* percent in use when that was told; 0: not told */
 } BundledPool;
 
 typedef struct {
@@ -168,6 +172,20 @@ gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GP
  * @vg was changed. */
 #define BUNDLED_TAG "virt-thin."
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
+
+/* bundled_resize_pool() under the lock. */
+gboolean bundled_resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
+
+/* --- pool-bundled-grow.c --- */
+
+/* Bytes that a pool's data may grow to by itself; 0: it does not. */
+guint64 bundled_max_size(LvmLv *pool_lv);
+gboolean bundled_set_max_size(LvmLv *pool_lv, guint64 size, GError **error);
+/* Let those pools grow that are fuller than virt-thin.conf wants; tell of those that cannot. Without the lock. */
+void bundled_watch(Bundled *b);
+/* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was @n_growths. TRUE: try
+ * again. */
+gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
 
 /* --- pool-bundled-volume.c --- */
 

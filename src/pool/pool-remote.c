@@ -347,10 +347,11 @@ static gboolean remote_create_pool(Pool *pool, const char *thin_pool, const Pool
 
   if (!params)
     params = &defaults;
-  return check_text(thin_pool, error) && change(pool, "CreatePool",
-                                                g_variant_new("(stttt)", thin_pool, params->size, params->reserve,
-                                                              params->chunk_size, params->metadata_size),
-                                                what, error);
+  return check_text(thin_pool, error) &&
+         change(pool, "CreatePool",
+                g_variant_new("(sttttt)", thin_pool, params->size, params->reserve, params->chunk_size,
+                              params->metadata_size, params->max_size),
+                what, error);
 }
 
 static gboolean remote_extend(Pool *pool, const char *path, GError **error)

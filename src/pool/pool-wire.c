@@ -49,10 +49,15 @@ GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
 
 GVariant *pool_wire_from_pool(const PoolInfo *info)
 {
+  GVariantBuilder growth;
+
+  g_variant_builder_init(&growth, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&growth, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
+  g_variant_builder_add(&growth, "{sv}", "grown", text(info->grown));
   return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size,
                        info->used, info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size,
                        info->transaction_id, info->n_volumes, info->needs_check, info->read_only, info->active,
-                       text(info->health), further());
+                       text(info->health), g_variant_builder_end(&growth));
 }
 
 GVariant *pool_wire_from_vg(const PoolVgInfo *info)
@@ -93,11 +98,15 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
 PoolInfo *pool_wire_to_pool(GVariant *value)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
+  g_autoptr(GVariant) growth = NULL;
 
   g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used,
                 &info->metadata_size, &info->metadata_used, &info->chunk_size, &info->virtual_size,
                 &info->transaction_id, &info->n_volumes, &info->needs_check, &info->read_only, &info->active,
-                &info->health, NULL);
+                &info->health, &growth);
+  g_variant_lookup(growth, "max_size", "t", &info->max_size);
+  g_variant_lookup(growth, "grown", "s", &info->grown);
+  info->grown = take(info->grown);
   info->health = take(info->health);
   return info;
 }

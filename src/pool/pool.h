@@ -60,7 +60,9 @@ typedef struct {
   gboolean needs_check;
   gboolean read_only;
   gboolean active;
-  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
+  guint64 max_size; /* what its data may grow to by itself; 0: it does not grow */
+  char *grown;      /* what grew by itself last, from and to what, and when; NULL: nothing since it is served */
+  char *health;     /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
                    expected 7", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
@@ -132,9 +134,10 @@ gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gbool
  * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
 gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
-/* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve. */
+/* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve. @max_size: to what its
+ * data may grow by itself, or, with @size 0, its data and all else in the VG; 0: it does not grow. */
 typedef struct {
-  guint64 size, reserve, chunk_size, metadata_size;
+  guint64 size, reserve, chunk_size, metadata_size, max_size;
 } PoolNew;
 gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
 /* Add a PV. */

@@ -15,6 +15,7 @@ typedef struct {
   char *state_dir, *runtime_dir;
   GStrv devices; /* as written, NULL: the state folder's images */
   double overcommit;
+  guint autoextend_threshold, autoextend_percent;
   char *block_nodes, *socket_group, *dev_dir, *program;
   guint socket_mode, threads;
 } Settings;
@@ -83,11 +84,25 @@ static void read_overcommit(Settings *s, GKeyFile *file, const char *path)
     s->overcommit = number;
 }
 
+/* A number from @least to @most; absent or unusable: @otherwise. */
+static guint read_number(GKeyFile *file, const char *path, const char *group, const char *key, guint least, guint most,
+                         guint otherwise)
+{
+  g_autofree char *value = get_value(file, group, key),
+                  *wanted = g_strdup_printf("a number from %u to %u", least, most);
+  guint64 number;
+
+  if (value && g_ascii_string_to_unsigned(value, 10, least, most, &number, NULL))
+    return (guint)number;
+  if (value)
+    complain(path, group, key, value, wanted);
+  return otherwise;
+}
+
 static void read_service(Settings *s, GKeyFile *file, const char *path)
 {
   g_autofree char *nodes = get_value(file, "service", "block-nodes");
   g_autofree char *mode = get_value(file, "service", "socket-mode");
-  g_autofree char *threads = get_value(file, "service", "threads");
   const char *const kinds[] = {"auto", "nbd", "loop", "none", NULL};
   guint64 number;
 
@@ -99,10 +114,7 @@ static void read_service(Settings *s, GKeyFile *file, const char *path)
     s->socket_mode = number;
   else if (mode)
     complain(path, "service", "socket-mode", mode, "an octal mode such as 0600");
-  if (threads && g_ascii_string_to_unsigned(threads, 10, 1, 1024, &number, NULL))
-    s->threads = number;
-  else if (threads)
-    complain(path, "service", "threads", threads, "a number from 1 to 1024");
+  s->threads = read_number(file, path, "service", "threads", 1, 1024, 32);
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
@@ -119,7 +131,8 @@ static Settings *load(void)
                                system_or_user(VIRT_THIN_RUNSTATEDIR "/virt-thin", g_get_user_runtime_dir()));
   s->devices = g_key_file_get_string_list(file, "devices", "paths", NULL, NULL);
   s->socket_mode = 0600;
-  s->threads = 32;
+  s->autoextend_threshold = read_number(file, path, "autoextend", "threshold", 50, 100, 80);
+  s->autoextend_percent = read_number(file, path, "autoextend", "percent", 1, 1000, 20);
   read_overcommit(s, file, path);
   read_service(s, file, path);
   if (!s->block_nodes)
@@ -254,6 +267,16 @@ gboolean settings_devices_are_given(void)
   given = the_devices != NULL;
   g_mutex_unlock(&devices_lock);
   return given;
+}
+
+guint settings_autoextend_threshold(void)
+{
+  return settings()->autoextend_threshold;
+}
+
+guint settings_autoextend_percent(void)
+{
+  return settings()->autoextend_percent;
 }
 
 double settings_overcommit_limit(void)

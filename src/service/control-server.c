@@ -202,7 +202,8 @@ static GVariant *call_create_pool(Pool *pool, GVariant *in, GError **error)
   const char *name;
   PoolNew params;
 
-  g_variant_get(in, "(&stttt)", &name, &params.size, &params.reserve, &params.chunk_size, &params.metadata_size);
+  g_variant_get(in, "(&sttttt)", &name, &params.size, &params.reserve, &params.chunk_size, &params.metadata_size,
+                &params.max_size);
   return done(pool_create_pool(pool, name, &params, error));
 }
 
