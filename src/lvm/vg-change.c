@@ -671,14 +671,6 @@ static gboolean has_pool(LvmVg *vg)
   return FALSE;
 }
 
-static void drop_named(LvmVg *vg, const char *name)
-{
-  LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
-
-  if (lv)
-    lvm_vg_drop_lv(vg, lv);
-}
-
 static void remove_thin(LvmVg *vg, LvmLv *lv)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, lv->pool);
@@ -694,15 +686,27 @@ static void remove_thin(LvmVg *vg, LvmLv *lv)
   lvm_vg_drop_lv(vg, lv);
 }
 
-static void remove_pool(LvmVg *vg, LvmLv *pool)
+/* What is below a pool goes with it; a text may say what it likes of that. */
+static gboolean remove_pool(LvmVg *vg, LvmLv *pool, GError **error)
 {
-  LvmLv *spare = find_spare(vg);
+  const char *data_name = lvm_pool_data(pool), *metadata_name = lvm_pool_metadata(pool);
+  LvmLv *data = data_name ? lvm_vg_find_lv(vg, data_name) : NULL,
+        *metadata = metadata_name ? lvm_vg_find_lv(vg, metadata_name) : NULL, *spare = find_spare(vg);
 
-  drop_named(vg, lvm_pool_data(pool));
-  drop_named(vg, lvm_pool_metadata(pool));
+  if (data == pool || metadata == pool || (data && data == metadata) || (data && data->visible) ||
+      (metadata && metadata->visible))
+    return vt_set_error(error, EBADMSG,
+                        "%s/%s cannot be removed: its data and metadata are not hidden volumes of its own, so the text "
+                        "of the volume group is damaged",
+                        lvm_vg_name(vg), lvm_lv_name(pool));
+  if (data)
+    lvm_vg_drop_lv(vg, data);
+  if (metadata)
+    lvm_vg_drop_lv(vg, metadata);
   lvm_vg_drop_lv(vg, pool);
   if (spare && !has_pool(vg))
     lvm_vg_drop_lv(vg, spare);
+  return TRUE;
 }
 
 gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
@@ -717,10 +721,10 @@ gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
                         lvm_vg_name(vg), lvm_lv_name(lv), lvm_lv_segment_type(lv));
   if (why)
     return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg), lvm_lv_name(lv), why);
+  if (lv->kind == LVM_LV_THIN_POOL)
+    return remove_pool(vg, lv, error);
   if (lv->kind == LVM_LV_THIN)
     remove_thin(vg, lv);
-  else if (lv->kind == LVM_LV_THIN_POOL)
-    remove_pool(vg, lv);
   else
     lvm_vg_drop_lv(vg, lv);
   return TRUE;

@@ -87,15 +87,28 @@ static void look_at(LvmVg *vg)
     look_at_lv(vg, lvs->pdata[i]);
 }
 
-static void change(LvmVg *vg)
+/* The caller's: LVs come and go while they are changed. */
+static GPtrArray *names_of(LvmVg *vg)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+
+  for (guint i = 0; i < lvs->len; i++)
+    g_ptr_array_add(names, g_strdup(lvm_lv_name(lvs->pdata[i])));
+  return names;
+}
+
+static void change(LvmVg *vg)
+{
+  g_autoptr(GPtrArray) names = names_of(vg);
 
   lvm_vg_add_thin_pool(vg, "fuzz-pool", 3, 1, 65536, NULL);
-  for (guint i = 0; i < lvs->len && i < 20; i++) {
-    LvmLv *lv = lvs->pdata[i];
+  for (guint i = 0; i < names->len && i < 20; i++) {
+    LvmLv *lv = lvm_vg_find_lv(vg, names->pdata[i]);
     g_autofree char *name = g_strdup_printf("fuzz-%u", i);
 
+    if (!lv) /* gone with its pool */
+      continue;
     lvm_lv_add_tag(lv, "t", NULL);
     lvm_lv_set_visible(lv, !lvm_lv_is_visible(lv));
     lvm_lv_set_writable(lv, !lvm_lv_is_writable(lv));
