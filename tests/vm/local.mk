@@ -1,4 +1,4 @@
 # Under a real kernel, in a guest: what this machine's kernel need not have.
-vm_tests = tests/vm/nbd-node.sh tests/vm/guest-kills.sh
+vm_tests = tests/vm/nbd-node.sh tests/vm/guest-kills.sh tests/vm/guest-full.sh
 TESTS += $(vm_tests)
 EXTRA_DIST += $(vm_tests) tests/vm/nbd-node.guest tests/vm/vmrun tests/vm/mkinitramfs.sh
