@@ -134,7 +134,7 @@ gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint
   if (!thin_btree_seek(&tree, device->root, begin, &leaf, error)) {
     run->end = MIN(end, leaf.upper);
     g_prefix_error(error, "device %u: virtual chunks %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: ", id,
-                   begin, run->end);
+                   begin, run->end - 1);
     return FALSE;
   }
   if (leaf.first == leaf.n || thin_leaf_key(&leaf, leaf.first) != begin || begin == end) {

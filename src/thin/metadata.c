@@ -132,10 +132,22 @@ static gboolean may_be_written(ThinMetadata *md, GError **error)
                         "%s: the metadata is marked needs_check after an earlier failure: run "
                         "'thin_check --clear-needs-check-flag' or lvconvert --repair first",
                         vt_io_name(md->io));
-  if (sb->incompat_flags || sb->compat_ro_flags)
-    return vt_set_error(error, EPERM, "%s: the metadata uses features (flags %#x, %#x) that this version cannot write",
-                        vt_io_name(md->io), GUINT32_FROM_LE(sb->incompat_flags), GUINT32_FROM_LE(sb->compat_ro_flags));
+  if (sb->compat_ro_flags)
+    return vt_set_error(error, EPERM, "%s: the metadata uses features (flags %#x) that this version cannot write",
+                        vt_io_name(md->io), GUINT32_FROM_LE(sb->compat_ro_flags));
   return TRUE;
+}
+
+/* As linux dm-thin-metadata.c __check_incompat_features(): who does not know these cannot even read. */
+static gboolean may_be_read(ThinMetadata *md, GError **error)
+{
+  const ThinDiskSuperblock *sb = &md->superblock;
+  if (!sb->incompat_flags)
+    return TRUE;
+  return vt_set_error(error, EOPNOTSUPP,
+                      "%s: the metadata uses features (flags %#x) that this version does not know: a newer kernel or "
+                      "virt-thin has written it",
+                      vt_io_name(md->io), GUINT32_FROM_LE(sb->incompat_flags));
 }
 
 static void take_superblock(ThinMetadata *md)
@@ -200,7 +212,7 @@ static gboolean load(ThinMetadata *md, GError **error)
 
   if (!thin_superblock_read(md->io, 0, md->superblock_block, error))
     return FALSE;
-  if (!md->read_only && !may_be_written(md, error))
+  if (!may_be_read(md, error) || (!md->read_only && !may_be_written(md, error)))
     return FALSE;
   n_blocks = GUINT64_FROM_LE(md->superblock.metadata_space_map.root.nr_blocks);
   if (n_blocks == 0 || n_blocks > THIN_METADATA_BLOCKS_MAX || (n_blocks > on_device && !md->read_only))

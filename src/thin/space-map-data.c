@@ -158,6 +158,27 @@ gboolean thin_data_map_create(ThinDataMap *map, GError **error)
   return thin_btree_empty(&index, &map->index_root, error) && thin_btree_empty(&counts, &map->ref_count_root, error);
 }
 
+/* thin_restore and thin_repair count as free only the slots of chunks that are there, others all slots. By the former
+ * count the last bitmap would have no room for the chunks that come to it. */
+static gboolean recount_last(ThinDataMap *map, GError **error)
+{
+  g_autoptr(ThinBlock) block = NULL;
+  guint n_free = 0;
+  Region *last;
+
+  if (map->n_chunks % THIN_BITMAP_SLOTS == 0)
+    return TRUE;
+  last = &map->regions[map->n_regions - 1];
+  if (!(block = thin_cache_get(map->tm->cache, last->bitmap, THIN_KIND_BITMAP, error)))
+    return FALSE;
+  for (guint i = 0; i < THIN_BITMAP_SLOTS; i++)
+    n_free += thin_bitmap_get(block->data, i) == 0;
+  if (last->n_free != n_free)
+    map->flags[map->n_regions - 1] |= REGION_DIRTY;
+  last->n_free = n_free;
+  return TRUE;
+}
+
 gboolean thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
 {
   guint64 old = map->n_regions;
@@ -165,7 +186,7 @@ gboolean thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
     return vt_set_error(error, EINVAL,
                         "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " chunks",
                         map->n_chunks, n_chunks);
-  if (!reserve(map, regions_for(n_chunks), error))
+  if (!recount_last(map, error) || !reserve(map, regions_for(n_chunks), error))
     return FALSE;
   for (guint64 i = old; i < map->n_regions; i++) {
     g_autoptr(ThinBlock) block = thin_tm_new_block(map->tm, THIN_KIND_BITMAP, error);
