@@ -32,7 +32,7 @@ void lvm_section_change_word(LvmNode *section, const char *key, const char *word
     place = words->len > 0 && strcmp(words->pdata[0], "READ") == 0; /* lvm2's order: READ, WRITE, the others */
   if (in)
     g_ptr_array_insert(words, place, (gpointer)word);
-  if (words->len == 0 && strcmp(key, "tags") == 0) {
+  if (words->len == 0 && strcmp(key, "flags") != 0 && strcmp(key, "status") != 0) {
     lvm_section_remove(section, key);
     return;
   }
@@ -608,6 +608,43 @@ static void rename_part(LvmVg *vg, const char *part, const char *old, const char
   rename_references(vg, old_part, new_part);
 }
 
+/* --- removed volumes of which lvm2 keeps a record (metadata/record_lvs_history) --- */
+
+static void change_record(LvmNode *record, const char *name, const char *new_name)
+{
+  if (g_strcmp0(lvm_section_get_string(record, "origin"), name) == 0) {
+    if (new_name)
+      lvm_section_set_string(record, "origin", new_name, NULL);
+    else
+      lvm_section_remove(record, "origin");
+  }
+  if (!lvm_section_has_word(record, "descendants", name))
+    return;
+  lvm_section_change_word(record, "descendants", name, FALSE, NULL);
+  if (new_name)
+    lvm_section_change_word(record, "descendants", new_name, TRUE, "origin");
+}
+
+/* A name in a record that no LV has makes lvm2 refuse the whole VG (lvm2 lib/format_text/import_vsn1.c), a record that
+ * ties no LVs together displeases vgck. @new_name NULL: the LV goes. */
+static void change_history(LvmVg *vg, const char *name, const char *new_name)
+{
+  LvmNode *history = lvm_section_find_section(vg->node, "historical_logical_volumes"), *next;
+
+  if (!history)
+    return;
+  for (LvmNode *node = lvm_section_first(history); node; node = next) {
+    next = lvm_node_next(node);
+    if (lvm_node_kind(node) != LVM_NODE_SECTION)
+      continue;
+    change_record(node, name, new_name);
+    if (!lvm_section_find(node, "origin") && !lvm_section_find(node, "descendants"))
+      lvm_node_unref(lvm_section_steal(history, node));
+  }
+  if (!lvm_section_first(history))
+    lvm_node_unref(lvm_section_steal(vg->node, history));
+}
+
 gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **error)
 {
   g_autofree char *old = g_strdup(lvm_lv_name(lv)), *name = g_strdup(new_name);
@@ -630,6 +667,7 @@ gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **e
     return FALSE;
   lvm_lv_set_name(lv, name);
   rename_references(vg, old, name);
+  change_history(vg, old, name);
   if (lv->kind == LVM_LV_THIN_POOL) {
     rename_part(vg, lvm_pool_data(lv), old, name);
     rename_part(vg, lvm_pool_metadata(lv), old, name);
@@ -723,6 +761,7 @@ gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
     return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg), lvm_lv_name(lv), why);
   if (lv->kind == LVM_LV_THIN_POOL)
     return remove_pool(vg, lv, error);
+  change_history(vg, lvm_lv_name(lv), NULL);
   if (lv->kind == LVM_LV_THIN)
     remove_thin(vg, lv);
   else
