@@ -121,8 +121,11 @@ static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const
   *created = FALSE;
   if (info) {
     if (info->read_only)
-      return vt_set_error(error, EROFS, "volume %s/%s is read-only: import into a clone of it, or under another name",
-                          vg, lv);
+      return vt_set_error(
+          error, EROFS,
+          "volume %s/%s is read-only (a snapshot, a template, or it has a snapshot that only lvm2 keeps "
+          "copies for): import into a clone of it, or under another name",
+          vg, lv);
     return info->size >= wanted || too_small(vg, lv, info->size, wanted, error);
   }
   if (local->code != ENOENT) {

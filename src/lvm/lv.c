@@ -126,7 +126,7 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
   }
   lv->kind = LVM_LV_STRIPED;
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
-    if (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear"))
+    if (lv->is_cow || (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear")))
       lv->kind = LVM_LV_OTHER;
   return TRUE;
 }
@@ -164,6 +164,8 @@ LvmLvKind lvm_lv_kind(LvmLv *lv)
 
 const char *lvm_lv_segment_type(LvmLv *lv)
 {
+  if (lv->is_cow)
+    return "snapshot";
   return lv->segment ? lvm_section_get_string(lv->segment, "type") : "no segment";
 }
 
@@ -179,12 +181,19 @@ guint64 lvm_lv_size(LvmLv *lv)
 
 gboolean lvm_lv_is_visible(LvmLv *lv)
 {
-  return lv->visible;
+  if (lv->kind == LVM_LV_OTHER && lv->segment && lvm_segment_is_type(lv->segment, "snapshot"))
+    return FALSE;
+  return lv->visible || lv->is_cow;
+}
+
+gboolean lvm_lv_has_old_snapshot(LvmLv *lv)
+{
+  return lv->has_cow;
 }
 
 gboolean lvm_lv_is_writable(LvmLv *lv)
 {
-  return lvm_section_has_word(lvm_lv_node(lv), "status", "WRITE");
+  return !lv->has_cow && lvm_section_has_word(lvm_lv_node(lv), "status", "WRITE");
 }
 
 guint64 lvm_lv_creation_time(LvmLv *lv)

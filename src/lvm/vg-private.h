@@ -27,6 +27,7 @@ struct LvmLv {
   LvmNode *segment; /* the first */
   LvmLvKind kind;
   gboolean visible;
+  gboolean is_cow, has_cow; /* see mark_old_snapshots(); what a re-reading of the section does not change */
   guint64 n_extents;
   const char *pool, *origin; /* thin */
   guint32 device;            /* thin */

@@ -229,6 +229,25 @@ static void find_lv_section(LvmVg *vg)
     lvm_section_set_end_blanks(vg->node, end_blanks - 1);
 }
 
+/* The snapshots that LVM had before it had thin ones: an LV of type "snapshot" that nobody is to see ties the origin to
+ * the volume with what was overwritten since (lvm2 lib/snapshot/snapshot.c). lvm2 shows the latter as the snapshot. Who
+ * writes to the origin without keeping copies there destroys it. */
+static void mark_old_snapshots(LvmVg *vg)
+{
+  for (GList *link = vg->lvs.head; link; link = link->next) {
+    LvmLv *lv = link->data, *part;
+
+    if (lv->kind != LVM_LV_OTHER || !lv->segment || !lvm_segment_is_type(lv->segment, "snapshot"))
+      continue;
+    if ((part = lvm_vg_find_lv(vg, lvm_section_get_string(lv->segment, "cow_store")))) {
+      part->is_cow = TRUE;
+      part->kind = LVM_LV_OTHER;
+    }
+    if ((part = lvm_vg_find_lv(vg, lvm_section_get_string(lv->segment, "origin"))))
+      part->has_cow = TRUE;
+  }
+}
+
 static gboolean read_lvs(LvmVg *vg, GError **error)
 {
   LvmNode *next;
@@ -250,6 +269,7 @@ static gboolean read_lvs(LvmVg *vg, GError **error)
       return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s", lvm_vg_name(vg),
                           lvm_node_name(node));
   }
+  mark_old_snapshots(vg);
   return TRUE;
 }
 
@@ -523,8 +543,10 @@ static char *unwritable_pvs(LvmVg *vg)
     g_autofree char *unknown = unknown_status(pv->node, pv_statuses);
 
     if (lvm_pv_has_status(pv, "MISSING"))
-      return g_strdup_printf("physical volume %s (%s, last seen as %s) is missing", lvm_pv_name(pv), lvm_pv_uuid(pv),
-                             lvm_pv_device(pv));
+      return g_strdup_printf(
+          "physical volume %s (%s, last seen as %s) is marked as missing; when it is back, take it in "
+          "again with vgextend --restoremissing",
+          lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
     if (unknown)
       return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv),
                              unknown);

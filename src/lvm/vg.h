@@ -75,8 +75,10 @@ guint64 lvm_lv_n_extents(LvmLv *lv);
 guint64 lvm_lv_size(LvmLv *lv); /* bytes */
 /* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same order? */
 gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
-gboolean lvm_lv_is_visible(LvmLv *lv);
-gboolean lvm_lv_is_writable(LvmLv *lv);
+gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */
+/* Has it a snapshot of the kind before thin ones, which needs a copy of all that is overwritten? */
+gboolean lvm_lv_has_old_snapshot(LvmLv *lv);
+gboolean lvm_lv_is_writable(LvmLv *lv);  /* FALSE, too, with such a snapshot: nobody makes the copies here */
 guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */
 GStrv lvm_lv_tags(LvmLv *lv);            /* the caller's */
 gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag);

@@ -59,6 +59,16 @@ static gboolean require_closed(Bundled *b, const char *name, GError **error)
   return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", b->vg_name, name, openers);
 }
 
+static gboolean require_no_old_snapshot(LvmLv *lv, GError **error)
+{
+  if (!lvm_lv_has_old_snapshot(lv))
+    return TRUE;
+  return vt_set_error(
+      error, EOPNOTSUPP,
+      "it has a snapshot that needs a copy of what is overwritten, which lvm2 and the kernel alone make: "
+      "use lvm2's commands, or remove that snapshot with lvremove");
+}
+
 /* A thin volume in @vg whose pool can be used; anything else is an error. */
 static LvmLv *find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
 {
@@ -383,7 +393,8 @@ static gboolean rollback_locked(Bundled *b, const char *volume, const char *snap
   LvmLv *lv, *from;
 
   if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, volume, &pool, error)) ||
-      !(from = pool_rules_find_snapshot(vg, volume, snapshot, error)) || !require_closed(b, volume, error))
+      !require_no_old_snapshot(lv, error) || !(from = pool_rules_find_snapshot(vg, volume, snapshot, error)) ||
+      !require_closed(b, volume, error))
     return FALSE;
   if (strcmp(lvm_thin_pool(from), pool->name) != 0)
     return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
@@ -557,6 +568,8 @@ static gboolean resize_locked(Bundled *b, const char *name, guint64 size, gboole
     return FALSE;
   if (extents == lvm_lv_n_extents(lv))
     return TRUE;
+  if (!require_no_old_snapshot(lv, error))
+    return FALSE;
   if (!lvm_lv_is_writable(lv))
     return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
   if (extents < lvm_lv_n_extents(lv)) {

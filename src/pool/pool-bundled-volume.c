@@ -485,6 +485,13 @@ static const PoolVolumeOps handle_ops = {
     .extent = handle_extent,
 };
 
+static gboolean has_old_snapshot(Bundled *b, const char *name)
+{
+  LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(b->store), name);
+
+  return lv && lvm_lv_has_old_snapshot(lv);
+}
+
 static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only, const char *opener,
                                GError **error)
 {
@@ -495,7 +502,10 @@ static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboo
   volume = bundled_volume_get(b, name, error);
   if (volume && volume->read_only && !view && !read_only) {
     vt_set_error(error, EROFS, "cannot open volume %s/%s for writing: it is read-only%s", b->vg_name, name,
-                 b->read_only ? ", as its volume group is open" : "; make a clone of it, and write to that");
+                 b->read_only                ? ", as its volume group is open"
+                 : has_old_snapshot(b, name) ? ", because it has a snapshot that needs a copy of what is "
+                                               "overwritten, which lvm2 and the kernel alone make"
+                                             : "; make a clone of it, and write to that");
     bundled_volume_put(volume);
   } else if (volume) {
     handle = g_new0(BundledHandle, 1);
