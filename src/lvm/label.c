@@ -145,14 +145,15 @@ static const char *problem(const guint8 *sector, guint number, const LvmLabel *l
 
 gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
 {
-  guint8 sectors[N_SECTORS * LVM_SECTOR];
-  guint n_sectors = MIN(vt_io_size(io) / LVM_SECTOR, N_SECTORS); /* fewer: nothing, or a PV truncated */
+  guint8 sectors[N_SECTORS * LVM_SECTOR] = {0};
+  guint length = MIN(vt_io_size(io), sizeof sectors); /* less: nothing, or a PV truncated, perhaps amid its label */
+  guint n_sectors = (length + LVM_SECTOR - 1) / LVM_SECTOR;
   GError *damage = NULL;
 
   *label = NULL;
-  if (n_sectors == 0)
+  if (length == 0)
     return TRUE;
-  if (!vt_io_read(io, sectors, n_sectors * LVM_SECTOR, 0, error))
+  if (!vt_io_read(io, sectors, length, 0, error))
     return FALSE;
   for (guint i = 0; i < n_sectors; i++) {
     const guint8 *sector = sectors + i * LVM_SECTOR;

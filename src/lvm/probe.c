@@ -12,8 +12,9 @@
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
-#define DEFAULT_AREA 4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c)  \
-                           */
+#define DEFAULT_AREA                                                                                                   \
+  4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c)                     \
+        */
 
 /* --- devices --- */
 
@@ -162,10 +163,9 @@ static LvmGroup *salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataAr
     return NULL;
   group = add_group(probe, best.vg);
   group->salvaged = TRUE;
-  g_ptr_array_add(device->problems,
-                  g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
-                                  " is the newest that can be read; later changes are not in it",
-                                  device->path, lvm_vg_seqno(best.vg), best.offset));
+  group->note = g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
+                                " is the newest that can be read; later changes are not in it",
+                                device->path, lvm_vg_seqno(best.vg), best.offset);
   return group;
 }
 
@@ -188,10 +188,12 @@ static void read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range,
   g_ptr_array_add(device->groups, group);
 }
 
-/* No label: an area where lvm2 usually puts the first one says that there was one. */
+/* No label, or none whose list of areas leads to one: an area where lvm2 usually puts the first one says that there was
+ * one. */
 static gboolean read_unlabelled(LvmProbe *probe, LvmDevice *device)
 {
   LvmRange range = {.offset = DEFAULT_AREA};
+  guint n = device->areas->len;
   guint64 size;
 
   if (vt_io_size(device->io) < DEFAULT_AREA + LVM_SECTOR ||
@@ -199,8 +201,16 @@ static gboolean read_unlabelled(LvmProbe *probe, LvmDevice *device)
     return FALSE;
   range.size = GUINT64_FROM_LE(size); /* mda_header.size */
   read_area(probe, device, &range, FALSE);
-  if (((LvmMetadataArea *)device->areas->pdata[0])->usable)
+  if (((LvmMetadataArea *)device->areas->pdata[n])->usable)
     return TRUE;
+  return FALSE;
+}
+
+static gboolean has_group(LvmDevice *device)
+{
+  for (guint i = 0; i < device->groups->len; i++)
+    if (device->groups->pdata[i])
+      return TRUE;
   return FALSE;
 }
 
@@ -223,6 +233,8 @@ static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage
   check_size(device);
   for (guint i = 0; i < device->label->metadata_areas->len; i++)
     read_area(probe, device, &g_array_index(device->label->metadata_areas, LvmRange, i), salvage);
+  if (!whole && !has_group(device))
+    read_unlabelled(probe, device);
   return TRUE;
 }
 
@@ -233,6 +245,7 @@ static void group_free(gpointer data)
   LvmGroup *group = data;
 
   lvm_vg_free(group->vg);
+  g_free(group->note);
   g_free(group);
 }
 
@@ -383,14 +396,34 @@ static const char *first_problem(LvmProbe *probe)
   return probe->problems->len ? probe->problems->pdata[0] : NULL;
 }
 
+/* A PV without a text (pvcreate --metadatacopies 0, --metadataignore) is found by one that has it. */
+static char *lone_pv(LvmProbe *probe)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (device->identified && device->label->used && !has_group(device))
+      return g_strdup_printf(
+          "%s is physical volume %s of a volume group whose metadata is on other devices: name those, "
+          "too",
+          device->path, device->label->uuid);
+  }
+  return NULL;
+}
+
 static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
 {
   g_autofree char *where = g_strjoinv(" ", (char **)paths);
   const char *problem = first_problem(probe);
   gboolean damaged = probe->devices->len > 0 && problem;
 
+  g_autofree char *part = problem ? NULL : lone_pv(probe);
+
   vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "", name ? name : "",
-               *where ? where : "no device at all", problem ? ": " : "", problem ? problem : "");
+               *where ? where : "no device at all", problem || part ? ": " : "",
+               problem ? problem
+               : part  ? part
+                       : "");
   return NULL;
 }
 
@@ -412,7 +445,8 @@ LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *
                      lvm_vg_name(group->vg));
       return NULL;
     }
-    if (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg))
+    if (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg) ||
+        (best->salvaged && !group->salvaged && lvm_vg_seqno(group->vg) == lvm_vg_seqno(best->vg)))
       best = group;
   }
   return best ? best : nothing_found(probe, paths, name, error);

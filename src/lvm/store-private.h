@@ -24,7 +24,8 @@ typedef struct {
   guint32 crc;
   gsize size;
   LvmVg *vg;
-  gboolean salvaged; /* no header vouches for it */
+  gboolean salvaged; /* no header vouches for it... */
+  char *note;        /* ...which its reader is to know */
 } LvmGroup;
 
 typedef struct {

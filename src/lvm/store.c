@@ -304,10 +304,13 @@ static LvmStore *try_open(const char *const *paths, const char *name, gboolean r
   store->vg = g_steal_pointer(&group->vg);
   store->text_size = group->size;
   group->vg = lvm_vg_copy(store->vg);
-  if (read_only)
+  if (read_only) {
     open_read_only(store, probe);
-  else if (!check_problems(probe, store->vg, error) || !open_read_write(store, probe, error))
+    if (group->note)
+      warn_of(store, group->note);
+  } else if (!check_problems(probe, store->vg, error) || !open_read_write(store, probe, error)) {
     return NULL;
+  }
   return g_steal_pointer(&store);
 }
 
