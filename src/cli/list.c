@@ -118,7 +118,7 @@ static int run_list(char **args, GError **error)
     const PoolVolumeInfo *v = volumes->pdata[i];
 
     if (v->damage)
-      cli_warn("%s/%s is damaged: %s", v->vg, v->name, v->damage);
+      cli_warn("%s/%s cannot be read whole: %s", v->vg, v->name, v->damage);
   }
   return cli_status(ok);
 }

@@ -15,6 +15,7 @@
 typedef struct {
   VtIo *io; /* NULL: the PV is missing */
   guint64 offset;
+  char *missing; /* which one; NULL: none */
 } Stripe;
 
 typedef struct {
@@ -39,6 +40,11 @@ typedef struct {
 
 /* --- the table --- */
 
+static void clear_stripe(gpointer stripe)
+{
+  g_free(((Stripe *)stripe)->missing);
+}
+
 static void map_free(gpointer data)
 {
   Map *map = data;
@@ -51,27 +57,50 @@ static void map_free(gpointer data)
   g_free(map);
 }
 
+/* Some stripes lie on another LV: on pvmove0 while extents are moved, for example. */
+static gboolean check_stripes(LvmNode *node, guint n_on_pvs, GError **error)
+{
+  guint64 n = 1;
+  LvmValue it;
+
+  lvm_section_get_uint(node, "stripe_count", &n);
+  if (n == n_on_pvs && n > 0)
+    return TRUE;
+  lvm_value_init(&it, lvm_section_find(node, "stripes"));
+  while (lvm_value_next(&it))
+    if (it.type >= LVM_VALUE_STRING && g_str_has_prefix(it.text, "pvmove"))
+      return vt_set_error(error, EOPNOTSUPP,
+                          "extents of it are being moved (%s): finish that with pvmove, or take it back with pvmove "
+                          "--abort",
+                          it.text);
+  return vt_set_error(error, EOPNOTSUPP, "%s does not lie on physical volumes alone: use it through lvm2",
+                      lvm_node_name(node));
+}
+
 static gboolean add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map, GError **error)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
   guint64 extent_size = lvm_vg_extent_size(vg), n = 0, stripe_size = 0;
   Segment segment = {.start = map->size, .first_stripe = map->stripes->len};
 
-  if (!lvm_segment_areas(vg, node, areas, error))
+  if (!lvm_segment_areas(vg, node, areas, error) || !check_stripes(node, areas->len, error))
     return FALSE;
   lvm_section_get_uint(node, "extent_count", &n);
   lvm_section_get_uint(node, "stripe_size", &stripe_size);
   segment.length = n * extent_size;
   segment.n_stripes = areas->len;
   segment.stripe_size = areas->len == 1 ? segment.length : stripe_size * LVM_SECTOR;
-  if (areas->len == 0 || stripe_size > G_MAXUINT32 || segment.stripe_size == 0 ||
+  if (stripe_size > G_MAXUINT32 || segment.stripe_size == 0 ||
       segment.length % (segment.n_stripes * segment.stripe_size) != 0)
     return vt_set_error(error, EBADMSG, "%s has no valid stripes", lvm_node_name(node));
   for (guint i = 0; i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
     LvmDevice *device = lvm_store_device(store, lvm_pv_uuid(area->pv));
-    Stripe stripe = {device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size};
+    Stripe stripe = {device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size, NULL};
 
+    if (!device)
+      stripe.missing = g_strdup_printf("%s (%s, last seen as %s)", lvm_pv_name(area->pv), lvm_pv_uuid(area->pv),
+                                       lvm_pv_device(area->pv));
     g_array_append_val(map->stripes, stripe);
     if (device && !g_ptr_array_find(map->ios, device->io, NULL))
       g_ptr_array_add(map->ios, vt_io_ref(device->io));
@@ -87,6 +116,7 @@ static Map *map_new(LvmStore *store, LvmVg *vg, LvmLv *lv, GError **error)
 
   map->segments = g_array_new(FALSE, FALSE, sizeof(Segment));
   map->stripes = g_array_new(FALSE, FALSE, sizeof(Stripe));
+  g_array_set_clear_func(map->stripes, clear_stripe);
   map->ios = g_ptr_array_new_with_free_func((GDestroyNotify)vt_io_unref);
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
     if (!add_segment(store, vg, segment, map, error)) {
@@ -138,8 +168,8 @@ static Map *get_map(VtIo *io)
 static gboolean is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **error)
 {
   if (!stripe->io)
-    return vt_set_error(error, EIO, "%s: the physical volume of offset %" G_GUINT64_FORMAT " is missing",
-                        vt_io_name(io), offset);
+    return vt_set_error(error, EIO, "%s: offset %" G_GUINT64_FORMAT " lies on physical volume %s, which is missing",
+                        vt_io_name(io), offset, stripe->missing);
   if (end > vt_io_size(stripe->io))
     return vt_set_error(error, EIO,
                         "%s: offset %" G_GUINT64_FORMAT
@@ -296,8 +326,11 @@ static VtIo *lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **
   LvIo *lv_io;
 
   if (lv->kind != LVM_LV_STRIPED) {
-    vt_set_error(error, EOPNOTSUPP, "%s is of type %s: virt-thin opens linear and striped volumes here", name,
-                 lvm_lv_segment_type(lv));
+    vt_set_error(
+        error, EOPNOTSUPP,
+        "%s is of type %s, and virt-thin opens linear and striped volumes: use it through lvm2 (vgchange -ay), "
+        "or make it linear with lvconvert",
+        name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (!read_only && (store->read_only || !lvm_lv_is_writable(lv))) {
@@ -336,6 +369,39 @@ VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only
     g_hash_table_insert(store->open_lvs, g_steal_pointer(&key), io);
   }
   return vt_io_ref(io);
+}
+
+static char *describe_loss(const Segment *segment, const Stripe *stripe)
+{
+  guint64 end = stripe->offset + segment->length / segment->n_stripes;
+
+  if (!stripe->io)
+    return g_strdup_printf("extents of it lie on physical volume %s, which is missing", stripe->missing);
+  if (end > vt_io_size(stripe->io))
+    return g_strdup_printf("extents of it lie beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT
+                           " bytes",
+                           vt_io_name(stripe->io), vt_io_size(stripe->io));
+  return NULL;
+}
+
+char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv)
+{
+  g_autoptr(GError) error = NULL;
+  char *loss = NULL;
+  Map *map;
+
+  if (!store->read_only || lv->kind != LVM_LV_STRIPED)
+    return NULL;
+  if (!(map = map_new(store, store->vg, lv, &error)))
+    return g_strdup(error->message);
+  for (guint i = 0; !loss && i < map->segments->len; i++) {
+    const Segment *segment = &g_array_index(map->segments, Segment, i);
+
+    for (guint j = 0; !loss && j < segment->n_stripes; j++)
+      loss = describe_loss(segment, &g_array_index(map->stripes, Stripe, segment->first_stripe + j));
+  }
+  map_free(map);
+  return loss;
 }
 
 static LvmLv *find_by_uuid(LvmVg *vg, const char *uuid)

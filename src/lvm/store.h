@@ -70,6 +70,9 @@ void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available
  * larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
+/* Of a VG open read-only: why a linear or striped LV cannot be read whole; NULL: it can. The caller's. */
+char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv);
+
 /* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it: for new metadata and
  * spare volumes. */
 gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error);
