@@ -269,7 +269,7 @@ gboolean bundled_extend(Pool *pool, const char *path, GError **error)
 
 /* A pool in use is read while it goes on. A commit or two in the middle of that may free what is being read; then the
  * errors mean nothing. */
-static gboolean check_metadata(VtIo *metadata, ThinReport **report, GError **error)
+static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, GError **error)
 {
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
 
@@ -278,7 +278,7 @@ static gboolean check_metadata(VtIo *metadata, ThinReport **report, GError **err
     g_clear_pointer(report, thin_report_free);
     if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
       return FALSE;
-    *report = thin_check(metadata, 0, error);
+    *report = thin_check(metadata, vt_io_size(data), error);
     if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
       return *report != NULL;
     if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
@@ -341,8 +341,9 @@ static void move_strings(GPtrArray *from, GPtrArray *to)
 
 static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
-  const ThinOptions options = {.read_only = TRUE, .block_cache = 4u << 20, .translations = 1024};
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
+  const ThinOptions options = {
+      .read_only = TRUE, .block_cache = 4u << 20, .translations = 1024, .chunk_size = lvm_pool_chunk_size(pool_lv)};
   g_autoptr(GError) failure = NULL;
   ThinPool *thin = pool->thin ? pool->thin : thin_pool_open(pool->metadata, pool->data, &options, &failure);
 
@@ -374,7 +375,7 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
       return TRUE;
     }
   } else {
-    if (!check_metadata(pool->metadata, &report, error))
+    if (!check_metadata(pool->metadata, pool->data, &report, error))
       return FALSE;
     move_strings(report->errors, errors);
     move_strings(report->leaks, leaks);

@@ -128,7 +128,7 @@ static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, GArra
 static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
 {
   g_autoptr(GError) failure = NULL;
-  g_autoptr(ThinReport) report = thin_check(pool->metadata, 0, &failure);
+  g_autoptr(ThinReport) report = thin_check(pool->metadata, vt_io_size(pool->data), &failure);
 
   if (report && report->errors->len == 0)
     return TRUE;
@@ -137,6 +137,23 @@ static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
                       "reached; repair it with thin_repair",
                       b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
                       report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "");
+}
+
+static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions *options, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+  ThinPool *thin = thin_pool_open(pool->metadata, pool->data, options, &failure);
+
+  if (thin)
+    return thin;
+  if (g_error_matches(failure, VT_ERROR, EBADMSG))
+    vt_set_error(error, EBADMSG,
+                 "%s (put back the metadata that belongs here, or rebuild it with lvconvert --repair %s/%s or "
+                 "thin_repair)",
+                 failure->message, b->vg_name, pool->name);
+  else
+    g_propagate_error(error, g_steal_pointer(&failure));
+  return NULL;
 }
 
 /* Read-write: may this pool be written to? Reads only. */
@@ -154,7 +171,7 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
     return FALSE;
   if (is_zero(block, THIN_METADATA_BLOCK))
     return check_unformatted(b, pool_lv, messages, error);
-  thin = thin_pool_open(pool->metadata, pool->data, &options, error);
+  thin = open_metadata(b, pool, &options, error);
   if (!thin)
     return FALSE;
   thin_pool_get_status(thin, &pool->status);
@@ -213,7 +230,7 @@ static gboolean open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError 
   }
   if (!check_overwritten(b, pool, pool_lv, error))
     return FALSE;
-  pool->thin = thin_pool_open(pool->metadata, pool->data, &options, error);
+  pool->thin = open_metadata(b, pool, &options, error);
   return pool->thin != NULL;
 }
 
@@ -515,7 +532,7 @@ static char *find_lost_ranges(BundledVolume *volume, guint64 size)
     }
     if (n < SHOWN_RANGES || length == 0)
       g_string_append_printf(ranges, "%sbytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " cannot be read: %s",
-                             n ? "; " : "", offset, length ? offset + length : size, error->message);
+                             n ? "; " : "", offset, (length ? offset + length : size) - 1, error->message);
     else if (n == SHOWN_RANGES)
       g_string_append(ranges, "; and more");
     n++;
@@ -545,11 +562,18 @@ static gboolean is_damaged(BundledPool *pool)
 
   if (!pool->damage) {
     pool->damage = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-    report = thin_check(pool->metadata, 0, NULL);
+    report = thin_check(pool->metadata, vt_io_size(pool->data), NULL);
     if (!report || report->errors->len > 0)
-      g_hash_table_insert(pool->damage, ANY_DEVICE, g_strdup(""));
+      g_hash_table_insert(pool->damage, ANY_DEVICE, g_strdup(report ? report->errors->pdata[0] : "it cannot be read"));
   }
   return g_hash_table_contains(pool->damage, ANY_DEVICE);
+}
+
+const char *bundled_pool_first_damage(Bundled *b, BundledPool *pool)
+{
+  if (!b->read_only || !pool->thin || !is_damaged(pool))
+    return NULL;
+  return g_hash_table_lookup(pool->damage, ANY_DEVICE);
 }
 
 static char *missing_device(Bundled *b, BundledPool *pool, LvmLv *lv)

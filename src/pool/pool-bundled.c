@@ -182,6 +182,7 @@ static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
 
 static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
 {
+  const char *damage;
   char *conflict;
 
   if (pool->refused)
@@ -191,6 +192,8 @@ static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
     return conflict;
   if (status->needs_check)
     return g_strdup("metadata read-only: needs_check");
+  if ((damage = bundled_pool_first_damage(b, pool)))
+    return g_strdup_printf("the metadata is damaged: %s", damage);
   switch (status->mode) {
   case THIN_MODE_OUT_OF_DATA: return g_strdup("out of data space");
   case THIN_MODE_OUT_OF_METADATA: return g_strdup("out of metadata space");
@@ -292,11 +295,14 @@ static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   if (lvm_lv_kind(lv) == LVM_LV_OTHER)
     return g_strdup_printf("its segments are of type %s, which virt-thin does not read", lvm_lv_segment_type(lv));
   if (lvm_lv_kind(lv) != LVM_LV_THIN)
-    return NULL;
+    return lvm_store_lv_damage(b->store, lv);
   if (!pool)
     return g_strdup_printf("the volume group has no thin pool %s", lvm_thin_pool(lv));
   if (!pool->thin)
     return g_strdup(pool->refused->message);
+  if (lvm_thin_external_origin(lv))
+    return g_strdup_printf("it has the external origin %s, which virt-thin does not read: use it through lvm2",
+                           lvm_thin_external_origin(lv));
   return bundled_pool_damage(b, pool, lv, device != NULL);
 }
 

@@ -128,6 +128,7 @@ gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
 gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
 /* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only
  * read-only pools can be damaged and open. */
+const char *bundled_pool_first_damage(Bundled *b, BundledPool *pool); /* of its metadata; NULL: none */
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found);
 /* How the transaction ids of VG text and pool disagree, or NULL. The caller's. */
 char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
