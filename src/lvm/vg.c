@@ -215,17 +215,21 @@ static gboolean read_pvs(LvmVg *vg, GError **error)
   return TRUE;
 }
 
-/* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all the same. */
+/* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all the same, and
+ * nothing behind it. */
 static void find_lv_section(LvmVg *vg)
 {
   guint end_blanks = lvm_section_end_blanks(vg->node);
+  gboolean own_blank;
+  LvmNode *next;
 
   vg->lv_section = lvm_section_find_section(vg->node, "logical_volumes");
   if (vg->lv_section)
     return;
-  vg->lv_section = lvm_section_add_section(vg->node, "logical_volumes", end_blanks > 1 ? 1 : 0,
-                                           lvm_node_next(lvm_section_find(vg->node, "physical_volumes")));
-  if (end_blanks > 1)
+  next = lvm_node_next(lvm_section_find(vg->node, "physical_volumes"));
+  own_blank = !next && end_blanks > 1;
+  vg->lv_section = lvm_section_add_section(vg->node, "logical_volumes", own_blank, next);
+  if (own_blank)
     lvm_section_set_end_blanks(vg->node, end_blanks - 1);
 }
 

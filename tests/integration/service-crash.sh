@@ -28,7 +28,12 @@ round() {
   (for ((i = 0; ; i++)); do
     "$service" snapshot $vg vm-1 r$1x$i && "$service" remove $vg snap_vm-1_r$1x$i || exit
   done) >"$tmp/churn" 2>&1 & churner=$!
-  wait_until 10 grows $((before + 2000)) || return 1
+  if ! wait_until 60 grows $((before + 2000)); then
+    kill $writer $churner
+    wait $writer $churner
+    echo "after $(n_flushed) - $before bytes of log no more was flushed: $(cat "$tmp/writer" "$tmp/churn"; tail -n 5 "$tmp/run/$vg/log")"
+    return 1
+  fi
   sleep "0.$((RANDOM % 9))"
   kill_all || return 1
   wait $churner
