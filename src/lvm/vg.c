@@ -310,13 +310,32 @@ static LvmNode *take_group(LvmNode *header, GError **error)
   return lvm_section_steal(header, group);
 }
 
+/* Of what there should be one, two would be read as one, and written as the other. */
+static gboolean check_sections(LvmVg *vg, GError **error)
+{
+  static const char *const names[] = {"physical_volumes", "logical_volumes"};
+
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    LvmNode *found = NULL;
+
+    for (LvmNode *node = lvm_section_first(vg->node); node; node = lvm_node_next(node)) {
+      if (g_strcmp0(lvm_node_name(node), names[i]) != 0)
+        continue;
+      if (found || lvm_node_kind(node) != LVM_NODE_SECTION)
+        return vt_set_error(error, EBADMSG, "volume group %s: %s is not one section", lvm_vg_name(vg), names[i]);
+      found = node;
+    }
+  }
+  return TRUE;
+}
+
 LvmVg *lvm_vg_parse(const char *text, gsize length, GError **error)
 {
   g_autoptr(LvmVg) vg = vg_new();
 
   vg->header = lvm_text_parse(text, length, "LVM2 metadata", error);
   if (!vg->header || !check_contents(vg->header, error) || !(vg->node = take_group(vg->header, error)) ||
-      !check_vg(vg, error) || !read_pvs(vg, error) || !read_lvs(vg, error))
+      !check_vg(vg, error) || !check_sections(vg, error) || !read_pvs(vg, error) || !read_lvs(vg, error))
     return NULL;
   vg->text_length = length;
   return g_steal_pointer(&vg);
