@@ -16,6 +16,8 @@ typedef struct {
   char *(*attach)(const char *vg, const char *volume, const char *file, gboolean read_only, GError **error);
   /* Take the device away; in use, it goes with its last user. */
   gboolean (*detach)(const char *device, GError **error);
+  /* Likewise, and nobody will serve it any more: requests that wait for that fail. NULL: detach() does it. */
+  gboolean (*abandon)(const char *device, GError **error);
   /* The volume's size has changed. */
   gboolean (*resize)(const char *device, const char *vg, const char *volume, const char *file, GError **error);
   /* Is @device still what attach() made over a file of @folder? Enters the FUSE folder nowhere. */

@@ -7,7 +7,10 @@
  *   - A request in flight on a dead socket is sent again by nbd_xmit_timeout(), with one connection only when a timeout
  * was set.
  *   - A device with an identifier takes a RECONFIGURE only with the same one.
- *   - DISCONNECT fails what is in flight; the flag DISCONNECT_ON_CLOSE does the same at the last close.
+ *   - DISCONNECT fails what is in flight; the flag DISCONNECT_ON_CLOSE does the same at the last close. Who has the
+ * device open keeps it, attached and dead.
+ *   - A request that waits for a connection (wait_for_reconnect) does so for as long as the device's patience was when
+ * it began; DISCONNECT wakes it only where a connection was alive.
  */
 #include "config.h"
 
@@ -369,6 +372,7 @@ gboolean nbd_kernel_detach(const char *device, GError **error)
   if (!begin_reconfigure(&call, device, error))
     return FALSE;
   nla_put_u64(call.msg, NBD_ATTR_CLIENT_FLAGS, CFLAG_DISCONNECT_ON_CLOSE);
+  nla_put_u64(call.msg, NBD_ATTR_DEAD_CONN_TIMEOUT, 0);
   if (!call_end(&call, device, error))
     return FALSE;
   /* The last close disconnects; without a user that is ours. */
@@ -378,6 +382,33 @@ gboolean nbd_kernel_detach(const char *device, GError **error)
   if (fd >= 0)
     close(fd);
   return TRUE;
+}
+
+/* DISCONNECT alone does nothing for requests that have waited since before it, nor does a shorter patience; a
+ * connection lets them go on, here to nobody. */
+gboolean nbd_kernel_abandon(const char *device, GError **error)
+{
+  int pair[2];
+  guint32 index;
+  Call call;
+  if (!nbd_kernel_is_attached(device))
+    return TRUE;
+  if (!begin_reconfigure(&call, device, error))
+    return FALSE;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+    nlmsg_free(call.msg);
+    nl_socket_free(call.sock);
+    return vt_set_errno(error, errno, "cannot make sockets");
+  }
+  nla_put_u64(call.msg, NBD_ATTR_DEAD_CONN_TIMEOUT, 0);
+  put_socket(&call, pair[0]);
+  gboolean ok = call_end(&call, device, error);
+  close(pair[0]);
+  close(pair[1]);
+  if (!ok || !index_of(device, &index) || !call_begin(&call, NBD_CMD_DISCONNECT, error))
+    return FALSE;
+  nla_put_u32(call.msg, NBD_ATTR_INDEX, index);
+  return call_end(&call, device, error);
 }
 
 /* --- connections that die --- */

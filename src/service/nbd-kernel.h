@@ -28,8 +28,10 @@ char *nbd_kernel_attach(const char *socket_path, const char *export_name, const 
 /* Give @device, which has lost its server, a new connection. TRUE also when the old one lives. */
 gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const char *export_name, GError **error);
 gboolean nbd_kernel_resize(const char *device, guint64 size, GError **error);
-/* Take the device away; in use, it goes with its last user. */
+/* Take the device away; in use, it goes with its last user, whose requests fail as soon as the server is gone. */
 gboolean nbd_kernel_detach(const char *device, GError **error);
+/* The same once the server is gone: requests that wait for another one fail now. */
+gboolean nbd_kernel_abandon(const char *device, GError **error);
 
 /* The identifier that @device was attached with, the caller's. NULL: nothing is attached, or without an identifier. */
 char *nbd_kernel_identifier(const char *device);

@@ -64,6 +64,7 @@ const BlockNodeKind block_node_nbd = {
     .usable = nbd_kernel_available,
     .attach = nbd_attach,
     .detach = nbd_kernel_detach,
+    .abandon = nbd_kernel_abandon,
     .resize = nbd_resize,
     .is_ours = nbd_is_ours,
     .in_use = nbd_kernel_is_attached,

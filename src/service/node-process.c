@@ -36,6 +36,7 @@ typedef struct {
   char *links;               /* <dev-dir>/<vg> */
   const BlockNodeKind *kind; /* NULL: none is usable; why: */
   char *reason;
+  gboolean unserved; /* there is no engine, and none will come for what there is */
   GHashTable *nodes; /* name -> Node */
   guint sync;
   GMainLoop *loop;
@@ -74,6 +75,13 @@ static const BlockNodeKind *choose_kind(char **reason)
     g_string_printf(why, "virt-thin.conf says block-nodes=%s", wanted);
   *reason = g_string_free(why, FALSE);
   return NULL;
+}
+
+static gboolean take_away(Process *process, const char *device, GError **error)
+{
+  if (process->unserved && process->kind->abandon)
+    return process->kind->abandon(device, error);
+  return process->kind->detach(device, error);
 }
 
 /* --- links --- */
@@ -157,7 +165,7 @@ static gboolean hide(Process *process, const char *name, GError **error)
     return TRUE;
   remove_link(process, name);
   g_hash_table_remove(process->nodes, name); /* first: the uevent that follows is not a stranger's doing */
-  return process->kind->detach(device, error);
+  return take_away(process, device, error);
 }
 
 static gboolean rename_node(Process *process, const char *name, const char *new_name, GError **error)
@@ -461,14 +469,19 @@ static void adopt(Process *process)
   if (dir)
     g_dir_close(dir);
   g_hash_table_iter_init(&iter, unlinked);
-  while (g_hash_table_iter_next(&iter, &device, NULL))
-    process->kind->detach(device, NULL);
+  while (g_hash_table_iter_next(&iter, &device, NULL)) {
+    g_autoptr(GError) error = NULL;
+    if (!take_away(process, device, &error))
+      g_warning("%s, a block node of %s that was left over: %s", (char *)device, process->vg, error->message);
+  }
 }
 
-static void process_init(Process *process, const char *vg, const char *folder)
+static void process_init(Process *process, const char *vg, const char *folder, gboolean unserved)
 {
-  *process = (Process){
-      .vg = g_strdup(vg), .folder = g_strdup(folder), .links = g_build_filename(settings_dev_dir(), vg, NULL)};
+  *process = (Process){.vg = g_strdup(vg),
+                       .folder = g_strdup(folder),
+                       .links = g_build_filename(settings_dev_dir(), vg, NULL),
+                       .unserved = unserved};
   process->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, node_free);
   process->kind = choose_kind(&process->reason);
   adopt(process);
@@ -491,7 +504,7 @@ int node_process_main(const char *vg)
   g_autofree char *folder = settings_vg_file(vg, "volumes");
   Process process;
 
-  process_init(&process, vg, folder);
+  process_init(&process, vg, folder, FALSE);
   process.loop = g_main_loop_new(NULL, FALSE);
   g_unix_signal_add(SIGTERM, on_term, &process);
   g_unix_fd_add(SERVICE_FD_NODES, G_IO_IN | G_IO_HUP, on_request, &process);
@@ -509,6 +522,6 @@ void node_process_clean(const char *vg, const char *folder)
 {
   Process process;
 
-  process_init(&process, vg, folder);
+  process_init(&process, vg, folder, TRUE);
   process_clear(&process);
 }
