@@ -26,10 +26,10 @@ static int run_serve(char **args, GError **error)
   if (!vg_argument(args[0], &vg, error))
     return CLI_WRONG_USAGE;
   /* Where systemd can, it keeps the service: so that it is no part of this login. */
-  if (!foreground && pool_service_uses_systemd(cli_devices())) {
+  if (!foreground && pool_service_uses_systemd()) {
     if (pool_service_is_running(vg))
       return cli_status(vt_set_error(error, EBUSY, "volume group %s is served already", vg));
-    return cli_status(pool_service_start(vg, NULL, NULL, 0, error));
+    return cli_status(pool_service_start(vg, NULL, cli_devices(), 0, error));
   }
   return service_main(vg, foreground);
 }

@@ -134,14 +134,14 @@ static char *unit_name(const char *vg)
   return g_string_free(unit, FALSE);
 }
 
-gboolean pool_service_uses_systemd(const char *const *devices)
+gboolean pool_service_uses_systemd(void)
 {
   static const char *const overrides[] = {"VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR", "VIRT_THIN_CONFIG",
                                           "VIRT_THIN_PROGRAM", "VIRT_THIN_DEV_DIR"};
   static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
                                         "/usr/lib/systemd/system", "/lib/systemd/system"};
 
-  if (devices || geteuid() != 0 || access("/run/systemd/system", F_OK) < 0)
+  if (geteuid() != 0 || access("/run/systemd/system", F_OK) < 0)
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS(overrides); i++)
     if (g_getenv(overrides[i]))
@@ -155,32 +155,11 @@ gboolean pool_service_uses_systemd(const char *const *devices)
   return FALSE;
 }
 
-static GStrv start_command(const char *vg, const char *const *devices, gboolean systemd)
-{
-  GPtrArray *argv = g_ptr_array_new();
-
-  if (systemd) {
-    g_ptr_array_add(argv, g_strdup("systemctl"));
-    g_ptr_array_add(argv, g_strdup("start"));
-    g_ptr_array_add(argv, unit_name(vg));
-  } else {
-    g_ptr_array_add(argv, g_strdup(settings_program()));
-    for (; devices && *devices; devices++) {
-      g_ptr_array_add(argv, g_strdup("--device"));
-      g_ptr_array_add(argv, g_canonicalize_filename(*devices, NULL));
-    }
-    g_ptr_array_add(argv, g_strdup("serve"));
-    g_ptr_array_add(argv, g_strdup(vg));
-  }
-  g_ptr_array_add(argv, NULL);
-  return (GStrv)g_ptr_array_free(argv, FALSE);
-}
-
-/* Collect what the child says on @err_fd until it has ended or @deadline is over. */
-static gboolean wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *said, int *status)
+/* Collect what the child says on @fd until it has ended or @deadline is over. */
+static gboolean wait_for_child(pid_t pid, int fd, gint64 deadline, GString *said, int *status)
 {
   int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-  struct pollfd polls[2] = {{pid_fd, POLLIN, 0}, {err_fd, POLLIN, 0}};
+  struct pollfd polls[2] = {{pid_fd, POLLIN, 0}, {fd, POLLIN, 0}};
   gboolean ended = FALSE;
 
   while (!ended) {
@@ -190,7 +169,7 @@ static gboolean wait_for_child(pid_t pid, int err_fd, gint64 deadline, GString *
 
     poll(polls, 2, (int)(pid_fd >= 0 ? wait_ms : MIN(wait_ms, 20)));
     ended = waitpid(pid, status, WNOHANG) == pid;
-    while (polls[1].fd >= 0 && (n = read(err_fd, buffer, sizeof buffer)) > 0)
+    while (polls[1].fd >= 0 && (n = read(fd, buffer, sizeof buffer)) > 0)
       if (said->len < LAST_WORDS_MAX)
         g_string_append_len(said, buffer, n);
     if (n == 0)
@@ -209,34 +188,105 @@ static gpointer reap(gpointer pid)
   return NULL;
 }
 
-static gboolean run_command(const char *vg, char **argv, gint64 deadline, GError **error)
+/* Run @argv, and collect in @said what it says on its standard error, or its standard @output. An end with another
+ * status than 0 is EIO. */
+static gboolean run_command(const char *const *argv, gboolean output, gint64 deadline, GString *said, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  g_autoptr(GString) said = g_string_new(NULL);
-  int status = 0, err_fd = -1;
+  GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
+                      (output ? G_SPAWN_STDERR_TO_DEV_NULL : G_SPAWN_STDOUT_TO_DEV_NULL);
+  /* The service manager's socket is for libvirtd, when that is us, and not for a service that we start. */
+  g_auto(GStrv) environment = g_environ_unsetenv(g_get_environ(), "NOTIFY_SOCKET");
+  int status = 0, fd = -1;
   gboolean ended;
   GPid pid;
 
-  if (!g_spawn_async_with_pipes(NULL, argv, NULL,
-                                G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
-                                NULL, &pid, NULL, NULL, &err_fd, &local))
-    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO,
-                        "starting the service of volume group %s: %s", vg, local->message);
-  fcntl(err_fd, F_SETFL, O_NONBLOCK);
-  ended = wait_for_child(pid, err_fd, deadline, said, &status);
-  close(err_fd);
+  if (!g_spawn_async_with_pipes(NULL, (char **)argv, environment, flags, NULL, NULL, &pid, NULL, output ? &fd : NULL,
+                                output ? NULL : &fd, &local))
+    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO, "%s", local->message);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  ended = wait_for_child(pid, fd, deadline, said, &status);
+  close(fd);
   if (!ended) {
     kill(pid, SIGTERM);
     /* It may be stuck in the kernel: reap it, but not here. */
     g_thread_unref(g_thread_new("reaper", reap, GINT_TO_POINTER(pid)));
-    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s was not ready in time: see its log", vg);
+    return vt_set_error(error, ETIMEDOUT, "it was not ready in time: see its log");
   }
   g_strstrip(said->str);
+  said->len = strlen(said->str);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
     return TRUE;
-  if (!*said->str)
-    g_string_assign(said, "it gave no reason");
-  return vt_set_error(error, EIO, "the service of volume group %s could not be started: %s", vg, said->str);
+  return vt_set_error(error, EIO, "%s", *said->str ? said->str : "it gave no reason");
+}
+
+static gboolean start_process(const char *vg, const char *const *devices, gint64 deadline, GError **error)
+{
+  g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GString) said = g_string_new(NULL);
+
+  g_ptr_array_add(argv, g_strdup(settings_program()));
+  for (; devices && *devices; devices++) {
+    g_ptr_array_add(argv, g_strdup("--device"));
+    g_ptr_array_add(argv, g_canonicalize_filename(*devices, NULL));
+  }
+  g_ptr_array_add(argv, g_strdup("serve"));
+  g_ptr_array_add(argv, g_strdup(vg));
+  g_ptr_array_add(argv, NULL);
+  return run_command((const char *const *)argv->pdata, FALSE, deadline, said, error);
+}
+
+/* The unit has no command line of its own: the holder finds @devices in this file. */
+static gboolean write_start_devices(const char *vg, const char *const *devices, GError **error)
+{
+  g_autofree char *dir = settings_vg_dir(vg), *path = settings_vg_file(vg, POOL_SERVICE_START_DEVICES);
+  g_autoptr(GString) text = g_string_new(NULL);
+  g_autoptr(GError) local = NULL;
+
+  if (!devices)
+    return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
+  for (; *devices; devices++) {
+    g_autofree char *full = g_canonicalize_filename(*devices, NULL);
+    g_string_append_printf(text, "%s\n", full);
+  }
+  if (g_mkdir_with_parents(dir, 0755) < 0)
+    return vt_set_errno(error, errno, "cannot make folder %s", dir);
+  return g_file_set_contents(path, text->str, text->len, &local) || vt_set_error(error, EIO, "%s", local->message);
+}
+
+/* A property of @unit; the caller's, empty where systemd does not tell. */
+static char *ask_systemd(const char *unit, const char *property, gint64 deadline)
+{
+  const char *const argv[] = {"systemctl", "show", "--value", "--property", property, unit, NULL};
+  g_autoptr(GString) said = g_string_new(NULL);
+  gboolean known = run_command(argv, TRUE, deadline, said, NULL);
+
+  return g_strdup(known ? said->str : "");
+}
+
+/* systemd tries a unit again that could not start. That is right for one that is to run from boot on, and for one that
+ * ran; who only asks for a service and is refused does not expect it to come up later. */
+static gboolean start_unit(const char *vg, const char *const *devices, gint64 deadline, GError **error)
+{
+  g_autofree char *unit = unit_name(vg), *before = NULL, *reason = NULL;
+  const char *const start[] = {"systemctl", "start", unit, NULL}, *const stop[] = {"systemctl", "stop", unit, NULL};
+  g_autoptr(GString) said = g_string_new(NULL);
+  g_autoptr(GError) local = NULL;
+
+  if (!write_start_devices(vg, devices, error))
+    return FALSE;
+  before = ask_systemd(unit, "ActiveState", deadline);
+  if (run_command(start, FALSE, deadline, said, &local))
+    return TRUE;
+  if (local->code == EIO) {
+    /* systemctl itself only says where to look. */
+    reason = ask_systemd(unit, "StatusText", deadline);
+    if (strcmp(before, "inactive") == 0 || strcmp(before, "failed") == 0)
+      run_command(stop, FALSE, deadline, said, NULL);
+  }
+  if (reason && *reason)
+    return vt_set_error(error, EIO, "%s", reason);
+  return vt_set_error(error, local->code, "%s (journalctl -u '%s' may tell more)", local->message, unit);
 }
 
 /* Connect; somebody who is only just starting or restarting gets time until @deadline. */
@@ -268,14 +318,13 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
   if (!pool_service_check_vg(vg, error))
     return FALSE;
   if (!pool_service_is_running(vg)) {
-    g_auto(GStrv) argv = start_command(vg, devices, pool_service_uses_systemd(devices));
+    started = pool_service_uses_systemd() ? start_unit(vg, devices, deadline, &local)
+                                          : start_process(vg, devices, deadline, &local);
 
     /* Another may have been faster: what counts is that one answers. */
-    started = run_command(vg, argv, deadline, &local);
-    if (!started && !pool_service_is_running(vg)) {
-      g_propagate_error(error, g_steal_pointer(&local));
-      return FALSE;
-    }
+    if (!started && !pool_service_is_running(vg))
+      return vt_set_error(error, local->code, "the service of volume group %s could not be started: %s", vg,
+                          local->message);
   }
   pool = wait_for_answer(vg, deadline, error);
   if (!pool || !thin_pool)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "control/control-socket.h"
+#include "pool/pool-service.h"
 #include "pool/settings.h"
 #include "service/holder.h"
 #include "service/mount.h"
@@ -68,6 +69,17 @@ void service_notify(const char *state)
     g_warning("cannot tell systemd \"%s\": %s", state, g_strerror(errno));
   if (fd != -1)
     close(fd);
+}
+
+void service_notify_status(const char *format, ...)
+{
+  va_list args;
+
+  va_start(args, format);
+  g_autofree char *text = g_strdup_vprintf(format, args);
+  va_end(args);
+  g_autofree char *state = g_strconcat("STATUS=", g_strdelimit(text, "\n", ' '), NULL);
+  service_notify(state);
 }
 
 /* --- children --- */
@@ -213,10 +225,12 @@ static void on_ready(Holder *holder)
   holder->ready = TRUE;
   holder->restarting = FALSE;
   holder->n_failed = 0;
-  if (!holder->was_ready) {
+  g_autofree char *state =
+      g_strdup_printf("%sSTATUS=Serving; engine number %u, pid %d", holder->was_ready ? "" : "READY=1\n",
+                      holder->shared->header->engine_generation, (int)holder->engine);
+  service_notify(state);
+  if (!holder->was_ready)
     tell_starter(holder, "ready\n");
-    service_notify("READY=1");
-  }
   holder->was_ready = TRUE;
 }
 
@@ -281,6 +295,7 @@ static void on_failed_start(Holder *holder, const char *what)
     g_autofree char *text = g_strdup_printf("failed\n%s\n", reason);
     tell_starter(holder, text);
     g_printerr("virt-thin: %s\n", reason);
+    service_notify_status("%s", reason);
     holder->exit_status = 1;
     begin_stop(holder);
     return;
@@ -296,6 +311,7 @@ static void on_failed_start(Holder *holder, const char *what)
   guint pause = MIN(50u << MIN(holder->n_failed, 10), PAUSE_MAX_MS);
   g_warning("the engine of volume group %s could not be started (%s): next attempt in %u ms", holder->folder->vg,
             reason, pause);
+  service_notify_status("Requests wait, the engine could not be started: %s", reason);
   g_timeout_add(pause, on_pause_over, holder);
 }
 
@@ -421,10 +437,13 @@ static gboolean on_hup(gpointer data)
 static gboolean write_devices(Holder *holder, GError **error)
 {
   g_autofree char *path = g_build_filename(holder->folder->dir, "devices", NULL);
+  g_autofree char *start_path = g_build_filename(holder->folder->dir, POOL_SERVICE_START_DEVICES, NULL), *given = NULL;
   g_auto(GStrv) devices = settings_devices();
   g_autoptr(GString) text = g_string_new(NULL);
   g_autoptr(GError) local = NULL;
 
+  if (!settings_devices_are_given() && g_file_get_contents(start_path, &given, NULL, NULL))
+    return g_file_set_contents(path, given, -1, &local) || vt_set_error(error, EIO, "%s", local->message);
   if (!settings_devices_are_given())
     return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
   for (char **device = devices; device && *device; device++) {
@@ -492,6 +511,7 @@ int holder_run(HolderFolder *folder, int starter_fd)
     g_autofree char *text = g_strdup_printf("failed\n%s\n", error->message);
     tell_starter(&holder, text);
     g_printerr("virt-thin: %s\n", error->message);
+    service_notify_status("%s", error->message);
     close_connection(&holder);
     holder_folder_leave(folder);
     return 1;

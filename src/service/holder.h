@@ -20,8 +20,9 @@ void holder_folder_leave(HolderFolder *folder);
 /* Be the holder: returns the exit status. Reports being ready, or why not, on @starter_fd (-1: nobody waits). */
 int holder_run(HolderFolder *folder, int starter_fd);
 
-/* Tell systemd, if it wants to know. */
+/* Tell systemd, if it wants to know: assignments as in sd_notify(3); or what it shows as the service's status. */
 void service_notify(const char *state);
+void service_notify_status(const char *format, ...) G_GNUC_PRINTF(1, 2);
 
 /* The processes beside the holder: engine.c. */
 int engine_main(const char *vg);

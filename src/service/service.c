@@ -93,6 +93,7 @@ int service_main(const char *vg, gboolean foreground)
     if (holder_folder_take(&folder, vg, &error))
       return holder_run(&folder, -1);
     g_printerr("virt-thin: %s\n", error->message);
+    service_notify_status("%s", error->message);
     return 1;
   }
   if (pipe2(pipe_fds, O_CLOEXEC) == -1) {

@@ -1231,7 +1231,7 @@ static void test_service_start(void **state)
 
   g_unlink(program);
   assert_false(pool_service_start("pve", NULL, NULL, 5000, &error));
-  assert_error(&error, ENOENT, "starting the service of volume group pve");
+  assert_error(&error, ENOENT, "the service of volume group pve could not be started: ");
 }
 
 int main(void)
