@@ -24,7 +24,8 @@
 #include "service/mount.h"
 #include "service/shared.h"
 
-/* Of the 5 seconds that the end may take. */
+#define STOP_SYNC_MS 15000 /* for file systems on block nodes that hold back what was written to them */
+/* Of the 5 seconds that the end may take then. */
 #define STOP_NODES_MS 1500
 #define STOP_ENGINE_MS 4000
 #define STOP_ALL_MS 4500
@@ -41,8 +42,8 @@ typedef struct {
   Shared *shared;
   GArray *locks; /* of int: PVs as the engines have locked them */
   GMainLoop *loop;
-  GPid engine, nodes; /* 0: not running */
-  guint n_failed;     /* starts in a row that did not get ready */
+  GPid engine, nodes, sync; /* 0: not running */
+  guint n_failed;           /* starts in a row that did not get ready */
   gboolean was_ready, ready, stopping, restarting;
   gboolean writing; /* at the end: nobody is connected any more, the last commit is under way */
   GString *status;  /* what the engine said and is not yet a line */
@@ -202,12 +203,8 @@ static gboolean on_nodes_late(gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-static void begin_stop(Holder *holder)
+static void stop_nodes(Holder *holder)
 {
-  if (holder->stopping)
-    return;
-  holder->stopping = TRUE;
-  service_notify("STOPPING=1");
   g_timeout_add(STOP_NODES_MS, on_nodes_late, holder);
   g_timeout_add(STOP_ENGINE_MS, on_engine_late, holder);
   if (!holder->engine)
@@ -216,6 +213,44 @@ static void begin_stop(Holder *holder)
     kill(holder->nodes, SIGTERM);
   else
     stop_engine(holder);
+}
+
+static void on_sync_exit(GPid pid, gint status, gpointer data)
+{
+  Holder *holder = data;
+  if (!holder->sync)
+    return; /* it was late */
+  holder->sync = 0;
+  stop_nodes(holder);
+}
+
+static gboolean on_sync_late(gpointer data)
+{
+  Holder *holder = data;
+  if (holder->sync) {
+    g_warning("not all that was written to file systems on volumes of %s could be written in time: it may be lost",
+              holder->folder->vg);
+    kill(holder->sync, SIGKILL);
+    holder->sync = 0;
+    stop_nodes(holder);
+  }
+  return G_SOURCE_REMOVE;
+}
+
+static void begin_stop(Holder *holder)
+{
+  if (holder->stopping)
+    return;
+  holder->stopping = TRUE;
+  service_notify("STOPPING=1");
+  if (holder->engine && holder->nodes)
+    holder->sync = spawn(holder, "virt-thin-sync", NULL, 0);
+  if (!holder->sync) {
+    stop_nodes(holder);
+    return;
+  }
+  g_child_watch_add(holder->sync, on_sync_exit, holder);
+  g_timeout_add(STOP_SYNC_MS, on_sync_late, holder);
 }
 
 /* --- the engine --- */

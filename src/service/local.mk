@@ -24,7 +24,7 @@ src_service_libservice_la_SOURCES = \
 	src/service/loop.c \
 	src/service/mount.c src/service/mount.h \
 	src/service/nbd-kernel.c src/service/nbd-kernel.h src/service/nbd-node.c \
-	src/service/node-process.c src/service/nodes.c src/service/nodes.h \
+	src/service/node-process.c src/service/node-sync.c src/service/nodes.c src/service/nodes.h \
 	src/service/service.c src/service/service.h \
 	src/service/service-pool.c src/service/service-pool.h \
 	src/service/shared.c src/service/shared.h

@@ -39,6 +39,8 @@ gboolean nodes_has(Nodes *nodes, const char *name);
 int node_process_main(const char *vg);
 /* Take away what a dead nodes process of @vg left: devices over files of @folder, and links to them. */
 void node_process_clean(const char *vg, const char *folder);
+/* Have the file systems that are mounted from nodes of @vg write what they hold back. Returns the exit status. */
+int node_sync_main(const char *vg);
 
 /* --- between the two --- */
 

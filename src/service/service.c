@@ -23,6 +23,8 @@ gboolean service_child_main(int argc, char **argv, int *status)
     *status = engine_main(argv[1]);
   else if (strcmp(argv[0], "virt-thin-nodes") == 0)
     *status = node_process_main(argv[1]);
+  else if (strcmp(argv[0], "virt-thin-sync") == 0)
+    *status = node_sync_main(argv[1]);
   else
     return FALSE;
   return TRUE;
