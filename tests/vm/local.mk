@@ -1,4 +1,4 @@
 # Under a real kernel, in a guest: what this machine's kernel need not have.
-vm_tests = tests/vm/nbd-node.sh tests/vm/guest-kills.sh tests/vm/guest-full.sh
+vm_tests = tests/vm/nbd-node.sh tests/vm/guest-kills.sh tests/vm/guest-full.sh tests/vm/systemd.sh
 TESTS += $(vm_tests)
-EXTRA_DIST += $(vm_tests) tests/vm/nbd-node.guest tests/vm/vmrun tests/vm/mkinitramfs.sh
+EXTRA_DIST += $(vm_tests) tests/vm/nbd-node.guest tests/vm/systemd.guest tests/vm/vmrun tests/vm/mkinitramfs.sh tests/vm/mkroot.sh

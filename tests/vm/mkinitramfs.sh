@@ -84,6 +84,24 @@ hostname vm; ip link set lo up
 for order in /modules/virtio*.order /modules/crc32c*.order; do /sbin/modprobe "$(basename "$order" .order)"; done
 mkdir -p /run/disk
 for disk in /sys/block/vd*; do serial=$(cat "$disk/serial" 2>/dev/null); [ -z "$serial" ] || ln -sf "/dev/${disk##*/}" "/run/disk/$serial"; done
+# A system of its own (vmrun -r): the script is a service of it, and what follows is its init's business.
+if [ -e /run/disk/root ]; then
+  /sbin/modprobe ext4
+  mkdir -p /root /run/vm /run/systemd/system/multi-user.target.wants
+  mount -t ext4 /run/disk/root /root
+  cp /in/* /lib/vm/script /run/vm/
+  [ ! -e /in/root.tar ] || tar -x -f /in/root.tar -C /root
+  cat > /run/systemd/system/vm-script.service <<'S'
+[Unit]
+Description=The test's script
+After=libvirtd.service
+[Service]
+ExecStart=/bin/bash -c 'exec >/dev/ttyS1 2>&1; stty -F /dev/ttyS1 raw; echo "VM_BOOT=$$(cut -d" " -f1 /proc/uptime)"; cd /; bash /run/vm/script; rc=$$?; sync; echo "VM_RC=$$rc"; sleep 0.1; systemctl poweroff -ff'
+S
+  ln -s ../vm-script.service /run/systemd/system/multi-user.target.wants/
+  for folder in dev proc sys run; do mount -o move /$folder /root/$folder; done
+  exec switch_root /root /sbin/init
+fi
 # The script's output goes to the second serial port, its status in one last line.
 exec </dev/null >/dev/ttyS1 2>&1
 stty -F /dev/ttyS1 raw
