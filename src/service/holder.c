@@ -24,11 +24,12 @@
 #include "service/mount.h"
 #include "service/shared.h"
 
-#define STOP_SYNC_MS 15000 /* for file systems on block nodes that hold back what was written to them */
 /* Of the 5 seconds that the end may take then. */
-#define STOP_NODES_MS 1500
-#define STOP_ENGINE_MS 4000
-#define STOP_ALL_MS 4500
+#define STOP_SYNC_MS 1000          /* for file systems on block nodes that hold back what was written to them; */
+#define STOP_SYNC_SYSTEMD_MS 15000 /* a machine that shuts down waits for units longer */
+#define STOP_NODES_MS 1300         /* these count from when that is done */
+#define STOP_ENGINE_MS 3400
+#define STOP_ALL_MS 3800
 #define STOP_WRITING_MS 60000 /* ... but when all that remains is to write to a slow disk: killing would lose it */
 #define RESTART_MS 3000       /* for a planned restart; then the engine is killed, which loses nothing */
 #define FAILED_STARTS_MAX 40  /* in a row: about five minutes with the pauses between them */
@@ -250,7 +251,7 @@ static void begin_stop(Holder *holder)
     return;
   }
   g_child_watch_add(holder->sync, on_sync_exit, holder);
-  g_timeout_add(STOP_SYNC_MS, on_sync_late, holder);
+  g_timeout_add(g_getenv("NOTIFY_SOCKET") ? STOP_SYNC_SYSTEMD_MS : STOP_SYNC_MS, on_sync_late, holder);
 }
 
 /* --- the engine --- */
