@@ -355,7 +355,7 @@ static void on_engine_exit(GPid pid, gint status, gpointer data)
 {
   Holder *holder = data;
   g_autofree char *what = describe_status(status);
-  gboolean was_ready;
+  gboolean was_ready, killed;
 
   read_status(holder);
   was_ready = holder->ready;
@@ -365,16 +365,15 @@ static void on_engine_exit(GPid pid, gint status, gpointer data)
     stop_engine(holder);
     return;
   }
-  if (holder->restarting || was_ready) {
-    if (!holder->restarting)
-      g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile",
-                holder->folder->vg, what);
+  /* Killed from outside, it has not failed. */
+  killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && holder->was_ready;
+  if (!holder->restarting && (was_ready || killed))
+    g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile", holder->folder->vg,
+              what);
+  if (holder->restarting || was_ready || killed)
     start_engine(holder);
-  } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && holder->was_ready) {
-    start_engine(holder); /* killed from outside, it has not failed */
-  } else {
+  else
     on_failed_start(holder, what);
-  }
   g_clear_pointer(&holder->failure, g_free);
 }
 
