@@ -37,13 +37,3 @@ typedef struct {
 } BlockNodeKind;
 
 extern const BlockNodeKind block_node_nbd, block_node_loop;
-
-/* Who has which block device open: one look at all processes and mounts. Of a device: "qemu-system-x86, pid 99", "a
- * mount on /mnt", "block device md0"; NULL: nobody. Strings are the caller's. */
-typedef struct BlockScan BlockScan;
-BlockScan *block_scan_new(void);
-char *block_scan_user(BlockScan *scan, const char *device);
-void block_scan_free(BlockScan *scan);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockScan, block_scan_free)
-/* Forget what the kernel caches of it. */
-gboolean block_node_flush(const char *device, GError **error);

@@ -13,7 +13,7 @@ $(systemdunit_DATA) $(udevrules_DATA): %: %.in Makefile
 # The service as a library: what is in its processes besides main().
 noinst_LTLIBRARIES += src/service/libservice.la
 src_service_libservice_la_SOURCES = \
-	src/service/block-node.h src/service/block-users.c \
+	src/service/block-node.h \
 	src/service/condition.h \
 	src/service/control-server.c src/service/control-server.h \
 	src/service/engine.c \

@@ -7,11 +7,14 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <glib-unix.h>
+#include <linux/fs.h>
 #include <linux/netlink.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +23,7 @@
 #include "pool/settings.h"
 #include "service/block-node.h"
 #include "service/nodes.h"
+#include "util/block-users.h"
 
 #define ONLOOKER_PATIENCE_MS 2000
 #define RECONNECT_S 1
@@ -266,6 +270,19 @@ static void hide_unwanted(Process *process)
   }
 }
 
+/* Make the kernel forget what it caches of @device. */
+static gboolean forget_cache(const char *device, GError **error)
+{
+  int fd = open(device, O_RDONLY | O_CLOEXEC);
+  gboolean done = fd != -1 && ioctl(fd, BLKFLSBUF, 0) == 0;
+
+  if (!done)
+    vt_set_errno(error, errno, "cannot make the kernel forget what it caches of %s", device);
+  if (fd != -1)
+    close(fd);
+  return done;
+}
+
 static gboolean execute(Process *process, const NodeRequest *request, NodeReply *reply, GError **error)
 {
   g_autofree char *text = NULL;
@@ -280,7 +297,7 @@ static gboolean execute(Process *process, const NodeRequest *request, NodeReply 
   case NODE_RESIZED: return resized(process, request->name, error);
   case NODE_FLUSH:
     node = g_hash_table_lookup(process->nodes, request->name);
-    return !node || block_node_flush(node->device, error);
+    return !node || forget_cache(node->device, error);
   case NODE_USERS:
     if ((text = request->name[0] ? users(process, request->name) : any_user(process)))
       g_strlcpy(reply->text, text, sizeof reply->text);

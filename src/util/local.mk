@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += src/util/libutil.la
 src_util_libutil_la_SOURCES = \
+	src/util/block-users.c src/util/block-users.h \
 	src/util/crc.c src/util/crc.h \
 	src/util/error.c src/util/error.h \
 	src/util/io.c src/util/io.h \

@@ -8,15 +8,13 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "service/block-node.h"
+#include "util/block-users.h"
 #include "util/memory.h"
 
 static gboolean fd_is_block(int dir, const char *name, dev_t *rdev)
@@ -151,16 +149,4 @@ char *block_scan_user(BlockScan *scan, const char *device)
   if (fd != -1)
     close(fd);
   return NULL;
-}
-
-gboolean block_node_flush(const char *device, GError **error)
-{
-  int fd = open(device, O_RDONLY | O_CLOEXEC);
-  gboolean done = fd != -1 && ioctl(fd, BLKFLSBUF, 0) == 0;
-
-  if (!done)
-    vt_set_errno(error, errno, "cannot make the kernel forget what it caches of %s", device);
-  if (fd != -1)
-    close(fd);
-  return done;
 }
