@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += src/pool/libpool.la
 src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-internal.h src/pool/pool.c \
+	src/pool/pool-layout.c src/pool/pool-layout.h \
 	src/pool/pool-rules.c src/pool/pool-rules.h \
 	src/pool/settings.c src/pool/settings.h \
 	src/pool/pool-remote.c src/pool/pool-remote.h src/pool/pool-remote-volume.c src/pool/pool-service.h src/pool/pool-service.c \

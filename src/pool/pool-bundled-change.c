@@ -158,7 +158,7 @@ static guint32 free_device(Bundled *b, LvmVg *vg, BundledPool *pool, GError **er
 /* Would a volume of @extents in place of one of @old_extents keep within the limit? */
 static gboolean check_limit(LvmVg *vg, BundledPool *pool, guint64 old_extents, guint64 extents, GError **error)
 {
-  guint64 extent_size = lvm_vg_extent_size(vg), sum = bundled_virtual_size(vg, pool->name, NULL);
+  guint64 extent_size = lvm_vg_extent_size(vg), sum = pool_rules_virtual_size(vg, pool->name, NULL);
 
   return pool_rules_check_overcommit(lvm_vg_name(vg), pool->name,
                                      sum - old_extents * extent_size + extents * extent_size,
@@ -737,20 +737,6 @@ gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snap
 
 /* --- tags --- */
 
-static gboolean check_tags(const char *const *tags, GError **error)
-{
-  for (guint i = 0; tags && tags[i]; i++) {
-    g_autofree char *shown = bundled_show(tags[i]);
-
-    if (!lvm_tag_check(tags[i], error))
-      return FALSE;
-    if (g_str_has_prefix(tags[i], "virt-thin."))
-      return vt_set_error(error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself",
-                          shown);
-  }
-  return TRUE;
-}
-
 static gboolean set_tags_locked(Bundled *b, const char *name, const char *const *add, const char *const *remove,
                                 GError **error)
 {
@@ -758,7 +744,7 @@ static gboolean set_tags_locked(Bundled *b, const char *name, const char *const 
   g_autofree char *description = NULL;
   LvmLv *lv;
 
-  if (!check_tags(add, error) || !check_tags(remove, error) || !bundled_begin(b, &vg, error))
+  if (!pool_rules_check_tags(add, error) || !pool_rules_check_tags(remove, error) || !bundled_begin(b, &vg, error))
     return FALSE;
   lv = g_hash_table_contains(b->pools, name) ? lvm_vg_find_lv(vg, name) : bundled_find_volume(b, vg, name, error);
   if (!lv)

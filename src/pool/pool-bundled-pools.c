@@ -8,24 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 #include "util/size.h"
 
-static LvmLv *find_spare(LvmVg *vg)
-{
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
-
-  for (guint i = 0; i < lvs->len; i++)
-    if (!lvm_lv_is_visible(lvs->pdata[i]) && g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
-      return lvs->pdata[i];
-  return NULL;
-}
-
 /* Old data in new metadata extents could be taken for metadata, by a repair that scans for it. */
 static gboolean zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **error)
 {
-  LvmLv *spare = find_spare(vg);
+  LvmLv *spare = pool_layout_spare(vg);
 
   return lvm_store_zero_new(b->store, vg, lvm_pool_metadata(lvm_vg_find_lv(vg, pool)), error) &&
          (!spare || lvm_store_zero_new(b->store, vg, lvm_lv_name(spare), error));
@@ -93,71 +84,6 @@ gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gb
 
 /* --- a further pool --- */
 
-typedef struct {
-  guint64 data, metadata; /* extents */
-  guint64 chunk_size;     /* bytes */
-} Layout;
-
-/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much
- * spare. 0: none. */
-static guint64 rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
-{
-  LvmLv *spare = find_spare(vg);
-  guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg),
-          available = lvm_vg_n_free_extents(vg);
-  guint64 used =
-      metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size + (reserve % extent_size != 0);
-
-  return used < available ? available - used : 0;
-}
-
-static gboolean choose(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
-{
-  guint64 extent_size = lvm_vg_extent_size(vg), metadata = params->metadata_size;
-
-  layout->chunk_size = params->chunk_size;
-  if (!lvm_pool_choose(layout->data * extent_size, extent_size, &layout->chunk_size, &metadata, error))
-    return FALSE;
-  layout->metadata = metadata / extent_size + (metadata % extent_size != 0);
-  return TRUE;
-}
-
-/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the default shrinks or
- * stays. */
-static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
-{
-  layout->data = rest_for_data(vg, params->reserve, 0);
-  for (guint i = 0; layout->data && i < 4; i++) {
-    if (!choose(vg, params, layout, error))
-      return FALSE;
-    layout->data = rest_for_data(vg, params->reserve, layout->metadata);
-  }
-  if (layout->data)
-    return TRUE;
-  return vt_set_error(error, ENOSPC,
-                      "volume group %s has %" G_GUINT64_FORMAT
-                      " free extents, not enough for a thin pool, its metadata and the reserve: "
-                      "add a physical volume, or reserve less",
-                      lvm_vg_name(vg), lvm_vg_n_free_extents(vg));
-}
-
-static gboolean lay_out(LvmVg *vg, const PoolNew *params, Layout *layout, GError **error)
-{
-  guint64 extent_size = lvm_vg_extent_size(vg);
-  gboolean ok;
-
-  if (params->size)
-    ok = pool_rules_extents("a thin pool", params->size, extent_size, &layout->data, error) &&
-         choose(vg, params, layout, error);
-  else
-    ok = lay_out_all_free(vg, params, layout, error);
-  if (ok && layout->data * extent_size < layout->chunk_size)
-    return vt_set_error(error, EINVAL,
-                        "%" G_GUINT64_FORMAT " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT,
-                        layout->data * extent_size, layout->chunk_size);
-  return ok;
-}
-
 /* What of the volume group is not @data_extents: its physical volumes' own metadata, other volumes, the reserve. */
 static guint64 overhead(LvmVg *vg, guint64 data_extents)
 {
@@ -170,7 +96,7 @@ static guint64 overhead(LvmVg *vg, guint64 data_extents)
 }
 
 /* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it may grow. */
-static gboolean finish_pool(LvmVg *vg, LvmLv *pool_lv, const PoolNew *params, const Layout *layout, GError **error)
+static gboolean finish_pool(LvmVg *vg, LvmLv *pool_lv, const PoolNew *params, const PoolLayout *layout, GError **error)
 {
   guint64 max = params->max_size, besides = params->size ? 0 : overhead(vg, layout->data);
 
@@ -183,7 +109,7 @@ static gboolean create_pool_locked(Bundled *b, const char *name, const PoolNew *
   static const PoolNew defaults;
   g_autoptr(LvmVg) vg = NULL;
   g_autofree char *description = g_strdup_printf("thin pool %s", name);
-  Layout layout = {0};
+  PoolLayout layout;
   LvmLv *pool_lv;
 
   if (!params)
@@ -193,7 +119,7 @@ static gboolean create_pool_locked(Bundled *b, const char *name, const PoolNew *
   if (lvm_vg_find_lv(vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a %s of that name", b->vg_name,
                         g_hash_table_contains(b->pools, name) ? "thin pool" : "volume");
-  if (!lay_out(vg, params, &layout, error) ||
+  if (!pool_layout_choose(vg, params, &layout, error) ||
       !(pool_lv = lvm_vg_add_thin_pool(vg, name, layout.data, layout.metadata, layout.chunk_size, error)) ||
       !finish_pool(vg, pool_lv, params, &layout, error) || !zero_metadata(b, vg, name, error))
     return FALSE;
@@ -224,7 +150,7 @@ gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error)
 
   if (!bundled_begin(b, &vg, error))
     return FALSE;
-  bundled_virtual_size(vg, name, &n_volumes);
+  pool_rules_virtual_size(vg, name, &n_volumes);
   if (n_volumes > 0)
     return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", b->vg_name, name, n_volumes,
                         n_volumes == 1 ? "" : "s", n_volumes == 1 ? "that" : "those");

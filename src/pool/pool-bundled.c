@@ -108,17 +108,12 @@ BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error)
   return pool;
 }
 
-static gboolean is_volume(LvmLv *lv)
-{
-  return lvm_lv_is_visible(lv) && lvm_lv_kind(lv) != LVM_LV_THIN_POOL;
-}
-
 LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
   g_autofree char *shown = NULL;
 
-  if (lv && is_volume(lv))
+  if (lv && pool_rules_is_volume(lv))
     return lv;
   shown = bundled_show(name);
   if (lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
@@ -126,25 +121,6 @@ LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **err
   else
     vt_set_error(error, ENOENT, "volume group %s has no volume %s", b->vg_name, shown);
   return NULL;
-}
-
-guint64 bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
-{
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
-  guint64 size = 0;
-  guint n = 0;
-
-  for (guint i = 0; i < lvs->len; i++) {
-    LvmLv *lv = lvs->pdata[i];
-
-    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool) != 0)
-      continue;
-    size += lvm_lv_size(lv);
-    n++;
-  }
-  if (n_volumes)
-    *n_volumes = n;
-  return size;
 }
 
 void bundled_pool_hold(Bundled *b, BundledPool *pool)
@@ -220,7 +196,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->metadata_size = metadata ? lvm_lv_size(metadata) : status.metadata_size;
   info->metadata_used = status.metadata_used;
   info->chunk_size = lvm_pool_chunk_size(lv);
-  info->virtual_size = bundled_virtual_size(vg, pool->name, &info->n_volumes);
+  info->virtual_size = pool_rules_virtual_size(vg, pool->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
   info->needs_check = status.needs_check;
   info->read_only =
@@ -308,30 +284,15 @@ static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
 
 static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cache)
 {
-  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
-  gboolean thin = lvm_lv_kind(lv) == LVM_LV_THIN;
+  PoolVolumeInfo *info = pool_rules_volume_info(b->vg_name, lv);
+  gboolean thin = info->kind == POOL_VOLUME_THIN;
   BundledPool *pool = thin ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
   const ThinDevice *device = thin ? find_device(cache, pool, lvm_thin_device(lv)) : NULL;
 
-  info->vg = g_strdup(b->vg_name);
-  info->name = g_strdup(lvm_lv_name(lv));
-  info->uuid = g_strdup(lvm_lv_uuid(lv));
-  info->kind = thin ? POOL_VOLUME_THIN : POOL_VOLUME_LINEAR;
-  info->size = lvm_lv_size(lv);
-  info->mapped = info->size;
-  info->vmid = pool_rules_vmid(info->name);
-  info->read_only = !lvm_lv_is_writable(lv);
   info->active = !lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
-  info->tags = lvm_lv_tags(lv);
-  info->creation_time = lvm_lv_creation_time(lv);
   info->damage = describe_damage(b, pool, lv, device);
-  if (thin) {
-    info->pool = g_strdup(lvm_thin_pool(lv));
-    info->origin = g_strdup(lvm_thin_origin(lv));
-    info->device_id = lvm_thin_device(lv);
+  if (thin)
     info->mapped = device ? device->mapped : pool && pool->thin && cache->devices ? 0 : G_MAXUINT64;
-    pool_rules_snapshot_of(lv, &info->snapshot_of, &info->snapshot_name);
-  }
   return info;
 }
 
@@ -349,7 +310,7 @@ static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error
   for (guint i = 0; ok && i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (!is_volume(lv))
+    if (!pool_rules_is_volume(lv))
       continue;
     if (!thin_pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), thin_pool) == 0))
       g_ptr_array_add(infos, make_volume_info(b, lv, &cache));
@@ -509,7 +470,8 @@ static char *describe_users(Bundled *b, const char *thin_pool)
     LvmLv *lv = lvs->pdata[i];
     g_autofree char *openers = NULL;
 
-    if (!is_volume(lv) || (thin_pool && (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), thin_pool) != 0)))
+    if (!pool_rules_is_volume(lv) ||
+        (thin_pool && (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), thin_pool) != 0)))
       continue;
     openers = bundled_volume_openers(b, lvm_lv_name(lv));
     if (openers)

@@ -106,8 +106,6 @@ BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error);
 BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error);
 /* A volume that users see, in @vg. ENOENT; EINVAL for a thin pool. */
 LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error);
-/* Bytes of all volumes of @pool in @vg; how many. */
-guint64 bundled_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
 
 /* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
 void bundled_pool_hold(Bundled *b, BundledPool *pool);

@@ -204,3 +204,67 @@ gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 v
                       "Grow the pool, remove volumes, or raise [limits] overcommit in virt-thin.conf",
                       vg, pool, sum, size, limit);
 }
+
+/* --- what both implementations see in the VG's text --- */
+
+gboolean pool_rules_is_volume(LvmLv *lv)
+{
+  return lvm_lv_is_visible(lv) && lvm_lv_kind(lv) != LVM_LV_THIN_POOL;
+}
+
+guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  guint64 size = 0;
+  guint n = 0;
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool) != 0)
+      continue;
+    size += lvm_lv_size(lv);
+    n++;
+  }
+  if (n_volumes)
+    *n_volumes = n;
+  return size;
+}
+
+PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  gboolean thin = lvm_lv_kind(lv) == LVM_LV_THIN;
+
+  info->vg = g_strdup(vg);
+  info->name = g_strdup(lvm_lv_name(lv));
+  info->uuid = g_strdup(lvm_lv_uuid(lv));
+  info->kind = thin ? POOL_VOLUME_THIN : POOL_VOLUME_LINEAR;
+  info->size = lvm_lv_size(lv);
+  info->mapped = info->size;
+  info->vmid = pool_rules_vmid(info->name);
+  info->read_only = !lvm_lv_is_writable(lv);
+  info->tags = lvm_lv_tags(lv);
+  info->creation_time = lvm_lv_creation_time(lv);
+  if (thin) {
+    info->pool = g_strdup(lvm_thin_pool(lv));
+    info->origin = g_strdup(lvm_thin_origin(lv));
+    info->device_id = lvm_thin_device(lv);
+    pool_rules_snapshot_of(lv, &info->snapshot_of, &info->snapshot_name);
+  }
+  return info;
+}
+
+gboolean pool_rules_check_tags(const char *const *tags, GError **error)
+{
+  for (guint i = 0; tags && tags[i]; i++) {
+    g_autofree char *shown = g_strescape(tags[i], NULL);
+
+    if (!lvm_tag_check(tags[i], error))
+      return FALSE;
+    if (g_str_has_prefix(tags[i], POOL_OWN_TAGS))
+      return vt_set_error(error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself",
+                          shown);
+  }
+  return TRUE;
+}

@@ -22,8 +22,10 @@
 #pragma once
 
 #include "lvm/vg.h"
+#include "pool/pool.h"
 #include "util/error.h"
 
+#define POOL_OWN_TAGS "virt-thin." /* what begins so is not the user's to change */
 #define POOL_SNAPSHOT_TAG "virt-thin.snapshot-of="
 
 /* Of vm-<VMID>-… and base-<VMID>-…, when the name is one that Proxmox's lvmthin accepts; else -1. */
@@ -52,3 +54,12 @@ gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size,
 /* Is there room for volumes of @virtual_size bytes in all on @pool_size bytes under @limit (0: none)? EPERM. */
 gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size,
                                      double limit, GError **error);
+
+/* Is @lv a volume that users see? */
+gboolean pool_rules_is_volume(LvmLv *lv);
+/* Bytes of all volumes of thin pool @pool in @vg; how many (may be NULL). */
+guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
+/* What the VG's text says of volume @lv. What it does not is left at nothing; "mapped" at the volume's size. */
+PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv);
+/* May a user set or remove these tags (NULL: none)? EINVAL, EPERM. */
+gboolean pool_rules_check_tags(const char *const *tags, GError **error);
