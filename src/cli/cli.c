@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "lvm/store.h"
+#include "pool/pool-choose.h"
 #include "pool/pool-service.h"
 #include "pool/settings.h"
 #include "util/size.h"
@@ -151,6 +152,14 @@ gboolean cli_is_served(const char *vg)
   return !info || shares_a_device(info);
 }
 
+/* Through the engine in this process, or the kernel. */
+static Pool *open_here(const char *vg, PoolOpenFlags flags, GError **error)
+{
+  if (pool_choose_engine(vg, NULL) == POOL_ENGINE_KERNEL)
+    return pool_open_kernel(vg, cli_devices(), flags, error);
+  return pool_open_bundled(vg, NULL, flags, error);
+}
+
 /* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a
  * little, as lvm2's commands do for their locks. FALSE: it is served now. */
 static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
@@ -162,7 +171,7 @@ static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, G
 
     if (cli_is_served(vg))
       return FALSE;
-    *pool = pool_open_bundled(vg, NULL, flags, &local);
+    *pool = open_here(vg, flags, &local);
     if (*pool)
       return TRUE;
     if (local->domain != VT_ERROR || local->code != EBUSY || g_get_monotonic_time() >= deadline) {
@@ -243,7 +252,7 @@ static void tell_problems(GPtrArray *problems, GPtrArray *found)
 GStrv cli_list_vgs(gboolean *all)
 {
   g_auto(GStrv) paths = settings_devices();
-  g_auto(GStrv) served = pool_service_list();
+  g_auto(GStrv) served = pool_service_list(), kernels = given_devices ? NULL : pool_list_kernel_vgs();
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) found = lvm_scan((const char *const *)paths, problems);
   g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
@@ -265,6 +274,8 @@ GStrv cli_list_vgs(gboolean *all)
   for (char **vg = served; *vg; vg++)
     if (cli_is_served(*vg))
       g_hash_table_add(names, *vg);
+  for (char **vg = kernels; vg && *vg; vg++)
+    g_hash_table_add(names, *vg);
   g_hash_table_iter_init(&iter, names);
   while (g_hash_table_iter_next(&iter, &name, NULL))
     g_ptr_array_add(list, g_strdup(name));

@@ -28,9 +28,9 @@ typedef struct {
   int (*run)(char **args, GError **error);
 } CliCommand;
 
-extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_extend, cli_list, cli_info, cli_check,
-    cli_create, cli_clone, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export,
-    cli_enable, cli_disable;
+extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate, cli_extend, cli_list,
+    cli_info, cli_check, cli_create, cli_clone, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove,
+    cli_import, cli_export, cli_enable, cli_disable;
 
 /* The exit status for a boolean outcome. */
 int cli_status(gboolean ok);
@@ -51,15 +51,15 @@ gboolean cli_parse_size(const char *option, const char *text, guint64 *size, GEr
 const char *const *cli_devices(void);
 /* Is @vg served, by a service that has one of cli_devices() if any are given? */
 gboolean cli_is_served(const char *vg);
-/* Open @vg through its service, else in this process. */
+/* Open @vg through its service, else as pool_choose_engine() says. */
 Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
 /* The same for calls that may take long: a service is first asked whether it answers, then given all the time it needs.
  */
 Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
 gboolean cli_close(Pool *pool, GError **error);
-/* The volume groups on the devices, and those served. The caller's GStrv. Damage is told on standard error; a device
- * that cannot be read at all makes *all FALSE. */
+/* The volume groups on the devices, those served and the kernel's. The caller's GStrv. Damage is told on standard
+ * error; a device that cannot be read at all makes *all FALSE. */
 GStrv cli_list_vgs(gboolean *all);
 
 /* --- telling --- */

@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "dm/dm.h"
 #include "lvm/store.h"
-#include "pool/settings.h"
+#include "pool/pool-choose.h"
 
 static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
 
@@ -77,6 +78,13 @@ static char *vg_of(const char *path)
   return found && found->len ? g_strdup(((LvmScan *)found->pdata[0])->vg_name) : NULL;
 }
 
+static char *find_kernel_vg(const char *vg)
+{
+  g_auto(GStrv) paths = dmk_available(NULL) ? pool_find_block_devices(vg) : NULL;
+
+  return paths ? g_strdup(paths[0]) : NULL;
+}
+
 /* Where is @vg already? A path, or "its service"; NULL: nowhere. The caller's. */
 static char *find_vg(const char *vg)
 {
@@ -89,7 +97,7 @@ static char *find_vg(const char *vg)
   for (guint i = 0; found && i < found->len; i++)
     if (g_strcmp0(((LvmScan *)found->pdata[i])->vg_name, vg) == 0)
       return g_strdup(((LvmScan *)found->pdata[i])->path);
-  return NULL;
+  return settings_devices_are_given() ? NULL : find_kernel_vg(vg);
 }
 
 static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
@@ -137,6 +145,8 @@ static gboolean make_vg(const char *vg, const char *name, const char *path, Size
   sizes->pool.max_size = sizes->max_size;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
+  if (S_ISBLK(st.st_mode) && settings_engine(vg) != POOL_ENGINE_BUNDLED && dmk_available(NULL))
+    return pool_kernel_init(vg, name, path, sizes->extent_size, &sizes->pool, error);
   return pool_init(vg, name, path, sizes->size, sizes->extent_size, &sizes->pool, error);
 }
 

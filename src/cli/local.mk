@@ -4,7 +4,7 @@ virt_thin_SOURCES = \
 	src/cli/main.c src/cli/cli.h src/cli/cli.c \
 	src/cli/json.h src/cli/json.c \
 	src/cli/progress.h src/cli/progress.c \
-	src/cli/init.c src/cli/serve.c \
+	src/cli/init.c src/cli/serve.c src/cli/activate.c \
 	src/cli/list.c src/cli/info.c src/cli/check.c \
 	src/cli/volume.c \
 	src/cli/copy.h src/cli/copy.c src/cli/qemu.h src/cli/qemu.c \
@@ -13,7 +13,7 @@ virt_thin_SOURCES = \
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS)
 virt_thin_LDADD = \
-	src/service/libservice.la src/service/libnbdserver.la src/pool/libpool-bundled.la src/pool/libpool.la \
+	src/service/libservice.la src/service/libnbdserver.la src/pool/libpool-bundled.la src/pool/libpool-kernel.la src/pool/libpool.la \
 	src/control/libcontrol.la src/thin/libthin.la src/lvm/liblvm.la src/util/libutil.la \
 	$(FUSE_LIBS) $(JSON_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS)
 

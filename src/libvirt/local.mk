@@ -22,8 +22,8 @@ vtbackend_sources = \
 	src/libvirt/vtbackend-spawn.c \
 	src/libvirt/vtbackend-volume.c \
 	src/libvirt/vtbackend-xml.c
-# The pool over D-Bus, and the LVM reader (which brings libutil along). No engine: tests/integration/libvirt-shim.sh sees to it.
+# The pool over D-Bus, the kernel's, and the LVM reader (which brings libutil along). No engine: tests/integration/libvirt-shim.sh sees to it.
 src_libvirt_virt_thin_backend_la_SOURCES = $(vtbackend_sources)
 src_libvirt_virt_thin_backend_la_CFLAGS = $(AM_CFLAGS) $(XML_CFLAGS)
 src_libvirt_virt_thin_backend_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^vtbackend_register$$' -Wl,--no-undefined
-src_libvirt_virt_thin_backend_la_LIBADD = src/pool/libpool.la src/control/libcontrol.la src/lvm/liblvm.la $(GLIB_LIBS) $(XML_LIBS)
+src_libvirt_virt_thin_backend_la_LIBADD = src/pool/libpool-kernel.la src/pool/libpool.la src/control/libcontrol.la src/lvm/liblvm.la $(GLIB_LIBS) $(XML_LIBS)

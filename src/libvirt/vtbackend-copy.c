@@ -1,8 +1,8 @@
-/* virt-thin - copying, discarding, overwriting and allocating: plain file I/O on the files of a service
+/* virt-thin - copying, discarding, overwriting and allocating: on the files of a service, or the kernel's devices
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through fallocate(). On what knows
- * neither (a block device) everything is taken for data.
+ * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through fallocate(). A block device
+ * knows neither: what the kernel maps is asked of the pool; of any other device everything is taken for data.
  */
 #include "config.h"
 
@@ -108,12 +108,68 @@ gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError 
   return TRUE;
 }
 
-gboolean vt_discard(int fd, guint64 offset, guint64 length, const char *name, GError **error)
+typedef struct {
+  int fd;
+} Fd;
+
+static void fd_clear(Fd *fd)
 {
-  if (length == 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
+  if (fd->fd >= 0)
+    close(fd->fd);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fd, fd_clear)
+
+static gboolean open_file(Fd *fd, const VtVolumeFile *file, GError **error)
+{
+  fd->fd = open(file->path, O_RDWR | O_CLOEXEC);
+  return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", file->path);
+}
+
+gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name, GError **error)
+{
+  g_auto(Fd) fd = {-1};
+  if (file->device)
+    return pool_volume_zero(file->device, offset, length, TRUE, error) && pool_volume_flush(file->device, error);
+  if (!open_file(&fd, file, error))
+    return FALSE;
+  if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
     return TRUE;
   return vt_set_errno(error, errno, "discarding %" G_GUINT64_FORMAT " bytes of volume %s at byte %" G_GUINT64_FORMAT,
                       length, name, offset);
+}
+
+typedef struct {
+  guint64 begin, length;
+} Run;
+
+/* The runs of the first @length bytes that the kernel maps, or does not: all before the first is written, which changes
+ * the map. */
+static GArray *list_runs(PoolVolume *device, guint64 length, gboolean wanted, GError **error)
+{
+  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(Run));
+  Run run = {0, 0};
+  for (; run.begin < length; run.begin += run.length) {
+    gboolean mapped;
+    if (!pool_volume_extent(device, run.begin, length - run.begin, &run.length, &mapped, error))
+      return NULL;
+    if (mapped == wanted)
+      g_array_append_val(runs, run);
+  }
+  return g_steal_pointer(&runs);
+}
+
+/* Write zeros over what of the first @length bytes the kernel maps, or over what it does not. */
+static gboolean zero_device(PoolVolume *device, guint64 length, gboolean mapped, GError **error)
+{
+  g_autoptr(GArray) runs = list_runs(device, length, mapped, error);
+  if (!runs)
+    return FALSE;
+  for (guint i = 0; i < runs->len; i++) {
+    Run *run = &g_array_index(runs, Run, i);
+    if (!pool_volume_zero(device, run->begin, run->length, FALSE, error))
+      return FALSE;
+  }
+  return pool_volume_flush(device, error);
 }
 
 static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
@@ -140,7 +196,7 @@ static gboolean overwrite_range(int fd, const char *zeros, guint64 begin, guint6
   return TRUE;
 }
 
-gboolean vt_overwrite(int fd, guint64 length, const char *name, GError **error)
+static gboolean overwrite_file(int fd, guint64 length, const char *name, GError **error)
 {
   g_autofree char *zeros = g_malloc0(BUFFER);
   guint64 begin = 0, end = 0;
@@ -155,12 +211,18 @@ gboolean vt_overwrite(int fd, guint64 length, const char *name, GError **error)
     if (!overwrite_range(fd, zeros, begin, end, name, error))
       return FALSE;
   }
-  if (fsync(fd) < 0)
-    return vt_set_errno(error, errno, "flushing volume %s", name);
-  return TRUE;
+  return fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
 
-gboolean vt_allocate(int fd, guint64 length, const char *name, GError **error)
+gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
+{
+  g_auto(Fd) fd = {-1};
+  if (file->device)
+    return zero_device(file->device, length, TRUE, error);
+  return open_file(&fd, file, error) && overwrite_file(fd.fd, length, name, error);
+}
+
+static gboolean allocate_file(int fd, guint64 length, const char *name, GError **error)
 {
   g_autofree char *zeros = g_malloc0(BUFFER);
   guint64 hole = 0, begin = 0, end = 0;
@@ -170,7 +232,13 @@ gboolean vt_allocate(int fd, guint64 length, const char *name, GError **error)
       return FALSE;
     hole = data ? end : length;
   }
-  if (fsync(fd) < 0)
-    return vt_set_errno(error, errno, "flushing volume %s", name);
-  return TRUE;
+  return fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
+}
+
+gboolean vt_allocate(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
+{
+  g_auto(Fd) fd = {-1};
+  if (file->device)
+    return zero_device(file->device, length, FALSE, error);
+  return open_file(&fd, file, error) && allocate_file(fd.fd, length, name, error);
 }

@@ -45,8 +45,9 @@ static PoolVolumeInfo *find_in_pool(const VtSource *source, VtVolDef *vol)
   return g_steal_pointer(&info);
 }
 
-/* Where to read @vol: through the service's file, which shows holes, when it is a volume of one. The caller's. */
-static char *readable_path(VtVolDef *vol)
+/* Where to read @vol: through the service's file, which shows holes, or the kernel's device, when it is a volume of
+ * one. */
+static gboolean open_source(VtVolDef *vol, VtVolumeFile *file, GError **error)
 {
   const char *path = vt_vol_path(vol);
   g_autofree char *folder = g_path_get_dirname(path);
@@ -55,8 +56,9 @@ static char *readable_path(VtVolDef *vol)
   if (vt_vol_type(vol) == VIR_STORAGE_VOL_BLOCK && g_str_has_prefix(path, "/dev/"))
     info = vt_service_volume(vg, vt_vol_name(vol), NULL);
   if (info && g_strcmp0(info->uuid, vt_vol_key(vol)) == 0)
-    return vt_volume_file(vg, info->name);
-  return g_strdup(path);
+    return vt_volume_file_open(vg, info->name, TRUE, file, error);
+  file->path = g_strdup(path);
+  return TRUE;
 }
 
 static gboolean convert(const char *format, const char *from, const char *to, const char *name, GError **error)
@@ -73,6 +75,7 @@ static gboolean convert(const char *format, const char *from, const char *to, co
 static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, GError **error)
 {
   g_auto(VtVolDocument) document = {0};
+  g_auto(VtVolumeFile) source_file = {0}, file = {0};
   g_auto(Fd) in = {-1}, out = {-1};
   const char *name = vt_vol_name(vol);
   int type = vt_vol_type(from);
@@ -87,15 +90,16 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source->vg, name, error);
   if (!info)
     return FALSE;
-  g_autofree char *read_path = readable_path(from), *write_path = vt_volume_file(source->vg, name);
   /* With a backing store in its document, the volume is not empty. */
-  if (!open_fd(&out, write_path, O_RDWR, error) || !vt_discard(out.fd, 0, info->size, name, error))
+  if (!open_source(from, &source_file, error) || !vt_volume_file_open(source->vg, name, FALSE, &file, error) ||
+      !vt_discard(&file, 0, info->size, name, error))
     return FALSE;
   gboolean raw = type == VIR_STORAGE_VOL_BLOCK || !document.format || strcmp(document.format, "raw") == 0 ||
                  strcmp(document.format, "none") == 0;
   if (!raw)
-    return convert(document.format, read_path, write_path, name, error);
-  return open_fd(&in, read_path, O_RDONLY, error) && vt_copy_sparse(in.fd, out.fd, info->size, name, error);
+    return convert(document.format, source_file.path, file.path, name, error);
+  return open_fd(&in, source_file.path, O_RDONLY, error) && open_fd(&out, file.path, O_RDWR, error) &&
+         vt_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 
 /* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it when this fails. */
@@ -144,12 +148,6 @@ static PoolVolumeInfo *check_range(const VtSource *source, const char *name, gui
   return info;
 }
 
-static gboolean discard_range(const char *path, const char *name, guint64 offset, guint64 length, GError **error)
-{
-  g_auto(Fd) fd = {-1};
-  return open_fd(&fd, path, O_RDWR, error) && vt_discard(fd.fd, offset, length, name, error);
-}
-
 int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
                   unsigned int flags)
 {
@@ -164,12 +162,13 @@ int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long
     vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg, name);
   if (error)
     return vt_report_gerror(g_steal_pointer(&error));
+  g_auto(VtVolumeFile) file = {0};
+  if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) ||
+      (sparse && !vt_discard(&file, offset, length ? length : info->size - offset, name, &error)))
+    return vt_report_gerror(g_steal_pointer(&error));
   /* libvirt cuts a regular file at each hole; under this name the service lets it, and keeps the size
    * (service/service.h). */
-  g_autofree char *plain_path = vt_volume_file(source.vg, name);
-  g_autofree char *path = sparse ? g_strconcat(plain_path, "@upload", NULL) : g_strdup(plain_path);
-  if (sparse && !discard_range(path, name, offset, length ? length : info->size - offset, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+  g_autofree char *path = g_strconcat(file.path, sparse && !file.device ? "@upload" : "", NULL);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);
 }
 
@@ -183,8 +182,10 @@ int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned lo
   g_autoptr(PoolVolumeInfo) info = check_range(&source, vt_vol_name(vol), offset, length, &error);
   if (!info)
     return vt_report_gerror(g_steal_pointer(&error));
-  g_autofree char *path = vt_volume_file(source.vg, info->name);
-  return vt.libvirt.stream_open_block_device(stream, path, offset, length,
+  g_auto(VtVolumeFile) file = {0};
+  if (!vt_volume_file_open(source.vg, info->name, TRUE, &file, &error))
+    return vt_report_gerror(g_steal_pointer(&error));
+  return vt.libvirt.stream_open_block_device(stream, file.path, offset, length,
                                              (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0, O_RDONLY);
 }
 
@@ -196,25 +197,26 @@ static const char *const scrub_patterns[] = {NULL,       "nnsa",      "dod",    
 
 /* What the volume maps is overwritten, for whoever reads the disk; then all of it is released, for whoever reads the
  * volume. */
-static gboolean wipe_zero(int fd, const PoolVolumeInfo *info, GError **error)
+static gboolean wipe_zero(const VtVolumeFile *file, const PoolVolumeInfo *info, GError **error)
 {
-  return vt_overwrite(fd, info->size, info->name, error) && vt_discard(fd, 0, info->size, info->name, error);
+  return vt_overwrite(file, info->size, info->name, error) && vt_discard(file, 0, info->size, info->name, error);
 }
 
 static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
 {
-  g_autofree char *path = vt_volume_file(info->vg, info->name);
-  g_auto(Fd) fd = {-1};
+  g_auto(VtVolumeFile) file = {0};
   if (info->read_only)
     return vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", info->vg, info->name);
-  if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
-    return open_fd(&fd, path, O_RDWR, error) && wipe_zero(fd.fd, info, error);
-  if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_TRIM)
-    return open_fd(&fd, path, O_RDWR, error) && vt_discard(fd.fd, 0, info->size, info->name, error);
-  if (algorithm >= G_N_ELEMENTS(scrub_patterns))
+  if (algorithm != VIR_STORAGE_VOL_WIPE_ALG_TRIM && algorithm >= G_N_ELEMENTS(scrub_patterns))
     return vt_set_error(error, EOPNOTSUPP, "wiping algorithm %u is not known", algorithm);
+  if (!vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
+    return FALSE;
+  if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
+    return wipe_zero(&file, info, error);
+  if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_TRIM)
+    return vt_discard(&file, 0, info->size, info->name, error);
   const char *const argv[] = {
-      "scrub", "-f", "-p", scrub_patterns[algorithm], info->path && info->path_is_block ? info->path : path, NULL};
+      "scrub", "-f", "-p", scrub_patterns[algorithm], info->path && info->path_is_block ? info->path : file.path, NULL};
   return vt_spawn(argv, error);
 }
 

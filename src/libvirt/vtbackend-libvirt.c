@@ -25,6 +25,7 @@ static const Symbol symbols[] = {
     SYMBOL(pool_obj_get_def, "virStoragePoolObjGetDef"),
     SYMBOL(pool_obj_add_vol, "virStoragePoolObjAddVol"),
     SYMBOL(pool_obj_get_asyncjobs, "virStoragePoolObjGetAsyncjobs"),
+    SYMBOL(pool_obj_is_active, "virStoragePoolObjIsActive"),
     SYMBOL(vol_find_by_name, "virStorageVolDefFindByName"),
     SYMBOL(pool_obj_remove_vol, "virStoragePoolObjRemoveVol"),
     SYMBOL(object_lock, "virObjectLock"),

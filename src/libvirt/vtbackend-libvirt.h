@@ -49,6 +49,7 @@ typedef struct {
   VtPoolDef *(*pool_obj_get_def)(VtPoolObj *obj);
   int (*pool_obj_add_vol)(VtPoolObj *obj, VtVolDef *vol); /* takes @vol on success; sets no error */
   unsigned int (*pool_obj_get_asyncjobs)(VtPoolObj *obj);
+  bool (*pool_obj_is_active)(VtPoolObj *obj);
   VtVolDef *(*vol_find_by_name)(VtPoolObj *obj, const char *name);
   void (*pool_obj_remove_vol)(VtPoolObj *obj, VtVolDef *vol); /* frees it */
   void (*object_lock)(void *object);

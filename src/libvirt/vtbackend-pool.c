@@ -44,6 +44,19 @@ void vt_set_totals(VtPoolDef *def, const PoolInfo *info)
   vt_pool_available(def) = info->size - MIN(info->used, info->size);
 }
 
+/* lvm2 activates a pool at boot, but not the volumes that are flagged against that: until all are, the pool is to be
+ * started. (One that libvirt knows to be active was.) A service shows all or none. */
+static gboolean is_whole(const VtSource *source)
+{
+  g_autoptr(GPtrArray) volumes = vt_is_kernels(source->vg) ? vt_service_volumes(source, NULL) : NULL;
+  for (guint i = 0; volumes && i < volumes->len; i++) {
+    PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
+    if (!info->active && !info->skipped)
+      return FALSE;
+  }
+  return TRUE;
+}
+
 int vt_check_pool(VtPoolObj *obj, bool *active)
 {
   g_auto(VtSource) source = {0};
@@ -54,7 +67,7 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
   set_target(def, &source, NULL);
   g_autoptr(GError) error = NULL;
   g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
-  *active = info && info->active;
+  *active = info && info->active && (vt.libvirt.pool_obj_is_active(obj) || is_whole(&source));
   /* ENOENT is the pool at rest. */
   if (!info && error->code != ENOENT)
     fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool, error->message);
@@ -64,6 +77,11 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
 /* The devices of the pool's document: only where to look first, the VG may have more. */
 static gboolean start_service(const VtSource *source, char **devices, GError **error)
 {
+  vt_choose_again(source->vg);
+  if (vt_is_kernels(source->vg)) {
+    Pool *pool = vt_service_for_changes(source->vg, error);
+    return pool && pool_activate(pool, source->pool, error);
+  }
   return pool_service_start(source->vg, source->pool, *devices ? (const char *const *)devices : NULL, START_DEADLINE_MS,
                             error);
 }
@@ -224,7 +242,8 @@ int vt_stop_pool(VtPoolObj *obj)
   }
   if (!pool_deactivate(pool, source.pool, FALSE, &error))
     return vt_report_gerror(g_steal_pointer(&error));
-  stop_idle_service(source.vg);
+  if (!vt_is_kernels(source.vg))
+    stop_idle_service(source.vg);
   return 0;
 }
 

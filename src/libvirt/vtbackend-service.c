@@ -1,9 +1,12 @@
-/* virt-thin - source names of pools, and the service behind them
+/* virt-thin - source names of pools, and who is behind them: a service, or the kernel
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for each VG as long as
  * libvirtd lives. What it cannot know is that libvirtd asks about a thousand volumes one after the other: after a
  * question that was not answered in time, further ones are refused at once for a while.
+ *
+ * A VG that no service has, and that is the kernel's by choice (pool/pool-choose.h), is asked and changed in this
+ * process, by the same interface. It stays so until a service has it.
  */
 #include "config.h"
 
@@ -11,8 +14,8 @@
 #include <sys/stat.h>
 
 #include "libvirt/vtbackend.h"
+#include "pool/pool-choose.h"
 #include "pool/pool-service.h"
-#include "pool/settings.h"
 
 #define DEFAULT_DEADLINE_S 10
 #define CHANGE_DEADLINE_MS (60 * 1000)
@@ -20,6 +23,8 @@
 
 typedef struct {
   Pool *questions, *changes;
+  Pool *kernel;        /* made once, kept */
+  gboolean chosen;     /* the kernel, at the last look */
   gint64 silent_until; /* monotonic; 0: it answers */
 } Service;
 
@@ -107,6 +112,39 @@ static Service *find_service(const char *vg)
   return service;
 }
 
+/* The kernel's pool of @vg, if that has it; else NULL. Looking for it, outside the lock, opens block devices. */
+static Pool *kernel_pool(const char *vg)
+{
+  if (pool_service_is_running(vg))
+    return NULL;
+  g_mutex_lock(&lock);
+  Pool *pool = find_service(vg)->chosen ? find_service(vg)->kernel : NULL;
+  g_mutex_unlock(&lock);
+  if (pool || pool_choose_engine(vg, NULL) != POOL_ENGINE_KERNEL)
+    return pool;
+  g_autoptr(Pool) mine = pool_open_kernel(vg, NULL, 0, NULL);
+  g_mutex_lock(&lock);
+  Service *service = find_service(vg);
+  if (!service->kernel)
+    service->kernel = g_steal_pointer(&mine);
+  service->chosen = service->kernel != NULL;
+  pool = service->kernel;
+  g_mutex_unlock(&lock);
+  return pool;
+}
+
+void vt_choose_again(const char *vg)
+{
+  g_mutex_lock(&lock);
+  find_service(vg)->chosen = FALSE;
+  g_mutex_unlock(&lock);
+}
+
+gboolean vt_is_kernels(const char *vg)
+{
+  return kernel_pool(vg) != NULL;
+}
+
 /* Connect outside the lock: it may take until the deadline. */
 static Pool *connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **error)
 {
@@ -149,15 +187,16 @@ gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error)
 
 Pool *vt_service(const char *vg, GError **error)
 {
-  return connect_service(vg, FALSE, vt_deadline_ms(), error);
+  Pool *kernel = kernel_pool(vg);
+  return kernel ? kernel : connect_service(vg, FALSE, vt_deadline_ms(), error);
 }
 
 Pool *vt_service_for_changes(const char *vg, GError **error)
 {
   g_autoptr(GError) local = NULL;
   Pool *questions = vt_service(vg, error);
-  if (!questions)
-    return NULL;
+  if (!questions || vt_is_kernels(vg))
+    return questions;
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(questions, &local);
   if (!vt_service_answered(vg, info != NULL, local)) {
     g_propagate_error(error, g_steal_pointer(&local));
@@ -205,13 +244,28 @@ static char *files_folder(const char *vg)
 
 static char *nodes_folder(const char *vg)
 {
-  return g_build_filename(settings_dev_dir(), vg, NULL);
+  return g_build_filename(vt_is_kernels(vg) ? "/dev" : settings_dev_dir(), vg, NULL);
 }
 
-char *vt_volume_file(const char *vg, const char *name)
+static gboolean shows_nodes(const char *vg)
 {
-  g_autofree char *folder = files_folder(vg);
-  return g_build_filename(folder, name, NULL);
+  return vt_is_kernels(vg) || strcmp(settings_block_nodes(), "none") != 0;
+}
+
+gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only, VtVolumeFile *file, GError **error)
+{
+  Pool *kernel = kernel_pool(vg);
+  g_autofree char *folder = kernel ? nodes_folder(vg) : files_folder(vg);
+  file->path = g_build_filename(folder, name, NULL);
+  if (kernel)
+    file->device = pool_volume_open(kernel, name, read_only, "libvirtd", error);
+  return !kernel || file->device;
+}
+
+void vt_volume_file_close(VtVolumeFile *file)
+{
+  g_clear_pointer(&file->path, g_free);
+  g_clear_pointer(&file->device, pool_volume_close);
 }
 
 char *vt_volume_folder(const char *vg, GPtrArray *volumes)
@@ -221,7 +275,7 @@ char *vt_volume_folder(const char *vg, GPtrArray *volumes)
     if (info->path)
       return info->path_is_block ? nodes_folder(vg) : files_folder(vg);
   }
-  return strcmp(settings_block_nodes(), "none") == 0 ? files_folder(vg) : nodes_folder(vg);
+  return shows_nodes(vg) ? nodes_folder(vg) : files_folder(vg);
 }
 
 /* A volume that is not served now - a snapshot, say - is where it would be, were it. */
@@ -237,7 +291,7 @@ int vt_volume_type(const PoolVolumeInfo *info)
 {
   if (info->path)
     return info->path_is_block ? VIR_STORAGE_VOL_BLOCK : VIR_STORAGE_VOL_FILE;
-  return strcmp(settings_block_nodes(), "none") == 0 ? VIR_STORAGE_VOL_FILE : VIR_STORAGE_VOL_BLOCK;
+  return shows_nodes(info->vg) ? VIR_STORAGE_VOL_BLOCK : VIR_STORAGE_VOL_FILE;
 }
 
 char *vt_volume_of_path(const char *vg, const char *path)

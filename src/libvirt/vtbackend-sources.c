@@ -7,8 +7,8 @@
 
 #include "libvirt/vtbackend.h"
 #include "lvm/store.h"
+#include "pool/pool-choose.h"
 #include "pool/pool-service.h"
-#include "pool/settings.h"
 
 /* The thin pools of every VG that is served. */
 static void add_served(GHashTable *names)
@@ -47,6 +47,18 @@ static int compare_names(gconstpointer a, gconstpointer b)
   return g_strcmp0(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Those on block devices that are the kernel's. */
+static void add_kernels(GHashTable *names)
+{
+  g_auto(GStrv) vgs = pool_list_kernel_vgs();
+  for (char **vg = vgs; *vg; vg++) {
+    g_autoptr(Pool) pool = pool_open_kernel(*vg, NULL, POOL_READ_ONLY, NULL);
+    g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
+    for (guint i = 0; pools && i < pools->len; i++)
+      g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
+  }
+}
+
 /* libvirt's own list, with every thin pool as VG/POOL behind it: virt-manager offers the names for choice. */
 char *vt_find_sources(const char *spec, unsigned int flags)
 {
@@ -56,6 +68,7 @@ char *vt_find_sources(const char *spec, unsigned int flags)
     return NULL;
   add_served(set);
   add_unserved(set);
+  add_kernels(set);
   if (!stock && g_hash_table_size(set) == 0)
     return NULL;
   if (!stock)

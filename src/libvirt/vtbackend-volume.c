@@ -8,7 +8,6 @@
  */
 #include "config.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -195,7 +194,9 @@ int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source.vg, name, &error);
   if (!info)
     return vt_report_gerror(g_steal_pointer(&error));
-  if (g_strcmp0(info->uuid, vt_vol_key(vol)) != 0)
+  /* The kernel's volumes get another UUID by becoming a clone; libvirt's key follows at the next refresh of the pool.
+   */
+  if (g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 && !vt_is_kernels(source.vg))
     return 0;
   vt_vol_capacity(vol) = info->size;
   vt_vol_allocation(vol) = in_creation ? 0 : allocation_of(info);
@@ -222,13 +223,8 @@ int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, un
   if (!pool || !pool_resize(pool, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   if (flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE) {
-    g_autofree char *path = vt_volume_file(source.vg, name);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    gboolean allocated =
-        fd >= 0 ? vt_allocate(fd, capacity, name, &error) : vt_set_errno(&error, errno, "opening %s", path);
-    if (fd >= 0)
-      close(fd);
-    if (!allocated)
+    g_auto(VtVolumeFile) file = {0};
+    if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) || !vt_allocate(&file, capacity, name, &error))
       return vt_report_gerror(g_steal_pointer(&error));
   }
   return 0;
@@ -239,13 +235,8 @@ int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, un
 /* Overwrite what the volume maps, for VIR_STORAGE_VOL_DELETE_ZEROED. */
 static gboolean zero_volume(const VtSource *source, const char *name, guint64 size, GError **error)
 {
-  g_autofree char *path = vt_volume_file(source->vg, name);
-  int fd = open(path, O_RDWR | O_CLOEXEC);
-  if (fd < 0)
-    return vt_set_errno(error, errno, "opening %s to zero it", path);
-  gboolean zeroed = vt_overwrite(fd, size, name, error);
-  close(fd);
-  return zeroed;
+  g_auto(VtVolumeFile) file = {0};
+  return vt_volume_file_open(source->vg, name, FALSE, &file, error) && vt_overwrite(&file, size, name, error);
 }
 
 /* Names of the snapshots that go with volume @name. */

@@ -10,7 +10,7 @@
  * file I/O vtbackend-spawn.c     programs as children                vtbackend-sources.c  finding sources
  *
  * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the files the service
- * shows. Every call has a deadline.
+ * shows, where every call has a deadline; or it runs lvm2's commands.
  *
  * Thread-safety: callbacks run in any of libvirtd's threads, for one pool one at a time unless libvirt says otherwise
  * (libvirt.org, storage driver: buildVol, buildVolFrom, upload, download and wipe run with the pool unlocked).
@@ -62,6 +62,11 @@ gboolean vt_source_of(VtPoolObj *obj, VtSource *source);
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
 guint vt_deadline_ms(void);
+/* Is @vg the kernel's (pool/pool-choose.h), with no service? Then the functions below ask and change it in this
+ * process.
+ */
+gboolean vt_is_kernels(const char *vg);
+void vt_choose_again(const char *vg); /* look anew whose it is */
 /* The service of @vg for questions, or for changes, which may take longer. Never freed by the caller. ETIMEDOUT at once
  * for some seconds after the service did not answer: a list of a thousand volumes must not wait a thousand deadlines. A
  * Pool for changes is given only to a service that answers. */
@@ -74,8 +79,15 @@ PoolVolumeInfo *vt_service_volume(const char *vg, const char *name, GError **err
 GPtrArray *vt_service_volumes(const VtSource *source, GError **error);
 PoolInfo *vt_service_pool(const VtSource *source, GError **error);
 
-/* The file of a volume in the service's FUSE folder. The caller's. */
-char *vt_volume_file(const char *vg, const char *name);
+/* A volume to be opened by its path: the file in the service's FUSE folder, or the kernel's device, which is active as
+ * long as this is open, or something that was opened meanwhile. */
+typedef struct {
+  char *path;
+  PoolVolume *device; /* NULL: a file */
+} VtVolumeFile;
+gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only, VtVolumeFile *file, GError **error);
+void vt_volume_file_close(VtVolumeFile *file);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolumeFile, vt_volume_file_close)
 /* The folder volumes are reported in: /dev/<vg>, or the FUSE folder where there are no block nodes. The caller's. */
 char *vt_volume_folder(const char *vg, GPtrArray *volumes);
 /* Where and as what @info is reported. The path is the caller's. */
@@ -117,11 +129,11 @@ gboolean vt_spawn(const char *const *argv, GError **error);
 /* The part of @in that is not zero to @out, which reads zero; @name for messages. */
 gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error);
 /* Make [@offset, @offset + @length) read zero and release its space. */
-gboolean vt_discard(int fd, guint64 offset, guint64 length, const char *name, GError **error);
+gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name, GError **error);
 /* Overwrite what is mapped there with zeros, on the medium. */
-gboolean vt_overwrite(int fd, guint64 length, const char *name, GError **error);
+gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error);
 /* Give every hole of [0, @length) its space. */
-gboolean vt_allocate(int fd, guint64 length, const char *name, GError **error);
+gboolean vt_allocate(const VtVolumeFile *file, guint64 length, const char *name, GError **error);
 
 /* --- the callbacks for VG/POOL; contracts: libvirt src/storage/storage_backend.h --- */
 char *vt_find_sources(const char *spec, unsigned int flags);

@@ -21,4 +21,16 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled-volume.c \
 	src/pool/pool-bundled-gate.c \
 	src/pool/pool-bundled-grow.c
-src_pool_libpool_bundled_la_LIBADD = $(GLIB_LIBS)
+src_pool_libpool_bundled_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)
+
+# The kernel's pool, and the choice between it and the bundled one. Needs libpool.la, liblvm.la and libutil.la after it.
+noinst_LTLIBRARIES += src/pool/libpool-kernel.la
+src_pool_libpool_kernel_la_SOURCES = \
+	src/pool/pool-choose.h src/pool/pool-choose.c \
+	src/pool/pool-kernel.h src/pool/pool-kernel.c \
+	src/pool/pool-kernel-change.c \
+	src/pool/pool-kernel-pools.c \
+	src/pool/pool-kernel-replace.c \
+	src/pool/pool-kernel-step.c \
+	src/pool/pool-kernel-volume.c
+src_pool_libpool_kernel_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "dm/dm.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 
@@ -289,7 +290,7 @@ static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cach
   BundledPool *pool = thin ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
   const ThinDevice *device = thin ? find_device(cache, pool, lvm_thin_device(lv)) : NULL;
 
-  info->active = !lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
+  info->active = !info->skipped;
   info->damage = describe_damage(b, pool, lv, device);
   if (thin)
     info->mapped = device ? device->mapped : pool && pool->thin && cache->devices ? 0 : G_MAXUINT64;
@@ -607,11 +608,28 @@ Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   return &b->base;
 }
 
+/* PVs that carry active volumes cannot be locked: say so, where it is so. */
+static void explain_busy(const char *const *paths, const char *vg, GError **error)
+{
+  g_autoptr(LvmStore) store = lvm_store_open(paths, vg, TRUE, NULL, NULL, NULL);
+  g_autofree char *active = store ? dmk_find_active(lvm_vg_uuid(lvm_store_vg(store))) : NULL;
+
+  if (!active)
+    return;
+  vg = lvm_vg_name(lvm_store_vg(store));
+  g_clear_error(error);
+  vt_set_error(error, EBUSY,
+               "volume group %s is active in the kernel (%s): deactivate it with vgchange -an %s, or let the kernel "
+               "serve it (engine= in virt-thin.conf)",
+               vg, active, vg);
+}
+
 Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
                    gpointer user_data, GError **error)
 {
   g_auto(GStrv) found = devices ? NULL : settings_devices();
   const char *const *paths = devices ? devices : (const char *const *)found;
+  g_autoptr(GError) local = NULL;
   LvmStore *store;
 
   if (!*paths) {
@@ -622,7 +640,11 @@ Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags fla
     return NULL;
   }
   store = (devices || settings_devices_are_given() ? lvm_store_open : lvm_store_open_usual)(
-      paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, error);
+      paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, &local);
+  if (local && local->code == EBUSY)
+    explain_busy(paths, vg, &local);
+  if (local)
+    g_propagate_error(error, g_steal_pointer(&local));
   return store ? bundled_open_store(store, (flags & POOL_READ_ONLY) != 0, error) : NULL;
 }
 

@@ -244,6 +244,7 @@ PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv)
   info->mapped = info->size;
   info->vmid = pool_rules_vmid(info->name);
   info->read_only = !lvm_lv_is_writable(lv);
+  info->skipped = lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
   info->tags = lvm_lv_tags(lv);
   info->creation_time = lvm_lv_creation_time(lv);
   if (thin) {

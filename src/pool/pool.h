@@ -2,10 +2,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a thin pool is an LV as
- * well. Three implementations: pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
- * (pool-bundled.c) pool_connect()       a VG service over D-Bus (pool-remote.c) the kernel's         lvm2's commands
- * and libdevmapper                                      (src/dm) The rules that are virt-thin's own - names, what a
- * backing volume makes, snapshots, rollback, templates - live in pool-rules.c, once.
+ * well. Three implementations; which one serves a VG, pool-choose.h says:
+ *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked (pool-bundled.c)
+ *   pool_connect()       a VG service over D-Bus (pool-remote.c)
+ *   pool_open_kernel()   the kernel's device-mapper and lvm2's commands (pool-kernel.c, src/dm)
+ * The rules that are virt-thin's own - names, what a backing volume makes, snapshots, rollback, templates - live in
+ * pool-rules.c, once.
  *
  * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the volume or pool, what was
  * tried and the next step. Ownership: info structs and arrays returned are the caller's. Thread-safety: every function
@@ -39,7 +41,8 @@ typedef struct {
   gint64 vmid;       /* of vm-<VMID>-… and base-<VMID>-…; -1 */
   guint32 device_id; /* thin device; 0 for a linear LV */
   gboolean read_only;
-  gboolean active; /* served: not skipped at activation */
+  gboolean active;  /* the kernel, or a service, shows it */
+  gboolean skipped; /* it is not activated with its pool; of a service's volumes not told */
   GStrv tags;
   guint64 creation_time; /* seconds since the epoch, 0: not recorded */
   char *path;            /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
@@ -92,6 +95,12 @@ Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlag
 /* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then
  * holds for every call; 0: the default, 30 s). */
 Pool *pool_connect(const char *vg, guint timeout_ms, GError **error);
+
+/* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing is locked, and what
+ * others do to the VG shows at once. A volume's path is that of its device, while it is active; mapped bytes of one
+ * that is not are known while a metadata snapshot of its pool can be had. pool_rollback() and pool_clone_into() give
+ * the volume another UUID. An engine that has the VG is EBUSY to every change. */
+Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
 
 /* Release everything; a bundled pool commits. The error tells of a failed last commit. */
 gboolean pool_close(Pool *pool, GError **error);
@@ -148,6 +157,10 @@ gboolean pool_extend(Pool *pool, const char *path, GError **error);
 gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
                    const PoolNew *params, GError **error);
 
+/* The same by lvm2, on a block device; it is active afterwards. */
+gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path, guint64 extent_size,
+                          const PoolNew *params, GError **error);
+
 /* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing
  * else. EBUSY: it lives. @devices NULL: as settings_devices() finds them. */
 gboolean pool_release(const char *vg, const char *const *devices, GError **error);
@@ -167,8 +180,9 @@ gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GErr
 /* --- volume I/O --- */
 
 /* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens of one volume share
- * it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled pools, and on a service's through its FUSE
- * file. */
+ * it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled pools, on a service's through its FUSE
+ * file; on kernel pools through its device, where a volume that is not active is activated for as long as it is open.
+ */
 PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
 /* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees a rollback or
  * resize at once, and turns to ENOENT when the volume is removed. */

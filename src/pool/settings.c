@@ -18,6 +18,7 @@ typedef struct {
   guint autoextend_threshold, autoextend_percent;
   char *block_nodes, *socket_group, *dev_dir, *program;
   guint socket_mode, threads;
+  GHashTable *engines; /* name of VG, or "": PoolEngine */
 } Settings;
 
 static Settings *the_settings;
@@ -118,6 +119,37 @@ static void read_service(Settings *s, GKeyFile *file, const char *path)
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
+static gboolean parse_engine(const char *value, PoolEngine *engine)
+{
+  static const char *const names[] = {
+      [POOL_ENGINE_AUTO] = "auto", [POOL_ENGINE_KERNEL] = "kernel", [POOL_ENGINE_BUNDLED] = "bundled"};
+
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+    if (strcmp(value, names[i]) == 0) {
+      *engine = (PoolEngine)i;
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* [vg] is about all volume groups, [vg NAME] about one. */
+static void read_engines(Settings *s, GKeyFile *file, const char *path)
+{
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+
+  s->engines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (char **group = groups; *group; group++) {
+    gboolean all = strcmp(*group, "vg") == 0;
+    g_autofree char *value = all || g_str_has_prefix(*group, "vg ") ? get_value(file, *group, "engine") : NULL;
+    PoolEngine engine;
+
+    if (value && parse_engine(value, &engine))
+      g_hash_table_insert(s->engines, g_strstrip(g_strdup(all ? "" : *group + 3)), GINT_TO_POINTER(engine));
+    else if (value)
+      complain(path, *group, "engine", value, "auto, kernel or bundled");
+  }
+}
+
 static Settings *load(void)
 {
   Settings *s = g_new0(Settings, 1);
@@ -135,6 +167,7 @@ static Settings *load(void)
   s->autoextend_percent = read_number(file, path, "autoextend", "percent", 1, 1000, 20);
   read_overcommit(s, file, path);
   read_service(s, file, path);
+  read_engines(s, file, path);
   if (!s->block_nodes)
     s->block_nodes = g_strdup("auto");
   dev_dir = get_value(file, "service", "dev-dir");
@@ -282,6 +315,15 @@ guint settings_autoextend_percent(void)
 double settings_overcommit_limit(void)
 {
   return settings()->overcommit;
+}
+
+PoolEngine settings_engine(const char *vg)
+{
+  gpointer engine = NULL;
+
+  if (!g_hash_table_lookup_extended(settings()->engines, vg, NULL, &engine))
+    g_hash_table_lookup_extended(settings()->engines, "", NULL, &engine);
+  return (PoolEngine)GPOINTER_TO_INT(engine);
 }
 
 const char *settings_block_nodes(void)

@@ -40,6 +40,9 @@ double settings_overcommit_limit(void);
  * that virt-thin serves. */
 guint settings_autoextend_threshold(void);
 guint settings_autoextend_percent(void);
+/* Who serves a VG: [vg NAME] engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/pool-choose.h decides). */
+typedef enum { POOL_ENGINE_AUTO, POOL_ENGINE_KERNEL, POOL_ENGINE_BUNDLED } PoolEngine;
+PoolEngine settings_engine(const char *vg);
 /* [service] block-nodes=auto|nbd|loop|none, socket-mode=0600, socket-group=, threads=32. */
 const char *settings_block_nodes(void);
 guint settings_socket_mode(void);

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release list info check create clone snapshot rollback rename resize remove import export enable disable"
+commands="init extend serve stop release activate deactivate list info check create clone snapshot rollback rename resize remove import export enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"

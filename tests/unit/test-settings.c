@@ -119,6 +119,8 @@ static void check_file(void)
   g_assert_cmpstr(settings_socket_group(), ==, "disk");
   g_assert_cmpuint(settings_threads(), ==, 4);
   g_assert_cmpstr(settings_dev_dir(), ==, "/tmp/dev");
+  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_KERNEL);
+  g_assert_cmpint(settings_engine("scratch"), ==, POOL_ENGINE_BUNDLED);
   g_assert_cmpuint(g_strv_length(devices), ==, 2);
   g_assert_cmpstr(devices[0], ==, "/dev/sdz9");
   g_assert_true(g_str_has_suffix(devices[1], "/a.img"));
@@ -128,7 +130,8 @@ static void test_file(void **state)
 {
   g_autofree char *config =
       g_strdup_printf("[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
-                      "threads=4\ndev-dir=/tmp/dev\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
+                      "threads=4\ndev-dir=/tmp/dev\n[vg]\nengine=kernel\n[vg  "
+                      "scratch]\nengine=bundled\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
                       folder);
 
   write_file("a.img", "");
@@ -142,18 +145,21 @@ static void check_nonsense(void)
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
   g_assert_cmpuint(settings_socket_mode(), ==, 0600);
   g_assert_cmpuint(settings_threads(), ==, 32);
+  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_AUTO);
 }
 
 static void test_nonsense_is_named_and_the_default_holds(void **state)
 {
   g_autofree char *said = NULL;
 
-  assert_true(in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n",
+  assert_true(in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
+                       "[vg pve]\nengine=steam\n",
                        check_nonsense, &said));
   assert_non_null(strstr(said, "[limits] overcommit=lots is not a number"));
   assert_non_null(strstr(said, "block-nodes=tape is not auto, nbd, loop or none"));
   assert_non_null(strstr(said, "socket-mode=9"));
   assert_non_null(strstr(said, "threads=0"));
+  assert_non_null(strstr(said, "[vg pve] engine=steam is not auto, kernel or bundled"));
   g_clear_pointer(&said, g_free);
   assert_true(in_child("no key file at all\n", check_nonsense, &said));
   assert_non_null(strstr(said, "going on with the defaults"));

@@ -4,7 +4,7 @@
 #
 # usage: tests/vm/mkinitramfs.sh KERNEL_DIR OUT.cpio [PROGRAM...]
 #   KERNEL_DIR  as scripts/guest-kernel leaves it
-#   PROGRAM     taken along with its libraries, under its own path for a path, else as found in $PATH
+#   PROGRAM     taken along with its libraries, under its own path for a path, else as found in $PATH; a folder is taken as a whole
 #
 # Holds busybox, bash, the programs, and the modules named in $VM_MODULES (default: what a block node needs). Modules are loaded by name by the guest's
 # modprobe, also when the kernel or a program asks for one; of lvm2 a configuration that suits a guest without udev.
@@ -12,7 +12,7 @@ set -euo pipefail
 kernel=${1:?usage: tests/vm/mkinitramfs.sh KERNEL_DIR OUT.cpio [PROGRAM...]} out=${2:?}
 shift 2
 version=$(cat "$kernel/version")
-modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-thin-pool dm-snapshot}
+modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-mod dm-thin-pool dm-snapshot}
 root=$(mktemp -d "${TMPDIR:-/tmp}/vm-initramfs.XXXXXX")
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,etc/lvm,proc,sys,dev,run,tmp,var/lib,out,in,modules,lib/vm,mnt}
@@ -27,14 +27,30 @@ copy_libraries() {
     cp -L "$library" "$root$library"
   done
 }
-copy_program() { # a program in $PATH keeps its place; one of a build folder goes to /usr/sbin
-  local path target; path=$(command -v "$1") || { echo "$0: there is no program $1" >&2; exit 1; }
+# A program in $PATH keeps its place, one of a build folder goes to /usr/sbin; a name that is a link (lvcreate is one to lvm) stays one.
+copy_program() {
+  local path target real
+  path=$(command -v "$1") || path=$(ls "$1" 2>/dev/null) || { echo "$0: there is no program $1" >&2; exit 1; } # a library is no command
   case $path in /bin/* | /sbin/* | /usr/*) target=$path;; *) target=/usr/sbin/${path##*/};; esac
+  real=$(readlink -f "$path")
   mkdir -p "$root$(dirname "$target")"
-  [ -e "$root$target" ] || cp -L "$path" "$root$target"
-  copy_libraries "$path"
+  if [ "${real##*/}" != "${path##*/}" ]; then
+    copy_program "$real"
+    ln -sf "$real" "$root$target"
+  else
+    [ -e "$root$target" ] || cp -L "$path" "$root$target"
+    copy_libraries "$path"
+  fi
 }
-for program in bash mke2fs e2fsck "$@"; do copy_program "$program"; done
+copy_folder() { # with what is in it, and the libraries of its modules
+  local module
+  mkdir -p "$root$1"
+  cp -rL "$1/." "$root$1/"
+  for module in $(find "$1" -name '*.so'); do copy_libraries "$module"; done
+}
+for program in bash mke2fs e2fsck "$@"; do
+  if [ -d "$program" ]; then copy_folder "$program"; else copy_program "$program"; fi
+done
 ln -sf mke2fs "$root$(dirname "$(command -v mke2fs)")/mkfs.ext4"
 
 for module in $modules; do
@@ -55,7 +71,7 @@ for word; do case $word in
   *) if [ -n "$all" ]; then /sbin/modprobe "$word" || exit 1; elif [ -z "$name" ]; then name=$word; fi;;
 esac; done
 [ -n "$name" ] || exit 0
-case $name in fs-*) name=${name#fs-};; block-major-7-*) name=loop;; devname:*) name=${name#devname:};; esac
+case $name in fs-*) name=${name#fs-};; block-major-7-*) name=loop;; char-major-10-236) name=dm-mod;; devname:mapper/control) name=dm-mod;; devname:*) name=${name#devname:};; esac
 name=$(/bin/busybox echo "$name" | /bin/busybox tr _ -)
 [ -f "/modules/$name.order" ] || { name=$(/bin/busybox echo "$name" | /bin/busybox tr - _); [ -f "/modules/$name.order" ] || exit 1; }
 last=$(/bin/busybox tail -n 1 "/modules/$name.order")
@@ -81,6 +97,9 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /run
 hostname vm; ip link set lo up
+# As udev makes it for a module that is not loaded yet (modules.devname): opening it loads device-mapper.
+mkdir -p /dev/mapper; mknod -m 600 /dev/mapper/control c 10 236
+[ -e /bin/bash ] || ln -s /usr/bin/bash /bin/bash
 for order in /modules/virtio*.order /modules/crc32c*.order; do /sbin/modprobe "$(basename "$order" .order)"; done
 mkdir -p /run/disk
 for disk in /sys/block/vd*; do serial=$(cat "$disk/serial" 2>/dev/null); [ -z "$serial" ] || ln -sf "/dev/${disk##*/}" "/run/disk/$serial"; done

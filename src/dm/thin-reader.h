@@ -1,0 +1,48 @@
+/* virt-thin - reading the metadata of a thin pool that the kernel may have in use
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Devices, maps and counts, from the superblock's roots or from those of the metadata snapshot, which stay as they are
+ * while the pool goes on. Format: thin/disk-format.h. This is no engine: it reads, holds nothing, and may be linked
+ * into libvirtd.
+ *
+ * Units: bytes of volumes. Errors: VT_ERROR; EBADMSG: damaged, the message names the block; ENOENT: no such device.
+ * Thread-safety: none, but readers are independent of each other.
+ */
+#pragma once
+
+#include "util/error.h"
+#include "util/io.h"
+
+typedef struct DmkReader DmkReader;
+
+/* @metadata: the metadata volume, not through the page cache (dmk_open_direct()) where the kernel has it in use; a
+ * reference is kept. @root: the block of the superblock to go by, 0, or the metadata snapshot's
+ * (DmkPoolStatus.held_root). An all-zero superblock is an empty pool. */
+DmkReader *dmk_reader_open(VtIo *metadata, guint64 root, GError **error);
+void dmk_reader_close(DmkReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DmkReader, dmk_reader_close)
+
+typedef struct {
+  guint64 transaction_id;
+  guint64 chunk_size;
+  guint64 data_used;     /* bytes; these two mean nothing for a metadata snapshot */
+  guint64 metadata_used; /* bytes */
+  gboolean needs_check;
+} DmkSuperblock;
+void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock);
+
+/* Bytes mapped by each device, as the device details count them: device id (guint32 as pointer) -> guint64 *. */
+GHashTable *dmk_reader_mapped(DmkReader *reader, GError **error);
+
+typedef struct {
+  guint64 begin, end; /* bytes */
+} DmkRange;
+/* What device @id maps, in order, adjacent ranges joined: GArray of DmkRange. */
+GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error);
+
+/* Bytes mapped by device @id alone, and together with others. Walks the maps of all devices, each node once. */
+gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared, GError **error);
+
+/* A LvmOpenFunc: @path for reading alone, without the page cache, which knows nothing of what the kernel writes below
+ * it. */
+VtIo *dmk_open_direct(const char *path, gboolean read_only, gpointer user_data, GError **error);

@@ -1,0 +1,215 @@
+/* virt-thin - the kernel's pool: a change, step by step
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * lvm2 commits once per command (or per volume in it), so a change of several commands is taken back by further
+ * commands when one of them fails.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "dm/lvm2.h"
+#include "pool/pool-kernel.h"
+#include "pool/pool-service.h"
+#include "pool/settings.h"
+#include "util/block-users.h"
+
+/* Longer than any of lvm2's commands takes that is not stuck. */
+#define PATIENCE_US (60 * G_TIME_SPAN_SECOND)
+
+/* --- the VG's turn --- */
+
+/* No VG has a name with a leading dot in this folder (settings_vg_dir()). */
+static int open_lock(const char *vg, GError **error)
+{
+  g_autofree char *folder = g_build_filename(settings_runtime_dir(), ".changes", NULL);
+  g_autofree char *path = g_build_filename(folder, vg, NULL);
+  int fd;
+
+  if (g_mkdir_with_parents(folder, 0700) < 0) {
+    vt_set_errno(error, errno, "making folder %s", folder);
+    return -1;
+  }
+  fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0)
+    vt_set_errno(error, errno, "opening %s", path);
+  return fd;
+}
+
+static gboolean wait_for_turn(const char *vg, int fd, GError **error)
+{
+  gint64 deadline = g_get_monotonic_time() + PATIENCE_US;
+
+  while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (errno != EWOULDBLOCK && errno != EINTR)
+      return vt_set_errno(error, errno, "locking volume group %s", vg);
+    if (g_get_monotonic_time() >= deadline)
+      return vt_set_error(error, EBUSY, "another change of volume group %s has been under way for a minute: try later",
+                          vg);
+    g_usleep(10 * G_TIME_SPAN_MILLISECOND);
+  }
+  return TRUE;
+}
+
+static gboolean check_owner(KernelPool *k, KernelChangeKind kind, GError **error)
+{
+  if (pool_service_is_running(k->vg_name))
+    return vt_set_error(error, EBUSY,
+                        "volume group %s is served by virt-thin's own engine: virt-thin stop %s gives it back to the "
+                        "kernel",
+                        k->vg_name, k->vg_name);
+  if (lvm_store_is_taken(k->store))
+    return vt_set_error(error, EBUSY,
+                        "volume group %s is taken by virt-thin's own engine (system_id %s): if that runs no more, "
+                        "virt-thin release %s gives it back to the kernel",
+                        k->vg_name, lvm_vg_system_id(lvm_store_vg(k->store)), k->vg_name);
+  if (kind == KERNEL_CHANGE_VG && k->read_only)
+    return vt_set_error(error, EROFS, "volume group %s is open read-only", k->vg_name);
+  return TRUE;
+}
+
+/* A copy of the VG as it is now. */
+static gboolean read_copy(KernelChange *change, KernelChangeKind kind, GError **error)
+{
+  KernelPool *k = change->pool;
+  LvmVg *vg;
+
+  g_clear_pointer(&change->vg, lvm_vg_free);
+  g_mutex_lock(&k->lock);
+  vg = kernel_read_vg(k, error);
+  if (vg && check_owner(k, kind, error))
+    change->vg = lvm_vg_copy(vg);
+  g_mutex_unlock(&k->lock);
+  return change->vg != NULL;
+}
+
+static void change_free(KernelChange *change)
+{
+  if (change->lock_fd >= 0)
+    close(change->lock_fd);
+  lvm_vg_free(change->vg);
+  g_ptr_array_unref(change->undo);
+  g_string_chunk_free(change->strings);
+  g_free(change);
+}
+
+KernelChange *kernel_change_begin(KernelPool *k, KernelChangeKind kind, GError **error)
+{
+  KernelChange *change = g_new0(KernelChange, 1);
+  gboolean changed = FALSE;
+
+  change->pool = k;
+  change->undo = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
+  change->strings = g_string_chunk_new(512);
+  change->lock_fd = open_lock(k->vg_name, error);
+  if (change->lock_fd >= 0 && wait_for_turn(k->vg_name, change->lock_fd, error) && read_copy(change, kind, error) &&
+      (kind != KERNEL_CHANGE_VG || kernel_finish_replacements(change, &changed, error)) &&
+      (!changed || read_copy(change, kind, error)))
+    return change;
+  change_free(change);
+  return NULL;
+}
+
+/* --- commands --- */
+
+const char *kernel_word(KernelChange *change, const char *format, ...)
+{
+  g_autofree char *word = NULL;
+  va_list args;
+
+  va_start(args, format);
+  word = g_strdup_vprintf(format, args);
+  va_end(args);
+  return g_string_chunk_insert(change->strings, word);
+}
+
+const char *kernel_lv(KernelChange *change, const char *name)
+{
+  return kernel_word(change, "%s/%s", change->pool->vg_name, name);
+}
+
+const char *kernel_bytes(KernelChange *change, guint64 size)
+{
+  return kernel_word(change, "%" G_GUINT64_FORMAT "b", size);
+}
+
+static GPtrArray *collect_words(const char *command, va_list args)
+{
+  GPtrArray *words = g_ptr_array_new();
+
+  for (const char *word = command; word; word = va_arg(args, const char *))
+    g_ptr_array_add(words, (gpointer)word);
+  return words;
+}
+
+gboolean kernel_run_words(KernelChange *change, GPtrArray *words, GError **error)
+{
+  g_ptr_array_add(words, NULL);
+  return dmk_lvm2((const char *const *)words->pdata, error);
+}
+
+gboolean kernel_run(KernelChange *change, GError **error, const char *command, ...)
+{
+  g_autoptr(GPtrArray) words = NULL;
+  va_list args;
+
+  va_start(args, command);
+  words = collect_words(command, args);
+  va_end(args);
+  return kernel_run_words(change, words, error);
+}
+
+void kernel_undo_with(KernelChange *change, const char *command, ...)
+{
+  g_autoptr(GPtrArray) words = NULL;
+  va_list args;
+
+  va_start(args, command);
+  words = collect_words(command, args);
+  va_end(args);
+  g_ptr_array_add(words, NULL);
+  g_ptr_array_add(change->undo, g_strdupv((GStrv)words->pdata));
+}
+
+static void undo(KernelChange *change, GError **error)
+{
+  for (guint i = change->undo->len; i-- > 0;) {
+    char **words = change->undo->pdata[i];
+    g_autoptr(GError) local = NULL;
+    g_autofree char *command = NULL;
+
+    if (dmk_lvm2((const char *const *)words, &local))
+      continue;
+    command = g_strjoinv(" ", words);
+    g_prefix_error(error, "(and taking it back failed, too: %s - to do by hand: %s) ", local->message, command);
+  }
+}
+
+gboolean kernel_change_end(KernelChange *change, gboolean ok, GError **error)
+{
+  if (!ok)
+    undo(change, error);
+  change_free(change);
+  return ok;
+}
+
+/* --- who uses a volume --- */
+
+gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error)
+{
+  g_autofree char *uuid = kernel_uuid(change->vg, lv), *path = NULL, *user = NULL;
+  g_autoptr(BlockScan) scan = NULL;
+  DmkInfo info;
+
+  if (!dmk_is_active(uuid, &info) || info.open_count == 0)
+    return TRUE;
+  scan = block_scan_new();
+  path = g_build_filename("/dev/mapper", info.name, NULL);
+  user = block_scan_user(scan, path);
+  return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", change->pool->vg_name, lvm_lv_name(lv),
+                      user ? user : "the kernel, or a process that cannot be seen from here");
+}

@@ -1,0 +1,117 @@
+/* virt-thin - the kernel's pool: what its files share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ *   pool-kernel.c            the table, opening and closing, information
+ *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
+ *   pool-kernel-change.c     changes of volumes
+ *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
+ *   pool-kernel-pools.c      thin pools: making, growing, checking, activating; the volume group
+ *   pool-kernel-volume.c     volumes opened for I/O
+ *
+ * The kernel has the data, lvm2 the volume group. What there is we read ourselves - the VG's text from its PVs, without
+ * a lock, and again when a commit came between; status from device-mapper - and no question starts a program. Changes
+ * are lvm2's commands.
+ *
+ * Thread-safety: every member of PoolOps may be called from any thread. KernelPool.lock covers what was read; changes,
+ * of whatever process, take turns by a file lock of the VG's (KernelChange).
+ */
+#pragma once
+
+#include "dm/dm.h"
+#include "lvm/store.h"
+#include "pool/pool-internal.h"
+
+typedef struct {
+  Pool base;
+  char *vg_name;      /* constant */
+  GStrv devices;      /* constant; NULL: wherever lvm2 would look */
+  gboolean read_only; /* constant */
+  GMutex lock;        /* of the rest */
+  GStrv paths;        /* where its PVs are; NULL: not looked for yet */
+  LvmStore *store;    /* as last read */
+} KernelPool;
+
+/* --- pool-kernel.c --- */
+
+/* Under KernelPool.lock: the VG as it is on disk now; valid until the lock is released. */
+LvmVg *kernel_read_vg(KernelPool *k, GError **error);
+/* The thin pool @name (NULL: the only one); a volume that users see. ENOENT, EINVAL. */
+LvmLv *kernel_find_pool(LvmVg *vg, const char *name, GError **error);
+LvmLv *kernel_find_volume(LvmVg *vg, const char *name, GError **error);
+/* The same, and it is a thin volume without an external origin. EOPNOTSUPP. */
+LvmLv *kernel_find_thin(LvmVg *vg, const char *name, GError **error);
+/* uuids of devices; the caller's. */
+char *kernel_uuid(LvmVg *vg, LvmLv *lv);
+char *kernel_pool_uuid(LvmVg *vg, LvmLv *pool);
+/* Under KernelPool.lock: read the metadata of @pool, through a metadata snapshot while the kernel has it. EBUSY:
+ * another has such a snapshot. @func is called with a DmkReader. */
+typedef gboolean (*KernelReadFunc)(gpointer reader, gpointer data, GError **error);
+gboolean kernel_read_metadata(KernelPool *k, LvmLv *pool, KernelReadFunc func, gpointer data, GError **error);
+
+/* --- pool-kernel-step.c --- */
+
+typedef struct {
+  KernelPool *pool;
+  LvmVg *vg; /* a copy, as it was when the change began */
+  int lock_fd;
+  GPtrArray *undo;       /* of GStrv: commands */
+  GStringChunk *strings; /* that words are made of */
+} KernelChange;
+
+typedef enum {
+  KERNEL_CHANGE_VG,  /* the VG's text changes: EROFS, EBUSY where an engine has it */
+  KERNEL_CHANGE_USE, /* only what is active does */
+} KernelChangeKind;
+
+/* Wait for the VG's turn, read it, and end what a crash left half done. */
+KernelChange *kernel_change_begin(KernelPool *k, KernelChangeKind kind, GError **error);
+/* The end. @ok FALSE: the commands of kernel_undo_with() are run, the last first; one that fails is told in *error,
+ * too. Frees @change; returns @ok. */
+gboolean kernel_change_end(KernelChange *change, gboolean ok, GError **error);
+/* Run one of lvm2's commands: words up to NULL. */
+gboolean kernel_run(KernelChange *change, GError **error, const char *command, ...) G_GNUC_NULL_TERMINATED;
+gboolean kernel_run_words(KernelChange *change, GPtrArray *words, GError **error); /* @words gains a NULL */
+/* What takes back the step before. */
+void kernel_undo_with(KernelChange *change, const char *command, ...) G_GNUC_NULL_TERMINATED;
+/* Words; they live as long as the change. */
+const char *kernel_word(KernelChange *change, const char *format, ...) G_GNUC_PRINTF(2, 3);
+const char *kernel_lv(KernelChange *change, const char *name); /* "vg/name" */
+const char *kernel_bytes(KernelChange *change, guint64 size);  /* "4096b" */
+/* EBUSY, naming who has volume @name open. */
+gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error);
+
+/* --- pool-kernel-change.c, -replace.c, -pools.c, -volume.c: members of PoolOps --- */
+
+gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
+gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
+gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean kernel_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean kernel_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
+gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
+gboolean kernel_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                         GError **error);
+gboolean kernel_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean kernel_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
+gboolean kernel_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
+gboolean kernel_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
+gboolean kernel_extend(Pool *pool, const char *path, GError **error);
+gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error);
+gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
+PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
+
+/* Would @extents in place of @old_extents keep within [limits] overcommit? */
+gboolean kernel_check_limit(LvmVg *vg, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error);
+/* Give the snapshots of @name that are known by their origin alone the tag that keeps them findable without it. */
+gboolean kernel_keep_snapshots(KernelChange *change, const char *name, GError **error);
+/* Make @name a thin volume of @extents, empty or backed by @origin, with @tags (NULL: none) besides those a snapshot
+ * has. Undoes itself with the change. */
+gboolean kernel_add_volume(KernelChange *change, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
+                           const char *const *tags, GError **error);
+/* Is the thin pool of @change active? */
+gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool);
+/* Activate @lv, also one that is skipped otherwise. */
+gboolean kernel_activate_volume(KernelChange *change, LvmLv *lv, GError **error);
+
+/* End, or take back, replacements that a crash interrupted. *changed: the VG is to be read again. */
+gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GError **error);
