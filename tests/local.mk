@@ -11,6 +11,7 @@ include tests/fuzz/local.mk
 include tests/bench/local.mk
 include tests/unit/thin-metadata.mk
 include tests/unit/thin-volume.mk
+include tests/unit/dm.mk
 include tests/integration/service.mk
 include tests/integration/cli.mk
 include tests/integration/lvm.mk

@@ -11,10 +11,12 @@
 
 /* A tree of 2^64 keys with at least two children to a node. */
 #define DEPTH_MAX 64
+/* 256 TiB in the smallest chunks; dm-thin's largest metadata maps far less. */
+#define CHUNKS_MAX (G_GUINT64_CONSTANT(1) << 32)
 
 struct DmkReader {
   VtIo *io;
-  guint64 n_blocks, n_chunks, chunk_size;
+  guint64 n_blocks, chunk_size;
   guint64 mapping_root, details_root;
   DmkSuperblock superblock;
   gboolean empty;
@@ -46,7 +48,6 @@ static void take_superblock(DmkReader *reader, const ThinDiskSuperblock *sb)
 {
   reader->mapping_root = GUINT64_FROM_LE(sb->data_mapping_root);
   reader->details_root = GUINT64_FROM_LE(sb->device_details_root);
-  reader->n_chunks = GUINT64_FROM_LE(sb->data_space_map.root.nr_blocks);
   reader->chunk_size = (guint64)GUINT32_FROM_LE(sb->data_block_size) * THIN_SECTOR;
   reader->superblock = (DmkSuperblock){
       .transaction_id = GUINT64_FROM_LE(sb->trans_id),
@@ -239,21 +240,27 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error)
 
 /* --- counts --- */
 
+/* A bit for each chunk, as many as are needed: a metadata snapshot does not say how many chunks there are. */
 typedef struct {
   DmkReader *reader;
-  guint8 *mine, *others; /* a bit for each chunk */
-  guint8 *set;           /* one of the two */
+  GByteArray *mine, *others;
+  GByteArray *set; /* one of the two */
 } Count;
 
 static gboolean count_leaf(guint64 key, const guint8 *value, gpointer data, GError **error)
 {
   Count *count = data;
   guint64 chunk = THIN_MAPPING_CHUNK(get_le64(value));
+  guint old = count->set->len;
 
-  if (chunk >= count->reader->n_chunks)
-    return vt_set_error(error, EBADMSG, "%s: chunk %" G_GUINT64_FORMAT " is beyond the data's end",
-                        vt_io_name(count->reader->io), chunk);
-  count->set[chunk / 8] |= (guint8)(1u << chunk % 8);
+  if (chunk >= CHUNKS_MAX)
+    return vt_set_error(error, EBADMSG, "%s: there cannot be a chunk %" G_GUINT64_FORMAT, vt_io_name(count->reader->io),
+                        chunk);
+  if (chunk / 8 >= old) {
+    g_byte_array_set_size(count->set, (guint)(chunk / 8 + 1));
+    memset(count->set->data + old, 0, count->set->len - old);
+  }
+  count->set->data[chunk / 8] |= (guint8)(1u << chunk % 8);
   return TRUE;
 }
 
@@ -283,16 +290,17 @@ static guint count_bits(guint8 byte)
 gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
 {
   g_autoptr(GHashTable) roots = read_roots(reader, id, error);
-  gsize n = reader->n_chunks / 8 + 1;
-  g_autofree guint8 *mine = g_malloc0(n), *others = g_malloc0(n);
+  g_autoptr(GByteArray) mine = g_byte_array_new(), others = g_byte_array_new();
   Count count = {reader, mine, others, NULL};
 
   if (!roots || !count_trees(&count, roots, id, error))
     return FALSE;
   *exclusive = *shared = 0;
-  for (gsize i = 0; i < n; i++) {
-    *exclusive += count_bits(mine[i] & (guint8)~others[i]) * reader->chunk_size;
-    *shared += count_bits(mine[i] & others[i]) * reader->chunk_size;
+  for (guint i = 0; i < mine->len; i++) {
+    guint8 other = i < others->len ? others->data[i] : 0;
+
+    *exclusive += count_bits(mine->data[i] & (guint8)~other) * reader->chunk_size;
+    *shared += count_bits(mine->data[i] & other) * reader->chunk_size;
   }
   return TRUE;
 }

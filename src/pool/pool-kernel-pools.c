@@ -103,7 +103,6 @@ gboolean kernel_extend(Pool *pool, const char *path, GError **error)
   if (change && kernel_change_end(change, kernel_run(change, error, "vgextend", k->vg_name, path, NULL), error)) {
     g_mutex_lock(&k->lock);
     g_clear_pointer(&k->paths, g_strfreev); /* it has one more */
-    g_clear_pointer(&k->store, lvm_store_close);
     g_mutex_unlock(&k->lock);
     return TRUE;
   }

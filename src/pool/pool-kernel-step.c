@@ -89,6 +89,9 @@ static gboolean read_copy(KernelChange *change, KernelChangeKind kind, GError **
 
 static void change_free(KernelChange *change)
 {
+  g_mutex_lock(&change->pool->lock);
+  kernel_forget(change->pool);
+  g_mutex_unlock(&change->pool->lock);
   if (change->lock_fd >= 0)
     close(change->lock_fd);
   lvm_vg_free(change->vg);

@@ -20,7 +20,7 @@
 
 /* --- reading the VG --- */
 
-static void forget(KernelPool *k)
+void kernel_forget(KernelPool *k)
 {
   g_clear_pointer(&k->store, lvm_store_close);
 }
@@ -28,7 +28,7 @@ static void forget(KernelPool *k)
 /* Read, and look at the headers again: what was read is of one moment, or read again. */
 static gboolean read_once(KernelPool *k, GError **error)
 {
-  forget(k);
+  kernel_forget(k);
   k->store = lvm_store_open((const char *const *)k->paths, k->vg_name, TRUE, dmk_open_direct, NULL, error);
   if (k->store && lvm_store_check_seqno(k->store, error)) {
     if (!*lvm_store_warnings(k->store))
@@ -36,7 +36,7 @@ static gboolean read_once(KernelPool *k, GError **error)
     vt_set_error(error, EBADMSG, "%s", *lvm_store_warnings(k->store));
     return FALSE;
   }
-  forget(k);
+  kernel_forget(k);
   return FALSE;
 }
 
@@ -50,7 +50,7 @@ static gboolean read_patiently(KernelPool *k, GError **error)
     if (read_once(k, &local) || (k->store && i == READ_ATTEMPTS))
       return TRUE;
     if (i == READ_ATTEMPTS || local->code == ENOENT) {
-      forget(k);
+      kernel_forget(k);
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
@@ -86,7 +86,7 @@ LvmVg *kernel_read_vg(KernelPool *k, GError **error)
 static void done(KernelPool *k, gboolean active)
 {
   if (!active)
-    forget(k);
+    kernel_forget(k);
   g_mutex_unlock(&k->lock);
 }
 
@@ -521,7 +521,7 @@ static gboolean kernel_close(Pool *pool, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
 
-  forget(k);
+  kernel_forget(k);
   g_strfreev(k->paths);
   g_strfreev(k->devices);
   g_free(k->vg_name);

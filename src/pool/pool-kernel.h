@@ -35,6 +35,7 @@ typedef struct {
 
 /* Under KernelPool.lock: the VG as it is on disk now; valid until the lock is released. */
 LvmVg *kernel_read_vg(KernelPool *k, GError **error);
+void kernel_forget(KernelPool *k); /* what was read; closes the PVs */
 /* The thin pool @name (NULL: the only one); a volume that users see. ENOENT, EINVAL. */
 LvmLv *kernel_find_pool(LvmVg *vg, const char *name, GError **error);
 LvmLv *kernel_find_volume(LvmVg *vg, const char *name, GError **error);

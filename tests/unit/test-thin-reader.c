@@ -1,0 +1,233 @@
+/* virt-thin - tests: the reader of a thin pool's metadata against the engine
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Two implementations of one format: on metadata that the kernel wrote they must agree on every device, every mapped
+ * range and every count; on damaged metadata the reader must fail cleanly.
+ */
+#include "thin-helper.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dm/thin-reader.h"
+
+typedef struct {
+  ThinTest *test;
+  char *path;
+  VtIo *metadata, *data;
+  ThinPool *pool;
+} Fixture;
+
+static void open_fixture(Fixture *f, ThinTest *test, const char *name, gboolean read_only)
+{
+  ThinOptions options = {.read_only = read_only};
+
+  f->test = test;
+  f->path = thin_test_path(test, name);
+  thin_test_unpack(name, f->path);
+  f->metadata = thin_test_open(f->path, FALSE);
+  f->data = thin_test_file(test, "data", G_GUINT64_CONSTANT(4) << 30);
+  assert_ok((f->pool = thin_pool_open(f->metadata, f->data, &options, &error)) != NULL);
+}
+
+static void close_fixture(Fixture *f)
+{
+  assert_ok(thin_pool_close(f->pool, &error));
+  vt_io_unref(f->metadata);
+  vt_io_unref(f->data);
+  g_free(f->path);
+}
+
+/* The ranges of @map must be the engine's runs. */
+static void compare_map(ThinPool *pool, guint32 id, GArray *map)
+{
+  guint64 size = G_GUINT64_CONSTANT(1) << 34, offset = 0;
+  ThinVolume *volume = NULL;
+  guint n = 0;
+
+  assert_ok((volume = thin_volume_open(pool, id, size, TRUE, &error)) != NULL);
+  while (offset < size) {
+    guint64 length = 0;
+    gboolean mapped = FALSE;
+
+    assert_ok(thin_volume_extent(volume, offset, size - offset, &length, &mapped, &error));
+    if (mapped) {
+      guint64 end = offset + length;
+
+      /* The engine's runs also end where chunks are not consecutive, or differ in being shared. */
+      assert_true(n < map->len);
+      assert_true(g_array_index(map, DmkRange, n).begin <= offset && end <= g_array_index(map, DmkRange, n).end);
+      if (end == g_array_index(map, DmkRange, n).end)
+        n++;
+    }
+    offset += length;
+  }
+  assert_int_equal(n, map->len);
+  thin_volume_close(volume);
+}
+
+static void compare(Fixture *f, guint64 root)
+{
+  g_autoptr(GArray) devices = thin_pool_list_devices(f->pool, NULL);
+  DmkReader *reader = NULL;
+  GHashTable *mapped = NULL;
+
+  assert_ok((reader = dmk_reader_open(f->metadata, root, &error)) != NULL);
+  assert_ok((mapped = dmk_reader_mapped(reader, &error)) != NULL);
+  assert_int_equal(g_hash_table_size(mapped), devices->len);
+  for (guint i = 0; i < devices->len; i++) {
+    const ThinDevice *device = &g_array_index(devices, ThinDevice, i);
+    const guint64 *bytes = g_hash_table_lookup(mapped, GUINT_TO_POINTER(device->id));
+    guint64 exclusive, shared, wanted_exclusive, wanted_shared;
+    GArray *map = NULL;
+
+    assert_non_null(bytes);
+    assert_int_equal(*bytes, device->mapped);
+    assert_ok(dmk_reader_count(reader, device->id, &exclusive, &shared, &error));
+    assert_ok(thin_pool_count_device(f->pool, device->id, &wanted_exclusive, &wanted_shared, &error));
+    assert_int_equal(exclusive, wanted_exclusive);
+    assert_int_equal(shared, wanted_shared);
+    assert_ok((map = dmk_reader_map(reader, device->id, &error)) != NULL);
+    compare_map(f->pool, device->id, map);
+    g_array_unref(map);
+  }
+  g_hash_table_unref(mapped);
+  dmk_reader_close(reader);
+}
+
+static void compare_superblock(Fixture *f)
+{
+  DmkReader *reader = NULL;
+  DmkSuperblock superblock;
+  ThinStatus status;
+
+  thin_pool_get_status(f->pool, &status);
+  assert_ok((reader = dmk_reader_open(f->metadata, 0, &error)) != NULL);
+  dmk_reader_superblock(reader, &superblock);
+  assert_int_equal(superblock.transaction_id, status.transaction_id);
+  assert_int_equal(superblock.data_used, status.data_used);
+  assert_int_equal(superblock.needs_check, status.needs_check);
+  dmk_reader_close(reader);
+}
+
+static void test_agrees_with_the_engine(void **state)
+{
+  static const char *const names[] = {"01-clean",         "02-crash",        "03a-tid-pool-ahead", "04a-needs-check",
+                                      "04c-leaked-block", "05a-out-of-data", "06-msg-pending"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
+    Fixture f;
+
+    open_fixture(&f, *state, names[i], TRUE);
+    compare_superblock(&f);
+    compare(&f, 0);
+    close_fixture(&f);
+  }
+}
+
+/* What a metadata snapshot holds stays as it is while the pool goes on. */
+static void test_through_a_metadata_snapshot(void **state)
+{
+  DmkReader *reader = NULL;
+  GHashTable *before = NULL, *after = NULL;
+  ThinStatus status;
+  Fixture f;
+
+  open_fixture(&f, *state, "01-clean", FALSE);
+  assert_ok(thin_pool_reserve_metadata_snapshot(f.pool, &error));
+  thin_pool_get_status(f.pool, &status);
+  assert_int_not_equal(status.held_root, 0);
+  compare(&f, status.held_root);
+  assert_ok((reader = dmk_reader_open(f.metadata, status.held_root, &error)) != NULL);
+  assert_ok((before = dmk_reader_mapped(reader, &error)) != NULL);
+  assert_ok(thin_pool_send(f.pool, &(ThinMessage){THIN_CREATE, 900, 0}, 1, status.transaction_id,
+                           status.transaction_id + 1, &error));
+  assert_ok((after = dmk_reader_mapped(reader, &error)) != NULL);
+  assert_int_equal(g_hash_table_size(after), g_hash_table_size(before));
+  assert_false(g_hash_table_contains(after, GUINT_TO_POINTER(900)));
+  g_hash_table_unref(before);
+  g_hash_table_unref(after);
+  dmk_reader_close(reader);
+  close_fixture(&f);
+}
+
+static void read_everything(VtIo *metadata, guint *failures)
+{
+  GError *error = NULL;
+  DmkReader *reader = dmk_reader_open(metadata, 0, &error);
+  GHashTable *mapped = reader ? dmk_reader_mapped(reader, &error) : NULL;
+  GHashTableIter iter;
+  gpointer id;
+
+  if (mapped)
+    for (g_hash_table_iter_init(&iter, mapped); !error && g_hash_table_iter_next(&iter, &id, NULL);) {
+      guint64 exclusive, shared;
+
+      dmk_reader_count(reader, GPOINTER_TO_UINT(id), &exclusive, &shared, &error);
+    }
+  if (error) {
+    assert_int_equal(error->code, EBADMSG);
+    g_error_free(error);
+    ++*failures;
+  }
+  if (mapped)
+    g_hash_table_unref(mapped);
+  dmk_reader_close(reader);
+}
+
+/* Every block in turn is overwritten: what is in use is missed, what is not is not. */
+static void test_damage_is_an_error(void **state)
+{
+  g_autofree char *path = thin_test_path(*state, "damaged"), *block = g_malloc(4096);
+  guint failures = 0, blocks;
+  VtIo *metadata;
+  int fd;
+
+  thin_test_unpack("06-msg-pending", path);
+  fd = open(path, O_RDWR | O_CLOEXEC);
+  metadata = thin_test_open(path, TRUE);
+  blocks = (guint)(vt_io_size(metadata) / 4096);
+  for (guint i = 0; i < blocks; i++) {
+    guint before = failures;
+
+    assert_int_equal(pread(fd, block, 4096, (off_t)i * 4096), 4096);
+    assert_int_equal(pwrite(fd, "damage", 6, (off_t)i * 4096 + 100), 6);
+    read_everything(metadata, &failures);
+    assert_int_equal(pwrite(fd, block, 4096, (off_t)i * 4096), 4096);
+    assert_true(i != 0 || failures > before);
+  }
+  assert_in_range(failures, 4, blocks - 1); /* the superblock, two trees of devices, a map */
+  failures = 0;
+  read_everything(metadata, &failures);
+  assert_int_equal(failures, 0);
+  vt_io_unref(metadata);
+  close(fd);
+}
+
+static void test_an_empty_pool(void **state)
+{
+  VtIo *metadata = thin_test_file(*state, "empty", 4 << 20);
+  DmkReader *reader = NULL;
+  GHashTable *mapped = NULL;
+
+  assert_ok((reader = dmk_reader_open(metadata, 0, &error)) != NULL);
+  assert_ok((mapped = dmk_reader_mapped(reader, &error)) != NULL);
+  assert_int_equal(g_hash_table_size(mapped), 0);
+  assert_fails(dmk_reader_map(reader, 1, &error), ENOENT);
+  g_hash_table_unref(mapped);
+  dmk_reader_close(reader);
+  vt_io_unref(metadata);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_agrees_with_the_engine, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_through_a_metadata_snapshot, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_damage_is_an_error, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_an_empty_pool, thin_test_setup, thin_test_teardown),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
