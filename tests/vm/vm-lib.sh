@@ -20,7 +20,7 @@ vm_prepare() {
 }
 vm_run() {
   local status
-  "$vm_here/vmrun" -c "$tmp/console" -i "$vm_here/guest-lib.sh" "$@" | grep --line-buffered -v '^VM_'
+  "$vm_here/vmrun" -c "$tmp/console" -i "$vm_here/guest-lib.sh" -i "$vm_here/guest-changes.sh" "$@" | grep --line-buffered -v '^VM_'
   status=${PIPESTATUS[0]}
   [ "$status" = 0 ] || { tail -n 40 "$tmp/console" | sed 's/^/# /'; echo "Bail out! the guest ended with status $status"; exit 1; }
 }
