@@ -18,7 +18,8 @@ typedef struct {
   guint autoextend_threshold, autoextend_percent;
   char *block_nodes, *socket_group, *dev_dir, *program;
   guint socket_mode, threads;
-  GHashTable *engines; /* name of VG, or "": PoolEngine */
+  GHashTable *engines; /* name of VG, or "": PoolEngine; NULL: the environment's for all */
+  PoolEngine engine;   /* of the environment */
 } Settings;
 
 static Settings *the_settings;
@@ -136,7 +137,12 @@ static gboolean parse_engine(const char *value, PoolEngine *engine)
 static void read_engines(Settings *s, GKeyFile *file, const char *path)
 {
   g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+  const char *variable = g_getenv("VIRT_THIN_ENGINE");
 
+  if (variable && parse_engine(variable, &s->engine))
+    return;
+  if (variable)
+    g_warning("VIRT_THIN_ENGINE=%s is not auto, kernel or bundled; going by %s", variable, path);
   s->engines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   for (char **group = groups; *group; group++) {
     gboolean all = strcmp(*group, "vg") == 0;
@@ -321,6 +327,8 @@ PoolEngine settings_engine(const char *vg)
 {
   gpointer engine = NULL;
 
+  if (!settings()->engines)
+    return settings()->engine;
   if (!g_hash_table_lookup_extended(settings()->engines, vg, NULL, &engine))
     g_hash_table_lookup_extended(settings()->engines, "", NULL, &engine);
   return (PoolEngine)GPOINTER_TO_INT(engine);

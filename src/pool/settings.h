@@ -36,11 +36,12 @@ gboolean settings_devices_are_given(void);
 /* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit (default). */
 double settings_overcommit_limit(void);
 /* [autoextend] threshold=80: how full, in percent, a thin pool's data or metadata may become before it grows (100:
- * never), and percent=20: by how much of its size. lvm.conf's thin_pool_autoextend_threshold and _percent, but for pools
- * that virt-thin serves. */
+ * never), and percent=20: by how much of its size. lvm.conf's thin_pool_autoextend_threshold and _percent, but for
+ * pools that virt-thin serves. */
 guint settings_autoextend_threshold(void);
 guint settings_autoextend_percent(void);
-/* Who serves a VG: [vg NAME] engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/pool-choose.h decides). */
+/* Who serves a VG: $VIRT_THIN_ENGINE, else [vg NAME] engine=auto|kernel|bundled, else [vg] engine=, else auto
+ * (pool/pool-choose.h decides). */
 typedef enum { POOL_ENGINE_AUTO, POOL_ENGINE_KERNEL, POOL_ENGINE_BUNDLED } PoolEngine;
 PoolEngine settings_engine(const char *vg);
 /* [service] block-nodes=auto|nbd|loop|none, socket-mode=0600, socket-group=, threads=32. */

@@ -57,8 +57,8 @@ static gboolean in_child(const char *config, void (*check)(void), char **said)
     write_file("virt-thin.conf", config);
   pid = fork();
   if (pid == 0) {
-    const char *const unset[] = {"VIRT_THIN_CONFIG", "VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
-                                 "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM"};
+    const char *const unset[] = {"VIRT_THIN_CONFIG",  "VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
+                                 "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM",   "VIRT_THIN_ENGINE"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(unset); i++)
       g_unsetenv(unset[i]);
@@ -170,14 +170,16 @@ static void check_environment(void)
   g_setenv("VIRT_THIN_RUNTIME_DIR", "/tmp/instance", TRUE);
   g_setenv("VIRT_THIN_DEV_DIR", "/tmp/nodes", TRUE);
   g_setenv("VIRT_THIN_PROGRAM", "/opt/virt-thin", TRUE);
+  g_setenv("VIRT_THIN_ENGINE", "bundled", TRUE);
   g_assert_cmpstr(settings_runtime_dir(), ==, "/tmp/instance");
   g_assert_cmpstr(settings_dev_dir(), ==, "/tmp/nodes");
   g_assert_cmpstr(settings_program(), ==, "/opt/virt-thin");
+  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_BUNDLED);
 }
 
 static void test_environment_comes_first(void **state)
 {
-  assert_true(in_child("[service]\ndev-dir=/elsewhere\n", check_environment, NULL));
+  assert_true(in_child("[service]\ndev-dir=/elsewhere\n[vg pve]\nengine=kernel\n", check_environment, NULL));
 }
 
 static void check_command_line(void)
