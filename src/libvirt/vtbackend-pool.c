@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "libvirt/vtbackend.h"
+#include "pool/pool-choose.h"
 #include "pool/pool-service.h"
-#include "pool/settings.h"
 
 #define START_DEADLINE_MS (60 * 1000)
 
@@ -78,7 +78,7 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
 static gboolean start_service(const VtSource *source, char **devices, GError **error)
 {
   vt_choose_again(source->vg);
-  if (vt_is_kernels(source->vg)) {
+  if (pool_choose_engine(source->vg, NULL) == POOL_ENGINE_KERNEL) {
     Pool *pool = vt_service_for_changes(source->vg, error);
     return pool && pool_activate(pool, source->pool, error);
   }

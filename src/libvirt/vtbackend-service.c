@@ -112,8 +112,9 @@ static Service *find_service(const char *vg)
   return service;
 }
 
-/* The kernel's pool of @vg, if that has it; else NULL. Looking for it, outside the lock, opens block devices. */
-static Pool *kernel_pool(const char *vg)
+/* The kernel's pool of @vg, if that has it; else NULL, with @error set when it is the kernel's and cannot be opened.
+ * Looking for it, outside the lock, opens block devices. */
+static Pool *kernel_pool(const char *vg, GError **error)
 {
   if (pool_service_is_running(vg))
     return NULL;
@@ -122,12 +123,14 @@ static Pool *kernel_pool(const char *vg)
   g_mutex_unlock(&lock);
   if (pool || pool_choose_engine(vg, NULL) != POOL_ENGINE_KERNEL)
     return pool;
-  g_autoptr(Pool) mine = pool_open_kernel(vg, NULL, 0, NULL);
+  g_autoptr(Pool) mine = pool_open_kernel(vg, NULL, 0, error);
+  if (!mine)
+    return NULL;
   g_mutex_lock(&lock);
   Service *service = find_service(vg);
   if (!service->kernel)
     service->kernel = g_steal_pointer(&mine);
-  service->chosen = service->kernel != NULL;
+  service->chosen = TRUE;
   pool = service->kernel;
   g_mutex_unlock(&lock);
   return pool;
@@ -142,7 +145,7 @@ void vt_choose_again(const char *vg)
 
 gboolean vt_is_kernels(const char *vg)
 {
-  return kernel_pool(vg) != NULL;
+  return kernel_pool(vg, NULL) != NULL;
 }
 
 /* Connect outside the lock: it may take until the deadline. */
@@ -187,8 +190,13 @@ gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error)
 
 Pool *vt_service(const char *vg, GError **error)
 {
-  Pool *kernel = kernel_pool(vg);
-  return kernel ? kernel : connect_service(vg, FALSE, vt_deadline_ms(), error);
+  g_autoptr(GError) local = NULL;
+  Pool *kernel = kernel_pool(vg, &local);
+  if (local)
+    g_propagate_error(error, g_steal_pointer(&local));
+  else if (!kernel)
+    return connect_service(vg, FALSE, vt_deadline_ms(), error);
+  return kernel;
 }
 
 Pool *vt_service_for_changes(const char *vg, GError **error)
@@ -254,7 +262,7 @@ static gboolean shows_nodes(const char *vg)
 
 gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only, VtVolumeFile *file, GError **error)
 {
-  Pool *kernel = kernel_pool(vg);
+  Pool *kernel = kernel_pool(vg, NULL);
   g_autofree char *folder = kernel ? nodes_folder(vg) : files_folder(vg);
   file->path = g_build_filename(folder, name, NULL);
   if (kernel)
