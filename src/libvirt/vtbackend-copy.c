@@ -108,29 +108,24 @@ gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError 
   return TRUE;
 }
 
-typedef struct {
-  int fd;
-} Fd;
-
-static void fd_clear(Fd *fd)
+void vt_fd_clear(VtFd *fd)
 {
   if (fd->fd >= 0)
     close(fd->fd);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fd, fd_clear)
 
-static gboolean open_file(Fd *fd, const VtVolumeFile *file, GError **error)
+gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error)
 {
-  fd->fd = open(file->path, O_RDWR | O_CLOEXEC);
-  return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", file->path);
+  fd->fd = open(path, flags | O_CLOEXEC);
+  return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", path);
 }
 
 gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name, GError **error)
 {
-  g_auto(Fd) fd = {-1};
+  g_auto(VtFd) fd = {-1};
   if (file->device)
     return pool_volume_zero(file->device, offset, length, TRUE, error) && pool_volume_flush(file->device, error);
-  if (!open_file(&fd, file, error))
+  if (!vt_fd_open(&fd, file->path, O_RDWR, error))
     return FALSE;
   if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
     return TRUE;
@@ -216,10 +211,10 @@ static gboolean overwrite_file(int fd, guint64 length, const char *name, GError 
 
 gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
 {
-  g_auto(Fd) fd = {-1};
+  g_auto(VtFd) fd = {-1};
   if (file->device)
     return zero_device(file->device, length, TRUE, error);
-  return open_file(&fd, file, error) && overwrite_file(fd.fd, length, name, error);
+  return vt_fd_open(&fd, file->path, O_RDWR, error) && overwrite_file(fd.fd, length, name, error);
 }
 
 static gboolean allocate_file(int fd, guint64 length, const char *name, GError **error)
@@ -237,8 +232,8 @@ static gboolean allocate_file(int fd, guint64 length, const char *name, GError *
 
 gboolean vt_allocate(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
 {
-  g_auto(Fd) fd = {-1};
+  g_auto(VtFd) fd = {-1};
   if (file->device)
     return zero_device(file->device, length, FALSE, error);
-  return open_file(&fd, file, error) && allocate_file(fd.fd, length, name, error);
+  return vt_fd_open(&fd, file->path, O_RDWR, error) && allocate_file(fd.fd, length, name, error);
 }

@@ -16,23 +16,6 @@
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
 
-typedef struct {
-  int fd;
-} Fd;
-
-static void fd_clear(Fd *fd)
-{
-  if (fd->fd >= 0)
-    close(fd->fd);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fd, fd_clear)
-
-static gboolean open_fd(Fd *fd, const char *path, int flags, GError **error)
-{
-  fd->fd = open(path, flags | O_CLOEXEC);
-  return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", path);
-}
-
 /* --- build from --- */
 
 /* The volume of thin pool @source that @vol is; NULL: it is another pool's. */
@@ -65,8 +48,8 @@ static gboolean convert(const char *format, const char *from, const char *to, co
 {
   const char *const argv[] = {"qemu-img",         "convert", "-f",  format, "-O", "raw", "-n",
                               "--target-is-zero", "-S",      "64k", from,   to,   NULL};
-  g_auto(Fd) out = {-1};
-  if (!vt_spawn(argv, error) || !open_fd(&out, to, O_RDWR, error))
+  g_auto(VtFd) out = {-1};
+  if (!vt_spawn(argv, error) || !vt_fd_open(&out, to, O_RDWR, error))
     return FALSE;
   return fsync(out.fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
@@ -76,7 +59,7 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
 {
   g_auto(VtVolDocument) document = {0};
   g_auto(VtVolumeFile) source_file = {0}, file = {0};
-  g_auto(Fd) in = {-1}, out = {-1};
+  g_auto(VtFd) in = {-1}, out = {-1};
   const char *name = vt_vol_name(vol);
   int type = vt_vol_type(from);
   if (!vt_vol_document_read(vt.dir_pool, from, &document, error))
@@ -98,7 +81,7 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
                  strcmp(document.format, "none") == 0;
   if (!raw)
     return convert(document.format, source_file.path, file.path, name, error);
-  return open_fd(&in, source_file.path, O_RDONLY, error) && open_fd(&out, file.path, O_RDWR, error) &&
+  return vt_fd_open(&in, source_file.path, O_RDONLY, error) && vt_fd_open(&out, file.path, O_RDWR, error) &&
          vt_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 

@@ -126,6 +126,13 @@ char *vt_sources_document(const char *sources, GPtrArray *names);
 gboolean vt_spawn(const char *const *argv, GError **error);
 
 /* --- data --- */
+/* A descriptor that goes with its block: g_auto(VtFd) fd = {-1}. */
+typedef struct {
+  int fd;
+} VtFd;
+void vt_fd_clear(VtFd *fd);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtFd, vt_fd_clear)
+gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error);
 /* The part of @in that is not zero to @out, which reads zero; @name for messages. */
 gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error);
 /* Make [@offset, @offset + @length) read zero and release its space. */
