@@ -18,9 +18,6 @@
 #include "pool/settings.h"
 #include "util/block-users.h"
 
-/* Longer than any of lvm2's commands takes that is not stuck. */
-#define PATIENCE_US (60 * G_TIME_SPAN_SECOND)
-
 /* --- the VG's turn --- */
 
 /* No VG has a name with a leading dot in this folder (settings_vg_dir()). */
@@ -40,18 +37,13 @@ static int open_lock(const char *vg, GError **error)
   return fd;
 }
 
+/* Without an end, as lvm2 waits for its own locks: the kernel wakes those who wait in their order, and an asker that
+ * came back now and then would find it taken each time. */
 static gboolean wait_for_turn(const char *vg, int fd, GError **error)
 {
-  gint64 deadline = g_get_monotonic_time() + PATIENCE_US;
-
-  while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR)
+  while (flock(fd, LOCK_EX) < 0)
+    if (errno != EINTR)
       return vt_set_errno(error, errno, "locking volume group %s", vg);
-    if (g_get_monotonic_time() >= deadline)
-      return vt_set_error(error, EBUSY, "another change of volume group %s has been under way for a minute: try later",
-                          vg);
-    g_usleep(10 * G_TIME_SPAN_MILLISECOND);
-  }
   return TRUE;
 }
 
