@@ -1,6 +1,7 @@
 # Each folder of tests says what it builds and runs.
 include tests/unit/local.mk
 include tests/unit/pool.mk
+include tests/unit/storagecfg.mk
 include tests/unit/lvm.mk
 include tests/unit/nbd.mk
 include tests/integration/local.mk

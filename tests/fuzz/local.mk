@@ -7,3 +7,5 @@ TESTS += tests/fuzz/thin-metadata.sh
 EXTRA_DIST += tests/fuzz/thin-metadata.sh tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata
 TESTS += tests/fuzz/nbd.sh
 EXTRA_DIST += tests/fuzz/nbd.sh tests/fuzz/fuzz-nbd.c tests/fuzz/corpus-nbd
+TESTS += tests/fuzz/storagecfg.sh
+EXTRA_DIST += tests/fuzz/storagecfg.sh tests/fuzz/fuzz-storagecfg.c tests/fuzz/storagecfg.dict tests/fuzz/corpus-storagecfg
