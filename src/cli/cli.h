@@ -16,7 +16,8 @@ GQuark cli_usage_quark(void);
 /* Set a usage error. Always FALSE. */
 gboolean cli_usage(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-typedef struct {
+typedef struct CliCommand CliCommand;
+struct CliCommand {
   const char *name;
   const char *arguments;       /* "VG/LV NAME" */
   const char *summary;         /* one line for the list of commands */
@@ -26,11 +27,16 @@ typedef struct {
   gboolean dash_size;          /* an argument like -1G is a size, no option */
   /* Returns the exit status; with @error set main.c prints it and that decides. */
   int (*run)(char **args, GError **error);
-} CliCommand;
+  /* Or: it reads all its words itself, which are not GOption's kind, and tells its errors. */
+  int (*run_words)(char **words);
+  /* Or: a group of commands, `virt-thin NAME COMMAND`; NULL is an empty line in the list, &cli_end its end. */
+  const CliCommand *const *commands;
+};
 
+extern const CliCommand cli_end;
 extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate, cli_extend, cli_list,
     cli_info, cli_check, cli_create, cli_clone, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove,
-    cli_import, cli_export, cli_enable, cli_disable;
+    cli_import, cli_export, cli_storage, cli_enable, cli_disable;
 
 /* The exit status for a boolean outcome. */
 int cli_status(gboolean ok);

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * One command per CliCommand; each command's file says what it does. Exit status: 0 done, 1 failed, 2 wrong usage.
+ * Under the name pvesm it is `virt-thin storage`.
  */
 #include "config.h"
 
@@ -15,10 +16,10 @@
 void cli_set_devices(char **paths);
 
 static const CliCommand *const commands[] = {
-    &cli_init,     &cli_extend,   &cli_serve,  &cli_stop,    &cli_release, &cli_activate, &cli_deactivate,
-    NULL,          &cli_list,     &cli_info,   &cli_check,   NULL,         &cli_create,   &cli_clone,
-    &cli_snapshot, &cli_rollback, &cli_rename, &cli_resize,  &cli_remove,  NULL,          &cli_import,
-    &cli_export,   NULL,          &cli_enable, &cli_disable,
+    &cli_init,     &cli_extend,   &cli_serve,   &cli_stop,   &cli_release, &cli_activate, &cli_deactivate,
+    NULL,          &cli_list,     &cli_info,    &cli_check,  NULL,         &cli_create,   &cli_clone,
+    &cli_snapshot, &cli_rollback, &cli_rename,  &cli_resize, &cli_remove,  NULL,          &cli_import,
+    &cli_export,   NULL,          &cli_storage, NULL,        &cli_enable,  &cli_disable,
 };
 
 static char **devices;
@@ -46,15 +47,22 @@ static const GOptionEntry rest[] = {
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
-static char *list_commands(void)
+static GString *list_commands(const CliCommand *const *list, gsize n)
 {
   GString *text = g_string_new("Commands:\n");
 
-  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-    if (commands[i])
-      g_string_append_printf(text, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
+  for (gsize i = 0; i < n; i++)
+    if (list[i])
+      g_string_append_printf(text, "  %-10s %s\n", list[i]->name, list[i]->summary);
     else
       g_string_append_c(text, '\n');
+  return text;
+}
+
+static char *describe(void)
+{
+  GString *text = list_commands(commands, G_N_ELEMENTS(commands));
+
   g_string_append(
       text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's units: 512b, 64k, 100m, 8g, 1t; a "
             "bare number is MiB.\n"
@@ -80,11 +88,11 @@ static int usage_failed(const char *command, const char *message)
   return CLI_WRONG_USAGE;
 }
 
-static const CliCommand *find_command(const char *name)
+static const CliCommand *find_command(const CliCommand *const *list, gsize n, const char *name)
 {
-  for (gsize i = 0; i < G_N_ELEMENTS(commands); i++)
-    if (commands[i] && strcmp(commands[i]->name, name) == 0)
-      return commands[i];
+  for (gsize i = 0; i < n; i++)
+    if (list[i] && strcmp(list[i]->name, name) == 0)
+      return list[i];
   return NULL;
 }
 
@@ -113,16 +121,33 @@ static void append_argument(char *text)
   arguments[n + 1] = NULL;
 }
 
-static int run_command(const CliCommand *command, char **argv)
+/* How @command ended, with @error set or not. @name: "storage check". */
+static int finish_command(const char *name, int status, const GError *error)
+{
+  if (error && error->domain == CLI_USAGE)
+    return usage_failed(name, error->message);
+  if (error) {
+    cli_warn("%s", error->message);
+    return CLI_FAILED;
+  }
+  /* A full disk or a closed pipe behind standard output is a failure, too. */
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    cli_warn("cannot write to standard output");
+    return CLI_FAILED;
+  }
+  return status;
+}
+
+static int run_command(const CliCommand *command, const char *name, char **argv)
 {
   g_autofree char *title = g_strdup_printf("%s - %s", command->arguments, command->summary);
   g_autoptr(GOptionContext) context = g_option_context_new(title);
   g_autoptr(GError) error = NULL;
-  g_autofree char *name = g_strconcat("virt-thin ", command->name, NULL);
+  g_autofree char *program = g_strconcat("virt-thin ", name, NULL);
   char *dash_size = command->dash_size ? take_dash_size(argv) : NULL;
   int n, status;
 
-  g_set_prgname(name);
+  g_set_prgname(program);
   if (command->description)
     g_option_context_set_description(context, command->description);
   if (command->options)
@@ -134,7 +159,7 @@ static int run_command(const CliCommand *command, char **argv)
   if (!g_option_context_parse_strv(context, &argv, &error)) {
     g_free(dash_size);
     g_strfreev(argv);
-    return usage_failed(command->name, error->message);
+    return usage_failed(name, error->message);
   }
   g_strfreev(argv);
   if (help) {
@@ -150,29 +175,57 @@ static int run_command(const CliCommand *command, char **argv)
         g_strdup_printf("%s arguments: %s is wanted", n < command->min_args ? "missing" : "too many",
                         *command->arguments ? command->arguments : "none");
 
-    return usage_failed(command->name, message);
+    return usage_failed(name, message);
   }
   cli_set_devices(devices);
   status = command->run(arguments, &error);
-  if (error && error->domain == CLI_USAGE)
-    return usage_failed(command->name, error->message);
-  if (error) {
-    cli_warn("%s", error->message);
-    return CLI_FAILED;
+  return finish_command(name, status, error);
+}
+
+/* A command of commands: `virt-thin storage check`. */
+static int run_group(const CliCommand *group, char **argv)
+{
+  const char *word = argv[1];
+  const CliCommand *command;
+  g_autofree char *name = NULL;
+  gsize n = 0;
+
+  while (group->commands[n] != &cli_end)
+    n++;
+  if (word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
+    GString *text = list_commands(group->commands, n);
+
+    g_autofree char *list = g_string_free(text, FALSE);
+
+    printf("Usage:\n  virt-thin %s COMMAND [ARGUMENT...] - %s\n\n%s\n%s\n", group->name, group->summary, list,
+           group->description);
+    g_strfreev(argv);
+    return finish_command(group->name, CLI_OK, NULL);
   }
-  /* A full disk or a closed pipe behind standard output is a failure, too. */
-  if (fflush(stdout) != 0 || ferror(stdout)) {
-    cli_warn("cannot write to standard output");
-    return CLI_FAILED;
+  command = word ? find_command(group->commands, n, word) : NULL;
+  if (!command) {
+    g_autofree char *message = word ? g_strdup_printf("there is no command \"%s\"", word) : g_strdup("which command?");
+
+    g_strfreev(argv);
+    return usage_failed(group->name, message);
   }
-  return status;
+  name = g_strconcat(group->name, " ", command->name, NULL);
+  g_free(argv[0]);
+  memmove(argv, argv + 1, g_strv_length(argv + 1) * sizeof *argv + sizeof *argv);
+  if (command->run_words) {
+    g_auto(GStrv) words = argv;
+
+    cli_set_devices(devices);
+    return command->run_words(words + 1);
+  }
+  return run_command(command, name, argv);
 }
 
 static int main_strv(char **argv)
 {
   g_autoptr(GOptionContext) context = g_option_context_new("COMMAND [ARGUMENT...]");
   g_autoptr(GError) error = NULL;
-  g_autofree char *description = list_commands();
+  g_autofree char *description = describe();
   const CliCommand *command;
   char **rest_argv;
   int status;
@@ -203,7 +256,7 @@ static int main_strv(char **argv)
     g_strfreev(argv);
     return usage_failed(NULL, "which command?");
   }
-  command = find_command(*rest_argv);
+  command = find_command(commands, G_N_ELEMENTS(commands), *rest_argv);
   if (!command) {
     g_autofree char *message = g_strdup_printf("there is no command \"%s\"", *rest_argv);
 
@@ -212,7 +265,7 @@ static int main_strv(char **argv)
   }
   rest_argv = g_strdupv(rest_argv);
   g_strfreev(argv);
-  status = run_command(command, rest_argv);
+  status = command->commands ? run_group(command, rest_argv) : run_command(command, command->name, rest_argv);
   g_strfreev(arguments);
   g_strfreev(devices);
   return status;
@@ -235,6 +288,13 @@ static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields,
   return G_LOG_WRITER_HANDLED;
 }
 
+static gboolean is_pvesm(const char *path)
+{
+  g_autofree char *name = g_path_get_basename(path);
+
+  return strcmp(name, "pvesm") == 0;
+}
+
 int main(int argc, char **argv)
 {
   int status;
@@ -243,5 +303,12 @@ int main(int argc, char **argv)
   if (service_child_main(argc, argv, &status))
     return status;
   signal(SIGPIPE, SIG_IGN);
+  if (argc > 0 && is_pvesm(argv[0])) {
+    char **words = g_strdupv(argv);
+
+    g_free(words[0]);
+    words[0] = g_strdup(cli_storage.name);
+    return run_group(&cli_storage, words);
+  }
   return main_strv(g_strdupv(argv));
 }

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info check create clone snapshot rollback rename resize remove import export enable disable"
+commands="init extend serve stop release activate deactivate list info check create clone snapshot rollback rename resize remove import export storage enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -52,9 +52,13 @@ wrong=(
   "extend: no path|extend pve"
   "extend: an LV|extend pve/data file"
   "enable: an argument|enable libvirt"
+  "storage: no command|storage"
+  "storage: no such command|storage explode"
+  "storage check: two files|storage check a b"
+  "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 5 + 1))
+plan $((n + 4 + ${#wrong[@]} + 2 + 7 + 1))
 
 for command in $commands; do
   run vt "$command" --help
@@ -76,12 +80,13 @@ ok "options may follow the arguments, and -- ends them" sh -c "'$VIRT_THIN_PROGR
 
 man=$(cat "$top_srcdir/docs/virt-thin.1")
 missing=
-for command in $commands; do
+storage_commands=$(vt storage --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/storage \1/p')
+while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
   for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -- --device); do
     grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
   done
-done
+done < <(tr ' ' '\n' <<<"$commands"; echo "$storage_commands")
 is "the manual page has every command and option" "$missing" ""
 keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/pool/settings.c" | grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
 missing=; for key in $keys; do grep -qE "^\.B $key=" "$top_srcdir/docs/virt-thin.conf.5" || missing+=" $key"; done
@@ -91,6 +96,8 @@ complete() { # WORDS...: what bash offers for the last of them
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@"
 }
 is "completion: commands" "$(complete re)" "release remove rename resize"
+is "completion: commands of storage" "$(complete storage che)" "check"
+is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: options" "$(complete create --s)" "--size"
 vt create pve/vm-1 --size 4m
 is "completion: names" "$(complete info pve/)" "pve/vm-1"
