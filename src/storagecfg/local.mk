@@ -6,5 +6,6 @@ src_storagecfg_libstoragecfg_la_SOURCES = \
 	src/storagecfg/formats.c src/storagecfg/formats.h \
 	src/storagecfg/value.c \
 	src/storagecfg/parse.c \
-	src/storagecfg/edit.c
+	src/storagecfg/edit.c \
+	src/storagecfg/pools.c src/storagecfg/pools.h
 src_storagecfg_libstoragecfg_la_LIBADD = src/util/libutil.la $(GLIB_LIBS)
