@@ -43,7 +43,7 @@ char *storage_node_name(void)
 
 const CliCommand cli_end = {.name = NULL};
 
-static const CliCommand *const commands[] = {&storage_check, &cli_end};
+static const CliCommand *const commands[] = {&storage_check, &storage_apply, &cli_end};
 
 const CliCommand cli_storage = {
     .name = "storage",

@@ -8,7 +8,7 @@
 #include "cli/cli.h"
 #include "storagecfg/storagecfg.h"
 
-extern const CliCommand storage_check;
+extern const CliCommand storage_check, storage_apply;
 
 /* The file: @given, else /etc/virt-thin/storage.cfg (sysconfdir) when it is there, else /etc/pve/storage.cfg.
  * Free with g_free(). */

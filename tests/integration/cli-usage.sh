@@ -55,6 +55,8 @@ wrong=(
   "storage: no command|storage"
   "storage: no such command|storage explode"
   "storage check: two files|storage check a b"
+  "storage apply: an argument|storage apply file"
+  "storage apply: a bad name of a node|storage apply --node a_b"
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")

@@ -11,6 +11,7 @@ libvirt_integration_tests = \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-volume.sh \
+	tests/integration/storage-apply.sh \
 	tests/integration/xml.sh
 TESTS += $(libvirt_integration_tests)
 EXTRA_DIST += $(libvirt_integration_tests)
