@@ -16,10 +16,10 @@
 void cli_set_devices(char **paths);
 
 static const CliCommand *const commands[] = {
-    &cli_init,     &cli_extend,   &cli_serve,   &cli_stop,   &cli_release, &cli_activate, &cli_deactivate,
-    NULL,          &cli_list,     &cli_info,    &cli_check,  NULL,         &cli_create,   &cli_clone,
-    &cli_snapshot, &cli_rollback, &cli_rename,  &cli_resize, &cli_remove,  NULL,          &cli_import,
-    &cli_export,   NULL,          &cli_storage, NULL,        &cli_enable,  &cli_disable,
+    &cli_init,     &cli_extend,   &cli_serve,    &cli_stop,    &cli_release, &cli_activate, &cli_deactivate,
+    NULL,          &cli_list,     &cli_info,     &cli_check,   NULL,         &cli_create,   &cli_clone,
+    &cli_template, &cli_snapshot, &cli_rollback, &cli_rename,  &cli_resize,  &cli_remove,   NULL,
+    &cli_import,   &cli_export,   NULL,          &cli_storage, NULL,         &cli_enable,   &cli_disable,
 };
 
 static char **devices;

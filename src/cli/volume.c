@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "pool/pool-guest.h"
 #include "util/size.h"
 
 static char *size_text, *thin_pool;
@@ -103,6 +104,35 @@ const CliCommand cli_clone = {
     .min_args = 2,
     .max_args = 2,
     .run = run_clone,
+};
+
+static int run_template(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL, *base = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_name(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool && pool_guest_make_template(pool, lv, &base, error);
+  ok = cli_close(pool, error) && ok;
+  if (ok)
+    printf("%s/%s\n", vg, base);
+  return cli_status(ok);
+}
+
+const CliCommand cli_template = {
+    .name = "template",
+    .arguments = "VG/LV",
+    .summary = "Make a guest's volume a template, to clone from",
+    .description = "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as in Proxmox "
+                   "VE. Refused while it\nis open or has snapshots. Prints the new name.\n\n"
+                   "Example: virt-thin template pve/vm-9000-disk-0 && virt-thin clone pve/base-9000-disk-0 "
+                   "pve/vm-101-disk-0",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_template,
 };
 
 static int run_snapshot(char **args, GError **error)

@@ -5,6 +5,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-internal.h src/pool/pool.c \
 	src/pool/pool-layout.c src/pool/pool-layout.h \
 	src/pool/pool-rules.c src/pool/pool-rules.h \
+	src/pool/pool-guest.c src/pool/pool-guest.h \
 	src/pool/settings.c src/pool/settings.h \
 	src/pool/pool-remote.c src/pool/pool-remote.h src/pool/pool-remote-volume.c src/pool/pool-service.h src/pool/pool-service.c \
 	src/pool/pool-wire.h src/pool/pool-wire.c

@@ -103,7 +103,7 @@ gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
   if (lvm_lv_kind(lv) != LVM_LV_THIN)
     return FALSE;
   origin = lvm_thin_origin(lv);
-  tagged = tagged_volume(lv);
+  tagged = pool_rules_vmid(lvm_lv_name(lv)) >= 0 ? NULL : tagged_volume(lv);
   if (!tagged && (!origin || !is_foreign_snapshot(lv, origin)))
     return FALSE;
   of = origin ? origin : tagged;

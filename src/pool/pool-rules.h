@@ -13,6 +13,9 @@
  * volume renamed by lvrename keeps its snapshots, and the tag is, once the origin is gone, so that a snapshot outlives
  * its volume and is still found by its name.
  *
+ * The tag of an LV that is named as a guest's volume (vm-<VMID>-…, base-<VMID>-…) says what it was once made from: a
+ * template begins as a snapshot.
+ *
  * Foreign snapshots have no tag. An LV with an origin is taken for a snapshot of it when it is read-only, or when it is
  * skipped at activation and named snap_<origin>_…; never when it is named as a guest's volume (vm-<VMID>-…,
  * base-<VMID>-…): a template that began as a linked clone is read-only with an origin, too, and no snapshot.
