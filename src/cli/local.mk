@@ -9,7 +9,8 @@ virt_thin_SOURCES = \
 	src/cli/volume.c \
 	src/cli/copy.h src/cli/copy.c src/cli/qemu.h src/cli/qemu.c \
 	src/cli/import.c src/cli/export.c \
-	src/cli/storage.h src/cli/storage.c src/cli/storage-check.c \
+	src/cli/storage.h src/cli/storage.c src/cli/storage-check.c src/cli/storage-words.c src/cli/storage-status.c src/cli/storage-list.c \
+	src/cli/storage-volume.h src/cli/storage-volume.c src/cli/storage-stream.c src/cli/storage-edit.c \
 	src/cli/apply.h src/cli/apply-host.c src/cli/apply-plan.c src/cli/storage-apply.c \
 	src/cli/enable.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
@@ -23,3 +24,11 @@ EXTRA_DIST += docs/cli.md
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.cfg.5
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = src/cli/completion/virt-thin
+
+# For scripts that were written for Proxmox VE's pvesm.
+if ENABLE_PVESM
+install-exec-hook:
+	cd $(DESTDIR)$(sbindir) && $(LN_S) -f virt-thin pvesm
+uninstall-hook:
+	rm -f $(DESTDIR)$(sbindir)/pvesm
+endif

@@ -41,15 +41,92 @@ char *storage_node_name(void)
   return g_strndup(host, strcspn(host, "."));
 }
 
+const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GError **error)
+{
+  const StorageCfgStorage *storage = storagecfg_find(cfg, id);
+
+  if (!storage)
+    vt_set_error(error, ENOENT, "storage '%s' does not exist", id);
+  else if (storage->broken)
+    vt_set_error(error, EINVAL, "storage '%s' is broken: see line %u of %s", id, storage->line, storagecfg_name(cfg));
+  return storage && !storage->broken ? storage : NULL;
+}
+
+const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char *id, GError **error)
+{
+  const StorageCfgStorage *storage = storage_find(cfg, id, error);
+  g_autofree char *node = storage_node_name();
+
+  if (!storage)
+    return NULL;
+  if (!storagecfg_is_enabled(storage))
+    vt_set_error(error, EPERM, "storage '%s' is disabled", id);
+  else if (!storagecfg_is_on_node(storage, node))
+    vt_set_error(error, EPERM, "storage '%s' is not available on node '%s'", id, node);
+  else
+    return storage;
+  return NULL;
+}
+
+gboolean storage_require_thin(const StorageCfgStorage *storage, const char *what, GError **error)
+{
+  return strcmp(storage->type->name, "lvmthin") == 0 ||
+         vt_set_error(
+             error, EOPNOTSUPP,
+             "storage '%s' is of type %s: virt-thin can %s on storages of type lvmthin; use virsh for its pool",
+             storage->id, storage->type->name, what);
+}
+
+gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  *id = *volume = NULL;
+  if (!strchr(text, ':')) {
+    if (!storage)
+      return storage_bad_parameter(error, "volume", "no storage specified - incomplete volume ID");
+    *id = g_strdup(storage);
+    *volume = g_strdup(text);
+    return TRUE;
+  }
+  if (!pool_guest_parse_volume_id(text, id, volume, &local))
+    return storage_bad_parameter(error, "volume", "%s", local->message);
+  if (storage && strcmp(storage, *id) != 0)
+    return storage_bad_parameter(error, "volume", "storage ID mismatch (%s != %s)", *id, storage);
+  return TRUE;
+}
+
 const CliCommand cli_end = {.name = NULL};
 
-static const CliCommand *const commands[] = {&storage_check, &storage_apply, &cli_end};
+static const CliCommand *const commands[] = {
+    &storage_check,
+    &storage_apply,
+    NULL,
+    &storage_status,
+    &storage_list,
+    &storage_alloc,
+    &storage_free,
+    &storage_path,
+    &storage_scan,
+    &storage_export,
+    &storage_import,
+    NULL,
+    &storage_add,
+    &storage_set,
+    &storage_remove,
+    NULL,
+    &storage_lvmscan,
+    &storage_lvmthinscan,
+    &cli_end,
+};
 
 const CliCommand cli_storage = {
     .name = "storage",
     .arguments = "COMMAND [ARGUMENT...]",
     .summary = "What storage.cfg says: check and apply it; pvesm's commands",
-    .description = "The file is --config FILE, else /etc/virt-thin/storage.cfg, else /etc/pve/storage.cfg; see\n"
-                   "virt-thin-storage.cfg(5).",
+    .description =
+        "The file is --config FILE, else /etc/virt-thin/storage.cfg, else /etc/pve/storage.cfg; see\n"
+        "virt-thin-storage.cfg(5). All but check and apply are Proxmox VE's pvesm: its words, arguments and\n"
+        "output. 'virt-thin storage COMMAND --help' explains a command.",
     .commands = commands,
 };

@@ -509,7 +509,11 @@ StorageCfg *storagecfg_load(const char *path, GError **error)
   gsize length;
 
   if (!g_file_get_contents(path, &text, &length, &local)) {
-    vt_set_error(error, vt_error_to_errno(local), "cannot read %s: %s", path, local->message);
+    vt_set_errno(error,
+                 g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_NOENT)   ? ENOENT
+                 : g_error_matches(local, G_FILE_ERROR, G_FILE_ERROR_ACCES) ? EACCES
+                                                                            : EIO,
+                 "cannot read %s", path);
     return NULL;
   }
   return storagecfg_parse(path, text, length);

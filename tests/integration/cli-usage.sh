@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info check create clone snapshot rollback rename resize remove import export storage enable disable"
+commands="init extend serve stop release activate deactivate list info check create clone template snapshot rollback rename resize remove import export storage enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -29,6 +29,8 @@ wrong=(
   "create: two names|create pve/x pve/y --size 1g"
   "clone: one name|clone pve/x"
   "clone: across volume groups|clone pve/x other/y"
+  "template: no name|template"
+  "template: a VG alone|template pve"
   "snapshot: no name|snapshot pve/x"
   "rollback: no name|rollback pve/x"
   "rename: no name|rename pve/x"
@@ -85,7 +87,7 @@ missing=
 storage_commands=$(vt storage --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/storage \1/p')
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
-  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -- --device); do
+  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -e --device -e '--help'); do
     grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
   done
 done < <(tr ' ' '\n' <<<"$commands"; echo "$storage_commands")

@@ -1,0 +1,374 @@
+/* virt-thin - commands storage alloc, free, path: pvesm's
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "cli/storage-volume.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/copy.h"
+#include "pool/settings.h"
+
+/* --- alloc --- */
+
+/* Another process may take the name between our look and our try, where a service has the volume group: then the next
+ * is tried. */
+static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const char *vmid, guint64 size, GError **error)
+{
+  for (;;) {
+    g_auto(GStrv) names = pool_guest_names(pool, error);
+    g_autofree char *name = names ? pool_guest_next_name((const char *const *)names, vmid, storage->id, error) : NULL;
+    g_autoptr(GError) local = NULL;
+
+    if (!name)
+      return NULL;
+    if (pool_create(pool, storagecfg_string(storage, "thinpool"), name, size, &local))
+      return g_steal_pointer(&name);
+    if (local->code != EEXIST) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return NULL;
+    }
+  }
+}
+
+char *storage_allocate(Pool *pool, const StorageCfgStorage *storage, const char *vmid, const char *name, guint64 size,
+                       GError **error)
+{
+  if (!*name)
+    return allocate_next(pool, storage, vmid, size, error);
+  if (!pool_guest_check_new_name(name, vmid, error) ||
+      !pool_create(pool, storagecfg_string(storage, "thinpool"), name, size, error))
+    return NULL;
+  return g_strdup(name);
+}
+
+/* mkfs.ext4 makes a sparse file, of which the volume takes what is not zero: no node of the volume is needed, nor root.
+ */
+static gboolean make_image(const char *path, const char *label, guint64 size, GError **error)
+{
+  g_autofree char *short_label = g_strndup(label, 16);
+  const char *const argv[] = {"mkfs.ext4",      "-q", "-F",        "-O", "mmp", "-E",
+                              "root_owner=0:0", "-L", short_label, path, NULL};
+  g_autofree char *said = NULL, *search = NULL;
+  g_auto(GStrv) environment = g_get_environ();
+  int status;
+
+  if (truncate(path, (off_t)size) < 0)
+    return vt_set_errno(error, errno, "%s", path);
+  /* Of users other than root sbin is not in the path. */
+  search = g_strconcat(g_environ_getenv(environment, "PATH") ? g_environ_getenv(environment, "PATH") : "",
+                       ":/usr/sbin:/sbin", NULL);
+  environment = g_environ_setenv(environment, "PATH", search, TRUE);
+  if (!g_spawn_sync(NULL, (char **)argv, environment, G_SPAWN_SEARCH_PATH_FROM_ENVP | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
+                    NULL, NULL, &said, &status, error))
+    return FALSE;
+  if (g_spawn_check_wait_status(status, NULL))
+    return TRUE;
+  return vt_set_error(error, EIO, "mkfs.ext4 failed: %s", g_strstrip(said));
+}
+
+gboolean storage_format(Pool *pool, const char *name, GError **error)
+{
+  g_autofree char *path = NULL;
+  g_autoptr(PoolVolume) volume = pool_volume_open(pool, name, FALSE, "virt-thin storage alloc", error);
+  CliSource source = {.name = "the new file system"};
+  gboolean ok = FALSE;
+
+  if (!volume)
+    return FALSE;
+  source.size = pool_volume_size(volume);
+  source.fd = g_file_open_tmp("virt-thin-XXXXXX", &path, error);
+  if (source.fd < 0)
+    return FALSE;
+  if (make_image(path, name, source.size, error)) {
+    CliProgress *progress = cli_progress_new(source.size, "formatting %s", name);
+
+    ok = cli_copy_in(&source, volume, TRUE, progress, error);
+    cli_progress_free(progress);
+  }
+  close(source.fd);
+  g_unlink(path);
+  return ok;
+}
+
+/* "<n>", KiB, or "<n>M" or "<n>G". */
+static gboolean parse_size(const char *text, guint64 *bytes, GError **error)
+{
+  gsize digits = strspn(text, "0123456789");
+  guint64 unit = !text[digits] ? 1024 : text[digits] == 'M' ? 1024 * 1024 : 1024 * 1024 * 1024, n;
+
+  if (!digits || (text[digits] && (!strchr("MG", text[digits]) || text[digits + 1])))
+    return storage_bad_parameter(error, "size", "value does not match the regex pattern");
+  n = g_ascii_strtoull(text, NULL, 10);
+  if (digits > 19 || n > G_MAXINT64 / unit)
+    return storage_bad_parameter(error, "size", "unable to parse size '%s'", text);
+  *bytes = n * unit;
+  return TRUE;
+}
+
+static gboolean check_format(const char *name, const char *format, GError **error)
+{
+  static const char *const formats[] = {"raw", "qcow2", "vmdk"};
+
+  for (gsize i = 0; i < G_N_ELEMENTS(formats); i++) {
+    g_autofree char *suffix = g_strconcat(".", formats[i], NULL);
+
+    if (!g_str_has_suffix(name, suffix))
+      continue;
+    if (format && strcmp(format, formats[i]) != 0)
+      return storage_bad_parameter(error, "format", "different storage formats (%s != %s)", format, formats[i]);
+    format = formats[i];
+  }
+  if (format && !storagecfg_check_value(storagecfg_property_find("format"), format, NULL))
+    return storage_bad_parameter(
+        error, "format", "value '%s' does not have a value in the enumeration 'raw, qcow2, subvol, vmdk'", format);
+  return !format || strcmp(format, "raw") == 0 || vt_set_error(error, EINVAL, "unsupported format '%s'", format);
+}
+
+static gboolean check_content(const StorageCfgStorage *storage, const char *content, GError **error)
+{
+  gboolean ok = content ? storagecfg_has_content(storage, content)
+                        : storagecfg_has_content(storage, "images") || storagecfg_has_content(storage, "rootdir");
+
+  if (content && strcmp(content, "images") != 0 && strcmp(content, "rootdir") != 0)
+    return storage_bad_parameter(error, "content", "'%s' is nothing that is allocated: images or rootdir", content);
+  return ok || vt_set_error(error, EINVAL, "storage '%s' does not support content type '%s'", storage->id,
+                            content ? content : "images");
+}
+
+/* A container's volume is ready for it, or it is not there. */
+static gboolean make_rootdir(Pool *pool, const char *name, GError **error)
+{
+  const char *tags[] = {STORAGE_ROOTDIR_TAG, NULL}, *names[] = {name, NULL};
+
+  if (storage_format(pool, name, error) && pool_set_tags(pool, name, tags, NULL, error))
+    return TRUE;
+  pool_remove(pool, names, FALSE, NULL);
+  return FALSE;
+}
+
+static gboolean alloc(const StorageWords *words, GError **error)
+{
+  const char *id = storage_word(words, 0), *vmid = storage_word(words, 1), *name = storage_word(words, 2),
+             *content = storage_option(words, "content");
+  g_autoptr(StorageCfg) cfg = NULL;
+  const StorageCfgStorage *storage;
+  g_autofree char *made = NULL;
+  guint64 size = 0;
+  Pool *pool;
+  gboolean ok;
+
+  if (!storagecfg_check_id(id, NULL))
+    return storage_bad_parameter(error, "storage", "invalid format - storage ID '%s' contains illegal characters", id);
+  if (!pool_guest_is_vmid(vmid))
+    return storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
+  cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  if (!cfg || !parse_size(storage_word(words, 3), &size, error))
+    return FALSE;
+  storage = storage_find_enabled(cfg, id, error);
+  if (!storage || !storage_require_thin(storage, "allocate volumes", error) ||
+      !check_content(storage, content, error) || !check_format(name, storage_option(words, "format"), error))
+    return FALSE;
+  pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
+  made = pool ? storage_allocate(pool, storage, vmid, name, size, error) : NULL;
+  ok = made && (g_strcmp0(content, "rootdir") != 0 || make_rootdir(pool, made, error));
+  ok = cli_close(pool, error) && ok;
+  if (ok)
+    printf("successfully created '%s:%s'\n", id, made);
+  return ok;
+}
+
+/* --- free --- */
+
+static gboolean check_clones(Pool *pool, const char *name, GError **error)
+{
+  g_auto(GStrv) clones = pool_guest_clones(pool, name, error);
+  g_autofree char *all = NULL;
+
+  if (!clones)
+    return FALSE;
+  if (!clones[0])
+    return TRUE;
+  all = g_strjoinv(", ", clones);
+  return vt_set_error(error, EBUSY,
+                      "base volume '%s' is still in use by linked clones: %s. They would stay whole: --force frees it "
+                      "nevertheless",
+                      name, all);
+}
+
+static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, gboolean is_base,
+                            gboolean force, GError **error)
+{
+  const char *names[] = {name, NULL};
+  g_autoptr(GError) local = NULL;
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, &local);
+
+  if (!info && local->code == ENOENT) {
+    cli_warn("volume '%s:%s' is not there: nothing to free", storage->id, name);
+    return TRUE;
+  }
+  if (!info)
+    return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
+  if (g_strcmp0(info->pool, storagecfg_string(storage, "thinpool")) != 0)
+    return vt_set_error(error, EINVAL, "volume '%s' is not on storage '%s': it is in %s", name, storage->id,
+                        info->pool ? info->pool : "no thin pool");
+  if (is_base && !force && !check_clones(pool, name, error))
+    return FALSE;
+  if (!pool_remove(pool, names, TRUE, error))
+    return FALSE;
+  printf("Removed volume '%s:%s'\n", storage->id, name);
+  return TRUE;
+}
+
+static gboolean free_words(const StorageWords *words, GError **error)
+{
+  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  g_autofree char *id = NULL, *name = NULL;
+  const char *delay = storage_option(words, "delay");
+  const StorageCfgStorage *storage;
+  PoolGuestName parsed;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cfg || !storage_split_volume(storage_word(words, 0), storage_option(words, "storage"), &id, &name, error))
+    return FALSE;
+  if (delay &&
+      (strspn(delay, "0123456789") != strlen(delay) || !g_ascii_string_to_unsigned(delay, 10, 1, 30, NULL, NULL)))
+    return storage_bad_parameter(error, "delay", "value must be from 1 to 30");
+  storage = storage_find_enabled(cfg, id, error);
+  if (!storage || !storage_require_thin(storage, "free volumes", error) ||
+      !pool_guest_parse_name(POOL_GUEST_THIN, name, &parsed, error))
+    return FALSE;
+  pool_guest_name_clear(&parsed);
+  pool = cli_open_patient(storagecfg_string(storage, "vgname"), 0, error);
+  ok = pool && free_volume(pool, storage, name, parsed.is_base, storage_flag(words, "force"), error);
+  return cli_close(pool, error) && ok;
+}
+
+/* --- path --- */
+
+/* "iso/x.iso", "100/vm-100-disk-0.raw": of a storage with a path. */
+static char *path_in_folder(const StorageCfgStorage *storage, const char *volume, GError **error)
+{
+  static const char *const folders[][2] = {{"iso", "template/iso"},
+                                           {"vztmpl", "template/cache"},
+                                           {"backup", "dump"},
+                                           {"snippets", "snippets"},
+                                           {"import", "import"}};
+  const StorageCfgValue *dirs = storagecfg_value(storage, "content-dirs");
+  const char *slash = strchr(volume, '/'), *folder = "images", *rest = volume;
+  g_autofree char *content = g_strndup(volume, slash ? slash - volume : 0), *key = NULL;
+
+  if (!slash || !slash[1] || strstr(volume, "..")) {
+    vt_set_error(error, EINVAL, "unable to parse directory volume name '%s'", volume);
+    return NULL;
+  }
+  for (gsize i = 0; i < G_N_ELEMENTS(folders); i++)
+    if (strcmp(content, folders[i][0]) == 0) {
+      folder = folders[i][1];
+      rest = slash + 1;
+    }
+  if (rest == volume && !pool_guest_is_vmid(content)) {
+    vt_set_error(error, EINVAL, "unable to parse directory volume name '%s'", volume);
+    return NULL;
+  }
+  key = g_strconcat(rest == volume ? "images" : content, "=", NULL);
+  for (char **dir = dirs ? dirs->list : NULL; dir && *dir; dir++)
+    if (g_str_has_prefix(*dir, key))
+      folder = *dir + strlen(key);
+  return g_build_filename(storagecfg_string(storage, "path"), folder, rest, NULL);
+}
+
+static char *path_of(const StorageCfgStorage *storage, const char *volume, GError **error)
+{
+  gboolean thin = strcmp(storage->type->name, "lvmthin") == 0;
+  PoolGuestName parsed;
+
+  if (storagecfg_string(storage, "path"))
+    return path_in_folder(storage, volume, error);
+  if (!thin && strcmp(storage->type->name, "lvm") != 0) {
+    storage_require_thin(storage, "tell paths", error);
+    return NULL;
+  }
+  if (!pool_guest_parse_name(thin ? POOL_GUEST_THIN : POOL_GUEST_THICK, volume, &parsed, error))
+    return NULL;
+  pool_guest_name_clear(&parsed);
+  return g_build_filename(settings_dev_dir(), storagecfg_string(storage, "vgname"), volume, NULL);
+}
+
+static gboolean path_words(const StorageWords *words, GError **error)
+{
+  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  g_autofree char *id = NULL, *volume = NULL, *path = NULL;
+  g_autoptr(GError) local = NULL;
+  const StorageCfgStorage *storage;
+
+  if (!cfg)
+    return FALSE;
+  if (!pool_guest_parse_volume_id(storage_word(words, 0), &id, &volume, &local))
+    return storage_bad_parameter(error, "volume", "invalid format - %s", local->message);
+  storage = storage_find(cfg, id, error);
+  path = storage ? path_of(storage, volume, error) : NULL;
+  if (path)
+    printf("%s\n", path);
+  return path != NULL;
+}
+
+/* --- the commands --- */
+
+static const char *const alloc_arguments[] = {"storage", "vmid", "filename", "size", NULL}, *const volume_arguments[] =
+                                                                                                {"volume", NULL};
+static const StorageOption alloc_options[] = {
+    {"format", STORAGE_TEXT, "raw  The only format there is"},
+    {"content", STORAGE_TEXT, "images|rootdir  rootdir: with an ext4 file system, for a container"},
+    {NULL, 0, NULL},
+};
+static const StorageUsage alloc_usage = {
+    .name = "alloc",
+    .arguments = alloc_arguments,
+    .options = alloc_options,
+    .summary = "Make a volume for a guest",
+    .description = "The filename is vm-VMID-NAME, or '' for the next free vm-VMID-disk-N. The size is in KiB, or\n"
+                   "with M or G behind it in MiB or GiB.",
+};
+static const StorageOption free_options[] = {
+    {"storage", STORAGE_TEXT, "ID  The storage of a volume that is given by its name alone"},
+    {"delay", STORAGE_TEXT, "1..30  As pvesm has it; it is done at once"},
+    {"force", STORAGE_FLAG, "  A template, too, that has linked clones"},
+    {NULL, 0, NULL},
+};
+static const StorageUsage free_usage = {
+    .name = "free",
+    .arguments = volume_arguments,
+    .options = free_options,
+    .summary = "Remove a volume, and its snapshots",
+    .description = "A volume that is not there is no error.",
+};
+static const StorageUsage path_usage = {
+    .name = "path",
+    .arguments = volume_arguments,
+    .summary = "Where a volume is, or would be",
+};
+
+static int run_alloc(char **words)
+{
+  return storage_run(&alloc_usage, alloc, words);
+}
+
+static int run_free(char **words)
+{
+  return storage_run(&free_usage, free_words, words);
+}
+
+static int run_path(char **words)
+{
+  return storage_run(&path_usage, path_words, words);
+}
+
+const CliCommand storage_alloc = {.name = "alloc", .summary = "Make a volume for a guest", .run_words = run_alloc};
+const CliCommand storage_free = {
+    .name = "free", .summary = "Remove a volume, and its snapshots", .run_words = run_free};
+const CliCommand storage_path = {.name = "path", .summary = "Where a volume is, or would be", .run_words = run_path};
