@@ -145,12 +145,35 @@ static void test_portals(void **state)
   }
 }
 
+/* The how-to has a row for each property, and for each type. */
+static void test_the_how_to_is_complete(void **state)
+{
+  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir"), "docs/storage-cfg.md", NULL), *text = NULL;
+  const char *table;
+
+  assert_true(g_file_get_contents(path, &text, NULL, NULL));
+  table = strstr(text, "## Every property");
+  for (const StorageCfgType *const *type = storagecfg_types(); *type; type++) {
+    g_autofree char *named = g_strdup_printf("^\\| ([a-z, ]+, )?%s(, [a-z, ]+)? \\|", (*type)->name);
+
+    if (!g_regex_match_simple(named, strstr(text, "## Every type"), G_REGEX_MULTILINE, 0))
+      fail_msg("no row for type %s", (*type)->name);
+    for (const StorageCfgOption *option = (*type)->options; option->name; option++) {
+      g_autofree char *row = g_strdup_printf("^\\| ([a-z0-9_, -]+, )?%s(, [a-z0-9_, -]+)? \\| ", option->name);
+
+      if (!g_regex_match_simple(row, table, G_REGEX_MULTILINE, 0))
+        fail_msg("no row for property %s of type %s", option->name, (*type)->name);
+    }
+  }
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_documents), cmocka_unit_test(test_host),
       cmocka_unit_test(test_uuids),     cmocka_unit_test(test_what_xml_cannot_hold),
-      cmocka_unit_test(test_portals),
+      cmocka_unit_test(test_portals),   cmocka_unit_test(test_the_how_to_is_complete),
+
   };
 
   return cmocka_run_group_tests_name("pools of storage.cfg", tests, NULL, NULL);
