@@ -12,6 +12,7 @@ libvirt_integration_tests = \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/storage-apply.sh \
+	tests/integration/storage-iscsi-direct.sh \
 	tests/integration/xml.sh
 TESTS += $(libvirt_integration_tests)
 EXTRA_DIST += $(libvirt_integration_tests)
