@@ -118,8 +118,8 @@ static gboolean list(const StorageWords *words, GError **error)
   g_autoptr(GPtrArray) items = NULL;
   const StorageCfgStorage *storage;
 
-  if (vmid && !pool_guest_is_vmid(vmid))
-    return storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
+  if (vmid && !storage_check_vmid(vmid, error))
+    return FALSE;
   if (content &&
       (strpbrk(content, ",; ") || !storagecfg_check_value(storagecfg_property_find("content"), content, NULL)))
     return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);

@@ -163,8 +163,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
 
   if (!storagecfg_check_id(id, NULL))
     return storage_bad_parameter(error, "storage", "invalid format - storage ID '%s' contains illegal characters", id);
-  if (!pool_guest_is_vmid(vmid))
-    return storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
+  if (!storage_check_vmid(vmid, error))
+    return FALSE;
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   if (!cfg || !parse_size(storage_word(words, 3), &size, error))
     return FALSE;

@@ -68,6 +68,14 @@ const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char 
   return NULL;
 }
 
+gboolean storage_check_vmid(const char *vmid, GError **error)
+{
+  if (!*vmid || strspn(vmid, "0123456789") != strlen(vmid))
+    return storage_bad_parameter(error, "vmid", "type check ('integer') failed - got '%s'", vmid);
+  return pool_guest_is_vmid(vmid) ||
+         storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
+}
+
 gboolean storage_require_thin(const StorageCfgStorage *storage, const char *what, GError **error)
 {
   return strcmp(storage->type->name, "lvmthin") == 0 ||

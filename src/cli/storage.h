@@ -63,6 +63,8 @@ gboolean storage_bad_parameter(GError **error, const char *name, const char *for
 const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GError **error);
 /* That, and enabled, and meant for this node (EPERM). */
 const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char *id, GError **error);
+/* A guest's number, as parameter "vmid". */
+gboolean storage_check_vmid(const char *vmid, GError **error);
 /* What pvesm's commands do with volumes they do on storages of type lvmthin (EOPNOTSUPP). */
 gboolean storage_require_thin(const StorageCfgStorage *storage, const char *what, GError **error);
 /* "<storage>:<volume>" of @text, or @text a volume's name and @storage given. */

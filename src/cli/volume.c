@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/progress.h"
 #include "pool/pool-guest.h"
 #include "util/size.h"
 
 static char *size_text, *thin_pool;
-static gboolean shrink, metadata, with_snapshots;
+static gboolean shrink, metadata, with_snapshots, full;
 
 static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
 
@@ -81,26 +82,55 @@ const CliCommand cli_create = {
     .run = run_create,
 };
 
+static void tell_copied(guint64 done, gpointer progress)
+{
+  cli_progress_update(progress, done);
+}
+
+static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const char *name, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  CliProgress *progress;
+  gboolean ok;
+
+  if (!info)
+    return FALSE;
+  progress = cli_progress_new(info->size, "cloning %s/%s", vg, lv);
+  ok = pool_guest_copy(pool, lv, thin_pool, name, tell_copied, progress, error);
+  cli_progress_free(progress);
+  return ok;
+}
+
 static int run_clone(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
   Pool *pool;
   gboolean ok;
 
+  if (thin_pool && !full)
+    return cli_usage(error, "--pool needs --full: a clone that shares blocks is in its origin's pool"), CLI_WRONG_USAGE;
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
-  ok = pool && pool_clone(pool, lv, name, 0, error);
+  ok = pool && (full ? copy_volume(pool, vg, lv, name, error) : pool_clone(pool, lv, name, 0, error));
   if (ok)
     tell_overcommit(pool, name);
   return cli_status(cli_close(pool, error) && ok);
 }
 
+static const GOptionEntry clone_options[] = {
+    {"full", 0, 0, G_OPTION_ARG_NONE, &full, "Copy it: share nothing", NULL},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "With --full: thin pool (default: the volume's)", "POOL"},
+    no_more,
+};
+
 const CliCommand cli_clone = {
     .name = "clone",
     .arguments = "VG/LV VG/NEW",
     .summary = "Clone a volume, at once and sharing every block",
-    .description = "A clone named snap_LV_something becomes a read-only snapshot.",
+    .description = "A clone named snap_LV_something becomes a read-only snapshot. With --full what the volume maps is "
+                   "copied instead.",
+    .options = clone_options,
     .min_args = 2,
     .max_args = 2,
     .run = run_clone,
@@ -190,7 +220,7 @@ static int run_rename(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
-  ok = pool && pool_rename(pool, lv, name, error);
+  ok = pool && pool_guest_rename(pool, lv, name, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 

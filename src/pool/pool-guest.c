@@ -9,6 +9,8 @@
 
 #define MAX_DISKS 1024 /* PVE::Storage::Plugin: $MAX_VOLUMES_PER_GUEST */
 #define TEMPLATE_SNAPSHOT "template"
+#define OWNER_TAG "pve-vm-"
+#define COPY_SIZE (4u << 20)
 
 /* --- names --- */
 
@@ -257,4 +259,84 @@ gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GEr
     return FALSE;
   *base = g_steal_pointer(&new_name);
   return TRUE;
+}
+
+/* --- rename --- */
+
+static char *owner_tag(const char *name)
+{
+  gint64 vmid = pool_rules_vmid(name);
+
+  return vmid < 0 ? NULL : g_strdup_printf(OWNER_TAG "%" G_GINT64_FORMAT, vmid);
+}
+
+gboolean pool_guest_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  g_autofree char *old_tag = owner_tag(name), *new_tag = owner_tag(new_name);
+  g_autoptr(PoolVolumeInfo) info = NULL;
+  const char *add[] = {new_tag, NULL}, *remove[] = {old_tag, NULL};
+
+  if (!pool_rename(pool, name, new_name, error))
+    return FALSE;
+  if (!old_tag || g_strcmp0(old_tag, new_tag) == 0)
+    return TRUE;
+  info = pool_get_volume(pool, new_name, error);
+  if (!info)
+    return FALSE;
+  if (!info->tags || !g_strv_contains((const char *const *)info->tags, old_tag))
+    return TRUE;
+  return pool_set_tags(pool, new_name, new_tag ? add : NULL, remove, error);
+}
+
+/* --- copy --- */
+
+static gboolean copy_run(PoolVolume *from, PoolVolume *to, guint64 offset, guint64 length, char *buffer, GError **error)
+{
+  for (guint64 done = 0; done < length;) {
+    gsize step = (gsize)MIN(COPY_SIZE, length - done);
+
+    if (!pool_volume_read(from, buffer, step, offset + done, error) ||
+        !pool_volume_write(to, buffer, step, offset + done, error))
+      return FALSE;
+    done += step;
+  }
+  return TRUE;
+}
+
+static gboolean copy_content(PoolVolume *from, PoolVolume *to, void (*told)(guint64 done, gpointer user_data),
+                             gpointer user_data, GError **error)
+{
+  g_autofree char *buffer = g_malloc(COPY_SIZE);
+  guint64 size = pool_volume_size(from), length;
+  gboolean mapped;
+
+  for (guint64 offset = 0; offset < size; offset += length) {
+    if (!pool_volume_extent(from, offset, size - offset, &length, &mapped, error) ||
+        (mapped && !copy_run(from, to, offset, length, buffer, error)))
+      return FALSE;
+    if (told)
+      told(offset + length, user_data);
+  }
+  return pool_volume_flush(to, error);
+}
+
+gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
+                         void (*told)(guint64 done, gpointer user_data), gpointer user_data, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
+  PoolVolume *from = info ? pool_volume_open(pool, name, TRUE, "a full clone", error) : NULL, *to = NULL;
+  const char *made[] = {new_name, NULL};
+  gboolean ok = FALSE, created = FALSE;
+
+  if (from)
+    created = pool_create(pool, thin_pool ? thin_pool : info->pool, new_name, info->size, error);
+  if (created)
+    to = pool_volume_open(pool, new_name, FALSE, "a full clone", error);
+  if (to)
+    ok = copy_content(from, to, told, user_data, error);
+  g_clear_pointer(&to, pool_volume_close);
+  g_clear_pointer(&from, pool_volume_close);
+  if (created && !ok)
+    pool_remove(pool, made, FALSE, NULL);
+  return ok;
 }

@@ -56,3 +56,10 @@ GStrv pool_guest_clones(Pool *pool, const char *name, GError **error);
  * one, or no guest's. EBUSY: it is in use, or has snapshots. EEXIST: the name is taken. A failure leaves the volume as
  * it was. */
 gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GError **error);
+/* pool_rename(); the tag pve-vm-<VMID>, by which Proxmox knows whose a volume is, follows to the other guest. */
+gboolean pool_guest_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+/* A copy of @name that shares nothing with it, in @thin_pool (NULL: its own; of a linear volume the only one): what is
+ * not mapped is not copied. Its progress is told to @told, bytes of the volume, where that is not NULL. A failure
+ * leaves nothing. */
+gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
+                         void (*told)(guint64 done, gpointer user_data), gpointer user_data, GError **error);

@@ -64,6 +64,7 @@ failures=(
   "alloc: a size beyond all|255|^size: unable to parse size|alloc local-lvm 100 '' 99999999999999G"
   "alloc: a size of 0|1|size of 0|alloc local-lvm 100 '' 0"
   "alloc: a VMID|255|^vmid: invalid format - value does not look like a valid VM ID$|alloc local-lvm 99 '' 1M"
+  "alloc: no VMID|255|^vmid: type check \('integer'\) failed - got 'x1'$|alloc local-lvm x1 '' 1M"
   "alloc: no storage|1|^storage 'none' does not exist$|alloc none 100 '' 1M"
   "alloc: a disabled storage|1|^storage 'off' is disabled$|alloc off 100 '' 1M"
   "alloc: another node's|1|^storage 'elsewhere' is not available on node '.*'$|alloc elsewhere 100 '' 1M"
@@ -120,7 +121,7 @@ failures=(
   "remove: not there|1|^delete storage failed: storage 'none' does not exist$|remove none"
   "remove: what another is on|1|^delete storage failed: can't remove storage - storage is used as base of another storage$|remove san"
 )
-plan $((${#cases[@]} + ${#failures[@]} + 66))
+plan $((${#cases[@]} + ${#failures[@]} + 71))
 
 cat >"$cfg" <<'CFG'
 # ours
@@ -237,6 +238,10 @@ not_ok "and no template's template" vt template pve/base-100-disk-0
 vt clone pve/base-100-disk-0 pve/vm-200-disk-0
 is "a linked clone can be written" "$(volume pve/vm-200-disk-0 readonly) $(volume pve/vm-200-disk-0 origin)" "false base-100-disk-0"
 is "with the template's content" "$(export_md5 export pve/vm-200-disk-0)" "$(export_md5 export pve/base-100-disk-0)"
+ok "a full clone" vt clone --full pve/base-100-disk-0 pve/vm-202-disk-0
+is "has the content, and shares nothing" "$(export_md5 export pve/vm-202-disk-0) $(volume pve/vm-202-disk-0 origin) $(vt info --json pve/vm-202-disk-0 | field "d['volume']['shared']")" \
+  "$(export_md5 export pve/base-100-disk-0) null 0"
+vt remove pve/vm-202-disk-0
 wanted "a template counts for the next name" 0 "successfully created 'local-lvm:vm-100-disk-1'" on alloc local-lvm 100 '' 4M
 run on list local-lvm; is "list: a template is its guest's" "$(grep base- <<<"$out")" "local-lvm:base-100-disk-0 raw     images    536870912 100"
 refused "free: a template with linked clones" 1 "still in use by linked clones: vm-200-disk-0" on free local-lvm:base-100-disk-0
@@ -310,6 +315,18 @@ s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); s.sendfile(open(s
 wait $pid
 is "import: from a TCP port" "$(sed -n '1p;3p' "$tmp/tcp.out" | paste -sd' ')" "127.0.0.1 successfully imported 'local-lvm:vm-504-disk-0'"
 ok "lvm2 and thin_check have nothing to complain of" judge_lvm "$state/pve.img"
+
+# --- rename ---
+if command -v lvm >/dev/null && lvm_attach --writable "$state/pve.img"; then
+  lvm2 lvchange -qq --addtag pve-vm-200 --addtag other pve/vm-200-disk-0 2>/dev/null
+  lvm_detach
+  is "of the owner lvm2 knows" "$(volume pve/vm-200-disk-0 tags)" "['pve-vm-200', 'other']"
+  vt rename pve/vm-200-disk-0 vm-205-disk-0
+  is "rename: the owner's tag follows" "$(volume pve/vm-205-disk-0 tags | tr "'" '\n' | grep -E '[a-z]' | sort | paste -sd' ')" "other pve-vm-205"
+  like "rename: so do the snapshots" "$(lv)" "snap_vm-205-disk-0_before"
+else
+  skip 3 "needs lvm2 and a loop device"
+fi
 
 # --- the file ---
 chmod 604 "$cfg"

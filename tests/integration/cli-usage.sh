@@ -28,6 +28,7 @@ wrong=(
   "create: no VG before the slash|create /x --size 1g"
   "create: two names|create pve/x pve/y --size 1g"
   "clone: one name|clone pve/x"
+  "clone: another pool without a copy|clone pve/x pve/y --pool z"
   "clone: across volume groups|clone pve/x other/y"
   "template: no name|template"
   "template: a VG alone|template pve"

@@ -173,7 +173,6 @@ int main(void)
       cmocka_unit_test(test_documents), cmocka_unit_test(test_host),
       cmocka_unit_test(test_uuids),     cmocka_unit_test(test_what_xml_cannot_hold),
       cmocka_unit_test(test_portals),   cmocka_unit_test(test_the_how_to_is_complete),
-
   };
 
   return cmocka_run_group_tests_name("pools of storage.cfg", tests, NULL, NULL);
