@@ -13,6 +13,7 @@ struct ApplyHost {
   GPtrArray *pools;        /* of ApplyPool */
   GPtrArray *uses;         /* of Use */
   GHashTable *unsupported; /* types of pools; NULL: not known */
+  gboolean sees_no_domains;
 };
 
 typedef struct {
@@ -292,6 +293,10 @@ static gboolean read_domains(ApplyHost *host, GError **error)
   virDomainPtr *domains = NULL;
   int n = virConnectListAllDomains(host->connection, &domains, 0);
 
+  /* A daemon of storage alone. */
+  host->sees_no_domains = n < 0 && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
+  if (host->sees_no_domains)
+    return TRUE;
   if (n < 0)
     return libvirt_failed(error, "listing domains", NULL);
   for (int i = 0; i < n; i++) {
@@ -325,6 +330,11 @@ static gboolean is_used_by(GHashTable *pool, const char *name, const Use *use)
   if (g_strcmp0(use->protocol, "iscsi") == 0)
     return g_strcmp0(type, "iscsi-direct") == 0 && use->name && device && is_below(use->name, device);
   return FALSE;
+}
+
+gboolean apply_host_sees_domains(ApplyHost *host)
+{
+  return !host->sees_no_domains;
 }
 
 const char *apply_host_user(ApplyHost *host, const ApplyPool *pool)
@@ -433,52 +443,58 @@ gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **erro
   return TRUE;
 }
 
+/* Each call resets libvirt's last error, virStoragePoolGetName() too: the name is asked for before. */
 gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError **error)
 {
   virStoragePoolPtr pool = find(host, uuid, error);
+  const char *name = pool ? virStoragePoolGetName(pool) : NULL;
   gboolean ok;
 
   if (!pool)
     return FALSE;
   if (build && virStoragePoolBuild(pool, 0) < 0)
-    ok = libvirt_failed(error, "making the folder of pool", virStoragePoolGetName(pool));
+    ok = libvirt_failed(error, "making the folder of pool", name);
   else
-    ok = virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", virStoragePoolGetName(pool));
+    ok = virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", name);
   virStoragePoolFree(pool);
+  return ok;
+}
+
+static gboolean change(ApplyHost *host, const char *uuid, int (*function)(virStoragePoolPtr pool), const char *what,
+                       GError **error)
+{
+  virStoragePoolPtr pool = find(host, uuid, error);
+  const char *name = pool ? virStoragePoolGetName(pool) : NULL;
+  gboolean ok = pool && (function(pool) == 0 || libvirt_failed(error, what, name));
+
+  if (pool)
+    virStoragePoolFree(pool);
   return ok;
 }
 
 gboolean apply_stop(ApplyHost *host, const char *uuid, GError **error)
 {
-  virStoragePoolPtr pool = find(host, uuid, error);
-  gboolean ok =
-      pool && (virStoragePoolDestroy(pool) == 0 || libvirt_failed(error, "stopping pool", virStoragePoolGetName(pool)));
+  return change(host, uuid, virStoragePoolDestroy, "stopping pool", error);
+}
 
-  if (pool)
-    virStoragePoolFree(pool);
-  return ok;
+static int autostart_on(virStoragePoolPtr pool)
+{
+  return virStoragePoolSetAutostart(pool, 1);
+}
+
+static int autostart_off(virStoragePoolPtr pool)
+{
+  return virStoragePoolSetAutostart(pool, 0);
 }
 
 gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autostart, GError **error)
 {
-  virStoragePoolPtr pool = find(host, uuid, error);
-  gboolean ok = pool && (virStoragePoolSetAutostart(pool, autostart) == 0 ||
-                         libvirt_failed(error, "setting the autostart of pool", virStoragePoolGetName(pool)));
-
-  if (pool)
-    virStoragePoolFree(pool);
-  return ok;
+  return change(host, uuid, autostart ? autostart_on : autostart_off, "setting the autostart of pool", error);
 }
 
 gboolean apply_undefine(ApplyHost *host, const char *uuid, GError **error)
 {
-  virStoragePoolPtr pool = find(host, uuid, error);
-  gboolean ok = pool && (virStoragePoolUndefine(pool) == 0 ||
-                         libvirt_failed(error, "undefining pool", virStoragePoolGetName(pool)));
-
-  if (pool)
-    virStoragePoolFree(pool);
-  return ok;
+  return change(host, uuid, virStoragePoolUndefine, "undefining pool", error);
 }
 
 gboolean apply_has_secret(ApplyHost *host, const char *uuid)

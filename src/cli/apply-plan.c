@@ -103,6 +103,8 @@ static char *why_not_stop(const Planner *planner, const ApplyPool *pool, const c
 
   if (user)
     return g_strdup_printf("domain %s uses it", user);
+  if (!apply_host_sees_domains(planner->host))
+    return g_strdup("who uses it cannot be seen over this connection: take one that has domains, as qemu:///system");
   if (g_strcmp0(type, "logical") != 0 || !vg || strchr(vg, '/'))
     return NULL;
   other = shares_group(planner, id, vg);

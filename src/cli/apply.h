@@ -33,6 +33,8 @@ const ApplyPool *apply_host_find_uuid(ApplyHost *host, const char *uuid);
 gboolean apply_host_supports(ApplyHost *host, const char *type);
 /* A domain, running or defined, that uses the pool; NULL: none. The host's. */
 const char *apply_host_user(ApplyHost *host, const ApplyPool *pool);
+/* FALSE: it is a daemon of storage alone, which cannot say who uses a pool. */
+gboolean apply_host_sees_domains(ApplyHost *host);
 /* The fields of a document. Unref it. */
 GHashTable *apply_fields(const char *document);
 /* What differs between what is @wanted and what @is, in words; NULL: nothing. */

@@ -82,7 +82,7 @@ like "the plan as text" "$(run_text)" "^create       local-lvm +logical pool $vg
 
 is "applied as planned" "$(plan_of)" "$want"
 is "what cannot start here is a failure" "$(cat "$tmp/status")" 1
-like "of its own" "$(failure share)" "starting pool share: "
+like "of its own" "$(failure share)" "starting pool share: .*mount"
 is "that stops no other" "$(failure store) $(failure local-lvm)" "none; none none"
 is "the thin pool runs" "$(state local-lvm)" "running autostart yes"
 is "the folder, too" "$(state store)" "running autostart yes"
