@@ -349,15 +349,16 @@ static void test_socket(void **state)
   g_assert_null(second);
   g_assert_error(error, VT_ERROR, EADDRINUSE);
 
+  Served probe = {served->pool, server};
   int fds[3];
   NbdGreeting greeting;
   for (guint i = 0; i < 3; i++) {
     fds[i] = connect_to(path);
     client_receive(fds[i], &greeting, sizeof greeting);
+    WAIT_FOR(n_clients(&probe) == i + 1); /* the second server's knock at the door is over */
   }
   assert_closed(connect_to(path)); /* full */
   close(fds[0]);
-  Served probe = {served->pool, server};
   WAIT_FOR(n_clients(&probe) == 2);
   fds[0] = connect_to(path);
   client_receive(fds[0], &greeting, sizeof greeting);
