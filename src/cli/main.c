@@ -232,7 +232,7 @@ static int main_strv(char **argv)
 
   g_set_prgname("virt-thin");
   g_option_context_set_summary(context,
-                               "LVM thin pools without the kernel's device-mapper: create, clone, snapshot, serve.");
+                               "LVM thin pools, with the kernel's device-mapper or without it: create, clone, snapshot, serve.");
   g_option_context_set_description(context, description);
   g_option_context_set_strict_posix(context, TRUE);
   g_option_context_add_main_entries(context, global_options, NULL);
