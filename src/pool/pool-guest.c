@@ -14,18 +14,6 @@
 
 /* --- names --- */
 
-static gboolean is_lvm_name(const char *name)
-{
-  gsize length = strlen(name);
-
-  if (length < 2 || !g_ascii_isalnum(name[0]) || !g_ascii_isalnum(name[length - 1]))
-    return FALSE;
-  for (const char *p = name; *p; p++)
-    if (!g_ascii_isalnum(*p) && !strchr("._-", *p))
-      return FALSE;
-  return TRUE;
-}
-
 gboolean pool_guest_parse_name(PoolGuestStorage storage, const char *name, PoolGuestName *parsed, GError **error)
 {
   gboolean is_base = storage == POOL_GUEST_THIN && g_str_has_prefix(name, "base-");
@@ -33,7 +21,7 @@ gboolean pool_guest_parse_name(PoolGuestStorage storage, const char *name, PoolG
   gsize n;
 
   *parsed = (PoolGuestName){NULL};
-  if (!is_lvm_name(name))
+  if (!pool_rules_is_proxmox_name(name))
     return vt_set_error(error, EINVAL, "lvm name '%s' contains illegal characters", name);
   if (!is_base && !g_str_has_prefix(name, "vm-"))
     return vt_set_error(error, EINVAL, "unable to parse lvm volume name '%s'", name);
@@ -56,7 +44,7 @@ gboolean pool_guest_parse_volume_id(const char *volume_id, char **storage, char 
   const char *colon = strchr(volume_id, ':');
   g_autofree char *id = g_strndup(volume_id, colon ? colon - volume_id : 0);
 
-  if (!colon || !colon[1] || strchr(volume_id, '\n') || !g_ascii_isalpha(*id) || !is_lvm_name(id))
+  if (!colon || !colon[1] || strchr(volume_id, '\n') || !g_ascii_isalpha(*id) || !pool_rules_is_proxmox_name(id))
     return vt_set_error(error, EINVAL, "unable to parse volume ID '%s'", volume_id);
   *storage = g_steal_pointer(&id);
   *volume = g_strdup(colon + 1);

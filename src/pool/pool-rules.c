@@ -9,8 +9,7 @@
 
 #define SNAPSHOT_PREFIX "snap_"
 
-/* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema pve-storage-vgname). */
-static gboolean is_proxmox_lvm_name(const char *name)
+gboolean pool_rules_is_proxmox_name(const char *name)
 {
   gsize length = strlen(name);
 
@@ -36,7 +35,7 @@ gint64 pool_rules_vmid(const char *name)
     return -1;
   for (end = digits; g_ascii_isdigit(*end); end++)
     ;
-  if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 || !is_proxmox_lvm_name(name))
+  if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 || !pool_rules_is_proxmox_name(name))
     return -1;
   vmid = g_ascii_strtoull(digits, &p, 10);
   return p == end ? (gint64)vmid : -1;

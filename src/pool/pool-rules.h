@@ -31,6 +31,8 @@
 #define POOL_OWN_TAGS "virt-thin." /* what begins so is not the user's to change */
 #define POOL_SNAPSHOT_TAG "virt-thin.snapshot-of="
 
+/* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema pve-storage-vgname). */
+gboolean pool_rules_is_proxmox_name(const char *name);
 /* Of vm-<VMID>-… and base-<VMID>-…, when the name is one that Proxmox's lvmthin accepts; else -1. */
 gint64 pool_rules_vmid(const char *name);
 
