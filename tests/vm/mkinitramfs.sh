@@ -95,6 +95,7 @@ cat > "$root/init" <<'I'
 rm /bin/modprobe
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+stty -F /dev/ttyS1 raw; echo VM_INIT >/dev/ttyS1
 mkdir -p /dev/shm /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /run
 hostname vm; ip link set lo up
 # As udev makes it for a module that is not loaded yet (modules.devname): opening it loads device-mapper.
