@@ -5,6 +5,7 @@ dist_xml_DATA = \
 	xml/domain-block.xml \
 	xml/domain-volume.xml \
 	xml/local-lvm.xml \
+	xml/pool-bundled.xml \
 	xml/pool-on-device.xml \
 	xml/snapshot.xml \
 	xml/volume-with-permissions.xml \

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "pool/settings.h"
 #include "service/service.h"
 
 void cli_set_devices(char **paths);
@@ -26,9 +27,22 @@ static char **devices;
 static gboolean version, help;
 static char **arguments;
 
+/* For this process and those that it starts. */
+static gboolean choose_engine(const char *option, const char *word, gpointer unused, GError **error)
+{
+  PoolEngine engine;
+
+  if (settings_parse_engine(word, &engine))
+    return g_setenv("VIRT_THIN_ENGINE", word, TRUE);
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is auto, kernel or bundled, not %s", option, word);
+  return FALSE;
+}
+
 static const GOptionEntry global_options[] = {
     {"device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices, "A physical volume, file or block device; may be repeated",
      "PATH"},
+    {"engine", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)choose_engine,
+     "Whose the volume group is to be: auto, kernel or bundled", "ENGINE"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -231,8 +245,8 @@ static int main_strv(char **argv)
   int status;
 
   g_set_prgname("virt-thin");
-  g_option_context_set_summary(context,
-                               "LVM thin pools, with the kernel's device-mapper or without it: create, clone, snapshot, serve.");
+  g_option_context_set_summary(
+      context, "LVM thin pools, with the kernel's device-mapper or without it: create, clone, snapshot, serve.");
   g_option_context_set_description(context, description);
   g_option_context_set_strict_posix(context, TRUE);
   g_option_context_add_main_entries(context, global_options, NULL);

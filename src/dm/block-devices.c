@@ -101,7 +101,8 @@ static gboolean is_switched_off(void)
   return value == 0;
 }
 
-GHashTable *dmk_devices_file(void)
+/* The ids, without dashes, of the PVs that lvm2 may use; NULL: all (lvmdevices(8)). */
+static GHashTable *read_devices_file(void)
 {
   g_autofree char *path = lvm_path("devices/system.devices"), *text = NULL;
   g_auto(GStrv) words = NULL;
@@ -115,4 +116,40 @@ GHashTable *dmk_devices_file(void)
     if (g_str_has_prefix(*word, "PVID="))
       g_hash_table_add(ids, g_strdup(*word + strlen("PVID=")));
   return ids;
+}
+
+static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
+{
+  g_auto(GStrv) groups = g_strsplit(scan->pv_uuid, "-", -1);
+  g_autofree char *id = g_strjoinv("", groups);
+
+  return !devices_file || g_hash_table_contains(devices_file, id);
+}
+
+/* --- physical volumes --- */
+
+GPtrArray *dmk_scan_block_devices(const char *own_folder)
+{
+  g_auto(GStrv) paths = dmk_block_devices(own_folder);
+  g_autoptr(GHashTable) devices_file = read_devices_file();
+  GPtrArray *scans = lvm_scan((const char *const *)paths, NULL);
+
+  for (guint i = scans->len; i-- > 0;)
+    if (!is_allowed(devices_file, scans->pdata[i]))
+      g_ptr_array_remove_index(scans, i);
+  return scans;
+}
+
+GStrv dmk_paths_of(GPtrArray *scans, const char *vg)
+{
+  GPtrArray *paths = g_ptr_array_new();
+
+  for (guint i = 0; i < scans->len; i++) {
+    const LvmScan *scan = scans->pdata[i];
+
+    if (g_strcmp0(scan->vg_name, vg) == 0)
+      g_ptr_array_add(paths, g_strdup(scan->path));
+  }
+  g_ptr_array_add(paths, NULL);
+  return (GStrv)g_ptr_array_free(paths, FALSE);
 }

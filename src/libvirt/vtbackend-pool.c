@@ -57,15 +57,29 @@ static gboolean is_whole(const VtSource *source)
   return TRUE;
 }
 
+/* What the pool's document says, and with it whose the VG is to be. */
+static gboolean read_document(VtPoolDef *def, const VtSource *source, VtPoolDocument *document, GError **error)
+{
+  if (!vt_pool_document_read(def, document, error))
+    return FALSE;
+  settings_set_engine(source->vg, document->engine);
+  return TRUE;
+}
+
 int vt_check_pool(VtPoolObj *obj, bool *active)
 {
   g_auto(VtSource) source = {0};
+  g_auto(VtPoolDocument) document = {0};
+  g_autoptr(GError) error = NULL;
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   *active = false;
   if (!vt_source_parse(vt_pool_source_name(def), &source, NULL))
     return 0;
   set_target(def, &source, NULL);
-  g_autoptr(GError) error = NULL;
+  if (!read_document(def, &source, &document, &error)) {
+    fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool, error->message);
+    return 0;
+  }
   g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
   *active = info && info->active && (vt.libvirt.pool_obj_is_active(obj) || is_whole(&source));
   /* ENOENT is the pool at rest. */
@@ -93,12 +107,12 @@ int vt_start_pool(VtPoolObj *obj)
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   if (!vt_source_of(obj, &source))
     return -1;
-  g_auto(GStrv) devices = vt_pool_document_devices(def, &error);
-  if (!devices)
+  g_auto(VtPoolDocument) document = {0};
+  if (!read_document(def, &source, &document, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   /* libvirt has marked the pool as starting, so it may be unlocked, as the stock backend does around vgchange. */
   vt.libvirt.object_unlock(obj);
-  gboolean started = start_service(&source, devices, &error);
+  gboolean started = start_service(&source, document.devices, &error);
   vt.libvirt.object_lock(obj);
   if (!started)
     return vt_report_gerror(g_steal_pointer(&error));
@@ -108,6 +122,32 @@ int vt_start_pool(VtPoolObj *obj)
     return vt_report_gerror(g_steal_pointer(&error));
   set_target(vt.libvirt.pool_obj_get_def(obj), &source, NULL);
   return 0;
+}
+
+/* --- by the program --- */
+
+static void add_words(GPtrArray *argv, const char *word, ...)
+{
+  va_list words;
+  va_start(words, word);
+  for (; word; word = va_arg(words, const char *))
+    g_ptr_array_add(argv, (gpointer)word);
+  va_end(words);
+}
+
+static GPtrArray *program_words(const VtPoolDocument *document)
+{
+  GPtrArray *argv = g_ptr_array_new();
+  add_words(argv, settings_program(), NULL);
+  if (document->engine != POOL_ENGINE_AUTO)
+    add_words(argv, "--engine", settings_engine_name(document->engine), NULL);
+  return argv;
+}
+
+static gboolean run_words(GPtrArray *argv, GError **error)
+{
+  g_ptr_array_add(argv, NULL);
+  return vt_spawn((const char *const *)argv->pdata, error);
 }
 
 /* The size of the PV to be; 0: cannot be told. */
@@ -137,9 +177,10 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building a thin pool", flags & ~BUILD_FLAGS);
   if (!vt_source_of(obj, &source))
     return -1;
-  g_auto(GStrv) devices = vt_pool_document_devices(vt.libvirt.pool_obj_get_def(obj), &error);
-  if (!devices)
+  g_auto(VtPoolDocument) document = {0};
+  if (!vt_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
     return vt_report_gerror(g_steal_pointer(&error));
+  char **devices = document.devices;
   if (g_strv_length(devices) != 1)
     return vt_report(VIR_ERR_CONFIG_UNSUPPORTED,
                      "building %s/%s needs exactly one <device path='...'/> in the pool's <source>: the disk or file "
@@ -151,9 +192,10 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
     return vt_report(VIR_ERR_OPERATION_FAILED, "%s is not a disk or file that exists and has a size", devices[0]);
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
-  const char *const argv[] = {settings_program(), "init", pool, "--size", bytes, "--file", devices[0], NULL};
+  g_autoptr(GPtrArray) argv = program_words(&document);
+  add_words(argv, "init", pool, "--size", bytes, "--file", devices[0], NULL);
   vt.libvirt.object_unlock(obj);
-  gboolean built = vt_spawn(argv, &error);
+  gboolean built = run_words(argv, &error);
   vt.libvirt.object_lock(obj);
   return built ? 0 : vt_report_gerror(g_steal_pointer(&error));
 }
@@ -255,19 +297,14 @@ int vt_delete_pool(VtPoolObj *obj, unsigned int flags)
     return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting a thin pool", flags);
   if (!vt_source_of(obj, &source))
     return -1;
-  g_auto(GStrv) devices = vt_pool_document_devices(vt.libvirt.pool_obj_get_def(obj), &error);
-  if (!devices)
+  g_auto(VtPoolDocument) document = {0};
+  if (!vt_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   /* Removes a pool only when it is empty, and never the volume group. */
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
-  g_autoptr(GPtrArray) argv = g_ptr_array_new();
-  g_ptr_array_add(argv, (gpointer)settings_program());
-  for (char **device = devices; *device; device++) {
-    g_ptr_array_add(argv, (gpointer) "--device");
-    g_ptr_array_add(argv, *device);
-  }
-  g_ptr_array_add(argv, (gpointer) "remove");
-  g_ptr_array_add(argv, pool);
-  g_ptr_array_add(argv, NULL);
-  return vt_spawn((const char *const *)argv->pdata, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  g_autoptr(GPtrArray) argv = program_words(&document);
+  for (char **device = document.devices; *device; device++)
+    add_words(argv, "--device", *device, NULL);
+  add_words(argv, "remove", pool, NULL);
+  return run_words(argv, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
 }

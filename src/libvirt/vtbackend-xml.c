@@ -73,13 +73,13 @@ gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *doc
   return TRUE;
 }
 
-GStrv vt_pool_document_devices(VtPoolDef *pool, GError **error)
+void vt_pool_document_clear(VtPoolDocument *document)
 {
-  g_autofree char *xml = vt.libvirt.pool_def_format(pool);
-  g_autoptr(xmlDoc) doc = parse(xml, "the pool's document", error);
-  g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
-  if (!context)
-    return NULL;
+  g_clear_pointer(&document->devices, g_strfreev);
+}
+
+static GStrv device_paths(xmlXPathContext *context)
+{
   g_autoptr(xmlXPathObject) nodes = xmlXPathEvalExpression(BAD_CAST "/pool/source/device/@path", context);
   GPtrArray *paths = g_ptr_array_new();
   for (int i = 0; nodes && nodes->nodesetval && i < nodes->nodesetval->nodeNr; i++) {
@@ -89,6 +89,27 @@ GStrv vt_pool_document_devices(VtPoolDef *pool, GError **error)
   }
   g_ptr_array_add(paths, NULL);
   return (GStrv)g_ptr_array_free(paths, FALSE);
+}
+
+/* libvirt's documents have no room for options of a backend, but keep who made a source, and what it is. */
+static gboolean read_engine(xmlXPathContext *context, PoolEngine *engine, GError **error)
+{
+  g_autofree char *word = xpath_string(context, "string(/pool/source[vendor/@name='virt-thin']/product/@name)");
+  *engine = POOL_ENGINE_AUTO;
+  return !word || settings_parse_engine(word, engine) ||
+         vt_set_error(error, EINVAL, "<product name='%s'/> of the pool's <source> is not auto, kernel or bundled",
+                      word);
+}
+
+gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error)
+{
+  g_autofree char *xml = vt.libvirt.pool_def_format(pool);
+  g_autoptr(xmlDoc) doc = parse(xml, "the pool's document", error);
+  g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
+  if (!context || !read_engine(context, &document->engine, error))
+    return FALSE;
+  document->devices = device_paths(context);
+  return TRUE;
 }
 
 VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error)

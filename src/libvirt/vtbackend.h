@@ -23,6 +23,7 @@
 #include "libvirt/vtbackend-layout.h"
 #include "libvirt/vtbackend-libvirt.h"
 #include "pool/pool.h"
+#include "pool/settings.h"
 
 /* Set by vtbackend_register(), constant afterwards. */
 typedef struct {
@@ -113,8 +114,14 @@ typedef struct {
 void vt_vol_document_clear(VtVolDocument *document);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolDocument, vt_vol_document_clear)
 gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GError **error);
-/* <source><device path=…> of a pool. The caller's. */
-GStrv vt_pool_document_devices(VtPoolDef *pool, GError **error);
+/* What the backend wants to know of a pool's <source>. */
+typedef struct {
+  GStrv devices;     /* <device path=…> */
+  PoolEngine engine; /* <vendor name='virt-thin'/><product name='bundled'/>; AUTO: it does not say */
+} VtPoolDocument;
+void vt_pool_document_clear(VtPoolDocument *document);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPoolDocument, vt_pool_document_clear)
+gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error);
 /* A volume object made of @info; @paths: the path of each volume there is, by name, for its origin. NULL: error. */
 VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error);
 /* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool") added. libvirt's to

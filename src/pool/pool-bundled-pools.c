@@ -470,11 +470,9 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
 
 gboolean pool_release(const char *vg, const char *const *devices, GError **error)
 {
-  g_auto(GStrv) found = devices ? NULL : settings_devices();
   g_autofree char *archive = settings_archive_dir();
-  const char *const *paths = devices ? devices : (const char *const *)found;
-  gboolean given = devices || settings_devices_are_given();
-  g_autoptr(LvmStore) store = (given ? lvm_store_open : lvm_store_open_usual)(paths, vg, FALSE, NULL, NULL, error);
+  g_autoptr(LvmStore) store = devices ? lvm_store_open(devices, vg, FALSE, NULL, NULL, error)
+                                      : bundled_find_store(vg, FALSE, NULL, NULL, error);
 
   return store && lvm_store_release(store, archive, error);
 }

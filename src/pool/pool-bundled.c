@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "dm/block-devices.h"
 #include "dm/dm.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
@@ -624,28 +625,60 @@ static void explain_busy(const char *const *paths, const char *vg, GError **erro
                vg, active, vg);
 }
 
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
-                   gpointer user_data, GError **error)
+static LvmStore *open_store(const char *vg, const char *const *paths, gboolean usual, gboolean read_only,
+                            LvmOpenFunc open, gpointer user_data, GError **error)
 {
-  g_auto(GStrv) found = devices ? NULL : settings_devices();
-  const char *const *paths = devices ? devices : (const char *const *)found;
   g_autoptr(GError) local = NULL;
-  LvmStore *store;
+  LvmStore *store = NULL;
 
-  if (!*paths) {
-    vt_set_error(error, ENOENT,
+  if (*paths)
+    store = (usual ? lvm_store_open_usual : lvm_store_open)(paths, vg, read_only, open, user_data, &local);
+  else
+    vt_set_error(&local, ENOENT,
                  "there is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, or "
                  "put an image into %s",
                  settings_state_dir());
-    return NULL;
-  }
-  store = (devices || settings_devices_are_given() ? lvm_store_open : lvm_store_open_usual)(
-      paths, vg, (flags & POOL_READ_ONLY) != 0, open, user_data, &local);
   if (local && local->code == EBUSY)
     explain_busy(paths, vg, &local);
   if (local)
     g_propagate_error(error, g_steal_pointer(&local));
-  return store ? bundled_open_store(store, (flags & POOL_READ_ONLY) != 0, error) : NULL;
+  return store;
+}
+
+/* Where lvm2 would look: for a VG that an engine is to have there, or that the kernel might have. Nowhere in a
+ * container that nobody has told about it. The caller's GStrv, perhaps empty. */
+static GStrv find_block_devices(const char *vg)
+{
+  gboolean look = settings_engine(vg) == POOL_ENGINE_BUNDLED || dmk_available(NULL);
+  g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
+  g_autoptr(GPtrArray) scans = look ? dmk_scan_block_devices(own) : g_ptr_array_new();
+
+  return dmk_paths_of(scans, vg);
+}
+
+LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+{
+  gboolean given = settings_devices_are_given();
+  g_auto(GStrv) usual = settings_devices(), elsewhere = NULL;
+  g_autoptr(GError) local = NULL;
+  LvmStore *store = open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
+
+  if (store || given || !vg || local->code != ENOENT || !*(elsewhere = find_block_devices(vg))) {
+    if (local)
+      g_propagate_error(error, g_steal_pointer(&local));
+    return store;
+  }
+  return open_store(vg, (const char *const *)elsewhere, FALSE, read_only, open, user_data, error);
+}
+
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
+                   gpointer user_data, GError **error)
+{
+  gboolean read_only = (flags & POOL_READ_ONLY) != 0;
+  LvmStore *store = devices ? open_store(vg, devices, FALSE, read_only, open, user_data, error)
+                            : bundled_find_store(vg, read_only, open, user_data, error);
+
+  return store ? bundled_open_store(store, read_only, error) : NULL;
 }
 
 Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)

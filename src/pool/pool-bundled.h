@@ -90,7 +90,9 @@ typedef struct {
 /* pool_open_bundled() with a hook between store and PVs, for tests. */
 Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
                    gpointer user_data, GError **error);
-/* The same over a store already open, which it takes (also on failure). */
+/* VG @vg where pool_open_bundled() looks without being given devices. */
+LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
+/* A pool over a store already open, which it takes (also on failure). */
 Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
 
 void bundled_lock(Bundled *b);

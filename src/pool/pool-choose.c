@@ -14,47 +14,18 @@
 
 /* --- looking --- */
 
-static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
-{
-  g_auto(GStrv) groups = g_strsplit(scan->pv_uuid, "-", -1);
-  g_autofree char *id = g_strjoinv("", groups);
-
-  return !devices_file || g_hash_table_contains(devices_file, id);
-}
-
-/* PVs among the block devices; GPtrArray of LvmScan. */
 static GPtrArray *scan_block_devices(void)
 {
   g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
-  g_auto(GStrv) paths = dmk_block_devices(own);
-  g_autoptr(GHashTable) devices_file = dmk_devices_file();
-  GPtrArray *scans = lvm_scan((const char *const *)paths, NULL);
 
-  for (guint i = scans->len; i-- > 0;)
-    if (!is_allowed(devices_file, scans->pdata[i]))
-      g_ptr_array_remove_index(scans, i);
-  return scans;
-}
-
-static GStrv paths_of(GPtrArray *scans, const char *vg)
-{
-  GPtrArray *paths = g_ptr_array_new();
-
-  for (guint i = 0; i < scans->len; i++) {
-    const LvmScan *scan = scans->pdata[i];
-
-    if (g_strcmp0(scan->vg_name, vg) == 0)
-      g_ptr_array_add(paths, g_strdup(scan->path));
-  }
-  g_ptr_array_add(paths, NULL);
-  return (GStrv)g_ptr_array_free(paths, FALSE);
+  return dmk_scan_block_devices(own);
 }
 
 GStrv pool_find_block_devices(const char *vg)
 {
   g_autoptr(GPtrArray) scans = scan_block_devices();
 
-  return paths_of(scans, vg);
+  return dmk_paths_of(scans, vg);
 }
 
 /* --- choosing --- */
@@ -82,7 +53,7 @@ static GStrv find_vg(const char *vg, const char *const *devices)
   gboolean given = devices || settings_devices_are_given();
   g_auto(GStrv) usual = devices ? NULL : settings_devices();
   g_autoptr(GPtrArray) scans = lvm_scan(devices ? devices : (const char *const *)usual, NULL);
-  g_auto(GStrv) paths = paths_of(scans, vg);
+  g_auto(GStrv) paths = dmk_paths_of(scans, vg);
 
   return given || *paths ? g_steal_pointer(&paths) : pool_find_block_devices(vg);
 }
@@ -104,7 +75,7 @@ PoolEngine pool_choose_engine(const char *vg, const char *const *devices)
 
 static gboolean has_thin_pool(GPtrArray *scans, const char *vg)
 {
-  g_auto(GStrv) paths = paths_of(scans, vg);
+  g_auto(GStrv) paths = dmk_paths_of(scans, vg);
   g_autoptr(LvmStore) store = lvm_store_open((const char *const *)paths, vg, TRUE, NULL, NULL, NULL);
   g_autoptr(GPtrArray) lvs = store && !lvm_store_is_taken(store) ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
 

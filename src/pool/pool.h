@@ -89,7 +89,8 @@ typedef enum {
 } PoolOpenFlags;
 
 /* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and command, or "served:
- * use its service". @devices NULL: as settings_devices() finds them. */
+ * use its service". @devices NULL: as settings_devices() finds them, and then, where virt-thin.conf gives @vg to the
+ * engine or there is a device-mapper, wherever lvm2 would look. */
 Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
 
 /* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then
@@ -162,7 +163,7 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
                           const PoolNew *params, GError **error);
 
 /* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing
- * else. EBUSY: it lives. @devices NULL: as settings_devices() finds them. */
+ * else. EBUSY: it lives. @devices NULL: as pool_open_bundled(). */
 gboolean pool_release(const char *vg, const char *const *devices, GError **error);
 
 /* Check the metadata of a thin pool (thin_check() of thin.h). Strings as there; @errors and @leaks are the caller's

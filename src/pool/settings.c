@@ -25,6 +25,8 @@ typedef struct {
 static Settings *the_settings;
 static GStrv the_devices; /* of the command line */
 static GMutex devices_lock;
+static GHashTable *told_engines; /* name of VG: PoolEngine */
+static GMutex engines_lock;
 
 static char *from_env_or(const char *variable, char *otherwise)
 {
@@ -120,13 +122,18 @@ static void read_service(Settings *s, GKeyFile *file, const char *path)
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
-static gboolean parse_engine(const char *value, PoolEngine *engine)
-{
-  static const char *const names[] = {
-      [POOL_ENGINE_AUTO] = "auto", [POOL_ENGINE_KERNEL] = "kernel", [POOL_ENGINE_BUNDLED] = "bundled"};
+static const char *const engine_names[] = {
+    [POOL_ENGINE_AUTO] = "auto", [POOL_ENGINE_KERNEL] = "kernel", [POOL_ENGINE_BUNDLED] = "bundled"};
 
-  for (guint i = 0; i < G_N_ELEMENTS(names); i++)
-    if (strcmp(value, names[i]) == 0) {
+const char *settings_engine_name(PoolEngine engine)
+{
+  return engine_names[engine];
+}
+
+gboolean settings_parse_engine(const char *word, PoolEngine *engine)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(engine_names); i++)
+    if (strcmp(word, engine_names[i]) == 0) {
       *engine = (PoolEngine)i;
       return TRUE;
     }
@@ -139,7 +146,7 @@ static void read_engines(Settings *s, GKeyFile *file, const char *path)
   g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
   const char *variable = g_getenv("VIRT_THIN_ENGINE");
 
-  if (variable && parse_engine(variable, &s->engine))
+  if (variable && settings_parse_engine(variable, &s->engine))
     return;
   if (variable)
     g_warning("VIRT_THIN_ENGINE=%s is not auto, kernel or bundled; going by %s", variable, path);
@@ -149,7 +156,7 @@ static void read_engines(Settings *s, GKeyFile *file, const char *path)
     g_autofree char *value = all || g_str_has_prefix(*group, "vg ") ? get_value(file, *group, "engine") : NULL;
     PoolEngine engine;
 
-    if (value && parse_engine(value, &engine))
+    if (value && settings_parse_engine(value, &engine))
       g_hash_table_insert(s->engines, g_strstrip(g_strdup(all ? "" : *group + 3)), GINT_TO_POINTER(engine));
     else if (value)
       complain(path, *group, "engine", value, "auto, kernel or bundled");
@@ -323,12 +330,34 @@ double settings_overcommit_limit(void)
   return settings()->overcommit;
 }
 
+void settings_set_engine(const char *vg, PoolEngine engine)
+{
+  g_mutex_lock(&engines_lock);
+  if (!told_engines)
+    told_engines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  g_hash_table_insert(told_engines, g_strdup(vg), GINT_TO_POINTER(engine));
+  g_mutex_unlock(&engines_lock);
+}
+
+static PoolEngine told_engine(const char *vg)
+{
+  PoolEngine engine;
+
+  g_mutex_lock(&engines_lock);
+  engine = told_engines ? (PoolEngine)GPOINTER_TO_INT(g_hash_table_lookup(told_engines, vg)) : POOL_ENGINE_AUTO;
+  g_mutex_unlock(&engines_lock);
+  return engine;
+}
+
 PoolEngine settings_engine(const char *vg)
 {
   gpointer engine = NULL;
+  PoolEngine told = told_engine(vg);
 
   if (!settings()->engines)
     return settings()->engine;
+  if (told != POOL_ENGINE_AUTO)
+    return told;
   if (!g_hash_table_lookup_extended(settings()->engines, vg, NULL, &engine))
     g_hash_table_lookup_extended(settings()->engines, "", NULL, &engine);
   return (PoolEngine)GPOINTER_TO_INT(engine);

@@ -40,10 +40,15 @@ double settings_overcommit_limit(void);
  * pools that virt-thin serves. */
 guint settings_autoextend_threshold(void);
 guint settings_autoextend_percent(void);
-/* Who serves a VG: $VIRT_THIN_ENGINE, else [vg NAME] engine=auto|kernel|bundled, else [vg] engine=, else auto
- * (pool/pool-choose.h decides). */
+/* Who serves a VG: $VIRT_THIN_ENGINE, else what settings_set_engine() was told, else [vg NAME]
+ * engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/pool-choose.h decides). */
 typedef enum { POOL_ENGINE_AUTO, POOL_ENGINE_KERNEL, POOL_ENGINE_BUNDLED } PoolEngine;
 PoolEngine settings_engine(const char *vg);
+/* What a pool's own document says; AUTO: nothing. */
+void settings_set_engine(const char *vg, PoolEngine engine);
+/* "auto", "kernel" or "bundled"; else FALSE. */
+gboolean settings_parse_engine(const char *word, PoolEngine *engine);
+const char *settings_engine_name(PoolEngine engine);
 /* [service] block-nodes=auto|nbd|loop|none, socket-mode=0600, socket-group=, threads=32. */
 const char *settings_block_nodes(void);
 guint settings_socket_mode(void);

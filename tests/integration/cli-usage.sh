@@ -11,6 +11,7 @@ wrong=(
   "unknown global option|--explode list"
   "unknown option|list --explode"
   "--device without a path|--device"
+  "an engine that is none|--engine qemu list"
   "init: no size for a file that is not there|init pve/data"
   "init: no name|init --size 1g"
   "init: a VG alone|init pve --size 1g"
@@ -88,7 +89,7 @@ missing=
 storage_commands=$(vt storage --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/storage \1/p')
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
-  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -e --device -e '--help'); do
+  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -e --device -e --engine -e '--help'); do
     grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
   done
 done < <(tr ' ' '\n' <<<"$commands"; echo "$storage_commands")
