@@ -14,6 +14,7 @@
 #include "cli/cli.h"
 #include "cli/copy.h"
 #include "cli/qemu.h"
+#include "pool/pool-guest.h"
 
 static char *size_text, *thin_pool, *format_text;
 
@@ -213,6 +214,7 @@ static gboolean import(Pool *pool, const char *vg, const char *lv, Source *sourc
   ok = strcmp(source->format, "raw") == 0
            ? import_raw(pool, lv, source, created, created && source->pipe && !size, error)
            : import_converted(pool, vg, lv, source, created, error);
+  ok = ok && (!created || pool_guest_finish(pool, lv, error));
   if (!ok && created && !pool_remove(pool, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);
   return ok;
@@ -251,7 +253,8 @@ const CliCommand cli_import = {
     .description =
         "Creates the volume, or overwrites one that is large enough, the rest of which then reads zero. '-' is "
         "standard input (raw only).\n"
-        "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img.",
+        "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img. A new "
+        "volume named\nbase-VMID-something is a template in the end.",
     .options = import_options,
     .min_args = 2,
     .max_args = 2,

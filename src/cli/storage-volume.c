@@ -183,24 +183,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
 
 /* --- free --- */
 
-static gboolean check_clones(Pool *pool, const char *name, GError **error)
-{
-  g_auto(GStrv) clones = pool_guest_clones(pool, name, error);
-  g_autofree char *all = NULL;
-
-  if (!clones)
-    return FALSE;
-  if (!clones[0])
-    return TRUE;
-  all = g_strjoinv(", ", clones);
-  return vt_set_error(error, EBUSY,
-                      "base volume '%s' is still in use by linked clones: %s. They would stay whole: --force frees it "
-                      "nevertheless",
-                      name, all);
-}
-
-static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, gboolean is_base,
-                            gboolean force, GError **error)
+static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, gboolean force,
+                            GError **error)
 {
   const char *names[] = {name, NULL};
   g_autoptr(GError) local = NULL;
@@ -215,7 +199,7 @@ static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const 
   if (g_strcmp0(info->pool, storagecfg_string(storage, "thinpool")) != 0)
     return vt_set_error(error, EINVAL, "volume '%s' is not on storage '%s': it is in %s", name, storage->id,
                         info->pool ? info->pool : "no thin pool");
-  if (is_base && !force && !check_clones(pool, name, error))
+  if (!force && !pool_guest_check_clones(pool, names, "--force frees it nevertheless", error))
     return FALSE;
   if (!pool_remove(pool, names, TRUE, error))
     return FALSE;
@@ -244,7 +228,7 @@ static gboolean free_words(const StorageWords *words, GError **error)
     return FALSE;
   pool_guest_name_clear(&parsed);
   pool = cli_open_patient(storagecfg_string(storage, "vgname"), 0, error);
-  ok = pool && free_volume(pool, storage, name, parsed.is_base, storage_flag(words, "force"), error);
+  ok = pool && free_volume(pool, storage, name, storage_flag(words, "force"), error);
   return cli_close(pool, error) && ok;
 }
 

@@ -1,4 +1,4 @@
-/* virt-thin - commands create, clone, snapshot, rollback, rename, resize, remove: changes of volumes
+/* virt-thin - commands create, clone, template, snapshot, rollback, rename, resize, remove: changes of volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "util/size.h"
 
 static char *size_text, *thin_pool;
-static gboolean shrink, metadata, with_snapshots, full;
+static gboolean shrink, metadata, with_snapshots, full, force;
 
 static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
 
@@ -128,8 +128,8 @@ const CliCommand cli_clone = {
     .name = "clone",
     .arguments = "VG/LV VG/NEW",
     .summary = "Clone a volume, at once and sharing every block",
-    .description = "A clone named snap_LV_something becomes a read-only snapshot. With --full what the volume maps is "
-                   "copied instead.",
+    .description = "A clone named snap_LV_something becomes a read-only snapshot, one named base-VMID-something a "
+                   "template. With --full\nwhat the volume maps is copied instead.",
     .options = clone_options,
     .min_args = 2,
     .max_args = 2,
@@ -156,10 +156,11 @@ const CliCommand cli_template = {
     .name = "template",
     .arguments = "VG/LV",
     .summary = "Make a guest's volume a template, to clone from",
-    .description = "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as in Proxmox "
-                   "VE. Refused while it\nis open or has snapshots. Prints the new name.\n\n"
-                   "Example: virt-thin template pve/vm-9000-disk-0 && virt-thin clone pve/base-9000-disk-0 "
-                   "pve/vm-101-disk-0",
+    .description =
+        "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as in Proxmox "
+        "VE; it keeps its UUID\nand tags. Refused while it is open or has snapshots. Prints the new name.\n\n"
+        "Example: virt-thin template pve/vm-9000-disk-0 && virt-thin clone pve/base-9000-disk-0 "
+        "pve/vm-101-disk-0",
     .min_args = 1,
     .max_args = 1,
     .run = run_template,
@@ -220,7 +221,7 @@ static int run_rename(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
-  ok = pool && pool_guest_rename(pool, lv, name, error);
+  ok = pool && pool_rename(pool, lv, name, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
@@ -336,13 +337,18 @@ static int run_remove(char **args, GError **error)
   }
   g_ptr_array_add(names, NULL);
   pool = cli_open_patient(vg, 0, error);
-  ok = pool && pool_remove(pool, (const char *const *)names->pdata, with_snapshots, error);
+  ok = pool &&
+       (force ||
+        pool_guest_check_clones(pool, (const char *const *)names->pdata, "--force removes it nevertheless", error)) &&
+       pool_remove(pool, (const char *const *)names->pdata, with_snapshots, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
 static const GOptionEntry remove_options[] = {
     {"snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots, "Remove their snapshots, too; else those stay, whole",
      NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force,
+     "Remove a template (base-...), too, that has linked clones, which stay whole", NULL},
     no_more,
 };
 

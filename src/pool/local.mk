@@ -18,6 +18,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled-recover.c \
 	src/pool/pool-bundled-commit.c \
 	src/pool/pool-bundled-change.c \
+	src/pool/pool-bundled-rename.c \
 	src/pool/pool-bundled-pools.c \
 	src/pool/pool-bundled-volume.c \
 	src/pool/pool-bundled-gate.c \
@@ -30,6 +31,7 @@ src_pool_libpool_kernel_la_SOURCES = \
 	src/pool/pool-choose.h src/pool/pool-choose.c \
 	src/pool/pool-kernel.h src/pool/pool-kernel.c \
 	src/pool/pool-kernel-change.c \
+	src/pool/pool-kernel-rename.c \
 	src/pool/pool-kernel-pools.c \
 	src/pool/pool-kernel-replace.c \
 	src/pool/pool-kernel-step.c \

@@ -19,8 +19,6 @@
 #include "pool/settings.h"
 #include "util/size.h"
 
-#define SNAPSHOT_SKIP "ACTIVATION_SKIP"
-
 /* --- what stands in the way --- */
 
 /* Does anybody use @names through nodes of the service? Called without the lock. */
@@ -42,7 +40,7 @@ static gboolean ask_users(Bundled *b, GPtrArray *names, GError **error)
   return TRUE;
 }
 
-static gboolean ask_user(Bundled *b, const char *name, GError **error)
+gboolean bundled_ask_user(Bundled *b, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new();
 
@@ -50,7 +48,7 @@ static gboolean ask_user(Bundled *b, const char *name, GError **error)
   return ask_users(b, names, error);
 }
 
-static gboolean require_closed(Bundled *b, const char *name, GError **error)
+gboolean bundled_require_closed(Bundled *b, const char *name, GError **error)
 {
   g_autofree char *openers = bundled_volume_openers(b, name);
 
@@ -69,8 +67,7 @@ static gboolean require_no_old_snapshot(LvmLv *lv, GError **error)
       "use lvm2's commands, or remove that snapshot with lvremove");
 }
 
-/* A thin volume in @vg whose pool can be used; anything else is an error. */
-static LvmLv *find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
+LvmLv *bundled_find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
 {
   LvmLv *lv = bundled_find_volume(b, vg, name, error);
 
@@ -165,6 +162,12 @@ static gboolean check_limit(LvmVg *vg, BundledPool *pool, guint64 old_extents, g
                                      lvm_lv_size(lvm_vg_find_lv(vg, pool->name)), settings_overcommit_limit(), error);
 }
 
+void bundled_seal(LvmLv *lv)
+{
+  lvm_lv_set_writable(lv, FALSE);
+  lvm_lv_set_flag(lv, POOL_SKIP_FLAG, TRUE);
+}
+
 /* --- create, clone, snapshot --- */
 
 /* Add the volume to @vg and commit; @vg is taken. @origin: a volume in @vg, or NULL. */
@@ -173,7 +176,8 @@ static gboolean add_volume(Bundled *b, LvmVg *vg_taken, BundledPool *pool, const
 {
   g_autoptr(LvmVg) vg = vg_taken;
   g_auto(Messages) messages = messages_new();
-  g_autofree char *description = NULL, *tag = NULL;
+  gboolean snapshot = origin && pool_rules_is_snapshot_name(name, lvm_lv_name(origin));
+  g_autofree char *description = NULL, *tag = snapshot ? pool_rules_snapshot_tag(lvm_lv_name(origin)) : NULL;
   guint32 device = free_device(b, vg, pool, error);
   LvmMessage create = {(char *)name, 0};
   LvmLv *lv;
@@ -182,15 +186,10 @@ static gboolean add_volume(Bundled *b, LvmVg *vg_taken, BundledPool *pool, const
     return FALSE;
   lv = lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, pool->name), name, extents, device, origin ? lvm_lv_name(origin) : NULL,
                        error);
-  if (!lv)
+  if (!lv || (tag && !lvm_lv_add_tag(lv, tag, error)))
     return FALSE;
-  if (origin && pool_rules_is_snapshot_name(name, lvm_lv_name(origin))) {
-    tag = pool_rules_snapshot_tag(lvm_lv_name(origin));
-    if (!lvm_lv_add_tag(lv, tag, error))
-      return FALSE;
-    lvm_lv_set_writable(lv, FALSE);
-    lvm_lv_set_flag(lv, SNAPSHOT_SKIP, TRUE);
-  }
+  if (snapshot || (origin && pool_rules_is_template_name(name)))
+    bundled_seal(lv);
   g_array_append_val(messages.text, create);
   add_thin_message(&messages, origin ? THIN_SNAPSHOT : THIN_CREATE, device, origin ? lvm_thin_device(origin) : 0);
   description = g_strdup_printf("%s %s", origin ? "snapshot or clone" : "volume", name);
@@ -214,7 +213,7 @@ static gboolean create_locked(Bundled *b, const char *thin_pool, const char *nam
   return add_volume(b, g_steal_pointer(&vg), pool, name, extents, NULL, error);
 }
 
-static void prefix(GError **error, Bundled *b, const char *what, const char *name)
+void bundled_prefix(GError **error, Bundled *b, const char *what, const char *name)
 {
   g_autofree char *shown = bundled_show(name);
 
@@ -230,7 +229,7 @@ gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, gui
   ok = create_locked(b, thin_pool, name, size, error);
   bundled_unlock(b);
   if (!ok)
-    prefix(error, b, "create volume", name);
+    bundled_prefix(error, b, "create volume", name);
   return ok;
 }
 
@@ -243,7 +242,7 @@ static gboolean clone_locked(Bundled *b, const char *origin, const char *name, g
 
   if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error))
     return FALSE;
-  lv = find_thin(b, vg, origin, &pool, error);
+  lv = bundled_find_thin(b, vg, origin, &pool, error);
   if (!lv)
     return FALSE;
   extents = lvm_lv_n_extents(lv);
@@ -264,7 +263,7 @@ gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64
   ok = clone_locked(b, origin, name, size, error);
   bundled_unlock(b);
   if (!ok)
-    prefix(error, b, "create volume", name);
+    bundled_prefix(error, b, "create volume", name);
   return ok;
 }
 
@@ -282,7 +281,7 @@ gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, 
     ok = clone_locked(b, volume, name, 0, error);
   bundled_unlock(b);
   if (!ok)
-    prefix(error, b, "take a snapshot of", volume);
+    bundled_prefix(error, b, "take a snapshot of", volume);
   return ok;
 }
 
@@ -392,9 +391,9 @@ static gboolean rollback_locked(Bundled *b, const char *volume, const char *snap
   BundledPool *pool;
   LvmLv *lv, *from;
 
-  if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, volume, &pool, error)) ||
+  if (!bundled_begin(b, &vg, error) || !(lv = bundled_find_thin(b, vg, volume, &pool, error)) ||
       !require_no_old_snapshot(lv, error) || !(from = pool_rules_find_snapshot(vg, volume, snapshot, error)) ||
-      !require_closed(b, volume, error))
+      !bundled_require_closed(b, volume, error))
     return FALSE;
   if (strcmp(lvm_thin_pool(from), pool->name) != 0)
     return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
@@ -405,7 +404,7 @@ static gboolean rollback_locked(Bundled *b, const char *volume, const char *snap
 gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  gboolean ok = ask_user(b, volume, error);
+  gboolean ok = bundled_ask_user(b, volume, error);
 
   if (ok) {
     bundled_lock(b);
@@ -413,7 +412,7 @@ gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, 
     bundled_unlock(b);
   }
   if (!ok)
-    prefix(error, b, "roll back volume", volume);
+    bundled_prefix(error, b, "roll back volume", volume);
   return ok;
 }
 
@@ -423,8 +422,8 @@ static gboolean clone_into_locked(Bundled *b, const char *origin, const char *na
   BundledPool *pool, *its;
   LvmLv *lv, *from;
 
-  if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, name, &pool, error)) ||
-      !(from = find_thin(b, vg, origin, &its, error)) || !require_closed(b, name, error))
+  if (!bundled_begin(b, &vg, error) || !(lv = bundled_find_thin(b, vg, name, &pool, error)) ||
+      !(from = bundled_find_thin(b, vg, origin, &its, error)) || !bundled_require_closed(b, name, error))
     return FALSE;
   if (lv == from)
     return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
@@ -440,7 +439,7 @@ static gboolean clone_into_locked(Bundled *b, const char *origin, const char *na
 gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  gboolean ok = ask_user(b, name, error);
+  gboolean ok = bundled_ask_user(b, name, error);
 
   if (ok) {
     bundled_lock(b);
@@ -448,73 +447,7 @@ gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GE
     bundled_unlock(b);
   }
   if (!ok)
-    prefix(error, b, "make a clone of volume", name);
-  return ok;
-}
-
-/* --- rename --- */
-
-/* Snapshot @lv of a volume that becomes @new_name follows it, with name and tag. */
-static gboolean rename_snapshot(LvmVg *vg, LvmLv *lv, const char *name, const char *new_name, GPtrArray *renames,
-                                GError **error)
-{
-  g_autofree char *old_tag = pool_rules_snapshot_tag(name), *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL,
-                  *new_lv = NULL;
-
-  pool_rules_snapshot_of(lv, NULL, &part);
-  if (lvm_lv_has_tag(lv, old_tag)) {
-    lvm_lv_remove_tag(lv, old_tag);
-    if (!lvm_lv_add_tag(lv, new_tag, error))
-      return FALSE;
-  }
-  if (!pool_rules_is_snapshot_name(lvm_lv_name(lv), name))
-    return TRUE;
-  new_lv = pool_rules_snapshot_name(new_name, part, error);
-  if (!new_lv)
-    return FALSE;
-  g_ptr_array_add(renames, g_strdup(lvm_lv_name(lv)));
-  g_ptr_array_add(renames, g_strdup(new_lv));
-  return lvm_vg_rename_lv(vg, lv, new_lv, error);
-}
-
-static gboolean rename_locked(Bundled *b, const char *name, const char *new_name, GError **error)
-{
-  g_autoptr(LvmVg) vg = NULL;
-  g_autoptr(GPtrArray) snapshots = NULL, renames = g_ptr_array_new_with_free_func(g_free); /* old, new, old, new */
-  g_autofree char *description = NULL;
-  LvmLv *lv;
-
-  if (!lvm_name_check(new_name, error) || !bundled_begin(b, &vg, error))
-    return FALSE;
-  lv = bundled_find_volume(b, vg, name, error);
-  if (!lv)
-    return FALSE;
-  snapshots = pool_rules_list_snapshots(vg, name);
-  g_ptr_array_add(renames, g_strdup(name));
-  g_ptr_array_add(renames, g_strdup(new_name));
-  for (guint i = 0; i < snapshots->len; i++)
-    if (!rename_snapshot(vg, snapshots->pdata[i], name, new_name, renames, error))
-      return FALSE;
-  description = g_strdup_printf("rename of %s to %s", name, new_name);
-  if (!lvm_vg_rename_lv(vg, lv, new_name, error) || !bundled_commit_text(b, g_steal_pointer(&vg), description, error))
-    return FALSE;
-  for (guint i = 0; i < renames->len; i += 2) {
-    bundled_volume_renamed(b, renames->pdata[i], renames->pdata[i + 1]);
-    bundled_event(b, POOL_EVENT_RENAMED, renames->pdata[i + 1], renames->pdata[i]);
-  }
-  return TRUE;
-}
-
-gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  Bundled *b = (Bundled *)pool;
-  gboolean ok;
-
-  bundled_lock(b);
-  ok = rename_locked(b, name, new_name, error);
-  bundled_unlock(b);
-  if (!ok)
-    prefix(error, b, "rename volume", name);
+    bundled_prefix(error, b, "make a clone of volume", name);
   return ok;
 }
 
@@ -563,7 +496,7 @@ static gboolean resize_locked(Bundled *b, const char *name, guint64 size, gboole
   guint64 extents;
   LvmLv *lv;
 
-  if (!bundled_begin(b, &vg, error) || !(lv = find_thin(b, vg, name, &pool, error)) ||
+  if (!bundled_begin(b, &vg, error) || !(lv = bundled_find_thin(b, vg, name, &pool, error)) ||
       !pool_rules_extents("a volume", size, lvm_vg_extent_size(vg), &extents, error))
     return FALSE;
   if (extents == lvm_lv_n_extents(lv))
@@ -577,7 +510,7 @@ static gboolean resize_locked(Bundled *b, const char *name, guint64 size, gboole
       return too_small(
           size, lvm_lv_size(lv), error,
           " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
-    if (!require_closed(b, name, error))
+    if (!bundled_require_closed(b, name, error))
       return FALSE;
   }
   return resize_lv(b, g_steal_pointer(&vg), lv, pool, extents, error);
@@ -586,7 +519,7 @@ static gboolean resize_locked(Bundled *b, const char *name, guint64 size, gboole
 gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  gboolean ok = !shrink || ask_user(b, name, error);
+  gboolean ok = !shrink || bundled_ask_user(b, name, error);
 
   if (ok) {
     bundled_lock(b);
@@ -594,7 +527,7 @@ gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shr
     bundled_unlock(b);
   }
   if (!ok)
-    prefix(error, b, "resize volume", name);
+    bundled_prefix(error, b, "resize volume", name);
   return ok;
 }
 
@@ -631,7 +564,7 @@ static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPoo
   g_autoptr(GPtrArray) lvs = NULL;
   BundledPool *its = NULL;
 
-  if (!find_thin(b, vg, name, &its, error) || !require_closed(b, name, error))
+  if (!bundled_find_thin(b, vg, name, &its, error) || !bundled_require_closed(b, name, error))
     return FALSE;
   if (*pool && *pool != its)
     return vt_set_error(error, EOPNOTSUPP,
@@ -731,7 +664,7 @@ gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snap
     bundled_unlock(b);
   }
   if (!ok)
-    prefix(error, b, "remove", names[0]);
+    bundled_prefix(error, b, "remove", names[0]);
   return ok;
 }
 
@@ -768,6 +701,6 @@ gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, 
   ok = set_tags_locked(b, name, add, remove, error);
   bundled_unlock(b);
   if (!ok)
-    prefix(error, b, "change the tags of", name);
+    bundled_prefix(error, b, "change the tags of", name);
   return ok;
 }

@@ -210,6 +210,19 @@ void bundled_volume_gone(Bundled *b, const char *name)
   pthread_rwlock_unlock(&volume->lock);
 }
 
+void bundled_volume_sealed(Bundled *b, const char *name)
+{
+  BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
+
+  if (!volume)
+    return;
+  pthread_rwlock_wrlock(&volume->lock);
+  g_atomic_int_set(&volume->read_only, TRUE);
+  for (guint i = 0; i < volume->handles->len; i++)
+    g_atomic_int_set(&((BundledHandle *)volume->handles->pdata[i])->read_only, TRUE);
+  pthread_rwlock_unlock(&volume->lock);
+}
+
 void bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
@@ -263,19 +276,19 @@ static BundledVolume *begin_io(PoolVolume *handle, GError **error)
 static BundledVolume *begin_change(PoolVolume *handle, const char *what, GError **error)
 {
   BundledHandle *h = (BundledHandle *)handle;
-  BundledVolume *volume;
+  BundledVolume *volume = begin_io(handle, error);
 
-  if (h->read_only) {
-    vt_set_error(error, EROFS, "cannot %s volume %s: it is %s", what, volume_name(h->volume),
-                 h->volume->read_only ? "read-only" : "open read-only");
+  if (!volume)
     return NULL;
-  }
-  volume = begin_io(handle, error);
-  if (!volume || !g_atomic_int_get(&volume->owner->lost))
+  if (g_atomic_int_get(&h->read_only))
+    vt_set_error(error, EROFS, "cannot %s volume %s: it is %s", what, volume_name(volume),
+                 g_atomic_int_get(&volume->read_only) ? "read-only" : "open read-only");
+  else if (!g_atomic_int_get(&volume->owner->lost))
     return volume;
+  else
+    vt_set_error(error, ESTALE, "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
+                 what, volume_name(volume));
   pthread_rwlock_unlock(&volume->lock);
-  vt_set_error(error, ESTALE, "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
-               what, volume_name(volume));
   return NULL;
 }
 
@@ -386,7 +399,7 @@ static gboolean handle_flush(PoolVolume *handle, GError **error)
 {
   BundledVolume *volume;
 
-  if (((BundledHandle *)handle)->volume->read_only)
+  if (g_atomic_int_get(&((BundledHandle *)handle)->volume->read_only))
     return TRUE;
   volume = begin_io(handle, error);
   if (!volume)
@@ -468,7 +481,7 @@ static guint64 handle_chunk_size(PoolVolume *handle)
 
 static gboolean handle_is_read_only(PoolVolume *handle)
 {
-  return ((BundledHandle *)handle)->read_only;
+  return g_atomic_int_get(&((BundledHandle *)handle)->read_only);
 }
 
 static const PoolVolumeOps handle_ops = {

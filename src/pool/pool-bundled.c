@@ -570,6 +570,7 @@ static const PoolOps bundled_ops = {
     .rollback = bundled_rollback,
     .clone_into = bundled_clone_into,
     .rename = bundled_rename,
+    .template = bundled_template,
     .resize = bundled_resize,
     .resize_pool = bundled_resize_pool,
     .remove = bundled_remove,

@@ -5,6 +5,7 @@
  *   pool-bundled-recover.c   a thin pool at open: what state it is in, what a crash left half done
  *   pool-bundled-commit.c    LVM's commit protocol: VG text, thin commit, VG text
  *   pool-bundled-change.c    changes of volumes
+ *   pool-bundled-rename.c    another name: rename, template
  *   pool-bundled-pools.c     changes of thin pools and of the volume group
  *   pool-bundled-grow.c      thin pools that grow before they are full
  *   pool-bundled-volume.c    volumes opened for I/O
@@ -25,13 +26,13 @@
 typedef struct {
   char *name;
   VtIo *metadata, *data;
-  ThinPool *thin;     /* NULL: refused */
-  GError *refused;    /* why; NULL while thin is there */
-  ThinStatus status;  /* of a refused pool, as far as it could be read */
-  guint users;        /* who uses thin or metadata without Bundled.lock */
-  GHashTable *damage; /* read-only: device id -> char *, NULL until looked for */
-  gint n_growths;     /* atomic: how often it has grown by itself */
-  char *grown;        /* what that was the last time; NULL: never */
+  ThinPool *thin;                     /* NULL: refused */
+  GError *refused;                    /* why; NULL while thin is there */
+  ThinStatus status;                  /* of a refused pool, as far as it could be read */
+  guint users;                        /* who uses thin or metadata without Bundled.lock */
+  GHashTable *damage;                 /* read-only: device id -> char *, NULL until looked for */
+  gint n_growths;                     /* atomic: how often it has grown by itself */
+  char *grown;                        /* what that was the last time; NULL: never */
   guint data_warned, metadata_warned; /* percent in use when that was told; 0: not told */
 } BundledPool;
 
@@ -67,7 +68,7 @@ typedef struct {
   GPtrArray *names;  /* every name it had: handles may still hold an older one */
   BundledPool *pool; /* NULL: a linear LV */
   guint refs;
-  gboolean read_only; /* constant */
+  gint read_only;     /* atomic; once set it stays */
   guint64 chunk_size; /* constant; 0: a linear LV */
   GPtrArray *handles; /* of BundledHandle */
   /* under BundledVolume.lock: */
@@ -81,8 +82,8 @@ typedef struct {
 typedef struct {
   PoolVolume base;
   BundledVolume *volume;
-  gboolean read_only;
-  char *opener; /* NULL: a view */
+  gint read_only; /* atomic; once set it stays */
+  char *opener;   /* NULL: a view */
 } BundledHandle;
 
 /* --- pool-bundled.c --- */
@@ -150,7 +151,7 @@ gboolean bundled_check_seqno(Bundled *b, GError **error);
 /* A change of the VG text alone. */
 gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error);
 
-/* --- pool-bundled-change.c, pool-bundled-pools.c: members of PoolOps --- */
+/* --- pool-bundled-change.c, -rename.c, -pools.c: members of PoolOps --- */
 
 gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
 gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
@@ -158,6 +159,7 @@ gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, 
 gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
 gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
 gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean bundled_template(Pool *pool, const char *name, const char *new_name, GError **error);
 gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
 gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
@@ -173,6 +175,17 @@ gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GP
  * @vg was changed. */
 #define BUNDLED_TAG "virt-thin."
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
+
+/* What changes of volumes share. EBUSY: @name is in use through a node of the service (asked without the lock); it is
+ * open. */
+gboolean bundled_ask_user(Bundled *b, const char *name, GError **error);
+gboolean bundled_require_closed(Bundled *b, const char *name, GError **error);
+/* A thin volume in @vg whose pool can be used; anything else is an error. */
+LvmLv *bundled_find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error);
+/* Read-only and skipped at activation: a snapshot, a template. */
+void bundled_seal(LvmLv *lv);
+/* "cannot rename volume pve/name: " before *error. */
+void bundled_prefix(GError **error, Bundled *b, const char *what, const char *name);
 
 /* bundled_resize_pool() under the lock. */
 gboolean bundled_resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
@@ -202,6 +215,8 @@ char *bundled_volume_openers(Bundled *b, const char *name);
 void bundled_volume_detach(Bundled *b, const char *name);
 gboolean bundled_volume_attach(Bundled *b, const char *name, GError **error);
 void bundled_volume_gone(Bundled *b, const char *name); /* after detach: ENOENT from now on */
+/* Writes are EROFS from now on, also those of views. */
+void bundled_volume_sealed(Bundled *b, const char *name);
 void bundled_volume_renamed(Bundled *b, const char *name, const char *new_name);
 gboolean bundled_volume_resized(Bundled *b, const char *name, guint64 size, GError **error);
 void bundled_volumes_close(Bundled *b);

@@ -8,8 +8,6 @@
 #include "pool/pool-rules.h"
 
 #define MAX_DISKS 1024 /* PVE::Storage::Plugin: $MAX_VOLUMES_PER_GUEST */
-#define TEMPLATE_SNAPSHOT "template"
-#define OWNER_TAG "pve-vm-"
 #define COPY_SIZE (4u << 20)
 
 /* --- names --- */
@@ -166,22 +164,42 @@ GStrv pool_guest_names(Pool *pool, GError **error)
   return (GStrv)g_ptr_array_free(names, FALSE);
 }
 
-GStrv pool_guest_clones(Pool *pool, const char *name, GError **error)
+/* "vm-101-disk-0, vm-102-disk-0": the linked clones of @name but for @names; NULL: none. */
+static char *other_clones(GPtrArray *volumes, const char *name, const char *const *names)
 {
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, error);
-  GPtrArray *names;
+  GString *clones = NULL;
 
-  if (!volumes)
-    return NULL;
-  names = g_ptr_array_new();
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *volume = volumes->pdata[i];
 
-    if (!volume->snapshot_of && g_strcmp0(volume->origin, name) == 0)
-      g_ptr_array_add(names, g_strdup(volume->name));
+    if (volume->snapshot_of || g_strcmp0(volume->origin, name) != 0 || g_strv_contains(names, volume->name))
+      continue;
+    if (!clones)
+      clones = g_string_new(volume->name);
+    else
+      g_string_append_printf(clones, ", %s", volume->name);
   }
-  g_ptr_array_add(names, NULL);
-  return (GStrv)g_ptr_array_free(names, FALSE);
+  return clones ? g_string_free(clones, FALSE) : NULL;
+}
+
+gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise, GError **error)
+{
+  g_autoptr(GPtrArray) volumes = NULL;
+
+  for (const char *const *name = names; *name; name++) {
+    g_autofree char *clones = NULL;
+
+    if (!pool_rules_is_template_name(*name))
+      continue;
+    if (!volumes && !(volumes = pool_list_volumes(pool, NULL, error)))
+      return FALSE;
+    clones = other_clones(volumes, *name, names);
+    if (clones)
+      return vt_set_error(error, EBUSY,
+                          "base volume '%s' is still in use by linked clones: %s. They would stay whole: %s", *name,
+                          clones, otherwise);
+  }
+  return TRUE;
 }
 
 /* The snapshots of a volume stand in the way of its becoming a template. */
@@ -199,33 +217,9 @@ static gboolean check_no_snapshots(Pool *pool, const char *name, GError **error)
   return volumes != NULL;
 }
 
-/* A read-only copy under the template's name; then the volume goes. Until that, nothing of it has changed. The copy's
- * tag means nothing under such a name (pool-rules.h). */
-static gboolean exchange(Pool *pool, const char *name, const char *base, GError **error)
-{
-  g_autofree char *snapshot = pool_rules_snapshot_name(name, TEMPLATE_SNAPSHOT, error);
-  const char *old[] = {name, NULL}, *copy[] = {snapshot, NULL};
-
-  if (!snapshot || !pool_snapshot(pool, name, TEMPLATE_SNAPSHOT, error))
-    return FALSE;
-  if (pool_rename(pool, snapshot, base, error)) {
-    copy[0] = base;
-    if (pool_remove(pool, old, FALSE, error))
-      return TRUE;
-  }
-  pool_remove(pool, copy, FALSE, NULL);
-  return FALSE;
-}
-
-/* The tags that others gave the volume are the template's, too. */
-static gboolean carry_tags(Pool *pool, const char *base, GStrv tags, GError **error)
-{
-  return !tags || !tags[0] || pool_set_tags(pool, base, (const char *const *)tags, NULL, error);
-}
-
 gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = NULL, taken = NULL;
+  g_autoptr(PoolVolumeInfo) info = NULL;
   g_autofree char *new_name = NULL;
   PoolGuestName parsed;
 
@@ -240,40 +234,15 @@ gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GEr
   if (info->kind != POOL_VOLUME_THIN)
     return vt_set_error(error, EOPNOTSUPP, "can't create base images in lvm storage");
   new_name = g_strconcat("base-", name + strlen("vm-"), NULL);
-  taken = pool_get_volume(pool, new_name, NULL);
-  if (taken)
-    return vt_set_error(error, EEXIST, "target volume '%s' already exists", new_name);
-  if (!exchange(pool, name, new_name, error) || !carry_tags(pool, new_name, info->tags, error))
+  if (!pool_template(pool, name, new_name, error))
     return FALSE;
   *base = g_steal_pointer(&new_name);
   return TRUE;
 }
 
-/* --- rename --- */
-
-static char *owner_tag(const char *name)
+gboolean pool_guest_finish(Pool *pool, const char *name, GError **error)
 {
-  gint64 vmid = pool_rules_vmid(name);
-
-  return vmid < 0 ? NULL : g_strdup_printf(OWNER_TAG "%" G_GINT64_FORMAT, vmid);
-}
-
-gboolean pool_guest_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  g_autofree char *old_tag = owner_tag(name), *new_tag = owner_tag(new_name);
-  g_autoptr(PoolVolumeInfo) info = NULL;
-  const char *add[] = {new_tag, NULL}, *remove[] = {old_tag, NULL};
-
-  if (!pool_rename(pool, name, new_name, error))
-    return FALSE;
-  if (!old_tag || g_strcmp0(old_tag, new_tag) == 0)
-    return TRUE;
-  info = pool_get_volume(pool, new_name, error);
-  if (!info)
-    return FALSE;
-  if (!info->tags || !g_strv_contains((const char *const *)info->tags, old_tag))
-    return TRUE;
-  return pool_set_tags(pool, new_name, new_tag ? add : NULL, remove, error);
+  return !pool_rules_is_template_name(name) || pool_template(pool, name, name, error);
 }
 
 /* --- copy --- */
@@ -324,6 +293,7 @@ gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, co
     ok = copy_content(from, to, told, user_data, error);
   g_clear_pointer(&to, pool_volume_close);
   g_clear_pointer(&from, pool_volume_close);
+  ok = ok && pool_guest_finish(pool, new_name, error);
   if (created && !ok)
     pool_remove(pool, made, FALSE, NULL);
   return ok;

@@ -50,14 +50,15 @@ guint64 pool_guest_used(guint64 size, guint64 used);
 
 /* The LVs of the whole volume group, NULL-terminated: for pool_guest_next_name(). */
 GStrv pool_guest_names(Pool *pool, GError **error);
-/* The volumes that are linked clones of @name, NULL-terminated; empty: none. */
-GStrv pool_guest_clones(Pool *pool, const char *name, GError **error);
+/* EBUSY: a template of @names has linked clones that are not of @names; @otherwise says what removes it nevertheless.
+ */
+gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise, GError **error);
 /* Make volume vm-<VMID>-… the template base-<VMID>-…: read-only, skipped at activation. *base: its name. EINVAL: it is
  * one, or no guest's. EBUSY: it is in use, or has snapshots. EEXIST: the name is taken. A failure leaves the volume as
  * it was. */
 gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GError **error);
-/* pool_rename(); the tag pve-vm-<VMID>, by which Proxmox knows whose a volume is, follows to the other guest. */
-gboolean pool_guest_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+/* New volume @name has its content: it becomes a template now if it is called one. */
+gboolean pool_guest_finish(Pool *pool, const char *name, GError **error);
 /* A copy of @name that shares nothing with it, in @thin_pool (NULL: its own; of a linear volume the only one): what is
  * not mapped is not copied. Its progress is told to @told, bytes of the volume, where that is not NULL. A failure
  * leaves nothing. */

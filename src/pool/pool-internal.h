@@ -26,6 +26,7 @@ typedef struct {
   gboolean (*rollback)(Pool *pool, const char *volume, const char *snapshot, GError **error);
   gboolean (*clone_into)(Pool *pool, const char *origin, const char *name, GError **error);
   gboolean (*rename)(Pool *pool, const char *name, const char *new_name, GError **error);
+  gboolean (*template)(Pool *pool, const char *name, const char *new_name, GError **error);
   gboolean (*resize)(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
   gboolean (*resize_pool)(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
   gboolean (*remove)(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
@@ -34,7 +35,7 @@ typedef struct {
   gboolean (*extend)(Pool *pool, const char *path, GError **error);
   gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
-  gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error); /* NULL: does nothing, well */
+  gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error);       /* NULL: does nothing, well */
   gboolean (*activate_alone)(Pool *pool, const char *thin_pool, GError **error); /* NULL: as activate */
   gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force,
                          GError **error); /* NULL: does nothing, well */

@@ -18,7 +18,7 @@
 #include "pool/settings.h"
 #include "util/size.h"
 
-static void prefix(GError **error, KernelPool *k, const char *what, const char *name)
+void kernel_prefix(GError **error, KernelPool *k, const char *what, const char *name)
 {
   g_autofree char *shown = g_strescape(name ? name : "", NULL);
 
@@ -32,7 +32,7 @@ static gboolean too_small(guint64 size, guint64 needed, const char *rest, GError
   return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
 }
 
-static gboolean require_free_name(KernelChange *change, const char *name, GError **error)
+gboolean kernel_require_free_name(KernelChange *change, const char *name, GError **error)
 {
   if (!lvm_name_check(name, error))
     return FALSE;
@@ -80,13 +80,14 @@ gboolean kernel_add_volume(KernelChange *change, LvmLv *pool, const char *name, 
 {
   guint64 size = extents * lvm_vg_extent_size(change->vg);
   gboolean snapshot = origin && pool_rules_is_snapshot_name(name, lvm_lv_name(origin));
-  gboolean active = !snapshot && kernel_pool_is_active(change, pool);
+  gboolean sealed = snapshot || (origin && pool_rules_is_template_name(name));
+  gboolean active = !sealed && kernel_pool_is_active(change, pool);
   g_autoptr(GPtrArray) words = g_ptr_array_new();
   g_autofree char *tag = snapshot ? pool_rules_snapshot_tag(lvm_lv_name(origin)) : NULL;
 
   if (!kernel_check_limit(change->vg, pool, 0, extents, error))
     return FALSE;
-  add_words(words, "lvcreate", "--yes", "--name", name, "-p", snapshot ? "r" : "rw", "-k", snapshot ? "y" : "n",
+  add_words(words, "lvcreate", "--yes", "--name", name, "-p", sealed ? "r" : "rw", "-k", sealed ? "y" : "n",
             active ? "-ay" : "-an", NULL);
   if (tag)
     add_words(words, "--addtag", tag, NULL);
@@ -109,7 +110,7 @@ static gboolean create(KernelChange *change, const char *thin_pool, const char *
   LvmLv *pool = kernel_find_pool(change->vg, thin_pool, error);
   guint64 extents;
 
-  return pool && require_free_name(change, name, error) &&
+  return pool && kernel_require_free_name(change, name, error) &&
          pool_rules_extents("a volume", size, lvm_vg_extent_size(change->vg), &extents, error) &&
          kernel_add_volume(change, pool, name, extents, NULL, NULL, error);
 }
@@ -121,7 +122,7 @@ gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guin
 
   if (change && kernel_change_end(change, create(change, thin_pool, name, size, error), error))
     return TRUE;
-  prefix(error, k, "create volume", name);
+  kernel_prefix(error, k, "create volume", name);
   return FALSE;
 }
 
@@ -131,7 +132,7 @@ static gboolean clone_volume(KernelChange *change, const char *origin, const cha
   LvmLv *pool = lv ? kernel_find_pool(change->vg, lvm_thin_pool(lv), error) : NULL;
   guint64 extents;
 
-  if (!pool || !require_free_name(change, name, error))
+  if (!pool || !kernel_require_free_name(change, name, error))
     return FALSE;
   extents = lvm_lv_n_extents(lv);
   if (size && !pool_rules_extents("a volume", size, lvm_vg_extent_size(change->vg), &extents, error))
@@ -148,7 +149,7 @@ gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 
 
   if (change && kernel_change_end(change, clone_volume(change, origin, name, size, error), error))
     return TRUE;
-  prefix(error, k, "create volume", name);
+  kernel_prefix(error, k, "create volume", name);
   return FALSE;
 }
 
@@ -160,95 +161,7 @@ gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, G
 
   if (change && kernel_change_end(change, clone_volume(change, volume, name, 0, error), error))
     return TRUE;
-  prefix(error, k, "take a snapshot of", volume);
-  return FALSE;
-}
-
-/* --- rename --- */
-
-/* @lv is renamed, in lvm2 and in the copy, and its tag with it. */
-static gboolean rename_lv(KernelChange *change, LvmLv *lv, const char *new_name, GError **error)
-{
-  const char *vg = change->pool->vg_name, *name = kernel_word(change, "%s", lvm_lv_name(lv));
-
-  if (!kernel_run(change, error, "lvrename", vg, name, new_name, NULL))
-    return FALSE;
-  kernel_undo_with(change, "lvrename", vg, new_name, name, NULL);
-  return lvm_vg_rename_lv(change->vg, lv, new_name, error);
-}
-
-static gboolean retag(KernelChange *change, LvmLv *lv, const char *volume, const char *new_volume, GError **error)
-{
-  g_autofree char *old_tag = pool_rules_snapshot_tag(volume), *new_tag = pool_rules_snapshot_tag(new_volume);
-  const char *path = kernel_lv(change, lvm_lv_name(lv));
-
-  if (!lvm_lv_has_tag(lv, old_tag))
-    return TRUE;
-  if (!kernel_run(change, error, "lvchange", "--deltag", old_tag, "--addtag", new_tag, path, NULL))
-    return FALSE;
-  kernel_undo_with(change, "lvchange", "--deltag", new_tag, "--addtag", old_tag, path, NULL);
-  return TRUE;
-}
-
-/* Snapshot @lv of a volume that becomes @new_name: what it is called then; NULL: as now, or *error. The caller's. */
-static char *new_snapshot_name(LvmLv *lv, const char *name, const char *new_name, GError **error)
-{
-  g_autofree char *part = NULL;
-
-  if (!pool_rules_is_snapshot_name(lvm_lv_name(lv), name))
-    return NULL;
-  pool_rules_snapshot_of(lv, NULL, &part);
-  return pool_rules_snapshot_name(new_name, part, error);
-}
-
-/* Would all the names do? */
-static gboolean try_rename(KernelChange *change, GPtrArray *snapshots, const char *name, const char *new_name,
-                           GError **error)
-{
-  g_autoptr(LvmVg) vg = lvm_vg_copy(change->vg);
-
-  for (guint i = 0; i < snapshots->len; i++) {
-    g_autoptr(GError) local = NULL;
-    g_autofree char *snapshot = new_snapshot_name(snapshots->pdata[i], name, new_name, &local);
-
-    if (local) {
-      g_propagate_error(error, g_steal_pointer(&local));
-      return FALSE;
-    }
-    if (snapshot && !lvm_vg_rename_lv(vg, lvm_vg_find_lv(vg, lvm_lv_name(snapshots->pdata[i])), snapshot, error))
-      return FALSE;
-  }
-  return lvm_vg_rename_lv(vg, lvm_vg_find_lv(vg, name), new_name, error);
-}
-
-static gboolean rename_volume(KernelChange *change, const char *name, const char *new_name, GError **error)
-{
-  LvmLv *lv = kernel_find_volume(change->vg, name, error);
-  g_autoptr(GPtrArray) snapshots = NULL;
-
-  if (!lv || !require_free_name(change, new_name, error))
-    return FALSE;
-  snapshots = pool_rules_list_snapshots(change->vg, name);
-  if (!try_rename(change, snapshots, name, new_name, error))
-    return FALSE;
-  for (guint i = 0; i < snapshots->len; i++) {
-    g_autofree char *snapshot = new_snapshot_name(snapshots->pdata[i], name, new_name, NULL);
-
-    if (!retag(change, snapshots->pdata[i], name, new_name, error) ||
-        (snapshot && !rename_lv(change, snapshots->pdata[i], snapshot, error)))
-      return FALSE;
-  }
-  return rename_lv(change, lv, new_name, error);
-}
-
-gboolean kernel_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, rename_volume(change, name, new_name, error), error))
-    return TRUE;
-  prefix(error, k, "rename volume", name);
+  kernel_prefix(error, k, "take a snapshot of", volume);
   return FALSE;
 }
 
@@ -321,7 +234,7 @@ gboolean kernel_resize(Pool *pool, const char *name, guint64 size, gboolean shri
 
   if (change && kernel_change_end(change, resize(change, name, size, shrink, error), error))
     return TRUE;
-  prefix(error, k, "resize volume", name);
+  kernel_prefix(error, k, "resize volume", name);
   return FALSE;
 }
 
@@ -422,7 +335,7 @@ gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snaps
 
   if (change && kernel_change_end(change, remove_all(change, names, with_snapshots, error), error))
     return TRUE;
-  prefix(error, k, "remove", names[0]);
+  kernel_prefix(error, k, "remove", names[0]);
   return FALSE;
 }
 
@@ -459,6 +372,6 @@ gboolean kernel_set_tags(Pool *pool, const char *name, const char *const *add, c
 
   if (change && kernel_change_end(change, set_tags(change, name, add, remove, error), error))
     return TRUE;
-  prefix(error, k, "change the tags of", name);
+  kernel_prefix(error, k, "change the tags of", name);
   return FALSE;
 }

@@ -155,7 +155,7 @@ static gboolean activate(KernelChange *change, LvmLv *pool, GError **error)
   g_ptr_array_add(words, (gpointer) "-ay");
   g_ptr_array_add(words, (gpointer)kernel_lv(change, lvm_lv_name(pool)));
   for (guint i = 0; i < lvs->len; i++)
-    if (is_in_pool(lvs->pdata[i], pool) && !lvm_lv_has_flag(lvs->pdata[i], "ACTIVATION_SKIP"))
+    if (is_in_pool(lvs->pdata[i], pool) && !lvm_lv_has_flag(lvs->pdata[i], POOL_SKIP_FLAG))
       g_ptr_array_add(words, (gpointer)kernel_lv(change, lvm_lv_name(lvs->pdata[i])));
   if (kernel_run_words(change, words, &local))
     return TRUE;

@@ -158,6 +158,12 @@ gboolean kernel_run(KernelChange *change, GError **error, const char *command, .
   return kernel_run_words(change, words, error);
 }
 
+void kernel_undo_with_words(KernelChange *change, GPtrArray *words)
+{
+  g_ptr_array_add(words, NULL);
+  g_ptr_array_add(change->undo, g_strdupv((GStrv)words->pdata));
+}
+
 void kernel_undo_with(KernelChange *change, const char *command, ...)
 {
   g_autoptr(GPtrArray) words = NULL;
@@ -166,8 +172,7 @@ void kernel_undo_with(KernelChange *change, const char *command, ...)
   va_start(args, command);
   words = collect_words(command, args);
   va_end(args);
-  g_ptr_array_add(words, NULL);
-  g_ptr_array_add(change->undo, g_strdupv((GStrv)words->pdata));
+  kernel_undo_with_words(change, words);
 }
 
 static void undo(KernelChange *change, GError **error)

@@ -545,6 +545,7 @@ static const PoolOps kernel_ops = {
     .rollback = kernel_rollback,
     .clone_into = kernel_clone_into,
     .rename = kernel_rename,
+    .template = kernel_template,
     .resize = kernel_resize,
     .resize_pool = kernel_resize_pool,
     .remove = kernel_remove,

@@ -4,6 +4,7 @@
  *   pool-kernel.c            the table, opening and closing, information
  *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
  *   pool-kernel-change.c     changes of volumes
+ *   pool-kernel-rename.c     another name: rename, template
  *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
  *   pool-kernel-pools.c      thin pools: making, growing, checking, activating; the volume group
  *   pool-kernel-volume.c     volumes opened for I/O
@@ -74,6 +75,7 @@ gboolean kernel_run(KernelChange *change, GError **error, const char *command, .
 gboolean kernel_run_words(KernelChange *change, GPtrArray *words, GError **error); /* @words gains a NULL */
 /* What takes back the step before. */
 void kernel_undo_with(KernelChange *change, const char *command, ...) G_GNUC_NULL_TERMINATED;
+void kernel_undo_with_words(KernelChange *change, GPtrArray *words); /* @words gains a NULL */
 /* Words; they live as long as the change. */
 const char *kernel_word(KernelChange *change, const char *format, ...) G_GNUC_PRINTF(2, 3);
 const char *kernel_lv(KernelChange *change, const char *name); /* "vg/name" */
@@ -81,12 +83,13 @@ const char *kernel_bytes(KernelChange *change, guint64 size);  /* "4096b" */
 /* EBUSY, naming who has volume @name open. */
 gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error);
 
-/* --- pool-kernel-change.c, -replace.c, -pools.c, -volume.c: members of PoolOps --- */
+/* --- pool-kernel-change.c, -rename.c, -replace.c, -pools.c, -volume.c: members of PoolOps --- */
 
 gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
 gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
 gboolean kernel_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean kernel_template(Pool *pool, const char *name, const char *new_name, GError **error);
 gboolean kernel_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
 gboolean kernel_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
@@ -101,6 +104,10 @@ gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error);
 gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
 PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
 
+/* "cannot rename volume pve/name: " before *error. */
+void kernel_prefix(GError **error, KernelPool *k, const char *what, const char *name);
+/* EEXIST, EINVAL. */
+gboolean kernel_require_free_name(KernelChange *change, const char *name, GError **error);
 /* Would @extents in place of @old_extents keep within [limits] overcommit? */
 gboolean kernel_check_limit(LvmVg *vg, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error);
 /* Give the snapshots of @name that are known by their origin alone the tag that keeps them findable without it. */

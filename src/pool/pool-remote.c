@@ -296,6 +296,15 @@ static gboolean remote_rename(Pool *pool, const char *name, const char *new_name
          change(pool, "Rename", g_variant_new("(ss)", name, new_name), what, error);
 }
 
+static gboolean remote_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  g_autofree char *what =
+      g_strdup_printf("making volume %s/%s the template %s", ((RemotePool *)pool)->vg, name, new_name);
+
+  return check_text(name, error) && check_text(new_name, error) &&
+         change(pool, "Template", g_variant_new("(ss)", name, new_name), what, error);
+}
+
 static gboolean remote_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   g_autofree char *what = g_strdup_printf("resizing volume %s/%s", ((RemotePool *)pool)->vg, name);
@@ -443,6 +452,7 @@ static const PoolOps remote_ops = {
     .rollback = remote_rollback,
     .clone_into = remote_clone_into,
     .rename = remote_rename,
+    .template = remote_template,
     .resize = remote_resize,
     .resize_pool = remote_resize_pool,
     .remove = remote_remove,

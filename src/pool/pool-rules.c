@@ -8,6 +8,7 @@
 #include "util/size.h"
 
 #define SNAPSHOT_PREFIX "snap_"
+#define OWNER_TAG "pve-vm-"
 
 gboolean pool_rules_is_proxmox_name(const char *name)
 {
@@ -39,6 +40,16 @@ gint64 pool_rules_vmid(const char *name)
     return -1;
   vmid = g_ascii_strtoull(digits, &p, 10);
   return p == end ? (gint64)vmid : -1;
+}
+
+gboolean pool_rules_is_sealed(LvmLv *lv)
+{
+  return !lvm_lv_is_writable(lv) && lvm_lv_has_flag(lv, POOL_SKIP_FLAG);
+}
+
+gboolean pool_rules_is_template_name(const char *name)
+{
+  return g_str_has_prefix(name, "base-") && pool_rules_vmid(name) >= 0;
 }
 
 /* The part of snap_<volume>_<rest> after @volume; NULL: no such name. */
@@ -75,6 +86,37 @@ char *pool_rules_snapshot_tag(const char *volume)
   return g_strconcat(POOL_SNAPSHOT_TAG, volume, NULL);
 }
 
+static void take_if(GPtrArray *tags, char *tag, gboolean wanted)
+{
+  if (wanted)
+    g_ptr_array_add(tags, tag);
+  else
+    g_free(tag);
+}
+
+static char *owner_tag(gint64 vmid)
+{
+  return g_strdup_printf(OWNER_TAG "%" G_GINT64_FORMAT, vmid);
+}
+
+void pool_rules_rename_tags(LvmLv *lv, const char *new_name, GPtrArray **lost, GPtrArray **gained)
+{
+  gint64 old = pool_rules_vmid(lvm_lv_name(lv)), new = pool_rules_vmid(new_name);
+  g_auto(GStrv) tags = lvm_lv_tags(lv);
+  char *tag;
+
+  *lost = g_ptr_array_new_with_free_func(g_free);
+  *gained = g_ptr_array_new_with_free_func(g_free);
+  if (old >= 0 && old != new) {
+    tag = owner_tag(old);
+    take_if(*lost, tag, lvm_lv_has_tag(lv, tag));
+    tag = owner_tag(new);
+    take_if(*gained, tag, new >= 0 && !lvm_lv_has_tag(lv, tag));
+  }
+  for (guint i = 0; new >= 0 && tags &&tags[i]; i++)
+    take_if(*lost, g_strdup(tags[i]), g_str_has_prefix(tags[i], POOL_SNAPSHOT_TAG));
+}
+
 static char *tagged_volume(LvmLv *lv)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
@@ -91,7 +133,7 @@ static gboolean is_foreign_snapshot(LvmLv *lv, const char *origin)
 
   if (pool_rules_vmid(name) >= 0)
     return FALSE;
-  return !lvm_lv_is_writable(lv) || (lvm_lv_has_flag(lv, "ACTIVATION_SKIP") && snapshot_part(name, origin));
+  return !lvm_lv_is_writable(lv) || (lvm_lv_has_flag(lv, POOL_SKIP_FLAG) && snapshot_part(name, origin));
 }
 
 gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
@@ -243,7 +285,7 @@ PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv)
   info->mapped = info->size;
   info->vmid = pool_rules_vmid(info->name);
   info->read_only = !lvm_lv_is_writable(lv);
-  info->skipped = lvm_lv_has_flag(lv, "ACTIVATION_SKIP");
+  info->skipped = lvm_lv_has_flag(lv, POOL_SKIP_FLAG);
   info->tags = lvm_lv_tags(lv);
   info->creation_time = lvm_lv_creation_time(lv);
   if (thin) {

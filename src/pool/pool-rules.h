@@ -13,12 +13,11 @@
  * volume renamed by lvrename keeps its snapshots, and the tag is, once the origin is gone, so that a snapshot outlives
  * its volume and is still found by its name.
  *
- * The tag of an LV that is named as a guest's volume (vm-<VMID>-…, base-<VMID>-…) says what it was once made from: a
- * template begins as a snapshot.
- *
  * Foreign snapshots have no tag. An LV with an origin is taken for a snapshot of it when it is read-only, or when it is
- * skipped at activation and named snap_<origin>_…; never when it is named as a guest's volume (vm-<VMID>-…,
- * base-<VMID>-…): a template that began as a linked clone is read-only with an origin, too, and no snapshot.
+ * skipped at activation and named snap_<origin>_….
+ *
+ * An LV that is named as a guest's volume (vm-<VMID>-…, base-<VMID>-…) is never a snapshot: a template that is a linked
+ * clone is read-only with an origin, too, and a snapshot that lvrename made a guest's volume still has the tag.
  *
  * Units: bytes. Errors: VT_ERROR. Thread-safety: pure functions.
  */
@@ -36,12 +35,23 @@ gboolean pool_rules_is_proxmox_name(const char *name);
 /* Of vm-<VMID>-… and base-<VMID>-…, when the name is one that Proxmox's lvmthin accepts; else -1. */
 gint64 pool_rules_vmid(const char *name);
 
+/* Is @lv as snapshots and templates are: read-only, and skipped at activation? */
+#define POOL_SKIP_FLAG "ACTIVATION_SKIP"
+gboolean pool_rules_is_sealed(LvmLv *lv);
+/* base-<VMID>-…: a clone with such a name is a template. */
+gboolean pool_rules_is_template_name(const char *name);
+
 /* snap_<volume>_<snapshot>, checked as a name for an LV (EINVAL). */
 char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error);
 /* Does a new volume @name backed by @origin become a snapshot (else a clone)? */
 gboolean pool_rules_is_snapshot_name(const char *name, const char *origin);
 /* The tag that binds a snapshot to @volume. Free with g_free(). */
 char *pool_rules_snapshot_tag(const char *volume);
+
+/* Tags that volume @lv loses and gains by becoming @new_name: pve-vm-<VMID> of its old guest (with which it may be
+ * without) for that of the new one, as in Proxmox (rename_volume of LVMPlugin); and it ceases to be a snapshot when it
+ * becomes a guest's volume. Each GPtrArray of char *, unref it; empty: none. */
+void pool_rules_rename_tags(LvmLv *lv, const char *new_name, GPtrArray **lost, GPtrArray **gained);
 
 /* The volume that @lv is a snapshot of, and the snapshot's short name ("before" of snap_vm-100-disk-0_before; the LV's
  * name when it follows no pattern). FALSE: it is none. Strings are the caller's; either may be NULL. */

@@ -146,6 +146,13 @@ gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError 
   return pool->ops->rename(pool, name, new_name, error);
 }
 
+gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  if (!pool->ops->template)
+    return unsupported(pool, "make a volume a template", error);
+  return pool->ops->template(pool, name, new_name, error);
+}
+
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   if (!pool->ops->resize)

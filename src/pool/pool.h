@@ -120,8 +120,8 @@ gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, gui
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
 gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-/* A new volume backed by @origin, O(1): a snapshot (read-only, skipped at activation) when @name is
- * snap_<origin>_<something>, else a writable clone.
+/* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is snap_<origin>_<something> (a
+ * snapshot) or base-<VMID>-<something> (a template), else a writable clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 /* Snapshot snap_<volume>_<snapshot>. */
@@ -134,8 +134,12 @@ gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GEr
  * when @name is open. For those who learn what a volume is a clone of after they had to name it: libvirt creates an
  * empty volume first and says from what it is built afterwards. */
 gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
-/* Its snapshots (by tag) are renamed with it. */
+/* Its snapshots (by tag) are renamed with it. The tag pve-vm-<VMID>, by which Proxmox knows whose a volume is, follows
+ * to the guest that @new_name names. */
 gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+/* Make thin volume @name the template @new_name: renamed as by pool_rename(), read-only and skipped at activation, in
+ * one step. @new_name may be @name. EBUSY when open. */
+gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error);
 /* Smaller needs @shrink (EINVAL without it); what lies beyond is unmapped. A read-only snapshot is EPERM. */
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */

@@ -159,6 +159,14 @@ static GVariant *call_rename(Pool *pool, GVariant *in, GError **error)
   return done(pool_rename(pool, name, new_name, error));
 }
 
+static GVariant *call_template(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name, *new_name;
+
+  g_variant_get(in, "(&s&s)", &name, &new_name);
+  return done(pool_template(pool, name, new_name, error));
+}
+
 static GVariant *call_resize(Pool *pool, GVariant *in, GError **error)
 {
   const char *name;
@@ -276,6 +284,7 @@ static const struct {
     {"Rollback", call_rollback},
     {"CloneInto", call_clone_into},
     {"Rename", call_rename},
+    {"Template", call_template},
     {"Resize", call_resize},
     {"ResizePool", call_resize_pool},
     {"Remove", call_remove},

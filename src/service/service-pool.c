@@ -137,6 +137,11 @@ static gboolean rename_volume(Pool *pool, const char *name, const char *new_name
   return pool_rename(INNER(pool), name, new_name, error);
 }
 
+static gboolean make_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  return pool_template(INNER(pool), name, new_name, error);
+}
+
 static gboolean resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   return pool_resize(INNER(pool), name, size, shrink, error);
@@ -347,7 +352,10 @@ static void follow_node(ServicePool *service, PoolEvent event, const char *name,
     break;
   case POOL_EVENT_REMOVED: nodes_hide(service->nodes, name, &error); break;
   case POOL_EVENT_RENAMED:
-    nodes_rename(service->nodes, old_name, name, &error);
+    if (wanted)
+      nodes_rename(service->nodes, old_name, name, &error);
+    else if (nodes_has(service->nodes, old_name)) /* a template */
+      nodes_hide(service->nodes, old_name, &error);
     if (!error && wanted && !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
       nodes_show(service->nodes, name, read_only, &error);
     break;
@@ -469,6 +477,7 @@ static const PoolOps ops = {
     .rollback = rollback,
     .clone_into = clone_into,
     .rename = rename_volume,
+    .template = make_template,
     .resize = resize,
     .resize_pool = resize_pool,
     .remove = remove_volumes,

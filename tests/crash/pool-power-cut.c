@@ -65,6 +65,7 @@ static void die(const char *format, ...)
 typedef struct {
   char *name, *origin, *snapshot_of;
   char *tag; /* one of ours, or NULL */
+  gboolean template;
   guint8 *bytes;
   gsize size;
 } Volume;
@@ -96,6 +97,7 @@ static Volume *volume_copy(const Volume *from)
   v->origin = g_strdup(from->origin);
   v->snapshot_of = g_strdup(from->snapshot_of);
   v->tag = g_strdup(from->tag);
+  v->template = from->template;
   v->size = from->size;
   v->bytes = vt_memdup(from->bytes, from->size);
   return v;
@@ -282,6 +284,25 @@ static void rename_volume(State *s, Volume *v, const char *name)
   v->name = g_strdup(name);
 }
 
+/* Its snapshots follow. */
+static void rename_with_snapshots(State *now, Volume *v, const char *name)
+{
+  g_autofree char *old = g_strdup(v->name);
+
+  rename_volume(now, v, name);
+  for (guint i = 0; i < now->volumes->len; i++) {
+    Volume *s = now->volumes->pdata[i];
+
+    if (g_strcmp0(s->snapshot_of, old) != 0)
+      continue;
+    g_autofree char *snapshot = g_strconcat("snap_", name, s->name + strlen("snap_") + strlen(old), NULL);
+
+    g_free(s->snapshot_of);
+    s->snapshot_of = g_strdup(name);
+    rename_volume(now, s, snapshot);
+  }
+}
+
 static char *op_rename(Run *r)
 {
   Volume *v = any(r, FALSE);
@@ -290,19 +311,21 @@ static char *op_rename(Run *r)
   if (!v)
     return NULL;
   must(pool_rename(r->pool, old, name, &error));
-  rename_volume(r->now, v, name);
-  for (guint i = 0; i < r->now->volumes->len; i++) {
-    Volume *s = r->now->volumes->pdata[i];
-
-    if (g_strcmp0(s->snapshot_of, old) != 0)
-      continue;
-    g_autofree char *snapshot = g_strconcat("snap_", name, s->name + strlen("snap_") + strlen(old), NULL);
-
-    g_free(s->snapshot_of);
-    s->snapshot_of = g_strdup(name);
-    rename_volume(r->now, s, snapshot);
-  }
+  rename_with_snapshots(r->now, v, name);
   return g_strdup_printf("rename %s to %s", old, name);
+}
+
+static char *op_template(Run *r)
+{
+  Volume *v = any(r, FALSE);
+  g_autofree char *old = v ? g_strdup(v->name) : NULL, *name = g_strdup_printf("base-%u-disk-0", 100 + r->n_made++);
+
+  if (!v || v->template)
+    return NULL;
+  must(pool_template(r->pool, old, name, &error));
+  rename_with_snapshots(r->now, v, name);
+  v->template = TRUE;
+  return g_strdup_printf("template %s of %s", name, old);
 }
 
 static char *op_resize(Run *r)
@@ -310,7 +333,7 @@ static char *op_resize(Run *r)
   Volume *v = any(r, FALSE);
   gsize size = random_size(r);
 
-  if (!v || v->size == size)
+  if (!v || v->template || v->size == size)
     return NULL;
   must(pool_resize(r->pool, v->name, size, TRUE, &error));
   set_size(v, size);
@@ -370,7 +393,7 @@ static char *op_write(Run *r)
   gsize offset, length;
   PoolVolume *volume;
 
-  if (!v)
+  if (!v || v->template)
     return NULL;
   offset = g_rand_int_range(r->rand, 0, v->size / SECTOR) * SECTOR;
   length = (gsize)g_rand_int_range(r->rand, 1, 160) * KIB;
@@ -412,7 +435,7 @@ static char *op_grow_metadata(Run *r)
 typedef char *(*Op)(Run *r);
 static const Op ops[] = {op_create,     op_clone,  op_snapshot, op_snapshot,  op_rollback,          op_rollback,
                          op_clone_into, op_rename, op_resize,   op_remove,    op_remove_all_of_one, op_tag,
-                         op_write,      op_write,  op_write,    op_grow_pool, op_grow_metadata};
+                         op_write,      op_write,  op_write,    op_grow_pool, op_grow_metadata,     op_template};
 
 /* --- recording --- */
 
@@ -466,7 +489,8 @@ static gboolean same_facts(const Volume *v, const PoolVolumeInfo *info)
   gboolean tagged = v->tag == NULL || g_strv_contains((const char *const *)info->tags, v->tag);
 
   return info->size == v->size && !g_strcmp0(info->origin, v->origin) &&
-         !g_strcmp0(info->snapshot_of, v->snapshot_of) && tagged && !info->damage;
+         !g_strcmp0(info->snapshot_of, v->snapshot_of) && tagged && !info->damage &&
+         info->read_only == (v->template || v->snapshot_of) && info->skipped == info->read_only;
 }
 
 static gboolean same_list(const State *s, GPtrArray *infos)

@@ -121,7 +121,7 @@ failures=(
   "remove: not there|1|^delete storage failed: storage 'none' does not exist$|remove none"
   "remove: what another is on|1|^delete storage failed: can't remove storage - storage is used as base of another storage$|remove san"
 )
-plan $((${#cases[@]} + ${#failures[@]} + 71))
+plan $((${#cases[@]} + ${#failures[@]} + 72))
 
 cat >"$cfg" <<'CFG'
 # ours
@@ -232,8 +232,10 @@ mkdir "$tmp/none"; run stat_on --storage nodir
 is "status: a folder, as df has it" "$(awk 'NR == 2 { print $3, $4 }' <<<"$out")" "active $(df -k --output=size "$tmp/none" | awk 'NR == 2 { print $1 }')"
 
 # --- templates, clones, snapshots ---
+uuid=$(volume pve/vm-100-disk-0 uuid)
 is "template" "$(vt template pve/vm-100-disk-0)" "pve/base-100-disk-0"
 is "it is read-only" "$(volume pve/base-100-disk-0 readonly)" true
+is "and the volume that it was" "$(volume pve/base-100-disk-0 uuid)" "$uuid"
 not_ok "and no template's template" vt template pve/base-100-disk-0
 vt clone pve/base-100-disk-0 pve/vm-200-disk-0
 is "a linked clone can be written" "$(volume pve/vm-200-disk-0 readonly) $(volume pve/vm-200-disk-0 origin)" "false base-100-disk-0"

@@ -49,6 +49,23 @@ volumes() {
   ok "$how: rollback after a rename" vt rollback pve/vm-200-disk-0 s2
   is "$how: has s2's content" "$(export_md5 export pve/vm-200-disk-0)" "$b"
 
+  ok "$how: rename to another guest" vt rename pve/vm-200-disk-0 vm-201-disk-0
+  is "$how: Proxmox's tag of the owner comes" "$(volume pve/vm-201-disk-0 tags)" "['pve-vm-201']"
+  vt rename pve/vm-201-disk-0 vm-200-disk-0
+  is "$how: and changes" "$(volume pve/vm-200-disk-0 tags)" "['pve-vm-200']"
+
+  vt clone pve/vm-101-disk-0 vm-102-disk-0; a=$(volume pve/vm-102-disk-0 uuid)
+  is "$how: template" "$(vt template pve/vm-102-disk-0)" pve/base-102-disk-0
+  is "$how: it is the same volume, read-only" "$(volume pve/base-102-disk-0 uuid) $(volume pve/base-102-disk-0 readonly) $(volume pve/base-102-disk-0 tags)" "$a true []"
+  refused "$how: it is not written to" 1 'read-only' vt import "$tmp/one" pve/base-102-disk-0
+  ok "$how: a clone named as a template" vt clone pve/base-102-disk-0 base-103-disk-0
+  is "$how: is one" "$(volume pve/base-103-disk-0 readonly)" true
+  ok "$how: an import named as one" vt import "$tmp/two" pve/base-104-disk-0
+  is "$how: is one in the end" "$(volume pve/base-104-disk-0 readonly) $(export_md5 export pve/base-104-disk-0)" "true $b"
+  refused "$how: a template with linked clones is not removed" 1 'still in use by linked clones: base-103-disk-0' vt remove pve/base-102-disk-0
+  ok "$how: but with them" vt remove pve/base-102-disk-0 pve/base-103-disk-0
+  ok "$how: or when told to" sh -c "'$VIRT_THIN_PROGRAM' clone pve/base-104-disk-0 vm-104-disk-0 && '$VIRT_THIN_PROGRAM' remove --force pve/base-104-disk-0 && '$VIRT_THIN_PROGRAM' remove pve/vm-104-disk-0"
+
   ok "$how: resize to" vt resize pve/even 16m
   ok "$how: resize by +" vt resize pve/even +8m
   is "$how: 24m" "$(volume pve/even size)" $((24 << 20))
@@ -94,9 +111,9 @@ volumes() {
   refused "$how: a pool with volumes is not removed" 1 'more' vt remove pve/more
   ok "$how: remove volume, then pool" sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
 }
-each=77
+each=90
 [ "${1:-}" != served ] || can_serve || skip_all "needs root and /dev/fuse"
-plan $([ "${1:-}" = served ] && echo $((each + 20)) || echo $((each + 3)))
+plan $([ "${1:-}" = served ] && echo $((each + 21)) || echo $((each + 3)))
 
 ok "init" vt init pve/data --size 600m --reserve 128m
 truncate -s 64m "$tmp/further.img"
@@ -119,6 +136,9 @@ else
     # shellcheck disable=SC2086
     refused "while a volume is open: $command" 1 "open is (in use|open).*pid $$" vt $command
   done
+  vt create pve/vm-105-open --size 8m; exec 9<"$VIRT_THIN_RUNTIME_DIR/pve/volumes/vm-105-open"
+  refused "while a volume is open: template" 1 "open is (in use|open).*pid $$" vt template pve/vm-105-open
+  exec 9<&-; vt remove pve/vm-105-open
   ok "growing is no harm" vt resize pve/open 12m
   exec 8<&-
   vt remove --snapshots pve/open

@@ -5,7 +5,7 @@
 need_root_fuse_loop
 service_instance thin-service
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
-plan 52
+plan 59
 
 ok "a volume group, served" make_group 2g vm-1=256m vm-2=64m
 n=$nodes/vm-1 f=$volumes/vm-1
@@ -101,6 +101,17 @@ cp "$(command -v sleep)" "$tmp/blkid"
 ok "who looks at every device for a moment is waited for" "$service" remove $vg vm-9
 wait $!
 
+"$service" create $vg vm-8 16m
+dd if="$tmp/data" of="$nodes/vm-8" bs=1M count=16 conv=notrunc status=none
+exec 5<"$nodes/vm-8"
+not_ok "an open volume becomes no template" without_5 "$service" template $vg vm-8 base-8-a
+like "... and the opener is named" "$(cat "$tmp/.said")" "service-nodes.*pid $$"
+exec 5<&-
+ok "template" "$service" template $vg vm-8 base-8-a
+not_ok "... has no node" test -e "$nodes/vm-8" -o -e "$nodes/base-8-a"
+ok "... and a file" test -f "$volumes/base-8-a"
+is "... with the content" "$(md5sum <"$volumes/base-8-a")" "$(head -c 16M "$tmp/data" | md5sum)"
+not_ok "... that cannot be written" dd if=/dev/zero of="$volumes/base-8-a" bs=4k count=1 conv=notrunc
 ok "deactivate" "$service" deactivate $vg data
 is "no node is left" "$(ls "$nodes" 2>/dev/null)" ""
 is "nor a file" "$(ls "$volumes")" ""

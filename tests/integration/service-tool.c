@@ -2,9 +2,9 @@
  * file-pool.c (file-service) SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * usage: init VG POOL PATH SIZE | serve VG [--foreground] | release VG
- *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | rename VG NAME NEW | snapshot|rollback
- * VG NAME SNAPSHOT | path VG NAME activate|deactivate VG POOL | stop VG [force] All but the first line talk to the
- * service over D-Bus. PVs: as settings_devices() finds them.
+ *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | rename|template VG NAME NEW |
+ * snapshot|rollback VG NAME SNAPSHOT | path VG NAME activate|deactivate VG POOL | stop VG [force] All but the first
+ * line talk to the service over D-Bus. PVs: as settings_devices() finds them.
  */
 #include "config.h"
 
@@ -55,6 +55,8 @@ static gboolean run(const char *command, const char *vg, char **args, guint n_ar
     return pool_resize(pool, args[0], size, n_args > 2, error);
   if (strcmp(command, "rename") == 0)
     return pool_rename(pool, args[0], args[1], error);
+  if (strcmp(command, "template") == 0)
+    return pool_template(pool, args[0], args[1], error);
   if (strcmp(command, "snapshot") == 0)
     return pool_snapshot(pool, args[0], args[1], error);
   if (strcmp(command, "rollback") == 0)

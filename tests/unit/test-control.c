@@ -235,6 +235,11 @@ static gboolean fake_rename(Pool *pool, const char *name, const char *new_name, 
   return note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
 }
 
+static gboolean fake_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  return note(pool, "template %s %s", name, new_name) && outcome(pool, error);
+}
+
 static gboolean fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
   return note(pool, "resize %s %" G_GUINT64_FORMAT " %d", name, size, shrink) && outcome(pool, error);
@@ -317,6 +322,7 @@ static const PoolOps fake_ops = {
     .rollback = fake_rollback,
     .clone_into = fake_clone_into,
     .rename = fake_rename,
+    .template = fake_template,
     .resize = fake_resize,
     .resize_pool = fake_resize_pool,
     .remove = fake_remove,
@@ -607,6 +613,7 @@ static void check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_rollback(pool, "v", "s", &error), "rollback v s");
   CHANGE(pool_clone_into(pool, "o", "v", &error), "clone_into o v");
   CHANGE(pool_rename(pool, "v", "w", &error), "rename v w");
+  CHANGE(pool_template(pool, "v", "w", &error), "template v w");
   CHANGE(pool_resize(pool, "v", 9, TRUE, &error), "resize v 9 1");
   CHANGE(pool_resize(pool, "v", 9, FALSE, &error), "resize v 9 0");
   CHANGE(pool_resize_pool(pool, "data", 9, TRUE, &error), "resize_pool data 9 1");

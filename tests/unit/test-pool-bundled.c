@@ -313,6 +313,82 @@ static void test_rename(void **state)
   helper_judge(path, NULL);
 }
 
+static guint64 seqno_of(Pool *pool)
+{
+  g_autoptr(PoolVgInfo) info = NULL;
+
+  assert_done((info = pool_get_vg_info(pool, &error)) != NULL);
+  return info->seqno;
+}
+
+static void assert_template(Pool *pool, const char *name, const char *uuid)
+{
+  g_autoptr(PoolVolumeInfo) info = helper_info(pool, name);
+
+  assert_true(info->read_only && info->skipped && !info->snapshot_of);
+  if (uuid)
+    assert_string_equal(info->uuid, uuid);
+}
+
+static void test_template(void **state)
+{
+  const char *const owner[] = {"pve-vm-100", "other", NULL};
+  char *path = helper_make(128 * MIB, 0);
+  Pool *pool = helper_open(path);
+  g_autoptr(PoolVolumeInfo) before = NULL, s = NULL, base = NULL;
+  PoolVolume *view, *opened;
+  guint64 seqno;
+
+  assert_done(pool_create(pool, NULL, "vm-100-disk-0", 8 * MIB, &error));
+  assert_done(pool_set_tags(pool, "vm-100-disk-0", owner, NULL, &error));
+  helper_write(pool, "vm-100-disk-0", 0, MIB, 1);
+  assert_done(pool_snapshot(pool, "vm-100-disk-0", "s", &error));
+  before = helper_info(pool, "vm-100-disk-0");
+  assert_done((opened = pool_volume_open(pool, "vm-100-disk-0", TRUE, "backup", &error)) != NULL);
+  assert_fails(pool_template(pool, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY, "in use by backup");
+  pool_volume_close(opened);
+  assert_done(pool_create(pool, NULL, "base-101-disk-0", 4 * MIB, &error));
+  assert_fails(pool_template(pool, "vm-100-disk-0", "base-101-disk-0", &error), EEXIST, NULL);
+  assert_fails(pool_template(pool, "vm-100-disk-0", "-x", &error), EINVAL, NULL);
+  assert_fails(pool_template(pool, "gone", "base-1-x", &error), ENOENT, "cannot make a template of volume pve/gone");
+
+  assert_done((view = pool_volume_open_view(pool, "vm-100-disk-0", &error)) != NULL);
+  seqno = seqno_of(pool);
+  assert_done(pool_template(pool, "vm-100-disk-0", "base-102-disk-0", &error));
+  assert_int_equal(seqno_of(pool), seqno + 1);
+  assert_template(pool, "base-102-disk-0", before->uuid);
+  base = helper_info(pool, "base-102-disk-0");
+  assert_true(g_strv_contains((const char *const *)base->tags, "pve-vm-102"));
+  assert_true(g_strv_contains((const char *const *)base->tags, "other"));
+  assert_int_equal(g_strv_length(base->tags), 2);
+  s = helper_info(pool, "snap_base-102-disk-0_s");
+  assert_string_equal(s->snapshot_of, "base-102-disk-0");
+  assert_string_equal(pool_volume_name(view), "base-102-disk-0");
+  assert_true(pool_volume_is_read_only(view));
+  assert_fails(pool_volume_write(view, "x", 1, 0, &error), EROFS, NULL);
+  pool_volume_close(view);
+  assert_fails(pool_volume_open(pool, "base-102-disk-0", FALSE, "me", &error), EROFS, NULL);
+  assert_fails(pool_resize(pool, "base-102-disk-0", 16 * MIB, FALSE, &error), EPERM, NULL);
+  helper_check(pool, "base-102-disk-0", 0, MIB, 1);
+
+  /* Under its own name, and by that of a clone. */
+  assert_done(pool_template(pool, "base-101-disk-0", "base-101-disk-0", &error));
+  assert_template(pool, "base-101-disk-0", NULL);
+  seqno = seqno_of(pool);
+  assert_done(pool_template(pool, "base-101-disk-0", "base-101-disk-0", &error));
+  assert_int_equal(seqno_of(pool), seqno);
+  assert_done(pool_clone(pool, "base-102-disk-0", "base-103-disk-0", 0, &error));
+  assert_template(pool, "base-103-disk-0", NULL);
+  assert_done(pool_clone(pool, "base-102-disk-0", "vm-103-disk-0", 0, &error));
+  helper_write(pool, "vm-103-disk-0", 0, MIB, 2);
+  helper_close(pool);
+  helper_judge(path, NULL);
+  pool = helper_open(path);
+  assert_template(pool, "base-102-disk-0", before->uuid);
+  helper_check(pool, "base-102-disk-0", 0, MIB, 1);
+  helper_close(pool);
+}
+
 static void test_remove_leaves_snapshots(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
@@ -597,10 +673,15 @@ static void test_events_and_users(void **state)
   assert_fails(pool_resize(pool, "w", 1, TRUE, &error), EBUSY, "loop7");
   pool_set_user_func(pool, NULL, NULL);
   assert_done(pool_remove(pool, w, TRUE, &error));
+  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
+  pool_set_user_func(pool, find_user, "v");
+  assert_fails(pool_template(pool, "v", "base-1-v", &error), EBUSY, "loop7");
+  pool_set_user_func(pool, NULL, NULL);
+  assert_done(pool_template(pool, "v", "base-1-v", &error));
   assert_string_equal(
       events->str,
       "added v; added snap_v_s; renamed w was v; renamed snap_w_s was snap_v_s; resized w; replaced w; resized w; "
-      "removed snap_w_s; removed w; ");
+      "removed snap_w_s; removed w; added v; renamed base-1-v was v; ");
   helper_close(pool);
 }
 
@@ -659,6 +740,7 @@ int main(void)
       TEST(test_rollback_brings_the_size_back),
       TEST(test_clone_into),
       TEST(test_rename),
+      TEST(test_template),
       TEST(test_remove_leaves_snapshots),
       TEST(test_remove_is_all_or_none),
       TEST(test_in_use),

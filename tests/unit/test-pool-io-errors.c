@@ -44,6 +44,11 @@ static gboolean op_rename(Pool *pool, GError **error)
   return pool_rename(pool, "v", "w", error);
 }
 
+static gboolean op_template(Pool *pool, GError **error)
+{
+  return pool_template(pool, "v", "base-1-v", error);
+}
+
 static gboolean op_grow(Pool *pool, GError **error)
 {
   return pool_resize(pool, "v", MIB, FALSE, error);
@@ -85,7 +90,7 @@ static const struct {
     {"create", op_create},           {"snapshot", op_snapshot},   {"rollback", op_rollback},
     {"rename", op_rename},           {"grow", op_grow},           {"shrink", op_shrink},
     {"remove", op_remove},           {"grow pool", op_grow_pool}, {"grow metadata", op_grow_metadata},
-    {"create pool", op_create_pool},
+    {"create pool", op_create_pool}, {"template", op_template},
 };
 
 /* All that can be seen, in one string. */
@@ -99,8 +104,8 @@ static char *describe(Pool *pool)
     PoolVolumeInfo *info = infos->pdata[i];
     g_autofree char *md5 = helper_md5(pool, info->name, 0), *tags = g_strjoinv(",", info->tags);
 
-    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s; ", info->name, info->size, info->origin, tags,
-                           md5);
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s%s; ", info->name, info->size, info->origin,
+                           tags, md5, info->read_only ? ", read-only" : "");
   }
   assert_done((pools = pool_list_pools(pool, &error)) != NULL);
   for (guint i = 0; i < pools->len; i++) {

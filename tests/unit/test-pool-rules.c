@@ -207,6 +207,7 @@ static void test_foreign_snapshots(void **state)
       {"vm-101-disk-0", RW, NULL, NULL, "snap_vm-100-disk-0_s1"}, /* a linked clone */
       {"base-102-disk-0", RO, SKIP, NULL, "vm-100-disk-0"},       /* a template that began as one */
       {"vm-103-disk-0", RO, NULL, NULL, "vm-100-disk-0"},
+      {"base-104-disk-0", RO, SKIP, "\"virt-thin.snapshot-of=vm-104-disk-0\"", NULL}, /* lvrename of a snapshot */
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
 
@@ -217,6 +218,44 @@ static void test_foreign_snapshots(void **state)
   assert_snapshot(vg, "vm-101-disk-0", NULL, NULL);
   assert_snapshot(vg, "base-102-disk-0", NULL, NULL);
   assert_snapshot(vg, "vm-103-disk-0", NULL, NULL);
+  assert_snapshot(vg, "base-104-disk-0", NULL, NULL);
+}
+
+static void assert_rename_tags(LvmVg *vg, const char *name, const char *new_name, const char *lost, const char *gained)
+{
+  g_autoptr(GPtrArray) minus = NULL, plus = NULL;
+  g_autofree char *lost_now = NULL, *gained_now = NULL;
+
+  pool_rules_rename_tags(lvm_vg_find_lv(vg, name), new_name, &minus, &plus);
+  g_ptr_array_add(minus, NULL);
+  g_ptr_array_add(plus, NULL);
+  lost_now = g_strjoinv(" ", (char **)minus->pdata);
+  gained_now = g_strjoinv(" ", (char **)plus->pdata);
+  assert_string_equal(lost_now, lost);
+  assert_string_equal(gained_now, gained);
+}
+
+static void test_tags_of_another_name(void **state)
+{
+  const Volume volumes[] = {
+      {"vm-100-disk-0", RW, NULL, "\"pve-vm-100\", \"other\"", NULL},
+      {"vm-100-disk-1", RW, NULL, NULL, NULL},
+      {"vm-100-disk-2", RW, NULL, "\"pve-vm-101\", \"pve-vm-1001\"", NULL},
+      {"disk", RW, NULL, "\"pve-vm-100\"", NULL},
+      {"snap_vm-100-disk-0_s", RO, SKIP, "\"virt-thin.snapshot-of=vm-100-disk-0\"", "vm-100-disk-0"},
+  };
+  g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
+
+  assert_rename_tags(vg, "vm-100-disk-0", "vm-100-data", "", "");
+  assert_rename_tags(vg, "vm-100-disk-0", "base-100-disk-0", "", "");
+  assert_rename_tags(vg, "vm-100-disk-0", "vm-101-disk-0", "pve-vm-100", "pve-vm-101");
+  assert_rename_tags(vg, "vm-100-disk-0", "base-101-disk-0", "pve-vm-100", "pve-vm-101");
+  assert_rename_tags(vg, "vm-100-disk-0", "disk-0", "pve-vm-100", "");
+  assert_rename_tags(vg, "vm-100-disk-1", "vm-101-disk-0", "", "pve-vm-101"); /* Proxmox adds it, too */
+  assert_rename_tags(vg, "vm-100-disk-2", "vm-101-disk-0", "", "");
+  assert_rename_tags(vg, "disk", "vm-101-disk-0", "", "");
+  assert_rename_tags(vg, "snap_vm-100-disk-0_s", "kept", "", "");
+  assert_rename_tags(vg, "snap_vm-100-disk-0_s", "vm-101-disk-0", "virt-thin.snapshot-of=vm-100-disk-0", "");
 }
 
 static void test_finding_a_snapshot(void **state)
@@ -284,6 +323,7 @@ int main(void)
       cmocka_unit_test(test_a_tag_tells),
       cmocka_unit_test(test_the_origin_tells_after_a_foreign_rename),
       cmocka_unit_test(test_foreign_snapshots),
+      cmocka_unit_test(test_tags_of_another_name),
       cmocka_unit_test(test_finding_a_snapshot),
       cmocka_unit_test(test_extents),
       cmocka_unit_test(test_overcommit),
