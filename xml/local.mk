@@ -8,6 +8,7 @@ dist_xml_DATA = \
 	xml/pool-bundled.xml \
 	xml/pool-on-device.xml \
 	xml/snapshot.xml \
+	xml/template.xml \
 	xml/volume-with-permissions.xml \
 	xml/volume.xml
 schemasdir = $(pkgdatadir)/schemas

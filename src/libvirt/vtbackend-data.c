@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "libvirt/vtbackend.h"
+#include "pool/pool-guest.h"
 
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
@@ -112,6 +113,7 @@ int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned in
                      vt_vol_name(from), source.vg, source.pool);
   else
     done = copy_in(&source, vol, from, &error);
+  done = done && pool_guest_finish(pool, vt_vol_name(vol), &error);
   return done ? 0 : vt_report_gerror(g_steal_pointer(&error));
 }
 

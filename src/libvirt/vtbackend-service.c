@@ -295,6 +295,16 @@ char *vt_volume_path(const PoolVolumeInfo *info)
   return g_build_filename(folder, info->name, NULL);
 }
 
+void vt_expect_template(PoolVolumeInfo *info)
+{
+  g_autofree char *folder = files_folder(info->vg);
+  if (vt_is_kernels(info->vg) || !info->path_is_block)
+    return;
+  g_free(info->path);
+  info->path = g_build_filename(folder, info->name, NULL);
+  info->path_is_block = FALSE;
+}
+
 int vt_volume_type(const PoolVolumeInfo *info)
 {
   if (info->path)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "libvirt/vtbackend.h"
+#include "pool/pool-guest.h"
 #include "pool/pool-rules.h"
 
 /* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes right before libvirt's
@@ -147,6 +148,8 @@ int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
   if (!pool || !create(pool, &source, &document, capacity, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, document.name, &error);
+  if (info && pool_rules_is_template_name(info->name))
+    vt_expect_template(info);
   if (!info || (info->path && !set_permissions(info->path, &document, &error))) {
     take_back(pool, source.vg, document.name);
     return vt_report_gerror(g_steal_pointer(&error));
@@ -278,7 +281,9 @@ int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
   if (!vt_source_of(obj, &source))
     return -1;
   Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool)
+  if (!pool ||
+      (!with_snapshots &&
+       !pool_guest_check_clones(pool, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
     return vt_report_gerror(g_steal_pointer(&error));
   g_autoptr(GPtrArray) snapshots = with_snapshots ? snapshots_of(&source, names[0]) : g_ptr_array_new();
   if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) && !zero_volume(&source, names[0], vt_vol_capacity(vol), &error))

@@ -93,6 +93,9 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolumeFile, vt_volume_file_close)
 char *vt_volume_folder(const char *vg, GPtrArray *volumes);
 /* Where and as what @info is reported. The path is the caller's. */
 char *vt_volume_path(const PoolVolumeInfo *info);
+/* Of a new volume that will be a template when it has its content: it is where it is found then. Its file is there from
+ * the beginning; its node, if it has one, goes. libvirt keeps the path that it was told first. */
+void vt_expect_template(PoolVolumeInfo *info);
 int vt_volume_type(const PoolVolumeInfo *info);
 /* The volume of @vg that @path names - node, link or file; NULL: none. The caller's. */
 char *vt_volume_of_path(const char *vg, const char *path);

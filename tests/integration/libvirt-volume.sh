@@ -1,7 +1,7 @@
 #!/bin/bash
 # Volumes of a thin pool behind virsh: create, clone, snapshot, resize, delete; and what libvirt shows of them.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 96
+plan 109
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -88,6 +88,25 @@ like "and leaves nothing" "$(names)" "^c1 c2 k1 k2 k3 snap_v1_before v1 v2 v3$"
 ok "capacity, allocation and available agree" consistent
 ok "a refresh changes nothing of it" virsh pool-refresh thin
 is "nor of the list" "$(names)" "c1 c2 k1 k2 k3 snap_v1_before v1 v2 v3"
+
+# --- templates: what is named as one is one, with a backing store or as a clone ---
+ok "a template with a backing store" virsh vol-create thin <(sed "s|/dev/pve/vm-100-disk-0|/dev/$vg/v1|; s|base-100-disk-0|base-1-a|" "$top_srcdir/xml/template.xml")
+is "is read-only" "$(listed base-1-a readonly) $(listed base-1-a origin)" "True v1"
+ok "a template by vol-clone" virsh vol-clone v1 base-1-b --pool thin
+is "is read-only, too, and has the content" "$(listed base-1-b readonly) $(sum base-1-b)" "True $original"
+ok "a template of a template, whose document names a backing store" virsh vol-clone base-1-a base-1-c --pool thin
+is "and of that" "$(listed base-1-c readonly) $(sum base-1-c)" "True $original"
+truncate -s 8M "$tmp/image"; head -c 1M /dev/urandom | dd of="$tmp/image" conv=notrunc status=none
+virsh pool-create-as images dir --target "$tmp" >/dev/null
+ok "a template from a file" virsh vol-create-from thin <(echo "<volume><name>base-1-d</name><capacity>$((8 * MiB))</capacity></volume>") image --inputpool images
+is "and that" "$(listed base-1-d readonly) $(sum base-1-d)" "True $(md5sum <"$tmp/image")"
+virsh pool-destroy images >/dev/null; rm "$tmp/image"
+like "it cannot be uploaded to" "$(virsh vol-upload base-1-d /etc/hostname --pool thin 2>&1)" "read-only"
+ok "a guest's volume of a template" virsh vol-create-as thin vm-1-a 100M --backing-vol base-1-b
+ok "can be written" write vm-1-a 1
+like "a template with linked clones is not deleted" "$(virsh vol-delete base-1-b thin 2>&1)" "still in use by linked clones: vm-1-a"
+ok "unless told to" virsh vol-delete base-1-b thin --delete-snapshots
+for volume in base-1-c base-1-a base-1-d vm-1-a; do virsh vol-delete $volume thin >/dev/null; done
 
 # Its document, which virsh copies, names a backing store that is larger now, or gone.
 virsh vol-create-as thin b1 8M >/dev/null && write b1 1
