@@ -250,23 +250,31 @@ static gboolean is_plain_path(const char *path)
   return path[0] == '/' && path[1];
 }
 
-/* Take the words out that the type does not support, with a warning for each. */
+static gboolean take_out(GStrv list, const char *word)
+{
+  guint i = 0;
+
+  while (list[i] && strcmp(list[i], word) != 0)
+    i++;
+  if (!list[i])
+    return FALSE;
+  g_free(list[i]);
+  for (; list[i]; i++)
+    list[i] = list[i + 1];
+  return TRUE;
+}
+
+/* Take the words out that the type does not support, with a warning for each, in the file's order. */
 static void drop_words(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgValue *value)
 {
-  guint kept = 0;
+  g_auto(GStrv) words = storagecfg_split_list(value->text, strlen(value->text));
 
-  for (guint i = 0; value->list[i]; i++) {
-    char *equals = strchr(value->list[i], '=');
-    g_autofree char *word = equals ? g_strndup(value->list[i], equals - value->list[i]) : g_strdup(value->list[i]);
+  for (char **word = words; *word; word++) {
+    g_autofree char *content = g_strndup(*word, strcspn(*word, "="));
 
-    if (storagecfg_has_word(storage->type->content, word)) {
-      value->list[kept++] = value->list[i];
-      continue;
-    }
-    warn(cfg, value->line, storage->id, STORAGECFG_DROPPED, "storage does not support content type '%s'", word);
-    g_free(value->list[i]);
+    if (!storagecfg_has_word(storage->type->content, content) && take_out(value->list, *word))
+      warn(cfg, value->line, storage->id, STORAGECFG_DROPPED, "storage does not support content type '%s'", content);
   }
-  value->list[kept] = NULL;
 }
 
 static gboolean check_content(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgValue *content, GError **error)
