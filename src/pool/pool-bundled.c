@@ -635,10 +635,11 @@ static LvmStore *open_store(const char *vg, const char *const *paths, gboolean u
   if (*paths)
     store = (usual ? lvm_store_open_usual : lvm_store_open)(paths, vg, read_only, open, user_data, &local);
   else
-    vt_set_error(&local, ENOENT,
-                 "there is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, or "
-                 "put an image into %s",
-                 settings_state_dir());
+    vt_set_error(
+        &local, ENOENT,
+        "%s%s%sthere is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, "
+        "or put an image into %s",
+        vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
   if (local && local->code == EBUSY)
     explain_busy(paths, vg, &local);
   if (local)
