@@ -64,10 +64,13 @@ static const GOptionEntry rest[] = {
 static GString *list_commands(const CliCommand *const *list, gsize n)
 {
   GString *text = g_string_new("Commands:\n");
+  int width = 0;
 
   for (gsize i = 0; i < n; i++)
+    width = MAX(width, list[i] ? (int)strlen(list[i]->name) : 0);
+  for (gsize i = 0; i < n; i++)
     if (list[i])
-      g_string_append_printf(text, "  %-10s %s\n", list[i]->name, list[i]->summary);
+      g_string_append_printf(text, "  %-*s %s\n", width, list[i]->name, list[i]->summary);
     else
       g_string_append_c(text, '\n');
   return text;
@@ -196,14 +199,28 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
   return finish_command(name, status, error);
 }
 
+/* pvesm's "help scan lvm" is "scan lvm --help". */
+static void turn_help_around(char **argv)
+{
+  guint n = g_strv_length(argv);
+
+  g_free(argv[1]);
+  for (guint i = 1; i < n - 1; i++)
+    argv[i] = argv[i + 1];
+  argv[n - 1] = g_strdup("--help");
+}
+
 /* A command of commands: `virt-thin storage check`. */
 static int run_group(const CliCommand *group, char **argv)
 {
-  const char *word = argv[1];
   const CliCommand *command;
   g_autofree char *name = NULL;
+  const char *word;
   gsize n = 0;
 
+  if (argv[1] && strcmp(argv[1], "help") == 0)
+    turn_help_around(argv);
+  word = argv[1];
   while (group->commands[n] != &cli_end)
     n++;
   if (word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {

@@ -11,7 +11,7 @@
 
 typedef struct {
   char *volid, *key, *vmid;
-  const char *content;
+  const char *content, *format;
   guint64 size;
 } Item;
 
@@ -41,22 +41,37 @@ static const char *content_of(const PoolVolumeInfo *volume, const char *vmid)
              : "images";
 }
 
-/* As list_images of LvmThinPlugin: thin volumes of the storage's pool that are named vm-<VMID>-… or base-<VMID>-… */
+/* As list_images of LvmThinPlugin: thin volumes of the storage's pool that are named vm-<VMID>-… or base-<VMID>-…; of
+ * LVMPlugin: those that are in no pool and named vm-<VMID>-…, with tagged_only only those with the guest's tag. */
+static gboolean is_of(const StorageCfgStorage *storage, const PoolVolumeInfo *volume, const char *vmid)
+{
+  const char *thinpool = storagecfg_string(storage, "thinpool");
+  g_autofree char *tag = g_strconcat("pve-vm-", vmid, NULL);
+
+  if (thinpool)
+    return g_strcmp0(volume->pool, thinpool) == 0;
+  return volume->kind == POOL_VOLUME_LINEAR && g_str_has_prefix(volume->name, "vm-") &&
+         (!storagecfg_boolean(storage, "tagged_only", FALSE) ||
+          (volume->tags && g_strv_contains((const char *const *)volume->tags, tag)));
+}
+
 static Item *make_item(const StorageCfgStorage *storage, const PoolVolumeInfo *volume)
 {
   const char *digits = g_str_has_prefix(volume->name, "vm-")     ? volume->name + 3
                        : g_str_has_prefix(volume->name, "base-") ? volume->name + 5
                                                                  : NULL;
   gsize n = digits ? strspn(digits, "0123456789") : 0;
+  g_autofree char *vmid = g_strndup(digits, n);
   Item *item;
 
-  if (!n || digits[n] != '-' || g_strcmp0(volume->pool, storagecfg_string(storage, "thinpool")) != 0)
+  if (!n || digits[n] != '-' || !is_of(storage, volume, vmid))
     return NULL;
   item = g_new0(Item, 1);
   item->volid = g_strconcat(storage->id, ":", volume->name, NULL);
   item->key = g_ascii_strdown(item->volid, -1);
-  item->vmid = g_strndup(digits, n);
+  item->vmid = g_steal_pointer(&vmid);
   item->content = content_of(volume, item->vmid);
+  item->format = !volume->pool && g_str_has_suffix(volume->name, ".qcow2") ? "qcow2" : "raw";
   item->size = volume->size;
   return item;
 }
@@ -87,8 +102,8 @@ static void print_items(GPtrArray *items)
   for (guint i = 0; i < items->len; i++) {
     const Item *item = items->pdata[i];
 
-    printf("%-*s %-7s %-9s %*" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", width, item->volid, "raw", item->content,
-           digits, item->size, g_ascii_strtoull(item->vmid, NULL, 10));
+    printf("%-*s %-7s %-9s %*" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", width, item->volid, item->format,
+           item->content, digits, item->size, g_ascii_strtoull(item->vmid, NULL, 10));
   }
 }
 
@@ -125,7 +140,7 @@ static gboolean list(const StorageWords *words, GError **error)
     return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
-  if (!storage || !storage_require_thin(storage, "list volumes", error))
+  if (!storage || (strcmp(storage->type->name, "lvm") != 0 && !storage_require_thin(storage, "list volumes", error)))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)

@@ -3,6 +3,7 @@
  */
 #include "cli/storage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PVE_CONFIG "/etc/pve/storage.cfg"
@@ -104,6 +105,25 @@ gboolean storage_split_volume(const char *text, const char *storage, char **id, 
   return TRUE;
 }
 
+/* What plugins of pve-storage 9.1.7 are made for: scripts ask for it. */
+static gboolean tell_api(const StorageWords *words, GError **error)
+{
+  printf("APIVER 15\nAPIAGE 6\n");
+  return TRUE;
+}
+
+static int run_apiinfo(char **words)
+{
+  static const char *const no_arguments[] = {NULL};
+  static const StorageUsage usage = {
+      .name = "apiinfo", .arguments = no_arguments, .summary = "Which version of Proxmox's storage API this is like"};
+
+  return storage_run(&usage, tell_api, words);
+}
+
+static const CliCommand storage_apiinfo = {
+    .name = "apiinfo", .summary = "Which version of Proxmox's storage API this is like", .run_words = run_apiinfo};
+
 const CliCommand cli_end = {.name = NULL};
 
 static const CliCommand *const commands[] = {
@@ -123,6 +143,9 @@ static const CliCommand *const commands[] = {
     &storage_set,
     &storage_remove,
     NULL,
+    &storage_prune,
+    &storage_extract,
+    &storage_apiinfo,
     &storage_lvmscan,
     &storage_lvmthinscan,
     &cli_end,

@@ -14,7 +14,8 @@
 
 extern const CliCommand storage_check, storage_apply;
 extern const CliCommand storage_status, storage_list, storage_alloc, storage_free, storage_path, storage_scan,
-    storage_lvmscan, storage_lvmthinscan, storage_export, storage_import, storage_add, storage_set, storage_remove;
+    storage_lvmscan, storage_lvmthinscan, storage_export, storage_import, storage_prune, storage_extract, storage_add,
+    storage_set, storage_remove;
 
 #define STORAGE_WRONG_USAGE 255
 

@@ -15,7 +15,7 @@ cli_tests = \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-sanitized.sh
 TESTS += $(cli_tests)
-EXTRA_DIST += $(cli_tests) tests/integration/cli-lib.sh tests/integration/validate-json
+EXTRA_DIST += $(cli_tests) tests/integration/cli-lib.sh tests/integration/storage-life.sh tests/integration/validate-json
 
 pool_fixtures = \
 	tests/fixtures/pools/README.md tests/fixtures/pools/01-clean.md5 \
