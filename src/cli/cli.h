@@ -73,3 +73,6 @@ GStrv cli_list_vgs(gboolean *all);
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
 char *cli_size(guint64 bytes);
+
+/* "by 20 % at 80 %", or that a thin pool does not grow by itself, and why; NULL: that is not told. */
+char *cli_growth(const PoolInfo *info);

@@ -45,14 +45,24 @@ static void list_line(const char *name, char **values)
   line(name, text);
 }
 
+static void spare_line(const PoolInfo *info)
+{
+  g_autofree char *size = info->metadata_spare ? cli_size(info->metadata_spare) : g_strdup("none"), *text = NULL;
+
+  if (info->metadata_spare < info->metadata_size)
+    text = g_strdup_printf("%s: too little to repair the metadata with", size);
+  line("metadata spare", text ? text : size);
+}
+
 static void print_pool(const PoolInfo *info)
 {
-  g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name);
+  g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name), *growth = cli_growth(info);
 
   line("thin pool", name);
   line("uuid", info->uuid);
   share_line("data", info->used, info->size);
   share_line("metadata", info->metadata_used, info->metadata_size);
+  spare_line(info);
   size_line("chunk size", info->chunk_size);
   number_line("volumes", info->n_volumes);
   size_line("virtual size", info->virtual_size);
@@ -61,6 +71,7 @@ static void print_pool(const PoolInfo *info)
 
     line("overcommit", text);
   }
+  line("grows", growth);
   if (info->max_size)
     size_line("grows to", info->max_size);
   line("grown", info->grown);
@@ -135,6 +146,7 @@ static void json_pool(JsonBuilder *builder, const PoolInfo *info)
   cli_json_number(builder, "used", info->used);
   cli_json_number(builder, "metadata_size", info->metadata_size);
   cli_json_number(builder, "metadata_used", info->metadata_used);
+  cli_json_number(builder, "metadata_spare", info->metadata_spare);
   cli_json_number(builder, "chunk_size", info->chunk_size);
   cli_json_number(builder, "virtual_size", info->virtual_size);
   cli_json_number(builder, "volumes", info->n_volumes);
@@ -143,6 +155,9 @@ static void json_pool(JsonBuilder *builder, const PoolInfo *info)
   cli_json_boolean(builder, "readonly", info->read_only);
   cli_json_boolean(builder, "active", info->active);
   cli_json_number(builder, "max_size", info->max_size ? info->max_size : G_MAXUINT64);
+  cli_json_number(builder, "grows_at", info->grows_at && info->grows_at < 100 ? info->grows_at : G_MAXUINT64);
+  cli_json_number(builder, "grows_by", info->grows_by ? info->grows_by : G_MAXUINT64);
+  cli_json_string(builder, "unwatched", info->unwatched);
   cli_json_string(builder, "grown", info->grown);
   cli_json_string(builder, "health", info->health);
   json_builder_end_object(builder);

@@ -126,17 +126,20 @@ static const char *state_of(const Status *status)
 static void tell_more(const Status *status)
 {
   const PoolInfo *pool = status->pool;
+  g_autofree char *growth = NULL;
 
   if (status->problem)
     printf("  %s\n", status->problem);
   if (!pool)
     return;
+  growth = cli_growth(pool);
   printf("  metadata %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-         " KiB, %.2f%%; health: %s; volumes of %" G_GUINT64_FORMAT " KiB in all, %.2f times the pool\n",
+         " KiB, %.2f%%; health: %s; volumes of %" G_GUINT64_FORMAT " KiB in all, %.2f times the pool%s%s\n",
          pool->metadata_used / 1024, pool->metadata_size / 1024,
          pool->metadata_size ? (double)pool->metadata_used * 100 / (double)pool->metadata_size : 0,
          pool->health ? pool->health : "well", pool->virtual_size / 1024,
-         pool->size ? (double)pool->virtual_size / (double)pool->size : 0);
+         pool->size ? (double)pool->virtual_size / (double)pool->size : 0, growth ? "; grows " : "",
+         growth ? growth : "");
 }
 
 static void print_text(GPtrArray *all, gboolean verbose)
@@ -189,6 +192,7 @@ static void add_status(JsonBuilder *builder, const Status *status)
   else
     json_builder_add_null_value(builder);
   cli_json_string(builder, "health", pool ? pool->health ? pool->health : "well" : NULL);
+  cli_json_string(builder, "unwatched", pool ? pool->unwatched : NULL);
   cli_json_string(builder, "problem", status->problem);
   json_builder_end_object(builder);
 }
@@ -288,8 +292,8 @@ static const StorageOption options[] = {
     {"target", STORAGE_TEXT, "NODE  Only those that this other node has, too"},
     {"format", STORAGE_FLAG, "[0|1]  As pvesm has it; changes nothing"},
     {"output-format", STORAGE_TEXT, "text|json|json-pretty  As pvesh has it"},
-    {"json", STORAGE_FLAG, "  Print JSON, in bytes, with metadata, health and overcommit"},
-    {"verbose", STORAGE_FLAG, "  Metadata, health and overcommit, too; also -v"},
+    {"json", STORAGE_FLAG, "  Print JSON, in bytes, with metadata, health, overcommit and growth"},
+    {"verbose", STORAGE_FLAG, "  Metadata, health, overcommit and growth, too; also -v"},
     {NULL, 0, NULL},
 };
 static const StorageUsage usage = {

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "dm/dm-private.h"
 #include "dm/dm.h"
 
 #define CONTROL "/dev/mapper/control"
@@ -33,14 +34,14 @@ static void collect(int level, const char *file, int line, int dm_errno_or_class
 }
 
 /* Somebody else in this process may use the library, too: its messages are ours only meanwhile. */
-static void begin(void)
+void dmk_begin(void)
 {
   g_mutex_lock(&lock);
   dm_log_with_errno_init(collect);
   dm_hold_control_dev(0);
 }
 
-static void end(void)
+void dmk_end(void)
 {
   dm_log_with_errno_init(NULL);
   dm_lib_release();
@@ -91,14 +92,14 @@ gboolean dmk_available(GError **error)
   /* The library would make a node that is not there. */
   if (access(CONTROL, R_OK | W_OK) < 0)
     return vt_set_error(error, EOPNOTSUPP, "device-mapper cannot be used here: " CONTROL ": %s", g_strerror(errno));
-  begin();
+  dmk_begin();
   task = dm_task_create(DM_DEVICE_GET_TARGET_VERSION);
   ok = (task && dm_task_set_name(task, "thin-pool") && dm_task_run(task)) ||
        vt_set_error(error, EOPNOTSUPP, "this kernel has no thin pools (module dm-thin-pool)%s%s",
                     last_words ? ": " : "", last_words ? last_words : "");
   if (task)
     dm_task_destroy(task);
-  end();
+  dmk_end();
   return ok;
 }
 
@@ -128,7 +129,7 @@ gboolean dmk_get_info(const char *uuid, DmkInfo *info, GError **error)
 
   if (access(CONTROL, F_OK) < 0)
     return no_device(uuid, error);
-  begin();
+  dmk_begin();
   task = run(DM_DEVICE_INFO, uuid, "asking about", error);
   ok = task && (dm_task_get_info(task, &found) || task_failed(task, uuid, "asking about", error)) &&
        (found.exists || no_device(uuid, error));
@@ -139,7 +140,7 @@ gboolean dmk_get_info(const char *uuid, DmkInfo *info, GError **error)
   }
   if (task)
     dm_task_destroy(task);
-  end();
+  dmk_end();
   return ok;
 }
 
@@ -186,12 +187,12 @@ char *dmk_find_active(const char *vg_uuid)
 
   if (access(CONTROL, R_OK | W_OK) < 0)
     return NULL;
-  begin();
+  dmk_begin();
   names = list_names();
   for (guint i = 0; i < names->len && !found; i++)
     if (belongs_to(names->pdata[i], prefix))
       found = g_strdup(names->pdata[i]);
-  end();
+  dmk_end();
   return found;
 }
 
@@ -209,7 +210,7 @@ static gboolean get_status(const char *uuid, const char *type, ParseFunc parse, 
 
   if (access(CONTROL, F_OK) < 0)
     return no_device(uuid, error);
-  begin();
+  dmk_begin();
   task = run(DM_DEVICE_STATUS, uuid, "asking for the status of", error);
   memory = dm_pool_create("status", 1024);
   if (task) {
@@ -222,7 +223,7 @@ static gboolean get_status(const char *uuid, const char *type, ParseFunc parse, 
     dm_task_destroy(task);
   }
   dm_pool_destroy(memory);
-  end();
+  dmk_end();
   return ok;
 }
 
@@ -276,14 +277,14 @@ static gboolean send_message(const char *uuid, const char *message, GError **err
   struct dm_task *task;
   gboolean ok;
 
-  begin();
+  dmk_begin();
   task = dm_task_create(DM_DEVICE_TARGET_MSG);
   ok = (task && dm_task_set_uuid(task, uuid) && dm_task_set_sector(task, 0) && dm_task_set_message(task, message) &&
         dm_task_run(task)) ||
        task_failed(task, uuid, message, error);
   if (task)
     dm_task_destroy(task);
-  end();
+  dmk_end();
   return ok;
 }
 
@@ -302,12 +303,12 @@ gboolean dmk_remove_when_closed(const char *uuid, GError **error)
   struct dm_task *task;
   gboolean ok;
 
-  begin();
+  dmk_begin();
   task = dm_task_create(DM_DEVICE_REMOVE);
   ok = (task && dm_task_set_uuid(task, uuid) && dm_task_deferred_remove(task) && dm_task_run(task)) ||
        task_failed(task, uuid, "releasing", error);
   if (task)
     dm_task_destroy(task);
-  end();
+  dmk_end();
   return ok;
 }

@@ -204,6 +204,13 @@ guint64 lvm_lv_creation_time(LvmLv *lv)
   return time;
 }
 
+const char *lvm_lv_profile(LvmVg *vg, LvmLv *lv)
+{
+  const char *profile = lvm_section_get_string(lvm_lv_node(lv), "profile");
+
+  return profile ? profile : lvm_section_get_string(vg->node, "profile");
+}
+
 GStrv lvm_lv_tags(LvmLv *lv)
 {
   g_autoptr(GPtrArray) tags = lvm_node_strings(lvm_section_find(lvm_lv_node(lv), "tags"));

@@ -78,9 +78,10 @@ gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
 gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */
 /* Has it a snapshot of the kind before thin ones, which needs a copy of all that is overwritten? */
 gboolean lvm_lv_has_old_snapshot(LvmLv *lv);
-gboolean lvm_lv_is_writable(LvmLv *lv);  /* FALSE, too, with such a snapshot: nobody makes the copies here */
-guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */
-GStrv lvm_lv_tags(LvmLv *lv);            /* the caller's */
+gboolean lvm_lv_is_writable(LvmLv *lv);           /* FALSE, too, with such a snapshot: nobody makes the copies here */
+guint64 lvm_lv_creation_time(LvmLv *lv);          /* 0: not recorded */
+GStrv lvm_lv_tags(LvmLv *lv);                     /* the caller's */
+const char *lvm_lv_profile(LvmVg *vg, LvmLv *lv); /* lvm2's metadata profile: its own, else the VG's; NULL: none */
 gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag);
 gboolean lvm_lv_has_flag(
     LvmLv *lv, const char *flag); /* in status or flags: "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL" */

@@ -35,5 +35,6 @@ src_pool_libpool_kernel_la_SOURCES = \
 	src/pool/pool-kernel-pools.c \
 	src/pool/pool-kernel-replace.c \
 	src/pool/pool-kernel-step.c \
-	src/pool/pool-kernel-volume.c
+	src/pool/pool-kernel-volume.c \
+	src/pool/pool-kernel-watch.c
 src_pool_libpool_kernel_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)

@@ -38,6 +38,15 @@ gboolean bundled_set_max_size(LvmLv *pool_lv, guint64 size, GError **error)
   return lvm_lv_add_tag(pool_lv, tag, error);
 }
 
+void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info)
+{
+  info->max_size = bundled_max_size(pool_lv);
+  info->grows_at = settings_autoextend_threshold();
+  info->grows_by = settings_autoextend_percent();
+  if (info->grows_at == 100)
+    info->unwatched = g_strdup("virt-thin.conf's [autoextend] threshold is 100, which means never");
+}
+
 /* --- growing --- */
 
 /* The extents that @n_extents of data or metadata are to become, and no more than @limit. */

@@ -7,6 +7,7 @@
 
 #include "dm/block-devices.h"
 #include "dm/dm.h"
+#include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 
@@ -197,6 +198,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->used = status.data_used;
   info->metadata_size = metadata ? lvm_lv_size(metadata) : status.metadata_size;
   info->metadata_used = status.metadata_used;
+  info->metadata_spare = pool_layout_spare_size(vg);
   info->chunk_size = lvm_pool_chunk_size(lv);
   info->virtual_size = pool_rules_virtual_size(vg, pool->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
@@ -204,7 +206,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->read_only =
       b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
   info->active = pool->thin != NULL;
-  info->max_size = bundled_max_size(lv);
+  bundled_fill_growth(lv, info);
   info->grown = g_strdup(pool->grown);
   info->health = describe_health(b, pool, lv, &status);
   return info;

@@ -194,6 +194,7 @@ gboolean bundled_resize_pool_locked(Bundled *b, const char *thin_pool, guint64 s
 
 /* Bytes that a pool's data may grow to by itself; 0: it does not. */
 guint64 bundled_max_size(LvmLv *pool_lv);
+void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info); /* max_size, grows_at, grows_by, unwatched */
 gboolean bundled_set_max_size(LvmLv *pool_lv, guint64 size, GError **error);
 /* Let those pools grow that are fuller than virt-thin.conf wants; tell of those that cannot. Without the lock. */
 void bundled_watch(Bundled *b);

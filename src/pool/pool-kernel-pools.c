@@ -21,6 +21,41 @@ static void prefix(GError **error, KernelPool *k, const char *what, const char *
 
 /* --- a larger pool --- */
 
+/* lvm2 lets the metadata grow without its spare when there is room for one only, and says so in passing; it catches up
+ * when the metadata grows the next time. */
+static gboolean require_room_for_spare(LvmVg *vg, LvmLv *metadata, guint64 extents, GError **error)
+{
+  LvmLv *spare = pool_layout_spare(vg);
+  guint64 wanted = extents - lvm_lv_n_extents(metadata), n_free = lvm_vg_n_free_extents(vg);
+
+  if (spare && extents > lvm_lv_n_extents(spare))
+    wanted += extents - lvm_lv_n_extents(spare);
+  return wanted <= n_free ||
+         vt_set_error(error, ENOSPC,
+                      "that takes %" G_GUINT64_FORMAT
+                      " extents, with the spare that is to be as large as the metadata, "
+                      "and volume group %s has %" G_GUINT64_FORMAT " free: add a physical volume with virt-thin extend",
+                      wanted, lvm_vg_name(vg), n_free);
+}
+
+/* lvm2 would change its text, and the kernel leave the pool as it is. */
+static gboolean require_no_check(KernelChange *change, LvmLv *pool, GError **error)
+{
+  const char *name = lvm_lv_name(pool), *vg = change->pool->vg_name;
+  g_autoptr(PoolInfo) info = pool_get_info(&change->pool->base, name, error);
+
+  if (!info)
+    return FALSE;
+  return !info->needs_check ||
+         vt_set_error(
+             error, EPERM,
+             "its metadata is marked needs_check after an earlier failure. Deactivate it (virt-thin deactivate "
+             "%s/%s), then have lvm2 check it and clear the mark: lvchange -ay --config "
+             "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s; if that fails: "
+             "lvconvert --repair %s/%s",
+             vg, name, vg, name, vg, name);
+}
+
 static gboolean resize_pool(KernelChange *change, const char *thin_pool, guint64 size, gboolean metadata,
                             GError **error)
 {
@@ -38,9 +73,13 @@ static gboolean resize_pool(KernelChange *change, const char *thin_pool, guint64
   }
   if (extents == lvm_lv_n_extents(lv))
     return TRUE;
+  if (!require_no_check(change, pool, error))
+    return FALSE;
   if (!metadata)
     return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, extents * extent_size),
                       kernel_lv(change, lvm_lv_name(pool)), NULL);
+  if (!require_room_for_spare(change->vg, lv, extents, error))
+    return FALSE;
   /* With a sign lvm2 takes this for what is to be added, without one it wants a --size, too. */
   return kernel_run(change, error, "lvextend", "--poolmetadatasize",
                     kernel_word(change, "+%" G_GUINT64_FORMAT "b", extents * extent_size - lvm_lv_size(lv)),
@@ -60,6 +99,15 @@ gboolean kernel_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gbo
 
 /* --- a new pool --- */
 
+static gboolean require_no_max_size(const PoolNew *params, GError **error)
+{
+  return !params->max_size ||
+         vt_set_error(error, EOPNOTSUPP,
+                      "a thin pool of the kernel's grows when and by how much lvm.conf says "
+                      "(activation/thin_pool_autoextend_threshold), as far as its volume group has room: lvm2 knows no "
+                      "maximum size. Leave the maximum away; --reserve leaves room to grow into");
+}
+
 /* It answers ENOSPC when it is full, instead of letting writers wait a minute. lvm2 2.03.16 knows that option for
  * existing pools only. */
 static gboolean create_pool(KernelChange *change, const char *name, const PoolNew *params, GError **error)
@@ -67,7 +115,7 @@ static gboolean create_pool(KernelChange *change, const char *name, const PoolNe
   guint64 extent_size = lvm_vg_extent_size(change->vg);
   PoolLayout layout;
 
-  if (!lvm_name_check(name, error))
+  if (!lvm_name_check(name, error) || !require_no_max_size(params, error))
     return FALSE;
   if (lvm_vg_find_lv(change->vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a thin pool or volume of that name", change->pool->vg_name);
@@ -78,7 +126,10 @@ static gboolean create_pool(KernelChange *change, const char *name, const PoolNe
                   kernel_bytes(change, layout.metadata * extent_size), "-kn", change->pool->vg_name, NULL))
     return FALSE;
   kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, name), NULL);
-  return kernel_run(change, error, "lvchange", "--errorwhenfull", "y", kernel_lv(change, name), NULL);
+  if (!kernel_run(change, error, "lvchange", "--errorwhenfull", "y", kernel_lv(change, name), NULL))
+    return FALSE;
+  kernel_watch(change, name);
+  return TRUE;
 }
 
 gboolean kernel_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
@@ -99,13 +150,17 @@ gboolean kernel_extend(Pool *pool, const char *path, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+  gboolean ok = change && kernel_run(change, error, "vgextend", k->vg_name, path, NULL);
 
-  if (change && kernel_change_end(change, kernel_run(change, error, "vgextend", k->vg_name, path, NULL), error)) {
+  if (ok) {
     g_mutex_lock(&k->lock);
+    kernel_forget(k);
     g_clear_pointer(&k->paths, g_strfreev); /* it has one more */
     g_mutex_unlock(&k->lock);
-    return TRUE;
+    kernel_use_room(change);
   }
+  if (change && kernel_change_end(change, ok, error))
+    return TRUE;
   g_prefix_error(error, "cannot extend volume group %s with %s: ", k->vg_name, path);
   return FALSE;
 }
@@ -129,8 +184,9 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   g_autoptr(Pool) pool = NULL;
   gboolean made = FALSE;
 
-  if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) && (made = dmk_lvm2(create, error)) &&
-      (pool = pool_open_kernel(vg, devices, 0, error)) && pool_create_pool(pool, thin_pool, params, error))
+  if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) && require_no_max_size(params, error) &&
+      (made = dmk_lvm2(create, error)) && (pool = pool_open_kernel(vg, devices, 0, error)) &&
+      pool_create_pool(pool, thin_pool, params, error))
     return TRUE;
   if (made)
     take_back_vg(vg, path);
@@ -174,8 +230,11 @@ gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error)
   KernelPool *k = (KernelPool *)pool;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_USE, error);
   LvmLv *lv = change ? kernel_find_pool(change->vg, thin_pool, error) : NULL;
+  gboolean ok = lv && activate(change, lv, error);
 
-  if (change && kernel_change_end(change, lv && activate(change, lv, error), error))
+  if (ok)
+    kernel_watch(change, lvm_lv_name(lv));
+  if (change && kernel_change_end(change, ok, error))
     return TRUE;
   prefix(error, k, "activate thin pool", thin_pool);
   return FALSE;
@@ -345,7 +404,7 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
 
   if (!info)
     return FALSE;
-  if (info->health && strcmp(info->health, "out of data space") != 0)
+  if (info->health && !g_str_has_prefix(info->health, "out of "))
     g_ptr_array_add(errors, g_strdup(info->health));
   if (!(info->active ? check_active : check_inactive)(change, pool, errors, error))
     return FALSE;

@@ -11,6 +11,7 @@
 #include "dm/thin-reader.h"
 #include "pool/pool-choose.h"
 #include "pool/pool-kernel.h"
+#include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 
@@ -282,6 +283,8 @@ static char *describe_health(LvmLv *lv, const PoolInfo *info, guint64 transactio
                            expected);
   if (mode == DMK_OUT_OF_DATA || (info->size && info->used >= info->size))
     return g_strdup("out of data space");
+  if (mode == DMK_READ_ONLY && info->metadata_used >= info->metadata_size)
+    return g_strdup("out of metadata space");
   return mode == DMK_READ_ONLY ? g_strdup("metadata read-only") : NULL;
 }
 
@@ -326,10 +329,12 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv)
   info->uuid = g_strdup(lvm_lv_uuid(lv));
   info->size = lvm_lv_size(lv);
   info->metadata_size = metadata ? lvm_lv_size(metadata) : 0;
+  info->metadata_spare = pool_layout_spare_size(vg);
   info->chunk_size = lvm_pool_chunk_size(lv);
   info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
   fill_usage(k, vg, lv, info);
+  kernel_fill_watch(vg, lv, info);
   return info;
 }
 

@@ -8,6 +8,7 @@
  *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
  *   pool-kernel-pools.c      thin pools: making, growing, checking, activating; the volume group
  *   pool-kernel-volume.c     volumes opened for I/O
+ *   pool-kernel-watch.c      dmeventd, which extends thin pools before they are full
  *
  * The kernel has the data, lvm2 the volume group. What there is we read ourselves - the VG's text from its PVs, without
  * a lock, and again when a commit came between; status from device-mapper - and no question starts a program. Changes
@@ -82,6 +83,16 @@ const char *kernel_lv(KernelChange *change, const char *name); /* "vg/name" */
 const char *kernel_bytes(KernelChange *change, guint64 size);  /* "4096b" */
 /* EBUSY, naming who has volume @name open. */
 gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error);
+
+/* --- pool-kernel-watch.c --- */
+
+/* What dmeventd is going to do for thin pool @pool, whose size and activation @info tells. */
+void kernel_fill_watch(LvmVg *vg, LvmLv *pool, PoolInfo *info);
+/* Have it watch @thin_pool if lvm.conf lets it and the pool is active; warn when the pool does not grow by itself.
+ * Takes KernelPool.lock. */
+void kernel_watch(KernelChange *change, const char *thin_pool);
+/* The VG has more room: what is fuller than lvm.conf's threshold and watched grows at once. Takes KernelPool.lock. */
+void kernel_use_room(KernelChange *change);
 
 /* --- pool-kernel-change.c, -rename.c, -replace.c, -pools.c, -volume.c: members of PoolOps --- */
 

@@ -15,6 +15,13 @@ LvmLv *pool_layout_spare(LvmVg *vg)
   return NULL;
 }
 
+guint64 pool_layout_spare_size(LvmVg *vg)
+{
+  LvmLv *spare = pool_layout_spare(vg);
+
+  return spare ? lvm_lv_size(spare) : 0;
+}
+
 /* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much
  * spare. 0: none. */
 static guint64 rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)

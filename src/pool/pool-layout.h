@@ -9,6 +9,7 @@
 
 /* The VG's spare metadata volume; NULL: none. */
 LvmLv *pool_layout_spare(LvmVg *vg);
+guint64 pool_layout_spare_size(LvmVg *vg); /* bytes; 0: none */
 
 typedef struct {
   guint64 data, metadata; /* extents */

@@ -53,7 +53,11 @@ GVariant *pool_wire_from_pool(const PoolInfo *info)
 
   g_variant_builder_init(&growth, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add(&growth, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
+  g_variant_builder_add(&growth, "{sv}", "metadata_spare", g_variant_new_uint64(info->metadata_spare));
   g_variant_builder_add(&growth, "{sv}", "grown", text(info->grown));
+  g_variant_builder_add(&growth, "{sv}", "grows_at", g_variant_new_uint32(info->grows_at));
+  g_variant_builder_add(&growth, "{sv}", "grows_by", g_variant_new_uint32(info->grows_by));
+  g_variant_builder_add(&growth, "{sv}", "unwatched", text(info->unwatched));
   return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size,
                        info->used, info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size,
                        info->transaction_id, info->n_volumes, info->needs_check, info->read_only, info->active,
@@ -105,8 +109,13 @@ PoolInfo *pool_wire_to_pool(GVariant *value)
                 &info->transaction_id, &info->n_volumes, &info->needs_check, &info->read_only, &info->active,
                 &info->health, &growth);
   g_variant_lookup(growth, "max_size", "t", &info->max_size);
+  g_variant_lookup(growth, "metadata_spare", "t", &info->metadata_spare);
   g_variant_lookup(growth, "grown", "s", &info->grown);
+  g_variant_lookup(growth, "grows_at", "u", &info->grows_at);
+  g_variant_lookup(growth, "grows_by", "u", &info->grows_by);
+  g_variant_lookup(growth, "unwatched", "s", &info->unwatched);
   info->grown = take(info->grown);
+  info->unwatched = take(info->unwatched);
   info->health = take(info->health);
   return info;
 }

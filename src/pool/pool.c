@@ -27,6 +27,7 @@ void pool_info_free(PoolInfo *info)
   g_free(info->vg);
   g_free(info->name);
   g_free(info->uuid);
+  g_free(info->unwatched);
   g_free(info->grown);
   g_free(info->health);
   g_free(info);

@@ -56,6 +56,7 @@ typedef struct {
   char *vg, *name, *uuid;
   guint64 size, used; /* data */
   guint64 metadata_size, metadata_used;
+  guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is well; 0: none */
   guint64 chunk_size;
   guint64 virtual_size; /* sum of its volumes' sizes: beyond size it is overcommitted */
   guint64 transaction_id;
@@ -63,10 +64,13 @@ typedef struct {
   gboolean needs_check;
   gboolean read_only;
   gboolean active;
-  guint64 max_size; /* what its data may grow to by itself; 0: it does not grow */
-  char *grown;      /* what grew by itself last, from and to what, and when; NULL: nothing since it is served */
-  char *health;     /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
-                   expected 7", … */
+  guint64 max_size;         /* what its data may grow to by itself; 0: it does not grow */
+  guint grows_at, grows_by; /* percent: data or metadata of which that much is in use grows by that much of its size,
+                               metadata as far as the VG has room; grows_at 100: never */
+  char *unwatched;          /* NULL: and something watches it that it does; else why not, and what to do */
+  char *grown;              /* what grew by itself last, from and to what, and when; NULL: nothing since it is served */
+  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
+               expected 7", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolInfo, pool_info_free)

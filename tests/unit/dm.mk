@@ -1,9 +1,11 @@
 # Tests of the kernel's side, as far as they need no kernel.
 if HAVE_CMOCKA
-dm_tests = tests/unit/test-thin-reader
+dm_tests = tests/unit/test-thin-reader tests/unit/test-watch
 check_PROGRAMS += $(dm_tests)
 TESTS += $(dm_tests)
 endif
 tests_unit_test_thin_reader_SOURCES = tests/unit/test-thin-reader.c $(thin_metadata_helper)
 tests_unit_test_thin_reader_CPPFLAGS = $(thin_metadata_cppflags)
 tests_unit_test_thin_reader_LDADD = src/dm/libdm.la src/lvm/liblvm.la $(thin_metadata_ldadd)
+tests_unit_test_watch_SOURCES = tests/unit/test-watch.c
+tests_unit_test_watch_LDADD = src/dm/libdm.la src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)

@@ -116,6 +116,11 @@ static PoolInfo *make_info(void)
   info->transaction_id = 7;
   info->n_volumes = 8;
   info->needs_check = TRUE;
+  info->metadata_spare = 10;
+  info->max_size = 11;
+  info->grows_at = 80;
+  info->grows_by = 20;
+  info->unwatched = g_strdup("nobody does");
   info->active = TRUE;
   info->health = g_strdup("transaction id is 9, expected 7");
   return info;
@@ -551,6 +556,11 @@ static void assert_info(PoolInfo *info)
   assert_int_equal(info->transaction_id, 7);
   assert_int_equal(info->n_volumes, 8);
   assert_true(info->needs_check);
+  assert_int_equal(info->metadata_spare, 10);
+  assert_int_equal(info->max_size, 11);
+  assert_int_equal(info->grows_at, 80);
+  assert_int_equal(info->grows_by, 20);
+  assert_string_equal(info->unwatched, "nobody does");
   assert_false(info->read_only);
   assert_true(info->active);
   assert_string_equal(info->health, expected->health);
