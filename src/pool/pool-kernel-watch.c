@@ -9,6 +9,7 @@
 
 #include "dm/watch.h"
 #include "pool/pool-kernel.h"
+#include "pool/pool-rules.h"
 
 /* As long as lvm2 waits. */
 #define PENDING_ATTEMPTS 80
@@ -89,6 +90,7 @@ static void watch(KernelChange *change, LvmVg *vg, LvmLv *pool)
     kernel_run(change, &error, "lvchange", "--monitor", "y", kernel_lv(change, lvm_lv_name(pool)), NULL);
     unwatched = !is_watched_for_good(uuid);
   }
+  pool_rules_tell_overcommit(vg, pool, FALSE);
   why = explain(vg, pool, &settings, unwatched);
   if (why)
     g_warning("thin pool %s/%s does not grow by itself before it is full: %s%s%s", lvm_vg_name(vg), lvm_lv_name(pool),

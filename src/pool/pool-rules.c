@@ -246,6 +246,17 @@ gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 v
                       vg, pool, sum, size, limit);
 }
 
+gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told)
+{
+  guint64 sum = pool_rules_virtual_size(vg, lvm_lv_name(pool), NULL), size = lvm_lv_size(pool);
+  g_autofree char *sum_text = vt_size_format(sum), *size_text = vt_size_format(size);
+
+  if (sum > size && !told)
+    g_message("thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s", lvm_vg_name(vg),
+              lvm_lv_name(pool), (double)sum / (double)size, sum_text, size_text);
+  return sum > size;
+}
+
 /* --- what both implementations see in the VG's text --- */
 
 gboolean pool_rules_is_volume(LvmLv *lv)

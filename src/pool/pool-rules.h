@@ -74,6 +74,8 @@ gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 v
 gboolean pool_rules_is_volume(LvmLv *lv);
 /* Bytes of all volumes of thin pool @pool in @vg; how many (may be NULL). */
 guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
+/* Do its volumes add up to more than thin pool @pool holds? If so the log is told, unless it was (@told). */
+gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told);
 /* What the VG's text says of volume @lv. What it does not is left at nothing; "mapped" at the volume's size. */
 PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv);
 /* May a user set or remove these tags (NULL: none)? EINVAL, EPERM. */
