@@ -25,14 +25,16 @@ fills() { # HOW
   ok "$1: and is of use again when something is removed" sh -c "'$VIRT_THIN_PROGRAM' remove pve/vm-100-disk-0 && '$VIRT_THIN_PROGRAM' create pve/b --size 64m && head -c 32m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/b"
   if [ "$1" = served ]; then
     like "$1: info tells what grew" "$(vt info pve/data)" '^grown +data, from .* to .*, at 20'
+    like "$1: the log tells of overcommit" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data is overcommitted .* times: its volumes add up to 2.00 GiB'
     like "$1: so does the log" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data: its data grew from'
     like "$1: and of the pool that can grow no more how full it is" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data: [89][0-9] % of its data is in use'
     vt stop pve
   fi
+  like "$1: info tells when it grows" "$(vt info pve/data)" '^grows +by 20 % at 80 %$'
   ok "$1: strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
   rm "$state/pve.img"
 }
-plan 39
+plan 59
 head -c 400M /dev/urandom >"$tmp/data"
 sum=$(md5 "$tmp/data")
 head -c 600M /dev/urandom >"$tmp/more"
@@ -78,8 +80,48 @@ is "lvm2 sees that a full pool answers at once" "$(lvm_attach "$state/pve.img"; 
 ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
 rm "$state/pve.img"
 
+# Metadata, and no free extents.
+ok "a pool with little metadata that cannot grow" vt init pve/data --size 1g --extent-size 1m --metadata-size 2m
+vt serve pve
+vt create pve/a --size 100g 2>/dev/null
+scatter() { # EVERY FIRST
+  python3 -c 'import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY)
+for i in range(int(sys.argv[3]), 10000, int(sys.argv[2])): os.pwrite(fd, b"z" * 512, i * 8 * 1024 * 1024)
+os.fsync(fd)' "$VIRT_THIN_RUNTIME_DIR/pve/volumes/a" "$1" "$2" 2>"$tmp/error"
+}
+ok "scattered writes" scatter 1 0
+for ((i = 0; i < 30; i++)); do vt snapshot pve/a s$i 2>"$tmp/error" && scatter 120 $i || break; done
+ok "with snapshots run into its end" test $i -lt 30
+like "with an error" "$(cat "$tmp/error")" 'No space left|out of metadata|metadata'
+like "info tells" "$(vt info pve/data)" '^health +out of metadata space'
+truncate -s 64M "$state/more.img"
+before=$(pool pve/data metadata_size)
+ok "more room for the volume group" vt extend pve "$state/more.img"
+has_more() { [ "$(pool pve/data metadata_size)" -gt "$before" ] && vt info pve/data | grep -q '^health *well'; }
+ok "the metadata grows into it" wait_until 20 has_more
+ok "the writer goes on" scatter 120 50
+ok "a snapshot can be taken" vt snapshot pve/a more
+is "the spare is as large" "$(pool pve/data metadata_spare)" "$(pool pve/data metadata_size)"
+vt stop pve
+ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$state/more.img"
+rm "$state/pve.img" "$state/more.img"
+
+# Data, and no free extents.
+ok "a pool that cannot grow" vt init pve/data --size 64m
+vt serve pve
+vt create pve/a --size 200m 2>/dev/null
+refused "a writer of more than it holds" 1 'space' sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
+truncate -s 128M "$state/more.img"
+ok "more room for the volume group" vt extend pve "$state/more.img"
+ok "and for the pool" vt resize pve/data +100m
+ok "the writer goes on" sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
+vt stop pve
+rm "$state/pve.img" "$state/more.img"
+
 # Switched off.
 echo $'[autoextend]\nthreshold=100' >"$VIRT_THIN_CONFIG"
 ok "a pool that could grow" vt init pve/data --size 64m --max-size 512m
 vt create pve/a --size 100m 2>/dev/null
 refused "does not, where that is switched off" 1 'space' sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
+like "which info tells" "$(vt info pve/data)" "^grows +not by itself: virt-thin.conf's .autoextend. threshold is 100"
