@@ -16,8 +16,10 @@ if [ "$(id -u)" = 0 ] && [ -z "${virt_thin_test_mounts-}" ] && unshare --mount t
   virt_thin_test_mounts=own exec unshare --mount --propagation slave "$(realpath "$0")" "$@"
 fi
 
-# Also where the kernel has thin pools: it is virt-thin's own engine that these tests are about, and the machine's volume groups are not.
-export VIRT_THIN_ENGINE=bundled
+# Also where the kernel has thin pools: it is virt-thin's own engine that these tests are about, and the machine's volume groups are not. What libvirt-lib.sh says of both
+# engines is asked of the kernel's where a test under a real kernel sets VIRT_THIN_TEST_ENGINE=kernel: there nothing names the engine, which then is found by its devices.
+test_engine=${VIRT_THIN_TEST_ENGINE:-bundled}
+if [ $test_engine = bundled ]; then export VIRT_THIN_ENGINE=bundled; else unset VIRT_THIN_ENGINE; fi
 
 top_srcdir=${abs_top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 top_builddir=${abs_top_builddir:-$top_srcdir/build}

@@ -6,6 +6,13 @@
 #   libvirt_start [VAR=VALUE...]   starts virtlogd and libvirtd, with our shim among links to the stock backends ($backends)
 #   libvirt_stop                   ends libvirtd alone          libvirt_restart [VAR=VALUE...]
 # $vg is a volume group's name that nobody else uses. $log is what libvirtd said.
+#
+# The tests are run on both engines (tests/vm/kernel-suite.sh): virt-thin's own, in files, with a service for each volume group; and the kernel's, on loop devices over such files.
+#   disk FILE SIZE                     a disk of SIZE, in FILE; prints its path
+#   new_vg VG/POOL SIZE [OPTION...]    a volume group with a thin pool, by `virt-thin init`, on such a disk
+#   pv_file VG                         its file
+#   at_rest VG                         as after a boot: nobody has VG        is_at_rest VG
+#   has_service                        what follows is about a service       without_service N   skips N tests that are
 
 if [ "$(id -u)" != 0 ]; then echo "1..0 # SKIP needs root"; exit 0; fi
 for program in libvirtd virtlogd; do
@@ -48,9 +55,24 @@ libvirt_start() {
 libvirt_stop() { private_libvirt_stop; }
 libvirt_restart() { libvirt_stop; libvirt_start "$@"; }
 
-# The namespaces take processes and mounts along, but not loop devices: those go with the service, in an orderly way while it can.
+has_service() { [ "$test_engine" = bundled ]; }
+without_service() { skip "$1" "the kernel's: there is no service"; }
+disk() {
+  truncate -s "$2" "$1" || return 1
+  if has_service; then echo "$1"; else losetup --find --show "$1"; fi
+}
+# Not in the state folder for the kernel's: what is there is for the bundled engine.
+pv_file() { if has_service; then echo "$VIRT_THIN_STATE_DIR/$1.img"; else echo "$tmp/$1.pv"; fi; }
+new_vg() {
+  local device
+  device=$(disk "$(pv_file "${1%/*}")" "$2") && "$VIRT_THIN_PROGRAM" init "$1" --file "$device" "${@:3}"
+}
+at_rest() { if has_service; then "$VIRT_THIN_PROGRAM" stop "$1"; else vgchange -qq -an "$1"; fi; }
+is_at_rest() { if has_service; then [ ! -e "$VIRT_THIN_RUNTIME_DIR/$1/control" ]; else ! dmsetup ls | grep "^$1-"; fi; }
+
+# The namespaces take processes and mounts along, but not loop devices: those go with the service, in an orderly way while it can, or with the kernel's volume group.
 libvirt_teardown() {
-  local domain device file
+  local domain device file group
   grep -h -A 30 ERROR: "$tmp"/asan.* >&3
   if libvirtd_answers; then
     for domain in $(virsh list --name); do virsh destroy "$domain"; done
@@ -60,7 +82,10 @@ libvirt_teardown() {
     [ ! -e "$file" ] || timeout 20 "$VIRT_THIN_PROGRAM" stop --force "$(basename "$(dirname "$file")")"
   done
   losetup --noheadings --raw --list -O NAME,BACK-FILE | while read -r device file; do
-    case $file in "$tmp"/*) losetup -d "$device";; esac
+    case $file in "$tmp"/*)
+      has_service || for group in $(pvs --noheadings -o vg_name "$device"); do vgremove -ff -y "$group"; done
+      losetup -d "$device";;
+    esac
   done
   kill "$(cat /run/libvirt/virtlogd.pid)"
   umount -l "$VIRT_THIN_RUNTIME_DIR"/*/volumes
@@ -69,6 +94,4 @@ libvirt_teardown() {
 at_exit 'libvirt_teardown 3>&2 >/dev/null 2>&1'
 
 # A thin pool "thin" on $vg/data, in one sparse file of SIZE.
-thin_pool() {
-  "$VIRT_THIN_PROGRAM" init "$vg/data" --size "$1" && virsh pool-define-as thin logical --source-name "$vg/data" && virsh pool-start thin
-}
+thin_pool() { new_vg "$vg/data" "$1" && virsh pool-define-as thin logical --source-name "$vg/data" && virsh pool-start thin; }

@@ -1,20 +1,27 @@
 #!/bin/bash
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 76
+plan 80
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
 names() { virsh vol-list thin | awk 'NR > 2 && NF {print $1}' | sort | xargs; }
 # Of ours: other tests' volume groups come and go on loop devices meanwhile.
-sources() { virsh find-storage-pool-sources logical | xmllint --xpath "/sources/source/name[starts-with(., '$vg')]/text()" - 2>/dev/null; }
+sources() { virsh find-storage-pool-sources logical | xmllint --xpath "/sources/source/name[starts-with(., '$vg/')]/text()" - 2>/dev/null; }
 pool_bytes() { virsh pool-info thin --bytes | sed -n "s/^$1: *\([0-9]*\).*/\1/p"; }
 service_pid() { cat "$VIRT_THIN_RUNTIME_DIR/$vg/pid"; }
 engine_pid() { pgrep -P "$(service_pid)" -f virt-thin-engine; }
+boot() {
+  libvirt_stop
+  ok "shutdown" at_rest "$vg"
+  ok "leaves nobody at the volume group" is_at_rest "$vg"
+  rm -rf /run/libvirt/storage
+  libvirt_start
+}
 document() { sed "s|pve/data|$vg/data|" "$top_srcdir/xml/local-lvm.xml" | sed 's|local-lvm|thin|'; }
 
 libvirt_start || { echo "Bail out! no libvirtd: $(tail -5 "$log")"; exit 1; }
-"$VIRT_THIN_PROGRAM" init "$vg/data" --size 512m
+new_vg "$vg/data" 512m
 
 # --- define and start ---
 ok "xml/local-lvm.xml can be defined, validated" virsh pool-define --validate <(document)
@@ -56,14 +63,12 @@ is "and its volumes" "$(names)" v1
 ok "autostart" virsh pool-autostart thin
 libvirt_restart
 is "an autostart pool runs after a restart, too" "$(state)" running
-libvirt_stop; "$VIRT_THIN_PROGRAM" stop "$vg"; rm -rf /run/libvirt/storage
-libvirt_start
+boot
 is "and is started after a boot" "$(state)" running
-is "by starting its service" "$(kill -0 "$(service_pid)" && echo yes)" yes
+if has_service; then is "by starting its service" "$(kill -0 "$(service_pid)" && echo yes)" yes; else without_service 1; fi
 is "the volumes are there" "$(names)" v1
 virsh pool-autostart thin --disable >/dev/null
-libvirt_stop; "$VIRT_THIN_PROGRAM" stop "$vg"; rm -rf /run/libvirt/storage
-libvirt_start
+boot
 is "without autostart it is not" "$(state)" inactive
 virsh pool-start thin >/dev/null
 
@@ -75,24 +80,27 @@ ok "with its node" test -b "/dev/$vg/v1"
 exec 8<&-
 ok "destroy when it is closed" virsh pool-destroy thin
 not_ok "takes the nodes away" test -e "/dev/$vg/v1"
-wait_until 10 eval '! "$VIRT_THIN_PROGRAM" stop "$vg" 2>/dev/null'
-ok "and nobody serves the volume group any more" test ! -e "$VIRT_THIN_RUNTIME_DIR/$vg/control"
+wait_until 10 is_at_rest "$vg"
+ok "and nobody has the volume group any more" is_at_rest "$vg"
 ok "delete is refused while there are volumes" eval '! virsh pool-delete thin'
 ok "start again" virsh pool-start thin
 is "nothing is lost" "$(names)" v1
 
 # --- the service dies ---
-dd if=/dev/urandom of="$tmp/data" bs=1M count=5 status=none
-virsh vol-upload v1 "$tmp/data" --pool thin >/dev/null
-kill -KILL "$(engine_pid)"
-ok "the engine killed: refresh waits for the next one" virsh pool-refresh thin
-is "the volume is there" "$(names)" v1
-is "and its content" "$(head -c $((5 << 20)) "/dev/$vg/v1" | md5sum)" "$(md5sum <"$tmp/data")"
-"$VIRT_THIN_PROGRAM" stop "$vg"
-like "the service stopped: refresh says so" "$(virsh pool-refresh thin 2>&1)" "$vg is not served"
-is "and the pool is inactive" "$(state)" inactive
-ok "start brings it back" virsh pool-start thin
-is "with its volumes" "$(names)" v1
+service_dies() {
+  dd if=/dev/urandom of="$tmp/data" bs=1M count=5 status=none
+  virsh vol-upload v1 "$tmp/data" --pool thin >/dev/null
+  kill -KILL "$(engine_pid)"
+  ok "the engine killed: refresh waits for the next one" virsh pool-refresh thin
+  is "the volume is there" "$(names)" v1
+  is "and its content" "$(head -c $((5 << 20)) "/dev/$vg/v1" | md5sum)" "$(md5sum <"$tmp/data")"
+  "$VIRT_THIN_PROGRAM" stop "$vg"
+  like "the service stopped: refresh says so" "$(virsh pool-refresh thin 2>&1)" "$vg is not served"
+  is "and the pool is inactive" "$(state)" inactive
+  ok "start brings it back" virsh pool-start thin
+  is "with its volumes" "$(names)" v1
+}
+if has_service; then service_dies; else without_service 7; fi
 cp "$(command -v sleep)" "$tmp/reader"
 "$tmp/reader" 60 <"/dev/$vg/v1" & reader=$!
 like "who has it open is named" "$(virsh pool-destroy thin 2>&1)" "reader"
@@ -100,8 +108,7 @@ kill $reader; wait $reader 2>/dev/null
 virsh vol-delete v1 thin >/dev/null
 
 # --- build and delete ---
-disk=$tmp/disk.img
-truncate -s 256M "$disk"
+disk=$(disk "$tmp/disk.img" 256M)
 sed "s|/dev/sdb|$disk|; s|fast/data|b$vg/data|" "$top_srcdir/xml/pool-on-device.xml" >"$tmp/build.xml"
 ok "xml/pool-on-device.xml can be defined" virsh pool-define "$tmp/build.xml"
 not_ok "not started before it is built" virsh pool-start fast
@@ -121,19 +128,20 @@ ok "undefine" virsh pool-undefine fast
 
 # --- two pools in one volume group ---
 two=m$vg
-"$VIRT_THIN_PROGRAM" init "$two/one" --size 256m --reserve 100m
+new_vg "$two/one" 256m --reserve 100m
 for pool in one two; do virsh pool-define-as $pool logical --source-name "$two/$pool" >/dev/null; done
 ok "start the first" virsh pool-start one
 virsh vol-create-as one o1 8M >/dev/null
 ok "a second one, made while the volume group is served" "$VIRT_THIN_PROGRAM" init "$two/two"
+has_service || "$VIRT_THIN_PROGRAM" deactivate "$two/two" # lvm2 has activated what it made
 libvirt_restart
 is "is not active because of that" "$(state one), $(state two)" "running, inactive"
 ok "so the first one's end" virsh pool-destroy one
-not_ok "is the service's" test -e "$VIRT_THIN_RUNTIME_DIR/$two/control"
+ok "is the volume group's" is_at_rest "$two"
 ok "start the second alone" virsh pool-start two
 virsh vol-create-as two t1 8M >/dev/null
 is "it has its nodes alone" "$(ls "/dev/$two")" t1
-kill -KILL "$(pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$two/pid")" -f virt-thin-engine)"
+if has_service; then kill -KILL "$(pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$two/pid")" -f virt-thin-engine)"; fi
 libvirt_restart
 is "also after a restart of engine and libvirtd" "$(state one), $(state two)" "inactive, running"
 ok "start the first, too" virsh pool-start one

@@ -73,6 +73,7 @@ like "one that is not there, too" "$(create <<<"<volume><name>far</name><capacit
 # --- vol-clone ---
 ok "vol-clone" virsh vol-clone v1 k1 --pool thin
 is "has the content" "$(sum k1)" "$original"
+has_service || virsh pool-refresh thin >/dev/null # of the kernel's, a clone replaces the volume that vol-create had made
 is "keeps the key that libvirt was told" "$(virsh vol-key k1 --pool thin)" "$(uuid_of k1)"
 ok "vol-clone --reflink" virsh vol-clone v1 k2 --pool thin --reflink
 is "takes no space" "$(pool_bytes Allocation)" $((21 * MiB))
@@ -125,7 +126,7 @@ is "has the content, too" "$(sum b4)" "$before"
 ok "a clone whose origin is gone" virsh vol-clone b2 b5 --pool thin
 is "likewise" "$(sum b5)" "$before"
 ok "a snapshot cloned under the name of one" virsh vol-clone snap_b1_s snap_b1_t --pool thin
-is "can be read" "$(md5sum <"$(virsh vol-path snap_b1_t thin)")" "$before"
+is "can be read" "$(virsh vol-download snap_b1_t "$tmp/snapshot" --pool thin >/dev/null && md5sum <"$tmp/snapshot")" "$before"
 for volume in snap_b1_s snap_b1_t b2 b3 b4 b5; do virsh vol-delete $volume thin >/dev/null; done
 virsh pool-refresh thin >/dev/null
 
