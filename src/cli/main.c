@@ -23,6 +23,9 @@ static const CliCommand *const commands[] = {
     &cli_import,   &cli_export,   NULL,          &cli_storage, NULL,         &cli_enable,   &cli_disable,
 };
 
+/* What other parts of virt-thin run. */
+static const CliCommand *const internal_commands[] = {&cli_stream};
+
 static char **devices;
 static gboolean version, help;
 static char **arguments;
@@ -288,6 +291,8 @@ static int main_strv(char **argv)
     return usage_failed(NULL, "which command?");
   }
   command = find_command(commands, G_N_ELEMENTS(commands), *rest_argv);
+  if (!command)
+    command = find_command(internal_commands, G_N_ELEMENTS(internal_commands), *rest_argv);
   if (!command) {
     g_autofree char *message = g_strdup_printf("there is no command \"%s\"", *rest_argv);
 

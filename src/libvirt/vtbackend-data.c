@@ -7,12 +7,14 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "libvirt/vtbackend.h"
 #include "pool/pool-guest.h"
+#include "pool/settings.h"
 
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
@@ -133,6 +135,39 @@ static PoolVolumeInfo *check_range(const VtSource *source, const char *name, gui
   return info;
 }
 
+/* A volume of the kernel's as a file that has holes (service/stream-file.h), which goes when libvirt has opened and
+ * closed it. NULL: error. The path is the caller's. */
+static char *show_as_file(const char *vg, const char *name, gboolean read_only, GError **error)
+{
+  g_autofree char *volume = g_strdup_printf("%s/%s", vg, name);
+  g_autofree char *folder = g_build_filename(settings_runtime_dir(), ".stream-XXXXXX", NULL);
+  const char *const argv[] = {
+      settings_program(), "--engine", "kernel", "stream", volume, folder, read_only ? "--read-only" : NULL, NULL};
+  if (g_mkdir_with_parents(settings_runtime_dir(), 0755) < 0 || !g_mkdtemp_full(folder, 0700)) {
+    vt_set_errno(error, errno, "making folder %s", folder);
+    return NULL;
+  }
+  if (vt_spawn(argv, error))
+    return g_build_filename(folder, name, NULL);
+  g_rmdir(folder);
+  return NULL;
+}
+
+/* What libvirt is to open for a stream that may have holes: it sees none in a block device. Without FUSE, the device.
+ * The caller's. */
+static char *stream_path(const char *vg, const char *name, const VtVolumeFile *file, gboolean read_only)
+{
+  g_autoptr(GError) error = NULL;
+  /* libvirt cuts a regular file at each hole that it is sent; under this name the service lets it, and keeps the size
+   * (service/service.h). */
+  char *path = file->device ? show_as_file(vg, name, read_only, &error)
+                            : g_strconcat(file->path, read_only ? "" : "@upload", NULL);
+  if (path)
+    return path;
+  fprintf(stderr, "virt-thin: volume %s/%s is sent with its holes as zeros: %s\n", vg, name, error->message);
+  return g_strdup(file->path);
+}
+
 int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
                   unsigned int flags)
 {
@@ -151,9 +186,8 @@ int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long
   if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) ||
       (sparse && !vt_discard(&file, offset, length ? length : info->size - offset, name, &error)))
     return vt_report_gerror(g_steal_pointer(&error));
-  /* libvirt cuts a regular file at each hole; under this name the service lets it, and keeps the size
-   * (service/service.h). */
-  g_autofree char *path = g_strconcat(file.path, sparse && !file.device ? "@upload" : "", NULL);
+  /* Zeros that come to the kernel's device would take space. */
+  g_autofree char *path = sparse || file.device ? stream_path(source.vg, name, &file, FALSE) : g_strdup(file.path);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);
 }
 
@@ -162,6 +196,7 @@ int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned lo
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
+  gboolean sparse = (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0;
   if (!vt_source_of(obj, &source))
     return -1;
   g_autoptr(PoolVolumeInfo) info = check_range(&source, vt_vol_name(vol), offset, length, &error);
@@ -170,8 +205,8 @@ int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned lo
   g_auto(VtVolumeFile) file = {0};
   if (!vt_volume_file_open(source.vg, info->name, TRUE, &file, &error))
     return vt_report_gerror(g_steal_pointer(&error));
-  return vt.libvirt.stream_open_block_device(stream, file.path, offset, length,
-                                             (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0, O_RDONLY);
+  g_autofree char *path = sparse ? stream_path(source.vg, info->name, &file, TRUE) : g_strdup(file.path);
+  return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_RDONLY);
 }
 
 /* --- wipe --- */

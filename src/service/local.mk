@@ -27,7 +27,8 @@ src_service_libservice_la_SOURCES = \
 	src/service/node-process.c src/service/node-sync.c src/service/nodes.c src/service/nodes.h \
 	src/service/service.c src/service/service.h \
 	src/service/service-pool.c src/service/service-pool.h \
-	src/service/shared.c src/service/shared.h
+	src/service/shared.c src/service/shared.h \
+	src/service/stream-file.c src/service/stream-file.h
 src_service_libservice_la_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS) $(NL_CFLAGS)
 src_service_libservice_la_LIBADD = src/service/libnbdserver.la $(FUSE_LIBS) $(NL_LIBS) $(GLIB_LIBS)
 

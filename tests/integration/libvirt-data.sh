@@ -2,7 +2,7 @@
 # What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and what is not in the range stays.
 . "$(dirname "$0")/libvirt-lib.sh"
 [ ${#sanitizer[@]} = 0 ] || skip_all "qemu-img, as libvirtd's child, does not run with a preloaded AddressSanitizer"
-plan 57
+plan 62
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 mkdir "$tmp/dir"
@@ -92,6 +92,24 @@ virsh vol-upload r1 "$tmp/hole" --pool thin --sparse --offset $MiB --length $MiB
 cp "$tmp/base" "$tmp/want"; dd if=/dev/zero of="$tmp/want" bs=1M seek=1 count=1 conv=notrunc status=none
 is "a sparse upload of a hole clears its range alone" "$(sum r1)" "$(md5sum <"$tmp/want")"
 is "and releases it" "$(bytes r1 Allocation)" $((3 * MiB))
+# Zeros that are sent: over data, beside it, alone.
+dd if=/dev/zero of="$tmp/zero" bs=1M count=1 status=none
+dd if="$tmp/zero" of="$tmp/base" bs=100000 seek=25 count=12 iflag=fullblock conv=notrunc status=none
+cp "$tmp/base" "$tmp/want"; dd if="$tmp/zero" of="$tmp/want" bs=1M seek=100000 oflag=seek_bytes conv=notrunc status=none
+virsh vol-create-as thin r2 4M >/dev/null; virsh vol-create-as thin r3 64M >/dev/null
+virsh vol-upload r2 "$tmp/base" --pool thin >/dev/null
+is "an upload with zeros has them" "$(sum r2)" "$(md5sum <"$tmp/base")"
+allocated=$(bytes r2 Allocation)
+virsh vol-upload r2 "$tmp/zero" --pool thin --offset 100000 >/dev/null
+is "and one of zeros over data" "$(sum r2)" "$(md5sum <"$tmp/want")"
+virsh vol-upload r3 "$tmp/dir/zeros.raw" --pool thin >/dev/null
+if has_service; then
+  skip 3 "a service takes zeros for data, unless they are a hole"
+else
+  is "a chunk of zeros takes nothing" "$allocated" $((4 * MiB - 15 * 65536))
+  is "and is released" "$(bytes r2 Allocation)" $((4 * MiB - 15 * 65536 - 15 * 65536))
+  is "so all of them" "$(bytes r3 Allocation)" 0
+fi
 like "an upload beyond the end is refused" "$(virsh vol-upload r1 "$tmp/part" --pool thin --offset $((4 * MiB)) --length $MiB 2>&1)" "has 4194304 bytes"
 like "a download beyond the end, too" "$(virsh vol-download r1 "$tmp/got" --pool thin --offset $((5 * MiB)) 2>&1)" "has 4194304 bytes"
 not_ok "more than fits is refused" virsh vol-upload r1 "$image" --pool thin
