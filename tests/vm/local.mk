@@ -1,6 +1,7 @@
 # Under a real kernel, in a guest: what this machine's kernel need not have. The longest first.
 vm_tests = \
 	tests/vm/systemd.sh \
+	tests/vm/kernel-suite.sh \
 	tests/vm/nbd-node.sh \
 	tests/vm/guest-kills.sh \
 	tests/vm/guest-full.sh \
@@ -15,6 +16,7 @@ vm_tests = \
 TESTS += $(vm_tests)
 EXTRA_DIST += $(vm_tests) \
 	tests/vm/systemd.guest \
+	tests/vm/kernel-suite.guest \
 	tests/vm/nbd-node.guest \
 	tests/vm/kernel-pool.guest \
 	tests/vm/kernel-libvirt.guest \
