@@ -38,9 +38,12 @@ gboolean dmk_run(const char *const *argv, int *status, char **said, GError **err
   g_free(vector[0]);
   vector[0] = g_steal_pointer(&program);
   if (!g_spawn_sync("/", vector, environment, G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL, NULL, said,
-                    &wait_status, &local))
-    return vt_set_error(error, g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO,
-                        "running %s: %s", argv[0], local->message);
+                    &wait_status, &local)) {
+    if (g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT))
+      return vt_set_error(error, ENOENT, "there is no program %s: install %s", argv[0],
+                          strcmp(argv[0], "lvm") == 0 ? "lvm2" : "thin-provisioning-tools");
+    return vt_set_error(error, EIO, "running %s: %s", argv[0], local->message);
+  }
   *status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
   return TRUE;
 }

@@ -1,4 +1,4 @@
-# virt-thin - what the guests' test scripts share: TAP, judging, waiting; the guest finds it as /in/guest-lib.sh
+# virt-thin - what the guests' test scripts share: TAP, judging, waiting; the guest finds it as /in/guest-lib.sh, or as /run/vm/guest-lib.sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 #   ok DESCRIPTION COMMAND...      passes when the command succeeds      not_ok DESCRIPTION COMMAND...   when it fails
@@ -30,6 +30,6 @@ like() { if echo "$2" | grep -qE -- "$3"; then result 0 "$1"; else result 1 "$1"
 must() { ok "$@" || { echo "Bail out! $1"; exit 1; }; }
 wait_until() { # SECONDS COMMAND...
   local end=$(($(cut -d. -f1 /proc/uptime) + $1)); shift
-  until "$@" >/dev/null 2>&1; do [ "$(cut -d. -f1 /proc/uptime)" -lt $end ] || return 1; usleep 50000; done
+  until "$@" >/dev/null 2>&1; do [ "$(cut -d. -f1 /proc/uptime)" -lt $end ] || return 1; sleep 0.05; done
 }
 done_testing() { echo "1..$n"; [ $failed = 0 ]; }

@@ -2,6 +2,7 @@
 vm_tests = \
 	tests/vm/systemd.sh \
 	tests/vm/kernel-suite.sh \
+	tests/vm/nested-guest.sh \
 	tests/vm/nbd-node.sh \
 	tests/vm/guest-kills.sh \
 	tests/vm/guest-full.sh \
@@ -17,6 +18,7 @@ TESTS += $(vm_tests)
 EXTRA_DIST += $(vm_tests) \
 	tests/vm/systemd.guest \
 	tests/vm/kernel-suite.guest \
+	tests/vm/nested-guest.guest \
 	tests/vm/nbd-node.guest \
 	tests/vm/kernel-pool.guest \
 	tests/vm/kernel-libvirt.guest \
@@ -28,6 +30,8 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/storage-apply.guest \
 	tests/vm/guest-changes.sh \
 	tests/vm/guest-lib.sh \
+	tests/vm/guest-libvirt.sh \
+	tests/vm/counter.S \
 	tests/vm/vm-lib.sh \
 	tests/vm/vmrun \
 	tests/vm/mkinitramfs.sh \
