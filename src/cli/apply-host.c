@@ -3,10 +3,14 @@
  */
 #include "cli/apply.h"
 
-#include <libvirt/virterror.h>
 #include <libxml/parser.h>
 #include <libxml/xpath.h>
 #include <string.h>
+
+#include "cli/libvirt-client.h"
+
+/* Set as soon as there is a host. */
+static const LibvirtClient *libvirt;
 
 struct ApplyHost {
   virConnectPtr connection;
@@ -22,7 +26,7 @@ typedef struct {
 
 static gboolean libvirt_failed(GError **error, const char *what, const char *name)
 {
-  virErrorPtr last = virGetLastError();
+  virErrorPtr last = libvirt->virGetLastError();
 
   return vt_set_error(error, EIO, "%s%s%s: %s", what, name ? " " : "", name ? name : "",
                       last && last->message ? last->message : "libvirt does not say why");
@@ -177,7 +181,7 @@ static void pool_free(ApplyPool *pool)
 
 static GHashTable *read_fields(virStoragePoolPtr pool, unsigned int flags)
 {
-  char *document = virStoragePoolGetXMLDesc(pool, flags);
+  char *document = libvirt->virStoragePoolGetXMLDesc(pool, flags);
   GHashTable *fields = document ? apply_fields(document) : NULL;
 
   free(document);
@@ -191,12 +195,12 @@ static ApplyPool *read_pool(virStoragePoolPtr handle)
   char uuid[VIR_UUID_STRING_BUFLEN];
   int autostart = 0;
 
-  pool->name = g_strdup(virStoragePoolGetName(handle));
-  if (virStoragePoolGetUUIDString(handle, uuid) == 0)
+  pool->name = g_strdup(libvirt->virStoragePoolGetName(handle));
+  if (libvirt->virStoragePoolGetUUIDString(handle, uuid) == 0)
     pool->uuid = g_strdup(uuid);
-  pool->active = virStoragePoolIsActive(handle) == 1;
-  pool->persistent = virStoragePoolIsPersistent(handle) == 1;
-  if (pool->persistent && virStoragePoolGetAutostart(handle, &autostart) == 0)
+  pool->active = libvirt->virStoragePoolIsActive(handle) == 1;
+  pool->persistent = libvirt->virStoragePoolIsPersistent(handle) == 1;
+  if (pool->persistent && libvirt->virStoragePoolGetAutostart(handle, &autostart) == 0)
     pool->autostart = autostart;
   pool->defined = read_fields(handle, pool->persistent ? VIR_STORAGE_XML_INACTIVE : 0);
   pool->live = pool->active ? read_fields(handle, 0) : NULL;
@@ -209,7 +213,7 @@ static ApplyPool *read_pool(virStoragePoolPtr handle)
 static gboolean read_pools(ApplyHost *host, GError **error)
 {
   virStoragePoolPtr *handles = NULL;
-  int n = virConnectListAllStoragePools(host->connection, &handles, 0);
+  int n = libvirt->virConnectListAllStoragePools(host->connection, &handles, 0);
 
   if (n < 0)
     return libvirt_failed(error, "listing storage pools", NULL);
@@ -218,7 +222,7 @@ static gboolean read_pools(ApplyHost *host, GError **error)
 
     if (pool)
       g_ptr_array_add(host->pools, pool);
-    virStoragePoolFree(handles[i]);
+    libvirt->virStoragePoolFree(handles[i]);
   }
   free(handles);
   return TRUE;
@@ -226,7 +230,7 @@ static gboolean read_pools(ApplyHost *host, GError **error)
 
 static void read_capabilities(ApplyHost *host)
 {
-  char *text = virConnectGetStoragePoolCapabilities(host->connection, 0);
+  char *text = libvirt->virConnectGetStoragePoolCapabilities(host->connection, 0);
   xmlXPathContextPtr context = text ? parse_xml(text) : NULL;
 
   free(text);
@@ -280,10 +284,10 @@ static void read_domain(ApplyHost *host, virDomainPtr domain)
   static const unsigned int flags[] = {0, VIR_DOMAIN_XML_INACTIVE};
 
   for (gsize i = 0; i < G_N_ELEMENTS(flags); i++) {
-    char *document = virDomainGetXMLDesc(domain, flags[i]);
+    char *document = libvirt->virDomainGetXMLDesc(domain, flags[i]);
 
     if (document)
-      read_sources(host, virDomainGetName(domain), document);
+      read_sources(host, libvirt->virDomainGetName(domain), document);
     free(document);
   }
 }
@@ -291,17 +295,17 @@ static void read_domain(ApplyHost *host, virDomainPtr domain)
 static gboolean read_domains(ApplyHost *host, GError **error)
 {
   virDomainPtr *domains = NULL;
-  int n = virConnectListAllDomains(host->connection, &domains, 0);
+  int n = libvirt->virConnectListAllDomains(host->connection, &domains, 0);
 
   /* A daemon of storage alone. */
-  host->sees_no_domains = n < 0 && virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
+  host->sees_no_domains = n < 0 && libvirt->virGetLastErrorCode() == VIR_ERR_NO_SUPPORT;
   if (host->sees_no_domains)
     return TRUE;
   if (n < 0)
     return libvirt_failed(error, "listing domains", NULL);
   for (int i = 0; i < n; i++) {
     read_domain(host, domains[i]);
-    virDomainFree(domains[i]);
+    libvirt->virDomainFree(domains[i]);
   }
   free(domains);
   return TRUE;
@@ -352,12 +356,15 @@ const char *apply_host_user(ApplyHost *host, const ApplyPool *pool)
 
 ApplyHost *apply_host_open(const char *uri, GError **error)
 {
-  g_autoptr(ApplyHost) host = g_new0(ApplyHost, 1);
+  g_autoptr(ApplyHost) host = NULL;
 
+  if (!(libvirt = libvirt_client(error)))
+    return NULL;
+  host = g_new0(ApplyHost, 1);
   host->pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_free);
   host->uses = g_ptr_array_new_with_free_func((GDestroyNotify)use_free);
-  virSetErrorFunc(NULL, be_silent);
-  host->connection = virConnectOpen(uri);
+  libvirt->virSetErrorFunc(NULL, be_silent);
+  host->connection = libvirt->virConnectOpen(uri);
   if (!host->connection) {
     libvirt_failed(error, "connecting to libvirt", uri);
     return NULL;
@@ -373,7 +380,7 @@ void apply_host_free(ApplyHost *host)
   if (!host)
     return;
   if (host->connection)
-    virConnectClose(host->connection);
+    libvirt->virConnectClose(host->connection);
   g_clear_pointer(&host->unsupported, g_hash_table_unref);
   g_ptr_array_unref(host->uses);
   g_ptr_array_unref(host->pools);
@@ -382,7 +389,7 @@ void apply_host_free(ApplyHost *host)
 
 char *apply_host_uri(ApplyHost *host)
 {
-  char *uri = virConnectGetURI(host->connection), *copy = g_strdup(uri);
+  char *uri = libvirt->virConnectGetURI(host->connection), *copy = g_strdup(uri);
 
   free(uri);
   return copy;
@@ -426,7 +433,7 @@ gboolean apply_host_supports(ApplyHost *host, const char *type)
 
 static virStoragePoolPtr find(ApplyHost *host, const char *uuid, GError **error)
 {
-  virStoragePoolPtr pool = virStoragePoolLookupByUUIDString(host->connection, uuid);
+  virStoragePoolPtr pool = libvirt->virStoragePoolLookupByUUIDString(host->connection, uuid);
 
   if (!pool)
     libvirt_failed(error, "finding pool", uuid);
@@ -435,11 +442,11 @@ static virStoragePoolPtr find(ApplyHost *host, const char *uuid, GError **error)
 
 gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **error)
 {
-  virStoragePoolPtr handle = virStoragePoolDefineXML(host->connection, pool->document, 0);
+  virStoragePoolPtr handle = libvirt->virStoragePoolDefineXML(host->connection, pool->document, 0);
 
   if (!handle)
     return libvirt_failed(error, "defining pool", pool->name);
-  virStoragePoolFree(handle);
+  libvirt->virStoragePoolFree(handle);
   return TRUE;
 }
 
@@ -447,16 +454,16 @@ gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **erro
 gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError **error)
 {
   virStoragePoolPtr pool = find(host, uuid, error);
-  const char *name = pool ? virStoragePoolGetName(pool) : NULL;
+  const char *name = pool ? libvirt->virStoragePoolGetName(pool) : NULL;
   gboolean ok;
 
   if (!pool)
     return FALSE;
-  if (build && virStoragePoolBuild(pool, 0) < 0)
+  if (build && libvirt->virStoragePoolBuild(pool, 0) < 0)
     ok = libvirt_failed(error, "making the folder of pool", name);
   else
-    ok = virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", name);
-  virStoragePoolFree(pool);
+    ok = libvirt->virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", name);
+  libvirt->virStoragePoolFree(pool);
   return ok;
 }
 
@@ -464,27 +471,27 @@ static gboolean change(ApplyHost *host, const char *uuid, int (*function)(virSto
                        GError **error)
 {
   virStoragePoolPtr pool = find(host, uuid, error);
-  const char *name = pool ? virStoragePoolGetName(pool) : NULL;
+  const char *name = pool ? libvirt->virStoragePoolGetName(pool) : NULL;
   gboolean ok = pool && (function(pool) == 0 || libvirt_failed(error, what, name));
 
   if (pool)
-    virStoragePoolFree(pool);
+    libvirt->virStoragePoolFree(pool);
   return ok;
 }
 
 gboolean apply_stop(ApplyHost *host, const char *uuid, GError **error)
 {
-  return change(host, uuid, virStoragePoolDestroy, "stopping pool", error);
+  return change(host, uuid, libvirt->virStoragePoolDestroy, "stopping pool", error);
 }
 
 static int autostart_on(virStoragePoolPtr pool)
 {
-  return virStoragePoolSetAutostart(pool, 1);
+  return libvirt->virStoragePoolSetAutostart(pool, 1);
 }
 
 static int autostart_off(virStoragePoolPtr pool)
 {
-  return virStoragePoolSetAutostart(pool, 0);
+  return libvirt->virStoragePoolSetAutostart(pool, 0);
 }
 
 gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autostart, GError **error)
@@ -494,15 +501,15 @@ gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autosta
 
 gboolean apply_undefine(ApplyHost *host, const char *uuid, GError **error)
 {
-  return change(host, uuid, virStoragePoolUndefine, "undefining pool", error);
+  return change(host, uuid, libvirt->virStoragePoolUndefine, "undefining pool", error);
 }
 
 gboolean apply_has_secret(ApplyHost *host, const char *uuid)
 {
-  virSecretPtr secret = virSecretLookupByUUIDString(host->connection, uuid);
+  virSecretPtr secret = libvirt->virSecretLookupByUUIDString(host->connection, uuid);
 
   if (secret)
-    virSecretFree(secret);
+    libvirt->virSecretFree(secret);
   return secret != NULL;
 }
 
@@ -517,16 +524,16 @@ gboolean apply_secret(ApplyHost *host, const char *uuid, const char *storage, co
 
   if (apply_has_secret(host, uuid))
     return TRUE;
-  secret = virSecretDefineXML(host->connection, document, 0);
+  secret = libvirt->virSecretDefineXML(host->connection, document, 0);
   if (!secret)
     return libvirt_failed(error, "defining the secret of storage", storage);
   if (key) {
     gsize length;
     g_autofree guchar *value = g_base64_decode(key, &length);
 
-    ok = virSecretSetValue(secret, value, length, 0) == 0 ||
+    ok = libvirt->virSecretSetValue(secret, value, length, 0) == 0 ||
          libvirt_failed(error, "setting the secret of storage", storage);
   }
-  virSecretFree(secret);
+  libvirt->virSecretFree(secret);
   return ok;
 }

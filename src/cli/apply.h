@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include <libvirt/libvirt.h>
-
 #include "storagecfg/pools.h"
 
 /* --- what is there --- */

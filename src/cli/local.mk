@@ -11,14 +11,14 @@ virt_thin_SOURCES = \
 	src/cli/import.c src/cli/export.c \
 	src/cli/storage.h src/cli/storage.c src/cli/storage-check.c src/cli/storage-words.c src/cli/storage-status.c src/cli/storage-list.c src/cli/storage-backups.c \
 	src/cli/storage-volume.h src/cli/storage-volume.c src/cli/storage-stream.c src/cli/storage-edit.c \
-	src/cli/apply.h src/cli/apply-host.c src/cli/apply-plan.c src/cli/storage-apply.c \
+	src/cli/libvirt-client.h src/cli/libvirt-client.c src/cli/apply.h src/cli/apply-host.c src/cli/apply-plan.c src/cli/storage-apply.c \
 	src/cli/stream.c src/cli/enable.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
 virt_thin_LDADD = \
 	src/service/libservice.la src/service/libnbdserver.la src/pool/libpool-bundled.la src/pool/libpool-kernel.la src/pool/libpool.la \
 	src/storagecfg/libstoragecfg.la src/control/libcontrol.la src/thin/libthin.la src/lvm/liblvm.la src/util/libutil.la \
-	$(FUSE_LIBS) $(JSON_LIBS) $(LIBVIRT_LIBS) $(XML_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS)
+	$(FUSE_LIBS) $(JSON_LIBS) $(XML_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS) -ldl
 
 EXTRA_DIST += docs/cli.md
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.cfg.5

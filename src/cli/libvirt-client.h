@@ -1,0 +1,53 @@
+/* virt-thin - libvirt's client library, loaded by who needs it
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * libvirt.so.0 brings some forty libraries along. Linked, they would be most of the time that any command, and each
+ * process of a service, needs to start. Thread-safety: main thread only.
+ */
+#pragma once
+
+#include <libvirt/libvirt.h>
+#include <libvirt/virterror.h>
+
+#include "util/error.h"
+
+#define LIBVIRT_CLIENT_FUNCTIONS(F)                                                                                    \
+  F(virConnectClose)                                                                                                   \
+  F(virConnectGetStoragePoolCapabilities)                                                                              \
+  F(virConnectGetURI)                                                                                                  \
+  F(virConnectListAllDomains)                                                                                          \
+  F(virConnectListAllStoragePools)                                                                                     \
+  F(virConnectOpen)                                                                                                    \
+  F(virDomainFree)                                                                                                     \
+  F(virDomainGetName)                                                                                                  \
+  F(virDomainGetXMLDesc)                                                                                               \
+  F(virGetLastError)                                                                                                   \
+  F(virGetLastErrorCode)                                                                                               \
+  F(virSecretDefineXML)                                                                                                \
+  F(virSecretFree)                                                                                                     \
+  F(virSecretLookupByUUIDString)                                                                                       \
+  F(virSecretSetValue)                                                                                                 \
+  F(virSetErrorFunc)                                                                                                   \
+  F(virStoragePoolBuild)                                                                                               \
+  F(virStoragePoolCreate)                                                                                              \
+  F(virStoragePoolDefineXML)                                                                                           \
+  F(virStoragePoolDestroy)                                                                                             \
+  F(virStoragePoolFree)                                                                                                \
+  F(virStoragePoolGetAutostart)                                                                                        \
+  F(virStoragePoolGetName)                                                                                             \
+  F(virStoragePoolGetUUIDString)                                                                                       \
+  F(virStoragePoolGetXMLDesc)                                                                                          \
+  F(virStoragePoolIsActive)                                                                                            \
+  F(virStoragePoolIsPersistent)                                                                                        \
+  F(virStoragePoolLookupByUUIDString)                                                                                  \
+  F(virStoragePoolSetAutostart)                                                                                        \
+  F(virStoragePoolUndefine)
+
+typedef struct {
+#define LIBVIRT_CLIENT_MEMBER(name) __typeof__(name) *name;
+  LIBVIRT_CLIENT_FUNCTIONS(LIBVIRT_CLIENT_MEMBER)
+#undef LIBVIRT_CLIENT_MEMBER
+} LibvirtClient;
+
+/* Stays loaded. Error: ENOENT, it cannot be loaded or lacks a function. */
+const LibvirtClient *libvirt_client(GError **error);
