@@ -38,17 +38,21 @@ static gboolean is_part(const char *name)
   return FALSE;
 }
 
-static gboolean is_candidate(const char *name, const char *own_folder)
+static gboolean has_size(const char *name)
 {
   g_autofree char *size = read_attribute(name, "size");
 
-  if (!size || strcmp(size, "0") == 0)
-    return FALSE;
+  return size && strcmp(size, "0") != 0;
+}
+
+/* A host has few PVs and perhaps hundreds of LVs and block nodes: those are told by the first look. */
+static gboolean is_candidate(const char *name, const char *own_folder)
+{
   if (g_str_has_prefix(name, "nbd") || g_str_has_prefix(name, "sr") || g_str_has_prefix(name, "fd") ||
       g_str_has_prefix(name, "ram") || g_str_has_prefix(name, "zram"))
     return FALSE;
-  return !attribute_begins(name, "dm/uuid", "LVM-") && !attribute_begins(name, "loop/backing_file", own_folder) &&
-         !is_part(name);
+  return !attribute_begins(name, "dm/uuid", "LVM-") && has_size(name) &&
+         !attribute_begins(name, "loop/backing_file", own_folder) && !is_part(name);
 }
 
 /* The kernel writes '/' in a name as '!'; device-mapper's are better known below /dev/mapper. */
