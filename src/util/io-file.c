@@ -21,6 +21,10 @@
 #include "util/io.h"
 #include "util/memory.h"
 
+/* A block device that nobody else has claimed may still be locked by who looks at it for a moment, as udev does after
+ * each writer. */
+#define ONLOOKER_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
+
 typedef struct {
   VtIo io;
   int fd;
@@ -294,6 +298,23 @@ static gboolean take_kept_lock(FileIo *file)
   return FALSE;
 }
 
+/* FALSE: errno says why. */
+static gboolean wait_for_lock(int fd, int operation, gint64 patience)
+{
+  gint64 deadline = g_get_monotonic_time() + patience;
+
+  while (flock(fd, operation) < 0) {
+    int err = errno;
+
+    if (err != EWOULDBLOCK || g_get_monotonic_time() >= deadline) {
+      errno = err;
+      return FALSE;
+    }
+    g_usleep(20 * G_TIME_SPAN_MILLISECOND);
+  }
+  return TRUE;
+}
+
 gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error)
 {
   g_return_val_if_fail(io->ops == &file_ops, FALSE);
@@ -302,7 +323,8 @@ gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error)
     return TRUE;
   if (file->is_block && !shared && !claim_block_device(file, error))
     return FALSE;
-  if (flock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) {
+  if (wait_for_lock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB,
+                    file->is_block && !shared ? ONLOOKER_PATIENCE_US : 0)) {
     if (!shared && locks.keep)
       locks.keep(file->fd, locks.user_data);
     return TRUE;

@@ -72,8 +72,9 @@ gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
 VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
 
 /* Lock a VtIo made by vt_io_open_file() against every other virt-thin process: flock(), and
- * for a block device O_EXCL as well. EBUSY names the holder's pid and command where the
- * system tells it (/proc/locks). Released on close. @shared: for readers. */
+ * for a block device O_EXCL as well; where that succeeds, a flock() of udev's is waited for.
+ * EBUSY names the holder's pid and command where the system tells it (/proc/locks). Released
+ * on close. @shared: for readers. */
 gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error);
 
 /* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared) from here on is
