@@ -306,6 +306,17 @@ static Pool *wait_for_answer(const char *vg, gint64 deadline, GError **error)
   }
 }
 
+/* A service that was begun for a pool which is not there would keep the volume group from others. */
+static gboolean activate(Pool *pool, const char *vg, const char *thin_pool, gboolean started, gint64 deadline,
+                         GError **error)
+{
+  if (started ? pool_activate_alone(pool, thin_pool, error) : pool_activate(pool, thin_pool, error))
+    return TRUE;
+  if (started)
+    pool_service_stop(vg, FALSE, MAX(remaining_ms(deadline), 1), NULL);
+  return FALSE;
+}
+
 gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices, guint timeout_ms,
                             GError **error)
 {
@@ -329,7 +340,7 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
   pool = wait_for_answer(vg, deadline, error);
   if (!pool || !thin_pool)
     return pool != NULL;
-  return started ? pool_activate_alone(pool, thin_pool, error) : pool_activate(pool, thin_pool, error);
+  return activate(pool, vg, thin_pool, started, deadline, error);
 }
 
 /* --- stopping --- */

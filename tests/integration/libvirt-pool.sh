@@ -1,7 +1,7 @@
 #!/bin/bash
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 80
+plan 82
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
@@ -27,6 +27,8 @@ new_vg "$vg/data" 512m
 ok "xml/local-lvm.xml can be defined, validated" virsh pool-define --validate <(document)
 like "its name is required" "$(virsh pool-define <(document | grep -v '<name>thin') 2>&1)" "error"
 is "the sources name it before it is served" "$(sources)" "$vg/data"
+not_ok "a pool that is not there does not start" virsh pool-create-as other logical --source-name "$vg/none"
+if has_service; then ok "nor keeps the volume group" is_at_rest "$vg"; else without_service 1; fi
 ok "start" virsh pool-start thin
 is "it runs" "$(state)" running
 is "its target is where the volumes are" "$(target)" "/dev/$vg"
@@ -36,7 +38,7 @@ virsh vol-create-as thin v1 100M >/dev/null
 dd if=/dev/urandom of="/dev/$vg/v1" bs=1M count=10 oflag=direct status=none
 virsh pool-refresh thin >/dev/null
 is "allocation is what is mapped" "$(pool_bytes Allocation)" $((10 << 20))
-like "a pool on what is not there says so" "$(virsh pool-create-as other logical --source-name "$vg/none" 2>&1)" "none"
+like "while another is active it says so" "$(virsh pool-create-as other logical --source-name "$vg/none" 2>&1)" "none"
 like "so does one in a volume group that is not there" "$(virsh pool-create-as other logical --source-name "no$vg/data" 2>&1)" "no$vg"
 for name in "$vg/data/more" "/data" "$vg/" "$vg/-x" "$vg/.."; do
   like "source name $name is refused" "$(virsh pool-create-as other logical --source-name "$name" 2>&1)" "is not VG/POOL"
