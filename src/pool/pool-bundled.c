@@ -612,20 +612,27 @@ Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   return &b->base;
 }
 
+static gboolean check_inactive(LvmStore *store, GError **error)
+{
+  LvmVg *vg = lvm_store_vg(store);
+  g_autofree char *active = dmk_find_active(lvm_vg_uuid(vg));
+
+  return !active || vt_set_error(error, EBUSY,
+                                 "volume group %s is active in the kernel (%s): deactivate it with vgchange -an %s, or "
+                                 "let the kernel serve it (engine= in virt-thin.conf)",
+                                 lvm_vg_name(vg), active, lvm_vg_name(vg));
+}
+
 /* PVs that carry active volumes cannot be locked: say so, where it is so. */
 static void explain_busy(const char *const *paths, const char *vg, GError **error)
 {
   g_autoptr(LvmStore) store = lvm_store_open(paths, vg, TRUE, NULL, NULL, NULL);
-  g_autofree char *active = store ? dmk_find_active(lvm_vg_uuid(lvm_store_vg(store))) : NULL;
+  g_autoptr(GError) active = NULL;
 
-  if (!active)
+  if (!store || check_inactive(store, &active))
     return;
-  vg = lvm_vg_name(lvm_store_vg(store));
   g_clear_error(error);
-  vt_set_error(error, EBUSY,
-               "volume group %s is active in the kernel (%s): deactivate it with vgchange -an %s, or let the kernel "
-               "serve it (engine= in virt-thin.conf)",
-               vg, active, vg);
+  g_propagate_error(error, g_steal_pointer(&active));
 }
 
 static LvmStore *open_store(const char *vg, const char *const *paths, gboolean usual, gboolean read_only,
@@ -644,18 +651,19 @@ static LvmStore *open_store(const char *vg, const char *const *paths, gboolean u
         vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
   if (local && local->code == EBUSY)
     explain_busy(paths, vg, &local);
+  /* A file can be locked though the kernel has it, through a loop device. */
+  if (store && !read_only && !check_inactive(store, &local))
+    g_clear_pointer(&store, lvm_store_close);
   if (local)
     g_propagate_error(error, g_steal_pointer(&local));
   return store;
 }
 
-/* Where lvm2 would look: for a VG that an engine is to have there, or that the kernel might have. Nowhere in a
- * container that nobody has told about it. The caller's GStrv, perhaps empty. */
+/* Where lvm2 would look; nowhere in a container, whose block devices are others'. The caller's GStrv, perhaps empty. */
 static GStrv find_block_devices(const char *vg)
 {
-  gboolean look = settings_engine(vg) == POOL_ENGINE_BUNDLED || dmk_available(NULL);
   g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
-  g_autoptr(GPtrArray) scans = look ? dmk_scan_block_devices(own) : g_ptr_array_new();
+  g_autoptr(GPtrArray) scans = dmk_available(NULL) ? dmk_scan_block_devices(own) : g_ptr_array_new();
 
   return dmk_paths_of(scans, vg);
 }

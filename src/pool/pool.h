@@ -93,8 +93,8 @@ typedef enum {
 } PoolOpenFlags;
 
 /* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and command, or "served:
- * use its service". @devices NULL: as settings_devices() finds them, and then, where virt-thin.conf gives @vg to the
- * engine or there is a device-mapper, wherever lvm2 would look. */
+ * use its service". @devices NULL: as settings_devices() finds them, and then, where there is a device-mapper, wherever
+ * lvm2 would look. */
 Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
 
 /* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then
