@@ -659,13 +659,16 @@ static LvmStore *open_store(const char *vg, const char *const *paths, gboolean u
   return store;
 }
 
-/* Where lvm2 would look; nowhere in a container, whose block devices are others'. The caller's GStrv, perhaps empty. */
-static GStrv find_block_devices(const char *vg)
+/* Where lvm2 would look, if none of @usual is a PV of @vg; nowhere in a container, whose block devices are others'. The
+ * caller's GStrv, perhaps empty. */
+static GStrv find_elsewhere(const char *vg, const char *const *usual)
 {
   g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
-  g_autoptr(GPtrArray) scans = dmk_available(NULL) ? dmk_scan_block_devices(own) : g_ptr_array_new();
+  g_autoptr(GPtrArray) here = lvm_scan(usual, NULL), everywhere = NULL;
+  g_auto(GStrv) found = dmk_paths_of(here, vg);
 
-  return dmk_paths_of(scans, vg);
+  everywhere = !*found && dmk_available(NULL) ? dmk_scan_block_devices(own) : g_ptr_array_new();
+  return dmk_paths_of(everywhere, vg);
 }
 
 LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
@@ -675,7 +678,8 @@ LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc ope
   g_autoptr(GError) local = NULL;
   LvmStore *store = open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
 
-  if (store || given || !vg || local->code != ENOENT || !*(elsewhere = find_block_devices(vg))) {
+  if (store || given || !vg || local->code != ENOENT ||
+      !*(elsewhere = find_elsewhere(vg, (const char *const *)usual))) {
     if (local)
       g_propagate_error(error, g_steal_pointer(&local));
     return store;
