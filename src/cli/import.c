@@ -154,7 +154,7 @@ static gboolean grow(guint64 size, gpointer user_data, GError **error)
          pool_resize(growing->pool, growing->lv, size, FALSE, error);
 }
 
-/* @fresh: the volume is new. @growing: as large as the source turns out to be. */
+/* @fresh: nothing but zeros is in the volume. @growing: as large as the source turns out to be. */
 static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
@@ -203,7 +203,7 @@ static gboolean import(Pool *pool, const char *vg, const char *lv, Source *sourc
 {
   const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
-  gboolean created, ok;
+  gboolean created, fresh, ok;
 
   if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
     return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
@@ -211,9 +211,11 @@ static gboolean import(Pool *pool, const char *vg, const char *lv, Source *sourc
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(pool, vg, lv, source, size, &created, error))
     return FALSE;
-  ok = strcmp(source->format, "raw") == 0
-           ? import_raw(pool, lv, source, created, created && source->pipe && !size, error)
-           : import_converted(pool, vg, lv, source, created, error);
+  ok = pool_guest_reads_zero(pool, lv, &fresh, error);
+  fresh = fresh && created;
+  ok = ok && (strcmp(source->format, "raw") == 0
+                  ? import_raw(pool, lv, source, fresh, created && source->pipe && !size, error)
+                  : import_converted(pool, vg, lv, source, fresh, error));
   ok = ok && (!created || pool_guest_finish(pool, lv, error));
   if (!ok && created && !pool_remove(pool, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);

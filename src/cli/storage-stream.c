@@ -346,12 +346,12 @@ static gboolean stream_in(Pool *pool, const char *name, int fd, guint64 size, GE
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, name, FALSE, "virt-thin storage import", error);
   CliSource source = {.fd = fd, .name = "the stream", .size = CLI_UNKNOWN_SIZE};
   CliProgress *progress;
-  gboolean ok;
+  gboolean fresh, ok;
 
-  if (!volume)
+  if (!volume || !pool_guest_reads_zero(pool, name, &fresh, error))
     return FALSE;
   progress = cli_progress_new(size, "importing %s", name);
-  ok = cli_copy_in(&source, volume, TRUE, progress, error);
+  ok = cli_copy_in(&source, volume, fresh, progress, error);
   cli_progress_free(progress);
   if (ok && source.size != size)
     return vt_set_error(error, EINVAL,

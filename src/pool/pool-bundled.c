@@ -200,6 +200,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->metadata_used = status.metadata_used;
   info->metadata_spare = pool_layout_spare_size(vg);
   info->chunk_size = lvm_pool_chunk_size(lv);
+  info->zeroes = lvm_pool_zeroes(lv);
   info->virtual_size = pool_rules_virtual_size(vg, pool->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
   info->needs_check = status.needs_check;

@@ -277,6 +277,23 @@ static gboolean copy_content(PoolVolume *from, PoolVolume *to, void (*told)(guin
   return pool_volume_flush(to, error);
 }
 
+gboolean pool_guest_reads_zero(Pool *pool, const char *name, gboolean *reads_zero, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, name, error);
+  g_autoptr(PoolInfo) info = volume && volume->pool ? pool_get_info(pool, volume->pool, error) : NULL;
+
+  *reads_zero = info && info->zeroes;
+  return volume && (info || !volume->pool);
+}
+
+static gboolean make_blank(Pool *pool, const char *name, PoolVolume *volume, GError **error)
+{
+  gboolean blank;
+
+  return pool_guest_reads_zero(pool, name, &blank, error) &&
+         (blank || pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error));
+}
+
 gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
                          void (*told)(guint64 done, gpointer user_data), gpointer user_data, GError **error)
 {
@@ -290,7 +307,7 @@ gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, co
   if (created)
     to = pool_volume_open(pool, new_name, FALSE, "a full clone", error);
   if (to)
-    ok = copy_content(from, to, told, user_data, error);
+    ok = make_blank(pool, new_name, to, error) && copy_content(from, to, told, user_data, error);
   g_clear_pointer(&to, pool_volume_close);
   g_clear_pointer(&from, pool_volume_close);
   ok = ok && pool_guest_finish(pool, new_name, error);

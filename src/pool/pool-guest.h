@@ -48,6 +48,10 @@ guint64 pool_guest_used(guint64 size, guint64 used);
 
 /* --- on a pool --- */
 
+/* Does what was never written to volume @name read zero for good? Not in a pool that does not zero its new chunks
+ * (PoolInfo.zeroes): there zeros are to be written, too. */
+gboolean pool_guest_reads_zero(Pool *pool, const char *name, gboolean *reads_zero, GError **error);
+
 /* The LVs of the whole volume group, NULL-terminated: for pool_guest_next_name(). */
 GStrv pool_guest_names(Pool *pool, GError **error);
 /* EBUSY: a template of @names has linked clones that are not of @names; @otherwise says what removes it nevertheless.

@@ -28,6 +28,7 @@ typedef struct {
   char *uuid;         /* of the device */
   int fd;
   guint64 chunk_size;
+  gboolean zeroes; /* as in PoolInfo */
   gboolean thin, read_only;
   gboolean activated; /* by us */
   GMutex lock;        /* of the map */
@@ -122,6 +123,7 @@ static KernelVolume *volume_new(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean re
   volume->thin = lvm_lv_kind(lv) == LVM_LV_THIN;
   pool = volume->thin ? kernel_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
   volume->chunk_size = pool ? lvm_pool_chunk_size(pool) : 0;
+  volume->zeroes = pool && lvm_pool_zeroes(pool);
   return volume;
 }
 
@@ -296,13 +298,14 @@ static gboolean zero_range(KernelVolume *volume, guint64 begin, guint64 end, GEr
          write_zeros(volume, last, end, error);
 }
 
-/* Chunks that are unmapped read zero. A pool may be set to ignore discards. */
+/* Chunks that are unmapped read zero; where new ones are not zeroed, only until something in them is written. A pool
+ * may be set to ignore discards. */
 static gboolean unmap_range(KernelVolume *volume, guint64 begin, guint64 end, GError **error)
 {
   guint64 first = begin, last = end;
   g_autoptr(GError) local = NULL;
 
-  if (!volume->chunk_size || !whole_units(volume->chunk_size, &first, &last))
+  if (!volume->zeroes || !volume->chunk_size || !whole_units(volume->chunk_size, &first, &last))
     return zero_range(volume, begin, end, error);
   if (!range_ioctl(volume, BLKDISCARD, "discard", first, last, &local)) {
     if (local->code == EOPNOTSUPP)

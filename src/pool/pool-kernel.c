@@ -331,6 +331,7 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv)
   info->metadata_size = metadata ? lvm_lv_size(metadata) : 0;
   info->metadata_spare = pool_layout_spare_size(vg);
   info->chunk_size = lvm_pool_chunk_size(lv);
+  info->zeroes = lvm_pool_zeroes(lv);
   info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
   fill_usage(k, vg, lv, info);

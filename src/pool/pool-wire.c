@@ -49,19 +49,20 @@ GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
 
 GVariant *pool_wire_from_pool(const PoolInfo *info)
 {
-  GVariantBuilder growth;
+  GVariantBuilder more;
 
-  g_variant_builder_init(&growth, G_VARIANT_TYPE_VARDICT);
-  g_variant_builder_add(&growth, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
-  g_variant_builder_add(&growth, "{sv}", "metadata_spare", g_variant_new_uint64(info->metadata_spare));
-  g_variant_builder_add(&growth, "{sv}", "grown", text(info->grown));
-  g_variant_builder_add(&growth, "{sv}", "grows_at", g_variant_new_uint32(info->grows_at));
-  g_variant_builder_add(&growth, "{sv}", "grows_by", g_variant_new_uint32(info->grows_by));
-  g_variant_builder_add(&growth, "{sv}", "unwatched", text(info->unwatched));
+  g_variant_builder_init(&more, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&more, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
+  g_variant_builder_add(&more, "{sv}", "metadata_spare", g_variant_new_uint64(info->metadata_spare));
+  g_variant_builder_add(&more, "{sv}", "zeroes", g_variant_new_boolean(info->zeroes));
+  g_variant_builder_add(&more, "{sv}", "grown", text(info->grown));
+  g_variant_builder_add(&more, "{sv}", "grows_at", g_variant_new_uint32(info->grows_at));
+  g_variant_builder_add(&more, "{sv}", "grows_by", g_variant_new_uint32(info->grows_by));
+  g_variant_builder_add(&more, "{sv}", "unwatched", text(info->unwatched));
   return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size,
                        info->used, info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size,
                        info->transaction_id, info->n_volumes, info->needs_check, info->read_only, info->active,
-                       text(info->health), g_variant_builder_end(&growth));
+                       text(info->health), g_variant_builder_end(&more));
 }
 
 GVariant *pool_wire_from_vg(const PoolVgInfo *info)
@@ -102,18 +103,19 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
 PoolInfo *pool_wire_to_pool(GVariant *value)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
-  g_autoptr(GVariant) growth = NULL;
+  g_autoptr(GVariant) more = NULL;
 
   g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used,
                 &info->metadata_size, &info->metadata_used, &info->chunk_size, &info->virtual_size,
                 &info->transaction_id, &info->n_volumes, &info->needs_check, &info->read_only, &info->active,
-                &info->health, &growth);
-  g_variant_lookup(growth, "max_size", "t", &info->max_size);
-  g_variant_lookup(growth, "metadata_spare", "t", &info->metadata_spare);
-  g_variant_lookup(growth, "grown", "s", &info->grown);
-  g_variant_lookup(growth, "grows_at", "u", &info->grows_at);
-  g_variant_lookup(growth, "grows_by", "u", &info->grows_by);
-  g_variant_lookup(growth, "unwatched", "s", &info->unwatched);
+                &info->health, &more);
+  g_variant_lookup(more, "max_size", "t", &info->max_size);
+  g_variant_lookup(more, "metadata_spare", "t", &info->metadata_spare);
+  g_variant_lookup(more, "zeroes", "b", &info->zeroes);
+  g_variant_lookup(more, "grown", "s", &info->grown);
+  g_variant_lookup(more, "grows_at", "u", &info->grows_at);
+  g_variant_lookup(more, "grows_by", "u", &info->grows_by);
+  g_variant_lookup(more, "unwatched", "s", &info->unwatched);
   info->grown = take(info->grown);
   info->unwatched = take(info->unwatched);
   info->health = take(info->health);

@@ -58,6 +58,7 @@ typedef struct {
   guint64 metadata_size, metadata_used;
   guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is well; 0: none */
   guint64 chunk_size;
+  gboolean zeroes; /* a new chunk reads zero but for what is written; else (lvm2's --zero n) it shows what it held */
   guint64 virtual_size; /* sum of its volumes' sizes: beyond size it is overcommitted */
   guint64 transaction_id;
   guint n_volumes;

@@ -14,6 +14,7 @@
 #define FUSE_USE_VERSION 35
 #include <fuse_lowlevel.h>
 
+#include "pool/pool-guest.h"
 #include "service/mount.h"
 #include "service/stream-file.h"
 
@@ -27,7 +28,7 @@ typedef struct {
 typedef struct {
   Pool *pool;
   const char *name, *folder;
-  gboolean read_only;
+  gboolean read_only, reads_zero;
   PoolVolume *volume; /* NULL: closed, until there is something to do */
   guint64 size, chunk_size;
   GArray *mapped; /* Ranges of whole chunks, as it was before the first write */
@@ -95,7 +96,7 @@ static int compare_range(gconstpointer key, gconstpointer element)
 /* The chunk that begins at @begin; also when it is behind what was written last, and nobody knows any more. */
 static gboolean is_mapped(StreamFile *file, guint64 begin)
 {
-  return begin < file->mapped_end ||
+  return begin < file->mapped_end || !file->reads_zero ||
          (file->mapped->len && bsearch(&begin, file->mapped->data, file->mapped->len, sizeof(Range), compare_range));
 }
 
@@ -371,10 +372,12 @@ gboolean stream_file_serve(Pool *pool, const char *name, gboolean read_only, con
                            void (*ready)(void), GError **error)
 {
   StreamFile file = {.pool = pool, .name = name, .folder = folder, .read_only = read_only};
-  gboolean ok = open_volume(&file, error);
+  gboolean ok = open_volume(&file, error) && pool_guest_reads_zero(pool, name, &file.reads_zero, error);
 
-  if (!ok)
+  if (!ok) {
+    g_clear_pointer(&file.volume, pool_volume_close);
     return FALSE;
+  }
   file.size = pool_volume_size(file.volume);
   file.chunk_size = MAX(pool_volume_chunk_size(file.volume), 65536);
   file.mapped = g_array_new(FALSE, FALSE, sizeof(Range));

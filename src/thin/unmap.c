@@ -142,6 +142,9 @@ gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gb
   guint64 begin, end, stop = offset + length;
   if (!check(volume, "zero", offset, length, error))
     return FALSE;
+  /* What is not mapped reads zero only until something beside it is written. */
+  if (pool->skip_zeroing)
+    return length == 0 || thin_volume_write_zeros(volume, offset, length, 0, error);
   /* A pool that ignores discards keeps what it has allocated. */
   unmap = unmap && pool->discards != THIN_DISCARD_IGNORE;
   VtIoZeroFlags flags = unmap && pool->discards == THIN_DISCARD_PASSDOWN ? VT_IO_ZERO_MAY_UNMAP : 0;

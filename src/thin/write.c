@@ -21,7 +21,7 @@ static const char zeros[ZEROS_SIZE] __attribute__((aligned(4096)));
 /* What is to be written: a caller's memory, or zeros. */
 typedef struct {
   ThinCursor cursor;
-  gboolean is_zero;
+  gboolean is_zero, leaves_holes;
   VtIoZeroFlags flags;
 } Payload;
 
@@ -229,10 +229,10 @@ static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Tr
   return TRUE;
 }
 
-/* Zeros need not be written where nothing is mapped. */
+/* Zeros need not be written where nothing is mapped, and new chunks are zeroed. */
 static gboolean is_skipped(const Translation *t, const Payload *payload)
 {
-  return payload->is_zero && t->state == TRANSLATION_UNMAPPED;
+  return payload->leaves_holes && t->state == TRANSLATION_UNMAPPED;
 }
 
 /* How many of the first @n entries of @map are like the first: to be written in place (side by side), to be
@@ -334,6 +334,6 @@ gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, gu
 gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
                                  GError **error)
 {
-  Payload payload = {.is_zero = TRUE, .flags = flags};
+  Payload payload = {.is_zero = TRUE, .leaves_holes = !volume->pool->skip_zeroing, .flags = flags};
   return write_pieces(volume, &payload, offset, length, error);
 }

@@ -370,6 +370,10 @@ static void test_skip_zeroing(void **state)
   harness_snapshot(&h, 2, 1); /* a copy is a copy all the same */
   harness_write(v, 0, 10, 4);
   harness_expect(v, 1000, 3000, 3);
+  MUST(thin_volume_zero(v, 0, 3 * CHUNK, TRUE, &error)); /* zeros stay, whatever is written beside them */
+  harness_write(v, 2 * CHUNK, 10, 5);
+  harness_expect(v, 0, 2 * CHUNK, 0);
+  harness_expect(v, 2 * CHUNK + 10, CHUNK - 10, 0);
   thin_volume_close(v);
   finish(&h);
 }
