@@ -68,7 +68,7 @@ static int compare_paths(gconstpointer a, gconstpointer b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-GStrv dmk_block_devices(const char *own_folder)
+static GStrv list_block_devices(const char *own_folder)
 {
   g_autoptr(GDir) dir = g_dir_open(SYS_BLOCK, 0, NULL);
   GPtrArray *paths = g_ptr_array_new();
@@ -134,7 +134,7 @@ static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
 
 GPtrArray *dmk_scan_block_devices(const char *own_folder)
 {
-  g_auto(GStrv) paths = dmk_block_devices(own_folder);
+  g_auto(GStrv) paths = list_block_devices(own_folder);
   g_autoptr(GHashTable) devices_file = read_devices_file();
   GPtrArray *scans = lvm_scan((const char *const *)paths, NULL);
 

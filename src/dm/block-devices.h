@@ -9,9 +9,9 @@
 
 #include "lvm/store.h"
 
-/* Paths; @own_folder: loop devices over files below it are virt-thin's. The caller's GStrv. */
-GStrv dmk_block_devices(const char *own_folder);
-/* The PVs among them; GPtrArray of LvmScan, the caller's. */
+/* The PVs among them; GPtrArray of LvmScan, the caller's. @own_folder: loop devices over files below it are
+ * virt-thin's.
+ */
 GPtrArray *dmk_scan_block_devices(const char *own_folder);
 /* Those of @scans that are PVs of @vg. The caller's GStrv, perhaps empty. */
 GStrv dmk_paths_of(GPtrArray *scans, const char *vg);
