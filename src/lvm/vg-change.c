@@ -178,18 +178,32 @@ static gboolean check_extents(LvmVg *vg, const char *name, guint64 n_extents, GE
   return TRUE;
 }
 
-/* --- thin pools --- */
+/* --- linear volumes --- */
 
-/* A hidden linear LV of @n extents. There is enough free: the caller has looked. */
-static LvmLv *add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
+static LvmLv *add_linear(LvmVg *vg, const char *name, gboolean visible, guint64 n, GError **error)
 {
-  LvmLv *lv = lvm_vg_add_lv(vg, lv_section_new(name, FALSE), error);
+  LvmLv *lv = lvm_vg_add_lv(vg, lv_section_new(name, visible), error);
 
   if (lv && !lvm_lv_allocate(lv, n, error)) {
     lvm_vg_drop_lv(vg, lv);
     return NULL;
   }
   return lv;
+}
+
+LvmLv *lvm_vg_add_linear(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
+{
+  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, n_extents, error))
+    return NULL;
+  return add_linear(vg, name, TRUE, n_extents, error);
+}
+
+/* --- thin pools --- */
+
+/* There is enough free: the caller has looked. */
+static LvmLv *add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
+{
+  return add_linear(vg, name, FALSE, n, error);
 }
 
 static LvmLv *find_spare(LvmVg *vg)

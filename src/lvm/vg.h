@@ -130,6 +130,8 @@ char *lvm_uuid_new(void); /* with dashes */
 gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size, guint64 *metadata_size,
                          GError **error);
 
+/* Linear volume @name. Its extents hold what was there before. ENOSPC; EEXIST; EINVAL. */
+LvmLv *lvm_vg_add_linear(LvmVg *vg, const char *name, guint64 n_extents, GError **error);
 /* Thin pool @name with its _tdata and _tmeta, and the spare brought to at least the metadata's size. New PV extents of
  * metadata and spare must be zeroed by the caller (lvm/store.h) before the commit. ENOSPC names wanted and free
  * extents. */

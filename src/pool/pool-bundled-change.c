@@ -233,6 +233,41 @@ gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, gui
   return ok;
 }
 
+static gboolean create_linear_locked(Bundled *b, const char *name, guint64 size, GError **error)
+{
+  g_autoptr(LvmVg) vg = NULL;
+  g_autofree char *description = NULL;
+  guint64 extents;
+  LvmLv *lv;
+
+  if (!lvm_name_check(name, error) || !bundled_begin(b, &vg, error) ||
+      !pool_rules_extents("a volume", size, lvm_vg_extent_size(vg), &extents, error))
+    return FALSE;
+  lv = lvm_vg_add_linear(vg, name, extents, error);
+  if (!lv)
+    return FALSE;
+  lvm_lv_set_flag(lv, "NOAUTOACTIVATE", TRUE);
+  description = g_strdup_printf("linear volume %s", name);
+  if (!bundled_check_seqno(b, error) || !lvm_store_zero_new(b->store, vg, name, error) ||
+      !bundled_commit_text(b, g_steal_pointer(&vg), description, error))
+    return FALSE;
+  bundled_event(b, POOL_EVENT_ADDED, name, NULL);
+  return TRUE;
+}
+
+gboolean bundled_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  Bundled *b = (Bundled *)pool;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = create_linear_locked(b, name, size, error);
+  bundled_unlock(b);
+  if (!ok)
+    bundled_prefix(error, b, "create volume", name);
+  return ok;
+}
+
 static gboolean clone_locked(Bundled *b, const char *origin, const char *name, guint64 size, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
@@ -558,19 +593,28 @@ static GPtrArray *collect_names(LvmVg *vg, const char *const *names, gboolean wi
   return all;
 }
 
-/* May volume @name go? */
-static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
+/* A volume that we can remove; *pool: of a linear one NULL. */
+static gboolean find_removable(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
+{
+  LvmLv *lv = bundled_find_volume(b, vg, name, error);
+
+  *pool = NULL;
+  return lv && (lvm_lv_kind(lv) == LVM_LV_STRIPED || bundled_find_thin(b, vg, name, pool, error));
+}
+
+/* May volume @name go, and with those of @pool? */
+static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool *pool, GError **error)
 {
   g_autoptr(GPtrArray) lvs = NULL;
-  BundledPool *its = NULL;
+  BundledPool *its;
 
-  if (!bundled_find_thin(b, vg, name, &its, error) || !bundled_require_closed(b, name, error))
+  if (!find_removable(b, vg, name, &its, error) || !bundled_require_closed(b, name, error))
     return FALSE;
-  if (*pool && *pool != its)
+  if (pool != its)
     return vt_set_error(error, EOPNOTSUPP,
-                        "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
-                        its->name, (*pool)->name);
-  *pool = its;
+                        "volume %s is in %s%s, others are in %s%s: what goes in one step is of one pool", name,
+                        its ? "thin pool " : "no thin pool", its ? its->name : "", pool ? "thin pool " : "none",
+                        pool ? pool->name : "");
   lvs = lvm_vg_lvs(vg);
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_external_origin(lvs->pdata[i]), name))
@@ -593,11 +637,12 @@ static gboolean keep_snapshots(LvmVg *vg, const char *name, GError **error)
 static gboolean take_out(LvmVg *vg, BundledPool *pool, const char *name, Messages *messages, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
-  guint32 id = lvm_thin_device(lv);
+  guint32 id = pool ? lvm_thin_device(lv) : 0;
   ThinDevice device;
 
-  add_delete(messages, id);
-  if (thin_pool_get_device(pool->thin, id, &device, NULL))
+  if (pool)
+    add_delete(messages, id);
+  if (pool && thin_pool_get_device(pool->thin, id, &device, NULL))
     add_thin_message(messages, THIN_DELETE, id, 0);
   return keep_snapshots(vg, name, error) && lvm_vg_remove_lv(vg, lv, error);
 }
@@ -608,18 +653,22 @@ static gboolean remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GE
   g_auto(Messages) messages = messages_new();
   g_autofree char *description =
       g_strdup_printf("removal of %s%s", (char *)names->pdata[0], names->len > 1 ? " and others" : "");
-  BundledPool *pool = NULL;
+  BundledPool *pool;
   gboolean ok;
 
+  if (!find_removable(b, vg, names->pdata[0], &pool, error))
+    return FALSE;
   for (guint i = 0; i < names->len; i++)
-    if (!check_remove(b, vg, names->pdata[i], &pool, error))
+    if (!check_remove(b, vg, names->pdata[i], pool, error))
       return FALSE;
   for (guint i = 0; i < names->len; i++)
     if (!take_out(vg, pool, names->pdata[i], &messages, error))
       return FALSE;
   for (guint i = 0; i < names->len; i++)
     bundled_volume_detach(b, names->pdata[i]);
-  ok = bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, NULL, NULL, description, error);
+  ok = pool ? bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, NULL, NULL, description,
+                                  error)
+            : bundled_commit_text(b, g_steal_pointer(&vg), description, error);
   for (guint i = 0; i < names->len; i++) {
     g_autoptr(GError) failure = NULL;
 

@@ -568,6 +568,7 @@ static const PoolOps bundled_ops = {
     .get_volume = get_volume,
     .count_volume = count_volume,
     .create = bundled_create,
+    .create_linear = bundled_create_linear,
     .clone = bundled_clone,
     .snapshot = bundled_snapshot,
     .rollback = bundled_rollback,

@@ -156,6 +156,7 @@ gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GEr
 /* --- pool-bundled-change.c, -rename.c, -pools.c: members of PoolOps --- */
 
 gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
+gboolean bundled_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
 gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
 gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);

@@ -126,6 +126,28 @@ gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guin
   return FALSE;
 }
 
+/* -W: what a program would take for content at its start is wiped, for which it is active. */
+static gboolean create_linear(KernelChange *change, const char *name, guint64 size, GError **error)
+{
+  guint64 extents, extent_size = lvm_vg_extent_size(change->vg);
+
+  return kernel_require_free_name(change, name, error) &&
+         pool_rules_extents("a volume", size, extent_size, &extents, error) &&
+         kernel_run(change, error, "lvcreate", "--yes", "-Wy", "-Zy", "--type", "linear", "--setautoactivation", "n",
+                    "--name", name, "--size", kernel_bytes(change, extents * extent_size), change->pool->vg_name, NULL);
+}
+
+gboolean kernel_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  KernelPool *k = (KernelPool *)pool;
+  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+
+  if (change && kernel_change_end(change, create_linear(change, name, size, error), error))
+    return TRUE;
+  kernel_prefix(error, k, "create volume", name);
+  return FALSE;
+}
+
 static gboolean clone_volume(KernelChange *change, const char *origin, const char *name, guint64 size, GError **error)
 {
   LvmLv *lv = kernel_find_thin(change->vg, origin, error);
@@ -281,13 +303,19 @@ static GPtrArray *collect_names(KernelChange *change, const char *const *names, 
   return all;
 }
 
+static gboolean is_linear(LvmLv *lv)
+{
+  return lvm_lv_kind(lv) == LVM_LV_STRIPED && !lvm_lv_has_old_snapshot(lv);
+}
+
 /* lvm2 would remove the clones of an external origin with it. */
 static gboolean check_remove(KernelChange *change, const char *name, GError **error)
 {
-  LvmLv *lv = kernel_find_thin(change->vg, name, error);
+  LvmLv *lv = kernel_find_volume(change->vg, name, error);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg);
 
-  if (!lv || !kernel_require_closed(change, lv, error))
+  if (!lv || (!is_linear(lv) && !kernel_find_thin(change->vg, name, error)) ||
+      !kernel_require_closed(change, lv, error))
     return FALSE;
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_external_origin(lvs->pdata[i]), name))

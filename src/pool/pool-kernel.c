@@ -546,6 +546,7 @@ static const PoolOps kernel_ops = {
     .get_volume = get_volume,
     .count_volume = count_volume,
     .create = kernel_create,
+    .create_linear = kernel_create_linear,
     .clone = kernel_clone,
     .snapshot = kernel_snapshot,
     .rollback = kernel_rollback,

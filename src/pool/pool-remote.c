@@ -254,6 +254,13 @@ static gboolean remote_create(Pool *pool, const char *thin_pool, const char *nam
          change(pool, "Create", g_variant_new("(sst)", or_empty(thin_pool), name, size), what, error);
 }
 
+static gboolean remote_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("creating linear volume %s/%s", ((RemotePool *)pool)->vg, name);
+
+  return check_text(name, error) && change(pool, "CreateLinear", g_variant_new("(st)", name, size), what, error);
+}
+
 static gboolean remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *)pool)->vg, origin, name);
@@ -447,6 +454,7 @@ static const PoolOps remote_ops = {
     .get_volume = remote_get_volume,
     .count_volume = remote_count_volume,
     .create = remote_create,
+    .create_linear = remote_create_linear,
     .clone = remote_clone,
     .snapshot = remote_snapshot,
     .rollback = remote_rollback,

@@ -112,6 +112,13 @@ gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint6
   return pool->ops->create(pool, thin_pool, name, size, error);
 }
 
+gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  if (!pool->ops->create_linear)
+    return unsupported(pool, "create a linear volume", error);
+  return pool->ops->create_linear(pool, name, size, error);
+}
+
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   if (!pool->ops->clone)

@@ -125,6 +125,10 @@ gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, gui
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
 gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
+/* A new linear volume, in no thin pool: all its space is taken from the volume group now, and what was there before may
+ * show in it, but for what a program would take for content (lvm2 wipes signatures, the bundled engine zeroes all). It
+ * is not activated with the host (lvm2's autoactivation), as the volume group may be other hosts', too. */
+gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
 /* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is snap_<origin>_<something> (a
  * snapshot) or base-<VMID>-<something> (a template), else a writable clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
@@ -149,7 +153,8 @@ gboolean pool_template(Pool *pool, const char *name, const char *new_name, GErro
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
 gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-/* Remove volumes (or an empty thin pool): in one go, all or none. EBUSY when open. Snapshots of it stay whole unless
+/* Remove volumes, all of one thin pool or all linear (or an empty thin pool): in one go, all or none. EBUSY when open.
+ * Snapshots of it stay whole unless
  * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
 gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);

@@ -118,6 +118,15 @@ static GVariant *call_create(Pool *pool, GVariant *in, GError **error)
   return done(pool_create(pool, optional(thin_pool), name, size, error));
 }
 
+static GVariant *call_create_linear(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+  guint64 size;
+
+  g_variant_get(in, "(&st)", &name, &size);
+  return done(pool_create_linear(pool, name, size, error));
+}
+
 static GVariant *call_clone(Pool *pool, GVariant *in, GError **error)
 {
   const char *origin, *name;
@@ -279,6 +288,7 @@ static const struct {
     {"GetVolume", call_get_volume},
     {"CountVolume", call_count_volume},
     {"Create", call_create},
+    {"CreateLinear", call_create_linear},
     {"Clone", call_clone},
     {"Snapshot", call_snapshot},
     {"Rollback", call_rollback},

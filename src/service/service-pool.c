@@ -112,6 +112,11 @@ static gboolean create(Pool *pool, const char *thin_pool, const char *name, guin
   return pool_create(INNER(pool), thin_pool, name, size, error);
 }
 
+static gboolean create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  return pool_create_linear(INNER(pool), name, size, error);
+}
+
 static gboolean clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return pool_clone(INNER(pool), origin, name, size, error);
@@ -472,6 +477,7 @@ static const PoolOps ops = {
     .get_volume = get_volume,
     .count_volume = count_volume,
     .create = create,
+    .create_linear = create_linear,
     .clone = clone_volume,
     .snapshot = snapshot,
     .rollback = rollback,

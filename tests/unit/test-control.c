@@ -205,6 +205,11 @@ static gboolean fake_create(Pool *pool, const char *thin_pool, const char *name,
          outcome(pool, error);
 }
 
+static gboolean fake_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  return note(pool, "create_linear %s %" G_GUINT64_FORMAT, name, size) && outcome(pool, error);
+}
+
 static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
@@ -322,6 +327,7 @@ static const PoolOps fake_ops = {
     .get_volume = fake_get_volume,
     .count_volume = fake_count_volume,
     .create = fake_create,
+    .create_linear = fake_create_linear,
     .clone = fake_clone,
     .snapshot = fake_snapshot,
     .rollback = fake_rollback,
@@ -605,7 +611,7 @@ static void test_vg(void **state)
 static void check_changes(Pool *pool, gboolean ok)
 {
   const char *const two[] = {"a", "b", NULL}, *const one[] = {"t", NULL};
-  const PoolNew params = {1, 2, 3, 4};
+  const PoolNew params = {.size = 1, .reserve = 2, .chunk_size = 3, .metadata_size = 4};
 
 #define CHANGE(call, text)                                                                                             \
   do {                                                                                                                 \
@@ -618,6 +624,7 @@ static void check_changes(Pool *pool, gboolean ok)
 
   CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "create NULL v 18446744073709551615");
   CHANGE(pool_create(pool, "data", "v", 5, &error), "create data v 5");
+  CHANGE(pool_create_linear(pool, "v", 5, &error), "create_linear v 5");
   CHANGE(pool_clone(pool, "o", "n", 7, &error), "clone o n 7");
   CHANGE(pool_snapshot(pool, "v", "s", &error), "snapshot v s");
   CHANGE(pool_rollback(pool, "v", "s", &error), "rollback v s");

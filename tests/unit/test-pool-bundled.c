@@ -572,6 +572,59 @@ static void test_second_pool(void **state)
   helper_judge(path, NULL);
 }
 
+static void test_linear(void **state)
+{
+  char *path = helper_path("pv.img");
+  const PoolNew part = {.size = 32 * MIB};
+  const char *const root[] = {"root", NULL}, *const mixed[] = {"root", "a", NULL},
+                    *const mixed_too[] = {"a", "root", NULL}, *const both[] = {"root", "other", NULL};
+  g_autoptr(PoolVgInfo) before = NULL, after = NULL, end = NULL;
+  g_autoptr(PoolVolumeInfo) info = NULL;
+  PoolVolume *view, *held;
+  char byte = 1;
+  Pool *pool;
+
+  assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &part, &error));
+  pool = helper_open(path);
+  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
+  assert_done((before = pool_get_vg_info(pool, &error)) != NULL);
+  assert_done(pool_create_linear(pool, "root", 9 * MIB, &error));
+  assert_fails(pool_create_linear(pool, "root", MIB, &error), EEXIST, "root already");
+  assert_fails(pool_create_linear(pool, "a/b", MIB, &error), EINVAL, NULL);
+  assert_fails(pool_create_linear(pool, "x", 0, &error), EINVAL, "size of 0");
+  assert_fails(pool_create_linear(pool, "x", 128 * MIB, &error), ENOSPC, "free extents");
+  assert_done((after = pool_get_vg_info(pool, &error)) != NULL);
+  assert_int_equal(before->free - after->free, 12 * MIB);
+  info = helper_info(pool, "root");
+  assert_int_equal(info->kind, POOL_VOLUME_LINEAR);
+  assert_int_equal(info->size, 12 * MIB);
+  assert_null(info->pool);
+  helper_write(pool, "root", 0, 12 * MIB, 5);
+  helper_close(pool);
+  helper_judge(path, NULL);
+
+  pool = helper_open(path);
+  helper_check(pool, "root", 0, 12 * MIB, 5);
+  assert_fails(pool_remove(pool, mixed, FALSE, &error), EOPNOTSUPP, "of one pool");
+  assert_fails(pool_remove(pool, mixed_too, FALSE, &error), EOPNOTSUPP, "of one pool");
+  assert_done((held = pool_volume_open(pool, "root", TRUE, "a reader", &error)) != NULL);
+  assert_fails(pool_remove(pool, root, FALSE, &error), EBUSY, "a reader");
+  pool_volume_close(held);
+  assert_done((view = pool_volume_open_view(pool, "root", &error)) != NULL);
+  assert_done(pool_remove(pool, root, TRUE, &error));
+  assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "was removed");
+  pool_volume_close(view);
+  assert_done(pool_create_linear(pool, "root", 12 * MIB, &error)); /* in the same place */
+  helper_check(pool, "root", 0, 12 * MIB, 0);
+  assert_done(pool_create_linear(pool, "other", MIB, &error));
+  assert_done(pool_remove(pool, both, FALSE, &error));
+  assert_done((end = pool_get_vg_info(pool, &error)) != NULL);
+  assert_int_equal(end->free, before->free);
+  assert_names(pool, "a");
+  helper_close(pool);
+  helper_judge(path, NULL);
+}
+
 /* The pool refuses between the two commits of the text: what the first one said is taken back. */
 static void test_full_metadata(void **state)
 {
@@ -747,6 +800,7 @@ int main(void)
       TEST(test_resize),
       TEST(test_larger_pool),
       TEST(test_second_pool),
+      TEST(test_linear),
       TEST(test_full_metadata),
       TEST(test_tags),
       TEST(test_events_and_users),
