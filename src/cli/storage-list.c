@@ -132,6 +132,7 @@ static gboolean list(const StorageWords *words, GError **error)
   g_autoptr(StorageCfg) cfg = NULL;
   g_autoptr(GPtrArray) items = NULL;
   const StorageCfgStorage *storage;
+  PoolGuestStorage kind;
 
   if (vmid && !storage_check_vmid(vmid, error))
     return FALSE;
@@ -140,7 +141,7 @@ static gboolean list(const StorageWords *words, GError **error)
     return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
-  if (!storage || (strcmp(storage->type->name, "lvm") != 0 && !storage_require_thin(storage, "list volumes", error)))
+  if (!storage || !storage_require_lvm(storage, "list volumes", &kind, error))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)

@@ -40,14 +40,22 @@ static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words, co
 {
   g_autofree char *id = NULL;
   g_autoptr(GError) local = NULL;
+  PoolGuestStorage kind;
 
   if (!check_format(storage_word(words, 1), error))
     return FALSE;
   if (!pool_guest_parse_volume_id(storage_word(words, 0), &id, name, &local))
     return storage_bad_parameter(error, "volume", "%s", local->message);
   *storage = storage_find_enabled(cfg, id, error);
-  return *storage && storage_require_thin(*storage, "stream volumes", error) &&
-         pool_guest_parse_name(POOL_GUEST_THIN, *name, parsed, error);
+  if (!*storage || !storage_require_lvm(*storage, "stream volumes", &kind, error) ||
+      !pool_guest_parse_name(kind, *name, parsed, error))
+    return FALSE;
+  if (strcmp(parsed->format, "raw") == 0)
+    return TRUE;
+  vt_set_error(error, EINVAL, "volume '%s' is named as one of format %s: virt-thin streams raw ones", *name,
+               parsed->format);
+  pool_guest_name_clear(parsed);
+  return FALSE;
 }
 
 /* --- export --- */

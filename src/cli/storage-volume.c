@@ -14,6 +14,28 @@
 
 /* --- alloc --- */
 
+/* Proxmox marks what is a guest's on a storage without thin pool, where others' volumes may be, too. */
+static gboolean make_linear(Pool *pool, const char *vmid, const char *name, guint64 size, GError **error)
+{
+  g_autofree char *tag = g_strconcat("pve-vm-", vmid, NULL);
+  const char *tags[] = {tag, NULL}, *names[] = {name, NULL};
+
+  if (!pool_create_linear(pool, name, size, error))
+    return FALSE;
+  if (pool_set_tags(pool, name, tags, NULL, error))
+    return TRUE;
+  pool_remove(pool, names, FALSE, NULL);
+  return FALSE;
+}
+
+static gboolean make_volume(Pool *pool, const StorageCfgStorage *storage, const char *vmid, const char *name,
+                            guint64 size, GError **error)
+{
+  const char *thinpool = storagecfg_string(storage, "thinpool");
+
+  return thinpool ? pool_create(pool, thinpool, name, size, error) : make_linear(pool, vmid, name, size, error);
+}
+
 /* Another process may take the name between our look and our try, where a service has the volume group: then the next
  * is tried. */
 static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const char *vmid, guint64 size, GError **error)
@@ -25,7 +47,7 @@ static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const c
 
     if (!name)
       return NULL;
-    if (pool_create(pool, storagecfg_string(storage, "thinpool"), name, size, &local))
+    if (make_volume(pool, storage, vmid, name, size, &local))
       return g_steal_pointer(&name);
     if (local->code != EEXIST) {
       g_propagate_error(error, g_steal_pointer(&local));
@@ -39,8 +61,7 @@ char *storage_allocate(Pool *pool, const StorageCfgStorage *storage, const char 
 {
   if (!*name)
     return allocate_next(pool, storage, vmid, size, error);
-  if (!pool_guest_check_new_name(name, vmid, error) ||
-      !pool_create(pool, storagecfg_string(storage, "thinpool"), name, size, error))
+  if (!pool_guest_check_new_name(name, vmid, error) || !make_volume(pool, storage, vmid, name, size, error))
     return NULL;
   return g_strdup(name);
 }
@@ -75,9 +96,9 @@ gboolean storage_format(Pool *pool, const char *name, GError **error)
   g_autofree char *path = NULL;
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, name, FALSE, "virt-thin storage alloc", error);
   CliSource source = {.name = "the new file system"};
-  gboolean ok = FALSE;
+  gboolean blank, ok = FALSE;
 
-  if (!volume)
+  if (!volume || !pool_guest_reads_zero(pool, name, &blank, error))
     return FALSE;
   source.size = pool_volume_size(volume);
   source.fd = g_file_open_tmp("virt-thin-XXXXXX", &path, error);
@@ -86,7 +107,7 @@ gboolean storage_format(Pool *pool, const char *name, GError **error)
   if (make_image(path, name, source.size, error)) {
     CliProgress *progress = cli_progress_new(source.size, "formatting %s", name);
 
-    ok = cli_copy_in(&source, volume, TRUE, progress, error);
+    ok = cli_copy_in(&source, volume, blank, progress, error);
     cli_progress_free(progress);
   }
   close(source.fd);
@@ -157,6 +178,7 @@ static gboolean alloc(const StorageWords *words, GError **error)
   g_autoptr(StorageCfg) cfg = NULL;
   const StorageCfgStorage *storage;
   g_autofree char *made = NULL;
+  PoolGuestStorage kind;
   guint64 size = 0;
   Pool *pool;
   gboolean ok;
@@ -169,7 +191,7 @@ static gboolean alloc(const StorageWords *words, GError **error)
   if (!cfg || !parse_size(storage_word(words, 3), &size, error))
     return FALSE;
   storage = storage_find_enabled(cfg, id, error);
-  if (!storage || !storage_require_thin(storage, "allocate volumes", error) ||
+  if (!storage || !storage_require_lvm(storage, "allocate volumes", &kind, error) ||
       !check_content(storage, content, error) || !check_format(name, storage_option(words, "format"), error))
     return FALSE;
   pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
@@ -212,10 +234,11 @@ static gboolean free_words(const StorageWords *words, GError **error)
   g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   g_autofree char *id = NULL, *name = NULL;
   const char *delay = storage_option(words, "delay");
+  gboolean force = storage_flag(words, "force"), ok;
   const StorageCfgStorage *storage;
+  PoolGuestStorage kind;
   PoolGuestName parsed;
   Pool *pool;
-  gboolean ok;
 
   if (!cfg || !storage_split_volume(storage_word(words, 0), storage_option(words, "storage"), &id, &name, error))
     return FALSE;
@@ -223,12 +246,16 @@ static gboolean free_words(const StorageWords *words, GError **error)
       (strspn(delay, "0123456789") != strlen(delay) || !g_ascii_string_to_unsigned(delay, 10, 1, 30, NULL, NULL)))
     return storage_bad_parameter(error, "delay", "value must be from 1 to 30");
   storage = storage_find_enabled(cfg, id, error);
-  if (!storage || !storage_require_thin(storage, "free volumes", error) ||
-      !pool_guest_parse_name(POOL_GUEST_THIN, name, &parsed, error))
+  if (!storage || !storage_require_lvm(storage, "free volumes", &kind, error) ||
+      !pool_guest_parse_name(kind, name, &parsed, error))
     return FALSE;
   pool_guest_name_clear(&parsed);
+  if (!force && storagecfg_boolean(storage, "saferemove", FALSE))
+    return vt_set_error(
+        error, EOPNOTSUPP,
+        "storage '%s' has saferemove: overwrite volume '%s' (virsh vol-wipe), then free it with --force", id, name);
   pool = cli_open_patient(storagecfg_string(storage, "vgname"), 0, error);
-  ok = pool && free_volume(pool, storage, name, storage_flag(words, "force"), error);
+  ok = pool && free_volume(pool, storage, name, force, error);
   return cli_close(pool, error) && ok;
 }
 
@@ -268,16 +295,12 @@ static char *path_in_folder(const StorageCfgStorage *storage, const char *volume
 
 static char *path_of(const StorageCfgStorage *storage, const char *volume, GError **error)
 {
-  gboolean thin = strcmp(storage->type->name, "lvmthin") == 0;
+  PoolGuestStorage kind;
   PoolGuestName parsed;
 
   if (storagecfg_string(storage, "path"))
     return path_in_folder(storage, volume, error);
-  if (!thin && strcmp(storage->type->name, "lvm") != 0) {
-    storage_require_thin(storage, "tell paths", error);
-    return NULL;
-  }
-  if (!pool_guest_parse_name(thin ? POOL_GUEST_THIN : POOL_GUEST_THICK, volume, &parsed, error))
+  if (!storage_require_lvm(storage, "tell paths", &kind, error) || !pool_guest_parse_name(kind, volume, &parsed, error))
     return NULL;
   pool_guest_name_clear(&parsed);
   return g_build_filename(settings_dev_dir(), storagecfg_string(storage, "vgname"), volume, NULL);
@@ -321,7 +344,7 @@ static const StorageUsage alloc_usage = {
 static const StorageOption free_options[] = {
     {"storage", STORAGE_TEXT, "ID  The storage of a volume that is given by its name alone"},
     {"delay", STORAGE_TEXT, "1..30  As pvesm has it; it is done at once"},
-    {"force", STORAGE_FLAG, "  A template, too, that has linked clones"},
+    {"force", STORAGE_FLAG, "  A template, too, that has linked clones; on a storage with saferemove, without it"},
     {NULL, 0, NULL},
 };
 static const StorageUsage free_usage = {

@@ -77,13 +77,16 @@ gboolean storage_check_vmid(const char *vmid, GError **error)
          storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
 }
 
-gboolean storage_require_thin(const StorageCfgStorage *storage, const char *what, GError **error)
+gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what, PoolGuestStorage *kind, GError **error)
 {
-  return strcmp(storage->type->name, "lvmthin") == 0 ||
-         vt_set_error(
-             error, EOPNOTSUPP,
-             "storage '%s' is of type %s: virt-thin can %s on storages of type lvmthin; use virsh for its pool",
-             storage->id, storage->type->name, what);
+  gboolean thin = strcmp(storage->type->name, "lvmthin") == 0;
+
+  *kind = thin ? POOL_GUEST_THIN : POOL_GUEST_THICK;
+  return thin || strcmp(storage->type->name, "lvm") == 0 ||
+         vt_set_error(error, EOPNOTSUPP,
+                      "storage '%s' is of type %s: virt-thin can %s on storages of types lvmthin and lvm; use virsh "
+                      "for its pool",
+                      storage->id, storage->type->name, what);
 }
 
 gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume, GError **error)

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-vt init pve/data --size 1g >/dev/null
+vt init pve/data --size 1g --reserve 64m >/dev/null
 lv() { vt list --json pve | field "' '.join(sorted(v['name'] for v in d['volumes']))"; }
 volume() { vt info --json "$1" | field "d['volume']['$2']"; }
 . "$(dirname "$0")/storage-life.sh"
@@ -68,7 +68,7 @@ failures=(
   "extractconfig: what is no backup|1|^volume 'local-lvm:vm-100-disk-0' is no backup$|extractconfig local-lvm:vm-100-disk-0"
   "extractconfig: what may be one|1|storage 'files' is of type dir: virt-thin does not read|extractconfig files:backup/vzdump-qemu-100-2026_01_01-00_00_00.vma.zst"
   "extractconfig: no volume id|255|^volume: invalid format - unable to parse volume ID 'x:'$|extractconfig x:"
-  "list: of files|1|storage 'files' is of type dir: virt-thin can list volumes on storages of type lvm|list files"
+  "list: of what is not LVM's|1|storage 'san' is of type iscsi: virt-thin can list volumes on storages of types lvmthin and lvm|list san"
   "set: what is fixed|255|^400 unknown option: thinpool$|set local-lvm --thinpool other"
   "set: not there|1|^update storage failed: storage 'none' does not exist$|set none --nodes a"
   "set: a digest|1|^update storage failed: detected modified configuration|set local-lvm --nodes a --digest 1234"
@@ -80,7 +80,7 @@ failures=(
   "remove: not there|1|^delete storage failed: storage 'none' does not exist$|remove none"
   "remove: what another is on|1|^delete storage failed: can't remove storage - storage is used as base of another storage$|remove san"
 )
-plan $((storage_life_tests + ${#failures[@]} + 35))
+plan $((storage_life_tests + ${#failures[@]} + 37))
 
 cp "$cfg" "$tmp/before"
 storage_life
@@ -146,9 +146,12 @@ if can_serve; then
   for i in {1..12}; do on alloc local-lvm 401 '' 4M >"$tmp/alloc.$i" 2>&1 & done; wait
   is "of a volume group that is served, too" "$(sort -u "$tmp"/alloc.* | grep -c 'successfully created')" 12
   run on status --storage local-lvm; like "whose state is known" "$out" "^local-lvm +lvmthin +active"
+  vt storage import --config "$tmp/thick.cfg" thick:vm-402-disk-0 raw+size "$tmp/stream" >/dev/null 2>&1
+  is "and linear volumes, too, are made" "$(vt storage export --config "$tmp/thick.cfg" thick:vm-402-disk-0 raw+size - 2>/dev/null | md5)" "$(md5 "$tmp/stream")"
+  wanted "and freed" 0 "Removed volume 'thick:vm-402-disk-0'" vt storage free --config "$tmp/thick.cfg" thick:vm-402-disk-0
   vt stop pve
 else
-  skip 2 "cannot serve here"
+  skip 4 "cannot serve here"
 fi
 
 # --- streams ---

@@ -73,7 +73,26 @@ refusals=(
   "add: no such group|1|^create storage failed: no such volume group 'none': |add lvmthin s1 --vgname none --thinpool data"
   "add: no such pool|1|^create storage failed: no such logical volume pve/other$|add lvmthin s1 --vgname pve --thinpool other"
 )
-storage_life_tests=$((${#cases[@]} + ${#refusals[@]} + 61))
+thick=(
+  # as cases
+  "alloc: without a thin pool|0|successfully created 'thick:vm-700-disk-0'|alloc thick 700 '' 6M"
+  "alloc: its number is taken for thin ones, too|0|successfully created 'local-lvm:vm-700-disk-1'|alloc local-lvm 700 '' 4M"
+  "alloc: and the other way round|0|successfully created 'thick:vm-700-disk-2'|alloc thick 700 '' 4M"
+  "list: each storage has its own|0|Volid               Format  Type         Size VMID
+thick:vm-700-disk-0 raw     images    8388608 700
+thick:vm-700-disk-2 raw     images    4194304 700|list thick --vmid 700"
+  "free: a linear one|0|Removed volume 'thick:vm-700-disk-2'|free thick:vm-700-disk-2"
+)
+thick_refusals=(
+  "alloc: beyond what the group has|1|cannot create volume pve/vm-701-disk-0: .*(free extents|insufficient free space)|alloc thick 701 '' 100G"
+  "alloc: a format|1|^unsupported format 'qcow2'$|alloc thick 701 vm-701-disk-0.qcow2 4M"
+  "free: not from another storage|1|^volume 'vm-700-disk-0' is not on storage 'local-lvm': it is in no thin pool$|free local-lvm:vm-700-disk-0"
+  "free: nor a thin one from this|1|^volume 'vm-700-disk-1' is not on storage 'thick': it is in data$|free thick:vm-700-disk-1"
+  "free: a base there cannot be|1|^unable to parse lvm volume name 'base-700-disk-0'$|free thick:base-700-disk-0"
+  "free: what is to be overwritten first|1|^storage 'wiped' has saferemove: overwrite volume 'vm-700-disk-0'|free wiped:vm-700-disk-0"
+  "export: what is named as of another format|1|named as one of format qcow2|export thick:vm-700-disk-0.qcow2 raw+size $tmp/x"
+)
+storage_life_tests=$((${#cases[@]} + ${#refusals[@]} + ${#thick[@]} + ${#thick_refusals[@]} + 71))
 cat >"$cfg" <<'CFG'
 # ours
 lvmthin: local-lvm
@@ -122,6 +141,7 @@ storage_life() {
   storage_containers
   storage_at_once
   storage_streams
+  storage_thick
 }
 
 storage_words() { # 1 more than in the tables
@@ -237,4 +257,32 @@ storage_streams() { # 14; needs vm-204-disk-0
   head -c 5 "$tmp/stream" >"$tmp/short"
   refused "import: no header" 1 "no size found in export header" on import local-lvm:vm-502-disk-0 raw+size "$tmp/short"
   is "leaves nothing" "$(lv)" "$(cat "$tmp/names")"
+}
+
+storage_thick() { # 10 more than in its tables
+  local cfg=$tmp/thick.cfg golden
+  printf 'lvmthin: local-lvm\n\tthinpool data\n\tvgname pve\n\nlvm: thick\n\tvgname pve\n\tcontent images,rootdir\n\nlvm: wiped\n\tvgname pve\n\tsaferemove\n' >"$cfg"
+  each_case wanted "${thick[@]}"
+  each_case refused "${thick_refusals[@]}"
+  is "it is its guest's, as Proxmox marks it" "$(volume pve/vm-700-disk-0 tags)" "['pve-vm-700']"
+  head -c $((8 << 20)) /dev/urandom | vt import - pve/vm-700-disk-0
+  on free thick:vm-700-disk-0 >/dev/null
+  head -c 3000000 /dev/urandom >"$tmp/image"; truncate -s 8M "$tmp/image"; golden=$(md5 "$tmp/image")
+  { printf '\0\0\200\0\0\0\0\0'; cat "$tmp/image"; } >"$tmp/stream" # 8 MiB
+  wanted "import: where others' data was" 0 "successfully imported 'thick:vm-702-disk-0'" on import thick:vm-702-disk-0 raw+size "$tmp/stream"
+  is "nothing of which shows where it has zeros" "$(export_md5 export pve/vm-702-disk-0)" "$golden"
+  is "export" "$(on export thick:vm-702-disk-0 raw+size - 2>/dev/null | tail -c +9 | md5)" "$golden"
+  refused "import: taken" 1 "^volume pve/vm-702-disk-0 already exists$" on import thick:vm-702-disk-0 raw+size "$tmp/stream"
+  wanted "free: one with saferemove, and told to" 0 "Removed volume 'wiped:vm-702-disk-0'" on free wiped:vm-702-disk-0 --force
+  if command -v mkfs.ext4 >/dev/null && [ -x /usr/sbin/e2fsck ]; then
+    wanted "alloc: a container's" 0 "successfully created 'thick:vm-703-disk-0'" on alloc thick 703 '' 32M --content rootdir
+    vt export pve/vm-703-disk-0 "$tmp/image"
+    ok "it has a file system" /usr/sbin/e2fsck -fn "$tmp/image"
+    wanted "free: that, too" 0 "Removed volume 'thick:vm-703-disk-0'" on free thick:vm-703-disk-0
+  else
+    skip 3 "needs e2fsprogs"
+  fi
+  run on list thick
+  is "and all is free again" "$(wc -l <<<"$out")" 1
+  on free local-lvm:vm-700-disk-1 >/dev/null
 }
