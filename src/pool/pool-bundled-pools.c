@@ -18,7 +18,8 @@ static gboolean zero_metadata(Bundled *b, LvmVg *vg, const char *pool, GError **
 {
   LvmLv *spare = pool_layout_spare(vg);
 
-  return lvm_store_zero_new(b->store, vg, lvm_pool_metadata(lvm_vg_find_lv(vg, pool)), error) &&
+  return bundled_check_seqno(b, error) &&
+         lvm_store_zero_new(b->store, vg, lvm_pool_metadata(lvm_vg_find_lv(vg, pool)), error) &&
          (!spare || lvm_store_zero_new(b->store, vg, lvm_lv_name(spare), error));
 }
 
