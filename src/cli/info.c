@@ -50,7 +50,9 @@ static void spare_line(const PoolInfo *info)
   g_autofree char *size = info->metadata_spare ? cli_size(info->metadata_spare) : g_strdup("none"), *text = NULL;
 
   if (info->metadata_spare < info->metadata_size)
-    text = g_strdup_printf("%s: too little to repair the metadata with", size);
+    text = g_strdup_printf("%s: too little to repair the metadata with (it grows with that: virt-thin resize "
+                           "--metadata %s/%s +1)",
+                           size, info->vg, info->name);
   line("metadata spare", text ? text : size);
 }
 

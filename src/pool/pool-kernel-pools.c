@@ -145,6 +145,26 @@ gboolean kernel_create_pool(Pool *pool, const char *thin_pool, const PoolNew *pa
 
 /* --- the volume group --- */
 
+/* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of them. */
+static void catch_up_spare(Pool *pool)
+{
+  g_autoptr(GPtrArray) infos = pool_list_pools(pool, NULL);
+  g_autoptr(GError) error = NULL;
+  PoolInfo *largest = NULL;
+
+  for (guint i = 0; infos && i < infos->len; i++) {
+    PoolInfo *info = infos->pdata[i];
+
+    if (!largest || info->metadata_size > largest->metadata_size)
+      largest = info;
+  }
+  if (!largest || !largest->metadata_spare || largest->metadata_spare >= largest->metadata_size)
+    return;
+  if (!kernel_resize_pool(pool, largest->name, largest->metadata_size + 1, TRUE, &error))
+    g_warning("the spare metadata stays smaller than that of thin pool %s/%s: %s", largest->vg, largest->name,
+              error->message);
+}
+
 /* Without --yes: where lvm2 finds a file system or the like on the device, it asks, gets no answer, and leaves it. */
 gboolean kernel_extend(Pool *pool, const char *path, GError **error)
 {
@@ -159,8 +179,10 @@ gboolean kernel_extend(Pool *pool, const char *path, GError **error)
     g_mutex_unlock(&k->lock);
     kernel_use_room(change);
   }
-  if (change && kernel_change_end(change, ok, error))
+  if (change && kernel_change_end(change, ok, error)) {
+    catch_up_spare(pool);
     return TRUE;
+  }
   g_prefix_error(error, "cannot extend volume group %s with %s: ", k->vg_name, path);
   return FALSE;
 }
