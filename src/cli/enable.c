@@ -110,8 +110,8 @@ static gboolean write_drop_in(const char *service, GError **error)
 static gboolean tell_systemd(GError **error)
 {
   const char *const reload[] = {"systemctl", "daemon-reload", NULL};
-  /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host does not have would be
-   * an error. */
+  /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host does not have would
+   * be an error. */
   const char *const restart[] = {"systemctl", "try-restart", "libvirtd.servic[e]", "virtstoraged.servic[e]", NULL};
   const char *const *const commands[] = {reload, restart};
 
