@@ -20,7 +20,7 @@ tests_unit_test_settings_LDADD = src/pool/libpool.la src/util/libutil.la $(GLIB_
 tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
 tests_unit_test_journal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_journal_LDADD = src/thin/libthin.la $(GLIB_LIBS) $(CMOCKA_LIBS)
-tests_unit_test_control_SOURCES = tests/unit/test-control.c
+tests_unit_test_control_SOURCES = tests/unit/test-control.c tests/unit/fake-pool.c tests/unit/fake-pool.h
 tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 tests_unit_test_control_LDADD = src/service/libservice.la src/pool/libpool.la src/control/libcontrol.la src/util/libutil.la \
 	$(GLIB_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)

@@ -1,8 +1,7 @@
 /* virt-thin - tests of the D-Bus layer: pool-remote.c against control-server.c in one process
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Behind the server is a Pool that writes down what it is asked, answers with every field filled, and fails or hangs as
- * told. The server runs in a thread of its own.
+ * Behind the server is a fake pool. The server runs in a thread of its own.
  */
 #include "config.h"
 
@@ -22,335 +21,16 @@
 
 #include "control/control-socket.h"
 #include "control/control.h"
-#include "pool/pool-internal.h"
 #include "pool/pool-service.h"
 #include "pool/pool-wire.h"
 #include "pool/settings.h"
 #include "service/control-server.h"
-
-#define VG "vg0"
-
-/* --- the pool behind the server --- */
-
-typedef struct {
-  Pool base;
-  GMutex lock;
-  GCond changed;
-  char *asked;   /* the last call, as text */
-  int fail;      /* errno for the next change; 0: none */
-  gboolean hang; /* "snapshot" waits until this is FALSE */
-  guint hanging;
-  guint n_volumes; /* of list_volumes */
-  guint n_infos;   /* calls of get_info */
-} FakePool;
-
-static gboolean G_GNUC_PRINTF(2, 3) note(Pool *pool, const char *format, ...)
-{
-  FakePool *fake = (FakePool *)pool;
-  va_list args;
-
-  g_mutex_lock(&fake->lock);
-  g_free(fake->asked);
-  va_start(args, format);
-  fake->asked = g_strdup_vprintf(format, args);
-  va_end(args);
-  g_mutex_unlock(&fake->lock);
-  return TRUE;
-}
-
-static gboolean outcome(Pool *pool, GError **error)
-{
-  int fail = ((FakePool *)pool)->fail;
-
-  return !fail || vt_set_error(error, fail, "vg0/x: it \"fails\" with %d: é", fail);
-}
-
-static GStrv strv(const char *a, const char *b)
-{
-  const char *const list[] = {a, b, NULL};
-
-  return g_strdupv((char **)list);
-}
-
-static PoolVolumeInfo *make_volume(guint i)
-{
-  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
-
-  info->vg = g_strdup(VG);
-  info->name = g_strdup_printf("vm-%u-disk-0", 100 + i);
-  info->uuid = g_strdup("AbCdEf-0000-1111-2222-3333-4444-567890");
-  info->kind = i % 2 ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
-  info->vmid = i % 3 ? (gint64)100 + i : -1;
-  info->size = G_MAXUINT64 - i;
-  info->mapped = i % 5 ? 65536u * i : G_MAXUINT64;
-  info->device_id = (1u << 24) - 1 - i;
-  info->creation_time = 1700000000u + i;
-  if (i % 2 == 0) {
-    info->pool = g_strdup("data");
-    info->origin = g_strdup("base-9-disk-0");
-    info->snapshot_of = g_strdup("vm-1");
-    info->snapshot_name = g_strdup("before");
-    info->path = g_strdup("/dev/vg0/vm");
-    info->damage = g_strdup("block 148 is damaged");
-    info->tags = strv("pve-vm-100", "a:b");
-  }
-  info->read_only = i % 4 == 0;
-  info->active = i % 4 == 1;
-  info->path_is_block = i % 4 == 2;
-  return info;
-}
-
-static PoolInfo *make_info(void)
-{
-  PoolInfo *info = g_new0(PoolInfo, 1);
-
-  info->vg = g_strdup(VG);
-  info->name = g_strdup("data");
-  info->uuid = g_strdup("uuid");
-  info->size = 1;
-  info->used = 2;
-  info->metadata_size = 3;
-  info->metadata_used = 4;
-  info->chunk_size = 65536;
-  info->virtual_size = 6;
-  info->transaction_id = 7;
-  info->n_volumes = 8;
-  info->needs_check = TRUE;
-  info->metadata_spare = 10;
-  info->max_size = 11;
-  info->grows_at = 80;
-  info->grows_by = 20;
-  info->unwatched = g_strdup("nobody does");
-  info->active = TRUE;
-  info->health = g_strdup("transaction id is 9, expected 7");
-  return info;
-}
-
-static PoolVgInfo *make_vg(void)
-{
-  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
-
-  info->name = g_strdup(VG);
-  info->uuid = g_strdup("vg-uuid");
-  info->extent_size = 4 << 20;
-  info->size = G_MAXUINT64;
-  info->free = 12;
-  info->seqno = 13;
-  info->metadata_area_used = 14;
-  info->metadata_area_size = 15;
-  info->devices = strv("/a", "/b\xff"
-                             "c"); /* not UTF-8 */
-  info->served_by = g_strdup("virt-thin service, pid 123");
-  return info;
-}
-
-static gboolean fake_close(Pool *pool, GError **error)
-{
-  return TRUE;
-}
-
-static PoolVgInfo *fake_get_vg_info(Pool *pool, GError **error)
-{
-  return note(pool, "get_vg_info") && outcome(pool, error) ? make_vg() : NULL;
-}
-
-static GPtrArray *fake_list_pools(Pool *pool, GError **error)
-{
-  GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
-
-  note(pool, "list_pools");
-  g_ptr_array_add(pools, make_info());
-  g_ptr_array_add(pools, make_info());
-  return pools;
-}
-
-static PoolInfo *fake_get_info(Pool *pool, const char *thin_pool, GError **error)
-{
-  g_atomic_int_inc(&((FakePool *)pool)->n_infos);
-  return note(pool, "get_info %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error) ? make_info() : NULL;
-}
-
-static GPtrArray *fake_list_volumes(Pool *pool, const char *thin_pool, GError **error)
-{
-  GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
-
-  note(pool, "list_volumes %s", thin_pool ? thin_pool : "NULL");
-  for (guint i = 0; i < ((FakePool *)pool)->n_volumes; i++)
-    g_ptr_array_add(volumes, make_volume(i));
-  return volumes;
-}
-
-static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **error)
-{
-  PoolVolumeInfo *info;
-
-  if (!note(pool, "get_volume %s", name) || !outcome(pool, error))
-    return NULL;
-  info = make_volume(2);
-  g_free(info->name);
-  info->name = g_strdup(name);
-  return info;
-}
-
-static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
-{
-  *exclusive = 1;
-  *shared = G_MAXUINT64;
-  return note(pool, "count_volume %s", name);
-}
-
-static gboolean fake_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
-{
-  return note(pool, "create %s %s %" G_GUINT64_FORMAT, thin_pool ? thin_pool : "NULL", name, size) &&
-         outcome(pool, error);
-}
-
-static gboolean fake_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
-{
-  return note(pool, "create_linear %s %" G_GUINT64_FORMAT, name, size) && outcome(pool, error);
-}
-
-static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
-{
-  return note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
-}
-
-static gboolean fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  FakePool *fake = (FakePool *)pool;
-
-  note(pool, "snapshot %s %s", volume, snapshot);
-  g_mutex_lock(&fake->lock);
-  fake->hanging++;
-  g_cond_broadcast(&fake->changed);
-  while (fake->hang)
-    g_cond_wait(&fake->changed, &fake->lock);
-  fake->hanging--;
-  g_mutex_unlock(&fake->lock);
-  return outcome(pool, error);
-}
-
-static gboolean fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  return note(pool, "rollback %s %s", volume, snapshot) && outcome(pool, error);
-}
-
-static gboolean fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
-{
-  return note(pool, "clone_into %s %s", origin, name) && outcome(pool, error);
-}
-
-static gboolean fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
-}
-
-static gboolean fake_template(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return note(pool, "template %s %s", name, new_name) && outcome(pool, error);
-}
-
-static gboolean fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
-{
-  return note(pool, "resize %s %" G_GUINT64_FORMAT " %d", name, size, shrink) && outcome(pool, error);
-}
-
-static gboolean fake_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
-{
-  return note(pool, "resize_pool %s %" G_GUINT64_FORMAT " %d", thin_pool, size, metadata) && outcome(pool, error);
-}
-
-static gboolean fake_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
-{
-  g_autofree char *list = g_strjoinv(",", (char **)names);
-
-  return note(pool, "remove %s %d", list, with_snapshots) && outcome(pool, error);
-}
-
-static gboolean fake_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                              GError **error)
-{
-  g_autofree char *added = g_strjoinv(",", (char **)add), *removed = g_strjoinv(",", (char **)remove);
-
-  return note(pool, "set_tags %s +%s -%s", name, added, removed) && outcome(pool, error);
-}
-
-static gboolean fake_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
-{
-  return note(pool, "create_pool %s %d %d %d %d", thin_pool, (int)params->size, (int)params->reserve,
-              (int)params->chunk_size, (int)params->metadata_size) &&
-         outcome(pool, error);
-}
-
-static gboolean fake_extend(Pool *pool, const char *path, GError **error)
-{
-  return note(pool, "extend %s", path) && outcome(pool, error);
-}
-
-static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
-{
-  *errors = g_ptr_array_new_with_free_func(g_free);
-  *leaks = g_ptr_array_new_with_free_func(g_free);
-  g_ptr_array_add(*errors, g_strdup("block 148: checksum"));
-  g_ptr_array_add(*errors, g_strdup("device 3: 0-65536"));
-  g_ptr_array_add(*leaks, g_strdup("chunk 1500"));
-  return note(pool, "check %s", thin_pool ? thin_pool : "NULL");
-}
-
-static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
-{
-  return note(pool, "activate %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error);
-}
-
-static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **error)
-{
-  return note(pool, "activate %s alone", thin_pool) && outcome(pool, error);
-}
-
-static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
-{
-  return note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) && outcome(pool, error);
-}
-
-static gboolean fake_commit(Pool *pool, GError **error)
-{
-  return note(pool, "commit") && outcome(pool, error);
-}
-
-static const PoolOps fake_ops = {
-    .name = "fake",
-    .close = fake_close,
-    .get_vg_info = fake_get_vg_info,
-    .list_pools = fake_list_pools,
-    .get_info = fake_get_info,
-    .list_volumes = fake_list_volumes,
-    .get_volume = fake_get_volume,
-    .count_volume = fake_count_volume,
-    .create = fake_create,
-    .create_linear = fake_create_linear,
-    .clone = fake_clone,
-    .snapshot = fake_snapshot,
-    .rollback = fake_rollback,
-    .clone_into = fake_clone_into,
-    .rename = fake_rename,
-    .template = fake_template,
-    .resize = fake_resize,
-    .resize_pool = fake_resize_pool,
-    .remove = fake_remove,
-    .set_tags = fake_set_tags,
-    .create_pool = fake_create_pool,
-    .extend = fake_extend,
-    .check = fake_check,
-    .activate = fake_activate,
-    .activate_alone = fake_activate_alone,
-    .deactivate = fake_deactivate,
-    .commit = fake_commit,
-};
+#include "fake-pool.h"
 
 /* --- the server's thread --- */
 
 static char *top;
-static FakePool fake = {.base = {&fake_ops}, .n_volumes = 12};
+static FakePool fake = {.base = {&fake_pool_ops}, .n_volumes = 12};
 static int listen_fd = -1;
 
 typedef struct {
@@ -413,7 +93,7 @@ static void stop_host(void)
 
 static char *vg_path(const char *name)
 {
-  return settings_vg_file(VG, name);
+  return settings_vg_file(FAKE_POOL_VG, name);
 }
 
 static int group_setup(void **state)
@@ -429,7 +109,7 @@ static int group_setup(void **state)
   g_setenv("VIRT_THIN_CONFIG", config, TRUE);
   program = g_build_filename(top, "program", NULL);
   g_setenv("VIRT_THIN_PROGRAM", program, TRUE);
-  folder = settings_vg_dir(VG);
+  folder = settings_vg_dir(FAKE_POOL_VG);
   g_mkdir(folder, 0755);
   path = vg_path("control");
   listen_fd = control_socket_listen(path, 0600, NULL, &error);
@@ -474,7 +154,7 @@ static int setup(void **state)
 static Pool *connected(guint timeout_ms)
 {
   GError *error = NULL;
-  Pool *pool = pool_connect(VG, timeout_ms, &error);
+  Pool *pool = pool_connect(FAKE_POOL_VG, timeout_ms, &error);
 
   if (!pool)
     fail_msg("%s", error->message);
@@ -534,7 +214,7 @@ static void test_volumes(void **state)
   assert_string_equal(fake.asked, "list_volumes NULL");
   assert_int_equal(volumes->len, 12);
   for (guint i = 0; i < volumes->len; i++) {
-    g_autoptr(PoolVolumeInfo) expected = make_volume(i);
+    g_autoptr(PoolVolumeInfo) expected = fake_pool_make_volume(i);
 
     assert_same_volume(expected, volumes->pdata[i]);
   }
@@ -548,9 +228,9 @@ static void test_volumes(void **state)
 
 static void assert_info(PoolInfo *info)
 {
-  g_autoptr(PoolInfo) expected = make_info();
+  g_autoptr(PoolInfo) expected = fake_pool_make_info();
 
-  assert_string_equal(info->vg, VG);
+  assert_string_equal(info->vg, FAKE_POOL_VG);
   assert_string_equal(info->name, "data");
   assert_string_equal(info->uuid, "uuid");
   assert_int_equal(info->size, 1);
@@ -592,7 +272,7 @@ static void test_vg(void **state)
   g_autoptr(Pool) pool = connected(0);
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, NULL);
 
-  assert_string_equal(info->name, VG);
+  assert_string_equal(info->name, FAKE_POOL_VG);
   assert_string_equal(info->uuid, "vg-uuid");
   assert_int_equal(info->extent_size, 4 << 20);
   assert_true(info->size == G_MAXUINT64);
@@ -706,7 +386,7 @@ static void test_bad_names(void **state)
   static const char *const vgs[] = {"", "a/b", ".", "..", "-x", "a b", "\xff"};
   GError *error = NULL;
 
-  note(&fake.base, "nothing");
+  fake_pool_note(&fake.base, "nothing");
   assert_false(pool_create(pool, NULL, "x\xff", 1, &error));
   assert_error(&error, EINVAL, "not UTF-8");
   assert_false(pool_create(pool, "\xff", "x", 1, &error));
@@ -777,7 +457,8 @@ static void test_stop_with_a_call_under_way(void **state)
   g_mutex_unlock(&fake.lock);
   assert_false(control_server_stop(host.server, 50));
   {
-    g_autoptr(Pool) late = pool_connect(VG, 300, &error); /* nobody accepts any more: it waits in the backlog */
+    g_autoptr(Pool) late =
+        pool_connect(FAKE_POOL_VG, 300, &error); /* nobody accepts any more: it waits in the backlog */
 
     assert_null(late);
     assert_int_equal(error->code, ETIMEDOUT);

@@ -1,0 +1,310 @@
+/* virt-thin - a Pool for tests of the D-Bus layer
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "fake-pool.h"
+
+gboolean fake_pool_note(Pool *pool, const char *format, ...)
+{
+  FakePool *fake = (FakePool *)pool;
+  va_list args;
+
+  g_mutex_lock(&fake->lock);
+  g_free(fake->asked);
+  va_start(args, format);
+  fake->asked = g_strdup_vprintf(format, args);
+  va_end(args);
+  g_mutex_unlock(&fake->lock);
+  return TRUE;
+}
+
+static gboolean outcome(Pool *pool, GError **error)
+{
+  int fail = ((FakePool *)pool)->fail;
+
+  return !fail || vt_set_error(error, fail, "vg0/x: it \"fails\" with %d: é", fail);
+}
+
+static GStrv strv(const char *a, const char *b)
+{
+  const char *const list[] = {a, b, NULL};
+
+  return g_strdupv((char **)list);
+}
+
+PoolVolumeInfo *fake_pool_make_volume(guint i)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+
+  info->vg = g_strdup(FAKE_POOL_VG);
+  info->name = g_strdup_printf("vm-%u-disk-0", 100 + i);
+  info->uuid = g_strdup("AbCdEf-0000-1111-2222-3333-4444-567890");
+  info->kind = i % 2 ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
+  info->vmid = i % 3 ? (gint64)100 + i : -1;
+  info->size = G_MAXUINT64 - i;
+  info->mapped = i % 5 ? 65536u * i : G_MAXUINT64;
+  info->device_id = (1u << 24) - 1 - i;
+  info->creation_time = 1700000000u + i;
+  if (i % 2 == 0) {
+    info->pool = g_strdup("data");
+    info->origin = g_strdup("base-9-disk-0");
+    info->snapshot_of = g_strdup("vm-1");
+    info->snapshot_name = g_strdup("before");
+    info->path = g_strdup("/dev/vg0/vm");
+    info->damage = g_strdup("block 148 is damaged");
+    info->tags = strv("pve-vm-100", "a:b");
+  }
+  info->read_only = i % 4 == 0;
+  info->active = i % 4 == 1;
+  info->path_is_block = i % 4 == 2;
+  return info;
+}
+
+PoolInfo *fake_pool_make_info(void)
+{
+  PoolInfo *info = g_new0(PoolInfo, 1);
+
+  info->vg = g_strdup(FAKE_POOL_VG);
+  info->name = g_strdup("data");
+  info->uuid = g_strdup("uuid");
+  info->size = 1;
+  info->used = 2;
+  info->metadata_size = 3;
+  info->metadata_used = 4;
+  info->chunk_size = 65536;
+  info->virtual_size = 6;
+  info->transaction_id = 7;
+  info->n_volumes = 8;
+  info->needs_check = TRUE;
+  info->metadata_spare = 10;
+  info->max_size = 11;
+  info->grows_at = 80;
+  info->grows_by = 20;
+  info->unwatched = g_strdup("nobody does");
+  info->active = TRUE;
+  info->health = g_strdup("transaction id is 9, expected 7");
+  return info;
+}
+
+PoolVgInfo *fake_pool_make_vg(void)
+{
+  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+
+  info->name = g_strdup(FAKE_POOL_VG);
+  info->uuid = g_strdup("vg-uuid");
+  info->extent_size = 4 << 20;
+  info->size = G_MAXUINT64;
+  info->free = 12;
+  info->seqno = 13;
+  info->metadata_area_used = 14;
+  info->metadata_area_size = 15;
+  info->devices = strv("/a", "/b\xff"
+                             "c"); /* not UTF-8 */
+  info->served_by = g_strdup("virt-thin service, pid 123");
+  return info;
+}
+
+static gboolean fake_close(Pool *pool, GError **error)
+{
+  return TRUE;
+}
+
+static PoolVgInfo *fake_get_vg_info(Pool *pool, GError **error)
+{
+  return fake_pool_note(pool, "get_vg_info") && outcome(pool, error) ? fake_pool_make_vg() : NULL;
+}
+
+static GPtrArray *fake_list_pools(Pool *pool, GError **error)
+{
+  GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
+
+  fake_pool_note(pool, "list_pools");
+  g_ptr_array_add(pools, fake_pool_make_info());
+  g_ptr_array_add(pools, fake_pool_make_info());
+  return pools;
+}
+
+static PoolInfo *fake_get_info(Pool *pool, const char *thin_pool, GError **error)
+{
+  g_atomic_int_inc(&((FakePool *)pool)->n_infos);
+  return fake_pool_note(pool, "get_info %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error)
+             ? fake_pool_make_info()
+             : NULL;
+}
+
+static GPtrArray *fake_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+{
+  GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+
+  fake_pool_note(pool, "list_volumes %s", thin_pool ? thin_pool : "NULL");
+  for (guint i = 0; i < ((FakePool *)pool)->n_volumes; i++)
+    g_ptr_array_add(volumes, fake_pool_make_volume(i));
+  return volumes;
+}
+
+static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **error)
+{
+  PoolVolumeInfo *info;
+
+  if (!fake_pool_note(pool, "get_volume %s", name) || !outcome(pool, error))
+    return NULL;
+  info = fake_pool_make_volume(2);
+  g_free(info->name);
+  info->name = g_strdup(name);
+  return info;
+}
+
+static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+{
+  *exclusive = 1;
+  *shared = G_MAXUINT64;
+  return fake_pool_note(pool, "count_volume %s", name);
+}
+
+static gboolean fake_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+{
+  return fake_pool_note(pool, "create %s %s %" G_GUINT64_FORMAT, thin_pool ? thin_pool : "NULL", name, size) &&
+         outcome(pool, error);
+}
+
+static gboolean fake_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  return fake_pool_note(pool, "create_linear %s %" G_GUINT64_FORMAT, name, size) && outcome(pool, error);
+}
+
+static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+{
+  return fake_pool_note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
+}
+
+static gboolean fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  FakePool *fake = (FakePool *)pool;
+
+  fake_pool_note(pool, "snapshot %s %s", volume, snapshot);
+  g_mutex_lock(&fake->lock);
+  fake->hanging++;
+  g_cond_broadcast(&fake->changed);
+  while (fake->hang)
+    g_cond_wait(&fake->changed, &fake->lock);
+  fake->hanging--;
+  g_mutex_unlock(&fake->lock);
+  return outcome(pool, error);
+}
+
+static gboolean fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  return fake_pool_note(pool, "rollback %s %s", volume, snapshot) && outcome(pool, error);
+}
+
+static gboolean fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+{
+  return fake_pool_note(pool, "clone_into %s %s", origin, name) && outcome(pool, error);
+}
+
+static gboolean fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  return fake_pool_note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
+}
+
+static gboolean fake_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  return fake_pool_note(pool, "template %s %s", name, new_name) && outcome(pool, error);
+}
+
+static gboolean fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+{
+  return fake_pool_note(pool, "resize %s %" G_GUINT64_FORMAT " %d", name, size, shrink) && outcome(pool, error);
+}
+
+static gboolean fake_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+{
+  return fake_pool_note(pool, "resize_pool %s %" G_GUINT64_FORMAT " %d", thin_pool, size, metadata) &&
+         outcome(pool, error);
+}
+
+static gboolean fake_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+{
+  g_autofree char *list = g_strjoinv(",", (char **)names);
+
+  return fake_pool_note(pool, "remove %s %d", list, with_snapshots) && outcome(pool, error);
+}
+
+static gboolean fake_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
+                              GError **error)
+{
+  g_autofree char *added = g_strjoinv(",", (char **)add), *removed = g_strjoinv(",", (char **)remove);
+
+  return fake_pool_note(pool, "set_tags %s +%s -%s", name, added, removed) && outcome(pool, error);
+}
+
+static gboolean fake_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+{
+  return fake_pool_note(pool, "create_pool %s %d %d %d %d", thin_pool, (int)params->size, (int)params->reserve,
+                        (int)params->chunk_size, (int)params->metadata_size) &&
+         outcome(pool, error);
+}
+
+static gboolean fake_extend(Pool *pool, const char *path, GError **error)
+{
+  return fake_pool_note(pool, "extend %s", path) && outcome(pool, error);
+}
+
+static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+{
+  *errors = g_ptr_array_new_with_free_func(g_free);
+  *leaks = g_ptr_array_new_with_free_func(g_free);
+  g_ptr_array_add(*errors, g_strdup("block 148: checksum"));
+  g_ptr_array_add(*errors, g_strdup("device 3: 0-65536"));
+  g_ptr_array_add(*leaks, g_strdup("chunk 1500"));
+  return fake_pool_note(pool, "check %s", thin_pool ? thin_pool : "NULL");
+}
+
+static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
+{
+  return fake_pool_note(pool, "activate %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error);
+}
+
+static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+{
+  return fake_pool_note(pool, "activate %s alone", thin_pool) && outcome(pool, error);
+}
+
+static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+{
+  return fake_pool_note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) && outcome(pool, error);
+}
+
+static gboolean fake_commit(Pool *pool, GError **error)
+{
+  return fake_pool_note(pool, "commit") && outcome(pool, error);
+}
+
+const PoolOps fake_pool_ops = {
+    .name = "fake",
+    .close = fake_close,
+    .get_vg_info = fake_get_vg_info,
+    .list_pools = fake_list_pools,
+    .get_info = fake_get_info,
+    .list_volumes = fake_list_volumes,
+    .get_volume = fake_get_volume,
+    .count_volume = fake_count_volume,
+    .create = fake_create,
+    .create_linear = fake_create_linear,
+    .clone = fake_clone,
+    .snapshot = fake_snapshot,
+    .rollback = fake_rollback,
+    .clone_into = fake_clone_into,
+    .rename = fake_rename,
+    .template = fake_template,
+    .resize = fake_resize,
+    .resize_pool = fake_resize_pool,
+    .remove = fake_remove,
+    .set_tags = fake_set_tags,
+    .create_pool = fake_create_pool,
+    .extend = fake_extend,
+    .check = fake_check,
+    .activate = fake_activate,
+    .activate_alone = fake_activate_alone,
+    .deactivate = fake_deactivate,
+    .commit = fake_commit,
+};
