@@ -34,14 +34,19 @@ char *storagecfg_pool_uuid(const char *name)
 
 char *storagecfg_content_folder(const StorageCfgStorage *storage, const char *content)
 {
+  static const char *const folders[][2] = {
+      {"backup", "dump"}, {"iso", "template/iso"}, {"rootdir", "private"}, {"vztmpl", "template/cache"}};
   const StorageCfgValue *dirs = storagecfg_value(storage, "content-dirs");
-  const char *path = storagecfg_string(storage, "path");
+  const char *path = storagecfg_string(storage, "path"), *folder = content;
   g_autofree char *key = g_strconcat(content, "=", NULL);
 
   for (char **dir = dirs ? dirs->list : NULL; dir && *dir; dir++)
     if (g_str_has_prefix(*dir, key))
       return g_build_filename(path, *dir + strlen(key), NULL);
-  return g_build_filename(path, strcmp(content, "iso") == 0 ? "template/iso" : content, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS(folders); i++)
+    if (strcmp(content, folders[i][0]) == 0)
+      folder = folders[i][1];
+  return g_build_filename(path, folder, NULL);
 }
 
 void storagecfg_split_portal(const char *portal, char **host, guint *port)

@@ -42,7 +42,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageCfgPools, storagecfg_pools_free)
 
 /* UUIDv5 (RFC 4122) of @name in virt-thin's name space. */
 char *storagecfg_pool_uuid(const char *name);
-/* The folder of content "images" or "iso" of a storage with a path. */
+/* The folder of a word of content ("images", "iso", ...) of a storage with a path: PVE::Storage::Plugin's
+ * vtype_subdirs, and content-dirs. */
 char *storagecfg_content_folder(const StorageCfgStorage *storage, const char *content);
 /* "host", "host:port", "[IPv6]:port", "IPv6.port" in two; *port 0: not given. */
 void storagecfg_split_portal(const char *portal, char **host, guint *port);
