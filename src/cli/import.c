@@ -78,7 +78,7 @@ static gboolean recognise(Source *source, GError **error)
                         "standard input holds an image in format %s, of which parts must be read out of order: save it "
                         "in a file and import that",
                         source->format);
-  return cli_qemu_size(source->path, source->format, &source->size, error);
+  return cli_qemu_info(source->path, source->format, &source->size, NULL, error);
 }
 
 static gboolean open_source(Source *source, const char *argument, GError **error)

@@ -81,7 +81,7 @@ static gboolean run(const char *const *argv, const char *what, GError **error)
   return vt_set_error(error, EIO, "%s: qemu-img failed", what);
 }
 
-static gboolean parse_size(const char *text, guint64 *size)
+static gboolean parse_info(const char *text, guint64 *size, char **backing)
 {
   g_autoptr(JsonParser) parser = json_parser_new();
   JsonObject *object;
@@ -92,6 +92,8 @@ static gboolean parse_size(const char *text, guint64 *size)
   object = json_node_get_object(json_parser_get_root(parser));
   value = json_object_get_int_member_with_default(object, "virtual-size", -1);
   *size = (guint64)value;
+  if (value >= 0 && backing)
+    *backing = g_strdup(json_object_get_string_member_with_default(object, "backing-filename", NULL));
   return value >= 0;
 }
 
@@ -101,7 +103,7 @@ static char *plain_path(const char *path)
   return g_canonicalize_filename(path, NULL);
 }
 
-gboolean cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error)
+gboolean cli_qemu_info(const char *path, const char *format, guint64 *size, char **backing, GError **error)
 {
   g_autofree char *full = plain_path(path), *out = NULL, *err = NULL;
   const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL};
@@ -113,7 +115,18 @@ gboolean cli_qemu_size(const char *path, const char *format, guint64 *size, GErr
                         local->message);
   if (!g_spawn_check_wait_status(status, NULL))
     return vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
-  return parse_size(out, size) || vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+  return parse_info(out, size, backing) || vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+}
+
+gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size, GError **error)
+{
+  g_autofree char *full = plain_path(path), *what = g_strdup_printf("making %s", path),
+                  *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, size),
+                  *option = g_strconcat("preallocation=", preallocation, NULL);
+  const char *const plain[] = {"qemu-img", "create", "-q", "-f", format, full, bytes, NULL},
+                    *const allocating[] = {"qemu-img", "create", "-q", "-o", option, "-f", format, full, bytes, NULL};
+
+  return run(preallocation ? allocating : plain, what, error);
 }
 
 /* --- the export --- */

@@ -12,8 +12,11 @@
  */
 const char *cli_image_format(int fd, guint64 size, const char *head, gsize head_length);
 
-/* The size of the disk in image @path. */
-gboolean cli_qemu_size(const char *path, const char *format, guint64 *size, GError **error);
+/* The size of the disk in image @path, and the image it is based on as that is written in it (NULL: none; the caller's;
+ * @backing NULL: it is not asked for). */
+gboolean cli_qemu_info(const char *path, const char *format, guint64 *size, char **backing, GError **error);
+/* Make an empty image of @size bytes in file @path, which may be there. @preallocation NULL: as qemu-img does it. */
+gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size, GError **error);
 
 /* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of our own over @pool
  * on a private socket until cli_qemu_unexport(). */
