@@ -5,26 +5,38 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/storage-volume.h"
+#include "cli/storage-folder.h"
 
 /* --- list --- */
 
-typedef struct {
-  char *volid, *key, *vmid;
-  const char *content, *format;
-  guint64 size;
-} Item;
+StorageItem *storage_item_new(const char *storage, char *volume, const char *content, char *format, guint64 size,
+                              char *vmid, char *base)
+{
+  StorageItem *item = g_new0(StorageItem, 1);
 
-static void item_free(Item *item)
+  item->volid = g_strconcat(storage, ":", volume, NULL);
+  item->key = g_ascii_strdown(item->volid, -1);
+  item->vmid = vmid;
+  item->base = base;
+  item->content = content;
+  item->format = format;
+  item->size = size;
+  g_free(volume);
+  return item;
+}
+
+void storage_item_free(StorageItem *item)
 {
   g_free(item->volid);
   g_free(item->key);
   g_free(item->vmid);
+  g_free(item->base);
+  g_free(item->format);
   g_free(item);
 }
 
 /* Where there is a cluster, it knows containers by their configuration. */
-static gboolean is_container(const char *vmid)
+gboolean storage_is_container(const char *vmid)
 {
   g_autofree char *pattern = g_strdup_printf("/etc/pve/nodes/*/lxc/%s.conf", vmid);
   glob_t found = {0};
@@ -36,7 +48,8 @@ static gboolean is_container(const char *vmid)
 
 static const char *content_of(const PoolVolumeInfo *volume, const char *vmid)
 {
-  return (volume->tags && g_strv_contains((const char *const *)volume->tags, STORAGE_ROOTDIR_TAG)) || is_container(vmid)
+  return (volume->tags && g_strv_contains((const char *const *)volume->tags, STORAGE_ROOTDIR_TAG)) ||
+                 storage_is_container(vmid)
              ? "rootdir"
              : "images";
 }
@@ -55,75 +68,105 @@ static gboolean is_of(const StorageCfgStorage *storage, const PoolVolumeInfo *vo
           (volume->tags && g_strv_contains((const char *const *)volume->tags, tag)));
 }
 
-static Item *make_item(const StorageCfgStorage *storage, const PoolVolumeInfo *volume)
+static StorageItem *make_item(const StorageCfgStorage *storage, const PoolVolumeInfo *volume)
 {
   const char *digits = g_str_has_prefix(volume->name, "vm-")     ? volume->name + 3
                        : g_str_has_prefix(volume->name, "base-") ? volume->name + 5
                                                                  : NULL;
   gsize n = digits ? strspn(digits, "0123456789") : 0;
   g_autofree char *vmid = g_strndup(digits, n);
-  Item *item;
+  gboolean qcow2 = !volume->pool && g_str_has_suffix(volume->name, ".qcow2");
+  const char *content;
 
   if (!n || digits[n] != '-' || !is_of(storage, volume, vmid))
     return NULL;
-  item = g_new0(Item, 1);
-  item->volid = g_strconcat(storage->id, ":", volume->name, NULL);
-  item->key = g_ascii_strdown(item->volid, -1);
-  item->vmid = g_steal_pointer(&vmid);
-  item->content = content_of(volume, item->vmid);
-  item->format = !volume->pool && g_str_has_suffix(volume->name, ".qcow2") ? "qcow2" : "raw";
-  item->size = volume->size;
-  return item;
+  content = content_of(volume, vmid);
+  return storage_item_new(storage->id, g_strdup(volume->name), content, g_strdup(qcow2 ? "qcow2" : "raw"), volume->size,
+                          g_steal_pointer(&vmid), NULL);
 }
 
-static int compare_items(gconstpointer a, gconstpointer b)
-{
-  return strcmp((*(Item *const *)a)->key, (*(Item *const *)b)->key);
-}
-
-static int digits_of(guint64 n)
-{
-  int digits = 1;
-
-  while (n /= 10)
-    digits++;
-  return digits;
-}
-
-static void print_items(GPtrArray *items)
-{
-  int width = 0, digits = 1;
-
-  for (guint i = 0; i < items->len; i++) {
-    width = MAX(width, (int)strlen(((Item *)items->pdata[i])->volid));
-    digits = MAX(digits, digits_of(((Item *)items->pdata[i])->size));
-  }
-  printf("%-*s %-7s %-9s %*s %s\n", width, "Volid", "Format", "Type", digits, "Size", "VMID");
-  for (guint i = 0; i < items->len; i++) {
-    const Item *item = items->pdata[i];
-
-    printf("%-*s %-7s %-9s %*" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT "\n", width, item->volid, item->format,
-           item->content, digits, item->size, g_ascii_strtoull(item->vmid, NULL, 10));
-  }
-}
-
-static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid, const char *content, GError **error)
+static gboolean list_volume_group(const StorageCfgStorage *storage, const char *vmid, const char *content,
+                                  GPtrArray *items, GError **error)
 {
   Pool *pool = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
-  g_autoptr(GPtrArray) volumes = pool ? pool_list_volumes(pool, NULL, error) : NULL,
-                       items = g_ptr_array_new_with_free_func((GDestroyNotify)item_free);
+  g_autoptr(GPtrArray) volumes = pool ? pool_list_volumes(pool, NULL, error) : NULL;
 
   for (guint i = 0; volumes && i < volumes->len; i++) {
-    Item *item = make_item(storage, volumes->pdata[i]);
+    StorageItem *item = make_item(storage, volumes->pdata[i]);
 
     if (item && (!vmid || strcmp(vmid, item->vmid) == 0) && (!content || strcmp(content, item->content) == 0))
       g_ptr_array_add(items, item);
     else if (item)
-      item_free(item);
+      storage_item_free(item);
   }
-  g_ptr_array_sort(items, compare_items);
-  return cli_close(pool, error) && volumes ? g_steal_pointer(&items) : NULL;
+  return cli_close(pool, error) && volumes;
 }
+
+static int compare_items(gconstpointer a, gconstpointer b)
+{
+  return strcmp((*(StorageItem *const *)a)->key, (*(StorageItem *const *)b)->key);
+}
+
+static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid, const char *content, GError **error)
+{
+  g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
+
+  if (!(storage_is_folder(storage) ? storage_folder_list(storage, vmid, content, items, error)
+                                   : list_volume_group(storage, vmid, content, items, error)))
+    return NULL;
+  g_ptr_array_sort(items, compare_items);
+  return g_steal_pointer(&items);
+}
+
+/* --- its table --- */
+
+static int compare_formats(gconstpointer a, gconstpointer b)
+{
+  const StorageItem *one = *(StorageItem *const *)a, *other = *(StorageItem *const *)b;
+  int order = strcmp(one->format, other->format);
+
+  return order ? order : strcmp(one->key, other->key);
+}
+
+static char *size_of(const StorageItem *item)
+{
+  return item->size == STORAGE_UNKNOWN_SIZE ? g_strdup("-") : g_strdup_printf("%" G_GUINT64_FORMAT, item->size);
+}
+
+/* Those of a guest come first, then the others by format. */
+static void print_items(GPtrArray *items)
+{
+  g_autoptr(GPtrArray) others = g_ptr_array_new();
+  int width = 0, digits = 1;
+
+  for (guint i = 0; i < items->len; i++) {
+    g_autofree char *size = size_of(items->pdata[i]);
+
+    width = MAX(width, (int)strlen(((StorageItem *)items->pdata[i])->volid));
+    digits = MAX(digits, (int)strlen(size));
+  }
+  printf("%-*s %-7s %-9s %*s %s\n", width, "Volid", "Format", "Type", digits, "Size", "VMID");
+  for (guint i = 0; i < items->len; i++) {
+    StorageItem *item = items->pdata[i];
+    g_autofree char *size = size_of(item);
+    guint64 vmid = item->vmid ? g_ascii_strtoull(item->vmid, NULL, 10) : 0;
+
+    if (vmid)
+      printf("%-*s %-7s %-9s %*s %" G_GUINT64_FORMAT "\n", width, item->volid, item->format, item->content, digits,
+             size, vmid);
+    else
+      g_ptr_array_add(others, item);
+  }
+  g_ptr_array_sort(others, compare_formats);
+  for (guint i = 0; i < others->len; i++) {
+    const StorageItem *item = others->pdata[i];
+    g_autofree char *size = size_of(item);
+
+    printf("%-*s %-7s %-9s %*s\n", width, item->volid, item->format, item->content, digits, size);
+  }
+}
+
+/* --- the command --- */
 
 static gboolean list(const StorageWords *words, GError **error)
 {
@@ -141,7 +184,8 @@ static gboolean list(const StorageWords *words, GError **error)
     return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
-  if (!storage || !storage_require_lvm(storage, "list volumes", &kind, error))
+  if (!storage ||
+      (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes in folders and", &kind, error)))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)
@@ -202,7 +246,8 @@ static const char *const storage_argument[] = {"storage", NULL}, *const vg_argum
                          *const no_arguments[] = {NULL}, *const type_argument[] = {"type", NULL};
 static const StorageOption list_options[] = {
     {"vmid", STORAGE_TEXT, "VMID  Only this guest's"},
-    {"content", STORAGE_TEXT, "WORD  Only volumes of this content: images or rootdir"},
+    {"content", STORAGE_TEXT,
+     "WORD  Only volumes of this content, of a folder's also iso, vztmpl, backup, snippets, import"},
     {NULL, 0, NULL},
 };
 static const StorageUsage list_usage = {.name = "list",

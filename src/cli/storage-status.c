@@ -3,11 +3,10 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "cli/json.h"
-#include "cli/storage.h"
+#include "cli/storage-folder.h"
 
 typedef struct {
   const StorageCfgStorage *storage;
@@ -63,36 +62,22 @@ static void ask_volume_group(Status *status)
   status->used = info->size - info->free;
 }
 
-/* Another file system than the folder's above. */
-static gboolean is_mounted(const char *path)
-{
-  g_autofree char *above = g_path_get_dirname(path);
-  struct stat here, there;
-
-  return stat(path, &here) == 0 && stat(above, &there) == 0 && here.st_dev != there.st_dev;
-}
-
 static void ask_folder(Status *status)
 {
-  const char *path = storagecfg_string(status->storage, "path"),
-             *mount = storagecfg_string(status->storage, "is_mountpoint");
-  gboolean flag = status->storage->type->has_default_path; /* a share is mounted */
+  const char *path = storagecfg_string(status->storage, "path");
   struct statvfs fs;
 
-  if (mount && !storagecfg_parse_boolean(mount, &flag))
-    flag = TRUE;
-  else
-    mount = path;
-  if (flag && !is_mounted(mount)) {
-    status->problem = g_strdup_printf("nothing is mounted at %s", mount);
-  } else if (statvfs(path, &fs) < 0) {
+  status->problem = storage_folder_problem(status->storage);
+  if (status->problem)
+    return;
+  if (statvfs(path, &fs) < 0) {
     status->problem = g_strdup_printf("%s: %s", path, g_strerror(errno));
-  } else {
-    status->active = TRUE;
-    status->total = (guint64)fs.f_blocks * fs.f_frsize;
-    status->used = (guint64)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
-    status->available = (guint64)fs.f_bavail * fs.f_frsize;
+    return;
   }
+  status->active = TRUE;
+  status->total = (guint64)fs.f_blocks * fs.f_frsize;
+  status->used = (guint64)(fs.f_blocks - fs.f_bfree) * fs.f_frsize;
+  status->available = (guint64)fs.f_bavail * fs.f_frsize;
 }
 
 static Status *ask(const StorageCfgStorage *storage, const char *node)
@@ -109,7 +94,7 @@ static Status *ask(const StorageCfgStorage *storage, const char *node)
     ask_thin_pool(status);
   else if (strcmp(storage->type->name, "lvm") == 0)
     ask_volume_group(status);
-  else if (storagecfg_string(storage, "path"))
+  else if (storage_is_folder(storage))
     ask_folder(status);
   else
     status->problem = g_strdup_printf("virt-thin does not look into storages of type %s", storage->type->name);

@@ -1,7 +1,7 @@
 /* virt-thin - commands storage alloc, free, path: pvesm's
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "cli/storage-volume.h"
+#include "cli/storage-folder.h"
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
@@ -68,7 +68,7 @@ char *storage_allocate(Pool *pool, const StorageCfgStorage *storage, const char 
 
 /* mkfs.ext4 makes a sparse file, of which the volume takes what is not zero: no node of the volume is needed, nor root.
  */
-static gboolean make_image(const char *path, const char *label, guint64 size, GError **error)
+gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GError **error)
 {
   g_autofree char *short_label = g_strndup(label, 16);
   const char *const argv[] = {"mkfs.ext4",      "-q", "-F",        "-O", "mmp", "-E",
@@ -104,7 +104,7 @@ gboolean storage_format(Pool *pool, const char *name, GError **error)
   source.fd = g_file_open_tmp("virt-thin-XXXXXX", &path, error);
   if (source.fd < 0)
     return FALSE;
-  if (make_image(path, name, source.size, error)) {
+  if (storage_make_ext4(path, name, source.size, error)) {
     CliProgress *progress = cli_progress_new(source.size, "formatting %s", name);
 
     ok = cli_copy_in(&source, volume, blank, progress, error);
@@ -130,7 +130,8 @@ static gboolean parse_size(const char *text, guint64 *bytes, GError **error)
   return TRUE;
 }
 
-static gboolean check_format(const char *name, const char *format, GError **error)
+/* *format: as given, or as the name ends; NULL: neither says it. */
+static gboolean find_format(const char *name, const char **format, GError **error)
 {
   static const char *const formats[] = {"raw", "qcow2", "vmdk"};
 
@@ -139,13 +140,18 @@ static gboolean check_format(const char *name, const char *format, GError **erro
 
     if (!g_str_has_suffix(name, suffix))
       continue;
-    if (format && strcmp(format, formats[i]) != 0)
-      return storage_bad_parameter(error, "format", "different storage formats (%s != %s)", format, formats[i]);
-    format = formats[i];
+    if (*format && strcmp(*format, formats[i]) != 0)
+      return storage_bad_parameter(error, "format", "different storage formats (%s != %s)", *format, formats[i]);
+    *format = formats[i];
   }
-  if (format && !storagecfg_check_value(storagecfg_property_find("format"), format, NULL))
-    return storage_bad_parameter(
-        error, "format", "value '%s' does not have a value in the enumeration 'raw, qcow2, subvol, vmdk'", format);
+  return !*format || storagecfg_check_value(storagecfg_property_find("format"), *format, NULL) ||
+         storage_bad_parameter(error, "format",
+                               "value '%s' does not have a value in the enumeration 'raw, qcow2, subvol, vmdk'",
+                               *format);
+}
+
+static gboolean check_format(const char *format, GError **error)
+{
   return !format || strcmp(format, "raw") == 0 || vt_set_error(error, EINVAL, "unsupported format '%s'", format);
 }
 
@@ -171,10 +177,24 @@ static gboolean make_rootdir(Pool *pool, const char *name, GError **error)
   return FALSE;
 }
 
+static gboolean alloc_in_folder(const StorageCfgStorage *storage, const StorageWords *words, const char *format,
+                                guint64 size, GError **error)
+{
+  const char *content = storage_option(words, "content");
+  g_autofree char *made = NULL;
+
+  if (!check_content(storage, content, error))
+    return FALSE;
+  made = storage_folder_allocate(storage, storage_word(words, 1), storage_word(words, 2), format, content, size, error);
+  if (made)
+    printf("successfully created '%s:%s'\n", storage->id, made);
+  return made != NULL;
+}
+
 static gboolean alloc(const StorageWords *words, GError **error)
 {
   const char *id = storage_word(words, 0), *vmid = storage_word(words, 1), *name = storage_word(words, 2),
-             *content = storage_option(words, "content");
+             *content = storage_option(words, "content"), *format = storage_option(words, "format");
   g_autoptr(StorageCfg) cfg = NULL;
   const StorageCfgStorage *storage;
   g_autofree char *made = NULL;
@@ -191,8 +211,12 @@ static gboolean alloc(const StorageWords *words, GError **error)
   if (!cfg || !parse_size(storage_word(words, 3), &size, error))
     return FALSE;
   storage = storage_find_enabled(cfg, id, error);
-  if (!storage || !storage_require_lvm(storage, "allocate volumes", &kind, error) ||
-      !check_content(storage, content, error) || !check_format(name, storage_option(words, "format"), error))
+  if (!storage || !find_format(name, &format, error))
+    return FALSE;
+  if (storage_is_folder(storage))
+    return alloc_in_folder(storage, words, format, size, error);
+  if (!storage_require_lvm(storage, "allocate volumes in folders and", &kind, error) ||
+      !check_content(storage, content, error) || !check_format(format, error))
     return FALSE;
   pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
   made = pool ? storage_allocate(pool, storage, vmid, name, size, error) : NULL;
@@ -246,7 +270,9 @@ static gboolean free_words(const StorageWords *words, GError **error)
       (strspn(delay, "0123456789") != strlen(delay) || !g_ascii_string_to_unsigned(delay, 10, 1, 30, NULL, NULL)))
     return storage_bad_parameter(error, "delay", "value must be from 1 to 30");
   storage = storage_find_enabled(cfg, id, error);
-  if (!storage || !storage_require_lvm(storage, "free volumes", &kind, error) ||
+  if (storage && storage_is_folder(storage))
+    return storage_folder_free(storage, name, force, error);
+  if (!storage || !storage_require_lvm(storage, "free volumes in folders and", &kind, error) ||
       !pool_guest_parse_name(kind, name, &parsed, error))
     return FALSE;
   pool_guest_name_clear(&parsed);
@@ -261,46 +287,16 @@ static gboolean free_words(const StorageWords *words, GError **error)
 
 /* --- path --- */
 
-/* "iso/x.iso", "100/vm-100-disk-0.raw": of a storage with a path. */
-static char *path_in_folder(const StorageCfgStorage *storage, const char *volume, GError **error)
-{
-  static const char *const folders[][2] = {{"iso", "template/iso"},
-                                           {"vztmpl", "template/cache"},
-                                           {"backup", "dump"},
-                                           {"snippets", "snippets"},
-                                           {"import", "import"}};
-  const StorageCfgValue *dirs = storagecfg_value(storage, "content-dirs");
-  const char *slash = strchr(volume, '/'), *folder = "images", *rest = volume;
-  g_autofree char *content = g_strndup(volume, slash ? slash - volume : 0), *key = NULL;
-
-  if (!slash || !slash[1] || strstr(volume, "..")) {
-    vt_set_error(error, EINVAL, "unable to parse directory volume name '%s'", volume);
-    return NULL;
-  }
-  for (gsize i = 0; i < G_N_ELEMENTS(folders); i++)
-    if (strcmp(content, folders[i][0]) == 0) {
-      folder = folders[i][1];
-      rest = slash + 1;
-    }
-  if (rest == volume && !pool_guest_is_vmid(content)) {
-    vt_set_error(error, EINVAL, "unable to parse directory volume name '%s'", volume);
-    return NULL;
-  }
-  key = g_strconcat(rest == volume ? "images" : content, "=", NULL);
-  for (char **dir = dirs ? dirs->list : NULL; dir && *dir; dir++)
-    if (g_str_has_prefix(*dir, key))
-      folder = *dir + strlen(key);
-  return g_build_filename(storagecfg_string(storage, "path"), folder, rest, NULL);
-}
-
 static char *path_of(const StorageCfgStorage *storage, const char *volume, GError **error)
 {
+  g_auto(FolderVolume) file = {0};
   PoolGuestStorage kind;
   PoolGuestName parsed;
 
-  if (storagecfg_string(storage, "path"))
-    return path_in_folder(storage, volume, error);
-  if (!storage_require_lvm(storage, "tell paths", &kind, error) || !pool_guest_parse_name(kind, volume, &parsed, error))
+  if (storage_is_folder(storage))
+    return storage_folder_parse(volume, &file, error) ? storage_folder_path(storage, &file) : NULL;
+  if (!storage_require_lvm(storage, "tell paths in folders and", &kind, error) ||
+      !pool_guest_parse_name(kind, volume, &parsed, error))
     return NULL;
   pool_guest_name_clear(&parsed);
   return g_build_filename(settings_dev_dir(), storagecfg_string(storage, "vgname"), volume, NULL);
@@ -329,7 +325,7 @@ static gboolean path_words(const StorageWords *words, GError **error)
 static const char *const alloc_arguments[] = {"storage", "vmid", "filename", "size", NULL}, *const volume_arguments[] =
                                                                                                 {"volume", NULL};
 static const StorageOption alloc_options[] = {
-    {"format", STORAGE_TEXT, "raw  The only format there is"},
+    {"format", STORAGE_TEXT, "raw|qcow2|vmdk  The format; in a volume group there is raw alone"},
     {"content", STORAGE_TEXT, "images|rootdir  rootdir: with an ext4 file system, for a container"},
     {NULL, 0, NULL},
 };
@@ -338,8 +334,9 @@ static const StorageUsage alloc_usage = {
     .arguments = alloc_arguments,
     .options = alloc_options,
     .summary = "Make a volume for a guest",
-    .description = "The filename is vm-VMID-NAME, or '' for the next free vm-VMID-disk-N. The size is in KiB, or\n"
-                   "with M or G behind it in MiB or GiB.",
+    .description =
+        "The filename is vm-VMID-NAME, of a storage that is a folder vm-VMID-NAME.FORMAT, or '' for the next\n"
+        "free vm-VMID-disk-N. The size is in KiB, or with M or G behind it in MiB or GiB.",
 };
 static const StorageOption free_options[] = {
     {"storage", STORAGE_TEXT, "ID  The storage of a volume that is given by its name alone"},

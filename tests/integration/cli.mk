@@ -12,6 +12,7 @@ cli_tests = \
 	tests/integration/cli-extend.sh \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-storage-check.sh \
+	tests/integration/cli-storage-folder.sh \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-sanitized.sh
 TESTS += $(cli_tests)
