@@ -4,10 +4,12 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "dm/block-devices.h"
-#include "lvm/text.h"
+#include "dm/device-filter.h"
 
+#define DEV "/dev"
 #define SYS_BLOCK "/sys/class/block"
 
 /* The content of an attribute of device @name; NULL: it has none. The caller's. */
@@ -60,7 +62,7 @@ static char *device_path(const char *name)
 {
   g_autofree char *dm = read_attribute(name, "dm/name"), *plain = g_strdelimit(g_strdup(name), "!", '/');
 
-  return dm ? g_build_filename("/dev/mapper", dm, NULL) : g_build_filename("/dev", plain, NULL);
+  return dm ? g_build_filename(DEV "/mapper", dm, NULL) : g_build_filename(DEV, plain, NULL);
 }
 
 static int compare_paths(gconstpointer a, gconstpointer b)
@@ -68,51 +70,91 @@ static int compare_paths(gconstpointer a, gconstpointer b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static GStrv list_block_devices(const char *own_folder)
+/* --- lvm.conf's filters --- */
+
+/* Every name of every block device in @folder: by number, arrays of paths. */
+static void add_names(GHashTable *all, const char *folder)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name(dir))) {
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    GPtrArray *names;
+    struct stat st;
+    gint64 number;
+
+    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
+      add_names(all, path);
+    if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+      continue;
+    number = (gint64)st.st_rdev;
+    names = g_hash_table_lookup(all, &number);
+    if (!names) {
+      names = g_ptr_array_new_with_free_func(g_free);
+      g_hash_table_insert(all, g_memdup2(&number, sizeof number), names);
+    }
+    g_ptr_array_add(names, g_steal_pointer(&path));
+  }
+}
+
+static gboolean is_accepted(DmkFilter *filter, GHashTable *all, const char *path)
+{
+  GPtrArray *names = NULL;
+  struct stat st;
+  gint64 number;
+
+  if (stat(path, &st) == 0) {
+    number = (gint64)st.st_rdev;
+    names = g_hash_table_lookup(all, &number);
+  }
+  return names && dmk_filter_accepts(filter, (const char *const *)names->pdata);
+}
+
+/* Take out of @paths what @filter rejects. */
+static void apply_filter(DmkFilter *filter, GPtrArray *paths)
+{
+  g_autoptr(GHashTable) all =
+      g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+  GHashTableIter iter;
+  gpointer names;
+
+  add_names(all, DEV);
+  g_hash_table_iter_init(&iter, all);
+  while (g_hash_table_iter_next(&iter, NULL, &names))
+    g_ptr_array_add(names, NULL);
+  for (guint i = paths->len; i-- > 0;)
+    if (!is_accepted(filter, all, paths->pdata[i]))
+      g_ptr_array_remove_index(paths, i);
+}
+
+/* @filter NULL: all. */
+static GPtrArray *list_block_devices(const char *own_folder, DmkFilter *filter)
 {
   g_autoptr(GDir) dir = g_dir_open(SYS_BLOCK, 0, NULL);
-  GPtrArray *paths = g_ptr_array_new();
+  GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
   const char *name;
 
   while (dir && (name = g_dir_read_name(dir)))
     if (is_candidate(name, own_folder))
       g_ptr_array_add(paths, device_path(name));
+  if (filter)
+    apply_filter(filter, paths);
   g_ptr_array_sort(paths, compare_paths);
   g_ptr_array_add(paths, NULL);
-  return (GStrv)g_ptr_array_free(paths, FALSE);
+  return paths;
 }
 
 /* --- the devices file --- */
 
-static char *lvm_path(const char *file)
-{
-  const char *dir = g_getenv("LVM_SYSTEM_DIR");
-
-  return g_build_filename(dir && *dir ? dir : "/etc/lvm", file, NULL);
-}
-
-static gboolean is_switched_off(void)
-{
-  g_autofree char *path = lvm_path("lvm.conf"), *text = NULL;
-  g_autoptr(LvmNode) root = NULL;
-  LvmNode *devices;
-  guint64 value = 1;
-  gsize length;
-
-  if (g_file_get_contents(path, &text, &length, NULL) && (root = lvm_text_parse(text, length, path, NULL)) &&
-      (devices = lvm_section_find_section(root, "devices")))
-    lvm_section_get_uint(devices, "use_devicesfile", &value);
-  return value == 0;
-}
-
 /* The ids, without dashes, of the PVs that lvm2 may use; NULL: all (lvmdevices(8)). */
-static GHashTable *read_devices_file(void)
+static GHashTable *read_devices_file(DmkConf *conf)
 {
-  g_autofree char *path = lvm_path("devices/system.devices"), *text = NULL;
+  g_autofree char *path = dmk_conf_path("devices/system.devices"), *text = NULL;
   g_auto(GStrv) words = NULL;
   GHashTable *ids;
 
-  if (is_switched_off() || !g_file_get_contents(path, &text, NULL, NULL))
+  if (!dmk_conf_number(conf, "devices/use_devicesfile", 1) || !g_file_get_contents(path, &text, NULL, NULL))
     return NULL;
   ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   words = g_strsplit_set(text, " \n", -1);
@@ -134,9 +176,12 @@ static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
 
 GPtrArray *dmk_scan_block_devices(const char *own_folder)
 {
-  g_auto(GStrv) paths = list_block_devices(own_folder);
-  g_autoptr(GHashTable) devices_file = read_devices_file();
-  GPtrArray *scans = lvm_scan((const char *const *)paths, NULL);
+  g_autoptr(DmkConf) conf = dmk_conf_read(NULL);
+  g_autoptr(GHashTable) devices_file = read_devices_file(conf);
+  /* With a devices file lvm2 has no ear for filters. */
+  g_autoptr(DmkFilter) filter = devices_file ? NULL : dmk_filter_new(conf);
+  g_autoptr(GPtrArray) paths = list_block_devices(own_folder, filter);
+  GPtrArray *scans = lvm_scan((const char *const *)paths->pdata, NULL);
 
   for (guint i = scans->len; i-- > 0;)
     if (!is_allowed(devices_file, scans->pdata[i]))

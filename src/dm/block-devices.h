@@ -3,7 +3,8 @@
  *
  * Left out, as lvm2 leaves them out: LVs (a guest's disk may hold a volume group of the guest's, devices/scan_lvs),
  * parts of RAID and multipath devices, devices without a size; and the block nodes of virt-thin's own services, which
- * hold guests' disks as well; what is not in lvm2's devices file, where there is one. Thread-safety: pure functions.
+ * hold guests' disks as well; what is not in lvm2's devices file, where there is one, else what lvm.conf's filters
+ * reject (device-filter.h). Thread-safety: pure functions.
  */
 #pragma once
 

@@ -10,15 +10,13 @@
 
 #include <glib.h>
 
-/* Section activation of lvm.conf(5). Files that cannot be read count as empty, as what they do not say is lvm2's
- * default. */
+/* Section activation of lvm.conf(5) (lvm-conf.h). */
 typedef struct {
   gboolean monitoring;      /* monitoring: is what is activated to be watched? */
   guint threshold, percent; /* thin_pool_autoextend_threshold and _percent; threshold 100: never, as by default */
 } DmkWatchSettings;
 
-/* lvmlocal.conf goes before lvm.conf, and the metadata profile @profile (NULL: the one that lvm.conf names, if any)
- * before both. All in $LVM_SYSTEM_DIR, else /etc/lvm. Files of host tags (lvm_TAG.conf) are not looked at. */
+/* @profile: the metadata profile; NULL: the one that lvm.conf names, if any. */
 void dmk_watch_settings(const char *profile, DmkWatchSettings *settings);
 
 /* Does dmeventd watch the device? FALSE, too, where it does not run, and for who may not ask it (it answers root).
