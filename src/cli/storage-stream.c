@@ -63,21 +63,17 @@ static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words, co
 typedef struct {
   const char *path; /* NULL: standard output */
   int fd;
-  gboolean created;
 } Target;
 
 static gboolean open_target(Target *target, const char *argument, GError **error)
 {
-  struct stat st;
-
-  *target = (Target){argument, -1, FALSE};
+  *target = (Target){argument, -1};
   if (strcmp(argument, "-") == 0) {
     if (isatty(STDOUT_FILENO))
       return vt_set_error(error, EINVAL, "a stream is nothing for a terminal: redirect standard output");
     target->path = NULL;
     target->fd = dup(STDOUT_FILENO);
   } else {
-    target->created = lstat(argument, &st) < 0;
     target->fd = open(argument, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   }
   return target->fd >= 0 || vt_set_errno(error, errno, "open(%s)", argument);
@@ -123,11 +119,15 @@ static gboolean stream_out(PoolVolume *volume, const char *name, Target *target,
   return ok && (!lost->len || vt_set_error(error, EBADMSG, "volume %s is damaged: it cannot be exported whole", name));
 }
 
+/* Half a stream is nothing to keep; a device or a fifo is not ours. */
 static gboolean close_target(Target *target, gboolean ok, GError **error)
 {
-  if (target->fd >= 0 && close(target->fd) < 0 && ok)
+  struct stat st;
+  gboolean is_file = target->path && fstat(target->fd, &st) == 0 && S_ISREG(st.st_mode);
+
+  if (close(target->fd) < 0 && ok)
     ok = vt_set_errno(error, errno, "writing %s", target->path ? target->path : "standard output");
-  if (!ok && target->path && target->fd >= 0)
+  if (!ok && is_file)
     unlink(target->path);
   return ok;
 }
