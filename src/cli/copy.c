@@ -281,6 +281,20 @@ static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint
   return TRUE;
 }
 
+/* The buffer's first @length bytes; zeros are left out where that will do. */
+static gboolean write_buffer(CopyOut *copy, guint64 offset, gsize length, GError **error)
+{
+  for (gsize done = 0; done < length;) {
+    gsize part = MIN(length - done, DEFAULT_GRANULE);
+
+    if (!(copy->target == CLI_SPARSE && is_zero(copy->buffer + done, part)) &&
+        !write_bytes(copy, copy->buffer + done, part, offset + done, error))
+      return FALSE;
+    done += part;
+  }
+  return TRUE;
+}
+
 static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GError **error)
 {
   static const char zeros[64 << 10];
@@ -361,17 +375,9 @@ static gboolean copy_mapped(CopyOut *copy, guint64 offset, guint64 length, GErro
   while (length) {
     gsize step = (gsize)MIN(length, BUFFER_SIZE);
 
-    if (!check_interrupt(error) || !read_what_there_is(copy, offset, step, error))
+    if (!check_interrupt(error) || !read_what_there_is(copy, offset, step, error) ||
+        !write_buffer(copy, offset, step, error))
       return FALSE;
-    for (gsize done = 0; done < step;) {
-      gsize part = MIN(step - done, DEFAULT_GRANULE);
-
-      if (copy->target == CLI_SPARSE && is_zero(copy->buffer + done, part))
-        ;
-      else if (!write_bytes(copy, copy->buffer + done, part, offset + done, error))
-        return FALSE;
-      done += part;
-    }
     offset += step;
     length -= step;
     cli_progress_update(copy->progress, offset);
@@ -405,21 +411,34 @@ static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
   return TRUE;
 }
 
+/* Where the file or device stands. */
+static gboolean find_base(CopyOut *copy, GError **error)
+{
+  off_t base = copy->target == CLI_DENSE ? 0 : lseek(copy->fd, 0, SEEK_CUR);
+
+  copy->base = (guint64)base;
+  return base >= 0 || vt_set_errno(error, errno, "%s", copy->name);
+}
+
+/* Holes at the end are written by nothing else. */
+static gboolean set_end(CopyOut *copy, guint64 size, GError **error)
+{
+  return copy->target != CLI_SPARSE || ftruncate(copy->fd, (off_t)(copy->base + size)) == 0 ||
+         vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes", copy->name,
+                      copy->base + size);
+}
+
 gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
                       CliProgress *progress, GError **error)
 {
   CopyOut copy = {.volume = volume, .fd = fd, .name = name, .target = target, .lost = lost, .progress = progress};
   guint64 size = pool_volume_size(volume);
-  off_t base = target == CLI_DENSE ? 0 : lseek(fd, 0, SEEK_CUR);
   gboolean ok;
 
   cli_catch_interrupts();
-  if (base < 0)
-    return vt_set_errno(error, errno, "%s", name);
-  copy.base = (guint64)base;
   copy.granule = pool_volume_chunk_size(volume) ? pool_volume_chunk_size(volume) : DEFAULT_GRANULE;
-  if (target == CLI_SPARSE && ftruncate(fd, (off_t)(copy.base + size)) < 0)
-    return vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes", name, copy.base + size);
+  if (!find_base(&copy, error) || !set_end(&copy, size, error))
+    return FALSE;
   copy.buffer = g_malloc(BUFFER_SIZE);
   ok = copy_out_extents(&copy, size, error);
   end_lost(&copy);
@@ -427,4 +446,80 @@ gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget ta
     lseek(fd, (off_t)(copy.base + size), SEEK_SET);
   g_free(copy.buffer);
   return ok;
+}
+
+/* --- bytes --- */
+
+/* @offset: G_MAXUINT64: from where it stands. */
+static gssize read_all(int fd, char *buffer, gsize length, guint64 offset, GError **error)
+{
+  gsize done = 0;
+
+  while (done < length) {
+    ssize_t n = offset == G_MAXUINT64 ? read(fd, buffer + done, length - done)
+                                      : pread(fd, buffer + done, length - done, (off_t)(offset + done));
+
+    if (n < 0 && errno != EINTR) {
+      vt_set_errno(error, errno, "reading");
+      return -1;
+    }
+    if (n < 0 && !check_interrupt(error))
+      return -1;
+    if (n == 0)
+      break;
+    done += (gsize)MAX(n, 0);
+  }
+  return (gssize)done;
+}
+
+/* Has the file nothing there? */
+static gboolean is_hole(int fd, guint64 offset, gsize length)
+{
+  off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+  struct stat st;
+
+  if (data >= 0)
+    return (guint64)data >= offset + length;
+  return errno == ENXIO && fstat(fd, &st) == 0 && (guint64)st.st_size >= offset + length;
+}
+
+gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
+{
+  if (is_hole(*(int *)fd, offset, length)) {
+    memset(buffer, 0, length);
+    return (gssize)length;
+  }
+  return read_all(*(int *)fd, buffer, length, offset, error);
+}
+
+gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
+{
+  return read_all(*(int *)fd, buffer, length, G_MAXUINT64, error);
+}
+
+gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name, CliTarget target,
+                        guint64 *copied, CliProgress *progress, GError **error)
+{
+  g_autofree char *buffer = g_malloc(BUFFER_SIZE);
+  CopyOut copy = {.fd = fd, .name = name, .target = target, .buffer = buffer};
+  gsize length;
+  gssize got;
+
+  *copied = 0;
+  cli_catch_interrupts();
+  if (!find_base(&copy, error))
+    return FALSE;
+  do {
+    length = (gsize)MIN(limit - *copied, BUFFER_SIZE);
+    got = check_interrupt(error) ? read(source, buffer, length, *copied, error) : -1;
+    if (got < 0 || !write_buffer(&copy, *copied, (gsize)got, error))
+      return FALSE;
+    *copied += (guint64)got;
+    cli_progress_update(progress, *copied);
+  } while (got > 0 && (gsize)got == length);
+  if (!set_end(&copy, *copied, error))
+    return FALSE;
+  if (target != CLI_DENSE)
+    lseek(fd, (off_t)(copy.base + *copied), SEEK_SET);
+  return TRUE;
 }

@@ -39,3 +39,14 @@ typedef enum {
  * described in @lost (char *). */
 gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
                       CliProgress *progress, GError **error);
+
+/* What @source has at @offset: how many bytes it has put into @buffer, less than @length at its end alone; -1: @error.
+ */
+typedef gssize (*CliRead)(gpointer source, char *buffer, gsize length, guint64 offset, GError **error);
+/* A CliRead of an int, of what can seek; and of one that is read from its present position on. */
+gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
+gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
+
+/* Write what @read gives, @limit bytes at most, to @fd from its present position on. *copied: how much that was. */
+gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name, CliTarget target,
+                        guint64 *copied, CliProgress *progress, GError **error);

@@ -1,6 +1,7 @@
 /* virt-thin - image formats other than raw, through qemu-img and an NBD socket
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <signal.h>
@@ -54,8 +55,9 @@ static void show_on_stderr(gpointer data)
   dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
-/* Run; its progress on our terminal. A signal that reaches us ends it, too. */
-static gboolean run(const char *const *argv, const char *what, GError **error)
+/* Run; its progress on our terminal. A signal that reaches us ends it, too. *code: its exit status; -1: it was killed.
+ */
+static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const char *what, int *code, GError **error)
 {
   g_autoptr(GError) local = NULL;
   gboolean told = FALSE;
@@ -63,8 +65,8 @@ static gboolean run(const char *const *argv, const char *what, GError **error)
   GPid pid;
 
   cli_catch_interrupts();
-  if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, show_on_stderr, NULL,
-                     &pid, &local))
+  if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | flags, show_on_stderr,
+                     NULL, &pid, &local))
     return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what, local->message);
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR)
@@ -76,25 +78,16 @@ static gboolean run(const char *const *argv, const char *what, GError **error)
   }
   if (cli_interrupted())
     return vt_set_error(error, ECANCELED, "interrupted");
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-    return TRUE;
-  return vt_set_error(error, EIO, "%s: qemu-img failed", what);
+  *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return TRUE;
 }
 
-static gboolean parse_info(const char *text, guint64 *size, char **backing)
+static gboolean run(const char *const *argv, const char *what, GError **error)
 {
-  g_autoptr(JsonParser) parser = json_parser_new();
-  JsonObject *object;
-  gint64 value;
+  int code;
 
-  if (!json_parser_load_from_data(parser, text, -1, NULL) || !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
-    return FALSE;
-  object = json_node_get_object(json_parser_get_root(parser));
-  value = json_object_get_int_member_with_default(object, "virtual-size", -1);
-  *size = (guint64)value;
-  if (value >= 0 && backing)
-    *backing = g_strdup(json_object_get_string_member_with_default(object, "backing-filename", NULL));
-  return value >= 0;
+  return run_to_end(argv, 0, what, &code, error) &&
+         (code == 0 || vt_set_error(error, EIO, "%s: qemu-img failed", what));
 }
 
 /* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
@@ -103,19 +96,46 @@ static char *plain_path(const char *path)
   return g_canonicalize_filename(path, NULL);
 }
 
-gboolean cli_qemu_info(const char *path, const char *format, guint64 *size, char **backing, GError **error)
+/* What `qemu-img info` says of an image, which opens nothing that it is based on; *size: its disk's. The caller's. */
+static JsonNode *load_info(const char *path, const char *format, guint64 *size, GError **error)
 {
   g_autofree char *full = plain_path(path), *out = NULL, *err = NULL;
   const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL};
   g_autoptr(GError) local = NULL;
+  g_autoptr(JsonNode) info = NULL;
+  gint64 value = -1;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local))
-    return vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format,
-                        local->message);
-  if (!g_spawn_check_wait_status(status, NULL))
-    return vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
-  return parse_info(out, size, backing) || vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local)) {
+    vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format,
+                 local->message);
+    return NULL;
+  }
+  if (!g_spawn_check_wait_status(status, NULL)) {
+    vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
+    return NULL;
+  }
+  info = json_from_string(out, NULL);
+  if (info && JSON_NODE_HOLDS_OBJECT(info))
+    value = json_object_get_int_member_with_default(json_node_get_object(info), "virtual-size", -1);
+  *size = (guint64)value;
+  if (value < 0)
+    vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+  return value < 0 ? NULL : g_steal_pointer(&info);
+}
+
+static const char *backing_of(JsonNode *info)
+{
+  return json_object_get_string_member_with_default(json_node_get_object(info), "backing-filename", NULL);
+}
+
+gboolean cli_qemu_info(const char *path, const char *format, guint64 *size, char **backing, GError **error)
+{
+  g_autoptr(JsonNode) info = load_info(path, format, size, error);
+
+  if (info && backing)
+    *backing = g_strdup(backing_of(info));
+  return info != NULL;
 }
 
 gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size, GError **error)
@@ -127,6 +147,78 @@ gboolean cli_qemu_new(const char *path, const char *format, const char *prealloc
                     *const allocating[] = {"qemu-img", "create", "-q", "-o", option, "-f", format, full, bytes, NULL};
 
   return run(preallocation ? allocating : plain, what, error);
+}
+
+/* --- images of somebody else's --- */
+
+static gboolean is_of_format(int fd, const char *format, const guchar *head, gsize length)
+{
+  return strcmp(cli_image_format(fd, 0, (const char *)head, length), format) == 0;
+}
+
+/* What the file itself says, before QEMU opens what that names. */
+static gboolean check_head(const char *path, const char *format, GError **error)
+{
+  guchar head[512] = {0};
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+  gboolean ok = n >= 0 && is_of_format(fd, format, head, (gsize)n);
+  const char *what = NULL;
+
+  if (n < 0)
+    vt_set_errno(error, errno, "%s", path);
+  else if (!ok)
+    vt_set_error(error, EINVAL, "%s is no image of format %s", path, format);
+  if (fd >= 0)
+    close(fd);
+  if (!ok)
+    return FALSE;
+  /* QEMU's docs/interop/qcow2.txt: backing_file_offset; version 3: incompatible_features, external data file. */
+  if (strcmp(format, "qcow2") == 0)
+    what = memcmp(head + 8, "\0\0\0\0\0\0\0", 8) != 0 ? "an image that it is based on"
+           : head[7] >= 3 && head[79] & 4             ? "an external data file"
+                                                      : NULL;
+  /* VMware's Virtual Disk Format 5.0: a descriptor alone, and what QEMU takes for that, as its capacity is 0. */
+  else if (strcmp(format, "vmdk") == 0)
+    what =
+        head[0] == '#' || (head[0] == 'K' && memcmp(head + 12, "\0\0\0\0\0\0\0", 8) == 0) ? "a file of extents" : NULL;
+  return !what || vt_set_error(error, EOPNOTSUPP, "%s refers to another file, %s", path, what);
+}
+
+/* Has a vmdk extents elsewhere than in the file itself? */
+static gboolean has_other_extents(JsonNode *info, const char *full)
+{
+  g_autoptr(JsonNode) found = json_path_query("$['format-specific']['data']['extents'][*]['filename']", info, NULL);
+  JsonArray *names = found ? json_node_get_array(found) : NULL;
+
+  return !names || json_array_get_length(names) != 1 || g_strcmp0(json_array_get_string_element(names, 0), full) != 0;
+}
+
+gboolean cli_qemu_check_alone(const char *path, const char *format, guint64 *size, GError **error)
+{
+  g_autofree char *full = plain_path(path);
+  g_autoptr(JsonNode) info = check_head(path, format, error) ? load_info(path, format, size, error) : NULL;
+
+  if (!info)
+    return FALSE;
+  if (backing_of(info))
+    return vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on", path);
+  return strcmp(format, "vmdk") != 0 || !has_other_extents(info, full) ||
+         vt_set_error(error, EOPNOTSUPP, "%s refers to another file, a file of extents", path);
+}
+
+gboolean cli_qemu_check(const char *path, const char *format, GError **error)
+{
+  enum { LEAKS_ALONE = 3, NOT_SUPPORTED = 63 }; /* qemu-img(1) */
+  g_autofree char *full = plain_path(path), *what = g_strdup_printf("checking %s", path);
+  const char *const argv[] = {"qemu-img", "check", "-q", "-f", format, full, NULL};
+  int code;
+
+  /* It has a line for every cluster that is not there. */
+  if (!run_to_end(argv, G_SPAWN_STDERR_TO_DEV_NULL, what, &code, error))
+    return FALSE;
+  return code == 0 || code == LEAKS_ALONE || code == NOT_SUPPORTED ||
+         vt_set_error(error, EBADMSG, "%s is damaged, or a part of it is missing", path);
 }
 
 /* --- the export --- */
