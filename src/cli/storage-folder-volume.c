@@ -33,6 +33,8 @@ typedef struct {
   const char *format;
   gboolean rootdir; /* with a file system */
   guint64 size;
+  FolderFill fill; /* NULL: it is empty, or an empty file system */
+  gpointer user_data;
 } NewImage;
 
 static gboolean check_file(const char *file, const char *format, GError **error)
@@ -185,12 +187,14 @@ static gboolean fill(const NewImage *image, int folder, const char *name, GError
   g_autofree char *path = storage_folder_path(image->storage, &volume),
                   *label = g_strndup(name, strlen(name) - strlen(image->format) - 1);
 
-  cli_catch_interrupts();
-  /* Which is never preallocated. */
-  if (storage_folder_is_subvolume(image->storage, image->format))
-    return storage_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE), image->size,
-                                  error) &&
-           (!image->rootdir || storage_make_ext4(path, label, image->size, error));
+  if (storage_folder_is_subvolume(image->storage, image->format)) {
+    if (!storage_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE), image->size, error))
+      return FALSE;
+    if (!image->fill) /* which is never preallocated */
+      return !image->rootdir || storage_make_ext4(path, label, image->size, error);
+  }
+  if (image->fill)
+    return image->fill(path, image->user_data, error);
   return image->rootdir ? make_rootdir(path, label, preallocation, image->size, error)
                         : cli_qemu_new(path, image->format, preallocation, image->size, error);
 }
@@ -219,6 +223,7 @@ static int claim_in_folder(const NewImage *image, char **name, GError **error)
 /* The new image's name. */
 static char *make_image(const NewImage *image, GError **error)
 {
+  cli_catch_interrupts(); /* nothing half-made is left */
   for (;;) {
     g_autoptr(GError) local = NULL;
     g_autofree char *name = NULL;
@@ -249,15 +254,27 @@ static gboolean check_format(const char *format, gboolean rootdir, GError **erro
   return !why || vt_set_error(error, EOPNOTSUPP, "unsupported format '%s': %s", format, why);
 }
 
+/* Complete what is to be made, and make it. The volume's name. */
+static char *make_volume(NewImage *image, GError **error)
+{
+  g_autofree char *images = storagecfg_content_folder(image->storage, "images"),
+                  *folder = g_build_filename(images, image->vmid, NULL), *name = NULL;
+
+  image->images = images;
+  image->folder = folder;
+  if (!check_format(image->format, image->rootdir, error) ||
+      (*image->file && !check_file(image->file, image->format, error)) ||
+      !storage_folder_activate(image->storage, TRUE, error))
+    return NULL;
+  name = make_image(image, error);
+  return name ? g_strdup_printf("%s/%s", image->vmid, name) : NULL;
+}
+
 char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
                               const char *content, guint64 size, GError **error)
 {
   const char *own = storagecfg_string(storage, "format");
-  g_autofree char *images = storagecfg_content_folder(storage, "images"),
-                  *folder = g_build_filename(images, vmid, NULL), *name = NULL;
   NewImage image = {.storage = storage,
-                    .images = images,
-                    .folder = folder,
                     .vmid = vmid,
                     .file = file,
                     .format = format ? format
@@ -266,11 +283,16 @@ char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid
                     .rootdir = g_strcmp0(content, "rootdir") == 0,
                     .size = size};
 
-  if (!check_format(image.format, image.rootdir, error) || (*file && !check_file(file, image.format, error)) ||
-      !storage_folder_activate(storage, TRUE, error))
-    return NULL;
-  name = make_image(&image, error);
-  return name ? g_strdup_printf("%s/%s", vmid, name) : NULL;
+  return make_volume(&image, error);
+}
+
+char *storage_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
+                          FolderFill fill, gpointer user_data, GError **error)
+{
+  NewImage image = {
+      .storage = storage, .vmid = vmid, .file = file, .format = format, .fill = fill, .user_data = user_data};
+
+  return make_volume(&image, error);
 }
 
 /* --- free --- */

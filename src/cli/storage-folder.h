@@ -11,6 +11,7 @@
  */
 #pragma once
 
+#include "cli/copy.h"
 #include "cli/storage-volume.h"
 
 /* Is it a folder? Then its volumes are files. */
@@ -53,6 +54,12 @@ char *storage_folder_path(const StorageCfgStorage *storage, const FolderVolume *
  * leaves nothing. The volume's name; the caller's. */
 char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
                               const char *content, guint64 size, GError **error);
+/* Put something into new image @path, an empty file. */
+typedef gboolean (*FolderFill)(const char *path, gpointer user_data, GError **error);
+/* The same, with what @fill puts there, which is in format @format; while it does, nothing of the guest is freed.
+ * EEXIST: @file is taken, and nothing has been done. */
+char *storage_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
+                          FolderFill fill, gpointer user_data, GError **error);
 /* Remove a volume; of a guest that has no other its folder, too. One that is not there is told on standard error.
  * EBUSY: a template with linked clones, unless @force; EPERM: a backup that is protected. */
 gboolean storage_folder_free(const StorageCfgStorage *storage, const char *volume, gboolean force, GError **error);
@@ -63,6 +70,28 @@ gboolean storage_folder_list(const StorageCfgStorage *storage, const char *vmid,
 /* Is image @base of guest @vmid what others are linked clones of? *of: the volume id of one; NULL: of none. */
 gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char *vmid, const char *base, char **of,
                                    GError **error);
+
+/* --- streams of format @format, "raw+size": what follows the size --- */
+
+/* What is to be written of a volume, until storage_folder_source_free(). EINVAL: it is not available in that format.
+ */
+typedef struct FolderSource FolderSource;
+FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const char *volume, const char *format,
+                                        gboolean with_snapshots, GError **error);
+guint64 storage_folder_source_size(const FolderSource *source); /* of the disk, in bytes */
+/* Is it that file? */
+gboolean storage_folder_source_is(const FolderSource *source, const char *path);
+gboolean storage_folder_source_copy(FolderSource *source, int fd, const char *name, CliTarget target, GError **error);
+void storage_folder_source_free(FolderSource *source); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FolderSource, storage_folder_source_free)
+
+/* Can a stream of that format become @volume? EINVAL: Proxmox's words. */
+gboolean storage_folder_check_import(const StorageCfgStorage *storage, const char *volume, const char *format,
+                                     gboolean with_snapshots, GError **error);
+/* Make @volume of the rest of stream @fd, whose disk has @size bytes. When its name is taken: under another, which is
+ * told on standard error, or EEXIST. A failure leaves nothing. The volume's name; the caller's. */
+char *storage_folder_import(const StorageCfgStorage *storage, const char *volume, gboolean allow_rename, int fd,
+                            guint64 size, GError **error);
 
 /* --- subvolumes of btrfs, @name in a folder that is open; FALSE: errno --- */
 

@@ -1,7 +1,8 @@
-/* virt-thin - commands storage export and import: pvesm's, in its stream format raw+size
+/* virt-thin - commands storage export and import: pvesm's, in its stream formats raw+size, qcow2+size and vmdk+size
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * raw+size: the size in bytes, 8 bytes little-endian, then that many bytes (PVE::Storage::Plugin::write_common_header).
+ * The disk's size in bytes, 8 bytes little-endian, then that many bytes, or an image
+ * (PVE::Storage::Plugin::write_common_header).
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 #include <unistd.h>
 
 #include "cli/copy.h"
-#include "cli/storage-volume.h"
+#include "cli/storage-folder.h"
 
 #define HEADER_SIZE 8
 #define ACCEPT_TIMEOUT_MS 30000
@@ -36,23 +37,30 @@ static gboolean check_format(const char *format, GError **error)
 
 /* The storage and the name of what is to be streamed. */
 static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words, const StorageCfgStorage **storage,
-                            char **name, PoolGuestName *parsed, GError **error)
+                            char **name, GError **error)
 {
   g_autofree char *id = NULL;
   g_autoptr(GError) local = NULL;
-  PoolGuestStorage kind;
 
   if (!check_format(storage_word(words, 1), error))
     return FALSE;
   if (!pool_guest_parse_volume_id(storage_word(words, 0), &id, name, &local))
     return storage_bad_parameter(error, "volume", "%s", local->message);
   *storage = storage_find_enabled(cfg, id, error);
-  if (!*storage || !storage_require_lvm(*storage, "stream volumes", &kind, error) ||
-      !pool_guest_parse_name(kind, *name, parsed, error))
+  return *storage != NULL;
+}
+
+/* Of a volume in a volume group. */
+static gboolean parse_name(const StorageCfgStorage *storage, const char *name, PoolGuestName *parsed, GError **error)
+{
+  PoolGuestStorage kind;
+
+  if (!storage_require_lvm(storage, "stream volumes in folders and", &kind, error) ||
+      !pool_guest_parse_name(kind, name, parsed, error))
     return FALSE;
   if (strcmp(parsed->format, "raw") == 0)
     return TRUE;
-  vt_set_error(error, EINVAL, "volume '%s' is named as one of format %s: virt-thin streams raw ones", *name,
+  vt_set_error(error, EINVAL, "volume '%s' is named as one of format %s: virt-thin streams raw ones", name,
                parsed->format);
   pool_guest_name_clear(parsed);
   return FALSE;
@@ -101,6 +109,16 @@ static gboolean is_sparse_file(int fd)
          lseek(fd, 0, SEEK_CUR) == st.st_size;
 }
 
+static const char *target_name(const Target *target)
+{
+  return target->path ? target->path : "standard output";
+}
+
+static CliTarget target_kind(const Target *target)
+{
+  return is_sparse_file(target->fd) ? CLI_SPARSE : CLI_DENSE;
+}
+
 static gboolean stream_out(PoolVolume *volume, const char *name, Target *target, GError **error)
 {
   g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
@@ -111,8 +129,7 @@ static gboolean stream_out(PoolVolume *volume, const char *name, Target *target,
   if (!write_header(target->fd, size, error))
     return FALSE;
   progress = cli_progress_new(size, "exporting %s", name);
-  ok = cli_copy_out(volume, target->fd, target->path ? target->path : "standard output",
-                    is_sparse_file(target->fd) ? CLI_SPARSE : CLI_DENSE, lost, progress, error);
+  ok = cli_copy_out(volume, target->fd, target_name(target), target_kind(target), lost, progress, error);
   cli_progress_free(progress);
   for (guint i = 0; i < lost->len; i++)
     cli_warn("%s", (char *)lost->pdata[i]);
@@ -126,7 +143,7 @@ static gboolean close_target(Target *target, gboolean ok, GError **error)
   gboolean is_file = target->path && fstat(target->fd, &st) == 0 && S_ISREG(st.st_mode);
 
   if (close(target->fd) < 0 && ok)
-    ok = vt_set_errno(error, errno, "writing %s", target->path ? target->path : "standard output");
+    ok = vt_set_errno(error, errno, "writing %s", target_name(target));
   if (!ok && is_file)
     unlink(target->path);
   return ok;
@@ -146,27 +163,62 @@ static gboolean export_volume(const StorageCfgStorage *storage, const char *name
   return cli_close(pool, error) && ok;
 }
 
-static gboolean export(const StorageWords *words, GError **error)
+static gboolean export_from_group(const StorageWords *words, const StorageCfgStorage *storage, const char *name,
+                                  GError **error)
 {
-  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
-  const char *format = storage_word(words, 1);
-  const StorageCfgStorage *storage;
-  g_autofree char *name = NULL;
+  const char *format = storage_word(words, 1), *type = storage->type->name;
   PoolGuestName parsed;
 
-  if (!cfg || !find_volume(cfg, words, &storage, &name, &parsed, error))
+  if (!parse_name(storage, name, &parsed, error))
     return FALSE;
   pool_guest_name_clear(&parsed);
   if (strcmp(format, "raw+size") != 0)
-    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format, storage->type->name);
+    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format, type);
   if (storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list"))
-    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s",
-                        storage->type->name);
+    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s", type);
   if (storage_option(words, "base"))
-    return vt_set_error(error, EINVAL, "cannot export an incremental stream in %s", storage->type->name);
+    return vt_set_error(error, EINVAL, "cannot export an incremental stream in %s", type);
   if (storage_option(words, "snapshot"))
-    return vt_set_error(error, EINVAL, "cannot export a snapshot in %s", storage->type->name);
+    return vt_set_error(error, EINVAL, "cannot export a snapshot in %s", type);
   return export_volume(storage, name, storage_word(words, 2), error);
+}
+
+static gboolean export_from_folder(const StorageWords *words, const StorageCfgStorage *storage, const char *name,
+                                   GError **error)
+{
+  const char *format = storage_word(words, 1), *type = storage->type->name;
+  gboolean with_snapshots = storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list");
+  g_autoptr(FolderSource) source = NULL;
+  Target target;
+
+  if (with_snapshots && storagecfg_boolean(storage, "snapshot-as-volume-chain", FALSE))
+    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s", type);
+  if (storage_option(words, "base") || storage_option(words, "snapshot"))
+    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format, type);
+  source = storage_folder_source_new(storage, name, format, with_snapshots, error);
+  if (!source)
+    return FALSE;
+  if (storage_folder_source_is(source, storage_word(words, 2)))
+    return vt_set_error(error, EINVAL, "%s is the volume itself", storage_word(words, 2));
+  if (!open_target(&target, storage_word(words, 2), error))
+    return FALSE;
+  return close_target(
+      &target,
+      write_header(target.fd, storage_folder_source_size(source), error) &&
+          storage_folder_source_copy(source, target.fd, target_name(&target), target_kind(&target), error),
+      error);
+}
+
+static gboolean export(const StorageWords *words, GError **error)
+{
+  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  const StorageCfgStorage *storage;
+  g_autofree char *name = NULL;
+
+  if (!cfg || !find_volume(cfg, words, &storage, &name, error))
+    return FALSE;
+  return storage_is_folder(storage) ? export_from_folder(words, storage, name, error)
+                                    : export_from_group(words, storage, name, error);
 }
 
 /* --- where a stream comes from --- */
@@ -417,48 +469,86 @@ static char *import_volume(Pool *pool, const StorageCfgStorage *storage, const c
   return NULL;
 }
 
-static gboolean import_words(const StorageWords *words, const StorageCfgStorage *storage, const char *wanted,
+/* The stream, behind its header; -1: an error. */
+static int open_stream(const StorageWords *words, guint64 *size, GError **error)
+{
+  int fd = open_source(storage_word(words, 2), error);
+
+  if (fd >= 0 && !read_header(fd, size, error)) {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* The new volume's name. */
+static char *import_to_group(const StorageWords *words, const StorageCfgStorage *storage, const char *wanted,
                              const PoolGuestName *parsed, GError **error)
 {
-  const char *format = storage_word(words, 1);
+  const char *format = storage_word(words, 1), *type = storage->type->name;
   g_autofree char *name = NULL;
   Pool *pool = NULL;
   guint64 size = 0;
-  gboolean ok = FALSE;
   int fd;
 
-  if (strcmp(format, "raw+size") != 0)
-    return vt_set_error(error, EINVAL, "volume import format %s not available for %s", format, storage->type->name);
-  if (storage_flag(words, "with-snapshots") || storage_option(words, "delete-snapshot"))
-    return vt_set_error(error, EINVAL, "cannot import a volume together with its snapshots in %s", storage->type->name);
-  if (storage_option(words, "base"))
-    return vt_set_error(error, EINVAL, "cannot import an incremental stream in %s", storage->type->name);
-  fd = open_source(storage_word(words, 2), error);
-  if (fd < 0)
-    return FALSE;
-  if (read_header(fd, &size, error))
-    pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
-  if (pool) {
-    name = import_volume(pool, storage, wanted, parsed, storage_flag(words, "allow-rename"), fd, size, error);
-    ok = cli_close(pool, error) && name;
+  if (strcmp(format, "raw+size") != 0) {
+    vt_set_error(error, EINVAL, "volume import format %s not available for %s", format, type);
+    return NULL;
   }
+  if (storage_flag(words, "with-snapshots") || storage_option(words, "delete-snapshot")) {
+    vt_set_error(error, EINVAL, "cannot import a volume together with its snapshots in %s", type);
+    return NULL;
+  }
+  fd = open_stream(words, &size, error);
+  pool = fd < 0 ? NULL : cli_open(storagecfg_string(storage, "vgname"), 0, error);
+  if (pool)
+    name = import_volume(pool, storage, wanted, parsed, storage_flag(words, "allow-rename"), fd, size, error);
+  if (fd >= 0)
+    close(fd);
+  return cli_close(pool, error) ? g_steal_pointer(&name) : NULL;
+}
+
+static char *import_to_folder(const StorageWords *words, const StorageCfgStorage *storage, const char *wanted,
+                              GError **error)
+{
+  g_autofree char *name = NULL;
+  guint64 size = 0;
+  int fd;
+
+  if (storage_option(words, "delete-snapshot")) {
+    vt_set_error(error, EINVAL, "cannot delete a snapshot of what is imported in %s", storage->type->name);
+    return NULL;
+  }
+  if (!storage_folder_check_import(storage, wanted, storage_word(words, 1), storage_flag(words, "with-snapshots"),
+                                   error))
+    return NULL;
+  fd = open_stream(words, &size, error);
+  if (fd < 0)
+    return NULL;
+  name = storage_folder_import(storage, wanted, storage_flag(words, "allow-rename"), fd, size, error);
   close(fd);
-  if (ok)
-    printf("successfully imported '%s:%s'\n", storage->id, name);
-  return ok;
+  return g_steal_pointer(&name);
 }
 
 static gboolean import(const StorageWords *words, GError **error)
 {
   g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   const StorageCfgStorage *storage;
-  g_autofree char *name = NULL;
+  g_autofree char *wanted = NULL, *name = NULL;
   PoolGuestName parsed = {NULL};
-  gboolean ok = cfg && find_volume(cfg, words, &storage, &name, &parsed, error) &&
-                import_words(words, storage, name, &parsed, error);
 
+  if (!cfg || !find_volume(cfg, words, &storage, &wanted, error))
+    return FALSE;
+  if (storage_option(words, "base"))
+    return vt_set_error(error, EINVAL, "cannot import an incremental stream in %s", storage->type->name);
+  if (storage_is_folder(storage))
+    name = import_to_folder(words, storage, wanted, error);
+  else if (parse_name(storage, wanted, &parsed, error))
+    name = import_to_group(words, storage, wanted, &parsed, error);
   pool_guest_name_clear(&parsed);
-  return ok;
+  if (name)
+    printf("successfully imported '%s:%s'\n", storage->id, name);
+  return name != NULL;
 }
 
 /* --- the commands --- */
@@ -467,15 +557,15 @@ static const char *const arguments[] = {"volume", "format", "filename", NULL};
 static const StorageOption export_options[] = {
     {"snapshot", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
     {"base", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
-    {"with-snapshots", STORAGE_FLAG, "[0|1]  As pvesm has it: refused"},
-    {"snapshot-list", STORAGE_LIST, "LIST  As pvesm has it: refused"},
+    {"with-snapshots", STORAGE_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
+    {"snapshot-list", STORAGE_LIST, "LIST  As --with-snapshots"},
     {NULL, 0, NULL},
 };
 static const StorageOption import_options[] = {
     {"allow-rename", STORAGE_FLAG, "[0|1]  Take another name when this one is taken"},
     {"snapshot", STORAGE_TEXT, "NAME  As pvesm has it; changes nothing"},
     {"base", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
-    {"with-snapshots", STORAGE_FLAG, "[0|1]  As pvesm has it: refused"},
+    {"with-snapshots", STORAGE_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
     {"delete-snapshot", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
     {NULL, 0, NULL},
 };
@@ -484,15 +574,18 @@ static const StorageUsage export_usage = {
     .arguments = arguments,
     .options = export_options,
     .summary = "Write a volume as a stream",
-    .description = "The format is raw+size. The filename - is standard output.",
+    .description = "The format is raw+size, or for the file of an image in a folder as it is, snapshots and all,\n"
+                   "qcow2+size or vmdk+size. The filename - is standard output.",
 };
 static const StorageUsage import_usage = {
     .name = "import",
     .arguments = arguments,
     .options = import_options,
     .summary = "Make a volume from a stream",
-    .description = "The format is raw+size. The filename is - for standard input, tcp://ADDRESS or tcp://NETWORK/BITS\n"
-                   "(prints address and port), unix://PATH (prints ready), or a file.",
+    .description =
+        "The format is raw+size, or in a folder that of the volume's name: raw+size,\n"
+        "qcow2+size or vmdk+size. The filename is - for standard input, tcp://ADDRESS or tcp://NETWORK/BITS (prints\n"
+        "address and port), unix://PATH (prints ready), or a file.",
 };
 
 static int run_export(char **words)

@@ -13,6 +13,7 @@ cli_tests = \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-storage-check.sh \
 	tests/integration/cli-storage-folder.sh \
+	tests/integration/cli-storage-folder-stream.sh \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-sanitized.sh
 TESTS += $(cli_tests)
