@@ -24,12 +24,15 @@ static void on_interrupt(int signal)
   interrupted = 1;
 }
 
+/* What nohup, say, has us ignore we go on to ignore. */
 void cli_catch_interrupts(void)
 {
-  struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: a read from a pipe ends, too */
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction action = {.sa_handler = on_interrupt}, before; /* no SA_RESTART: a read from a pipe ends, too */
 
-  sigaction(SIGINT, &action, NULL);
-  sigaction(SIGTERM, &action, NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+    if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+      sigaction(signals[i], &action, NULL);
 }
 
 gboolean cli_interrupted(void)

@@ -1,7 +1,7 @@
 /* virt-thin - raw images in and out of volumes: holes are neither read nor written
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Errors: VT_ERROR; ECANCELED after SIGINT or SIGTERM, which the first call takes over.
+ * Errors: VT_ERROR; ECANCELED after SIGINT, SIGTERM or SIGHUP, which the first call takes over.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 #define CLI_UNKNOWN_SIZE G_MAXUINT64
 
-/* TRUE once SIGINT or SIGTERM has come. */
+/* TRUE once one of these signals has come. */
 gboolean cli_interrupted(void);
 void cli_catch_interrupts(void);
 

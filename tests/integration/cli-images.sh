@@ -89,19 +89,22 @@ images() {
   ok "$how: at their places" sh -c "for o in 0 1 500000 1048575; do cmp -n 1048576 '$tmp/huge' '$tmp/huge2' \$((o << 20)) \$((o << 20)) || exit 1; done"
   rm -f "$tmp/huge2"
 
-  # Interrupted: what was begun is taken back.
-  mkfifo "$tmp/fifo"
-  "$VIRT_THIN_PROGRAM" import "$tmp/fifo" pve/stopped --size 8m 2>"$tmp/.stopped" &
-  exec 9>"$tmp/fifo"; head -c 1m /dev/urandom >&9
-  wait_until 10 vt info pve/stopped
-  kill -TERM $!; wait $!
-  is "$how: an import that is stopped fails" "$?" 1
-  exec 9>&-; rm "$tmp/fifo"
-  not_ok "$how: its volume is gone" vt info pve/stopped
+  stopped "$how" TERM
+  stopped "$how" HUP
   ok "$how: check" vt check pve/data
   # shellcheck disable=SC2046
   ok "$how: remove all" vt remove $(names pve | sed 's|[^ ]*|pve/&|g')
   is "$how: every chunk is back" "$(used)" 0
+}
+stopped() { # HOW SIGNAL: what was begun is taken back
+  mkfifo "$tmp/fifo"
+  "$VIRT_THIN_PROGRAM" import "$tmp/fifo" pve/stopped --size 8m 2>"$tmp/.stopped" &
+  exec 9>"$tmp/fifo"; head -c 1m /dev/urandom >&9
+  wait_until 10 vt info pve/stopped
+  kill -"$2" $!; wait $!
+  is "$1: an import that is stopped by SIG$2 fails" "$?" 1
+  exec 9>&-; rm "$tmp/fifo"
+  not_ok "$1: its volume is gone" vt info pve/stopped
 }
 # On a terminal there is a bar; elsewhere nothing.
 bar() {
@@ -113,7 +116,7 @@ bar() {
 }
 formats=; for f in qcow2 vmdk vdi vpc vhdx; do qemu-img --help | grep -q "^Supported formats:.* $f" && formats+=" $f"; done
 n=$(wc -w <<<"$formats")
-each=$((51 + 6 * n))
+each=$((53 + 6 * n))
 plan $((2 * each + 6))
 ok "init" vt init pve/data --size 512m
 bar
