@@ -451,21 +451,19 @@ static char *import_volume(Pool *pool, const StorageCfgStorage *storage, const c
 {
   g_auto(GStrv) names = pool_guest_names(pool, error);
   g_autofree char *asked = NULL, *name = NULL, *base = NULL;
-  const char *made[] = {NULL, NULL};
 
   if (!names || !choose_name(names, storage, wanted, parsed, allow_rename, &asked, error))
     return NULL;
   name = storage_allocate(pool, storage, parsed->vmid, asked, (size + 1023) / 1024 * 1024, error);
   if (!name)
     return NULL;
-  made[0] = name;
   if (stream_in(pool, name, fd, size, error)) {
     if (!parsed->is_base)
       return g_steal_pointer(&name);
     if (pool_guest_make_template(pool, name, &base, error))
       return g_steal_pointer(&base);
   }
-  pool_remove(pool, made, FALSE, NULL);
+  storage_free_volume(pool, storage, name, NULL);
   return NULL;
 }
 

@@ -18,13 +18,13 @@
 static gboolean make_linear(Pool *pool, const char *vmid, const char *name, guint64 size, GError **error)
 {
   g_autofree char *tag = g_strconcat("pve-vm-", vmid, NULL);
-  const char *tags[] = {tag, NULL}, *names[] = {name, NULL};
+  const char *tags[] = {tag, NULL};
 
   if (!pool_create_linear(pool, name, size, error))
     return FALSE;
   if (pool_set_tags(pool, name, tags, NULL, error))
     return TRUE;
-  pool_remove(pool, names, FALSE, NULL);
+  pool_remove_linear(pool, name, NULL);
   return FALSE;
 }
 
@@ -34,6 +34,14 @@ static gboolean make_volume(Pool *pool, const StorageCfgStorage *storage, const 
   const char *thinpool = storagecfg_string(storage, "thinpool");
 
   return thinpool ? pool_create(pool, thinpool, name, size, error) : make_linear(pool, vmid, name, size, error);
+}
+
+gboolean storage_free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, GError **error)
+{
+  const char *names[] = {name, NULL};
+
+  return storagecfg_string(storage, "thinpool") ? pool_remove(pool, names, TRUE, error)
+                                                : pool_remove_linear(pool, name, error);
 }
 
 /* Another process may take the name between our look and our try, where a service has the volume group: then the next
@@ -167,13 +175,13 @@ static gboolean check_content(const StorageCfgStorage *storage, const char *cont
 }
 
 /* A container's volume is ready for it, or it is not there. */
-static gboolean make_rootdir(Pool *pool, const char *name, GError **error)
+static gboolean make_rootdir(Pool *pool, const StorageCfgStorage *storage, const char *name, GError **error)
 {
-  const char *tags[] = {STORAGE_ROOTDIR_TAG, NULL}, *names[] = {name, NULL};
+  const char *tags[] = {STORAGE_ROOTDIR_TAG, NULL};
 
   if (storage_format(pool, name, error) && pool_set_tags(pool, name, tags, NULL, error))
     return TRUE;
-  pool_remove(pool, names, FALSE, NULL);
+  storage_free_volume(pool, storage, name, NULL);
   return FALSE;
 }
 
@@ -220,7 +228,7 @@ static gboolean alloc(const StorageWords *words, GError **error)
     return FALSE;
   pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
   made = pool ? storage_allocate(pool, storage, vmid, name, size, error) : NULL;
-  ok = made && (g_strcmp0(content, "rootdir") != 0 || make_rootdir(pool, made, error));
+  ok = made && (g_strcmp0(content, "rootdir") != 0 || make_rootdir(pool, storage, made, error));
   ok = cli_close(pool, error) && ok;
   if (ok)
     printf("successfully created '%s:%s'\n", id, made);
@@ -247,7 +255,7 @@ static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const 
                         info->pool ? info->pool : "no thin pool");
   if (!force && !pool_guest_check_clones(pool, names, "--force frees it nevertheless", error))
     return FALSE;
-  if (!pool_remove(pool, names, TRUE, error))
+  if (!storage_free_volume(pool, storage, name, error))
     return FALSE;
   printf("Removed volume '%s:%s'\n", storage->id, name);
   return TRUE;

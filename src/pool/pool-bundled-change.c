@@ -593,28 +593,19 @@ static GPtrArray *collect_names(LvmVg *vg, const char *const *names, gboolean wi
   return all;
 }
 
-/* A volume that we can remove; *pool: of a linear one NULL. */
-static gboolean find_removable(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
-{
-  LvmLv *lv = bundled_find_volume(b, vg, name, error);
-
-  *pool = NULL;
-  return lv && (lvm_lv_kind(lv) == LVM_LV_STRIPED || bundled_find_thin(b, vg, name, pool, error));
-}
-
-/* May volume @name go, and with those of @pool? */
-static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool *pool, GError **error)
+/* May volume @name go? */
+static gboolean check_remove(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error)
 {
   g_autoptr(GPtrArray) lvs = NULL;
-  BundledPool *its;
+  BundledPool *its = NULL;
 
-  if (!find_removable(b, vg, name, &its, error) || !bundled_require_closed(b, name, error))
+  if (!bundled_find_thin(b, vg, name, &its, error) || !bundled_require_closed(b, name, error))
     return FALSE;
-  if (pool != its)
+  if (*pool && *pool != its)
     return vt_set_error(error, EOPNOTSUPP,
-                        "volume %s is in %s%s, others are in %s%s: what goes in one step is of one pool", name,
-                        its ? "thin pool " : "no thin pool", its ? its->name : "", pool ? "thin pool " : "none",
-                        pool ? pool->name : "");
+                        "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
+                        its->name, (*pool)->name);
+  *pool = its;
   lvs = lvm_vg_lvs(vg);
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_external_origin(lvs->pdata[i]), name))
@@ -637,14 +628,26 @@ static gboolean keep_snapshots(LvmVg *vg, const char *name, GError **error)
 static gboolean take_out(LvmVg *vg, BundledPool *pool, const char *name, Messages *messages, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(vg, name);
-  guint32 id = pool ? lvm_thin_device(lv) : 0;
+  guint32 id = lvm_thin_device(lv);
   ThinDevice device;
 
-  if (pool)
-    add_delete(messages, id);
-  if (pool && thin_pool_get_device(pool->thin, id, &device, NULL))
+  add_delete(messages, id);
+  if (thin_pool_get_device(pool->thin, id, &device, NULL))
     add_thin_message(messages, THIN_DELETE, id, 0);
   return keep_snapshots(vg, name, error) && lvm_vg_remove_lv(vg, lv, error);
+}
+
+/* What becomes of a volume that was detached for its removal. */
+static void end_removal(Bundled *b, const char *name, gboolean removed)
+{
+  g_autoptr(GError) failure = NULL;
+
+  if (removed) {
+    bundled_volume_gone(b, name);
+    bundled_event(b, POOL_EVENT_REMOVED, name, NULL);
+  } else if (!bundled_volume_attach(b, name, &failure)) {
+    g_warning("volume %s/%s: %s", b->vg_name, name, failure->message);
+  }
 }
 
 static gboolean remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GError **error)
@@ -653,32 +656,20 @@ static gboolean remove_volumes(Bundled *b, LvmVg *vg_taken, GPtrArray *names, GE
   g_auto(Messages) messages = messages_new();
   g_autofree char *description =
       g_strdup_printf("removal of %s%s", (char *)names->pdata[0], names->len > 1 ? " and others" : "");
-  BundledPool *pool;
+  BundledPool *pool = NULL;
   gboolean ok;
 
-  if (!find_removable(b, vg, names->pdata[0], &pool, error))
-    return FALSE;
   for (guint i = 0; i < names->len; i++)
-    if (!check_remove(b, vg, names->pdata[i], pool, error))
+    if (!check_remove(b, vg, names->pdata[i], &pool, error))
       return FALSE;
   for (guint i = 0; i < names->len; i++)
     if (!take_out(vg, pool, names->pdata[i], &messages, error))
       return FALSE;
   for (guint i = 0; i < names->len; i++)
     bundled_volume_detach(b, names->pdata[i]);
-  ok = pool ? bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, NULL, NULL, description,
-                                  error)
-            : bundled_commit_text(b, g_steal_pointer(&vg), description, error);
-  for (guint i = 0; i < names->len; i++) {
-    g_autoptr(GError) failure = NULL;
-
-    if (ok) {
-      bundled_volume_gone(b, names->pdata[i]);
-      bundled_event(b, POOL_EVENT_REMOVED, names->pdata[i], NULL);
-    } else if (!bundled_volume_attach(b, names->pdata[i], &failure)) {
-      g_warning("volume %s/%s: %s", b->vg_name, (char *)names->pdata[i], failure->message);
-    }
-  }
+  ok = bundled_commit_thin(b, g_steal_pointer(&vg), pool, messages.text, messages.thin, NULL, NULL, description, error);
+  for (guint i = 0; i < names->len; i++)
+    end_removal(b, names->pdata[i], ok);
   return ok;
 }
 
@@ -714,6 +705,41 @@ gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snap
   }
   if (!ok)
     bundled_prefix(error, b, "remove", names[0]);
+  return ok;
+}
+
+static gboolean remove_linear_locked(Bundled *b, const char *name, GError **error)
+{
+  g_autoptr(LvmVg) vg = NULL;
+  g_autofree char *description = g_strdup_printf("removal of %s", name);
+  gboolean ok;
+  LvmLv *lv;
+
+  if (!bundled_begin(b, &vg, error) || !(lv = bundled_find_volume(b, vg, name, error)))
+    return FALSE;
+  if (lvm_lv_kind(lv) == LVM_LV_THIN)
+    return vt_set_error(error, EINVAL, "it is in thin pool %s", lvm_thin_pool(lv));
+  if (!require_no_old_snapshot(lv, error) || !bundled_require_closed(b, name, error) ||
+      !lvm_vg_remove_lv(vg, lv, error))
+    return FALSE;
+  bundled_volume_detach(b, name);
+  ok = bundled_commit_text(b, g_steal_pointer(&vg), description, error);
+  end_removal(b, name, ok);
+  return ok;
+}
+
+gboolean bundled_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  Bundled *b = (Bundled *)pool;
+  gboolean ok = bundled_ask_user(b, name, error);
+
+  if (ok) {
+    bundled_lock(b);
+    ok = remove_linear_locked(b, name, error);
+    bundled_unlock(b);
+  }
+  if (!ok)
+    bundled_prefix(error, b, "remove", name);
   return ok;
 }
 

@@ -569,6 +569,7 @@ static const PoolOps bundled_ops = {
     .count_volume = count_volume,
     .create = bundled_create,
     .create_linear = bundled_create_linear,
+    .remove_linear = bundled_remove_linear,
     .clone = bundled_clone,
     .snapshot = bundled_snapshot,
     .rollback = bundled_rollback,

@@ -157,6 +157,7 @@ gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GEr
 
 gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
 gboolean bundled_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
+gboolean bundled_remove_linear(Pool *pool, const char *name, GError **error);
 gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
 gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);

@@ -22,6 +22,7 @@ typedef struct {
 
   gboolean (*create)(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
   gboolean (*create_linear)(Pool *pool, const char *name, guint64 size, GError **error);
+  gboolean (*remove_linear)(Pool *pool, const char *name, GError **error);
   gboolean (*clone)(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
   gboolean (*snapshot)(Pool *pool, const char *volume, const char *snapshot, GError **error);
   gboolean (*rollback)(Pool *pool, const char *volume, const char *snapshot, GError **error);

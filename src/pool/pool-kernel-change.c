@@ -303,19 +303,13 @@ static GPtrArray *collect_names(KernelChange *change, const char *const *names, 
   return all;
 }
 
-static gboolean is_linear(LvmLv *lv)
-{
-  return lvm_lv_kind(lv) == LVM_LV_STRIPED && !lvm_lv_has_old_snapshot(lv);
-}
-
 /* lvm2 would remove the clones of an external origin with it. */
 static gboolean check_remove(KernelChange *change, const char *name, GError **error)
 {
-  LvmLv *lv = kernel_find_volume(change->vg, name, error);
+  LvmLv *lv = kernel_find_thin(change->vg, name, error);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg);
 
-  if (!lv || (!is_linear(lv) && !kernel_find_thin(change->vg, name, error)) ||
-      !kernel_require_closed(change, lv, error))
+  if (!lv || !kernel_require_closed(change, lv, error))
     return FALSE;
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_external_origin(lvs->pdata[i]), name))
@@ -364,6 +358,38 @@ gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snaps
   if (change && kernel_change_end(change, remove_all(change, names, with_snapshots, error), error))
     return TRUE;
   kernel_prefix(error, k, "remove", names[0]);
+  return FALSE;
+}
+
+/* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the external origin of.
+ */
+static gboolean require_needed_by_none(KernelChange *change, const char *name, GError **error)
+{
+  g_autoptr(LvmVg) vg = lvm_vg_copy(change->vg);
+
+  return lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error);
+}
+
+static gboolean remove_linear(KernelChange *change, const char *name, GError **error)
+{
+  LvmLv *lv = kernel_find_volume(change->vg, name, error);
+
+  if (!lv)
+    return FALSE;
+  if (lvm_lv_kind(lv) == LVM_LV_THIN)
+    return vt_set_error(error, EINVAL, "it is in thin pool %s", lvm_thin_pool(lv));
+  return require_needed_by_none(change, name, error) && kernel_require_closed(change, lv, error) &&
+         kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
+}
+
+gboolean kernel_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  KernelPool *k = (KernelPool *)pool;
+  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+
+  if (change && kernel_change_end(change, remove_linear(change, name, error), error))
+    return TRUE;
+  kernel_prefix(error, k, "remove", name);
   return FALSE;
 }
 

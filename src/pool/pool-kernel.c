@@ -547,6 +547,7 @@ static const PoolOps kernel_ops = {
     .count_volume = count_volume,
     .create = kernel_create,
     .create_linear = kernel_create_linear,
+    .remove_linear = kernel_remove_linear,
     .clone = kernel_clone,
     .snapshot = kernel_snapshot,
     .rollback = kernel_rollback,

@@ -98,6 +98,7 @@ void kernel_use_room(KernelChange *change);
 
 gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
 gboolean kernel_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
+gboolean kernel_remove_linear(Pool *pool, const char *name, GError **error);
 gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
 gboolean kernel_rename(Pool *pool, const char *name, const char *new_name, GError **error);

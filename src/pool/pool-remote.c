@@ -261,6 +261,13 @@ static gboolean remote_create_linear(Pool *pool, const char *name, guint64 size,
   return check_text(name, error) && change(pool, "CreateLinear", g_variant_new("(st)", name, size), what, error);
 }
 
+static gboolean remote_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  g_autofree char *what = g_strdup_printf("removing linear volume %s/%s", ((RemotePool *)pool)->vg, name);
+
+  return check_text(name, error) && change(pool, "RemoveLinear", g_variant_new("(s)", name), what, error);
+}
+
 static gboolean remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *)pool)->vg, origin, name);
@@ -455,6 +462,7 @@ static const PoolOps remote_ops = {
     .count_volume = remote_count_volume,
     .create = remote_create,
     .create_linear = remote_create_linear,
+    .remove_linear = remote_remove_linear,
     .clone = remote_clone,
     .snapshot = remote_snapshot,
     .rollback = remote_rollback,

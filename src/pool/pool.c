@@ -119,6 +119,13 @@ gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError *
   return pool->ops->create_linear(pool, name, size, error);
 }
 
+gboolean pool_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  if (!pool->ops->remove_linear)
+    return unsupported(pool, "remove a linear volume", error);
+  return pool->ops->remove_linear(pool, name, error);
+}
+
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   if (!pool->ops->clone)

@@ -129,6 +129,8 @@ gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint6
  * show in it, but for what a program would take for content (lvm2 wipes signatures, the bundled engine zeroes all). It
  * is not activated with the host (lvm2's autoactivation), as the volume group may be other hosts', too. */
 gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
+/* EBUSY when open, or when another volume needs it; EINVAL for a thin one. */
+gboolean pool_remove_linear(Pool *pool, const char *name, GError **error);
 /* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is snap_<origin>_<something> (a
  * snapshot) or base-<VMID>-<something> (a template), else a writable clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
@@ -153,7 +155,7 @@ gboolean pool_template(Pool *pool, const char *name, const char *new_name, GErro
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
 gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-/* Remove volumes, all of one thin pool or all linear (or an empty thin pool): in one go, all or none. EBUSY when open.
+/* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open.
  * Snapshots of it stay whole unless
  * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);

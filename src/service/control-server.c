@@ -127,6 +127,14 @@ static GVariant *call_create_linear(Pool *pool, GVariant *in, GError **error)
   return done(pool_create_linear(pool, name, size, error));
 }
 
+static GVariant *call_remove_linear(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  return done(pool_remove_linear(pool, name, error));
+}
+
 static GVariant *call_clone(Pool *pool, GVariant *in, GError **error)
 {
   const char *origin, *name;
@@ -289,6 +297,7 @@ static const struct {
     {"CountVolume", call_count_volume},
     {"Create", call_create},
     {"CreateLinear", call_create_linear},
+    {"RemoveLinear", call_remove_linear},
     {"Clone", call_clone},
     {"Snapshot", call_snapshot},
     {"Rollback", call_rollback},

@@ -117,6 +117,11 @@ static gboolean create_linear(Pool *pool, const char *name, guint64 size, GError
   return pool_create_linear(INNER(pool), name, size, error);
 }
 
+static gboolean remove_linear(Pool *pool, const char *name, GError **error)
+{
+  return pool_remove_linear(INNER(pool), name, error);
+}
+
 static gboolean clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return pool_clone(INNER(pool), origin, name, size, error);
@@ -478,6 +483,7 @@ static const PoolOps ops = {
     .count_volume = count_volume,
     .create = create,
     .create_linear = create_linear,
+    .remove_linear = remove_linear,
     .clone = clone_volume,
     .snapshot = snapshot,
     .rollback = rollback,

@@ -171,6 +171,11 @@ static gboolean fake_create_linear(Pool *pool, const char *name, guint64 size, G
   return fake_pool_note(pool, "create_linear %s %" G_GUINT64_FORMAT, name, size) && outcome(pool, error);
 }
 
+static gboolean fake_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  return fake_pool_note(pool, "remove_linear %s", name) && outcome(pool, error);
+}
+
 static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
 {
   return fake_pool_note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
@@ -290,6 +295,7 @@ const PoolOps fake_pool_ops = {
     .count_volume = fake_count_volume,
     .create = fake_create,
     .create_linear = fake_create_linear,
+    .remove_linear = fake_remove_linear,
     .clone = fake_clone,
     .snapshot = fake_snapshot,
     .rollback = fake_rollback,

@@ -305,6 +305,7 @@ static void check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "create NULL v 18446744073709551615");
   CHANGE(pool_create(pool, "data", "v", 5, &error), "create data v 5");
   CHANGE(pool_create_linear(pool, "v", 5, &error), "create_linear v 5");
+  CHANGE(pool_remove_linear(pool, "v", &error), "remove_linear v");
   CHANGE(pool_clone(pool, "o", "n", 7, &error), "clone o n 7");
   CHANGE(pool_snapshot(pool, "v", "s", &error), "snapshot v s");
   CHANGE(pool_rollback(pool, "v", "s", &error), "rollback v s");

@@ -576,8 +576,7 @@ static void test_linear(void **state)
 {
   char *path = helper_path("pv.img");
   const PoolNew part = {.size = 32 * MIB};
-  const char *const root[] = {"root", NULL}, *const mixed[] = {"root", "a", NULL},
-                    *const mixed_too[] = {"a", "root", NULL}, *const both[] = {"root", "other", NULL};
+  const char *const root[] = {"root", NULL};
   g_autoptr(PoolVgInfo) before = NULL, after = NULL, end = NULL;
   g_autoptr(PoolVolumeInfo) info = NULL;
   PoolVolume *view, *held;
@@ -605,19 +604,19 @@ static void test_linear(void **state)
 
   pool = helper_open(path);
   helper_check(pool, "root", 0, 12 * MIB, 5);
-  assert_fails(pool_remove(pool, mixed, FALSE, &error), EOPNOTSUPP, "of one pool");
-  assert_fails(pool_remove(pool, mixed_too, FALSE, &error), EOPNOTSUPP, "of one pool");
+  assert_fails(pool_remove(pool, root, FALSE, &error), EOPNOTSUPP, "in no thin pool");
+  assert_fails(pool_remove_linear(pool, "a", &error), EINVAL, "in thin pool data");
+  assert_fails(pool_remove_linear(pool, "nobody", &error), ENOENT, "nobody");
   assert_done((held = pool_volume_open(pool, "root", TRUE, "a reader", &error)) != NULL);
-  assert_fails(pool_remove(pool, root, FALSE, &error), EBUSY, "a reader");
+  assert_fails(pool_remove_linear(pool, "root", &error), EBUSY, "a reader");
   pool_volume_close(held);
   assert_done((view = pool_volume_open_view(pool, "root", &error)) != NULL);
-  assert_done(pool_remove(pool, root, TRUE, &error));
+  assert_done(pool_remove_linear(pool, "root", &error));
   assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "was removed");
   pool_volume_close(view);
   assert_done(pool_create_linear(pool, "root", 12 * MIB, &error)); /* in the same place */
   helper_check(pool, "root", 0, 12 * MIB, 0);
-  assert_done(pool_create_linear(pool, "other", MIB, &error));
-  assert_done(pool_remove(pool, both, FALSE, &error));
+  assert_done(pool_remove_linear(pool, "root", &error));
   assert_done((end = pool_get_vg_info(pool, &error)) != NULL);
   assert_int_equal(end->free, before->free);
   assert_names(pool, "a");
