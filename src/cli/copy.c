@@ -50,6 +50,24 @@ static gboolean is_zero(const char *data, gsize length)
   return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
 }
 
+#define WHERE_IT_STANDS G_MAXUINT64
+
+/* *got is less than @length at the end alone. FALSE: errno, or interrupted. */
+static gboolean read_all(int fd, char *buffer, gsize length, guint64 offset, gsize *got)
+{
+  for (*got = 0; *got < length;) {
+    ssize_t n = offset == WHERE_IT_STANDS ? read(fd, buffer + *got, length - *got)
+                                          : pread(fd, buffer + *got, length - *got, (off_t)(offset + *got));
+
+    if (n < 0 && (errno != EINTR || interrupted))
+      return FALSE;
+    if (n == 0)
+      break;
+    *got += (gsize)MAX(n, 0);
+  }
+  return TRUE;
+}
+
 /* --- in --- */
 
 typedef struct {
@@ -115,6 +133,9 @@ static gboolean put(CopyIn *copy, guint64 offset, gsize length, GError **error)
 /* Fill the buffer; *got is less than asked for at the end alone. */
 static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GError **error)
 {
+  gsize more;
+  gboolean ok;
+
   *got = 0;
   if (!copy->seekable && copy->head_length) {
     *got = MIN(copy->head_length, length);
@@ -122,19 +143,10 @@ static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GEr
     copy->head += *got;
     copy->head_length -= *got;
   }
-  while (*got < length) {
-    ssize_t n = copy->seekable ? pread(copy->fd, copy->buffer + *got, length - *got, (off_t)(offset + *got))
-                               : read(copy->fd, copy->buffer + *got, length - *got);
-
-    if (n < 0 && errno != EINTR)
-      return vt_set_errno(error, errno, "reading %s at offset %" G_GUINT64_FORMAT, copy->name, offset + *got);
-    if (n < 0 && !check_interrupt(error))
-      return FALSE;
-    if (n == 0)
-      break;
-    *got += (gsize)MAX(n, 0);
-  }
-  return TRUE;
+  ok = read_all(copy->fd, copy->buffer + *got, length - *got, copy->seekable ? offset : WHERE_IT_STANDS, &more);
+  *got += more;
+  return ok || (check_interrupt(error) &&
+                vt_set_errno(error, errno, "reading %s at offset %" G_GUINT64_FORMAT, copy->name, offset + *got));
 }
 
 /* Zeros from the source's end to that of the chunk it ends in. */
@@ -453,26 +465,15 @@ gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget ta
 
 /* --- bytes --- */
 
-/* @offset: G_MAXUINT64: from where it stands. */
-static gssize read_all(int fd, char *buffer, gsize length, guint64 offset, GError **error)
+static gssize read_bytes(int fd, char *buffer, gsize length, guint64 offset, GError **error)
 {
-  gsize done = 0;
+  gsize got;
 
-  while (done < length) {
-    ssize_t n = offset == G_MAXUINT64 ? read(fd, buffer + done, length - done)
-                                      : pread(fd, buffer + done, length - done, (off_t)(offset + done));
-
-    if (n < 0 && errno != EINTR) {
-      vt_set_errno(error, errno, "reading");
-      return -1;
-    }
-    if (n < 0 && !check_interrupt(error))
-      return -1;
-    if (n == 0)
-      break;
-    done += (gsize)MAX(n, 0);
-  }
-  return (gssize)done;
+  if (read_all(fd, buffer, length, offset, &got))
+    return (gssize)got;
+  if (check_interrupt(error))
+    vt_set_errno(error, errno, "reading");
+  return -1;
 }
 
 /* Has the file nothing there? */
@@ -492,12 +493,12 @@ gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GE
     memset(buffer, 0, length);
     return (gssize)length;
   }
-  return read_all(*(int *)fd, buffer, length, offset, error);
+  return read_bytes(*(int *)fd, buffer, length, offset, error);
 }
 
 gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
 {
-  return read_all(*(int *)fd, buffer, length, G_MAXUINT64, error);
+  return read_bytes(*(int *)fd, buffer, length, WHERE_IT_STANDS, error);
 }
 
 gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name, CliTarget target,
