@@ -184,8 +184,7 @@ static gboolean list(const StorageWords *words, GError **error)
     return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
-  if (!storage ||
-      (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes in folders and", &kind, error)))
+  if (!storage || (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes", &kind, error)))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)

@@ -55,7 +55,7 @@ static gboolean parse_name(const StorageCfgStorage *storage, const char *name, P
 {
   PoolGuestStorage kind;
 
-  if (!storage_require_lvm(storage, "stream volumes in folders and", &kind, error) ||
+  if (!storage_require_lvm(storage, "stream volumes", &kind, error) ||
       !pool_guest_parse_name(kind, name, parsed, error))
     return FALSE;
   if (strcmp(parsed->format, "raw") == 0)

@@ -223,8 +223,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
     return FALSE;
   if (storage_is_folder(storage))
     return alloc_in_folder(storage, words, format, size, error);
-  if (!storage_require_lvm(storage, "allocate volumes in folders and", &kind, error) ||
-      !check_content(storage, content, error) || !check_format(format, error))
+  if (!storage_require_lvm(storage, "allocate volumes", &kind, error) || !check_content(storage, content, error) ||
+      !check_format(format, error))
     return FALSE;
   pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
   made = pool ? storage_allocate(pool, storage, vmid, name, size, error) : NULL;
@@ -280,7 +280,7 @@ static gboolean free_words(const StorageWords *words, GError **error)
   storage = storage_find_enabled(cfg, id, error);
   if (storage && storage_is_folder(storage))
     return storage_folder_free(storage, name, force, error);
-  if (!storage || !storage_require_lvm(storage, "free volumes in folders and", &kind, error) ||
+  if (!storage || !storage_require_lvm(storage, "free volumes", &kind, error) ||
       !pool_guest_parse_name(kind, name, &parsed, error))
     return FALSE;
   pool_guest_name_clear(&parsed);
@@ -303,8 +303,7 @@ static char *path_of(const StorageCfgStorage *storage, const char *volume, GErro
 
   if (storage_is_folder(storage))
     return storage_folder_parse(volume, &file, error) ? storage_folder_path(storage, &file) : NULL;
-  if (!storage_require_lvm(storage, "tell paths in folders and", &kind, error) ||
-      !pool_guest_parse_name(kind, volume, &parsed, error))
+  if (!storage_require_lvm(storage, "tell paths", &kind, error) || !pool_guest_parse_name(kind, volume, &parsed, error))
     return NULL;
   pool_guest_name_clear(&parsed);
   return g_build_filename(settings_dev_dir(), storagecfg_string(storage, "vgname"), volume, NULL);

@@ -84,8 +84,8 @@ gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what,
   *kind = thin ? POOL_GUEST_THIN : POOL_GUEST_THICK;
   return thin || strcmp(storage->type->name, "lvm") == 0 ||
          vt_set_error(error, EOPNOTSUPP,
-                      "storage '%s' is of type %s: virt-thin can %s on storages of types lvmthin and lvm; use virsh "
-                      "for its pool",
+                      "storage '%s' is of type %s: virt-thin can %s in folders and on storages of types lvmthin and "
+                      "lvm; use virsh for its pool",
                       storage->id, storage->type->name, what);
 }
 

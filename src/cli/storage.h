@@ -66,7 +66,8 @@ const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GEr
 const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char *id, GError **error);
 /* A guest's number, as parameter "vmid". */
 gboolean storage_check_vmid(const char *vmid, GError **error);
-/* What pvesm's commands do with volumes they do on storages of types lvmthin and lvm (EOPNOTSUPP). *kind: which. */
+/* What pvesm's commands do with volumes they do on storages of types lvmthin and lvm, besides those that are folders
+ * (EOPNOTSUPP). *kind: which. */
 gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what, PoolGuestStorage *kind,
                              GError **error);
 /* "<storage>:<volume>" of @text, or @text a volume's name and @storage given. */
