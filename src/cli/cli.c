@@ -17,7 +17,10 @@
 /* A check or removal that walks a large pool's metadata takes as long as it takes. */
 #define PATIENT_TIMEOUT_MS (24u * 3600 * 1000)
 
-G_DEFINE_QUARK(virt - thin - usage, cli_usage)
+/* The name is no expression: */
+/* clang-format off */
+G_DEFINE_QUARK(virt-thin-usage, cli_usage)
+/* clang-format on */
 
 gboolean cli_usage(GError **error, const char *format, ...)
 {

@@ -329,8 +329,8 @@ static gboolean path_words(const StorageWords *words, GError **error)
 
 /* --- the commands --- */
 
-static const char *const alloc_arguments[] = {"storage", "vmid", "filename", "size", NULL}, *const volume_arguments[] =
-                                                                                                {"volume", NULL};
+static const char *const alloc_arguments[] = {"storage", "vmid", "filename", "size", NULL};
+static const char *const volume_arguments[] = {"volume", NULL};
 static const StorageOption alloc_options[] = {
     {"format", STORAGE_TEXT, "raw|qcow2|vmdk  The format; in a volume group there is raw alone"},
     {"content", STORAGE_TEXT, "images|rootdir  rootdir: with an ext4 file system, for a container"},

@@ -2,12 +2,18 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   shim.c                what libvirt loads; loads the backend, or the stock one
- *   vtbackend-libvirt.c   libvirt's functions, by name        vtbackend-layout.c   libvirt's fields, by experiment
- *   vtbackend-register.c  verification and registration       vtbackend-dispatch.c each callback: ours or the stock
- * backend's vtbackend-service.c   source names, the VG service        vtbackend-xml.c      libvirt's objects as
- * documents vtbackend-pool.c      callbacks on pools                  vtbackend-volume.c   callbacks on volumes
- *   vtbackend-data.c      callbacks that move data            vtbackend-copy.c     copying, wiping, allocating: plain
- * file I/O vtbackend-spawn.c     programs as children                vtbackend-sources.c  finding sources
+ *   vtbackend-libvirt.c   libvirt's functions, by name
+ *   vtbackend-layout.c    libvirt's fields, by experiment
+ *   vtbackend-register.c  verification and registration
+ *   vtbackend-dispatch.c  each callback: ours or the stock backend's
+ *   vtbackend-service.c   source names, the VG service
+ *   vtbackend-xml.c       libvirt's objects as documents
+ *   vtbackend-pool.c      callbacks on pools
+ *   vtbackend-volume.c    callbacks on volumes
+ *   vtbackend-data.c      callbacks that move data
+ *   vtbackend-copy.c      copying, wiping, allocating: plain file I/O
+ *   vtbackend-spawn.c     programs as children
+ *   vtbackend-sources.c   finding sources
  *
  * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the files the service
  * shows, where every call has a deadline; or it runs lvm2's commands.

@@ -12,9 +12,8 @@
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
-#define DEFAULT_AREA                                                                                                   \
-  4096 /* where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c)                     \
-        */
+/* Where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c). */
+#define DEFAULT_AREA 4096
 
 /* --- devices --- */
 

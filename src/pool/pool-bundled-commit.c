@@ -7,18 +7,22 @@
  *   2. thin pool: the messages and the transaction id, T to T + 1, in one commit
  *   3. VG text: without the messages
  *
- * A crash between any two is finished at the next open, by us (pool-bundled-recover.c) or by lvm2, which replays
- * messages. A failure is undone as far as it is known to have changed nothing:
+ * A crash between any two is finished at the next open, by us (pool-bundled-recover.c) or by
+ * lvm2, which replays messages. A failure is undone as far as it is known to have changed nothing:
  *
- *   1 fails   nothing was sent. (Should the header have reached the disk all the same, its seqno gives us ESTALE from
- * then on.) 2 fails   and the pool still takes writes: text as it was before is committed, under a new seqno. And the
- * pool has failed: its superblock may or may not have got through. Then the text stays; either way the next open knows
- * what to do, which it would not if the id went back. 3 fails   the change is done and durable. The VG is not changed
- * any more (Bundled.stuck), as its text is not what we think.
+ *   1 fails   nothing was sent. (Should the header have reached the disk all the same, its seqno
+ *             gives us ESTALE from then on.)
+ *   2 fails   and the pool still takes writes: the text as it was before is committed, under a new
+ *             seqno.
+ *             And the pool has failed: its superblock may or may not have got through. Then the
+ *             text stays; either way the next open knows what to do, which it would not if the id
+ *             went back.
+ *   3 fails   the change is done and durable. The VG is not changed any more (Bundled.stuck), as
+ *             its text is not what we think.
  *
- * When somebody else commits to the VG (ESTALE), the service goes on reading and writing what it has open as long as
- * the other's text leaves the extents of every pool and open volume where they are; only changes are refused. If it
- * does not, nothing is written any more.
+ * When somebody else commits to the VG (ESTALE), the service goes on reading and writing what it
+ * has open as long as the other's text leaves the extents of every pool and open volume where they
+ * are; only changes are refused. If it does not, nothing is written any more.
  */
 #include "pool/pool-bundled.h"
 

@@ -1,20 +1,24 @@
 /* virt-thin - the bundled pool: a thin pool at open, and what a crash left half done
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A change goes through three commits (pool-bundled-commit.c): VG text with transaction id T and messages, thin pool
- * from T-1 to T, VG text without messages. So with P the id that the pool's superblock holds, a crash left
+ * A change goes through three commits (pool-bundled-commit.c): VG text with transaction id T and
+ * messages, thin pool from T-1 to T, VG text without messages. So with P the id that the pool's
+ * superblock holds, a crash left
  *
- *   P = T, no messages     nothing under way
- *   P = T, messages        the pool has done them: take them out of the text
- *   P = T-1                it has not, or lvm2 sent some of them, each its own commit, and died before
- * set_transaction_id: what is still missing is done now. A device to create that exists, made at P, was made by that
- * very message: lvm2 2.03 itself stays stuck there ("Manual intervention may be required"). A device to delete that is
- * gone is gone. anything else          text and pool are not of one time: whoever goes on would hand out device ids
- * that are taken, or lose volumes. Refused. T = 0                  a pool that something other than LVM counts for
- * (lvm2: "foreign"): opened, not changed.
+ *   P = T, no messages   nothing under way.
+ *   P = T, messages      the pool has done them: take them out of the text.
+ *   P = T-1              it has not, or lvm2 sent some of them, each its own commit, and died before
+ *                        set_transaction_id: what is still missing is done now. A device to create
+ *                        that exists, made at P, was made by that very message: lvm2 2.03 itself
+ *                        stays stuck there ("Manual intervention may be required"). A device to
+ *                        delete that is gone is gone.
+ *   anything else        text and pool are not of one time: whoever goes on would hand out device
+ *                        ids that are taken, or lose volumes. Refused.
+ *   T = 0                a pool that something other than LVM counts for (lvm2: "foreign"): opened,
+ *                        not changed.
  *
- * Everything is looked at first, by reading alone; a pool that is refused is not written to, nor does it keep the
- * others away.
+ * Everything is looked at first, by reading alone; a pool that is refused is not written to, nor
+ * does it keep the others away.
  */
 #include "pool/pool-bundled.h"
 

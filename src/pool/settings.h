@@ -7,9 +7,11 @@
  * locks do).
  *
  * Runtime folder of a served VG, <runtime>/<vg>/:
- *   control   D-Bus socket            nbd       NBD socket, one export per LV
- *   volumes/  FUSE folder             pid       "<holder pid>\n"     lock      held (flock) by the holder while the VG
- * is served
+ *   control    D-Bus socket
+ *   nbd        NBD socket, one export per LV
+ *   volumes/   FUSE folder
+ *   pid        "<holder pid>\n"
+ *   lock       held (flock) by the holder while the VG is served
  *
  * Thread-safety: read once, constant afterwards. Strings returned belong to the settings unless said otherwise.
  */

@@ -1,10 +1,15 @@
 /* virt-thin - storage.cfg: the libvirt pools that a storage becomes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvmthin      logical, of our backend: source name VG/POOL, without a device (libvirt takes two logical pools that
- * name one device for a conflict) lvm          logical dir, btrfs   dir: <id> at the folder of images, <id>-iso at that
- * of iso nfs, cifs, glusterfs    netfs: <id> mounted at the storage's path; <id>-iso, a dir pool, in it iscsi iscsi
- * iscsidirect    iscsi-direct rbd          rbd               zfspool        zfs
+ *   lvmthin                  logical, of our backend: source name VG/POOL, without a device (libvirt
+ *                            takes two logical pools that name one device for a conflict)
+ *   lvm                      logical
+ *   dir, btrfs               dir: <id> at the folder of images, <id>-iso at that of iso
+ *   nfs, cifs, glusterfs     netfs: <id> mounted at the storage's path; <id>-iso, a dir pool, in it
+ *   iscsi                    iscsi
+ *   iscsidirect              iscsi-direct
+ *   rbd                      rbd
+ *   zfspool                  zfs
  *
  * Others have none. A pool has the UUIDv5 of its storage's id ("<id>", "<id>/iso"), so that those of ours can be told
  * from others'. The documents are valid by libvirt's storagepool.rng (9.0.0).

@@ -93,19 +93,15 @@ static const StorageCfgProperty retired_properties[] = {
     {.name = "volume", TEXT},
 };
 
-#define COMMON                                                                                                         \
-  {"content", 0}, {"disable", 0},                                                                                      \
-  {                                                                                                                    \
-    "nodes", 0                                                                                                         \
-  }
+/* The last braces are no block: */
+/* clang-format off */
+#define COMMON {"content", 0}, {"disable", 0}, {"nodes", 0}
+#define FOLDER                                                                                  \
+  {"bwlimit", 0}, {"content-dirs", 0}, {"create-base-path", 0}, {"create-subdirs", 0},          \
+  {"format", 0}, {"max-protected-backups", 0}, {"mkdir", 0}, {"prune-backups", 0}
+/* clang-format on */
 #define FIXED STORAGECFG_FIXED
 #define NEEDED (STORAGECFG_REQUIRED | STORAGECFG_FIXED)
-#define FOLDER                                                                                                         \
-  {"bwlimit", 0}, {"content-dirs", 0}, {"create-base-path", 0}, {"create-subdirs", 0}, {"format", 0},                  \
-      {"max-protected-backups", 0}, {"mkdir", 0},                                                                      \
-  {                                                                                                                    \
-    "prune-backups", 0                                                                                                 \
-  }
 #define OPTIONS(name, ...) static const StorageCfgOption name##_options[] = {COMMON, __VA_ARGS__, {NULL, 0}}
 
 OPTIONS(lvmthin, {"vgname", NEEDED}, {"thinpool", NEEDED}, {"bwlimit", 0});

@@ -34,12 +34,12 @@ gboolean thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error);
 
 typedef struct {
   ThinBlock *block;
-  guint n;     /* entries in this leaf */
-  guint first; /* the first with a key >= the one sought; n: none in this leaf */
-  gboolean
-      shared; /* some node from the root down to this leaf is referred to more than once, or was at the last commit */
-  guint64
-      upper; /* this leaf covers the keys below; G_MAXUINT64: it is the last. After EBADMSG: where what is lost ends */
+  guint n;         /* entries in this leaf */
+  guint first;     /* the first with a key >= the one sought; n: none in this leaf */
+  gboolean shared; /* some node from the root down to this leaf is referred to more than once, or was
+                      at the last commit */
+  guint64 upper;   /* this leaf covers the keys below; G_MAXUINT64: it is the last. After EBADMSG:
+                      where what is lost ends */
 } ThinLeaf;
 
 /* Hold the leaf that covers @key. Going on with leaf->upper visits all leaves, also past damaged ones. */

@@ -39,8 +39,8 @@ typedef struct {
   Subtree *subtrees;
   guint8 *mapped;          /* how often each chunk is mapped, to 255 */
   GHashTable *mapped_more; /* chunk -> how often beyond 255 */
-  gboolean
-      mappings_lost; /* some tree could not be walked whole: what is counted more often than found need not be a leak */
+  gboolean mappings_lost;  /* some tree could not be walked whole: what is counted more often than
+                              found need not be a leak */
   guint64 n_errors, n_leaks;
   ThinReport *report;
 } Check;

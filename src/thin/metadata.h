@@ -20,11 +20,11 @@ void thin_metadata_close(ThinMetadata *md); /* without a commit */
 
 guint64 thin_metadata_chunk_size(ThinMetadata *md); /* bytes */
 guint64 thin_metadata_n_chunks(ThinMetadata *md);
-guint64 thin_metadata_n_free_chunks(
-    ThinMetadata *md); /* allocatable now: not counting those freed in this transaction */
+/* Allocatable now: not counting those freed in this transaction. */
+guint64 thin_metadata_n_free_chunks(ThinMetadata *md);
 void thin_metadata_status(ThinMetadata *md, ThinStatus *status); /* all but mode */
-gboolean thin_metadata_is_low(
-    ThinMetadata *md); /* only the reserve (min(4096, size/10) blocks) is left: changes that map get ENOSPC */
+/* Only the reserve (min(4096, size/10) blocks) is left: changes that map get ENOSPC. */
+gboolean thin_metadata_is_low(ThinMetadata *md);
 /* Half of the reserve is gone, and a commit would bring some of it back: commit before the next remove or delete, which
  * may use the reserve. */
 gboolean thin_metadata_wants_commit(ThinMetadata *md);

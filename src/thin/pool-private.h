@@ -3,10 +3,11 @@
  *
  * Locks, in the order in which they are taken:
  *   1. pool->admin       messages, opening and closing of volumes, growing: one at a time
- *   2. volume stripes    ascending; virtual chunk c belongs to stripe c % THIN_STRIPES of its volume. I/O holds the
- * stripes of its chunks for reading from the translation to the end of the data I/O; whoever changes what a chunk is
- * mapped to holds its stripe for writing, so that no I/O is in flight on a chunk that moves or is freed. All stripes
- * for writing: the volume is quiesced.
+ *   2. volume stripes    ascending; virtual chunk c belongs to stripe c % THIN_STRIPES of its volume.
+ *                        I/O holds the stripes of its chunks for reading from the translation to the
+ *                        end of the data I/O; whoever changes what a chunk is mapped to holds its
+ *                        stripe for writing, so that no I/O is in flight on a chunk that moves or is
+ *                        freed. All stripes for writing: the volume is quiesced.
  *   3. the commit        one runner at a time (ThinGroup)
  *   4. pool->meta        every call into ThinMetadata, every put into the translation cache
  *   5. the data flush    one runner at a time (ThinGroup); its mutex, and pool->failure_lock, are leaves

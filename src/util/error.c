@@ -5,7 +5,10 @@
 
 #include <gio/gio.h>
 
-G_DEFINE_QUARK(virt - thin - error, vt_error)
+/* The name is no expression: */
+/* clang-format off */
+G_DEFINE_QUARK(virt-thin-error, vt_error)
+/* clang-format on */
 
 gboolean vt_set_errno(GError **error, int err, const char *format, ...)
 {

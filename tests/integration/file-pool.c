@@ -1,9 +1,10 @@
-/* virt-thin - a pool over a plain folder, in the place of the bundled one: what fails with it is the service, not the
- * engine SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - a pool over a plain folder, in the place of the bundled one
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool_open_bundled() as service-tool.c and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that
- * begin with snap_ are read-only and not active. With $FILE_POOL_FAILS it does not open, for that reason; a write that
- * begins with $FILE_POOL_POISON ends the process.
+ * So that what fails with it is the service, not the engine. pool_open_bundled() as service-tool.c
+ * and the service call it: volumes are the files of $FILE_POOL_FOLDER; names that begin with snap_
+ * are read-only and not active. With $FILE_POOL_FAILS it does not open, for that reason; a write
+ * that begins with $FILE_POOL_POISON ends the process.
  */
 #include "config.h"
 

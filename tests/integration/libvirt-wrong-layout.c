@@ -1,5 +1,7 @@
-/* virt-thin - preloaded into libvirtd: a formatter of volumes that shows another key than the one that is set, as one
- * with another layout would SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - preloaded into libvirtd: a formatter of volumes with another layout
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * It shows another key than the one that is set, as one that finds it elsewhere would.
  */
 #include <dlfcn.h>
 #include <string.h>

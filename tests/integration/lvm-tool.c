@@ -1,8 +1,10 @@
 /* virt-thin - a volume group made, changed and shown by src/lvm alone, for lvm2 to judge
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: lvm-tool make ARCHIVE FILE FILE FILE   VG "tvg" on the first two, then changed in every way; the third is
- * added lvm-tool create VG PATH...             an empty VG lvm-tool show PATH...                  the VG's text
+ * usage: lvm-tool make ARCHIVE FILE FILE FILE   VG "tvg" on the first two, then changed in every
+ *                                               way; the third is added
+ *        lvm-tool create VG PATH...             an empty VG
+ *        lvm-tool show PATH...                  the VG's text
  *        lvm-tool tag TAG PATH...               a VG tag and a commit
  *        lvm-tool ring N SEED PATH...           N commits with texts of any size
  *        lvm-tool many N PATH...                N thin volumes in one commit

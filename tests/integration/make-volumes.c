@@ -1,8 +1,9 @@
 /* virt-thin - many empty thin volumes in one commit, for tests of large pools
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: make-volumes IMAGE VG POOL NUMBER SIZE       volumes vm-100-disk-0, vm-101-disk-0, ... of SIZE bytes; nobody
- * may be serving the VG
+ * usage: make-volumes IMAGE VG POOL NUMBER SIZE
+ *
+ * Volumes vm-100-disk-0, vm-101-disk-0, ... of SIZE bytes; nobody may be serving the VG.
  */
 #include "config.h"
 

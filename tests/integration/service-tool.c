@@ -1,10 +1,13 @@
-/* virt-thin - the VG service as a program of its own, for tests: linked with the bundled pool (thin-service) or with
- * file-pool.c (file-service) SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the VG service as a program of its own, for tests
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Linked with the bundled pool (thin-service) or with file-pool.c (file-service).
  *
  * usage: init VG POOL PATH SIZE | serve VG [--foreground] | release VG
- *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | rename|template VG NAME NEW |
- * snapshot|rollback VG NAME SNAPSHOT | path VG NAME activate|deactivate VG POOL | stop VG [force] All but the first
- * line talk to the service over D-Bus. PVs: as settings_devices() finds them.
+ *        create VG NAME SIZE | resize VG NAME SIZE [shrink] | remove VG NAME | path VG NAME
+ *        rename|template VG NAME NEW | snapshot|rollback VG NAME SNAPSHOT
+ *        activate|deactivate VG POOL | stop VG [force]
+ * All but the first line talk to the service over D-Bus. PVs: as settings_devices() finds them.
  */
 #include "config.h"
 

@@ -1,7 +1,8 @@
-/* virt-thin - the layout of libvirt's objects is found in every release measured and in any other order, and doubt is
- * an error SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the layout of libvirt's objects, by experiment
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A stand-in for libvirt: its parser and formatter work on blobs whose layout each test chooses.
+ * It is found in every release measured and in any other order, and doubt is an error. A stand-in
+ * for libvirt: its parser and formatter work on blobs whose layout each test chooses.
  */
 #include <setjmp.h>
 #include <stdarg.h>
