@@ -1,19 +1,20 @@
-# Each folder of tests says what it builds and runs.
-include tests/unit/local.mk
-include tests/unit/pool.mk
-include tests/unit/storagecfg.mk
-include tests/unit/lvm.mk
-include tests/unit/nbd.mk
+# What the compiled tests share: an archive, of which each takes what it uses.
+check_LTLIBRARIES += tests/libhelpers.la
+tests_libhelpers_la_SOURCES = \
+	tests/crash/scenario.c tests/crash/scenario.h \
+	tests/unit/fake-pool.c tests/unit/fake-pool.h \
+	tests/unit/lvm-helper.c tests/unit/lvm-helper.h \
+	tests/unit/memory-pool.c tests/unit/memory-pool.h \
+	tests/unit/nbd-client.c tests/unit/nbd-client.h \
+	tests/unit/pool-helper.c tests/unit/pool-helper.h \
+	tests/unit/thin-harness.c tests/unit/thin-harness.h \
+	tests/unit/thin-helper.c tests/unit/thin-helper.h
+tests_libhelpers_la_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcdir)\"
+
+# Each folder of tests says what it builds and runs; what takes longest comes first.
+include tests/vm/local.mk
 include tests/integration/local.mk
-include tests/integration/nbd.mk
 include tests/crash/local.mk
-include tests/crash/pool.mk
+include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
-include tests/unit/thin-metadata.mk
-include tests/unit/thin-volume.mk
-include tests/unit/dm.mk
-include tests/integration/service.mk
-include tests/integration/cli.mk
-include tests/integration/lvm.mk
-include tests/vm/local.mk

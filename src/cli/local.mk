@@ -16,10 +16,7 @@ virt_thin_SOURCES = \
 	src/cli/stream.c src/cli/enable.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(LIBVIRT_CFLAGS) $(XML_CFLAGS)
-virt_thin_LDADD = \
-	src/service/libservice.la src/service/libnbdserver.la src/pool/libpool-bundled.la src/pool/libpool-kernel.la src/pool/libpool.la \
-	src/storagecfg/libstoragecfg.la src/control/libcontrol.la src/thin/libthin.la src/lvm/liblvm.la src/util/libutil.la \
-	$(FUSE_LIBS) $(JSON_LIBS) $(XML_LIBS) $(GLIB_LIBS) $(ZLIB_LIBS) -ldl
+virt_thin_LDADD = $(src_libs) $(JSON_LIBS) $(XML_LIBS) -ldl
 
 EXTRA_DIST += docs/cli.md
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.cfg.5

@@ -1,4 +1,4 @@
-# dm: the kernel's side of a volume group. Needs liblvm.la (to read) and libutil.la after it.
+# dm: the kernel's side of a volume group.
 noinst_LTLIBRARIES += src/dm/libdm.la
 src_dm_libdm_la_SOURCES = \
 	src/dm/block-devices.c src/dm/block-devices.h \

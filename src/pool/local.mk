@@ -1,5 +1,5 @@
 # pool
-# What everybody may link: the interface, the rules, the settings; no engine in it. Needs libcontrol.la, liblvm.la (to read) and libutil.la after it.
+# What everybody may link: the interface, the rules, the settings; no engine in it.
 noinst_LTLIBRARIES += src/pool/libpool.la
 src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-internal.h src/pool/pool.c \
@@ -11,7 +11,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool-wire.h src/pool/pool-wire.c
 src_pool_libpool_la_LIBADD = $(GLIB_LIBS)
 
-# The pool in this process. Needs libpool.la, liblvm.la, libthin.la and libutil.la after it.
+# The pool in this process.
 noinst_LTLIBRARIES += src/pool/libpool-bundled.la
 src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled.h src/pool/pool-bundled.c \
@@ -25,7 +25,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/pool-bundled-grow.c
 src_pool_libpool_bundled_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)
 
-# The kernel's pool, and the choice between it and the bundled one. Needs libpool.la, liblvm.la and libutil.la after it.
+# The kernel's pool, and the choice between it and the bundled one.
 noinst_LTLIBRARIES += src/pool/libpool-kernel.la
 src_pool_libpool_kernel_la_SOURCES = \
 	src/pool/pool-choose.h src/pool/pool-choose.c \

@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "thin-harness.h"
+#include "../unit/thin-harness.h"
 
 #define VOLUME (1024 * MIB)
 #define TURNS 5

@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "thin-harness.h"
+#include "../unit/thin-harness.h"
 
 #define SECTOR 512u
 #define PER_CHUNK ((guint)(CHUNK / SECTOR))

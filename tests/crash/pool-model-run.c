@@ -8,7 +8,7 @@
  * every operation that changes the group, and every so often everything is read and the closed group is judged
  * by lvm2 and thin-provisioning-tools.
  */
-#include "unit/pool-helper.h"
+#include "../unit/pool-helper.h"
 
 #include <stdio.h>
 #include <stdlib.h>

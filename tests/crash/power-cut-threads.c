@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "thin-harness.h"
+#include "../unit/thin-harness.h"
 
 #define SECTOR 512u
 #define DATA_CHUNKS 400u

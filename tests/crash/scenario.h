@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "thin-harness.h"
+#include "../unit/thin-harness.h"
 
 #define SECTOR 512u
 #define SCENARIO_SECTORS (40u * 128u) /* of the largest volume: 40 chunks */

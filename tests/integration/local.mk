@@ -1,7 +1,22 @@
-# integration
-EXTRA_DIST += tests/integration/lib.sh tests/integration/libvirt-lib.sh
-
-libvirt_integration_tests = \
+# With the real programs: the command line (cli-), the service of a volume group (service-), the NBD
+# server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml).
+integration_tests = \
+	tests/integration/cli-bad-input.sh \
+	tests/integration/cli-enable.sh \
+	tests/integration/cli-extend.sh \
+	tests/integration/cli-fixtures-lvm.sh \
+	tests/integration/cli-fixtures.sh \
+	tests/integration/cli-grow.sh \
+	tests/integration/cli-images.sh \
+	tests/integration/cli-release.sh \
+	tests/integration/cli-sanitized.sh \
+	tests/integration/cli-served.sh \
+	tests/integration/cli-storage-check.sh \
+	tests/integration/cli-storage-folder-stream.sh \
+	tests/integration/cli-storage-folder.sh \
+	tests/integration/cli-storage.sh \
+	tests/integration/cli-usage.sh \
+	tests/integration/cli-volumes.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-hang.sh \
@@ -11,25 +26,49 @@ libvirt_integration_tests = \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-volume.sh \
+	tests/integration/lvm-judges.sh \
+	tests/integration/nbd-clients.sh \
+	tests/integration/nbd-pool.sh \
+	tests/integration/quickstart.sh \
+	tests/integration/service-crash.sh \
+	tests/integration/service-fuse.sh \
+	tests/integration/service-kill.sh \
+	tests/integration/service-life.sh \
+	tests/integration/service-nodes.sh \
+	tests/integration/service-session.sh \
 	tests/integration/storage-apply.sh \
 	tests/integration/storage-iscsi-direct.sh \
+	tests/integration/storagecfg-xml.sh \
 	tests/integration/xml.sh
-TESTS += $(libvirt_integration_tests)
-EXTRA_DIST += $(libvirt_integration_tests)
-check_PROGRAMS += tests/integration/make-volumes
-tests_integration_make_volumes_SOURCES = tests/integration/make-volumes.c
-tests_integration_make_volumes_LDADD = src/thin/libthin.la src/lvm/liblvm.la $(GLIB_LIBS) $(ZLIB_LIBS)
-# Linked against what it needs of the backend's own files: libvirt's functions and fields.
-check_PROGRAMS += tests/integration/libvirt-harness
-tests_integration_libvirt_harness_SOURCES = tests/integration/libvirt-harness.c src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
+TESTS += $(integration_tests)
+EXTRA_DIST += $(integration_tests) \
+	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
+	tests/integration/service-lib.sh tests/integration/storage-life.sh \
+	tests/integration/validate-json tests/integration/fuse-manners.py \
+	tests/integration/flush-log.py \
+	tests/fixtures/pools tests/fixtures/storagecfg-pools tests/fixtures/make-pools
+
+check_PROGRAMS += \
+	tests/integration/file-service \
+	tests/integration/libvirt-harness \
+	tests/integration/lvm-tool \
+	tests/integration/make-volumes \
+	tests/integration/nbd-serve \
+	tests/integration/thin-service
+# The service over plain files (holder, FUSE folder and block nodes alone), and over a volume group.
+tests_integration_file_service_SOURCES = \
+	tests/integration/service-tool.c tests/integration/file-pool.c
+tests_integration_thin_service_SOURCES = tests/integration/service-tool.c
+# What it needs of the backend's own files: libvirt's functions and fields.
+tests_integration_libvirt_harness_SOURCES = tests/integration/libvirt-harness.c \
+	src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
 tests_integration_libvirt_harness_CPPFLAGS = $(AM_CPPFLAGS) $(LIBVIRT_CFLAGS)
-tests_integration_libvirt_harness_LDADD = src/util/libutil.la $(GLIB_LIBS) $(LIBVIRT_LIBS)
+tests_integration_libvirt_harness_LDADD = $(LDADD) $(LIBVIRT_LIBS)
+
 # Preloaded into libvirtd by libvirt-shim.sh.
 check_LTLIBRARIES += tests/integration/libvirt-wrong-layout.la
 tests_integration_libvirt_wrong_layout_la_SOURCES = tests/integration/libvirt-wrong-layout.c
 tests_integration_libvirt_wrong_layout_la_CFLAGS = $(WARN)
-tests_integration_libvirt_wrong_layout_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+tests_integration_libvirt_wrong_layout_la_LDFLAGS = \
+	-module -avoid-version -shared -rpath /nowhere
 tests_integration_libvirt_wrong_layout_la_LIBADD = -ldl
-
-TESTS += tests/integration/quickstart.sh
-EXTRA_DIST += tests/integration/quickstart.sh

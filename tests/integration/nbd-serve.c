@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "memory-pool.h"
+#include "../unit/memory-pool.h"
 #include "service/nbd-server.h"
 #include "util/size.h"
 

@@ -1,34 +1,45 @@
-# cmocka programs; each prints TAP.
-if HAVE_CMOCKA
+# One case a file, named for what it asks; each links tests/libhelpers.la and all of src (LDADD).
 unit_tests = \
-	tests/unit/test-util \
-	tests/unit/test-journal \
 	tests/unit/test-control \
-	tests/unit/test-settings
+	tests/unit/test-device-filter \
+	tests/unit/test-journal \
+	tests/unit/test-libvirt-layout \
+	tests/unit/test-lvm-commit \
+	tests/unit/test-lvm-large \
+	tests/unit/test-lvm-store \
+	tests/unit/test-lvm-text \
+	tests/unit/test-lvm-vg \
+	tests/unit/test-lvm-volumes \
+	tests/unit/test-nbd-clients \
+	tests/unit/test-nbd-handshake \
+	tests/unit/test-nbd-requests \
+	tests/unit/test-pool-bad-input \
+	tests/unit/test-pool-bundled \
+	tests/unit/test-pool-fixtures \
+	tests/unit/test-pool-guest \
+	tests/unit/test-pool-io-errors \
+	tests/unit/test-pool-overcommit \
+	tests/unit/test-pool-rules \
+	tests/unit/test-pool-scale \
+	tests/unit/test-pool-strangers \
+	tests/unit/test-settings \
+	tests/unit/test-storagecfg \
+	tests/unit/test-storagecfg-pools \
+	tests/unit/test-thin-btree \
+	tests/unit/test-thin-check \
+	tests/unit/test-thin-faults \
+	tests/unit/test-thin-fixtures \
+	tests/unit/test-thin-metadata \
+	tests/unit/test-thin-model \
+	tests/unit/test-thin-reader \
+	tests/unit/test-thin-space \
+	tests/unit/test-thin-volume \
+	tests/unit/test-util \
+	tests/unit/test-watch
 check_PROGRAMS += $(unit_tests)
-TESTS += $(unit_tests)
-endif
+TESTS += $(unit_tests) tests/unit/thin-metadata-sanitizers.sh
+EXTRA_DIST += tests/unit/thin-metadata-sanitizers.sh tests/fixtures/lvm tests/fixtures/thin-metadata
 
-tests_unit_test_util_SOURCES = tests/unit/test-util.c
-tests_unit_test_util_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_util_LDADD = src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
-
-tests_unit_test_settings_SOURCES = tests/unit/test-settings.c
-tests_unit_test_settings_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_settings_LDADD = src/pool/libpool.la src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
-
-tests_unit_test_journal_SOURCES = tests/unit/test-journal.c
-tests_unit_test_journal_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_journal_LDADD = src/thin/libthin.la $(GLIB_LIBS) $(CMOCKA_LIBS)
-tests_unit_test_control_SOURCES = tests/unit/test-control.c tests/unit/fake-pool.c tests/unit/fake-pool.h
-tests_unit_test_control_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_control_LDADD = src/service/libservice.la src/pool/libpool.la src/control/libcontrol.la src/util/libutil.la \
-	$(GLIB_LIBS) $(ZLIB_LIBS) $(CMOCKA_LIBS)
-
-if HAVE_CMOCKA
-check_PROGRAMS += tests/unit/test-libvirt-layout
-TESTS += tests/unit/test-libvirt-layout
-endif
-tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
-tests_unit_test_libvirt_layout_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
-tests_unit_test_libvirt_layout_LDADD = src/util/libutil.la $(GLIB_LIBS) $(CMOCKA_LIBS)
+# The backend's own files, which are in no library.
+tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
+	src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c

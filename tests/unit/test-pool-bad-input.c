@@ -1,7 +1,7 @@
 /* virt-thin - tests: names and sizes that cannot be, each with its message, and that nothing changed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
 /* virt-thin - tests: what the bundled pool can do, on real files, judged by lvm2 and thin-provisioning-tools
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <string.h>
 #include <unistd.h>

@@ -3,7 +3,7 @@
  *
  * tests/fixtures/pools/README.md says what each image is.
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <fcntl.h>
 #include <string.h>

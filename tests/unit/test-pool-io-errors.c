@@ -5,7 +5,7 @@
  * until the operation gets through. Whatever it said, the next open finds the volume group as before or as after; if
  * the operation said it was done, as after. Reads fail likewise.
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <stdio.h>
 #include <string.h>

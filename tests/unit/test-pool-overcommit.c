@@ -3,7 +3,7 @@
  *
  * Settings are read once per process, so this is a program of its own.
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 static void test_overcommit_limit(void **state)
 {

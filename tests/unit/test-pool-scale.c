@@ -5,7 +5,7 @@
  * processor time, the best of several, which does not depend on what else the machine does. The time on the clock is
  * printed.
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <string.h>
 #include <time.h>

@@ -1,7 +1,7 @@
 /* virt-thin - tests: others at the same volume group, and many at the same time
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -5,7 +5,7 @@
  * grown metadata. Random work on two of its volumes must leave the others, which share chunks with them, as
  * their recorded checksums say, and metadata that thin_check finds in order.
  */
-#include "unit/pool-helper.h"
+#include "pool-helper.h"
 
 #include <stdlib.h>
 #include <string.h>
