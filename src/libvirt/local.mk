@@ -3,12 +3,14 @@ storagebackenddir = $(pkglibdir)/storage-backend
 storagebackend_LTLIBRARIES = src/libvirt/libvirt_storage_backend_logical.la src/libvirt/virt-thin-backend.la
 
 # Nothing but libc: no sanitizer, no GLib, no thread library.
-src_libvirt_libvirt_storage_backend_logical_la_SOURCES = src/libvirt/shim.c
-src_libvirt_libvirt_storage_backend_logical_la_CFLAGS = $(WARN)
+src_libvirt_libvirt_storage_backend_logical_la_SOURCES = src/libvirt/shim.c \
+	src/libvirt/guard.c src/libvirt/guard.h src/libvirt/stock.c src/libvirt/stock.h
+src_libvirt_libvirt_storage_backend_logical_la_CFLAGS = $(WARN) $(LIBVIRT_CFLAGS)
 src_libvirt_libvirt_storage_backend_logical_la_LDFLAGS = -module -avoid-version -shared -export-symbols-regex '^virStorageBackendLogicalRegister$$'
 src_libvirt_libvirt_storage_backend_logical_la_LIBADD = -ldl
 
 vtbackend_sources = \
+	src/libvirt/stock.c src/libvirt/stock.h \
 	src/libvirt/vtbackend.h \
 	src/libvirt/vtbackend-copy.c \
 	src/libvirt/vtbackend-data.c \

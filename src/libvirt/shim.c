@@ -8,9 +8,14 @@
  * so that no symbol of ours stands in for one of libvirt's:
  *
  *   1. our backend, beside this file (or $VIRT_THIN_BACKEND). It serves VG/POOL itself and leaves every other pool to
- * the stock backend. It registers nothing and says so when it does not understand this libvirt;
- *   2. the stock backend ($VIRT_THIN_STOCK_BACKEND_DIR, else where the build found libvirt's);
+ *      the stock backend. It registers nothing and says so when it does not understand this libvirt;
+ *   2. the stock backend ($VIRT_THIN_STOCK_BACKEND_DIR, else where the build found libvirt's), guarded (guard.h) where
+ *      that is possible;
  *   3. neither: libvirtd runs without pools of this type, as it does when the file is missing.
+ *
+ * What libvirt finds is a copy, beside a link to the installed backend (`virt-thin enable`): it is there still when
+ * virt-thin is not, and it may be older than the backend. They agree by the entry point's name: one that is called
+ * otherwise, or means something else, gets another name, and an old shim then falls back to the stock backend.
  */
 #include <dlfcn.h>
 #include <libgen.h>
@@ -18,6 +23,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "libvirt/guard.h"
 
 #define STOCK_NAME "libvirt_storage_backend_logical.so"
 #define BACKEND_NAME "virt-thin-backend.so"
@@ -35,20 +42,32 @@ static int own_folder(char folder[PATH_MAX])
   return 0;
 }
 
-/* Load @path and call its @function with @argument. -1: said why, and nothing is registered. */
-static int load_and_call(const char *path, const char *function, const char *argument)
+/* Load @path and call its @function with @argument. NULL: done. Else why not, and nothing is registered. */
+static const char *load_and_call(const char *path, const char *function, const char *argument)
 {
+  static char why[PATH_MAX + 64];
   void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-  if (!module) {
-    fprintf(stderr, "virt-thin: %s\n", dlerror());
-    return -1;
-  }
+  if (!module)
+    return dlerror();
   int (*entry)(const char *) = (int (*)(const char *))dlsym(module, function);
-  if (!entry) {
-    fprintf(stderr, "virt-thin: %s has no %s\n", path, function);
-    return -1;
-  }
-  return entry(argument) < 0 ? -1 : 0;
+  if (!entry)
+    snprintf(why, sizeof why, "%s has no %s", path, function);
+  else if (entry(argument) < 0)
+    snprintf(why, sizeof why, "%s does not understand this libvirt", path);
+  else
+    return NULL;
+  return why;
+}
+
+static void register_stock(const char *stock, const char *reason)
+{
+  const char *problem = vt_guard_register(stock, reason);
+  if (!problem)
+    return;
+  fprintf(stderr, "virt-thin: pools on VG/POOL are not guarded from it: %s\n", problem);
+  problem = load_and_call(stock, "virStorageBackendLogicalRegister", NULL);
+  if (problem)
+    fprintf(stderr, "virt-thin: it cannot be used either, there are no logical pools: %s\n", problem);
 }
 
 int virStorageBackendLogicalRegister(void)
@@ -65,10 +84,11 @@ int virStorageBackendLogicalRegister(void)
   else
     snprintf(backend, sizeof backend, "%s", BACKEND_NAME);
 
-  if (load_and_call(backend, "vtbackend_register", stock) == 0)
-    return 0;
-  fprintf(stderr, "virt-thin: pools on VG/POOL are not served; %s serves every logical pool\n", stock);
-  if (load_and_call(stock, "virStorageBackendLogicalRegister", NULL) < 0)
-    fprintf(stderr, "virt-thin: %s cannot be used either; there are no logical pools\n", stock);
+  const char *problem = load_and_call(backend, "vtbackend_register", stock);
+  if (problem) {
+    fprintf(stderr, "virt-thin: %s\nvirt-thin: pools on VG/POOL are not served; %s serves every other logical pool\n",
+            problem, stock);
+    register_stock(stock, problem);
+  }
   return 0;
 }

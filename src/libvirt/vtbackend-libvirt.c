@@ -41,8 +41,6 @@ static const Symbol symbols[] = {
     SYMBOL(report_error, "virReportErrorHelper"),
     SYMBOL(reset_last_error, "virResetLastError"),
     SYMBOL(stream_open_block_device, "virFDStreamOpenBlockDevice"),
-    SYMBOL(vol_upload_local, "virStorageBackendVolUploadLocal"),
-    SYMBOL(vol_download_local, "virStorageBackendVolDownloadLocal"),
 };
 
 gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error)

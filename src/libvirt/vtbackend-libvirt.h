@@ -11,38 +11,8 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
+#include "libvirt/stock.h"
 #include "util/error.h"
-
-typedef struct VtPoolObj VtPoolObj; /* virStoragePoolObj */
-typedef struct VtPoolDef VtPoolDef; /* virStoragePoolDef */
-typedef struct VtVolDef VtVolDef;   /* virStorageVolDef */
-typedef struct VtStream VtStream;   /* virStream */
-
-/* virStorageBackend: the same 17 members in the same order from 7.0 to 12; vtbackend-register.c holds the stock
- * backend's against it. */
-typedef struct {
-  int type;
-  char *(*find_sources)(const char *spec, unsigned int flags);
-  int (*check_pool)(VtPoolObj *obj, bool *active);
-  int (*start_pool)(VtPoolObj *obj);
-  int (*build_pool)(VtPoolObj *obj, unsigned int flags);
-  int (*refresh_pool)(VtPoolObj *obj);
-  int (*stop_pool)(VtPoolObj *obj);
-  int (*delete_pool)(VtPoolObj *obj, unsigned int flags);
-  int (*build_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
-  int (*build_vol_from)(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags);
-  int (*create_vol)(VtPoolObj *obj, VtVolDef *vol);
-  int (*refresh_vol)(VtPoolObj *obj, VtVolDef *vol);
-  int (*delete_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
-  int (*resize_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
-  int (*upload_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                    unsigned long long length, unsigned int flags);
-  int (*download_vol)(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                      unsigned long long length, unsigned int flags);
-  int (*wipe_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
-} VtBackend;
 
 typedef struct {
   int (*backend_register)(VtBackend *backend);
@@ -70,8 +40,6 @@ typedef struct {
   void (*reset_last_error)(void);
   int (*stream_open_block_device)(VtStream *stream, const char *path, unsigned long long offset,
                                   unsigned long long length, bool sparse, int oflags);
-  int (*vol_upload_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
-  int (*vol_download_local)(VtPoolObj *, VtVolDef *, VtStream *, unsigned long long, unsigned long long, unsigned int);
 } VtLibvirt;
 
 /* Find every function in this process. ENOENT names what is missing. */

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   shim.c                what libvirt loads; loads the backend, or the stock one
+ *   guard.c               the stock one without ours
+ *   stock.c               its table of callbacks
  *   vtbackend-libvirt.c   libvirt's functions, by name
  *   vtbackend-layout.c    libvirt's fields, by experiment
  *   vtbackend-register.c  verification and registration
@@ -40,7 +42,8 @@ typedef struct {
 } VtGlobal;
 extern VtGlobal vt;
 
-/* The entry point for the shim. -1: nothing was registered. */
+/* The entry point for the shim, which may be an older one: what it takes and does stays as it is, or it gets another
+ * name. -1: nothing was registered. */
 int vtbackend_register(const char *stock_path);
 
 /* --- dispatch --- */

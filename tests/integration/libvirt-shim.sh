@@ -1,7 +1,7 @@
 #!/bin/bash
 # libvirtd comes up whatever is wrong with our backend, and then the stock one serves.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 23
+plan 32
 
 shim=$modules/libvirt_storage_backend_logical.so backend=$modules/virt-thin-backend.so
 defined() { virsh pool-define-as "thin" logical --source-name "$vg/data" && virsh pool-define-as "thick" logical --source-name "$vg"; }
@@ -29,10 +29,26 @@ libvirt_restart VIRT_THIN_BACKEND="$tmp/broken.so"
 like "with a broken backend, the stock one serves" "$(start_error thin)" "$stock_words"
 libvirt_restart VIRT_THIN_BACKEND="$tmp/missing.so"
 like "with a missing backend, the stock one serves" "$(start_error thin)" "$stock_words"
+like "the error names us, and why" "$(start_error thin)" "thin pool of virt-thin, which is not loaded .*missing.so"
+# By itself it writes over the devices of a pool before it asks lvm2 about the name.
+head -c 1M /dev/urandom >"$tmp/disk"
+if disk=$(losetup --find --show "$tmp/disk" 2>/dev/null); then
+  at_exit "losetup -d $disk"
+  sum=$(md5sum <"$tmp/disk")
+  virsh pool-define-as built logical --source-name "$vg/data" --source-dev "$disk" >/dev/null
+  like "it does not build VG/POOL" "$(virsh pool-build built --overwrite 2>&1)" "$stock_words: .*virt-thin"
+  is "or write to its devices" "$(sync; md5sum <"$tmp/disk")" "$sum"
+  like "or delete it" "$(virsh pool-delete built 2>&1)" "$stock_words: .*virt-thin"
+  virsh pool-undefine built >/dev/null
+else
+  skip 3 "needs a loop device"
+fi
+like "VG is not ours to guard" "$(start_error thick)" "cannot find logical volume group name '$vg'\$"
 libvirt_restart VIRT_THIN_BACKEND="$stock_backends/libvirt_storage_backend_disk.so"
 like "with a backend that is none, the stock one serves" "$(start_error thin)" "$stock_words"
 libvirt_restart LD_PRELOAD="$top_builddir/tests/integration/.libs/libvirt-wrong-layout.so"
 like "with objects of another layout, the stock one serves" "$(start_error thin)" "$stock_words"
+like "the error says why" "$(start_error thin)" "does not understand this libvirt"
 like "and the reason is logged" "$(cat "$log")" "virt-thin: this libvirt is not understood: a volume does not show what was set in it"
 is "it is registered once then, too" "$(logical_types)" 1
 
@@ -52,6 +68,18 @@ if ${CC:-gcc} -shared -fPIC -o "$tmp/skewed/libvirt_storage_backend_logical.so" 
 else
   skip 1 "needs a compiler"
 fi
+
+# What `virt-thin enable` makes outlives what is installed.
+mkdir "$tmp/installed"
+cp "$shim" "$backend" "$tmp/installed"
+rm "$backends/libvirt_storage_backend_logical.so" && cp "$shim" "$backends/"
+ln -sf "$tmp/installed/virt-thin-backend.so" "$backends/"
+libvirt_restart
+like "a copy of the shim finds the backend by the link beside it" "$(start_error thin)" "volume group $vg"
+rm -r "$tmp/installed"
+libvirt_restart
+like "uninstalled, the stock one serves" "$(start_error thin)" "$stock_words"
+is "VG, too" "$(start_error thick | grep -c "cannot find logical volume group name '$vg'\$")" 1
 
 rm "$backends/libvirt_storage_backend_logical.so"
 ln -s "$tmp/gone.so" "$backends/libvirt_storage_backend_logical.so"
