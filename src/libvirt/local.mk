@@ -29,3 +29,11 @@ src_libvirt_virt_thin_backend_la_SOURCES = $(vtbackend_sources)
 src_libvirt_virt_thin_backend_la_CFLAGS = $(AM_CFLAGS) $(XML_CFLAGS)
 src_libvirt_virt_thin_backend_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^vtbackend_register$$' -Wl,--no-undefined
 src_libvirt_virt_thin_backend_la_LIBADD = src/pool/libpool-kernel.la src/pool/libpool.la src/control/libcontrol.la src/lvm/liblvm.la $(GLIB_LIBS) $(XML_LIBS)
+
+# A libvirt that is switched over to what is installed has a copy of the shim: of this version, and
+# none when it is uninstalled. By the program of this folder, that make may install everything in
+# any order; not for a package, whose own scripts do so (docs/libvirt.md).
+install-data-hook: virt-thin$(EXEEXT)
+	test -n '$(DESTDIR)' || ./virt-thin enable --if-enabled --no-restart
+uninstall-local: virt-thin$(EXEEXT)
+	test -n '$(DESTDIR)' || ./virt-thin disable --if-enabled --no-restart

@@ -25,6 +25,7 @@ integration_tests = \
 	tests/integration/libvirt-scale.sh \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
+	tests/integration/libvirt-uninstall.sh \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/lvm-judges.sh \
 	tests/integration/nbd-clients.sh \
