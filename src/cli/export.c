@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/copy.h"
 #include "cli/qemu.h"
+#include "util/image-format.h"
 
 static char *format_text;
 
@@ -122,6 +123,9 @@ static int run_export(char **args, GError **error)
   pool = cli_open(vg, POOL_READ_ONLY, error);
   if (!pool)
     return CLI_FAILED;
+  if (!format_text && vt_image_is_named(args[1], NULL))
+    cli_warn("%s becomes a raw image, which its name does not say: --format qcow2 or another makes such an image",
+             args[1]);
   ok = raw ? export_raw(pool, vg, lv, args[1], error) : export_converted(pool, vg, lv, args[1], error);
   return cli_status(cli_close(pool, error) && ok);
 }

@@ -15,8 +15,10 @@
 #include "cli/copy.h"
 #include "cli/qemu.h"
 #include "pool/pool-guest.h"
+#include "util/image-format.h"
 
 static char *size_text, *thin_pool, *format_text;
+static gboolean follow_backing;
 
 typedef struct {
   char *path;       /* NULL: standard input */
@@ -63,22 +65,72 @@ static gboolean read_head(Source *source, GError **error)
   return TRUE;
 }
 
-static gboolean recognise(Source *source, GError **error)
+/* Parts of an image in another format than raw are read out of order. */
+static gboolean refuse_stream(const Source *source, GError **error)
 {
+  if (format_text)
+    return vt_set_error(error, EINVAL, "%s is a stream, and an image in format %s must be a file: save it in one first",
+                        source->name, source->format);
+  return vt_set_error(error, EINVAL,
+                      "%s begins as an image in format %s does: --format raw if it is the content of a disk, such as a "
+                      "raw export; an image, as its parts must be read out of order: save it in a file and import that",
+                      source->name, source->format);
+}
+
+/* An image that says what it is based on has it read from this host: only when that is asked for. */
+static gboolean look_into(Source *source, GError **error)
+{
+  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
+  g_autoptr(GError) local = NULL;
+
+  if (vt_image_is_encrypted(source->fd, source->format))
+    vt_set_error(&local, EACCES, "%s is encrypted: decrypt it with qemu-img convert first", source->name);
+  else if (cli_qemu_look(&file, &source->size, &local))
+    return TRUE;
+  if (local->code == EOPNOTSUPP)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s: --format raw if it is the content of a disk, such as a raw export; --follow-backing to "
+                        "have that file read into the volume, too",
+                        local->message);
+  return vt_set_error(error, local->code, "%s%s", local->message,
+                      format_text ? "" : ": --format raw if it is the content of a disk, such as a raw export");
+}
+
+/* A guest can write into its disk what looks like an image, and it is in the disk's backup: that a format is recognised
+ * says nothing. What the file is called is its owner's word; without that, it has to be said what is meant. */
+static gboolean take_recognised(Source *source, GError **error)
+{
+  if (vt_image_is_named(source->path, "raw") && !follow_backing) {
+    cli_warn("%s looks like an image in format %s: as its name says, it is taken for the content of a disk, "
+             "--format raw",
+             source->name, source->format);
+    source->format = "raw";
+    return TRUE;
+  }
+  if (!look_into(source, error))
+    return FALSE;
+  if (!vt_image_is_named(source->path, source->format) && !follow_backing)
+    return vt_set_error(error, EINVAL,
+                        "%s looks like an image in format %s, and its name does not say so: --format raw if it is the "
+                        "content of a disk, such as a raw export; --format %s if it is an image",
+                        source->name, source->format, source->format);
+  cli_warn("%s is read as an image in format %s; --format raw takes it as it is", source->name, source->format);
+  return TRUE;
+}
+
+static gboolean choose_format(Source *source, GError **error)
+{
+  /* A redirected file has a name, too. */
+  if (!source->path && !source->pipe && !(source->path = g_file_read_link("/proc/self/fd/0", NULL)))
+    source->path = g_strdup("/dev/stdin");
   source->format =
       format_text ? format_text
-                  : cli_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
+                  : vt_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
   if (strcmp(source->format, "raw") == 0)
     return TRUE;
-  /* qemu-img wants a name: a redirected file has one. */
-  if (!source->path && !source->pipe)
-    source->path = g_file_read_link("/proc/self/fd/0", NULL);
-  if (!source->path)
-    return vt_set_error(error, EINVAL,
-                        "standard input holds an image in format %s, of which parts must be read out of order: save it "
-                        "in a file and import that",
-                        source->format);
-  return cli_qemu_info(source->path, source->format, &source->size, NULL, error);
+  if (source->pipe)
+    return refuse_stream(source, error);
+  return format_text ? look_into(source, error) : take_recognised(source, error);
 }
 
 static gboolean open_source(Source *source, const char *argument, GError **error)
@@ -88,7 +140,7 @@ static gboolean open_source(Source *source, const char *argument, GError **error
   source->fd = source->path ? open(source->path, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
   if (source->fd < 0)
     return vt_set_errno(error, errno, "opening %s", source->name);
-  return measure(source, error) && read_head(source, error) && recognise(source, error);
+  return measure(source, error) && read_head(source, error) && choose_format(source, error);
 }
 
 static void close_source(Source *source)
@@ -188,13 +240,14 @@ static gboolean zero_volume(Pool *pool, const char *lv, GError **error)
 static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Source *source, gboolean fresh,
                                  GError **error)
 {
+  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
   CliExport *export;
   gboolean ok;
 
   if (!fresh && !zero_volume(pool, lv, error))
     return FALSE;
   export = cli_qemu_export(pool, cli_is_served(vg), vg, lv, FALSE, error);
-  ok = export && cli_qemu_import(source->path, source->format, export, error);
+  ok = export && cli_qemu_import(&file, export, error);
   cli_qemu_unexport(export);
   return ok;
 }
@@ -244,7 +297,9 @@ static const GOptionEntry import_options[] = {
     {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume to create (default: the image's)", "SIZE"},
     {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool for a new volume (default: the only one)", "POOL"},
     {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
-     "Format of the image, as qemu-img calls it (default: recognised)", "FORMAT"},
+     "Format of the image, as qemu-img calls it (default: recognised, if its name says so)", "FORMAT"},
+    {"follow-backing", 0, 0, G_OPTION_ARG_NONE, &follow_backing,
+     "Read the files of this host that the image refers to, too", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -256,7 +311,10 @@ const CliCommand cli_import = {
         "Creates the volume, or overwrites one that is large enough, the rest of which then reads zero. '-' is "
         "standard input (raw only).\n"
         "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img. A new "
-        "volume named\nbase-VMID-something is a template in the end.",
+        "volume named\nbase-VMID-something is a template in the end.\n"
+        "A guest can make its disk look like an image: restore a raw export with --format raw. An image that refers "
+        "to other\nfiles (a backing file, an external data file, extents) is refused without --follow-backing: give "
+        "that to none that a guest,\nor anybody else, may have written.",
     .options = import_options,
     .min_args = 2,
     .max_args = 2,

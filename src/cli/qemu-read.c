@@ -5,6 +5,7 @@
  * (LISTEN_FDS; QEMU's manual, qemu-nbd(8)) to which we are connected already: so there is nothing to wait for, and it
  * ends with us.
  */
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ struct CliImage {
 
 /* --- the server --- */
 
-static void become_server(int listener, const char *path, const char *format)
+static void become_server(int listener, const CliQemuFile *file, const char *name)
 {
   char pid[16];
 
@@ -39,9 +40,10 @@ static void become_server(int listener, const char *path, const char *format)
   if (listener != FIRST_PASSED_FD || (listener = dup(listener)) >= 0)
     dup2(listener, FIRST_PASSED_FD);
   dup2(STDERR_FILENO, STDOUT_FILENO);
+  cli_qemu_keep(file);
   setenv("LISTEN_FDS", "1", 1);
   setenv("LISTEN_PID", pid, 1);
-  execlp("qemu-nbd", "qemu-nbd", "--read-only", "-f", format, path, NULL);
+  execlp("qemu-nbd", "qemu-nbd", "--read-only", "-f", file->format, name, NULL);
   _exit(NOT_FOUND);
 }
 
@@ -72,18 +74,23 @@ static gboolean make_sockets(int *listener, int *fd, GError **error)
   return ok;
 }
 
-static gboolean start_server(CliImage *image, const char *format, GError **error)
+static gboolean start_server(CliImage *image, const CliQemuFile *file, GError **error)
 {
-  g_autofree char *full = g_canonicalize_filename(image->path, NULL);
+  CliQemuFile given = *file; /* where no socket is passed */
+  g_autofree char *name = NULL;
   int listener = -1;
   gboolean ok = make_sockets(&listener, &image->fd, error);
 
+  given.fd = fcntl(file->fd, F_DUPFD_CLOEXEC, FIRST_PASSED_FD + 1);
+  name = cli_qemu_name(&given);
   if (ok && (image->server = fork()) == 0)
-    become_server(listener, full, format);
+    become_server(listener, &given, name);
   if (ok && image->server < 0)
     ok = vt_set_errno(error, errno, "cannot start a process");
   if (listener >= 0)
     close(listener);
+  if (given.fd >= 0)
+    close(given.fd);
   return ok;
 }
 
@@ -162,13 +169,13 @@ static gboolean shake_hands(CliImage *image, GError **error)
   return TRUE;
 }
 
-CliImage *cli_image_open(const char *path, const char *format, guint64 *size, GError **error)
+CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error)
 {
   CliImage *image = g_new0(CliImage, 1);
 
-  *image = (CliImage){.path = path, .fd = -1};
+  *image = (CliImage){.path = file->path, .fd = -1};
   cli_catch_interrupts();
-  if (start_server(image, format, error) && shake_hands(image, error)) {
+  if (start_server(image, file, error) && shake_hands(image, error)) {
     *size = image->size;
     return image;
   }

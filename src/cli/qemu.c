@@ -5,7 +5,6 @@
 #include <glib/gstdio.h>
 #include <json-glib/json-glib.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,51 +12,44 @@
 #include "cli/qemu.h"
 #include "pool/settings.h"
 #include "service/nbd-server.h"
+#include "util/image-format.h"
 
-const char *cli_image_format(int fd, guint64 size, const char *head, gsize head_length)
+/* --- what QEMU is given --- */
+
+/* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
+static char *plain_path(const char *path)
 {
-  static const struct {
-    gsize offset;
-    const char *magic;
-    gsize length;
-    const char *format;
-  } table[] = {
-      {0, "QFI\xfb\0\0\0\1", 8, "qcow"},
-      {0, "QFI\xfb", 4, "qcow2"},
-      {0, "QED\0", 4, "qed"},
-      {0, "KDMV", 4, "vmdk"},
-      {0, "COWD", 4, "vmdk"},
-      {0, "# Disk DescriptorFile", 21, "vmdk"},
-      {0x40, "\x7f\x10\xda\xbe", 4, "vdi"},
-      {0, "vhdxfile", 8, "vhdx"},
-      {0, "conectix", 8, "vpc"},
-      {0, "WithoutFreeSpace", 16, "parallels"},
-      {0, "WithouFreSpacExt", 16, "parallels"},
-      {0, "Bochs Virtual HD Image", 22, "bochs"},
-  };
-  char tail[8];
+  return g_canonicalize_filename(path, NULL);
+}
 
-  for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
-    if (head_length >= table[i].offset + table[i].length &&
-        memcmp(head + table[i].offset, table[i].magic, table[i].length) == 0)
-      return table[i].format;
-  /* A VHD of fixed size has its mark in the last sector. */
-  if (size >= 512 && pread(fd, tail, sizeof tail, (off_t)(size - 512)) == sizeof tail &&
-      memcmp(tail, "conectix", 8) == 0)
-    return "vpc";
-  return "raw";
+char *cli_qemu_name(const CliQemuFile *file)
+{
+  return file->follow ? plain_path(file->path) : vt_image_qemu_name(file->fd);
+}
+
+void cli_qemu_keep(const CliQemuFile *file)
+{
+  if (file && !file->follow)
+    fcntl(file->fd, F_SETFD, 0);
 }
 
 /* --- running qemu-img --- */
 
-static void show_on_stderr(gpointer data)
+static void keep_file(gpointer file)
 {
-  dup2(STDERR_FILENO, STDOUT_FILENO);
+  cli_qemu_keep(file);
 }
 
-/* Run; its progress on our terminal. A signal that reaches us ends it, too. *code: its exit status; -1: it was killed.
- */
-static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const char *what, int *code, GError **error)
+static void show_on_stderr(gpointer file)
+{
+  dup2(STDERR_FILENO, STDOUT_FILENO);
+  cli_qemu_keep(file);
+}
+
+/* Run; its progress on our terminal. A signal that reaches us ends it, too. @file: what it reads, or NULL. *code: its
+ * exit status; -1: it was killed. */
+static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const CliQemuFile *file, const char *what,
+                           int *code, GError **error)
 {
   g_autoptr(GError) local = NULL;
   gboolean told = FALSE;
@@ -66,7 +58,7 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const cha
 
   cli_catch_interrupts();
   if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | flags, show_on_stderr,
-                     NULL, &pid, &local))
+                     (gpointer)file, &pid, &local))
     return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what, local->message);
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR)
@@ -82,37 +74,32 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const cha
   return TRUE;
 }
 
-static gboolean run(const char *const *argv, const char *what, GError **error)
+static gboolean run(const char *const *argv, const CliQemuFile *file, const char *what, GError **error)
 {
   int code;
 
-  return run_to_end(argv, 0, what, &code, error) &&
+  return run_to_end(argv, 0, file, what, &code, error) &&
          (code == 0 || vt_set_error(error, EIO, "%s: qemu-img failed", what));
 }
 
-/* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
-static char *plain_path(const char *path)
-{
-  return g_canonicalize_filename(path, NULL);
-}
-
 /* What `qemu-img info` says of an image, which opens nothing that it is based on; *size: its disk's. The caller's. */
-static JsonNode *load_info(const char *path, const char *format, guint64 *size, GError **error)
+static JsonNode *load_info(const CliQemuFile *file, guint64 *size, GError **error)
 {
-  g_autofree char *full = plain_path(path), *out = NULL, *err = NULL;
-  const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", format, full, NULL};
+  g_autofree char *name = cli_qemu_name(file), *out = NULL, *err = NULL;
+  const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", file->format, name, NULL};
   g_autoptr(GError) local = NULL;
   g_autoptr(JsonNode) info = NULL;
   gint64 value = -1;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &local)) {
-    vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", path, format,
-                 local->message);
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, keep_file, (gpointer)file, &out, &err, &status,
+                    &local)) {
+    vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", file->path,
+                 file->format, local->message);
     return NULL;
   }
-  if (!g_spawn_check_wait_status(status, NULL)) {
-    vt_set_error(error, EINVAL, "%s: %s", path, g_strstrip(err));
+  if (!g_spawn_check_wait_status(status, &local)) {
+    vt_set_error(error, EINVAL, "%s: %s", file->path, *g_strstrip(err) ? err : local->message);
     return NULL;
   }
   info = json_from_string(out, NULL);
@@ -120,22 +107,29 @@ static JsonNode *load_info(const char *path, const char *format, guint64 *size, 
     value = json_object_get_int_member_with_default(json_node_get_object(info), "virtual-size", -1);
   *size = (guint64)value;
   if (value < 0)
-    vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", path);
+    vt_set_error(error, EINVAL, "%s: qemu-img does not tell its size", file->path);
   return value < 0 ? NULL : g_steal_pointer(&info);
 }
 
-static const char *backing_of(JsonNode *info)
+gboolean cli_qemu_info(const CliQemuFile *file, guint64 *size, char **backing, GError **error)
 {
-  return json_object_get_string_member_with_default(json_node_get_object(info), "backing-filename", NULL);
+  g_autoptr(JsonNode) info = load_info(file, size, error);
+
+  if (info)
+    *backing =
+        g_strdup(json_object_get_string_member_with_default(json_node_get_object(info), "backing-filename", NULL));
+  return info != NULL;
 }
 
-gboolean cli_qemu_info(const char *path, const char *format, guint64 *size, char **backing, GError **error)
+gboolean cli_qemu_look(const CliQemuFile *file, guint64 *size, GError **error)
 {
-  g_autoptr(JsonNode) info = load_info(path, format, size, error);
+  g_autofree char *backing = NULL;
 
-  if (info && backing)
-    *backing = g_strdup(backing_of(info));
-  return info != NULL;
+  if (!vt_image_check(file->fd, file->path, file->format, !file->follow, error) ||
+      !cli_qemu_info(file, size, &backing, error))
+    return FALSE;
+  return file->follow || !backing ||
+         vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on", file->path);
 }
 
 gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size, GError **error)
@@ -146,79 +140,21 @@ gboolean cli_qemu_new(const char *path, const char *format, const char *prealloc
   const char *const plain[] = {"qemu-img", "create", "-q", "-f", format, full, bytes, NULL},
                     *const allocating[] = {"qemu-img", "create", "-q", "-o", option, "-f", format, full, bytes, NULL};
 
-  return run(preallocation ? allocating : plain, what, error);
+  return run(preallocation ? allocating : plain, NULL, what, error);
 }
 
-/* --- images of somebody else's --- */
-
-static gboolean is_of_format(int fd, const char *format, const guchar *head, gsize length)
-{
-  return strcmp(cli_image_format(fd, 0, (const char *)head, length), format) == 0;
-}
-
-/* What the file itself says, before QEMU opens what that names. */
-static gboolean check_head(const char *path, const char *format, GError **error)
-{
-  guchar head[512] = {0};
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
-  gboolean ok = n >= 0 && is_of_format(fd, format, head, (gsize)n);
-  const char *what = NULL;
-
-  if (n < 0)
-    vt_set_errno(error, errno, "%s", path);
-  else if (!ok)
-    vt_set_error(error, EINVAL, "%s is no image of format %s", path, format);
-  if (fd >= 0)
-    close(fd);
-  if (!ok)
-    return FALSE;
-  /* QEMU's docs/interop/qcow2.txt: backing_file_offset; version 3: incompatible_features, external data file. */
-  if (strcmp(format, "qcow2") == 0)
-    what = memcmp(head + 8, "\0\0\0\0\0\0\0", 8) != 0 ? "an image that it is based on"
-           : head[7] >= 3 && head[79] & 4             ? "an external data file"
-                                                      : NULL;
-  /* VMware's Virtual Disk Format 5.0: a descriptor alone, and what QEMU takes for that, as its capacity is 0. */
-  else if (strcmp(format, "vmdk") == 0)
-    what =
-        head[0] == '#' || (head[0] == 'K' && memcmp(head + 12, "\0\0\0\0\0\0\0", 8) == 0) ? "a file of extents" : NULL;
-  return !what || vt_set_error(error, EOPNOTSUPP, "%s refers to another file, %s", path, what);
-}
-
-/* Has a vmdk extents elsewhere than in the file itself? */
-static gboolean has_other_extents(JsonNode *info, const char *full)
-{
-  g_autoptr(JsonNode) found = json_path_query("$['format-specific']['data']['extents'][*]['filename']", info, NULL);
-  JsonArray *names = found ? json_node_get_array(found) : NULL;
-
-  return !names || json_array_get_length(names) != 1 || g_strcmp0(json_array_get_string_element(names, 0), full) != 0;
-}
-
-gboolean cli_qemu_check_alone(const char *path, const char *format, guint64 *size, GError **error)
-{
-  g_autofree char *full = plain_path(path);
-  g_autoptr(JsonNode) info = check_head(path, format, error) ? load_info(path, format, size, error) : NULL;
-
-  if (!info)
-    return FALSE;
-  if (backing_of(info))
-    return vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on", path);
-  return strcmp(format, "vmdk") != 0 || !has_other_extents(info, full) ||
-         vt_set_error(error, EOPNOTSUPP, "%s refers to another file, a file of extents", path);
-}
-
-gboolean cli_qemu_check(const char *path, const char *format, GError **error)
+gboolean cli_qemu_check(const CliQemuFile *file, GError **error)
 {
   enum { LEAKS_ALONE = 3, NOT_SUPPORTED = 63 }; /* qemu-img(1) */
-  g_autofree char *full = plain_path(path), *what = g_strdup_printf("checking %s", path);
-  const char *const argv[] = {"qemu-img", "check", "-q", "-f", format, full, NULL};
+  g_autofree char *name = cli_qemu_name(file), *what = g_strdup_printf("checking %s", file->path);
+  const char *const argv[] = {"qemu-img", "check", "-q", "-f", file->format, name, NULL};
   int code;
 
   /* It has a line for every cluster that is not there. */
-  if (!run_to_end(argv, G_SPAWN_STDERR_TO_DEV_NULL, what, &code, error))
+  if (!run_to_end(argv, G_SPAWN_STDERR_TO_DEV_NULL, file, what, &code, error))
     return FALSE;
   return code == 0 || code == LEAKS_ALONE || code == NOT_SUPPORTED ||
-         vt_set_error(error, EBADMSG, "%s is damaged, or a part of it is missing", path);
+         vt_set_error(error, EBADMSG, "%s is damaged, or a part of it is missing", file->path);
 }
 
 /* --- the export --- */
@@ -273,8 +209,8 @@ void cli_qemu_unexport(CliExport *export)
   g_free(export);
 }
 
-/* Arguments that are there only on a terminal come first. */
-static gboolean convert(const char *const *arguments, const char *what, GError **error)
+/* Arguments that are there only on a terminal come first. @file: NULL, or what is converted. */
+static gboolean convert(const char *const *arguments, const CliQemuFile *file, const char *what, GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
 
@@ -285,15 +221,16 @@ static gboolean convert(const char *const *arguments, const char *what, GError *
   for (; *arguments; arguments++)
     g_ptr_array_add(argv, (gpointer)*arguments);
   g_ptr_array_add(argv, NULL);
-  return run((const char *const *)argv->pdata, what, error);
+  return run((const char *const *)argv->pdata, file, what, error);
 }
 
-gboolean cli_qemu_import(const char *path, const char *format, CliExport *export, GError **error)
+gboolean cli_qemu_import(const CliQemuFile *file, CliExport *export, GError **error)
 {
-  g_autofree char *full = plain_path(path), *what = g_strdup_printf("importing %s", path);
-  const char *const arguments[] = {"-n", "--target-is-zero", "-W", "-f", format, "-O", "raw", full, export->uri, NULL};
+  g_autofree char *name = cli_qemu_name(file), *what = g_strdup_printf("importing %s", file->path);
+  const char *const arguments[] = {"-n", "--target-is-zero", "-W", "-f", file->format, "-O", "raw",
+                                   name, export->uri,        NULL};
 
-  return convert(arguments, what, error);
+  return convert(arguments, file, what, error);
 }
 
 gboolean cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error)
@@ -301,5 +238,5 @@ gboolean cli_qemu_create(CliExport *export, const char *path, const char *format
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("exporting to %s", path);
   const char *const arguments[] = {"-f", "raw", "-O", format, export->uri, full, NULL};
 
-  return convert(arguments, what, error);
+  return convert(arguments, NULL, what, error);
 }

@@ -9,6 +9,7 @@
 #include "cli/qemu.h"
 #include "cli/storage-folder.h"
 #include "storagecfg/pools.h"
+#include "util/image-format.h"
 
 /* --- images --- */
 
@@ -28,7 +29,7 @@ static gboolean has_format(const char *path, const char *format, guint64 size, g
   if (n < 0)
     vt_set_errno(error, errno, "%s", path);
   else
-    *has = strcmp(cli_image_format(fd, size, head, (gsize)n), format) == 0;
+    *has = strcmp(vt_image_format(fd, size, head, (gsize)n), format) == 0;
   if (fd >= 0)
     close(fd);
   return n >= 0;
@@ -51,7 +52,7 @@ static gboolean look_into(const char *path, const struct stat *st, char **format
     *format = g_strdup("invalid");
     return TRUE;
   }
-  if (!local && cli_qemu_info(path, *format, size, backing, &local))
+  if (!local && cli_qemu_info(&(CliQemuFile){path, *format, -1, TRUE}, size, backing, &local))
     return TRUE;
   *size = STORAGE_UNKNOWN_SIZE;
   if (access(path, F_OK) < 0)

@@ -79,20 +79,21 @@ static int open_file(const char *path, guint64 *size, GError **error)
 static gboolean look_into(FolderSource *source, const FolderVolume *volume, const char *format, gboolean convert,
                           GError **error)
 {
+  CliQemuFile file = {source->path, format, source->fd, convert && volume->vmid};
   g_autoptr(GError) local = NULL;
 
   if (is_raw(format)) {
     source->size = source->length;
     return TRUE;
   }
-  if ((!convert || !volume->vmid) && !cli_qemu_check_alone(source->path, format, &source->size, &local)) {
+  if (!file.follow && !cli_qemu_look(&file, &source->size, &local)) {
     if (convert || local->code != EOPNOTSUPP)
       return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
     return vt_set_error(error, EOPNOTSUPP, "%s: export it as raw+size, which has all of it", local->message);
   }
   if (!convert)
     return TRUE;
-  source->image = cli_image_open(source->path, format, &source->size, error);
+  source->image = cli_image_open(&file, &source->size, error);
   source->length = source->size;
   return source->image != NULL;
 }
@@ -223,13 +224,14 @@ static gboolean receive(const Import *import, int fd, const char *path, GError *
 }
 
 /* Whoever made the stream: nothing in the image leads to other files of this host. */
-static gboolean check_received(const Import *import, const char *path, GError **error)
+static gboolean check_received(const Import *import, int fd, const char *path, GError **error)
 {
+  CliQemuFile file = {path, import->format, fd, FALSE};
   guint64 size;
 
   if (is_raw(import->format))
     return TRUE;
-  if (!cli_qemu_check_alone(path, import->format, &size, error) || !cli_qemu_check(path, import->format, error))
+  if (!cli_qemu_look(&file, &size, error) || !cli_qemu_check(&file, error))
     return FALSE;
   return size == import->size || vt_set_error(error, EINVAL,
                                               "the stream says that its disk has %" G_GUINT64_FORMAT
@@ -240,15 +242,15 @@ static gboolean check_received(const Import *import, const char *path, GError **
 static gboolean fill(const char *path, gpointer user_data, GError **error)
 {
   const Import *import = user_data;
-  int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+  int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
   gboolean ok;
 
   if (fd < 0)
     return vt_set_errno(error, errno, "%s", path);
-  ok = receive(import, fd, path, error);
+  ok = receive(import, fd, path, error) && check_received(import, fd, path, error);
   if (close(fd) < 0 && ok)
     ok = vt_set_errno(error, errno, "writing %s", path);
-  return ok && check_received(import, path, error);
+  return ok;
 }
 
 char *storage_folder_import(const StorageCfgStorage *storage, const char *name, gboolean allow_rename, int fd,

@@ -3,6 +3,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/block-users.c src/util/block-users.h \
 	src/util/crc.c src/util/crc.h \
 	src/util/error.c src/util/error.h \
+	src/util/image-format.c src/util/image-format.h \
 	src/util/io.c src/util/io.h \
 	src/util/io-file.c \
 	src/util/io-log.c \

@@ -8,6 +8,7 @@ integration_tests = \
 	tests/integration/cli-fixtures.sh \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-images.sh \
+	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
 	tests/integration/cli-served.sh \
