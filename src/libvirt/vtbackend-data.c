@@ -15,6 +15,7 @@
 #include "libvirt/vtbackend.h"
 #include "pool/pool-guest.h"
 #include "pool/settings.h"
+#include "util/image-format.h"
 
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
@@ -47,14 +48,43 @@ static gboolean open_source(VtVolDef *vol, VtVolumeFile *file, GError **error)
   return TRUE;
 }
 
-static gboolean convert(const char *format, const char *from, const char *to, const char *name, GError **error)
+/* What is read is the file @in, and no other, whatever is written in it: libvirt takes the format that it recognises,
+ * and what it recognises a guest may have written into its disk. */
+static gboolean convert(const char *format, int in, const char *to, const char *name, GError **error)
 {
+  g_autofree char *from = vt_image_qemu_name(in);
   const char *const argv[] = {"qemu-img",         "convert", "-f",  format, "-O", "raw", "-n",
                               "--target-is-zero", "-S",      "64k", from,   to,   NULL};
   g_auto(VtFd) out = {-1};
-  if (!vt_spawn(argv, error) || !vt_fd_open(&out, to, O_RDWR, error))
+  if (!vt_spawn_with(argv, &in, error) || !vt_fd_open(&out, to, O_RDWR, error))
     return FALSE;
   return fsync(out.fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
+}
+
+static gboolean is_raw(const char *format)
+{
+  return !format || strcmp(format, "raw") == 0 || strcmp(format, "none") == 0 || strcmp(format, "iso") == 0;
+}
+
+/* May what libvirt takes for an image in @format be read as that? */
+static gboolean check_image(int in, const char *path, const char *format, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  if (vt_image_is_named(path, "raw"))
+    return vt_set_error(error, EINVAL,
+                        "%s is named as the content of a disk and looks like an image in format %s: give it another "
+                        "name if it is one, else copy it with virsh vol-upload, or virt-thin import --format raw",
+                        path, format);
+  if (vt_image_check(in, path, format, TRUE, &local)) {
+    fprintf(stderr, "virt-thin: %s is copied as an image in format %s, as which libvirt has recognised it\n", path,
+            format);
+    return TRUE;
+  }
+  return vt_set_error(error, local->code,
+                      "%s: if it is the content of a disk, copy it with virsh vol-upload, or virt-thin import --format "
+                      "raw%s",
+                      local->message,
+                      local->code == EOPNOTSUPP ? "; virt-thin import --follow-backing has that file read, too" : "");
 }
 
 /* Copy a volume of another pool, of whatever format. */
@@ -76,16 +106,16 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source->vg, name, error);
   if (!info)
     return FALSE;
-  /* With a backing store in its document, the volume is not empty. */
-  if (!open_source(from, &source_file, error) || !vt_volume_file_open(source->vg, name, FALSE, &file, error) ||
-      !vt_discard(&file, 0, info->size, name, error))
+  gboolean raw = type == VIR_STORAGE_VOL_BLOCK || is_raw(document.format);
+  if (!open_source(from, &source_file, error) || !vt_fd_open(&in, source_file.path, O_RDONLY, error) ||
+      (!raw && !check_image(in.fd, source_file.path, document.format, error)))
     return FALSE;
-  gboolean raw = type == VIR_STORAGE_VOL_BLOCK || !document.format || strcmp(document.format, "raw") == 0 ||
-                 strcmp(document.format, "none") == 0;
+  /* With a backing store in its document, the volume is not empty. */
+  if (!vt_volume_file_open(source->vg, name, FALSE, &file, error) || !vt_discard(&file, 0, info->size, name, error))
+    return FALSE;
   if (!raw)
-    return convert(document.format, source_file.path, file.path, name, error);
-  return vt_fd_open(&in, source_file.path, O_RDONLY, error) && vt_fd_open(&out, file.path, O_RDWR, error) &&
-         vt_copy_sparse(in.fd, out.fd, info->size, name, error);
+    return convert(document.format, in.fd, file.path, name, error);
+  return vt_fd_open(&out, file.path, O_RDWR, error) && vt_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 
 /* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it when this fails. */

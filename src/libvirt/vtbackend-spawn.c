@@ -3,6 +3,7 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -11,22 +12,30 @@
 
 #define LAST_WORDS_MAX 2000
 
-/* libvirtd's threads block signals, and its handlers are no business of the child's. Async-signal-safe. */
-static void default_signals(gpointer unused)
+/* libvirtd's threads block signals, and its handlers are no business of the child's. GLib has marked every descriptor
+ * to be closed. Async-signal-safe. */
+static void prepare_child(gpointer kept)
 {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
+  if (kept)
+    fcntl(*(const int *)kept, F_SETFD, 0);
 }
 
 gboolean vt_spawn(const char *const *argv, GError **error)
 {
+  return vt_spawn_with(argv, NULL, error);
+}
+
+gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error)
+{
   g_autoptr(GError) local = NULL;
   g_autofree char *said = NULL;
   int status = 0;
-  if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL,
-                    NULL, &said, &status, &local))
+  if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, prepare_child,
+                    (gpointer)kept, NULL, &said, &status, &local))
     return vt_set_error(error, g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO,
                         "running %s: %s", argv[0], local->message);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

@@ -143,6 +143,8 @@ char *vt_sources_document(const char *sources, GPtrArray *names);
 /* --- programs --- */
 /* Run @argv, wait, and make its last words the error. No shell, no terminal, default signals. */
 gboolean vt_spawn(const char *const *argv, GError **error);
+/* The same, with descriptor *@kept open in it. */
+gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error);
 
 /* --- data --- */
 /* A descriptor that goes with its block: g_auto(VtFd) fd = {-1}. */

@@ -2,7 +2,7 @@
 # What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and what is not in the range stays.
 . "$(dirname "$0")/libvirt-lib.sh"
 [ ${#sanitizer[@]} = 0 ] || skip_all "qemu-img, as libvirtd's child, does not run with a preloaded AddressSanitizer"
-plan 62
+plan 72
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 mkdir "$tmp/dir"
@@ -24,24 +24,47 @@ qemu-img convert -f raw -O qcow2 "$image" "$tmp/dir/image.qcow2"
 qemu-img convert -f raw -O vmdk "$image" "$tmp/dir/image.vmdk"
 qemu-img create -q -f qcow2 -F qcow2 -b "$tmp/dir/image.qcow2" "$tmp/dir/overlay.qcow2"
 dd if=/dev/zero of="$tmp/dir/zeros.raw" bs=1M count=64 status=none
+# Disks whose guests have written the header of an image.
+qemu-img create -q -u -f qcow2 -F raw -b /etc/passwd "$tmp/header" 4M
+truncate -s 4M "$tmp/header"
+cp "$tmp/header" "$tmp/dir/guest.img"; cp "$tmp/header" "$tmp/dir/disk.raw"
+truncate -s 4M "$tmp/dir/cd.iso"
+printf CD001 | dd of="$tmp/dir/cd.iso" bs=1 seek=32769 conv=notrunc status=none
+(cd "$tmp/dir" && qemu-img create -q -f qcow2 -o data_file=data.bin,data_file_raw=on data.qcow2 4M)
 virsh pool-refresh dir >/dev/null
 
 # --- from other pools ---
 # create-from SOURCE NAME [CAPACITY]
 from() { echo "<volume><name>$2</name><capacity>${3:-1}</capacity></volume>" >"$tmp/vol.xml"; shift 2; virsh vol-create-from thin "$tmp/vol.xml" "$source" --inputpool dir "${@:2}"; }
-for source in image.raw image.qcow2 image.vmdk overlay.qcow2; do
+for source in image.raw image.qcow2 image.vmdk; do
   ok "from $source" from "$source" "from-$source"
   is "has the content" "$(sum "from-$source")" "$image_sum"
   is "and its holes" "$(bytes "from-$source" Allocation)" $((13 * MiB))
 done
+like "as which format is in libvirtd's log" "$(cat "$log")" \
+  "$tmp/dir/image.qcow2 is copied as an image in format qcow2, as which libvirt has recognised it"
+# What an image refers to is not followed: libvirt takes any file for one that begins so, and a
+# guest's disk may.
+refers() { refused_from "$1" "refers to another file, $2: .* --format raw; .* --follow-backing"; }
+refused_from() { # SOURCE REGEX
+  source=$1
+  like "from $1: refused" "$(from "$1" foreign 2>&1)" "$2"
+  not_ok "and leaves nothing" test -e "/dev/$vg/foreign"
+}
+refers overlay.qcow2 'an image that it is based on'
+refers guest.img 'an image that it is based on'
+refers data.qcow2 'an external data file'
+refused_from disk.raw 'is named as the content of a disk and looks like an image in format qcow2'
+source=cd.iso
+ok "from an iso, which is raw" from cd.iso from-iso
+is "has the content" "$(sum from-iso)" "$(md5sum <"$tmp/dir/cd.iso")"
+virsh vol-delete from-iso thin >/dev/null
 # With the document that libvirt has of it, whose backing store is in its own pool.
 virsh vol-dumpxml overlay.qcow2 dir | sed 's/overlay.qcow2</from-document</' >"$tmp/overlay.xml"
-is "its document has a backing store" "$(xmllint --xpath 'string(/volume/backingStore/path)' "$tmp/overlay.xml")" "$tmp/dir/image.qcow2"
-ok "from an overlay, with its own document" virsh vol-create-from thin "$tmp/overlay.xml" overlay.qcow2 --inputpool dir
-is "has the content" "$(sum from-document)" "$image_sum"
+backing=$(xmllint --xpath 'string(/volume/backingStore/path)' "$tmp/overlay.xml")
+is "an overlay's document has a backing store" "$backing" "$tmp/dir/image.qcow2"
 like "which is refused where there is nothing to copy" "$(sed 's/from-document</nothing</' "$tmp/overlay.xml" >"$tmp/n.xml"; virsh vol-create thin "$tmp/n.xml" 2>&1)" "not in volume group $vg"
 not_ok "and leaves nothing" test -e "/dev/$vg/nothing"
-virsh vol-delete from-document thin >/dev/null
 source=zeros.raw
 ok "from a file of written zeros" from zeros.raw zeros
 is "takes nothing" "$(bytes zeros Allocation)" 0
@@ -54,7 +77,9 @@ not_ok "and leaves nothing" test -e "/dev/$vg/linked"
 echo "<volume><name>back.qcow2</name><capacity>1</capacity><target><format type='qcow2'/></target></volume>" >"$tmp/vol.xml"
 ok "to qcow2 in another pool" virsh vol-create-from dir "$tmp/vol.xml" from-image.raw --inputpool thin
 is "and it is the same" "$(qemu-img convert -f qcow2 -O raw "$tmp/dir/back.qcow2" "$tmp/back.raw" && md5sum <"$tmp/back.raw")" "$image_sum"
-for volume in from-image.qcow2 from-image.vmdk from-overlay.qcow2 larger zeros; do virsh vol-delete "$volume" thin >/dev/null; done
+for volume in from-image.qcow2 from-image.vmdk larger zeros; do
+  virsh vol-delete "$volume" thin >/dev/null
+done
 rm "$tmp/back.raw" "$tmp/dir/back.qcow2"
 
 # --- upload and download ---
@@ -71,6 +96,18 @@ ok "sparse download" virsh vol-download u1 "$tmp/out" --pool thin --sparse
 is "gives it back" "$(md5sum <"$tmp/out")" "$image_sum"
 is "with its holes" "$(du -k "$tmp/out" | cut -f1)" $((13 * 1024))
 is "the size is as it was" "$(bytes u1 Capacity)" $((200 * MiB))
+
+# Nor is a format looked for in what is uploaded, downloaded, or read back out of the pool.
+virsh vol-create-as thin g1 4M >/dev/null
+ok "upload a disk with the header of an image" virsh vol-upload g1 "$tmp/dir/disk.raw" --pool thin
+is "it is itself" "$(sum g1)" "$(md5sum <"$tmp/dir/disk.raw")"
+virsh vol-download g1 "$tmp/out" --pool thin
+ok "so is its download" cmp "$tmp/out" "$tmp/dir/disk.raw"
+echo "<volume><name>back.raw</name><capacity>1</capacity><target><format type='raw'/></target>" \
+  "</volume>" >"$tmp/vol.xml"
+virsh vol-create-from dir "$tmp/vol.xml" g1 --inputpool thin >/dev/null
+ok "and a copy in another pool" cmp "$tmp/dir/back.raw" "$tmp/dir/disk.raw"
+rm "$tmp/out" "$tmp/dir/back.raw"
 
 # (offset, length) in {0, 1M} x {0, 1M}: the range changes, and nothing before or behind it.
 dd if=/dev/urandom of="$tmp/base" bs=1M count=4 status=none
