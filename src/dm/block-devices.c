@@ -148,13 +148,13 @@ static GPtrArray *list_block_devices(const char *own_folder, DmkFilter *filter)
 /* --- the devices file --- */
 
 /* The ids, without dashes, of the PVs that lvm2 may use; NULL: all (lvmdevices(8)). */
-static GHashTable *read_devices_file(DmkConf *conf)
+static GHashTable *read_devices_file(LvmConf *conf)
 {
-  g_autofree char *path = dmk_conf_path("devices/system.devices"), *text = NULL;
+  g_autofree char *path = lvm_conf_path("devices/system.devices"), *text = NULL;
   g_auto(GStrv) words = NULL;
   GHashTable *ids;
 
-  if (!dmk_conf_number(conf, "devices/use_devicesfile", 1) || !g_file_get_contents(path, &text, NULL, NULL))
+  if (!lvm_conf_number(conf, "devices/use_devicesfile", 1) || !g_file_get_contents(path, &text, NULL, NULL))
     return NULL;
   ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   words = g_strsplit_set(text, " \n", -1);
@@ -176,7 +176,7 @@ static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
 
 GPtrArray *dmk_scan_block_devices(const char *own_folder)
 {
-  g_autoptr(DmkConf) conf = dmk_conf_read(NULL);
+  g_autoptr(LvmConf) conf = lvm_conf_read(NULL);
   g_autoptr(GHashTable) devices_file = read_devices_file(conf);
   /* With a devices file lvm2 has no ear for filters. */
   g_autoptr(DmkFilter) filter = devices_file ? NULL : dmk_filter_new(conf);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "dm/device-filter.h"
-#include "dm/dm-private.h"
+#include "lvm/devmapper.h"
 
 typedef struct {
   gboolean accept;
@@ -46,9 +46,9 @@ static gboolean add_pattern(DmkFilter *filter, GArray *patterns, const char *tex
   return pattern.regex != NULL;
 }
 
-static void read_list(DmkFilter *filter, List *list, DmkConf *conf, const char *key)
+static void read_list(DmkFilter *filter, List *list, LvmConf *conf, const char *key)
 {
-  g_auto(GStrv) texts = dmk_conf_strings(conf, key);
+  g_auto(GStrv) texts = lvm_conf_strings(conf, key);
 
   if (!texts)
     return;
@@ -57,7 +57,7 @@ static void read_list(DmkFilter *filter, List *list, DmkConf *conf, const char *
     list->broken = !add_pattern(filter, list->patterns, *text);
 }
 
-DmkFilter *dmk_filter_new(DmkConf *conf)
+DmkFilter *dmk_filter_new(LvmConf *conf)
 {
   DmkFilter *filter = g_new0(DmkFilter, 1);
 

@@ -9,12 +9,12 @@
  */
 #pragma once
 
-#include "dm/lvm-conf.h"
+#include "lvm/lvm-conf.h"
 
 typedef struct DmkFilter DmkFilter;
 
 /* NULL: there is none. One with an expression that cannot be read accepts nothing, as lvm2 does nothing then. */
-DmkFilter *dmk_filter_new(DmkConf *conf);
+DmkFilter *dmk_filter_new(LvmConf *conf);
 void dmk_filter_free(DmkFilter *filter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DmkFilter, dmk_filter_free)
 /* @filter may be NULL. */

@@ -4,50 +4,17 @@
 #include "config.h"
 
 #include <libdevmapper.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "dm/dm-private.h"
 #include "dm/dm.h"
+#include "lvm/devmapper.h"
 
 #define CONTROL "/dev/mapper/control"
 #define SECTOR 512u
-#define LOG_LEVEL(level) ((level)&7) /* lvm2 lib/log/log.h; above are flags */
-#define LOG_ERR 3
 
-/* --- one task at a time, its errors for us and not for standard error --- */
-
-static GMutex lock; /* of libdevmapper, and last_words */
-static char *last_words;
-
-static void collect(int level, const char *file, int line, int dm_errno_or_class, const char *format, ...)
-{
-  va_list args;
-
-  if (LOG_LEVEL(level) > LOG_ERR || last_words)
-    return;
-  va_start(args, format);
-  last_words = g_strdup_vprintf(format, args);
-  va_end(args);
-}
-
-/* Somebody else in this process may use the library, too: its messages are ours only meanwhile. */
-void dmk_begin(void)
-{
-  g_mutex_lock(&lock);
-  dm_log_with_errno_init(collect);
-  dm_hold_control_dev(0);
-}
-
-void dmk_end(void)
-{
-  dm_log_with_errno_init(NULL);
-  dm_lib_release();
-  g_clear_pointer(&last_words, g_free);
-  g_mutex_unlock(&lock);
-}
+/* --- tasks: one at a time, its errors for us and not for standard error --- */
 
 static gboolean task_failed(struct dm_task *task, const char *uuid, const char *what, GError **error)
 {
@@ -58,9 +25,9 @@ static gboolean task_failed(struct dm_task *task, const char *uuid, const char *
                       : err        ? err
                                    : EIO,
                       "device-mapper: %s %s: %s", what, uuid,
-                      last_words ? last_words
-                      : err != 0 ? g_strerror(err)
-                                 : "failed");
+                      dmk_last_words() ? dmk_last_words()
+                      : err != 0       ? g_strerror(err)
+                                       : "failed");
 }
 
 /* A task on device @uuid that has been run, or NULL; the lock held. */
@@ -96,7 +63,7 @@ gboolean dmk_available(GError **error)
   task = dm_task_create(DM_DEVICE_GET_TARGET_VERSION);
   ok = (task && dm_task_set_name(task, "thin-pool") && dm_task_run(task)) ||
        vt_set_error(error, EOPNOTSUPP, "this kernel has no thin pools (module dm-thin-pool)%s%s",
-                    last_words ? ": " : "", last_words ? last_words : "");
+                    dmk_last_words() ? ": " : "", dmk_last_words() ? dmk_last_words() : "");
   if (task)
     dm_task_destroy(task);
   dmk_end();

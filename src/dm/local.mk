@@ -4,8 +4,7 @@ src_dm_libdm_la_SOURCES = \
 	src/dm/block-devices.c src/dm/block-devices.h \
 	src/dm/device-filter.c src/dm/device-filter.h \
 	src/dm/direct-io.c \
-	src/dm/dm.c src/dm/dm.h src/dm/dm-private.h \
-	src/dm/lvm-conf.c src/dm/lvm-conf.h \
+	src/dm/dm.c src/dm/dm.h \
 	src/dm/lvm2.c src/dm/lvm2.h \
 	src/dm/thin-reader.c src/dm/thin-reader.h \
 	src/dm/watch.c src/dm/watch.h

@@ -6,9 +6,9 @@
 #include <libdevmapper-event.h>
 #include <unistd.h>
 
-#include "dm/dm-private.h"
-#include "dm/lvm-conf.h"
 #include "dm/watch.h"
+#include "lvm/devmapper.h"
+#include "lvm/lvm-conf.h"
 
 #define DMEVENTD_PID "/run/dmeventd.pid"
 #define NO_PROGRAM "/nonexistent/dmeventd"
@@ -16,12 +16,12 @@
 
 void dmk_watch_settings(const char *profile, DmkWatchSettings *settings)
 {
-  g_autoptr(DmkConf) conf = dmk_conf_read(profile);
+  g_autoptr(LvmConf) conf = lvm_conf_read(profile);
 
-  settings->monitoring = dmk_conf_number(conf, "activation/monitoring", 1) != 0;
-  settings->percent = dmk_conf_number(conf, "activation/thin_pool_autoextend_percent", 20);
+  settings->monitoring = lvm_conf_number(conf, "activation/monitoring", 1) != 0;
+  settings->percent = lvm_conf_number(conf, "activation/thin_pool_autoextend_percent", 20);
   settings->threshold =
-      CLAMP(dmk_conf_number(conf, "activation/thin_pool_autoextend_threshold", 100), SMALLEST_THRESHOLD, 100);
+      CLAMP(lvm_conf_number(conf, "activation/thin_pool_autoextend_threshold", 100), SMALLEST_THRESHOLD, 100);
 }
 
 gboolean dmk_is_watched(const char *uuid, gboolean *pending)

@@ -3,10 +3,12 @@ noinst_LTLIBRARIES += src/lvm/liblvm.la
 src_lvm_liblvm_la_SOURCES = \
 	src/lvm/allocate.c \
 	src/lvm/archive.c \
+	src/lvm/devmapper.c src/lvm/devmapper.h \
 	src/lvm/header.c \
 	src/lvm/label.c src/lvm/label.h \
 	src/lvm/lv.c \
 	src/lvm/lv-io.c \
+	src/lvm/lvm-conf.c src/lvm/lvm-conf.h \
 	src/lvm/metadata-area.c src/lvm/metadata-area.h \
 	src/lvm/names.c \
 	src/lvm/ownership.c \
@@ -16,5 +18,5 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/store-create.c \
 	src/lvm/text.c src/lvm/text.h src/lvm/text-private.h src/lvm/text-parse.c \
 	src/lvm/vg.c src/lvm/vg.h src/lvm/vg-private.h src/lvm/vg-change.c
-src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS)
-src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(BLKID_LIBS) $(GLIB_LIBS)
+src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(DEVMAPPER_CFLAGS)
+src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(BLKID_LIBS) $(DEVMAPPER_LIBS) $(GLIB_LIBS)

@@ -34,10 +34,10 @@ static DmkFilter *read_filter(const char *devices)
 {
   g_autofree char *path = g_build_filename(folder, "lvm.conf", NULL),
                   *text = g_strdup_printf("devices { %s }", devices);
-  g_autoptr(DmkConf) conf = NULL;
+  g_autoptr(LvmConf) conf = NULL;
 
   assert_true(g_file_set_contents(path, text, -1, NULL));
-  conf = dmk_conf_read(NULL);
+  conf = lvm_conf_read(NULL);
   return dmk_filter_new(conf);
 }
 

@@ -5,23 +5,25 @@
  * files of host tags (lvm_TAG.conf) are not looked at. A file that cannot be read counts as empty, and what none says
  * is lvm2's default, which the caller knows.
  *
- * Thread-safety: every function may be called from any thread; a DmkConf is one thread's at a time.
+ * Thread-safety: every function may be called from any thread; a LvmConf is one thread's at a time.
  */
 #pragma once
 
 #include <glib.h>
 
-typedef struct DmkConf DmkConf;
+typedef struct LvmConf LvmConf;
 
 /* @profile NULL: the one that lvm.conf names, if any. */
-DmkConf *dmk_conf_read(const char *profile);
-void dmk_conf_free(DmkConf *conf);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(DmkConf, dmk_conf_free)
+LvmConf *lvm_conf_read(const char *profile);
+void lvm_conf_free(LvmConf *conf);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmConf, lvm_conf_free)
 
 /* @key: "activation/monitoring". @otherwise: it is not there, or no number. */
-guint dmk_conf_number(DmkConf *conf, const char *key, guint otherwise);
+guint lvm_conf_number(LvmConf *conf, const char *key, guint otherwise);
+/* NULL: it is not there, or no single string. */
+const char *lvm_conf_string(LvmConf *conf, const char *key);
 /* A list of strings, or one string; NULL: it is not there. The caller's. */
-GStrv dmk_conf_strings(DmkConf *conf, const char *key);
+GStrv lvm_conf_strings(LvmConf *conf, const char *key);
 
 /* Where lvm2 has file @name. The caller's. */
-char *dmk_conf_path(const char *name);
+char *lvm_conf_path(const char *name);

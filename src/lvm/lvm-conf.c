@@ -6,16 +6,16 @@
 #include <libdevmapper.h>
 #include <string.h>
 
-#include "dm/dm-private.h"
-#include "dm/lvm-conf.h"
+#include "lvm/devmapper.h"
+#include "lvm/lvm-conf.h"
 
 #define N_TREES 3
 
-struct DmkConf {
+struct LvmConf {
   struct dm_config_tree *trees[N_TREES]; /* the first that has a key goes; NULL: nothing */
 };
 
-char *dmk_conf_path(const char *name)
+char *lvm_conf_path(const char *name)
 {
   const char *folder = g_getenv("LVM_SYSTEM_DIR");
 
@@ -29,7 +29,7 @@ static struct dm_config_tree *read_tree(const char *path)
   return g_file_get_contents(path, &text, NULL, NULL) ? dm_config_from_string(text) : NULL;
 }
 
-static const struct dm_config_value *find(DmkConf *conf, const char *key)
+static const struct dm_config_value *find(LvmConf *conf, const char *key)
 {
   const struct dm_config_node *node = NULL;
 
@@ -38,7 +38,7 @@ static const struct dm_config_value *find(DmkConf *conf, const char *key)
   return node ? node->v : NULL;
 }
 
-static const char *find_string(DmkConf *conf, const char *key)
+const char *lvm_conf_string(LvmConf *conf, const char *key)
 {
   const struct dm_config_value *value = find(conf, key);
 
@@ -46,11 +46,11 @@ static const char *find_string(DmkConf *conf, const char *key)
 }
 
 /* A profile's name comes from the VG's text: a path it is not. */
-static struct dm_config_tree *read_profile(DmkConf *conf, const char *profile)
+static struct dm_config_tree *read_profile(LvmConf *conf, const char *profile)
 {
-  const char *folder = find_string(conf, "config/profile_dir"),
-             *name = profile ? profile : find_string(conf, "config/metadata_profile");
-  g_autofree char *usual = dmk_conf_path("profile"), *path = NULL;
+  const char *folder = lvm_conf_string(conf, "config/profile_dir"),
+             *name = profile ? profile : lvm_conf_string(conf, "config/metadata_profile");
+  g_autofree char *usual = lvm_conf_path("profile"), *path = NULL;
 
   if (!name || !*name || strchr(name, '/'))
     return NULL;
@@ -58,10 +58,10 @@ static struct dm_config_tree *read_profile(DmkConf *conf, const char *profile)
   return read_tree(path);
 }
 
-DmkConf *dmk_conf_read(const char *profile)
+LvmConf *lvm_conf_read(const char *profile)
 {
-  DmkConf *conf = g_new0(DmkConf, 1);
-  g_autofree char *local = dmk_conf_path("lvmlocal.conf"), *common = dmk_conf_path("lvm.conf");
+  LvmConf *conf = g_new0(LvmConf, 1);
+  g_autofree char *local = lvm_conf_path("lvmlocal.conf"), *common = lvm_conf_path("lvm.conf");
 
   dmk_begin();
   conf->trees[1] = read_tree(local);
@@ -71,7 +71,7 @@ DmkConf *dmk_conf_read(const char *profile)
   return conf;
 }
 
-void dmk_conf_free(DmkConf *conf)
+void lvm_conf_free(LvmConf *conf)
 {
   if (!conf)
     return;
@@ -81,7 +81,7 @@ void dmk_conf_free(DmkConf *conf)
   g_free(conf);
 }
 
-guint dmk_conf_number(DmkConf *conf, const char *key, guint otherwise)
+guint lvm_conf_number(LvmConf *conf, const char *key, guint otherwise)
 {
   const struct dm_config_value *value = find(conf, key);
 
@@ -90,7 +90,7 @@ guint dmk_conf_number(DmkConf *conf, const char *key, guint otherwise)
   return (guint)MIN(value->v.i, G_MAXINT);
 }
 
-GStrv dmk_conf_strings(DmkConf *conf, const char *key)
+GStrv lvm_conf_strings(LvmConf *conf, const char *key)
 {
   const struct dm_config_value *value = find(conf, key);
   GPtrArray *strings = value ? g_ptr_array_new() : NULL;
