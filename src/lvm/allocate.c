@@ -2,7 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * LVM2 records no free list: what no segment names is free. New extents come, in this order, from right behind the LV's
- * end, from the first free run that holds all, from the largest runs. Segments: lvm2 lib/striped/striped.c.
+ * end, from the first free run that holds all, from the largest runs; all of them where the allocation policy of the LV,
+ * else the VG's, lets them be (lvm(8); lvm2 lib/metadata/lv_manip.c): "contiguous", in one run right behind the end;
+ * "cling", on the PVs of the last segment. An LV that has no extents yet gets one run, or one PV. Segments: lvm2
+ * lib/striped/striped.c.
  */
 #include "config.h"
 
@@ -226,6 +229,123 @@ static void append_area(LvmLv *lv, const LvmArea *area)
   lvm_lv_edited(lv);
 }
 
+/* --- where the allocation policy lets them be --- */
+
+static const char *policy_of(LvmLv *lv)
+{
+  const char *own = lvm_section_get_string(lvm_lv_node(lv), "allocation_policy"),
+             *of_vg = lvm_section_get_string(lv->vg->node, "allocation_policy");
+
+  if (own && strcmp(own, "inherit") != 0)
+    return own;
+  return of_vg ? of_vg : "normal";
+}
+
+/* The PVs of the last segment; NULL: there is none. */
+static GArray *last_segment_areas(LvmLv *lv)
+{
+  g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
+  LvmNode *last = NULL;
+
+  for (LvmNode *segment = lvm_segment_first(lvm_lv_node(lv)); segment; segment = lvm_segment_next(segment))
+    last = segment;
+  if (!last || !lvm_segment_areas(lv->vg, last, areas, NULL))
+    return NULL;
+  return g_steal_pointer(&areas);
+}
+
+static gboolean is_on(const LvmArea *area, GArray *areas)
+{
+  for (guint i = 0; i < areas->len; i++)
+    if (g_array_index(areas, LvmArea, i).pv == area->pv)
+      return TRUE;
+  return FALSE;
+}
+
+/* Of runs sorted by PV, those of the PV that has most. */
+static void keep_roomiest_pv(GArray *areas)
+{
+  LvmPv *pv = NULL, *best = NULL;
+  guint64 n = 0, most = 0;
+
+  for (guint i = 0; i < areas->len; i++) {
+    const LvmArea *area = &g_array_index(areas, LvmArea, i);
+
+    n = area->pv == pv ? n + area->n : area->n;
+    pv = area->pv;
+    if (n > most) {
+      most = n;
+      best = pv;
+    }
+  }
+  for (guint i = areas->len; i-- > 0;)
+    if (g_array_index(areas, LvmArea, i).pv != best)
+      g_array_remove_index(areas, i);
+}
+
+/* Which of the free runs @lv may grow into. What clings by tags clings to the PVs themselves: the tags that count are in
+ * lvm2's configuration. */
+static GArray *usable_areas(LvmLv *lv, GError **error)
+{
+  GArray *areas = lvm_vg_free_areas(lv->vg, NULL, error);
+  const char *policy = policy_of(lv);
+  g_autoptr(GArray) last_segment = last_segment_areas(lv);
+  gboolean contiguous = strcmp(policy, "contiguous") == 0, cling = g_str_has_prefix(policy, "cling");
+  LvmNode *segment;
+  LvmArea last = {0};
+
+  if (!areas || (!contiguous && !cling))
+    return areas;
+  if (!last_segment && cling)
+    keep_roomiest_pv(areas);
+  last_area(lv, &segment, &last);
+  for (guint i = areas->len; last_segment && i-- > 0;) {
+    const LvmArea *area = &g_array_index(areas, LvmArea, i);
+
+    if (!is_on(area, last_segment) || (contiguous && (area->pv != last.pv || area->start != last.start + last.n)))
+      g_array_remove_index(areas, i);
+  }
+  return areas;
+}
+
+/* The most that can be had of @areas. */
+static guint64 count_usable(LvmLv *lv, GArray *areas)
+{
+  gboolean contiguous = strcmp(policy_of(lv), "contiguous") == 0;
+  guint64 n = 0;
+
+  for (guint i = 0; i < areas->len; i++) {
+    guint64 run = g_array_index(areas, LvmArea, i).n;
+
+    n = contiguous ? MAX(n, run) : n + run;
+  }
+  return n;
+}
+
+guint64 lvm_lv_n_growth(LvmLv *lv)
+{
+  g_autoptr(GArray) areas = usable_areas(lv, NULL);
+
+  return areas ? count_usable(lv, areas) : 0;
+}
+
+static gboolean no_room(LvmLv *lv, guint64 n, guint64 available, GError **error)
+{
+  guint64 free_extents = lvm_vg_n_free_extents(lv->vg);
+
+  if (free_extents >= n)
+    return vt_set_error(error, ENOSPC,
+                        "volume group %s has %" G_GUINT64_FORMAT " free extents, but only %" G_GUINT64_FORMAT
+                        " where allocation policy %s lets logical volume %s have them, and it needs %" G_GUINT64_FORMAT
+                        "; change the policy with lvchange --alloc or vgchange --alloc",
+                        lvm_vg_name(lv->vg), free_extents, available, policy_of(lv), lvm_lv_name(lv), n);
+  return vt_set_error(error, ENOSPC,
+                      "volume group %s has %" G_GUINT64_FORMAT
+                      " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
+                      "; add a physical volume (virt-thin extend)",
+                      lvm_vg_name(lv->vg), free_extents, lvm_lv_name(lv), n);
+}
+
 /* The free run to go on with: see the top of this file. */
 static LvmArea *choose(GArray *free_areas, LvmLv *lv, guint64 n)
 {
@@ -252,19 +372,14 @@ static LvmArea *choose(GArray *free_areas, LvmLv *lv, guint64 n)
 
 gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error)
 {
-  g_autoptr(GArray) free_areas = lvm_vg_free_areas(lv->vg, NULL, error);
-  guint64 available = 0;
+  g_autoptr(GArray) free_areas = usable_areas(lv, error);
+  guint64 available;
 
   if (!free_areas)
     return FALSE;
-  for (guint i = 0; i < free_areas->len; i++)
-    available += g_array_index(free_areas, LvmArea, i).n;
+  available = count_usable(lv, free_areas);
   if (available < n)
-    return vt_set_error(error, ENOSPC,
-                        "volume group %s has %" G_GUINT64_FORMAT
-                        " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
-                        "; add a physical volume (virt-thin extend)",
-                        lvm_vg_name(lv->vg), available, lvm_lv_name(lv), n);
+    return no_room(lv, n, available, error);
   while (n > 0) {
     LvmArea *area = choose(free_areas, lv, n);
     LvmArea part = {area->pv, area->start, MIN(area->n, n)};

@@ -14,6 +14,7 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/ownership.c \
 	src/lvm/pool-choose.c \
 	src/lvm/probe.c \
+	src/lvm/status.c \
 	src/lvm/store.c src/lvm/store.h src/lvm/store-private.h \
 	src/lvm/store-create.c \
 	src/lvm/text.c src/lvm/text.h src/lvm/text-private.h src/lvm/text-parse.c \

@@ -114,7 +114,7 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
     return bad(lv, error, "has no id");
   if (!read_segments(lv, error))
     return FALSE;
-  if (!lv->segment)
+  if (!lv->segment || !lvm_segment_is_known(lv->segment))
     return TRUE;
   if (lvm_segment_is_type(lv->segment, "thin")) {
     lv->kind = LVM_LV_THIN;
@@ -193,7 +193,7 @@ gboolean lvm_lv_has_old_snapshot(LvmLv *lv)
 
 gboolean lvm_lv_is_writable(LvmLv *lv)
 {
-  return !lv->has_cow && lvm_section_has_word(lvm_lv_node(lv), "status", "WRITE");
+  return !lv->has_cow && lvm_section_is_writable(lvm_lv_node(lv));
 }
 
 guint64 lvm_lv_creation_time(LvmLv *lv)

@@ -13,9 +13,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lvm/lvm-conf.h"
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
+#define LVM_ID_MAX 128
 #define OUR_PREFIX "virt-thin."
 #define TAG "virt-thin.system_id="
 
@@ -24,65 +26,136 @@ static char *our_id(void)
 {
   GString *id = g_string_new(OUR_PREFIX);
 
-  for (const char *p = g_get_host_name(); *p && id->len < 128; p++)
+  for (const char *p = g_get_host_name(); *p && id->len < LVM_ID_MAX; p++)
     if (g_ascii_isalnum(*p) || strchr("_.-", *p))
       g_string_append_c(id, *p);
   return g_string_free(id, FALSE);
 }
 
-/* --- this host's own id, as lvm2 finds it (lvm.conf, global/system_id_source) --- */
+/* --- this host's own id, as lvm2 finds it (lib/commands/toolcontext.c, lvmsystemid(7)) --- */
 
-static char *lvm_setting(const char *file, const char *section, const char *key)
+/* What lvm2 makes of @text: it begins with a letter or digit, and other characters are left out; NULL: no id. */
+static char *id_from_text(const char *text)
 {
-  const char *dir = g_getenv("LVM_SYSTEM_DIR");
-  g_autofree char *path = g_build_filename(dir && *dir ? dir : "/etc/lvm", file, NULL), *text = NULL;
-  g_autoptr(LvmNode) root = NULL;
-  LvmNode *found;
-  gsize length;
+  g_autoptr(GString) id = g_string_new(NULL);
 
-  if (!g_file_get_contents(path, &text, &length, NULL) || !(root = lvm_text_parse(text, length, path, NULL)))
-    return NULL;
-  found = lvm_section_find_section(root, section);
-  return found ? g_strdup(lvm_section_get_string(found, key)) : NULL;
+  for (; *text && id->len < LVM_ID_MAX; text++)
+    if (g_ascii_isalnum(*text) || (id->len && strchr("._-+", *text)))
+      g_string_append_c(id, *text);
+  return id->len && !g_str_has_prefix(id->str, "localhost") ? g_strdup(id->str) : NULL;
 }
 
-static char *host_id(void)
+/* The first line of the file that has one, comments apart. */
+static char *id_from_file(const char *path)
 {
-  g_autofree char *source = lvm_setting("lvm.conf", "global", "system_id_source"), *path = NULL;
+  g_autofree char *text = NULL;
+  g_auto(GStrv) lines = NULL;
   char *id = NULL;
+
+  if (!path || !g_file_get_contents(path, &text, NULL, NULL))
+    return NULL;
+  lines = g_strsplit(text, "\n", -1);
+  for (char **line = lines; *line && !id; line++) {
+    (*line)[strcspn(*line, "#")] = '\0';
+    id = id_from_text(*line);
+  }
+  return id;
+}
+
+static char *id_from_machine_id(LvmConf *conf)
+{
+  const char *etc = lvm_conf_string(conf, "global/etc");
+  g_autofree char *path = g_build_filename(etc ? etc : "/etc", "machine-id", NULL);
+
+  return id_from_file(path);
+}
+
+static gboolean read_hex(const char *text, guint8 *bytes, gsize n)
+{
+  for (gsize i = 0; i < n; i++) {
+    int high = g_ascii_xdigit_value(text[2 * i]), low = high < 0 ? -1 : g_ascii_xdigit_value(text[2 * i + 1]);
+
+    if (low < 0)
+      return FALSE;
+    bytes[i] = high << 4 | low;
+  }
+  return TRUE;
+}
+
+/* sd_id128_get_machine_app_specific(3): the first half of HMAC-SHA256, keyed by the machine's id, of the application's,
+ * marked as a random UUID. That of LVM is lvm2's LVM_APPLICATION_ID. */
+static char *id_from_app_machine_id(void)
+{
+  static const guint8 lvm[] = {0xf6, 0x44, 0x06, 0x83, 0x2c, 0x21, 0x40, 0xe8,
+                               0xac, 0x54, 0x22, 0xd1, 0x08, 0x9a, 0xae, 0x03};
+  g_autofree char *text = NULL;
+  guint8 machine[16], mac[32];
+  gsize length = sizeof mac;
+  GString *id;
+  GHmac *hmac;
+
+  if (!g_file_get_contents("/etc/machine-id", &text, NULL, NULL) || !read_hex(text, machine, sizeof machine))
+    return NULL;
+  hmac = g_hmac_new(G_CHECKSUM_SHA256, machine, sizeof machine);
+  g_hmac_update(hmac, lvm, sizeof lvm);
+  g_hmac_get_digest(hmac, mac, &length);
+  g_hmac_unref(hmac);
+  mac[6] = (mac[6] & 0x0f) | 0x40;
+  mac[8] = (mac[8] & 0x3f) | 0x80;
+  id = g_string_new(NULL);
+  for (guint i = 0; i < 16; i++)
+    g_string_append_printf(id, "%02x", mac[i]);
+  return g_string_free(id, FALSE);
+}
+
+/* NULL: this host has none, and so no VG with one. */
+static char *host_id(LvmConf *conf)
+{
+  const char *source = lvm_conf_string(conf, "global/system_id_source"), *text = NULL;
 
   if (!source || strcmp(source, "none") == 0)
     return NULL;
-  if (strcmp(source, "lvmlocal") == 0)
-    return lvm_setting("lvmlocal.conf", "local", "system_id");
-  if (strcmp(source, "uname") == 0)
-    return g_strdup(g_get_host_name());
-  if (strcmp(source, "machineid") == 0)
-    path = g_strdup("/etc/machine-id");
-  else if (strcmp(source, "file") == 0)
-    path = lvm_setting("lvm.conf", "global", "system_id_file");
-  if (path && g_file_get_contents(path, &id, NULL, NULL))
-    g_strstrip(id);
-  return id;
+  if (g_ascii_strcasecmp(source, "machineid") == 0 || g_ascii_strcasecmp(source, "machine-id") == 0)
+    return id_from_machine_id(conf);
+  if (g_ascii_strcasecmp(source, "appmachineid") == 0)
+    return id_from_app_machine_id();
+  if (g_ascii_strcasecmp(source, "file") == 0)
+    return id_from_file(lvm_conf_string(conf, "global/system_id_file"));
+  if (g_ascii_strcasecmp(source, "uname") == 0)
+    text = g_get_host_name();
+  else if (g_ascii_strcasecmp(source, "lvmlocal") == 0)
+    text = lvm_conf_string(conf, "local/system_id");
+  return text ? id_from_text(text) : NULL;
+}
+
+/* A host without an id of its own has none of others, either. */
+static gboolean is_host_id(LvmConf *conf, const char *host, const char *id)
+{
+  g_auto(GStrv) extra = lvm_conf_strings(conf, "local/extra_system_ids");
+
+  return host && (strcmp(id, host) == 0 || (extra && g_strv_contains((const char *const *)extra, id)));
 }
 
 char *lvm_system_id_foreign(LvmVg *vg)
 {
   const char *id = lvm_vg_system_id(vg);
   g_autofree char *ours = our_id(), *host = NULL;
+  g_autoptr(LvmConf) conf = NULL;
 
   if (!id || strcmp(id, ours) == 0)
     return NULL;
-  host = host_id();
-  if (host && strcmp(id, host) == 0)
+  conf = lvm_conf_read(NULL);
+  host = host_id(conf);
+  if (is_host_id(conf, host, id))
     return NULL;
-  if (g_str_has_prefix(id, OUR_PREFIX))
-    return g_strdup_printf(
-        "virt-thin on another host (system_id \"%s\") has it open; if that host is gone for good, take the mark "
-        "away with vgchange --systemid",
-        id);
-  return g_strdup_printf("it belongs to another host (system_id \"%s\", this host has \"%s\"; see lvmsystemid(7))", id,
-                         host ? host : "");
+  /* lvm2 lets nobody change a foreign VG, its system_id apart, and that only who says that he knows whose it is. */
+  return g_strdup_printf(
+      "%s (its system_id is \"%s\", this host has %s%s%s). If it is not used there any more, take it over: vgchange "
+      "--config 'local/extra_system_ids=[\"%s\"]' --systemid %s %s; a host that is to have it beside its own keeps it "
+      "in extra_system_ids of lvmlocal.conf (lvmsystemid(7))",
+      g_str_has_prefix(id, OUR_PREFIX) ? "virt-thin on another host has it open" : "it belongs to another host", id,
+      host ? "\"" : "none: see system_id_source in lvm.conf", host ? host : "", host ? "\"" : "", id,
+      host ? host : "ID", lvm_vg_name(vg));
 }
 
 /* --- taking and giving back --- */

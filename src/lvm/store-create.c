@@ -296,7 +296,7 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
 
   if (store->read_only)
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
-  if (!lvm_store_check_seqno(store, error))
+  if (!lvm_vg_check_new_pv(store->vg, error) || !lvm_store_check_seqno(store, error))
     return FALSE;
   device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), store->open, store->user_data,
                       error);

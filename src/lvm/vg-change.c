@@ -1,7 +1,8 @@
 /* virt-thin - changing a volume group: logical volumes made, renamed, resized, tagged, removed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each function leaves the VG as it was when it fails. What a new LV's section holds, and in which order: lvm2
+ * Each function leaves the VG as it was when it fails, but for pools whose parts find no place where the VG's allocation
+ * policy lets them lie: the caller's copy is of no use then. What a new LV's section holds, and in which order: lvm2
  * lib/format_text/export.c, lib/thin/thin.c.
  */
 #include "config.h"
@@ -15,23 +16,29 @@
 
 /* --- lists of words --- */
 
+/* Behind the others, but for lvm2's order (lib/format_text/flags.c): WRITE follows READ, WRITE_LOCKED is the first. */
+static guint place_of(GPtrArray *words, const char *word)
+{
+  guint read;
+
+  if (strcmp(word, LVM_WRITE_LOCKED) == 0)
+    return 0;
+  if (strcmp(word, "WRITE") == 0)
+    return g_ptr_array_find_with_equal_func(words, "READ", g_str_equal, &read) ? read + 1 : 0;
+  return words->len;
+}
+
 void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after)
 {
   g_autoptr(GPtrArray) words = lvm_node_strings(lvm_section_find(section, key));
-  guint place = words->len;
 
-  for (guint i = 0; i < words->len; i++) {
-    if (strcmp(words->pdata[i], word) != 0)
-      continue;
-    if (in)
-      return;
-    g_ptr_array_remove_index(words, i--);
-    place = words->len;
-  }
-  if (in && strcmp(word, "WRITE") == 0)
-    place = words->len > 0 && strcmp(words->pdata[0], "READ") == 0; /* lvm2's order: READ, WRITE, the others */
+  if (lvm_section_has_word(section, key, word) == in)
+    return;
+  for (guint i = words->len; i-- > 0;)
+    if (strcmp(words->pdata[i], word) == 0)
+      g_ptr_array_remove_index(words, i);
   if (in)
-    g_ptr_array_insert(words, place, (gpointer)word);
+    g_ptr_array_insert(words, place_of(words, word), (gpointer)word);
   if (words->len == 0 && strcmp(key, "flags") != 0 && strcmp(key, "status") != 0) {
     lvm_section_remove(section, key);
     return;
@@ -66,11 +73,6 @@ void lvm_lv_set_flag(LvmLv *lv, const char *flag, gboolean set)
   change_lv_word(lv, "flags", flag, set, "status");
 }
 
-void lvm_lv_set_writable(LvmLv *lv, gboolean writable)
-{
-  change_lv_word(lv, "status", "WRITE", writable, "id");
-}
-
 void lvm_lv_set_visible(LvmLv *lv, gboolean visible)
 {
   if (lv->visible == visible)
@@ -82,16 +84,16 @@ void lvm_lv_set_visible(LvmLv *lv, gboolean visible)
 
 /* --- new sections --- */
 
-static LvmNode *lv_section_new(const char *name, gboolean visible)
+static LvmNode *lv_section_new(LvmVg *vg, const char *name, gboolean visible)
 {
-  static const char *const seen[] = {"READ", "WRITE", "VISIBLE", NULL}, *const hidden[] = {"READ", "WRITE", NULL};
   LvmNode *node = lvm_section_new(name);
   g_autofree char *uuid = lvm_uuid_new();
 
   lvm_node_set_blanks(node, 1);
   lvm_section_set_string(node, "id", uuid, NULL);
-  lvm_section_set_strings(node, "status", visible ? seen : hidden, NULL);
+  lvm_section_set_strings(node, "status", (const char *const[]){"READ", visible ? "VISIBLE" : NULL, NULL}, NULL);
   lvm_section_set_strings(node, "flags", (const char *const[]){NULL}, NULL);
+  lvm_section_set_writable(vg, node, TRUE);
   lvm_section_set_uint(node, "creation_time", g_get_real_time() / G_USEC_PER_SEC, NULL);
   lvm_section_set_string(node, "creation_host", g_get_host_name(), NULL);
   lvm_section_set_uint(node, "segment_count", 0, NULL);
@@ -182,7 +184,7 @@ static gboolean check_extents(LvmVg *vg, const char *name, guint64 n_extents, GE
 
 static LvmLv *add_linear(LvmVg *vg, const char *name, gboolean visible, guint64 n, GError **error)
 {
-  LvmLv *lv = lvm_vg_add_lv(vg, lv_section_new(name, visible), error);
+  LvmLv *lv = lvm_vg_add_lv(vg, lv_section_new(vg, name, visible), error);
 
   if (lv && !lvm_lv_allocate(lv, n, error)) {
     lvm_vg_drop_lv(vg, lv);
@@ -200,7 +202,6 @@ LvmLv *lvm_vg_add_linear(LvmVg *vg, const char *name, guint64 n_extents, GError 
 
 /* --- thin pools --- */
 
-/* There is enough free: the caller has looked. */
 static LvmLv *add_hidden(LvmVg *vg, const char *name, guint64 n, GError **error)
 {
   return add_linear(vg, name, FALSE, n, error);
@@ -258,10 +259,10 @@ static guint64 spare_growth(LvmVg *vg, guint64 n_extents)
   return n_extents > has ? n_extents - has : 0;
 }
 
-static LvmNode *pool_section_new(const char *name, const char *data, const char *metadata, guint64 n_extents,
+static LvmNode *pool_section_new(LvmVg *vg, const char *name, const char *data, const char *metadata, guint64 n_extents,
                                  guint64 chunk_size)
 {
-  LvmNode *node = lv_section_new(name, TRUE);
+  LvmNode *node = lv_section_new(vg, name, TRUE);
   LvmNode *segment = add_virtual_segment(node, "thin-pool", n_extents);
 
   lvm_section_set_string(segment, "metadata", metadata, NULL);
@@ -290,7 +291,7 @@ LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, g
       !grow_spare(vg, metadata_extents, error) || !add_hidden(vg, metadata, metadata_extents, error) ||
       !add_hidden(vg, data, data_extents, error))
     return NULL;
-  return lvm_vg_add_lv(vg, pool_section_new(name, data, metadata, data_extents, chunk_size), error);
+  return lvm_vg_add_lv(vg, pool_section_new(vg, name, data, metadata, data_extents, chunk_size), error);
 }
 
 /* The LV @name below @pool, if it can grow to @n_extents; *more: by how many. */
@@ -304,6 +305,8 @@ static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, gui
                  name ? name : "");
     return NULL;
   }
+  if (!lvm_lv_check_unlocked(pool, error))
+    return NULL;
   if (lv->kind != LVM_LV_STRIPED) {
     vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin cannot grow; use lvextend", lvm_vg_name(vg),
                  name, lvm_lv_segment_type(lv));
@@ -470,16 +473,17 @@ guint32 lvm_pool_next_device(LvmVg *vg, LvmLv *pool)
 LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin,
                        GError **error)
 {
+  LvmLv *lv, *from = origin ? lvm_vg_find_lv(vg, origin) : NULL;
   LvmNode *node, *segment;
-  LvmLv *lv;
 
-  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, n_extents, error))
+  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, n_extents, error) ||
+      !lvm_lv_check_unlocked(pool, error) || (from && !lvm_lv_check_unlocked(from, error)))
     return NULL;
   if (device == 0 || device > MAX_DEVICE) {
     vt_set_error(error, EINVAL, "volume %s/%s: thin device %u is out of range", lvm_vg_name(vg), name, device);
     return NULL;
   }
-  node = lv_section_new(name, TRUE);
+  node = lv_section_new(vg, name, TRUE);
   segment = add_virtual_segment(node, "thin", n_extents);
   lvm_section_set_string(segment, "thin_pool", lvm_lv_name(pool), NULL);
   lvm_section_set_uint(segment, "transaction_id", lvm_pool_transaction_id(pool), NULL);
@@ -494,7 +498,7 @@ LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_exten
 
 gboolean lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error)
 {
-  if (!check_extents(lv->vg, lvm_lv_name(lv), n_extents, error))
+  if (!check_extents(lv->vg, lvm_lv_name(lv), n_extents, error) || !lvm_lv_check_unlocked(lv, error))
     return FALSE;
   lvm_lv_edit(lv);
   lvm_section_set_uint(lvm_segment_first(lvm_lv_node(lv)), "extent_count", n_extents, NULL);
@@ -666,7 +670,7 @@ gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **e
                   *metadata = g_strconcat(new_name ? new_name : "", "_tmeta", NULL);
   LvmLv *stranger;
 
-  if (!check_new_name(vg, name, error))
+  if (!check_new_name(vg, name, error) || !lvm_lv_check_unlocked(lv, error))
     return FALSE;
   if (!lv->visible || lv->kind == LVM_LV_OTHER)
     return vt_set_error(
@@ -773,6 +777,8 @@ gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
                         lvm_vg_name(vg), lvm_lv_name(lv), lvm_lv_segment_type(lv));
   if (why)
     return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg), lvm_lv_name(lv), why);
+  if (!lvm_lv_check_unlocked(lv, error))
+    return FALSE;
   if (lv->kind == LVM_LV_THIN_POOL)
     return remove_pool(vg, lv, error);
   change_history(vg, lvm_lv_name(lv), NULL);

@@ -97,7 +97,7 @@ gboolean lvm_pv_has_status(LvmPv *pv, const char *status); /* in status or flags
 /* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free runs when @pv is
  * NULL: only of PVs that are allocatable and there. */
 GArray *lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error);
-/* Give @lv, made of linear segments, @n more extents. ENOSPC. */
+/* Give @lv, made of linear segments, @n more extents, where its allocation policy lets them be. ENOSPC. */
 gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error);
 
 /* --- what a commit sets --- */
@@ -111,3 +111,15 @@ void lvm_vg_format_group(LvmVg *vg, GString *out);
 /* The list @key of @section with @word put in or left out. */
 void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after);
 gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *word);
+
+/* --- status.c --- */
+#define LVM_WRITE_LOCKED "WRITE_LOCKED" /* the flag that stands for the status WRITE in VGs that not every host has */
+/* What the status of a VG or an LV says, and setting it as @vg wants it to be written. */
+gboolean lvm_section_is_writable(LvmNode *section);
+void lvm_section_set_writable(LvmVg *vg, LvmNode *section, gboolean writable);
+/* Is the segment of a type that lvm2 has, with flags ("thin-pool+CROP_METADATA") that it has? */
+gboolean lvm_segment_is_known(LvmNode *segment);
+/* May one more PV be taken in? EPERM. */
+gboolean lvm_vg_check_new_pv(LvmVg *vg, GError **error);
+/* May @lv, a pool with its parts, be changed? EBUSY: lvm2 has locked it. */
+gboolean lvm_lv_check_unlocked(LvmLv *lv, GError **error);

@@ -501,14 +501,6 @@ const char *lvm_vg_system_id(LvmVg *vg)
   return id && *id ? id : NULL;
 }
 
-void lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
-{
-  if (system_id)
-    lvm_section_set_string(vg->node, "system_id", system_id, lvm_section_find(vg->node, "tags") ? "tags" : "flags");
-  else
-    lvm_section_remove(vg->node, "system_id");
-}
-
 gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag)
 {
   return lvm_section_has_word(vg->node, "tags", tag);
@@ -535,83 +527,6 @@ gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag)
 void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set)
 {
   lvm_section_change_word(vg->node, "flags", flag, set, "status");
-}
-
-/* --- may it be changed? --- */
-
-/* A status that lvm2 does not know makes it refuse the VG; one that we do not know must make us at least leave it
- * alone. Names: lvm2 lib/format_text/flags.c. */
-static const char *const vg_statuses[] = {"EXPORTED", "RESIZEABLE", "PVMOVE", "READ",
-                                          "WRITE",    "CLUSTERED",  "SHARED", NULL};
-static const char *const pv_statuses[] = {"ALLOCATABLE", "EXPORTED", "MISSING", NULL};
-static const char *const lv_statuses[] = {"READ",   "WRITE",     "FIXED_MINOR", "VISIBLE",     "PVMOVE",
-                                          "LOCKED", "NOTSYNCED", "REBUILD",     "WRITEMOSTLY", NULL};
-
-/* A copy of the first word of status that is not @known, which the caller frees. */
-static char *unknown_status(LvmNode *section, const char *const *known)
-{
-  LvmValue it;
-
-  lvm_value_init(&it, lvm_section_find(section, "status"));
-  while (lvm_value_next(&it))
-    if (!g_strv_contains(known, it.text))
-      return g_strdup(it.text);
-  return NULL;
-}
-
-static char *unwritable_pvs(LvmVg *vg)
-{
-  for (guint i = 0; i < vg->pvs->len; i++) {
-    LvmPv *pv = vg->pvs->pdata[i];
-    g_autofree char *unknown = unknown_status(pv->node, pv_statuses);
-
-    if (lvm_pv_has_status(pv, "MISSING"))
-      return g_strdup_printf(
-          "physical volume %s (%s, last seen as %s) is marked as missing; when it is back, take it in "
-          "again with vgextend --restoremissing",
-          lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
-    if (unknown)
-      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv),
-                             unknown);
-  }
-  return NULL;
-}
-
-static char *unwritable_lvs(LvmVg *vg)
-{
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GArray) areas = NULL;
-
-  for (GList *link = vg->lvs.head; link; link = link->next) {
-    g_autofree char *unknown = unknown_status(lvm_lv_node(link->data), lv_statuses);
-
-    if (unknown)
-      return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s", lvm_lv_name(link->data),
-                             unknown);
-  }
-  areas = lvm_vg_free_areas(vg, NULL, &error);
-  return areas ? NULL : g_strdup(error->message);
-}
-
-const char *lvm_vg_unwritable(LvmVg *vg)
-{
-  const char *lock_type = lvm_section_get_string(vg->node, "lock_type");
-  g_autofree char *unknown = unknown_status(vg->node, vg_statuses);
-
-  g_clear_pointer(&vg->unwritable, g_free);
-  if (lvm_section_has_word(vg->node, "status", "EXPORTED"))
-    vg->unwritable = g_strdup("it is exported; take it back with vgimport");
-  else if (lvm_section_has_word(vg->node, "status", "CLUSTERED") || lvm_section_has_word(vg->node, "status", "SHARED"))
-    vg->unwritable = g_strdup("it is shared between hosts");
-  else if (lock_type && *lock_type && strcmp(lock_type, "none") != 0)
-    vg->unwritable = g_strdup_printf("it is shared between hosts (lock_type %s)", lock_type);
-  else if (unknown)
-    vg->unwritable = g_strdup_printf("it has a status that virt-thin does not know, %s", unknown);
-  else if (!lvm_section_has_word(vg->node, "status", "WRITE"))
-    vg->unwritable = g_strdup("it is set read-only (vgchange)");
-  else if (!(vg->unwritable = unwritable_pvs(vg)))
-    vg->unwritable = unwritable_lvs(vg);
-  return vg->unwritable;
 }
 
 /* --- physical volumes --- */

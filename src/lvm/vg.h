@@ -43,7 +43,8 @@ gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag);
 void lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set);
 gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag); /* in status or flags: "NOAUTOACTIVATE" */
 void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set);
-/* Why this VG must not be changed by us (exported, clustered, lock_type, partial, unknown status); NULL: it may. */
+/* Why this VG must not be changed by us (exported, clustered, lock_type, partial, unknown status or segment type…);
+ * NULL: it may. */
 const char *lvm_vg_unwritable(LvmVg *vg);
 
 /* --- physical volumes --- */
@@ -73,6 +74,8 @@ LvmLvKind lvm_lv_kind(LvmLv *lv);
 const char *lvm_lv_segment_type(LvmLv *lv); /* of the first segment, for messages */
 guint64 lvm_lv_n_extents(LvmLv *lv);
 guint64 lvm_lv_size(LvmLv *lv); /* bytes */
+/* By how many extents it can grow: its allocation policy may not let it use all that are free. */
+guint64 lvm_lv_n_growth(LvmLv *lv);
 /* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same order? */
 gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
 gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */

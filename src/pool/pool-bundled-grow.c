@@ -56,8 +56,9 @@ static guint64 next_size(guint64 n_extents, guint64 limit)
   return MIN(n_extents + MAX(n_extents * settings_autoextend_percent() / 100, 1), MAX(limit, n_extents));
 }
 
-/* Extents that can be had: @wanted if the volume group has them, or a file can grow. */
-static guint64 find_extents(Bundled *b, guint64 wanted, gboolean may_grow_file)
+/* Extents that the LV @name, a part of a thin pool, can have: @wanted if the volume group has them, or a file can
+ * grow. */
+static guint64 find_extents(Bundled *b, const char *name, guint64 wanted, gboolean may_grow_file)
 {
   g_autoptr(GError) error = NULL;
   guint64 n_free = lvm_vg_n_free_extents(lvm_store_vg(b->store));
@@ -65,7 +66,7 @@ static guint64 find_extents(Bundled *b, guint64 wanted, gboolean may_grow_file)
   if (n_free < wanted && may_grow_file && !lvm_store_grow_file(b->store, wanted - n_free, b->archive_dir, &error) &&
       error->code != ENOENT)
     g_warning("volume group %s: no room for a larger thin pool: %s", b->vg_name, error->message);
-  return MIN(wanted, lvm_vg_n_free_extents(lvm_store_vg(b->store)));
+  return MIN(wanted, lvm_lv_n_growth(lvm_vg_find_lv(lvm_store_vg(b->store), name)));
 }
 
 static void tell_growth(Bundled *b, BundledPool *pool, const char *what, guint64 before, guint64 after)
@@ -88,11 +89,12 @@ static gboolean grow(Bundled *b, BundledPool *pool, gboolean metadata)
         *lv = metadata ? lvm_vg_find_lv(vg, lvm_pool_metadata(pool_lv)) : pool_lv;
   guint64 extent = lvm_vg_extent_size(vg), max = bundled_max_size(pool_lv), before = lvm_lv_n_extents(lv),
           wanted = next_size(before, (metadata ? LVM_POOL_METADATA_MAX : max) / extent) - before, n;
+  g_autofree char *part = g_strdup(metadata ? lvm_pool_metadata(pool_lv) : lvm_pool_data(pool_lv));
   g_autoptr(GError) error = NULL;
 
   if (wanted == 0)
     return FALSE;
-  n = metadata ? find_extents(b, 2 * wanted, max > 0) / 2 : find_extents(b, wanted, TRUE);
+  n = metadata ? find_extents(b, part, 2 * wanted, max > 0) / 2 : find_extents(b, part, wanted, TRUE);
   if (n == 0)
     return FALSE;
   if (!bundled_resize_pool_locked(b, pool->name, (before + n) * extent, metadata, &error)) {

@@ -463,13 +463,40 @@ static void test_tags(void **state)
   lvm_vg_set_tag(vg, "x", TRUE);
   lvm_vg_set_system_id(vg, "me");
   lvm_vg_set_flag(vg, "NOAUTOACTIVATE", TRUE);
-  assert_says(vg, "flags = [\"NOAUTOACTIVATE\"]\ntags = [\"x\"]\nsystem_id = \"me\"\nextent_size");
+  assert_says(vg, "status = [\"RESIZEABLE\", \"READ\"]\nflags = [\"WRITE_LOCKED\", \"NOAUTOACTIVATE\"]\n"
+                  "tags = [\"x\"]\nsystem_id = \"me\"\nextent_size");
   assert_true(lvm_vg_has_tag(vg, "x"));
   assert_true(lvm_vg_has_flag(vg, "NOAUTOACTIVATE"));
   lvm_vg_set_tag(vg, "x", FALSE);
   lvm_vg_set_system_id(vg, NULL);
   lvm_vg_set_flag(vg, "NOAUTOACTIVATE", FALSE);
-  assert_says(vg, "flags = []\nextent_size");
+  assert_says(vg, "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size");
+}
+
+/* A VG with a system_id is read-only to versions of lvm2 that know of none, and to nobody else. */
+static void test_write_locked(void **state)
+{
+  g_autoptr(LvmVg) vg = read_backup("vgcfgbackup-04-final.txt");
+  g_autofree char *before = format(vg), *after = NULL;
+  LvmLv *lv = lvm_vg_find_lv(vg, "vm-101-disk-1"), *made;
+  GError *error = NULL;
+
+  lvm_vg_set_system_id(vg, "me");
+  assert_says_not(vg, "\"WRITE\"");
+  assert_null(lvm_vg_unwritable(vg));
+  assert_true(lvm_lv_is_writable(lv));
+  lvm_lv_set_writable(lv, FALSE);
+  assert_false(lvm_lv_is_writable(lv));
+  lvm_lv_set_writable(lv, TRUE);
+  assert_true(lvm_lv_is_writable(lv));
+  made = lvm_vg_add_linear(vg, "linear", 1, &error);
+  assert_ok(made, error);
+  assert_true(lvm_lv_is_writable(made));
+  assert_says_not(vg, "\"WRITE\"");
+  assert_ok(lvm_vg_remove_lv(vg, made, &error), error);
+  lvm_vg_set_system_id(vg, NULL);
+  after = format(vg);
+  assert_string_equal(after, before);
 }
 
 static void test_thin_changes(void **state)
@@ -694,13 +721,28 @@ static void test_uuids(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rings),    cmocka_unit_test(test_backups),        cmocka_unit_test(test_accessors),
-      cmocka_unit_test(test_merge),    cmocka_unit_test(test_damage),         cmocka_unit_test(test_unwritable),
-      cmocka_unit_test(test_unknown),  cmocka_unit_test(test_add_thin),       cmocka_unit_test(test_messages),
-      cmocka_unit_test(test_remove),   cmocka_unit_test(test_remove_refused), cmocka_unit_test(test_rename),
-      cmocka_unit_test(test_tags),     cmocka_unit_test(test_thin_changes),   cmocka_unit_test(test_order),
-      cmocka_unit_test(test_add_pool), cmocka_unit_test(test_allocation),     cmocka_unit_test(test_not_allocatable),
-      cmocka_unit_test(test_choose),   cmocka_unit_test(test_names),          cmocka_unit_test(test_uuids),
+      cmocka_unit_test(test_rings),
+      cmocka_unit_test(test_backups),
+      cmocka_unit_test(test_accessors),
+      cmocka_unit_test(test_merge),
+      cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_unwritable),
+      cmocka_unit_test(test_unknown),
+      cmocka_unit_test(test_add_thin),
+      cmocka_unit_test(test_messages),
+      cmocka_unit_test(test_remove),
+      cmocka_unit_test(test_remove_refused),
+      cmocka_unit_test(test_rename),
+      cmocka_unit_test(test_tags),
+      cmocka_unit_test(test_write_locked),
+      cmocka_unit_test(test_thin_changes),
+      cmocka_unit_test(test_order),
+      cmocka_unit_test(test_add_pool),
+      cmocka_unit_test(test_allocation),
+      cmocka_unit_test(test_not_allocatable),
+      cmocka_unit_test(test_choose),
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_uuids),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
