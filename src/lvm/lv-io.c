@@ -297,6 +297,21 @@ static guint64 lv_size(VtIo *io)
   return get_map(io)->size;
 }
 
+/* Of devices that are put together, device-mapper takes the largest (linux block/blk-settings.c, blk_stack_limits()). */
+static guint map_sector_size(const Map *map)
+{
+  guint largest = LVM_SECTOR;
+
+  for (guint i = 0; i < map->ios->len; i++)
+    largest = MAX(largest, vt_io_sector_size(map->ios->pdata[i]));
+  return largest;
+}
+
+static guint lv_sector_size(VtIo *io)
+{
+  return map_sector_size(get_map(io));
+}
+
 static void lv_free(VtIo *io)
 {
   LvIo *lv = (LvIo *)io;
@@ -314,6 +329,7 @@ static const VtIoOps lv_ops = {
     .zero = lv_zero,
     .discard = lv_discard,
     .size = lv_size,
+    .sector_size = lv_sector_size,
     .free = lv_free,
 };
 
@@ -369,6 +385,15 @@ VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only
     g_hash_table_insert(store->open_lvs, g_steal_pointer(&key), io);
   }
   return vt_io_ref(io);
+}
+
+guint lvm_store_sector_size(LvmStore *store, LvmLv *lv)
+{
+  Map *map = lv->kind == LVM_LV_STRIPED ? map_new(store, store->vg, lv, NULL) : NULL;
+  guint size = map ? map_sector_size(map) : LVM_SECTOR;
+
+  map_free(map);
+  return size;
 }
 
 static char *describe_loss(const Segment *segment, const Stripe *stripe)

@@ -11,6 +11,7 @@
 #include <blkid.h>
 #include <string.h>
 
+#include "lvm/lvm-conf.h"
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
@@ -106,6 +107,43 @@ static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent
   g_array_append_val(device->label->metadata_areas, metadata);
   g_ptr_array_add(device->areas, lvm_metadata_area_new(device->io, &metadata));
   return device;
+}
+
+/* Do the devices in use have sectors of one size? *size: which; 0: there are none. */
+static gboolean one_sector_size(LvmStore *store, guint *size)
+{
+  *size = 0;
+  for (guint i = 0; i < store->devices->len; i++) {
+    guint its = vt_io_sector_size(((LvmDevice *)store->devices->pdata[i])->io);
+
+    if (*size && its != *size)
+      return FALSE;
+    *size = its;
+  }
+  return TRUE;
+}
+
+/* As vgcreate and vgextend (lvm2 lib/metadata/metadata.c, vg_extend_each_pv()): a volume whose extents come to lie on
+ * larger sectors gets those itself, and what was partitioned for smaller ones is not found on it any more. */
+static gboolean check_sector_size(LvmStore *store, LvmDevice *device, GError **error)
+{
+  guint theirs, its = vt_io_sector_size(device->io);
+  g_autoptr(LvmConf) conf = NULL;
+
+  if (its > lvm_vg_extent_size(store->vg))
+    return vt_set_error(
+        error, EINVAL,
+        "%s has sectors of %u bytes, which is more than an extent of volume group %s, %" G_GUINT64_FORMAT, device->path,
+        its, lvm_vg_name(store->vg), lvm_vg_extent_size(store->vg));
+  if (!one_sector_size(store, &theirs) || theirs == 0 || theirs == its)
+    return TRUE;
+  conf = lvm_conf_read(NULL);
+  if (lvm_conf_number(conf, "devices/allow_mixed_block_sizes", 0))
+    return TRUE;
+  return vt_set_error(error, EINVAL,
+                      "%s has sectors of %u bytes, the physical volumes of volume group %s have %u: volumes on both "
+                      "would not show the partitions that are on them; lvm.conf's allow_mixed_block_sizes allows it",
+                      device->path, its, lvm_vg_name(store->vg), theirs);
 }
 
 /* Empty the place of label and metadata, and write a header that points nowhere. */
@@ -251,6 +289,10 @@ LvmStore *lvm_store_create(const char *name, const char *const *paths, const Lvm
 
     if (!device)
       return NULL;
+    if (!check_sector_size(store, device, error)) {
+      lvm_device_free(device);
+      return NULL;
+    }
     lvm_store_add_device(store, device);
     if (!add_pv_section(store->vg, device, error))
       return NULL;
@@ -302,6 +344,10 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
                       error);
   if (!device)
     return FALSE;
+  if (!check_sector_size(store, device, error)) {
+    lvm_device_free(device);
+    return FALSE;
+  }
   vg = lvm_vg_copy(store->vg);
   if (!add_pv_section(vg, device, error) || !write_empty(device, error) ||
       !lvm_device_write_label(device, FALSE, error)) {

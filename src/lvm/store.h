@@ -70,6 +70,10 @@ void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available
  * larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
+/* The logical sector size, in bytes, that the kernel would give to a linear or striped LV: the largest of its PVs'.
+ * vt_io_sector_size() tells it of one that is open. */
+guint lvm_store_sector_size(LvmStore *store, LvmLv *lv);
+
 /* Of a VG open read-only: why a linear or striped LV cannot be read whole; NULL: it can. The caller's. */
 char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv);
 
@@ -88,11 +92,11 @@ typedef struct {
 } LvmCreate;
 
 /* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold
- * nothing recognised (libblkid-like check: a label, a file system or partition table signature is EEXIST). Returns it
- * open read-write and locked. */
+ * nothing recognised (libblkid-like check: a label, a file system or partition table signature is EEXIST), with sectors
+ * of one size (EINVAL). Returns it open read-write and locked. */
 LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error);
 
-/* Add @path as a PV and commit. */
+/* Add @path as a PV and commit. EPERM: the VG takes no more; EINVAL: its sectors are not as large as the other PVs'. */
 gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);
 /* The file or device behind a PV has grown: take the new extents and commit. */
 gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);

@@ -53,6 +53,11 @@ static guint64 gate_size(VtIo *io)
   return vt_io_size(((Gate *)io)->base);
 }
 
+static guint gate_sector_size(VtIo *io)
+{
+  return vt_io_sector_size(((Gate *)io)->base);
+}
+
 static void gate_free(VtIo *io)
 {
   vt_io_unref(((Gate *)io)->base);
@@ -66,6 +71,7 @@ static const VtIoOps gate_ops = {
     .zero = gate_zero,
     .discard = gate_discard,
     .size = gate_size,
+    .sector_size = gate_sector_size,
     .free = gate_free,
 };
 

@@ -295,6 +295,9 @@ static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cach
   const ThinDevice *device = thin ? find_device(cache, pool, lvm_thin_device(lv)) : NULL;
 
   info->active = !info->skipped;
+  info->sector_size = !thin                ? lvm_store_sector_size(b->store, lv)
+                      : pool && pool->data ? vt_io_sector_size(pool->data)
+                                           : 512;
   info->damage = describe_damage(b, pool, lv, device);
   if (thin)
     info->mapped = device ? device->mapped : pool && pool->thin && cache->devices ? 0 : G_MAXUINT64;

@@ -37,6 +37,7 @@ typedef struct {
   char *snapshot_of;   /* it is a snapshot of this volume (by tag, else by origin and read-only); NULL */
   char *snapshot_name; /* "before" of snap_vm-100-disk-0_before; NULL */
   guint64 size;
+  guint sector_size; /* bytes, of a block node as the kernel would make it; 0: only the bundled engine says */
   guint64 mapped;    /* G_MAXUINT64: not known */
   gint64 vmid;       /* of vm-<VMID>-… and base-<VMID>-…; -1 */
   guint32 device_id; /* thin device; 0 for a linear LV */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "service/folder.h"
 #include "util/error.h"
 
 typedef struct {
@@ -13,7 +14,7 @@ typedef struct {
   /* Can this process make such nodes on this machine? */
   gboolean (*usable)(GError **error);
   /* Make a device over volume @volume of @vg, which is also file @file: its path, the caller's. */
-  char *(*attach)(const char *vg, const char *volume, const char *file, gboolean read_only, GError **error);
+  char *(*attach)(const char *vg, const char *volume, const char *file, const NodeShape *shape, GError **error);
   /* Take the device away; in use, it goes with its last user. */
   gboolean (*detach)(const char *device, GError **error);
   /* Likewise, and nobody will serve it any more: requests that wait for that fail. NULL: detach() does it. */
@@ -26,7 +27,6 @@ typedef struct {
   gboolean (*in_use)(const char *device);
   /* Is it over a file @volume of a folder that is mounted nowhere any more? NULL: that cannot be. */
   gboolean (*is_left_over)(const char *device, const char *volume);
-  gboolean (*is_read_only)(const char *device);
   /* All devices that are over files of @folder: GPtrArray of char *, the caller's. */
   GPtrArray *(*list)(const char *folder);
   /* These three are NULL where a device needs no connection to the engine. */

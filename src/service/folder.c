@@ -66,6 +66,7 @@ static void volume_set(FolderVolume *volume, const PoolVolumeInfo *info)
   volume->size = info->size;
   if (info->mapped != G_MAXUINT64)
     volume->mapped = info->mapped;
+  volume->sector_size = info->sector_size;
   volume->read_only = info->read_only;
   volume->active = info->active;
 }
@@ -378,6 +379,13 @@ static void entry_clear(gpointer data)
   g_free(((FolderEntry *)data)->name);
 }
 
+static NodeShape shape_of(const FolderVolume *volume)
+{
+  NodeShape shape = {volume->read_only, volume->sector_size};
+
+  return shape;
+}
+
 GArray *folder_list(Folder *folder, guint64 after, guint max)
 {
   GArray *entries = g_array_new(FALSE, FALSE, sizeof(FolderEntry));
@@ -397,7 +405,7 @@ GArray *folder_list(Folder *folder, guint64 after, guint max)
   }
   for (; low < folder->sorted->len && entries->len < max; low++) {
     FolderVolume *volume = g_hash_table_lookup(folder->by_ino, &numbers[low]);
-    FolderEntry entry = {volume->ino, volume->read_only, g_strdup(volume->name)};
+    FolderEntry entry = {volume->ino, shape_of(volume), g_strdup(volume->name)};
     if (shows_locked(folder, volume->pool))
       g_array_append_val(entries, entry);
     else
@@ -418,7 +426,7 @@ GArray *folder_list_active(Folder *folder)
   g_hash_table_iter_init(&iter, folder->by_ino);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     FolderVolume *volume = value;
-    FolderEntry entry = {volume->ino, volume->read_only, NULL};
+    FolderEntry entry = {volume->ino, shape_of(volume), NULL};
     if (!volume->active || !shows_locked(folder, volume->pool))
       continue;
     entry.name = g_strdup(volume->name);
@@ -428,12 +436,13 @@ GArray *folder_list_active(Folder *folder)
   return entries;
 }
 
-gboolean folder_wants_node(Folder *folder, const char *name, gboolean *read_only)
+gboolean folder_wants_node(Folder *folder, const char *name, NodeShape *shape)
 {
   pthread_rwlock_rdlock(&folder->lock);
   FolderVolume *volume = g_hash_table_lookup(folder->by_name, name);
   gboolean wants = volume && volume->active && shows_locked(folder, volume->pool);
-  *read_only = wants && volume->read_only;
+  if (wants)
+    *shape = shape_of(volume);
   pthread_rwlock_unlock(&folder->lock);
   return wants;
 }

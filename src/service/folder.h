@@ -16,6 +16,12 @@
 
 typedef struct Folder Folder;
 
+/* What a volume's block node is to be like. */
+typedef struct {
+  gboolean read_only;
+  guint sector_size; /* bytes */
+} NodeShape;
+
 typedef struct {
   gint refs;
   guint64 ino; /* from the LV's UUID: the same in every engine */
@@ -24,13 +30,14 @@ typedef struct {
   /* These change: folder.c reads them with its lock held. */
   char *name, *pool;
   guint64 size, mapped;
+  guint sector_size;
   gboolean read_only, active;
   gint looked_at; /* somebody wants to know what is mapped */
 } FolderVolume;
 
 typedef struct {
   guint64 ino;
-  gboolean read_only;
+  NodeShape shape;
   char *name;
 } FolderEntry;
 
@@ -58,7 +65,7 @@ void folder_stat_root(Folder *folder, struct stat *st);
 GArray *folder_list(Folder *folder, guint64 after, guint max);
 /* The volumes that get a block node: active, and shown. GArray of FolderEntry. */
 GArray *folder_list_active(Folder *folder);
-gboolean folder_wants_node(Folder *folder, const char *name, gboolean *read_only);
+gboolean folder_wants_node(Folder *folder, const char *name, NodeShape *shape);
 
 /* chmod, chown: remembered as long as the holder lives. (uid_t)-1, (gid_t)-1, (mode_t)-1: unchanged. ENOSPC: too many.
  */

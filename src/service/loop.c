@@ -58,11 +58,12 @@ static gboolean make_device_node(const char *device, guint n, GError **error)
   return TRUE;
 }
 
-static gboolean configure(int loop, const char *device, int file, const char *path, gboolean read_only, GError **error)
+static gboolean configure(int loop, const char *device, int file, const char *path, const NodeShape *shape,
+                          GError **error)
 {
-  struct loop_config config = {.fd = file, .block_size = 512};
+  struct loop_config config = {.fd = file, .block_size = shape->sector_size};
 
-  config.info.lo_flags = LO_FLAGS_DIRECT_IO | (read_only ? LO_FLAGS_READ_ONLY : 0);
+  config.info.lo_flags = LO_FLAGS_DIRECT_IO | (shape->read_only ? LO_FLAGS_READ_ONLY : 0);
   g_strlcpy((char *)config.info.lo_file_name, path, LO_NAME_SIZE);
   if (ioctl(loop, LOOP_CONFIGURE, &config) == -1)
     return vt_set_errno(error, errno, "cannot set %s up over %s", device, path);
@@ -77,10 +78,10 @@ static void set_permissions(int loop)
     g_message("cannot set the owner of a loop device: %s", g_strerror(errno));
 }
 
-static char *loop_attach(const char *vg, const char *volume, const char *path, gboolean read_only, GError **error)
+static char *loop_attach(const char *vg, const char *volume, const char *path, const NodeShape *shape, GError **error)
 {
   int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-  int file = control == -1 ? -1 : open(path, (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
+  int file = control == -1 ? -1 : open(path, (shape->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
   char *made = NULL;
 
   if (file == -1)
@@ -91,7 +92,7 @@ static char *loop_attach(const char *vg, const char *volume, const char *path, g
     int n = ioctl(control, LOOP_CTL_GET_FREE);
     g_autofree char *device = g_strdup_printf("/dev/loop%d", n);
     int loop = n >= 0 && make_device_node(device, n, &local) ? open(device, O_RDWR | O_CLOEXEC) : -1;
-    if (loop != -1 && configure(loop, device, file, path, read_only, &local)) {
+    if (loop != -1 && configure(loop, device, file, path, shape, &local)) {
       set_permissions(loop);
       made = g_steal_pointer(&device);
     } else if (!local) {
@@ -171,13 +172,6 @@ static gboolean loop_is_left_over(const char *device, const char *volume)
          lstat(file, &st) == -1;
 }
 
-static gboolean loop_is_read_only(const char *device)
-{
-  g_autofree char *path = g_strdup_printf("/sys/block/%s/ro", device + strlen("/dev/"));
-  g_autofree char *text = NULL;
-  return g_file_get_contents(path, &text, NULL, NULL) && *text == '1';
-}
-
 static GPtrArray *loop_list(const char *folder)
 {
   GPtrArray *devices = g_ptr_array_new_with_free_func(g_free);
@@ -203,6 +197,5 @@ const BlockNodeKind block_node_loop = {
     .is_ours = loop_is_ours,
     .in_use = loop_in_use,
     .is_left_over = loop_is_left_over,
-    .is_read_only = loop_is_read_only,
     .list = loop_list,
 };

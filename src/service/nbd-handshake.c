@@ -263,6 +263,13 @@ static guint32 preferred_size(guint64 chunk_size)
   return fits ? chunk_size : 4096;
 }
 
+/* Requests of any length are served. But where the kernel's node would have large sectors, a client that keeps to what
+ * it is told is not to see a disk of smaller ones. */
+static guint32 minimum_size(guint sector_size)
+{
+  return sector_size > 512 ? sector_size : 1;
+}
+
 static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked, const PoolVolumeInfo *info,
                      PoolVolume *volume)
 {
@@ -270,8 +277,8 @@ static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guin
   NbdInfoExport export = {GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(pool_volume_size(volume)),
                           GUINT16_TO_BE(export_flags(connection, export_is_read_only(connection, info, volume)))};
   add_reply(out, option, NBD_REP_INFO, &export, sizeof export);
-  NbdInfoBlockSize size = {GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(1),
-                           GUINT32_TO_BE(preferred_size(pool_volume_chunk_size(volume))),
+  NbdInfoBlockSize size = {GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(minimum_size(info->sector_size)),
+                           GUINT32_TO_BE(MAX(preferred_size(pool_volume_chunk_size(volume)), info->sector_size)),
                            GUINT32_TO_BE(NBD_REQUEST_MAX)};
   if (asked & 1u << NBD_INFO_BLOCK_SIZE)
     add_reply(out, option, NBD_REP_INFO, &size, sizeof size);

@@ -29,7 +29,6 @@
 #include "service/nbd-kernel.h"
 #include "service/nbd-protocol.h"
 
-#define BLOCK_SIZE 512 /* what is in a volume may have been partitioned for no other */
 #define CONNECT_MS 10000
 #define CFLAG_DISCONNECT_ON_CLOSE (1u << 1) /* NBD_CFLAG_DISCONNECT_ON_CLOSE of linux/nbd.h */
 
@@ -300,8 +299,8 @@ static gboolean make_device_node(const char *device, GError **error)
   return TRUE;
 }
 
-char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only,
-                        GError **error)
+char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier,
+                        const NodeShape *shape, GError **error)
 {
   Export export;
   int fd = negotiate(socket_path, export_name, &export, error);
@@ -311,8 +310,8 @@ char *nbd_kernel_attach(const char *socket_path, const char *export_name, const 
   gboolean ok = call_begin(&call, NBD_CMD_CONNECT, error);
   if (ok) {
     nla_put_u64(call.msg, NBD_ATTR_SIZE_BYTES, export.size);
-    nla_put_u64(call.msg, NBD_ATTR_BLOCK_SIZE_BYTES, BLOCK_SIZE);
-    nla_put_u64(call.msg, NBD_ATTR_SERVER_FLAGS, export.flags | (read_only ? NBD_FLAG_READ_ONLY : 0));
+    nla_put_u64(call.msg, NBD_ATTR_BLOCK_SIZE_BYTES, shape->sector_size);
+    nla_put_u64(call.msg, NBD_ATTR_SERVER_FLAGS, export.flags | (shape->read_only ? NBD_FLAG_READ_ONLY : 0));
     nla_put_u64(call.msg, NBD_ATTR_TIMEOUT, NBD_KERNEL_TIMEOUT_S);
     nla_put_u64(call.msg, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_KERNEL_PATIENCE_S);
     nla_put_string(call.msg, NBD_ATTR_BACKEND_IDENTIFIER, identifier);

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "service/folder.h"
 #include "util/error.h"
 
 #define NBD_KERNEL_TIMEOUT_S 10
@@ -23,8 +24,8 @@ gboolean nbd_kernel_available(GError **error);
 
 /* Attach @export of the server on Unix socket @socket_path: the path of the device, the caller's. @identifier: any
  * text. */
-char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier, gboolean read_only,
-                        GError **error);
+char *nbd_kernel_attach(const char *socket_path, const char *export_name, const char *identifier,
+                        const NodeShape *shape, GError **error);
 /* Give @device, which has lost its server, a new connection. TRUE also when the old one lives. */
 gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const char *export_name, GError **error);
 gboolean nbd_kernel_resize(const char *device, guint64 size, GError **error);

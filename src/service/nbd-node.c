@@ -16,11 +16,11 @@
 
 #define PREFIX "virt-thin "
 
-static char *nbd_attach(const char *vg, const char *volume, const char *file, gboolean read_only, GError **error)
+static char *nbd_attach(const char *vg, const char *volume, const char *file, const NodeShape *shape, GError **error)
 {
   g_autofree char *socket_path = settings_vg_file(vg, "nbd"), *folder = g_path_get_dirname(file);
   g_autofree char *identifier = g_strconcat(PREFIX, folder, NULL);
-  return nbd_kernel_attach(socket_path, volume, identifier, read_only, error);
+  return nbd_kernel_attach(socket_path, volume, identifier, shape, error);
 }
 
 static gboolean nbd_reconnect(const char *device, const char *vg, const char *volume, GError **error)
@@ -43,13 +43,6 @@ static gboolean nbd_is_ours(const char *device, const char *folder)
   return identifier && g_str_has_prefix(identifier, PREFIX) && strcmp(identifier + strlen(PREFIX), folder) == 0;
 }
 
-static gboolean nbd_is_read_only(const char *device)
-{
-  g_autofree char *path = g_strdup_printf("/sys/block/%s/ro", device + strlen("/dev/"));
-  g_autofree char *text = NULL;
-  return g_file_get_contents(path, &text, NULL, NULL) && *text == '1';
-}
-
 static GPtrArray *nbd_list(const char *folder)
 {
   GPtrArray *devices = nbd_kernel_list();
@@ -68,7 +61,6 @@ const BlockNodeKind block_node_nbd = {
     .resize = nbd_resize,
     .is_ours = nbd_is_ours,
     .in_use = nbd_kernel_is_attached,
-    .is_read_only = nbd_is_read_only,
     .list = nbd_list,
     .reconnect = nbd_reconnect,
     .watch = nbd_kernel_watch,

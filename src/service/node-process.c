@@ -30,7 +30,7 @@
 
 typedef struct {
   char *device;
-  gboolean read_only;
+  NodeShape shape;
   guint sync; /* number of the last sync that wanted it */
 } Node;
 
@@ -130,14 +130,33 @@ static void remove_link(Process *process, const char *name)
 
 /* --- nodes --- */
 
-static gboolean show(Process *process, const char *name, gboolean read_only, GError **error)
+static guint read_attribute(const char *device, const char *attribute)
+{
+  g_autofree char *path = g_strdup_printf("/sys/block/%s/%s", device + strlen("/dev/"), attribute), *text = NULL;
+
+  return g_file_get_contents(path, &text, NULL, NULL) ? (guint)g_ascii_strtoull(text, NULL, 10) : 0;
+}
+
+static NodeShape shape_of(const char *device)
+{
+  NodeShape shape = {read_attribute(device, "ro") != 0, read_attribute(device, "queue/logical_block_size")};
+
+  return shape;
+}
+
+static gboolean is_same_shape(const NodeShape *a, const NodeShape *b)
+{
+  return a->read_only == b->read_only && a->sector_size == b->sector_size;
+}
+
+static gboolean show(Process *process, const char *name, const NodeShape *shape, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
   g_autofree char *file = g_build_filename(process->folder, name, NULL);
 
   if (!process->kind)
     return vt_set_error(error, EOPNOTSUPP, "%s", process->reason);
-  if (node && node->read_only == read_only && process->kind->is_ours(node->device, process->folder)) {
+  if (node && is_same_shape(&node->shape, shape) && process->kind->is_ours(node->device, process->folder)) {
     node->sync = process->sync;
     return !process->kind->reconnect || process->kind->reconnect(node->device, process->vg, name, error);
   }
@@ -145,7 +164,7 @@ static gboolean show(Process *process, const char *name, gboolean read_only, GEr
     process->kind->detach(node->device, NULL);
     g_hash_table_remove(process->nodes, name);
   }
-  g_autofree char *device = process->kind->attach(process->vg, name, file, read_only, error);
+  g_autofree char *device = process->kind->attach(process->vg, name, file, shape, error);
   if (!device)
     return FALSE;
   if (!make_link(process, name, device, error)) {
@@ -154,7 +173,7 @@ static gboolean show(Process *process, const char *name, gboolean read_only, GEr
   }
   node = g_new0(Node, 1);
   node->device = g_steal_pointer(&device);
-  node->read_only = read_only;
+  node->shape = *shape;
   node->sync = process->sync;
   g_hash_table_replace(process->nodes, g_strdup(name), node);
   return TRUE;
@@ -285,13 +304,14 @@ static gboolean forget_cache(const char *device, GError **error)
 
 static gboolean execute(Process *process, const NodeRequest *request, NodeReply *reply, GError **error)
 {
+  NodeShape shape = {request->read_only, request->sector_size ? request->sector_size : 512};
   g_autofree char *text = NULL;
   Node *node;
 
   switch ((NodeOp)request->op) {
   case NODE_SYNC_BEGIN: process->sync++; return TRUE;
   case NODE_SYNC_END: hide_unwanted(process); return TRUE;
-  case NODE_SHOW: return show(process, request->name, request->read_only, error);
+  case NODE_SHOW: return show(process, request->name, &shape, error);
   case NODE_HIDE: return hide(process, request->name, error);
   case NODE_RENAME: return rename_node(process, request->name, request->new_name, error);
   case NODE_RESIZED: return resized(process, request->name, error);
@@ -312,7 +332,7 @@ static gboolean on_request(gint fd, GIOCondition condition, gpointer user_data)
 {
   Process *process = user_data;
   g_autoptr(GError) error = NULL;
-  NodeRequest request;
+  NodeRequest request = {0};
   NodeReply reply = {0};
 
   ssize_t n = recv(fd, &request, sizeof request, MSG_DONTWAIT);
@@ -320,7 +340,7 @@ static gboolean on_request(gint fd, GIOCondition condition, gpointer user_data)
     g_main_loop_quit(process->loop); /* holder and engine are gone */
     return G_SOURCE_REMOVE;
   }
-  if (n != sizeof request)
+  if (n < (ssize_t)offsetof(NodeRequest, sector_size))
     return G_SOURCE_CONTINUE;
   request.name[sizeof request.name - 1] = request.new_name[sizeof request.new_name - 1] = '\0';
   reply.id = request.id;
@@ -346,12 +366,12 @@ static void check_device(Process *process, const char *device)
       continue;
     g_autofree char *name = g_strdup(key);
     g_autoptr(GError) error = NULL;
-    gboolean read_only = node->read_only;
+    NodeShape shape = node->shape;
     g_warning("%s, the block node of %s/%s, was taken away by somebody else: it is made again", device, process->vg,
               name);
     remove_link(process, name);
     g_hash_table_iter_remove(&iter);
-    if (!show(process, name, read_only, &error))
+    if (!show(process, name, &shape, &error))
       g_warning("%s/%s has no block node: %s", process->vg, name, error->message);
     return;
   }
@@ -480,7 +500,7 @@ static void adopt(Process *process)
     }
     Node *node = g_new0(Node, 1);
     node->device = g_steal_pointer(&target);
-    node->read_only = process->kind->is_read_only(node->device);
+    node->shape = shape_of(node->device);
     g_hash_table_replace(process->nodes, g_strdup(name), node);
   }
   if (dir)

@@ -57,11 +57,15 @@ static gboolean receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
   }
 }
 
-static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only,
+static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, const NodeShape *shape,
                      NodeReply *reply, GError **error)
 {
-  NodeRequest request = {.op = op, .read_only = read_only};
+  NodeRequest request = {.op = op};
 
+  if (shape) {
+    request.read_only = shape->read_only;
+    request.sector_size = shape->sector_size;
+  }
   g_strlcpy(request.name, name ? name : "", sizeof request.name);
   g_strlcpy(request.new_name, new_name ? new_name : "", sizeof request.new_name);
   pthread_mutex_lock(&nodes->call_lock);
@@ -79,13 +83,13 @@ static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_
 }
 
 /* A call that somebody waits for, ahead of the background's. */
-static gboolean call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, gboolean read_only,
+static gboolean call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, const NodeShape *shape,
                               NodeReply *reply, GError **error)
 {
   pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent++;
   pthread_mutex_unlock(&nodes->lock);
-  gboolean done = call(nodes, op, name, new_name, read_only, reply, error);
+  gboolean done = call(nodes, op, name, new_name, shape, reply, error);
   pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent--;
   pthread_cond_broadcast(&nodes->changed);
@@ -131,14 +135,14 @@ static void judge(Nodes *nodes, const GError *error)
   pthread_mutex_unlock(&nodes->lock);
 }
 
-gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error)
+gboolean nodes_show(Nodes *nodes, const char *name, const NodeShape *shape, GError **error)
 {
   g_autoptr(GError) local = NULL;
   NodeReply reply;
 
   if (is_unusable(nodes))
     return TRUE;
-  if (call_urgently(nodes, NODE_SHOW, name, NULL, read_only, &reply, &local)) {
+  if (call_urgently(nodes, NODE_SHOW, name, NULL, shape, &reply, &local)) {
     set_shown(nodes, name, TRUE);
     return TRUE;
   }
@@ -154,7 +158,7 @@ gboolean nodes_hide(Nodes *nodes, const char *name, GError **error)
   NodeReply reply;
 
   set_shown(nodes, name, FALSE);
-  return is_unusable(nodes) || call_urgently(nodes, NODE_HIDE, name, NULL, FALSE, &reply, error);
+  return is_unusable(nodes) || call_urgently(nodes, NODE_HIDE, name, NULL, NULL, &reply, error);
 }
 
 gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error)
@@ -164,7 +168,7 @@ gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GErr
   if (!nodes_has(nodes, name))
     return TRUE;
   set_shown(nodes, name, FALSE);
-  if (!call_urgently(nodes, NODE_RENAME, name, new_name, FALSE, &reply, error))
+  if (!call_urgently(nodes, NODE_RENAME, name, new_name, NULL, &reply, error))
     return FALSE;
   set_shown(nodes, new_name, TRUE);
   return TRUE;
@@ -173,13 +177,13 @@ gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GErr
 gboolean nodes_resized(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
-  return is_unusable(nodes) || call_urgently(nodes, NODE_RESIZED, name, NULL, FALSE, &reply, error);
+  return is_unusable(nodes) || call_urgently(nodes, NODE_RESIZED, name, NULL, NULL, &reply, error);
 }
 
 gboolean nodes_flush(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
-  return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, FALSE, &reply, error);
+  return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, NULL, &reply, error);
 }
 
 static char *ask_for_users(Nodes *nodes, const char *name)
@@ -189,7 +193,7 @@ static char *ask_for_users(Nodes *nodes, const char *name)
 
   if (is_unusable(nodes))
     return NULL;
-  if (!call_urgently(nodes, NODE_USERS, name, NULL, FALSE, &reply, &error))
+  if (!call_urgently(nodes, NODE_USERS, name, NULL, NULL, &reply, &error))
     return name ? g_strdup_printf("somebody, perhaps (%s)", error->message)
                 : g_strdup_printf("\nsomebody, perhaps (%s)", error->message);
   return reply.text[0] ? g_strdup(reply.text) : NULL;
@@ -268,7 +272,7 @@ static void show_entries(Sync *sync)
   NodeReply reply;
 
   /* First the beginning, then the list: a node made between the two counts as of this sync. */
-  call(nodes, NODE_SYNC_BEGIN, NULL, NULL, FALSE, &reply, NULL);
+  call(nodes, NODE_SYNC_BEGIN, NULL, NULL, NULL, &reply, NULL);
   g_autoptr(GArray) entries = list_wanted(sync);
   for (guint i = 0; i < entries->len && !is_unusable(nodes); i++) {
     FolderEntry *entry = &g_array_index(entries, FolderEntry, i);
@@ -277,7 +281,7 @@ static void show_entries(Sync *sync)
     if (is_superseded(sync))
       return; /* nothing is hidden that the next one may want */
     wait_for_urgent(nodes);
-    if (call(nodes, NODE_SHOW, entry->name, NULL, entry->read_only, &reply, &error)) {
+    if (call(nodes, NODE_SHOW, entry->name, NULL, &entry->shape, &reply, &error)) {
       set_shown(nodes, entry->name, TRUE);
       continue;
     }
@@ -286,7 +290,7 @@ static void show_entries(Sync *sync)
     if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP) && !g_error_matches(error, VT_ERROR, ENOENT) && n_failed++ < 10)
       g_warning("%s/%s has no block node: %s", nodes->vg, entry->name, error->message);
   }
-  call(nodes, NODE_SYNC_END, NULL, NULL, FALSE, &reply, NULL);
+  call(nodes, NODE_SYNC_END, NULL, NULL, NULL, &reply, NULL);
 }
 
 static gpointer sync_thread(gpointer data)

@@ -21,7 +21,7 @@ Nodes *nodes_new(const char *vg, int fd);
  * done or after @wait_ms, the rest then follows. A later call makes an earlier one end where it is. */
 void nodes_sync(Nodes *nodes, Folder *folder, guint wait_ms);
 
-gboolean nodes_show(Nodes *nodes, const char *name, gboolean read_only, GError **error);
+gboolean nodes_show(Nodes *nodes, const char *name, const NodeShape *shape, GError **error);
 gboolean nodes_hide(Nodes *nodes, const char *name, GError **error);
 gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GError **error);
 gboolean nodes_resized(Nodes *nodes, const char *name, GError **error);
@@ -58,6 +58,7 @@ typedef struct {
   guint64 id;
   guint32 op, read_only;
   char name[128], new_name[128];
+  guint64 sector_size; /* 0, and not there at all in what engines before this send: 512 */
 } NodeRequest;
 typedef struct {
   guint64 id;

@@ -353,12 +353,13 @@ static char *find_user(const char *name, gpointer user_data)
 static void follow_node(ServicePool *service, PoolEvent event, const char *name, const char *old_name)
 {
   g_autoptr(GError) error = NULL;
-  gboolean read_only, wanted = folder_wants_node(service->folder, name, &read_only);
+  NodeShape shape;
+  gboolean wanted = folder_wants_node(service->folder, name, &shape);
 
   switch (event) {
   case POOL_EVENT_ADDED:
     if (wanted)
-      nodes_show(service->nodes, name, read_only, &error);
+      nodes_show(service->nodes, name, &shape, &error);
     break;
   case POOL_EVENT_REMOVED: nodes_hide(service->nodes, name, &error); break;
   case POOL_EVENT_RENAMED:
@@ -367,7 +368,7 @@ static void follow_node(ServicePool *service, PoolEvent event, const char *name,
     else if (nodes_has(service->nodes, old_name)) /* a template */
       nodes_hide(service->nodes, old_name, &error);
     if (!error && wanted && !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
-      nodes_show(service->nodes, name, read_only, &error);
+      nodes_show(service->nodes, name, &shape, &error);
     break;
   case POOL_EVENT_RESIZED: nodes_resized(service->nodes, name, &error); break;
   case POOL_EVENT_REPLACED:

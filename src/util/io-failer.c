@@ -60,6 +60,11 @@ static guint64 failer_size(VtIo *io)
   return vt_io_size(((Failer *)io)->base);
 }
 
+static guint failer_sector_size(VtIo *io)
+{
+  return vt_io_sector_size(((Failer *)io)->base);
+}
+
 static void failer_free(VtIo *io)
 {
   Failer *failer = (Failer *)io;
@@ -75,6 +80,7 @@ static const VtIoOps failer_ops = {
     .zero = failer_zero,
     .discard = failer_discard,
     .size = failer_size,
+    .sector_size = failer_sector_size,
     .free = failer_free,
 };
 

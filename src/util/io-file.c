@@ -29,6 +29,7 @@ typedef struct {
   VtIo io;
   int fd;
   gboolean is_block;
+  guint sector_size;
   guint64 size; /* atomic: only grows */
 } FileIo;
 
@@ -163,6 +164,11 @@ static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **
                       io->name, length, offset);
 }
 
+static guint file_sector_size(VtIo *io)
+{
+  return ((FileIo *)io)->sector_size;
+}
+
 static void file_free(VtIo *io)
 {
   close(((FileIo *)io)->fd);
@@ -176,6 +182,7 @@ static const VtIoOps file_ops = {
     .zero = file_zero,
     .discard = file_discard,
     .size = file_size,
+    .sector_size = file_sector_size,
     .free = file_free,
 };
 
@@ -185,6 +192,13 @@ static gboolean read_size(int fd, const char *path, const struct stat *st, guint
   if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, size) < 0)
     return vt_set_errno(error, errno, "%s: cannot tell the size", path);
   return TRUE;
+}
+
+static guint read_sector_size(int fd, const struct stat *st)
+{
+  int size = 0;
+
+  return S_ISBLK(st->st_mode) && ioctl(fd, BLKSSZGET, &size) == 0 && size > 0 ? (guint)size : 512;
 }
 
 VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
@@ -207,6 +221,7 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
   vt_io_init(&file->io, &file_ops, path, read_only);
   file->fd = fd;
   file->is_block = S_ISBLK(st.st_mode);
+  file->sector_size = read_sector_size(fd, &st);
   file->size = size;
   return &file->io;
 }

@@ -148,6 +148,11 @@ static guint64 recorder_size(VtIo *io)
   return vt_io_size(((Recorder *)io)->base);
 }
 
+static guint recorder_sector_size(VtIo *io)
+{
+  return vt_io_sector_size(((Recorder *)io)->base);
+}
+
 static void recorder_free(VtIo *io)
 {
   vt_io_unref(((Recorder *)io)->base);
@@ -161,6 +166,7 @@ static const VtIoOps recorder_ops = {
     .zero = recorder_zero,
     .discard = recorder_discard,
     .size = recorder_size,
+    .sector_size = recorder_sector_size,
     .free = recorder_free,
 };
 

@@ -38,6 +38,11 @@ guint64 vt_io_size(VtIo *io)
   return io->ops->size(io);
 }
 
+guint vt_io_sector_size(VtIo *io)
+{
+  return io->ops->sector_size ? io->ops->sector_size(io) : 512;
+}
+
 gboolean vt_io_is_read_only(VtIo *io)
 {
   return io->read_only;

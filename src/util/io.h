@@ -36,8 +36,9 @@ typedef struct {
   gboolean (*flush)(VtIo *io, GError **error);
   gboolean (*zero)(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
   gboolean (*discard)(VtIo *io, guint64 offset, guint64 length, GError **error);
-  guint64 (*size)(VtIo *io); /* may grow while open */
-  void (*free)(VtIo *io);    /* releases what the kind owns, and the struct itself */
+  guint64 (*size)(VtIo *io);      /* may grow while open */
+  guint (*sector_size)(VtIo *io); /* NULL: 512 */
+  void (*free)(VtIo *io);         /* releases what the kind owns, and the struct itself */
 } VtIoOps;
 
 /* A kind embeds this as its first member and initialises it with vt_io_init(). */
@@ -55,6 +56,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIo, vt_io_unref)
 
 const char *vt_io_name(VtIo *io);
 guint64 vt_io_size(VtIo *io);
+/* Bytes of the smallest piece that what is below can be addressed by: a block device's logical sector size; 512 of a
+ * file, as of a loop device over it. What is read and written here need not keep to it. */
+guint vt_io_sector_size(VtIo *io);
 gboolean vt_io_is_read_only(VtIo *io);
 
 gboolean vt_io_read(VtIo *io, void *buf, gsize length, guint64 offset, GError **error);
