@@ -11,6 +11,7 @@ integration_tests = \
 	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
+	tests/integration/cli-sectors.sh \
 	tests/integration/cli-served.sh \
 	tests/integration/cli-storage-check.sh \
 	tests/integration/cli-storage-folder-stream.sh \
@@ -29,6 +30,7 @@ integration_tests = \
 	tests/integration/libvirt-uninstall.sh \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/lvm-judges.sh \
+	tests/integration/lvm-marks.sh \
 	tests/integration/nbd-clients.sh \
 	tests/integration/nbd-pool.sh \
 	tests/integration/quickstart.sh \

@@ -9,7 +9,7 @@ command -v lvm >/dev/null || skip_all "no lvm2"
 losetup --find >/dev/null 2>&1 || skip_all "no loop devices"
 tool=$top_builddir/tests/integration/lvm-tool
 cd "$tmp" || exit 1
-plan 60
+plan 63
 
 group() { sed '/^# Generated/,$d' "$1"; } # the VG without the lines around it
 
@@ -155,9 +155,20 @@ done
 truncate -s 64M h.img
 lvm_attach --writable h.img
 ok 'a volume group on a block device' "$tool" create hvg "${lvm_loops[0]}"
+lvm2 lvcreate -q -an -Zn -l1 -n writable hvg 2>/dev/null
+lvm2 lvcreate -q -an -Zn -l1 -pr -n readonly hvg 2>/dev/null
+"$tool" show "${lvm_loops[0]}" > before.txt
 ok 'is taken' "$tool" take "${lvm_loops[0]}"
 not_ok 'and lvm2 leaves it alone' lvm2 vgchange --addtag stranger hvg
+"$tool" show "${lvm_loops[0]}" > taken.txt
+not_ok 'also one that knows of no system_id' grep -q '"WRITE"' taken.txt
+ours="global/system_id_source=\"lvmlocal\" local/system_id=\"virt-thin.$(hostname)\""
+lvm2 vgchange -q --config "$ours" --addtag x hvg; lvm2 vgchange -q --config "$ours" --deltag x hvg
+is 'whose id it is finds it written as by itself' \
+  "$("$tool" show "${lvm_loops[0]}" | group /dev/stdin | diff <(group taken.txt) - | grep -c '^[<>]')" 2
 ok 'we open it again, as after a crash, and give it back' "$tool" release "${lvm_loops[0]}"
+"$tool" show "${lvm_loops[0]}" > after.txt
+is 'as it was' "$(diff <(group before.txt) <(group after.txt) | grep '^[<>]' | grep -vc seqno)" 0
 ok 'it is anybody'\''s again' lvm2 vgchange --addtag stranger hvg
 lvm_detach
 
