@@ -136,8 +136,9 @@ static gboolean is_host_id(LvmConf *conf, const char *host, const char *id)
   return host && (strcmp(id, host) == 0 || (extra && g_strv_contains((const char *const *)extra, id)));
 }
 
-char *lvm_system_id_foreign(LvmVg *vg)
+char *lvm_store_foreign(LvmStore *store)
 {
+  LvmVg *vg = store->vg;
   const char *id = lvm_vg_system_id(vg);
   g_autofree char *ours = our_id(), *host = NULL;
   g_autoptr(LvmConf) conf = NULL;

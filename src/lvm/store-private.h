@@ -87,7 +87,3 @@ typedef struct LvmArchive LvmArchive;
 void lvm_archive_free(LvmArchive *archive);
 /* Save @vg as it was before @description, as vgcfgbackup would. *archive remembers the folder's state between calls. */
 gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error);
-
-/* --- ownership.c --- */
-/* Why this host must not change a VG with this system_id; NULL: it may. */
-char *lvm_system_id_foreign(LvmVg *vg);

@@ -250,7 +250,7 @@ static gboolean mark_used(LvmStore *store, GError **error)
 
 static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
-  g_autofree char *foreign = lvm_system_id_foreign(store->vg);
+  g_autofree char *foreign = lvm_store_foreign(store);
   const char *why = lvm_vg_unwritable(store->vg);
 
   if (why)

@@ -62,6 +62,9 @@ gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_is_taken(LvmStore *store);
+/* Whose the VG is, by its system_id and lvm2's configuration, and how it is taken over; NULL: this host's, or nobody's.
+ * The caller's. */
+char *lvm_store_foreign(LvmStore *store);
 
 /* Bytes of metadata text in use and the most that fits (smallest area). */
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available);

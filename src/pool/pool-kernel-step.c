@@ -49,6 +49,8 @@ static gboolean wait_for_turn(const char *vg, int fd, GError **error)
 
 static gboolean check_owner(KernelPool *k, KernelChangeKind kind, GError **error)
 {
+  g_autofree char *foreign = lvm_store_foreign(k->store);
+
   if (pool_service_is_running(k->vg_name))
     return vt_set_error(error, EBUSY,
                         "volume group %s is served by virt-thin's own engine: virt-thin stop %s gives it back to the "
@@ -59,6 +61,8 @@ static gboolean check_owner(KernelPool *k, KernelChangeKind kind, GError **error
                         "volume group %s is taken by virt-thin's own engine (system_id %s): if that runs no more, "
                         "virt-thin release %s gives it back to the kernel",
                         k->vg_name, lvm_vg_system_id(lvm_store_vg(k->store)), k->vg_name);
+  if (kind == KERNEL_CHANGE_VG && foreign)
+    return vt_set_error(error, EPERM, "volume group %s cannot be changed: %s", k->vg_name, foreign);
   if (kind == KERNEL_CHANGE_VG && k->read_only)
     return vt_set_error(error, EROFS, "volume group %s is open read-only", k->vg_name);
   return TRUE;
