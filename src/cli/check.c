@@ -84,8 +84,8 @@ const CliCommand cli_check = {
     .name = "check",
     .arguments = "VG/POOL",
     .summary = "Check the metadata of a thin pool",
-    .description = "Exit status 1 when there are errors. Leaks - chunks or blocks that are counted and not used - are "
-                   "harmless. Changes nothing.",
+    .description = "Exit status 1 when there are errors; a thin device that is known to no volume is one. Leaks - "
+                   "chunks or blocks that are counted and not used - are harmless. Changes nothing.",
     .options = check_options,
     .min_args = 1,
     .max_args = 1,

@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += src/pool/libpool.la
 src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-internal.h src/pool/pool.c \
+	src/pool/pool-devices.c src/pool/pool-devices.h \
 	src/pool/pool-layout.c src/pool/pool-layout.h \
 	src/pool/pool-rules.c src/pool/pool-rules.h \
 	src/pool/pool-guest.c src/pool/pool-guest.h \

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pool/pool-devices.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
@@ -142,6 +143,45 @@ gboolean bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *p
 
 /* --- a pool less --- */
 
+/* Its metadata, to be read, though the pool may be refused; give it back with end_reading(). */
+static ThinPool *begin_reading(Bundled *b, BundledPool *pool, GError **error)
+{
+  const ThinOptions options = {.read_only = TRUE,
+                               .block_cache = 4u << 20,
+                               .translations = 1024,
+                               .chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name))};
+
+  if (pool->thin)
+    return pool->thin;
+  if (pool->data)
+    return thin_pool_open(pool->metadata, pool->data, &options, error);
+  g_propagate_error(error, g_error_copy(pool->refused));
+  return NULL;
+}
+
+static void end_reading(BundledPool *pool, ThinPool *thin)
+{
+  if (thin && thin != pool->thin)
+    thin_pool_close(thin, NULL);
+}
+
+static gboolean check_empty(Bundled *b, LvmVg *vg, BundledPool *pool, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+  ThinPool *thin = begin_reading(b, pool, &failure);
+  g_autoptr(GArray) devices = thin ? thin_pool_list_devices(thin, &failure) : NULL;
+  ThinStatus status;
+
+  if (thin)
+    thin_pool_get_status(thin, &status);
+  end_reading(pool, thin);
+  if (devices)
+    return pool_devices_check_removal(vg, lvm_vg_find_lv(vg, pool->name), status.transaction_id, devices, error);
+  return vt_set_error(error, failure->code,
+                      "whether it is empty cannot be told: %s. If nothing that may be in it is needed: lvremove %s/%s",
+                      failure->message, b->vg_name, pool->name);
+}
+
 gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error)
 {
   g_autoptr(LvmVg) vg = NULL;
@@ -155,7 +195,7 @@ gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error)
   if (n_volumes > 0)
     return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", b->vg_name, name, n_volumes,
                         n_volumes == 1 ? "" : "s", n_volumes == 1 ? "that" : "those");
-  if (!lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error))
+  if (!check_empty(b, vg, pool, error) || !lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error))
     return FALSE;
   while (pool->users > 0)
     pthread_cond_wait(&b->idle, &b->lock);
@@ -237,7 +277,7 @@ static gboolean is_under_way(GArray *messages, const char *name)
 static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
-  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv), devices = thin_pool_list_devices(thin, NULL), strays = NULL;
   char *conflict;
   ThinStatus status;
 
@@ -258,6 +298,9 @@ static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrAr
       g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv),
                                               lvm_thin_device(lv), failure->message));
   }
+  if (devices)
+    pool_devices_tell(strays = pool_devices_strays(lvm_store_vg(b->store), pool_lv, status.transaction_id, devices),
+                      errors);
 }
 
 static void move_strings(GPtrArray *from, GPtrArray *to)
@@ -269,17 +312,14 @@ static void move_strings(GPtrArray *from, GPtrArray *to)
 static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
-  const ThinOptions options = {
-      .read_only = TRUE, .block_cache = 4u << 20, .translations = 1024, .chunk_size = lvm_pool_chunk_size(pool_lv)};
   g_autoptr(GError) failure = NULL;
-  ThinPool *thin = pool->thin ? pool->thin : thin_pool_open(pool->metadata, pool->data, &options, &failure);
+  ThinPool *thin = begin_reading(b, pool, &failure);
 
   if (thin)
     compare_with_text(b, pool_lv, thin, errors);
   else if (errors->len == 0)
     g_ptr_array_add(errors, g_strdup(failure->message));
-  if (thin && thin != pool->thin)
-    thin_pool_close(thin, NULL);
+  end_reading(pool, thin);
 }
 
 /* Called without the lock, @pool held. */

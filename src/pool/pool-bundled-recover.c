@@ -24,6 +24,7 @@
 
 #include <string.h>
 
+#include "pool/pool-devices.h"
 #include "pool/pool-rules.h"
 #include "util/size.h"
 
@@ -103,30 +104,11 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
 }
 
 /* Messages that are still to be sent must not meet somebody else's device. */
-static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, GArray *messages, guint64 tid,
-                               GError **error)
+static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, guint64 tid, GError **error)
 {
-  LvmVg *vg = lvm_store_vg(b->store);
+  g_autoptr(GArray) devices = thin_pool_list_devices(thin, error);
 
-  for (guint i = 0; i < messages->len; i++) {
-    const char *create = g_array_index(messages, LvmMessage, i).create;
-    LvmLv *lv = create ? lvm_vg_find_lv(vg, create) : NULL;
-    ThinDevice device;
-
-    if (!create)
-      continue;
-    if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN)
-      return vt_set_error(error, EBADMSG,
-                          "thin pool %s/%s: a message says to create %s, which the volume group does not have",
-                          b->vg_name, lvm_lv_name(pool_lv), create);
-    if (thin_pool_get_device(thin, lvm_thin_device(lv), &device, NULL) && device.transaction_id != tid)
-      return vt_set_error(error, EPERM,
-                          "thin pool %s/%s: volume %s is to be made as thin device %u, but the pool has one of that "
-                          "number, made at transaction %" G_GUINT64_FORMAT " (now %" G_GUINT64_FORMAT
-                          "). Open it read-only; remove the device or the volume by hand",
-                          b->vg_name, lvm_lv_name(pool_lv), create, device.id, device.transaction_id, tid);
-  }
-  return TRUE;
+  return devices && pool_devices_check_messages(lvm_store_vg(b->store), pool_lv, tid, devices, error);
 }
 
 static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
@@ -191,7 +173,7 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
                       b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||
-         check_messages(b, thin, pool_lv, messages, pool->status.transaction_id, error);
+         check_messages(b, thin, pool_lv, pool->status.transaction_id, error);
   if (!thin_pool_close(thin, ok ? error : NULL))
     ok = FALSE;
   return ok && check_damage(b, pool, error);

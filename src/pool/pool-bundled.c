@@ -7,6 +7,7 @@
 
 #include "dm/block-devices.h"
 #include "dm/dm.h"
+#include "pool/pool-devices.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
@@ -182,6 +183,19 @@ static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   }
 }
 
+/* More devices than volumes: some are known to none. (A volume that has lost its device may hide one; the check finds
+ * both.) */
+static char *describe_devices(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status, guint n_volumes)
+{
+  g_autoptr(GArray) devices = NULL, strays = NULL;
+
+  if (!pool->thin)
+    return NULL;
+  if (status->n_devices > n_volumes && (devices = thin_pool_list_devices(pool->thin, NULL)))
+    strays = pool_devices_strays(lvm_store_vg(b->store), lv, status->transaction_id, devices);
+  return pool_devices_health(lv, status->transaction_id, strays);
+}
+
 static PoolInfo *make_info(Bundled *b, BundledPool *pool)
 {
   LvmVg *vg = lvm_store_vg(b->store);
@@ -210,6 +224,8 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   bundled_fill_growth(lv, info);
   info->grown = g_strdup(pool->grown);
   info->health = describe_health(b, pool, lv, &status);
+  if (!info->health)
+    info->health = describe_devices(b, pool, lv, &status, info->n_volumes);
   return info;
 }
 
@@ -251,13 +267,6 @@ typedef struct {
   GArray *devices;
 } DeviceCache;
 
-static gint compare_device(gconstpointer key, gconstpointer element)
-{
-  guint32 id = *(const guint32 *)key, other = ((const ThinDevice *)element)->id;
-
-  return id < other ? -1 : id > other;
-}
-
 static const ThinDevice *find_device(DeviceCache *cache, BundledPool *pool, guint32 id)
 {
   if (!pool || !pool->thin)
@@ -267,8 +276,7 @@ static const ThinDevice *find_device(DeviceCache *cache, BundledPool *pool, guin
     cache->pool = pool;
     cache->devices = thin_pool_list_devices(pool->thin, NULL);
   }
-  return cache->devices ? bsearch(&id, cache->devices->data, cache->devices->len, sizeof(ThinDevice), compare_device)
-                        : NULL;
+  return cache->devices ? pool_devices_find(cache->devices, id) : NULL;
 }
 
 static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *device)

@@ -72,7 +72,7 @@ typedef struct {
   char *unwatched;          /* NULL: and something watches it that it does; else why not, and what to do */
   char *grown;              /* what grew by itself last, from and to what, and when; NULL: nothing since it is served */
   char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
-               expected 7", … */
+               expected 7", "something other than LVM manages it…", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolInfo, pool_info_free)
@@ -104,8 +104,7 @@ Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlag
 Pool *pool_connect(const char *vg, guint timeout_ms, GError **error);
 
 /* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing is locked, and what
- * others do to the VG shows at once. A volume's path is that of its device, while it is active; mapped bytes of one
- * that is not are known while a metadata snapshot of its pool can be had. pool_rollback() and pool_clone_into() give
+ * others do to the VG shows at once. A volume's path is that of its device, while it is active. pool_rollback() and pool_clone_into() give
  * the volume another UUID. An engine that has the VG is EBUSY to every change. */
 Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
 
@@ -156,7 +155,8 @@ gboolean pool_template(Pool *pool, const char *name, const char *new_name, GErro
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
 gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-/* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open.
+/* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open; a thin pool, too, that has thin
+ * devices which no volume is known for.
  * Snapshots of it stay whole unless
  * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
@@ -183,7 +183,8 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
  * else. EBUSY: it lives. @devices NULL: as pool_open_bundled(). */
 gboolean pool_release(const char *vg, const char *const *devices, GError **error);
 
-/* Check the metadata of a thin pool (thin_check() of thin.h). Strings as there; @errors and @leaks are the caller's
+/* Check the metadata of a thin pool (thin_check() of thin.h), and whether it and the VG's text have the same thin
+ * devices. Strings as there; @errors and @leaks are the caller's
  * GPtrArrays of char *. Reads only. */
 gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 

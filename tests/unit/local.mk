@@ -15,6 +15,7 @@ unit_tests = \
 	tests/unit/test-nbd-requests \
 	tests/unit/test-pool-bad-input \
 	tests/unit/test-pool-bundled \
+	tests/unit/test-pool-devices \
 	tests/unit/test-pool-fixtures \
 	tests/unit/test-pool-guest \
 	tests/unit/test-pool-io-errors \
