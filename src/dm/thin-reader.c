@@ -20,6 +20,7 @@ struct DmkReader {
   guint64 mapping_root, details_root;
   DmkSuperblock superblock;
   gboolean empty;
+  guint8 *block; /* the superblock's, as it was read */
 };
 
 /* --- blocks --- */
@@ -60,17 +61,16 @@ static void take_superblock(DmkReader *reader, const ThinDiskSuperblock *sb)
 
 static gboolean read_superblock(DmkReader *reader, guint64 root, GError **error)
 {
-  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
-  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)block;
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)reader->block;
 
   if (root == 0) {
-    if (!vt_io_read(reader->io, block, THIN_METADATA_BLOCK, 0, error))
+    if (!vt_io_read(reader->io, reader->block, THIN_METADATA_BLOCK, 0, error))
       return FALSE;
-    reader->empty = is_zero(block);
+    reader->empty = is_zero(reader->block);
   }
   if (reader->empty)
     return TRUE;
-  if (!read_block(reader, root, THIN_SALT_SUPERBLOCK, block, error))
+  if (!read_block(reader, root, THIN_SALT_SUPERBLOCK, reader->block, error))
     return FALSE;
   if (GUINT64_FROM_LE(sb->magic) != THIN_SUPERBLOCK_MAGIC || GUINT32_FROM_LE(sb->version) != THIN_SUPERBLOCK_VERSION)
     return vt_set_error(error, EBADMSG, "%s: holds no metadata of a thin pool, version 2", vt_io_name(reader->io));
@@ -84,6 +84,7 @@ DmkReader *dmk_reader_open(VtIo *metadata, guint64 root, GError **error)
 
   reader->io = vt_io_ref(metadata);
   reader->n_blocks = vt_io_size(metadata) / THIN_METADATA_BLOCK;
+  reader->block = g_malloc(THIN_METADATA_BLOCK);
   return read_superblock(reader, root, error) ? g_steal_pointer(&reader) : NULL;
 }
 
@@ -92,12 +93,21 @@ void dmk_reader_close(DmkReader *reader)
   if (!reader)
     return;
   vt_io_unref(reader->io);
+  g_free(reader->block);
   g_free(reader);
 }
 
 void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock)
 {
   *superblock = reader->superblock;
+}
+
+gboolean dmk_reader_is_current(DmkReader *reader)
+{
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
+
+  return vt_io_read(reader->io, block, THIN_METADATA_BLOCK, 0, NULL) &&
+         memcmp(block, reader->block, THIN_METADATA_BLOCK) == 0;
 }
 
 /* --- trees --- */
@@ -110,6 +120,7 @@ typedef struct {
   GHashTable *visited; /* block numbers not to be entered again; NULL: none */
   LeafFunc leaf;
   gpointer data;
+  guint64 first, last; /* keys that are wanted */
 } Walk;
 
 static gboolean check_node(Walk *walk, guint64 number, const ThinDiskNode *node, GError **error)
@@ -133,12 +144,23 @@ static guint64 get_le64(const guint8 *bytes)
   return GUINT64_FROM_LE(value);
 }
 
+/* Entry @i of @n: may it be, or lead to, what is wanted? A child's keys end before the next one's. */
+static gboolean is_wanted(const Walk *walk, const guint8 *keys, guint i, guint n, gboolean leaf)
+{
+  guint64 key = get_le64(keys + 8 * i);
+
+  if (leaf)
+    return key >= walk->first && key <= walk->last;
+  return key <= walk->last && (i + 1 == n || get_le64(keys + 8 * (i + 1)) > walk->first);
+}
+
 static gboolean walk_tree(Walk *walk, guint64 number, guint depth, GError **error)
 {
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
   const ThinDiskNode *node = (const ThinDiskNode *)block;
   const guint8 *keys = block + sizeof *node, *values;
   gboolean leaf, ok = TRUE;
+  guint n;
 
   if (walk->visited && !g_hash_table_add(walk->visited, GSIZE_TO_POINTER((gsize)number + 1)))
     return TRUE;
@@ -148,36 +170,48 @@ static gboolean walk_tree(Walk *walk, guint64 number, guint depth, GError **erro
     return FALSE;
   leaf = GUINT32_FROM_LE(node->header.flags) == THIN_NODE_LEAF;
   values = keys + (gsize)8 * GUINT32_FROM_LE(node->max_entries);
-  for (guint i = 0; ok && i < GUINT32_FROM_LE(node->nr_entries); i++)
+  n = GUINT32_FROM_LE(node->nr_entries);
+  for (guint i = 0; ok && i < n; i++) {
+    if (!is_wanted(walk, keys, i, n, leaf))
+      continue;
     ok = leaf ? walk->leaf(get_le64(keys + 8 * i), values + (gsize)walk->value_size * i, walk->data, error)
               : walk_tree(walk, get_le64(values + 8 * i), depth + 1, error);
+  }
   return ok;
 }
 
 /* --- details --- */
 
 typedef struct {
-  GHashTable *mapped;
+  GArray *devices;
   guint64 chunk_size;
 } Details;
 
 static gboolean details_leaf(guint64 key, const guint8 *value, gpointer data, GError **error)
 {
-  Details *details = data;
-  guint64 *bytes = g_new(guint64, 1);
+  Details *list = data;
+  ThinDiskDetails details;
+  ThinDevice device;
 
-  *bytes = get_le64(value + G_STRUCT_OFFSET(ThinDiskDetails, mapped_blocks)) * details->chunk_size;
-  g_hash_table_insert(details->mapped, GUINT_TO_POINTER((guint)key), bytes);
+  memcpy(&details, value, sizeof details);
+  device = (ThinDevice){
+      .id = (guint32)key,
+      .mapped = GUINT64_FROM_LE(details.mapped_blocks) * list->chunk_size,
+      .transaction_id = GUINT64_FROM_LE(details.transaction_id),
+      .creation_time = GUINT32_FROM_LE(details.creation_time),
+      .snapshotted_time = GUINT32_FROM_LE(details.snapshotted_time),
+  };
+  g_array_append_val(list->devices, device);
   return TRUE;
 }
 
-GHashTable *dmk_reader_mapped(DmkReader *reader, GError **error)
+GArray *dmk_reader_devices(DmkReader *reader, guint32 first, guint32 last, GError **error)
 {
-  g_autoptr(GHashTable) mapped = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-  Details details = {mapped, reader->chunk_size};
-  Walk walk = {reader, sizeof(ThinDiskDetails), NULL, details_leaf, &details};
+  g_autoptr(GArray) devices = g_array_new(FALSE, TRUE, sizeof(ThinDevice));
+  Details list = {devices, reader->chunk_size};
+  Walk walk = {reader, sizeof(ThinDiskDetails), NULL, details_leaf, &list, first, last};
 
-  return reader->empty || walk_tree(&walk, reader->details_root, 0, error) ? g_steal_pointer(&mapped) : NULL;
+  return reader->empty || walk_tree(&walk, reader->details_root, 0, error) ? g_steal_pointer(&devices) : NULL;
 }
 
 /* --- maps --- */
@@ -195,7 +229,7 @@ static gboolean roots_leaf(guint64 key, const guint8 *value, gpointer data, GErr
 static GHashTable *read_roots(DmkReader *reader, guint32 id, GError **error)
 {
   g_autoptr(GHashTable) roots = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-  Walk walk = {reader, sizeof(guint64), NULL, roots_leaf, roots};
+  Walk walk = {reader, sizeof(guint64), NULL, roots_leaf, roots, 0, G_MAXUINT64};
 
   if (!reader->empty && !walk_tree(&walk, reader->mapping_root, 0, error))
     return NULL;
@@ -233,7 +267,7 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error)
   g_autoptr(GHashTable) roots = read_roots(reader, id, error);
   g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(DmkRange));
   Map map = {ranges, reader->chunk_size};
-  Walk walk = {reader, sizeof(guint64), NULL, map_leaf, &map};
+  Walk walk = {reader, sizeof(guint64), NULL, map_leaf, &map, 0, G_MAXUINT64};
 
   return roots && walk_tree(&walk, root_of(roots, id), 0, error) ? g_steal_pointer(&ranges) : NULL;
 }
@@ -267,7 +301,7 @@ static gboolean count_leaf(guint64 key, const guint8 *value, gpointer data, GErr
 static gboolean count_trees(Count *count, GHashTable *roots, guint32 id, GError **error)
 {
   g_autoptr(GHashTable) visited = g_hash_table_new(NULL, NULL);
-  Walk walk = {count->reader, sizeof(guint64), NULL, count_leaf, count};
+  Walk walk = {count->reader, sizeof(guint64), NULL, count_leaf, count, 0, G_MAXUINT64};
   GHashTableIter iter;
   gpointer other, root;
 

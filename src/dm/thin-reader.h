@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "thin/thin.h"
 #include "util/error.h"
 #include "util/io.h"
 
@@ -30,9 +31,13 @@ typedef struct {
   gboolean needs_check;
 } DmkSuperblock;
 void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock);
+/* Is the superblock, by which @reader was opened, still the last? Then no commit has given a block that was read to
+ * something else: all is of one moment, though the kernel has the pool in use. */
+gboolean dmk_reader_is_current(DmkReader *reader);
 
-/* Bytes mapped by each device, as the device details count them: device id (guint32 as pointer) -> guint64 *. */
-GHashTable *dmk_reader_mapped(DmkReader *reader, GError **error);
+/* The devices with ids @first to @last, in order of id: GArray of ThinDevice, the caller's. One device costs a block
+ * for each level of the tree. */
+GArray *dmk_reader_devices(DmkReader *reader, guint32 first, guint32 last, GError **error);
 
 typedef struct {
   guint64 begin, end; /* bytes */

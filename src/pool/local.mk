@@ -32,6 +32,7 @@ src_pool_libpool_kernel_la_SOURCES = \
 	src/pool/pool-choose.h src/pool/pool-choose.c \
 	src/pool/pool-kernel.h src/pool/pool-kernel.c \
 	src/pool/pool-kernel-change.c \
+	src/pool/pool-kernel-devices.c \
 	src/pool/pool-kernel-rename.c \
 	src/pool/pool-kernel-pools.c \
 	src/pool/pool-kernel-replace.c \

@@ -85,7 +85,7 @@ gboolean kernel_add_volume(KernelChange *change, LvmLv *pool, const char *name, 
   g_autoptr(GPtrArray) words = g_ptr_array_new();
   g_autofree char *tag = snapshot ? pool_rules_snapshot_tag(lvm_lv_name(origin)) : NULL;
 
-  if (!kernel_check_limit(change->vg, pool, 0, extents, error))
+  if (!kernel_check_limit(change->vg, pool, 0, extents, error) || !kernel_require_free_device(change, pool, error))
     return FALSE;
   add_words(words, "lvcreate", "--yes", "--name", name, "-p", sealed ? "r" : "rw", "-k", sealed ? "y" : "n",
             active ? "-ay" : "-an", NULL);
@@ -325,7 +325,8 @@ static gboolean remove_pool(KernelChange *change, const char *name, GError **err
   if (n > 0)
     return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", change->pool->vg_name, name,
                         n, n == 1 ? "" : "s", n == 1 ? "that" : "those");
-  return kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
+  return kernel_require_empty(change, lvm_vg_find_lv(change->vg, name), error) &&
+         kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
 }
 
 static gboolean remove_all(KernelChange *change, const char *const *names, gboolean with_snapshots, GError **error)

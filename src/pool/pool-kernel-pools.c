@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "dm/lvm2.h"
-#include "dm/thin-reader.h"
 #include "pool/pool-kernel.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
@@ -42,7 +41,7 @@ static gboolean require_room_for_spare(LvmVg *vg, LvmLv *metadata, guint64 exten
 static gboolean require_no_check(KernelChange *change, LvmLv *pool, GError **error)
 {
   const char *name = lvm_lv_name(pool), *vg = change->pool->vg_name;
-  g_autoptr(PoolInfo) info = pool_get_info(&change->pool->base, name, error);
+  g_autoptr(PoolInfo) info = kernel_get_info(change->pool, name, FALSE, error);
 
   if (!info)
     return FALSE;
@@ -325,19 +324,6 @@ static gboolean run_thin_check(const char *device, gboolean snapshot, GPtrArray 
   return TRUE;
 }
 
-/* The device of the pool's metadata volume; the caller's. */
-static char *metadata_device(LvmVg *vg, LvmLv *pool, GError **error)
-{
-  LvmLv *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(pool));
-  g_autofree char *layer = metadata ? dmk_uuid(lvm_vg_uuid(vg), lvm_lv_uuid(metadata), "tmeta") : NULL,
-                  *plain = metadata ? kernel_uuid(vg, metadata) : NULL;
-  DmkInfo info;
-
-  if (metadata && (dmk_is_active(layer, &info) || dmk_get_info(plain, &info, error)))
-    return g_build_filename("/dev/mapper", info.name, NULL);
-  return NULL;
-}
-
 typedef struct {
   const char *device;
   GPtrArray *errors;
@@ -350,39 +336,18 @@ static gboolean check_snapshot(gpointer reader, gpointer data, GError **error)
   return run_thin_check(check->device, TRUE, check->errors, error);
 }
 
-/* What the pool's text and its metadata say of each other. */
-typedef struct {
-  LvmVg *vg;
-  LvmLv *pool;
-  GPtrArray *errors;
-} Comparison;
-
-static gboolean compare_with_text(gpointer reader, gpointer data, GError **error)
-{
-  Comparison *c = data;
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(c->vg);
-  g_autoptr(GHashTable) devices = dmk_reader_mapped(reader, error);
-
-  for (guint i = 0; devices && i < lvs->len; i++)
-    if (is_in_pool(lvs->pdata[i], c->pool) &&
-        !g_hash_table_contains(devices, GUINT_TO_POINTER(lvm_thin_device(lvs->pdata[i]))))
-      g_ptr_array_add(c->errors, g_strdup_printf("volume %s: its thin device %u is not in the pool",
-                                                 lvm_lv_name(lvs->pdata[i]), lvm_thin_device(lvs->pdata[i])));
-  return devices != NULL;
-}
-
 /* While the pool is in use: its trees, as they were a moment ago, through a metadata snapshot. */
 static gboolean check_active(KernelChange *change, LvmLv *pool, GPtrArray *errors, GError **error)
 {
   KernelPool *k = change->pool;
-  g_autofree char *device = metadata_device(change->vg, pool, error);
+  g_autofree char *device = kernel_metadata_device(change->vg, pool);
   SnapshotCheck check = {device, errors};
   LvmVg *vg;
   LvmLv *lv;
   gboolean ok;
 
   if (!device)
-    return FALSE;
+    return vt_set_error(error, ENOENT, "its metadata %s is not active", lvm_pool_metadata(pool));
   g_mutex_lock(&k->lock);
   vg = kernel_read_vg(k, error);
   lv = vg ? kernel_find_pool(vg, lvm_lv_name(pool), error) : NULL;
@@ -400,29 +365,16 @@ static gboolean check_inactive(KernelChange *change, LvmLv *pool, GPtrArray *err
 
   if (!kernel_run(change, error, "lvchange", "--yes", "-ay", name, NULL))
     return FALSE;
-  device = metadata_device(change->vg, pool, error);
-  ok = device && run_thin_check(device, FALSE, errors, error);
+  device = kernel_metadata_device(change->vg, pool);
+  ok = device ? run_thin_check(device, FALSE, errors, error)
+              : vt_set_error(error, ENOENT, "lvm2 has not made a device for %s", name);
   return kernel_run(change, ok ? error : NULL, "lvchange", "-an", name, NULL) && ok;
-}
-
-static gboolean compare(KernelChange *change, const char *name, GPtrArray *errors, GError **error)
-{
-  KernelPool *k = change->pool;
-  Comparison comparison = {NULL, NULL, errors};
-  gboolean ok;
-
-  g_mutex_lock(&k->lock);
-  comparison.vg = kernel_read_vg(k, error);
-  comparison.pool = comparison.vg ? kernel_find_pool(comparison.vg, name, error) : NULL;
-  ok = comparison.pool && kernel_read_metadata(k, comparison.pool, compare_with_text, &comparison, error);
-  g_mutex_unlock(&k->lock);
-  return ok;
 }
 
 static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *errors, GError **error)
 {
   LvmLv *pool = kernel_find_pool(change->vg, thin_pool, error);
-  g_autoptr(PoolInfo) info = pool ? pool_get_info(&change->pool->base, lvm_lv_name(pool), error) : NULL;
+  g_autoptr(PoolInfo) info = pool ? kernel_get_info(change->pool, lvm_lv_name(pool), FALSE, error) : NULL;
 
   if (!info)
     return FALSE;
@@ -430,7 +382,7 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
     g_ptr_array_add(errors, g_strdup(info->health));
   if (!(info->active ? check_active : check_inactive)(change, pool, errors, error))
     return FALSE;
-  return errors->len > 0 || compare(change, lvm_lv_name(pool), errors, error);
+  return errors->len > 0 || kernel_compare_devices(change, pool, errors, error);
 }
 
 gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)

@@ -10,6 +10,7 @@
 
 #include "dm/thin-reader.h"
 #include "pool/pool-choose.h"
+#include "pool/pool-devices.h"
 #include "pool/pool-kernel.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
@@ -205,9 +206,30 @@ static gboolean reserve(int fd, const char *uuid, DmkPoolStatus *status, GError 
   return dmk_reserve_metadata_snapshot(uuid, error) && dmk_get_pool_status(uuid, status, error);
 }
 
+char *kernel_metadata_device(LvmVg *vg, LvmLv *pool)
+{
+  LvmLv *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(pool));
+  g_autofree char *layer = metadata ? dmk_uuid(lvm_vg_uuid(vg), lvm_lv_uuid(metadata), "tmeta") : NULL,
+                  *plain = metadata ? kernel_uuid(vg, metadata) : NULL;
+  DmkInfo info;
+
+  return metadata && (dmk_is_active(layer, &info) || dmk_is_active(plain, &info))
+             ? g_build_filename("/dev/mapper", info.name, NULL)
+             : NULL;
+}
+
+/* Where it is active, as the kernel puts it together: it may be on raid, or being moved. */
+static VtIo *open_metadata(KernelPool *k, LvmLv *pool, GError **error)
+{
+  g_autofree char *device = kernel_metadata_device(lvm_store_vg(k->store), pool);
+
+  return device ? dmk_open_direct(device, TRUE, NULL, error)
+                : lvm_store_open_lv(k->store, lvm_pool_metadata(pool), TRUE, error);
+}
+
 static gboolean read_at(KernelPool *k, LvmLv *pool, guint64 root, KernelReadFunc func, gpointer data, GError **error)
 {
-  g_autoptr(VtIo) io = lvm_store_open_lv(k->store, lvm_pool_metadata(pool), TRUE, error);
+  g_autoptr(VtIo) io = open_metadata(k, pool, error);
   g_autoptr(DmkReader) reader = io ? dmk_reader_open(io, root, error) : NULL;
 
   return reader && func(reader, data, error);
@@ -241,6 +263,41 @@ gboolean kernel_read_metadata(KernelPool *k, LvmLv *pool, KernelReadFunc func, g
   if (dmk_is_active(uuid, NULL))
     return read_snapshot(k, pool, uuid, func, data, error);
   return read_at(k, pool, 0, func, data, error);
+}
+
+typedef struct {
+  guint32 first, last;
+  gboolean live; /* the superblock is the pool's own */
+  GArray *devices;
+  DmkSuperblock superblock;
+} DeviceRequest;
+
+static gboolean take_devices(gpointer reader, gpointer data, GError **error)
+{
+  DeviceRequest *request = data;
+
+  dmk_reader_superblock(reader, &request->superblock);
+  request->devices = dmk_reader_devices(reader, request->first, request->last, error);
+  if (!request->devices || !request->live || dmk_reader_is_current(reader))
+    return request->devices != NULL;
+  g_clear_pointer(&request->devices, g_array_unref);
+  return vt_set_error(error, EBUSY, "a commit came in between");
+}
+
+/* Few blocks are read between two commits, if not at once then soon; a pool that leaves no such gap is asked for a
+ * metadata snapshot. */
+GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 last, guint64 *tid, GError **error)
+{
+  DeviceRequest request = {first, last, TRUE, NULL, {0}};
+  gboolean ok = FALSE;
+
+  for (guint i = 0; !ok && i < READ_ATTEMPTS; i++)
+    ok = read_at(k, pool, 0, take_devices, &request, NULL);
+  request.live = FALSE;
+  if (!ok && !kernel_read_metadata(k, pool, take_devices, &request, error))
+    return NULL;
+  *tid = request.superblock.transaction_id;
+  return request.devices;
 }
 
 /* --- information: the VG and its thin pools --- */
@@ -294,8 +351,8 @@ static gboolean take_superblock(gpointer reader, gpointer data, GError **error)
   return TRUE;
 }
 
-/* Usage: the kernel's word while the pool is active, else its superblock's. */
-static void fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
+/* Usage: the kernel's word while the pool is active, else its superblock's. The transaction id of either. */
+static guint64 fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
 {
   g_autofree char *uuid = kernel_pool_uuid(vg, lv);
   g_autoptr(GError) error = NULL;
@@ -317,12 +374,27 @@ static void fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
   } else {
     info->health = g_strdup(error->message);
   }
+  return info->active ? status.transaction_id : superblock.transaction_id;
 }
 
-static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv)
+/* An active pool of many volumes is not read through for each question how it is: what it has besides, the check
+ * finds. */
+static char *describe_devices(KernelPool *k, LvmVg *vg, LvmLv *lv, const PoolInfo *info, guint64 tid)
+{
+  g_autoptr(GArray) devices = NULL, strays = NULL;
+
+  if (!info->active || info->n_volumes == 0)
+    devices = kernel_read_devices(k, lv, 0, THIN_DEVICE_MAX, &tid, NULL);
+  if (devices)
+    strays = pool_devices_strays(vg, lv, tid, devices);
+  return pool_devices_health(lv, tid, strays);
+}
+
+static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean with_devices)
 {
   LvmLv *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(lv));
   PoolInfo *info = g_new0(PoolInfo, 1);
+  guint64 tid;
 
   info->vg = g_strdup(k->vg_name);
   info->name = g_strdup(lvm_lv_name(lv));
@@ -334,7 +406,9 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv)
   info->zeroes = lvm_pool_zeroes(lv);
   info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(lv);
-  fill_usage(k, vg, lv, info);
+  tid = fill_usage(k, vg, lv, info);
+  if (!info->health && with_devices)
+    info->health = describe_devices(k, vg, lv, info, tid);
   kernel_fill_watch(vg, lv, info);
   return info;
 }
@@ -355,7 +429,7 @@ static GPtrArray *list_pools(Pool *pool, GError **error)
     for (guint i = 0; i < lvs->len; i++) {
       if (lvm_lv_kind(lvs->pdata[i]) != LVM_LV_THIN_POOL)
         continue;
-      g_ptr_array_add(infos, make_info(k, vg, lvs->pdata[i]));
+      g_ptr_array_add(infos, make_info(k, vg, lvs->pdata[i], TRUE));
       active = active || ((PoolInfo *)infos->pdata[infos->len - 1])->active;
     }
   }
@@ -363,9 +437,8 @@ static GPtrArray *list_pools(Pool *pool, GError **error)
   return infos;
 }
 
-static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
+PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
   PoolInfo *info = NULL;
   LvmVg *vg;
   LvmLv *lv;
@@ -374,45 +447,46 @@ static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
   vg = kernel_read_vg(k, error);
   lv = vg ? kernel_find_pool(vg, thin_pool, error) : NULL;
   if (lv)
-    info = make_info(k, vg, lv);
+    info = make_info(k, vg, lv, with_devices);
   done(k, info && info->active);
   return info;
 }
 
-/* --- information: volumes --- */
-
-static gboolean take_mapped(gpointer reader, gpointer data, GError **error)
+static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
 {
-  return (*(GHashTable **)data = dmk_reader_mapped(reader, error)) != NULL;
+  return kernel_get_info((KernelPool *)pool, thin_pool, TRUE, error);
 }
 
-/* Of each thin pool, what its volumes map that are not active; read when first asked for, once. */
+/* --- information: volumes --- */
+
+/* Of each thin pool, its devices, for what its volumes map that are not active; read when first asked for, once. */
 typedef struct {
   KernelPool *k;
   LvmVg *vg;
-  GHashTable *pools; /* name -> GHashTable of dmk_reader_mapped(), or NULL: not to be had */
+  GHashTable *pools; /* name -> GArray of ThinDevice, or NULL: not to be had */
 } MappedCache;
 
-static void unref_table(gpointer table)
+static void unref_devices(gpointer devices)
 {
-  if (table)
-    g_hash_table_unref(table);
+  if (devices)
+    g_array_unref(devices);
 }
 
 static guint64 inactive_mapped(MappedCache *cache, LvmLv *lv)
 {
   const char *name = lvm_thin_pool(lv);
   LvmLv *pool = lvm_vg_find_lv(cache->vg, name);
-  gpointer table = NULL;
-  guint64 *mapped;
+  const ThinDevice *device;
+  gpointer devices = NULL;
+  guint64 tid;
 
-  if (!g_hash_table_lookup_extended(cache->pools, name, NULL, &table)) {
+  if (!g_hash_table_lookup_extended(cache->pools, name, NULL, &devices)) {
     if (pool)
-      kernel_read_metadata(cache->k, pool, take_mapped, &table, NULL);
-    g_hash_table_insert(cache->pools, g_strdup(name), table);
+      devices = kernel_read_devices(cache->k, pool, 0, THIN_DEVICE_MAX, &tid, NULL);
+    g_hash_table_insert(cache->pools, g_strdup(name), devices);
   }
-  mapped = table ? g_hash_table_lookup(table, GUINT_TO_POINTER(lvm_thin_device(lv))) : NULL;
-  return mapped ? *mapped : G_MAXUINT64;
+  device = devices ? pool_devices_find(devices, lvm_thin_device(lv)) : NULL;
+  return device ? device->mapped : G_MAXUINT64;
 }
 
 static char *describe_damage(LvmVg *vg, LvmLv *lv)
@@ -447,7 +521,7 @@ static gboolean is_wanted(LvmLv *lv, const char *thin_pool)
 static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
-  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_table);
+  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
   GPtrArray *infos = NULL;
   gboolean active = FALSE;
@@ -472,7 +546,7 @@ static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error
 static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
-  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_table);
+  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
   PoolVolumeInfo *info = NULL;
   LvmLv *lv;

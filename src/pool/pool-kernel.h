@@ -4,6 +4,7 @@
  *   pool-kernel.c            the table, opening and closing, information
  *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
  *   pool-kernel-change.c     changes of volumes
+ *   pool-kernel-devices.c    what thin devices a pool has that the volume group does not know
  *   pool-kernel-rename.c     another name: rename, template
  *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
  *   pool-kernel-pools.c      thin pools: making, growing, checking, activating; the volume group
@@ -46,10 +47,18 @@ LvmLv *kernel_find_thin(LvmVg *vg, const char *name, GError **error);
 /* uuids of devices; the caller's. */
 char *kernel_uuid(LvmVg *vg, LvmLv *lv);
 char *kernel_pool_uuid(LvmVg *vg, LvmLv *pool);
+/* pool_get_info(); @with_devices FALSE: for who looks at its thin devices himself. */
+PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices, GError **error);
 /* Under KernelPool.lock: read the metadata of @pool, through a metadata snapshot while the kernel has it. EBUSY:
  * another has such a snapshot. @func is called with a DmkReader. */
 typedef gboolean (*KernelReadFunc)(gpointer reader, gpointer data, GError **error);
 gboolean kernel_read_metadata(KernelPool *k, LvmLv *pool, KernelReadFunc func, gpointer data, GError **error);
+
+/* The device of the pool's metadata volume, while there is one; the caller's. NULL: there is none. */
+char *kernel_metadata_device(LvmVg *vg, LvmLv *pool);
+/* Under KernelPool.lock: the thin devices of @pool with ids @first to @last, and its transaction id, as the last commit
+ * left them. Unlike kernel_read_metadata() it changes nothing and is in nobody's way. GArray of ThinDevice. */
+GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 last, guint64 *tid, GError **error);
 
 /* --- pool-kernel-step.c --- */
 
@@ -83,6 +92,16 @@ const char *kernel_lv(KernelChange *change, const char *name); /* "vg/name" */
 const char *kernel_bytes(KernelChange *change, guint64 size);  /* "4096b" */
 /* EBUSY, naming who has volume @name open. */
 gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error);
+
+/* --- pool-kernel-devices.c --- */
+
+/* lvm2 goes by its text alone: a volume that it makes gets the number after the highest there, and is what the pool has
+ * under that number, if it has. EPERM names that device. */
+gboolean kernel_require_free_device(KernelChange *change, LvmLv *pool, GError **error);
+/* Before a thin pool without volumes is removed. EBUSY: it has devices all the same. */
+gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error);
+/* Do text and pool speak of the same devices? */
+gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *errors, GError **error);
 
 /* --- pool-kernel-watch.c --- */
 

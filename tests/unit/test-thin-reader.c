@@ -67,23 +67,30 @@ static void compare_map(ThinPool *pool, guint32 id, GArray *map)
   thin_volume_close(volume);
 }
 
+static void compare_device(const ThinDevice *a, const ThinDevice *b)
+{
+  assert_int_equal(a->id, b->id);
+  assert_int_equal(a->mapped, b->mapped);
+  assert_int_equal(a->transaction_id, b->transaction_id);
+  assert_int_equal(a->creation_time, b->creation_time);
+  assert_int_equal(a->snapshotted_time, b->snapshotted_time);
+}
+
 static void compare(Fixture *f, guint64 root)
 {
   g_autoptr(GArray) devices = thin_pool_list_devices(f->pool, NULL);
   DmkReader *reader = NULL;
-  GHashTable *mapped = NULL;
+  GArray *all = NULL;
 
   assert_ok((reader = dmk_reader_open(f->metadata, root, &error)) != NULL);
-  assert_ok((mapped = dmk_reader_mapped(reader, &error)) != NULL);
-  assert_int_equal(g_hash_table_size(mapped), devices->len);
+  assert_ok((all = dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error)) != NULL);
+  assert_int_equal(all->len, devices->len);
   for (guint i = 0; i < devices->len; i++) {
     const ThinDevice *device = &g_array_index(devices, ThinDevice, i);
-    const guint64 *bytes = g_hash_table_lookup(mapped, GUINT_TO_POINTER(device->id));
     guint64 exclusive, shared, wanted_exclusive, wanted_shared;
     GArray *map = NULL;
 
-    assert_non_null(bytes);
-    assert_int_equal(*bytes, device->mapped);
+    compare_device(device, &g_array_index(all, ThinDevice, i));
     assert_ok(dmk_reader_count(reader, device->id, &exclusive, &shared, &error));
     assert_ok(thin_pool_count_device(f->pool, device->id, &wanted_exclusive, &wanted_shared, &error));
     assert_int_equal(exclusive, wanted_exclusive);
@@ -92,7 +99,7 @@ static void compare(Fixture *f, guint64 root)
     compare_map(f->pool, device->id, map);
     g_array_unref(map);
   }
-  g_hash_table_unref(mapped);
+  g_array_unref(all);
   dmk_reader_close(reader);
 }
 
@@ -130,7 +137,7 @@ static void test_agrees_with_the_engine(void **state)
 static void test_through_a_metadata_snapshot(void **state)
 {
   DmkReader *reader = NULL;
-  GHashTable *before = NULL, *after = NULL;
+  GArray *before = NULL, *after = NULL;
   ThinStatus status;
   Fixture f;
 
@@ -140,39 +147,70 @@ static void test_through_a_metadata_snapshot(void **state)
   assert_int_not_equal(status.held_root, 0);
   compare(&f, status.held_root);
   assert_ok((reader = dmk_reader_open(f.metadata, status.held_root, &error)) != NULL);
-  assert_ok((before = dmk_reader_mapped(reader, &error)) != NULL);
+  assert_ok((before = dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error)) != NULL);
   assert_ok(thin_pool_send(f.pool, &(ThinMessage){THIN_CREATE, 900, 0}, 1, status.transaction_id,
                            status.transaction_id + 1, &error));
-  assert_ok((after = dmk_reader_mapped(reader, &error)) != NULL);
-  assert_int_equal(g_hash_table_size(after), g_hash_table_size(before));
-  assert_false(g_hash_table_contains(after, GUINT_TO_POINTER(900)));
-  g_hash_table_unref(before);
-  g_hash_table_unref(after);
+  assert_ok((after = dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error)) != NULL);
+  assert_int_equal(after->len, before->len);
+  for (guint i = 0; i < before->len; i++)
+    compare_device(&g_array_index(before, ThinDevice, i), &g_array_index(after, ThinDevice, i));
+  g_array_unref(before);
+  g_array_unref(after);
   dmk_reader_close(reader);
   close_fixture(&f);
+}
+
+/* Of thousands of devices one is looked up by the few blocks on its way, and a commit in between shows. */
+static void test_one_device_of_many(void **state)
+{
+  enum { N = 5000, STEP = 3 };
+  g_autofree ThinMessage *messages = g_new0(ThinMessage, N);
+  VtIo *metadata = thin_test_file(*state, "metadata", 64 << 20), *data = thin_test_file(*state, "data", 64 << 20);
+  ThinOptions options = {.chunk_size = THIN_CHUNK_MIN};
+  DmkReader *reader = NULL;
+  ThinPool *pool = NULL;
+
+  assert_ok((pool = thin_pool_open(metadata, data, &options, &error)) != NULL);
+  for (guint i = 0; i < N; i++)
+    messages[i] = (ThinMessage){THIN_CREATE, i * STEP, 0};
+  assert_ok(thin_pool_send(pool, messages, N, 0, 1, &error));
+  assert_ok((reader = dmk_reader_open(metadata, 0, &error)) != NULL);
+  for (guint id = 0; id < N * STEP + 2; id++) {
+    GArray *found = NULL;
+
+    assert_ok((found = dmk_reader_devices(reader, id, id, &error)) != NULL);
+    assert_int_equal(found->len, id % STEP == 0 && id < N * STEP);
+    if (found->len)
+      assert_int_equal(g_array_index(found, ThinDevice, 0).id, id);
+    g_array_unref(found);
+  }
+  assert_true(dmk_reader_is_current(reader));
+  assert_ok(thin_pool_send(pool, &(ThinMessage){THIN_CREATE, 1, 0}, 1, 1, 2, &error));
+  assert_false(dmk_reader_is_current(reader));
+  dmk_reader_close(reader);
+  assert_ok(thin_pool_close(pool, &error));
+  vt_io_unref(metadata);
+  vt_io_unref(data);
 }
 
 static void read_everything(VtIo *metadata, guint *failures)
 {
   GError *error = NULL;
   DmkReader *reader = dmk_reader_open(metadata, 0, &error);
-  GHashTable *mapped = reader ? dmk_reader_mapped(reader, &error) : NULL;
-  GHashTableIter iter;
-  gpointer id;
+  GArray *devices = reader ? dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error) : NULL;
 
-  if (mapped)
-    for (g_hash_table_iter_init(&iter, mapped); !error && g_hash_table_iter_next(&iter, &id, NULL);) {
-      guint64 exclusive, shared;
+  for (guint i = 0; devices && !error && i < devices->len; i++) {
+    guint64 exclusive, shared;
 
-      dmk_reader_count(reader, GPOINTER_TO_UINT(id), &exclusive, &shared, &error);
-    }
+    dmk_reader_count(reader, g_array_index(devices, ThinDevice, i).id, &exclusive, &shared, &error);
+  }
   if (error) {
     assert_int_equal(error->code, EBADMSG);
     g_error_free(error);
     ++*failures;
   }
-  if (mapped)
-    g_hash_table_unref(mapped);
+  if (devices)
+    g_array_unref(devices);
   dmk_reader_close(reader);
 }
 
@@ -209,13 +247,13 @@ static void test_an_empty_pool(void **state)
 {
   VtIo *metadata = thin_test_file(*state, "empty", 4 << 20);
   DmkReader *reader = NULL;
-  GHashTable *mapped = NULL;
+  GArray *devices = NULL;
 
   assert_ok((reader = dmk_reader_open(metadata, 0, &error)) != NULL);
-  assert_ok((mapped = dmk_reader_mapped(reader, &error)) != NULL);
-  assert_int_equal(g_hash_table_size(mapped), 0);
+  assert_ok((devices = dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error)) != NULL);
+  assert_int_equal(devices->len, 0);
   assert_fails(dmk_reader_map(reader, 1, &error), ENOENT);
-  g_hash_table_unref(mapped);
+  g_array_unref(devices);
   dmk_reader_close(reader);
   vt_io_unref(metadata);
 }
@@ -225,6 +263,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_agrees_with_the_engine, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_through_a_metadata_snapshot, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_one_device_of_many, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_damage_is_an_error, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_an_empty_pool, thin_test_setup, thin_test_teardown),
   };
