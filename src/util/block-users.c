@@ -1,21 +1,51 @@
 /* virt-thin - who has a block device open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, devices built on it, and what an
- * exclusive open says of all the rest. Descriptors are looked at without asking the servers of their files
- * (AT_STATX_DONT_SYNC): one of those may be our own engine.
+ * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, swap space, what the kernel has
+ * been told to build on a device (other devices, targets, gadgets), its partitions, and what an exclusive open says of
+ * all the rest. What is on it is followed upwards: a loop device says little, its mount all. Files are looked at
+ * without asking their servers (AT_STATX_DONT_SYNC, RESOLVE_CACHED): one of those may be our own engine.
  */
 #include "config.h"
 
 #include <fcntl.h>
+#include <glob.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "util/block-users.h"
 #include "util/memory.h"
+
+#define MAX_DEPTH 8 /* devices on devices */
+
+struct BlockScan {
+  GHashTable *users; /* gint64 *: device number -> char * */
+  GHashTable *upper; /* gint64 *: device number -> char *: the device built on it that no "holders" folder shows */
+  GHashTable *loops; /* char *: file -> GPtrArray of char *: the loop devices on it */
+};
+
+static void add(GHashTable *table, dev_t rdev, char *text)
+{
+  gint64 key = rdev;
+
+  if (g_hash_table_contains(table, &key))
+    g_free(text);
+  else
+    g_hash_table_insert(table, vt_memdup(&key, sizeof key), text);
+}
+
+static const char *look_up(GHashTable *table, dev_t rdev)
+{
+  gint64 key = rdev;
+  return g_hash_table_lookup(table, &key);
+}
+
+/* --- processes --- */
 
 static gboolean fd_is_block(int dir, const char *name, dev_t *rdev)
 {
@@ -29,20 +59,6 @@ static gboolean fd_is_block(int dir, const char *name, dev_t *rdev)
     return FALSE;
   *rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor);
   return TRUE;
-}
-
-struct BlockScan {
-  GHashTable *users; /* gint64 *: device number -> char * */
-};
-
-static void add_user(BlockScan *scan, dev_t rdev, char *user)
-{
-  gint64 key = rdev;
-
-  if (g_hash_table_contains(scan->users, &key))
-    g_free(user);
-  else
-    g_hash_table_insert(scan->users, vt_memdup(&key, sizeof key), user);
 }
 
 static void scan_process(BlockScan *scan, const char *pid)
@@ -59,7 +75,7 @@ static void scan_process(BlockScan *scan, const char *pid)
     if (!fd_is_block(dir, name, &rdev))
       continue;
     g_file_get_contents(comm_path, &comm, NULL, NULL);
-    add_user(scan, rdev, g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid));
+    add(scan->users, rdev, g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid));
   }
   if (list)
     g_dir_close(list);
@@ -67,24 +83,130 @@ static void scan_process(BlockScan *scan, const char *pid)
     close(dir);
 }
 
-/* The mounts that process @pid sees; @whose for the message, NULL: this process's. */
+/* --- what names a device by its path --- */
+
+/* Is @path a block device? A path that the kernel gives for a file in use is in its cache, so it need not wait for any
+ * file system's server. */
+static gboolean path_is_block(const char *path, dev_t *rdev)
+{
+  struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+  int fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+  struct stat st;
+  gboolean found = fd != -1 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+
+  if (found)
+    *rdev = st.st_rdev;
+  if (fd != -1)
+    close(fd);
+  return found;
+}
+
+/* The mounts that process @pid sees; @whose for the message, NULL: this process's. btrfs gives a number that is no
+ * device's: there its source tells. "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw" */
 static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
 {
   g_autofree char *path = g_strdup_printf("/proc/%s/mountinfo", pid);
   g_autofree char *table = NULL;
   g_auto(GStrv) lines = NULL;
   unsigned major_number, minor_number;
-  char where[4096];
+  char where[4096], source[4096];
+  dev_t rdev;
 
   if (!g_file_get_contents(path, &table, NULL, NULL))
     return;
   lines = g_strsplit(table, "\n", -1);
-  for (char **line = lines; *line; line++)
-    if (sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) == 3)
-      add_user(scan, makedev(major_number, minor_number),
-               whose ? g_strdup_printf("a mount on %s that pid %s sees", where, whose)
-                     : g_strdup_printf("a mount on %s", where));
+  for (char **line = lines; *line; line++) {
+    const char *rest = strstr(*line, " - ");
+    if (!rest || sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
+      continue;
+    g_autofree char *plain = g_strcompress(where); /* a blank is written as \040 */
+    g_autofree char *user = whose ? g_strdup_printf("a mount on %s that pid %s sees", plain, whose)
+                                  : g_strdup_printf("a mount on %s", plain);
+    add(scan->users, makedev(major_number, minor_number), g_strdup(user));
+    if (sscanf(rest, " - %*s %4095s", source) == 1 && *source == '/' && path_is_block(source, &rdev))
+      add(scan->users, rdev, g_steal_pointer(&user));
+  }
 }
+
+static void scan_swaps(BlockScan *scan)
+{
+  g_autofree char *table = NULL;
+  g_auto(GStrv) lines = NULL;
+  char name[4096];
+  dev_t rdev;
+
+  if (!g_file_get_contents("/proc/swaps", &table, NULL, NULL))
+    return;
+  lines = g_strsplit(table, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    if (*line[0] != '/' || sscanf(*line, "%4095s", name) != 1)
+      continue;
+    g_autofree char *plain = g_strcompress(name);
+    if (path_is_block(plain, &rdev))
+      add(scan->users, rdev, g_strdup("swap space"));
+  }
+}
+
+/* Files that hold the path of what their folder, or the block device that it belongs to, has open. */
+static const struct {
+  const char *files;
+  const char *what; /* NULL: a block device, /sys/block/<name>/... */
+} path_files[] = {
+    {"/sys/block/loop*/loop/backing_file", NULL},
+    {"/sys/block/zram*/backing_dev", NULL},
+    {"/sys/kernel/config/target/core/*/*/udev_path", "the SCSI target"},
+    {"/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path", "the NVMe target"},
+    {"/sys/kernel/config/usb_gadget/*/functions/*/lun.*/file", "the USB gadget"},
+};
+
+static gboolean is_disabled(const char *folder)
+{
+  g_autofree char *path = g_build_filename(folder, "enable", NULL);
+  g_autofree char *text = NULL;
+  return g_file_get_contents(path, &text, NULL, NULL) && *text == '0';
+}
+
+static void add_loop(BlockScan *scan, const char *file, const char *name)
+{
+  GPtrArray *names = g_hash_table_lookup(scan->loops, file);
+
+  if (!names)
+    g_hash_table_insert(scan->loops, g_strdup(file), names = g_ptr_array_new_with_free_func(g_free));
+  g_ptr_array_add(names, g_strdup(name));
+}
+
+static void scan_path_file(BlockScan *scan, const char *file, const char *what)
+{
+  g_autofree char *path = NULL, *folder = g_path_get_dirname(file);
+  g_auto(GStrv) parts = g_strsplit(file, "/", 5);
+  const char *name = parts[3];
+  dev_t rdev;
+
+  if (!g_file_get_contents(file, &path, NULL, NULL) || *g_strchomp(path) != '/')
+    return;
+  if (!path_is_block(path, &rdev)) {
+    if (!what)
+      add_loop(scan, path, name);
+  } else if (!what) {
+    add(scan->upper, rdev, g_strdup(name));
+  } else if (!is_disabled(folder)) {
+    add(scan->users, rdev, g_strdup_printf("%s %s", what, folder));
+  }
+}
+
+static void scan_path_files(BlockScan *scan)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(path_files); i++) {
+    glob_t found;
+    if (glob(path_files[i].files, GLOB_NOSORT, NULL, &found) != 0)
+      continue;
+    for (gsize k = 0; k < found.gl_pathc; k++)
+      scan_path_file(scan, found.gl_pathv[k], path_files[i].what);
+    globfree(&found);
+  }
+}
+
+/* --- all of it --- */
 
 BlockScan *block_scan_new(void)
 {
@@ -94,7 +216,11 @@ BlockScan *block_scan_new(void)
   const char *pid;
 
   scan->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+  scan->upper = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+  scan->loops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
   scan_mounts(scan, "self", NULL);
+  scan_swaps(scan);
+  scan_path_files(scan);
   while (dir && (pid = g_dir_read_name(dir))) {
     g_autofree char *ns_path = g_strdup_printf("/proc/%s/ns/mnt", pid);
     g_autofree char *ns = g_ascii_isdigit(*pid) ? g_file_read_link(ns_path, NULL) : NULL;
@@ -113,40 +239,119 @@ BlockScan *block_scan_new(void)
 void block_scan_free(BlockScan *scan)
 {
   g_hash_table_unref(scan->users);
+  g_hash_table_unref(scan->upper);
+  g_hash_table_unref(scan->loops);
   g_free(scan);
 }
 
-/* dm, md and other loop devices on it: /sys/dev/block/M:N/holders/. */
-static char *find_holder(dev_t rdev)
+/* --- one device --- */
+
+static char *user_of(BlockScan *scan, dev_t rdev, const char *device, guint depth);
+
+static char *read_line(const char *folder, const char *file)
 {
-  g_autofree char *path = g_strdup_printf("/sys/dev/block/%u:%u/holders", major(rdev), minor(rdev));
+  g_autofree char *path = g_build_filename(folder, file, NULL);
+  char *text = NULL;
+  return g_file_get_contents(path, &text, NULL, NULL) ? g_strchomp(text) : NULL;
+}
+
+static char *device_user(BlockScan *scan, const char *name, guint depth)
+{
+  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL), *number = read_line(folder, "dev");
+  g_autofree char *device = g_build_filename("/dev", name, NULL);
+  unsigned major_number, minor_number;
+
+  if (depth == MAX_DEPTH || !number || sscanf(number, "%u:%u", &major_number, &minor_number) != 2)
+    return NULL;
+  return user_of(scan, makedev(major_number, minor_number), device, depth);
+}
+
+/* "block device dm-0 (secret), in use by a mount on /mnt" */
+static char *describe_device(const char *name, const char *user)
+{
+  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL), *dm_name = read_line(folder, "dm/name");
+  g_autofree char *title = dm_name ? g_strdup_printf("%s (%s)", name, dm_name) : g_strdup(name);
+  return g_strdup_printf("block device %s%s%s", title, user ? ", in use by " : "", user ? user : "");
+}
+
+static char *describe_upper(BlockScan *scan, const char *name, guint depth)
+{
+  g_autofree char *user = device_user(scan, name, depth + 1);
+  return describe_device(name, user);
+}
+
+/* dm, md and others that say so: /sys/dev/block/M:N/holders/. */
+static char *find_holder(BlockScan *scan, const char *folder, guint depth)
+{
+  g_autofree char *path = g_build_filename(folder, "holders", NULL);
   GDir *dir = g_dir_open(path, 0, NULL);
   const char *name = dir ? g_dir_read_name(dir) : NULL;
-  char *user = name ? g_strdup_printf("block device %s", name) : NULL;
+  char *user = name ? describe_upper(scan, name, depth) : NULL;
 
   if (dir)
     g_dir_close(dir);
   return user;
 }
 
+/* A partition that is there is no use of the device; one that is used is. Its folder is in the device's, and named after
+ * it. */
+static char *find_partition_user(BlockScan *scan, const char *folder, guint depth)
+{
+  g_autofree char *link = g_file_read_link(folder, NULL), *disk = link ? g_path_get_basename(link) : NULL;
+  GDir *dir = disk ? g_dir_open(folder, 0, NULL) : NULL;
+  char *found = NULL;
+  const char *name;
+
+  while (dir && !found && (name = g_dir_read_name(dir))) {
+    g_autofree char *user = g_str_has_prefix(name, disk) ? device_user(scan, name, depth + 1) : NULL;
+    if (user)
+      found = describe_device(name, user);
+  }
+  if (dir)
+    g_dir_close(dir);
+  return found;
+}
+
+static gboolean is_held_exclusively(const char *device)
+{
+  int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
+  gboolean held = fd == -1 && errno == EBUSY;
+
+  if (fd != -1)
+    close(fd);
+  return held;
+}
+
+static char *user_of(BlockScan *scan, dev_t rdev, const char *device, guint depth)
+{
+  g_autofree char *folder = g_strdup_printf("/sys/dev/block/%u:%u", major(rdev), minor(rdev));
+  const char *known = look_up(scan->users, rdev), *upper = look_up(scan->upper, rdev);
+  char *user = known ? g_strdup(known) : upper ? describe_upper(scan, upper, depth) : NULL;
+
+  if (!user)
+    user = find_holder(scan, folder, depth);
+  if (!user)
+    user = find_partition_user(scan, folder, depth);
+  if (!user && is_held_exclusively(device))
+    user = g_strdup("the kernel (a mount or device that cannot be seen from here)");
+  return user;
+}
+
 char *block_scan_user(BlockScan *scan, const char *device)
 {
   struct stat st;
-  gint64 key;
-  char *user;
 
   if (stat(device, &st) == -1 || !S_ISBLK(st.st_mode))
     return NULL;
-  key = st.st_rdev;
-  user = g_hash_table_lookup(scan->users, &key);
-  if (user)
-    return g_strdup(user);
-  if ((user = find_holder(st.st_rdev)))
-    return user;
-  int fd = open(device, O_RDONLY | O_EXCL | O_CLOEXEC);
-  if (fd == -1 && errno == EBUSY)
-    return g_strdup("the kernel (swap space, or a mount or device that cannot be seen from here)");
-  if (fd != -1)
-    close(fd);
+  return user_of(scan, st.st_rdev, device, 0);
+}
+
+char *block_scan_file_user(BlockScan *scan, const char *file, const char *except)
+{
+  GPtrArray *names = g_hash_table_lookup(scan->loops, file);
+
+  for (guint i = 0; names && i < names->len; i++)
+    if (!g_str_has_prefix(except, "/dev/") || strcmp(except + strlen("/dev/"), names->pdata[i]) != 0)
+      return describe_upper(scan, names->pdata[i], 0);
   return NULL;
 }
