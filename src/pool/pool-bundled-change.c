@@ -21,9 +21,10 @@
 
 /* --- what stands in the way --- */
 
-/* Does anybody use @names through nodes of the service? Called without the lock. */
-static gboolean ask_users(Bundled *b, GPtrArray *names, GError **error)
+static gboolean find_user(Bundled *b, const char *const *names, gboolean claim, GError **error)
 {
+  g_autofree char *user = NULL;
+  const char *used = NULL;
   PoolUserFunc func;
   gpointer data;
 
@@ -31,21 +32,33 @@ static gboolean ask_users(Bundled *b, GPtrArray *names, GError **error)
   func = b->user_func;
   data = b->user_data;
   bundled_unlock(b);
-  for (guint i = 0; func && i < names->len; i++) {
-    g_autofree char *user = func(names->pdata[i], data);
+  user = func && names[0] ? func(names, claim, &used, data) : NULL;
+  return !user || vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", b->vg_name, used, user);
+}
 
-    if (user)
-      return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", b->vg_name, (char *)names->pdata[i], user);
+static gboolean any_is_open(Bundled *b, const char *const *names)
+{
+  gboolean open = FALSE;
+
+  bundled_lock(b);
+  for (; *names && !open; names++) {
+    g_autofree char *openers = bundled_volume_openers(b, *names);
+    open = openers != NULL;
   }
-  return TRUE;
+  bundled_unlock(b);
+  return open;
+}
+
+/* What is open the change itself refuses: for that no nodes need go and come back. */
+gboolean bundled_ask_users(Bundled *b, const char *const *names, GError **error)
+{
+  return find_user(b, names, FALSE, error) && (any_is_open(b, names) || find_user(b, names, TRUE, error));
 }
 
 gboolean bundled_ask_user(Bundled *b, const char *name, GError **error)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new();
-
-  g_ptr_array_add(names, (gpointer)name);
-  return ask_users(b, names, error);
+  const char *const names[] = {name, NULL};
+  return bundled_ask_users(b, names, error);
 }
 
 gboolean bundled_require_closed(Bundled *b, const char *name, GError **error)
@@ -697,7 +710,8 @@ gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snap
   bundled_lock(b);
   all = collect_names(lvm_store_vg(b->store), names, with_snapshots);
   bundled_unlock(b);
-  ok = ask_users(b, all, error);
+  g_ptr_array_add(all, NULL);
+  ok = bundled_ask_users(b, (const char *const *)all->pdata, error);
   if (ok) {
     bundled_lock(b);
     ok = remove_locked(b, names, with_snapshots, error);

@@ -473,52 +473,44 @@ static gboolean commit(Pool *pool, GError **error)
   return ok;
 }
 
-/* Volumes of @thin_pool (NULL: all) that are open; with their openers. The caller's; NULL: none. */
-static char *describe_users(Bundled *b, const char *thin_pool)
+/* Volumes of @thin_pool, NULL: all. GPtrArray of char *, with a NULL at its end. */
+static GPtrArray *list_names(Bundled *b, const char *thin_pool)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
-  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-  PoolUserFunc user_func = b->user_func;
-  gpointer user_data = b->user_data;
-  char *found = NULL;
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
 
-  for (guint i = 0; i < lvs->len && !found; i++) {
+  for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
-    g_autofree char *openers = NULL;
-
-    if (!pool_rules_is_volume(lv) ||
-        (thin_pool && (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), thin_pool) != 0)))
-      continue;
-    openers = bundled_volume_openers(b, lvm_lv_name(lv));
-    if (openers)
-      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, lvm_lv_name(lv), openers);
-    g_ptr_array_add(names, g_strdup(lvm_lv_name(lv)));
+    if (pool_rules_is_volume(lv) &&
+        (!thin_pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), thin_pool) == 0)))
+      g_ptr_array_add(names, g_strdup(lvm_lv_name(lv)));
   }
-  bundled_unlock(b);
-  for (guint i = 0; user_func && i < names->len && !found; i++) {
-    g_autofree char *user = user_func(names->pdata[i], user_data);
-
-    if (user)
-      found = g_strdup_printf("volume %s/%s is in use by %s", b->vg_name, (char *)names->pdata[i], user);
-  }
-  bundled_lock(b);
-  return found;
+  g_ptr_array_add(names, NULL);
+  return names;
 }
 
 /* There are no nodes here: all that deactivation means is that nobody may be using a volume. */
 static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  g_autofree char *users = NULL;
+  g_autoptr(GPtrArray) names = NULL;
   gboolean ok;
 
   bundled_lock(b);
   ok = !thin_pool || bundled_find_pool(b, thin_pool, error);
-  if (ok && !force && (users = describe_users(b, thin_pool)))
-    ok = vt_set_error(error, EBUSY, "cannot deactivate %s%s%s: %s", b->vg_name, thin_pool ? "/" : "",
-                      thin_pool ? thin_pool : "", users);
+  names = list_names(b, thin_pool);
   bundled_unlock(b);
-  return ok;
+  if (!ok || force)
+    return ok;
+  ok = bundled_ask_users(b, (const char *const *)names->pdata, error);
+  bundled_lock(b);
+  for (guint i = 0; ok && names->pdata[i]; i++)
+    ok = bundled_require_closed(b, names->pdata[i], error);
+  bundled_unlock(b);
+  if (ok)
+    return TRUE;
+  g_prefix_error(error, "cannot deactivate %s%s%s: ", b->vg_name, thin_pool ? "/" : "", thin_pool ? thin_pool : "");
+  return FALSE;
 }
 
 /* --- opening and closing --- */

@@ -180,8 +180,9 @@ gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GP
 #define BUNDLED_TAG "virt-thin."
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
-/* What changes of volumes share. EBUSY: @name is in use through a node of the service (asked without the lock); it is
- * open. */
+/* What changes of volumes share. EBUSY: one of @names is in use through a node of the service (asked without the lock;
+ * nobody opens the nodes from then on); it is open. */
+gboolean bundled_ask_users(Bundled *b, const char *const *names, GError **error);
 gboolean bundled_ask_user(Bundled *b, const char *name, GError **error);
 gboolean bundled_require_closed(Bundled *b, const char *name, GError **error);
 /* A thin volume in @vg whose pool can be used; anything else is an error. */

@@ -236,9 +236,10 @@ typedef enum {
 } PoolEvent;
 typedef void (*PoolEventFunc)(PoolEvent event, const char *name, const char *old_name, gpointer user_data);
 void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data);
-/* Asked before a removal, rollback, shrink or deactivation: who else has the volume open (through a node)? NULL:
- * nobody; else a description, freed by the caller. */
-typedef char *(*PoolUserFunc)(const char *name, gpointer user_data);
+/* Asked, outside all locks, before a removal, rollback, shrink, template or deactivation of @names: who else has one of
+ * them open (through a node)? NULL: nobody; else a description, freed by the caller, and in @used that one of @names.
+ * First looks without @claim; with it, shortly before the change, sees to it that nobody opens them until it is done. */
+typedef char *(*PoolUserFunc)(const char *const *names, gboolean claim, const char **used, gpointer user_data);
 void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data);
 /* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not committed when it
  * dies (thin/journal.h; goes to ThinOptions of every pool opened read-write). Zeroed when new; kept by the caller until

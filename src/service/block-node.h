@@ -17,6 +17,9 @@ typedef struct {
   char *(*attach)(const char *vg, const char *volume, const char *file, const NodeShape *shape, GError **error);
   /* Take the device away; in use, it goes with its last user. */
   gboolean (*detach)(const char *device, GError **error);
+  /* After a detach() of @device that is still there: it is to stay when its last user goes. TRUE also when that has
+   * happened already. */
+  gboolean (*keep)(const char *device, const char *folder, GError **error);
   /* Likewise, and nobody will serve it any more: requests that wait for that fail. NULL: detach() does it. */
   gboolean (*abandon)(const char *device, GError **error);
   /* The volume's size has changed. */

@@ -129,6 +129,37 @@ static gboolean loop_detach(const char *device, GError **error)
   return result == 0;
 }
 
+static gboolean is_in(const char *file, const char *folder)
+{
+  return file && g_str_has_prefix(file, folder) && file[strlen(folder)] == '/';
+}
+
+static gboolean loop_is_ours(const char *device, const char *folder)
+{
+  g_autofree char *file = NULL;
+  guint n;
+  return number_of(device, &n) && is_in(file = backing_file(n), folder);
+}
+
+/* Open, it cannot go, and become somebody else's, between the look and the change. */
+static gboolean loop_keep(const char *device, const char *folder, GError **error)
+{
+  int loop = open(device, O_RDONLY | O_CLOEXEC);
+  struct loop_info64 info;
+  gboolean kept = TRUE;
+
+  if (loop != -1 && loop_is_ours(device, folder)) {
+    kept = ioctl(loop, LOOP_GET_STATUS64, &info) == 0;
+    info.lo_flags &= ~LO_FLAGS_AUTOCLEAR;
+    kept = kept && ioctl(loop, LOOP_SET_STATUS64, &info) == 0;
+    if (!kept)
+      vt_set_errno(error, errno, "cannot keep %s, which goes with its last user", device);
+  }
+  if (loop != -1)
+    close(loop);
+  return kept;
+}
+
 static gboolean loop_resize(const char *device, const char *vg, const char *volume, const char *path, GError **error)
 {
   struct stat st;
@@ -141,18 +172,6 @@ static gboolean loop_resize(const char *device, const char *vg, const char *volu
   if (loop != -1)
     close(loop);
   return done;
-}
-
-static gboolean is_in(const char *file, const char *folder)
-{
-  return file && g_str_has_prefix(file, folder) && file[strlen(folder)] == '/';
-}
-
-static gboolean loop_is_ours(const char *device, const char *folder)
-{
-  g_autofree char *file = NULL;
-  guint n;
-  return number_of(device, &n) && is_in(file = backing_file(n), folder);
 }
 
 static gboolean loop_in_use(const char *device)
@@ -193,6 +212,7 @@ const BlockNodeKind block_node_loop = {
     .usable = loop_usable,
     .attach = loop_attach,
     .detach = loop_detach,
+    .keep = loop_keep,
     .resize = loop_resize,
     .is_ours = loop_is_ours,
     .in_use = loop_in_use,

@@ -383,6 +383,18 @@ gboolean nbd_kernel_detach(const char *device, GError **error)
   return TRUE;
 }
 
+gboolean nbd_kernel_keep(const char *device, GError **error)
+{
+  Call call;
+  if (!nbd_kernel_is_attached(device))
+    return TRUE;
+  if (!begin_reconfigure(&call, device, error))
+    return FALSE;
+  nla_put_u64(call.msg, NBD_ATTR_CLIENT_FLAGS, 0);
+  nla_put_u64(call.msg, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_KERNEL_PATIENCE_S);
+  return call_end(&call, device, error);
+}
+
 /* DISCONNECT alone does nothing for requests that have waited since before it, nor does a shorter patience; a
  * connection lets them go on, here to nobody. */
 gboolean nbd_kernel_abandon(const char *device, GError **error)

@@ -31,7 +31,9 @@ gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const
 gboolean nbd_kernel_resize(const char *device, guint64 size, GError **error);
 /* Take the device away; in use, it goes with its last user, whose requests fail as soon as the server is gone. */
 gboolean nbd_kernel_detach(const char *device, GError **error);
-/* The same once the server is gone: requests that wait for another one fail now. */
+/* Takes that back, while the device is in use and still there. TRUE also when it has gone. */
+gboolean nbd_kernel_keep(const char *device, GError **error);
+/* As a detach, once the server is gone: requests that wait for another one fail now. */
 gboolean nbd_kernel_abandon(const char *device, GError **error);
 
 /* The identifier that @device was attached with, the caller's. NULL: nothing is attached, or without an identifier. */

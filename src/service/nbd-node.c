@@ -43,6 +43,12 @@ static gboolean nbd_is_ours(const char *device, const char *folder)
   return identifier && g_str_has_prefix(identifier, PREFIX) && strcmp(identifier + strlen(PREFIX), folder) == 0;
 }
 
+/* Its identifier keeps the change from a device that has become another's. */
+static gboolean nbd_keep(const char *device, const char *folder, GError **error)
+{
+  return !nbd_is_ours(device, folder) || nbd_kernel_keep(device, error);
+}
+
 static GPtrArray *nbd_list(const char *folder)
 {
   GPtrArray *devices = nbd_kernel_list();
@@ -57,6 +63,7 @@ const BlockNodeKind block_node_nbd = {
     .usable = nbd_kernel_available,
     .attach = nbd_attach,
     .detach = nbd_kernel_detach,
+    .keep = nbd_keep,
     .abandon = nbd_kernel_abandon,
     .resize = nbd_resize,
     .is_ours = nbd_is_ours,

@@ -43,6 +43,7 @@ typedef struct {
   gboolean unserved; /* there is no engine, and none will come for what there is */
   GHashTable *nodes; /* name -> Node */
   guint sync;
+  BlockScan *scan; /* the last look around; NULL: none yet */
   GMainLoop *loop;
 } Process;
 
@@ -232,44 +233,60 @@ static gboolean is_onlooker(const char *user)
   return FALSE;
 }
 
-static char *device_user(const char *device)
+static gboolean look(Process *process)
+{
+  g_clear_pointer(&process->scan, block_scan_free);
+  process->scan = block_scan_new();
+  return TRUE;
+}
+
+/* Onlookers are left to claim(), which waits for them. */
+static char *user_of(Process *process, const char *name)
+{
+  Node *node = g_hash_table_lookup(process->nodes, name);
+  g_autofree char *file = g_build_filename(process->folder, name, NULL);
+  g_autofree char *user = node ? block_scan_user(process->scan, node->device) : NULL;
+
+  if (user && !is_onlooker(user))
+    return g_steal_pointer(&user);
+  return block_scan_file_user(process->scan, file, node ? node->device : "");
+}
+
+static gboolean has_gone(Process *process, const char *device)
 {
   gint64 deadline = g_get_monotonic_time() + ONLOOKER_PATIENCE_MS * G_TIME_SPAN_MILLISECOND;
 
-  for (;;) {
-    g_autoptr(BlockScan) scan = block_scan_new();
-    char *user = block_scan_user(scan, device);
-    if (!user || !is_onlooker(user) || g_get_monotonic_time() > deadline)
-      return user;
-    g_free(user);
+  while (process->kind->is_ours(device, process->folder)) {
+    if (g_get_monotonic_time() > deadline)
+      return FALSE;
     g_usleep(20000);
   }
+  return TRUE;
 }
 
-static char *users(Process *process, const char *name)
+/* Who has a device open keeps it from going, be it by a descriptor in a namespace that cannot be seen from here, or one
+ * that only the kernel has. So the question whether there is anybody is a detach() that is taken back. */
+static gboolean claim(Process *process, const char *name, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
-  return node ? device_user(node->device) : NULL;
-}
+  g_autofree char *user = NULL;
 
-/* "volume\nuser" of the first node found in use. */
-static char *any_user(Process *process)
-{
-  g_autoptr(BlockScan) scan = block_scan_new();
-  GHashTableIter iter;
-  gpointer name, node;
-
-  g_hash_table_iter_init(&iter, process->nodes);
-  while (g_hash_table_iter_next(&iter, &name, &node)) {
-    g_autofree char *user = block_scan_user(scan, ((Node *)node)->device);
-    if (user && is_onlooker(user)) {
-      g_free(user);
-      user = device_user(((Node *)node)->device);
+  if (!node)
+    return TRUE;
+  if (!process->kind->detach(node->device, error))
+    return FALSE;
+  if (!has_gone(process, node->device)) {
+    if (!process->kind->keep(node->device, process->folder, error))
+      return FALSE;
+    if (process->kind->is_ours(node->device, process->folder)) {
+      look(process);
+      user = block_scan_user(process->scan, node->device);
+      return vt_set_error(error, EBUSY, "%s", user ? user : "the kernel, or a process, that cannot be seen from here");
     }
-    if (user)
-      return g_strdup_printf("%s\n%s", (char *)name, user);
   }
-  return NULL;
+  remove_link(process, name);
+  g_hash_table_remove(process->nodes, name);
+  return TRUE;
 }
 
 static void hide_unwanted(Process *process)
@@ -318,10 +335,12 @@ static gboolean execute(Process *process, const NodeRequest *request, NodeReply 
   case NODE_FLUSH:
     node = g_hash_table_lookup(process->nodes, request->name);
     return !node || forget_cache(node->device, error);
-  case NODE_USERS:
-    if ((text = request->name[0] ? users(process, request->name) : any_user(process)))
+  case NODE_LOOK: return look(process);
+  case NODE_USER:
+    if (process->scan && (text = user_of(process, request->name)))
       g_strlcpy(reply->text, text, sizeof reply->text);
     return TRUE;
+  case NODE_CLAIM: return claim(process, request->name, error);
   }
   return vt_set_error(error, EPROTO, "unknown request %u", request->op);
 }
@@ -530,6 +549,7 @@ static void process_clear(Process *process)
   hide_unwanted(process);
   rmdir(process->links); /* stays when others have something in it */
   g_hash_table_unref(process->nodes);
+  g_clear_pointer(&process->scan, block_scan_free);
   g_free(process->reason);
   g_free(process->links);
   g_free(process->folder);

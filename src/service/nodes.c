@@ -186,34 +186,45 @@ gboolean nodes_flush(Nodes *nodes, const char *name, GError **error)
   return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, NULL, &reply, error);
 }
 
-static char *ask_for_users(Nodes *nodes, const char *name)
+static char *perhaps_somebody(const GError *error)
+{
+  return g_strdup_printf("somebody, perhaps (%s)", error->message);
+}
+
+char *nodes_user(Nodes *nodes, const char *const *names, const char **used)
 {
   g_autoptr(GError) error = NULL;
-  NodeReply reply;
+  NodeReply reply = {0};
 
-  if (is_unusable(nodes))
+  *used = names[0];
+  if (is_unusable(nodes) || !names[0])
     return NULL;
-  if (!call_urgently(nodes, NODE_USERS, name, NULL, NULL, &reply, &error))
-    return name ? g_strdup_printf("somebody, perhaps (%s)", error->message)
-                : g_strdup_printf("\nsomebody, perhaps (%s)", error->message);
-  return reply.text[0] ? g_strdup(reply.text) : NULL;
+  if (!call_urgently(nodes, NODE_LOOK, NULL, NULL, NULL, &reply, &error))
+    return perhaps_somebody(error);
+  for (; *names; names++) {
+    *used = *names;
+    if (!call_urgently(nodes, NODE_USER, *names, NULL, NULL, &reply, &error))
+      return perhaps_somebody(error);
+    if (reply.text[0])
+      return g_strdup(reply.text);
+  }
+  return NULL;
 }
 
-char *nodes_user(Nodes *nodes, const char *name)
+char *nodes_claim(Nodes *nodes, const char *const *names, const char **used)
 {
-  return nodes_has(nodes, name) ? ask_for_users(nodes, name) : NULL;
-}
+  for (; *names; names++) {
+    g_autoptr(GError) error = NULL;
+    NodeReply reply;
 
-char *nodes_any_user(Nodes *nodes, char **name)
-{
-  g_autofree char *text = ask_for_users(nodes, NULL);
-  char *end = text ? strchr(text, '\n') : NULL;
-
-  *name = NULL;
-  if (!end)
-    return NULL;
-  *name = g_strndup(text, end - text);
-  return g_strdup(end + 1);
+    if (!nodes_has(nodes, *names))
+      continue;
+    *used = *names;
+    if (!call_urgently(nodes, NODE_CLAIM, *names, NULL, NULL, &reply, &error))
+      return g_error_matches(error, VT_ERROR, EBUSY) ? g_strdup(error->message) : perhaps_somebody(error);
+    set_shown(nodes, *names, FALSE);
+  }
+  return NULL;
 }
 
 /* --- all of them --- */

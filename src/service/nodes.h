@@ -27,10 +27,13 @@ gboolean nodes_rename(Nodes *nodes, const char *name, const char *new_name, GErr
 gboolean nodes_resized(Nodes *nodes, const char *name, GError **error);
 gboolean nodes_flush(Nodes *nodes, const char *name,
                      GError **error); /* the content is another: forget what is cached */
-/* Who has the volume's node open: see block_scan_user(). The caller's; NULL: nobody, or there is no node. */
-char *nodes_user(Nodes *nodes, const char *name);
-/* The same of all nodes at once: @name receives the volume in use. */
-char *nodes_any_user(Nodes *nodes, char **name);
+/* Who has the node of one of @names open, or a loop device on its file: see block_scan_user(), after one look at the
+ * machine for all of them. @used receives that name. The caller's; NULL: nobody that can be found. */
+char *nodes_user(Nodes *nodes, const char *const *names, const char **used);
+/* Take the nodes of @names away if nobody has them open, which the kernel knows even of what nodes_user() cannot find:
+ * NULL, and nobody can open them until nodes_show(). Else as nodes_user(): that node stays as it is, those of the names
+ * before it are gone. */
+char *nodes_claim(Nodes *nodes, const char *const *names, const char **used);
 gboolean nodes_has(Nodes *nodes, const char *name);
 
 /* --- the process --- */
@@ -52,7 +55,9 @@ typedef enum {
   NODE_RENAME,
   NODE_RESIZED,
   NODE_FLUSH,
-  NODE_USERS /* name "": any */
+  NODE_LOOK, /* around the machine, for: */
+  NODE_USER,
+  NODE_CLAIM /* err: EBUSY, and its user; then the node is as before */
 } NodeOp;
 typedef struct {
   guint64 id;

@@ -23,11 +23,8 @@ struct ServicePool {
   gpointer event_data;
 };
 
-/* What a deactivation knows of all nodes, so that not each volume is looked up on its own. */
-typedef struct {
-  char *name, *user;
-} AllUsers;
-static __thread AllUsers *all_users;
+/* Nodes that the change which this thread makes has claimed, and still has to give back: names. */
+static __thread GPtrArray *claimed;
 
 #define SERVICE(pool) ((ServicePool *)(pool))
 #define INNER(pool) (((ServicePool *)(pool))->inner)
@@ -107,6 +104,22 @@ static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, g
 
 /* --- changes: passed on; the inner pool's events tell what came of them --- */
 
+/* After a change for which nodes may have been claimed: show those of volumes that still want one. */
+static gboolean give_back(ServicePool *service, gboolean done)
+{
+  g_autoptr(GPtrArray) names = g_steal_pointer(&claimed);
+  NodeShape shape;
+
+  for (guint i = 0; names && i < names->len; i++) {
+    const char *name = names->pdata[i];
+    g_autoptr(GError) error = NULL;
+    if (folder_wants_node(service->folder, name, &shape) && !nodes_has(service->nodes, name) &&
+        !nodes_show(service->nodes, name, &shape, &error))
+      g_warning("%s/%s has no block node: %s", service->vg, name, error->message);
+  }
+  return done;
+}
+
 static gboolean create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
 {
   return pool_create(INNER(pool), thin_pool, name, size, error);
@@ -119,7 +132,7 @@ static gboolean create_linear(Pool *pool, const char *name, guint64 size, GError
 
 static gboolean remove_linear(Pool *pool, const char *name, GError **error)
 {
-  return pool_remove_linear(INNER(pool), name, error);
+  return give_back(SERVICE(pool), pool_remove_linear(INNER(pool), name, error));
 }
 
 static gboolean clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
@@ -134,12 +147,12 @@ static gboolean snapshot(Pool *pool, const char *volume, const char *name, GErro
 
 static gboolean rollback(Pool *pool, const char *volume, const char *name, GError **error)
 {
-  return pool_rollback(INNER(pool), volume, name, error);
+  return give_back(SERVICE(pool), pool_rollback(INNER(pool), volume, name, error));
 }
 
 static gboolean clone_into(Pool *pool, const char *origin, const char *name, GError **error)
 {
-  return pool_clone_into(INNER(pool), origin, name, error);
+  return give_back(SERVICE(pool), pool_clone_into(INNER(pool), origin, name, error));
 }
 
 static gboolean rename_volume(Pool *pool, const char *name, const char *new_name, GError **error)
@@ -149,12 +162,12 @@ static gboolean rename_volume(Pool *pool, const char *name, const char *new_name
 
 static gboolean make_template(Pool *pool, const char *name, const char *new_name, GError **error)
 {
-  return pool_template(INNER(pool), name, new_name, error);
+  return give_back(SERVICE(pool), pool_template(INNER(pool), name, new_name, error));
 }
 
 static gboolean resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
 {
-  return pool_resize(INNER(pool), name, size, shrink, error);
+  return give_back(SERVICE(pool), pool_resize(INNER(pool), name, size, shrink, error));
 }
 
 static gboolean resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
@@ -164,7 +177,7 @@ static gboolean resize_pool(Pool *pool, const char *thin_pool, guint64 size, gbo
 
 static gboolean remove_volumes(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
 {
-  return pool_remove(INNER(pool), names, with_snapshots, error);
+  return give_back(SERVICE(pool), pool_remove(INNER(pool), names, with_snapshots, error));
 }
 
 static gboolean set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
@@ -318,36 +331,33 @@ static gboolean activate_alone(Pool *pool, const char *thin_pool, GError **error
 static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
   ServicePool *service = SERVICE(pool);
-  AllUsers users = {0};
   gboolean done;
 
   pthread_mutex_lock(&service->lock);
-  if (!force) {
-    users.user = nodes_any_user(service->nodes, &users.name);
-    all_users = &users;
-  }
   done = pool_deactivate(service->inner, thin_pool, force, error);
-  all_users = NULL;
   if (done) {
     show_pools(service, thin_pool, FALSE);
     nodes_sync(service->nodes, service->folder, 2000);
   }
+  give_back(service, done);
   pthread_mutex_unlock(&service->lock);
-  g_free(users.name);
-  g_free(users.user);
   return done;
 }
 
 /* --- following the inner pool --- */
 
-static char *find_user(const char *name, gpointer user_data)
+static char *find_user(const char *const *names, gboolean claim, const char **used, gpointer user_data)
 {
   ServicePool *service = user_data;
 
-  if (all_users)
-    return all_users->user && (!*all_users->name || strcmp(all_users->name, name) == 0) ? g_strdup(all_users->user)
-                                                                                        : NULL;
-  return nodes_user(service->nodes, name);
+  if (!claim)
+    return nodes_user(service->nodes, names, used);
+  if (!claimed)
+    claimed = g_ptr_array_new_with_free_func(g_free);
+  for (const char *const *name = names; *name; name++)
+    if (nodes_has(service->nodes, *name))
+      g_ptr_array_add(claimed, g_strdup(*name));
+  return nodes_claim(service->nodes, names, used);
 }
 
 static void follow_node(ServicePool *service, PoolEvent event, const char *name, const char *old_name)

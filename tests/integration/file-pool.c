@@ -259,7 +259,9 @@ static void tell(FilePool *pool, PoolEvent event, const char *name, const char *
 
 static gboolean check_unused(FilePool *pool, const char *name, GError **error)
 {
+  const char *const names[] = {name, NULL};
   g_autofree char *user = NULL;
+  const char *used;
 
   g_mutex_lock(&pool->lock);
   for (guint i = 0; i < pool->handles->len && !user; i++) {
@@ -268,8 +270,8 @@ static gboolean check_unused(FilePool *pool, const char *name, GError **error)
       user = g_strdup(handle->opener);
   }
   g_mutex_unlock(&pool->lock);
-  if (!user && pool->user_func)
-    user = pool->user_func(name, pool->user_data);
+  for (gboolean claim = FALSE; !user && pool->user_func && claim <= TRUE; claim++)
+    user = pool->user_func(names, claim, &used, pool->user_data);
   return !user || vt_set_error(error, EBUSY, "%s/%s is in use by %s", pool->vg, name, user);
 }
 
