@@ -46,17 +46,16 @@ static guint remaining_ms(gint64 deadline)
 
 /* --- who runs --- */
 
-/* Does /proc/locks list a flock on @fd's file? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). Asking this way
+/* Does /proc/locks list a flock on file @st? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). Asking this way
  * takes no lock, and so is in no holder's way that is just starting. */
-static gboolean lock_listed(int fd)
+static gboolean lock_listed(const struct stat *st)
 {
   g_autofree char *locks = NULL, *inode = NULL;
   g_auto(GStrv) lines = NULL;
-  struct stat st;
 
-  if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+  if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
     return FALSE;
-  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
+  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st->st_dev), minor(st->st_dev), (guint64)st->st_ino);
   lines = g_strsplit(locks, "\n", -1);
   for (char **line = lines; *line; line++) {
     char kind[16], where[64];
@@ -83,16 +82,22 @@ static pid_t read_holder(const char *vg)
 gboolean pool_service_is_running(const char *vg)
 {
   g_autofree char *path = settings_vg_file(vg, "lock");
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
   gboolean held;
+  int fd;
 
-  if (fd < 0)
+  if (stat(path, &st) < 0)
     return FALSE;
-  held = lock_listed(fd);
+  if (lock_listed(&st))
+    return TRUE;
   /* Some file systems are listed under another device number. With a holder that is alive, trying the lock disturbs
-   * nobody. */
-  if (!held && read_holder(vg))
-    held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+   * nobody; who may use the service's sockets alone cannot try. */
+  if (!read_holder(vg))
+    return FALSE;
+  fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0)
+    return errno == EACCES;
+  held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
   close(fd);
   return held;
 }
@@ -251,7 +256,8 @@ static gboolean write_start_devices(const char *vg, const char *const *devices, 
   }
   if (g_mkdir_with_parents(dir, 0755) < 0)
     return vt_set_errno(error, errno, "cannot make folder %s", dir);
-  return g_file_set_contents(path, text->str, text->len, &local) || vt_set_error(error, EIO, "%s", local->message);
+  return g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local) ||
+         vt_set_error(error, EIO, "%s", local->message);
 }
 
 /* A property of @unit; the caller's, empty where systemd does not tell. */

@@ -28,16 +28,19 @@ static char *describe_holder(const char *dir)
                                                            : g_strdup_printf("pid %s", pid);
 }
 
-/* The lock file may be removed by its last owner between our open() and flock(): then it is not the one others see. */
+/* Whoever can open the file can lock it, reading or writing: it is for its owner alone, also where an earlier version has
+ * left it for all. The last owner may remove it between our open() and flock(): then it is not the one others see. */
 static int take_lock(const char *dir, const char *vg, GError **error)
 {
   g_autofree char *path = g_build_filename(dir, "lock", NULL);
 
   for (;;) {
     struct stat mine, there;
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd == -1) {
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd == -1 || fchmod(fd, 0600) == -1) {
       vt_set_errno(error, errno, "cannot open %s", path);
+      if (fd != -1)
+        close(fd);
       return -1;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) == -1) {

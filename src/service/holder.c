@@ -478,14 +478,15 @@ static gboolean write_devices(Holder *holder, GError **error)
   g_autoptr(GError) local = NULL;
 
   if (!settings_devices_are_given() && g_file_get_contents(start_path, &given, NULL, NULL))
-    return g_file_set_contents(path, given, -1, &local) || vt_set_error(error, EIO, "%s", local->message);
+    return g_file_set_contents_full(path, given, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local) ||
+           vt_set_error(error, EIO, "%s", local->message);
   if (!settings_devices_are_given())
     return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
   for (char **device = devices; device && *device; device++) {
     g_autofree char *full = g_canonicalize_filename(*device, NULL);
     g_string_append_printf(text, "%s\n", full);
   }
-  if (!g_file_set_contents(path, text->str, text->len, &local))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local))
     return vt_set_error(error, EIO, "%s", local->message);
   return TRUE;
 }
@@ -496,7 +497,8 @@ static gboolean write_pid(Holder *holder, GError **error)
   g_autofree char *text = g_strdup_printf("%d\n", getpid());
   g_autoptr(GError) local = NULL;
 
-  return g_file_set_contents(path, text, -1, &local) || vt_set_error(error, EIO, "%s", local->message);
+  return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &local) ||
+         vt_set_error(error, EIO, "%s", local->message);
 }
 
 static int listen_on(Holder *holder, const char *name, GError **error)

@@ -237,7 +237,7 @@ static void remember_hidden(ServicePool *service)
     g_string_append(text, LATER "\n");
   if (!folder_shows(service->folder, NULL))
     g_string_append(text, "\n");
-  if (!g_file_set_contents(path, text->str, text->len, &error))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_warning("a restarted engine will show all pools: %s", error->message);
 }
 
@@ -462,7 +462,7 @@ void service_pool_remember_devices(const char *vg, Pool *inner)
     add_device(devices, *device);
   for (guint i = 0; i < devices->len; i++)
     g_string_append_printf(text, "%s\n", (char *)devices->pdata[i]);
-  if (!g_file_set_contents(path, text->str, text->len, &error))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
     g_warning("a restarted engine may miss a physical volume: %s", error->message);
 }
 

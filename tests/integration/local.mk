@@ -10,6 +10,7 @@ integration_tests = \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-images-foreign.sh \
+	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
 	tests/integration/cli-sectors.sh \
