@@ -16,6 +16,7 @@
 #include "pool/pool-guest.h"
 #include "pool/settings.h"
 #include "util/image-format.h"
+#include "util/block-users.h"
 
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
@@ -252,6 +253,14 @@ static gboolean wipe_zero(const VtVolumeFile *file, const PoolVolumeInfo *info, 
   return vt_overwrite(file, info->size, info->name, error) && vt_discard(file, 0, info->size, info->name, error);
 }
 
+/* What wipes a mounted file system ends more than a volume's content. */
+static gboolean require_unused(const PoolVolumeInfo *info, GError **error)
+{
+  g_autoptr(BlockScan) scan = info->path_is_block ? block_scan_new() : NULL;
+  g_autofree char *user = scan ? block_scan_user(scan, info->path) : NULL;
+  return !user || vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", info->vg, info->name, user);
+}
+
 static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
 {
   g_auto(VtVolumeFile) file = {0};
@@ -259,7 +268,7 @@ static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError 
     return vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", info->vg, info->name);
   if (algorithm != VIR_STORAGE_VOL_WIPE_ALG_TRIM && algorithm >= G_N_ELEMENTS(scrub_patterns))
     return vt_set_error(error, EOPNOTSUPP, "wiping algorithm %u is not known", algorithm);
-  if (!vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
+  if (!require_unused(info, error) || !vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
     return FALSE;
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
     return wipe_zero(&file, info, error);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 82
+plan 85
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
@@ -80,6 +80,12 @@ like "destroy is refused while a volume is open, and by whom is said" "$(virsh p
 is "the pool goes on" "$(state)" running
 ok "with its node" test -b "/dev/$vg/v1"
 exec 8<&-
+loop=$(losetup -f --show "/dev/$vg/v1")
+for command in "pool-destroy thin" "vol-delete v1 thin" "vol-wipe v1 thin"; do
+  # shellcheck disable=SC2086
+  like "${command%% *} names a loop device on the node" "$(virsh $command 2>&1)" "v1 is in use by block device ${loop#/dev/}"
+done
+losetup -d "$loop"
 ok "destroy when it is closed" virsh pool-destroy thin
 not_ok "takes the nodes away" test -e "/dev/$vg/v1"
 wait_until 10 is_at_rest "$vg"
