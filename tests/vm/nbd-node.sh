@@ -9,7 +9,7 @@ kernel=$top_builddir/guest-kernel
 "$top_srcdir/scripts/guest-kernel" "$kernel" >&2 || skip_all "Debian's package linux-image-cloud-amd64 is not to be had"
 program=$top_builddir/virt-thin
 [ -x "$top_builddir/.libs/virt-thin" ] && program=$top_builddir/.libs/virt-thin
-"$here/mkinitramfs.sh" "$kernel" "$tmp/base.cpio" "$program" fio >&2
+VM_MODULES="virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd nvmet" "$here/mkinitramfs.sh" "$kernel" "$tmp/base.cpio" "$program" fio >&2
 [ -z "${VIRT_THIN_TEST_LONG:-}" ] || { echo 'KILLS=50'; cat "$here/nbd-node.guest"; } > "$tmp/long"
 guest=$here/nbd-node.guest; [ ! -e "$tmp/long" ] || guest=$tmp/long
 "$here/vmrun" -m 1280 -s 2 -t "${VIRT_THIN_TEST_LONG:+3}300" -c "$tmp/console" "$kernel" "$tmp/base.cpio" "$guest" | grep --line-buffered -v '^VM_'
