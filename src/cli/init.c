@@ -6,9 +6,11 @@
 
 #include "cli/cli.h"
 #include "dm/dm.h"
+#include "lvm/content.h"
 #include "lvm/store.h"
 #include "pool/pool-choose.h"
 
+static gboolean force;
 static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
 
 typedef struct {
@@ -134,13 +136,20 @@ static char *choose_path(const char *vg, GError **error)
   return NULL;
 }
 
+/* With --force, what is on @path goes. */
+static gboolean clear(const char *path, GError **error)
+{
+  return !force || !g_file_test(path, G_FILE_TEST_EXISTS) || lvm_content_clear(path, error);
+}
+
 static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes, GError **error)
 {
   struct stat st = {0};
 
   if (stat(path, &st) < 0 && !sizes->size)
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
-  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size, error))
+  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size, error) ||
+      !clear(path, error))
     return FALSE;
   sizes->pool.max_size = sizes->max_size;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
@@ -184,6 +193,7 @@ static const GOptionEntry init_options[] = {
      "Size of the physical volume to make (of a further pool: its data)", "SIZE"},
     {"file", 0, 0, G_OPTION_ARG_FILENAME, &file,
      "File (made sparse) or block device; default: --device, else VG.img in the state folder", "PATH"},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data", NULL},
     {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text,
      "Let it grow to this when it fills (with the physical volume, if that is a file)", "SIZE"},
     {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text, "Leave this much of the volume group free", "SIZE"},
@@ -200,7 +210,9 @@ const CliCommand cli_init = {
     .summary = "Make a volume group with a thin pool in a file or on a device",
     .description = "The pool takes all of the physical volume but its metadata, the spare and what --reserve leaves. A "
                    "volume group that\n"
-                   "exists gains a further thin pool from its free extents.\n\n"
+                   "exists gains a further thin pool from its free extents. A file or device with something on it is "
+                   "refused,\n"
+                   "unless --force.\n\n"
                    "Example: virt-thin init pve/data --size 100g",
     .options = init_options,
     .min_args = 1,
@@ -220,15 +232,22 @@ static int run_extend(char **args, GError **error)
   if (lv)
     return cli_usage(error, "\"%s\" is no volume group", args[0]), CLI_WRONG_USAGE;
   pool = cli_open_patient(vg, 0, error);
-  ok = pool && pool_extend(pool, path, error);
+  ok = pool && clear(path, error) && pool_extend(pool, path, error);
   return cli_status(cli_close(pool, error) && ok);
 }
+
+static const GOptionEntry extend_options[] = {
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
 
 const CliCommand cli_extend = {
     .name = "extend",
     .arguments = "VG PATH",
     .summary = "Add a physical volume, file or block device, to a volume group",
-    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE.",
+    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE. Refused where something is on it, "
+                   "unless --force.",
+    .options = extend_options,
     .min_args = 2,
     .max_args = 2,
     .run = run_extend,

@@ -25,7 +25,8 @@
 #define START_DEADLINE_MS (60 * 1000)
 
 /* Of virStoragePoolBuild(). */
-#define BUILD_FLAGS ((unsigned int)VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)
+#define OVERWRITE ((unsigned int)VIR_STORAGE_POOL_BUILD_OVERWRITE)
+#define NO_OVERWRITE ((unsigned int)VIR_STORAGE_POOL_BUILD_NO_OVERWRITE)
 
 /* The pool whose refresh has just failed on this thread. */
 static _Thread_local VtPoolObj *refresh_failed;
@@ -170,11 +171,11 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
-  if (flags & VIR_STORAGE_POOL_BUILD_OVERWRITE)
-    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED, "%s",
-                     "a thin pool is never built over what is on a device; clear it with wipefs first");
-  if (flags & ~BUILD_FLAGS)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building a thin pool", flags & ~BUILD_FLAGS);
+  if (flags & ~(OVERWRITE | NO_OVERWRITE))
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building a thin pool",
+                     flags & ~(OVERWRITE | NO_OVERWRITE));
+  if ((flags & OVERWRITE) && (flags & NO_OVERWRITE))
+    return vt_report(VIR_ERR_INVALID_ARG, "%s", "overwrite and no-overwrite exclude each other");
   if (!vt_source_of(obj, &source))
     return -1;
   g_auto(VtPoolDocument) document = {0};
@@ -194,6 +195,8 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
   g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
   g_autoptr(GPtrArray) argv = program_words(&document);
   add_words(argv, "init", pool, "--size", bytes, "--file", devices[0], NULL);
+  if (flags & OVERWRITE)
+    add_words(argv, "--force", NULL);
   vt.libvirt.object_unlock(obj);
   gboolean built = run_words(argv, &error);
   vt.libvirt.object_lock(obj);

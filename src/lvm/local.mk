@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += src/lvm/liblvm.la
 src_lvm_liblvm_la_SOURCES = \
 	src/lvm/allocate.c \
 	src/lvm/archive.c \
+	src/lvm/content.c src/lvm/content.h \
 	src/lvm/devmapper.c src/lvm/devmapper.h \
 	src/lvm/header.c \
 	src/lvm/label.c src/lvm/label.h \

@@ -8,9 +8,9 @@
  */
 #include "config.h"
 
-#include <blkid.h>
 #include <string.h>
 
+#include "lvm/content.h"
 #include "lvm/lvm-conf.h"
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
@@ -18,57 +18,6 @@
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
 #define AREA_START 4096
-
-/* --- is there something on it? --- */
-
-/* A PV of no VG may be taken. */
-static gboolean check_not_used_pv(const char *path, GError **error)
-{
-  const char *paths[] = {path, NULL};
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, FALSE, NULL, NULL);
-  LvmDevice *device = probe->devices->len ? probe->devices->pdata[0] : NULL;
-
-  if (device && device->identified && !device->label->used && probe->groups->len == 0 && device->problems->len == 0)
-    return TRUE;
-  if (probe->groups->len)
-    return vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path,
-                        lvm_vg_name(((LvmGroup *)probe->groups->pdata[0])->vg));
-  return vt_set_error(error, EEXIST,
-                      "%s is a physical volume already; if it is not needed any more, wipe it with wipefs -a", path);
-}
-
-static gboolean check_empty(const char *path, GError **error)
-{
-  blkid_probe probe = blkid_new_probe_from_filename(path);
-  const char *type = NULL, *table = NULL;
-  gboolean ok;
-  int rc;
-
-  if (!probe)
-    return vt_set_errno(error, errno ? errno : EIO, "%s: cannot look for what is on it", path);
-  blkid_probe_enable_superblocks(probe, TRUE);
-  blkid_probe_enable_partitions(probe, TRUE);
-  rc = blkid_do_safeprobe(probe);
-  if (rc == 0 && blkid_probe_lookup_value(probe, "TYPE", &type, NULL) != 0)
-    blkid_probe_lookup_value(probe, "PTTYPE", &table, NULL);
-  if (rc == 1)
-    ok = TRUE;
-  else if (rc == 0 && g_strcmp0(type, "LVM2_member") == 0)
-    ok = check_not_used_pv(path, error);
-  else if (rc == 0)
-    ok = vt_set_error(error, EEXIST, "%s carries %s%s already; if that is not needed any more, wipe it with wipefs -a",
-                      path,
-                      type    ? type
-                      : table ? table
-                              : "something",
-                      table ? " partitions" : "");
-  else if (rc == -2)
-    ok = vt_set_error(error, EEXIST, "%s carries several things at once (see wipefs); wipe it with wipefs -a", path);
-  else
-    ok = vt_set_error(error, EIO, "%s: cannot look for what is on it", path);
-  blkid_free_probe(probe);
-  return ok;
-}
 
 /* --- one new PV --- */
 
@@ -87,7 +36,7 @@ static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent
 
   if (!device)
     return NULL;
-  if (!check_empty(path, error)) {
+  if (!lvm_content_check_free(path, error)) {
     lvm_device_free(device);
     return NULL;
   }

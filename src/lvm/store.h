@@ -20,8 +20,9 @@ typedef struct {
   char *vg_name; /* NULL: a PV of no volume group */
 } LvmScan;
 void lvm_scan_free(LvmScan *scan);
-/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged ones are reported in
- * @problems (GPtrArray of char *, may be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
+/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged ones, and those with a
+ * PV's label that are a part of something else (lvm_content_belongs_to()), are reported in @problems (GPtrArray of char
+ * *, may be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
 GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems);
 
 typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user_data, GError **error);
@@ -95,8 +96,8 @@ typedef struct {
 } LvmCreate;
 
 /* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold
- * nothing recognised (libblkid-like check: a label, a file system or partition table signature is EEXIST), with sectors
- * of one size (EINVAL). Returns it open read-write and locked. */
+ * nothing (lvm_content_check_free(): EEXIST), with sectors of one size (EINVAL). Returns it open read-write and locked.
+ */
 LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error);
 
 /* Add @path as a PV and commit. EPERM: the VG takes no more; EINVAL: its sectors are not as large as the other PVs'. */

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lvm/content.h"
 #include "pool/pool-devices.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
@@ -450,6 +451,9 @@ static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError 
                         "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT
                         " asked for: give its size, or none",
                         undo->path, (guint64)st.st_size, size);
+  /* Now, for marks at its end are not found any more when it is longer. */
+  if (!lvm_content_check_free(undo->path, error))
+    return FALSE;
   if (size > G_MAXINT64 || truncate(undo->path, size) != 0)
     return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno,
                         "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dm/lvm2.h"
+#include "lvm/content.h"
 #include "pool/pool-kernel.h"
 #include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
@@ -164,12 +165,14 @@ static void catch_up_spare(Pool *pool)
               error->message);
 }
 
-/* Without --yes: where lvm2 finds a file system or the like on the device, it asks, gets no answer, and leaves it. */
+/* lvm2 would take a device with an image on it. Without --yes: where it finds what we do not know, it asks, gets no
+ * answer, and leaves it. */
 gboolean kernel_extend(Pool *pool, const char *path, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-  gboolean ok = change && kernel_run(change, error, "vgextend", k->vg_name, path, NULL);
+  gboolean ok = change && lvm_content_check_free(path, error) &&
+                kernel_run(change, error, "vgextend", k->vg_name, path, NULL);
 
   if (ok) {
     g_mutex_lock(&k->lock);
@@ -206,8 +209,8 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   gboolean made = FALSE;
 
   if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) && require_no_max_size(params, error) &&
-      (made = dmk_lvm2(create, error)) && (pool = pool_open_kernel(vg, devices, 0, error)) &&
-      pool_create_pool(pool, thin_pool, params, error))
+      lvm_content_check_free(path, error) && (made = dmk_lvm2(create, error)) &&
+      (pool = pool_open_kernel(vg, devices, 0, error)) && pool_create_pool(pool, thin_pool, params, error))
     return TRUE;
   if (made)
     take_back_vg(vg, path);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 85
+plan 89
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
@@ -120,9 +120,14 @@ disk=$(disk "$tmp/disk.img" 256M)
 sed "s|/dev/sdb|$disk|; s|fast/data|b$vg/data|" "$top_srcdir/xml/pool-on-device.xml" >"$tmp/build.xml"
 ok "xml/pool-on-device.xml can be defined" virsh pool-define "$tmp/build.xml"
 not_ok "not started before it is built" virsh pool-start fast
-ok "build" virsh pool-build fast
+image=$(printf 'QFI\373...\3' | tee >(dd of="$disk" conv=notrunc status=none) | md5sum)
+like "not over a guest's disk image" "$(virsh pool-build fast 2>&1)" "carries a qcow2 image"
+not_ok "nor with --no-overwrite" virsh pool-build fast --no-overwrite
+not_ok "nor with both" virsh pool-build fast --no-overwrite --overwrite
+is "it is whole" "$(head -c 8 "$disk" | md5sum)" "$image"
+ok "build with --overwrite" virsh pool-build fast --overwrite
 not_ok "not twice" virsh pool-build fast --no-overwrite
-like "--overwrite is refused" "$(virsh pool-build fast --overwrite 2>&1)" "never built over what is on a device"
+like "nor over itself, with --overwrite" "$(virsh pool-build fast --overwrite 2>&1)" "already"
 ok "start" virsh pool-start fast
 ok "it takes volumes" virsh vol-create-as fast v1 10M
 is "it runs after a restart of libvirtd" "$(libvirt_restart; state fast)" running

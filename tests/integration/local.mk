@@ -2,6 +2,7 @@
 # server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml).
 integration_tests = \
 	tests/integration/cli-bad-input.sh \
+	tests/integration/cli-claim.sh \
 	tests/integration/cli-enable.sh \
 	tests/integration/cli-extend.sh \
 	tests/integration/cli-fixtures-lvm.sh \
@@ -52,6 +53,7 @@ EXTRA_DIST += $(integration_tests) \
 	tests/integration/service-lib.sh tests/integration/storage-life.sh \
 	tests/integration/validate-json tests/integration/fuse-manners.py \
 	tests/integration/flush-log.py \
+	tests/integration/md-mark.py \
 	tests/fixtures/pools tests/fixtures/storagecfg-pools tests/fixtures/make-pools
 
 check_PROGRAMS += \
