@@ -1,4 +1,4 @@
-/* virt-thin - what a file or block device holds: may it become a physical volume?
+/* virt-thin - what a file or block device holds: may it become a physical volume, is it one of its own?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lvm/content.h"
@@ -25,6 +26,7 @@ typedef struct {
   int fd;
   gboolean is_file;
   guint64 size;
+  dev_t device;
   blkid_probe probe; /* NULL: too small for anything */
 } Content;
 
@@ -46,6 +48,7 @@ static gboolean content_open(Content *content, const char *path, GError **error)
   if (content->fd < 0 || fstat(content->fd, &st) < 0)
     return vt_set_errno(error, errno, "%s: cannot look for what is on it", path);
   content->is_file = S_ISREG(st.st_mode);
+  content->device = st.st_rdev;
   if (content->is_file && st.st_size == 0)
     return TRUE;
   content->probe = blkid_new_probe();
@@ -61,6 +64,8 @@ static const char *found_value(const Content *content, const char *name)
 
   return blkid_probe_lookup_value(content->probe, name, &value, NULL) == 0 ? value : NULL;
 }
+
+/* --- may it become a physical volume? --- */
 
 /* "ext4", "gpt partitions", "a qcow2 image". */
 static void add_found(GPtrArray *names, char *name)
@@ -229,4 +234,91 @@ gboolean lvm_content_clear(const char *path, GError **error)
        lvm_content_check_free(path, error);
   lvm_device_free(device);
   return ok;
+}
+
+/* --- is it a physical volume of its own? --- */
+
+/* Parts of an array that the kernel's md assembles, also from a firmware's metadata. */
+static gboolean is_md(const char *type)
+{
+  static const char *const types[] = {"linux_raid_member", "ddf_raid_member", "isw_raid_member", NULL};
+
+  return g_strv_contains(types, type);
+}
+
+/* What an array's part carries beside the PV lies before the extents or behind them, and the PV, made on the array, is
+ * smaller than the part. An old mark on a disk that is a PV as a whole is nothing to lvm2, but for md's, which may have
+ * been put there to mirror the PV in place. */
+static char *find_array(const Content *content, guint64 pv_size, const LvmRange *extents)
+{
+  gboolean smaller = pv_size / LVM_SECTOR < content->size / LVM_SECTOR;
+
+  blkid_probe_enable_superblocks(content->probe, TRUE);
+  blkid_probe_set_superblocks_flags(content->probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_MAGIC | BLKID_SUBLKS_BADCSUM);
+  blkid_probe_filter_superblocks_usage(content->probe, BLKID_FLTR_ONLYIN, BLKID_USAGE_RAID);
+  while (blkid_do_probe(content->probe) == 0) {
+    const char *type = found_value(content, "TYPE"), *offset_text = found_value(content, "SBMAGIC_OFFSET");
+    guint64 offset = offset_text ? g_ascii_strtoull(offset_text, NULL, 10) : 0;
+
+    if (!type || strcmp(type, "LVM2_member") == 0 ||
+        (offset >= extents->offset && offset - extents->offset < extents->size) || !(smaller || is_md(type)))
+      continue;
+    return g_strdup_printf("%s is a part of an array (%s), not a physical volume of its own: assemble the array (%s) "
+                           "and use that; if there is none any more, wipefs --all --types %s %s",
+                           content->path, type, is_md(type) ? "mdadm --assemble --scan" : "dmraid, drbdadm", type,
+                           content->path);
+  }
+  return NULL;
+}
+
+static gboolean has_attribute(const Content *content, const char *name)
+{
+  g_autofree char *path =
+      g_strdup_printf("/sys/dev/block/%u:%u/%s", major(content->device), minor(content->device), name);
+
+  return g_file_test(path, G_FILE_TEST_EXISTS);
+}
+
+/* A DOS partition table with partitions, by the rules of lvm2's lib/device/dev-type.c. (A GPT has its header where the
+ * label is.) */
+static char *find_partitions(const Content *content)
+{
+  enum { TABLE = 446, ENTRY = 16, TYPE = 4, N_SECTORS = 12, PROTECTIVE = 0xee };
+  guint8 sector[LVM_SECTOR];
+  gboolean any = FALSE;
+
+  if ((!content->is_file && has_attribute(content, "partition")) ||
+      pread(content->fd, sector, sizeof sector, 0) != sizeof sector || sector[510] != 0x55 || sector[511] != 0xaa)
+    return NULL;
+  for (const guint8 *entry = sector + TABLE; entry < sector + TABLE + 4 * ENTRY; entry += ENTRY) {
+    if (entry[0] & 0x7f)
+      return NULL;
+    any |= memcmp(entry + N_SECTORS, "\0\0\0\0", 4) != 0 && entry[TYPE] != PROTECTIVE;
+  }
+  return any ? g_strdup_printf("%s is a disk with partitions, not a physical volume", content->path) : NULL;
+}
+
+/* What multipath's udev rules say of a path to a disk, whether or not the map is there by now. */
+static char *find_multipath(const Content *content)
+{
+  g_autofree char *path = g_strdup_printf("/run/udev/data/b%u:%u", major(content->device), minor(content->device)),
+                  *text = NULL;
+
+  if (content->is_file || !g_file_get_contents(path, &text, NULL, NULL) ||
+      !strstr(text, "E:DM_MULTIPATH_DEVICE_PATH=1\n"))
+    return NULL;
+  return g_strdup_printf("%s is a path of a multipath device: use that, below /dev/mapper", content->path);
+}
+
+char *lvm_content_belongs_to(const char *path, guint64 pv_size, const LvmRange *extents)
+{
+  g_auto(Content) content = {.fd = -1};
+  char *what;
+
+  if (!content_open(&content, path, NULL) || !content.probe)
+    return NULL;
+  what = find_array(&content, pv_size, extents);
+  if (!what)
+    what = find_multipath(&content);
+  return what ? what : find_partitions(&content);
 }

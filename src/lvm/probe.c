@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lvm/content.h"
 #include "lvm/store-private.h"
 #include "lvm/vg-private.h"
 
@@ -237,6 +238,42 @@ static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage
   return TRUE;
 }
 
+/* The bytes that a PV gives to its LVs, as its text says, else its label. */
+static LvmRange extents_of(LvmDevice *device)
+{
+  const char *uuid = device->label->uuid;
+  LvmRange range = {0};
+
+  if (device->label->data_areas->len)
+    range.offset = g_array_index(device->label->data_areas, LvmRange, 0).offset;
+  range.size = device->label->device_size - MIN(range.offset, device->label->device_size);
+  for (guint i = 0; i < device->groups->len; i++) {
+    LvmGroup *group = device->groups->pdata[i];
+    LvmPv *pv = group ? lvm_vg_find_pv_by_uuid(group->vg, uuid) : NULL;
+
+    if (pv) {
+      range.offset = lvm_pv_start(pv);
+      range.size = lvm_pv_n_extents(pv) * lvm_vg_extent_size(group->vg);
+    }
+  }
+  return range;
+}
+
+/* TRUE: it is, and what of is noted. */
+static gboolean is_part(LvmDevice *device)
+{
+  LvmRange extents;
+  char *owner;
+
+  if (!device->identified)
+    return FALSE;
+  extents = extents_of(device);
+  owner = lvm_content_belongs_to(device->path, device->label->device_size, &extents);
+  if (owner)
+    g_ptr_array_add(device->problems, owner);
+  return owner != NULL;
+}
+
 /* --- all devices --- */
 
 static void group_free(gpointer data)
@@ -277,11 +314,12 @@ static void check_duplicates(LvmProbe *probe)
   }
 }
 
-/* The device at @path; NULL: there is nothing of a PV. */
+/* The device at @path; NULL: there is nothing of a PV of its own. */
 static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open, gpointer user_data)
 {
   g_autoptr(GError) error = NULL;
   VtIo *io = open ? open(path, TRUE, user_data, &error) : vt_io_open_file(path, TRUE, &error);
+  guint n_groups = probe->groups->len;
   LvmDevice *device;
 
   if (!io) {
@@ -289,9 +327,15 @@ static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage
     return NULL;
   }
   device = device_new(path, io);
-  if (read_device(probe, device, salvage))
+  if (!read_device(probe, device, salvage)) {
+    lvm_device_free(device);
+    return NULL;
+  }
+  if (!is_part(device))
     return device;
-  lvm_device_free(device);
+  g_ptr_array_set_size(device->groups, 0);
+  g_ptr_array_set_size(probe->groups, (int)n_groups); /* without what it alone says */
+  g_ptr_array_add(probe->parts, device);
   return NULL;
 }
 
@@ -301,6 +345,7 @@ LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
   probe->devices = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
+  probe->parts = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
   probe->groups = g_ptr_array_new_with_free_func(group_free);
   probe->problems = g_ptr_array_new_with_free_func(g_free);
   for (; *paths; paths++) {
@@ -333,6 +378,19 @@ LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
     if (device->label && strcmp(device->label->uuid, uuid) == 0)
       return device;
   }
+  return NULL;
+}
+
+static const char *last_problem(LvmDevice *device)
+{
+  return device->problems->pdata[device->problems->len - 1];
+}
+
+const char *lvm_probe_part(LvmProbe *probe, const char *uuid)
+{
+  for (guint i = 0; i < probe->parts->len; i++)
+    if (strcmp(((LvmDevice *)probe->parts->pdata[i])->label->uuid, uuid) == 0)
+      return last_problem(probe->parts->pdata[i]);
   return NULL;
 }
 
@@ -377,6 +435,7 @@ void lvm_probe_free(LvmProbe *probe)
   if (!probe)
     return;
   g_ptr_array_unref(probe->devices);
+  g_ptr_array_unref(probe->parts);
   g_ptr_array_unref(probe->groups);
   g_ptr_array_unref(probe->problems);
   g_free(probe);
@@ -392,6 +451,8 @@ static const char *first_problem(LvmProbe *probe)
     if (device->problems->len)
       return device->problems->pdata[0];
   }
+  if (probe->parts->len)
+    return last_problem(probe->parts->pdata[0]);
   return probe->problems->len ? probe->problems->pdata[0] : NULL;
 }
 
@@ -475,9 +536,8 @@ static const char *group_name(LvmProbe *probe, LvmDevice *device)
   for (guint i = 0; !best && device->identified && i < probe->groups->len; i++) {
     LvmGroup *group = probe->groups->pdata[i];
 
-    for (guint j = 0; j < group->vg->pvs->len; j++)
-      if (strcmp(lvm_pv_uuid(group->vg->pvs->pdata[j]), device->label->uuid) == 0)
-        best = group;
+    if (lvm_vg_find_pv_by_uuid(group->vg, device->label->uuid))
+      best = group;
   }
   return best ? lvm_vg_name(best->vg) : NULL;
 }
@@ -494,6 +554,8 @@ GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems)
   GPtrArray *scans = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_scan_free);
 
   copy_problems(probe->problems, problems);
+  for (guint i = 0; problems && i < probe->parts->len; i++)
+    g_ptr_array_add(problems, g_strdup(last_problem(probe->parts->pdata[i])));
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
     LvmScan *scan;

@@ -30,7 +30,8 @@ typedef struct {
 
 typedef struct {
   GPtrArray *devices;  /* of LvmDevice: those with a label or the rests of one */
-  GPtrArray *groups;   /* of LvmGroup */
+  GPtrArray *parts;    /* of LvmDevice: those whose label is another device's; what that is, is their last problem */
+  GPtrArray *groups;   /* of LvmGroup: @devices' */
   GPtrArray *problems; /* of char *: what concerns no PV */
 } LvmProbe;
 
@@ -39,6 +40,8 @@ LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open
 void lvm_probe_free(LvmProbe *probe);
 /* The device whose label, whole or not, says that it is PV @uuid; NULL: none. */
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid);
+/* What a device looked at is a part of that carries PV @uuid; NULL: none does. */
+const char *lvm_probe_part(LvmProbe *probe, const char *uuid);
 /* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */
 gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)

@@ -159,6 +159,7 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
     LvmPv *pv = store->vg->pvs->pdata[i];
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv));
     g_autofree char *missing = NULL;
+    const char *part;
 
     if (!device && (device = find_by_elimination(probe, store->vg, pv)))
       set_uuid(device, lvm_pv_uuid(pv));
@@ -166,8 +167,10 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
       take_device(store, probe, device);
       continue;
     }
-    missing = g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing", lvm_pv_name(pv),
-                              lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg));
+    part = lvm_probe_part(probe, lvm_pv_uuid(pv));
+    missing =
+        g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing%s%s", lvm_pv_name(pv),
+                        lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg), part ? "; " : "", part ? part : "");
     warn_of(store, missing);
     any_missing = TRUE;
   }
@@ -214,10 +217,13 @@ static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
   return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s", lvm_vg_name(vg), why);
 }
 
-static gboolean missing(LvmVg *vg, LvmPv *pv, const char *problem, GError **error)
+static gboolean missing(LvmProbe *probe, LvmVg *vg, LvmPv *pv, GError **error)
 {
+  const char *part = lvm_probe_part(probe, lvm_pv_uuid(pv)), *damage = part ? NULL : unidentified_problem(probe),
+             *problem = part ? part : damage;
+
   return vt_set_error(
-      error, problem ? EBADMSG : ENOENT,
+      error, damage ? EBADMSG : ENOENT,
       "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing%s%s",
       lvm_vg_name(vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), problem ? "; " : "",
       problem ? problem : "");
@@ -262,7 +268,7 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv)), *locked;
 
     if (!device)
-      return missing(store->vg, pv, unidentified_problem(probe), error);
+      return missing(probe, store->vg, pv, error);
     if (!check_fits(store->vg, pv, device, error))
       return FALSE;
     if (device->problems->len)

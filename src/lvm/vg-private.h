@@ -93,6 +93,7 @@ typedef struct {
  * there; EBADMSG. */
 gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error);
 LvmPv *lvm_vg_find_pv(LvmVg *vg, const char *name);
+LvmPv *lvm_vg_find_pv_by_uuid(LvmVg *vg, const char *uuid);
 gboolean lvm_pv_has_status(LvmPv *pv, const char *status); /* in status or flags */
 /* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free runs when @pv is
  * NULL: only of PVs that are allocatable and there. */

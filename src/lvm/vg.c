@@ -548,6 +548,14 @@ LvmPv *lvm_vg_find_pv(LvmVg *vg, const char *name)
   return NULL;
 }
 
+LvmPv *lvm_vg_find_pv_by_uuid(LvmVg *vg, const char *uuid)
+{
+  for (guint i = 0; i < vg->pvs->len; i++)
+    if (strcmp(lvm_pv_uuid(vg->pvs->pdata[i]), uuid) == 0)
+      return vg->pvs->pdata[i];
+  return NULL;
+}
+
 const char *lvm_pv_name(LvmPv *pv)
 {
   return lvm_node_name(pv->node);

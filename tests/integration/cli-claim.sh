@@ -1,5 +1,5 @@
 #!/bin/bash
-# virt-thin - what is on a file or device already: it does not become a physical volume
+# virt-thin - what is on a file or device already: it does not become a physical volume, and a part of an array is none
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -95,6 +95,67 @@ refused "nor by extend" 1 'in use' vt extend --force pve "$state/pve.img"
 head -c 20M /dev/zero > "$tmp/zeros"
 truncate -s 64M "$tmp/zeros"
 ok "zeros are nothing, also those that are written" vt extend pve "$tmp/zeros"
+
+# --- parts of arrays ---
+
+# A volume group on two devices.
+two() {
+  rm -f "$tmp/p1" "$tmp/p2" "$tmp/whole"
+  truncate -s 64M "$tmp/p1" "$tmp/p2"
+  vt init two/data --file "$tmp/p1" && vt --device "$tmp/p1" extend two "$tmp/p2" && vt --device "$tmp/p1" --device "$tmp/p2" create two/a --size 8m
+}
+not_taken() { # HOW TYPE
+  local before how=$1
+  before=$(cat "$tmp/p1" "$tmp/p2" | md5)
+  refused "$how: is missing" 1 "p2\) is missing; $tmp/p2 is a part of an array \($2\).*" vt --device "$tmp/p1" --device "$tmp/p2" create two/b --size 4m
+  run vt --device "$tmp/p1" --device "$tmp/p2" list two
+  like "$how: the list says so" "$err" "$tmp/p2 is a part of an array \($2\)"
+  refused "$how: nor by itself" 1 "no volume group two.*p2 is a part of an array \($2\)" vt --device "$tmp/p2" create two/b --size 4m
+  refused "$how: it is nothing to put another on" 1 "carries $2" vt init other/data --file "$tmp/p2"
+  refused "$how: nor to extend with" 1 "carries $2" vt extend pve "$tmp/p2"
+  is "$how: nothing changed" "$(cat "$tmp/p1" "$tmp/p2" | md5)" "$before"
+}
+for version in 0.90 1.0 1.1 1.2; do
+  ok "md $version: a physical volume on a mirror" two
+  truncate -s 65M "$tmp/p2"
+  md_mark "$tmp/p2" $version
+  not_taken "md $version" linux_raid_member
+done
+for version in 0.90 1.0; do
+  ok "md $version, in place: a physical volume" two
+  md_mark "$tmp/p2" $version
+  not_taken "md $version, in place" linux_raid_member
+done
+ok "Intel's RAID: a physical volume" two
+truncate -s 65M "$tmp/p2"
+printf 'Intel Raid ISM Cfg Sig. 1.3.00' | at "$tmp/p2" "$(end "$tmp/p2" 1024)"
+not_taken "Intel's RAID" isw_raid_member
+ok "Promise's RAID: a physical volume" two
+truncate -s 65M "$tmp/p2"
+printf 'Promise Technology, Inc.' | at "$tmp/p2" "$(end "$tmp/p2" 32256)"
+not_taken "Promise's RAID" promise_fasttrack_raid_member
+
+# The array itself has the same label: that is the one.
+ok "a mirror's whole: a physical volume" two
+cp --sparse=always "$tmp/p2" "$tmp/whole"
+truncate -s 65M "$tmp/p2"
+md_mark "$tmp/p2" 1.0
+ok "the whole is taken, beside its part" vt --device "$tmp/p1" --device "$tmp/p2" --device "$tmp/whole" create two/b --size 4m
+
+# What a guest writes is the guest's, though it looks like a RAID's mark: here the extents reach to the end.
+rm -f "$tmp/guest"
+ok "a pool whose extents reach to the end" vt init guest/data --file "$tmp/guest" --size 81m --extent-size 64k
+is "they do" "$(vt --device "$tmp/guest" info --json guest | field "d['volume_group']['size']")" $((64 << 20))
+md_mark "$tmp/guest" 1.0
+ok "a mark in an extent means nothing" vt --device "$tmp/guest" create guest/a --size 4m
+
+# A disk with partitions, and a label that something left there.
+ok "partitions: a physical volume" two
+printf '\x00\x00\x02\x00\x83\x00\x00\x00\x00\x08\x00\x00\x00\x08\x00\x00' | at "$tmp/p2" 446
+printf '\x55\xaa' | at "$tmp/p2" 510
+refused "a disk with partitions is no physical volume" 1 'p2 is a disk with partitions' vt --device "$tmp/p1" --device "$tmp/p2" create two/b --size 4m
+head -c 64 /dev/zero | at "$tmp/p2" 446
+ok "with an empty table it is" vt --device "$tmp/p1" --device "$tmp/p2" create two/b --size 4m
 
 # --- block devices ---
 

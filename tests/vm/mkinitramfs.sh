@@ -12,7 +12,7 @@ set -euo pipefail
 kernel=${1:?usage: tests/vm/mkinitramfs.sh KERNEL_DIR OUT.cpio [PROGRAM...]} out=${2:?}
 shift 2
 version=$(cat "$kernel/version")
-modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-mod dm-thin-pool dm-snapshot}
+modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-mod dm-thin-pool dm-snapshot md-mod raid1}
 root=$(mktemp -d "${TMPDIR:-/tmp}/vm-initramfs.XXXXXX")
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,etc/lvm,proc,sys,dev,run,tmp,var/lib,out,in,modules,lib/vm,mnt}
