@@ -336,6 +336,7 @@ int main(int argc, char **argv)
   int status;
 
   g_log_set_writer_func(write_log, NULL, NULL);
+  signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE is an error, not the death of a service; children inherit that */
   if (service_child_main(argc, argv, &status))
     return status;
   signal(SIGPIPE, SIG_IGN);

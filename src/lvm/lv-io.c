@@ -275,7 +275,9 @@ static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags 
   return TRUE;
 }
 
-static gboolean lv_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
+typedef gboolean (*RangeFunc)(VtIo *io, guint64 offset, guint64 length, GError **error);
+
+static gboolean on_each_stripe(VtIo *io, RangeFunc func, guint64 offset, guint64 length, GError **error)
 {
   const Map *map = get_map(io);
 
@@ -284,12 +286,22 @@ static gboolean lv_discard(VtIo *io, guint64 offset, guint64 length, GError **er
     const Stripe *stripe = map_find(map, offset, &pv_offset, &run);
 
     run = MIN(run, length);
-    if (!is_there(io, stripe, offset, pv_offset + run, error) || !vt_io_discard(stripe->io, pv_offset, run, error))
+    if (!is_there(io, stripe, offset, pv_offset + run, error) || !func(stripe->io, pv_offset, run, error))
       return FALSE;
     offset += run;
     length -= run;
   }
   return TRUE;
+}
+
+static gboolean lv_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return on_each_stripe(io, vt_io_discard, offset, length, error);
+}
+
+static gboolean lv_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return on_each_stripe(io, vt_io_back, offset, length, error);
 }
 
 static guint64 lv_size(VtIo *io)
@@ -328,6 +340,7 @@ static const VtIoOps lv_ops = {
     .flush = lv_flush,
     .zero = lv_zero,
     .discard = lv_discard,
+    .back = lv_back,
     .size = lv_size,
     .sector_size = lv_sector_size,
     .free = lv_free,

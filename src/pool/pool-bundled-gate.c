@@ -48,6 +48,11 @@ static gboolean gate_discard(VtIo *io, guint64 offset, guint64 length, GError **
   return is_open(io, error) && vt_io_discard(((Gate *)io)->base, offset, length, error);
 }
 
+static gboolean gate_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return is_open(io, error) && vt_io_back(((Gate *)io)->base, offset, length, error);
+}
+
 static guint64 gate_size(VtIo *io)
 {
   return vt_io_size(((Gate *)io)->base);
@@ -70,6 +75,7 @@ static const VtIoOps gate_ops = {
     .flush = gate_flush,
     .zero = gate_zero,
     .discard = gate_discard,
+    .back = gate_back,
     .size = gate_size,
     .sector_size = gate_sector_size,
     .free = gate_free,

@@ -16,7 +16,7 @@ gboolean vt_set_errno(GError **error, int err, const char *format, ...)
   va_start(args, format);
   g_autofree char *message = g_strdup_vprintf(format, args);
   va_end(args);
-  g_set_error(error, VT_ERROR, err, "%s: %s", message, g_strerror(err));
+  g_set_error(error, VT_ERROR, err == EDQUOT || err == EFBIG ? ENOSPC : err, "%s: %s", message, g_strerror(err));
   return FALSE;
 }
 
@@ -44,5 +44,19 @@ int vt_error_to_errno(const GError *error)
     case G_IO_ERROR_TIMED_OUT: return ETIMEDOUT;
     case G_IO_ERROR_INVALID_ARGUMENT: return EINVAL;
     }
+  if (error->domain == G_FILE_ERROR)
+    switch (error->code) {
+    case G_FILE_ERROR_NOENT: return ENOENT;
+    case G_FILE_ERROR_EXIST: return EEXIST;
+    case G_FILE_ERROR_NOSPC: return ENOSPC;
+    case G_FILE_ERROR_ACCES: return EACCES;
+    case G_FILE_ERROR_PERM: return EPERM;
+    case G_FILE_ERROR_ROFS: return EROFS;
+    }
   return EIO;
+}
+
+gboolean vt_error_is_room(const GError *error)
+{
+  return error && vt_error_to_errno(error) == ENOSPC;
 }

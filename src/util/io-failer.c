@@ -55,6 +55,12 @@ static gboolean failer_discard(VtIo *io, guint64 offset, guint64 length, GError 
   return pass(failer, VT_IO_DISCARD, error) && vt_io_discard(failer->base, offset, length, error);
 }
 
+static gboolean failer_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  Failer *failer = (Failer *)io;
+  return pass(failer, VT_IO_BACK, error) && vt_io_back(failer->base, offset, length, error);
+}
+
 static guint64 failer_size(VtIo *io)
 {
   return vt_io_size(((Failer *)io)->base);
@@ -79,6 +85,7 @@ static const VtIoOps failer_ops = {
     .flush = failer_flush,
     .zero = failer_zero,
     .discard = failer_discard,
+    .back = failer_back,
     .size = failer_size,
     .sector_size = failer_sector_size,
     .free = failer_free,

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -169,6 +170,43 @@ static guint file_sector_size(VtIo *io)
   return ((FileIo *)io)->sector_size;
 }
 
+/* Where the file system does not allocate, zeros are written where it says that holes are. One that does not know holes
+ * either has none to tell. */
+static gboolean fill_holes(VtIo *io, guint64 offset, guint64 end, GError **error)
+{
+  int fd = ((FileIo *)io)->fd;
+  while (offset < end) {
+    off_t hole = lseek(fd, offset, SEEK_HOLE);
+    if (hole < 0 || (guint64)hole >= end)
+      return TRUE;
+    off_t data = lseek(fd, hole, SEEK_DATA);
+    offset = data < 0 ? end : MIN((guint64)data, end);
+    if (!write_zeros(io, hole, offset - hole, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean file_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  FileIo *file = (FileIo *)io;
+  struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
+  if (file->is_block)
+    return TRUE;
+  /* Writes are held to this limit, also within the file; fallocate() is not. */
+  getrlimit(RLIMIT_FSIZE, &limit);
+  int rc = -1;
+  errno = EFBIG;
+  if (offset + length <= limit.rlim_cur)
+    rc = TEMP_FAILURE_RETRY(fallocate(file->fd, FALLOC_FL_KEEP_SIZE, offset, length));
+  if (rc == 0)
+    return TRUE;
+  if (is_unsupported(errno))
+    return fill_holes(io, offset, offset + length, error);
+  return vt_set_errno(error, errno, "%s: cannot allocate %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+                      io->name, length, offset);
+}
+
 static void file_free(VtIo *io)
 {
   close(((FileIo *)io)->fd);
@@ -181,6 +219,7 @@ static const VtIoOps file_ops = {
     .flush = file_flush,
     .zero = file_zero,
     .discard = file_discard,
+    .back = file_back,
     .size = file_size,
     .sector_size = file_sector_size,
     .free = file_free,

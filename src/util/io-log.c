@@ -143,6 +143,12 @@ static gboolean recorder_discard(VtIo *io, guint64 offset, guint64 length, GErro
   return ok;
 }
 
+/* Changes no content, so there is nothing to replay. */
+static gboolean recorder_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return vt_io_back(((Recorder *)io)->base, offset, length, error);
+}
+
 static guint64 recorder_size(VtIo *io)
 {
   return vt_io_size(((Recorder *)io)->base);
@@ -165,6 +171,7 @@ static const VtIoOps recorder_ops = {
     .flush = recorder_flush,
     .zero = recorder_zero,
     .discard = recorder_discard,
+    .back = recorder_back,
     .size = recorder_size,
     .sector_size = recorder_sector_size,
     .free = recorder_free,

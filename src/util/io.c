@@ -110,3 +110,9 @@ gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
   return check_range(io, "discard", offset, length, TRUE, error) &&
          (length == 0 || io->ops->discard(io, offset, length, error));
 }
+
+gboolean vt_io_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return check_range(io, "allocate", offset, length, TRUE, error) &&
+         (length == 0 || !io->ops->back || io->ops->back(io, offset, length, error));
+}

@@ -13,6 +13,11 @@
  *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.
  *   - vt_io_discard(): a hint; the range's contents are undefined until written again.
  *     Never fails for want of support.
+ *   - vt_io_back(): the range keeps its contents, and from then on (until it is zeroed with MAY_UNMAP or discarded)
+ *     a write to it does not fail for want of room beneath: a file's holes there are allocated. An error of
+ *     vt_error_is_room() is the answer that there is no room. A promise as good as the file system's: one that
+ *     copies on write (btrfs, ZFS), or keeps both allocation and holes to itself (NFS before 4.2), may still want
+ *     room later, so a writer must live with that. Nobody may be writing to the range meanwhile.
  *
  * Thread-safety: all functions may be called from any thread at any time; overlapping
  * writes in flight at once leave either content. Errors: VT_ERROR, code from the system.
@@ -36,9 +41,10 @@ typedef struct {
   gboolean (*flush)(VtIo *io, GError **error);
   gboolean (*zero)(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
   gboolean (*discard)(VtIo *io, guint64 offset, guint64 length, GError **error);
-  guint64 (*size)(VtIo *io);      /* may grow while open */
-  guint (*sector_size)(VtIo *io); /* NULL: 512 */
-  void (*free)(VtIo *io);         /* releases what the kind owns, and the struct itself */
+  gboolean (*back)(VtIo *io, guint64 offset, guint64 length, GError **error); /* NULL: nothing to be done */
+  guint64 (*size)(VtIo *io);                                                  /* may grow while open */
+  guint (*sector_size)(VtIo *io);                                             /* NULL: 512 */
+  void (*free)(VtIo *io); /* releases what the kind owns, and the struct itself */
 } VtIoOps;
 
 /* A kind embeds this as its first member and initialises it with vt_io_init(). */
@@ -69,6 +75,7 @@ gboolean vt_io_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offs
 gboolean vt_io_flush(VtIo *io, GError **error);
 gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
 gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error);
+gboolean vt_io_back(VtIo *io, guint64 offset, guint64 length, GError **error);
 
 /* --- a file or a block device ------------------------------------------------------- */
 
@@ -108,7 +115,14 @@ gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, i
 
 /* Passes everything to @base until @countdown further operations of the kinds in @kinds have been
  * done, then fails each of those kinds with @err. */
-typedef enum { VT_IO_READ = 1, VT_IO_WRITE = 2, VT_IO_FLUSH = 4, VT_IO_ZERO = 8, VT_IO_DISCARD = 16 } VtIoKinds;
+typedef enum {
+  VT_IO_READ = 1,
+  VT_IO_WRITE = 2,
+  VT_IO_FLUSH = 4,
+  VT_IO_ZERO = 8,
+  VT_IO_DISCARD = 16,
+  VT_IO_BACK = 32,
+} VtIoKinds;
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
 void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown, int err); /* G_MAXUINT: never */
 guint vt_io_failer_count(VtIo *failer);                                         /* operations seen so far */

@@ -188,7 +188,7 @@ static void test_init(void **state)
   assert_fails(pool_init("pve", "data", path, 0, 0, NULL, &error), EINVAL, "give a size");
   assert_fails(pool_init("pve", "data", path, MIB, 0, NULL, &error), EINVAL, "too small");
   assert_fails(pool_init("pve", "data", path, 25 * MIB, 0, NULL, &error), ENOSPC, NULL);
-  assert_fails(pool_init("pve", "data", path, G_MAXUINT64, 0, NULL, &error), EFBIG, NULL);
+  assert_fails(pool_init("pve", "data", path, G_MAXUINT64, 0, NULL, &error), ENOSPC, NULL);
   assert_fails(pool_init("pve", "data", path, 128 * MIB, 0, &chunk, &error), EINVAL, NULL);
   assert_fails(pool_init("pve", "data", path, 128 * MIB, 0, &large, &error), ENOSPC, NULL);
   assert_fails(pool_init("pve", "data", path, 128 * MIB, 100, NULL, &error), EINVAL, NULL);

@@ -9,7 +9,9 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/crc.h"
@@ -132,6 +134,62 @@ static void test_file(void **state)
   assert_false(vt_io_grow_file(file->io, MIB, NULL));
 }
 
+static blkcnt_t blocks_of(const char *path)
+{
+  struct stat st;
+  assert_int_equal(stat(path, &st), 0);
+  return st.st_blocks;
+}
+
+static void test_back(void **state)
+{
+  File *file = *state;
+  char buf[8];
+  g_autoptr(GError) error = NULL;
+  assert_true(vt_io_write(file->io, "virtthin", 8, 65536, &error));
+  assert_true(vt_io_back(file->io, 0, 512 * 1024, &error));
+  assert_in_range(blocks_of(file->path), 1024, 1100);
+  assert_true(vt_io_read(file->io, buf, 8, 65536, &error));
+  assert_memory_equal(buf, "virtthin", 8);
+  assert_true(vt_io_read(file->io, buf, 8, 0, &error));
+  assert_memory_equal(buf, "\0\0\0\0\0\0\0\0", 8);
+  assert_int_equal(vt_io_size(file->io), MIB);
+  assert_false(vt_io_back(file->io, MIB - 1, 2, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EINVAL));
+}
+
+/* Whatever the system calls want of room, it is ENOSPC; what it was stays in the message. */
+static void test_no_room(void **state)
+{
+  File *file = *state;
+  struct rlimit before, low = {256 * 1024, RLIM_INFINITY};
+  g_autoptr(GError) error = NULL;
+  assert_false(vt_set_errno(&error, EDQUOT, "x"));
+  assert_true(vt_error_is_room(error));
+  assert_non_null(strstr(error->message, "quota"));
+  g_clear_error(&error);
+  assert_false(vt_error_is_room(NULL));
+  assert_false(vt_set_errno(&error, EIO, "x"));
+  assert_false(vt_error_is_room(error));
+  g_clear_error(&error);
+
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  low.rlim_max = before.rlim_max;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+  gboolean below = vt_io_back(file->io, 0, 256 * 1024, NULL),
+           above = vt_io_back(file->io, 192 * 1024, 128 * 1024, &error);
+  GError *written = NULL;
+  gboolean write = vt_io_write(file->io, "x", 1, 256 * 1024, &written);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_true(below);
+  assert_false(above);
+  assert_true(vt_error_is_room(error));
+  assert_false(write);
+  assert_true(vt_error_is_room(written));
+  g_error_free(written);
+}
+
 static void test_read_only(void **state)
 {
   File *file = *state;
@@ -224,6 +282,8 @@ int main(void)
       cmocka_unit_test(test_size_parse),
       cmocka_unit_test(test_size_format),
       cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_back, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_no_room, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),

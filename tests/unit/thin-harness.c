@@ -85,6 +85,12 @@ static gboolean watched_discard(VtIo *io, guint64 offset, guint64 length, GError
   return vt_io_discard(((Watched *)io)->base, offset, length, error);
 }
 
+static gboolean watched_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  tell(io, VT_IO_BACK, offset, length);
+  return vt_io_back(((Watched *)io)->base, offset, length, error);
+}
+
 static guint64 watched_size(VtIo *io)
 {
   return vt_io_size(((Watched *)io)->base);
@@ -102,6 +108,7 @@ static const VtIoOps watched_ops = {
     .flush = watched_flush,
     .zero = watched_zero,
     .discard = watched_discard,
+    .back = watched_back,
     .size = watched_size,
     .free = watched_free,
 };
