@@ -177,6 +177,7 @@ static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   switch (status->mode) {
   case THIN_MODE_OUT_OF_DATA: return g_strdup("out of data space");
   case THIN_MODE_OUT_OF_METADATA: return g_strdup("out of metadata space");
+  case THIN_MODE_OUT_OF_ROOM: return g_strdup("out of room where its files lie");
   case THIN_MODE_FAILED: return g_strdup("a commit failed: nothing is written any more, open the volume group again");
   default: /* opened read-only, a full pool is no less full */
     return status->data_size && status->data_used >= status->data_size ? g_strdup("out of data space") : NULL;

@@ -10,6 +10,10 @@
  * A failed data flush fails the whole pool, not just the caller: the kernel reports a lost write once, so a
  * later flush would return success, and the next commit would make mappings to chunks durable that never
  * received their data.
+ *
+ * A commit that finds no room on the file system beneath, which metadata.h makes rare, leaves all as it was: it is an
+ * error to whoever asked for it, and the next one, the owner's of every second if nobody else's, tries again. Until one
+ * succeeds nothing more is mapped.
  */
 #include "thin/pool-private.h"
 
@@ -63,6 +67,22 @@ static void group_cover(ThinGroup *group)
   pthread_mutex_unlock(&group->lock);
 }
 
+static void group_note(ThinGroup *group, gboolean succeeded)
+{
+  pthread_mutex_lock(&group->lock);
+  group->succeeded = succeeded;
+  pthread_mutex_unlock(&group->lock);
+}
+
+/* After group_join() said FALSE: was the work done? A run that came after the one waited for counts as well. */
+static gboolean group_succeeded(ThinGroup *group)
+{
+  pthread_mutex_lock(&group->lock);
+  gboolean succeeded = group->succeeded;
+  pthread_mutex_unlock(&group->lock);
+  return succeeded;
+}
+
 static void group_leave(ThinGroup *group)
 {
   pthread_mutex_lock(&group->lock);
@@ -93,6 +113,7 @@ void thin_pool_mark_failed(ThinPool *pool, const GError *cause)
   pthread_mutex_lock(&pool->failure_lock);
   if (!pool->failure) {
     pool->failure = g_strdup(cause ? cause->message : "unknown cause");
+    pool->needs_check = !vt_error_is_room(cause);
     g_warning("%s: the thin pool fails and goes read-only: %s", vt_io_name(pool->metadata), pool->failure);
     __atomic_store_n(&pool->failed, TRUE, __ATOMIC_RELEASE);
   }
@@ -105,7 +126,7 @@ void thin_pool_fail_locked(ThinPool *pool, const GError *cause)
   if (pool->aborted)
     return;
   pool->aborted = TRUE;
-  thin_metadata_abort(pool->md);
+  thin_metadata_abort(pool->md, pool->needs_check);
   /* The journal tells of mappings whose data may be lost: the next engine must not bring them back. */
   static const char nothing[THIN_METADATA_BLOCK];
   if (pool->journal)
@@ -114,8 +135,13 @@ void thin_pool_fail_locked(ThinPool *pool, const GError *cause)
 
 void thin_pool_judge_locked(ThinPool *pool, const GError *error)
 {
+  if (thin_metadata_is_broken(pool->md)) {
+    thin_pool_fail_locked(pool, error);
+    return;
+  }
+  if (vt_error_is_room(error))
+    return;
   switch (vt_error_to_errno(error)) {
-  case ENOSPC:
   case ENOENT:
   case EEXIST:
   case EBUSY:
@@ -196,28 +222,62 @@ static gboolean flush_in_commit(gpointer user_data, GError **error)
   return flush_data(pool, error);
 }
 
-static gboolean commit_locked(ThinPool *pool, CommitFlush *flush, ThinAction action, gpointer user_data, GError **error)
+static void committed_locked(ThinPool *pool)
 {
-  if (!thin_pool_check_writable(pool, error))
-    return FALSE;
-  if (action && !action(pool, user_data, error))
-    return FALSE;
-  if (!thin_metadata_changed(pool->md))
-    return !flush->all || flush_data(pool, error);
-  g_autoptr(GError) cause = NULL;
-  if (!thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) ||
-      !thin_pool_journal_reset_locked(pool, &cause)) {
-    thin_pool_fail_locked(pool, cause);
-    g_propagate_error(error, g_steal_pointer(&cause));
-    return FALSE;
-  }
+  if (pool->starved)
+    g_message("%s: there is room again: changes are committed", vt_io_name(pool->metadata));
+  pool->starved = FALSE;
   __atomic_store_n(&pool->committed, pool->transaction, __ATOMIC_RELEASE);
   __atomic_store_n(&pool->transaction, pool->transaction + 1, __ATOMIC_RELEASE);
   pool->passing_down = pool->freed && pool->discards == THIN_DISCARD_PASSDOWN;
   pool->freed = FALSE;
   if (!pool->passing_down)
     thin_metadata_freed_done(pool->md);
-  return TRUE;
+}
+
+/* The transaction waits for room, or is lost. */
+static void not_committed_locked(ThinPool *pool, const GError *cause)
+{
+  if (thin_metadata_is_broken(pool->md) || !vt_error_is_room(cause)) {
+    thin_pool_fail_locked(pool, cause);
+    return;
+  }
+  if (!pool->starved)
+    g_warning("%s: changes cannot be committed for want of room; flushes and what needs metadata fail until there is "
+              "some: %s",
+              vt_io_name(pool->metadata), cause->message);
+  pool->starved = TRUE;
+}
+
+static gboolean commit_changes_locked(ThinPool *pool, CommitFlush *flush, GError **error)
+{
+  g_autoptr(GError) cause = NULL;
+  if (!thin_metadata_changed(pool->md))
+    return !flush->all || flush_data(pool, error);
+  if (thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) && thin_pool_journal_reset_locked(pool, &cause)) {
+    committed_locked(pool);
+    return TRUE;
+  }
+  not_committed_locked(pool, cause);
+  g_propagate_error(error, g_steal_pointer(&cause));
+  return FALSE;
+}
+
+/* What an action changed cannot wait for room: its caller could not be told what came of it, and the volume group's text
+ * would not know. So it does not join a transaction that does, and must itself succeed or be forgotten. */
+static gboolean commit_action_locked(ThinPool *pool, CommitFlush *flush, ThinAction action, gpointer user_data,
+                                     GError **error)
+{
+  g_autoptr(GError) cause = NULL;
+  if (thin_metadata_lacks_room(pool->md) && !commit_changes_locked(pool, flush, error))
+    return FALSE;
+  if (!action(pool, user_data, error))
+    return FALSE;
+  if (commit_changes_locked(pool, flush, &cause))
+    return TRUE;
+  thin_pool_fail_locked(pool, cause);
+  g_propagate_error(error, g_steal_pointer(&cause));
+  return FALSE;
 }
 
 void thin_pool_commit_begin(ThinPool *pool)
@@ -235,10 +295,13 @@ gboolean thin_pool_commit_run(ThinPool *pool, ThinAction action, gpointer user_d
    * flushed in the commit. */
   gboolean ok = action || flush_data(pool, error);
   pthread_mutex_lock(&pool->meta);
-  ok = ok && commit_locked(pool, &flush, action, user_data, error);
+  ok = ok && thin_pool_check_writable(pool, error) &&
+       (action ? commit_action_locked(pool, &flush, action, user_data, error)
+               : commit_changes_locked(pool, &flush, error));
   if (thin_pool_has_failed(pool))
     thin_pool_fail_locked(pool, NULL);
   pthread_mutex_unlock(&pool->meta);
+  group_note(&pool->commits, ok);
   return ok;
 }
 
@@ -302,8 +365,9 @@ void thin_pool_commit_end(ThinPool *pool)
 
 gboolean thin_pool_commit_grouped(ThinPool *pool, GError **error)
 {
-  if (!group_join(&pool->commits))
-    return thin_pool_check_writable(pool, error);
+  while (!group_join(&pool->commits))
+    if (group_succeeded(&pool->commits))
+      return thin_pool_check_writable(pool, error);
   gboolean ok = thin_pool_commit_run(pool, NULL, NULL, error);
   thin_pool_commit_end(pool);
   return ok;

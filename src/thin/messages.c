@@ -88,15 +88,11 @@ static gboolean check_room(ThinPool *pool, const Send *send, GError **error)
     snapshots += send->messages[i].kind == THIN_SNAPSHOT;
   }
   if (adds == 0)
-    return TRUE;
+    return thin_metadata_has_reserve(pool->md, error);
+  if (!thin_metadata_has_room(pool->md, adds * 2, error))
+    return FALSE;
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);
-  guint64 used = MIN(status.metadata_used, status.metadata_size);
-  if (thin_metadata_is_low(pool->md) || (status.metadata_size - used) / THIN_METADATA_BLOCK < adds * 2)
-    return vt_set_error(error, ENOSPC,
-                        "%s: no metadata space for %" G_GUINT64_FORMAT
-                        " more thin devices; enlarge the metadata volume or delete some",
-                        vt_io_name(pool->metadata), adds);
   if (status.time + snapshots > TIME_MAX)
     return vt_set_error(error, ENOSPC, "%s: this pool has seen %u snapshots, the most that the format can tell apart",
                         vt_io_name(pool->metadata), status.time);

@@ -319,7 +319,8 @@ gboolean thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin_id,
 
 gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
 {
-  if (!thin_metadata_writable(md, error) || !thin_metadata_find_device(md, id, error))
+  if (!thin_metadata_writable(md, error) || !thin_metadata_has_reserve(md, error) ||
+      !thin_metadata_find_device(md, id, error))
     return FALSE;
   ThinBtree top = thin_metadata_top_tree(md), details = thin_metadata_details_tree(md);
   g_hash_table_remove(md->devices, GUINT_TO_POINTER(id));
@@ -332,7 +333,7 @@ gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
 
 gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error)
 {
-  if (!thin_metadata_writable(md, error))
+  if (!thin_metadata_writable(md, error) || !thin_metadata_has_reserve(md, error))
     return FALSE;
   ThinMetadataDevice *x = thin_metadata_find_device(md, a, error),
                      *y = x ? thin_metadata_find_device(md, b, error) : NULL;

@@ -260,6 +260,8 @@ gboolean thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint
     return FALSE;
   if (!any)
     return TRUE;
+  if (!thin_metadata_has_reserve(md, error))
+    return FALSE;
   if (!thin_metadata_own_device(md, id, error))
     return FALSE;
   ThinBtree tree = thin_metadata_device_tree(md);

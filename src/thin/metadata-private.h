@@ -24,6 +24,8 @@ struct ThinMetadata {
   gboolean read_only;
   gboolean broken; /* a changing call failed half way: nothing may be committed */
   gboolean changed;
+  GError *unbacked;  /* why the blocks behind map_n_backed() are not; NULL: not asked for yet */
+  GError *starved;   /* the last commit found no room, and why; NULL: it did not */
   ThinTm tm;         /* tm.map NULL (read only): cannot be read */
   ThinDataMap *data; /* NULL (read only): cannot be read */
   guint64 mapping_root, details_root, held_root, transaction_id;
@@ -53,8 +55,6 @@ gboolean thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
 
 /* May this transaction be changed? EROFS. */
 gboolean thin_metadata_writable(ThinMetadata *md, GError **error);
-/* ... and is there room beyond the reserve for @blocks more? ENOSPC. */
-gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error);
 /* End a changing call that got past its checks: notes that the transaction changed, or broke. Returns @ok. */
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok);
 

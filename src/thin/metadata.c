@@ -10,6 +10,8 @@
 #include "thin/metadata-private.h"
 
 #define CACHE_DEFAULT (64u << 20)
+#define BACK_STEP 1024 /* blocks that are backed at a time */
+#define BACK_LEAST 16  /* ... when there is little room */
 
 /* --- trees -------------------------------------------------------------------------- */
 
@@ -130,7 +132,7 @@ static gboolean may_be_written(ThinMetadata *md, GError **error)
   if (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK)
     return vt_set_error(error, EPERM,
                         "%s: the metadata is marked needs_check after an earlier failure: run "
-                        "'thin_check --clear-needs-check-flag' or lvconvert --repair first",
+                        "'virt-thin check --clear-needs-check' or lvconvert --repair first",
                         vt_io_name(md->io));
   if (sb->compat_ro_flags)
     return vt_set_error(error, EPERM, "%s: the metadata uses features (flags %#x) that this version cannot write",
@@ -164,7 +166,54 @@ static void take_superblock(ThinMetadata *md)
 static gboolean write_superblock(ThinMetadata *md, GError **error)
 {
   thin_block_seal(md->superblock_block, 0, THIN_KIND_SUPERBLOCK);
-  return vt_io_write(md->io, md->superblock_block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(md->io, error);
+  return vt_io_write(md->io, md->superblock_block, THIN_METADATA_BLOCK, 0, error);
+}
+
+/* --- room beneath ------------------------------------------------------------------- */
+
+/* FALSE: there is no room. Whatever else may keep blocks from being allocated, who writes them is told. */
+static gboolean back(ThinMetadata *md, guint64 from, guint64 n)
+{
+  g_clear_error(&md->unbacked);
+  if (!vt_io_back(md->io, from * THIN_METADATA_BLOCK, n * THIN_METADATA_BLOCK, &md->unbacked) &&
+      vt_error_is_room(md->unbacked))
+    return FALSE;
+  g_clear_error(&md->unbacked);
+  return TRUE;
+}
+
+/* Back a step more, or, where there is little room, what can be had of it. */
+static gboolean back_more(ThinMetadata *md)
+{
+  ThinMetadataMap *map = md->tm.map;
+  guint64 from = thin_metadata_map_n_backed(map), n = MIN(BACK_STEP, thin_metadata_map_n_blocks(map) - from);
+  for (; n > 0; n = n > BACK_LEAST ? n / 2 : 0)
+    if (back(md, from, n)) {
+      thin_metadata_map_set_backed(map, from + n);
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* Stay ahead of a change of @blocks. */
+static void keep_backed(ThinMetadata *md, guint64 blocks)
+{
+  ThinMetadataMap *map = md->tm.map;
+  guint64 wanted = thin_metadata_map_reserve(map) + blocks + BACK_STEP / 2;
+  while (G_UNLIKELY(thin_metadata_map_n_usable(map) <= wanted) &&
+         thin_metadata_map_n_backed(map) < thin_metadata_map_n_blocks(map) && back_more(md))
+    ;
+}
+
+/* Also what is in use: a pool of another engine's, or of a file that was copied, may have holes between its blocks. */
+static void back_at_open(ThinMetadata *md)
+{
+  if (back(md, 0, thin_metadata_map_n_backed(md->tm.map)))
+    keep_backed(md, 0);
+  if (md->unbacked)
+    g_warning("%s: what the thin pool's metadata needs cannot be allocated ahead, so that changes may be refused until "
+              "there is room: %s",
+              vt_io_name(md->io), md->unbacked->message);
 }
 
 /* --- open and close ----------------------------------------------------------------- */
@@ -177,6 +226,8 @@ static void drop_state(ThinMetadata *md)
   if (md->tm.cache)
     thin_cache_forget_all(md->tm.cache);
   md->changed = md->broken = FALSE;
+  g_clear_error(&md->unbacked);
+  g_clear_error(&md->starved);
 }
 
 /* Load both space maps. A damaged one is an error when writing; else it is done without. */
@@ -240,10 +291,13 @@ static ThinMetadata *new_metadata(VtIo *io, gboolean read_only, gsize cache_byte
 ThinMetadata *thin_metadata_open(VtIo *io, gboolean read_only, gsize cache_bytes, GError **error)
 {
   ThinMetadata *md = new_metadata(io, read_only, cache_bytes);
-  if (load(md, error))
-    return md;
-  thin_metadata_close(md);
-  return NULL;
+  if (!load(md, error)) {
+    thin_metadata_close(md);
+    return NULL;
+  }
+  if (!read_only)
+    back_at_open(md);
+  return md;
 }
 
 void thin_metadata_close(ThinMetadata *md)
@@ -297,8 +351,8 @@ gboolean thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GE
   md->data = thin_data_map_new(&md->tm);
   md->changed = TRUE;
   ThinBtree top = thin_metadata_top_tree(md), details = thin_metadata_details_tree(md);
-  gboolean ok = thin_metadata_map_inc(md->tm.map, 0, error) && thin_data_map_create(md->data, error) &&
-                thin_btree_empty(&top, &md->mapping_root, error) &&
+  gboolean ok = thin_metadata_has_room(md, 0, error) && thin_metadata_map_inc(md->tm.map, 0, error) &&
+                thin_data_map_create(md->data, error) && thin_btree_empty(&top, &md->mapping_root, error) &&
                 thin_btree_empty(&details, &md->details_root, error) && thin_data_map_grow(md->data, n_chunks, error) &&
                 thin_metadata_commit(md, NULL, NULL, error);
   thin_metadata_close(md);
@@ -319,15 +373,32 @@ gboolean thin_metadata_writable(ThinMetadata *md, GError **error)
   return TRUE;
 }
 
-gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error)
+/* Not enough is left: of the metadata, or of the room for it. */
+static gboolean set_no_room(ThinMetadata *md, GError **error)
 {
-  if (thin_metadata_map_n_usable(md->tm.map) > thin_metadata_map_reserve(md->tm.map) + blocks)
-    return TRUE;
+  const GError *cause = md->starved ? md->starved : md->unbacked;
+  ThinMetadataMap *map = md->tm.map;
+
+  if (thin_metadata_lacks_room(md) && cause)
+    return vt_set_error(error, ENOSPC, "%s: no room for more metadata; make some where the pool's files lie: %s",
+                        vt_io_name(md->io), cause->message);
   return vt_set_error(error, ENOSPC,
                       "%s: out of metadata: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                       " blocks are in use, the rest is kept for deletes and commits; extend the pool's metadata",
-                      vt_io_name(md->io), thin_metadata_map_n_allocated(md->tm.map),
-                      thin_metadata_map_n_blocks(md->tm.map));
+                      vt_io_name(md->io), thin_metadata_map_n_allocated(map), thin_metadata_map_n_blocks(map));
+}
+
+gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error)
+{
+  keep_backed(md, blocks);
+  return (!md->starved && thin_metadata_map_n_usable(md->tm.map) > thin_metadata_map_reserve(md->tm.map) + blocks) ||
+         set_no_room(md, error);
+}
+
+gboolean thin_metadata_has_reserve(ThinMetadata *md, GError **error)
+{
+  keep_backed(md, 0);
+  return thin_metadata_map_n_usable(md->tm.map) >= thin_metadata_map_reserve(md->tm.map) / 4 || set_no_room(md, error);
 }
 
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok)
@@ -357,25 +428,50 @@ static void settle_device(gpointer id, gpointer value, gpointer user_data)
   device->changed = device->owned = FALSE;
 }
 
+/* @lost: what was written may be there or not. A write that found no room has changed nothing that counts: of a block
+ * that the old superblock does not reach, or all of the superblock's one. */
+static gboolean write_all(ThinMetadata *md, gboolean *lost, GError **error)
+{
+  *lost = FALSE;
+  if (!thin_cache_write_out(md->tm.cache, error))
+    return FALSE;
+  *lost = TRUE;
+  if (!vt_io_flush(md->io, error))
+    return FALSE;
+  *lost = FALSE;
+  if (!write_superblock(md, error))
+    return FALSE;
+  *lost = TRUE;
+  return vt_io_flush(md->io, error);
+}
+
 gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error)
 {
+  g_autoptr(GError) cause = NULL;
+  gboolean lost = TRUE;
+
   if (!md->changed)
     return TRUE;
   if (!thin_metadata_writable(md, error))
     return FALSE;
-  if (!settle_counts(md, error) || (flush_data && !flush_data(user_data, error)) ||
-      !thin_cache_write_out(md->tm.cache, error) || !vt_io_flush(md->io, error) || !write_superblock(md, error)) {
-    md->broken = TRUE;
+  if (!settle_counts(md, &cause) || (flush_data && !flush_data(user_data, &cause)) || !write_all(md, &lost, &cause)) {
+    g_clear_error(&md->starved);
+    if (lost || !vt_error_is_room(cause))
+      md->broken = TRUE;
+    else
+      md->starved = g_error_copy(cause);
+    g_propagate_error(error, g_steal_pointer(&cause));
     return FALSE;
   }
   thin_metadata_map_settle(md->tm.map);
   thin_data_map_settle(md->data);
   g_hash_table_foreach(md->devices, settle_device, NULL);
   md->changed = FALSE;
+  g_clear_error(&md->starved);
   return TRUE;
 }
 
-void thin_metadata_abort(ThinMetadata *md)
+void thin_metadata_abort(ThinMetadata *md, gboolean needs_check)
 {
   g_autoptr(GError) error = NULL;
   gboolean writes = !vt_io_is_read_only(md->io);
@@ -386,8 +482,10 @@ void thin_metadata_abort(ThinMetadata *md)
     g_warning("cannot go back to the last commit: %s", error->message);
     return;
   }
+  if (!needs_check)
+    return;
   md->superblock.header.flags |= GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
-  if (writes && !write_superblock(md, &error))
+  if (writes && !(write_superblock(md, &error) && vt_io_flush(md->io, &error)))
     g_warning("cannot set needs_check: %s", error->message);
 }
 
@@ -418,7 +516,7 @@ gboolean thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error)
 
 gboolean thin_metadata_release_snapshot(ThinMetadata *md, GError **error)
 {
-  if (!thin_metadata_writable(md, error))
+  if (!thin_metadata_writable(md, error) || !thin_metadata_has_reserve(md, error))
     return FALSE;
   if (!md->held_root)
     return vt_set_error(error, ENOENT, "%s: there is no metadata snapshot", vt_io_name(md->io));
@@ -465,6 +563,7 @@ gboolean thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError 
     return TRUE;
   thin_cache_grow(md->tm.cache, n_blocks);
   thin_metadata_map_grow(md->tm.map, n_blocks);
+  keep_backed(md, 0);
   return thin_metadata_changed_by(md, TRUE);
 }
 
@@ -512,14 +611,25 @@ void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
 
 gboolean thin_metadata_is_low(ThinMetadata *md)
 {
-  return md->tm.map && thin_metadata_map_n_usable(md->tm.map) <= thin_metadata_map_reserve(md->tm.map);
+  return md->tm.map && (md->starved || thin_metadata_map_n_usable(md->tm.map) <= thin_metadata_map_reserve(md->tm.map));
+}
+
+gboolean thin_metadata_lacks_room(ThinMetadata *md)
+{
+  return md->starved ||
+         (thin_metadata_is_low(md) && thin_metadata_map_n_backed(md->tm.map) < thin_metadata_map_n_blocks(md->tm.map));
+}
+
+gboolean thin_metadata_is_broken(ThinMetadata *md)
+{
+  return md->broken;
 }
 
 gboolean thin_metadata_wants_commit(ThinMetadata *md)
 {
   ThinMetadataMap *map = md->tm.map;
   return md->changed && map && thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
-         thin_metadata_map_n_usable(map) + thin_metadata_map_n_allocated(map) < thin_metadata_map_n_blocks(map);
+         thin_metadata_map_n_freed(map) > 0;
 }
 
 gboolean thin_metadata_changed(ThinMetadata *md)

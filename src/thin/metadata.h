@@ -6,6 +6,13 @@
  *
  * NOT thread-safe: the pool's lock serialises every call. Errors: as thin.h. After EBADMSG or an I/O error
  * from a changing call the transaction may be half done: the caller must thin_metadata_abort().
+ *
+ * Room. A metadata volume may lie in a sparse file on a file system that is full at any time. Therefore blocks are given
+ * out only where writing them needs no room (vt_io_back()), and that is kept ahead of what is in use, by the reserve
+ * and a step. The reserve is what bounds a transaction: a change that maps is refused when only the reserve is left, of
+ * the metadata or of what is backed, and from the reserve come the changes that free and the commit itself (255 bitmaps
+ * at most, the index, and the paths to them: the kernel counts on the same number, dm-thin-metadata.c
+ * __set_metadata_reserve()). So a commit needs no room but what it has; besides that it may be tried again.
  */
 #pragma once
 
@@ -23,8 +30,16 @@ guint64 thin_metadata_n_chunks(ThinMetadata *md);
 /* Allocatable now: not counting those freed in this transaction. */
 guint64 thin_metadata_n_free_chunks(ThinMetadata *md);
 void thin_metadata_status(ThinMetadata *md, ThinStatus *status); /* all but mode */
+/* Is there room beyond the reserve for @blocks more? ENOSPC, which names what is wanting. */
+gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error);
+/* ... or, for a change that may use the reserve, enough of that? */
+gboolean thin_metadata_has_reserve(ThinMetadata *md, GError **error);
 /* Only the reserve (min(4096, size/10) blocks) is left: changes that map get ENOSPC. */
 gboolean thin_metadata_is_low(ThinMetadata *md);
+/* ... because the file system beneath has no more room, or had none for the last commit. */
+gboolean thin_metadata_lacks_room(ThinMetadata *md);
+/* A changing call failed half way: the transaction can only be aborted. */
+gboolean thin_metadata_is_broken(ThinMetadata *md);
 /* Half of the reserve is gone, and a commit would bring some of it back: commit before the next remove or delete, which
  * may use the reserve. */
 gboolean thin_metadata_wants_commit(ThinMetadata *md);
@@ -88,7 +103,9 @@ gboolean thin_metadata_release_snapshot(ThinMetadata *md, GError **error);
 /* --- commit --- */
 
 /* Write everything out. @flush_data is called once all counts are settled and before any metadata block that the old
- * superblock does not reach is depended on; order as the kernel's: data flush, blocks, flush, superblock, flush. */
+ * superblock does not reach is depended on; order as the kernel's: data flush, blocks, flush, superblock, flush.
+ * An error of vt_error_is_room() leaves the transaction as it was, unless it is_broken(): it may grow and be committed
+ * again, and until that succeeds changes that map are ENOSPC. */
 typedef gboolean (*ThinFlush)(gpointer user_data, GError **error);
 gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error);
 
@@ -98,6 +115,6 @@ typedef void (*ThinFreedFunc)(guint64 chunk, guint64 n, gpointer user_data);
 void thin_metadata_freed_foreach(ThinMetadata *md, ThinFreedFunc func, gpointer user_data);
 void thin_metadata_freed_done(ThinMetadata *md);
 
-/* Forget the transaction: back to the last commit, needs_check set (written at once if it can be), changes refused from
- * here on. */
-void thin_metadata_abort(ThinMetadata *md);
+/* Forget the transaction: back to the last commit, changes refused from here on; with @needs_check that is set (and
+ * written at once if it can be). */
+void thin_metadata_abort(ThinMetadata *md, gboolean needs_check);

@@ -33,6 +33,7 @@ typedef struct {
   pthread_cond_t done_cond;
   guint64 requested, covers, done; /* numbers of requests */
   gboolean running;
+  gboolean succeeded; /* the last run */
 } ThinGroup;
 
 typedef struct {
@@ -69,12 +70,14 @@ struct ThinPool {
   gboolean freed;        /* this transaction may free chunks when it commits */
   gboolean passing_down; /* ... and those of the last one are not yet to be had */
   gboolean out_of_data;
+  gboolean starved; /* the last commit found no room, which has been told */
   gboolean aborted;
   guint64 transaction; /* atomic, changes under meta: number of the open one, since the pool was opened */
   guint64 committed;   /* atomic: number of the last one that is on disk */
 
   pthread_mutex_t failure_lock;
   char *failure;
+  gboolean needs_check; /* after it */
 
   ThinGroup commits, flushes;
   ThinBounce bounce;
@@ -108,10 +111,10 @@ static inline gboolean thin_pool_has_failed(ThinPool *pool)
 }
 /* Remember @cause; no more writes from here on. */
 void thin_pool_mark_failed(ThinPool *pool, const GError *cause);
-/* The same, and back to the last commit. pool->meta is held. */
+/* The same, and back to the last commit. needs_check is set, but not for want of room: what is on disk is whole then.
+ * pool->meta is held. */
 void thin_pool_fail_locked(ThinPool *pool, const GError *cause);
-/* What a changing call into ThinMetadata said: anything but ENOSPC and the like may have left the transaction
- * half done. pool->meta is held. */
+/* What a changing call into ThinMetadata said: a refusal, or may the transaction be half done? pool->meta is held. */
 void thin_pool_judge_locked(ThinPool *pool, const GError *error);
 
 /* Note a change of a map, once it has been made and before it is acknowledged. pool->meta is held; the caller

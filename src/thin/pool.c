@@ -98,8 +98,8 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
     return TRUE;
   if (status->needs_check)
     return vt_set_error(error, EPERM,
-                        "%s: the metadata is marked as in need of a check after a failure; check it, and repair it "
-                        "with lvconvert --repair or thin_repair",
+                        "%s: the metadata is marked needs_check after an earlier failure: run "
+                        "'virt-thin check --clear-needs-check' or lvconvert --repair first",
                         name);
   if (vt_io_size(data) < status->data_size)
     return vt_set_error(error, EBADMSG,
@@ -257,7 +257,7 @@ static gboolean grow_at_open(ThinPool *pool, GError **error)
   g_autoptr(GError) cause = NULL;
   if (pool->read_only || thin_pool_grow(pool, &cause))
     return TRUE;
-  if (g_error_matches(cause, VT_ERROR, ENOSPC)) {
+  if (vt_error_is_room(cause) && !thin_pool_has_failed(pool)) {
     g_warning("%s: cannot take the larger device into use now: %s", vt_io_name(pool->metadata), cause->message);
     return TRUE;
   }
@@ -312,7 +312,7 @@ static ThinMode mode_locked(ThinPool *pool)
   if (pool->read_only)
     return THIN_MODE_READ_ONLY;
   if (thin_metadata_is_low(pool->md))
-    return THIN_MODE_OUT_OF_METADATA;
+    return thin_metadata_lacks_room(pool->md) ? THIN_MODE_OUT_OF_ROOM : THIN_MODE_OUT_OF_METADATA;
   return pool->out_of_data && thin_metadata_n_free_chunks(pool->md) == 0 ? THIN_MODE_OUT_OF_DATA : THIN_MODE_WRITE;
 }
 

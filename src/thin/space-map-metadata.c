@@ -19,6 +19,7 @@ struct ThinMetadataMap {
   guint64 n_blocks;
   guint64 n_allocated; /* count > 0 */
   guint64 n_busy;
+  guint64 n_backed; /* blocks below can be given out; every busy one is */
   guint64 cursor; /* no usable block below */
   guint32 *counts;
   guint64 *committed; /* bit per block: used by the last commit */
@@ -103,7 +104,23 @@ guint64 thin_metadata_map_n_allocated(ThinMetadataMap *map)
 
 guint64 thin_metadata_map_n_usable(ThinMetadataMap *map)
 {
-  return map->n_blocks - map->n_busy;
+  return map->n_backed - map->n_busy;
+}
+
+guint64 thin_metadata_map_n_freed(ThinMetadataMap *map)
+{
+  return map->n_busy - map->n_allocated;
+}
+
+guint64 thin_metadata_map_n_backed(ThinMetadataMap *map)
+{
+  return map->n_backed;
+}
+
+void thin_metadata_map_set_backed(ThinMetadataMap *map, guint64 n_backed)
+{
+  g_return_if_fail(n_backed >= map->n_backed && n_backed <= map->n_blocks);
+  map->n_backed = n_backed;
 }
 
 guint64 thin_metadata_map_reserve(ThinMetadataMap *map)
@@ -189,11 +206,11 @@ gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *lef
 
 gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error)
 {
-  for (guint64 word = map->cursor / 64; word < WORDS(map->n_blocks); word++) {
+  for (guint64 word = map->cursor / 64; word < WORDS(map->n_backed); word++) {
     if (map->busy[word] == G_MAXUINT64)
       continue;
     guint64 found = word * 64 + (guint64)__builtin_ctzll(~map->busy[word]);
-    if (found >= map->n_blocks)
+    if (found >= map->n_backed)
       break;
     map->cursor = found + 1;
     set_count(map, found, 1);
@@ -201,8 +218,9 @@ gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **
     return TRUE;
   }
   return vt_set_error(error, ENOSPC,
-                      "no free metadata block: all %" G_GUINT64_FORMAT " are in use; extend the pool's metadata",
-                      map->n_blocks);
+                      "no free metadata block: of %" G_GUINT64_FORMAT " there is room on disk for %" G_GUINT64_FORMAT
+                      ", and all of those are in use; make room, or extend the pool's metadata",
+                      map->n_blocks, map->n_backed);
 }
 
 /* --- reading ------------------------------------------------------------------------ */
@@ -224,6 +242,7 @@ static gboolean load_region(ThinMetadataMap *map, ThinTm *tm, guint region, GErr
     if (map->counts[first + i] == 0)
       continue;
     map->n_allocated++;
+    map->n_backed = MAX(map->n_backed, first + i + 1);
     set_bit(map->committed, first + i);
   }
   map->dirty[region] = FALSE;

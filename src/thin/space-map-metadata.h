@@ -3,7 +3,8 @@
  *
  * All counts are in core (4 bytes a block, at most 16 MiB); what is on disk is brought up to date at commit. The map
  * also knows which blocks the last commit used: those are never given out before the next commit, so whatever goes
- * wrong the old state stays whole on disk.
+ * wrong the old state stays whole on disk. Blocks are given out from the lowest free one on, and only as far as the
+ * owner says that writing them needs no more room beneath (vt_io_back()).
  *
  * NOT thread-safe. Errors: ENOSPC, EBADMSG, else of the I/O.
  */
@@ -24,6 +25,10 @@ void thin_metadata_map_grow(ThinMetadataMap *map, guint64 n_blocks);
 guint64 thin_metadata_map_n_blocks(ThinMetadataMap *map);
 guint64 thin_metadata_map_n_allocated(ThinMetadataMap *map);
 guint64 thin_metadata_map_n_usable(ThinMetadataMap *map); /* can be given out before the next commit */
+guint64 thin_metadata_map_n_freed(ThinMetadataMap *map);  /* ... and after it, besides */
+/* Blocks from the first on that there is room for on disk: after load() up to the last in use. Only ever more. */
+guint64 thin_metadata_map_n_backed(ThinMetadataMap *map);
+void thin_metadata_map_set_backed(ThinMetadataMap *map, guint64 n_backed);
 guint64 thin_metadata_map_reserve(ThinMetadataMap *map);  /* min(4096, size/10): kept for deletes and commits */
 
 guint32 thin_metadata_map_count(ThinMetadataMap *map, guint64 block);   /* 0 beyond the end */
@@ -37,7 +42,8 @@ gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *lef
 gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error); /* count 1 */
 
 /* Put the counts into bitmaps, reference count tree and index block, all in the cache, and fill @root for the
- * superblock. No block may be taken or given back between this and settle(). */
+ * superblock. No block may be taken or given back between this and settle(); unless what follows fails, and this is
+ * called again. */
 gboolean thin_metadata_map_commit(ThinMetadataMap *map, struct ThinTm *tm, ThinDiskSpaceMapRoot *root, GError **error);
 /* The superblock is down: what this transaction freed may be given out. */
 void thin_metadata_map_settle(ThinMetadataMap *map);

@@ -17,6 +17,11 @@
  * kernel would. A flush of the data device that fails is such a failure: the kernel reports a lost write once, so no
  * later commit could be trusted.
  *
+ * The file system beneath may be full. What a commit may need is allocated ahead of use, so that one fails for want of
+ * room only where that cannot be had: then it is an error (vt_error_is_room()), nothing is lost, no new chunk is mapped
+ * (THIN_MODE_OUT_OF_ROOM), and the next commit tries again. A failure for want of room that cannot be taken back (a
+ * flush of the data device, a commit of thin_pool_send()) makes the pool read-only as above, without needs_check.
+ *
  * Errors: domain VT_ERROR (util/error.h). ENOSPC: no free chunk (or metadata block); EROFS: the pool
  * does not take writes; EBADMSG: damaged metadata, the message names block and range.
  *
@@ -63,6 +68,7 @@ typedef enum {
   THIN_MODE_WRITE,
   THIN_MODE_OUT_OF_DATA,     /* writes that need a chunk get ENOSPC until data is freed or the pool grows */
   THIN_MODE_OUT_OF_METADATA, /* the same for metadata; deletes and commits still work from the reserve */
+  THIN_MODE_OUT_OF_ROOM,     /* the same for room on the file system that the metadata lies on */
   THIN_MODE_READ_ONLY,       /* opened so */
   THIN_MODE_FAILED,          /* a commit failed: nothing is written any more */
 } ThinMode;

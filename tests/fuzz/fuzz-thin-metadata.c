@@ -190,13 +190,13 @@ static void write_some(Memory *memory)
   thin_metadata_remove(md, 0, 30, 60, NULL);
   thin_metadata_delete(md, 1, NULL);
   if (!thin_metadata_commit(md, NULL, NULL, NULL)) {
-    thin_metadata_abort(md);
+    thin_metadata_abort(md, TRUE);
     read_device(md, 0);
   } else {
     thin_metadata_freed_done(md);
     thin_metadata_delete(md, 0, NULL);
     if (!thin_metadata_release_snapshot(md, NULL) || !thin_metadata_commit(md, NULL, NULL, NULL))
-      thin_metadata_abort(md);
+      thin_metadata_abort(md, TRUE);
   }
   thin_metadata_close(md);
 }

@@ -55,6 +55,7 @@ static void setup(Fixture *fixture, ThinTest *test, guint value_size, guint32 se
                               .inc = inc,
                               .dec = dec,
                               .context = fixture};
+  thin_metadata_map_set_backed(fixture->tm.map, N_BLOCKS);
   assert_ok(thin_metadata_map_inc(fixture->tm.map, 0, &error));
 }
 

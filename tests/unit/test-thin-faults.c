@@ -5,6 +5,7 @@
 #include "thin-helper.h"
 
 #include <glib/gstdio.h>
+#include <sys/stat.h>
 
 /* --- every operation fails once ----------------------------------------------------- */
 
@@ -173,7 +174,7 @@ static gboolean fail_at(ThinTest *test, const char *path, guint at, char *dumps[
     GError *error = NULL;
     if (at % 4 == 1)
       vt_io_failer_arm(failer, VT_IO_READ, G_MAXUINT, EIO);
-    thin_metadata_abort(md);
+    thin_metadata_abort(md, TRUE);
     assert_false(thin_metadata_create(md, 99, &error));
     g_clear_error(&error);
     if (at % 4 == 1) {
@@ -314,6 +315,110 @@ static void test_reserve_lasts(void **state)
   thin_test_assert_thin_check(path);
   g_rand_free(rand);
   thin_metadata_close(md);
+}
+
+/* A disk that is full for each write of a commit in turn, as where room cannot be had ahead: the transaction stays, may
+ * free more, and is committed when there is room. */
+static void test_commit_without_room(void **state)
+{
+  g_autofree char *path = thin_test_path(*state, "meta");
+  guint at = 0;
+
+  for (gboolean failed = TRUE; failed; at++) {
+    g_autoptr(VtIo) io = thin_test_file(*state, "meta", N_BLOCKS * THIN_METADATA_BLOCK);
+    g_autoptr(VtIo) failer = vt_io_failer_new(io, VT_IO_WRITE, G_MAXUINT, ENOSPC);
+    g_autoptr(GError) error = NULL;
+    ThinRun run;
+    assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, N_CHUNKS, &error));
+    ThinMetadata *md = thin_metadata_open(failer, FALSE, 0, &error);
+    assert_no_error(error);
+    assert_true(part_fill(md, NULL) && thin_metadata_commit(md, NULL, NULL, NULL) && part_snapshots(md, NULL) &&
+                part_break_sharing(md, NULL));
+    vt_io_failer_arm(failer, VT_IO_WRITE, at, ENOSPC);
+    failed = !thin_metadata_commit(md, NULL, NULL, &error);
+    if (failed) {
+      assert_true(vt_error_is_room(error));
+      assert_false(thin_metadata_is_broken(md));
+      assert_true(thin_metadata_lacks_room(md));
+      assert_fails(thin_metadata_create(md, 50, &error), ENOSPC);
+      assert_ok(thin_metadata_remove(md, 4, 11000, 11400, &error));
+      assert_fails(thin_metadata_commit(md, NULL, NULL, &error), ENOSPC);
+      vt_io_failer_arm(failer, VT_IO_WRITE, G_MAXUINT, ENOSPC);
+      assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+      assert_false(thin_metadata_lacks_room(md));
+    }
+    vt_io_failer_arm(failer, VT_IO_WRITE, G_MAXUINT, ENOSPC);
+    thin_metadata_close(md);
+    thin_test_assert_clean(path, TRUE);
+    if (at % 4 == 0)
+      thin_test_assert_thin_check(path);
+    md = thin_metadata_open(io, TRUE, 0, NULL);
+    assert_ok(thin_metadata_lookup(md, 4, 11000, 11400, &run, &error));
+    assert_int_equal(run.mapped, !failed);
+    thin_metadata_close(md);
+  }
+  assert_true(at > 3);
+}
+
+/* A flush that finds no room has lost what was written: the transaction is given up, and what is on disk is whole. */
+static void test_flush_without_room(void **state)
+{
+  for (guint at = 0; at < 2; at++) { /* before the superblock, and behind it */
+    g_autoptr(VtIo) io = thin_test_file(*state, "meta", N_BLOCKS * THIN_METADATA_BLOCK);
+    g_autoptr(VtIo) failer = vt_io_failer_new(io, VT_IO_FLUSH, G_MAXUINT, ENOSPC);
+    ThinStatus status = {0};
+    assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, N_CHUNKS, &error));
+    ThinMetadata *md = thin_metadata_open(failer, FALSE, 0, NULL);
+    assert_true(part_fill(md, NULL));
+    vt_io_failer_arm(failer, VT_IO_FLUSH, at, ENOSPC);
+    assert_fails(thin_metadata_commit(md, NULL, NULL, &error), ENOSPC);
+    assert_true(thin_metadata_is_broken(md));
+    thin_metadata_abort(md, FALSE);
+    thin_metadata_close(md);
+    md = thin_metadata_open(io, FALSE, 0, NULL);
+    assert_non_null(md);
+    thin_metadata_status(md, &status);
+    assert_false(status.needs_check);
+    thin_metadata_close(md);
+  }
+}
+
+/* The disk fills up while the metadata does not: what is backed is used, but for the reserve; that lets go what frees. */
+static void test_backed_ahead(void **state)
+{
+  const guint64 n_blocks = 60000;
+  g_autoptr(VtIo) io = thin_test_file(*state, "meta", n_blocks * THIN_METADATA_BLOCK);
+  g_autoptr(VtIo) failer = vt_io_failer_new(io, VT_IO_BACK, G_MAXUINT, ENOSPC);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  struct stat st;
+
+  assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, n_blocks * 100, &error));
+  ThinMetadata *md = thin_metadata_open(failer, FALSE, 0, NULL);
+  assert_int_equal(stat(path, &st), 0);
+  assert_in_range(st.st_blocks / 8, 4096, 4096 + 2 * 1024); /* the reserve and a step: bounded */
+  vt_io_failer_arm(failer, VT_IO_BACK, 0, EDQUOT);
+  GError *full = NULL;
+  guint32 n = 0;
+  while (thin_metadata_create(md, n, &full) && map(md, n, 0, 70, 70, &full))
+    n++;
+  assert_true(g_error_matches(full, VT_ERROR, ENOSPC));
+  assert_non_null(strstr(full->message, "no room"));
+  assert_in_range(n, 512, 2048); /* a block each */
+  g_error_free(full);
+  assert_true(thin_metadata_lacks_room(md));
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  for (guint32 i = 0; i < n; i += 2)
+    assert_ok(thin_metadata_delete(md, i, &error));
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  assert_false(thin_metadata_is_low(md));
+  vt_io_failer_arm(failer, VT_IO_BACK, G_MAXUINT, 0);
+  for (guint32 i = 10000; i < 14000; i++)
+    assert_true(thin_metadata_create(md, i, NULL) && map(md, i, 0, 70, 70, NULL));
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  thin_metadata_close(md);
+  thin_test_assert_clean(path, FALSE);
+  assert_int_equal(stat(path, &st), 0);
+  assert_in_range(st.st_blocks / 8, 4096 + 4000, 4096 + 4000 + 3000);
 }
 
 static void count_freed(guint64 chunk, guint64 n, gpointer user_data)
@@ -504,7 +609,7 @@ static void test_write_meets_damage(void **state)
   assert_ok(thin_metadata_create(md, 3, &error));
   assert_fails(thin_metadata_delete(md, 1, &error), EBADMSG);
   assert_fails(thin_metadata_commit(md, NULL, NULL, &error), EROFS);
-  thin_metadata_abort(md);
+  thin_metadata_abort(md, TRUE);
   thin_metadata_close(md);
   assert_fails(thin_metadata_open(io, FALSE, 0, &error), EPERM);
   assert_readable(*state, 2000 - 252, 252, 2);
@@ -514,9 +619,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_every_io_fails_once), TEST(test_metadata_full), TEST(test_reserve_lasts),
-      TEST(test_data_full),           TEST(test_damaged_leaf),  TEST(test_damaged_device_root),
-      TEST(test_damaged_space_maps),  TEST(test_damaged_top),   TEST(test_write_meets_damage),
+      TEST(test_every_io_fails_once), TEST(test_metadata_full),      TEST(test_reserve_lasts),
+      TEST(test_commit_without_room), TEST(test_flush_without_room), TEST(test_backed_ahead),
+      TEST(test_data_full),           TEST(test_damaged_leaf),       TEST(test_damaged_device_root),
+      TEST(test_damaged_space_maps),  TEST(test_damaged_top),        TEST(test_write_meets_damage),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

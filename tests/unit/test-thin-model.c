@@ -208,7 +208,7 @@ static gboolean do_reopen(Run *run)
 static gboolean do_abort(Run *run)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
-  thin_metadata_abort(run->md);
+  thin_metadata_abort(run->md, TRUE);
   run->now = run->committed;
   run->dirty = FALSE;
   compare_all(run);

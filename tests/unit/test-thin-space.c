@@ -187,6 +187,137 @@ static void test_out_of_metadata(void **state)
   finish(&h);
 }
 
+/* --- a full disk beneath --- */
+
+/* A commit finds no room: an error to who asked for it. What is mapped can be used; the rest waits. */
+static void test_commit_waits_for_room(void **state)
+{
+  Harness h;
+  harness_open_failing(&h, 100, 4 * MIB, NULL);
+  harness_create(&h, 1);
+  harness_create(&h, 2);
+  ThinVolume *v = harness_volume(&h, 1, 50 * CHUNK), *other = harness_volume(&h, 2, 50 * CHUNK);
+  char byte = 1;
+  harness_write(other, 0, CHUNK, 2);
+  MUST(thin_volume_flush(other, &error));
+  harness_write(v, 0, 10 * CHUNK, 3);
+  vt_io_failer_arm(h.metadata, VT_IO_WRITE, 0, ENOSPC);
+  assert_error(thin_volume_flush(v, &error), ENOSPC);
+  assert_error(thin_volume_flush(v, &error), ENOSPC);
+  assert_int_equal(mode_of(&h), THIN_MODE_OUT_OF_ROOM);
+  MUST(thin_volume_flush(other, &error));
+  harness_write(v, 5 * CHUNK, 2 * CHUNK, 4);
+  harness_expect(v, 5 * CHUNK, 2 * CHUNK, 4);
+  assert_error(thin_volume_write(v, &byte, 1, 20 * CHUNK, &error), ENOSPC);
+  harness_expect(v, 20 * CHUNK, CHUNK, 0);
+  assert_error(harness_message(&h, THIN_CREATE, 3, 0, &error), ENOSPC);
+  assert_error(harness_message(&h, THIN_SNAPSHOT, 3, 1, &error), ENOSPC);
+  MUST(thin_volume_discard(v, 0, 2 * CHUNK, &error));
+  assert_error(thin_pool_commit(h.pool, &error), ENOSPC);
+  vt_io_failer_arm(h.metadata, 0, G_MAXUINT, 0);
+  MUST(thin_pool_commit(h.pool, &error));
+  assert_int_equal(mode_of(&h), THIN_MODE_WRITE);
+  harness_write(v, 20 * CHUNK, CHUNK, 5);
+  harness_snapshot(&h, 3, 1);
+  thin_volume_close(v);
+  thin_volume_close(other);
+  harness_reopen(&h);
+  v = harness_volume(&h, 1, 50 * CHUNK);
+  harness_expect(v, 0, 2 * CHUNK, 0);
+  harness_expect(v, 5 * CHUNK, 2 * CHUNK, 4);
+  harness_expect(v, 20 * CHUNK, CHUNK, 5);
+  thin_volume_close(v);
+  finish(&h);
+}
+
+typedef struct {
+  ThinVolume *volume;
+  gint *n_refused;
+} Flusher;
+
+static gpointer flush_once(gpointer user_data)
+{
+  Flusher *flusher = user_data;
+  g_autoptr(GError) error = NULL;
+  if (!thin_volume_flush(flusher->volume, &error) && error->code == ENOSPC)
+    g_atomic_int_inc(flusher->n_refused);
+  return NULL;
+}
+
+/* Many share a commit that finds no room: each is told. */
+static void test_shared_commit_without_room(void **state)
+{
+  Harness h;
+  harness_open_failing(&h, 100, 4 * MIB, NULL);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, 50 * CHUNK);
+  harness_write(v, 0, CHUNK, 3);
+  vt_io_failer_arm(h.metadata, VT_IO_WRITE, 0, ENOSPC);
+  gint n_refused = 0;
+  Flusher flusher = {v, &n_refused};
+  GThread *threads[16];
+  for (guint round = 0; round < 50; round++) {
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+      threads[i] = g_thread_new("flush", flush_once, &flusher);
+    for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
+      g_thread_join(threads[i]);
+  }
+  assert_int_equal(n_refused, 50 * G_N_ELEMENTS(threads));
+  vt_io_failer_arm(h.metadata, 0, G_MAXUINT, 0);
+  MUST(thin_volume_flush(v, &error));
+  thin_volume_close(v);
+  finish(&h);
+}
+
+/* What cannot wait fails the pool, and leaves it in no need of a check: as it was at the last commit. */
+static void expect_last_commit(Harness *h)
+{
+  g_autoptr(GError) error = NULL;
+  ThinStatus status;
+  assert_int_equal(mode_of(h), THIN_MODE_FAILED);
+  thin_pool_close(h->pool, &error);
+  vt_io_failer_arm(h->metadata, 0, G_MAXUINT, 0);
+  vt_io_failer_arm(h->data, 0, G_MAXUINT, 0);
+  MUST(h->pool = thin_pool_open(h->metadata, h->data, &h->options, &error));
+  thin_pool_get_status(h->pool, &status);
+  assert_false(status.needs_check);
+  ThinVolume *v = harness_volume(h, 1, 50 * CHUNK);
+  harness_expect(v, 0, CHUNK, 3);
+  harness_expect(v, 10 * CHUNK, CHUNK, 0);
+  thin_volume_close(v);
+  finish(h);
+}
+
+static void test_message_without_room(void **state)
+{
+  Harness h;
+  harness_open_failing(&h, 100, 4 * MIB, NULL);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, 50 * CHUNK);
+  harness_write(v, 0, CHUNK, 3);
+  MUST(thin_volume_flush(v, &error));
+  thin_volume_close(v);
+  vt_io_failer_arm(h.metadata, VT_IO_WRITE, 0, ENOSPC);
+  assert_error(harness_message(&h, THIN_CREATE, 2, 0, &error), ENOSPC);
+  expect_last_commit(&h);
+}
+
+static void test_data_flush_without_room(void **state)
+{
+  Harness h;
+  harness_open_failing(&h, 100, 4 * MIB, NULL);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, 50 * CHUNK);
+  harness_write(v, 0, CHUNK, 3);
+  MUST(thin_volume_flush(v, &error));
+  harness_write(v, 10 * CHUNK, CHUNK, 4);
+  vt_io_failer_arm(h.data, VT_IO_FLUSH, 0, EDQUOT);
+  g_autoptr(GError) error = NULL;
+  assert_false(thin_volume_flush(v, &error));
+  thin_volume_close(v);
+  expect_last_commit(&h);
+}
+
 /* --- what reaches the devices --- */
 
 typedef struct {
@@ -490,6 +621,10 @@ int main(void)
       cmocka_unit_test(test_out_of_data),
       cmocka_unit_test(test_out_of_data_shared),
       cmocka_unit_test(test_out_of_metadata),
+      cmocka_unit_test(test_commit_waits_for_room),
+      cmocka_unit_test(test_shared_commit_without_room),
+      cmocka_unit_test(test_message_without_room),
+      cmocka_unit_test(test_data_flush_without_room),
       cmocka_unit_test(test_flush_commits_once),
       cmocka_unit_test(test_untouched_never_commits),
       cmocka_unit_test(test_no_reuse_before_commit),
