@@ -95,12 +95,14 @@ static gboolean check_sector_size(LvmStore *store, LvmDevice *device, GError **e
                       device->path, its, lvm_vg_name(store->vg), theirs);
 }
 
-/* Empty the place of label and metadata, and write a header that points nowhere. */
+/* Empty the place of label and metadata, on which no commit is to want room later, and write a header that points
+ * nowhere. */
 static gboolean write_empty(LvmDevice *device, GError **error)
 {
   LvmMetadataArea *area = device->areas->pdata[0];
 
   if (!vt_io_zero(device->io, 0, area->start + area->size, VT_IO_ZERO_MAY_UNMAP, error) ||
+      !vt_io_back(device->io, 0, area->start + area->size, error) ||
       !lvm_metadata_area_write_header(area, NULL, NULL, error) || !vt_io_flush(device->io, error))
     return FALSE; /* durable before any label says that it is there */
   area->usable = TRUE;

@@ -68,6 +68,7 @@ struct LvmStore {
   LvmOpenFunc open;
   gpointer user_data;
   struct LvmArchive *archive;
+  gboolean archive_warned; /* it cannot be written, which has been told */
 };
 
 /* The device that is the PV of @uuid; NULL: missing. */

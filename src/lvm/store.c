@@ -254,6 +254,21 @@ static gboolean mark_used(LvmStore *store, GError **error)
   return TRUE;
 }
 
+/* The ring of texts is written all around: whatever is committed later, there must be room for it, so that deletes go on
+ * when the file system beneath is full. */
+static void back_areas(LvmStore *store)
+{
+  for (guint i = 0; i < store->areas->len; i++) {
+    LvmMetadataArea *area = store->areas->pdata[i];
+    g_autoptr(GError) error = NULL;
+
+    if (!vt_io_back(area->io, area->start, area->size, &error))
+      g_warning("volume group %s: its metadata area cannot be allocated ahead, so that changes may fail until there is "
+                "room: %s",
+                lvm_vg_name(store->vg), error->message);
+  }
+}
+
 static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
   g_autofree char *foreign = lvm_store_foreign(store);
@@ -279,6 +294,7 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
   }
   if (store->areas->len == 0)
     return refuse(store->vg, EBADMSG, "it has no metadata area", error);
+  back_areas(store);
   return mark_used(store, error);
 }
 
@@ -443,14 +459,37 @@ static gboolean check_commit(LvmStore *store, GError **error)
   return lvm_store_check_seqno(store, error);
 }
 
+/* Earlier texts are of use to who has done what he did not mean to. A change that frees, or gives room, cannot wait for
+ * them when a disk is full; one that adds a volume can. A folder that is read-only is left alone, as by lvm2
+ * (lib/format_text/archiver.c, archive()). */
+static gboolean archive(LvmStore *store, LvmVg *vg, const char *dir, const char *what, GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+
+  if (lvm_archive_save(&store->archive, dir, store->vg, what, &failure)) {
+    store->archive_warned = FALSE;
+    return TRUE;
+  }
+  if (vg->lvs.length > store->vg->lvs.length && vt_error_to_errno(failure) != EROFS) {
+    g_propagate_prefixed_error(error, g_steal_pointer(&failure),
+                               "its text cannot be archived first, and only what adds no volume goes on without; make "
+                               "room there: ");
+    return FALSE;
+  }
+  if (!store->archive_warned)
+    g_warning("volume group %s: the text before '%s' is not archived, nor are later ones until this is mended: %s",
+              lvm_vg_name(store->vg), what, failure->message);
+  store->archive_warned = TRUE;
+  return TRUE;
+}
+
 gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error)
 {
   const char *what = description ? description : "virt-thin";
 
   lvm_vg_set_seqno(vg, lvm_vg_seqno(store->vg) + 1);
   lvm_vg_set_header(vg, what);
-  if (!check_commit(store, error) ||
-      (archive_dir && !lvm_archive_save(&store->archive, archive_dir, store->vg, what, error)) ||
+  if (!check_commit(store, error) || (archive_dir && !archive(store, vg, archive_dir, what, error)) ||
       !commit(store, vg, error)) {
     g_prefix_error(error, "volume group %s cannot be changed (%s): ", lvm_vg_name(store->vg), what);
     return FALSE;

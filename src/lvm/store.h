@@ -50,7 +50,8 @@ const char *const *lvm_store_paths(LvmStore *store); /* of the PVs in use */
 /* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers read again first
  * (ESTALE if another's seqno is there), text, flush, precommit and commit headers, flush; seqno is set here. The text
  * replaced is archived under @archive_dir/NAME_NNNNN-RANDOM.vg with lvm2's retention (10 files, 30 days), @description
- * in it; NULL: no archive. */
+ * in it; NULL: no archive. Where that cannot be written, @vg is refused if it has more LVs than before; else the change
+ * goes on with a warning (once), for it may be the one that makes room. */
 gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error);
 
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
