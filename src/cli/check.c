@@ -6,8 +6,9 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "cli/progress.h"
+#include "pool/pool-choose.h"
 
-static gboolean json;
+static gboolean json, clear;
 
 static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
 {
@@ -40,6 +41,25 @@ static gboolean is_finding(const GError *error)
          (error->code == EBADMSG || error->code == EIO || error->code == EPERM || error->code == EINVAL);
 }
 
+/* Damage is left to the check to tell. */
+static gboolean clear_mark(const char *vg, const char *name, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (cli_is_served(vg))
+    return vt_set_error(error, EBUSY, "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
+  if (pool_choose_engine(vg, cli_devices()) == POOL_ENGINE_KERNEL)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and have lvm2 check it and "
+                        "clear the mark: lvchange -ay --config "
+                        "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s",
+                        vg, name, vg, name, vg, name);
+  if (pool_clear_needs_check(vg, name, cli_devices(), &local) || g_error_matches(local, VT_ERROR, EBADMSG))
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
 static int run_check(char **args, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
@@ -50,6 +70,8 @@ static int run_check(char **args, GError **error)
 
   if (!cli_split_name(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
+  if (clear && !clear_mark(vg, name, error))
+    return CLI_FAILED;
   full = g_strdup_printf("%s/%s", vg, name);
   busy = cli_busy_new("checking %s", full);
   pool = cli_open_patient(vg, POOL_READ_ONLY, &local);
@@ -76,6 +98,8 @@ static int run_check(char **args, GError **error)
 }
 
 static const GOptionEntry check_options[] = {
+    {"clear-needs-check", 0, 0, G_OPTION_ARG_NONE, &clear,
+     "Take back the mark needs_check, if there are no other errors", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
@@ -85,7 +109,9 @@ const CliCommand cli_check = {
     .arguments = "VG/POOL",
     .summary = "Check the metadata of a thin pool",
     .description = "Exit status 1 when there are errors; a thin device that is known to no volume is one. Leaks - "
-                   "chunks or blocks that are counted and not used - are harmless. Changes nothing.",
+                   "chunks or blocks that are counted and not used - are harmless. Changes nothing, but\n"
+                   "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from being "
+                   "opened for writing.",
     .options = check_options,
     .min_args = 1,
     .max_args = 1,

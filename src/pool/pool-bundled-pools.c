@@ -513,11 +513,30 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
   return FALSE;
 }
 
+static LvmStore *open_for_writing(const char *vg, const char *const *devices, GError **error)
+{
+  return devices ? lvm_store_open(devices, vg, FALSE, NULL, NULL, error)
+                 : bundled_find_store(vg, FALSE, NULL, NULL, error);
+}
+
 gboolean pool_release(const char *vg, const char *const *devices, GError **error)
 {
   g_autofree char *archive = settings_archive_dir();
-  g_autoptr(LvmStore) store = devices ? lvm_store_open(devices, vg, FALSE, NULL, NULL, error)
-                                      : bundled_find_store(vg, FALSE, NULL, NULL, error);
+  g_autoptr(LvmStore) store = open_for_writing(vg, devices, error);
 
   return store && lvm_store_release(store, archive, error);
+}
+
+gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices, GError **error)
+{
+  g_autoptr(LvmStore) store = open_for_writing(vg, devices, error);
+  LvmLv *lv = store ? lvm_vg_find_lv(lvm_store_vg(store), thin_pool) : NULL;
+  g_autoptr(VtIo) metadata = NULL;
+
+  if (!store)
+    return FALSE;
+  if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN_POOL)
+    return vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", vg, thin_pool);
+  metadata = lvm_store_open_lv(store, lvm_pool_metadata(lv), FALSE, error);
+  return metadata && thin_clear_needs_check(metadata, lvm_lv_size(lv), error);
 }

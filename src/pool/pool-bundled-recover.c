@@ -167,9 +167,8 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
   else if (pool->status.needs_check)
     ok = vt_set_error(error, EPERM,
                       "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
-                      "finished. Open it read-only to copy volumes "
-                      "off; check it with `virt-thin check %s/%s`, then clear the mark with thin_check "
-                      "--clear-needs-check-flag or lvconvert --repair",
+                      "finished. Check it and clear the mark with `virt-thin check --clear-needs-check %s/%s`. If it "
+                      "is damaged, open it read-only to copy volumes off, and repair it with lvconvert --repair",
                       b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||

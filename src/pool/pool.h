@@ -188,6 +188,10 @@ gboolean pool_release(const char *vg, const char *const *devices, GError **error
  * GPtrArrays of char *. Reads only. */
 gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
+/* Of a VG of the bundled engine's, open in no process: take back the mark needs_check of @thin_pool, if a check of its
+ * metadata finds nothing else. EBADMSG: it does. EBUSY: it is open. @devices NULL: as pool_open_bundled(). */
+gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices, GError **error);
+
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
 gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error);
 /* For who has started the service because of @thin_pool: the others become inactive, and so are those made later, but

@@ -203,7 +203,8 @@ static gboolean check_superblock(Check *check, guint64 data_size)
   guint64 n_blocks = GUINT64_FROM_LE(sb->metadata_space_map.root.nr_blocks);
   guint64 chunk_size = (guint64)GUINT32_FROM_LE(sb->data_block_size) * THIN_SECTOR;
 
-  if (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK)
+  check->report->needs_check = (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
+  if (check->report->needs_check)
     check_error(check, "superblock: needs_check is set: the last commit failed");
   if (sb->incompat_flags || sb->compat_ro_flags)
     check_error(check, "superblock: unknown features (flags %#x, %#x)", GUINT32_FROM_LE(sb->incompat_flags),
@@ -294,4 +295,23 @@ ThinReport *thin_check(VtIo *io, guint64 data_size, GError **error)
   g_free(check.mapped);
   g_clear_pointer(&check.mapped_more, g_hash_table_unref);
   return check.report;
+}
+
+gboolean thin_clear_needs_check(VtIo *io, guint64 data_size, GError **error)
+{
+  g_autoptr(ThinReport) report = thin_check(io, data_size, error);
+  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
+
+  if (!report)
+    return FALSE;
+  if (!report->needs_check)
+    return TRUE;
+  if (report->errors->len > 1) /* the mark is the first */
+    return vt_set_error(error, EBADMSG, "%s: needs_check stays, for the metadata is damaged: %s", vt_io_name(io),
+                        (char *)report->errors->pdata[1]);
+  if (!thin_superblock_read(io, 0, block, error))
+    return FALSE;
+  ((ThinDiskSuperblock *)(gpointer)block)->header.flags &= ~GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
+  thin_block_seal(block, 0, THIN_KIND_SUPERBLOCK);
+  return vt_io_write(io, block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(io, error);
 }

@@ -183,6 +183,7 @@ gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, g
 typedef struct {
   GPtrArray *errors; /* char *: what is wrong, with block number, device id and virtual range */
   GPtrArray *leaks;  /* char *: blocks and chunks counted more often than used; harmless, reclaimable */
+  gboolean needs_check; /* is set: the first of the errors */
 } ThinReport;
 void thin_report_free(ThinReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ThinReport, thin_report_free)
@@ -190,3 +191,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ThinReport, thin_report_free)
 /* Check everything the format demands: every node, every count, the details. Writes nothing. @data_size 0: not known.
  * NULL only if @metadata cannot be read at all. */
 ThinReport *thin_check(VtIo *metadata, guint64 data_size, GError **error);
+
+/* Of metadata that nobody has open: take back needs_check, if a check finds no other error. Durable on return. EBADMSG:
+ * it does; nothing is written. */
+gboolean thin_clear_needs_check(VtIo *metadata, guint64 data_size, GError **error);
