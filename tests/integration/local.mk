@@ -7,6 +7,7 @@ integration_tests = \
 	tests/integration/cli-extend.sh \
 	tests/integration/cli-fixtures-lvm.sh \
 	tests/integration/cli-fixtures.sh \
+	tests/integration/cli-full-disk.sh \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
