@@ -11,10 +11,14 @@ tests_libhelpers_la_SOURCES = \
 	tests/unit/thin-helper.c tests/unit/thin-helper.h
 tests_libhelpers_la_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcdir)\"
 
-# Each folder of tests says what it builds and runs; what takes longest comes first.
+# Each folder of tests says what it builds and has to run; what takes longest comes first here.
 include tests/vm/local.mk
 include tests/integration/local.mk
 include tests/crash/local.mk
 include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
+if SYSTEM_TESTS
+TESTS += $(vm_tests) $(integration_tests) $(crash_tests) $(crash_scripts) $(fuzz_tests)
+endif
+TESTS += $(unit_tests) $(unit_scripts)

@@ -11,5 +11,4 @@ crash_tests = \
 	tests/crash/pool-power-cut
 crash_scripts = tests/crash/sanitizers.sh tests/crash/nbd-sanitizers.sh
 check_PROGRAMS += $(crash_tests)
-TESTS += $(crash_tests) $(crash_scripts)
 EXTRA_DIST += $(crash_scripts)

@@ -1,5 +1,5 @@
 # With the real programs: the command line (cli-), the service of a volume group (service-), the NBD
-# server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml).
+# server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml), make (dist).
 integration_tests = \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
@@ -23,6 +23,7 @@ integration_tests = \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-volumes.sh \
+	tests/integration/dist.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-hang.sh \
@@ -48,7 +49,6 @@ integration_tests = \
 	tests/integration/storage-iscsi-direct.sh \
 	tests/integration/storagecfg-xml.sh \
 	tests/integration/xml.sh
-TESTS += $(integration_tests)
 EXTRA_DIST += $(integration_tests) \
 	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
 	tests/integration/service-lib.sh tests/integration/storage-life.sh \

@@ -14,7 +14,6 @@ vm_tests = \
 	tests/vm/power-cut.sh \
 	tests/vm/kernel-concurrency.sh \
 	tests/vm/storage-apply.sh
-TESTS += $(vm_tests)
 EXTRA_DIST += $(vm_tests) \
 	tests/vm/systemd.guest \
 	tests/vm/kernel-suite.guest \
@@ -36,3 +35,7 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/vmrun \
 	tests/vm/mkinitramfs.sh \
 	tests/vm/mkroot.sh
+
+# What the first of them makes for all, and for the next time.
+distclean-local:
+	rm -rf guest-kernel guest-root.img guest-root.img.lock guest-root.img.stamp
