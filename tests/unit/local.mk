@@ -39,7 +39,7 @@ unit_tests = \
 	tests/unit/test-watch
 check_PROGRAMS += $(unit_tests)
 unit_scripts = tests/unit/thin-metadata-sanitizers.sh
-EXTRA_DIST += $(unit_scripts) tests/fixtures/lvm tests/fixtures/thin-metadata
+EXTRA_DIST += $(unit_scripts) tests/unit/cmocka-tap tests/fixtures/lvm tests/fixtures/thin-metadata
 
 # The backend's own files, which are in no library.
 tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
