@@ -3,4 +3,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/vm-lib.sh"
 vm_prepare_root
-vm_run_root -m 1280 -s 2 -t 2400 -i "$top_srcdir/xml/local-lvm.xml" "$vm_kernel" "$tmp/base.cpio" "$vm_here/systemd.guest" "$(vm_disk d0 256M)"
+vm_run_root -m 1280 -s 2 -t 2400 -i "$top_srcdir/xml/local-lvm.xml" "$vm_kernel" "$tmp/base.cpio" \
+  "$vm_here/systemd.guest" "$(vm_disk d0 256M)" "$(vm_disk d1 64M)"
