@@ -70,7 +70,7 @@ static const Fixture fixtures[] = {
     {"04a-needs-check",
      EPERM,
      "needs_check",
-     "--clear-needs-check-flag",
+     "virt-thin check --clear-needs-check pve",
      "snap_vm-400-disk-0_s1 vm-400-disk-0",
      NULL,
      G_MAXUINT,
