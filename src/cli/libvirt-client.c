@@ -3,40 +3,11 @@
  */
 #include "cli/libvirt-client.h"
 
-#include <dlfcn.h>
-
-#define LIBRARY "libvirt.so.0"
-
-static const struct {
-  const char *name;
-  gsize offset;
-} functions[] = {
-#define LIBVIRT_CLIENT_ROW(name) {#name, G_STRUCT_OFFSET(LibvirtClient, name)},
-    LIBVIRT_CLIENT_FUNCTIONS(LIBVIRT_CLIENT_ROW)
-#undef LIBVIRT_CLIENT_ROW
-};
-
 const LibvirtClient *libvirt_client(GError **error)
 {
+  static const char *const functions[] = {LIBVIRT_CLIENT_FUNCTIONS(CLI_LIBRARY_NAME) NULL};
+  static CliLibrary library = {"libvirt.so.0", "libvirt's client library", "libvirt0", "libvirt 7.0", functions, FALSE};
   static LibvirtClient client;
-  static void *library;
 
-  if (library)
-    return &client;
-  library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    vt_set_error(error, ENOENT, "libvirt's client library cannot be loaded: %s: install libvirt0", dlerror());
-    return NULL;
-  }
-  for (gsize i = 0; i < G_N_ELEMENTS(functions); i++) {
-    gpointer *member = G_STRUCT_MEMBER_P(&client, functions[i].offset);
-
-    *member = dlsym(library, functions[i].name);
-    if (*member)
-      continue;
-    vt_set_error(error, ENOENT, "%s has no function %s: it is older than libvirt 7.0", LIBRARY, functions[i].name);
-    g_clear_pointer(&library, dlclose);
-    return NULL;
-  }
-  return &client;
+  return cli_library_load(&library, &client, error) ? &client : NULL;
 }

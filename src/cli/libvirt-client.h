@@ -1,15 +1,14 @@
 /* virt-thin - libvirt's client library, loaded by who needs it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt.so.0 brings some forty libraries along. Linked, they would be most of the time that any command, and each
- * process of a service, needs to start. Thread-safety: main thread only.
+ * It brings some forty libraries along: see library.h. Thread-safety: main thread only.
  */
 #pragma once
 
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#include "util/error.h"
+#include "cli/library.h"
 
 #define LIBVIRT_CLIENT_FUNCTIONS(F)                                                                                    \
   F(virConnectClose)                                                                                                   \
@@ -44,9 +43,7 @@
   F(virStoragePoolUndefine)
 
 typedef struct {
-#define LIBVIRT_CLIENT_MEMBER(name) __typeof__(name) *name;
-  LIBVIRT_CLIENT_FUNCTIONS(LIBVIRT_CLIENT_MEMBER)
-#undef LIBVIRT_CLIENT_MEMBER
+  LIBVIRT_CLIENT_FUNCTIONS(CLI_LIBRARY_POINTER)
 } LibvirtClient;
 
 /* Stays loaded. Error: ENOENT, it cannot be loaded or lacks a function. */

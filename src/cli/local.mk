@@ -8,6 +8,7 @@ virt_thin_SOURCES = \
 	src/cli/list.c src/cli/info.c src/cli/check.c \
 	src/cli/volume.c \
 	src/cli/copy.h src/cli/copy.c src/cli/qemu.h src/cli/qemu.c src/cli/qemu-read.c \
+	src/cli/library.h src/cli/library.c \
 	src/cli/import.c src/cli/export.c \
 	src/cli/storage.h src/cli/storage.c src/cli/storage-check.c src/cli/storage-words.c src/cli/storage-status.c src/cli/storage-list.c src/cli/storage-backups.c \
 	src/cli/storage-volume.h src/cli/storage-volume.c src/cli/storage-stream.c src/cli/storage-edit.c \
