@@ -92,7 +92,7 @@ bad_streams=(
   "import: vmdk on a file of this host|1|refers to another file, an image that it is based on$|import files:777/vm-777-disk-0.vmdk vmdk+size $tmp/clone.vmdk --with-snapshots"
   "import: a disk of another size than the header's|1|^the stream says that its disk has 16777217 bytes, and the image in it has 16777216$|import files:777/vm-777-disk-0.qcow2 qcow2+size $tmp/size.qcow2 --with-snapshots"
 )
-plan $((${#refusals[@]} + ${#bad_streams[@]} + 86))
+plan $((${#refusals[@]} + ${#bad_streams[@]} + 92))
 
 vt init pve/data --size 256m --reserve 16m >/dev/null
 mkdir -p "$images/100" "$tmp/share" "$tmp/sub" "$tmp/other" "$files/template/iso" "$files/import"
@@ -134,6 +134,40 @@ each_case refused "${refusals[@]}"
 not_ok "a failure leaves no stream" test -e "$tmp/x"
 is "and the volume as it was" "$(md5 "$images/100/vm-100-disk-0.raw")" "$golden"
 refused "export: without qemu-nbd" 1 "there is no qemu-nbd; install it \(Debian: qemu-utils\)$" env PATH=/none "$VIRT_THIN_PROGRAM" storage export files:100/vm-100-disk-0.qcow2 raw+size "$tmp/x" --config "$cfg"
+mkdir "$tmp/bin" "$tmp/lib"
+echo none >"$tmp/lib/libnbd.so.0"
+bare=(storage export files:100/vm-100-disk-0.qcow2 raw+size - --config "$cfg")
+refused "export: without libnbd" 1 \
+  "^reading $images/100/vm-100-disk-0.qcow2: libnbd cannot be loaded: .*: install libnbd0$" \
+  env LD_LIBRARY_PATH="$tmp/lib" "$VIRT_THIN_PROGRAM" "${bare[@]}"
+cat >"$tmp/bin/qemu-nbd" <<'SH'
+#!/usr/bin/env python3
+import socket, time
+client = socket.socket(fileno=3).accept()[0]
+print("hello", flush=True)
+client.sendall(b"hello" * 9)
+time.sleep(1)
+SH
+chmod +x "$tmp/bin/qemu-nbd"
+refused "export: a qemu-nbd that speaks another protocol" 1 \
+  "^reading $images/100/vm-100-disk-0.qcow2: .*magic" \
+  env PATH="$tmp/bin:$PATH" "$VIRT_THIN_PROGRAM" "${bare[@]}"
+is "what it says is not in the stream" "$out" ""
+cp "$images/100/vm-100-disk-0.qcow2" "$images/100/vm-100-bad.qcow2"
+python3 - "$images/100/vm-100-bad.qcow2" <<'PY'
+import struct, sys
+def entry(at, mask=0xfffffffffffe00):
+    f.seek(at)
+    return struct.unpack('>Q', f.read(8))[0] & mask
+with open(sys.argv[1], 'r+b') as f:
+    table = entry(entry(40))  # the first of level 2
+    f.seek(table + 8 * 128)   # for the cluster at 8 MiB
+    f.write(struct.pack('>Q', 1 << 63 | 0x200))
+PY
+refused "export: what is damaged" 1 \
+  "^reading $images/100/vm-100-bad.qcow2 at offset 8388608: Input/output error$" \
+  on export files:100/vm-100-bad.qcow2 raw+size "$tmp/x"
+not_ok "is not kept" test -e "$tmp/x"
 not_ok "nor an import a guest's folder" test -e "$images/777"
 
 # --- as it is ---
@@ -224,10 +258,13 @@ kill $(pgrep -P $pid || echo $pid); code=0; wait $pid || code=$?
 exec 9>&-
 like "import: a signal ends it" "$(cat "$tmp/said")" "interrupted"
 not_ok "import: and leaves nothing" test -e "$images/777"
-on export files:100/vm-100-disk-0.qcow2 raw+size "$tmp/fifo" >/dev/null 2>"$tmp/said" & pid=$!
+mkdir "$tmp/room"
+TMPDIR=$tmp/room on export files:100/vm-100-disk-0.qcow2 raw+size "$tmp/fifo" \
+  >/dev/null 2>"$tmp/said" & pid=$!
 exec 9<"$tmp/fifo"; head -c 8 <&9 >/dev/null
 server() { pgrep -f "^qemu-nbd .*$images/100/vm-100-disk-0.qcow2" >/dev/null; }
 ok "export: a process of QEMU's reads the image" server
+is "export: of its socket no name is left, whoever is killed" "$(ls "$tmp/room")" ""
 kill $(pgrep -P $pid || echo $pid); wait $pid || :
 exec 9<&-
 like "export: a signal ends it" "$(cat "$tmp/said")" "interrupted"
