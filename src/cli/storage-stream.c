@@ -6,9 +6,11 @@
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
+#include <glib-unix.h>
 #include <ifaddrs.h>
 #include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,7 +22,7 @@
 #include "cli/storage-folder.h"
 
 #define HEADER_SIZE 8
-#define ACCEPT_TIMEOUT_MS 30000
+#define ACCEPT_TIMEOUT_S 30
 /* PVE::Tools::next_migrate_port */
 #define FIRST_PORT 60000
 #define LAST_PORT 60050
@@ -223,20 +225,35 @@ static gboolean export(const StorageWords *words, GError **error)
 
 /* --- where a stream comes from --- */
 
-static int accept_one(int listener, GError **error)
+static GSocket *listen_at(GSocketAddress *address, GError **error)
 {
-  struct pollfd ready = {listener, POLLIN, 0};
-  int n, fd;
+  g_autoptr(GSocket) listener =
+      g_socket_new(g_socket_address_get_family(address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
 
-  do
-    n = poll(&ready, 1, ACCEPT_TIMEOUT_MS);
-  while (n < 0 && errno == EINTR);
-  if (n == 0) {
-    vt_set_error(error, ETIMEDOUT, "timed out waiting for client");
+  if (!listener || !g_socket_bind(listener, address, TRUE, error))
+    return NULL;
+  g_socket_set_listen_backlog(listener, 1);
+  return g_socket_listen(listener, error) ? g_steal_pointer(&listener) : NULL;
+}
+
+/* A descriptor that blocks, which GIO's own do not; -1: an error. */
+static int accept_one(GSocket *listener, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GSocket) client = NULL;
+  int fd;
+
+  g_socket_set_timeout(listener, ACCEPT_TIMEOUT_S);
+  client = g_socket_accept(listener, NULL, &local);
+  if (!client) {
+    if (g_error_matches(local, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
+      vt_set_error(error, ETIMEDOUT, "timed out waiting for client");
+    else
+      vt_set_error(error, EIO, "accepting a client: %s", local->message);
     return -1;
   }
-  fd = accept(listener, NULL, NULL);
-  if (fd < 0)
+  fd = fcntl(g_socket_get_fd(client), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0 || !g_unix_set_fd_nonblocking(fd, FALSE, NULL))
     vt_set_errno(error, errno, "accepting a client");
   return fd;
 }
@@ -297,69 +314,48 @@ static char *local_address(const char *cidr, GError **error)
   return n == 1 ? g_steal_pointer(&found) : NULL;
 }
 
-static int listen_at(const char *ip, guint port)
-{
-  g_autofree char *service = g_strdup_printf("%u", port);
-  struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE, .ai_socktype = SOCK_STREAM},
-                  *found = NULL;
-  int fd = -1, on = 1;
-
-  if (getaddrinfo(ip, service, &hints, &found) != 0)
-    return -1;
-  fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd >= 0)
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (fd >= 0 && (bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, 1) < 0)) {
-    close(fd);
-    fd = -1;
-  }
-  freeaddrinfo(found);
-  return fd;
-}
-
 static int open_tcp(const char *cidr, GError **error)
 {
   g_autofree char *ip = local_address(cidr, error);
-  int listener = -1, fd;
+  g_autoptr(GSocket) listener = NULL;
   guint port;
 
   if (!ip)
     return -1;
-  for (port = FIRST_PORT; port < LAST_PORT && listener < 0; port++)
-    listener = listen_at(ip, port);
-  if (listener < 0) {
+  for (port = FIRST_PORT; port < LAST_PORT && !listener; port++) {
+    g_autoptr(GSocketAddress) address = g_inet_socket_address_new_from_string(ip, port);
+
+    listener = address ? listen_at(address, NULL) : NULL;
+  }
+  if (!listener) {
     vt_set_error(error, EADDRINUSE, "failed to open socket: no port from %u to %u is free at %s", FIRST_PORT,
                  LAST_PORT - 1, ip);
     return -1;
   }
   printf("%s\n%u\n", ip, port - 1);
   fflush(stdout);
-  fd = accept_one(listener, error);
-  close(listener);
-  return fd;
+  return accept_one(listener, error);
 }
 
 static int open_unix(const char *path, GError **error)
 {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+  g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+  g_autoptr(GError) local = NULL;
+  g_autoptr(GSocket) listener = NULL;
+  int fd;
 
-  if (strlen(path) >= sizeof address.sun_path) {
-    close(listener);
+  if (strlen(path) >= sizeof((struct sockaddr_un *)NULL)->sun_path) { /* GIO would cut it off */
     vt_set_error(error, ENAMETOOLONG, "failed to open socket: the path %s is too long", path);
     return -1;
   }
-  strcpy(address.sun_path, path);
-  if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 1) < 0) {
-    vt_set_errno(error, errno, "failed to open socket: %s", path);
-    if (listener >= 0)
-      close(listener);
+  listener = listen_at(address, &local);
+  if (!listener) {
+    vt_set_error(error, EIO, "failed to open socket: %s: %s", path, local->message);
     return -1;
   }
   printf("ready\n");
   fflush(stdout);
   fd = accept_one(listener, error);
-  close(listener);
   unlink(path);
   return fd;
 }
