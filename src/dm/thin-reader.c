@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dm/thin-reader.h"
-#include "thin/disk-format.h"
+#include "thin/format/disk-format.h"
 #include "util/crc.h"
 
 /* A tree of 2^64 keys with at least two children to a node. */

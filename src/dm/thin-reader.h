@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Devices, maps and counts, from the superblock's roots or from those of the metadata snapshot, which stay as they are
- * while the pool goes on. Format: thin/disk-format.h. This is no engine: it reads, holds nothing, and may be linked
+ * while the pool goes on. Format: thin/format/disk-format.h. This is no engine: it reads, holds nothing, and may be linked
  * into libvirtd.
  *
  * Units: bytes of volumes. Errors: VT_ERROR; EBADMSG: damaged, the message names the block; ENOENT: no such device.

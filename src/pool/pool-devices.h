@@ -16,7 +16,8 @@
 #pragma once
 
 #include "lvm/vg.h"
-#include "thin/thin.h"
+#include "thin/format/device.h"
+#include "util/error.h"
 
 /* NULL: there is none of that number. */
 const ThinDevice *pool_devices_find(GArray *devices, guint32 id);

@@ -10,8 +10,6 @@
 
 #include <sys/mman.h>
 
-#include "util/crc.h"
-
 #define SLOTS_MIN 128u
 #define WRITE_RUN 256 /* blocks in one write */
 
@@ -26,69 +24,6 @@ struct ThinCache {
   guint32 *order; /* the same while they are written */
   guint32 n_dirty;
 };
-
-/* --- one block ---------------------------------------------------------------------- */
-
-static const char *kind_name(ThinKind kind)
-{
-  static const char *names[] = {"superblock", "B-tree node", "bitmap", "metadata index"};
-  return names[kind];
-}
-
-static guint32 checksum(const guint8 *data, ThinKind kind)
-{
-  return vt_crc32c(data + sizeof(guint32), THIN_METADATA_BLOCK - sizeof(guint32)) ^ thin_salt(kind);
-}
-
-static const char *node_fault(const guint8 *data)
-{
-  const ThinDiskNode *node = (const ThinDiskNode *)data;
-  guint32 flags = GUINT32_FROM_LE(node->header.flags), nr = GUINT32_FROM_LE(node->nr_entries);
-  guint32 size = GUINT32_FROM_LE(node->value_size);
-  const guint64 *keys = (const guint64 *)(const void *)(data + sizeof *node);
-
-  if (flags != THIN_NODE_INTERNAL && flags != THIN_NODE_LEAF)
-    return "is neither leaf nor internal node";
-  if ((flags == THIN_NODE_INTERNAL && size != 8) || size == 0 || size > 128)
-    return "has values of a wrong size";
-  if (GUINT32_FROM_LE(node->max_entries) != THIN_NODE_MAX(size))
-    return "has a wrong number of places for entries";
-  if (nr > THIN_NODE_MAX(size))
-    return "has more entries than places";
-  if (flags == THIN_NODE_INTERNAL && nr == 0)
-    return "is an internal node without children";
-  for (guint32 i = 1; i < nr; i++)
-    if (GUINT64_FROM_LE(keys[i - 1]) >= GUINT64_FROM_LE(keys[i]))
-      return "has keys out of order";
-  return NULL;
-}
-
-gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device, GError **error)
-{
-  const ThinDiskHeader *header = (const ThinDiskHeader *)data;
-  const char *fault = NULL;
-
-#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
-  if (GUINT32_FROM_LE(header->csum) != checksum(data, kind))
-    fault = "has a wrong checksum";
-  else
-#endif
-      if (GUINT64_FROM_LE(header->blocknr) != number)
-    fault = "carries another block's number";
-  else if (kind == THIN_KIND_NODE)
-    fault = node_fault(data);
-  if (fault)
-    return vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " (%s) %s", device, number,
-                        kind_name(kind), fault);
-  return TRUE;
-}
-
-void thin_block_seal(guint8 *data, guint64 number, ThinKind kind)
-{
-  ThinDiskHeader *header = (ThinDiskHeader *)data;
-  header->blocknr = GUINT64_TO_LE(number);
-  header->csum = GUINT32_TO_LE(checksum(data, kind));
-}
 
 /* --- slots -------------------------------------------------------------------------- */
 
@@ -261,7 +196,7 @@ static gboolean in_range(ThinCache *cache, guint64 number, ThinKind kind, GError
   if (number > 0 && number < cache->n_blocks)
     return TRUE;
   return vt_set_error(error, EBADMSG, "%s: a %s is said to be in block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
-                      vt_io_name(cache->io), kind_name(kind), number, cache->n_blocks);
+                      vt_io_name(cache->io), thin_kind_name(kind), number, cache->n_blocks);
 }
 
 static ThinBlock *fill_slot(ThinCache *cache, guint64 number, ThinKind kind, GError **error)
@@ -269,8 +204,7 @@ static ThinBlock *fill_slot(ThinCache *cache, guint64 number, ThinKind kind, GEr
   ThinBlock *block = take_slot(cache, error);
   if (!block)
     return NULL;
-  if (!vt_io_read(cache->io, block->data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error) ||
-      !thin_block_verify(block->data, number, kind, vt_io_name(cache->io), error))
+  if (!thin_block_read(cache->io, number, kind, block->data, error))
     return NULL; /* the slot stays without a block: slot_of[0] is never looked at */
   block->number = (guint32)number;
   block->kind = (guint8)kind;
@@ -287,7 +221,7 @@ ThinBlock *thin_cache_get(ThinCache *cache, guint64 number, ThinKind kind, GErro
     block = &cache->slots[cache->slot_of[number] - 1];
     if (G_UNLIKELY(block->kind != kind)) {
       vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " is used both as a %s and as a %s",
-                   vt_io_name(cache->io), number, kind_name(block->kind), kind_name(kind));
+                   vt_io_name(cache->io), number, thin_kind_name(block->kind), thin_kind_name(kind));
       return NULL;
     }
   } else if (!(block = fill_slot(cache, number, kind, error))) {

@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "thin/disk-format.h"
+#include "thin/format/block.h"
 
 typedef struct ThinCache ThinCache;
 
@@ -45,8 +45,3 @@ static inline void thin_block_put(ThinBlock *block)
   block->holds--;
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ThinBlock, thin_block_put)
-
-/* The checks a block must pass, for those who read without a cache. @data is aligned. */
-gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device, GError **error);
-/* Number and checksum into @data, ready to be written. */
-void thin_block_seal(guint8 *data, guint64 number, ThinKind kind);

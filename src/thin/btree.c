@@ -17,14 +17,10 @@ gboolean thin_btree_too_deep(const ThinBtree *tree, guint64 root, GError **error
 gboolean thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 lower, guint64 upper,
                                gboolean is_root, GError **error)
 {
-  const char *fault = NULL;
+  const char *fault = thin_node_fault(block->data, tree->value_size, is_root);
   guint n = thin_node_n(block->data);
 
-  if (thin_node_is_leaf(block->data) && thin_node_value_size(block->data) != tree->value_size)
-    fault = "has values of another kind of tree";
-  else if (n == 0 && !is_root)
-    fault = "is empty";
-  else if (n > 0 && (thin_node_key(block->data, 0) < lower || thin_node_key(block->data, n - 1) >= upper))
+  if (!fault && n > 0 && (thin_node_key(block->data, 0) < lower || thin_node_key(block->data, n - 1) >= upper))
     fault = "has keys outside of the range its parent gives it";
   if (G_LIKELY(!fault))
     return TRUE;

@@ -10,10 +10,8 @@
  */
 #pragma once
 
-#include "thin/btree-node.h"
+#include "thin/format/btree-node.h"
 #include "thin/transaction.h"
-
-#define THIN_BTREE_DEPTH_MAX 12 /* 84 ^ 10 > 2 ^ 63 */
 
 /* Called with @n values as they lie on disk. */
 typedef gboolean (*ThinValueFunc)(gpointer context, const guint8 *values, guint n, GError **error);

@@ -21,12 +21,12 @@ guint32 check_mapped(Check *check, guint64 chunk)
 
 static void find_bitmap(Check *check, const char *map, CheckMap *found, guint64 region, const ThinDiskIndexEntry *entry)
 {
-  g_autofree char *fault = NULL;
+  g_autoptr(GError) fault = NULL;
   found->entries[region] = *entry;
   if (check_refer(check, GUINT64_FROM_LE(entry->blocknr), ROLE_BITMAP, &fault))
     return;
   check_error(check, "%s: the bitmap for %" G_GUINT64_FORMAT " and following: %s", map, region * THIN_BITMAP_SLOTS,
-              fault ? fault : "its metadata block is another bitmap's, too");
+              fault ? fault->message : "its metadata block is another bitmap's, too");
   found->entries[region].blocknr = 0;
 }
 
@@ -65,15 +65,15 @@ static void find_metadata_map(Check *check, CheckMap *found)
 {
   const ThinDiskSpaceMapRoot *root = &check->superblock.metadata_space_map.root;
   CheckTree counts = {check, ROLE_METADATA_COUNTS, sizeof(guint32), "metadata reference counts", -1, FALSE, NULL, NULL};
-  g_autofree char *fault = NULL;
+  g_autoptr(GError) fault = NULL;
   g_autofree ThinDiskIndex *index = g_new0(ThinDiskIndex, 1);
   guint64 number = GUINT64_FROM_LE(root->bitmap_root);
 
   found->n_regions = (check->n_blocks + THIN_BITMAP_SLOTS - 1) / THIN_BITMAP_SLOTS;
   found->entries = g_new0(ThinDiskIndexEntry, found->n_regions);
   if (!check_refer(check, number, ROLE_INDEX, &fault) ||
-      !check_read(check, number, THIN_KIND_INDEX, (guint8 *)index, &fault))
-    check_error(check, "metadata space map: %s", fault ? fault : "its index is used twice");
+      !thin_block_read(check->io, number, THIN_KIND_INDEX, (guint8 *)index, &fault))
+    check_error(check, "metadata space map: %s", fault ? fault->message : "its index is used twice");
   else
     for (guint64 i = 0; i < found->n_regions; i++)
       find_bitmap(check, "metadata space map", found, i, &index->entries[i]);
@@ -186,15 +186,16 @@ static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIn
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
   const guint8 *data = (const guint8 *)block;
-  g_autofree char *fault = NULL;
+  g_autoptr(GError) fault = NULL;
   guint n_free = 0;
 
   if (!entry->blocknr)
     return; /* told already */
-  if (!check_read(compare->check, GUINT64_FROM_LE(entry->blocknr), THIN_KIND_BITMAP, (guint8 *)block, &fault)) {
+  if (!thin_block_read(compare->check->io, GUINT64_FROM_LE(entry->blocknr), THIN_KIND_BITMAP, (guint8 *)block,
+                       &fault)) {
     check_error(compare->check,
                 "space map: the counts of %ss %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: %s",
-                compare->what, first, first + n - 1, fault);
+                compare->what, first, first + n - 1, fault->message);
     compare->n_allocated = G_MAXUINT64;
     return;
   }

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "thin/btree.h"
+#include "thin/format/walk.h"
+#include "thin/thin.h"
 
 #define CHECK_LINES_MAX 1000 /* errors, or leaks, told one by one */
 
@@ -21,12 +23,6 @@ typedef enum {
   ROLE_SUPERBLOCK,
 } Role;
 
-/* What was found in a block and beneath it: a node that several trees share is read once. */
-typedef struct {
-  guint64 first, last; /* keys; first > last: none */
-  guint64 n_entries;   /* in the leaves */
-} Subtree;
-
 typedef struct {
   VtIo *io;
   const char *name;
@@ -35,8 +31,7 @@ typedef struct {
   guint64 n_chunks;
   guint32 *references; /* to each metadata block */
   guint8 *roles;
-  guint8 *lost; /* block cannot be used, or something beneath it cannot */
-  Subtree *subtrees;
+  ThinSubtree *subtrees;   /* what was found from each block on, if it is a node */
   guint8 *mapped;          /* how often each chunk is mapped, to 255 */
   GHashTable *mapped_more; /* chunk -> how often beyond 255 */
   gboolean mappings_lost;  /* some tree could not be walked whole: what is counted more often than
@@ -49,10 +44,8 @@ G_GNUC_PRINTF(2, 3) void check_error(Check *check, const char *format, ...);
 G_GNUC_PRINTF(2, 3) void check_leak(Check *check, const char *format, ...);
 
 /* Count a reference to block @number, used as @role. Returns whether it is the first: then the block is to be looked
- * at. A block out of range or used as something else sets @fault; the caller's. */
-gboolean check_refer(Check *check, guint64 number, Role role, char **fault);
-/* Read and verify a block into @data. */
-gboolean check_read(Check *check, guint64 number, ThinKind kind, guint8 *data, char **fault);
+ * at. A block out of range or used as something else sets @fault. */
+gboolean check_refer(Check *check, guint64 number, Role role, GError **fault);
 
 /* A walk through one kind of tree. */
 typedef struct CheckTree CheckTree;

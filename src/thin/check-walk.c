@@ -25,37 +25,46 @@ static const char *role_name(Role role)
   return names[role];
 }
 
-gboolean check_refer(Check *check, guint64 number, Role role, char **fault)
+gboolean check_refer(Check *check, guint64 number, Role role, GError **fault)
 {
-  if (number == 0 || number >= check->n_blocks) {
-    *fault = g_strdup_printf("a %s is said to be in metadata block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
-                             role_name(role), number, check->n_blocks);
-    return FALSE;
-  }
+  if (number == 0 || number >= check->n_blocks)
+    return vt_set_error(fault, EBADMSG,
+                        "a %s is said to be in metadata block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
+                        role_name(role), number, check->n_blocks);
   check->references[number]++;
   if (check->roles[number] == ROLE_NONE) {
     check->roles[number] = (guint8)role;
     return TRUE;
   }
   if (check->roles[number] != role)
-    *fault = g_strdup_printf("metadata block %" G_GUINT64_FORMAT " is used both as a %s and as a %s", number,
-                             role_name(check->roles[number]), role_name(role));
+    vt_set_error(fault, EBADMSG, "metadata block %" G_GUINT64_FORMAT " is used both as a %s and as a %s", number,
+                 role_name(check->roles[number]), role_name(role));
   return FALSE;
 }
 
-gboolean check_read(Check *check, guint64 number, ThinKind kind, guint8 *data, char **fault)
+static gboolean refer(ThinWalk *walk, guint64 number, GError **fault)
 {
-  g_autoptr(GError) error = NULL;
-  if (vt_io_read(check->io, data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, &error) &&
-      thin_block_verify(data, number, kind, check->name, &error))
-    return TRUE;
-  *fault = g_strdup(error->message);
-  return FALSE;
+  CheckTree *tree = walk->data;
+
+  return check_refer(tree->check, number, tree->role, fault) || !*fault;
+}
+
+static void look(ThinWalk *walk, guint64 number, const guint8 *data, gboolean is_root)
+{
+  CheckTree *tree = walk->data;
+  guint n = thin_node_n(data), min = thin_node_min(data);
+
+  if (!is_root && n < min)
+    check_error(tree->check, "%s: metadata block %" G_GUINT64_FORMAT " has %u entries, fewer than the %u it must have",
+                tree->name, number, n, min);
+  if (tree->leaf && thin_node_is_leaf(data))
+    tree->leaf(tree, data, n);
 }
 
 /* Say what @fault costs: the keys from @lower below @upper. */
-static void report_lost(CheckTree *tree, guint64 lower, guint64 upper, const char *fault)
+static void report_lost(ThinWalk *walk, guint64 lower, guint64 upper, const GError *fault)
 {
+  CheckTree *tree = walk->data;
   const char *what = tree->role == ROLE_MAPPING                             ? "virtual chunks"
                      : tree->role == ROLE_TOP || tree->role == ROLE_DETAILS ? "devices"
                                                                             : "entries";
@@ -64,98 +73,25 @@ static void report_lost(CheckTree *tree, guint64 lower, guint64 upper, const cha
   g_autofree char *end = upper == G_MAXUINT64 ? g_strdup("the end") : g_strdup_printf("%" G_GUINT64_FORMAT, upper - 1);
 
   check_error(tree->check, "%s%s%s: %s from %" G_GUINT64_FORMAT " to %s are lost: %s",
-              tree->held ? "metadata snapshot: " : "", device, tree->name, what, lower, end, fault);
-}
-
-static const char *node_fault(CheckTree *tree, const guint8 *data, gboolean is_root)
-{
-  if (thin_node_is_leaf(data) && thin_node_value_size(data) != tree->value_size)
-    return "has values of another kind of tree";
-  if (thin_node_n(data) == 0 && !is_root)
-    return "is empty";
-  return NULL;
-}
-
-static gboolean walk(CheckTree *tree, guint64 number, guint64 lower, guint64 upper, guint depth, Subtree *found);
-
-static gboolean walk_children(CheckTree *tree, const guint8 *data, guint64 upper, guint depth, Subtree *found)
-{
-  gboolean whole = TRUE;
-  guint n = thin_node_n(data);
-  for (guint i = 0; i < n; i++) {
-    Subtree child;
-    whole &= walk(tree, thin_node_child(data, i), thin_node_key(data, i),
-                  i + 1 < n ? thin_node_key(data, i + 1) : upper, depth + 1, &child);
-    found->n_entries += child.n_entries;
-    found->last = MAX(found->last, child.last);
-  }
-  return whole;
-}
-
-/* Look into a block seen for the first time. */
-static gboolean walk_new(CheckTree *tree, guint64 number, guint64 upper, guint depth, Subtree *found, char **fault)
-{
-  guint64 block[THIN_METADATA_BLOCK / 8];
-  const guint8 *data = (const guint8 *)block;
-  const char *wrong;
-  guint n;
-
-  if (!check_read(tree->check, number, THIN_KIND_NODE, (guint8 *)block, fault))
-    return FALSE;
-  if ((wrong = node_fault(tree, data, depth == 0)) ||
-      (depth == THIN_BTREE_DEPTH_MAX && (wrong = "lies deeper than any tree is"))) {
-    *fault = g_strdup_printf("metadata block %" G_GUINT64_FORMAT " %s", number, wrong);
-    return FALSE;
-  }
-  n = thin_node_n(data);
-  if (depth > 0 && n < thin_node_min(data))
-    check_error(tree->check, "%s: metadata block %" G_GUINT64_FORMAT " has %u entries, fewer than the %u it must have",
-                tree->name, number, n, thin_node_min(data));
-  *found = (Subtree){n ? thin_node_key(data, 0) : 1, n ? thin_node_key(data, n - 1) : 0, 0};
-  if (!thin_node_is_leaf(data))
-    return walk_children(tree, data, upper, depth, found);
-  found->n_entries = n;
-  if (tree->leaf)
-    tree->leaf(tree, data, n);
-  return TRUE;
-}
-
-static gboolean walk(CheckTree *tree, guint64 number, guint64 lower, guint64 upper, guint depth, Subtree *found)
-{
-  Check *check = tree->check;
-  g_autofree char *fault = NULL;
-  gboolean whole = TRUE;
-
-  *found = (Subtree){1, 0, 0};
-  if (check_refer(check, number, tree->role, &fault)) {
-    check->lost[number] = TRUE; /* until it is done: whoever comes by meanwhile is in a loop */
-    whole = walk_new(tree, number, upper, depth, found, &fault);
-    check->lost[number] = !whole;
-    check->subtrees[number] = *found;
-  } else if (!fault) {
-    *found = check->subtrees[number];
-    if (check->lost[number]) {
-      whole = FALSE;
-      fault = g_strdup_printf("metadata block %" G_GUINT64_FORMAT " is damaged, as said above", number);
-    }
-  }
-  if (!fault && found->first <= found->last && (found->first < lower || found->last >= upper))
-    fault = g_strdup_printf("metadata block %" G_GUINT64_FORMAT " has keys from %" G_GUINT64_FORMAT
-                            " to %" G_GUINT64_FORMAT ", outside of the range its parent gives it",
-                            number, found->first, found->last);
-  if (fault) {
-    report_lost(tree, lower, upper, fault);
-    check->mappings_lost = TRUE;
-    whole = FALSE;
-  }
-  return whole;
+              tree->held ? "metadata snapshot: " : "", device, tree->name, what, lower, end, fault->message);
+  tree->check->mappings_lost = TRUE;
 }
 
 gboolean check_walk(CheckTree *tree, guint64 root, guint64 *n_entries)
 {
-  Subtree found;
-  gboolean whole = walk(tree, root, 0, G_MAXUINT64, 0, &found);
+  ThinWalk walk = {.io = tree->check->io,
+                   .n_blocks = tree->check->n_blocks,
+                   .value_size = tree->value_size,
+                   .end = G_MAXUINT64,
+                   .seen = tree->check->subtrees,
+                   .data = tree,
+                   .refer = refer,
+                   .node = look,
+                   .lost = report_lost};
+  ThinSubtree found;
+
+  thin_walk(&walk, root, &found, NULL);
   if (n_entries)
     *n_entries = found.n_entries;
-  return whole;
+  return found.state == THIN_SUBTREE_WHOLE;
 }

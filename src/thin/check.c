@@ -7,7 +7,7 @@
  * shared node's children once, not once for each who shares it); a device's entry to its root; a mapping in a distinct
  * leaf to its chunk.
  *
- * Nothing here trusts what it reads, and memory follows from the size of the metadata device: 30 bytes a block that is
+ * Nothing here trusts what it reads, and memory follows from the size of the metadata device: 29 bytes a block that is
  * used, one a chunk.
  */
 #include "config.h"
@@ -182,16 +182,15 @@ static void check_view(Check *check, guint64 mapping_root, guint64 details_root,
 static void check_held(Check *check, guint64 number)
 {
   g_autofree ThinDiskSuperblock *copy = g_malloc0(THIN_METADATA_BLOCK);
-  g_autofree char *fault = NULL;
-  g_autoptr(GError) error = NULL;
+  g_autoptr(GError) fault = NULL;
 
   if (check_refer(check, number, ROLE_SUPERBLOCK, &fault) &&
-      thin_superblock_read(check->io, number, (guint8 *)copy, &error)) {
+      thin_superblock_read(check->io, number, (guint8 *)copy, &fault)) {
     check_view(check, GUINT64_FROM_LE(copy->data_mapping_root), GUINT64_FROM_LE(copy->device_details_root),
                GUINT32_FROM_LE(copy->time), TRUE);
     return;
   }
-  check_error(check, "metadata snapshot: %s", fault ? fault : error ? error->message : "its superblock is used twice");
+  check_error(check, "metadata snapshot: %s", fault ? fault->message : "its superblock is used twice");
   check->mappings_lost = TRUE;
 }
 
@@ -236,11 +235,10 @@ static gboolean reserve(Check *check)
 {
   check->references = g_try_new0(guint32, check->n_blocks);
   check->roles = g_try_new0(guint8, check->n_blocks);
-  check->lost = g_try_new0(guint8, check->n_blocks);
-  check->subtrees = g_try_new0(Subtree, check->n_blocks);
+  check->subtrees = g_try_new0(ThinSubtree, check->n_blocks);
   check->mapped = g_try_new0(guint8, MAX(check->n_chunks, 1));
   check->mapped_more = g_hash_table_new(NULL, NULL);
-  if (check->references && check->roles && check->lost && check->subtrees && check->mapped)
+  if (check->references && check->roles && check->subtrees && check->mapped)
     return TRUE;
   check_error(check, "no memory to check %" G_GUINT64_FORMAT " metadata blocks and %" G_GUINT64_FORMAT " chunks",
               check->n_blocks, check->n_chunks);
@@ -290,7 +288,6 @@ ThinReport *thin_check(VtIo *io, guint64 data_size, GError **error)
   tell_rest(check.report->leaks, check.n_leaks);
   g_free(check.references);
   g_free(check.roles);
-  g_free(check.lost);
   g_free(check.subtrees);
   g_free(check.mapped);
   g_clear_pointer(&check.mapped_more, g_hash_table_unref);

@@ -57,7 +57,3 @@ gboolean thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
 gboolean thin_metadata_writable(ThinMetadata *md, GError **error);
 /* End a changing call that got past its checks: notes that the transaction changed, or broke. Returns @ok. */
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok);
-
-/* Read and check a superblock: @number is 0, or the block of a metadata snapshot. @block is of THIN_METADATA_BLOCK
- * bytes. ENOENT: all zero. */
-gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error);

@@ -90,42 +90,6 @@ ThinBtree thin_metadata_device_tree(ThinMetadata *md)
 
 /* --- superblock --------------------------------------------------------------------- */
 
-static gboolean is_zero(const guint8 *block)
-{
-  return block[0] == 0 && memcmp(block, block + 1, THIN_METADATA_BLOCK - 1) == 0;
-}
-
-gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *block, GError **error)
-{
-  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)block;
-  const char *name = vt_io_name(io);
-
-  if (vt_io_size(io) / THIN_METADATA_BLOCK <= number)
-    return vt_set_error(error, EBADMSG, "%s: too short to hold the superblock in metadata block %" G_GUINT64_FORMAT,
-                        name, number);
-  if (!vt_io_read(io, block, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error))
-    return FALSE;
-  if (number == 0 && is_zero(block))
-    return vt_set_error(error, ENOENT, "%s: holds no thin metadata yet (the superblock is all zero)", name);
-  if (GUINT64_FROM_LE(sb->magic) != THIN_SUPERBLOCK_MAGIC)
-    return vt_set_error(error, EBADMSG,
-                        "%s: metadata block %" G_GUINT64_FORMAT
-                        " is no superblock of thin metadata (wrong magic number)",
-                        name, number);
-  if (!thin_block_verify(block, number, THIN_KIND_SUPERBLOCK, name, error))
-    return FALSE;
-  guint32 version = GUINT32_FROM_LE(sb->version), sectors = GUINT32_FROM_LE(sb->data_block_size);
-  if (version < 1 || version > THIN_SUPERBLOCK_VERSION)
-    return vt_set_error(error, EBADMSG, "%s: superblock: version %u is not known", name, version);
-  if (sectors < THIN_CHUNK_MIN / THIN_SECTOR || sectors > THIN_CHUNK_MAX / THIN_SECTOR ||
-      sectors % (THIN_CHUNK_MIN / THIN_SECTOR))
-    return vt_set_error(error, EBADMSG, "%s: superblock: chunks of %u sectors cannot be", name, sectors);
-  if (GUINT32_FROM_LE(sb->metadata_block_size) != THIN_METADATA_BLOCK / THIN_SECTOR)
-    return vt_set_error(error, EBADMSG, "%s: superblock: metadata blocks of %u sectors cannot be", name,
-                        GUINT32_FROM_LE(sb->metadata_block_size));
-  return TRUE;
-}
-
 static gboolean may_be_written(ThinMetadata *md, GError **error)
 {
   const ThinDiskSuperblock *sb = &md->superblock;
@@ -327,7 +291,7 @@ static gboolean format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GE
     return vt_set_error(error, EINVAL, "%s: too small for thin metadata", vt_io_name(io));
   if (!vt_io_read(io, block, sizeof block, 0, error))
     return FALSE;
-  if (!is_zero((const guint8 *)block))
+  if (!thin_block_is_zero((const guint8 *)block))
     return vt_set_error(error, EEXIST, "%s: the first block is not zero: it may hold thin metadata already",
                         vt_io_name(io));
   return TRUE;

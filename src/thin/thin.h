@@ -33,16 +33,12 @@
  */
 #pragma once
 
+#include "thin/format/device.h"
 #include "util/error.h"
 #include "util/io.h"
 
 typedef struct ThinPool ThinPool;
 typedef struct ThinVolume ThinVolume;
-
-#define THIN_CHUNK_MIN (64u << 10)       /* chunks are a multiple of this ... */
-#define THIN_CHUNK_MAX (1024u << 20)     /* ... up to 1 GiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN/MAX_SECTORS) */
-#define THIN_DEVICE_MAX ((1u << 24) - 1) /* highest device id (dm-thin.h MAX_DEV_ID) */
-#define THIN_METADATA_BLOCK 4096u
 
 typedef enum {
   THIN_DISCARD_PASSDOWN,    /* unmap whole chunks, and discard them on the data device once free */
@@ -124,13 +120,6 @@ typedef struct {
  * EEXIST, ENOENT, EBUSY (delete of an open one) leave all as it was. Snapshots are O(1). @n_messages may be 0. */
 gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid,
                         GError **error);
-
-typedef struct {
-  guint32 id;
-  guint64 mapped;         /* bytes, as the device details count them */
-  guint64 transaction_id; /* the pool's when the device was made */
-  guint32 creation_time, snapshotted_time;
-} ThinDevice;
 
 /* All devices in order of id: GArray of ThinDevice, the caller's. */
 GArray *thin_pool_list_devices(ThinPool *pool, GError **error);

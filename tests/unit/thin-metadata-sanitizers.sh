@@ -12,7 +12,7 @@ cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-f
 libs="$(pkg-config --libs glib-2.0 gio-2.0 cmocka zlib) -lm"
 
 echo "1..${#tests[@]}"
-objects=$(cd "$top" && printf '%s\n' src/util/*.c src/thin/{block-cache,transaction,btree,space-map-,metadata,check}*.c tests/unit/thin-helper.c)
+objects=$(cd "$top" && printf '%s\n' src/util/*.c src/thin/format/*.c src/thin/{block-cache,transaction,btree,space-map-,metadata,check}*.c tests/unit/thin-helper.c)
 for test in "${tests[@]}"; do objects="$objects tests/unit/test-thin-$test.c"; done
 if ! printf "$top/%s\n" $objects | (cd "$work" && xargs -P 2 -n 4 ${CC:-gcc} $cflags -c) 2>"$work/log"; then
   sed 's/^/# /' "$work/log"

@@ -5,7 +5,9 @@
  */
 #pragma once
 
-#include "thin/disk-format.h"
+#include "thin/format/disk-format.h"
+
+#define THIN_BTREE_DEPTH_MAX 12 /* 84 ^ 10 > 2 ^ 63 */
 
 static inline ThinDiskNode *thin_node(const guint8 *data)
 {
@@ -40,6 +42,20 @@ static inline guint thin_node_min(const guint8 *data)
 static inline guint thin_node_value_size(const guint8 *data)
 {
   return GUINT32_FROM_LE(thin_node(data)->value_size);
+}
+
+/* A value of 64 bits as it lies on disk. */
+static inline guint64 thin_value_u64(gconstpointer value)
+{
+  return GUINT64_FROM_LE(*(const guint64 *)value);
+}
+
+/* What keeps a node from being one of a tree with such values, for messages. NULL: nothing. */
+static inline const char *thin_node_fault(const guint8 *data, guint value_size, gboolean is_root)
+{
+  if (thin_node_is_leaf(data) && thin_node_value_size(data) != value_size)
+    return "has values of another kind of tree";
+  return thin_node_n(data) == 0 && !is_root ? "is empty" : NULL;
 }
 
 /* Can entries move between the two? */

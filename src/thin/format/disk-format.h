@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "thin/thin.h"
+#include "thin/format/device.h"
 
 #define THIN_SUPERBLOCK_MAGIC 27022010u
 #define THIN_SUPERBLOCK_VERSION 2
