@@ -6,7 +6,8 @@ src_dm_libdm_la_SOURCES = \
 	src/dm/direct-io.c \
 	src/dm/dm.c src/dm/dm.h \
 	src/dm/lvm2.c src/dm/lvm2.h \
-	src/dm/thin-reader.c src/dm/thin-reader.h \
+	src/dm/thin-count.c \
+	src/dm/thin-reader.c src/dm/thin-reader.h src/dm/thin-reader-private.h \
 	src/dm/watch.c src/dm/watch.h
 src_dm_libdm_la_CFLAGS = $(AM_CFLAGS) $(DEVMAPPER_CFLAGS)
-src_dm_libdm_la_LIBADD = $(DEVMAPPER_LIBS) $(GLIB_LIBS)
+src_dm_libdm_la_LIBADD = src/thin/libthinformat.la $(DEVMAPPER_LIBS) $(GLIB_LIBS)

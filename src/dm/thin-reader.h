@@ -10,7 +10,7 @@
  */
 #pragma once
 
-#include "thin/thin.h"
+#include "thin/format/device.h"
 #include "util/error.h"
 #include "util/io.h"
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dm/thin-reader.h"
+#include "thin/format/walk.h"
 
 typedef struct {
   ThinTest *test;
@@ -193,6 +194,15 @@ static void test_one_device_of_many(void **state)
   vt_io_unref(data);
 }
 
+static void note_failure(GError *error, guint *failures)
+{
+  if (!error)
+    return;
+  assert_int_equal(error->code, EBADMSG);
+  g_error_free(error);
+  ++*failures;
+}
+
 static void read_everything(VtIo *metadata, guint *failures)
 {
   GError *error = NULL;
@@ -204,11 +214,7 @@ static void read_everything(VtIo *metadata, guint *failures)
 
     dmk_reader_count(reader, g_array_index(devices, ThinDevice, i).id, &exclusive, &shared, &error);
   }
-  if (error) {
-    assert_int_equal(error->code, EBADMSG);
-    g_error_free(error);
-    ++*failures;
-  }
+  note_failure(error, failures);
   if (devices)
     g_array_unref(devices);
   dmk_reader_close(reader);
@@ -243,6 +249,63 @@ static void test_damage_is_an_error(void **state)
   close(fd);
 }
 
+/* Let every child of the internal node in @block be @child. */
+static void set_children(guint8 *block, guint64 number, guint64 child)
+{
+  for (guint i = 0; i < thin_node_n(block); i++)
+    thin_node_set_child(block, i, child);
+  thin_block_seal(block, number, THIN_KIND_NODE);
+}
+
+/* All details, and the map of every device. */
+static void read_whole(VtIo *metadata, guint *failures)
+{
+  GError *error = NULL;
+  DmkReader *reader = dmk_reader_open(metadata, 0, &error);
+  GArray *devices = reader ? dmk_reader_devices(reader, 0, THIN_DEVICE_MAX, &error) : NULL;
+  guint64 exclusive, shared;
+
+  if (devices)
+    dmk_reader_count(reader, 0, &exclusive, &shared, &error);
+  note_failure(error, failures);
+  g_clear_pointer(&devices, g_array_unref);
+  dmk_reader_close(reader);
+}
+
+/* A tree that runs in circles, or twice over the same nodes, with every checksum right. */
+static void test_tangles_are_an_error(void **state)
+{
+  enum { N = 500 };
+  g_autofree ThinMessage *messages = g_new0(ThinMessage, N);
+  VtIo *metadata = thin_test_file(*state, "metadata", 16 << 20), *data = thin_test_file(*state, "data", 64 << 20);
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK), *tangled = g_malloc(THIN_METADATA_BLOCK);
+  ThinOptions options = {.chunk_size = THIN_CHUNK_MIN};
+  guint internal = 0, failures = 0;
+  ThinPool *pool = NULL;
+
+  assert_ok((pool = thin_pool_open(metadata, data, &options, &error)) != NULL);
+  for (guint i = 0; i < N; i++)
+    messages[i] = (ThinMessage){THIN_CREATE, i, 0};
+  assert_ok(thin_pool_send(pool, messages, N, 0, 1, &error));
+  assert_ok(thin_pool_close(pool, &error));
+  for (guint64 i = 1; i < vt_io_size(metadata) / THIN_METADATA_BLOCK; i++) {
+    if (!thin_block_read(metadata, i, THIN_KIND_NODE, block, NULL) || thin_node_is_leaf(block))
+      continue;
+    internal++;
+    for (guint with = 0; with < 2; with++) {
+      memcpy(tangled, block, THIN_METADATA_BLOCK);
+      set_children(tangled, i, with ? i : thin_node_child(block, 0));
+      assert_ok(vt_io_write(metadata, tangled, THIN_METADATA_BLOCK, i * THIN_METADATA_BLOCK, &error));
+      read_whole(metadata, &failures);
+    }
+    assert_ok(vt_io_write(metadata, block, THIN_METADATA_BLOCK, i * THIN_METADATA_BLOCK, &error));
+  }
+  assert_in_range(internal, 2, 2); /* the roots of the devices' tree and of the details */
+  assert_int_equal(failures, 4);
+  vt_io_unref(metadata);
+  vt_io_unref(data);
+}
+
 static void test_an_empty_pool(void **state)
 {
   VtIo *metadata = thin_test_file(*state, "empty", 4 << 20);
@@ -265,6 +328,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_through_a_metadata_snapshot, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_one_device_of_many, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_damage_is_an_error, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_tangles_are_an_error, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_an_empty_pool, thin_test_setup, thin_test_teardown),
   };
 
