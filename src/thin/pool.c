@@ -6,25 +6,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "thin/format/block.h"
 #include "thin/pool-private.h"
 
 #define BLOCK_CACHE_DEFAULT (64u << 20)
 #define TRANSLATIONS_DEFAULT (1u << 20)
-/* 255 bitmaps of 16320 counts: linux drivers/md/persistent-data/dm-space-map-metadata.h DM_SM_METADATA_MAX_BLOCKS */
-#define METADATA_BLOCKS_MAX (255u * 16320u)
 
 /* --- format --- */
 
 static gboolean read_superblock_is_zero(VtIo *metadata, gboolean *is_zero, GError **error)
 {
-  static const char zeros[THIN_METADATA_BLOCK];
-  char block[THIN_METADATA_BLOCK];
+  guint8 block[THIN_METADATA_BLOCK];
   if (vt_io_size(metadata) < sizeof block)
     return vt_set_error(error, EBADMSG, "%s: too small for thin pool metadata: %" G_GUINT64_FORMAT " bytes",
                         vt_io_name(metadata), vt_io_size(metadata));
   if (!vt_io_read(metadata, block, sizeof block, 0, error))
     return FALSE;
-  *is_zero = memcmp(block, zeros, sizeof block) == 0;
+  *is_zero = thin_block_is_zero(block);
   return TRUE;
 }
 
@@ -126,7 +124,7 @@ static gboolean grow_locked(ThinPool *pool, GError **error)
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);
   guint64 n_chunks = vt_io_size(pool->data) / pool->chunk_size,
-          n_blocks = MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, METADATA_BLOCKS_MAX);
+          n_blocks = MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, THIN_METADATA_BLOCKS_MAX);
   if (n_blocks > status.metadata_size / THIN_METADATA_BLOCK && !thin_metadata_grow_metadata(pool->md, n_blocks, error))
     return FALSE;
   return n_chunks <= thin_metadata_n_chunks(pool->md) || thin_metadata_grow_data(pool->md, n_chunks, error);

@@ -122,6 +122,7 @@ G_STATIC_ASSERT(sizeof(ThinDiskIndex) == THIN_METADATA_BLOCK);
 /* A bitmap block: the header, then 2 bits per count. 3 stands for "3 or more, see the reference count tree". */
 #define THIN_BITMAP_SLOTS ((THIN_METADATA_BLOCK - (guint)sizeof(ThinDiskHeader)) * 4)
 G_STATIC_ASSERT(THIN_BITMAP_SLOTS == 16320);
+/* dm-space-map-metadata.h DM_SM_METADATA_MAX_BLOCKS */
 #define THIN_METADATA_BLOCKS_MAX (THIN_INDEX_MAX * THIN_BITMAP_SLOTS)
 
 /* The high bit of a count comes first (dm-space-map-common.c sm_lookup_bitmap), so 10b is 1 and 01b is 2. */
