@@ -9,9 +9,11 @@ src_control_libcontrol_la_LIBADD = $(GLIB_LIBS)
 
 # The interface as GDBus wants it, from its XML.
 src/control/control-info.h: $(control_xml)
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(GDBUS_CODEGEN) --interface-info-header --output $@ $(srcdir)/$(control_xml)
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	  $(GDBUS_CODEGEN) --interface-info-header --output $@ $(srcdir)/$(control_xml)
 src/control/control-info.c: $(control_xml)
-	$(AM_V_GEN)$(MKDIR_P) $(@D) && $(GDBUS_CODEGEN) --interface-info-body --output $@ $(srcdir)/$(control_xml)
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
+	  $(GDBUS_CODEGEN) --interface-info-body --output $@ $(srcdir)/$(control_xml)
 BUILT_SOURCES += src/control/control-info.h
 CLEANFILES += src/control/control-info.h src/control/control-info.c
 EXTRA_DIST += $(control_xml)

@@ -8,8 +8,8 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool-rules.c src/pool/pool-rules.h \
 	src/pool/pool-guest.c src/pool/pool-guest.h \
 	src/pool/settings.c src/pool/settings.h \
-	src/pool/pool-remote.c src/pool/pool-remote.h src/pool/pool-remote-volume.c src/pool/pool-service.h src/pool/pool-service.c \
-	src/pool/pool-wire.h src/pool/pool-wire.c
+	src/pool/pool-remote.c src/pool/pool-remote.h src/pool/pool-remote-volume.c \
+	src/pool/pool-service.h src/pool/pool-service.c src/pool/pool-wire.h src/pool/pool-wire.c
 src_pool_libpool_la_LIBADD = $(GLIB_LIBS)
 
 # The pool in this process.
