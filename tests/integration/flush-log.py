@@ -1,8 +1,10 @@
 """virt-thin - a client that notes what was acknowledged as flushed, and finds it again
 SPDX-License-Identifier: LGPL-2.1-or-later
 
-flush-log.py write FILE LOG SECONDS [COMMAND]   write random blocks, fsync, log; COMMAND runs every 0.5 s; ends at the first I/O error with status 3
-flush-log.py check FILE LOG                     every block holds what was logged of it last, or what was written after that and not yet logged
+flush-log.py write FILE LOG SECONDS [COMMAND]   write random blocks, fsync, log; COMMAND runs every
+                                                0.5 s; ends at the first I/O error with status 3
+flush-log.py check FILE LOG                     every block holds what was logged of it last, or
+                                                what was written after that and not yet logged
 """
 import mmap, os, random, struct, subprocess, sys, time
 
@@ -61,7 +63,8 @@ def check(path, log_path):
             continue
         if first != block or stamp not in stamps or data != content(block, stamp):
             wrong += 1
-            print(f"block {block}: holds {first}/{stamp}, wanted one of {sorted(stamps)}", file=sys.stderr)
+            print(f"block {block}: holds {first}/{stamp}, wanted one of {sorted(stamps)}",
+                  file=sys.stderr)
     print(f"{len(allowed)} blocks, {wrong} wrong")
     sys.exit(1 if wrong or not allowed else 0)
 

@@ -1,5 +1,7 @@
-"""virt-thin - one behaviour of a volume's file in the FUSE folder, checked: fuse-manners.py CHECK FILE [ARGUMENT]
+"""virt-thin - one behaviour of a volume's file in the FUSE folder, checked
 SPDX-License-Identifier: LGPL-2.1-or-later
+
+fuse-manners.py CHECK FILE [ARGUMENT]
 """
 import ctypes, errno, mmap, os, stat, sys
 

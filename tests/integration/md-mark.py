@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-# virt-thin - write the superblock that makes a file or device a leg of an md mirror, as mdadm --create leaves it
+# virt-thin - write the superblock that makes a file or device a leg of an md mirror, as mdadm
+# --create leaves it
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # usage: md-mark.py PATH 0.90|1.0|1.1|1.2
-# Layouts: Linux include/uapi/linux/raid/md_p.h (struct mdp_superblock_s, struct mdp_superblock_1), places and sums:
-# drivers/md/md.c (super_90_load(), super_1_load()). mdadm --examine PATH agrees.
+# Layouts: Linux include/uapi/linux/raid/md_p.h (struct mdp_superblock_s, struct mdp_superblock_1),
+# places and sums: drivers/md/md.c (super_90_load(), super_1_load()). mdadm --examine PATH agrees.
 import os
 import struct
 import sys
@@ -33,10 +34,13 @@ with open(path, "r+b") as file:
         start = 0 if version == "1.0" else 2048
         data = struct.pack("<IIII16s32sQIIQIIQ", MAGIC, 1, 0, 0, uuid, b"vm:0", 1700000000, 1, 0,
                            (where if version == "1.0" else sectors - start), 0, 2, 0)
-        data = data.ljust(128, b"\0") + struct.pack("<QQQQII16sB", start, sectors - start, where, 0, 0, 0, uuid, 0)
-        data = data.ljust(192, b"\0") + struct.pack("<QQQIIIB", 1700000000, 1, 2**64 - 1, 0, 128, 0, 0)
+        data = data.ljust(128, b"\0") + struct.pack(
+            "<QQQQII16sB", start, sectors - start, where, 0, 0, 0, uuid, 0)
+        data = data.ljust(192, b"\0") + struct.pack(
+            "<QQQIIIB", 1700000000, 1, 2**64 - 1, 0, 128, 0, 0)
         data = data.ljust(256, b"\0") + struct.pack("<HH", 0, 1) + b"\xff" * 252
         total = sum(struct.unpack("<%dI" % (len(data) // 4), data))
-        data = data[:216] + struct.pack("<I", (total & 0xffffffff) + (total >> 32) & 0xffffffff) + data[220:]
+        total = (total & 0xffffffff) + (total >> 32) & 0xffffffff
+        data = data[:216] + struct.pack("<I", total) + data[220:]
     file.seek(where * 512)
     file.write(data)
