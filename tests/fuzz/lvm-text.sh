@@ -1,6 +1,7 @@
 #!/bin/bash
 # Hostile metadata text under a fuzzer. See run.sh.
 # SPDX-License-Identifier: LGPL-2.1-or-later
-export FUZZ_OPTIONS="-max_len=16384 -only_ascii=0 -dict=${abs_top_srcdir:?}/tests/fuzz/lvm-text.dict"
+export FUZZ_OPTIONS="-max_len=16384 -only_ascii=0
+  -dict=${abs_top_srcdir:?}/tests/fuzz/lvm-text.dict"
 exec "$(dirname "$0")/run.sh" lvm-text \
   lvm/{allocate,header,lv,names,pool-choose,status,text,text-parse,vg,vg-change}.c util/error.c

@@ -1,10 +1,12 @@
 #!/bin/bash
-# virt-thin - build a libFuzzer target with the address and undefined-behaviour sanitizers, and run it for a bounded time
+# virt-thin - build a libFuzzer target with the address and undefined-behaviour sanitizers, and run
+# it for a bounded time
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# usage: run.sh NAME SOURCE...     tests/fuzz/fuzz-NAME.c with SOURCEs (relative to src/); speaks TAP
-# The corpus is tests/fuzz/corpus-NAME/, where there is one. $FUZZ_OPTIONS: more options for the fuzzer. $FUZZ_CFLAGS, $FUZZ_LIBS: for the compiler.
-# 15 seconds, an hour with $VIRT_THIN_TEST_LONG. What is found is printed in base64.
+# usage: run.sh NAME SOURCE...   tests/fuzz/fuzz-NAME.c with SOURCEs (relative to src/); speaks TAP
+# The corpus is tests/fuzz/corpus-NAME/, where there is one. $FUZZ_OPTIONS: more options for the
+# fuzzer. $FUZZ_CFLAGS, $FUZZ_LIBS: for the compiler. 15 seconds, an hour with $VIRT_THIN_TEST_LONG.
+# What is found is printed in base64.
 set -u
 name=$1; shift
 top=${abs_top_srcdir:?} build=${abs_top_builddir:?}
@@ -18,9 +20,12 @@ fi
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 trap 'exit 143' TERM; trap 'exit 130' INT
 cd "$top/src" || exit 1
-if clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -D_GNU_SOURCE '-DG_LOG_DOMAIN="virt-thin"' \
-    -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION ${FUZZ_CFLAGS:-} -I. -I"$build" $(pkg-config --cflags glib-2.0 gio-2.0) \
-    -include "$top/tests/fuzz/fuzz.h" "$top/tests/fuzz/fuzz-$name.c" "$@" $(pkg-config --libs glib-2.0 gio-2.0) ${FUZZ_LIBS:-} -lz -lm -o "$work/fuzz" 2>"$work/log"; then
+if clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+    -D_GNU_SOURCE '-DG_LOG_DOMAIN="virt-thin"' \
+    -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION ${FUZZ_CFLAGS:-} -I. -I"$build" \
+    $(pkg-config --cflags glib-2.0 gio-2.0) \
+    -include "$top/tests/fuzz/fuzz.h" "$top/tests/fuzz/fuzz-$name.c" "$@" \
+    $(pkg-config --libs glib-2.0 gio-2.0) ${FUZZ_LIBS:-} -lz -lm -o "$work/fuzz" 2>"$work/log"; then
   echo "ok 1 - build $name"
 else
   sed 's/^/# /' "$work/log"
@@ -30,8 +35,9 @@ fi
 mkdir "$work/corpus" "$work/found"
 corpus=$top/tests/fuzz/corpus-$name
 [ -d "$corpus" ] || corpus=
-if G_SLICE=always-malloc "$work/fuzz" -max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$work/found/" ${FUZZ_OPTIONS:-} "$work/corpus" $corpus >"$work/log" 2>&1; then
+if G_SLICE=always-malloc "$work/fuzz" -max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 \
+    -print_final_stats=1 -artifact_prefix="$work/found/" ${FUZZ_OPTIONS:-} "$work/corpus" \
+    $corpus >"$work/log" 2>&1; then
   grep -E 'number_of_executed_units|^Done' "$work/log" | sed 's/^/# /'
   echo "ok 2 - run $name"
 else
