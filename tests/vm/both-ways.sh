@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - one pool, by turns the bundled engine's and the kernel's: each finds every byte as the other left it
+# virt-thin - one pool, by turns the bundled engine's and the kernel's: each finds every byte as the
+# other left it
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # VIRT_THIN_TEST_LONG: 20 rounds instead of 3. SEED: what the rounds are made from.
 . "$(dirname "$0")/vm-lib.sh"

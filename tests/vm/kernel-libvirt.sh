@@ -4,4 +4,5 @@
 . "$(dirname "$0")/vm-lib.sh"
 command -v libvirtd >/dev/null || skip_all "libvirtd is not installed"
 vm_prepare "${vm_libvirt[@]}" qemu-img
-vm_run -m 768 -t 1800 -i "$top_srcdir/xml/pool-bundled.xml" "$vm_kernel" "$tmp/base.cpio" "$vm_here/kernel-libvirt.guest" "$(vm_disk d0 1G)"
+vm_run -m 768 -t 1800 -i "$top_srcdir/xml/pool-bundled.xml" "$vm_kernel" "$tmp/base.cpio" \
+  "$vm_here/kernel-libvirt.guest" "$(vm_disk d0 1G)"

@@ -1,17 +1,20 @@
 #!/bin/bash
-# virt-thin - what libvirt's tests ask of the bundled engine (tests/integration/libvirt-*.sh), asked by the same scripts of the kernel's pools: with Debian's kernel, udev, lvm2,
-# libvirt and virtinst
+# virt-thin - what libvirt's tests ask of the bundled engine (tests/integration/libvirt-*.sh), asked
+# by the same scripts of the kernel's pools: with Debian's kernel, udev, lvm2, libvirt and virtinst
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# VIRT_THIN_TEST_LONG: all of them, which takes an emulated machine most of an hour. TESTS_OF_SUITE: these.
+# VIRT_THIN_TEST_LONG: all of them, which takes an emulated machine most of an hour. TESTS_OF_SUITE:
+# these.
 . "$(dirname "$0")/vm-lib.sh"
 vm_prepare_root
 tests="${TESTS_OF_SUITE:-libvirt-pool libvirt-thick}" limit=1800
-[ -z "${VIRT_THIN_TEST_LONG-}" ] || tests="libvirt-volume libvirt-pool libvirt-data libvirt-thick libvirt-clients" limit=9000
+[ -z "${VIRT_THIN_TEST_LONG-}" ] ||
+  tests="libvirt-volume libvirt-pool libvirt-data libvirt-thick libvirt-clients" limit=9000
 { echo "tests='$tests'"; cat "$vm_here/kernel-suite.guest"; } >"$tmp/script"
 # The tests' own files, and for a build folder one that leads to what is installed.
 source=$tmp/root/usr/src/virt-thin
 mkdir -p "$source/tests" "$source/build/src/libvirt"
-cp -r "$top_srcdir"/{scripts,xml} "$source/" && cp -r "$top_srcdir/tests/integration" "$source/tests/"
+cp -r "$top_srcdir"/{scripts,xml} "$source/" &&
+  cp -r "$top_srcdir/tests/integration" "$source/tests/"
 ln -s /usr/sbin/virt-thin "$source/build/"
 backend=$(find "$tmp/root" -name virt-thin-backend.so -printf '/%P')
 ln -s "${backend%/*}" "$source/build/src/libvirt/.libs"

@@ -4,18 +4,22 @@
 #
 # usage: tests/vm/mkinitramfs.sh KERNEL_DIR OUT.cpio [PROGRAM...]
 #   KERNEL_DIR  as scripts/guest-kernel leaves it
-#   PROGRAM     taken along with its libraries, under its own path for a path, else as found in $PATH; a folder is taken as a whole
+#   PROGRAM     taken along with its libraries, under its own path for a path, else as found in
+#               $PATH; a folder is taken as a whole
 #
-# Holds busybox, bash, the programs, and the modules named in $VM_MODULES (default: what a block node needs). Modules are loaded by name by the guest's
-# modprobe, also when the kernel or a program asks for one; of lvm2 a configuration that suits a guest without udev.
+# Holds busybox, bash, the programs, and the modules named in $VM_MODULES (default: what a block
+# node needs). Modules are loaded by name by the guest's modprobe, also when the kernel or a program
+# asks for one; of lvm2 a configuration that suits a guest without udev.
 set -euo pipefail
 kernel=${1:?usage: tests/vm/mkinitramfs.sh KERNEL_DIR OUT.cpio [PROGRAM...]} out=${2:?}
 shift 2
 version=$(cat "$kernel/version")
-modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-mod dm-thin-pool dm-snapshot md-mod raid1}
+modules=${VM_MODULES:-virtio_pci virtio_blk ext4 crc32c_generic fuse loop nbd dm-mod dm-thin-pool
+  dm-snapshot md-mod raid1}
 root=$(mktemp -d "${TMPDIR:-/tmp}/vm-initramfs.XXXXXX")
 trap 'rm -rf "$root"' EXIT
-mkdir -p "$root"/{bin,sbin,usr/bin,usr/sbin,etc/lvm,proc,sys,dev,run,tmp,var/lib,out,in,modules,lib/vm,mnt}
+mkdir -p \
+  "$root"/{bin,sbin,usr/bin,usr/sbin,etc/lvm,proc,sys,dev,run,tmp,var/lib,out,in,modules,lib/vm,mnt}
 ln -s ../run "$root/var/run"
 cp "$(command -v busybox)" "$root/bin/busybox"
 
@@ -27,10 +31,14 @@ copy_libraries() {
     cp -L "$library" "$root$library"
   done
 }
-# A program in $PATH keeps its place, one of a build folder goes to /usr/sbin; a name that is a link (lvcreate is one to lvm) stays one.
+# A program in $PATH keeps its place, one of a build folder goes to /usr/sbin; a name that is a link
+# (lvcreate is one to lvm) stays one.
 copy_program() {
   local path target real
-  path=$(command -v "$1") || path=$(ls "$1" 2>/dev/null) || { echo "$0: there is no program $1" >&2; exit 1; } # a library is no command
+  # a library is no command
+  path=$(command -v "$1") || path=$(ls "$1" 2>/dev/null) || {
+    echo "$0: there is no program $1" >&2; exit 1
+  }
   case $path in /bin/* | /sbin/* | /usr/*) target=$path;; *) target=/usr/sbin/${path##*/};; esac
   real=$(readlink -f "$path")
   mkdir -p "$root$(dirname "$target")"
@@ -55,7 +63,8 @@ ln -sf mke2fs "$root$(dirname "$(command -v mke2fs)")/mkfs.ext4"
 
 for module in $modules; do
   # What is built in has no file.
-  modprobe -d "$kernel" -S "$version" --show-depends "$module" 2>/dev/null | awk '$1 == "insmod" { print $2 }' | while read -r file; do
+  modprobe -d "$kernel" -S "$version" --show-depends "$module" 2>/dev/null |
+      awk '$1 == "insmod" { print $2 }' | while read -r file; do
     cp -n "$file" "$root/modules/"
     echo "${file##*/}" >> "$root/modules/$module.order"
   done
@@ -68,21 +77,42 @@ all= name=
 for word; do case $word in
   -a) all=yes;; -*) ;;
   *=*) parameters="$parameters $word";;
-  *) if [ -n "$all" ]; then /sbin/modprobe "$word" || exit 1; elif [ -z "$name" ]; then name=$word; fi;;
+  *)
+    if [ -n "$all" ]; then
+      /sbin/modprobe "$word" || exit 1
+    elif [ -z "$name" ]; then
+      name=$word
+    fi;;
 esac; done
 [ -n "$name" ] || exit 0
-case $name in fs-*) name=${name#fs-};; block-major-7-*) name=loop;; char-major-10-236) name=dm-mod;; devname:mapper/control) name=dm-mod;; devname:*) name=${name#devname:};; esac
+case $name in
+  fs-*) name=${name#fs-};;
+  block-major-7-*) name=loop;;
+  char-major-10-236) name=dm-mod;;
+  devname:mapper/control) name=dm-mod;;
+  devname:*) name=${name#devname:};
+esac
 name=$(/bin/busybox echo "$name" | /bin/busybox tr _ -)
-[ -f "/modules/$name.order" ] || { name=$(/bin/busybox echo "$name" | /bin/busybox tr - _); [ -f "/modules/$name.order" ] || exit 1; }
+[ -f "/modules/$name.order" ] || {
+  name=$(/bin/busybox echo "$name" | /bin/busybox tr - _)
+  [ -f "/modules/$name.order" ] || exit 1
+}
 last=$(/bin/busybox tail -n 1 "/modules/$name.order")
 while read -r file; do
   loaded=$(/bin/busybox basename "$file" .ko | /bin/busybox tr - _)
   [ -d "/sys/module/$loaded" ] && continue
-  if [ "$file" = "$last" ]; then /bin/busybox insmod "/modules/$file" $parameters; else /bin/busybox insmod "/modules/$file"; fi || exit 1
+  if [ "$file" = "$last" ]; then
+    /bin/busybox insmod "/modules/$file" $parameters
+  else
+    /bin/busybox insmod "/modules/$file"
+  fi || exit 1
 done < "/modules/$name.order"
 M
 cat > "$root/etc/lvm/lvm.conf" <<'C'
-devices { use_devicesfile=0 obtain_device_list_from_udev=0 scan_lvs=0 md_component_detection=0 multipath_component_detection=0 hints="none" }
+devices {
+  use_devicesfile=0 obtain_device_list_from_udev=0 scan_lvs=0 md_component_detection=0
+  multipath_component_detection=0 hints="none"
+}
 activation { udev_sync=0 udev_rules=0 monitoring=0 }
 global { use_lvmpolld=0 }
 backup { archive=0 }
@@ -96,15 +126,23 @@ rm /bin/modprobe
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/ LC_ALL=C
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 stty -F /dev/ttyS1 raw; echo VM_INIT >/dev/ttyS1
-mkdir -p /dev/shm /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp; mount -t tmpfs tmpfs /run
+mkdir -p /dev/shm /dev/pts; mount -t tmpfs tmpfs /dev/shm; mount -t tmpfs tmpfs /tmp
+mount -t tmpfs tmpfs /run
 hostname vm; ip link set lo up
-# As udev makes it for a module that is not loaded yet (modules.devname): opening it loads device-mapper.
+# As udev makes it for a module that is not loaded yet (modules.devname): opening it loads
+# device-mapper.
 mkdir -p /dev/mapper; mknod -m 600 /dev/mapper/control c 10 236
 [ -e /bin/bash ] || ln -s /usr/bin/bash /bin/bash
-for order in /modules/virtio*.order /modules/crc32c*.order; do /sbin/modprobe "$(basename "$order" .order)"; done
+for order in /modules/virtio*.order /modules/crc32c*.order; do
+  /sbin/modprobe "$(basename "$order" .order)"
+done
 mkdir -p /run/disk
-for disk in /sys/block/vd*; do serial=$(cat "$disk/serial" 2>/dev/null); [ -z "$serial" ] || ln -sf "/dev/${disk##*/}" "/run/disk/$serial"; done
-# A system of its own (vmrun -r): the script is a service of it, and what follows is its init's business.
+for disk in /sys/block/vd*; do
+  serial=$(cat "$disk/serial" 2>/dev/null)
+  [ -z "$serial" ] || ln -sf "/dev/${disk##*/}" "/run/disk/$serial"
+done
+# A system of its own (vmrun -r): the script is a service of it, and what follows is its init's
+# business.
 if [ -e /run/disk/root ]; then
   /sbin/modprobe ext4
   mkdir -p /root /run/vm /run/systemd/system/multi-user.target.wants

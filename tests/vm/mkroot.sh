@@ -1,12 +1,14 @@
 #!/bin/bash
-# virt-thin - a root file system with systemd for tests under a real kernel: Debian, as the host's apt sources have it
+# virt-thin - a root file system with systemd for tests under a real kernel: Debian, as the host's
+# apt sources have it
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # usage: tests/vm/mkroot.sh KERNEL_DIR OUT.img PACKAGE...
 #   KERNEL_DIR  as scripts/guest-kernel leaves it: its modules are put in
 #
-# Installs the packages with mmdebstrap, as root or as mmdebstrap(1) lets others: nothing of this machine but its apt sources goes in. Once made, for the same kernel and packages,
-# OUT.img is left alone. It is for vmrun -r.
+# Installs the packages with mmdebstrap, as root or as mmdebstrap(1) lets others: nothing of this
+# machine but its apt sources goes in. Once made, for the same kernel and packages, OUT.img is left
+# alone. It is for vmrun -r.
 set -euo pipefail
 kernel=${1:?usage: tests/vm/mkroot.sh KERNEL_DIR OUT.img PACKAGE...} out=${2:?}
 shift 2
@@ -18,11 +20,15 @@ for program in mmdebstrap mke2fs; do
 done
 work=$(mktemp -d "${TMPDIR:-/tmp}/vm-root.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-sources=$(apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' | sort -u)
+sources=$(apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' \
+  'Created-By: Packages' 'Origin: Debian' | sort -u)
 [ -n "$sources" ] || { echo "$0: no Debian among the apt sources" >&2; exit 1; }
 packages="systemd-sysv udev dbus kmod e2fsprogs procps $*"
-mmdebstrap --quiet --variant=essential --include="${packages// /,}" --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
-  --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' "" "$work/root.tar" - <<<"$sources"
+mmdebstrap --quiet --variant=essential --include="${packages// /,}" \
+  --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
+  --dpkgopt='path-exclude=/usr/share/doc/*' \
+  --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' "" \
+  "$work/root.tar" - <<<"$sources"
 cat > "$work/make" <<'M'
 set -e
 mkdir "$1/root"
