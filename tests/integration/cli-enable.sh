@@ -1,12 +1,14 @@
 #!/bin/bash
-# virt-thin - enable and disable: libvirt's daemons are pointed at our folder of storage backends, and back, and nothing else is touched
+# virt-thin - enable and disable: libvirt's daemons are pointed at our folder of storage backends,
+# and back, and nothing else is touched
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 plan 28
 
 # A system of its own under --root, with the folders of this build.
-make -s -C "$top_builddir" install DESTDIR="$tmp/root" >"$tmp/install.log" 2>&1 || skip_all "make install fails: $(tail -n 3 "$tmp/install.log")"
+make -s -C "$top_builddir" install DESTDIR="$tmp/root" >"$tmp/install.log" 2>&1 ||
+  skip_all "make install fails: $(tail -n 3 "$tmp/install.log")"
 program=$(find "$tmp/root" -name virt-thin -path '*sbin*' -type f)
 shim=$(find "$tmp/root" -name libvirt_storage_backend_logical.so)
 folder=$(strings -a "$program" 2>/dev/null | grep -m1 'virt-thin-libvirt' || true)
@@ -19,16 +21,21 @@ refused "not installed" 1 'not installed' vt enable --root "$tmp/nowhere"
 ok "enable" vt enable --root "$tmp/root"
 for service in libvirtd virtstoraged; do
   drop_in=$tmp/root/etc/systemd/system/$service.service.d/50-virt-thin.conf
-  is "$service looks into our folder" "$(grep -v '^#' "$drop_in" 2>/dev/null)" "[Service]"$'\n'"Environment=LIBVIRT_STORAGE_BACKEND_DIR=$folder"
+  is "$service looks into our folder" "$(grep -v '^#' "$drop_in" 2>/dev/null)" \
+    "[Service]"$'\n'"Environment=LIBVIRT_STORAGE_BACKEND_DIR=$folder"
 done
 copy=$tmp/root$folder/libvirt_storage_backend_logical.so link=$tmp/root$folder/virt-thin-backend.so
 ok "the logical module is a copy of our shim" cmp "$copy" "$shim"
 not_ok "no link, which would dangle without us" test -L "$copy"
 is "what it loads is what is installed" "$tmp/root$(readlink "$link")" \
   "${shim%/*}/virt-thin-backend.so"
-is "the others are libvirt's" "$(readlink "$tmp/root$folder/libvirt_storage_backend_fs.so")" "$stock/libvirt_storage_backend_fs.so"
-is "those that are not installed, too" "$(readlink "$tmp/root$folder/libvirt_storage_backend_zfs.so")" "$stock/libvirt_storage_backend_zfs.so"
-is "and those we do not know" "$(readlink "$tmp/root$folder/libvirt_storage_backend_future.so")" "$stock/libvirt_storage_backend_future.so"
+is "the others are libvirt's" "$(readlink "$tmp/root$folder/libvirt_storage_backend_fs.so")" \
+  "$stock/libvirt_storage_backend_fs.so"
+is "those that are not installed, too" \
+  "$(readlink "$tmp/root$folder/libvirt_storage_backend_zfs.so")" \
+  "$stock/libvirt_storage_backend_zfs.so"
+is "and those we do not know" "$(readlink "$tmp/root$folder/libvirt_storage_backend_future.so")" \
+  "$stock/libvirt_storage_backend_future.so"
 is "each module that is installed here has a link" \
   "$(for f in "$stock"/libvirt_storage_backend_*.so; do
        [ ! -e "$f" ] || [ -L "$tmp/root$folder/$(basename "$f")" ] || [ "${f##*_}" = logical.so ] ||

@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - the file system under a pool is full, over quota or limited: writers get errors, what frees goes on, and with room again so does the rest
+# virt-thin - the file system under a pool is full, over quota or limited: writers get errors, what
+# frees goes on, and with room again so does the rest
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -34,7 +35,8 @@ log() { cat "$VIRT_THIN_RUNTIME_DIR/pve/log"; }
 file() { echo "$VIRT_THIN_RUNTIME_DIR/pve/volumes/$1"; }
 
 # Guests' I/O by Python: each word is an operation.
-#   write OFFSET LENGTH BYTE   in pieces of 64 KiB until one is refused, which must be for want of room; prints how many pieces were accepted
+#   write OFFSET LENGTH BYTE   in pieces of 64 KiB until one is refused, which must be for want of
+#                              room; prints how many pieces were accepted
 #   punch OFFSET LENGTH STEP   discard 64 KiB of every STEP
 #   expect OFFSET LENGTH BYTE  must be read      flush   prints ok or the error's name
 guest() { python3 - "$@" <<'P'
@@ -52,7 +54,8 @@ while words:
     offset, length = number() * 1024, number() * 1024
     if verb == "punch":
         for at in range(offset, offset + length, number() * 1024):
-            if libc.fallocate(fd, 3, ctypes.c_long(at), ctypes.c_long(K)): sys.exit("punch: " + os.strerror(ctypes.get_errno()))
+            if libc.fallocate(fd, 3, ctypes.c_long(at), ctypes.c_long(K)):
+                sys.exit("punch: " + os.strerror(ctypes.get_errno()))
         continue
     piece, n = bytes([number()]) * K, 0
     for at in range(offset, offset + length, K):
@@ -77,7 +80,8 @@ three_ways() { # KIND
   ok "$1: init" vt init pve/data --size 1g
   ok "$1: create" vt create pve/a --size 800m
   vt import "$tmp/small" pve/a; vt create pve/kept --size 8m; vt import "$tmp/small" pve/kept
-  refused "$1: an import of more than there is room for" 1 'No space left' vt import "$tmp/data" pve/a
+  refused "$1: an import of more than there is room for" 1 'No space left' \
+    vt import "$tmp/data" pve/a
   is "$1: leaves a pool in no need of a check" "$(marked)" false
   ok "$1: that is whole" vt check pve/data
   full
@@ -94,26 +98,31 @@ three_ways() { # KIND
   full
   ok "$1: served: and discards on a full disk" guest "$(file a)" punch 0 32768 128
   is "$1: served: its flush succeeds" "$(guest "$(file a)" flush)" ok
-  is "$1: served: the snapshot is as it was" "$(vt export pve/snap_a_s - | head -c 32m | md5)" "$(head -c 32m /dev/zero | tr '\0' '\7' | md5)"
+  is "$1: served: the snapshot is as it was" "$(vt export pve/snap_a_s - | head -c 32m | md5)" \
+    "$(head -c 32m /dev/zero | tr '\0' '\7' | md5)"
   n=$(guest "$(file a)" write 0 32768 9)
   ok "$1: served: writes that need a chunk are refused for want of room" test "$n" -lt 512
   ok "$1: served: those before that are there" guest "$(file a)" expect 0 $((n * 64)) 9
-  ok "$1: served: the one refused is as before" guest "$(file a)" expect $((n * 64)) 64 $((n % 2 ? 7 : 0))
+  ok "$1: served: the one refused is as before" \
+    guest "$(file a)" expect $((n * 64)) 64 $((n % 2 ? 7 : 0))
   is "$1: served: volumes that were not written can be flushed" "$(guest "$(file kept)" flush)" ok
   ok "$1: served: a snapshot can be removed" vt remove pve/snap_a_s
   roomy
-  is "$1: served: with room again writes go on" "$(guest "$(file a)" write 0 32768 9 flush)" $'512\nok'
+  is "$1: served: with room again writes go on" \
+    "$(guest "$(file a)" write 0 32768 9 flush)" $'512\nok'
 
   n=$(guest "$(file a)" write 65536 400000 5)
   ok "$1: a writer faster than its flushes" test "$n" -lt 6250
   ok "$1: finds what it was told is written" guest "$(file a)" expect 65536 $((n * 64)) 5
   ok "$1: and can read on" guest "$(file a)" expect 0 32768 9
-  is "$1: and discard all it has, and flush" "$(guest "$(file a)" punch 65536 $((n * 64)) 64 flush; sync -f "$fs")" ok
+  is "$1: and discard all it has, and flush" \
+    "$(guest "$(file a)" punch 65536 $((n * 64)) 64 flush; sync -f "$fs")" ok
   is "$1: and write again" "$(guest "$(file a)" write 65536 8192 6 flush)" $'128\nok'
   is "$1: nothing has failed" "$(log | grep -c 'fails and goes read-only')" 0
   ok "$1: stop" vt stop pve
   ok "$1: the pool is whole" vt check pve/data
-  like "$1: it can be served again" "$(vt serve pve && guest "$(file a)" expect 0 32768 9 expect 65536 8192 6 && echo found)" found
+  like "$1: it can be served again" \
+    "$(vt serve pve && guest "$(file a)" expect 0 32768 9 expect 65536 8192 6 && echo found)" found
   vt stop pve
   gone
 }
@@ -122,10 +131,12 @@ three_ways ext4
 three_ways btrfs 300m # which copies on write, but not the files that virt-thin makes
 three_ways ext3 # which allocates nothing ahead: holes are filled with zeros
 
-# A file system that copies on write files that others made wants room for what was allocated ahead, too, and a quota says so in its own words: then a commit waits.
+# A file system that copies on write files that others made wants room for what was allocated ahead,
+# too, and a quota says so in its own words: then a commit waits.
 waits() { # WHAT COMMAND-TO-FILL COMMAND-TO-EMPTY
   mkdir "$VIRT_THIN_STATE_DIR"; truncate -s 1g "$VIRT_THIN_STATE_DIR/pve.img"
-  vt init pve/data --file "$VIRT_THIN_STATE_DIR/pve.img"; vt create pve/a --size 800m; vt create pve/kept --size 8m; vt import "$tmp/small" pve/kept
+  vt init pve/data --file "$VIRT_THIN_STATE_DIR/pve.img"; vt create pve/a --size 800m
+  vt create pve/kept --size 8m; vt import "$tmp/small" pve/kept
   vt serve pve
   is "$1: a guest writes" "$(guest "$(file a)" write 0 16384 7 flush)" $'256\nok'
   eval "$2"
@@ -136,7 +147,10 @@ waits() { # WHAT COMMAND-TO-FILL COMMAND-TO-EMPTY
   ok "$1: what was accepted can be read" guest "$(file a)" expect 65536 $((n * 64)) 5
   is "$1: and so can the rest" "$(vt export pve/kept - | md5)" "$(md5 "$tmp/small")"
   eval "$3"
-  is "$1: with room again a flush succeeds" "$(wait_until 10 sh -c "'$VIRT_THIN_PROGRAM' info pve/data | grep -q 'health.*well'"; guest "$(file a)" flush)" ok
+  is "$1: with room again a flush succeeds" \
+    "$(wait_until 10 sh -c "'$VIRT_THIN_PROGRAM' info pve/data | grep -q 'health.*well'"
+      guest "$(file a)" flush)" \
+    ok
   is "$1: and a write" "$(guest "$(file a)" write 0 16384 9 flush)" $'256\nok'
   is "$1: nothing has failed" "$(log | grep -c 'fails and goes read-only')" 0
   vt stop pve
@@ -147,7 +161,8 @@ waits() { # WHAT COMMAND-TO-FILL COMMAND-TO-EMPTY
   gone
 }
 if mounted btrfs 300m; then waits btrfs full roomy; else skip 10 "no btrfs here"; fi
-if mounted btrfs 300m && btrfs quota enable "$fs" && btrfs -q subvolume create "$fs/sub" && btrfs qgroup limit 90m "$fs/sub"; then
+if mounted btrfs 300m && btrfs quota enable "$fs" && btrfs -q subvolume create "$fs/sub" &&
+    btrfs qgroup limit 90m "$fs/sub"; then
   export VIRT_THIN_STATE_DIR=$fs/sub/state
   waits quota : 'btrfs qgroup limit none "$fs/sub"'
 else
@@ -156,7 +171,9 @@ fi
 
 # RLIMIT_FSIZE is an error, too.
 mounted tmpfs
-limited() { local mib=$1; shift; prlimit --fsize=$((mib << 20)):unlimited "$VIRT_THIN_PROGRAM" "$@"; }
+limited() {
+  local mib=$1; shift; prlimit --fsize=$((mib << 20)):unlimited "$VIRT_THIN_PROGRAM" "$@"
+}
 refused "limit: init of a larger file" 1 'File too large' limited 512 init pve/data --size 1g
 vt init pve/data --size 1g; vt create pve/a --size 800m; vt import "$tmp/small" pve/a
 refused "limit: an import beyond it" 1 'File too large' limited 60 import "$tmp/data" pve/a
@@ -164,7 +181,10 @@ ok "limit: leaves a whole pool" vt check pve/data
 vt serve pve
 limit_service() { # MIB
   local pid
-  for pid in $(pgrep -P "$(vt info --json pve | field "d['volume_group']['served_by'].split()[-1]")"); do prlimit --pid "$pid" --fsize="$1":unlimited; done
+  for pid in $(pgrep -P \
+      "$(vt info --json pve | field "d['volume_group']['served_by'].split()[-1]")"); do
+    prlimit --pid "$pid" --fsize="$1":unlimited
+  done
 }
 limit_service $((60 << 20))
 n=$(guest "$(file a)" write 65536 65536 5)
@@ -186,7 +206,8 @@ truncate -s 64m "$tmp/state/pve.img"
 vt init pve/data --file "$tmp/state/pve.img"; vt create pve/a --size 8m
 rm -rf "$tmp/state/archive"; ln -s "$fs" "$tmp/state/archive"
 full
-refused "archive: no room for it: a volume cannot be added" 1 'archived first.*No space left' vt create pve/b --size 8m
+refused "archive: no room for it: a volume cannot be added" 1 'archived first.*No space left' \
+  vt create pve/b --size 8m
 run vt resize pve/a +8m; is "archive: one can grow" "$?" 0
 like "archive: which tells that there is none" "$err" 'not archived.*No space left'
 ok "archive: and be removed" vt remove pve/a
@@ -196,9 +217,11 @@ mount -o remount,ro "$fs"
 ok "archive: read-only: as with lvm2 all goes on" vt create pve/a --size 8m
 gone; rm "$tmp/state/archive" "$tmp/state/pve.img"
 
-# A pool made before, or copied, has holes where others' files have data: the first opening for writing fills them, as far as it needs.
+# A pool made before, or copied, has holes where others' files have data: the first opening for
+# writing fills them, as far as it needs.
 vt init pve/data --size 4g --metadata-size 1g; vt create pve/a --size 800m
-ok "holes: little of large metadata is allocated" test "$(blocks "$tmp/state/pve.img")" -lt $((50 * 1024))
+ok "holes: little of large metadata is allocated" \
+  test "$(blocks "$tmp/state/pve.img")" -lt $((50 * 1024))
 cp --sparse=always "$tmp/state/pve.img" "$tmp/copy" && mv "$tmp/copy" "$tmp/state/pve.img"
 ok "holes: a copy has them again" test "$(blocks "$tmp/state/pve.img")" -lt $((2 * 1024))
 vt check pve/data; vt list pve >/dev/null
@@ -209,9 +232,13 @@ ok "holes: and no more" test "$(blocks "$tmp/state/pve.img")" -lt $((50 * 1024))
 rm "$tmp/state/pve.img"
 
 # The mark that a failed commit leaves.
-fixture() { tar -C "$tmp/state" --zstd -xSf "$fixtures/$1.img.tar.zst" && mv "$tmp/state"/*"$1"*.img "$tmp/state/pve.img"; }
+fixture() {
+  tar -C "$tmp/state" --zstd -xSf "$fixtures/$1.img.tar.zst" &&
+    mv "$tmp/state"/*"$1"*.img "$tmp/state/pve.img"
+}
 fixture 04a-needs-check
-refused "mark: a pool with it is not written" 1 'check --clear-needs-check pve/' vt create pve/new --size 4m
+refused "mark: a pool with it is not written" 1 'check --clear-needs-check pve/' \
+  vt create pve/new --size 4m
 before=$(md5 "$tmp/state/pve.img")
 refused "mark: check alone tells of it" 1 '^$' vt check pve/data
 like "mark: as an error" "$out" 'error: .*needs_check'
@@ -226,7 +253,8 @@ refused "mark: not while it is served" 1 'virt-thin stop pve' vt check --clear-n
 vt stop pve
 refused "mark: of no pool" 1 'no thin pool nix' vt check --clear-needs-check pve/nix
 fixture 04b-damaged-leaf
-python3 - "$tmp/state/pve.img" <<'P' # the mark beside the damage: found by the superblock's magic, and sealed again
+# the mark beside the damage: found by the superblock's magic, and sealed again
+python3 - "$tmp/state/pve.img" <<'P'
 import struct, sys
 table = []
 for i in range(256):

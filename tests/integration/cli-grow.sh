@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - thin pools that grow before they are full: data up to --max-size, with the file beneath; metadata and its spare into what is free
+# virt-thin - thin pools that grow before they are full: data up to --max-size, with the file
+# beneath; metadata and its spare into what is free
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -11,7 +12,8 @@ MiB=$((1 << 20))
 # Faster than once a second: a writer meets the end of the pool, and goes on.
 fills() { # HOW
   ok "$1: a pool of 64 MiB that may become 512" vt init pve/data --size 64m --max-size 512m
-  is "$1: says so" "$(vt info pve/data | sed -n 's/^grows to *//p')" "$(numfmt --to=iec --format=%.2f $(pool pve/data max_size) | sed 's/M/ MiB/')"
+  is "$1: says so" "$(vt info pve/data | sed -n 's/^grows to *//p')" \
+    "$(numfmt --to=iec --format=%.2f $(pool pve/data max_size) | sed 's/M/ MiB/')"
   is "$1: its file is no larger yet" "$(stat -c %s "$state/pve.img")" $((64 * MiB))
   [ "$1" = served ] && vt serve pve
   vt create pve/vm-100-disk-0 --size 2g 2>/dev/null
@@ -21,13 +23,21 @@ fills() { # HOW
   ok "$1: and no larger than it may be" test "$(pool pve/data size)" -le "$(pool pve/data max_size)"
   ok "$1: nor is its file" test "$(stat -c %s "$state/pve.img")" -le $((512 * MiB))
   refused "$1: a writer of more than that" 1 'space' vt import "$tmp/more" pve/vm-100-disk-0
-  ok "$1: the pool has then become as large as it may be" test "$(pool pve/data size)" -gt $(($(pool pve/data max_size) - 4 * MiB))
-  ok "$1: and is of use again when something is removed" sh -c "'$VIRT_THIN_PROGRAM' remove pve/vm-100-disk-0 && '$VIRT_THIN_PROGRAM' create pve/b --size 64m && head -c 32m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/b"
+  ok "$1: the pool has then become as large as it may be" \
+    test "$(pool pve/data size)" -gt $(($(pool pve/data max_size) - 4 * MiB))
+  ok "$1: and is of use again when something is removed" sh -c \
+    "'$VIRT_THIN_PROGRAM' remove pve/vm-100-disk-0 &&
+      '$VIRT_THIN_PROGRAM' create pve/b --size 64m && head -c 32m /dev/urandom |
+      '$VIRT_THIN_PROGRAM' import - pve/b"
   if [ "$1" = served ]; then
     like "$1: info tells what grew" "$(vt info pve/data)" '^grown +data, from .* to .*, at 20'
-    like "$1: the log tells of overcommit" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data is overcommitted .* times: its volumes add up to 2.00 GiB'
-    like "$1: so does the log" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data: its data grew from'
-    like "$1: and of the pool that can grow no more how full it is" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data: [89][0-9] % of its data is in use'
+    like "$1: the log tells of overcommit" "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" \
+      'thin pool pve/data is overcommitted .* times: its volumes add up to 2.00 GiB'
+    like "$1: so does the log" \
+      "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" 'thin pool pve/data: its data grew from'
+    like "$1: and of the pool that can grow no more how full it is" \
+      "$(cat "$VIRT_THIN_RUNTIME_DIR/pve/log")" \
+      'thin pool pve/data: [89][0-9] % of its data is in use'
     vt stop pve
   fi
   like "$1: info tells when it grows" "$(vt info pve/data)" '^grows +by 20 % at 80 %$'
@@ -53,7 +63,8 @@ ok "grows before it is full" wait_until 10 has_grown
 is "by a fifth" "$(pool pve/data size)" $(((before / MiB / 4 + before / MiB / 4 / 5) * 4 * MiB))
 vt stop pve; rm "$state/pve.img"
 
-# Metadata: of snapshots and scattered chunks it takes much, of data little. It grows into what is free, without --max-size.
+# Metadata: of snapshots and scattered chunks it takes much, of data little. It grows into what is
+# free, without --max-size.
 ok "a pool with little metadata" vt init pve/data --size 1g --reserve 64m --metadata-size 4m
 vt serve pve
 vt create pve/a --size 100g 2>/dev/null
@@ -68,26 +79,37 @@ for ((i = 0; i < 30; i++)); do
   vt snapshot pve/a s$i || break
   python3 -c 'import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY)
-for i in range(0, 10000, 120): os.pwrite(fd, b"y" * 512, (i + int(sys.argv[2])) * 8 * 1024 * 1024)' "$VIRT_THIN_RUNTIME_DIR/pve/volumes/a" $i || break
+for i in range(0, 10000, 120):
+    os.pwrite(fd, b"y" * 512, (i + int(sys.argv[2])) * 8 * 1024 * 1024)' \
+    "$VIRT_THIN_RUNTIME_DIR/pve/volumes/a" $i || break
 done
 is "takes all its snapshots" $i 30
 ok "for its metadata has grown" test "$(pool pve/data metadata_size)" -gt $((4 * MiB))
 like "which info tells" "$(vt info pve/data)" '^grown +metadata, from .* to'
 metadata=$(pool pve/data metadata_size)
 vt stop pve
-is "the spare with it" "$(lvm_attach "$state/pve.img"; lvm2 lvs -a --noheadings --nosuffix --units b -o lv_size pve/lvol0_pmspare | tr -d ' '; lvm_detach)" "$metadata"
-is "lvm2 sees that a full pool answers at once" "$(lvm_attach "$state/pve.img"; lvm2 lvs --noheadings -o lv_when_full pve/data | tr -d ' '; lvm_detach)" error
+is "the spare with it" \
+  "$(lvm_attach "$state/pve.img"
+    lvm2 lvs -a --noheadings --nosuffix --units b -o lv_size pve/lvol0_pmspare | tr -d ' '
+    lvm_detach)" \
+  "$metadata"
+is "lvm2 sees that a full pool answers at once" \
+  "$(lvm_attach "$state/pve.img"; lvm2 lvs --noheadings -o lv_when_full pve/data | tr -d ' '
+    lvm_detach)" \
+  error
 ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
 rm "$state/pve.img"
 
 # Metadata, and no free extents.
-ok "a pool with little metadata that cannot grow" vt init pve/data --size 1g --extent-size 1m --metadata-size 2m
+ok "a pool with little metadata that cannot grow" \
+  vt init pve/data --size 1g --extent-size 1m --metadata-size 2m
 vt serve pve
 vt create pve/a --size 100g 2>/dev/null
 scatter() { # EVERY FIRST
   python3 -c 'import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY)
-for i in range(int(sys.argv[3]), 10000, int(sys.argv[2])): os.pwrite(fd, b"z" * 512, i * 8 * 1024 * 1024)
+for i in range(int(sys.argv[3]), 10000, int(sys.argv[2])):
+    os.pwrite(fd, b"z" * 512, i * 8 * 1024 * 1024)
 os.fsync(fd)' "$VIRT_THIN_RUNTIME_DIR/pve/volumes/a" "$1" "$2" 2>"$tmp/error"
 }
 ok "scattered writes" scatter 1 0
@@ -98,7 +120,9 @@ like "info tells" "$(vt info pve/data)" '^health +out of metadata space'
 truncate -s 64M "$state/more.img"
 before=$(pool pve/data metadata_size)
 ok "more room for the volume group" vt extend pve "$state/more.img"
-has_more() { [ "$(pool pve/data metadata_size)" -gt "$before" ] && vt info pve/data | grep -q '^health *well'; }
+has_more() {
+  [ "$(pool pve/data metadata_size)" -gt "$before" ] && vt info pve/data | grep -q '^health *well'
+}
 ok "the metadata grows into it" wait_until 20 has_more
 ok "the writer goes on" scatter 120 50
 ok "a snapshot can be taken" vt snapshot pve/a more
@@ -111,7 +135,8 @@ rm "$state/pve.img" "$state/more.img"
 ok "a pool that cannot grow" vt init pve/data --size 64m
 vt serve pve
 vt create pve/a --size 200m 2>/dev/null
-refused "a writer of more than it holds" 1 'space' sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
+refused "a writer of more than it holds" 1 'space' \
+  sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
 truncate -s 128M "$state/more.img"
 ok "more room for the volume group" vt extend pve "$state/more.img"
 ok "and for the pool" vt resize pve/data +100m
@@ -123,5 +148,7 @@ rm "$state/pve.img" "$state/more.img"
 echo $'[autoextend]\nthreshold=100' >"$VIRT_THIN_CONFIG"
 ok "a pool that could grow" vt init pve/data --size 64m --max-size 512m
 vt create pve/a --size 100m 2>/dev/null
-refused "does not, where that is switched off" 1 'space' sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
-like "which info tells" "$(vt info pve/data)" "^grows +not by itself: virt-thin.conf's .autoextend. threshold is 100"
+refused "does not, where that is switched off" 1 'space' \
+  sh -c "head -c 100m /dev/urandom | '$VIRT_THIN_PROGRAM' import - pve/a"
+like "which info tells" \
+  "$(vt info pve/data)" "^grows +not by itself: virt-thin.conf's .autoextend. threshold is 100"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - whoever uses a volume's node, in whatever way the kernel knows: the volume stays, and the user is named
+# virt-thin - whoever uses a volume's node, in whatever way the kernel knows: the volume stays, and
+# the user is named
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "${abs_top_srcdir:-$(dirname "$0")/../..}/tests/integration/lib.sh"
 . "$top_srcdir/tests/integration/cli-lib.sh"
@@ -13,12 +14,16 @@ nodes=$VIRT_THIN_DEV_DIR/$vg n=$nodes/$v f=$VIRT_THIN_RUNTIME_DIR/$vg/volumes/$v
 mkdir -p "$mnt"
 loops=()
 loop() { local l; l=$(losetup -f --show "$@") && loops+=("$l"); } # ...: the last of $loops is on it
-loops_gone() { local i; for ((i = ${#loops[@]} - 1; i >= 0; i--)); do losetup -d "${loops[i]}"; done; loops=(); }
+loops_gone() {
+  local i; for ((i = ${#loops[@]} - 1; i >= 0; i--)); do losetup -d "${loops[i]}"; done; loops=()
+}
 at_exit 'umount -q $mnt; loops_gone'
 last() { basename "${loops[-1]}"; }
 
-# held DESCRIPTION REGEX: nothing that ends the volume, or its service, is done while somebody has it, whom the regex tells.
-changes=("remove $vg/$v" "rollback $vg/$v s" "resize --shrink $vg/$v 8m" "deactivate $vg/data" "stop $vg")
+# held DESCRIPTION REGEX: nothing that ends the volume, or its service, is done while somebody has
+# it, whom the regex tells.
+changes=("remove $vg/$v" "rollback $vg/$v s" "resize --shrink $vg/$v 8m" "deactivate $vg/data"
+  "stop $vg")
 held() {
   local change before; before=$(readlink "$n")
   for change in "${changes[@]}"; do
@@ -43,7 +48,9 @@ held "a mount on a loop device" "block device $(last), in use by a mount on $mnt
 umount "$mnt"
 loop "${loops[0]}"
 mount "${loops[-1]}" "$mnt"
-held "a loop device on a loop device" "block device $(basename "${loops[0]}"), in use by block device $(last), in use by a mount on $mnt\$"
+held "a loop device on a loop device" \
+  "block device $(basename "${loops[0]}"), in use by block device $(
+    last), in use by a mount on $mnt\$"
 umount "$mnt"; loops_gone
 
 mount -o loop "$n" "$mnt"
@@ -74,7 +81,9 @@ if mount "$n" "$mnt"; then
 else skip 5 "no btrfs in this kernel"; fi
 
 mke2fs -qF "$n"
-unshare --mount --propagation private bash -c "mount $n $mnt && echo mounted >$tmp/ready && exec sleep 1000" & sleeper=$!
+unshare --mount --propagation private bash -c \
+  "mount $n $mnt && echo mounted >$tmp/ready && exec sleep 1000" &
+sleeper=$!
 wait_until 5 test -s "$tmp/ready"
 held "a mount in another namespace" "a mount on $mnt that pid $sleeper sees\$"
 kill $sleeper; wait $sleeper 2>/dev/null
@@ -88,12 +97,16 @@ held "what cannot be found" "the kernel, or a process"
 is "... works on" "$(head -c 8M "${loops[-1]}" | md5sum)" "$(head -c 8M "$n" | md5sum)"
 loops_gone
 
-qemu-storage-daemon --blockdev host_device,node-name=d,filename="$n" --export vhost-user-blk,id=e,node-name=d,writable=on,addr.type=unix,addr.path="$tmp/vhost" & qsd=$!
+qemu-storage-daemon --blockdev host_device,node-name=d,filename="$n" --export \
+  vhost-user-blk,id=e,node-name=d,writable=on,addr.type=unix,addr.path="$tmp/vhost" &
+qsd=$!
 wait_until 5 test -S "$tmp/vhost"
 held "vhost-user" "qemu-storage-.*pid $qsd"
 kill $qsd; wait $qsd 2>/dev/null
 
-qemu-storage-daemon --blockdev nbd,node-name=d,server.type=unix,server.path="$VIRT_THIN_RUNTIME_DIR/$vg/nbd",export=$v --chardev socket,id=c,path="$tmp/qmp",server=on,wait=off \
+qemu-storage-daemon --blockdev \
+  nbd,node-name=d,server.type=unix,server.path="$VIRT_THIN_RUNTIME_DIR/$vg/nbd",export=$v \
+  --chardev socket,id=c,path="$tmp/qmp",server=on,wait=off \
   --monitor c & qsd=$!
 wait_until 5 test -S "$tmp/qmp"
 held "an NBD client" "nbd client, pid $qsd"
@@ -113,13 +126,15 @@ held "a mounted partition of it" "block device ${own#/dev/}p1, in use by a mount
 umount "$mnt"; delpart "$own" 1
 loop "$n"
 ok "a partition of a loop device" partition "${loops[-1]}"
-held "a mounted partition of that" "block device $(last), in use by block device $(last)p1, in use by a mount on $mnt\$"
+held "a mounted partition of that" \
+  "block device $(last), in use by block device $(last)p1, in use by a mount on $mnt\$"
 umount "$mnt"; delpart "${loops[-1]}" 1; loops_gone
 
 # A volume's user does not keep others.
 loop "$n"
 loop "$nodes/vm-2-disk-0"
-refused "nor does it become a template" 1 "$vg/vm-2-disk-0 is in use by block device $(last)\$" vt template $vg/vm-2-disk-0
+refused "nor does it become a template" 1 "$vg/vm-2-disk-0 is in use by block device $(last)\$" \
+  vt template $vg/vm-2-disk-0
 losetup -d "${loops[-1]}"; unset 'loops[-1]'
 ok "another volume can be removed" vt remove $vg/vm-2-disk-0
 loops_gone

@@ -1,9 +1,11 @@
 # virt-thin - what the tests of the program share: a private instance, and helpers
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Source it after lib.sh. $state is the state folder of an instance of this test's own; services that a test started are ended at exit.
+# Source it after lib.sh. $state is the state folder of an instance of this test's own; services
+# that a test started are ended at exit.
 
-export VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_DEV_DIR=$tmp/dev VIRT_THIN_CONFIG=$tmp/virt-thin.conf
+export VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_DEV_DIR=$tmp/dev \
+  VIRT_THIN_CONFIG=$tmp/virt-thin.conf
 export VIRT_THIN_PROGRAM=$top_builddir/virt-thin
 state=$VIRT_THIN_STATE_DIR
 mkdir -p "$state" "$VIRT_THIN_RUNTIME_DIR" "$VIRT_THIN_DEV_DIR"
@@ -36,7 +38,8 @@ refused() {
   local description=$1 want=$2 regex=$3 got=0; shift 3
   run "$@" || got=$?
   if [ "$got" != "$want" ]; then tap_result 1 "$description" "$*: status $got, not $want: $out $err"
-  elif ! grep -qE -- "$regex" <<<"$err"; then tap_result 1 "$description" "$*: said: $err"$'\n'"want: /$regex/"
+  elif ! grep -qE -- "$regex" <<<"$err"; then
+    tap_result 1 "$description" "$*: said: $err"$'\n'"want: /$regex/"
   else tap_result 0 "$description"; fi
 }
 md5() { md5sum < "${1:-/dev/stdin}" | cut -d' ' -f1; }
@@ -65,8 +68,14 @@ PYTHON
 export_md5() { vt "$@" - | md5; } # export_md5 [--device …] export VG/LV
 blocks() { echo $(($(stat -c %b "$1") / 2)); } # KiB that a file takes
 field() { # JSON on standard input; a Python expression over d
-  python3 -c 'import json, sys; d = json.load(sys.stdin); v = eval(sys.argv[1]); print("null" if v is None else str(v).lower() if isinstance(v, bool) else v)' "$1"
+  python3 -c 'import json, sys; d = json.load(sys.stdin); v = eval(sys.argv[1])
+print("null" if v is None else str(v).lower() if isinstance(v, bool) else v)' \
+    "$1"
 }
-volume() { vt list --json "${1%%/*}" | field "[v for v in d['volumes'] if v['name'] == '${1#*/}'][0]['$2']"; }
+volume() {
+  vt list --json "${1%%/*}" | field "[v for v in d['volumes'] if v['name'] == '${1#*/}'][0]['$2']"
+}
 names() { vt list --json "$1" | field "' '.join(sorted(v['name'] for v in d['volumes']))"; }
-valid() { python3 "$top_srcdir/tests/integration/validate-json" "$top_srcdir/schemas/$1.schema.json"; }
+valid() {
+  python3 "$top_srcdir/tests/integration/validate-json" "$top_srcdir/schemas/$1.schema.json"
+}

@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - what another local user can open, and so read or lock, of a served volume group: nothing but what is meant for all
+# virt-thin - what another local user can open, and so read or lock, of a served volume group:
+# nothing but what is meant for all
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "${abs_top_srcdir:-$(dirname "$0")/../..}/tests/integration/lib.sh"
 . "$top_srcdir/tests/integration/cli-lib.sh"
@@ -12,7 +13,8 @@ vg=vt$$ run=$VIRT_THIN_RUNTIME_DIR dev=$VIRT_THIN_DEV_DIR
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
 plan 13
 
-# Every name below the folders: "MODE NAME" where it can be opened; r: to read, w: to write, c: connected to.
+# Every name below the folders: "MODE NAME" where it can be opened; r: to read, w: to write, c:
+# connected to.
 cat >"$tmp/open.py" <<'P'
 import os, socket, stat, sys
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
@@ -25,12 +27,16 @@ for top in sys.argv[1:]:
         for name in [''] + files:
             path = os.path.join(folder, name).rstrip('/')
             if stat.S_ISSOCK(os.stat(path).st_mode): mode = 'c' * can(connect, path)
-            elif name: mode = 'r' * can(os.open, path, os.O_RDONLY) + 'w' * can(os.open, path, os.O_WRONLY)
+            elif name:
+                mode = 'r' * can(os.open, path, os.O_RDONLY) + 'w' * can(os.open, path, os.O_WRONLY)
             else: mode = 'w' * os.access(path, os.W_OK)
-            if mode: print(mode, os.path.relpath(path, os.path.dirname(top)).replace(os.environ['VG'], 'VG'))
+            if mode:
+                path = os.path.relpath(path, os.path.dirname(top))
+                print(mode, path.replace(os.environ['VG'], 'VG'))
 P
 opened() { VG=$vg python3 "$tmp/open.py" "$VIRT_THIN_STATE_DIR" "$run" "$dev" | sort; }
-chmod 755 "$run" "$dev" "$state" # as installed; what this test's umask made of them is the test's own doing
+# as installed; what this test's umask made of them is the test's own doing
+chmod 755 "$run" "$dev" "$state"
 
 ok "a volume group" vt init $vg/data --size 300m
 for v in vm-1-disk-0 vm-2-disk-0; do vt create $vg/$v --size 16m; done
@@ -41,7 +47,8 @@ ok "serve" vt serve $vg
 vt remove $vg/vm-2-disk-0 # a second state of the archive
 is "the lock is its owner's alone" "$(stat -c %a "$run/$vg/lock")" 600
 is "what nobody can open" "$(opened)" "r run/VG/pid"
-ok "and there is more" test -e "$run/$vg/volumes/snap_vm-1-disk-0_s" -a -b "$dev/$vg/vm-1-disk-0" -a -e "$run/$vg/devices" -a -S "$run/$vg/nbd"
+ok "and there is more" test -e "$run/$vg/volumes/snap_vm-1-disk-0_s" -a -b "$dev/$vg/vm-1-disk-0" \
+  -a -e "$run/$vg/devices" -a -S "$run/$vg/nbd"
 not_ok "the lock cannot be had" as_nobody flock -n "$run/$vg/lock" true
 not_ok "nor a node's" as_nobody flock -n "$dev/$vg/vm-1-disk-0" true
 ok "stop" vt stop $vg

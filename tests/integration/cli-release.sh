@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - release: take a volume group back after its service was killed, on a file and on a block device
+# virt-thin - release: take a volume group back after its service was killed, on a file and on a
+# block device
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -12,7 +13,9 @@ kill_service() {
   children=$(cat /proc/"$holder"/task/*/children)
   # shellcheck disable=SC2086
   kill -9 "$holder" $children
-  wait_until 10 sh -c "for p in $holder $children; do [ ! -e /proc/\$p ] || grep -q '^State:.Z' /proc/\$p/status || exit 1; done"
+  wait_until 10 sh -c \
+    "for p in $holder $children; do [ ! -e /proc/\$p ] || grep -q '^State:.Z' /proc/\$p/status ||
+      exit 1; done"
 }
 truncate -s 300m "$tmp/pv"
 loop=$(losetup --find --show "$tmp/pv" 2>/dev/null) || loop=
@@ -29,15 +32,19 @@ released() {
   ok "$how: import" vt import "$tmp/data" pve/vm-1
   refused "$how: a service that lives is not released" 1 'pve' vt "${export_device[@]}" release pve
   kill_service
-  # A folder mounted by a dead process, loop devices over its files, sockets, links: all there still.
+  # A folder mounted by a dead process, loop devices over its files, sockets, links: all there
+  # still.
   ok "$how: something is left" test -e "$VIRT_THIN_RUNTIME_DIR/pve/control"
   ok "$how: release" vt "${export_device[@]}" release pve
   not_ok "$how: no mount" grep -q " $VIRT_THIN_RUNTIME_DIR/pve/volumes " /proc/mounts
   not_ok "$how: no node" test -e "$VIRT_THIN_DEV_DIR/pve/vm-1"
-  is "$how: no loop device over it" "$(losetup -l -n -O BACK-FILE | grep -c "^$VIRT_THIN_RUNTIME_DIR/" || true)" 0
-  is "$how: what was acknowledged is there" "$(export_md5 "${export_device[@]}" export pve/vm-1)" "$sum"
+  is "$how: no loop device over it" \
+    "$(losetup -l -n -O BACK-FILE | grep -c "^$VIRT_THIN_RUNTIME_DIR/" || true)" 0
+  is "$how: what was acknowledged is there" \
+    "$(export_md5 "${export_device[@]}" export pve/vm-1)" "$sum"
   ok "$how: check" vt "${export_device[@]}" check pve/data
-  ok "$how: it is not served" sh -c "'$VIRT_THIN_PROGRAM' ${export_device[*]} info --json pve | grep -q '\"served_by\" : null'"
+  ok "$how: it is not served" sh -c \
+    "'$VIRT_THIN_PROGRAM' ${export_device[*]} info --json pve | grep -q '\"served_by\" : null'"
   ok "$how: and can be, again" vt "${export_device[@]}" serve pve
   ok "$how: stop" vt stop pve
 }

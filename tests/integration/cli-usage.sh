@@ -4,7 +4,8 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info check create clone template snapshot rollback rename resize remove import export storage enable disable"
+commands="init extend serve stop release activate deactivate list info check create clone
+  template snapshot rollback rename resize remove import export storage enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -71,34 +72,44 @@ for command in $commands; do
   like "$command --help" "$?: $out" "^0: Usage:.*virt-thin $command|virt-thin $command "
 done
 run vt --help; status=$?
-missing=; for command in $commands; do grep -qE "^  $command +[A-Z]" <<<"$out" || missing+=" $command"; done
+missing=
+for command in $commands; do grep -qE "^  $command +[A-Z]" <<<"$out" || missing+=" $command"; done
 is "--help lists every command" "$status$missing" 0
 run vt -h; is "-h is --help" "$?" 0
 run vt --version; like "--version" "$out" '^virt-thin [0-9]'
-run vt create --help; not_ok "help is plain text, whatever the locale" grep -q '?' <<<"${out%%Example*}"
+run vt create --help
+not_ok "help is plain text, whatever the locale" grep -q '?' <<<"${out%%Example*}"
 
 for line in "${wrong[@]}"; do
   IFS=' ' read -ra words <<<"${line#*|}"
   refused "${line%%|*}" 2 "^Try 'virt-thin.* --help'\.$" vt "${words[@]}" </dev/null
 done
 is "nothing was made" "$(find "$state" -type f | wc -l)" 0
-ok "options may follow the arguments, and -- ends them" sh -c "'$VIRT_THIN_PROGRAM' init --size 64m -- pve/data && '$VIRT_THIN_PROGRAM' list --json pve"
+ok "options may follow the arguments, and -- ends them" \
+  sh -c "'$VIRT_THIN_PROGRAM' init --size 64m -- pve/data && '$VIRT_THIN_PROGRAM' list --json pve"
 
 man=$(cat "$top_srcdir/docs/virt-thin.1")
 missing=
 storage_commands=$(vt storage --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/storage \1/p')
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
-  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' | grep -v -e --device -e --engine -e '--help'); do
+  for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' |
+      grep -v -e --device -e --engine -e '--help'); do
     grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
   done
-done < <(tr ' ' '\n' <<<"$commands"; echo "$storage_commands")
+done < <(tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands")
 is "the manual page has every command and option" "$missing" ""
-keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/pool/settings.c" | grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
-missing=; for key in $keys; do grep -qE "^\.B $key=" "$top_srcdir/docs/virt-thin.conf.5" || missing+=" $key"; done
+keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/pool/settings.c" |
+  grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
+missing=
+for key in $keys; do
+  grep -qE "^\.B $key=" "$top_srcdir/docs/virt-thin.conf.5" || missing+=" $key"
+done
 is "that of the configuration every key" "$missing" ""
 complete() { # WORDS...: what bash offers for the last of them
-  bash -c 'PATH=$1:$PATH; source "$2"; shift 2; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _virt_thin; printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
+  bash -c \
+    'PATH=$1:$PATH; source "$2"; shift 2; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _virt_thin
+    printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@"
 }
 is "completion: commands" "$(complete re)" "release remove rename resize"
@@ -110,4 +121,6 @@ is "completion: names" "$(complete info pve/)" "pve/vm-1"
 
 printf '[service]\nthreads=many\n' > "$VIRT_THIN_CONFIG"
 run vt list pve
-is "a warning looks like everything else it says" "${err%%: *}: $(wc -l <<<"$err") $(grep -c '^virt-thin: warning: .*threads=many' <<<"$err")" "virt-thin: 1 1"
+is "a warning looks like everything else it says" \
+  "${err%%: *}: $(wc -l <<<"$err") $(grep -c '^virt-thin: warning: .*threads=many' <<<"$err")" \
+  "virt-thin: 1 1"

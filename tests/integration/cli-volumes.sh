@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - every command of the program on a real volume group in a file: in the process, or with argument "served" through a service
+# virt-thin - every command of the program on a real volume group in a file: in the process, or with
+# argument "served" through a service
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
@@ -7,8 +8,12 @@
 # What holds either way; $1 says which.
 volumes() {
   local how=$1 a b
-  for a in 1 2 3 4 5 6; do "$VIRT_THIN_PROGRAM" create pve/at-once-$a --size 4m & done 2>"$tmp/.at-once"; wait
-  is "$how: six commands at once wait for each other" "$(names pve) $(cat "$tmp/.at-once")" "at-once-1 at-once-2 at-once-3 at-once-4 at-once-5 at-once-6 "
+  for a in 1 2 3 4 5 6; do
+    "$VIRT_THIN_PROGRAM" create pve/at-once-$a --size 4m &
+  done 2>"$tmp/.at-once"
+  wait
+  is "$how: six commands at once wait for each other" "$(names pve) $(cat "$tmp/.at-once")" \
+    "at-once-1 at-once-2 at-once-3 at-once-4 at-once-5 at-once-6 "
   vt remove pve/at-once-{1..6}
   ok "$how: create" vt create pve/vm-100-disk-0 --size 100m
   is "$how: its size" "$(volume pve/vm-100-disk-0 size)" $((100 << 20))
@@ -33,18 +38,22 @@ volumes() {
   ok "$how: rollback to s2" vt rollback pve/vm-100-disk-0 s2
   is "$how: the volume has the new content" "$(export_md5 export pve/vm-100-disk-0)" "$b"
   ok "$how: and back to s1" vt rollback pve/vm-100-disk-0 s1
-  refused "$how: rollback to a snapshot that is not there" 1 'nope' vt rollback pve/vm-100-disk-0 nope
+  refused "$how: rollback to a snapshot that is not there" 1 'nope' \
+    vt rollback pve/vm-100-disk-0 nope
 
   ok "$how: clone" vt clone pve/vm-100-disk-0 pve/vm-101-disk-0
   is "$how: the clone is writable" "$(volume pve/vm-101-disk-0 readonly)" false
-  is "$how: the clone shares everything" "$(vt info --json pve/vm-101-disk-0 | field "d['volume']['exclusive']")" 0
+  is "$how: the clone shares everything" \
+    "$(vt info --json pve/vm-101-disk-0 | field "d['volume']['exclusive']")" 0
   ok "$how: write to the clone" vt import "$tmp/two" pve/vm-101-disk-0
   is "$how: the origin keeps its own" "$(export_md5 export pve/vm-100-disk-0)" "$a"
   ok "$how: a clone named as a snapshot" vt clone pve/vm-101-disk-0 pve/snap_vm-101-disk-0_x
   is "$how: is one" "$(volume pve/snap_vm-101-disk-0_x readonly)" true
 
   ok "$how: rename" vt rename pve/vm-100-disk-0 vm-200-disk-0
-  is "$how: its snapshots follow" "$(names pve)" "odd snap_vm-101-disk-0_x snap_vm-200-disk-0_s1 snap_vm-200-disk-0_s2 vm-101-disk-0 vm-200-disk-0"
+  is "$how: its snapshots follow" "$(names pve)" \
+    "$(echo odd snap_vm-101-disk-0_x snap_vm-200-disk-0_s1 snap_vm-200-disk-0_s2 vm-101-disk-0 \
+      vm-200-disk-0)"
   ok "$how: rename to VG/NEW" vt rename pve/odd pve/even
   ok "$how: rollback after a rename" vt rollback pve/vm-200-disk-0 s2
   is "$how: has s2's content" "$(export_md5 export pve/vm-200-disk-0)" "$b"
@@ -56,15 +65,23 @@ volumes() {
 
   vt clone pve/vm-101-disk-0 vm-102-disk-0; a=$(volume pve/vm-102-disk-0 uuid)
   is "$how: template" "$(vt template pve/vm-102-disk-0)" pve/base-102-disk-0
-  is "$how: it is the same volume, read-only" "$(volume pve/base-102-disk-0 uuid) $(volume pve/base-102-disk-0 readonly) $(volume pve/base-102-disk-0 tags)" "$a true []"
+  is "$how: it is the same volume, read-only" \
+    "$(volume pve/base-102-disk-0 uuid) $(volume pve/base-102-disk-0 readonly) $(
+      volume pve/base-102-disk-0 tags)" \
+    "$a true []"
   refused "$how: it is not written to" 1 'read-only' vt import "$tmp/one" pve/base-102-disk-0
   ok "$how: a clone named as a template" vt clone pve/base-102-disk-0 base-103-disk-0
   is "$how: is one" "$(volume pve/base-103-disk-0 readonly)" true
   ok "$how: an import named as one" vt import "$tmp/two" pve/base-104-disk-0
-  is "$how: is one in the end" "$(volume pve/base-104-disk-0 readonly) $(export_md5 export pve/base-104-disk-0)" "true $b"
-  refused "$how: a template with linked clones is not removed" 1 'still in use by linked clones: base-103-disk-0' vt remove pve/base-102-disk-0
+  is "$how: is one in the end" \
+    "$(volume pve/base-104-disk-0 readonly) $(export_md5 export pve/base-104-disk-0)" "true $b"
+  refused "$how: a template with linked clones is not removed" 1 \
+    'still in use by linked clones: base-103-disk-0' vt remove pve/base-102-disk-0
   ok "$how: but with them" vt remove pve/base-102-disk-0 pve/base-103-disk-0
-  ok "$how: or when told to" sh -c "'$VIRT_THIN_PROGRAM' clone pve/base-104-disk-0 vm-104-disk-0 && '$VIRT_THIN_PROGRAM' remove --force pve/base-104-disk-0 && '$VIRT_THIN_PROGRAM' remove pve/vm-104-disk-0"
+  ok "$how: or when told to" sh -c \
+    "'$VIRT_THIN_PROGRAM' clone pve/base-104-disk-0 vm-104-disk-0 &&
+      '$VIRT_THIN_PROGRAM' remove --force pve/base-104-disk-0 &&
+      '$VIRT_THIN_PROGRAM' remove pve/vm-104-disk-0"
 
   ok "$how: resize to" vt resize pve/even 16m
   ok "$how: resize by +" vt resize pve/even +8m
@@ -73,7 +90,8 @@ volumes() {
   refused "$how: to nothing" 1 'nothing would be left' vt resize pve/even -24m --shrink
   ok "$how: smaller with --shrink" vt resize pve/even --shrink -8m
   is "$how: 16m" "$(volume pve/even size)" $((16 << 20))
-  refused "$how: a read-only snapshot is not resized" 1 'snap_vm-200-disk-0_s1' vt resize pve/snap_vm-200-disk-0_s1 +4m
+  refused "$how: a read-only snapshot is not resized" 1 'snap_vm-200-disk-0_s1' \
+    vt resize pve/snap_vm-200-disk-0_s1 +4m
   refused "$how: a volume has no metadata" 1 'no thin pool' vt resize pve/even +4m --metadata
   a=$(vt info --json pve/data | field "d['pool']['size']")
   ok "$how: grow the pool" vt resize pve/data +16m
@@ -81,23 +99,33 @@ volumes() {
   ok "$how: grow its metadata" vt resize pve/data +4m --metadata
   refused "$how: a pool does not shrink" 1 'data' vt resize pve/data -16m --shrink
 
-  ok "$how: list --json" sh -c "'$VIRT_THIN_PROGRAM' list --json pve | python3 '$top_srcdir/tests/integration/validate-json' '$top_srcdir/schemas/list.schema.json'"
+  ok "$how: list --json" sh -c \
+    "'$VIRT_THIN_PROGRAM' list --json pve |
+      python3 '$top_srcdir/tests/integration/validate-json' '$top_srcdir/schemas/list.schema.json'"
   is "$how: list of a pool" "$(vt list --json pve/data | md5)" "$(vt list --json pve | md5)"
   is "$how: list of everything" "$(vt list --json | md5)" "$(vt list --json pve | md5)"
   refused "$how: list of a pool that is not there" 1 'nope' vt list pve/nope
   for a in pve pve/data pve/even pve/snap_vm-200-disk-0_s1; do
-    ok "$how: info --json $a" sh -c "'$VIRT_THIN_PROGRAM' info --json $a | python3 '$top_srcdir/tests/integration/validate-json' '$top_srcdir/schemas/info.schema.json'"
+    ok "$how: info --json $a" sh -c \
+      "'$VIRT_THIN_PROGRAM' info --json $a |
+        python3 '$top_srcdir/tests/integration/validate-json' \
+          '$top_srcdir/schemas/info.schema.json'"
     ok "$how: info $a" vt info $a
   done
   ok "$how: check" vt check pve/data
-  ok "$how: check --json" sh -c "'$VIRT_THIN_PROGRAM' check --json pve/data | python3 '$top_srcdir/tests/integration/validate-json' '$top_srcdir/schemas/check.schema.json'"
-  is "$how: it is well" "$(vt check --json pve/data | field "(d['pool'], d['ok'], d['errors'], d['leaks'])")" "('pve/data', True, [], [])"
+  ok "$how: check --json" sh -c \
+    "'$VIRT_THIN_PROGRAM' check --json pve/data |
+      python3 '$top_srcdir/tests/integration/validate-json' '$top_srcdir/schemas/check.schema.json'"
+  is "$how: it is well" \
+    "$(vt check --json pve/data | field "(d['pool'], d['ok'], d['errors'], d['leaks'])")" \
+    "('pve/data', True, [], [])"
 
   a=$(names pve)
   refused "$how: remove is all or none" 1 'nope' vt remove pve/even pve/nope
   is "$how: none" "$(names pve)" "$a"
   ok "$how: remove an origin" vt remove pve/vm-200-disk-0
-  is "$how: its snapshots stay" "$(names pve)" "even snap_vm-101-disk-0_x snap_vm-200-disk-0_s1 snap_vm-200-disk-0_s2 vm-101-disk-0"
+  is "$how: its snapshots stay" "$(names pve)" \
+    "even snap_vm-101-disk-0_x snap_vm-200-disk-0_s1 snap_vm-200-disk-0_s2 vm-101-disk-0"
   is "$how: and are whole" "$(export_md5 export pve/snap_vm-200-disk-0_s2)" "$b"
   ok "$how: remove with snapshots" vt remove --snapshots pve/vm-101-disk-0
   ok "$how: remove several" vt remove pve/even pve/snap_vm-200-disk-0_s1 pve/snap_vm-200-disk-0_s2
@@ -109,7 +137,8 @@ volumes() {
   ok "$how: this one" vt create pve/which --size 4m --pool more
   is "$how: it is there" "$(volume pve/which pool)" more
   refused "$how: a pool with volumes is not removed" 1 'more' vt remove pve/more
-  ok "$how: remove volume, then pool" sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
+  ok "$how: remove volume, then pool" \
+    sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
 }
 each=90
 [ "${1:-}" != served ] || can_serve || skip_all "needs root and /dev/fuse"
@@ -118,11 +147,16 @@ plan $([ "${1:-}" = served ] && echo $((each + 21)) || echo $((each + 3)))
 ok "init" vt init pve/data --size 600m --reserve 128m
 truncate -s 64m "$tmp/further.img"
 printf '[devices]\npaths=%s;%s\n' "$state/*.img" "$tmp/further.img" > "$VIRT_THIN_CONFIG"
-ok "the file is sparse, but for what commits need: the texts' 16 MiB, and metadata" test "$(blocks "$state/pve.img")" -lt $((22 * 1024))
+ok "the file is sparse, but for what commits need: the texts' 16 MiB, and metadata" \
+  test "$(blocks "$state/pve.img")" -lt $((22 * 1024))
 cd "$tmp" || exit 1
 if [ "${1:-}" != served ]; then
   volumes "in the process"
-  if [ "$(id -u)" = 0 ]; then ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further.img"; else skip 1 "needs root"; fi
+  if [ "$(id -u)" = 0 ]; then
+    ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img" "$tmp/further.img"
+  else
+    skip 1 "needs root"
+  fi
 else
   ok "serve" vt serve pve
   like "it is served" "$(vt info pve)" 'served by +virt-thin service'
@@ -132,12 +166,14 @@ else
   # In use: named by whom, and nothing happens.
   vt create pve/open --size 8m; vt snapshot pve/open s
   exec 8<"$VIRT_THIN_RUNTIME_DIR/pve/volumes/open"
-  for command in "stop pve" "remove pve/open" "rollback pve/open s" "resize pve/open 4m --shrink"; do
+  for command in "stop pve" "remove pve/open" "rollback pve/open s" \
+      "resize pve/open 4m --shrink"; do
     # shellcheck disable=SC2086
     refused "while a volume is open: $command" 1 "open is (in use|open).*pid $$" vt $command
   done
   vt create pve/vm-105-open --size 8m; exec 9<"$VIRT_THIN_RUNTIME_DIR/pve/volumes/vm-105-open"
-  refused "while a volume is open: template" 1 "open is (in use|open).*pid $$" vt template pve/vm-105-open
+  refused "while a volume is open: template" 1 "open is (in use|open).*pid $$" \
+    vt template pve/vm-105-open
   exec 9<&-; vt remove pve/vm-105-open
   ok "growing is no harm" vt resize pve/open 12m
   exec 8<&-
@@ -153,7 +189,9 @@ else
   # An engine that hangs: stop --force ends it all the same.
   vt serve pve
   holder=$(cat "$VIRT_THIN_RUNTIME_DIR/pve/pid")
-  engine=$(for p in $(cat /proc/"$holder"/task/*/children); do grep -qa engine /proc/"$p"/cmdline && echo "$p"; done)
+  engine=$(for p in $(cat /proc/"$holder"/task/*/children); do
+    grep -qa engine /proc/"$p"/cmdline && echo "$p"
+  done)
   kill -STOP "$engine"
   ok "stop --force of an engine that hangs" vt stop pve --force
   not_ok "it is gone" test -e /proc/"$engine"

@@ -2,22 +2,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
 # Source it first. Then:
-#   plan N                     how many tests follow                skip_all REASON   none will
-#   ok DESCRIPTION COMMAND...  passes when the command succeeds     not_ok DESCRIPTION COMMAND...   when it fails
-#   is DESCRIPTION GOT WANT    passes when the strings are equal    like DESCRIPTION TEXT REGEX     when the regex (grep -E) matches
+#   plan N                     how many tests follow
+#   skip_all REASON            none will
+#   ok DESCRIPTION COMMAND...  passes when the command succeeds
+#   not_ok DESCRIPTION COMMAND...   when it fails
+#   is DESCRIPTION GOT WANT    passes when the strings are equal
+#   like DESCRIPTION TEXT REGEX     when the regex (grep -E) matches
 #   skip N REASON              N tests in place
 #   wait_until SECONDS COMMAND...   polls until the command succeeds
 #   at_exit COMMAND            run at exit, the last first; also when the test fails or is killed
-# $tmp is a folder of this test's own, removed at exit. What commands say goes to standard error, or behind a failed test as a comment.
+# $tmp is a folder of this test's own, removed at exit. What commands say goes to standard error, or
+# behind a failed test as a comment.
 
-# In a mount namespace of its own, where root may make one: else a test that starts in parallel makes itself one and takes along, for as long as it runs, what is mounted
-# here at that moment.
-if [ "$(id -u)" = 0 ] && [ -z "${virt_thin_test_mounts-}" ] && unshare --mount true 2>/dev/null; then
+# In a mount namespace of its own, where root may make one: else a test that starts in parallel
+# makes itself one and takes along, for as long as it runs, what is mounted here at that moment.
+if [ "$(id -u)" = 0 ] && [ -z "${virt_thin_test_mounts-}" ] &&
+    unshare --mount true 2>/dev/null; then
   virt_thin_test_mounts=own exec unshare --mount --propagation slave "$(realpath "$0")" "$@"
 fi
 
-# Also where the kernel has thin pools: it is virt-thin's own engine that these tests are about, and the machine's volume groups are not. What libvirt-lib.sh says of both
-# engines is asked of the kernel's where a test under a real kernel sets VIRT_THIN_TEST_ENGINE=kernel: there nothing names the engine, which then is found by its devices.
+# Also where the kernel has thin pools: it is virt-thin's own engine that these tests are about, and
+# the machine's volume groups are not. What libvirt-lib.sh says of both engines is asked of the
+# kernel's where a test under a real kernel sets VIRT_THIN_TEST_ENGINE=kernel: there nothing names
+# the engine, which then is found by its devices.
 test_engine=${VIRT_THIN_TEST_ENGINE:-bundled}
 if [ $test_engine = bundled ]; then export VIRT_THIN_ENGINE=bundled; else unset VIRT_THIN_ENGINE; fi
 
@@ -48,7 +55,11 @@ is() {
   if [ "$2" = "$3" ]; then tap_result 0 "$1"; else tap_result 1 "$1" "got: $2"$'\n'"want: $3"; fi
 }
 like() {
-  if grep -qE -- "$3" <<<"$2"; then tap_result 0 "$1"; else tap_result 1 "$1" "got: $2"$'\n'"want: /$3/"; fi
+  if grep -qE -- "$3" <<<"$2"; then
+    tap_result 0 "$1"
+  else
+    tap_result 1 "$1" "got: $2"$'\n'"want: /$3/"
+  fi
 }
 skip() {
   local i
@@ -77,18 +88,27 @@ trap 'exit 143' TERM
 trap 'exit 130' INT
 
 # --- lvm2 as a judge ---
-#   lvm_attach [--writable] FILE...    files as loop devices, which lvm2 alone then sees: sets lvm_loops (array) and lvm_devices (a,b), and makes the function
-#                                      lvm2 COMMAND ARGUMENT... run lvm2 on them: standard output, and standard error without what concerns this machine's kernel
+#   lvm_attach [--writable] FILE...    files as loop devices, which lvm2 alone then sees: sets
+#                                      lvm_loops (array) and lvm_devices (a,b), and makes the
+#                                      function lvm2 COMMAND ARGUMENT... run lvm2 on them: standard
+#                                      output, and standard error without what concerns this
+#                                      machine's kernel
 #   lvm_detach                         the end of that
-#   judge_lvm FILE...                  scripts/judge: lvm2 and thin-provisioning-tools must have nothing to complain of
+#   judge_lvm FILE...                  scripts/judge: lvm2 and thin-provisioning-tools must have
+#                                      nothing to complain of
 lvm_loops=()
 lvm_attach() {
   local mode=--read-only file dir=$tmp/lvm-system
   [ "$1" = --writable ] && { mode=; shift; }
   mkdir -p "$dir"
   cat > "$dir/lvm.conf" <<CONF
-devices { use_devicesfile=0 obtain_device_list_from_udev=0 hints="none" external_device_info_source="none" }
-global { activation=0 locking_type=1 locking_dir="$dir/lock" use_lvmpolld=0 system_id_source="none" event_activation=0 }
+devices {
+  use_devicesfile=0 obtain_device_list_from_udev=0 hints="none" external_device_info_source="none"
+}
+global {
+  activation=0 locking_type=1 locking_dir="$dir/lock" use_lvmpolld=0 system_id_source="none"
+  event_activation=0
+}
 backup { backup=0 archive=0 }
 activation { udev_sync=0 udev_rules=0 monitoring=0 }
 CONF
@@ -104,8 +124,10 @@ lvm_detach() {
 at_exit lvm_detach
 lvm2() {
   local command=$1 rc=0; shift
-  [ "$command" = pvck ] || set -- --devices "$lvm_devices" "$@" # pvck 2.03.16 does not find its devices in the list
-  LVM_SYSTEM_DIR=$tmp/lvm-system LVM_SUPPRESS_FD_WARNINGS=1 DM_DISABLE_UDEV=1 LC_ALL=C lvm "$command" "$@" 2>"$tmp/.lvm-errors" || rc=$?
+  # pvck 2.03.16 does not find its devices in the list
+  [ "$command" = pvck ] || set -- --devices "$lvm_devices" "$@"
+  LVM_SYSTEM_DIR=$tmp/lvm-system LVM_SUPPRESS_FD_WARNINGS=1 DM_DISABLE_UDEV=1 LC_ALL=C lvm \
+    "$command" "$@" 2>"$tmp/.lvm-errors" || rc=$?
   grep -v -e 'Activation disabled' -e 'is NOT backed up' "$tmp/.lvm-errors" >&2
   return $rc
 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-install, virt-clone, libvirt's Python binding, and guests whose disks are volumes: while they run, libvirtd and the service may restart.
+# virt-install, virt-clone, libvirt's Python binding, and guests whose disks are volumes: while they
+# run, libvirtd and the service may restart.
 . "$(dirname "$0")/libvirt-lib.sh"
 for program in virt-install virt-clone qemu-system-x86_64; do
   command -v $program >/dev/null || skip_all "needs $program"
@@ -9,10 +10,18 @@ plan 46
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
 pool_bytes() { virsh pool-info thin --bytes | sed -n "s/^$1: *\([0-9]*\).*/\1/p"; }
-consistent() { [ $(($(pool_bytes Allocation) + $(pool_bytes Available))) = "$(pool_bytes Capacity)" ]; }
+consistent() {
+  [ $(($(pool_bytes Allocation) + $(pool_bytes Available))) = "$(pool_bytes Capacity)" ]
+}
 sum() { md5sum <"$(virsh vol-path "$1" --pool thin)"; }
-document() { sed "s|/dev/pve/|/dev/$vg/|; s|local-lvm|thin|; s|'MiB'>256|'MiB'>64|; s|'GiB'>8|'MiB'>256|; s|'GiB'>12|'MiB'>384|" "$top_srcdir/xml/$1"; }
-disk_of() { virsh dumpxml "$1" | xmllint --xpath "string(/domain/devices/disk[@device='disk']/source/@dev)" -; }
+document() {
+  sed "s|/dev/pve/|/dev/$vg/|; s|local-lvm|thin|; s|'MiB'>256|'MiB'>64|
+    s|'GiB'>8|'MiB'>256|; s|'GiB'>12|'MiB'>384|" \
+    "$top_srcdir/xml/$1"
+}
+disk_of() {
+  virsh dumpxml "$1" | xmllint --xpath "string(/domain/devices/disk[@device='disk']/source/@dev)" -
+}
 engine_pid() { pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$vg/pid")" -f virt-thin-engine; }
 
 # --- guests on documents of xml/ ---
@@ -24,11 +33,14 @@ ok "xml/domain-volume.xml" virsh define --validate <(document domain-volume.xml)
 ok "xml/domain-block.xml" virsh define --validate <(document domain-block.xml)
 ok "a guest with a disk of type volume starts" virsh start vm-100
 ok "a guest with a disk of type block starts" virsh start vm-101
-is "the first has its volume's block node" "$(virsh domblkinfo vm-100 vda | sed -n 's/^Capacity: *//p')" $((256 * MiB))
-like "its volume cannot be deleted: QEMU has it" "$(virsh vol-delete vm-100-disk-0 thin 2>&1)" "vm-100-disk-0.*qemu"
+is "the first has its volume's block node" \
+  "$(virsh domblkinfo vm-100 vda | sed -n 's/^Capacity: *//p')" $((256 * MiB))
+like "its volume cannot be deleted: QEMU has it" \
+  "$(virsh vol-delete vm-100-disk-0 thin 2>&1)" "vm-100-disk-0.*qemu"
 like "nor can the pool be stopped" "$(virsh pool-destroy thin 2>&1)" "qemu"
 ok "it can be cloned" virsh vol-clone vm-100-disk-0 hot --pool thin
-ok "and made a snapshot of" virsh vol-create-as thin snap_vm-100-disk-0_hot 0 --backing-vol vm-100-disk-0
+ok "and made a snapshot of" \
+  virsh vol-create-as thin snap_vm-100-disk-0_hot 0 --backing-vol vm-100-disk-0
 ok "refreshed" virsh pool-refresh thin
 libvirt_restart
 is "libvirtd restarts: the guests run" "$(virsh list --name | sort | xargs)" "vm-100 vm-101"
@@ -37,7 +49,8 @@ is "the pool, too" "$(virsh pool-list --name | xargs)" thin
 qemu_io() {
   local qemu_log=/var/log/libvirt/qemu/vm-101.log lines
   lines=$(wc -l <$qemu_log)
-  virsh qemu-monitor-command vm-101 --hmp "qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \"$1\"" 2>&1
+  virsh qemu-monitor-command vm-101 --hmp \
+    "qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \"$1\"" 2>&1
   wait_until 30 eval "tail -n +$((lines + 1)) $qemu_log | grep -qE 'bytes at|failed|error'"
   tail -n +$((lines + 1)) $qemu_log
 }
@@ -51,10 +64,12 @@ else
   without_service 2
 fi
 like "it can be written again" "$(qemu_io 'write -P 0xa5 200M 4M')" "wrote 4194304"
-is "no guest has stopped" "$(virsh domstate vm-101) $(virsh domblkerror vm-101 | head -1)" "running No errors found"
+is "no guest has stopped" \
+  "$(virsh domstate vm-101) $(virsh domblkerror vm-101 | head -1)" "running No errors found"
 ok "libvirt's pool goes on" virsh pool-refresh thin
 virsh destroy vm-100 >/dev/null; virsh destroy vm-101 >/dev/null
-is "what the guest wrote is there" "$(dd if="/dev/$vg/vm-101-disk-0" bs=1M skip=200 count=4 status=none | tr -d '\245' | wc -c)" 0
+is "what the guest wrote is there" \
+  "$(dd if="/dev/$vg/vm-101-disk-0" bs=1M skip=200 count=4 status=none | tr -d '\245' | wc -c)" 0
 
 # --- virt-clone ---
 before=$(pool_bytes Allocation)
@@ -68,22 +83,27 @@ virsh destroy vm-102 >/dev/null
 ok "virt-clone --reflink" virt-clone --original vm-101 --name vm-103 --auto-clone --reflink
 is "with the content" "$(md5sum <"$(disk_of vm-103)")" "$original"
 ok "virt-clone of a disk of type volume" virt-clone --original vm-100 --name vm-104 --auto-clone
-ok "to a name of one's own" virt-clone --original vm-101 --name vm-105 --file "/dev/$vg/vm-105-disk-0"
+ok "to a name of one's own" \
+  virt-clone --original vm-101 --name vm-105 --file "/dev/$vg/vm-105-disk-0"
 is "which it has" "$(virsh vol-list thin | grep -c ' vm-105-disk-0 ')" 1
 ok "capacity, allocation and available agree" consistent
 ok "undefine --remove-all-storage takes the disk along" virsh undefine vm-102 --remove-all-storage
 not_ok "indeed" virsh vol-info vm-101-disk-0-clone --pool thin
 
 # --- virt-install ---
-common="--memory 64 --vcpus 1 --virt-type qemu --osinfo detect=on,require=off --import --network none --graphics none --noautoconsole --wait 0"
-ok "virt-install makes a disk in the pool" virt-install --name vi-1 --disk pool=thin,size=0.0625 $common
+common="--memory 64 --vcpus 1 --virt-type qemu --osinfo detect=on,require=off --import
+  --network none --graphics none --noautoconsole --wait 0"
+ok "virt-install makes a disk in the pool" \
+  virt-install --name vi-1 --disk pool=thin,size=0.0625 $common
 is "its guest has the disk's node" "$(dirname "$(disk_of vi-1)")" "/dev/$vg"
 is "and runs" "$(virsh domstate vi-1)" running
 virsh destroy vi-1 >/dev/null
 ok "virt-install on a volume that is there" virt-install --name vi-2 --disk vol=thin/hot $common
 is "and runs" "$(virsh domstate vi-2)" running
 virsh destroy vi-2 >/dev/null
-like "virt-install --print-xml" "$(virt-install --name vi-3 --disk "/dev/$vg/vi-3,size=0.0625" $common --print-xml 2>&1)" "<source dev=\"/dev/$vg/vi-3\"/>"
+like "virt-install --print-xml" \
+  "$(virt-install --name vi-3 --disk "/dev/$vg/vi-3,size=0.0625" $common --print-xml 2>&1)" \
+  "<source dev=\"/dev/$vg/vi-3\"/>"
 
 # --- the Python binding ---
 cat >"$tmp/binding.py" <<'END'
@@ -92,7 +112,8 @@ conn = libvirt.open()
 pool = conn.storagePoolLookupByName('thin')
 vol = pool.createXML('<volume><name>py</name><capacity unit="MiB">64</capacity></volume>')
 data = os.urandom(1 << 20)
-parts = [('hole', 8 << 20), ('data', data), ('hole', 16 << 20), ('data', data), ('hole', (64 << 20) - (26 << 20))]
+parts = [('hole', 8 << 20), ('data', data), ('hole', 16 << 20), ('data', data),
+         ('hole', (64 << 20) - (26 << 20))]
 stream = conn.newStream()
 vol.upload(stream, 0, 0, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
 for kind, what in parts:
@@ -112,14 +133,17 @@ assert vol.info()[1:] == [64 << 20, 2 << 20], vol.info()
 assert conn.storageVolLookupByKey(vol.key()).name() == 'py'
 assert conn.storageVolLookupByPath(vol.path()).name() == 'py'
 assert [v.name() for v in pool.listAllVolumes()].count('py') == 1
-clone = pool.createXMLFrom('<volume><name>py2</name><capacity>0</capacity></volume>', vol, libvirt.VIR_STORAGE_VOL_CREATE_REFLINK)
+clone = pool.createXMLFrom('<volume><name>py2</name><capacity>0</capacity></volume>', vol,
+                           libvirt.VIR_STORAGE_VOL_CREATE_REFLINK)
 assert clone.info()[1:] == [64 << 20, 2 << 20]
 vol.resize(128 << 20)
 assert vol.info()[1] == 128 << 20
 vol.delete(); clone.delete()
 END
 ok "Python: sparse upload, lookups, clone, resize, delete" /usr/bin/python3 "$tmp/binding.py"
-for volume in $(virsh vol-list thin | awk 'NR > 2 && NF {print $1}'); do virsh vol-delete "$volume" thin; done >"$tmp/deleted" 2>&1
+for volume in $(virsh vol-list thin | awk 'NR > 2 && NF {print $1}'); do
+  virsh vol-delete "$volume" thin
+done >"$tmp/deleted" 2>&1
 is "everything can be deleted" "$(virsh vol-list thin | awk 'NR > 2 && NF' | wc -l)" 0
 is "and takes nothing then" "$(pool_bytes Allocation)" 0
 ok "destroy" virsh pool-destroy thin

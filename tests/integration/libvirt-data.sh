@@ -1,7 +1,9 @@
 #!/bin/bash
-# What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and what is not in the range stays.
+# What moves data: build from other pools and formats, upload, download, wipe. Holes stay holes, and
+# what is not in the range stays.
 . "$(dirname "$0")/libvirt-lib.sh"
-[ ${#sanitizer[@]} = 0 ] || skip_all "qemu-img, as libvirtd's child, does not run with a preloaded AddressSanitizer"
+[ ${#sanitizer[@]} = 0 ] ||
+  skip_all "qemu-img, as libvirtd's child, does not run with a preloaded AddressSanitizer"
 plan 72
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
@@ -35,7 +37,10 @@ virsh pool-refresh dir >/dev/null
 
 # --- from other pools ---
 # create-from SOURCE NAME [CAPACITY]
-from() { echo "<volume><name>$2</name><capacity>${3:-1}</capacity></volume>" >"$tmp/vol.xml"; shift 2; virsh vol-create-from thin "$tmp/vol.xml" "$source" --inputpool dir "${@:2}"; }
+from() {
+  echo "<volume><name>$2</name><capacity>${3:-1}</capacity></volume>" >"$tmp/vol.xml"; shift 2
+  virsh vol-create-from thin "$tmp/vol.xml" "$source" --inputpool dir "${@:2}"
+}
 for source in image.raw image.qcow2 image.vmdk; do
   ok "from $source" from "$source" "from-$source"
   is "has the content" "$(sum "from-$source")" "$image_sum"
@@ -63,7 +68,10 @@ virsh vol-delete from-iso thin >/dev/null
 virsh vol-dumpxml overlay.qcow2 dir | sed 's/overlay.qcow2</from-document</' >"$tmp/overlay.xml"
 backing=$(xmllint --xpath 'string(/volume/backingStore/path)' "$tmp/overlay.xml")
 is "an overlay's document has a backing store" "$backing" "$tmp/dir/image.qcow2"
-like "which is refused where there is nothing to copy" "$(sed 's/from-document</nothing</' "$tmp/overlay.xml" >"$tmp/n.xml"; virsh vol-create thin "$tmp/n.xml" 2>&1)" "not in volume group $vg"
+like "which is refused where there is nothing to copy" \
+  "$(sed 's/from-document</nothing</' "$tmp/overlay.xml" >"$tmp/n.xml"
+    virsh vol-create thin "$tmp/n.xml" 2>&1)" \
+  "not in volume group $vg"
 not_ok "and leaves nothing" test -e "/dev/$vg/nothing"
 source=zeros.raw
 ok "from a file of written zeros" from zeros.raw zeros
@@ -71,12 +79,19 @@ is "takes nothing" "$(bytes zeros Allocation)" 0
 source=image.raw
 ok "into a larger volume" from image.raw larger $((300 * MiB))
 is "has the content at its beginning" "$(head_sum larger $((200 * MiB)))" "$image_sum"
-like "--reflink from another pool is refused" "$(from image.raw linked 1 --reflink 2>&1)" "only a volume of one thin pool can be cloned without a copy"
+like "--reflink from another pool is refused" "$(from image.raw linked 1 --reflink 2>&1)" \
+  "only a volume of one thin pool can be cloned without a copy"
 not_ok "and leaves nothing" test -e "/dev/$vg/linked"
 # Out of the thin pool, by libvirt's own code.
-echo "<volume><name>back.qcow2</name><capacity>1</capacity><target><format type='qcow2'/></target></volume>" >"$tmp/vol.xml"
-ok "to qcow2 in another pool" virsh vol-create-from dir "$tmp/vol.xml" from-image.raw --inputpool thin
-is "and it is the same" "$(qemu-img convert -f qcow2 -O raw "$tmp/dir/back.qcow2" "$tmp/back.raw" && md5sum <"$tmp/back.raw")" "$image_sum"
+echo "<volume><name>back.qcow2</name><capacity>1</capacity>" \
+  "<target><format type='qcow2'/></target></volume>" \
+  >"$tmp/vol.xml"
+ok "to qcow2 in another pool" \
+  virsh vol-create-from dir "$tmp/vol.xml" from-image.raw --inputpool thin
+is "and it is the same" \
+  "$(qemu-img convert -f qcow2 -O raw "$tmp/dir/back.qcow2" "$tmp/back.raw" &&
+    md5sum <"$tmp/back.raw")" \
+  "$image_sum"
 for volume in from-image.qcow2 from-image.vmdk larger zeros; do
   virsh vol-delete "$volume" thin >/dev/null
 done
@@ -116,23 +131,29 @@ virsh vol-create-as thin r1 4M >/dev/null
 for offset in 0 1; do
   for length in 0 1; do
     virsh vol-upload r1 "$tmp/base" --pool thin >/dev/null
-    cp "$tmp/base" "$tmp/want"; dd if="$tmp/part" of="$tmp/want" bs=1M seek=$offset conv=notrunc status=none
-    virsh vol-upload r1 "$tmp/part" --pool thin --offset $((offset * MiB)) --length $((length * MiB)) >/dev/null
+    cp "$tmp/base" "$tmp/want"
+    dd if="$tmp/part" of="$tmp/want" bs=1M seek=$offset conv=notrunc status=none
+    virsh vol-upload r1 "$tmp/part" --pool thin --offset $((offset * MiB)) \
+      --length $((length * MiB)) >/dev/null
     is "upload at ${offset}M, length ${length}M" "$(sum r1)" "$(md5sum <"$tmp/want")"
-    virsh vol-download r1 "$tmp/got" --pool thin --offset $((offset * MiB)) --length $((length * MiB)) >/dev/null
-    is "download at ${offset}M, length ${length}M" "$(md5sum <"$tmp/got")" "$(dd if="$tmp/want" bs=1M skip=$offset count=$((length ? 1 : 4)) status=none | md5sum)"
+    virsh vol-download r1 "$tmp/got" --pool thin --offset $((offset * MiB)) \
+      --length $((length * MiB)) >/dev/null
+    is "download at ${offset}M, length ${length}M" "$(md5sum <"$tmp/got")" \
+      "$(dd if="$tmp/want" bs=1M skip=$offset count=$((length ? 1 : 4)) status=none | md5sum)"
   done
 done
 virsh vol-upload r1 "$tmp/base" --pool thin >/dev/null
 truncate -s 1M "$tmp/hole"
 virsh vol-upload r1 "$tmp/hole" --pool thin --sparse --offset $MiB --length $MiB >/dev/null
-cp "$tmp/base" "$tmp/want"; dd if=/dev/zero of="$tmp/want" bs=1M seek=1 count=1 conv=notrunc status=none
+cp "$tmp/base" "$tmp/want"
+dd if=/dev/zero of="$tmp/want" bs=1M seek=1 count=1 conv=notrunc status=none
 is "a sparse upload of a hole clears its range alone" "$(sum r1)" "$(md5sum <"$tmp/want")"
 is "and releases it" "$(bytes r1 Allocation)" $((3 * MiB))
 # Zeros that are sent: over data, beside it, alone.
 dd if=/dev/zero of="$tmp/zero" bs=1M count=1 status=none
 dd if="$tmp/zero" of="$tmp/base" bs=100000 seek=25 count=12 iflag=fullblock conv=notrunc status=none
-cp "$tmp/base" "$tmp/want"; dd if="$tmp/zero" of="$tmp/want" bs=1M seek=100000 oflag=seek_bytes conv=notrunc status=none
+cp "$tmp/base" "$tmp/want"
+dd if="$tmp/zero" of="$tmp/want" bs=1M seek=100000 oflag=seek_bytes conv=notrunc status=none
 virsh vol-create-as thin r2 4M >/dev/null; virsh vol-create-as thin r3 64M >/dev/null
 virsh vol-upload r2 "$tmp/base" --pool thin >/dev/null
 is "an upload with zeros has them" "$(sum r2)" "$(md5sum <"$tmp/base")"
@@ -147,8 +168,11 @@ else
   is "and is released" "$(bytes r2 Allocation)" $((4 * MiB - 15 * 65536 - 15 * 65536))
   is "so all of them" "$(bytes r3 Allocation)" 0
 fi
-like "an upload beyond the end is refused" "$(virsh vol-upload r1 "$tmp/part" --pool thin --offset $((4 * MiB)) --length $MiB 2>&1)" "has 4194304 bytes"
-like "a download beyond the end, too" "$(virsh vol-download r1 "$tmp/got" --pool thin --offset $((5 * MiB)) 2>&1)" "has 4194304 bytes"
+like "an upload beyond the end is refused" \
+  "$(virsh vol-upload r1 "$tmp/part" --pool thin --offset $((4 * MiB)) --length $MiB 2>&1)" \
+  "has 4194304 bytes"
+like "a download beyond the end, too" \
+  "$(virsh vol-download r1 "$tmp/got" --pool thin --offset $((5 * MiB)) 2>&1)" "has 4194304 bytes"
 not_ok "more than fits is refused" virsh vol-upload r1 "$image" --pool thin
 
 # --- wipe ---
@@ -163,8 +187,10 @@ ok "reads zero, too" reads_zero w1
 if command -v scrub >/dev/null; then
   ok "wipe by another algorithm" virsh vol-wipe r1 thin --algorithm random
 else
-  like "another algorithm needs scrub, and says so" "$(virsh vol-wipe r1 thin --algorithm dod 2>&1)" "scrub"
+  like "another algorithm needs scrub, and says so" \
+    "$(virsh vol-wipe r1 thin --algorithm dod 2>&1)" "scrub"
 fi
 ok "delete, zeroing first (through the binding: virsh has no such option)" /usr/bin/python3 -c "
 import libvirt
-libvirt.open().storagePoolLookupByName('thin').storageVolLookupByName('w1').delete(libvirt.VIR_STORAGE_VOL_DELETE_ZEROED)"
+volume = libvirt.open().storagePoolLookupByName('thin').storageVolLookupByName('w1')
+volume.delete(libvirt.VIR_STORAGE_VOL_DELETE_ZEROED)"

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources, stop, build, delete; a service that is gone.
+# A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources,
+# stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
 plan 89
 
@@ -7,7 +8,10 @@ state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
 names() { virsh vol-list thin | awk 'NR > 2 && NF {print $1}' | sort | xargs; }
 # Of ours: other tests' volume groups come and go on loop devices meanwhile.
-sources() { virsh find-storage-pool-sources logical | xmllint --xpath "/sources/source/name[starts-with(., '$vg/')]/text()" - 2>/dev/null; }
+sources() {
+  virsh find-storage-pool-sources logical |
+    xmllint --xpath "/sources/source/name[starts-with(., '$vg/')]/text()" - 2>/dev/null
+}
 pool_bytes() { virsh pool-info thin --bytes | sed -n "s/^$1: *\([0-9]*\).*/\1/p"; }
 service_pid() { cat "$VIRT_THIN_RUNTIME_DIR/$vg/pid"; }
 engine_pid() { pgrep -P "$(service_pid)" -f virt-thin-engine; }
@@ -27,21 +31,26 @@ new_vg "$vg/data" 512m
 ok "xml/local-lvm.xml can be defined, validated" virsh pool-define --validate <(document)
 like "its name is required" "$(virsh pool-define <(document | grep -v '<name>thin') 2>&1)" "error"
 is "the sources name it before it is served" "$(sources)" "$vg/data"
-not_ok "a pool that is not there does not start" virsh pool-create-as other logical --source-name "$vg/none"
+not_ok "a pool that is not there does not start" \
+  virsh pool-create-as other logical --source-name "$vg/none"
 if has_service; then ok "nor keeps the volume group" is_at_rest "$vg"; else without_service 1; fi
 ok "start" virsh pool-start thin
 is "it runs" "$(state)" running
 is "its target is where the volumes are" "$(target)" "/dev/$vg"
 is "the sources name it while it is served, once" "$(sources)" "$vg/data"
-ok "capacity is the thin pool's" test "$(pool_bytes Capacity)" -gt $((400 << 20)) -a "$(pool_bytes Capacity)" -lt $((512 << 20))
+ok "capacity is the thin pool's" \
+  test "$(pool_bytes Capacity)" -gt $((400 << 20)) -a "$(pool_bytes Capacity)" -lt $((512 << 20))
 virsh vol-create-as thin v1 100M >/dev/null
 dd if=/dev/urandom of="/dev/$vg/v1" bs=1M count=10 oflag=direct status=none
 virsh pool-refresh thin >/dev/null
 is "allocation is what is mapped" "$(pool_bytes Allocation)" $((10 << 20))
-like "while another is active it says so" "$(virsh pool-create-as other logical --source-name "$vg/none" 2>&1)" "none"
-like "so does one in a volume group that is not there" "$(virsh pool-create-as other logical --source-name "no$vg/data" 2>&1)" "no$vg"
+like "while another is active it says so" \
+  "$(virsh pool-create-as other logical --source-name "$vg/none" 2>&1)" "none"
+like "so does one in a volume group that is not there" \
+  "$(virsh pool-create-as other logical --source-name "no$vg/data" 2>&1)" "no$vg"
 for name in "$vg/data/more" "/data" "$vg/" "$vg/-x" "$vg/.."; do
-  like "source name $name is refused" "$(virsh pool-create-as other logical --source-name "$name" 2>&1)" "is not VG/POOL"
+  like "source name $name is refused" \
+    "$(virsh pool-create-as other logical --source-name "$name" 2>&1)" "is not VG/POOL"
 done
 
 # --- what others do behind libvirt's back ---
@@ -67,7 +76,11 @@ libvirt_restart
 is "an autostart pool runs after a restart, too" "$(state)" running
 boot
 is "and is started after a boot" "$(state)" running
-if has_service; then is "by starting its service" "$(kill -0 "$(service_pid)" && echo yes)" yes; else without_service 1; fi
+if has_service; then
+  is "by starting its service" "$(kill -0 "$(service_pid)" && echo yes)" yes
+else
+  without_service 1
+fi
 is "the volumes are there" "$(names)" v1
 virsh pool-autostart thin --disable >/dev/null
 boot
@@ -76,14 +89,16 @@ virsh pool-start thin >/dev/null
 
 # --- stop ---
 exec 8<"/dev/$vg/v1"
-like "destroy is refused while a volume is open, and by whom is said" "$(virsh pool-destroy thin 2>&1)" "v1.*pid"
+like "destroy is refused while a volume is open, and by whom is said" \
+  "$(virsh pool-destroy thin 2>&1)" "v1.*pid"
 is "the pool goes on" "$(state)" running
 ok "with its node" test -b "/dev/$vg/v1"
 exec 8<&-
 loop=$(losetup -f --show "/dev/$vg/v1")
 for command in "pool-destroy thin" "vol-delete v1 thin" "vol-wipe v1 thin"; do
   # shellcheck disable=SC2086
-  like "${command%% *} names a loop device on the node" "$(virsh $command 2>&1)" "v1 is in use by block device ${loop#/dev/}"
+  like "${command%% *} names a loop device on the node" \
+    "$(virsh $command 2>&1)" "v1 is in use by block device ${loop#/dev/}"
 done
 losetup -d "$loop"
 ok "destroy when it is closed" virsh pool-destroy thin
@@ -117,7 +132,8 @@ virsh vol-delete v1 thin >/dev/null
 
 # --- build and delete ---
 disk=$(disk "$tmp/disk.img" 256M)
-sed "s|/dev/sdb|$disk|; s|fast/data|b$vg/data|" "$top_srcdir/xml/pool-on-device.xml" >"$tmp/build.xml"
+sed "s|/dev/sdb|$disk|; s|fast/data|b$vg/data|" "$top_srcdir/xml/pool-on-device.xml" \
+  >"$tmp/build.xml"
 ok "xml/pool-on-device.xml can be defined" virsh pool-define "$tmp/build.xml"
 not_ok "not started before it is built" virsh pool-start fast
 image=$(printf 'QFI\373...\3' | tee >(dd of="$disk" conv=notrunc status=none) | md5sum)
@@ -135,14 +151,17 @@ virsh vol-delete v1 fast >/dev/null
 ok "destroy" virsh pool-destroy fast
 ok "delete, now that it is empty" virsh pool-delete fast
 not_ok "not started after that" virsh pool-start fast
-like "a pool without a device cannot be built" "$(virsh pool-destroy thin >/dev/null; virsh pool-build thin 2>&1)" "needs exactly one <device"
+like "a pool without a device cannot be built" \
+  "$(virsh pool-destroy thin >/dev/null; virsh pool-build thin 2>&1)" "needs exactly one <device"
 rmdir "/dev/b$vg" 2>/dev/null
 ok "undefine" virsh pool-undefine fast
 
 # --- two pools in one volume group ---
 two=m$vg
 new_vg "$two/one" 256m --reserve 100m
-for pool in one two; do virsh pool-define-as $pool logical --source-name "$two/$pool" >/dev/null; done
+for pool in one two; do
+  virsh pool-define-as $pool logical --source-name "$two/$pool" >/dev/null
+done
 ok "start the first" virsh pool-start one
 virsh vol-create-as one o1 8M >/dev/null
 ok "a second one, made while the volume group is served" "$VIRT_THIN_PROGRAM" init "$two/two"
@@ -154,7 +173,9 @@ ok "is the volume group's" is_at_rest "$two"
 ok "start the second alone" virsh pool-start two
 virsh vol-create-as two t1 8M >/dev/null
 is "it has its nodes alone" "$(ls "/dev/$two")" t1
-if has_service; then kill -KILL "$(pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$two/pid")" -f virt-thin-engine)"; fi
+if has_service; then
+  kill -KILL "$(pgrep -P "$(cat "$VIRT_THIN_RUNTIME_DIR/$two/pid")" -f virt-thin-engine)"
+fi
 libvirt_restart
 is "also after a restart of engine and libvirtd" "$(state one), $(state two)" "inactive, running"
 ok "start the first, too" virsh pool-start one

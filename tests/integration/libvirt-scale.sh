@@ -1,5 +1,6 @@
 #!/bin/bash
-# A pool of 10,000 volumes: refreshed without forking a process, and a snapshot there takes under 100 ms.
+# A pool of 10,000 volumes: refreshed without forking a process, and a snapshot there takes under
+# 100 ms.
 . "$(dirname "$0")/libvirt-lib.sh"
 command -v strace >/dev/null || skip_all "needs strace"
 plan 12
@@ -7,22 +8,28 @@ plan 12
 n=10000
 echo $'[service]\nblock-nodes=none' >"$VIRT_THIN_CONFIG"
 "$VIRT_THIN_PROGRAM" init "$vg/data" --size 2g --metadata-size 256m
-ok "$n volumes in one commit" "$top_builddir/tests/integration/make-volumes" "$VIRT_THIN_STATE_DIR/$vg.img" "$vg" data $n $((1 << 30))
+ok "$n volumes in one commit" "$top_builddir/tests/integration/make-volumes" \
+  "$VIRT_THIN_STATE_DIR/$vg.img" "$vg" data $n $((1 << 30))
 libvirt_start || { echo "Bail out! no libvirtd: $(tail -5 "$log")"; exit 1; }
 virsh pool-define-as thin logical --source-name "$vg/data" >/dev/null
 # Sets $took, in milliseconds.
-ms() { local start; start=$(date +%s%3N); "$@" >"$tmp/said" 2>&1; took=$(($(date +%s%3N) - start)); }
+ms() {
+  local start; start=$(date +%s%3N); "$@" >"$tmp/said" 2>&1; took=$(($(date +%s%3N) - start))
+}
 ms virsh pool-start thin
 echo "# pool-start: $took ms"
 is "all are there" "$(virsh vol-list thin | grep -c ' vm-[0-9]*-disk-0 ')" $n
 
 # Every process or program that libvirtd makes; threads are none.
-strace -f -o "$tmp/trace" -e trace=execve,execveat,fork,vfork,clone,clone3 -p "$(cat /run/libvirt/libvirtd.pid)" 2>"$tmp/strace" & strace=$!
+strace -f -o "$tmp/trace" -e trace=execve,execveat,fork,vfork,clone,clone3 \
+  -p "$(cat /run/libvirt/libvirtd.pid)" 2>"$tmp/strace" &
+strace=$!
 ok "libvirtd is watched" wait_until 10 grep -q attached "$tmp/strace"
 ok "refresh" virsh pool-refresh thin
 sleep 0.2
 kill -INT $strace; wait $strace
-is "forks no process" "$(grep -E '(execve|execveat|fork|vfork|clone3?)\(' "$tmp/trace" | grep -vc CLONE_THREAD)" 0
+is "forks no process" \
+  "$(grep -E '(execve|execveat|fork|vfork|clone3?)\(' "$tmp/trace" | grep -vc CLONE_THREAD)" 0
 ms virsh pool-refresh thin
 ok "a refresh takes $took ms" test "$took" -lt 20000
 # A question for each volume.
@@ -44,7 +51,8 @@ origin = pool.storageVolLookupByName('vm-5000-disk-0').path()
 times = []
 for i in range(30):
     name = 'snap_vm-5000-disk-0_%d' % i
-    xml = '<volume><name>%s</name><target/><backingStore><path>%s</path></backingStore></volume>' % (name, origin)
+    xml = ('<volume><name>%s</name><target/><backingStore><path>%s</path></backingStore></volume>' %
+           (name, origin))
     start = time.monotonic()
     pool.createXML(xml)
     times.append((time.monotonic() - start) * 1000)

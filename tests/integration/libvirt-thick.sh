@@ -1,12 +1,15 @@
 #!/bin/bash
-# A pool on a plain volume group behaves as if virt-thin were not there: the same session under the stock backend and under ours says the same.
+# A pool on a plain volume group behaves as if virt-thin were not there: the same session under the
+# stock backend and under ours says the same.
 . "$(dirname "$0")/libvirt-lib.sh"
 for program in pvcreate vgcreate vgremove pvs losetup; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
 
-# Where device-mapper is missing, every volume fails, under either backend (tests/vm/kernel-suite.sh: where it is there).
-device=$(truncate -s 256M "$tmp/disk.img" && losetup --find --show "$tmp/disk.img") || skip_all "needs a loop device"
+# Where device-mapper is missing, every volume fails, under either backend
+# (tests/vm/kernel-suite.sh: where it is there).
+device=$(truncate -s 256M "$tmp/disk.img" && losetup --find --show "$tmp/disk.img") ||
+  skip_all "needs a loop device"
 export LVM_SYSTEM_DIR=$tmp/lvm LVM_SUPPRESS_FD_WARNINGS=1
 mkdir -p "$LVM_SYSTEM_DIR"
 cat >"$LVM_SYSTEM_DIR/lvm.conf" <<END
@@ -19,21 +22,30 @@ mkdir "$tmp/files"
 dd if=/dev/urandom of="$tmp/data" bs=1M count=6 status=none
 cp "$tmp/data" "$tmp/files/raw"
 qemu-img convert -f raw -O qcow2 "$tmp/data" "$tmp/files/qcow2" 2>/dev/null
-pool() { echo "<pool type='logical'><name>$1</name><uuid>b4d0b2a6-7a3e-4e44-9c55-0f6f6ab0cf1$2</uuid><source><name>$vg</name><device path='$device'/></source><target/></pool>"; }
+pool() {
+  echo "<pool type='logical'><name>$1</name><uuid>b4d0b2a6-7a3e-4e44-9c55-0f6f6ab0cf1$2</uuid>" \
+    "<source><name>$vg</name><device path='$device'/></source><target/></pool>"
+}
 pool thick 1 >"$tmp/pool.xml"
 pool twin 2 >"$tmp/twin.xml"
-volume() { echo "<volume><name>$1</name><capacity unit='MiB'>$2</capacity>${3-}</volume>" >"$tmp/$1.xml"; }
+volume() {
+  echo "<volume><name>$1</name><capacity unit='MiB'>$2</capacity>${3-}</volume>" >"$tmp/$1.xml"
+}
 volume empty 0
 volume lost 8 "<backingStore><path>/dev/$vg/none</path></backingStore>"
 volume backed 8 "<backingStore><path>/dev/$vg/v1</path></backingStore>"
-volume owned 8 "<target><permissions><mode>0640</mode><owner>64055</owner><group>6</group></permissions></target>"
+volume owned 8 \
+  "<target><permissions>
+    <mode>0640</mode><owner>64055</owner><group>6</group></permissions></target>"
 volume secret 8 "<target><encryption format='luks'/></target>"
 volume from-raw 8; volume from-qcow2 8; volume file 8 "<target><format type='qcow2'/></target>"
 
 # What is said, without what differs from run to run.
 run() {
   echo "\$ $*"
-  "$@" 2>&1 | sed -E 's/[0-9a-f]{8}-[0-9a-f-]{27}/UUID/; s/[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}/UUID/; s/^ +[0-9]*:.*//; s|<([acm]time)>.*|<\1>|'
+  "$@" 2>&1 |
+    sed -E 's/[0-9a-f]{8}-[0-9a-f-]{27}/UUID/; s/^ +[0-9]*:.*//
+      s/[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}/UUID/; s|<([acm]time)>.*|<\1>|'
   echo "status ${PIPESTATUS[0]}"
 }
 lvs_now() { run lvs --noheadings -o lv_name,lv_size,lv_attr,origin,pool_lv "$vg"; }
@@ -118,7 +130,9 @@ strangers() {
   run virsh vol-delete clone --pool thick --delete-snapshots
   run virsh vol-delete none --pool thick
   local name
-  for name in v4 thin snap from-raw from-qcow2 clone; do run virsh vol-delete $name --pool thick; done
+  for name in v4 thin snap from-raw from-qcow2 clone; do
+    run virsh vol-delete $name --pool thick
+  done
   lvcreate -qq -y --type thin-pool -L 32m --poolmetadatasize 4m -n data "$vg" >/dev/null 2>&1
   lvcreate -qq -y --thin -V 64m -n t1 "$vg/data" >/dev/null 2>&1
   run virsh pool-refresh thick
@@ -149,7 +163,9 @@ life_ends() {
 libvirt_start LIBVIRT_STORAGE_BACKEND_DIR="$stock_backends"
 session LIBVIRT_STORAGE_BACKEND_DIR="$stock_backends" >"$tmp/stock"
 libvirt_stop
-vgremove -qq -f "$vg" >/dev/null 2>&1; pvremove -qq -f "$device" >/dev/null 2>&1; blkdiscard "$device" # a new volume shows what was there
+# a new volume shows what was there
+vgremove -qq -f "$vg" >/dev/null 2>&1; pvremove -qq -f "$device" >/dev/null 2>&1
+blkdiscard "$device"
 libvirt_start
 session >"$tmp/ours"
 losetup -d "$device"
@@ -163,11 +179,16 @@ for part in "$@"; do
   is "$(head -1 "$part")" "$(cat "${part/stock-/ours-}" 2>/dev/null)" "$(cat "$part")"
 done
 is "as many answers" "$(ls "$tmp"/ours-* | wc -l)" $#
-like "the session did something: the pool was built" "$(grep -A2 -- '--no-overwrite' "$tmp/ours")" "Pool thick built"
+like "the session did something: the pool was built" \
+  "$(grep -A2 -- '--no-overwrite' "$tmp/ours")" "Pool thick built"
 if has_service; then
   skip 2 "device-mapper is not there, or not to be used"
 else
-  is "and volumes were copied" "$(grep -c "^$({ cat "$tmp/data"; head -c 2M /dev/zero; } | md5sum | cut -d' ' -f1) " "$tmp/ours")" 2
-  # libvirt 9 does not list one: it has no device in its report (storage_backend_logical.c, the pattern of lvs's lines).
+  is "and volumes were copied" \
+    "$(grep -c "^$({ cat "$tmp/data"; head -c 2M /dev/zero; } | md5sum | cut -d' ' -f1) " \
+      "$tmp/ours")" \
+    2
+  # libvirt 9 does not list one: it has no device in its report (storage_backend_logical.c, the
+  # pattern of lvs's lines).
   like "and lvm2's thin volume was there" "$(cat "$tmp/ours")" "^ +t1 +64.00m Vwi"
 fi

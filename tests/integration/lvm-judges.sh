@@ -1,5 +1,6 @@
 #!/bin/bash
-# virt-thin - volume groups between src/lvm and lvm2: each reads, judges and changes what the other wrote
+# virt-thin - volume groups between src/lvm and lvm2: each reads, judges and changes what the other
+# wrote
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -u
 [ ! -w /dev/shm ] || TMPDIR=/dev/shm # thousands of flushes
@@ -21,7 +22,8 @@ ok 'lvm2 has nothing to complain of' judge_lvm a.img b.img c.img
 is 'it opens without warnings' "$(cat warnings.txt)" ''
 
 lvm_attach a.img b.img c.img
-volumes=$(lvm2 lvs -a --noheadings --separator '|' -o lv_name,lv_attr,pool_lv,origin,thin_id,lv_tags tvg | tr -d ' ' | sort -u)
+volumes=$(lvm2 lvs -a --noheadings --separator '|' -o \
+  lv_name,lv_attr,pool_lv,origin,thin_id,lv_tags tvg | tr -d ' ' | sort -u)
 is 'lvm2 sees the volumes as they are' "$volumes" "$(sort <<'END'
 data|twi-XXtz--||||
 [data_tdata]|Twi-XX----||||
@@ -40,9 +42,13 @@ vm-201-disk-0|Vwi-XXtz--|slow|vm-200-disk-0|2|
 vm-900-disk-0|Vwi-XXtz--|data||1|
 END
 )"
-is 'and which pool fails when it is full' "$(lvm2 lvs --noheadings -o lv_name,lv_when_full tvg | grep error | xargs)" 'data error'
-is 'it is not activated by itself' "$(lvm2 vgs --noheadings -o vg_autoactivation tvg | tr -d ' ')" ''
-is 'three PVs of the right sizes' "$(lvm2 pvs --noheadings -o pv_size --units m | tr -d ' ' | sort | xargs)" '172.00m 236.00m 236.00m'
+is 'and which pool fails when it is full' \
+  "$(lvm2 lvs --noheadings -o lv_name,lv_when_full tvg | grep error | xargs)" 'data error'
+is 'it is not activated by itself' \
+  "$(lvm2 vgs --noheadings -o vg_autoactivation tvg | tr -d ' ')" ''
+is 'three PVs of the right sizes' \
+  "$(lvm2 pvs --noheadings -o pv_size --units m | tr -d ' ' | sort | xargs)" \
+  '172.00m 236.00m 236.00m'
 lvm2 pvck --dump metadata -f dumped.txt "${lvm_loops[2]}" >/dev/null
 is 'pvck dumps the text that we read' "$(cat dumped.txt)" "$(cat ours.txt)"
 lvm_detach
@@ -51,8 +57,11 @@ lvm_detach
 lvm_attach --writable a.img b.img c.img
 ok 'lvm2 adds a tag' lvm2 vgchange --addtag from-lvm2 tvg
 "$tool" show a.img b.img c.img > rewritten.txt
-is 'and changes nothing else' "$(diff <(group ours.txt) <(group rewritten.txt | sed "s|/dev/loop[0-9]*|X|") | grep '^[<>]' | grep -v device)" \
-  "$(printf '< seqno = %d\n> seqno = %d\n> tags = ["from-lvm2"]' "$(sed -n 's/^seqno = //p' ours.txt)" "$(($(sed -n 's/^seqno = //p' ours.txt) + 1))")"
+is 'and changes nothing else' \
+  "$(diff <(group ours.txt) <(group rewritten.txt | sed "s|/dev/loop[0-9]*|X|") | grep '^[<>]' |
+    grep -v device)" \
+  "$(printf '< seqno = %d\n> seqno = %d\n> tags = ["from-lvm2"]' \
+    "$(sed -n 's/^seqno = //p' ours.txt)" "$(($(sed -n 's/^seqno = //p' ours.txt) + 1))")"
 
 # --- lvm2 changes ours, we read ---
 reads() { "$tool" show a.img b.img c.img | grep -A"${2:-0}" -x -- "$1"; }
@@ -87,17 +96,21 @@ is 'and says what the archive says' "$(group restored.txt | grep -v -e '^seqno' 
 # --- lvm2's, changed by us: two areas on a PV, none on another, small areas ---
 truncate -s 64M d.img e.img f.img
 lvm_attach --writable d.img e.img f.img
-ok 'lvm2 makes PVs with two, one and no metadata areas' eval 'lvm2 pvcreate -q --pvmetadatacopies 2 "${lvm_loops[0]}" &&
-  lvm2 pvcreate -q --metadatasize 64k --dataalignment 128k "${lvm_loops[1]}" && lvm2 pvcreate -q --pvmetadatacopies 0 "${lvm_loops[2]}" &&
+ok 'lvm2 makes PVs with two, one and no metadata areas' \
+  eval 'lvm2 pvcreate -q --pvmetadatacopies 2 "${lvm_loops[0]}" &&
+  lvm2 pvcreate -q --metadatasize 64k --dataalignment 128k "${lvm_loops[1]}" &&
+  lvm2 pvcreate -q --pvmetadatacopies 0 "${lvm_loops[2]}" &&
   lvm2 vgcreate -q -s 1m lvg "${lvm_loops[@]}"'
 ok 'and a striped volume' lvm2 lvcreate -q -an -Zn -Wn -y -l 6 -i 3 -I 16k -n wide lvg
 head -c 6M /dev/urandom > random
 python3 - "$tool" <<'END'
 # the striped volume's bytes, laid out by hand from lvm2's account of it
 import re, subprocess, sys
-text = subprocess.run([sys.argv[1], 'show', 'd.img', 'e.img', 'f.img'], capture_output=True, text=True).stdout
+text = subprocess.run([sys.argv[1], 'show', 'd.img', 'e.img', 'f.img'],
+                      capture_output=True, text=True).stdout
 pvs = dict(zip(['pv0', 'pv1', 'pv2'], ['d.img', 'e.img', 'f.img']))
-start = {pv: int(re.search(pv + r' \{.*?pe_start = (\d+)', text, re.S).group(1)) * 512 for pv in pvs}
+start = {pv: int(re.search(pv + r' \{.*?pe_start = (\d+)', text, re.S).group(1)) * 512
+         for pv in pvs}
 stripes = re.findall(r'"(pv\d)", (\d+)', text[text.index('wide {'):])
 data = open('random', 'rb').read()
 files = {pv: open(f, 'r+b') for pv, f in pvs.items()}
@@ -106,30 +119,36 @@ for unit in range(len(data) // 16384):
     files[pv].seek(start[pv] + int(extent) * 1048576 + unit // 3 * 16384)
     files[pv].write(data[unit * 16384:(unit + 1) * 16384])
 END
-is 'a striped volume reads as lvm2 lays it out' "$("$tool" read wide d.img e.img f.img | md5sum)" "$(md5sum < random)"
+is 'a striped volume reads as lvm2 lays it out' \
+  "$("$tool" read wide d.img e.img f.img | md5sum)" "$(md5sum < random)"
 ok 'we commit to each area' "$tool" tag mine d.img e.img f.img
 is 'lvm2 sees the tag' "$(lvm2 vgs --noheadings -o vg_tags lvg | tr -d ' ')" mine
 lvm_detach
 ok 'and is content' judge_lvm d.img e.img f.img
-ok 'with the first area of the first PV alone, too' cmp <("$tool" show e.img 2>/dev/null) <("$tool" show d.img f.img 2>/dev/null)
+ok 'with the first area of the first PV alone, too' \
+  cmp <("$tool" show e.img 2>/dev/null) <("$tool" show d.img f.img 2>/dev/null)
 
 # --- areas that lvm2 ignores ---
 lvm_attach --writable d.img e.img f.img
 ok 'lvm2 keeps the text in one area alone' lvm2 vgchange --metadatacopies 1 lvg
 ok 'we commit to that one' "$tool" tag again d.img e.img f.img
-is 'lvm2 sees the tag, and one area in use of three' "$(lvm2 vgs --noheadings -o vg_tags,vg_mda_used_count,vg_mda_count lvg | xargs)" 'again,mine 1 3'
+is 'lvm2 sees the tag, and one area in use of three' \
+  "$(lvm2 vgs --noheadings -o vg_tags,vg_mda_used_count,vg_mda_count lvg | xargs)" 'again,mine 1 3'
 lvm_detach
 ok 'and is content' judge_lvm d.img e.img f.img
 
 # --- a PV with a boot loader area, which we do not know, grows ---
 truncate -s 64M j.img
 lvm_attach --writable j.img
-ok 'lvm2 makes a PV with a boot loader area' eval 'lvm2 pvcreate -q --bootloaderareasize 1m "${lvm_loops[0]}" && lvm2 vgcreate -q bvg "${lvm_loops[0]}"'
+ok 'lvm2 makes a PV with a boot loader area' eval \
+  'lvm2 pvcreate -q --bootloaderareasize 1m "${lvm_loops[0]}" &&
+    lvm2 vgcreate -q bvg "${lvm_loops[0]}"'
 lvm_detach
 truncate -s 96M j.img
 ok 'we take what it has grown by' "$tool" grow j.img
 lvm_attach j.img
-is 'and leave the rest as it was' "$(lvm2 pvs --noheadings --units m -o pv_size,pv_ba_size,dev_size | xargs)" '92.00m 1.00m 96.00m'
+is 'and leave the rest as it was' \
+  "$(lvm2 pvs --noheadings --units m -o pv_size,pv_ba_size,dev_size | xargs)" '92.00m 1.00m 96.00m'
 lvm_detach
 ok 'lvm2 is content' judge_lvm j.img
 
@@ -165,7 +184,9 @@ not_ok 'also one that knows of no system_id' grep -q '"WRITE"' taken.txt
 ours="global/system_id_source=\"lvmlocal\" local/system_id=\"virt-thin.$(hostname)\""
 lvm2 vgchange -q --config "$ours" --addtag x hvg; lvm2 vgchange -q --config "$ours" --deltag x hvg
 is 'whose id it is finds it written as by itself' \
-  "$("$tool" show "${lvm_loops[0]}" | group /dev/stdin | diff <(group taken.txt) - | grep -c '^[<>]')" 2
+  "$("$tool" show "${lvm_loops[0]}" | group /dev/stdin | diff <(group taken.txt) - |
+    grep -c '^[<>]')" \
+  2
 ok 'we open it again, as after a crash, and give it back' "$tool" release "${lvm_loops[0]}"
 "$tool" show "${lvm_loops[0]}" > after.txt
 is 'as it was' "$(diff <(group before.txt) <(group after.txt) | grep '^[<>]' | grep -vc seqno)" 0

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The whole service killed under load: what was acknowledged as flushed is there, and the volume group is whole.
-# VIRT_THIN_TEST_LONG: 100 times instead of 6.
+# The whole service killed under load: what was acknowledged as flushed is there, and the volume
+# group is whole. VIRT_THIN_TEST_LONG: 100 times instead of 6.
 . "${abs_top_srcdir:-$(dirname "$0")/../..}/tests/integration/lib.sh"
 . "$top_srcdir/tests/integration/service-lib.sh"
 need_root_fuse_loop
@@ -19,7 +19,8 @@ kill_all() {
   kill -9 $all
   for p in $all; do wait_until 10 ended "$p" || return 1; done
 }
-# Written through the file and through the node in turn; snapshots come and go meanwhile, so that chunks are shared and copied.
+# Written through the file and through the node in turn; snapshots come and go meanwhile, so that
+# chunks are shared and copied.
 round() {
   local target before writer churner status
   if [ $(($1 % 2)) = 0 ]; then target=$volumes/vm-1; else target=$nodes/vm-1; fi
@@ -31,7 +32,8 @@ round() {
   if ! wait_until 60 grows $((before + 2000)); then
     kill $writer $churner
     wait $writer $churner
-    echo "after $(n_flushed) - $before bytes of log no more was flushed: $(cat "$tmp/writer" "$tmp/churn"; tail -n 5 "$tmp/run/$vg/log")"
+    echo "after $(n_flushed) - $before bytes of log no more was flushed: $(
+        cat "$tmp/writer" "$tmp/churn"; tail -n 5 "$tmp/run/$vg/log")"
     return 1
   fi
   sleep "0.$((RANDOM % 9))"

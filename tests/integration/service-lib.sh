@@ -1,10 +1,13 @@
 # virt-thin - what the tests of the VG service share: a private instance, ended without a trace
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# Source lib.sh and this, then service_instance PROGRAM: runtime, state and dev folders are in $tmp; PROGRAM is in $service.
+# Source lib.sh and this, then service_instance PROGRAM: runtime, state and dev folders are in $tmp;
+# PROGRAM is in $service.
 #   $vg, $volumes (the FUSE folder), $nodes (the folder of links)
-#   serve                  start detached, wait until ready        holder, engine, nodes_process   their pids
-#   service_gone           is nothing left of it?                  kill_engine                     SIGKILL, returns once the next one runs
+#   serve                           start detached, wait until ready
+#   holder, engine, nodes_process   their pids
+#   service_gone                    is nothing left of it?
+#   kill_engine                     SIGKILL, returns once the next one runs
 
 need_root_fuse_loop() {
   [ "$(id -u)" = 0 ] || skip_all "needs root"
@@ -14,7 +17,8 @@ need_root_fuse_loop() {
 service_instance() {
   service=$top_builddir/tests/integration/$1
   vg=vt$$
-  export VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_DEV_DIR=$tmp/dev VIRT_THIN_CONFIG=$tmp/virt-thin.conf
+  export VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_DEV_DIR=$tmp/dev \
+    VIRT_THIN_CONFIG=$tmp/virt-thin.conf
   export FILE_POOL_FOLDER=$tmp/files
   mkdir -p "$tmp/run" "$tmp/state" "$tmp/dev" "$tmp/files"
   : >"$VIRT_THIN_CONFIG"
@@ -33,7 +37,8 @@ kill_engine() {
 }
 ended() { ! kill -0 "$1" 2>/dev/null; }
 service_gone() {
-  ! grep -q " $tmp/run/" /proc/self/mountinfo && ! grep -sq "^$tmp/run/" /sys/block/loop*/loop/backing_file &&
+  ! grep -q " $tmp/run/" /proc/self/mountinfo &&
+    ! grep -sq "^$tmp/run/" /sys/block/loop*/loop/backing_file &&
     [ ! -e "$tmp/run/$vg/pid" ] && [ ! -e "$tmp/run/$vg/control" ] && [ ! -e "$nodes" ]
 }
 # However the test ended: no process, mount or device stays.

@@ -14,13 +14,15 @@ pid=$(holder)
 # Two at once.
 not_ok "a second service is refused" serve
 like "... naming the first" "$(cat "$tmp/.said")" "$vg is served already, by pid $pid"
-not_ok "so is one with another runtime folder" env VIRT_THIN_RUNTIME_DIR="$tmp/run2" "$service" serve "$vg"
+not_ok "so is one with another runtime folder" \
+  env VIRT_THIN_RUNTIME_DIR="$tmp/run2" "$service" serve "$vg"
 like "... naming who has the physical volume" "$(cat "$tmp/.said")" "pv.img.*pid $(engine)"
 not_ok "... of which nothing stays" grep -q "$tmp/run2" /proc/self/mountinfo
 ok "the first goes on" dd if=/dev/urandom of="$f" bs=1M count=4 conv=notrunc,fsync status=none
 
 # The holder holds no engine.
-not_ok "no engine code in the holder's memory to speak of" test "$(awk '/^RssAnon/ {print $2}' "/proc/$pid/status")" -gt 4096
+not_ok "no engine code in the holder's memory to speak of" \
+  test "$(awk '/^RssAnon/ {print $2}' "/proc/$pid/status")" -gt 4096
 
 # In use.
 exec 5<"$f"
@@ -32,7 +34,8 @@ not_ok "nor with an open node" without_5 "$service" stop "$vg"
 like "... whose opener is named" "$(cat "$tmp/.said")" "vm-1.*service-life.*pid $$"
 exec 5<&-
 
-# SIGTERM, whoever is connected: a mounted node with data not yet written out, an open file, an NBD client that says nothing, one in its handshake.
+# SIGTERM, whoever is connected: a mounted node with data not yet written out, an open file, an NBD
+# client that says nothing, one in its handshake.
 mkdir "$tmp/mnt"
 at_exit "umount -q -l $tmp/mnt"
 mkfs.ext4 -q "$nodes/vm-2"
@@ -55,7 +58,8 @@ client=$!
 at_exit "kill $client"
 ok "a client is connected" wait_until 10 grep -q connected "$tmp/client"
 dd if=/dev/urandom of="$tmp/block" bs=64k count=1 status=none
-ok "a write that is not flushed" dd if="$tmp/block" of="$f" bs=64k seek=100 oflag=direct conv=notrunc status=none
+ok "a write that is not flushed" \
+  dd if="$tmp/block" of="$f" bs=64k seek=100 oflag=direct conv=notrunc status=none
 began=$(date +%s%N)
 kill "$pid"
 ok "SIGTERM ends the service" wait_until 10 ended "$pid"
@@ -69,14 +73,16 @@ exec 5>&-
 ok "nothing is left" wait_until 5 service_gone
 ok "strangers find the volume group whole" judge
 ok "serve again" serve
-ok "what was not flushed was committed at the end" cmp "$tmp/block" <(dd if="$f" bs=64k skip=100 count=1 status=none)
+ok "what was not flushed was committed at the end" \
+  cmp "$tmp/block" <(dd if="$f" bs=64k skip=100 count=1 status=none)
 ok "stop" "$service" stop "$vg"
 ok "nothing is left" service_gone
 
 # The holder killed: the others end by themselves, and the next start takes away what stays.
 ok "serve" serve
 pid=$(holder) e=$(engine)
-ok "a write that is not flushed" dd if="$tmp/block" of="$f" bs=64k seek=200 oflag=direct conv=notrunc status=none
+ok "a write that is not flushed" \
+  dd if="$tmp/block" of="$f" bs=64k seek=200 oflag=direct conv=notrunc status=none
 kill -9 "$pid"
 ok "without the holder the engine ends" wait_until 8 ended "$e"
 not_ok "the folder is dead" stat "$f"
@@ -85,7 +91,10 @@ ok "the engine had committed" cmp "$tmp/block" <(dd if="$f" bs=64k skip=200 coun
 ok "the nodes are there" test -b "$n"
 
 # All killed at once.
-kill_all() { local all; all="$(engine) $(nodes_process) $(holder)"; kill -9 $all; for p in $all; do wait_until 5 ended $p; done; }
+kill_all() {
+  local all; all="$(engine) $(nodes_process) $(holder)"; kill -9 $all
+  for p in $all; do wait_until 5 ended $p; done
+}
 dd if=/dev/urandom of="$f" bs=1M count=4 conv=notrunc,fsync status=none
 sum=$(md5sum <"$f")
 kill_all
@@ -116,8 +125,10 @@ nodes=$tmp/dev/$vg
 mkfifo "$tmp/wait"
 python3 -c "
 import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('$tmp/notify'); open('$tmp/wait', 'w').close(); s.settimeout(20)
-print(s.recv(100).decode(), flush=True); print(s.recv(100).decode(), flush=True)" >"$tmp/notified" & notified=$!
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind('$tmp/notify')
+open('$tmp/wait', 'w').close(); s.settimeout(20)
+print(s.recv(100).decode(), flush=True); print(s.recv(100).decode(), flush=True)" >"$tmp/notified" &
+notified=$!
 cat "$tmp/wait"
 NOTIFY_SOCKET=$tmp/notify "$service" serve "$vg" --foreground 2>"$tmp/foreground" & pid=$!
 ok "systemd is told when it is ready" wait_until 10 grep -qx READY=1 "$tmp/notified"

@@ -60,7 +60,8 @@ umount "$tmp/mnt"
 ok "snapshot" "$service" snapshot $vg vm-1 s1
 ok "... which has a file" test -f "$volumes/snap_vm-1_s1"
 not_ok "... and no node" test -e "$nodes/snap_vm-1_s1"
-is "... so the file is where it is found" "$("$service" path $vg snap_vm-1_s1)" "$volumes/snap_vm-1_s1"
+is "... so the file is where it is found" \
+  "$("$service" path $vg snap_vm-1_s1)" "$volumes/snap_vm-1_s1"
 mount "$n" "$tmp/mnt" && echo lost >"$tmp/mnt/kept" && umount "$tmp/mnt"
 ok "rollback" "$service" rollback $vg vm-1 s1
 ok "... is seen by the node at once" mount "$n" "$tmp/mnt"
@@ -68,7 +69,8 @@ is "... with the old content" "$(cat "$tmp/mnt/kept")" kept
 
 ok "grow the mounted volume" "$service" resize $vg vm-1 320m
 is "the node's size" "$(size_of "$n")" $((320 << 20))
-ok "the kernel sees it in the mounted device" test "$(cat /sys/block/$(basename "$(device vm-1)")/size)" = $((320 * 2048))
+ok "the kernel sees it in the mounted device" \
+  test "$(cat /sys/block/$(basename "$(device vm-1)")/size)" = $((320 * 2048))
 ok "rename the mounted volume" "$service" rename $vg vm-1 vm-3
 not_ok "the old node is gone" test -e "$n"
 n=$nodes/vm-3
@@ -83,7 +85,10 @@ not_ok "an open volume is not removed" without_5 "$service" remove $vg vm-3
 like "... and the opener is named" "$(cat "$tmp/.said")" "service-nodes.*pid $$"
 exec 5<&-
 losetup -d "$(device vm-3)"
-has_backing() { [ "$(size_of "$nodes/vm-3")" = $((320 << 20)) ] && grep -q "^$volumes/" "/sys/block/$(basename "$(device vm-3)")/loop/backing_file"; }
+has_backing() {
+  [ "$(size_of "$nodes/vm-3")" = $((320 << 20)) ] &&
+    grep -q "^$volumes/" "/sys/block/$(basename "$(device vm-3)")/loop/backing_file"
+}
 ok "a device taken away is made again" wait_until 5 has_backing
 ok "fsck" e2fsck -fn "$n"
 
@@ -111,7 +116,8 @@ ok "template" "$service" template $vg vm-8 base-8-a
 not_ok "... has no node" test -e "$nodes/vm-8" -o -e "$nodes/base-8-a"
 ok "... and a file" test -f "$volumes/base-8-a"
 is "... with the content" "$(md5sum <"$volumes/base-8-a")" "$(head -c 16M "$tmp/data" | md5sum)"
-not_ok "... that cannot be written" dd if=/dev/zero of="$volumes/base-8-a" bs=4k count=1 conv=notrunc
+not_ok "... that cannot be written" \
+  dd if=/dev/zero of="$volumes/base-8-a" bs=4k count=1 conv=notrunc
 ok "deactivate" "$service" deactivate $vg data
 is "no node is left" "$(ls "$nodes" 2>/dev/null)" ""
 is "nor a file" "$(ls "$volumes")" ""

@@ -7,7 +7,8 @@ type fusermount3 >/dev/null 2>&1 || skip_all "needs fusermount3"
 service_instance thin-service
 plan 12
 
-# A user's /dev/fuse is open to all where there is a udev; here it is in a mount namespace of its own. The program is where a user can reach it.
+# A user's /dev/fuse is open to all where there is a udev; here it is in a mount namespace of its
+# own. The program is where a user can reach it.
 chmod 755 "$tmp"
 cp "$service" "$tmp/program"
 mknod "$tmp/fuse" c 10 229
@@ -21,7 +22,11 @@ cat >"$tmp/script" <<'END'
 tmp=$1 vg=$2 f=$1/run/$2/volumes/vm-1
 export HOME=$tmp/state
 cd "$tmp/state"
-check() { local name=$1; shift; if "$@" >"$tmp/state/said" 2>&1; then echo "pass $name"; else echo "fail $name: $(cat "$tmp/state/said")"; fi; }
+check() {
+  local name=$1; shift
+  if "$@" >"$tmp/state/said" 2>&1; then echo "pass $name"
+  else echo "fail $name: $(cat "$tmp/state/said")"; fi
+}
 program() { "$tmp/program" "$@"; }
 check init program init $vg data "$tmp/state/pv.img" 512m
 check serve program serve $vg

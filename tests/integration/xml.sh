@@ -7,13 +7,16 @@ libvirt_schemas=/usr/share/libvirt/schemas
 cd "$top_srcdir" || exit 1
 
 kind() { xmllint --xpath 'name(/*)' "$1"; }
-libvirts() { case $(kind "$1") in pool) echo storagepool;; volume) echo storagevol;; domain) echo domain;; esac; }
+libvirts() {
+  case $(kind "$1") in pool) echo storagepool;; volume) echo storagevol;; domain) echo domain;; esac
+}
 valid() { xmllint --noout --relaxng "$1" "$2"; }
 
 documents=(xml/*.xml)
 plan $((${#documents[@]} * 2 + 12))
 for document in "${documents[@]}"; do
-  ok "$document is valid for libvirt" valid "$libvirt_schemas/$(libvirts "$document").rng" "$document"
+  ok "$document is valid for libvirt" \
+    valid "$libvirt_schemas/$(libvirts "$document").rng" "$document"
   if [ "$(kind "$document")" = domain ]; then
     ok "$document passes virt-xml-validate" virt-xml-validate "$document" domain
   else
@@ -21,17 +24,25 @@ for document in "${documents[@]}"; do
   fi
 done
 
-pool() { echo "<pool type='$1'><name>p</name><source>$2</source><target/></pool>" >"$tmp/p.xml"; not_ok "refused: $3" valid schemas/pool.rng "$tmp/p.xml"; }
+pool() {
+  echo "<pool type='$1'><name>p</name><source>$2</source><target/></pool>" >"$tmp/p.xml"
+  not_ok "refused: $3" valid schemas/pool.rng "$tmp/p.xml"
+}
 pool dir "<name>vg/data</name>" "a pool of another type"
 pool logical "<name>vg</name>" "a plain volume group"
 pool logical "<name>vg/data/more</name>" "a name of three parts"
 pool logical "<name>vg/-data</name>" "a name that begins with a dash"
 pool logical "<name>/data</name>" "no volume group"
 pool logical "<name>vg/data</name><device path='/a'/><device path='/b'/>" "two devices"
-volume() { echo "<volume>$1</volume>" >"$tmp/v.xml"; not_ok "refused: $2" valid schemas/volume.rng "$tmp/v.xml"; }
+volume() {
+  echo "<volume>$1</volume>" >"$tmp/v.xml"
+  not_ok "refused: $2" valid schemas/volume.rng "$tmp/v.xml"
+}
 volume "<name>v</name><target/>" "no capacity and no backing store"
 volume "<name>a/b</name><capacity>1</capacity><target/>" "a name with a slash"
 volume "<name>v</name><capacity>1</capacity><target><format type='qcow2'/></target>" "a format"
-volume "<name>v</name><capacity>1</capacity><target><encryption format='luks'/></target>" "encryption"
-volume "<name>v</name><capacity>1</capacity><target/><backingStore><path>v1</path></backingStore>" "a backing store that is no path"
+volume "<name>v</name><capacity>1</capacity><target><encryption format='luks'/></target>" \
+  "encryption"
+volume "<name>v</name><capacity>1</capacity><target/><backingStore><path>v1</path></backingStore>" \
+  "a backing store that is no path"
 volume "<name>v</name><capacity unit='XB'>1</capacity><target/>" "a unit there is not"
