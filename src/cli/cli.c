@@ -156,7 +156,7 @@ gboolean cli_is_served(const char *vg)
   g_autoptr(Pool) pool = NULL;
   g_autoptr(PoolVgInfo) info = NULL;
 
-  if (!pool_service_check_vg(vg, NULL) || !pool_service_is_running(vg))
+  if (!settings_check_vg(vg, NULL) || !pool_service_is_running(vg))
     return FALSE;
   if (!given_devices)
     return TRUE;

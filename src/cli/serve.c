@@ -3,6 +3,7 @@
  */
 #include "cli/cli.h"
 #include "pool/pool-service.h"
+#include "pool/settings.h"
 #include "service/service.h"
 
 static gboolean foreground, force;
@@ -16,7 +17,7 @@ static gboolean vg_argument(const char *argument, char **vg, GError **error)
     return FALSE;
   if (lv)
     return cli_usage(error, "\"%s\" is no volume group", argument);
-  return pool_service_check_vg(*vg, error);
+  return settings_check_vg(*vg, error);
 }
 
 static int run_serve(char **args, GError **error)

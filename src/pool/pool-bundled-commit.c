@@ -29,16 +29,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-gboolean bundled_begin(Bundled *b, LvmVg **vg, GError **error)
+#include "pool/pool-rules.h"
+
+gboolean bundled_check_writable(Bundled *b, GError **error)
 {
   if (b->read_only)
-    return vt_set_error(error, EROFS, "volume group %s is open read-only", b->vg_name);
-  if (b->stuck) {
+    return pool_rules_read_only(b->vg_name, error);
+  if (b->stuck)
     g_propagate_error(error, g_error_copy(b->stuck));
-    return FALSE;
-  }
-  *vg = lvm_vg_copy(lvm_store_vg(b->store));
-  return TRUE;
+  return !b->stuck;
 }
 
 /* --- somebody else's commit --- */

@@ -14,34 +14,16 @@
  */
 #include "pool/pool-bundled.h"
 
+#include "pool/plan.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 #include "util/size.h"
 
-#define MAX_SIZE_TAG BUNDLED_TAG "max_size="
 #define WARN_STEP 5 /* percent, as dmeventd */
-
-guint64 bundled_max_size(LvmLv *pool_lv)
-{
-  g_auto(GStrv) tags = lvm_lv_tags(pool_lv);
-  guint64 size = 0;
-
-  for (char **tag = tags; *tag; tag++)
-    if (g_str_has_prefix(*tag, MAX_SIZE_TAG))
-      g_ascii_string_to_unsigned(*tag + strlen(MAX_SIZE_TAG), 10, 1, G_MAXUINT64, &size, NULL);
-  return size;
-}
-
-gboolean bundled_set_max_size(LvmLv *pool_lv, guint64 size, GError **error)
-{
-  g_autofree char *tag = g_strdup_printf(MAX_SIZE_TAG "%" G_GUINT64_FORMAT, size);
-
-  return lvm_lv_add_tag(pool_lv, tag, error);
-}
 
 void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info)
 {
-  info->max_size = bundled_max_size(pool_lv);
+  info->max_size = pool_plan_max_size(pool_lv);
   info->grows_at = settings_autoextend_threshold();
   info->grows_by = settings_autoextend_percent();
   if (info->grows_at == 100)
@@ -87,7 +69,8 @@ static gboolean grow(Bundled *b, BundledPool *pool, gboolean metadata)
   LvmVg *vg = lvm_store_vg(b->store);
   LvmLv *pool_lv = lvm_vg_find_lv(vg, pool->name),
         *lv = metadata ? lvm_vg_find_lv(vg, lvm_pool_metadata(pool_lv)) : pool_lv;
-  guint64 extent = lvm_vg_extent_size(vg), max = bundled_max_size(pool_lv), before = lvm_lv_n_extents(lv),
+  PoolChange change = {.kind = POOL_RESIZE_POOL, .thin_pool = pool->name, .flag = metadata};
+  guint64 extent = lvm_vg_extent_size(vg), max = pool_plan_max_size(pool_lv), before = lvm_lv_n_extents(lv),
           wanted = next_size(before, (metadata ? LVM_POOL_METADATA_MAX : max) / extent) - before, n;
   g_autofree char *part = g_strdup(metadata ? lvm_pool_metadata(pool_lv) : lvm_pool_data(pool_lv));
   g_autoptr(GError) error = NULL;
@@ -97,7 +80,8 @@ static gboolean grow(Bundled *b, BundledPool *pool, gboolean metadata)
   n = metadata ? find_extents(b, part, 2 * wanted, max > 0) / 2 : find_extents(b, part, wanted, TRUE);
   if (n == 0)
     return FALSE;
-  if (!bundled_resize_pool_locked(b, pool->name, (before + n) * extent, metadata, &error)) {
+  change.size = (before + n) * extent;
+  if (!bundled_change_locked(b, &change, &error)) {
     g_warning("thin pool %s/%s cannot grow: %s", b->vg_name, pool->name, error->message);
     return FALSE;
   }

@@ -41,15 +41,6 @@ void pool_set_journal(void *memory, gsize size)
 
 /* --- what state a pool is in --- */
 
-char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid)
-{
-  guint64 expected = lvm_pool_transaction_id(pool_lv);
-
-  if (expected == 0 || tid == expected || tid + 1 == expected)
-    return NULL;
-  return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT, tid, expected);
-}
-
 static gboolean tid_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
 {
   return vt_set_error(error, EPERM,
@@ -96,7 +87,7 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
                           b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv));
   }
   if (lvm_pool_transaction_id(pool_lv) > 1) {
-    g_autofree char *conflict = bundled_tid_conflict(b, pool_lv, 0);
+    g_autofree char *conflict = pool_rules_tid_conflict(pool_lv, 0);
 
     return tid_refusal(b, name, conflict, error);
   }
@@ -161,7 +152,7 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
   if (!thin)
     return FALSE;
   thin_pool_get_status(thin, &pool->status);
-  conflict = bundled_tid_conflict(b, pool_lv, pool->status.transaction_id);
+  conflict = pool_rules_tid_conflict(pool_lv, pool->status.transaction_id);
   if (conflict)
     ok = tid_refusal(b, pool->name, conflict, error);
   else if (pool->status.needs_check)
@@ -308,7 +299,7 @@ static gboolean has_own_tag(LvmLv *lv)
   g_auto(GStrv) tags = lvm_lv_tags(lv);
 
   for (guint i = 0; tags && tags[i]; i++)
-    if (g_str_has_prefix(tags[i], BUNDLED_TAG) && !g_str_has_prefix(tags[i], POOL_SNAPSHOT_TAG))
+    if (g_str_has_prefix(tags[i], POOL_OWN_TAGS) && !g_str_has_prefix(tags[i], POOL_SNAPSHOT_TAG))
       return TRUE;
   return FALSE;
 }

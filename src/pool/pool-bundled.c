@@ -8,45 +8,10 @@
 #include "dm/block-devices.h"
 #include "dm/dm.h"
 #include "pool/pool-devices.h"
-#include "pool/pool-layout.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
 
-/* --- locks and events --- */
-
-static void clear_event(BundledEvent *event)
-{
-  g_free(event->name);
-  g_free(event->old_name);
-}
-
-void bundled_lock(Bundled *b)
-{
-  pthread_mutex_lock(&b->lock);
-}
-
-void bundled_unlock(Bundled *b)
-{
-  g_autoptr(GArray) events = b->events;
-  PoolEventFunc func = b->event_func;
-  gpointer data = b->event_data;
-
-  b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
-  g_array_set_clear_func(b->events, (GDestroyNotify)clear_event);
-  pthread_mutex_unlock(&b->lock);
-  for (guint i = 0; func && i < events->len; i++) {
-    BundledEvent *event = &g_array_index(events, BundledEvent, i);
-
-    func(event->event, event->name, event->old_name, data);
-  }
-}
-
-void bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name)
-{
-  BundledEvent e = {event, g_strdup(name), g_strdup(old_name)};
-
-  g_array_append_val(b->events, e);
-}
+/* --- those who ask and are told --- */
 
 static void set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
 {
@@ -68,94 +33,15 @@ static void set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
   bundled_unlock(b);
 }
 
-char *bundled_show(const char *name)
-{
-  g_autofree char *safe = g_strescape(name, NULL);
-
-  if (strlen(safe) > 2 * LVM_NAME_MAX)
-    strcpy(safe + 2 * LVM_NAME_MAX, "...");
-  return g_steal_pointer(&safe);
-}
-
-/* --- finding things --- */
-
-BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error)
-{
-  g_autofree char *shown = NULL;
-  GHashTableIter iter;
-  gpointer pool = NULL;
-
-  if (!name) {
-    g_hash_table_iter_init(&iter, b->pools);
-    if (g_hash_table_size(b->pools) == 1 && g_hash_table_iter_next(&iter, NULL, &pool))
-      return pool;
-    vt_set_error(error, g_hash_table_size(b->pools) ? EINVAL : ENOENT, "volume group %s has %s", b->vg_name,
-                 g_hash_table_size(b->pools) ? "several thin pools: say which one" : "no thin pool");
-    return NULL;
-  }
-  pool = g_hash_table_lookup(b->pools, name);
-  if (!pool) {
-    shown = bundled_show(name);
-    vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", b->vg_name, shown);
-  }
-  return pool;
-}
-
-BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error)
-{
-  BundledPool *pool = bundled_find_pool(b, name, error);
-
-  if (pool && !pool->thin) {
-    g_propagate_error(error, g_error_copy(pool->refused));
-    return NULL;
-  }
-  return pool;
-}
-
-LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error)
-{
-  LvmLv *lv = lvm_vg_find_lv(vg, name);
-  g_autofree char *shown = NULL;
-
-  if (lv && pool_rules_is_volume(lv))
-    return lv;
-  shown = bundled_show(name);
-  if (lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
-    vt_set_error(error, EINVAL, "%s/%s is a thin pool, not a volume", b->vg_name, shown);
-  else
-    vt_set_error(error, ENOENT, "volume group %s has no volume %s", b->vg_name, shown);
-  return NULL;
-}
-
-void bundled_pool_hold(Bundled *b, BundledPool *pool)
-{
-  pool->users++;
-}
-
-void bundled_pool_release(Bundled *b, BundledPool *pool)
-{
-  if (--pool->users == 0)
-    pthread_cond_broadcast(&b->idle);
-}
-
 /* --- information --- */
 
 static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
-  LvmVg *vg;
+  PoolVgInfo *info;
 
   bundled_lock(b);
-  vg = lvm_store_vg(b->store);
-  info->name = g_strdup(b->vg_name);
-  info->uuid = g_strdup(lvm_vg_uuid(vg));
-  info->extent_size = lvm_vg_extent_size(vg);
-  info->size = lvm_vg_n_extents(vg) * info->extent_size;
-  info->free = lvm_vg_n_free_extents(vg) * info->extent_size;
-  info->seqno = lvm_vg_seqno(vg);
-  lvm_store_metadata_space(b->store, &info->metadata_area_used, &info->metadata_area_size);
-  info->devices = g_strdupv((GStrv)lvm_store_paths(b->store));
+  info = pool_rules_vg_info(b->store);
   bundled_unlock(b);
   return info;
 }
@@ -167,20 +53,20 @@ static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
 
   if (pool->refused)
     return g_strdup(pool->refused->message);
-  conflict = bundled_tid_conflict(b, lv, status->transaction_id);
+  conflict = pool_rules_tid_conflict(lv, status->transaction_id);
   if (conflict)
     return conflict;
   if (status->needs_check)
-    return g_strdup("metadata read-only: needs_check");
+    return g_strdup(POOL_HEALTH_NEEDS_CHECK);
   if ((damage = bundled_pool_first_damage(b, pool)))
     return g_strdup_printf("the metadata is damaged: %s", damage);
   switch (status->mode) {
-  case THIN_MODE_OUT_OF_DATA: return g_strdup("out of data space");
-  case THIN_MODE_OUT_OF_METADATA: return g_strdup("out of metadata space");
+  case THIN_MODE_OUT_OF_DATA: return g_strdup(POOL_HEALTH_NO_DATA);
+  case THIN_MODE_OUT_OF_METADATA: return g_strdup(POOL_HEALTH_NO_METADATA);
   case THIN_MODE_OUT_OF_ROOM: return g_strdup("out of room where its files lie");
   case THIN_MODE_FAILED: return g_strdup("a commit failed: nothing is written any more, open the volume group again");
   default: /* opened read-only, a full pool is no less full */
-    return status->data_size && status->data_used >= status->data_size ? g_strdup("out of data space") : NULL;
+    return status->data_size && status->data_used >= status->data_size ? g_strdup(POOL_HEALTH_NO_DATA) : NULL;
   }
 }
 
@@ -200,24 +86,16 @@ static char *describe_devices(Bundled *b, BundledPool *pool, LvmLv *lv, const Th
 static PoolInfo *make_info(Bundled *b, BundledPool *pool)
 {
   LvmVg *vg = lvm_store_vg(b->store);
-  LvmLv *lv = lvm_vg_find_lv(vg, pool->name), *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(lv));
-  PoolInfo *info = g_new0(PoolInfo, 1);
+  LvmLv *lv = lvm_vg_find_lv(vg, pool->name);
+  PoolInfo *info = pool_rules_pool_info(vg, lv);
   ThinStatus status = pool->status;
 
   if (pool->thin)
     thin_pool_get_status(pool->thin, &status);
-  info->vg = g_strdup(b->vg_name);
-  info->name = g_strdup(pool->name);
-  info->uuid = g_strdup(lvm_lv_uuid(lv));
-  info->size = lvm_lv_size(lv);
   info->used = status.data_used;
-  info->metadata_size = metadata ? lvm_lv_size(metadata) : status.metadata_size;
   info->metadata_used = status.metadata_used;
-  info->metadata_spare = pool_layout_spare_size(vg);
-  info->chunk_size = lvm_pool_chunk_size(lv);
-  info->zeroes = lvm_pool_zeroes(lv);
-  info->virtual_size = pool_rules_virtual_size(vg, pool->name, &info->n_volumes);
-  info->transaction_id = lvm_pool_transaction_id(lv);
+  if (info->metadata_size == 0)
+    info->metadata_size = status.metadata_size;
   info->needs_check = status.needs_check;
   info->read_only =
       b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
@@ -287,7 +165,7 @@ static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   if (lvm_lv_kind(lv) != LVM_LV_THIN)
     return lvm_store_lv_damage(b->store, lv);
   if (!pool)
-    return g_strdup_printf("the volume group has no thin pool %s", lvm_thin_pool(lv));
+    return pool_rules_missing_pool(lvm_store_vg(b->store), lv);
   if (!pool->thin)
     return g_strdup(pool->refused->message);
   if (lvm_thin_external_origin(lv))
@@ -327,9 +205,7 @@ static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error
   for (guint i = 0; ok && i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (!pool_rules_is_volume(lv))
-      continue;
-    if (!thin_pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), thin_pool) == 0))
+    if (pool_rules_is_volume(lv) && pool_rules_is_in_pool(lv, thin_pool))
       g_ptr_array_add(infos, make_volume_info(b, lv, &cache));
   }
   bundled_unlock(b);
@@ -363,7 +239,7 @@ static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
   LvmLv *lv;
 
   bundled_lock(b);
-  lv = bundled_find_volume(b, lvm_store_vg(b->store), name, error);
+  lv = pool_rules_find_volume(lvm_store_vg(b->store), name, error);
   if (lv) {
     cache_one(b, lv, &cache);
     info = make_volume_info(b, lv, &cache);
@@ -382,7 +258,7 @@ static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, g
   LvmLv *lv;
 
   bundled_lock(b);
-  lv = bundled_find_volume(b, lvm_store_vg(b->store), name, error);
+  lv = pool_rules_find_volume(lvm_store_vg(b->store), name, error);
   if (lv && lvm_lv_kind(lv) != LVM_LV_THIN) {
     *exclusive = lvm_lv_size(lv);
     *shared = 0;
@@ -482,8 +358,7 @@ static GPtrArray *list_names(Bundled *b, const char *thin_pool)
 
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
-    if (pool_rules_is_volume(lv) &&
-        (!thin_pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), thin_pool) == 0)))
+    if (pool_rules_is_volume(lv) && pool_rules_is_in_pool(lv, thin_pool))
       g_ptr_array_add(names, g_strdup(lvm_lv_name(lv)));
   }
   g_ptr_array_add(names, NULL);
@@ -503,12 +378,7 @@ static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GE
   bundled_unlock(b);
   if (!ok || force)
     return ok;
-  ok = bundled_ask_users(b, (const char *const *)names->pdata, error);
-  bundled_lock(b);
-  for (guint i = 0; ok && names->pdata[i]; i++)
-    ok = bundled_require_closed(b, names->pdata[i], error);
-  bundled_unlock(b);
-  if (ok)
+  if (bundled_require_unused(b, (const char *const *)names->pdata, error))
     return TRUE;
   g_prefix_error(error, "cannot deactivate %s%s%s: ", b->vg_name, thin_pool ? "/" : "", thin_pool ? thin_pool : "");
   return FALSE;
@@ -571,21 +441,7 @@ static const PoolOps bundled_ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
-    .create = bundled_create,
-    .create_linear = bundled_create_linear,
-    .remove_linear = bundled_remove_linear,
-    .clone = bundled_clone,
-    .snapshot = bundled_snapshot,
-    .rollback = bundled_rollback,
-    .clone_into = bundled_clone_into,
-    .rename = bundled_rename,
-    .template = bundled_template,
-    .resize = bundled_resize,
-    .resize_pool = bundled_resize_pool,
-    .remove = bundled_remove,
-    .set_tags = bundled_set_tags,
-    .create_pool = bundled_create_pool,
-    .extend = bundled_extend,
+    .change = bundled_change,
     .check = bundled_check,
     .deactivate = deactivate,
     .volume_open = bundled_volume_open,
@@ -608,8 +464,7 @@ Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
   b->archive_dir = settings_archive_dir();
   b->pools = g_hash_table_new(g_str_hash, g_str_equal);
   b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
-  b->events = g_array_new(FALSE, FALSE, sizeof(BundledEvent));
-  g_array_set_clear_func(b->events, (GDestroyNotify)clear_event);
+  b->events = bundled_events_new();
   for (const char *const *warning = lvm_store_warnings(store); warning && *warning; warning++)
     g_warning("volume group %s: %s", b->vg_name, *warning);
   if (!bundled_open_pools(b, error)) {

@@ -1,15 +1,20 @@
 /* virt-thin - the bundled pool: what its files share
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
+ *   pool-bundled-init.c      making a volume group, giving one back
  *   pool-bundled.c           the table, opening and closing the volume group, information
- *   pool-bundled-recover.c   a thin pool at open: what state it is in, what a crash left half done
- *   pool-bundled-commit.c    LVM's commit protocol: VG text, thin commit, VG text
- *   pool-bundled-change.c    changes of volumes
- *   pool-bundled-rename.c    another name: rename, template
- *   pool-bundled-pools.c     changes of thin pools and of the volume group
+ *   pool-bundled-check.c     checking a thin pool
+ *   pool-bundled-handle.c    handles of open volumes: I/O
  *   pool-bundled-grow.c      thin pools that grow before they are full
- *   pool-bundled-volume.c    volumes opened for I/O
+ *   pool-bundled-change.c    carrying out a change (plan.h)
+ *   pool-bundled-recover.c   a thin pool at open: what state it is in, what a crash left half done
+ *   pool-bundled-replace.c   a volume's content becomes another's: rollback, clone_into
+ *   pool-bundled-volume.c    volumes that are open, and what administration does to them
+ *   pool-bundled-commit.c    LVM's commit protocol: VG text, thin commit, VG text
  *   pool-bundled-gate.c      what keeps the engine from writing where another may be by now
+ *   pool-bundled-base.c      lock, events, the thin pools there are
+ *
+ * Each uses those below it, no other.
  *
  * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise),
  * BundledVolume.lock (readers: I/O; writer: what takes the device behind a volume away). I/O takes only the latter.
@@ -20,6 +25,7 @@
 #include <pthread.h>
 
 #include "lvm/store.h"
+#include "pool/plan.h"
 #include "pool/pool-internal.h"
 #include "thin/thin.h"
 
@@ -98,20 +104,17 @@ LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc ope
 /* A pool over a store already open, which it takes (also on failure). */
 Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
 
+/* --- pool-bundled-base.c --- */
+
+GArray *bundled_events_new(void);
 void bundled_lock(Bundled *b);
 void bundled_unlock(Bundled *b); /* sends the events */
 void bundled_event(Bundled *b, PoolEvent event, const char *name, const char *old_name);
-
-/* @name for a message: control characters escaped, cut when very long. The caller's. */
-char *bundled_show(const char *name);
 
 /* The thin pool @name (NULL: the only one), refused or not; its LV in @vg. ENOENT. */
 BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error);
 /* The same, EPERM or the like with its reason if it is refused. */
 BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error);
-/* A volume that users see, in @vg. ENOENT; EINVAL for a thin pool. */
-LvmLv *bundled_find_volume(Bundled *b, LvmVg *vg, const char *name, GError **error);
-
 /* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
 void bundled_pool_hold(Bundled *b, BundledPool *pool);
 void bundled_pool_release(Bundled *b, BundledPool *pool);
@@ -133,13 +136,11 @@ gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; free
  * read-only pools can be damaged and open. */
 const char *bundled_pool_first_damage(Bundled *b, BundledPool *pool); /* of its metadata; NULL: none */
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found);
-/* How the transaction ids of VG text and pool disagree, or NULL. The caller's. */
-char *bundled_tid_conflict(Bundled *b, LvmLv *pool_lv, guint64 tid);
 
 /* --- pool-bundled-commit.c --- */
 
-/* May the VG be changed? Else EROFS, ESTALE, ... On TRUE *vg is a copy to change. */
-gboolean bundled_begin(Bundled *b, LvmVg **vg, GError **error);
+/* May the VG be changed? Else EROFS, ESTALE, ... */
+gboolean bundled_check_writable(Bundled *b, GError **error);
 
 /* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages, which go in here,
  * @text_messages saying which (an LvmMessage each); @messages (of ThinMessage) is what the thin pool does. @finish, if
@@ -153,64 +154,46 @@ gboolean bundled_check_seqno(Bundled *b, GError **error);
 /* A change of the VG text alone. */
 gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GError **error);
 
-/* --- pool-bundled-change.c, -rename.c, -pools.c: members of PoolOps --- */
+/* --- pool-bundled-replace.c --- */
 
-gboolean bundled_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-gboolean bundled_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
-gboolean bundled_remove_linear(Pool *pool, const char *name, GError **error);
-gboolean bundled_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
-gboolean bundled_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
-gboolean bundled_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
-gboolean bundled_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
-gboolean bundled_rename(Pool *pool, const char *name, const char *new_name, GError **error);
-gboolean bundled_template(Pool *pool, const char *name, const char *new_name, GError **error);
-gboolean bundled_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
-gboolean bundled_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-gboolean bundled_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                          GError **error);
-gboolean bundled_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-gboolean bundled_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
-gboolean bundled_remove_pool(Bundled *b, const char *name, GError **error); /* Bundled.lock held */
-gboolean bundled_extend(Pool *pool, const char *path, GError **error);
-gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
-
-/* Tags that we keep on LVs while a change is under way; a rollback, or clone_into, that a crash interrupted is ended by
- * its tag. TRUE:
- * @vg was changed. */
-#define BUNDLED_TAG "virt-thin."
+/* Of the VG as it is to be after @step (REPLACE), which volume @before has not been through yet: what it is while that
+ * is under way. @device: the volume's. */
+gboolean bundled_begin_replacement(LvmVg *vg, LvmLv *before, const PoolStep *step, const ThinDevice *device,
+                                   GError **error);
+/* It is done, in transaction @details_tid. */
+void bundled_end_replacement(LvmVg *vg, const char *name, guint64 details_tid);
+/* A crash may have interrupted one of @lv, whose device was made in transaction @details_tid. TRUE: @vg was changed. */
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
-/* What changes of volumes share. EBUSY: one of @names is in use through a node of the service (asked without the lock;
- * nobody opens the nodes from then on); it is open. */
-gboolean bundled_ask_users(Bundled *b, const char *const *names, GError **error);
-gboolean bundled_ask_user(Bundled *b, const char *name, GError **error);
-gboolean bundled_require_closed(Bundled *b, const char *name, GError **error);
-/* A thin volume in @vg whose pool can be used; anything else is an error. */
-LvmLv *bundled_find_thin(Bundled *b, LvmVg *vg, const char *name, BundledPool **pool, GError **error);
-/* Read-only and skipped at activation: a snapshot, a template. */
-void bundled_seal(LvmLv *lv);
-/* "cannot rename volume pve/name: " before *error. */
-void bundled_prefix(GError **error, Bundled *b, const char *what, const char *name);
+/* --- pool-bundled-change.c, -check.c: members of PoolOps --- */
 
-/* bundled_resize_pool() under the lock. */
-gboolean bundled_resize_pool_locked(Bundled *b, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
+gboolean bundled_change(Pool *pool, const PoolChange *change, GError **error);
+/* The same under the lock, which is let go of while the service's nodes are asked for users. */
+gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error);
+/* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes from then on. Called
+ * without the lock. */
+gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+/* Of a pool without volumes. EBUSY: it has thin devices all the same. */
+gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
 
 /* --- pool-bundled-grow.c --- */
 
-/* Bytes that a pool's data may grow to by itself; 0: it does not. */
-guint64 bundled_max_size(LvmLv *pool_lv);
 void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info); /* max_size, grows_at, grows_by, unwatched */
-gboolean bundled_set_max_size(LvmLv *pool_lv, guint64 size, GError **error);
 /* Let those pools grow that are fuller than virt-thin.conf wants; tell of those that cannot. Without the lock. */
 void bundled_watch(Bundled *b);
 /* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was @n_growths. TRUE: try
  * again. */
 gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
 
-/* --- pool-bundled-volume.c --- */
+/* --- pool-bundled-handle.c: members of PoolOps --- */
 
 PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
 PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error);
+
+/* --- pool-bundled-volume.c --- */
+
+const char *bundled_volume_name(BundledVolume *volume); /* from any thread */
 /* Under Bundled.lock: the volume, opened if it is not; give it back with bundled_volume_put(). */
 BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error);
 void bundled_volume_put(BundledVolume *volume);

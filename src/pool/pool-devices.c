@@ -167,3 +167,10 @@ gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray
   }
   return TRUE;
 }
+
+gboolean pool_devices_unknown(const char *vg, const char *pool, const GError *failure, GError **error)
+{
+  return vt_set_error(error, failure->code,
+                      "whether it is empty cannot be told: %s. If nothing that may be in it is needed: lvremove %s/%s",
+                      failure->message, vg, pool);
+}

@@ -31,6 +31,8 @@ char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays);
 
 /* May the pool be removed, which has no volumes? EBUSY names the strays. */
 gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GError **error);
+/* For who cannot tell, because of @failure. Always FALSE. */
+gboolean pool_devices_unknown(const char *vg, const char *pool, const GError *failure, GError **error);
 /* May the messages in the text that say to make a device be carried out, or taken for carried out? EPERM: a device of
  * that number is there that was not made by the message. EBADMSG: it is about no thin volume. */
 gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GError **error);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "pool/change.h"
 #include "pool/pool.h"
 
 typedef struct {
@@ -20,21 +21,7 @@ typedef struct {
   PoolVolumeInfo *(*get_volume)(Pool *pool, const char *name, GError **error);
   gboolean (*count_volume)(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
 
-  gboolean (*create)(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-  gboolean (*create_linear)(Pool *pool, const char *name, guint64 size, GError **error);
-  gboolean (*remove_linear)(Pool *pool, const char *name, GError **error);
-  gboolean (*clone)(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
-  gboolean (*snapshot)(Pool *pool, const char *volume, const char *snapshot, GError **error);
-  gboolean (*rollback)(Pool *pool, const char *volume, const char *snapshot, GError **error);
-  gboolean (*clone_into)(Pool *pool, const char *origin, const char *name, GError **error);
-  gboolean (*rename)(Pool *pool, const char *name, const char *new_name, GError **error);
-  gboolean (*template)(Pool *pool, const char *name, const char *new_name, GError **error);
-  gboolean (*resize)(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
-  gboolean (*resize_pool)(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-  gboolean (*remove)(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-  gboolean (*set_tags)(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
-  gboolean (*create_pool)(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
-  gboolean (*extend)(Pool *pool, const char *path, GError **error);
+  gboolean (*change)(Pool *pool, const PoolChange *change, GError **error);
   gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 
   gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error);       /* NULL: does nothing, well */

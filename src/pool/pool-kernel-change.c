@@ -1,193 +1,102 @@
-/* virt-thin - the kernel's pool: changes of volumes
+/* virt-thin - the kernel's pool: carrying out a change
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each change is tried on a copy of the VG first, where every mistake of the caller shows, and then carried out by
- * lvm2's commands. lvm2 is never told to force anything; --yes answers the questions that it asks of whoever removes or
+ * What is to be done plan.c decides; here each step is a command of lvm2's, or a few, with what takes it back when a
+ * later one fails. lvm2 is never told to force anything; --yes answers the questions that it asks of whoever removes or
  * reduces what he means to.
  */
 #include "config.h"
 
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "lvm/content.h"
 #include "pool/pool-kernel.h"
 #include "pool/pool-rules.h"
 #include "pool/settings.h"
-#include "util/size.h"
 
-void kernel_prefix(GError **error, KernelPool *k, const char *what, const char *name)
-{
-  g_autofree char *shown = g_strescape(name ? name : "", NULL);
-
-  g_prefix_error(error, "cannot %s %s/%s: ", what, k->vg_name, shown);
-}
-
-static gboolean too_small(guint64 size, guint64 needed, const char *rest, GError **error)
-{
-  g_autofree char *a = vt_size_format(size), *z = vt_size_format(needed);
-
-  return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
-}
-
-gboolean kernel_require_free_name(KernelChange *change, const char *name, GError **error)
-{
-  if (!lvm_name_check(name, error))
-    return FALSE;
-  return !lvm_vg_find_lv(change->vg, name) ||
-         vt_set_error(error, EEXIST, "there is a volume %s already: choose another name, or remove that", name);
-}
-
-gboolean kernel_check_limit(LvmVg *vg, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error)
-{
-  guint64 extent_size = lvm_vg_extent_size(vg), sum = pool_rules_virtual_size(vg, lvm_lv_name(pool), NULL);
-
-  return pool_rules_check_overcommit(lvm_vg_name(vg), lvm_lv_name(pool),
-                                     sum - old_extents * extent_size + extents * extent_size, lvm_lv_size(pool),
-                                     settings_overcommit_limit(), error);
-}
-
-gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool)
-{
-  g_autofree char *uuid = kernel_pool_uuid(change->vg, pool);
-
-  return dmk_is_active(uuid, NULL);
-}
-
-gboolean kernel_activate_volume(KernelChange *change, LvmLv *lv, GError **error)
-{
-  return kernel_run(change, error, "lvchange", "-ay", "-K", kernel_lv(change, lvm_lv_name(lv)), NULL);
-}
-
-/* --- create, clone, snapshot --- */
-
-static void add_words(GPtrArray *words, const char *word, ...) G_GNUC_NULL_TERMINATED;
-
-static void add_words(GPtrArray *words, const char *word, ...)
-{
-  va_list args;
-
-  va_start(args, word);
-  for (; word; word = va_arg(args, const char *))
-    g_ptr_array_add(words, (gpointer)word);
-  va_end(args);
-}
-
-gboolean kernel_add_volume(KernelChange *change, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
-                           const char *const *tags, GError **error)
-{
-  guint64 size = extents * lvm_vg_extent_size(change->vg);
-  gboolean snapshot = origin && pool_rules_is_snapshot_name(name, lvm_lv_name(origin));
-  gboolean sealed = snapshot || (origin && pool_rules_is_template_name(name));
-  gboolean active = !sealed && kernel_pool_is_active(change, pool);
-  g_autoptr(GPtrArray) words = g_ptr_array_new();
-  g_autofree char *tag = snapshot ? pool_rules_snapshot_tag(lvm_lv_name(origin)) : NULL;
-
-  if (!kernel_check_limit(change->vg, pool, 0, extents, error) || !kernel_require_free_device(change, pool, error))
-    return FALSE;
-  add_words(words, "lvcreate", "--yes", "--name", name, "-p", sealed ? "r" : "rw", "-k", sealed ? "y" : "n",
-            active ? "-ay" : "-an", NULL);
-  if (tag)
-    add_words(words, "--addtag", tag, NULL);
-  for (; tags && *tags; tags++)
-    add_words(words, "--addtag", *tags, NULL);
-  if (origin)
-    add_words(words, "--snapshot", kernel_lv(change, lvm_lv_name(origin)), NULL);
-  else
-    add_words(words, "-Wn", "--type", "thin", "--virtualsize", kernel_bytes(change, size), "--thinpool",
-              lvm_lv_name(pool), change->pool->vg_name, NULL);
-  if (!kernel_run_words(change, words, error))
-    return FALSE;
-  kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, name), NULL);
-  return !origin || extents == lvm_lv_n_extents(origin) ||
-         kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, size), kernel_lv(change, name), NULL);
-}
-
-static gboolean create(KernelChange *change, const char *thin_pool, const char *name, guint64 size, GError **error)
-{
-  LvmLv *pool = kernel_find_pool(change->vg, thin_pool, error);
-  guint64 extents;
-
-  return pool && kernel_require_free_name(change, name, error) &&
-         pool_rules_extents("a volume", size, lvm_vg_extent_size(change->vg), &extents, error) &&
-         kernel_add_volume(change, pool, name, extents, NULL, NULL, error);
-}
-
-gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
-{
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, create(change, thin_pool, name, size, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "create volume", name);
-  return FALSE;
-}
+/* --- volumes --- */
 
 /* -W: what a program would take for content at its start is wiped, for which it is active. */
-static gboolean create_linear(KernelChange *change, const char *name, guint64 size, GError **error)
+static gboolean add_linear(KernelChange *change, const PoolStep *step, GError **error)
 {
-  guint64 extents, extent_size = lvm_vg_extent_size(change->vg);
-
-  return kernel_require_free_name(change, name, error) &&
-         pool_rules_extents("a volume", size, extent_size, &extents, error) &&
-         kernel_run(change, error, "lvcreate", "--yes", "-Wy", "-Zy", "--type", "linear", "--setautoactivation", "n",
-                    "--name", name, "--size", kernel_bytes(change, extents * extent_size), change->pool->vg_name, NULL);
+  return kernel_run(change, error, "lvcreate", "--yes", "-Wy", "-Zy", "--type", "linear", "--setautoactivation", "n",
+                    "--name", step->name, "--size",
+                    kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg)), change->pool->vg_name, NULL);
 }
 
-gboolean kernel_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+static gboolean rename_lv(KernelChange *change, const PoolStep *step, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+  const char *vg = change->pool->vg_name;
 
-  if (change && kernel_change_end(change, create_linear(change, name, size, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "create volume", name);
-  return FALSE;
-}
-
-static gboolean clone_volume(KernelChange *change, const char *origin, const char *name, guint64 size, GError **error)
-{
-  LvmLv *lv = kernel_find_thin(change->vg, origin, error);
-  LvmLv *pool = lv ? kernel_find_pool(change->vg, lvm_thin_pool(lv), error) : NULL;
-  guint64 extents;
-
-  if (!pool || !kernel_require_free_name(change, name, error))
+  if (!kernel_run(change, error, "lvrename", vg, step->name, step->other, NULL))
     return FALSE;
-  extents = lvm_lv_n_extents(lv);
-  if (size && !pool_rules_extents("a volume", size, lvm_vg_extent_size(change->vg), &extents, error))
+  kernel_undo_with(change, "lvrename", vg, step->other, step->name, NULL);
+  return TRUE;
+}
+
+/* lvchange, with what its words add in @words and what takes that back in @back. */
+static gboolean change_lv(KernelChange *change, const char *name, GPtrArray *words, GPtrArray *back, GError **error)
+{
+  kernel_add_words(words, kernel_lv(change, name), NULL);
+  kernel_add_words(back, kernel_lv(change, name), NULL);
+  if (!kernel_run_words(change, words, error))
     return FALSE;
-  if (extents < lvm_lv_n_extents(lv))
-    return too_small(size, lvm_lv_size(lv), " of the volume that it is backed by: give as much or more", error);
-  return kernel_add_volume(change, pool, name, extents, lv, NULL, error);
+  kernel_undo_with_words(change, back);
+  return TRUE;
 }
 
-gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean change_tags(KernelChange *change, const PoolStep *step, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+  g_autoptr(GPtrArray) words = g_ptr_array_new(), back = g_ptr_array_new();
 
-  if (change && kernel_change_end(change, clone_volume(change, origin, name, size, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "create volume", name);
-  return FALSE;
+  kernel_add_words(words, "lvchange", NULL);
+  kernel_add_words(back, "lvchange", NULL);
+  for (guint i = 0; i < step->lost->len; i++) {
+    kernel_add_words(words, "--deltag", step->lost->pdata[i], NULL);
+    kernel_add_words(back, "--addtag", step->lost->pdata[i], NULL);
+  }
+  for (guint i = 0; i < step->gained->len; i++) {
+    kernel_add_words(words, "--addtag", step->gained->pdata[i], NULL);
+    kernel_add_words(back, "--deltag", step->gained->pdata[i], NULL);
+  }
+  return change_lv(change, step->name, words, back, error);
 }
 
-gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+/* Nobody opens it any more; lvm2 itself sees to it that nobody has it open then. */
+static gboolean deactivate(KernelChange *change, LvmLv *lv, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
-  g_autofree char *name = pool_rules_snapshot_name(volume, snapshot, error);
-  KernelChange *change = name ? kernel_change_begin(k, KERNEL_CHANGE_VG, error) : NULL;
+  g_autofree char *uuid = kernel_uuid(change->vg, lv);
+  const char *path = kernel_lv(change, lvm_lv_name(lv));
 
-  if (change && kernel_change_end(change, clone_volume(change, volume, name, 0, error), error))
+  if (!dmk_is_active(uuid, NULL))
     return TRUE;
-  kernel_prefix(error, k, "take a snapshot of", volume);
-  return FALSE;
+  if (!kernel_run(change, error, "lvchange", "-an", path, NULL))
+    return FALSE;
+  kernel_undo_with(change, "lvchange", "-ay", "-K", path, NULL);
+  return TRUE;
 }
 
-/* --- resize --- */
+/* lvm2 fails where there is nothing to do. */
+static gboolean seal(KernelChange *change, const PoolStep *step, GError **error)
+{
+  LvmLv *lv = lvm_vg_find_lv(change->vg, step->name);
+  g_autoptr(GPtrArray) words = g_ptr_array_new(), back = g_ptr_array_new();
+
+  kernel_add_words(words, "lvchange", NULL);
+  kernel_add_words(back, "lvchange", NULL);
+  if (lvm_lv_is_writable(lv)) {
+    kernel_add_words(words, "-p", "r", NULL);
+    kernel_add_words(back, "-p", "rw", NULL);
+  }
+  if (!lvm_lv_has_flag(lv, POOL_SKIP_FLAG)) {
+    kernel_add_words(words, "-k", "y", NULL);
+    kernel_add_words(back, "-k", "n", NULL);
+  }
+  return deactivate(change, lv, error) && (words->len == 1 || change_lv(change, step->name, words, back, error));
+}
 
 /* Give back what lies beyond @size, which the volume is about to lose: afterwards no one reaches it any more. */
 static gboolean discard_tail(KernelChange *change, LvmLv *lv, guint64 size, GError **error)
@@ -210,15 +119,14 @@ static gboolean discard_tail(KernelChange *change, LvmLv *lv, guint64 size, GErr
   return ok;
 }
 
-static gboolean shrink_volume(KernelChange *change, LvmLv *lv, guint64 size, GError **error)
+static gboolean shrink(KernelChange *change, LvmLv *lv, guint64 size, GError **error)
 {
   g_autofree char *uuid = kernel_uuid(change->vg, lv);
-  const char *path = kernel_lv(change, lvm_lv_name(lv)), *bytes = kernel_bytes(change, size);
+  const char *name = lvm_lv_name(lv), *path = kernel_lv(change, name), *bytes = kernel_bytes(change, size);
   gboolean active = dmk_is_active(uuid, NULL), ok;
 
-  if (!kernel_require_closed(change, lv, error) ||
-      !kernel_run(change, error, "lvreduce", "--test", "--yes", "--size", bytes, path, NULL) ||
-      (!active && !kernel_activate_volume(change, lv, error)))
+  if (!kernel_run(change, error, "lvreduce", "--test", "--yes", "--size", bytes, path, NULL) ||
+      (!active && !kernel_activate_volume(change, name, error)))
     return FALSE;
   ok = discard_tail(change, lv, size, error);
   if (!active)
@@ -226,207 +134,181 @@ static gboolean shrink_volume(KernelChange *change, LvmLv *lv, guint64 size, GEr
   return ok && kernel_run(change, error, "lvreduce", "--yes", "--size", bytes, path, NULL);
 }
 
-static gboolean resize(KernelChange *change, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean resize(KernelChange *change, const PoolStep *step, GError **error)
 {
-  LvmLv *lv = kernel_find_thin(change->vg, name, error);
-  LvmLv *pool = lv ? kernel_find_pool(change->vg, lvm_thin_pool(lv), error) : NULL;
-  guint64 extents, extent_size = lvm_vg_extent_size(change->vg);
+  guint64 size = step->extents * lvm_vg_extent_size(change->vg);
 
-  if (!pool || !pool_rules_extents("a volume", size, extent_size, &extents, error))
+  if (step->extents < step->old_extents)
+    return shrink(change, lvm_vg_find_lv(change->vg, step->name), size, error);
+  return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, size), kernel_lv(change, step->name),
+                    NULL);
+}
+
+/* --- thin pools, the volume group --- */
+
+/* lvm2 would change its text, and the kernel leave the pool as it is. */
+static gboolean require_no_check(KernelChange *change, const char *name, GError **error)
+{
+  const char *vg = change->pool->vg_name;
+  g_autoptr(PoolInfo) info = kernel_get_info(change->pool, name, FALSE, error);
+
+  if (!info)
     return FALSE;
-  if (extents == lvm_lv_n_extents(lv))
-    return TRUE;
-  if (!lvm_lv_is_writable(lv))
-    return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
-  if (extents > lvm_lv_n_extents(lv))
-    return kernel_check_limit(change->vg, pool, lvm_lv_n_extents(lv), extents, error) &&
-           kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, extents * extent_size),
-                      kernel_lv(change, name), NULL);
-  if (!shrink)
-    return too_small(size, lvm_lv_size(lv),
-                     " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant",
-                     error);
-  return shrink_volume(change, lv, extents * extent_size, error);
+  return !info->needs_check ||
+         vt_set_error(
+             error, EPERM,
+             "its metadata is marked needs_check after an earlier failure. Deactivate it (virt-thin deactivate "
+             "%s/%s), then have lvm2 check it and clear the mark: lvchange -ay --config "
+             "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s; if that fails: "
+             "lvconvert --repair %s/%s",
+             vg, name, vg, name, vg, name);
 }
 
-gboolean kernel_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+/* Of metadata: with a sign lvm2 takes a size for what is to be added, without one it wants a --size, too. */
+static gboolean grow_pool(KernelChange *change, const PoolStep *step, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
+  guint64 extent_size = lvm_vg_extent_size(change->vg);
+  const char *path = kernel_lv(change, step->name);
 
-  if (change && kernel_change_end(change, resize(change, name, size, shrink, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "resize volume", name);
-  return FALSE;
-}
-
-/* --- remove --- */
-
-gboolean kernel_keep_snapshots(KernelChange *change, const char *name, GError **error)
-{
-  g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(change->vg, name), words = g_ptr_array_new();
-  g_autofree char *tag = pool_rules_snapshot_tag(name);
-  guint n = 0;
-
-  add_words(words, "lvchange", "--addtag", tag, NULL);
-  for (guint i = 0; i < snapshots->len; i++) {
-    if (lvm_lv_has_tag(snapshots->pdata[i], tag))
-      continue;
-    add_words(words, kernel_lv(change, lvm_lv_name(snapshots->pdata[i])), NULL);
-    kernel_undo_with(change, "lvchange", "--deltag", tag, words->pdata[words->len - 1], NULL);
-    n++;
-  }
-  return n == 0 || kernel_run_words(change, words, error);
-}
-
-static void add_name(GPtrArray *all, const char *name)
-{
-  for (guint i = 0; i < all->len; i++)
-    if (strcmp(all->pdata[i], name) == 0)
-      return;
-  g_ptr_array_add(all, (gpointer)name);
-}
-
-/* All that go, snapshots first, each once; the strings are the change's and the caller's. */
-static GPtrArray *collect_names(KernelChange *change, const char *const *names, gboolean with_snapshots)
-{
-  GPtrArray *all = g_ptr_array_new();
-
-  for (guint i = 0; names[i]; i++) {
-    g_autoptr(GPtrArray) snapshots =
-        with_snapshots ? pool_rules_list_snapshots(change->vg, names[i]) : g_ptr_array_new();
-
-    for (guint j = 0; j < snapshots->len; j++)
-      add_name(all, kernel_word(change, "%s", lvm_lv_name(snapshots->pdata[j])));
-    add_name(all, names[i]);
-  }
-  return all;
-}
-
-/* lvm2 would remove the clones of an external origin with it. */
-static gboolean check_remove(KernelChange *change, const char *name, GError **error)
-{
-  LvmLv *lv = kernel_find_thin(change->vg, name, error);
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg);
-
-  if (!lv || !kernel_require_closed(change, lv, error))
+  if (!require_no_check(change, step->name, error))
     return FALSE;
-  for (guint i = 0; i < lvs->len; i++)
-    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_external_origin(lvs->pdata[i]), name))
-      return vt_set_error(error, EBUSY, "volume %s is the external origin of %s", name, lvm_lv_name(lvs->pdata[i]));
+  if (!step->metadata)
+    return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, step->extents * extent_size), path,
+                      NULL);
+  return kernel_run(change, error, "lvextend", "--poolmetadatasize",
+                    kernel_word(change, "+%" G_GUINT64_FORMAT "b", (step->extents - step->old_extents) * extent_size),
+                    path, NULL);
+}
+
+/* It answers ENOSPC when it is full, instead of letting writers wait a minute. lvm2 2.03.16 knows that option for
+ * existing pools only. */
+static gboolean add_pool(KernelChange *change, const PoolStep *step, GError **error)
+{
+  const PoolLayout *layout = &step->layout;
+
+  if (!kernel_run(change, error, "lvcreate", "--yes", "--type", "thin-pool", "--name", step->name, "--extents",
+                  kernel_word(change, "%" G_GUINT64_FORMAT, layout->data), "--chunksize",
+                  kernel_bytes(change, layout->chunk_size), "--poolmetadatasize",
+                  kernel_bytes(change, layout->metadata * lvm_vg_extent_size(change->vg)), "-kn", change->pool->vg_name,
+                  NULL))
+    return FALSE;
+  kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
+  if (!kernel_run(change, error, "lvchange", "--errorwhenfull", "y", kernel_lv(change, step->name), NULL))
+    return FALSE;
+  kernel_watch(change, step->name);
   return TRUE;
 }
 
-static gboolean remove_pool(KernelChange *change, const char *name, GError **error)
+static gboolean remove_pool(KernelChange *change, const PoolStep *step, GError **error)
 {
-  guint n;
-
-  pool_rules_virtual_size(change->vg, name, &n);
-  if (n > 0)
-    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", change->pool->vg_name, name,
-                        n, n == 1 ? "" : "s", n == 1 ? "that" : "those");
-  return kernel_require_empty(change, lvm_vg_find_lv(change->vg, name), error) &&
-         kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
+  return kernel_require_empty(change, lvm_vg_find_lv(change->vg, step->name), error) &&
+         kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
 }
 
-static gboolean remove_all(KernelChange *change, const char *const *names, gboolean with_snapshots, GError **error)
+/* lvm2 would take a device with an image on it. Without --yes: where it finds what we do not know, it asks, gets no
+ * answer, and leaves it. */
+static gboolean add_pv(KernelChange *change, const PoolStep *step, GError **error)
 {
-  g_autoptr(GPtrArray) all = NULL, words = g_ptr_array_new();
-  LvmLv *lv = names[0] ? lvm_vg_find_lv(change->vg, names[0]) : NULL;
+  KernelPool *k = change->pool;
 
-  if (!names[0])
-    return TRUE;
-  if (lv && !names[1] && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
-    return remove_pool(change, names[0], error);
-  all = collect_names(change, names, with_snapshots);
-  for (guint i = 0; i < all->len; i++)
-    if (!check_remove(change, all->pdata[i], error))
-      return FALSE;
-  for (guint i = 0; i < all->len; i++)
-    if (!kernel_keep_snapshots(change, all->pdata[i], error))
-      return FALSE;
-  add_words(words, "lvremove", "--yes", NULL);
-  for (guint i = 0; i < all->len; i++)
-    add_words(words, kernel_lv(change, all->pdata[i]), NULL);
-  return kernel_run_words(change, words, error);
-}
-
-gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
-{
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, remove_all(change, names, with_snapshots, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "remove", names[0]);
-  return FALSE;
-}
-
-/* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the external origin of.
- */
-static gboolean require_needed_by_none(KernelChange *change, const char *name, GError **error)
-{
-  g_autoptr(LvmVg) vg = lvm_vg_copy(change->vg);
-
-  return lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, name), error);
-}
-
-static gboolean remove_linear(KernelChange *change, const char *name, GError **error)
-{
-  LvmLv *lv = kernel_find_volume(change->vg, name, error);
-
-  if (!lv)
+  if (!lvm_content_check_free(step->name, error) ||
+      !kernel_run(change, error, "vgextend", k->vg_name, step->name, NULL))
     return FALSE;
-  if (lvm_lv_kind(lv) == LVM_LV_THIN)
-    return vt_set_error(error, EINVAL, "it is in thin pool %s", lvm_thin_pool(lv));
-  return require_needed_by_none(change, name, error) && kernel_require_closed(change, lv, error) &&
-         kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
+  g_mutex_lock(&k->lock);
+  kernel_forget(k);
+  g_clear_pointer(&k->paths, g_strfreev); /* it has one more */
+  g_mutex_unlock(&k->lock);
+  kernel_use_room(change);
+  return TRUE;
 }
 
-gboolean kernel_remove_linear(Pool *pool, const char *name, GError **error)
+/* --- all of them --- */
+
+static gboolean (*const carry_out[])(KernelChange *change, const PoolStep *step, GError **error) = {
+    [POOL_STEP_ADD_THIN] = kernel_add_thin,
+    [POOL_STEP_ADD_LINEAR] = add_linear,
+    [POOL_STEP_RENAME] = rename_lv,
+    [POOL_STEP_TAGS] = change_tags,
+    [POOL_STEP_SEAL] = seal,
+    [POOL_STEP_RESIZE] = resize,
+    [POOL_STEP_REPLACE] = kernel_replace,
+    [POOL_STEP_GROW_POOL] = grow_pool,
+    [POOL_STEP_ADD_POOL] = add_pool,
+    [POOL_STEP_REMOVE_POOL] = remove_pool,
+    [POOL_STEP_ADD_PV] = add_pv,
+};
+
+/* Volumes that go together, from step *i on, go by one command: lvm2 looks at all of them before the first goes. */
+static gboolean remove_volumes(KernelChange *change, GPtrArray *steps, guint *i, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, remove_linear(change, name, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "remove", name);
-  return FALSE;
-}
-
-/* --- tags --- */
-
-static gboolean set_tags(KernelChange *change, const char *name, const char *const *add, const char *const *remove,
-                         GError **error)
-{
-  LvmLv *lv = lvm_vg_find_lv(change->vg, name);
   g_autoptr(GPtrArray) words = g_ptr_array_new();
 
-  if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN_POOL)
-    lv = kernel_find_volume(change->vg, name, error);
-  if (!lv || !pool_rules_check_tags(add, error) || !pool_rules_check_tags(remove, error))
-    return FALSE;
-  add_words(words, "lvchange", NULL);
-  for (; remove && *remove; remove++)
-    if (lvm_lv_has_tag(lv, *remove))
-      add_words(words, "--deltag", *remove, NULL);
-  for (; add && *add; add++)
-    if (!lvm_lv_has_tag(lv, *add))
-      add_words(words, "--addtag", *add, NULL);
-  if (words->len == 1)
-    return TRUE;
-  add_words(words, kernel_lv(change, name), NULL);
+  kernel_add_words(words, "lvremove", "--yes", NULL);
+  for (; *i < steps->len && ((PoolStep *)steps->pdata[*i])->kind == POOL_STEP_REMOVE; (*i)++)
+    kernel_add_words(words, kernel_lv(change, ((PoolStep *)steps->pdata[*i])->name), NULL);
   return kernel_run_words(change, words, error);
 }
 
-gboolean kernel_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                         GError **error)
+static gboolean run_steps(KernelChange *change, GPtrArray *steps, GError **error)
+{
+  for (guint i = 0; i < steps->len;) {
+    const PoolStep *step = steps->pdata[i];
+
+    if (step->kind == POOL_STEP_REMOVE ? !remove_volumes(change, steps, &i, error)
+                                       : !carry_out[step->kind](change, steps->pdata[i++], error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static char *find_user(LvmLv *lv, gpointer data)
+{
+  return kernel_find_user(((KernelChange *)data)->vg, lv);
+}
+
+/* What a crash left half done is ended first. */
+static gboolean carry_out_change(KernelChange *change, const PoolChange *what, GError **error)
+{
+  const PoolFacts facts = {
+      .lvm2 = TRUE, .overcommit = settings_overcommit_limit(), .find_user = find_user, .data = change};
+  g_autoptr(PoolPlan) plan = NULL;
+  gboolean changed = FALSE;
+
+  if (!kernel_finish_replacements(change, &changed, error) ||
+      (changed && !kernel_change_read(change, KERNEL_CHANGE_VG, error)))
+    return FALSE;
+  plan = pool_plan(change->vg, what, &facts, error);
+  return plan && run_steps(change, plan->steps, error);
+}
+
+/* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of them. */
+static void catch_up_spare(Pool *pool)
+{
+  g_autoptr(GPtrArray) infos = pool_list_pools(pool, NULL);
+  g_autoptr(GError) error = NULL;
+  PoolInfo *largest = NULL;
+
+  for (guint i = 0; infos && i < infos->len; i++) {
+    PoolInfo *info = infos->pdata[i];
+
+    if (!largest || info->metadata_size > largest->metadata_size)
+      largest = info;
+  }
+  if (!largest || !largest->metadata_spare || largest->metadata_spare >= largest->metadata_size)
+    return;
+  if (!pool_resize_pool(pool, largest->name, largest->metadata_size + 1, TRUE, &error))
+    g_warning("the spare metadata stays smaller than that of thin pool %s/%s: %s", largest->vg, largest->name,
+              error->message);
+}
+
+gboolean kernel_change(Pool *pool, const PoolChange *what, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
 
-  if (change && kernel_change_end(change, set_tags(change, name, add, remove, error), error))
-    return TRUE;
-  kernel_prefix(error, k, "change the tags of", name);
-  return FALSE;
+  if (!change || !kernel_change_end(change, carry_out_change(change, what, error), error))
+    return pool_change_failed(what, k->vg_name, error);
+  if (what->kind == POOL_EXTEND)
+    catch_up_spare(pool);
+  return TRUE;
 }

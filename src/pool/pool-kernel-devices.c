@@ -7,10 +7,9 @@
  */
 #include "config.h"
 
-#include <string.h>
-
 #include "pool/pool-devices.h"
 #include "pool/pool-kernel.h"
+#include "pool/pool-rules.h"
 #include "util/size.h"
 
 static GArray *try_read(KernelPool *k, const char *name, guint32 first, guint32 last, guint64 *tid, GError **error)
@@ -21,7 +20,7 @@ static GArray *try_read(KernelPool *k, const char *name, guint32 first, guint32 
 
   g_mutex_lock(&k->lock);
   vg = kernel_read_vg(k, error);
-  pool = vg ? kernel_find_pool(vg, name, error) : NULL;
+  pool = vg ? pool_rules_find_pool(vg, name, error) : NULL;
   if (pool)
     devices = kernel_read_devices(k, pool, first, last, tid, error);
   g_mutex_unlock(&k->lock);
@@ -87,7 +86,7 @@ static gboolean refuse(KernelChange *change, LvmLv *pool, const ThinDevice *stra
                       stray->id);
 }
 
-gboolean kernel_require_free_device(KernelChange *change, LvmLv *pool, GError **error)
+static gboolean require_free_device(KernelChange *change, LvmLv *pool, GError **error)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool), devices = NULL, strays = NULL;
   guint32 id = lvm_pool_next_device(change->vg, pool);
@@ -107,6 +106,30 @@ gboolean kernel_require_free_device(KernelChange *change, LvmLv *pool, GError **
   return !stray || refuse(change, pool, stray, error);
 }
 
+gboolean kernel_add_thin(KernelChange *change, const PoolStep *step, GError **error)
+{
+  LvmLv *pool = lvm_vg_find_lv(change->vg, step->pool),
+        *origin = step->other ? lvm_vg_find_lv(change->vg, step->other) : NULL;
+  gboolean active = !step->sealed && kernel_pool_is_active(change, pool);
+  const char *size = kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg));
+  g_autoptr(GPtrArray) words = g_ptr_array_new();
+
+  kernel_add_words(words, "lvcreate", "--yes", "--name", step->name, "-p", step->sealed ? "r" : "rw", "-k",
+                   step->sealed ? "y" : "n", active ? "-ay" : "-an", NULL);
+  for (guint i = 0; i < step->gained->len; i++)
+    kernel_add_words(words, "--addtag", step->gained->pdata[i], NULL);
+  if (origin)
+    kernel_add_words(words, "--snapshot", kernel_lv(change, step->other), NULL);
+  else
+    kernel_add_words(words, "-Wn", "--type", "thin", "--virtualsize", size, "--thinpool", step->pool,
+                     change->pool->vg_name, NULL);
+  if (!require_free_device(change, pool, error) || !kernel_run_words(change, words, error))
+    return FALSE;
+  kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
+  return !origin || step->extents == lvm_lv_n_extents(origin) ||
+         kernel_run(change, error, "lvextend", "--size", size, kernel_lv(change, step->name), NULL);
+}
+
 /* --- before a pool is removed --- */
 
 gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error)
@@ -114,13 +137,10 @@ gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error)
   g_autoptr(GError) local = NULL;
   guint64 tid;
   g_autoptr(GArray) devices = read_devices(change, pool, 0, THIN_DEVICE_MAX, &tid, &local);
-  const char *shown = kernel_lv(change, lvm_lv_name(pool));
 
   if (devices)
     return pool_devices_check_removal(change->vg, pool, tid, devices, error);
-  return vt_set_error(error, local->code,
-                      "whether it is empty cannot be told: %s. If nothing that may be in it is needed: lvremove %s",
-                      local->message, shown);
+  return pool_devices_unknown(change->pool->vg_name, lvm_lv_name(pool), local, error);
 }
 
 /* --- for the check --- */
@@ -137,7 +157,7 @@ gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *er
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool)) == 0 &&
+    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) &&
         !pool_devices_find(devices, lvm_thin_device(lv)))
       g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool", lvm_lv_name(lv),
                                               lvm_thin_device(lv)));

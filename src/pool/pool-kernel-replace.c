@@ -9,8 +9,8 @@
  *     lvrename                   vt-new-ID to the volume's name
  *     lvremove                   vt-old-ID
  *
- * The LV's UUID is another one afterwards. Its snapshots lose their origin with the old LV; the tag that
- * kernel_keep_snapshots() gave them keeps them findable.
+ * The LV's UUID is another one afterwards. Its snapshots lose their origin with the old LV; the tag that the plan has
+ * given them keeps them findable.
  *
  * The new LV carries the tag virt-thin.replaces=VOLUME/ID from its making to the end, so that whoever comes after a
  * crash knows what to do: without VOLUME, the new LV takes its name; with vt-old-ID beside VOLUME, that is removed; an
@@ -22,7 +22,6 @@
 
 #include "pool/pool-kernel.h"
 #include "pool/pool-rules.h"
-#include "util/size.h"
 
 #define REPLACES_TAG POOL_OWN_TAGS "replaces="
 #define ID_LENGTH 6 /* of a UUID's first group */
@@ -62,81 +61,27 @@ static void finish(KernelChange *change, const Replacement *r)
     g_warning("volume %s/%s keeps the tag %s for now: %s", change->pool->vg_name, r->volume, r->tag, error->message);
 }
 
-/* @lv's content becomes @from's, in @extents. */
-static gboolean replace_content(KernelChange *change, LvmLv *lv, LvmLv *from, guint64 extents, GError **error)
+gboolean kernel_replace(KernelChange *change, const PoolStep *step, GError **error)
 {
+  LvmLv *lv = lvm_vg_find_lv(change->vg, step->name);
   g_autofree char *id = g_strndup(lvm_lv_uuid(lv), ID_LENGTH);
-  Replacement r = name_replacement(change, kernel_word(change, "%s", lvm_lv_name(lv)), id);
-  LvmLv *pool = kernel_find_pool(change->vg, lvm_thin_pool(lv), error);
+  Replacement r = name_replacement(change, step->name, id);
   g_auto(GStrv) tags = lvm_lv_tags(lv);
   g_autoptr(GPtrArray) all = g_ptr_array_new();
+  const PoolStep new = {.kind = POOL_STEP_ADD_THIN,
+                        .name = (char *)r.new_name,
+                        .other = step->other,
+                        .pool = step->pool,
+                        .extents = step->extents,
+                        .gained = all};
 
-  for (char **tag = tags; tag && *tag; tag++)
+  for (char **tag = tags; *tag; tag++)
     g_ptr_array_add(all, *tag);
   g_ptr_array_add(all, (gpointer)r.tag);
-  g_ptr_array_add(all, NULL);
-  if (!pool || !kernel_require_closed(change, lv, error) || !kernel_keep_snapshots(change, r.volume, error) ||
-      !kernel_add_volume(change, pool, r.new_name, extents, from, (const char *const *)all->pdata, error) ||
-      !exchange(change, &r, error))
+  if (!kernel_add_thin(change, &new, error) || !exchange(change, &r, error))
     return FALSE;
   finish(change, &r);
   return TRUE;
-}
-
-static gboolean rollback(KernelChange *change, const char *volume, const char *snapshot, GError **error)
-{
-  LvmLv *lv = kernel_find_thin(change->vg, volume, error);
-  LvmLv *from = lv ? pool_rules_find_snapshot(change->vg, volume, snapshot, error) : NULL;
-
-  if (!from)
-    return FALSE;
-  if (strcmp(lvm_thin_pool(from), lvm_thin_pool(lv)) != 0)
-    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
-                        lvm_thin_pool(from));
-  return replace_content(change, lv, from, lvm_lv_n_extents(from), error);
-}
-
-gboolean kernel_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, rollback(change, volume, snapshot, error), error))
-    return TRUE;
-  g_prefix_error(error, "cannot roll back volume %s/%s: ", k->vg_name, volume);
-  return FALSE;
-}
-
-static gboolean clone_into(KernelChange *change, const char *origin, const char *name, GError **error)
-{
-  LvmLv *lv = kernel_find_thin(change->vg, name, error);
-  LvmLv *from = lv ? kernel_find_thin(change->vg, origin, error) : NULL;
-
-  if (!from)
-    return FALSE;
-  if (lv == from)
-    return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
-  if (strcmp(lvm_thin_pool(lv), lvm_thin_pool(from)) != 0)
-    return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
-                        lvm_thin_pool(lv), origin, lvm_thin_pool(from));
-  if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from)) {
-    g_autofree char *has = vt_size_format(lvm_lv_size(lv)), *needs = vt_size_format(lvm_lv_size(from));
-
-    return vt_set_error(error, EINVAL, "%s is less than the %s of volume %s/%s: resize it first", has, needs,
-                        change->pool->vg_name, origin);
-  }
-  return replace_content(change, lv, from, lvm_lv_n_extents(lv), error);
-}
-
-gboolean kernel_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
-{
-  KernelPool *k = (KernelPool *)pool;
-  KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
-
-  if (change && kernel_change_end(change, clone_into(change, origin, name, error), error))
-    return TRUE;
-  g_prefix_error(error, "cannot make a clone of volume %s/%s: ", k->vg_name, name);
-  return FALSE;
 }
 
 /* --- after a crash --- */

@@ -14,6 +14,7 @@
 
 #include "dm/lvm2.h"
 #include "pool/pool-kernel.h"
+#include "pool/pool-rules.h"
 #include "pool/pool-service.h"
 #include "pool/settings.h"
 #include "util/block-users.h"
@@ -64,12 +65,11 @@ static gboolean check_owner(KernelPool *k, KernelChangeKind kind, GError **error
   if (kind == KERNEL_CHANGE_VG && foreign)
     return vt_set_error(error, EPERM, "volume group %s cannot be changed: %s", k->vg_name, foreign);
   if (kind == KERNEL_CHANGE_VG && k->read_only)
-    return vt_set_error(error, EROFS, "volume group %s is open read-only", k->vg_name);
+    return pool_rules_read_only(k->vg_name, error);
   return TRUE;
 }
 
-/* A copy of the VG as it is now. */
-static gboolean read_copy(KernelChange *change, KernelChangeKind kind, GError **error)
+gboolean kernel_change_read(KernelChange *change, KernelChangeKind kind, GError **error)
 {
   KernelPool *k = change->pool;
   LvmVg *vg;
@@ -99,15 +99,13 @@ static void change_free(KernelChange *change)
 KernelChange *kernel_change_begin(KernelPool *k, KernelChangeKind kind, GError **error)
 {
   KernelChange *change = g_new0(KernelChange, 1);
-  gboolean changed = FALSE;
 
   change->pool = k;
   change->undo = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
   change->strings = g_string_chunk_new(512);
   change->lock_fd = open_lock(k->vg_name, error);
-  if (change->lock_fd >= 0 && wait_for_turn(k->vg_name, change->lock_fd, error) && read_copy(change, kind, error) &&
-      (kind != KERNEL_CHANGE_VG || kernel_finish_replacements(change, &changed, error)) &&
-      (!changed || read_copy(change, kind, error)))
+  if (change->lock_fd >= 0 && wait_for_turn(k->vg_name, change->lock_fd, error) &&
+      kernel_change_read(change, kind, error))
     return change;
   change_free(change);
   return NULL;
@@ -201,19 +199,40 @@ gboolean kernel_change_end(KernelChange *change, gboolean ok, GError **error)
   return ok;
 }
 
-/* --- who uses a volume --- */
+/* --- volumes --- */
 
-gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error)
+char *kernel_find_user(LvmVg *vg, LvmLv *lv)
 {
-  g_autofree char *uuid = kernel_uuid(change->vg, lv), *path = NULL, *user = NULL;
+  g_autofree char *uuid = kernel_uuid(vg, lv), *path = NULL, *user = NULL;
   g_autoptr(BlockScan) scan = NULL;
   DmkInfo info;
 
   if (!dmk_is_active(uuid, &info) || info.open_count == 0)
-    return TRUE;
+    return NULL;
   scan = block_scan_new();
   path = g_build_filename("/dev/mapper", info.name, NULL);
   user = block_scan_user(scan, path);
-  return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", change->pool->vg_name, lvm_lv_name(lv),
-                      user ? user : "the kernel, or a process that cannot be seen from here");
+  return user ? g_steal_pointer(&user) : g_strdup("the kernel, or a process that cannot be seen from here");
+}
+
+gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool)
+{
+  g_autofree char *uuid = kernel_pool_uuid(change->vg, pool);
+
+  return dmk_is_active(uuid, NULL);
+}
+
+gboolean kernel_activate_volume(KernelChange *change, const char *name, GError **error)
+{
+  return kernel_run(change, error, "lvchange", "-ay", "-K", kernel_lv(change, name), NULL);
+}
+
+void kernel_add_words(GPtrArray *words, const char *word, ...)
+{
+  va_list args;
+
+  va_start(args, word);
+  for (; word; word = va_arg(args, const char *))
+    g_ptr_array_add(words, (gpointer)word);
+  va_end(args);
 }

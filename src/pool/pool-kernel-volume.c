@@ -16,6 +16,7 @@
 
 #include "dm/thin-reader.h"
 #include "pool/pool-kernel.h"
+#include "pool/pool-rules.h"
 #include "util/memory.h"
 
 #define SECTOR 512u
@@ -59,12 +60,12 @@ static gboolean open_device(KernelVolume *volume, GError **error)
 static gboolean activate_and_open(KernelVolume *volume, GError **error)
 {
   KernelChange *change = kernel_change_begin(volume->pool, KERNEL_CHANGE_USE, error);
-  LvmLv *lv = change ? kernel_find_volume(change->vg, volume->name, error) : NULL;
+  LvmLv *lv = change ? pool_rules_find_volume(change->vg, volume->name, error) : NULL;
   gboolean ok;
 
   if (!change)
     return FALSE;
-  ok = lv && kernel_activate_volume(change, lv, error);
+  ok = lv && kernel_activate_volume(change, volume->name, error);
   volume->activated = ok;
   ok = ok && open_device(volume, error);
   return kernel_change_end(change, ok, error);
@@ -121,7 +122,7 @@ static KernelVolume *volume_new(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean re
   volume->fd = -1;
   volume->read_only = read_only;
   volume->thin = lvm_lv_kind(lv) == LVM_LV_THIN;
-  pool = volume->thin ? kernel_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
+  pool = volume->thin ? pool_rules_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
   volume->chunk_size = pool ? lvm_pool_chunk_size(pool) : 0;
   volume->zeroes = pool && lvm_pool_zeroes(pool);
   return volume;
@@ -136,11 +137,11 @@ PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only,
 
   g_mutex_lock(&k->lock);
   vg = kernel_read_vg(k, error);
-  lv = vg ? kernel_find_volume(vg, name, error) : NULL;
+  lv = vg ? pool_rules_find_volume(vg, name, error) : NULL;
   if (lv && !read_only && !lvm_lv_is_writable(lv))
     vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", k->vg_name, name);
   else if (lv && !read_only && k->read_only)
-    vt_set_error(error, EROFS, "volume group %s is open read-only", k->vg_name);
+    pool_rules_read_only(k->vg_name, error);
   else if (lv)
     volume = volume_new(k, vg, lv, read_only);
   g_mutex_unlock(&k->lock);
@@ -371,8 +372,8 @@ static GArray *read_map(KernelVolume *volume)
     return NULL;
   g_mutex_lock(&k->lock);
   vg = kernel_read_vg(k, NULL);
-  lv = vg ? kernel_find_thin(vg, volume->name, NULL) : NULL;
-  pool = lv ? kernel_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
+  lv = vg ? pool_rules_find_thin(vg, volume->name, NULL) : NULL;
+  pool = lv ? pool_rules_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
   if (pool) {
     request.device = lvm_thin_device(lv);
     kernel_read_metadata(k, pool, take_map, &request, NULL);

@@ -109,7 +109,7 @@ void kernel_watch(KernelChange *change, const char *thin_pool)
   now = kernel_read_vg(k, &error);
   vg = now ? lvm_vg_copy(now) : NULL;
   g_mutex_unlock(&k->lock);
-  pool = vg ? kernel_find_pool(vg, thin_pool, &error) : NULL;
+  pool = vg ? pool_rules_find_pool(vg, thin_pool, &error) : NULL;
   if (pool)
     watch(change, vg, pool);
   else

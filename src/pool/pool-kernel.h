@@ -1,15 +1,19 @@
 /* virt-thin - the kernel's pool: what its files share
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   pool-kernel.c            the table, opening and closing, information
- *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
- *   pool-kernel-change.c     changes of volumes
- *   pool-kernel-devices.c    what thin devices a pool has that the volume group does not know
- *   pool-kernel-rename.c     another name: rename, template
- *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
- *   pool-kernel-pools.c      thin pools: making, growing, checking, activating; the volume group
+ *   pool-kernel-init.c       making a volume group
+ *   pool-kernel.c            the table, opening and closing
  *   pool-kernel-volume.c     volumes opened for I/O
+ *   pool-kernel-pools.c      thin pools: activating, checking
+ *   pool-kernel-info.c       what there is
+ *   pool-kernel-change.c     carrying out a change (plan.h)
+ *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
+ *   pool-kernel-devices.c    what thin devices a pool has that the volume group does not know; making a volume
  *   pool-kernel-watch.c      dmeventd, which extends thin pools before they are full
+ *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
+ *   pool-kernel-base.c       what is on disk: the VG's text, the metadata of its thin pools
+ *
+ * Each uses those below it, no other.
  *
  * The kernel has the data, lvm2 the volume group. What there is we read ourselves - the VG's text from its PVs, without
  * a lock, and again when a commit came between; status from device-mapper - and no question starts a program. Changes
@@ -22,6 +26,7 @@
 
 #include "dm/dm.h"
 #include "lvm/store.h"
+#include "pool/plan.h"
 #include "pool/pool-internal.h"
 
 typedef struct {
@@ -34,21 +39,14 @@ typedef struct {
   LvmStore *store;    /* as last read */
 } KernelPool;
 
-/* --- pool-kernel.c --- */
+/* --- pool-kernel-base.c --- */
 
 /* Under KernelPool.lock: the VG as it is on disk now; valid until the lock is released. */
 LvmVg *kernel_read_vg(KernelPool *k, GError **error);
 void kernel_forget(KernelPool *k); /* what was read; closes the PVs */
-/* The thin pool @name (NULL: the only one); a volume that users see. ENOENT, EINVAL. */
-LvmLv *kernel_find_pool(LvmVg *vg, const char *name, GError **error);
-LvmLv *kernel_find_volume(LvmVg *vg, const char *name, GError **error);
-/* The same, and it is a thin volume without an external origin. EOPNOTSUPP. */
-LvmLv *kernel_find_thin(LvmVg *vg, const char *name, GError **error);
 /* uuids of devices; the caller's. */
 char *kernel_uuid(LvmVg *vg, LvmLv *lv);
 char *kernel_pool_uuid(LvmVg *vg, LvmLv *pool);
-/* pool_get_info(); @with_devices FALSE: for who looks at its thin devices himself. */
-PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices, GError **error);
 /* Under KernelPool.lock: read the metadata of @pool, through a metadata snapshot while the kernel has it. EBUSY:
  * another has such a snapshot. @func is called with a DmkReader. */
 typedef gboolean (*KernelReadFunc)(gpointer reader, gpointer data, GError **error);
@@ -75,8 +73,10 @@ typedef enum {
   KERNEL_CHANGE_USE, /* only what is active does */
 } KernelChangeKind;
 
-/* Wait for the VG's turn, read it, and end what a crash left half done. */
+/* Wait for the VG's turn, and read it. */
 KernelChange *kernel_change_begin(KernelPool *k, KernelChangeKind kind, GError **error);
+/* Read it again. */
+gboolean kernel_change_read(KernelChange *change, KernelChangeKind kind, GError **error);
 /* The end. @ok FALSE: the commands of kernel_undo_with() are run, the last first; one that fails is told in *error,
  * too. Frees @change; returns @ok. */
 gboolean kernel_change_end(KernelChange *change, gboolean ok, GError **error);
@@ -90,14 +90,19 @@ void kernel_undo_with_words(KernelChange *change, GPtrArray *words); /* @words g
 const char *kernel_word(KernelChange *change, const char *format, ...) G_GNUC_PRINTF(2, 3);
 const char *kernel_lv(KernelChange *change, const char *name); /* "vg/name" */
 const char *kernel_bytes(KernelChange *change, guint64 size);  /* "4096b" */
-/* EBUSY, naming who has volume @name open. */
-gboolean kernel_require_closed(KernelChange *change, LvmLv *lv, GError **error);
+/* Who has @lv open, for a message? The caller's; NULL: nobody. */
+char *kernel_find_user(LvmVg *vg, LvmLv *lv);
+gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool);
+/* Activate volume @name, also one that is skipped otherwise. */
+gboolean kernel_activate_volume(KernelChange *change, const char *name, GError **error);
+/* Words up to NULL, added to a command. */
+void kernel_add_words(GPtrArray *words, const char *word, ...) G_GNUC_NULL_TERMINATED;
 
 /* --- pool-kernel-devices.c --- */
 
-/* lvm2 goes by its text alone: a volume that it makes gets the number after the highest there, and is what the pool has
- * under that number, if it has. EPERM names that device. */
-gboolean kernel_require_free_device(KernelChange *change, LvmLv *pool, GError **error);
+/* Carry out a step ADD_THIN. lvm2 goes by its text alone: a volume that it makes gets the number after the highest
+ * there, and is what the pool has under that number, if it has. EPERM names that device. */
+gboolean kernel_add_thin(KernelChange *change, const PoolStep *step, GError **error);
 /* Before a thin pool without volumes is removed. EBUSY: it has devices all the same. */
 gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error);
 /* Do text and pool speak of the same devices? */
@@ -113,45 +118,27 @@ void kernel_watch(KernelChange *change, const char *thin_pool);
 /* The VG has more room: what is fuller than lvm.conf's threshold and watched grows at once. Takes KernelPool.lock. */
 void kernel_use_room(KernelChange *change);
 
-/* --- pool-kernel-change.c, -rename.c, -replace.c, -pools.c, -volume.c: members of PoolOps --- */
+/* --- pool-kernel-replace.c --- */
 
-gboolean kernel_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-gboolean kernel_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
-gboolean kernel_remove_linear(Pool *pool, const char *name, GError **error);
-gboolean kernel_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
-gboolean kernel_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
-gboolean kernel_rename(Pool *pool, const char *name, const char *new_name, GError **error);
-gboolean kernel_template(Pool *pool, const char *name, const char *new_name, GError **error);
-gboolean kernel_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
-gboolean kernel_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-gboolean kernel_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                         GError **error);
-gboolean kernel_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
-gboolean kernel_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
-gboolean kernel_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-gboolean kernel_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
-gboolean kernel_extend(Pool *pool, const char *path, GError **error);
+/* Carry out a step REPLACE. */
+gboolean kernel_replace(KernelChange *change, const PoolStep *step, GError **error);
+/* End, or take back, replacements that a crash interrupted. *changed: the VG is to be read again. */
+gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GError **error);
+
+/* --- pool-kernel-info.c: members of PoolOps --- */
+
+PoolVgInfo *kernel_get_vg_info(Pool *pool, GError **error);
+GPtrArray *kernel_list_pools(Pool *pool, GError **error);
+/* @with_devices FALSE: for who looks at its thin devices himself. */
+PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices, GError **error);
+GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error);
+PoolVolumeInfo *kernel_get_volume(Pool *pool, const char *name, GError **error);
+gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
+
+/* --- pool-kernel-change.c, -pools.c, -volume.c: members of PoolOps --- */
+
+gboolean kernel_change(Pool *pool, const PoolChange *change, GError **error);
 gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
 gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error);
 gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
 PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
-
-/* "cannot rename volume pve/name: " before *error. */
-void kernel_prefix(GError **error, KernelPool *k, const char *what, const char *name);
-/* EEXIST, EINVAL. */
-gboolean kernel_require_free_name(KernelChange *change, const char *name, GError **error);
-/* Would @extents in place of @old_extents keep within [limits] overcommit? */
-gboolean kernel_check_limit(LvmVg *vg, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error);
-/* Give the snapshots of @name that are known by their origin alone the tag that keeps them findable without it. */
-gboolean kernel_keep_snapshots(KernelChange *change, const char *name, GError **error);
-/* Make @name a thin volume of @extents, empty or backed by @origin, with @tags (NULL: none) besides those a snapshot
- * has. Undoes itself with the change. */
-gboolean kernel_add_volume(KernelChange *change, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
-                           const char *const *tags, GError **error);
-/* Is the thin pool of @change active? */
-gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool);
-/* Activate @lv, also one that is skipped otherwise. */
-gboolean kernel_activate_volume(KernelChange *change, LvmLv *lv, GError **error);
-
-/* End, or take back, replacements that a crash interrupted. *changed: the VG is to be read again. */
-gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GError **error);

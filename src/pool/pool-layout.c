@@ -5,28 +5,11 @@
 
 #include "pool/pool-rules.h"
 
-LvmLv *pool_layout_spare(LvmVg *vg)
-{
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
-
-  for (guint i = 0; i < lvs->len; i++)
-    if (!lvm_lv_is_visible(lvs->pdata[i]) && g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
-      return lvs->pdata[i];
-  return NULL;
-}
-
-guint64 pool_layout_spare_size(LvmVg *vg)
-{
-  LvmLv *spare = pool_layout_spare(vg);
-
-  return spare ? lvm_lv_size(spare) : 0;
-}
-
 /* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much
  * spare. 0: none. */
 static guint64 rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
 {
-  LvmLv *spare = pool_layout_spare(vg);
+  LvmLv *spare = pool_rules_find_spare(vg);
   guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg),
           available = lvm_vg_n_free_extents(vg);
   guint64 used =

@@ -7,10 +7,6 @@
 #include "lvm/vg.h"
 #include "pool/pool.h"
 
-/* The VG's spare metadata volume; NULL: none. */
-LvmLv *pool_layout_spare(LvmVg *vg);
-guint64 pool_layout_spare_size(LvmVg *vg); /* bytes; 0: none */
-
 typedef struct {
   guint64 data, metadata; /* extents */
   guint64 chunk_size;     /* bytes */

@@ -114,17 +114,6 @@ static gboolean change(Pool *pool, const char *method, GVariant *in, const char 
   return out != NULL;
 }
 
-/* D-Bus carries UTF-8 only; NULL is an absent name. */
-static gboolean check_text(const char *text, GError **error)
-{
-  g_autofree char *readable = NULL;
-
-  if (!text || g_utf8_validate(text, -1, NULL))
-    return TRUE;
-  readable = g_strescape(text, NULL);
-  return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
-}
-
 static const char *or_empty(const char *text)
 {
   return text ? text : "";
@@ -168,7 +157,7 @@ static PoolInfo *remote_get_info(Pool *pool, const char *thin_pool, GError **err
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
-  if (!check_text(thin_pool, error))
+  if (!pool_wire_check_text(thin_pool, error))
     return NULL;
   out = ask(pool, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")", what, error);
   value = out ? g_variant_get_child_value(out, 0) : NULL;
@@ -183,7 +172,7 @@ static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError 
   GVariantIter *iter;
   GVariant *child;
 
-  if (!check_text(thin_pool, error))
+  if (!pool_wire_check_text(thin_pool, error))
     return NULL;
   out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)), "(a" POOL_WIRE_VOLUME ")", what, error);
   if (!out)
@@ -204,7 +193,7 @@ static PoolVolumeInfo *remote_get_volume(Pool *pool, const char *name, GError **
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
-  if (!check_text(name, error))
+  if (!pool_wire_check_text(name, error))
     return NULL;
   out = ask(pool, "GetVolume", g_variant_new("(s)", name), "(" POOL_WIRE_VOLUME ")", what, error);
   value = out ? g_variant_get_child_value(out, 0) : NULL;
@@ -216,7 +205,7 @@ static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclu
   g_autofree char *what = g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)pool)->vg, name);
   g_autoptr(GVariant) out = NULL;
 
-  if (!check_text(name, error))
+  if (!pool_wire_check_text(name, error))
     return FALSE;
   out = ask(pool, "CountVolume", g_variant_new("(s)", name), "(tt)", what, error);
   if (!out)
@@ -232,7 +221,7 @@ static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **erro
   g_autoptr(GVariant) found = NULL;
   g_autoptr(GVariant) leaked = NULL;
 
-  if (!check_text(thin_pool, error))
+  if (!pool_wire_check_text(thin_pool, error))
     return FALSE;
   out = ask(pool, "Check", g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
   if (!out)
@@ -246,150 +235,19 @@ static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **erro
 
 /* --- changing --- */
 
-static gboolean remote_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean remote_change(Pool *pool, const PoolChange *c, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("creating volume %s/%s", ((RemotePool *)pool)->vg, name);
+  g_autofree char *what = pool_change_failure(c, ((RemotePool *)pool)->vg);
+  GVariant *in = pool_wire_from_change(c, error);
 
-  return check_text(thin_pool, error) && check_text(name, error) &&
-         change(pool, "Create", g_variant_new("(sst)", or_empty(thin_pool), name, size), what, error);
-}
-
-static gboolean remote_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("creating linear volume %s/%s", ((RemotePool *)pool)->vg, name);
-
-  return check_text(name, error) && change(pool, "CreateLinear", g_variant_new("(st)", name, size), what, error);
-}
-
-static gboolean remote_remove_linear(Pool *pool, const char *name, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("removing linear volume %s/%s", ((RemotePool *)pool)->vg, name);
-
-  return check_text(name, error) && change(pool, "RemoveLinear", g_variant_new("(s)", name), what, error);
-}
-
-static gboolean remote_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("cloning volume %s/%s to %s", ((RemotePool *)pool)->vg, origin, name);
-
-  return check_text(origin, error) && check_text(name, error) &&
-         change(pool, "Clone", g_variant_new("(sst)", origin, name, size), what, error);
-}
-
-static gboolean remote_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  g_autofree char *what =
-      g_strdup_printf("taking snapshot %s of volume %s/%s", snapshot, ((RemotePool *)pool)->vg, volume);
-
-  return check_text(volume, error) && check_text(snapshot, error) &&
-         change(pool, "Snapshot", g_variant_new("(ss)", volume, snapshot), what, error);
-}
-
-static gboolean remote_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  g_autofree char *what =
-      g_strdup_printf("rolling volume %s/%s back to %s", ((RemotePool *)pool)->vg, volume, snapshot);
-
-  return check_text(volume, error) && check_text(snapshot, error) &&
-         change(pool, "Rollback", g_variant_new("(ss)", volume, snapshot), what, error);
-}
-
-static gboolean remote_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("making volume %s/%s a clone of %s", ((RemotePool *)pool)->vg, name, origin);
-
-  return check_text(origin, error) && check_text(name, error) &&
-         change(pool, "CloneInto", g_variant_new("(ss)", origin, name), what, error);
-}
-
-static gboolean remote_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("renaming volume %s/%s to %s", ((RemotePool *)pool)->vg, name, new_name);
-
-  return check_text(name, error) && check_text(new_name, error) &&
-         change(pool, "Rename", g_variant_new("(ss)", name, new_name), what, error);
-}
-
-static gboolean remote_template(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  g_autofree char *what =
-      g_strdup_printf("making volume %s/%s the template %s", ((RemotePool *)pool)->vg, name, new_name);
-
-  return check_text(name, error) && check_text(new_name, error) &&
-         change(pool, "Template", g_variant_new("(ss)", name, new_name), what, error);
-}
-
-static gboolean remote_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("resizing volume %s/%s", ((RemotePool *)pool)->vg, name);
-
-  return check_text(name, error) && change(pool, "Resize", g_variant_new("(stb)", name, size, shrink), what, error);
-}
-
-static gboolean remote_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("resizing thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
-
-  return check_text(thin_pool, error) &&
-         change(pool, "ResizePool", g_variant_new("(stb)", thin_pool, size, metadata), what, error);
-}
-
-static gboolean check_texts(const char *const *texts, GError **error)
-{
-  for (; texts && *texts; texts++)
-    if (!check_text(*texts, error))
-      return FALSE;
-  return TRUE;
-}
-
-static const char *const no_strings[] = {NULL};
-
-static gboolean remote_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
-{
-  g_autofree char *list = g_strjoinv(", ", (char **)names);
-  g_autofree char *what = g_strdup_printf("removing %s from volume group %s", list, ((RemotePool *)pool)->vg);
-
-  return check_texts(names, error) &&
-         change(pool, "Remove", g_variant_new("(^asb)", names, with_snapshots), what, error);
-}
-
-static gboolean remote_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                                GError **error)
-{
-  g_autofree char *what = g_strdup_printf("changing the tags of volume %s/%s", ((RemotePool *)pool)->vg, name);
-
-  return check_text(name, error) && check_texts(add, error) && check_texts(remove, error) &&
-         change(pool, "SetTags", g_variant_new("(s^as^as)", name, add ? add : no_strings, remove ? remove : no_strings),
-                what, error);
-}
-
-static gboolean remote_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
-{
-  g_autofree char *what = g_strdup_printf("creating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
-  static const PoolNew defaults;
-
-  if (!params)
-    params = &defaults;
-  return check_text(thin_pool, error) &&
-         change(pool, "CreatePool",
-                g_variant_new("(sttttt)", thin_pool, params->size, params->reserve, params->chunk_size,
-                              params->metadata_size, params->max_size),
-                what, error);
-}
-
-static gboolean remote_extend(Pool *pool, const char *path, GError **error)
-{
-  g_autofree char *full = g_canonicalize_filename(path, NULL);
-  g_autofree char *what = g_strdup_printf("adding %s to volume group %s", full, ((RemotePool *)pool)->vg);
-
-  return check_text(full, error) && change(pool, "Extend", g_variant_new("(s)", full), what, error);
+  return in && change(pool, pool_changes[c->kind].method, in, what, error);
 }
 
 static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **error)
 {
   g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
 
-  return check_text(thin_pool, error) &&
+  return pool_wire_check_text(thin_pool, error) &&
          change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
 }
 
@@ -397,7 +255,8 @@ static gboolean remote_activate_alone(Pool *pool, const char *thin_pool, GError 
 {
   g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
 
-  return check_text(thin_pool, error) && change(pool, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
+  return pool_wire_check_text(thin_pool, error) &&
+         change(pool, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
 }
 
 static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
@@ -405,7 +264,7 @@ static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean fo
   g_autofree char *what =
       g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
 
-  return check_text(thin_pool, error) &&
+  return pool_wire_check_text(thin_pool, error) &&
          change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
 }
 
@@ -460,21 +319,7 @@ static const PoolOps remote_ops = {
     .list_volumes = remote_list_volumes,
     .get_volume = remote_get_volume,
     .count_volume = remote_count_volume,
-    .create = remote_create,
-    .create_linear = remote_create_linear,
-    .remove_linear = remote_remove_linear,
-    .clone = remote_clone,
-    .snapshot = remote_snapshot,
-    .rollback = remote_rollback,
-    .clone_into = remote_clone_into,
-    .rename = remote_rename,
-    .template = remote_template,
-    .resize = remote_resize,
-    .resize_pool = remote_resize_pool,
-    .remove = remote_remove,
-    .set_tags = remote_set_tags,
-    .create_pool = remote_create_pool,
-    .extend = remote_extend,
+    .change = remote_change,
     .check = remote_check,
     .activate = remote_activate,
     .activate_alone = remote_activate_alone,
@@ -488,7 +333,7 @@ Pool *pool_connect(const char *vg, guint timeout_ms, GError **error)
   g_autoptr(GVariant) name = NULL;
   RemotePool *remote;
 
-  if (!pool_service_check_vg(vg, error))
+  if (!settings_check_vg(vg, error))
     return NULL;
   remote = g_new0(RemotePool, 1);
   remote->base.ops = &remote_ops;

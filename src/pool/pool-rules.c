@@ -211,6 +211,125 @@ LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snaps
   return NULL;
 }
 
+gboolean pool_rules_descends_from(LvmVg *vg, LvmLv *lv, const char *name)
+{
+  for (guint i = 0; lv && i < 1000; i++) {
+    const char *origin = lvm_lv_kind(lv) == LVM_LV_THIN ? lvm_thin_origin(lv) : NULL;
+
+    if (!origin || strcmp(origin, name) == 0)
+      return origin != NULL;
+    lv = lvm_vg_find_lv(vg, origin);
+  }
+  return TRUE;
+}
+
+/* --- finding things --- */
+
+static LvmLv *only_pool(LvmVg *vg, GError **error)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  LvmLv *found = NULL;
+
+  for (guint i = 0; i < lvs->len; i++) {
+    if (lvm_lv_kind(lvs->pdata[i]) != LVM_LV_THIN_POOL)
+      continue;
+    if (found) {
+      vt_set_error(error, EINVAL, "volume group %s has several thin pools: say which one", lvm_vg_name(vg));
+      return NULL;
+    }
+    found = lvs->pdata[i];
+  }
+  if (!found)
+    vt_set_error(error, ENOENT, "volume group %s has no thin pool", lvm_vg_name(vg));
+  return found;
+}
+
+LvmLv *pool_rules_find_pool(LvmVg *vg, const char *name, GError **error)
+{
+  LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
+  g_autofree char *shown = NULL;
+
+  if (!name)
+    return only_pool(vg, error);
+  if (lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+    return lv;
+  shown = pool_show_name(name);
+  vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", lvm_vg_name(vg), shown);
+  return NULL;
+}
+
+LvmLv *pool_rules_find_volume(LvmVg *vg, const char *name, GError **error)
+{
+  LvmLv *lv = lvm_vg_find_lv(vg, name);
+  g_autofree char *shown = NULL;
+
+  if (lv && pool_rules_is_volume(lv))
+    return lv;
+  shown = pool_show_name(name);
+  if (lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+    vt_set_error(error, EINVAL, "%s/%s is a thin pool, not a volume", lvm_vg_name(vg), shown);
+  else
+    vt_set_error(error, ENOENT, "volume group %s has no volume %s", lvm_vg_name(vg), shown);
+  return NULL;
+}
+
+LvmLv *pool_rules_find_thin(LvmVg *vg, const char *name, GError **error)
+{
+  LvmLv *lv = pool_rules_find_volume(vg, name, error);
+
+  if (!lv)
+    return NULL;
+  if (lvm_lv_kind(lv) != LVM_LV_THIN) {
+    vt_set_error(error, EOPNOTSUPP,
+                 "volume %s/%s is in no thin pool (its segments are of type %s): use lvm2's commands on it",
+                 lvm_vg_name(vg), name, lvm_lv_segment_type(lv));
+    return NULL;
+  }
+  if (lvm_thin_external_origin(lv)) {
+    vt_set_error(error, EOPNOTSUPP,
+                 "volume %s/%s has the external origin %s, which virt-thin does not read: use lvm2's commands on it",
+                 lvm_vg_name(vg), name, lvm_thin_external_origin(lv));
+    return NULL;
+  }
+  return lv;
+}
+
+LvmLv *pool_rules_find_spare(LvmVg *vg)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+  for (guint i = 0; i < lvs->len; i++)
+    if (!lvm_lv_is_visible(lvs->pdata[i]) && g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
+      return lvs->pdata[i];
+  return NULL;
+}
+
+gboolean pool_rules_failed(const char *what, const char *vg, const char *thin_pool, GError **error)
+{
+  g_autofree char *shown = pool_show_name(thin_pool ? thin_pool : "(its thin pool)");
+
+  g_prefix_error(error, "cannot %s thin pool %s/%s: ", what, vg, shown);
+  return FALSE;
+}
+
+gboolean pool_rules_init_failed(const char *vg, const char *path, GError **error)
+{
+  g_prefix_error(error, "cannot make volume group %s on %s: ", vg, path);
+  return FALSE;
+}
+
+gboolean pool_rules_read_only(const char *vg, GError **error)
+{
+  return vt_set_error(error, EROFS, "volume group %s is open read-only", vg);
+}
+
+gboolean pool_rules_in_use(const char *vg, const char *name, const char *user, GError **error)
+{
+  return vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", vg, name, user);
+}
+
+/* --- limits --- */
+
 gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error)
 {
   guint64 extents = size / extent_size + (size % extent_size != 0);
@@ -264,6 +383,11 @@ gboolean pool_rules_is_volume(LvmLv *lv)
   return lvm_lv_is_visible(lv) && lvm_lv_kind(lv) != LVM_LV_THIN_POOL;
 }
 
+gboolean pool_rules_is_in_pool(LvmLv *lv, const char *pool)
+{
+  return !pool || (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), pool) == 0);
+}
+
 guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
@@ -273,7 +397,7 @@ guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool) != 0)
+    if (!pool_rules_is_in_pool(lv, pool))
       continue;
     size += lvm_lv_size(lv);
     n++;
@@ -281,6 +405,56 @@ guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes)
   if (n_volumes)
     *n_volumes = n;
   return size;
+}
+
+PoolVgInfo *pool_rules_vg_info(LvmStore *store)
+{
+  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+  LvmVg *vg = lvm_store_vg(store);
+
+  info->name = g_strdup(lvm_vg_name(vg));
+  info->uuid = g_strdup(lvm_vg_uuid(vg));
+  info->extent_size = lvm_vg_extent_size(vg);
+  info->size = lvm_vg_n_extents(vg) * info->extent_size;
+  info->free = lvm_vg_n_free_extents(vg) * info->extent_size;
+  info->seqno = lvm_vg_seqno(vg);
+  lvm_store_metadata_space(store, &info->metadata_area_used, &info->metadata_area_size);
+  info->devices = g_strdupv((GStrv)lvm_store_paths(store));
+  return info;
+}
+
+PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool)
+{
+  LvmLv *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(pool)), *spare = pool_rules_find_spare(vg);
+  PoolInfo *info = g_new0(PoolInfo, 1);
+
+  info->vg = g_strdup(lvm_vg_name(vg));
+  info->name = g_strdup(lvm_lv_name(pool));
+  info->uuid = g_strdup(lvm_lv_uuid(pool));
+  info->size = lvm_lv_size(pool);
+  info->metadata_size = metadata ? lvm_lv_size(metadata) : 0;
+  info->metadata_spare = spare ? lvm_lv_size(spare) : 0;
+  info->chunk_size = lvm_pool_chunk_size(pool);
+  info->zeroes = lvm_pool_zeroes(pool);
+  info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
+  info->transaction_id = lvm_pool_transaction_id(pool);
+  return info;
+}
+
+char *pool_rules_tid_conflict(LvmLv *pool, guint64 tid)
+{
+  guint64 expected = lvm_pool_transaction_id(pool);
+
+  if (expected == 0 || tid == expected || tid + 1 == expected)
+    return NULL;
+  return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT, tid, expected);
+}
+
+char *pool_rules_missing_pool(LvmVg *vg, LvmLv *lv)
+{
+  if (lvm_lv_kind(lv) != LVM_LV_THIN || lvm_vg_find_lv(vg, lvm_thin_pool(lv)))
+    return NULL;
+  return g_strdup_printf("the volume group has no thin pool %s", lvm_thin_pool(lv));
 }
 
 PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv)

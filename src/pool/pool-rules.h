@@ -23,8 +23,8 @@
  */
 #pragma once
 
-#include "lvm/vg.h"
-#include "pool/pool.h"
+#include "lvm/store.h"
+#include "pool/change.h"
 #include "util/error.h"
 
 #define POOL_OWN_TAGS "virt-thin." /* what begins so is not the user's to change */
@@ -62,6 +62,28 @@ GPtrArray *pool_rules_list_snapshots(LvmVg *vg, const char *volume);
 /* The snapshot @snapshot (short name, or name of the LV) of @volume. ENOENT lists those there are. */
 LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error);
 
+/* Is @lv, or what it was made from, and so on, made from @name? Origin keys must not run in circles. */
+gboolean pool_rules_descends_from(LvmVg *vg, LvmLv *lv, const char *name);
+
+/* The thin pool @name (NULL: the only one); a volume that users see; one that is thin, and has all its content in its
+ * pool. ENOENT, EINVAL; EOPNOTSUPP: use lvm2. */
+LvmLv *pool_rules_find_pool(LvmVg *vg, const char *name, GError **error);
+LvmLv *pool_rules_find_volume(LvmVg *vg, const char *name, GError **error);
+LvmLv *pool_rules_find_thin(LvmVg *vg, const char *name, GError **error);
+
+/* The VG's spare metadata volume; NULL: none. */
+LvmLv *pool_rules_find_spare(LvmVg *vg);
+
+/* "cannot check thin pool pve/data: " before *error; @thin_pool NULL: the only one. Always FALSE. */
+#define POOL_CHECKING "check"
+gboolean pool_rules_failed(const char *what, const char *vg, const char *thin_pool, GError **error);
+/* "cannot make volume group pve on /dev/sdb: " before *error. Always FALSE. */
+gboolean pool_rules_init_failed(const char *vg, const char *path, GError **error);
+/* Set EROFS: @vg is open read-only. Always FALSE. */
+gboolean pool_rules_read_only(const char *vg, GError **error);
+/* Set EBUSY: @user has volume @name open. Always FALSE. */
+gboolean pool_rules_in_use(const char *vg, const char *name, const char *user, GError **error);
+
 /* Extents for @size bytes, rounded up. EINVAL: 0, or more than LVM can address (2^32 - 1 extents, lvm2 lib/metadata:
  * 32-bit extent counts; and off_t). */
 gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error);
@@ -70,12 +92,25 @@ gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size,
 gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size,
                                      double limit, GError **error);
 
-/* Is @lv a volume that users see? */
+/* Is @lv a volume that users see? In thin pool @pool, unless that is NULL? */
 gboolean pool_rules_is_volume(LvmLv *lv);
+gboolean pool_rules_is_in_pool(LvmLv *lv, const char *pool);
 /* Bytes of all volumes of thin pool @pool in @vg; how many (may be NULL). */
 guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
 /* Do its volumes add up to more than thin pool @pool holds? If so the log is told, unless it was (@told). */
 gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told);
+/* The VG as @store has read it; a thin pool as the VG's text has it. What that does not say is left at nothing. */
+PoolVgInfo *pool_rules_vg_info(LvmStore *store);
+PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool);
+/* How the transaction ids of the VG's text and of thin pool @pool, which says @tid, disagree, or NULL. lvm2 leaves one
+ * more in its text while a message is under way. The caller's. */
+char *pool_rules_tid_conflict(LvmLv *pool, guint64 tid);
+/* Words of PoolInfo.health that both implementations have. */
+#define POOL_HEALTH_NEEDS_CHECK "metadata read-only: needs_check"
+#define POOL_HEALTH_NO_DATA "out of data space"
+#define POOL_HEALTH_NO_METADATA "out of metadata space"
+/* Why thin volume @lv cannot be read: its pool is not there; else NULL. The caller's. */
+char *pool_rules_missing_pool(LvmVg *vg, LvmLv *lv);
 /* What the VG's text says of volume @lv. What it does not is left at nothing; "mapped" at the volume's size. */
 PoolVolumeInfo *pool_rules_volume_info(const char *vg, LvmLv *lv);
 /* May a user set or remove these tags (NULL: none)? EINVAL, EPERM. */

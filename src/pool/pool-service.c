@@ -25,18 +25,6 @@
 /* How long a service that is to end whatever it does gets to answer. */
 #define FORCE_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
-gboolean pool_service_check_vg(const char *vg, GError **error)
-{
-  static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
-  g_autofree char *readable = NULL;
-
-  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) && strcmp(vg, ".") != 0 &&
-      strcmp(vg, "..") != 0)
-    return TRUE;
-  readable = g_strescape(vg, NULL);
-  return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a volume group", readable);
-}
-
 static guint remaining_ms(gint64 deadline)
 {
   gint64 now = g_get_monotonic_time();
@@ -114,7 +102,7 @@ GStrv pool_service_list(void)
   const char *name;
 
   while (dir && (name = g_dir_read_name(dir)))
-    if (pool_service_check_vg(name, NULL) && pool_service_is_running(name))
+    if (settings_check_vg(name, NULL) && pool_service_is_running(name))
       g_ptr_array_add(names, g_strdup(name));
   if (dir)
     g_dir_close(dir);
@@ -332,7 +320,7 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
   g_autoptr(Pool) pool = NULL;
   gboolean started = FALSE;
 
-  if (!pool_service_check_vg(vg, error))
+  if (!settings_check_vg(vg, error))
     return FALSE;
   if (!pool_service_is_running(vg)) {
     started = pool_service_uses_systemd() ? start_unit(vg, devices, deadline, &local)
@@ -398,7 +386,7 @@ gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GEr
   g_autoptr(GError) local = NULL;
   pid_t holder;
 
-  if (!pool_service_check_vg(vg, error))
+  if (!settings_check_vg(vg, error))
     return FALSE;
   if (!pool_service_is_running(vg))
     return vt_set_error(error, ENOENT, "volume group %s is not served", vg);

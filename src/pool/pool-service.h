@@ -8,9 +8,6 @@
 
 #include "util/error.h"
 
-/* Can @vg be a volume group's name, and so a folder's? EINVAL. */
-gboolean pool_service_check_vg(const char *vg, GError **error);
-
 /* Start the service of VG @vg and wait until it answers; TRUE at once when it runs already. Then activate @thin_pool
  * (NULL: leave that be); in a service that was started for it, no other. Through systemd (systemctl start
  * virt-thin@VG.service) where pool_service_uses_systemd(), else as a process in a session of its own:

@@ -3,6 +3,8 @@
  */
 #include "pool/pool-wire.h"
 
+#include <string.h>
+
 /* A string for the wire; floating. */
 static GVariant *text(const char *string)
 {
@@ -150,4 +152,139 @@ const char *pool_wire_event(PoolEvent event)
   static const char *const names[] = {"added", "removed", "renamed", "resized", "replaced"};
 
   return (guint)event < G_N_ELEMENTS(names) ? names[event] : "changed";
+}
+
+/* --- changes --- */
+
+gboolean pool_wire_check_text(const char *string, GError **error)
+{
+  g_autofree char *readable = NULL;
+
+  if (!string || g_utf8_validate(string, -1, NULL))
+    return TRUE;
+  readable = g_strescape(string, NULL);
+  return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
+}
+
+/* What the letters of a row stand for. */
+static const struct {
+  char letter;
+  const char *type;
+  gsize offset;
+} members[] = {
+    {'n', "s", offsetof(PoolChange, name)},
+    {'P', "s", offsetof(PoolChange, name)}, /* a path: absolute, as the service is elsewhere */
+    {'o', "s", offsetof(PoolChange, other)},
+    {'p', "s", offsetof(PoolChange, thin_pool)}, /* "": NULL */
+    {'l', "as", offsetof(PoolChange, names)},
+    {'+', "as", offsetof(PoolChange, add)},
+    {'-', "as", offsetof(PoolChange, remove)},
+    {'s', "t", offsetof(PoolChange, size)},
+    {'f', "b", offsetof(PoolChange, flag)},
+    {'S', "t", offsetof(PoolChange, new_pool.size)},
+    {'R', "t", offsetof(PoolChange, new_pool.reserve)},
+    {'C', "t", offsetof(PoolChange, new_pool.chunk_size)},
+    {'M', "t", offsetof(PoolChange, new_pool.metadata_size)},
+    {'X', "t", offsetof(PoolChange, new_pool.max_size)},
+};
+
+static gsize find_member(char letter)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS(members); i++)
+    if (members[i].letter == letter)
+      return i;
+  g_assert_not_reached();
+}
+
+static GVariant *from_string(char letter, const char *string, GError **error)
+{
+  g_autofree char *path = letter == 'P' ? g_canonicalize_filename(string, NULL) : NULL;
+
+  return pool_wire_check_text(path ? path : string, error) ? text(path ? path : string) : NULL;
+}
+
+static GVariant *from_strings(const char *const *strings, GError **error)
+{
+  for (const char *const *string = strings; string && *string; string++)
+    if (!pool_wire_check_text(*string, error))
+      return NULL;
+  return texts(strings);
+}
+
+static GVariant *from_member(char letter, const PoolChange *change, GError **error)
+{
+  gsize i = find_member(letter);
+  gconstpointer at = (const char *)change + members[i].offset;
+
+  switch (*members[i].type) {
+  case 's': return from_string(letter, *(const char *const *)at, error);
+  case 'a': return from_strings(*(const char *const *const *)at, error);
+  case 't': return g_variant_new_uint64(*(const guint64 *)at);
+  default: return g_variant_new_boolean(*(const gboolean *)at);
+  }
+}
+
+GVariant *pool_wire_from_change(const PoolChange *change, GError **error)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE_TUPLE);
+  for (const char *letter = pool_changes[change->kind].members; *letter; letter++) {
+    GVariant *value = from_member(*letter, change, error);
+
+    if (!value) {
+      g_variant_builder_clear(&builder);
+      return NULL;
+    }
+    g_variant_builder_add_value(&builder, value);
+  }
+  return g_variant_builder_end(&builder);
+}
+
+static gboolean to_string(char letter, GVariant *value, const char **string, GError **error)
+{
+  *string = g_variant_get_string(value, NULL);
+  if (letter == 'p' && !**string)
+    *string = NULL;
+  return letter != 'P' || g_path_is_absolute(*string) ||
+         vt_set_error(error, EINVAL, "adding %s: the service needs an absolute path", *string);
+}
+
+static gboolean to_member(char letter, GVariant *value, PoolChange *change, GError **error)
+{
+  gsize i = find_member(letter);
+  gpointer at = (char *)change + members[i].offset;
+
+  switch (*members[i].type) {
+  case 's': return to_string(letter, value, at, error);
+  case 'a': *(const char ***)at = g_variant_get_strv(value, NULL); return TRUE;
+  case 't': *(guint64 *)at = g_variant_get_uint64(value); return TRUE;
+  default: *(gboolean *)at = g_variant_get_boolean(value); return TRUE;
+  }
+}
+
+gboolean pool_wire_to_change(const char *method, GVariant *in, PoolChange *change, GError **error)
+{
+  const char *letters;
+
+  *change = (PoolChange){0};
+  while (change->kind < POOL_N_CHANGES && strcmp(pool_changes[change->kind].method, method) != 0)
+    change->kind++;
+  if (change->kind == POOL_N_CHANGES)
+    return FALSE;
+  letters = pool_changes[change->kind].members;
+  for (gsize i = 0; letters[i]; i++) {
+    g_autoptr(GVariant) value = g_variant_get_child_value(in, i);
+
+    if (!to_member(letters[i], value, change, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+void pool_wire_change_clear(PoolChange *change)
+{
+  g_free((gpointer)change->names);
+  g_free((gpointer)change->add);
+  g_free((gpointer)change->remove);
 }

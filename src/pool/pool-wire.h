@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "pool/pool.h"
+#include "pool/change.h"
 
 #define POOL_WIRE_VOLUME "(ssssssssttxubbasstsba{sv})"
 #define POOL_WIRE_POOL "(ssstttttttubbbsa{sv})"
@@ -23,5 +23,15 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value);
 PoolInfo *pool_wire_to_pool(GVariant *value);
 PoolVgInfo *pool_wire_to_vg(GVariant *value);
 GPtrArray *pool_wire_to_strings(GVariant *value);
+
+/* D-Bus carries UTF-8 only: EINVAL. NULL is an absent name. */
+gboolean pool_wire_check_text(const char *text, GError **error);
+/* The arguments of the method that @change is; floating. NULL: EINVAL. */
+GVariant *pool_wire_from_change(const PoolChange *change, GError **error);
+/* A call of @method with arguments that GDBus has checked: FALSE without an error when it is no change. *change holds
+ * strings of @in, and arrays until pool_wire_change_clear(). */
+gboolean pool_wire_to_change(const char *method, GVariant *in, PoolChange *change, GError **error);
+void pool_wire_change_clear(PoolChange *change);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PoolChange, pool_wire_change_clear)
 
 const char *pool_wire_event(PoolEvent event);

@@ -24,6 +24,8 @@ void settings_make_environment_absolute(void);
 
 const char *settings_state_dir(void); /* sparse PV files <state>/<vg>.img, archives under <state>/archive */
 const char *settings_runtime_dir(void);
+/* Can @vg be a volume group's name, and so a folder's? EINVAL. */
+gboolean settings_check_vg(const char *vg, GError **error);
 char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
 char *settings_archive_dir(void);                         /* the caller's */

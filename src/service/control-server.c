@@ -109,141 +109,6 @@ static GVariant *call_count_volume(Pool *pool, GVariant *in, GError **error)
   return pool_count_volume(pool, name, &exclusive, &shared, error) ? g_variant_new("(tt)", exclusive, shared) : NULL;
 }
 
-static GVariant *call_create(Pool *pool, GVariant *in, GError **error)
-{
-  const char *thin_pool, *name;
-  guint64 size;
-
-  g_variant_get(in, "(&s&st)", &thin_pool, &name, &size);
-  return done(pool_create(pool, optional(thin_pool), name, size, error));
-}
-
-static GVariant *call_create_linear(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name;
-  guint64 size;
-
-  g_variant_get(in, "(&st)", &name, &size);
-  return done(pool_create_linear(pool, name, size, error));
-}
-
-static GVariant *call_remove_linear(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name;
-
-  g_variant_get(in, "(&s)", &name);
-  return done(pool_remove_linear(pool, name, error));
-}
-
-static GVariant *call_clone(Pool *pool, GVariant *in, GError **error)
-{
-  const char *origin, *name;
-  guint64 size;
-
-  g_variant_get(in, "(&s&st)", &origin, &name, &size);
-  return done(pool_clone(pool, origin, name, size, error));
-}
-
-static GVariant *call_snapshot(Pool *pool, GVariant *in, GError **error)
-{
-  const char *volume, *snapshot;
-
-  g_variant_get(in, "(&s&s)", &volume, &snapshot);
-  return done(pool_snapshot(pool, volume, snapshot, error));
-}
-
-static GVariant *call_rollback(Pool *pool, GVariant *in, GError **error)
-{
-  const char *volume, *snapshot;
-
-  g_variant_get(in, "(&s&s)", &volume, &snapshot);
-  return done(pool_rollback(pool, volume, snapshot, error));
-}
-
-static GVariant *call_clone_into(Pool *pool, GVariant *in, GError **error)
-{
-  const char *origin, *name;
-
-  g_variant_get(in, "(&s&s)", &origin, &name);
-  return done(pool_clone_into(pool, origin, name, error));
-}
-
-static GVariant *call_rename(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name, *new_name;
-
-  g_variant_get(in, "(&s&s)", &name, &new_name);
-  return done(pool_rename(pool, name, new_name, error));
-}
-
-static GVariant *call_template(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name, *new_name;
-
-  g_variant_get(in, "(&s&s)", &name, &new_name);
-  return done(pool_template(pool, name, new_name, error));
-}
-
-static GVariant *call_resize(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name;
-  guint64 size;
-  gboolean shrink;
-
-  g_variant_get(in, "(&stb)", &name, &size, &shrink);
-  return done(pool_resize(pool, name, size, shrink, error));
-}
-
-static GVariant *call_resize_pool(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name;
-  guint64 size;
-  gboolean metadata;
-
-  g_variant_get(in, "(&stb)", &name, &size, &metadata);
-  return done(pool_resize_pool(pool, name, size, metadata, error));
-}
-
-static GVariant *call_remove(Pool *pool, GVariant *in, GError **error)
-{
-  g_autofree const char **names = NULL;
-  gboolean with_snapshots;
-
-  g_variant_get(in, "(^a&sb)", &names, &with_snapshots);
-  return done(pool_remove(pool, names, with_snapshots, error));
-}
-
-static GVariant *call_set_tags(Pool *pool, GVariant *in, GError **error)
-{
-  g_autofree const char **add = NULL, **remove = NULL;
-  const char *name;
-
-  g_variant_get(in, "(&s^a&s^a&s)", &name, &add, &remove);
-  return done(pool_set_tags(pool, name, add, remove, error));
-}
-
-static GVariant *call_create_pool(Pool *pool, GVariant *in, GError **error)
-{
-  const char *name;
-  PoolNew params;
-
-  g_variant_get(in, "(&sttttt)", &name, &params.size, &params.reserve, &params.chunk_size, &params.metadata_size,
-                &params.max_size);
-  return done(pool_create_pool(pool, name, &params, error));
-}
-
-static GVariant *call_extend(Pool *pool, GVariant *in, GError **error)
-{
-  const char *path;
-
-  g_variant_get(in, "(&s)", &path);
-  if (!g_path_is_absolute(path)) {
-    vt_set_error(error, EINVAL, "adding %s: the service needs an absolute path", path);
-    return NULL;
-  }
-  return done(pool_extend(pool, path, error));
-}
-
 static GVariant *call_check(Pool *pool, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
@@ -295,21 +160,6 @@ static const struct {
     {"ListVolumes", call_list_volumes},
     {"GetVolume", call_get_volume},
     {"CountVolume", call_count_volume},
-    {"Create", call_create},
-    {"CreateLinear", call_create_linear},
-    {"RemoveLinear", call_remove_linear},
-    {"Clone", call_clone},
-    {"Snapshot", call_snapshot},
-    {"Rollback", call_rollback},
-    {"CloneInto", call_clone_into},
-    {"Rename", call_rename},
-    {"Template", call_template},
-    {"Resize", call_resize},
-    {"ResizePool", call_resize_pool},
-    {"Remove", call_remove},
-    {"SetTags", call_set_tags},
-    {"CreatePool", call_create_pool},
-    {"Extend", call_extend},
     {"Check", call_check},
     {"Activate", call_activate},
     {"ActivateAlone", call_activate_alone},
@@ -347,17 +197,30 @@ static void end_call(ControlServer *server)
   g_mutex_unlock(&server->lock);
 }
 
+/* One that only asks, or a change. NULL without an error: there is no such method. */
+static GVariant *answer_call(Pool *pool, const char *method, GVariant *in, GError **error)
+{
+  g_auto(PoolChange) change = {0};
+  g_autoptr(GError) failure = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
+    if (strcmp(method, methods[i].method) == 0)
+      return methods[i].call(pool, in, error);
+  if (pool_wire_to_change(method, in, &change, &failure))
+    return done(pool_change(pool, &change, error));
+  if (failure)
+    g_propagate_error(error, g_steal_pointer(&failure));
+  return NULL;
+}
+
 static void run_call(gpointer data, gpointer user_data)
 {
   ControlServer *server = user_data;
   GDBusMethodInvocation *invocation = data;
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
-  GVariant *answer = NULL;
+  GVariant *answer = answer_call(server->pool, name, g_dbus_method_invocation_get_parameters(invocation), &error);
 
-  for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
-    if (strcmp(name, methods[i].method) == 0)
-      answer = methods[i].call(server->pool, g_dbus_method_invocation_get_parameters(invocation), &error);
   if (answer)
     g_dbus_method_invocation_return_value(invocation, answer);
   else if (error)

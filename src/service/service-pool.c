@@ -102,7 +102,7 @@ static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, g
   return pool_count_volume(INNER(pool), name, exclusive, shared, error);
 }
 
-/* --- changes: passed on; the inner pool's events tell what came of them --- */
+/* --- changes --- */
 
 /* After a change for which nodes may have been claimed: show those of volumes that still want one. */
 static gboolean give_back(ServicePool *service, gboolean done)
@@ -117,79 +117,6 @@ static gboolean give_back(ServicePool *service, gboolean done)
         !nodes_show(service->nodes, name, &shape, &error))
       g_warning("%s/%s has no block node: %s", service->vg, name, error->message);
   }
-  return done;
-}
-
-static gboolean create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
-{
-  return pool_create(INNER(pool), thin_pool, name, size, error);
-}
-
-static gboolean create_linear(Pool *pool, const char *name, guint64 size, GError **error)
-{
-  return pool_create_linear(INNER(pool), name, size, error);
-}
-
-static gboolean remove_linear(Pool *pool, const char *name, GError **error)
-{
-  return give_back(SERVICE(pool), pool_remove_linear(INNER(pool), name, error));
-}
-
-static gboolean clone_volume(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
-{
-  return pool_clone(INNER(pool), origin, name, size, error);
-}
-
-static gboolean snapshot(Pool *pool, const char *volume, const char *name, GError **error)
-{
-  return pool_snapshot(INNER(pool), volume, name, error);
-}
-
-static gboolean rollback(Pool *pool, const char *volume, const char *name, GError **error)
-{
-  return give_back(SERVICE(pool), pool_rollback(INNER(pool), volume, name, error));
-}
-
-static gboolean clone_into(Pool *pool, const char *origin, const char *name, GError **error)
-{
-  return give_back(SERVICE(pool), pool_clone_into(INNER(pool), origin, name, error));
-}
-
-static gboolean rename_volume(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return pool_rename(INNER(pool), name, new_name, error);
-}
-
-static gboolean make_template(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return give_back(SERVICE(pool), pool_template(INNER(pool), name, new_name, error));
-}
-
-static gboolean resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
-{
-  return give_back(SERVICE(pool), pool_resize(INNER(pool), name, size, shrink, error));
-}
-
-static gboolean resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
-{
-  return pool_resize_pool(INNER(pool), thin_pool, size, metadata, error);
-}
-
-static gboolean remove_volumes(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
-{
-  return give_back(SERVICE(pool), pool_remove(INNER(pool), names, with_snapshots, error));
-}
-
-static gboolean set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                         GError **error)
-{
-  return pool_set_tags(INNER(pool), name, add, remove, error);
-}
-
-static gboolean extend(Pool *pool, const char *path, GError **error)
-{
-  gboolean done = pool_extend(INNER(pool), path, error);
-  service_pool_remember_devices(SERVICE(pool)->vg, INNER(pool));
   return done;
 }
 
@@ -269,17 +196,25 @@ static void show_pools(ServicePool *service, const char *thin_pool, gboolean sho
   remember_hidden(service);
 }
 
-static gboolean create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+static void hide_later(ServicePool *service, const char *thin_pool)
 {
-  ServicePool *service = SERVICE(pool);
-
-  if (!pool_create_pool(service->inner, thin_pool, params, error))
-    return FALSE;
   pthread_mutex_lock(&service->lock);
   if (!folder_shows(service->folder, LATER))
     show_pools(service, thin_pool, FALSE);
   pthread_mutex_unlock(&service->lock);
-  return TRUE;
+}
+
+/* Passed on; the inner pool's events tell what came of it. */
+static gboolean change(Pool *pool, const PoolChange *change, GError **error)
+{
+  ServicePool *service = SERVICE(pool);
+  gboolean done = pool_change(service->inner, change, error);
+
+  if (change->kind == POOL_EXTEND)
+    service_pool_remember_devices(service->vg, service->inner);
+  if (change->kind == POOL_CREATE_POOL && done)
+    hide_later(service, change->name);
+  return give_back(service, done);
 }
 
 static gboolean can_activate(ServicePool *service, const char *thin_pool, GError **error)
@@ -492,21 +427,7 @@ static const PoolOps ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
-    .create = create,
-    .create_linear = create_linear,
-    .remove_linear = remove_linear,
-    .clone = clone_volume,
-    .snapshot = snapshot,
-    .rollback = rollback,
-    .clone_into = clone_into,
-    .rename = rename_volume,
-    .template = make_template,
-    .resize = resize,
-    .resize_pool = resize_pool,
-    .remove = remove_volumes,
-    .set_tags = set_tags,
-    .create_pool = create_pool,
-    .extend = extend,
+    .change = change,
     .check = check,
     .activate = activate,
     .activate_alone = activate_alone,

@@ -275,9 +275,8 @@ static gboolean check_unused(FilePool *pool, const char *name, GError **error)
   return !user || vt_set_error(error, EBUSY, "%s/%s is in use by %s", pool->vg, name, user);
 }
 
-static gboolean create(Pool *base, const char *thin_pool, const char *name, guint64 size, GError **error)
+static gboolean create(FilePool *pool, const char *name, guint64 size, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
   int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
@@ -298,9 +297,8 @@ static gboolean copy_content(FilePool *pool, const char *from, const char *to)
          status == 0;
 }
 
-static gboolean snapshot(Pool *base, const char *volume, const char *name, GError **error)
+static gboolean snapshot(FilePool *pool, const char *volume, const char *name, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
   g_autofree char *full = g_strdup_printf("snap_%s_%s", volume, name);
 
   if (!copy_content(pool, volume, full))
@@ -309,9 +307,8 @@ static gboolean snapshot(Pool *base, const char *volume, const char *name, GErro
   return TRUE;
 }
 
-static gboolean rollback(Pool *base, const char *volume, const char *name, GError **error)
+static gboolean rollback(FilePool *pool, const char *volume, const char *name, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
   g_autofree char *full = g_strdup_printf("snap_%s_%s", volume, name);
 
   if (!check_unused(pool, volume, error))
@@ -322,9 +319,8 @@ static gboolean rollback(Pool *base, const char *volume, const char *name, GErro
   return TRUE;
 }
 
-static gboolean rename_volume(Pool *base, const char *name, const char *new_name, GError **error)
+static gboolean rename_volume(FilePool *pool, const char *name, const char *new_name, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
   g_autofree char *from = path_of(pool, name);
   g_autofree char *to = path_of(pool, new_name);
 
@@ -334,9 +330,8 @@ static gboolean rename_volume(Pool *base, const char *name, const char *new_name
   return TRUE;
 }
 
-static gboolean resize(Pool *base, const char *name, guint64 size, gboolean shrink, GError **error)
+static gboolean resize(FilePool *pool, const char *name, guint64 size, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
 
   struct stat st;
@@ -351,10 +346,8 @@ static gboolean resize(Pool *base, const char *name, guint64 size, gboolean shri
   return TRUE;
 }
 
-static gboolean remove_volumes(Pool *base, const char *const *names, gboolean with_snapshots, GError **error)
+static gboolean remove_volumes(FilePool *pool, const char *const *names, GError **error)
 {
-  FilePool *pool = (FilePool *)base;
-
   for (const char *const *name = names; *name; name++) {
     g_autofree char *path = path_of(pool, *name);
     if (!check_unused(pool, *name, error))
@@ -364,6 +357,21 @@ static gboolean remove_volumes(Pool *base, const char *const *names, gboolean wi
     tell(pool, POOL_EVENT_REMOVED, *name, NULL);
   }
   return TRUE;
+}
+
+static gboolean change(Pool *base, const PoolChange *c, GError **error)
+{
+  FilePool *pool = (FilePool *)base;
+
+  switch (c->kind) {
+  case POOL_CREATE: return create(pool, c->name, c->size, error);
+  case POOL_SNAPSHOT: return snapshot(pool, c->name, c->other, error);
+  case POOL_ROLLBACK: return rollback(pool, c->name, c->other, error);
+  case POOL_RENAME: return rename_volume(pool, c->name, c->other, error);
+  case POOL_RESIZE: return resize(pool, c->name, c->size, error);
+  case POOL_REMOVE: return remove_volumes(pool, c->names, error);
+  default: return vt_set_error(error, EOPNOTSUPP, "a folder cannot %s", pool_changes[c->kind].verb);
+  }
 }
 
 static gboolean deactivate(Pool *base, const char *thin_pool, gboolean force, GError **error)
@@ -407,12 +415,7 @@ static const PoolOps ops = {
     .get_info = get_info,
     .list_volumes = list_volumes,
     .get_volume = get_volume,
-    .create = create,
-    .snapshot = snapshot,
-    .rollback = rollback,
-    .rename = rename_volume,
-    .resize = resize,
-    .remove = remove_volumes,
+    .change = change,
     .deactivate = deactivate,
     .volume_open = volume_open,
     .volume_open_view = volume_open_view,

@@ -3,6 +3,8 @@
  */
 #include "fake-pool.h"
 
+#include "pool/pool-wire.h"
+
 gboolean fake_pool_note(Pool *pool, const char *format, ...)
 {
   FakePool *fake = (FakePool *)pool;
@@ -160,98 +162,24 @@ static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusi
   return fake_pool_note(pool, "count_volume %s", name);
 }
 
-static gboolean fake_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+/* "Snapshot ('v', 's')": a change is noted as it travels. */
+static gboolean fake_change(Pool *pool, const PoolChange *change, GError **error)
 {
-  return fake_pool_note(pool, "create %s %s %" G_GUINT64_FORMAT, thin_pool ? thin_pool : "NULL", name, size) &&
-         outcome(pool, error);
-}
-
-static gboolean fake_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
-{
-  return fake_pool_note(pool, "create_linear %s %" G_GUINT64_FORMAT, name, size) && outcome(pool, error);
-}
-
-static gboolean fake_remove_linear(Pool *pool, const char *name, GError **error)
-{
-  return fake_pool_note(pool, "remove_linear %s", name) && outcome(pool, error);
-}
-
-static gboolean fake_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
-{
-  return fake_pool_note(pool, "clone %s %s %" G_GUINT64_FORMAT, origin, name, size) && outcome(pool, error);
-}
-
-static gboolean fake_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
+  g_autoptr(GVariant) wire = g_variant_ref_sink(pool_wire_from_change(change, NULL));
+  g_autofree char *text = g_variant_print(wire, FALSE);
   FakePool *fake = (FakePool *)pool;
 
-  fake_pool_note(pool, "snapshot %s %s", volume, snapshot);
-  g_mutex_lock(&fake->lock);
-  fake->hanging++;
-  g_cond_broadcast(&fake->changed);
-  while (fake->hang)
-    g_cond_wait(&fake->changed, &fake->lock);
-  fake->hanging--;
-  g_mutex_unlock(&fake->lock);
+  fake_pool_note(pool, "%s %s", pool_changes[change->kind].method, text);
+  if (change->kind == POOL_SNAPSHOT) {
+    g_mutex_lock(&fake->lock);
+    fake->hanging++;
+    g_cond_broadcast(&fake->changed);
+    while (fake->hang)
+      g_cond_wait(&fake->changed, &fake->lock);
+    fake->hanging--;
+    g_mutex_unlock(&fake->lock);
+  }
   return outcome(pool, error);
-}
-
-static gboolean fake_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
-{
-  return fake_pool_note(pool, "rollback %s %s", volume, snapshot) && outcome(pool, error);
-}
-
-static gboolean fake_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
-{
-  return fake_pool_note(pool, "clone_into %s %s", origin, name) && outcome(pool, error);
-}
-
-static gboolean fake_rename(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return fake_pool_note(pool, "rename %s %s", name, new_name) && outcome(pool, error);
-}
-
-static gboolean fake_template(Pool *pool, const char *name, const char *new_name, GError **error)
-{
-  return fake_pool_note(pool, "template %s %s", name, new_name) && outcome(pool, error);
-}
-
-static gboolean fake_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
-{
-  return fake_pool_note(pool, "resize %s %" G_GUINT64_FORMAT " %d", name, size, shrink) && outcome(pool, error);
-}
-
-static gboolean fake_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
-{
-  return fake_pool_note(pool, "resize_pool %s %" G_GUINT64_FORMAT " %d", thin_pool, size, metadata) &&
-         outcome(pool, error);
-}
-
-static gboolean fake_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
-{
-  g_autofree char *list = g_strjoinv(",", (char **)names);
-
-  return fake_pool_note(pool, "remove %s %d", list, with_snapshots) && outcome(pool, error);
-}
-
-static gboolean fake_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove,
-                              GError **error)
-{
-  g_autofree char *added = g_strjoinv(",", (char **)add), *removed = g_strjoinv(",", (char **)remove);
-
-  return fake_pool_note(pool, "set_tags %s +%s -%s", name, added, removed) && outcome(pool, error);
-}
-
-static gboolean fake_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
-{
-  return fake_pool_note(pool, "create_pool %s %d %d %d %d", thin_pool, (int)params->size, (int)params->reserve,
-                        (int)params->chunk_size, (int)params->metadata_size) &&
-         outcome(pool, error);
-}
-
-static gboolean fake_extend(Pool *pool, const char *path, GError **error)
-{
-  return fake_pool_note(pool, "extend %s", path) && outcome(pool, error);
 }
 
 static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
@@ -293,21 +221,7 @@ const PoolOps fake_pool_ops = {
     .list_volumes = fake_list_volumes,
     .get_volume = fake_get_volume,
     .count_volume = fake_count_volume,
-    .create = fake_create,
-    .create_linear = fake_create_linear,
-    .remove_linear = fake_remove_linear,
-    .clone = fake_clone,
-    .snapshot = fake_snapshot,
-    .rollback = fake_rollback,
-    .clone_into = fake_clone_into,
-    .rename = fake_rename,
-    .template = fake_template,
-    .resize = fake_resize,
-    .resize_pool = fake_resize_pool,
-    .remove = fake_remove,
-    .set_tags = fake_set_tags,
-    .create_pool = fake_create_pool,
-    .extend = fake_extend,
+    .change = fake_change,
     .check = fake_check,
     .activate = fake_activate,
     .activate_alone = fake_activate_alone,

@@ -292,7 +292,7 @@ static void test_vg(void **state)
 static void check_changes(Pool *pool, gboolean ok)
 {
   const char *const two[] = {"a", "b", NULL}, *const one[] = {"t", NULL};
-  const PoolNew params = {.size = 1, .reserve = 2, .chunk_size = 3, .metadata_size = 4};
+  const PoolNew params = {.size = 1, .reserve = 2, .chunk_size = 3, .metadata_size = 4, .max_size = 5};
 
 #define CHANGE(call, text)                                                                                             \
   do {                                                                                                                 \
@@ -303,26 +303,27 @@ static void check_changes(Pool *pool, gboolean ok)
       assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é");                                                  \
   } while (0)
 
-  CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "create NULL v 18446744073709551615");
-  CHANGE(pool_create(pool, "data", "v", 5, &error), "create data v 5");
-  CHANGE(pool_create_linear(pool, "v", 5, &error), "create_linear v 5");
-  CHANGE(pool_remove_linear(pool, "v", &error), "remove_linear v");
-  CHANGE(pool_clone(pool, "o", "n", 7, &error), "clone o n 7");
-  CHANGE(pool_snapshot(pool, "v", "s", &error), "snapshot v s");
-  CHANGE(pool_rollback(pool, "v", "s", &error), "rollback v s");
-  CHANGE(pool_clone_into(pool, "o", "v", &error), "clone_into o v");
-  CHANGE(pool_rename(pool, "v", "w", &error), "rename v w");
-  CHANGE(pool_template(pool, "v", "w", &error), "template v w");
-  CHANGE(pool_resize(pool, "v", 9, TRUE, &error), "resize v 9 1");
-  CHANGE(pool_resize(pool, "v", 9, FALSE, &error), "resize v 9 0");
-  CHANGE(pool_resize_pool(pool, "data", 9, TRUE, &error), "resize_pool data 9 1");
-  CHANGE(pool_remove(pool, two, TRUE, &error), "remove a,b 1");
-  CHANGE(pool_remove(pool, one, FALSE, &error), "remove t 0");
-  CHANGE(pool_set_tags(pool, "v", two, one, &error), "set_tags v +a,b -t");
-  CHANGE(pool_set_tags(pool, "v", NULL, NULL, &error), "set_tags v + -");
-  CHANGE(pool_create_pool(pool, "p2", &params, &error), "create_pool p2 1 2 3 4");
-  CHANGE(pool_create_pool(pool, "p2", NULL, &error), "create_pool p2 0 0 0 0");
-  CHANGE(pool_extend(pool, "/x/../y", &error), "extend /y");
+  CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "Create ('', 'v', 18446744073709551615)");
+  CHANGE(pool_create(pool, "data", "v", 5, &error), "Create ('data', 'v', 5)");
+  CHANGE(pool_create_linear(pool, "v", 5, &error), "CreateLinear ('v', 5)");
+  CHANGE(pool_remove_linear(pool, "v", &error), "RemoveLinear ('v',)");
+  CHANGE(pool_clone(pool, "o", "n", 7, &error), "Clone ('o', 'n', 7)");
+  CHANGE(pool_snapshot(pool, "v", "s", &error), "Snapshot ('v', 's')");
+  CHANGE(pool_rollback(pool, "v", "s", &error), "Rollback ('v', 's')");
+  CHANGE(pool_clone_into(pool, "o", "v", &error), "CloneInto ('o', 'v')");
+  CHANGE(pool_rename(pool, "v", "w", &error), "Rename ('v', 'w')");
+  CHANGE(pool_template(pool, "v", "w", &error), "Template ('v', 'w')");
+  CHANGE(pool_resize(pool, "v", 9, TRUE, &error), "Resize ('v', 9, true)");
+  CHANGE(pool_resize(pool, "v", 9, FALSE, &error), "Resize ('v', 9, false)");
+  CHANGE(pool_resize_pool(pool, "data", 9, TRUE, &error), "ResizePool ('data', 9, true)");
+  CHANGE(pool_resize_pool(pool, NULL, 9, TRUE, &error), "ResizePool ('', 9, true)");
+  CHANGE(pool_remove(pool, two, TRUE, &error), "Remove (['a', 'b'], true)");
+  CHANGE(pool_remove(pool, one, FALSE, &error), "Remove (['t'], false)");
+  CHANGE(pool_set_tags(pool, "v", two, one, &error), "SetTags ('v', ['a', 'b'], ['t'])");
+  CHANGE(pool_set_tags(pool, "v", NULL, NULL, &error), "SetTags ('v', [], [])");
+  CHANGE(pool_create_pool(pool, "p2", &params, &error), "CreatePool ('p2', 1, 2, 3, 4, 5)");
+  CHANGE(pool_create_pool(pool, "p2", NULL, &error), "CreatePool ('p2', 0, 0, 0, 0, 0)");
+  CHANGE(pool_extend(pool, "/x/../y", &error), "Extend ('/y',)");
   CHANGE(pool_activate(pool, "data", &error), "activate data");
   CHANGE(pool_activate(pool, NULL, &error), "activate NULL");
   CHANGE(pool_activate_alone(pool, "data", &error), "activate data alone");
@@ -440,7 +441,7 @@ static void test_hanging_call(void **state)
   g_mutex_unlock(&fake.lock);
   assert_true(pool_rename(pool, "a", "b", NULL));
   error = g_thread_join(thread);
-  assert_error(&error, ETIMEDOUT, "taking snapshot s of volume vg0/v: no answer in time");
+  assert_error(&error, ETIMEDOUT, "cannot take a snapshot of vg0/v: no answer in time");
   assert_true(g_get_monotonic_time() - began < 5 * G_TIME_SPAN_SECOND);
   release_hang();
 }
@@ -591,7 +592,7 @@ static void test_lost_call(void **state)
   assert_non_null(pool);
   /* It changes something: tried once only. */
   assert_false(pool_create(pool, NULL, "v", 1, &error));
-  assert_error(&error, ECONNRESET, "creating volume quits/v: the service ended before it answered");
+  assert_error(&error, ECONNRESET, "cannot create volume quits/v: the service ended before it answered");
   assert_int_equal(quitter.calls, 1);
   /* It only asks: tried again. */
   assert_null(pool_get_vg_info(pool, &error));

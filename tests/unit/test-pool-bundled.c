@@ -718,10 +718,10 @@ static void test_events_and_users(void **state)
   const char *const w[] = {"w", NULL}, *const busy[] = {"snap_w_s", NULL};
 
   pool_set_event_func(pool, note_event, events);
-  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
+  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
   assert_done(pool_snapshot(pool, "v", "s", &error));
   assert_done(pool_rename(pool, "v", "w", &error));
-  assert_done(pool_resize(pool, "w", 8 * MIB, FALSE, &error));
+  assert_done(pool_resize(pool, "w", 12 * MIB, FALSE, &error));
   assert_done(pool_rollback(pool, "w", "s", &error));
   pool_set_user_func(pool, find_user, "snap_w_s");
   assert_fails(pool_remove(pool, busy, FALSE, &error), EBUSY, "loop7");
@@ -741,7 +741,7 @@ static void test_events_and_users(void **state)
   assert_done(pool_template(pool, "v", "base-1-v", &error));
   assert_string_equal(
       events->str,
-      "added v; added snap_v_s; renamed w was v; renamed snap_w_s was snap_v_s; resized w; replaced w; resized w; "
+      "added v; added snap_v_s; renamed snap_w_s was snap_v_s; renamed w was v; resized w; replaced w; resized w; "
       "removed snap_w_s; removed w; added v; renamed base-1-v was v; ");
   helper_close(pool);
 }

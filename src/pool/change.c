@@ -1,0 +1,195 @@
+/* virt-thin - a change of a volume group, as a value
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/change.h"
+
+#include <string.h>
+
+#include "lvm/vg.h"
+#include "pool/pool-internal.h"
+
+const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
+    [POOL_CREATE] = {"Create", "pns", "create volume"},
+    [POOL_CREATE_LINEAR] = {"CreateLinear", "ns", "create volume"},
+    [POOL_REMOVE_LINEAR] = {"RemoveLinear", "n", "remove"},
+    [POOL_CLONE] = {"Clone", "ons", "create volume"},
+    [POOL_SNAPSHOT] = {"Snapshot", "no", "take a snapshot of"},
+    [POOL_ROLLBACK] = {"Rollback", "no", "roll back volume"},
+    [POOL_CLONE_INTO] = {"CloneInto", "on", "make a clone of volume"},
+    [POOL_RENAME] = {"Rename", "no", "rename volume"},
+    [POOL_TEMPLATE] = {"Template", "no", "make a template of volume"},
+    [POOL_RESIZE] = {"Resize", "nsf", "resize volume"},
+    [POOL_RESIZE_POOL] = {"ResizePool", "psf", "resize thin pool"},
+    [POOL_REMOVE] = {"Remove", "lf", "remove"},
+    [POOL_SET_TAGS] = {"SetTags", "n+-", "change the tags of"},
+    [POOL_CREATE_POOL] = {"CreatePool", "nSRCMX", "create thin pool"},
+    [POOL_EXTEND] = {"Extend", "P", "extend volume group"},
+};
+
+/* --- messages --- */
+
+char *pool_show_name(const char *name)
+{
+  g_autofree char *safe = g_strescape(name, NULL);
+
+  if (strlen(safe) > 2 * LVM_NAME_MAX)
+    strcpy(safe + 2 * LVM_NAME_MAX, "...");
+  return g_steal_pointer(&safe);
+}
+
+static const char *subject(const PoolChange *change)
+{
+  const char *name = change->names ? change->names[0] : change->name;
+
+  return name ? name : change->thin_pool ? change->thin_pool : "(its thin pool)";
+}
+
+static const char *verb(const PoolChange *change)
+{
+  return change->kind == POOL_RESIZE_POOL && change->flag ? "resize the metadata of" : pool_changes[change->kind].verb;
+}
+
+static const char *others(const PoolChange *change)
+{
+  return change->names && change->names[0] && change->names[1] ? " and others" : "";
+}
+
+char *pool_change_failure(const PoolChange *change, const char *vg)
+{
+  g_autofree char *shown = pool_show_name(subject(change));
+
+  if (change->kind == POOL_EXTEND)
+    return g_strdup_printf("cannot %s %s with %s", verb(change), vg, shown);
+  return g_strdup_printf("cannot %s %s/%s%s", verb(change), vg, shown, others(change));
+}
+
+char *pool_change_description(const PoolChange *change)
+{
+  g_autofree char *shown = pool_show_name(subject(change));
+
+  return g_strdup_printf("%s %s%s", verb(change), shown, others(change));
+}
+
+gboolean pool_change_failed(const PoolChange *change, const char *vg, GError **error)
+{
+  g_autofree char *failure = pool_change_failure(change, vg);
+
+  g_prefix_error(error, "%s: ", failure);
+  return FALSE;
+}
+
+gboolean pool_change(Pool *pool, const PoolChange *change, GError **error)
+{
+  if (!pool->ops->change)
+    return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name, pool_changes[change->kind].verb);
+  return pool->ops->change(pool, change, error);
+}
+
+/* --- constructors --- */
+
+gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+{
+  const PoolChange change = {.kind = POOL_CREATE, .thin_pool = thin_pool, .name = name, .size = size};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+{
+  const PoolChange change = {.kind = POOL_CREATE_LINEAR, .name = name, .size = size};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_remove_linear(Pool *pool, const char *name, GError **error)
+{
+  const PoolChange change = {.kind = POOL_REMOVE_LINEAR, .name = name};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+{
+  const PoolChange change = {.kind = POOL_CLONE, .other = origin, .name = name, .size = size};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  const PoolChange change = {.kind = POOL_SNAPSHOT, .name = volume, .other = snapshot};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+{
+  const PoolChange change = {.kind = POOL_ROLLBACK, .name = volume, .other = snapshot};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+{
+  const PoolChange change = {.kind = POOL_CLONE_INTO, .other = origin, .name = name};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  const PoolChange change = {.kind = POOL_RENAME, .name = name, .other = new_name};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error)
+{
+  const PoolChange change = {.kind = POOL_TEMPLATE, .name = name, .other = new_name};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+{
+  const PoolChange change = {.kind = POOL_RESIZE, .name = name, .size = size, .flag = shrink};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+{
+  const PoolChange change = {.kind = POOL_RESIZE_POOL, .thin_pool = thin_pool, .size = size, .flag = metadata};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+{
+  const PoolChange change = {.kind = POOL_REMOVE, .names = names, .flag = with_snapshots};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+{
+  const PoolChange change = {.kind = POOL_SET_TAGS, .name = name, .add = add, .remove = remove};
+
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+{
+  PoolChange change = {.kind = POOL_CREATE_POOL, .name = thin_pool};
+
+  if (params)
+    change.new_pool = *params;
+  return pool_change(pool, &change, error);
+}
+
+gboolean pool_extend(Pool *pool, const char *path, GError **error)
+{
+  const PoolChange change = {.kind = POOL_EXTEND, .name = path};
+
+  return pool_change(pool, &change, error);
+}

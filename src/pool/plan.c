@@ -1,0 +1,713 @@
+/* virt-thin - what a change comes to: the one place where changes are decided
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Each kind of change is a function that tries it on a copy of the VG, where every mistake of the caller shows, and
+ * notes the steps.
+ */
+#include "pool/plan.h"
+
+#include <string.h>
+
+#include "pool/pool-rules.h"
+#include "util/size.h"
+
+#define MAX_SIZE_TAG POOL_OWN_TAGS "max_size="
+#define DEVICE_MAX ((1u << 24) - 1) /* dm-thin.h MAX_DEV_ID */
+
+typedef struct {
+  LvmVg *vg; /* the plan's */
+  GPtrArray *steps;
+  const PoolChange *change;
+  const PoolFacts *facts;
+} Work;
+
+/* --- steps --- */
+
+static void step_free(gpointer data)
+{
+  PoolStep *step = data;
+
+  g_free(step->name);
+  g_free(step->other);
+  g_free(step->pool);
+  g_clear_pointer(&step->lost, g_ptr_array_unref);
+  g_clear_pointer(&step->gained, g_ptr_array_unref);
+  g_free(step);
+}
+
+static PoolStep *add_step(Work *w, PoolStepKind kind, const char *name)
+{
+  PoolStep *step = g_new0(PoolStep, 1);
+
+  step->kind = kind;
+  step->name = g_strdup(name);
+  g_ptr_array_add(w->steps, step);
+  return step;
+}
+
+/* Of a thin volume. */
+static PoolStep *add_thin_step(Work *w, PoolStepKind kind, const char *name, LvmLv *pool)
+{
+  PoolStep *step = add_step(w, kind, name);
+
+  step->pool = g_strdup(lvm_lv_name(pool));
+  return step;
+}
+
+static GPtrArray *no_tags(void)
+{
+  return g_ptr_array_new_with_free_func(g_free);
+}
+
+/* @lv loses and gains tags, both taken; no step if those are none. */
+static gboolean change_tags(Work *w, LvmLv *lv, GPtrArray *lost, GPtrArray *gained, GError **error)
+{
+  PoolStep *step = add_step(w, POOL_STEP_TAGS, lvm_lv_name(lv));
+
+  step->lost = lost;
+  step->gained = gained;
+  for (guint i = 0; i < lost->len; i++)
+    lvm_lv_remove_tag(lv, lost->pdata[i]);
+  for (guint i = 0; i < gained->len; i++)
+    if (!lvm_lv_add_tag(lv, gained->pdata[i], error))
+      return FALSE;
+  if (lost->len + gained->len == 0)
+    g_ptr_array_remove_index(w->steps, w->steps->len - 1);
+  return TRUE;
+}
+
+static gboolean change_tag(Work *w, LvmLv *lv, const char *lost, const char *gained, GError **error)
+{
+  GPtrArray *out = no_tags(), *in = no_tags();
+
+  if (lost)
+    g_ptr_array_add(out, g_strdup(lost));
+  g_ptr_array_add(in, g_strdup(gained));
+  return change_tags(w, lv, out, in, error);
+}
+
+/* --- what stands in the way --- */
+
+static gboolean require_closed(Work *w, LvmLv *lv, GError **error)
+{
+  g_autofree char *user = w->facts->find_user(lv, w->facts->data);
+
+  return !user || pool_rules_in_use(lvm_vg_name(w->vg), lvm_lv_name(lv), user, error);
+}
+
+static gboolean require_no_old_snapshot(LvmLv *lv, GError **error)
+{
+  if (!lvm_lv_has_old_snapshot(lv))
+    return TRUE;
+  return vt_set_error(
+      error, EOPNOTSUPP,
+      "it has a snapshot that needs a copy of what is overwritten, which lvm2 and the kernel alone make: "
+      "use lvm2's commands, or remove that snapshot with lvremove");
+}
+
+static gboolean require_free_name(Work *w, const char *name, GError **error)
+{
+  LvmLv *lv;
+
+  if (!lvm_name_check(name, error))
+    return FALSE;
+  lv = lvm_vg_find_lv(w->vg, name);
+  return !lv || vt_set_error(error, EEXIST, "there is a %s %s already: choose another name, or remove that",
+                             lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? "thin pool" : "volume", name);
+}
+
+/* EINVAL: "4.00 MiB is less than the 8.00 MiB<rest>". */
+static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...) G_GNUC_PRINTF(4, 5);
+
+static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
+{
+  g_autofree char *a = vt_size_format(size), *z = vt_size_format(needed), *rest = NULL;
+  va_list args;
+
+  va_start(args, format);
+  rest = g_strdup_vprintf(format, args);
+  va_end(args);
+  return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
+}
+
+/* Would a volume of @extents in place of one of @old_extents keep within the limit? */
+static gboolean check_limit(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error)
+{
+  guint64 extent_size = lvm_vg_extent_size(w->vg), sum = pool_rules_virtual_size(w->vg, lvm_lv_name(pool), NULL);
+
+  return extents <= old_extents || pool_rules_check_overcommit(lvm_vg_name(w->vg), lvm_lv_name(pool),
+                                                               sum - old_extents * extent_size + extents * extent_size,
+                                                               lvm_lv_size(pool), w->facts->overcommit, error);
+}
+
+/* A thin pool (NULL: the only one) that can be changed. */
+static LvmLv *find_pool(Work *w, const char *name, GError **error)
+{
+  LvmLv *pool = pool_rules_find_pool(w->vg, name, error);
+
+  return pool && (!w->facts->check_pool || w->facts->check_pool(pool, w->facts->data, error)) ? pool : NULL;
+}
+
+static LvmLv *find_thin(Work *w, const char *name, LvmLv **pool, GError **error)
+{
+  LvmLv *lv = pool_rules_find_thin(w->vg, name, error);
+
+  return lv && (*pool = find_pool(w, lvm_thin_pool(lv), error)) ? lv : NULL;
+}
+
+static gboolean get_extents(Work *w, const char *what, guint64 *extents, GError **error)
+{
+  return pool_rules_extents(what, w->change->size, lvm_vg_extent_size(w->vg), extents, error);
+}
+
+/* --- create, clone, snapshot --- */
+
+guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GError **error)
+{
+  guint32 id = lvm_pool_next_device(vg, pool);
+
+  while (id && facts->has_device && facts->has_device(pool, id, facts->data))
+    id = id < DEVICE_MAX ? id + 1 : 0;
+  if (!id)
+    vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", lvm_vg_name(vg), lvm_lv_name(pool),
+                 DEVICE_MAX);
+  return id;
+}
+
+static void seal(LvmLv *lv)
+{
+  lvm_lv_set_writable(lv, FALSE);
+  lvm_lv_set_flag(lv, POOL_SKIP_FLAG, TRUE);
+}
+
+/* @origin: a volume of @pool, or NULL. */
+static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin, GError **error)
+{
+  const char *from = origin ? lvm_lv_name(origin) : NULL;
+  gboolean snapshot = origin && pool_rules_is_snapshot_name(name, from);
+  guint32 device = 0;
+  PoolStep *step;
+  LvmLv *lv;
+
+  if (!check_limit(w, pool, 0, extents, error) || !(device = pool_plan_free_device(w->vg, pool, w->facts, error)) ||
+      !(lv = lvm_vg_add_thin(w->vg, pool, name, extents, device, from, error)))
+    return FALSE;
+  step = add_thin_step(w, POOL_STEP_ADD_THIN, name, pool);
+  step->other = g_strdup(from);
+  step->extents = extents;
+  step->gained = no_tags();
+  step->sealed = snapshot || (origin && pool_rules_is_template_name(name));
+  if (snapshot)
+    g_ptr_array_add(step->gained, pool_rules_snapshot_tag(from));
+  if (step->sealed)
+    seal(lv);
+  return !snapshot || lvm_lv_add_tag(lv, step->gained->pdata[0], error);
+}
+
+static gboolean plan_create(Work *w, GError **error)
+{
+  const PoolChange *c = w->change;
+  LvmLv *pool;
+  guint64 extents;
+
+  return require_free_name(w, c->name, error) && (pool = find_pool(w, c->thin_pool, error)) &&
+         get_extents(w, "a volume", &extents, error) && add_thin(w, pool, c->name, extents, NULL, error);
+}
+
+static gboolean plan_create_linear(Work *w, GError **error)
+{
+  const char *name = w->change->name;
+  guint64 extents;
+  LvmLv *lv;
+
+  if (!require_free_name(w, name, error) || !get_extents(w, "a volume", &extents, error))
+    return FALSE;
+  add_step(w, POOL_STEP_ADD_LINEAR, name)->extents = extents;
+  if (w->facts->lvm2)
+    return TRUE;
+  lv = lvm_vg_add_linear(w->vg, name, extents, error);
+  if (lv)
+    lvm_lv_set_flag(lv, "NOAUTOACTIVATE", TRUE);
+  return lv != NULL;
+}
+
+/* @size 0: the origin's. */
+static gboolean clone_volume(Work *w, const char *origin, const char *name, guint64 size, GError **error)
+{
+  LvmLv *pool, *lv = find_thin(w, origin, &pool, error);
+  guint64 extents;
+
+  if (!lv || !require_free_name(w, name, error))
+    return FALSE;
+  extents = lvm_lv_n_extents(lv);
+  if (size && !get_extents(w, "a volume", &extents, error))
+    return FALSE;
+  if (extents < lvm_lv_n_extents(lv))
+    return too_small(size, lvm_lv_size(lv), error, " of volume %s/%s that it is backed by: give as much or more",
+                     lvm_vg_name(w->vg), origin);
+  return add_thin(w, pool, name, extents, lv, error);
+}
+
+static gboolean plan_clone(Work *w, GError **error)
+{
+  return clone_volume(w, w->change->other, w->change->name, w->change->size, error);
+}
+
+static gboolean plan_snapshot(Work *w, GError **error)
+{
+  g_autofree char *name = pool_rules_snapshot_name(w->change->name, w->change->other, error);
+
+  return name && clone_volume(w, w->change->name, name, 0, error);
+}
+
+/* --- rollback, and making a volume a clone afterwards --- */
+
+/* A foreign snapshot is known by its origin key, which goes with the origin: from then on it needs the tag. */
+static gboolean keep_snapshots(Work *w, const char *name, GError **error)
+{
+  g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(w->vg, name);
+  g_autofree char *tag = pool_rules_snapshot_tag(name);
+
+  for (guint i = 0; i < snapshots->len; i++)
+    if (!lvm_lv_has_tag(snapshots->pdata[i], tag) && !change_tag(w, snapshots->pdata[i], NULL, tag, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* @lv's content becomes that of @from, its snapshot if @rollback. A clone keeps its size. */
+static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gboolean rollback, GError **error)
+{
+  guint64 old = lvm_lv_n_extents(lv), extents = rollback ? lvm_lv_n_extents(from) : old;
+  PoolStep *step;
+
+  if (!require_closed(w, lv, error) || !check_limit(w, pool, old, extents, error) ||
+      (w->facts->lvm2 && !keep_snapshots(w, lvm_lv_name(lv), error)))
+    return FALSE;
+  step = add_thin_step(w, POOL_STEP_REPLACE, lvm_lv_name(lv), pool);
+  step->other = g_strdup(lvm_lv_name(from));
+  step->old_extents = old;
+  step->extents = extents;
+  step->rollback = rollback;
+  if (!rollback && !pool_rules_descends_from(w->vg, from, lvm_lv_name(lv)))
+    lvm_thin_set_origin(lv, lvm_lv_name(from));
+  return lvm_thin_set_extents(lv, extents, error);
+}
+
+static gboolean plan_rollback(Work *w, GError **error)
+{
+  LvmLv *pool, *lv = find_thin(w, w->change->name, &pool, error), *from;
+
+  if (!lv || !require_no_old_snapshot(lv, error) ||
+      !(from = pool_rules_find_snapshot(w->vg, w->change->name, w->change->other, error)))
+    return FALSE;
+  if (!pool_rules_is_in_pool(from, lvm_lv_name(pool)))
+    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
+                        lvm_thin_pool(from));
+  return replace_content(w, pool, lv, from, TRUE, error);
+}
+
+static gboolean plan_clone_into(Work *w, GError **error)
+{
+  const char *origin = w->change->other;
+  LvmLv *pool, *its, *lv = find_thin(w, w->change->name, &pool, error), *from;
+
+  if (!lv || !(from = find_thin(w, origin, &its, error)))
+    return FALSE;
+  if (lv == from)
+    return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
+  if (its != pool)
+    return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
+                        lvm_lv_name(pool), origin, lvm_lv_name(its));
+  if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from))
+    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first", lvm_vg_name(w->vg),
+                     origin);
+  return require_no_old_snapshot(lv, error) && replace_content(w, pool, lv, from, FALSE, error);
+}
+
+/* --- rename, template --- */
+
+static gboolean rename_lv(Work *w, LvmLv *lv, const char *new_name, GError **error)
+{
+  add_step(w, POOL_STEP_RENAME, lvm_lv_name(lv))->other = g_strdup(new_name);
+  return lvm_vg_rename_lv(w->vg, lv, new_name, error);
+}
+
+/* Snapshot @lv of a volume that becomes @new_name follows it, with name and tag. */
+static gboolean rename_snapshot(Work *w, LvmLv *lv, const char *name, const char *new_name, GError **error)
+{
+  g_autofree char *old_tag = pool_rules_snapshot_tag(name), *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL,
+                  *new_lv = NULL;
+
+  pool_rules_snapshot_of(lv, NULL, &part);
+  if (lvm_lv_has_tag(lv, old_tag) && !change_tag(w, lv, old_tag, new_tag, error))
+    return FALSE;
+  if (!pool_rules_is_snapshot_name(lvm_lv_name(lv), name))
+    return TRUE;
+  new_lv = pool_rules_snapshot_name(new_name, part, error);
+  return new_lv && rename_lv(w, lv, new_lv, error);
+}
+
+static gboolean rename_snapshots(Work *w, const char *name, const char *new_name, GError **error)
+{
+  g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(w->vg, name);
+
+  for (guint i = 0; i < snapshots->len; i++)
+    if (!rename_snapshot(w, snapshots->pdata[i], name, new_name, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* The volume itself, and the tags that change with its name. */
+static gboolean rename_volume(Work *w, LvmLv *lv, const char *new_name, GError **error)
+{
+  GPtrArray *lost, *gained;
+
+  pool_rules_rename_tags(lv, new_name, &lost, &gained);
+  return change_tags(w, lv, lost, gained, error) && rename_lv(w, lv, new_name, error);
+}
+
+static gboolean plan_rename(Work *w, GError **error)
+{
+  const char *name = w->change->name, *new_name = w->change->other;
+  LvmLv *lv;
+
+  return lvm_name_check(new_name, error) && (lv = pool_rules_find_volume(w->vg, name, error)) &&
+         require_free_name(w, new_name, error) && rename_snapshots(w, name, new_name, error) &&
+         rename_volume(w, lv, new_name, error);
+}
+
+static gboolean plan_template(Work *w, GError **error)
+{
+  const char *name = w->change->name, *new_name = w->change->other;
+  gboolean same = strcmp(name, new_name) == 0;
+  LvmLv *pool, *lv;
+
+  if (!lvm_name_check(new_name, error) || !(lv = find_thin(w, name, &pool, error)))
+    return FALSE;
+  if (same && pool_rules_is_sealed(lv))
+    return TRUE;
+  if (!require_closed(w, lv, error) ||
+      (!same && (!require_free_name(w, new_name, error) || !rename_snapshots(w, name, new_name, error))))
+    return FALSE;
+  add_thin_step(w, POOL_STEP_SEAL, name, pool);
+  seal(lv);
+  return same || rename_volume(w, lv, new_name, error);
+}
+
+/* --- resize --- */
+
+static gboolean plan_resize(Work *w, GError **error)
+{
+  const PoolChange *c = w->change;
+  LvmLv *pool, *lv = find_thin(w, c->name, &pool, error);
+  guint64 extents, old;
+  PoolStep *step;
+
+  if (!lv || !get_extents(w, "a volume", &extents, error))
+    return FALSE;
+  old = lvm_lv_n_extents(lv);
+  if (extents == old)
+    return TRUE;
+  if (!require_no_old_snapshot(lv, error))
+    return FALSE;
+  if (!lvm_lv_is_writable(lv))
+    return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
+  if (extents < old && !c->flag)
+    return too_small(
+        c->size, lvm_lv_size(lv), error,
+        " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
+  if ((extents < old && !require_closed(w, lv, error)) || !check_limit(w, pool, old, extents, error))
+    return FALSE;
+  step = add_thin_step(w, POOL_STEP_RESIZE, c->name, pool);
+  step->old_extents = old;
+  step->extents = extents;
+  return lvm_thin_set_extents(lv, extents, error);
+}
+
+/* lvm2 would let the metadata grow without its spare when there is room for one only, and say so in passing. */
+static gboolean require_room_for_spare(Work *w, LvmLv *metadata, guint64 extents, GError **error)
+{
+  LvmLv *spare = pool_rules_find_spare(w->vg);
+  guint64 wanted = extents - lvm_lv_n_extents(metadata), n_free = lvm_vg_n_free_extents(w->vg);
+
+  if (spare && extents > lvm_lv_n_extents(spare))
+    wanted += extents - lvm_lv_n_extents(spare);
+  return wanted <= n_free ||
+         vt_set_error(error, ENOSPC,
+                      "that takes %" G_GUINT64_FORMAT
+                      " extents, with the spare that is to be as large as the metadata, "
+                      "and volume group %s has %" G_GUINT64_FORMAT " free: add a physical volume with virt-thin extend",
+                      wanted, lvm_vg_name(w->vg), n_free);
+}
+
+/* The bundled engine brings a spare that stayed behind up to the metadata's size, too. */
+static gboolean grow_pool(Work *w, LvmLv *pool, guint64 extents, gboolean *grown, GError **error)
+{
+  guint64 before = lvm_vg_n_free_extents(w->vg);
+
+  if (!(w->change->flag ? lvm_vg_grow_pool_metadata : lvm_vg_grow_pool_data)(w->vg, pool, extents, error))
+    return FALSE;
+  *grown = lvm_vg_n_free_extents(w->vg) != before;
+  return TRUE;
+}
+
+static gboolean plan_resize_pool(Work *w, GError **error)
+{
+  gboolean metadata = w->change->flag, grown;
+  LvmLv *pool = find_pool(w, w->change->thin_pool, error), *lv;
+  guint64 extents, old;
+  PoolStep *step;
+
+  if (!pool || !get_extents(w, metadata ? "a pool's metadata" : "a pool", &extents, error))
+    return FALSE;
+  lv = metadata ? lvm_vg_find_lv(w->vg, lvm_pool_metadata(pool)) : pool;
+  if (!lv)
+    return vt_set_error(error, EBADMSG, "the volume group has no %s", lvm_pool_metadata(pool));
+  old = lvm_lv_n_extents(lv);
+  if (extents < old) {
+    g_autofree char *asked = vt_size_format(w->change->size), *has = vt_size_format(lvm_lv_size(lv));
+
+    return vt_set_error(error, EOPNOTSUPP, "%s is less than the %s that it has, and a thin pool cannot shrink", asked,
+                        has);
+  }
+  grown = extents > old;
+  if (w->facts->lvm2 ? metadata && !require_room_for_spare(w, lv, extents, error)
+                     : !grow_pool(w, pool, extents, &grown, error))
+    return FALSE;
+  if (!grown)
+    return TRUE;
+  step = add_step(w, POOL_STEP_GROW_POOL, lvm_lv_name(pool));
+  step->old_extents = old;
+  step->extents = extents;
+  step->metadata = metadata;
+  return TRUE;
+}
+
+/* --- remove --- */
+
+static void add_name(GPtrArray *names, GHashTable *seen, const char *name)
+{
+  if (g_hash_table_contains(seen, name))
+    return;
+  g_ptr_array_add(names, g_strdup(name));
+  g_hash_table_add(seen, names->pdata[names->len - 1]);
+}
+
+/* All that go: the volumes, and before each its snapshots if wanted; each once. */
+static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with_snapshots)
+{
+  GPtrArray *all = g_ptr_array_new();
+  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+  for (guint i = 0; names[i]; i++) {
+    g_autoptr(GPtrArray) snapshots = with_snapshots ? pool_rules_list_snapshots(w->vg, names[i]) : g_ptr_array_new();
+
+    for (guint j = 0; j < snapshots->len; j++)
+      add_name(all, seen, lvm_lv_name(snapshots->pdata[j]));
+    add_name(all, seen, names[i]);
+  }
+  g_ptr_array_set_free_func(all, g_free);
+  return all;
+}
+
+/* May volume @name go, with others that are in *pool (NULL: it is the first)? */
+static gboolean check_remove(Work *w, const char *name, LvmLv **pool, GError **error)
+{
+  LvmLv *its, *lv = find_thin(w, name, &its, error);
+
+  if (!lv || !require_closed(w, lv, error))
+    return FALSE;
+  if (*pool && *pool != its)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
+                        lvm_lv_name(its), lvm_lv_name(*pool));
+  *pool = its;
+  return TRUE;
+}
+
+static gboolean remove_pool(Work *w, LvmLv *pool, GError **error)
+{
+  const char *name = lvm_lv_name(pool);
+  guint n;
+
+  pool_rules_virtual_size(w->vg, name, &n);
+  if (n > 0)
+    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", lvm_vg_name(w->vg), name, n,
+                        n == 1 ? "" : "s", n == 1 ? "that" : "those");
+  add_step(w, POOL_STEP_REMOVE_POOL, name);
+  return lvm_vg_remove_lv(w->vg, pool, error);
+}
+
+static gboolean plan_remove(Work *w, GError **error)
+{
+  const char *const *names = w->change->names;
+  LvmLv *pool = NULL, *lv = names[0] ? lvm_vg_find_lv(w->vg, names[0]) : NULL;
+  g_autoptr(GPtrArray) all = NULL;
+
+  if (lv && !names[1] && lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+    return remove_pool(w, lv, error);
+  all = collect_names(w, names, w->change->flag);
+  for (guint i = 0; i < all->len; i++)
+    if (!check_remove(w, all->pdata[i], &pool, error))
+      return FALSE;
+  for (guint i = 0; i < all->len; i++)
+    if (!keep_snapshots(w, all->pdata[i], error) ||
+        !lvm_vg_remove_lv(w->vg, lvm_vg_find_lv(w->vg, all->pdata[i]), error))
+      return FALSE;
+  for (guint i = 0; i < all->len; i++)
+    add_thin_step(w, POOL_STEP_REMOVE, all->pdata[i], pool);
+  return TRUE;
+}
+
+/* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the external origin of.
+ */
+static gboolean plan_remove_linear(Work *w, GError **error)
+{
+  LvmLv *lv = pool_rules_find_volume(w->vg, w->change->name, error);
+
+  if (!lv)
+    return FALSE;
+  if (lvm_lv_kind(lv) == LVM_LV_THIN)
+    return vt_set_error(error, EINVAL, "it is in thin pool %s", lvm_thin_pool(lv));
+  if (!require_no_old_snapshot(lv, error) || !require_closed(w, lv, error))
+    return FALSE;
+  add_step(w, POOL_STEP_REMOVE, w->change->name);
+  return lvm_vg_remove_lv(w->vg, lv, error);
+}
+
+/* --- tags --- */
+
+/* A tag that is both removed and added stays. */
+static gboolean plan_set_tags(Work *w, GError **error)
+{
+  const PoolChange *c = w->change;
+  GPtrArray *lost, *gained;
+  LvmLv *lv;
+
+  if (!pool_rules_check_tags(c->add, error) || !pool_rules_check_tags(c->remove, error))
+    return FALSE;
+  lv = lvm_vg_find_lv(w->vg, c->name);
+  if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN_POOL)
+    lv = pool_rules_find_volume(w->vg, c->name, error);
+  if (!lv)
+    return FALSE;
+  lost = no_tags();
+  gained = no_tags();
+  for (const char *const *tag = c->remove; tag && *tag; tag++)
+    if (lvm_lv_has_tag(lv, *tag) && !(c->add && g_strv_contains(c->add, *tag)))
+      g_ptr_array_add(lost, g_strdup(*tag));
+  for (const char *const *tag = c->add; tag && *tag; tag++)
+    if (!lvm_lv_has_tag(lv, *tag) && !g_ptr_array_find_with_equal_func(gained, *tag, g_str_equal, NULL))
+      g_ptr_array_add(gained, g_strdup(*tag));
+  return change_tags(w, lv, lost, gained, error);
+}
+
+/* --- a further pool; a physical volume --- */
+
+guint64 pool_plan_max_size(LvmLv *pool)
+{
+  g_auto(GStrv) tags = lvm_lv_tags(pool);
+  guint64 size = 0;
+
+  for (char **tag = tags; *tag; tag++)
+    if (g_str_has_prefix(*tag, MAX_SIZE_TAG))
+      g_ascii_string_to_unsigned(*tag + strlen(MAX_SIZE_TAG), 10, 1, G_MAXUINT64, &size, NULL);
+  return size;
+}
+
+static gboolean set_max_size(LvmLv *pool, guint64 size, GError **error)
+{
+  g_autofree char *tag = g_strdup_printf(MAX_SIZE_TAG "%" G_GUINT64_FORMAT, size);
+
+  return lvm_lv_add_tag(pool, tag, error);
+}
+
+/* What of the volume group is not @data_extents: its physical volumes' own metadata, other volumes, the reserve. */
+static guint64 overhead(LvmVg *vg, guint64 data_extents)
+{
+  g_autoptr(GPtrArray) pvs = lvm_vg_pvs(vg);
+  guint64 size = 0;
+
+  for (guint i = 0; i < pvs->len; i++)
+    size += lvm_pv_size(pvs->pdata[i]);
+  return size - data_extents * lvm_vg_extent_size(vg);
+}
+
+/* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it may grow. */
+static gboolean add_pool(Work *w, const PoolLayout *layout, GError **error)
+{
+  const PoolNew *params = &w->change->new_pool;
+  guint64 max = params->max_size, besides = params->size ? 0 : overhead(w->vg, layout->data);
+  LvmLv *pool = lvm_vg_add_thin_pool(w->vg, w->change->name, layout->data, layout->metadata, layout->chunk_size, error);
+
+  if (!pool)
+    return FALSE;
+  lvm_lv_set_flag(pool, "ERROR_WHEN_FULL", TRUE);
+  return !max || set_max_size(pool, MAX(max - MIN(max, besides), lvm_lv_size(pool)), error);
+}
+
+gboolean pool_plan_require_no_max_size(const PoolNew *params, GError **error)
+{
+  return !params->max_size ||
+         vt_set_error(error, EOPNOTSUPP,
+                      "a thin pool of the kernel's grows when and by how much lvm.conf says "
+                      "(activation/thin_pool_autoextend_threshold), as far as its volume group has room: lvm2 knows no "
+                      "maximum size. Leave the maximum away; --reserve leaves room to grow into");
+}
+
+static gboolean plan_create_pool(Work *w, GError **error)
+{
+  PoolLayout layout;
+
+  if (!require_free_name(w, w->change->name, error) ||
+      (w->facts->lvm2 && !pool_plan_require_no_max_size(&w->change->new_pool, error)) ||
+      !pool_layout_choose(w->vg, &w->change->new_pool, &layout, error))
+    return FALSE;
+  add_step(w, POOL_STEP_ADD_POOL, w->change->name)->layout = layout;
+  return w->facts->lvm2 || add_pool(w, &layout, error);
+}
+
+static gboolean plan_extend(Work *w, GError **error)
+{
+  add_step(w, POOL_STEP_ADD_PV, w->change->name);
+  return TRUE;
+}
+
+/* --- all --- */
+
+static gboolean (*const planners[POOL_N_CHANGES])(Work *w, GError **error) = {
+    [POOL_CREATE] = plan_create,
+    [POOL_CREATE_LINEAR] = plan_create_linear,
+    [POOL_REMOVE_LINEAR] = plan_remove_linear,
+    [POOL_CLONE] = plan_clone,
+    [POOL_SNAPSHOT] = plan_snapshot,
+    [POOL_ROLLBACK] = plan_rollback,
+    [POOL_CLONE_INTO] = plan_clone_into,
+    [POOL_RENAME] = plan_rename,
+    [POOL_TEMPLATE] = plan_template,
+    [POOL_RESIZE] = plan_resize,
+    [POOL_RESIZE_POOL] = plan_resize_pool,
+    [POOL_REMOVE] = plan_remove,
+    [POOL_SET_TAGS] = plan_set_tags,
+    [POOL_CREATE_POOL] = plan_create_pool,
+    [POOL_EXTEND] = plan_extend,
+};
+
+PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts, GError **error)
+{
+  g_autoptr(PoolPlan) plan = g_new0(PoolPlan, 1);
+  Work w = {NULL, NULL, change, facts};
+
+  plan->vg = w.vg = lvm_vg_copy(now);
+  plan->steps = w.steps = g_ptr_array_new_with_free_func(step_free);
+  return planners[change->kind](&w, error) ? g_steal_pointer(&plan) : NULL;
+}
+
+void pool_plan_free(PoolPlan *plan)
+{
+  if (!plan)
+    return;
+  lvm_vg_free(plan->vg);
+  g_ptr_array_unref(plan->steps);
+  g_free(plan);
+}
