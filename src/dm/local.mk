@@ -5,6 +5,7 @@ src_dm_libdm_la_SOURCES = \
 	src/dm/device-filter.c src/dm/device-filter.h \
 	src/dm/direct-io.c \
 	src/dm/dm.c src/dm/dm.h \
+	src/dm/instant.c src/dm/instant.h \
 	src/dm/lvm2.c src/dm/lvm2.h \
 	src/dm/thin-count.c \
 	src/dm/thin-reader.c src/dm/thin-reader.h src/dm/thin-reader-private.h \
