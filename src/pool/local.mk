@@ -38,6 +38,7 @@ src_pool_libpool_kernel_la_SOURCES = \
 	src/pool/pool-kernel.h src/pool/pool-kernel.c \
 	src/pool/pool-kernel-change.c \
 	src/pool/pool-kernel-base.c \
+	src/pool/pool-kernel-group.c \
 	src/pool/pool-kernel-devices.c \
 	src/pool/pool-kernel-info.c \
 	src/pool/pool-kernel-init.c \

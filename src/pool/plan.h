@@ -11,7 +11,7 @@
  * The steps are
  *
  *   ADD_THIN      make thin volume @name in @pool, of @extents, empty or backed by @other; @sealed as below; @gained
- *                 are its tags
+ *                 are its tags. Several in one plan are of one instant
  *   ADD_LINEAR    make linear volume @name of @extents; what is read from it first must not be another's old content
  *   REMOVE        remove volume @name, which nobody needs
  *   RENAME        @name becomes @other
@@ -27,8 +27,7 @@
  *
  * Names are those that hold when a step's turn comes. Steps come in an order in which whoever looks on in between sees
  * nothing wrong, and a crash loses nothing: snapshots are tagged before their origin goes, what becomes a template is
- * read-only before it is called one. Thin volumes of one plan are of one thin pool. What an executor cannot do it
- * finds out before its first step.
+ * read-only before it is called one. Thin volumes of one plan are of one thin pool.
  *
  * Pure: takes no lock, reads no file, asks nothing of the kernel. What only an executor knows it says in PoolFacts.
  *

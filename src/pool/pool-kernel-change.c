@@ -261,6 +261,13 @@ static gboolean run_steps(KernelChange *change, GPtrArray *steps, GError **error
   return TRUE;
 }
 
+/* Several new volumes: all of one instant, and all or none. */
+static gboolean run_group(KernelChange *change, GPtrArray *steps, GError **error)
+{
+  return run_steps(change, steps, error) && kernel_make_one_instant(change, steps, error) &&
+         kernel_untag_group(change, steps, error);
+}
+
 static char *find_user(LvmLv *lv, gpointer data)
 {
   return kernel_find_user(((KernelChange *)data)->vg, lv);
@@ -274,11 +281,13 @@ static gboolean carry_out_change(KernelChange *change, const PoolChange *what, G
   g_autoptr(PoolPlan) plan = NULL;
   gboolean changed = FALSE;
 
-  if (!kernel_finish_replacements(change, &changed, error) ||
+  if (!kernel_finish_replacements(change, &changed, error) || !kernel_finish_groups(change, &changed, error) ||
       (changed && !kernel_change_read(change, KERNEL_CHANGE_VG, error)))
     return FALSE;
   plan = pool_plan(change->vg, what, &facts, error);
-  return plan && run_steps(change, plan->steps, error);
+  if (!plan)
+    return FALSE;
+  return (kernel_tag_group(plan->steps) ? run_group : run_steps)(change, plan->steps, error);
 }
 
 /* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of them. */

@@ -106,16 +106,21 @@ static gboolean require_free_device(KernelChange *change, LvmLv *pool, GError **
   return !stray || refuse(change, pool, stray, error);
 }
 
+/* The VG is read again: another volume may have been made since the change began. */
 gboolean kernel_add_thin(KernelChange *change, const PoolStep *step, GError **error)
 {
-  LvmLv *pool = lvm_vg_find_lv(change->vg, step->pool),
-        *origin = step->other ? lvm_vg_find_lv(change->vg, step->other) : NULL;
-  gboolean active = !step->sealed && kernel_pool_is_active(change, pool);
-  const char *size = kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg));
+  gboolean ok = kernel_change_read(change, KERNEL_CHANGE_VG, error);
+  LvmLv *pool = ok ? pool_rules_find_pool(change->vg, step->pool, error) : NULL,
+        *origin = ok && step->other ? lvm_vg_find_lv(change->vg, step->other) : NULL;
   g_autoptr(GPtrArray) words = g_ptr_array_new();
+  const char *size;
 
+  if (!pool)
+    return FALSE;
+  size = kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg));
   kernel_add_words(words, "lvcreate", "--yes", "--name", step->name, "-p", step->sealed ? "r" : "rw", "-k",
-                   step->sealed ? "y" : "n", active ? "-ay" : "-an", NULL);
+                   step->sealed ? "y" : "n", !step->sealed && kernel_pool_is_active(change, pool) ? "-ay" : "-an",
+                   NULL);
   for (guint i = 0; i < step->gained->len; i++)
     kernel_add_words(words, "--addtag", step->gained->pdata[i], NULL);
   if (origin)
@@ -157,8 +162,7 @@ gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *er
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) &&
-        !pool_devices_find(devices, lvm_thin_device(lv)))
+    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) && !pool_devices_find(devices, lvm_thin_device(lv)))
       g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool", lvm_lv_name(lv),
                                               lvm_thin_device(lv)));
   }

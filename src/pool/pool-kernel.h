@@ -8,6 +8,7 @@
  *   pool-kernel-info.c       what there is
  *   pool-kernel-change.c     carrying out a change (plan.h)
  *   pool-kernel-replace.c    a volume's content becomes another's: rollback, clone_into
+ *   pool-kernel-group.c      several volumes are made, or none
  *   pool-kernel-devices.c    what thin devices a pool has that the volume group does not know; making a volume
  *   pool-kernel-watch.c      dmeventd, which extends thin pools before they are full
  *   pool-kernel-step.c       a change: the VG's lock, lvm2's commands one by one, and back again when one fails
@@ -134,6 +135,17 @@ PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_de
 GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error);
 PoolVolumeInfo *kernel_get_volume(Pool *pool, const char *name, GError **error);
 gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
+
+/* --- pool-kernel-group.c --- */
+
+/* Do @steps make several volumes? Then they are marked until all are there. */
+gboolean kernel_tag_group(GPtrArray *steps);
+/* They are there: those of volumes that are active get the contents of one instant. Reads the VG again. */
+gboolean kernel_make_one_instant(KernelChange *change, GPtrArray *steps, GError **error);
+/* It is done. */
+gboolean kernel_untag_group(KernelChange *change, GPtrArray *steps, GError **error);
+/* End, or take back, what a crash interrupted. *changed: the VG is to be read again. */
+gboolean kernel_finish_groups(KernelChange *change, gboolean *changed, GError **error);
 
 /* --- pool-kernel-change.c, -pools.c, -volume.c: members of PoolOps --- */
 
