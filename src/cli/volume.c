@@ -166,26 +166,53 @@ const CliCommand cli_template = {
     .run = run_template,
 };
 
+/* The @n volumes of one volume group that begin @args; the caller's GStrv. */
+static GStrv group_names(char **args, guint n, char **vg, GError **error)
+{
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *one = NULL, *lv = NULL;
+
+    if (!cli_split_name(args[i], &one, &lv, error))
+      return NULL;
+    if (*vg && strcmp(*vg, one) != 0) {
+      cli_usage(error, "%s and %s: it is done to all volumes, or none, so they must be of one volume group", args[0],
+                args[i]);
+      return NULL;
+    }
+    if (!*vg)
+      *vg = g_steal_pointer(&one);
+    g_ptr_array_add(names, g_steal_pointer(&lv));
+  }
+  g_ptr_array_add(names, NULL);
+  return (GStrv)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+}
+
 static int run_snapshot(char **args, GError **error)
 {
-  g_autofree char *vg = NULL, *lv = NULL;
+  guint n = g_strv_length(args) - 1;
+  g_autofree char *vg = NULL;
+  g_auto(GStrv) names = group_names(args, n, &vg, error);
   Pool *pool;
   gboolean ok;
 
-  if (!cli_split_name(args[0], &vg, &lv, error))
+  if (!names)
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
-  ok = pool && pool_snapshot(pool, lv, args[1], error);
+  ok = pool && pool_snapshot_group(pool, (const char *const *)names, args[n], error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
 const CliCommand cli_snapshot = {
     .name = "snapshot",
-    .arguments = "VG/LV NAME",
-    .summary = "Take a snapshot of a volume, at once",
-    .description = "Makes the read-only volume snap_LV_NAME.",
+    .arguments = "VG/LV... NAME",
+    .summary = "Take a snapshot of a volume, or of several at one instant",
+    .description = "Makes the read-only volume snap_LV_NAME of each: all of them, or none. What has several disks is\n"
+                   "written to all the while; its snapshots are of one moment. They are of one thin pool.\n\n"
+                   "Example: virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before",
     .min_args = 2,
-    .max_args = 2,
+    .max_args = -1,
     .run = run_snapshot,
 };
 
@@ -318,29 +345,17 @@ const CliCommand cli_resize = {
 
 static int run_remove(char **args, GError **error)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *vg = NULL;
+  g_auto(GStrv) names = group_names(args, g_strv_length(args), &vg, error);
+  const char *const *all = (const char *const *)names;
   Pool *pool;
   gboolean ok;
 
-  for (char **arg = args; *arg; arg++) {
-    g_autofree char *one = NULL, *lv = NULL;
-
-    if (!cli_split_name(*arg, &one, &lv, error))
-      return CLI_WRONG_USAGE;
-    if (vg && strcmp(vg, one) != 0)
-      return cli_usage(error, "%s and %s: all volumes go, or none, so they must be of one volume group", args[0], *arg),
-             CLI_WRONG_USAGE;
-    if (!vg)
-      vg = g_steal_pointer(&one);
-    g_ptr_array_add(names, g_steal_pointer(&lv));
-  }
-  g_ptr_array_add(names, NULL);
+  if (!names)
+    return CLI_WRONG_USAGE;
   pool = cli_open_patient(vg, 0, error);
-  ok = pool &&
-       (force ||
-        pool_guest_check_clones(pool, (const char *const *)names->pdata, "--force removes it nevertheless", error)) &&
-       pool_remove(pool, (const char *const *)names->pdata, with_snapshots, error);
+  ok = pool && (force || pool_guest_check_clones(pool, all, "--force removes it nevertheless", error)) &&
+       pool_remove(pool, all, with_snapshots, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 

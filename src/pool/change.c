@@ -14,6 +14,7 @@ const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
     [POOL_REMOVE_LINEAR] = {"RemoveLinear", "n", "remove"},
     [POOL_CLONE] = {"Clone", "ons", "create volume"},
     [POOL_SNAPSHOT] = {"Snapshot", "no", "take a snapshot of"},
+    [POOL_SNAPSHOT_GROUP] = {"SnapshotGroup", "lo", "take a snapshot of"},
     [POOL_ROLLBACK] = {"Rollback", "no", "roll back volume"},
     [POOL_CLONE_INTO] = {"CloneInto", "on", "make a clone of volume"},
     [POOL_RENAME] = {"Rename", "no", "rename volume"},
@@ -119,6 +120,16 @@ gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GEr
 {
   const PoolChange change = {.kind = POOL_SNAPSHOT, .name = volume, .other = snapshot};
 
+  return pool_change(pool, &change, error);
+}
+
+/* One alone is a call that older services know. */
+gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot, GError **error)
+{
+  const PoolChange change = {.kind = POOL_SNAPSHOT_GROUP, .names = volumes, .other = snapshot};
+
+  if (volumes[0] && !volumes[1])
+    return pool_snapshot(pool, volumes[0], snapshot, error);
   return pool_change(pool, &change, error);
 }
 

@@ -160,6 +160,48 @@ static gboolean get_extents(Work *w, const char *what, guint64 *extents, GError 
   return pool_rules_extents(what, w->change->size, lvm_vg_extent_size(w->vg), extents, error);
 }
 
+/* --- several volumes --- */
+
+static void add_name(GPtrArray *names, GHashTable *seen, const char *name)
+{
+  if (g_hash_table_contains(seen, name))
+    return;
+  g_ptr_array_add(names, g_strdup(name));
+  g_hash_table_add(seen, names->pdata[names->len - 1]);
+}
+
+/* The volumes, and before each its snapshots if wanted; each once. */
+static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with_snapshots)
+{
+  GPtrArray *all = g_ptr_array_new();
+  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
+
+  for (guint i = 0; names[i]; i++) {
+    g_autoptr(GPtrArray) snapshots = with_snapshots ? pool_rules_list_snapshots(w->vg, names[i]) : g_ptr_array_new();
+
+    for (guint j = 0; j < snapshots->len; j++)
+      add_name(all, seen, lvm_lv_name(snapshots->pdata[j]));
+    add_name(all, seen, names[i]);
+  }
+  g_ptr_array_set_free_func(all, g_free);
+  return all;
+}
+
+/* Is thin volume @name in *pool, with others (NULL: it is the first)? */
+static gboolean require_same_pool(Work *w, const char *name, LvmLv **pool, GError **error)
+{
+  LvmLv *its;
+
+  if (!find_thin(w, name, &its, error))
+    return FALSE;
+  if (*pool && *pool != its)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s is in thin pool %s, others are in %s: what is done in one step is of one pool", name,
+                        lvm_lv_name(its), lvm_lv_name(*pool));
+  *pool = its;
+  return TRUE;
+}
+
 /* --- create, clone, snapshot --- */
 
 guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GError **error)
@@ -253,11 +295,27 @@ static gboolean plan_clone(Work *w, GError **error)
   return clone_volume(w, w->change->other, w->change->name, w->change->size, error);
 }
 
+static gboolean snapshot_volume(Work *w, const char *volume, GError **error)
+{
+  g_autofree char *name = pool_rules_snapshot_name(volume, w->change->other, error);
+
+  return name && clone_volume(w, volume, name, 0, error);
+}
+
 static gboolean plan_snapshot(Work *w, GError **error)
 {
-  g_autofree char *name = pool_rules_snapshot_name(w->change->name, w->change->other, error);
+  return snapshot_volume(w, w->change->name, error);
+}
 
-  return name && clone_volume(w, w->change->name, name, 0, error);
+static gboolean plan_snapshot_group(Work *w, GError **error)
+{
+  g_autoptr(GPtrArray) all = collect_names(w, w->change->names, FALSE);
+  LvmLv *pool = NULL;
+
+  for (guint i = 0; i < all->len; i++)
+    if (!require_same_pool(w, all->pdata[i], &pool, error) || !snapshot_volume(w, all->pdata[i], error))
+      return FALSE;
+  return TRUE;
 }
 
 /* --- rollback, and making a volume a clone afterwards --- */
@@ -485,46 +543,6 @@ static gboolean plan_resize_pool(Work *w, GError **error)
 
 /* --- remove --- */
 
-static void add_name(GPtrArray *names, GHashTable *seen, const char *name)
-{
-  if (g_hash_table_contains(seen, name))
-    return;
-  g_ptr_array_add(names, g_strdup(name));
-  g_hash_table_add(seen, names->pdata[names->len - 1]);
-}
-
-/* All that go: the volumes, and before each its snapshots if wanted; each once. */
-static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with_snapshots)
-{
-  GPtrArray *all = g_ptr_array_new();
-  g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
-
-  for (guint i = 0; names[i]; i++) {
-    g_autoptr(GPtrArray) snapshots = with_snapshots ? pool_rules_list_snapshots(w->vg, names[i]) : g_ptr_array_new();
-
-    for (guint j = 0; j < snapshots->len; j++)
-      add_name(all, seen, lvm_lv_name(snapshots->pdata[j]));
-    add_name(all, seen, names[i]);
-  }
-  g_ptr_array_set_free_func(all, g_free);
-  return all;
-}
-
-/* May volume @name go, with others that are in *pool (NULL: it is the first)? */
-static gboolean check_remove(Work *w, const char *name, LvmLv **pool, GError **error)
-{
-  LvmLv *its, *lv = find_thin(w, name, &its, error);
-
-  if (!lv || !require_closed(w, lv, error))
-    return FALSE;
-  if (*pool && *pool != its)
-    return vt_set_error(error, EOPNOTSUPP,
-                        "volume %s is in thin pool %s, others are in %s: what goes in one step is of one pool", name,
-                        lvm_lv_name(its), lvm_lv_name(*pool));
-  *pool = its;
-  return TRUE;
-}
-
 static gboolean remove_pool(Work *w, LvmLv *pool, GError **error)
 {
   const char *name = lvm_lv_name(pool);
@@ -548,7 +566,8 @@ static gboolean plan_remove(Work *w, GError **error)
     return remove_pool(w, lv, error);
   all = collect_names(w, names, w->change->flag);
   for (guint i = 0; i < all->len; i++)
-    if (!check_remove(w, all->pdata[i], &pool, error))
+    if (!require_same_pool(w, all->pdata[i], &pool, error) ||
+        !require_closed(w, lvm_vg_find_lv(w->vg, all->pdata[i]), error))
       return FALSE;
   for (guint i = 0; i < all->len; i++)
     if (!keep_snapshots(w, all->pdata[i], error) ||
@@ -681,6 +700,7 @@ static gboolean (*const planners[POOL_N_CHANGES])(Work *w, GError **error) = {
     [POOL_REMOVE_LINEAR] = plan_remove_linear,
     [POOL_CLONE] = plan_clone,
     [POOL_SNAPSHOT] = plan_snapshot,
+    [POOL_SNAPSHOT_GROUP] = plan_snapshot_group,
     [POOL_ROLLBACK] = plan_rollback,
     [POOL_CLONE_INTO] = plan_clone_into,
     [POOL_RENAME] = plan_rename,

@@ -137,6 +137,9 @@ gboolean pool_remove_linear(Pool *pool, const char *name, GError **error);
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 /* Snapshot snap_<volume>_<snapshot>. */
 gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
+/* The same of several volumes (each once) of one thin pool, at one instant: all, or none. ETIMEDOUT: one of them could
+ * not be held still. */
+gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot, GError **error);
 /* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the snapshot, and all its
  * snapshots. EBUSY when open. */
 gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);

@@ -217,18 +217,46 @@ static char *op_clone(Run *r)
   return g_strdup_printf("clone %s", name);
 }
 
+static void add_snapshot(Run *r, Volume *from, const char *part)
+{
+  g_autofree char *name = g_strdup_printf("snap_%s_%s", from->name, part);
+
+  add(r->now, name, from->size, from)->snapshot_of = g_strdup(from->name);
+}
+
 static char *op_snapshot(Run *r)
 {
-  Volume *from = any(r, FALSE), *v;
-  g_autofree char *part = g_strdup_printf("s%u", r->n_made++), *name = NULL;
+  Volume *from = any(r, FALSE);
+  g_autofree char *part = g_strdup_printf("s%u", r->n_made++);
 
   if (!from)
     return NULL;
   must(pool_snapshot(r->pool, from->name, part, &error));
-  name = g_strdup_printf("snap_%s_%s", from->name, part);
-  v = add(r->now, name, from->size, from);
-  v->snapshot_of = g_strdup(from->name);
-  return g_strdup_printf("snapshot %s", name);
+  add_snapshot(r, from, part);
+  return g_strdup_printf("snapshot %s of %s", part, from->name);
+}
+
+/* All of them, or none. */
+static char *op_snapshot_group(Run *r)
+{
+  g_autoptr(GPtrArray) from = g_ptr_array_new(), names = g_ptr_array_new();
+  g_autofree char *part = g_strdup_printf("g%u", r->n_made++);
+
+  for (guint i = 0; i < r->now->volumes->len && from->len < 3; i++) {
+    Volume *v = r->now->volumes->pdata[i];
+
+    if (v->snapshot_of)
+      continue;
+    g_ptr_array_add(from, v);
+    g_ptr_array_add(names, v->name);
+  }
+  if (from->len < 2)
+    return NULL;
+  g_ptr_array_add(names, NULL);
+  must(pool_snapshot_group(r->pool, (const char *const *)names->pdata, part, &error));
+  for (guint i = 0; i < from->len; i++)
+    add_snapshot(r, from->pdata[i], part);
+  return g_strdup_printf("snapshot %s of %u", part, from->len);
 }
 
 static char *op_rollback(Run *r)
@@ -433,9 +461,9 @@ static char *op_grow_metadata(Run *r)
 }
 
 typedef char *(*Op)(Run *r);
-static const Op ops[] = {op_create,     op_clone,  op_snapshot, op_snapshot,  op_rollback,          op_rollback,
-                         op_clone_into, op_rename, op_resize,   op_remove,    op_remove_all_of_one, op_tag,
-                         op_write,      op_write,  op_write,    op_grow_pool, op_grow_metadata,     op_template};
+static const Op ops[] = {op_create,     op_clone,  op_snapshot, op_snapshot_group, op_rollback,          op_rollback,
+                         op_clone_into, op_rename, op_resize,   op_remove,         op_remove_all_of_one, op_tag,
+                         op_write,      op_write,  op_write,    op_grow_pool,      op_grow_metadata,     op_template};
 
 /* --- recording --- */
 
@@ -468,7 +496,7 @@ static GPtrArray *record(const char *path, VtIoLog *log)
     gboolean full = run.now->volumes->len >= MOST_VOLUMES;
     char *what;
 
-    if (full && (op == op_create || op == op_clone || op == op_snapshot))
+    if (full && (op == op_create || op == op_clone || op == op_snapshot || op == op_snapshot_group))
       op = op_remove;
     what = op(&run);
     if (what)

@@ -41,6 +41,16 @@ volumes() {
   refused "$how: rollback to a snapshot that is not there" 1 'nope' \
     vt rollback pve/vm-100-disk-0 nope
 
+  ok "$how: snapshots of several at one instant" vt snapshot pve/vm-100-disk-0 pve/odd both
+  is "$how: are there" "$(names pve)" "odd snap_odd_both snap_vm-100-disk-0_both snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0"
+  is "$how: of the one" "$(export_md5 export pve/snap_vm-100-disk-0_both)" "$a"
+  is "$how: of the other" "$(volume pve/snap_odd_both origin)" odd
+  vt remove pve/snap_odd_both
+  refused "$how: all of them, or none" 1 'snap_vm-100-disk-0_both already' vt snapshot pve/odd pve/vm-100-disk-0 both
+  is "$how: none" "$(names pve)" "odd snap_vm-100-disk-0_both snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0"
+  refused "$how: of two volume groups" 2 'must be of one volume group' vt snapshot pve/odd other/odd both
+  vt remove pve/snap_vm-100-disk-0_both
+
   ok "$how: clone" vt clone pve/vm-100-disk-0 pve/vm-101-disk-0
   is "$how: the clone is writable" "$(volume pve/vm-101-disk-0 readonly)" false
   is "$how: the clone shares everything" \
@@ -140,7 +150,7 @@ volumes() {
   ok "$how: remove volume, then pool" \
     sh -c "'$VIRT_THIN_PROGRAM' remove pve/which && '$VIRT_THIN_PROGRAM' remove pve/more"
 }
-each=90
+each=97
 [ "${1:-}" != served ] || can_serve || skip_all "needs root and /dev/fuse"
 plan $([ "${1:-}" = served ] && echo $((each + 21)) || echo $((each + 3)))
 

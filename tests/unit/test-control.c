@@ -309,6 +309,8 @@ static void check_changes(Pool *pool, gboolean ok)
   CHANGE(pool_remove_linear(pool, "v", &error), "RemoveLinear ('v',)");
   CHANGE(pool_clone(pool, "o", "n", 7, &error), "Clone ('o', 'n', 7)");
   CHANGE(pool_snapshot(pool, "v", "s", &error), "Snapshot ('v', 's')");
+  CHANGE(pool_snapshot_group(pool, two, "s", &error), "SnapshotGroup (['a', 'b'], 's')");
+  CHANGE(pool_snapshot_group(pool, one, "s", &error), "Snapshot ('t', 's')");
   CHANGE(pool_rollback(pool, "v", "s", &error), "Rollback ('v', 's')");
   CHANGE(pool_clone_into(pool, "o", "v", &error), "CloneInto ('o', 'v')");
   CHANGE(pool_rename(pool, "v", "w", &error), "Rename ('v', 'w')");

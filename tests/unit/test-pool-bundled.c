@@ -172,6 +172,76 @@ static void test_snapshot(void **state)
   helper_close(pool);
 }
 
+/* --- snapshots of several at one instant --- */
+
+typedef struct {
+  PoolVolume *a, *b;
+  gint stop; /* atomic */
+} Writer;
+
+/* What is in b was in a before. */
+static gpointer write_both(gpointer data)
+{
+  Writer *w = data;
+
+  for (guint32 i = 1; !g_atomic_int_get(&w->stop); i++)
+    if (!pool_volume_write(w->a, &i, sizeof i, 0, NULL) || !pool_volume_write(w->b, &i, sizeof i, 0, NULL))
+      g_error("a write failed");
+  return NULL;
+}
+
+static guint32 read_first(Pool *pool, const char *name)
+{
+  PoolVolume *volume = pool_volume_open(pool, name, TRUE, "test", NULL);
+  guint32 value;
+
+  assert_non_null(volume);
+  assert_true(pool_volume_read(volume, &value, sizeof value, 0, NULL));
+  pool_volume_close(volume);
+  return value;
+}
+
+static void test_snapshot_group(void **state)
+{
+  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  const char *const both[] = {"a", "b", NULL}, *const all[] = {"a", "b", "c", NULL};
+  g_autofree char *names = NULL;
+  Writer w = {0};
+  GThread *thread;
+
+  assert_done(pool_create(pool, NULL, "a", 4 * MIB, &error));
+  assert_done(pool_create(pool, NULL, "b", 4 * MIB, &error));
+  assert_done((w.a = pool_volume_open(pool, "a", FALSE, "test", &error)) != NULL);
+  assert_done((w.b = pool_volume_open(pool, "b", FALSE, "test", &error)) != NULL);
+  thread = g_thread_new("writer", write_both, &w);
+  for (guint i = 0; i < 50; i++) {
+    g_autofree char *s = g_strdup_printf("%u", i), *a = g_strdup_printf("snap_a_%u", i),
+                    *b = g_strdup_printf("snap_b_%u", i);
+    guint32 ahead;
+
+    g_usleep(1000);
+    assert_done(pool_snapshot_group(pool, both, s, &error));
+    ahead = read_first(pool, a) - read_first(pool, b);
+    if (ahead > 1)
+      fail_msg("snapshot %u: a is %d ahead of b", i, (gint32)ahead);
+  }
+  g_atomic_int_set(&w.stop, 1);
+  g_thread_join(thread);
+  pool_volume_close(w.a);
+  pool_volume_close(w.b);
+  assert_done(pool_remove(pool, both, TRUE, &error));
+  assert_done(pool_create(pool, NULL, "a", 4 * MIB, &error));
+  assert_done(pool_create(pool, NULL, "b", 4 * MIB, &error));
+  assert_fails(pool_snapshot_group(pool, all, "s", &error), ENOENT,
+               "cannot take a snapshot of pve/a and others: volume group pve has no volume c");
+  assert_done(pool_snapshot(pool, "b", "s", &error));
+  assert_fails(pool_snapshot_group(pool, both, "s", &error), EEXIST, "snap_b_s already");
+  names = helper_names(pool);
+  assert_string_equal(names, "a b snap_b_s");
+  helper_check_pool(pool, "data");
+  helper_close(pool);
+}
+
 static void test_rollback(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
@@ -797,6 +867,7 @@ int main(void)
       TEST(test_extents_of_a_volume),
       TEST(test_clone),
       TEST(test_snapshot),
+      TEST(test_snapshot_group),
       TEST(test_rollback),
       TEST(test_rollback_brings_the_size_back),
       TEST(test_clone_into),

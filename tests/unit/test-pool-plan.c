@@ -228,6 +228,21 @@ static void test_snapshot(void **state)
   REFUSED(POOL_SNAPSHOT, EINVAL, "needs a name", .name = "vm-100-disk-0", .other = "");
 }
 
+static void test_snapshot_group(void **state)
+{
+  const char *const two[] = {"vm-102-disk-0", "vm-101-disk-1", "vm-102-disk-0", NULL},
+                    *const taken[] = {"vm-101-disk-1", "vm-100-disk-0", NULL},
+                    *const linear[] = {"vm-101-disk-1", "root", NULL};
+
+  PLAN(POOL_SNAPSHOT_GROUP,
+       "add-thin snap_vm-102-disk-0_s vm-102-disk-0 32 +virt-thin.snapshot-of=vm-102-disk-0 sealed; "
+       "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
+       NULL, .names = two, .other = "s");
+  REFUSED(POOL_SNAPSHOT_GROUP, EEXIST, "there is a volume snap_vm-100-disk-0_s1 already", .names = taken,
+          .other = "s1");
+  REFUSED(POOL_SNAPSHOT_GROUP, EOPNOTSUPP, "volume pve/root is in no thin pool", .names = linear, .other = "s");
+}
+
 /* lvm2 makes another LV of it, so that snapshots which are known by their origin need the tag. */
 static void test_content(void **state)
 {
@@ -391,16 +406,17 @@ static void test_two_pools(void **state)
                    create = {.kind = POOL_CREATE, .name = "v", .thin_pool = "more", .size = 1};
   const char *const names[] = {"v", "vm-101-disk-1", NULL};
   const PoolChange changes[] = {{.kind = POOL_REMOVE, .names = names},
+                                {.kind = POOL_SNAPSHOT_GROUP, .names = names, .other = "s"},
                                 {.kind = POOL_CLONE_INTO, .other = "v", .name = "vm-101-disk-1"}};
   g_autoptr(LvmVg) vg = read_vg(NULL);
   g_autoptr(PoolPlan) first = pool_plan(vg, &add, &facts, NULL), second = pool_plan(first->vg, &create, &facts, NULL);
 
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < 6; i++) {
     const PoolFacts either = facts_of(i % 2);
     GError *error = NULL;
 
     assert_null(pool_plan(second->vg, &changes[i / 2], &either, &error));
-    assert_error(error, i / 2 ? EINVAL : EOPNOTSUPP, "in thin pool data");
+    assert_error(error, i / 2 == 2 ? EINVAL : EOPNOTSUPP, "in thin pool data");
   }
 }
 
@@ -413,7 +429,7 @@ int main(void)
       cmocka_unit_test(test_resize),     cmocka_unit_test(test_rename_with_tags),
       cmocka_unit_test(test_pools),      cmocka_unit_test(test_remove),
       cmocka_unit_test(test_tags),       cmocka_unit_test(test_other_content),
-      cmocka_unit_test(test_two_pools),
+      cmocka_unit_test(test_two_pools),  cmocka_unit_test(test_snapshot_group),
   };
 
   return cmocka_run_group_tests_name("pool-plan", tests, NULL, NULL);
