@@ -18,6 +18,7 @@
 typedef struct {
   Bundled *b;
   GPtrArray *asked; /* names, of volumes that must not be in use */
+  gboolean later;   /* who uses them is asked afterwards, of who can say more */
 } Facts;
 
 static char *find_user(LvmLv *lv, gpointer data)
@@ -25,7 +26,7 @@ static char *find_user(LvmLv *lv, gpointer data)
   Facts *facts = data;
 
   g_ptr_array_add(facts->asked, g_strdup(lvm_lv_name(lv)));
-  return bundled_volume_openers(facts->b, lvm_lv_name(lv));
+  return facts->later ? NULL : bundled_volume_openers(facts->b, lvm_lv_name(lv));
 }
 
 static gboolean check_pool(LvmLv *pool, gpointer data, GError **error)
@@ -50,9 +51,9 @@ static PoolFacts make_facts(Facts *facts)
                      .data = facts};
 }
 
-static PoolPlan *make_plan(Bundled *b, const PoolChange *change, GPtrArray *asked, GError **error)
+static PoolPlan *make_plan(Bundled *b, const PoolChange *change, GPtrArray *asked, gboolean later, GError **error)
 {
-  Facts data = {b, asked};
+  Facts data = {b, asked, later};
   const PoolFacts facts = make_facts(&data);
 
   return bundled_check_writable(b, error) ? pool_plan(lvm_store_vg(b->store), change, &facts, error) : NULL;
@@ -94,20 +95,21 @@ gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **e
          require_closed(b, names, error);
 }
 
-/* The service's nodes are asked without the lock, as an answer may take its time; then all is looked at once more. */
+/* The service is asked without the lock, as an answer may take its time, and first, as it knows what an opener is on
+ * behalf of; then all is looked at once more. */
 static PoolPlan *plan_and_ask(Bundled *b, const PoolChange *change, GError **error)
 {
   g_autoptr(GPtrArray) asked = g_ptr_array_new_with_free_func(g_free);
-  g_autoptr(PoolPlan) plan = make_plan(b, change, asked, error);
-  gboolean ok;
+  gboolean served = b->user_func != NULL, ok;
+  g_autoptr(PoolPlan) plan = make_plan(b, change, asked, served, error);
 
-  if (!plan || !b->user_func || asked->len == 0)
+  if (!plan || !served || asked->len == 0)
     return g_steal_pointer(&plan);
   g_ptr_array_add(asked, NULL);
   bundled_unlock(b);
   ok = bundled_require_unused(b, (const char *const *)asked->pdata, error);
   bundled_lock(b);
-  return ok ? make_plan(b, change, asked, error) : NULL;
+  return ok ? make_plan(b, change, asked, FALSE, error) : NULL;
 }
 
 /* --- steps --- */
