@@ -1,8 +1,9 @@
 /* virt-thin - the kernel's device-mapper: what is active, how full it is, who uses it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * By libdevmapper, and only asking: what changes a volume group is lvm2's (lvm2.h). Two exceptions, which LVM knows
- * nothing of: a thin pool's metadata snapshot, and a device that shall go with its last user.
+ * By libdevmapper, and only asking: what changes a volume group is lvm2's (lvm2.h). Three exceptions, which LVM knows
+ * nothing of: a thin pool's metadata snapshot, a device that shall go with its last user, and what is in several
+ * snapshots that are to be of one instant (instant.h).
  *
  * Devices are found by uuid, as lvm2 gives it (lib/activate/dev_manager.c, build_dm_uuid): "LVM-", the ids of VG and LV
  * without dashes, and for layers "-tpool", "-tmeta", …. Status is asked for with no_flush, so that asking commits

@@ -243,7 +243,7 @@ static gboolean begin_replace(Work *w, PoolStep *step, GError **error)
 {
   LvmLv *before = lvm_vg_find_lv(lvm_store_vg(w->b->store), step->name);
   g_autoptr(GPtrArray) nobody = g_ptr_array_new();
-  Facts data = {w->b, nobody};
+  Facts data = {.b = w->b, .asked = nobody};
   const PoolFacts facts = make_facts(&data);
   LvmLv *pool_lv = lvm_vg_find_lv(w->vg, step->pool);
   guint32 id = pool_plan_free_device(w->vg, pool_lv, &facts, error);

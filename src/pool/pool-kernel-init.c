@@ -26,8 +26,9 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   gboolean made = FALSE;
 
   if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) &&
-      pool_plan_require_no_max_size(params, error) && (made = dmk_lvm2(create, error)) &&
-      (pool = pool_open_kernel(vg, devices, 0, error)) && pool_create_pool(pool, thin_pool, params, error))
+      pool_plan_require_no_max_size(params, error) && lvm_content_check_free(path, error) &&
+      (made = dmk_lvm2(create, error)) && (pool = pool_open_kernel(vg, devices, 0, error)) &&
+      pool_create_pool(pool, thin_pool, params, error))
     return TRUE;
   if (made)
     take_back_vg(vg, path);
