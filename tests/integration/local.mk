@@ -24,6 +24,7 @@ integration_tests = \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-volumes.sh \
 	tests/integration/dist.sh \
+	tests/integration/folders.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-hang.sh \
