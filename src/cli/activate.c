@@ -32,7 +32,8 @@ const CliCommand cli_activate = {
     .name = "activate",
     .arguments = "VG/POOL",
     .summary = "Let the kernel, or the service, show a thin pool's volumes",
-    .description = "Every volume of the pool that is not skipped at activation, as snapshots are, whatever its "
+    .description = "Every volume of the pool that is not skipped at activation, as snapshots are, "
+                   "whatever its "
                    "autoactivation flag says.\n"
                    "Changes nothing in the volume group.",
     .min_args = 1,
@@ -41,7 +42,8 @@ const CliCommand cli_activate = {
 };
 
 static const GOptionEntry deactivate_options[] = {
-    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while volumes are open; those of the kernel stay active", NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force,
+     "Also while volumes are open; those of the kernel stay active", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 

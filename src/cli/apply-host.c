@@ -61,7 +61,8 @@ static char *attribute(xmlNodePtr node, const char *name)
 
 static xmlXPathContextPtr parse_xml(const char *text)
 {
-  xmlDocPtr document = xmlReadMemory(text, (int)strlen(text), "libvirt.xml", NULL, XML_PARSE_NONET | XML_PARSE_NOERROR);
+  xmlDocPtr document = xmlReadMemory(text, (int)strlen(text), "libvirt.xml", NULL,
+                                     XML_PARSE_NONET | XML_PARSE_NOERROR);
 
   return document ? xmlXPathNewContext(document) : NULL;
 }
@@ -159,8 +160,8 @@ char *apply_difference(GHashTable *wanted, GHashTable *is)
     if (!want && (strcmp(field, "target") == 0 || strcmp(field, "format") == 0))
       continue;
     if (g_strcmp0(want, have) != 0)
-      g_string_append_printf(text, "%s%s: %s, not %s", text->len ? "; " : "", field, want ? want : "none",
-                             have ? have : "none");
+      g_string_append_printf(text, "%s%s: %s, not %s", text->len ? "; " : "", field,
+                             want ? want : "none", have ? have : "none");
   }
   if (text->len)
     return g_string_free(text, FALSE);
@@ -320,8 +321,10 @@ static gboolean is_below(const char *path, const char *folder)
 
 static gboolean is_used_by(GHashTable *pool, const char *name, const Use *use)
 {
-  const char *type = g_hash_table_lookup(pool, "type"), *source = g_hash_table_lookup(pool, "source name"),
-             *device = g_hash_table_lookup(pool, "device"), *target = g_hash_table_lookup(pool, "target");
+  const char *type = g_hash_table_lookup(pool, "type"),
+             *source = g_hash_table_lookup(pool, "source name"),
+             *device = g_hash_table_lookup(pool, "device"),
+             *target = g_hash_table_lookup(pool, "target");
 
   if (g_strcmp0(use->pool, name) == 0)
     return TRUE;
@@ -332,7 +335,8 @@ static gboolean is_used_by(GHashTable *pool, const char *name, const Use *use)
   if (g_strcmp0(use->protocol, "rbd") == 0)
     return g_strcmp0(type, "rbd") == 0 && use->name && source && is_below(use->name, source);
   if (g_strcmp0(use->protocol, "iscsi") == 0)
-    return g_strcmp0(type, "iscsi-direct") == 0 && use->name && device && is_below(use->name, device);
+    return g_strcmp0(type, "iscsi-direct") == 0 && use->name && device &&
+           is_below(use->name, device);
   return FALSE;
 }
 
@@ -346,7 +350,8 @@ const char *apply_host_user(ApplyHost *host, const ApplyPool *pool)
   for (guint i = 0; i < host->uses->len; i++) {
     const Use *use = host->uses->pdata[i];
 
-    if (is_used_by(pool->defined, pool->name, use) || (pool->live && is_used_by(pool->live, pool->name, use)))
+    if (is_used_by(pool->defined, pool->name, use) ||
+        (pool->live && is_used_by(pool->live, pool->name, use)))
       return use->domain;
   }
   return NULL;
@@ -450,7 +455,8 @@ gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **erro
   return TRUE;
 }
 
-/* Each call resets libvirt's last error, virStoragePoolGetName() too: the name is asked for before. */
+/* Each call resets libvirt's last error, virStoragePoolGetName() too: the name is asked for
+ * before. */
 gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError **error)
 {
   virStoragePoolPtr pool = find(host, uuid, error);
@@ -462,13 +468,14 @@ gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError *
   if (build && libvirt->virStoragePoolBuild(pool, 0) < 0)
     ok = libvirt_failed(error, "making the folder of pool", name);
   else
-    ok = libvirt->virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", name);
+    ok =
+        libvirt->virStoragePoolCreate(pool, 0) == 0 || libvirt_failed(error, "starting pool", name);
   libvirt->virStoragePoolFree(pool);
   return ok;
 }
 
-static gboolean change(ApplyHost *host, const char *uuid, int (*function)(virStoragePoolPtr pool), const char *what,
-                       GError **error)
+static gboolean change(ApplyHost *host, const char *uuid, int (*function)(virStoragePoolPtr pool),
+                       const char *what, GError **error)
 {
   virStoragePoolPtr pool = find(host, uuid, error);
   const char *name = pool ? libvirt->virStoragePoolGetName(pool) : NULL;
@@ -496,7 +503,8 @@ static int autostart_off(virStoragePoolPtr pool)
 
 gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autostart, GError **error)
 {
-  return change(host, uuid, autostart ? autostart_on : autostart_off, "setting the autostart of pool", error);
+  return change(host, uuid, autostart ? autostart_on : autostart_off,
+                "setting the autostart of pool", error);
 }
 
 gboolean apply_undefine(ApplyHost *host, const char *uuid, GError **error)
@@ -513,12 +521,13 @@ gboolean apply_has_secret(ApplyHost *host, const char *uuid)
   return secret != NULL;
 }
 
-gboolean apply_secret(ApplyHost *host, const char *uuid, const char *storage, const char *key, GError **error)
+gboolean apply_secret(ApplyHost *host, const char *uuid, const char *storage, const char *key,
+                      GError **error)
 {
-  g_autofree char *document =
-      g_markup_printf_escaped("<secret ephemeral='no' private='yes'><uuid>%s</uuid><description>Ceph key of storage "
-                              "%s</description><usage type='ceph'><name>virt-thin storage %s</name></usage></secret>",
-                              uuid, storage, storage);
+  g_autofree char *document = g_markup_printf_escaped(
+      "<secret ephemeral='no' private='yes'><uuid>%s</uuid><description>Ceph key of storage "
+      "%s</description><usage type='ceph'><name>virt-thin storage %s</name></usage></secret>",
+      uuid, storage, storage);
   virSecretPtr secret;
   gboolean ok = TRUE;
 

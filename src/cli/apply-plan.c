@@ -1,8 +1,9 @@
 /* virt-thin - storage apply: the plan
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Pools of ours are known by their UUID, the UUIDv5 of the storage's id. First those go that are wanted no more, so
- * that what they held is free for others; then comes the file, storage by storage.
+ * Pools of ours are known by their UUID, the UUIDv5 of the storage's id. First those go that are
+ * wanted no more, so that what they held is free for others; then comes the file, storage by
+ * storage.
  */
 #include <string.h>
 
@@ -22,7 +23,8 @@ typedef struct {
 
 const char *apply_action_name(ApplyAction action)
 {
-  static const char *const names[] = {"create", "update", "start", "stop", "unchanged", "not possible"};
+  static const char *const names[] = {"create", "update",    "start",
+                                      "stop",   "unchanged", "not possible"};
 
   return names[action];
 }
@@ -77,7 +79,8 @@ static char *storage_of(const ApplyPool *pool)
 
 static gboolean is_meant(const Planner *planner, const StorageCfgStorage *storage)
 {
-  return !storage->broken && storagecfg_is_enabled(storage) && storagecfg_is_on_node(storage, planner->node);
+  return !storage->broken && storagecfg_is_enabled(storage) &&
+         storagecfg_is_on_node(storage, planner->node);
 }
 
 /* Another storage that is wanted here and has volumes in the same volume group. */
@@ -98,17 +101,21 @@ static const char *shares_group(const Planner *planner, const char *id, const ch
 /* Why a pool that is to be stopped is not; NULL: nothing against it. */
 static char *why_not_stop(const Planner *planner, const ApplyPool *pool, const char *id)
 {
-  const char *user = apply_host_user(planner->host, pool), *type = g_hash_table_lookup(pool->defined, "type"),
+  const char *user = apply_host_user(planner->host, pool),
+             *type = g_hash_table_lookup(pool->defined, "type"),
              *vg = g_hash_table_lookup(pool->defined, "source name"), *other;
 
   if (user)
     return g_strdup_printf("domain %s uses it", user);
   if (!apply_host_sees_domains(planner->host))
-    return g_strdup("who uses it cannot be seen over this connection: take one that has domains, as qemu:///system");
+    return g_strdup("who uses it cannot be seen over this connection: take one that has domains, "
+                    "as qemu:///system");
   if (g_strcmp0(type, "logical") != 0 || !vg || strchr(vg, '/'))
     return NULL;
   other = shares_group(planner, id, vg);
-  return other ? g_strdup_printf("stopping it would take volume group %s from storage %s", vg, other) : NULL;
+  return other
+             ? g_strdup_printf("stopping it would take volume group %s from storage %s", vg, other)
+             : NULL;
 }
 
 /* --- what is wanted no more --- */
@@ -130,17 +137,20 @@ static gboolean is_unclear(const StorageCfg *cfg, const char *id)
   return FALSE;
 }
 
-static void stop_pool(Planner *planner, const ApplyPool *pool, const char *id, const char *why, gboolean undefine)
+static void stop_pool(Planner *planner, const ApplyPool *pool, const char *id, const char *why,
+                      gboolean undefine)
 {
   g_autofree char *against = pool->active ? why_not_stop(planner, pool, id) : NULL;
   ApplyStep *step;
 
   if (against) {
-    step = add_step(planner, id, APPLY_UNCHANGED, g_strdup_printf("%s, but not stopped: %s", why, against));
+    step = add_step(planner, id, APPLY_UNCHANGED,
+                    g_strdup_printf("%s, but not stopped: %s", why, against));
   } else if (!pool->active && !undefine && !pool->autostart) {
     step = add_step(planner, id, APPLY_UNCHANGED, g_strdup(why));
   } else {
-    step = add_step(planner, id, APPLY_STOP, g_strconcat(why, undefine ? ": stopped and undefined" : NULL, NULL));
+    step = add_step(planner, id, APPLY_STOP,
+                    g_strconcat(why, undefine ? ": stopped and undefined" : NULL, NULL));
     step->stop = pool->active;
     step->undefine = undefine && pool->persistent;
     step->no_autostart = !undefine && pool->autostart;
@@ -190,10 +200,12 @@ static void plan_stops(Planner *planner)
 
 /* --- what is wanted --- */
 
-/* Of a folder that is to be a mount point and is none: where; NULL: all is well, or it cannot be known. */
+/* Of a folder that is to be a mount point and is none: where; NULL: all is well, or it cannot be
+ * known. */
 static const char *missing_mount(const Planner *planner, const StorageCfgStorage *storage)
 {
-  const char *text = storagecfg_string(storage, "is_mountpoint"), *path = storagecfg_string(storage, "path");
+  const char *text = storagecfg_string(storage, "is_mountpoint"),
+             *path = storagecfg_string(storage, "path");
   g_autofree char *mounts = NULL, *real = NULL, *needle = NULL;
   gboolean flag;
 
@@ -205,7 +217,10 @@ static const char *missing_mount(const Planner *planner, const StorageCfgStorage
     return NULL;
   real = realpath(path, NULL);
   needle = g_strdup_printf(" %s ", real ? real : path);
-  return real && g_file_get_contents("/proc/self/mounts", &mounts, NULL, NULL) && strstr(mounts, needle) ? NULL : path;
+  return real && g_file_get_contents("/proc/self/mounts", &mounts, NULL, NULL) &&
+                 strstr(mounts, needle)
+             ? NULL
+             : path;
 }
 
 /* The key in a Ceph keyring: "key = …". */
@@ -225,8 +240,9 @@ static char *read_key(const char *text)
 static char *find_key(const StorageCfgStorage *storage)
 {
   const char *given = storagecfg_string(storage, "keyring");
-  g_autofree char *path = given && g_path_is_absolute(given) ? g_strdup(given)
-                                                             : g_strdup_printf(KEYRINGS "/%s.keyring", storage->id),
+  g_autofree char *path = given && g_path_is_absolute(given)
+                              ? g_strdup(given)
+                              : g_strdup_printf(KEYRINGS "/%s.keyring", storage->id),
                   *text = NULL;
 
   return g_file_get_contents(path, &text, NULL, NULL) ? read_key(text) : NULL;
@@ -235,8 +251,10 @@ static char *find_key(const StorageCfgStorage *storage)
 static char *describe_source(const StorageCfgPool *pool)
 {
   g_autoptr(GHashTable) fields = apply_fields(pool->document);
-  const char *host = g_hash_table_lookup(fields, "host"), *name = g_hash_table_lookup(fields, "source name"),
-             *dir = g_hash_table_lookup(fields, "folder on the host"), *device = g_hash_table_lookup(fields, "device");
+  const char *host = g_hash_table_lookup(fields, "host"),
+             *name = g_hash_table_lookup(fields, "source name"),
+             *dir = g_hash_table_lookup(fields, "folder on the host"),
+             *device = g_hash_table_lookup(fields, "device");
   GString *text = g_string_new(pool->type);
 
   g_string_append(text, " pool");
@@ -261,8 +279,8 @@ static ApplyStep *refuse(Planner *planner, const char *id, const StorageCfgPool 
   return step;
 }
 
-static void plan_change(Planner *planner, const StorageCfgStorage *storage, const StorageCfgPool *want,
-                        const ApplyPool *have, ApplyStep *step)
+static void plan_change(Planner *planner, const StorageCfgStorage *storage,
+                        const StorageCfgPool *want, const ApplyPool *have, ApplyStep *step)
 {
   g_autoptr(GHashTable) fields = apply_fields(want->document);
   g_autofree char *defined = apply_difference(fields, have->defined),
@@ -280,9 +298,10 @@ static void plan_change(Planner *planner, const StorageCfgStorage *storage, cons
   else
     step->action = have->active ? APPLY_UNCHANGED : APPLY_START;
   if (live && (user || against))
-    step->reason = g_strdup_printf("%s%srunning with %s until it is started anew: %s%s", defined ? defined : "",
-                                   defined ? "; " : "", "the old definition", user ? "in use by domain " : "",
-                                   user ? user : against);
+    step->reason =
+        g_strdup_printf("%s%srunning with %s until it is started anew: %s%s",
+                        defined ? defined : "", defined ? "; " : "", "the old definition",
+                        user ? "in use by domain " : "", user ? user : against);
   else if (defined || live)
     step->reason = g_strdup(defined ? defined : live);
   else if (step->action == APPLY_UPDATE)
@@ -291,24 +310,28 @@ static void plan_change(Planner *planner, const StorageCfgStorage *storage, cons
     step->reason = describe_source(want);
 }
 
-static void plan_pool(Planner *planner, const StorageCfgStorage *storage, const StorageCfgPool *want)
+static void plan_pool(Planner *planner, const StorageCfgStorage *storage,
+                      const StorageCfgPool *want)
 {
   const ApplyPool *have = apply_host_find(planner->host, want->name),
                   *same = apply_host_find_uuid(planner->host, want->uuid);
-  const char *other = g_hash_table_lookup(planner->wanted, want->name), *mount = missing_mount(planner, storage);
+  const char *other = g_hash_table_lookup(planner->wanted, want->name),
+             *mount = missing_mount(planner, storage);
   ApplyStep *step;
 
   if (other && strcmp(other, storage->id) != 0) {
-    refuse(planner, storage->id, want, g_strdup_printf("storage %s has a pool of that name", other))->conflict = TRUE;
+    refuse(planner, storage->id, want, g_strdup_printf("storage %s has a pool of that name", other))
+        ->conflict = TRUE;
   } else if (have && strcmp(have->uuid, want->uuid) != 0) {
-    refuse(
-        planner, storage->id, want,
-        g_strdup_printf("conflict: pool %s is there, with UUID %s, and not of virt-thin's making: rename or undefine "
-                        "it",
-                        have->name, have->uuid))
+    refuse(planner, storage->id, want,
+           g_strdup_printf("conflict: pool %s is there, with UUID %s, and not of virt-thin's "
+                           "making: rename or undefine "
+                           "it",
+                           have->name, have->uuid))
         ->conflict = TRUE;
   } else if (!have && same) {
-    refuse(planner, storage->id, want, g_strdup_printf("conflict: pool %s has its UUID %s", same->name, same->uuid))
+    refuse(planner, storage->id, want,
+           g_strdup_printf("conflict: pool %s has its UUID %s", same->name, same->uuid))
         ->conflict = TRUE;
   } else if (!apply_host_supports(planner->host, want->type)) {
     refuse(planner, storage->id, want,
@@ -332,9 +355,11 @@ static void plan_pool(Planner *planner, const StorageCfgStorage *storage, const 
     if (want->secret_uuid && !apply_has_secret(planner->host, want->secret_uuid)) {
       step->ceph_key = apply_host_is_local(planner->host) ? find_key(storage) : NULL;
       if (!step->ceph_key)
-        g_ptr_array_add(step->notes,
-                        g_strdup_printf("the key is not there: set it by `virsh secret-set-value %s --file KEY`",
-                                        want->secret_uuid));
+        g_ptr_array_add(
+            step->notes,
+            g_strdup_printf(
+                "the key is not there: set it by `virsh secret-set-value %s --file KEY`",
+                want->secret_uuid));
     }
   }
 }
@@ -363,12 +388,15 @@ static void plan_storage(Planner *planner, const StorageCfgStorage *storage)
       ((ApplyStep *)planner->plan->steps->pdata[n])->mount = planner->plan->steps->pdata[first];
   }
   for (guint i = 0; i < pools->notes->len; i++)
-    g_ptr_array_add(((ApplyStep *)planner->plan->steps->pdata[first])->notes, g_strdup(pools->notes->pdata[i]));
-  if (storage->replaced)
     g_ptr_array_add(((ApplyStep *)planner->plan->steps->pdata[first])->notes,
-                    g_strdup_printf("\"local\" is always the folder /var/lib/vz: what line %u and those behind it say "
-                                    "is not used",
-                                    storage->line));
+                    g_strdup(pools->notes->pdata[i]));
+  if (storage->replaced)
+    g_ptr_array_add(
+        ((ApplyStep *)planner->plan->steps->pdata[first])->notes,
+        g_strdup_printf(
+            "\"local\" is always the folder /var/lib/vz: what line %u and those behind it say "
+            "is not used",
+            storage->line));
 }
 
 /* The names of all pools that will be, each by the first storage that wants it. */
@@ -395,7 +423,8 @@ static void plan_storages(Planner *planner, const GPtrArray *storages)
 
     if (storage->broken)
       add_step(planner, storage->id, APPLY_NOT_POSSIBLE,
-               g_strdup_printf("its section in line %u is broken, see virt-thin storage check", storage->line));
+               g_strdup_printf("its section in line %u is broken, see virt-thin storage check",
+                               storage->line));
     else if (is_meant(planner, storage))
       plan_storage(planner, storage);
   }
@@ -467,8 +496,9 @@ static gboolean run_step(ApplyStep *step, ApplyHost *host)
     return TRUE;
   /* A folder made where the share is not mounted would be in its way. */
   if (step->mount && (step->mount->error || step->mount->action == APPLY_NOT_POSSIBLE))
-    return vt_set_error(error, ENOTCONN, "pool %s is not started: pool %s, which mounts its folder, is not", step->pool,
-                        step->mount->pool);
+    return vt_set_error(error, ENOTCONN,
+                        "pool %s is not started: pool %s, which mounts its folder, is not",
+                        step->pool, step->mount->pool);
   return apply_start(host, step->uuid, step->build, error);
 }
 

@@ -1,7 +1,8 @@
 /* virt-thin - storage apply: what is in libvirt, what should be, and the way from one to the other
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Only libvirt's public API is used. Errors: VT_ERROR with libvirt's message. Thread-safety: main thread only.
+ * Only libvirt's public API is used. Errors: VT_ERROR with libvirt's message. Thread-safety: main
+ * thread only.
  */
 #pragma once
 
@@ -12,7 +13,8 @@
 typedef struct {
   char *name, *uuid;
   gboolean active, autostart, persistent;
-  GHashTable *defined, *live; /* fields of the documents: "type", "source name", "target", …; live NULL: not active */
+  GHashTable *defined, *live; /* fields of the documents: "type", "source name", "target", …; live
+                                 NULL: not active */
 } ApplyPool;
 
 typedef struct ApplyHost ApplyHost;
@@ -46,8 +48,10 @@ gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError *
 gboolean apply_stop(ApplyHost *host, const char *uuid, GError **error);
 gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autostart, GError **error);
 gboolean apply_undefine(ApplyHost *host, const char *uuid, GError **error);
-/* Define the secret of a Ceph user; with @key (base64) its value is set, too. One that is there stays. */
-gboolean apply_secret(ApplyHost *host, const char *uuid, const char *storage, const char *key, GError **error);
+/* Define the secret of a Ceph user; with @key (base64) its value is set, too. One that is there
+ * stays. */
+gboolean apply_secret(ApplyHost *host, const char *uuid, const char *storage, const char *key,
+                      GError **error);
 gboolean apply_has_secret(ApplyHost *host, const char *uuid);
 
 /* --- the plan --- */

@@ -33,12 +33,12 @@ static void print_text(const char *name, GPtrArray *errors, GPtrArray *leaks)
          leaks->len == 1 ? "" : "s");
 }
 
-/* What keeps a pool from being opened or read at all is what the check finds. Not so what says nothing about it: that
- * it is not there, or not ours. */
+/* What keeps a pool from being opened or read at all is what the check finds. Not so what says
+ * nothing about it: that it is not there, or not ours. */
 static gboolean is_finding(const GError *error)
 {
-  return error->domain == VT_ERROR &&
-         (error->code == EBADMSG || error->code == EIO || error->code == EPERM || error->code == EINVAL);
+  return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO ||
+                                       error->code == EPERM || error->code == EINVAL);
 }
 
 /* Damage is left to the check to tell. */
@@ -47,14 +47,17 @@ static gboolean clear_mark(const char *vg, const char *name, GError **error)
   g_autoptr(GError) local = NULL;
 
   if (cli_is_served(vg))
-    return vt_set_error(error, EBUSY, "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
+    return vt_set_error(error, EBUSY,
+                        "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
   if (pool_choose_engine(vg, cli_devices()) == POOL_ENGINE_KERNEL)
     return vt_set_error(error, EOPNOTSUPP,
-                        "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and have lvm2 check it and "
+                        "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and "
+                        "have lvm2 check it and "
                         "clear the mark: lvchange -ay --config "
                         "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s",
                         vg, name, vg, name, vg, name);
-  if (pool_clear_needs_check(vg, name, cli_devices(), &local) || g_error_matches(local, VT_ERROR, EBADMSG))
+  if (pool_clear_needs_check(vg, name, cli_devices(), &local) ||
+      g_error_matches(local, VT_ERROR, EBADMSG))
     return TRUE;
   g_propagate_error(error, g_steal_pointer(&local));
   return FALSE;
@@ -108,10 +111,13 @@ const CliCommand cli_check = {
     .name = "check",
     .arguments = "VG/POOL",
     .summary = "Check the metadata of a thin pool",
-    .description = "Exit status 1 when there are errors; a thin device that is known to no volume is one. Leaks - "
-                   "chunks or blocks that are counted and not used - are harmless. Changes nothing, but\n"
-                   "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from being "
-                   "opened for writing.",
+    .description =
+        "Exit status 1 when there are errors; a thin device that is known to no volume is one. "
+        "Leaks - "
+        "chunks or blocks that are counted and not used - are harmless. Changes nothing, but\n"
+        "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from "
+        "being "
+        "opened for writing.",
     .options = check_options,
     .min_args = 1,
     .max_args = 1,

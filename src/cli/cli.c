@@ -62,7 +62,8 @@ char *cli_growth(const PoolInfo *info)
   if (!info->grows_at)
     return NULL;
   return g_strdup_printf("by %u %% at %u %%%s", info->grows_by, info->grows_at,
-                         info->max_size ? "" : ", its metadata only: it was made without --max-size");
+                         info->max_size ? ""
+                                        : ", its metadata only: it was made without --max-size");
 }
 
 /* --- names and sizes --- */
@@ -149,8 +150,8 @@ static gboolean shares_a_device(PoolVgInfo *info)
   return FALSE;
 }
 
-/* With --device another volume group of that name may be meant than the one that is served here. A service that does
- * not answer is taken for the one. */
+/* With --device another volume group of that name may be meant than the one that is served here. A
+ * service that does not answer is taken for the one. */
 gboolean cli_is_served(const char *vg)
 {
   g_autoptr(Pool) pool = NULL;
@@ -173,8 +174,8 @@ static Pool *open_here(const char *vg, PoolOpenFlags flags, GError **error)
   return pool_open_bundled(vg, NULL, flags, error);
 }
 
-/* Another command may have the volume group open for a moment, or a service be about to take it: wait for them a
- * little, as lvm2's commands do for their locks. FALSE: it is served now. */
+/* Another command may have the volume group open for a moment, or a service be about to take it:
+ * wait for them a little, as lvm2's commands do for their locks. FALSE: it is served now. */
 static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
 {
   gint64 deadline = g_get_monotonic_time() + LOCK_PATIENCE_US;
@@ -246,7 +247,8 @@ static gboolean was_found(GPtrArray *found, const char *path)
   return FALSE;
 }
 
-/* A problem begins with its device's path. Those of a volume group that can be found are told when it is opened. */
+/* A problem begins with its device's path. Those of a volume group that can be found are told when
+ * it is opened. */
 static void tell_problems(GPtrArray *problems, GPtrArray *found)
 {
   for (guint i = 0; i < problems->len; i++) {
@@ -265,7 +267,8 @@ static void tell_problems(GPtrArray *problems, GPtrArray *found)
 GStrv cli_list_vgs(gboolean *all)
 {
   g_auto(GStrv) paths = settings_devices();
-  g_auto(GStrv) served = pool_service_list(), kernels = given_devices ? NULL : pool_list_kernel_vgs();
+  g_auto(GStrv) served = pool_service_list(),
+                kernels = given_devices ? NULL : pool_list_kernel_vgs();
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) found = lvm_scan((const char *const *)paths, problems);
   g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);

@@ -1,9 +1,9 @@
 /* virt-thin - what the commands of the virt-thin program share
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A command parses nothing but its arguments: main.c has read its options (GOption) into static variables of the
- * command's file. Errors: VT_ERROR makes exit status 1, CLI_USAGE 2. Thread-safety: main thread only, except where
- * noted.
+ * A command parses nothing but its arguments: main.c has read its options (GOption) into static
+ * variables of the command's file. Errors: VT_ERROR makes exit status 1, CLI_USAGE 2.
+ * Thread-safety: main thread only, except where noted.
  */
 #pragma once
 
@@ -29,22 +29,24 @@ struct CliCommand {
   int (*run)(char **args, GError **error);
   /* Or: it reads all its words itself, which are not GOption's kind, and tells its errors. */
   int (*run_words)(char **words);
-  /* Or: a group of commands, `virt-thin NAME COMMAND`; NULL is an empty line in the list, &cli_end its end. */
+  /* Or: a group of commands, `virt-thin NAME COMMAND`; NULL is an empty line in the list, &cli_end
+   * its end. */
   const CliCommand *const *commands;
 };
 
 extern const CliCommand cli_end;
-extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate, cli_extend, cli_list,
-    cli_info, cli_check, cli_create, cli_clone, cli_template, cli_snapshot, cli_rollback, cli_rename, cli_resize,
-    cli_remove, cli_import, cli_export, cli_storage, cli_enable, cli_disable, cli_stream;
+extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate,
+    cli_extend, cli_list, cli_info, cli_check, cli_create, cli_clone, cli_template, cli_snapshot,
+    cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export, cli_storage,
+    cli_enable, cli_disable, cli_stream;
 
 /* The exit status for a boolean outcome. */
 int cli_status(gboolean ok);
 
 /* --- names and sizes --- */
 
-/* "VG/LV" (also "/dev/VG/LV") in two. What follows the first slash is the name, even if it holds another: the pool says
- * what is wrong with it. */
+/* "VG/LV" (also "/dev/VG/LV") in two. What follows the first slash is the name, even if it holds
+ * another: the pool says what is wrong with it. */
 gboolean cli_split_name(const char *argument, char **vg, char **lv, GError **error);
 /* "VG" or "VG/LV"; *lv NULL. */
 gboolean cli_split_optional(const char *argument, char **vg, char **lv, GError **error);
@@ -59,13 +61,14 @@ const char *const *cli_devices(void);
 gboolean cli_is_served(const char *vg);
 /* Open @vg through its service, else as pool_choose_engine() says. */
 Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
-/* The same for calls that may take long: a service is first asked whether it answers, then given all the time it needs.
+/* The same for calls that may take long: a service is first asked whether it answers, then given
+ * all the time it needs.
  */
 Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
 gboolean cli_close(Pool *pool, GError **error);
-/* The volume groups on the devices, those served and the kernel's. The caller's GStrv. Damage is told on standard
- * error; a device that cannot be read at all makes *all FALSE. */
+/* The volume groups on the devices, those served and the kernel's. The caller's GStrv. Damage is
+ * told on standard error; a device that cannot be read at all makes *all FALSE. */
 GStrv cli_list_vgs(gboolean *all);
 
 /* --- telling --- */
@@ -74,5 +77,6 @@ void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
 char *cli_size(guint64 bytes);
 
-/* "by 20 % at 80 %", or that a thin pool does not grow by itself, and why; NULL: that is not told. */
+/* "by 20 % at 80 %", or that a thin pool does not grow by itself, and why; NULL: that is not
+ * told. */
 char *cli_growth(const PoolInfo *info);

@@ -1,8 +1,8 @@
 /* virt-thin - raw images in and out of volumes: holes are neither read nor written
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * In: data is read in whole chunks of the pool, and a chunk of zeros is not written. Whole chunks, because a pool may
- * leave new chunks as they are (lvcreate
+ * In: data is read in whole chunks of the pool, and a chunk of zeros is not written. Whole chunks,
+ * because a pool may leave new chunks as they are (lvcreate
  * --zero n): what is written into one must cover it.
  */
 #include <fcntl.h>
@@ -28,7 +28,8 @@ static void on_interrupt(int signal)
 void cli_catch_interrupts(void)
 {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction action = {.sa_handler = on_interrupt}, before; /* no SA_RESTART: a read from a pipe ends, too */
+  struct sigaction action = {.sa_handler = on_interrupt},
+                   before; /* no SA_RESTART: a read from a pipe ends, too */
 
   for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
     if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
@@ -56,8 +57,9 @@ static gboolean is_zero(const char *data, gsize length)
 static gboolean read_all(int fd, char *buffer, gsize length, guint64 offset, gsize *got)
 {
   for (*got = 0; *got < length;) {
-    ssize_t n = offset == WHERE_IT_STANDS ? read(fd, buffer + *got, length - *got)
-                                          : pread(fd, buffer + *got, length - *got, (off_t)(offset + *got));
+    ssize_t n = offset == WHERE_IT_STANDS
+                    ? read(fd, buffer + *got, length - *got)
+                    : pread(fd, buffer + *got, length - *got, (off_t)(offset + *got));
 
     if (n < 0 && (errno != EINTR || interrupted))
       return FALSE;
@@ -117,7 +119,8 @@ static gboolean put(CopyIn *copy, guint64 offset, gsize length, GError **error)
     gsize step = MIN(copy->granule, length - done), run = 0;
     gboolean zero = is_zero(copy->buffer + done, step);
 
-    while (done + run < length && is_zero(copy->buffer + done + run, MIN(copy->granule, length - done - run)) == zero)
+    while (done + run < length &&
+           is_zero(copy->buffer + done + run, MIN(copy->granule, length - done - run)) == zero)
       run += MIN(copy->granule, length - done - run);
     if (copy->granule > copy->buffer_size)
       zero = FALSE; /* part of a chunk only: it has to be covered */
@@ -143,16 +146,19 @@ static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GEr
     copy->head += *got;
     copy->head_length -= *got;
   }
-  ok = read_all(copy->fd, copy->buffer + *got, length - *got, copy->seekable ? offset : WHERE_IT_STANDS, &more);
+  ok = read_all(copy->fd, copy->buffer + *got, length - *got,
+                copy->seekable ? offset : WHERE_IT_STANDS, &more);
   *got += more;
   return ok || (check_interrupt(error) &&
-                vt_set_errno(error, errno, "reading %s at offset %" G_GUINT64_FORMAT, copy->name, offset + *got));
+                vt_set_errno(error, errno, "reading %s at offset %" G_GUINT64_FORMAT, copy->name,
+                             offset + *got));
 }
 
 /* Zeros from the source's end to that of the chunk it ends in. */
 static gsize pad(CopyIn *copy, guint64 offset, gsize got)
 {
-  guint64 end = offset + got, room = MIN(copy->volume_size - MIN(end, copy->volume_size), copy->buffer_size - got);
+  guint64 end = offset + got,
+          room = MIN(copy->volume_size - MIN(end, copy->volume_size), copy->buffer_size - got);
   gsize padding = (gsize)MIN((copy->granule - end % copy->granule) % copy->granule, room);
 
   memset(copy->buffer + got, 0, padding);
@@ -167,8 +173,9 @@ static gboolean make_room(CopyIn *copy, guint64 size, GError **error)
     copy->volume_size = pool_volume_size(copy->volume);
   }
   return size <= copy->volume_size ||
-         vt_set_error(error, EINVAL, "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes", copy->name,
-                      pool_volume_name(copy->volume), copy->volume_size);
+         vt_set_error(error, EINVAL,
+                      "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes",
+                      copy->name, pool_volume_name(copy->volume), copy->volume_size);
 }
 
 /* [from, to) of the source, all of it to be read; *end is where it ended. */
@@ -191,20 +198,22 @@ static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end,
       copy->source->size = from;
     if (got < length)
       return copy->size == CLI_UNKNOWN_SIZE ||
-             vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated", copy->name,
-                          from);
+             vt_set_error(error, EIO,
+                          "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated",
+                          copy->name, from);
   }
   return TRUE;
 }
 
-/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of the source when there
- * is none. */
+/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of
+ * the source when there is none. */
 static void next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
 {
   off_t data = lseek(copy->fd, (off_t)offset, SEEK_DATA), hole;
 
   if (data < 0) {
-    *from = errno == ENXIO ? copy->size : offset; /* a file system that knows no holes: all is data */
+    *from =
+        errno == ENXIO ? copy->size : offset; /* a file system that knows no holes: all is data */
     *to = copy->size;
     return;
   }
@@ -232,7 +241,8 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error)
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
+                     GError **error)
 {
   CopyIn copy = {.source = source,
                  .fd = source->fd,
@@ -250,14 +260,15 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliP
   copy.seekable = copy.size != CLI_UNKNOWN_SIZE;
   copy.volume_size = pool_volume_size(volume);
   copy.granule = pool_volume_chunk_size(volume) ? pool_volume_chunk_size(volume) : DEFAULT_GRANULE;
-  copy.buffer_size = copy.granule <= BUFFER_SIZE ? BUFFER_SIZE / copy.granule * copy.granule : BUFFER_SIZE;
+  copy.buffer_size =
+      copy.granule <= BUFFER_SIZE ? BUFFER_SIZE / copy.granule * copy.granule : BUFFER_SIZE;
   copy.buffer = g_malloc(copy.buffer_size);
   if (copy.seekable)
     ok = copy_seekable(&copy, &end, error);
   else
     ok = copy_range(&copy, 0, copy.size, &end, error);
-  ok = ok && (end >= copy.volume_size || add_zeros(&copy, end, copy.volume_size, error)) && end_zeros(&copy, error) &&
-       pool_volume_flush(volume, error);
+  ok = ok && (end >= copy.volume_size || add_zeros(&copy, end, copy.volume_size, error)) &&
+       end_zeros(&copy, error) && pool_volume_flush(volume, error);
   g_free(copy.buffer);
   return ok;
 }
@@ -278,11 +289,13 @@ typedef struct {
   CliProgress *progress;
 } CopyOut;
 
-static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint64 offset, GError **error)
+static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint64 offset,
+                            GError **error)
 {
   while (length) {
-    ssize_t n = copy->target == CLI_DENSE ? write(copy->fd, data, length)
-                                          : pwrite(copy->fd, data, length, (off_t)(copy->base + offset));
+    ssize_t n = copy->target == CLI_DENSE
+                    ? write(copy->fd, data, length)
+                    : pwrite(copy->fd, data, length, (off_t)(copy->base + offset));
 
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "writing %s", copy->name);
@@ -316,8 +329,8 @@ static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GErro
 
   if (copy->target == CLI_SPARSE)
     return TRUE;
-  if (copy->target == CLI_DEVICE &&
-      fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(copy->base + offset), (off_t)length) == 0)
+  if (copy->target == CLI_DEVICE && fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                              (off_t)(copy->base + offset), (off_t)length) == 0)
     return TRUE;
   while (length) {
     gsize step = (gsize)MIN(length, sizeof zeros);
@@ -333,10 +346,10 @@ static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GErro
 static void end_lost(CopyOut *copy)
 {
   if (copy->lost_from < copy->lost_to)
-    g_ptr_array_add(copy->lost,
-                    g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of volume %s are lost: %s",
-                                    copy->lost_from, copy->lost_to - 1, pool_volume_name(copy->volume),
-                                    copy->lost_why));
+    g_ptr_array_add(copy->lost, g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                                                " of volume %s are lost: %s",
+                                                copy->lost_from, copy->lost_to - 1,
+                                                pool_volume_name(copy->volume), copy->lost_why));
   copy->lost_from = copy->lost_to = 0;
   g_clear_pointer(&copy->lost_why, g_free);
 }
@@ -357,7 +370,8 @@ static gboolean is_damage(const GError *error)
   return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO);
 }
 
-/* Read into the buffer; what cannot be read granule by granule becomes zero and is noted as lost. */
+/* Read into the buffer; what cannot be read granule by granule becomes zero and is noted as
+ * lost. */
 static gboolean read_what_there_is(CopyOut *copy, guint64 offset, gsize length, GError **error)
 {
   g_autoptr(GError) local = NULL;
@@ -418,7 +432,8 @@ static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
       }
       add_lost(copy, offset, length, local);
     }
-    if (mapped ? !copy_mapped(copy, offset, length, error) : !write_zeros(copy, offset, length, error))
+    if (mapped ? !copy_mapped(copy, offset, length, error)
+               : !write_zeros(copy, offset, length, error))
       return FALSE;
     offset += length;
     cli_progress_update(copy->progress, offset);
@@ -439,14 +454,19 @@ static gboolean find_base(CopyOut *copy, GError **error)
 static gboolean set_end(CopyOut *copy, guint64 size, GError **error)
 {
   return copy->target != CLI_SPARSE || ftruncate(copy->fd, (off_t)(copy->base + size)) == 0 ||
-         vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes", copy->name,
-                      copy->base + size);
+         vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes",
+                      copy->name, copy->base + size);
 }
 
-gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
-                      CliProgress *progress, GError **error)
+gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target,
+                      GPtrArray *lost, CliProgress *progress, GError **error)
 {
-  CopyOut copy = {.volume = volume, .fd = fd, .name = name, .target = target, .lost = lost, .progress = progress};
+  CopyOut copy = {.volume = volume,
+                  .fd = fd,
+                  .name = name,
+                  .target = target,
+                  .lost = lost,
+                  .progress = progress};
   guint64 size = pool_volume_size(volume);
   gboolean ok;
 
@@ -501,8 +521,8 @@ gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, 
   return read_bytes(*(int *)fd, buffer, length, WHERE_IT_STANDS, error);
 }
 
-gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name, CliTarget target,
-                        guint64 *copied, CliProgress *progress, GError **error)
+gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name,
+                        CliTarget target, guint64 *copied, CliProgress *progress, GError **error)
 {
   g_autofree char *buffer = g_malloc(BUFFER_SIZE);
   CopyOut copy = {.fd = fd, .name = name, .target = target, .buffer = buffer};

@@ -25,9 +25,11 @@ typedef struct {
   gpointer user_data;
 } CliSource;
 
-/* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is zero: because it is
+/* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is
+ * zero: because it is
  * @fresh, else it is made so, to its end. Flushed on return. */
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress, GError **error);
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
+                     GError **error);
 
 typedef enum {
   CLI_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */
@@ -35,18 +37,21 @@ typedef enum {
   CLI_DEVICE, /* a block device: zeros are written by the kernel where it can */
 } CliTarget;
 
-/* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read zero there, and are
- * described in @lost (char *). */
-gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
-                      CliProgress *progress, GError **error);
+/* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read
+ * zero there, and are described in @lost (char *). */
+gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target,
+                      GPtrArray *lost, CliProgress *progress, GError **error);
 
-/* What @source has at @offset: how many bytes it has put into @buffer, less than @length at its end alone; -1: @error.
+/* What @source has at @offset: how many bytes it has put into @buffer, less than @length at its end
+ * alone; -1: @error.
  */
-typedef gssize (*CliRead)(gpointer source, char *buffer, gsize length, guint64 offset, GError **error);
+typedef gssize (*CliRead)(gpointer source, char *buffer, gsize length, guint64 offset,
+                          GError **error);
 /* A CliRead of an int, of what can seek; and of one that is read from its present position on. */
 gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
 gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
 
-/* Write what @read gives, @limit bytes at most, to @fd from its present position on. *copied: how much that was. */
-gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name, CliTarget target,
-                        guint64 *copied, CliProgress *progress, GError **error);
+/* Write what @read gives, @limit bytes at most, to @fd from its present position on. *copied: how
+ * much that was. */
+gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name,
+                        CliTarget target, guint64 *copied, CliProgress *progress, GError **error);

@@ -1,13 +1,13 @@
-/* virt-thin - commands enable and disable: switch a host's libvirt over to our storage backend, and back
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - commands enable and disable: switch a host's libvirt over to our storage backend, and
+ * back SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has a link to each stock
- * module - also to those that are not installed: libvirt passes over a dangling link, and a module that is installed
- * later is then there - but for the logical one, which is our shim. systemd drop-ins point libvirtd and virtstoraged
- * there.
+ * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has
+ * a link to each stock module - also to those that are not installed: libvirt passes over a
+ * dangling link, and a module that is installed later is then there - but for the logical one,
+ * which is our shim. systemd drop-ins point libvirtd and virtstoraged there.
  *
- * The shim is a copy, for it must be there when what is installed is not: it then lets libvirt's own backend serve. The
- * backend that it loads is a link, to be of the version that is installed.
+ * The shim is a copy, for it must be there when what is installed is not: it then lets libvirt's
+ * own backend serve. The backend that it loads is a link, to be of the version that is installed.
  */
 #include "config.h"
 
@@ -53,13 +53,15 @@ static char *drop_in_folder(const char *service)
 
 static gboolean make_folder(const char *path, GError **error)
 {
-  return g_mkdir_with_parents(path, 0755) == 0 || vt_set_errno(error, errno, "making folder %s", path);
+  return g_mkdir_with_parents(path, 0755) == 0 ||
+         vt_set_errno(error, errno, "making folder %s", path);
 }
 
 /* Link @folder/@name to @target, in one step where something is there already. */
 static gboolean make_link(const char *folder, const char *name, const char *target, GError **error)
 {
-  g_autofree char *path = g_build_filename(folder, name, NULL), *fresh = g_strconcat(path, ".new", NULL);
+  g_autofree char *path = g_build_filename(folder, name, NULL),
+                  *fresh = g_strconcat(path, ".new", NULL);
 
   if (unlink(fresh) < 0 && errno != ENOENT)
     return vt_set_errno(error, errno, "removing %s", fresh);
@@ -103,13 +105,15 @@ static gboolean write_file(const char *path, const char *data, gssize length, GE
 {
   g_autoptr(GError) local = NULL;
 
-  if (!g_file_set_contents_full(path, data, length, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
+  if (!g_file_set_contents_full(path, data, length,
+                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
                                 &local))
     return vt_set_error(error, EIO, "%s", local->message);
   return g_chmod(path, 0644) == 0 || vt_set_errno(error, errno, "%s: its mode", path);
 }
 
-/* SELinux lets a daemon load what is labelled as a library, as what is installed is, but not any file in /var. */
+/* SELinux lets a daemon load what is labelled as a library, as what is installed is, but not any
+ * file in /var. */
 static gboolean copy_label(const char *from, const char *to, GError **error)
 {
   char label[256];
@@ -125,14 +129,17 @@ static gboolean can_be_loaded(const char *path, GError **error)
   void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 
   if (!module)
-    return vt_set_error(error, ENOEXEC, "libvirt could not load it, is its file system mounted noexec? %s", dlerror());
+    return vt_set_error(error, ENOEXEC,
+                        "libvirt could not load it, is its file system mounted noexec? %s",
+                        dlerror());
   dlclose(module);
   return TRUE;
 }
 
 static gboolean copy_shim(const char *folder, GError **error)
 {
-  g_autofree char *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM), *path = g_build_filename(folder, SHIM, NULL);
+  g_autofree char *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM),
+                  *path = g_build_filename(folder, SHIM, NULL);
   g_autofree char *data = NULL;
   g_autoptr(GError) local = NULL;
   gsize length;
@@ -150,7 +157,8 @@ static gboolean copy_shim(const char *folder, GError **error)
 
 static gboolean write_drop_in(const char *service, GError **error)
 {
-  g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
+  g_autofree char *folder = drop_in_folder(service),
+                  *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
 
   text = g_strdup_printf("# Written by virt-thin enable; virt-thin disable removes "
                          "it.\n[Service]\nEnvironment=LIBVIRT_STORAGE_BACKEND_DIR=%s\n",
@@ -158,13 +166,15 @@ static gboolean write_drop_in(const char *service, GError **error)
   return make_folder(folder, error) && write_file(path, text, -1, error);
 }
 
-/* Have systemd read what has changed, and the daemons that run now follow. Guests are not touched by that. */
+/* Have systemd read what has changed, and the daemons that run now follow. Guests are not touched
+ * by that. */
 static gboolean tell_systemd(GError **error)
 {
   const char *const reload[] = {"systemctl", "daemon-reload", NULL};
-  /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host does not have would
-   * be an error. */
-  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.servic[e]", "virtstoraged.servic[e]", NULL};
+  /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host
+   * does not have would be an error. */
+  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.servic[e]",
+                                 "virtstoraged.servic[e]", NULL};
   const char *const *const commands[] = {reload, restart};
 
   if (root || access("/run/systemd/system", F_OK) < 0)
@@ -173,22 +183,24 @@ static gboolean tell_systemd(GError **error)
     g_autoptr(GError) local = NULL;
     int status;
 
-    if (!g_spawn_sync(NULL, (char **)commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, &local) ||
+    if (!g_spawn_sync(NULL, (char **)commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                      &status, &local) ||
         !g_spawn_check_wait_status(status, &local))
       return vt_set_error(error, EIO, "systemctl %s: %s", commands[i][1], local->message);
   }
   return TRUE;
 }
 
-/* Is it this installation that libvirt is switched over to? One with another prefix may be it, by the same folder. An
- * earlier version linked the shim, too. */
+/* Is it this installation that libvirt is switched over to? One with another prefix may be it, by
+ * the same folder. An earlier version linked the shim, too. */
 static gboolean is_enabled(const char *folder)
 {
   const char *const links[] = {BACKEND, SHIM};
   gboolean ours = FALSE;
 
   for (gsize i = 0; i < G_N_ELEMENTS(links) && !ours; i++) {
-    g_autofree char *path = g_build_filename(folder, links[i], NULL), *target = g_file_read_link(path, NULL);
+    g_autofree char *path = g_build_filename(folder, links[i], NULL),
+                    *target = g_file_read_link(path, NULL);
 
     ours = target && g_str_has_prefix(target, VIRT_THIN_BACKEND_DIR "/");
   }
@@ -198,18 +210,22 @@ static gboolean is_enabled(const char *folder)
 static void tell_user(void)
 {
   if (no_restart && !root)
-    cli_warn("a libvirtd or virtstoraged that runs keeps the storage backends it has until it is restarted");
+    cli_warn("a libvirtd or virtstoraged that runs keeps the storage backends it has until it is "
+             "restarted");
 }
 
 static int run_enable(char **args, GError **error)
 {
-  g_autofree char *folder = rooted(folder_path()), *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM);
+  g_autofree char *folder = rooted(folder_path()),
+                  *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM);
 
   if (if_enabled && !is_enabled(folder))
     return CLI_OK;
   if (access(installed, R_OK) < 0)
-    return vt_set_errno(error, errno, "the storage backend is not installed: %s", installed), CLI_FAILED;
-  if (!make_folder(folder, error) || !copy_shim(folder, error) || !link_stock_modules(folder, error) ||
+    return vt_set_errno(error, errno, "the storage backend is not installed: %s", installed),
+           CLI_FAILED;
+  if (!make_folder(folder, error) || !copy_shim(folder, error) ||
+      !link_stock_modules(folder, error) ||
       !make_link(folder, BACKEND, VIRT_THIN_BACKEND_DIR "/" BACKEND, error))
     return CLI_FAILED;
   for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
@@ -221,8 +237,10 @@ static int run_enable(char **args, GError **error)
   return CLI_OK;
 }
 
-/* Those in @folder whose names begin with @prefix, so also what a write that was cut short has left; or @only_links. */
-static gboolean remove_files(const char *folder, const char *prefix, gboolean only_links, GError **error)
+/* Those in @folder whose names begin with @prefix, so also what a write that was cut short has
+ * left; or @only_links. */
+static gboolean remove_files(const char *folder, const char *prefix, gboolean only_links,
+                             GError **error)
 {
   GDir *dir = g_dir_open(folder, 0, NULL);
   const char *name;
@@ -232,8 +250,8 @@ static gboolean remove_files(const char *folder, const char *prefix, gboolean on
     g_autofree char *path = g_build_filename(folder, name, NULL);
     GStatBuf st;
 
-    if (g_str_has_prefix(name, prefix) && g_lstat(path, &st) == 0 && (!only_links || S_ISLNK(st.st_mode)) &&
-        unlink(path) < 0)
+    if (g_str_has_prefix(name, prefix) && g_lstat(path, &st) == 0 &&
+        (!only_links || S_ISLNK(st.st_mode)) && unlink(path) < 0)
       ok = vt_set_errno(error, errno, "removing %s", path);
   }
   if (dir)
@@ -244,7 +262,8 @@ static gboolean remove_files(const char *folder, const char *prefix, gboolean on
 /* But not the one of an installation that has another folder. */
 static gboolean remove_drop_in(const char *service, GError **error)
 {
-  g_autofree char *folder = drop_in_folder(service), *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
+  g_autofree char *folder = drop_in_folder(service),
+                  *path = g_build_filename(folder, DROP_IN, NULL), *text = NULL;
   g_autofree char *setting = g_strdup_printf("=%s\n", folder_path());
 
   if (g_file_get_contents(path, &text, NULL, NULL) && *text && !strstr(text, setting))
@@ -282,9 +301,10 @@ static int run_disable(char **args, GError **error)
 }
 
 static const GOptionEntry options[] = {
-    {"root", 0, 0, G_OPTION_ARG_FILENAME, &root, "Do it to the system under this folder, and tell no daemon", "DIR"},
-    {"no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart, "Leave running daemons as they are until they are restarted",
-     NULL},
+    {"root", 0, 0, G_OPTION_ARG_FILENAME, &root,
+     "Do it to the system under this folder, and tell no daemon", "DIR"},
+    {"no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart,
+     "Leave running daemons as they are until they are restarted", NULL},
     {"if-enabled", 0, 0, G_OPTION_ARG_NONE, &if_enabled,
      "Only if libvirt is switched over to this installation: for its upgrade, and its end", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -294,9 +314,11 @@ const CliCommand cli_enable = {
     .name = "enable",
     .arguments = "",
     .summary = "Switch this host's libvirt over to virt-thin's storage backend",
-    .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts those that run; "
+    .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts "
+                   "those that run; "
                    "guests go on. Pools of plain volume groups\n"
-                   "are served by libvirt's own backend as before, also if virt-thin is removed without disable.",
+                   "are served by libvirt's own backend as before, also if virt-thin is removed "
+                   "without disable.",
     .options = options,
     .min_args = 0,
     .max_args = 0,

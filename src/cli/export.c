@@ -29,8 +29,10 @@ static CliTarget kind_of(int fd)
     return CLI_DENSE;
   if (S_ISBLK(st.st_mode))
     return CLI_DEVICE;
-  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) && lseek(fd, 0, SEEK_CUR) == st.st_size ? CLI_SPARSE
-                                                                                                         : CLI_DENSE;
+  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) &&
+                 lseek(fd, 0, SEEK_CUR) == st.st_size
+             ? CLI_SPARSE
+             : CLI_DENSE;
 }
 
 static gboolean open_target(Target *target, const char *argument, GError **error)
@@ -57,13 +59,15 @@ static gboolean close_target(Target *target, gboolean keep, GError **error)
   gboolean ok = TRUE;
 
   if (target->fd >= 0 && close(target->fd) < 0)
-    ok = vt_set_errno(keep ? error : NULL, errno, "writing %s", target->path ? target->path : "standard output");
+    ok = vt_set_errno(keep ? error : NULL, errno, "writing %s",
+                      target->path ? target->path : "standard output");
   if (target->created && (!keep || !ok))
     unlink(target->path);
   return ok;
 }
 
-static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const char *argument, GError **error)
+static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const char *argument,
+                           GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, TRUE, opener, error);
@@ -75,19 +79,21 @@ static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const cha
   if (!volume || !open_target(&target, argument, error))
     return FALSE;
   progress = cli_progress_new(pool_volume_size(volume), "exporting %s/%s", vg, lv);
-  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target, lost, progress,
-                    error);
+  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target,
+                    lost, progress, error);
   cli_progress_free(progress);
   ok = close_target(&target, ok, error) && ok;
   for (guint i = 0; i < lost->len; i++)
     cli_warn("%s", (char *)lost->pdata[i]);
   if (ok && lost->len)
-    return vt_set_error(error, EBADMSG, "volume %s/%s was exported without what is lost: there the image reads zero",
-                        vg, lv);
+    return vt_set_error(
+        error, EBADMSG,
+        "volume %s/%s was exported without what is lost: there the image reads zero", vg, lv);
   return ok;
 }
 
-static gboolean export_converted(Pool *pool, const char *vg, const char *lv, const char *path, GError **error)
+static gboolean export_converted(Pool *pool, const char *vg, const char *lv, const char *path,
+                                 GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
   CliExport *export;
@@ -118,15 +124,19 @@ static int run_export(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
   if (!raw && strcmp(args[1], "-") == 0)
-    return cli_usage(error, "--format %s needs a file: parts of such an image are written out of order", format_text),
+    return cli_usage(error,
+                     "--format %s needs a file: parts of such an image are written out of order",
+                     format_text),
            CLI_WRONG_USAGE;
   pool = cli_open(vg, POOL_READ_ONLY, error);
   if (!pool)
     return CLI_FAILED;
   if (!format_text && vt_image_is_named(args[1], NULL))
-    cli_warn("%s becomes a raw image, which its name does not say: --format qcow2 or another makes such an image",
+    cli_warn("%s becomes a raw image, which its name does not say: --format qcow2 or another makes "
+             "such an image",
              args[1]);
-  ok = raw ? export_raw(pool, vg, lv, args[1], error) : export_converted(pool, vg, lv, args[1], error);
+  ok = raw ? export_raw(pool, vg, lv, args[1], error)
+           : export_converted(pool, vg, lv, args[1], error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
@@ -140,9 +150,11 @@ const CliCommand cli_export = {
     .name = "export",
     .arguments = "VG/LV FILE|-",
     .summary = "Write a volume into a disk image",
-    .description = "What the volume does not map is a hole in FILE. '-' is standard output (raw only). Of a damaged "
+    .description = "What the volume does not map is a hole in FILE. '-' is standard output (raw "
+                   "only). Of a damaged "
                    "volume what can be reached is\n"
-                   "written, the lost ranges are named, and the exit status is 1. Changes nothing in the volume group.",
+                   "written, the lost ranges are named, and the exit status is 1. Changes nothing "
+                   "in the volume group.",
     .options = export_options,
     .min_args = 2,
     .max_args = 2,

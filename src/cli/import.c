@@ -1,8 +1,8 @@
 /* virt-thin - command import: an image into a volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Everything that can be wrong is looked at before the first byte is written; a volume made for an import that fails is
- * removed again.
+ * Everything that can be wrong is looked at before the first byte is written; a volume made for an
+ * import that fails is removed again.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -54,7 +54,8 @@ static gboolean read_head(Source *source, GError **error)
   while (source->head_length < sizeof source->head) {
     char *to = source->head + source->head_length;
     gsize room = sizeof source->head - source->head_length;
-    ssize_t n = source->pipe ? read(source->fd, to, room) : pread(source->fd, to, room, (off_t)source->head_length);
+    ssize_t n = source->pipe ? read(source->fd, to, room)
+                             : pread(source->fd, to, room, (off_t)source->head_length);
 
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "reading %s", source->name);
@@ -69,39 +70,49 @@ static gboolean read_head(Source *source, GError **error)
 static gboolean refuse_stream(const Source *source, GError **error)
 {
   if (format_text)
-    return vt_set_error(error, EINVAL, "%s is a stream, and an image in format %s must be a file: save it in one first",
-                        source->name, source->format);
+    return vt_set_error(
+        error, EINVAL,
+        "%s is a stream, and an image in format %s must be a file: save it in one first",
+        source->name, source->format);
   return vt_set_error(error, EINVAL,
-                      "%s begins as an image in format %s does: --format raw if it is the content of a disk, such as a "
-                      "raw export; an image, as its parts must be read out of order: save it in a file and import that",
+                      "%s begins as an image in format %s does: --format raw if it is the content "
+                      "of a disk, such as a "
+                      "raw export; an image, as its parts must be read out of order: save it in a "
+                      "file and import that",
                       source->name, source->format);
 }
 
-/* An image that says what it is based on has it read from this host: only when that is asked for. */
+/* An image that says what it is based on has it read from this host: only when that is asked
+ * for. */
 static gboolean look_into(Source *source, GError **error)
 {
   CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
   g_autoptr(GError) local = NULL;
 
   if (vt_image_is_encrypted(source->fd, source->format))
-    vt_set_error(&local, EACCES, "%s is encrypted: decrypt it with qemu-img convert first", source->name);
+    vt_set_error(&local, EACCES, "%s is encrypted: decrypt it with qemu-img convert first",
+                 source->name);
   else if (cli_qemu_look(&file, &source->size, &local))
     return TRUE;
   if (local->code == EOPNOTSUPP)
     return vt_set_error(error, EOPNOTSUPP,
-                        "%s: --format raw if it is the content of a disk, such as a raw export; --follow-backing to "
+                        "%s: --format raw if it is the content of a disk, such as a raw export; "
+                        "--follow-backing to "
                         "have that file read into the volume, too",
                         local->message);
-  return vt_set_error(error, local->code, "%s%s", local->message,
-                      format_text ? "" : ": --format raw if it is the content of a disk, such as a raw export");
+  return vt_set_error(
+      error, local->code, "%s%s", local->message,
+      format_text ? "" : ": --format raw if it is the content of a disk, such as a raw export");
 }
 
-/* A guest can write into its disk what looks like an image, and it is in the disk's backup: that a format is recognised
- * says nothing. What the file is called is its owner's word; without that, it has to be said what is meant. */
+/* A guest can write into its disk what looks like an image, and it is in the disk's backup: that a
+ * format is recognised says nothing. What the file is called is its owner's word; without that, it
+ * has to be said what is meant. */
 static gboolean take_recognised(Source *source, GError **error)
 {
   if (vt_image_is_named(source->path, "raw") && !follow_backing) {
-    cli_warn("%s looks like an image in format %s: as its name says, it is taken for the content of a disk, "
+    cli_warn("%s looks like an image in format %s: as its name says, it is taken for the content "
+             "of a disk, "
              "--format raw",
              source->name, source->format);
     source->format = "raw";
@@ -111,10 +122,12 @@ static gboolean take_recognised(Source *source, GError **error)
     return FALSE;
   if (!vt_image_is_named(source->path, source->format) && !follow_backing)
     return vt_set_error(error, EINVAL,
-                        "%s looks like an image in format %s, and its name does not say so: --format raw if it is the "
+                        "%s looks like an image in format %s, and its name does not say so: "
+                        "--format raw if it is the "
                         "content of a disk, such as a raw export; --format %s if it is an image",
                         source->name, source->format, source->format);
-  cli_warn("%s is read as an image in format %s; --format raw takes it as it is", source->name, source->format);
+  cli_warn("%s is read as an image in format %s; --format raw takes it as it is", source->name,
+           source->format);
   return TRUE;
 }
 
@@ -123,9 +136,9 @@ static gboolean choose_format(Source *source, GError **error)
   /* A redirected file has a name, too. */
   if (!source->path && !source->pipe && !(source->path = g_file_read_link("/proc/self/fd/0", NULL)))
     source->path = g_strdup("/dev/stdin");
-  source->format =
-      format_text ? format_text
-                  : vt_image_format(source->fd, source->pipe ? 0 : source->size, source->head, source->head_length);
+  source->format = format_text ? format_text
+                               : vt_image_format(source->fd, source->pipe ? 0 : source->size,
+                                                 source->head, source->head_length);
   if (strcmp(source->format, "raw") == 0)
     return TRUE;
   if (source->pipe)
@@ -152,20 +165,21 @@ static void close_source(Source *source)
 
 /* --- the volume --- */
 
-static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 wanted, GError **error)
+static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 wanted,
+                          GError **error)
 {
   g_autofree char *a = cli_size(has), *b = cli_size(wanted);
 
   return vt_set_error(error, EINVAL,
-                      "volume %s/%s has %s (%" G_GUINT64_FORMAT " bytes) and the import needs %s (%" G_GUINT64_FORMAT
-                      " bytes): "
+                      "volume %s/%s has %s (%" G_GUINT64_FORMAT
+                      " bytes) and the import needs %s (%" G_GUINT64_FORMAT " bytes): "
                       "virt-thin resize %s/%s %" G_GUINT64_FORMAT "b first",
                       vg, lv, a, has, b, wanted, vg, lv, (wanted + 511) / 512);
 }
 
 /* The volume to write to, made when it is not there. */
-static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source, guint64 size,
-                               gboolean *created, GError **error)
+static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source,
+                               guint64 size, gboolean *created, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, &local);
@@ -174,11 +188,11 @@ static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const
   *created = FALSE;
   if (info) {
     if (info->read_only)
-      return vt_set_error(
-          error, EROFS,
-          "volume %s/%s is read-only (a snapshot, a template, or it has a snapshot that only lvm2 keeps "
-          "copies for): import into a clone of it, or under another name",
-          vg, lv);
+      return vt_set_error(error, EROFS,
+                          "volume %s/%s is read-only (a snapshot, a template, or it has a snapshot "
+                          "that only lvm2 keeps "
+                          "copies for): import into a clone of it, or under another name",
+                          vg, lv);
     return info->size >= wanted || too_small(vg, lv, info->size, wanted, error);
   }
   if (local->code != ENOENT) {
@@ -207,7 +221,8 @@ static gboolean grow(guint64 size, gpointer user_data, GError **error)
 }
 
 /* @fresh: nothing but zeros is in the volume. @growing: as large as the source turns out to be. */
-static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh, gboolean growing, GError **error)
+static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh,
+                           gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, opener, error);
@@ -223,7 +238,8 @@ static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean 
 
   if (!volume)
     return FALSE;
-  progress = cli_progress_new(source->size == CLI_UNKNOWN_SIZE ? 0 : source->size, "importing %s", source->name);
+  progress = cli_progress_new(source->size == CLI_UNKNOWN_SIZE ? 0 : source->size, "importing %s",
+                              source->name);
   ok = cli_copy_in(&from, volume, fresh, progress, error);
   cli_progress_free(progress);
   g_clear_pointer(&volume, pool_volume_close);
@@ -237,8 +253,8 @@ static gboolean zero_volume(Pool *pool, const char *lv, GError **error)
   return volume && pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error);
 }
 
-static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Source *source, gboolean fresh,
-                                 GError **error)
+static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Source *source,
+                                 gboolean fresh, GError **error)
 {
   CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
   CliExport *export;
@@ -252,14 +268,16 @@ static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Sou
   return ok;
 }
 
-static gboolean import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size, GError **error)
+static gboolean import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size,
+                       GError **error)
 {
   const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
   gboolean created, fresh, ok;
 
   if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
-    return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
+    return vt_set_error(error, EINVAL,
+                        "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
                         size_text, source->name, source->size);
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(pool, vg, lv, source, size, &created, error))
@@ -283,7 +301,8 @@ static int run_import(char **args, GError **error)
   Pool *pool = NULL;
   gboolean ok;
 
-  if (!cli_split_name(args[1], &vg, &lv, error) || !cli_parse_size("--size", size_text, &size, error))
+  if (!cli_split_name(args[1], &vg, &lv, error) ||
+      !cli_parse_size("--size", size_text, &size, error))
     return CLI_WRONG_USAGE;
   if (size_text && size == 0)
     return cli_usage(error, "--size %s: a size of nothing", size_text), CLI_WRONG_USAGE;
@@ -294,10 +313,13 @@ static int run_import(char **args, GError **error)
 }
 
 static const GOptionEntry import_options[] = {
-    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume to create (default: the image's)", "SIZE"},
-    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool for a new volume (default: the only one)", "POOL"},
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text,
+     "Size of the volume to create (default: the image's)", "SIZE"},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool,
+     "Thin pool for a new volume (default: the only one)", "POOL"},
     {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
-     "Format of the image, as qemu-img calls it (default: recognised, if its name says so)", "FORMAT"},
+     "Format of the image, as qemu-img calls it (default: recognised, if its name says so)",
+     "FORMAT"},
     {"follow-backing", 0, 0, G_OPTION_ARG_NONE, &follow_backing,
      "Read the files of this host that the image refers to, too", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -307,14 +329,17 @@ const CliCommand cli_import = {
     .name = "import",
     .arguments = "FILE|- VG/LV",
     .summary = "Write a disk image into a volume",
-    .description =
-        "Creates the volume, or overwrites one that is large enough, the rest of which then reads zero. '-' is "
-        "standard input (raw only).\n"
-        "Holes and zeros of the image take no space in the pool. Formats other than raw are read by qemu-img. A new "
-        "volume named\nbase-VMID-something is a template in the end.\n"
-        "A guest can make its disk look like an image: restore a raw export with --format raw. An image that refers "
-        "to other\nfiles (a backing file, an external data file, extents) is refused without --follow-backing: give "
-        "that to none that a guest,\nor anybody else, may have written.",
+    .description = "Creates the volume, or overwrites one that is large enough, the rest of which "
+                   "then reads zero. '-' is "
+                   "standard input (raw only).\n"
+                   "Holes and zeros of the image take no space in the pool. Formats other than raw "
+                   "are read by qemu-img. A new "
+                   "volume named\nbase-VMID-something is a template in the end.\n"
+                   "A guest can make its disk look like an image: restore a raw export with "
+                   "--format raw. An image that refers "
+                   "to other\nfiles (a backing file, an external data file, extents) is refused "
+                   "without --follow-backing: give "
+                   "that to none that a guest,\nor anybody else, may have written.",
     .options = import_options,
     .min_args = 2,
     .max_args = 2,

@@ -27,7 +27,8 @@ static void share_line(const char *name, guint64 used, guint64 size)
 {
   g_autofree char *a = cli_size(used), *b = cli_size(size), *text = NULL;
 
-  text = g_strdup_printf("%s of %s (%.2f %%)", a, b, size ? 100.0 * (double)used / (double)size : 0.0);
+  text =
+      g_strdup_printf("%s of %s (%.2f %%)", a, b, size ? 100.0 * (double)used / (double)size : 0.0);
   line(name, text);
 }
 
@@ -47,18 +48,21 @@ static void list_line(const char *name, char **values)
 
 static void spare_line(const PoolInfo *info)
 {
-  g_autofree char *size = info->metadata_spare ? cli_size(info->metadata_spare) : g_strdup("none"), *text = NULL;
+  g_autofree char *size = info->metadata_spare ? cli_size(info->metadata_spare) : g_strdup("none"),
+                  *text = NULL;
 
   if (info->metadata_spare < info->metadata_size)
-    text = g_strdup_printf("%s: too little to repair the metadata with (it grows with that: virt-thin resize "
-                           "--metadata %s/%s +1)",
-                           size, info->vg, info->name);
+    text = g_strdup_printf(
+        "%s: too little to repair the metadata with (it grows with that: virt-thin resize "
+        "--metadata %s/%s +1)",
+        size, info->vg, info->name);
   line("metadata spare", text ? text : size);
 }
 
 static void print_pool(const PoolInfo *info)
 {
-  g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name), *growth = cli_growth(info);
+  g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name),
+                  *growth = cli_growth(info);
 
   line("thin pool", name);
   line("uuid", info->uuid);
@@ -69,7 +73,8 @@ static void print_pool(const PoolInfo *info)
   number_line("volumes", info->n_volumes);
   size_line("virtual size", info->virtual_size);
   if (info->size && info->virtual_size > info->size) {
-    g_autofree char *text = g_strdup_printf("%.2f times", (double)info->virtual_size / (double)info->size);
+    g_autofree char *text =
+        g_strdup_printf("%.2f times", (double)info->virtual_size / (double)info->size);
 
     line("overcommit", text);
   }
@@ -108,7 +113,9 @@ static void print_volume(const PoolVolumeInfo *v, const Counts *counts)
 
   line("volume", name);
   line("uuid", v->uuid);
-  line("kind", v->kind == POOL_VOLUME_LINEAR ? "linear" : v->snapshot_of ? "thin snapshot" : "thin");
+  line("kind", v->kind == POOL_VOLUME_LINEAR ? "linear"
+               : v->snapshot_of              ? "thin snapshot"
+                                             : "thin");
   line("thin pool", v->pool);
   line("origin", v->origin);
   line("snapshot of", v->snapshot_of);
@@ -157,7 +164,8 @@ static void json_pool(JsonBuilder *builder, const PoolInfo *info)
   cli_json_boolean(builder, "readonly", info->read_only);
   cli_json_boolean(builder, "active", info->active);
   cli_json_number(builder, "max_size", info->max_size ? info->max_size : G_MAXUINT64);
-  cli_json_number(builder, "grows_at", info->grows_at && info->grows_at < 100 ? info->grows_at : G_MAXUINT64);
+  cli_json_number(builder, "grows_at",
+                  info->grows_at && info->grows_at < 100 ? info->grows_at : G_MAXUINT64);
   cli_json_number(builder, "grows_by", info->grows_by ? info->grows_by : G_MAXUINT64);
   cli_json_string(builder, "unwatched", info->unwatched);
   cli_json_string(builder, "grown", info->grown);
@@ -170,7 +178,8 @@ static void json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *poo
   json_builder_begin_object(builder);
   cli_json_string(builder, "name", info->name);
   cli_json_string(builder, "uuid", info->uuid);
-  cli_json_strings(builder, "devices", info->devices, info->devices ? g_strv_length(info->devices) : 0);
+  cli_json_strings(builder, "devices", info->devices,
+                   info->devices ? g_strv_length(info->devices) : 0);
   cli_json_number(builder, "size", info->size);
   cli_json_number(builder, "free", info->free);
   cli_json_number(builder, "extent_size", info->extent_size);
@@ -274,7 +283,8 @@ static gboolean info_volume(Pool *pool, const char *name, GError **error)
   if (!info)
     return FALSE;
   /* Of a damaged volume they cannot be told; the damage is. */
-  counts.known = info->pool && pool_count_volume(pool, name, &counts.exclusive, &counts.shared, NULL);
+  counts.known =
+      info->pool && pool_count_volume(pool, name, &counts.exclusive, &counts.shared, NULL);
   if (json) {
     JsonBuilder *builder = json_document("volume");
 
@@ -313,7 +323,8 @@ const CliCommand cli_info = {
     .name = "info",
     .arguments = "VG[/LV]",
     .summary = "Tell about a volume group, thin pool or volume",
-    .description = "Exclusive is what removing the volume would give back to the pool; shared is used by others, too. "
+    .description = "Exclusive is what removing the volume would give back to the pool; shared is "
+                   "used by others, too. "
                    "Changes nothing.",
     .options = info_options,
     .min_args = 1,

@@ -44,8 +44,8 @@ static gboolean parse_sizes(Sizes *sizes, GError **error)
   return TRUE;
 }
 
-/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones would cost every
- * clone and snapshot from the first day. */
+/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones
+ * would cost every clone and snapshot from the first day. */
 static gboolean choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
 {
   guint64 unused = 0, metadata = 0;
@@ -63,7 +63,8 @@ static gboolean choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_siz
 
     metadata = MAX(room / 8 / extent_size, 1) * extent_size;
     got = cli_size(metadata);
-    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins with %s: virt-thin "
+    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins "
+             "with %s: virt-thin "
              "resize --metadata lets it grow later",
              max_text, wanted, got);
   }
@@ -109,7 +110,9 @@ static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError 
   gboolean ok;
 
   if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
-    vt_set_error(error, EINVAL, "volume group %s has extents of %" G_GUINT64_FORMAT " bytes: leave --extent-size away",
+    vt_set_error(error, EINVAL,
+                 "volume group %s has extents of %" G_GUINT64_FORMAT
+                 " bytes: leave --extent-size away",
                  vg, info->extent_size);
   ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
        choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
@@ -131,7 +134,8 @@ static char *choose_path(const char *vg, GError **error)
   if (!given[1])
     return g_strdup(given[0]);
   cli_usage(error,
-            "a volume group begins on one device: give one --device, and add the others with virt-thin extend %s PATH",
+            "a volume group begins on one device: give one --device, and add the others with "
+            "virt-thin extend %s PATH",
             vg);
   return NULL;
 }
@@ -142,13 +146,15 @@ static gboolean clear(const char *path, GError **error)
   return !force || !g_file_test(path, G_FILE_TEST_EXISTS) || lvm_content_clear(path, error);
 }
 
-static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes, GError **error)
+static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes,
+                        GError **error)
 {
   struct stat st = {0};
 
   if (stat(path, &st) < 0 && !sizes->size)
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
-  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size, error) ||
+  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size,
+                         error) ||
       !clear(path, error))
     return FALSE;
   sizes->pool.max_size = sizes->max_size;
@@ -178,13 +184,15 @@ static int run_init(char **args, GError **error)
   if (owner && where && strcmp(owner, vg) == 0)
     return cli_status(add_pool(vg, name, &sizes, error));
   if (where)
-    return cli_status(vt_set_error(error, EEXIST,
-                                   "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, "
-                                   "or leave --file away to give it a "
-                                   "further thin pool",
-                                   vg, where, path, vg, path));
+    return cli_status(vt_set_error(
+        error, EEXIST,
+        "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, "
+        "or leave --file away to give it a "
+        "further thin pool",
+        vg, where, path, vg, path));
   if (owner)
-    return cli_status(vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path, owner));
+    return cli_status(vt_set_error(
+        error, EEXIST, "%s is a physical volume of volume group %s already", path, owner));
   return cli_status(make_vg(vg, name, path, &sizes, error));
 }
 
@@ -192,15 +200,20 @@ static const GOptionEntry init_options[] = {
     {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text,
      "Size of the physical volume to make (of a further pool: its data)", "SIZE"},
     {"file", 0, 0, G_OPTION_ARG_FILENAME, &file,
-     "File (made sparse) or block device; default: --device, else VG.img in the state folder", "PATH"},
-    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data", NULL},
+     "File (made sparse) or block device; default: --device, else VG.img in the state folder",
+     "PATH"},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data",
+     NULL},
     {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text,
      "Let it grow to this when it fills (with the physical volume, if that is a file)", "SIZE"},
-    {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text, "Leave this much of the volume group free", "SIZE"},
-    {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text, "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
-    {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text, "Thin pool's metadata size (default: lvm2's choice)",
-     "SIZE"},
-    {"extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text, "Volume group's extent size (default: 4m)", "SIZE"},
+    {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text,
+     "Leave this much of the volume group free", "SIZE"},
+    {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text,
+     "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
+    {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text,
+     "Thin pool's metadata size (default: lvm2's choice)", "SIZE"},
+    {"extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text,
+     "Volume group's extent size (default: 4m)", "SIZE"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -208,9 +221,11 @@ const CliCommand cli_init = {
     .name = "init",
     .arguments = "VG/POOL",
     .summary = "Make a volume group with a thin pool in a file or on a device",
-    .description = "The pool takes all of the physical volume but its metadata, the spare and what --reserve leaves. A "
+    .description = "The pool takes all of the physical volume but its metadata, the spare and what "
+                   "--reserve leaves. A "
                    "volume group that\n"
-                   "exists gains a further thin pool from its free extents. A file or device with something on it is "
+                   "exists gains a further thin pool from its free extents. A file or device with "
+                   "something on it is "
                    "refused,\n"
                    "unless --force.\n\n"
                    "Example: virt-thin init pve/data --size 100g",
@@ -237,7 +252,8 @@ static int run_extend(char **args, GError **error)
 }
 
 static const GOptionEntry extend_options[] = {
-    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data", NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data",
+     NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -245,7 +261,8 @@ const CliCommand cli_extend = {
     .name = "extend",
     .arguments = "VG PATH",
     .summary = "Add a physical volume, file or block device, to a volume group",
-    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE. Refused where something is on it, "
+    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE. Refused where "
+                   "something is on it, "
                    "unless --force.",
     .options = extend_options,
     .min_args = 2,

@@ -1,7 +1,8 @@
 /* virt-thin - the documents that --json prints
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Numbers beyond 2^63 - 1 (no size that LVM addresses) would not fit JSON-GLib's integers and become null.
+ * Numbers beyond 2^63 - 1 (no size that LVM addresses) would not fit JSON-GLib's integers and
+ * become null.
  */
 #include <stdio.h>
 

@@ -7,8 +7,8 @@
 
 #include "pool/pool.h"
 
-/* Members of the object that @builder is in. NULL strings and unknown numbers become null; bytes that are not UTF-8
- * U+FFFD. */
+/* Members of the object that @builder is in. NULL strings and unknown numbers become null; bytes
+ * that are not UTF-8 U+FFFD. */
 void cli_json_string(JsonBuilder *builder, const char *member, const char *value);
 void cli_json_number(JsonBuilder *builder, const char *member, guint64 value);
 void cli_json_boolean(JsonBuilder *builder, const char *member, gboolean value);

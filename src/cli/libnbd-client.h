@@ -9,17 +9,17 @@
 
 #include "cli/library.h"
 
-#define LIBNBD_CLIENT_FUNCTIONS(F)                                                                                     \
-  F(nbd_aio_command_completed)                                                                                         \
-  F(nbd_aio_connect_socket)                                                                                            \
-  F(nbd_aio_is_connecting)                                                                                             \
-  F(nbd_aio_is_ready)                                                                                                  \
-  F(nbd_aio_pread)                                                                                                     \
-  F(nbd_close)                                                                                                         \
-  F(nbd_create)                                                                                                        \
-  F(nbd_get_errno)                                                                                                     \
-  F(nbd_get_error)                                                                                                     \
-  F(nbd_get_size)                                                                                                      \
+#define LIBNBD_CLIENT_FUNCTIONS(F)                                                                 \
+  F(nbd_aio_command_completed)                                                                     \
+  F(nbd_aio_connect_socket)                                                                        \
+  F(nbd_aio_is_connecting)                                                                         \
+  F(nbd_aio_is_ready)                                                                              \
+  F(nbd_aio_pread)                                                                                 \
+  F(nbd_close)                                                                                     \
+  F(nbd_create)                                                                                    \
+  F(nbd_get_errno)                                                                                 \
+  F(nbd_get_error)                                                                                 \
+  F(nbd_get_size)                                                                                  \
   F(nbd_poll)
 
 typedef struct {

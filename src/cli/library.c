@@ -14,15 +14,15 @@ gboolean cli_library_load(CliLibrary *library, gpointer table, GError **error)
     return TRUE;
   handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
   if (!handle)
-    return vt_set_error(error, ENOENT, "%s cannot be loaded: %s: install %s", library->name, dlerror(),
-                        library->package);
+    return vt_set_error(error, ENOENT, "%s cannot be loaded: %s: install %s", library->name,
+                        dlerror(), library->package);
   for (const char *const *name = library->functions; *name; name++) {
     *pointer = dlsym(handle, *name);
     if (*pointer++)
       continue;
     dlclose(handle);
-    return vt_set_error(error, ENOENT, "%s has no function %s: it is older than %s", library->file, *name,
-                        library->oldest);
+    return vt_set_error(error, ENOENT, "%s has no function %s: it is older than %s", library->file,
+                        *name, library->oldest);
   }
   library->loaded = TRUE;
   return TRUE;

@@ -1,8 +1,8 @@
 /* virt-thin - libraries that are loaded by who needs them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * For those that bring many others along. Linked, they would be most of the time that any command, and each process of
- * a service, needs to start. Thread-safety: main thread only.
+ * For those that bring many others along. Linked, they would be most of the time that any command,
+ * and each process of a service, needs to start. Thread-safety: main thread only.
  */
 #pragma once
 
@@ -19,6 +19,6 @@ typedef struct {
 #define CLI_LIBRARY_POINTER(function) __typeof__(function) *function;
 #define CLI_LIBRARY_NAME(function) #function,
 
-/* Fill @table, which has a pointer for each of @functions; once, as the library stays loaded. Error: ENOENT, it cannot
- * be loaded or lacks a function. */
+/* Fill @table, which has a pointer for each of @functions; once, as the library stays loaded.
+ * Error: ENOENT, it cannot be loaded or lacks a function. */
 gboolean cli_library_load(CliLibrary *library, gpointer table, GError **error);

@@ -6,7 +6,8 @@
 const LibvirtClient *libvirt_client(GError **error)
 {
   static const char *const functions[] = {LIBVIRT_CLIENT_FUNCTIONS(CLI_LIBRARY_NAME) NULL};
-  static CliLibrary library = {"libvirt.so.0", "libvirt's client library", "libvirt0", "libvirt 7.0", functions, FALSE};
+  static CliLibrary library = {
+      "libvirt.so.0", "libvirt's client library", "libvirt0", "libvirt 7.0", functions, FALSE};
   static LibvirtClient client;
 
   return cli_library_load(&library, &client, error) ? &client : NULL;

@@ -10,36 +10,36 @@
 
 #include "cli/library.h"
 
-#define LIBVIRT_CLIENT_FUNCTIONS(F)                                                                                    \
-  F(virConnectClose)                                                                                                   \
-  F(virConnectGetStoragePoolCapabilities)                                                                              \
-  F(virConnectGetURI)                                                                                                  \
-  F(virConnectListAllDomains)                                                                                          \
-  F(virConnectListAllStoragePools)                                                                                     \
-  F(virConnectOpen)                                                                                                    \
-  F(virDomainFree)                                                                                                     \
-  F(virDomainGetName)                                                                                                  \
-  F(virDomainGetXMLDesc)                                                                                               \
-  F(virGetLastError)                                                                                                   \
-  F(virGetLastErrorCode)                                                                                               \
-  F(virSecretDefineXML)                                                                                                \
-  F(virSecretFree)                                                                                                     \
-  F(virSecretLookupByUUIDString)                                                                                       \
-  F(virSecretSetValue)                                                                                                 \
-  F(virSetErrorFunc)                                                                                                   \
-  F(virStoragePoolBuild)                                                                                               \
-  F(virStoragePoolCreate)                                                                                              \
-  F(virStoragePoolDefineXML)                                                                                           \
-  F(virStoragePoolDestroy)                                                                                             \
-  F(virStoragePoolFree)                                                                                                \
-  F(virStoragePoolGetAutostart)                                                                                        \
-  F(virStoragePoolGetName)                                                                                             \
-  F(virStoragePoolGetUUIDString)                                                                                       \
-  F(virStoragePoolGetXMLDesc)                                                                                          \
-  F(virStoragePoolIsActive)                                                                                            \
-  F(virStoragePoolIsPersistent)                                                                                        \
-  F(virStoragePoolLookupByUUIDString)                                                                                  \
-  F(virStoragePoolSetAutostart)                                                                                        \
+#define LIBVIRT_CLIENT_FUNCTIONS(F)                                                                \
+  F(virConnectClose)                                                                               \
+  F(virConnectGetStoragePoolCapabilities)                                                          \
+  F(virConnectGetURI)                                                                              \
+  F(virConnectListAllDomains)                                                                      \
+  F(virConnectListAllStoragePools)                                                                 \
+  F(virConnectOpen)                                                                                \
+  F(virDomainFree)                                                                                 \
+  F(virDomainGetName)                                                                              \
+  F(virDomainGetXMLDesc)                                                                           \
+  F(virGetLastError)                                                                               \
+  F(virGetLastErrorCode)                                                                           \
+  F(virSecretDefineXML)                                                                            \
+  F(virSecretFree)                                                                                 \
+  F(virSecretLookupByUUIDString)                                                                   \
+  F(virSecretSetValue)                                                                             \
+  F(virSetErrorFunc)                                                                               \
+  F(virStoragePoolBuild)                                                                           \
+  F(virStoragePoolCreate)                                                                          \
+  F(virStoragePoolDefineXML)                                                                       \
+  F(virStoragePoolDestroy)                                                                         \
+  F(virStoragePoolFree)                                                                            \
+  F(virStoragePoolGetAutostart)                                                                    \
+  F(virStoragePoolGetName)                                                                         \
+  F(virStoragePoolGetUUIDString)                                                                   \
+  F(virStoragePoolGetXMLDesc)                                                                      \
+  F(virStoragePoolIsActive)                                                                        \
+  F(virStoragePoolIsPersistent)                                                                    \
+  F(virStoragePoolLookupByUUIDString)                                                              \
+  F(virStoragePoolSetAutostart)                                                                    \
   F(virStoragePoolUndefine)
 
 typedef struct {

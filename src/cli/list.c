@@ -101,7 +101,8 @@ static gboolean collect_all(GPtrArray *volumes)
 
 static int run_list(char **args, GError **error)
 {
-  g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+  g_autoptr(GPtrArray) volumes =
+      g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_autofree char *vg = NULL, *thin_pool = NULL;
   gboolean ok;
 
@@ -132,7 +133,8 @@ const CliCommand cli_list = {
     .name = "list",
     .arguments = "[VG[/POOL]]",
     .summary = "List volumes",
-    .description = "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
+    .description =
+        "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
     .options = list_options,
     .min_args = 0,
     .max_args = 1,

@@ -1,8 +1,8 @@
 /* virt-thin - the program: thin pools of a volume group from the command line
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * One command per CliCommand; each command's file says what it does. Exit status: 0 done, 1 failed, 2 wrong usage.
- * Under the name pvesm it is `virt-thin storage`.
+ * One command per CliCommand; each command's file says what it does. Exit status: 0 done, 1 failed,
+ * 2 wrong usage. Under the name pvesm it is `virt-thin storage`.
  */
 #include "config.h"
 
@@ -17,10 +17,11 @@
 void cli_set_devices(char **paths);
 
 static const CliCommand *const commands[] = {
-    &cli_init,     &cli_extend,   &cli_serve,    &cli_stop,    &cli_release, &cli_activate, &cli_deactivate,
-    NULL,          &cli_list,     &cli_info,     &cli_check,   NULL,         &cli_create,   &cli_clone,
-    &cli_template, &cli_snapshot, &cli_rollback, &cli_rename,  &cli_resize,  &cli_remove,   NULL,
-    &cli_import,   &cli_export,   NULL,          &cli_storage, NULL,         &cli_enable,   &cli_disable,
+    &cli_init,       &cli_extend, &cli_serve,    &cli_stop,     &cli_release,  &cli_activate,
+    &cli_deactivate, NULL,        &cli_list,     &cli_info,     &cli_check,    NULL,
+    &cli_create,     &cli_clone,  &cli_template, &cli_snapshot, &cli_rollback, &cli_rename,
+    &cli_resize,     &cli_remove, NULL,          &cli_import,   &cli_export,   NULL,
+    &cli_storage,    NULL,        &cli_enable,   &cli_disable,
 };
 
 /* What other parts of virt-thin run. */
@@ -37,13 +38,14 @@ static gboolean choose_engine(const char *option, const char *word, gpointer unu
 
   if (settings_parse_engine(word, &engine))
     return g_setenv("VIRT_THIN_ENGINE", word, TRUE);
-  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is auto, kernel or bundled, not %s", option, word);
+  g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+              "%s is auto, kernel or bundled, not %s", option, word);
   return FALSE;
 }
 
 static const GOptionEntry global_options[] = {
-    {"device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices, "A physical volume, file or block device; may be repeated",
-     "PATH"},
+    {"device", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &devices,
+     "A physical volume, file or block device; may be repeated", "PATH"},
     {"engine", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)choose_engine,
      "Whose the volume group is to be: auto, kernel or bundled", "ENGINE"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -83,11 +85,12 @@ static char *describe(void)
 {
   GString *text = list_commands(commands, G_N_ELEMENTS(commands));
 
-  g_string_append(
-      text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's units: 512b, 64k, 100m, 8g, 1t; a "
-            "bare number is MiB.\n"
-            "Without --device the physical volumes are those of virt-thin.conf(5), else /var/lib/virt-thin/*.img.\n"
-            "Exit status: 0 done, 1 failed, 2 wrong usage.");
+  g_string_append(text, "\n'virt-thin COMMAND --help' explains a command. Sizes are in LVM's "
+                        "units: 512b, 64k, 100m, 8g, 1t; a "
+                        "bare number is MiB.\n"
+                        "Without --device the physical volumes are those of virt-thin.conf(5), "
+                        "else /var/lib/virt-thin/*.img.\n"
+                        "Exit status: 0 done, 1 failed, 2 wrong usage.");
   return g_string_free(text, FALSE);
 }
 
@@ -116,8 +119,8 @@ static const CliCommand *find_command(const CliCommand *const *list, gsize n, co
   return NULL;
 }
 
-/* Take arguments like -1G out of @argv, where GOption would take them for options, and give them back behind the
- * others. */
+/* Take arguments like -1G out of @argv, where GOption would take them for options, and give them
+ * back behind the others. */
 static char *take_dash_size(char **argv)
 {
   char *found = NULL;
@@ -191,9 +194,9 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
     append_argument(dash_size);
   n = arguments ? (int)g_strv_length(arguments) : 0;
   if (n < command->min_args || (command->max_args >= 0 && n > command->max_args)) {
-    g_autofree char *message =
-        g_strdup_printf("%s arguments: %s is wanted", n < command->min_args ? "missing" : "too many",
-                        *command->arguments ? command->arguments : "none");
+    g_autofree char *message = g_strdup_printf("%s arguments: %s is wanted",
+                                               n < command->min_args ? "missing" : "too many",
+                                               *command->arguments ? command->arguments : "none");
 
     return usage_failed(name, message);
   }
@@ -231,14 +234,15 @@ static int run_group(const CliCommand *group, char **argv)
 
     g_autofree char *list = g_string_free(text, FALSE);
 
-    printf("Usage:\n  virt-thin %s COMMAND [ARGUMENT...] - %s\n\n%s\n%s\n", group->name, group->summary, list,
-           group->description);
+    printf("Usage:\n  virt-thin %s COMMAND [ARGUMENT...] - %s\n\n%s\n%s\n", group->name,
+           group->summary, list, group->description);
     g_strfreev(argv);
     return finish_command(group->name, CLI_OK, NULL);
   }
   command = word ? find_command(group->commands, n, word) : NULL;
   if (!command) {
-    g_autofree char *message = word ? g_strdup_printf("there is no command \"%s\"", word) : g_strdup("which command?");
+    g_autofree char *message =
+        word ? g_strdup_printf("there is no command \"%s\"", word) : g_strdup("which command?");
 
     g_strfreev(argv);
     return usage_failed(group->name, message);
@@ -265,8 +269,8 @@ static int main_strv(char **argv)
   int status;
 
   g_set_prgname("virt-thin");
-  g_option_context_set_summary(
-      context, "LVM thin pools, with the kernel's device-mapper or without it: create, clone, snapshot, serve.");
+  g_option_context_set_summary(context, "LVM thin pools, with the kernel's device-mapper or "
+                                        "without it: create, clone, snapshot, serve.");
   g_option_context_set_description(context, description);
   g_option_context_set_strict_posix(context, TRUE);
   g_option_context_add_main_entries(context, global_options, NULL);
@@ -301,14 +305,17 @@ static int main_strv(char **argv)
   }
   rest_argv = g_strdupv(rest_argv);
   g_strfreev(argv);
-  status = command->commands ? run_group(command, rest_argv) : run_command(command, command->name, rest_argv);
+  status = command->commands ? run_group(command, rest_argv)
+                             : run_command(command, command->name, rest_argv);
   g_strfreev(arguments);
   g_strfreev(devices);
   return status;
 }
 
-/* Warnings as everything else the program says; what is said for debugging when G_MESSAGES_DEBUG asks for it. */
-static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields, gpointer user_data)
+/* Warnings as everything else the program says; what is said for debugging when G_MESSAGES_DEBUG
+ * asks for it. */
+static GLogWriterOutput write_log(GLogLevelFlags level, const GLogField *fields, gsize n_fields,
+                                  gpointer user_data)
 {
   const char *kind = level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL) ? "error: "
                      : level & G_LOG_LEVEL_WARNING                      ? "warning: "
@@ -336,7 +343,8 @@ int main(int argc, char **argv)
   int status;
 
   g_log_set_writer_func(write_log, NULL, NULL);
-  signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE is an error, not the death of a service; children inherit that */
+  signal(SIGXFSZ,
+         SIG_IGN); /* RLIMIT_FSIZE is an error, not the death of a service; children inherit that */
   if (service_child_main(argc, argv, &status))
     return status;
   signal(SIGPIPE, SIG_IGN);

@@ -46,7 +46,8 @@ void cli_progress_update(CliProgress *progress, guint64 done)
   progress->shown = now;
   at = vt_size_format(done);
   if (!progress->total) {
-    fprintf(stderr, CLEAR_LINE "%s  %s  %d s", progress->name, at, (int)((now - progress->began) / G_TIME_SPAN_SECOND));
+    fprintf(stderr, CLEAR_LINE "%s  %s  %d s", progress->name, at,
+            (int)((now - progress->began) / G_TIME_SPAN_SECOND));
     return;
   }
   filled = (int)((double)MIN(done, progress->total) / (double)progress->total * BAR_WIDTH);
@@ -84,8 +85,11 @@ static gpointer show_time(gpointer data)
 
   g_mutex_lock(&busy->lock);
   while (!busy->done)
-    if (!g_cond_wait_until(&busy->changed, &busy->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND) && !busy->done) {
-      fprintf(stderr, CLEAR_LINE "%s  %d s", busy->name, (int)((g_get_monotonic_time() - began) / G_TIME_SPAN_SECOND));
+    if (!g_cond_wait_until(&busy->changed, &busy->lock,
+                           g_get_monotonic_time() + G_TIME_SPAN_SECOND) &&
+        !busy->done) {
+      fprintf(stderr, CLEAR_LINE "%s  %d s", busy->name,
+              (int)((g_get_monotonic_time() - began) / G_TIME_SPAN_SECOND));
       shown = TRUE;
     }
   g_mutex_unlock(&busy->lock);

@@ -1,10 +1,11 @@
 /* virt-thin - the content of an image of any format, read through qemu-nbd
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * qemu-img writes raw images to files that it can seek in alone. qemu-nbd is given a socket as systemd gives one
- * (LISTEN_FDS; QEMU's manual, qemu-nbd(8)) to which we are connected already: so there is nothing to wait for, and it
- * ends with us. libnbd would start it so, too; but its socket's folder stays until the connection is closed, and for
- * ever when we are killed; and standard output, which may be the stream, would be qemu-nbd's as well.
+ * qemu-img writes raw images to files that it can seek in alone. qemu-nbd is given a socket as
+ * systemd gives one (LISTEN_FDS; QEMU's manual, qemu-nbd(8)) to which we are connected already: so
+ * there is nothing to wait for, and it ends with us. libnbd would start it so, too; but its
+ * socket's folder stays until the connection is closed, and for ever when we are killed; and
+ * standard output, which may be the stream, would be qemu-nbd's as well.
  */
 #include <fcntl.h>
 #include <gio/gio.h>
@@ -19,7 +20,8 @@
 #include "cli/qemu.h"
 
 #define FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
-#define POLL_MS 100       /* libnbd goes on waiting after a signal: look so often whether there was one */
+/* libnbd goes on waiting after a signal: look so often whether there was one */
+#define POLL_MS 100
 
 struct CliImage {
   const char *path;
@@ -46,8 +48,8 @@ static gboolean make_sockets(int *listener, int *fd, GError **error)
   }
   *listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  ok = *listener >= 0 && *fd >= 0 && bind(*listener, name, sizeof address) == 0 && listen(*listener, 1) == 0 &&
-       connect(*fd, name, sizeof address) == 0;
+  ok = *listener >= 0 && *fd >= 0 && bind(*listener, name, sizeof address) == 0 &&
+       listen(*listener, 1) == 0 && connect(*fd, name, sizeof address) == 0;
   if (!ok)
     vt_set_errno(error, errno, "making socket %s", path);
   g_unlink(path);
@@ -66,13 +68,16 @@ static gboolean start_server(CliImage *image, const CliQemuFile *file, int liste
 
   g_subprocess_launcher_take_fd(launcher, listener, FIRST_PASSED_FD);
   if (!program)
-    return vt_set_error(error, ENOENT, "reading %s: there is no qemu-nbd; install it (Debian: qemu-utils)", file->path);
+    return vt_set_error(error, ENOENT,
+                        "reading %s: there is no qemu-nbd; install it (Debian: qemu-utils)",
+                        file->path);
   given.fd = fcntl(file->fd, F_DUPFD_CLOEXEC, FIRST_PASSED_FD + 1);
   g_subprocess_launcher_take_fd(launcher, given.fd, given.fd);
   g_subprocess_launcher_take_stdout_fd(launcher, dup(STDERR_FILENO));
   g_subprocess_launcher_setenv(launcher, "LISTEN_FDS", "1", TRUE);
   name = cli_qemu_name(&given);
-  image->server = g_subprocess_launcher_spawn(launcher, &local, "/bin/sh", "-c", script, file->format, name, NULL);
+  image->server = g_subprocess_launcher_spawn(launcher, &local, "/bin/sh", "-c", script,
+                                              file->format, name, NULL);
   return image->server || vt_set_error(error, EIO, "cannot start qemu-nbd: %s", local->message);
 }
 
@@ -130,7 +135,8 @@ CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error)
   return NULL;
 }
 
-gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset, GError **error)
+gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset,
+                      GError **error)
 {
   CliImage *image = user_data;
   const LibnbdClient *lib = image->lib;
@@ -142,7 +148,8 @@ gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 of
   if (count == 0)
     return 0;
   cookie = lib->nbd_aio_pread(image->nbd, buffer, count, offset, NBD_NULL_COMPLETION, 0);
-  while (cookie >= 0 && (done = lib->nbd_aio_command_completed(image->nbd, (uint64_t)cookie)) == 0 &&
+  while (cookie >= 0 &&
+         (done = lib->nbd_aio_command_completed(image->nbd, (uint64_t)cookie)) == 0 &&
          wait_for_server(image))
     ;
   if (done > 0)
@@ -159,7 +166,8 @@ void cli_image_close(CliImage *image)
 {
   image->lib->nbd_close(image->nbd);
   if (image->server) {
-    g_subprocess_send_signal(image->server, SIGTERM); /* also when it is still opening what it is to serve */
+    g_subprocess_send_signal(image->server,
+                             SIGTERM); /* also when it is still opening what it is to serve */
     g_subprocess_wait(image->server, NULL, NULL);
     g_object_unref(image->server);
   }

@@ -16,7 +16,8 @@
 
 /* --- what QEMU is given --- */
 
-/* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols here. */
+/* A name that qemu-img takes for a file whatever it is: "json:…" and "nbd:…" are no protocols
+ * here. */
 static char *plain_path(const char *path)
 {
   return g_canonicalize_filename(path, NULL);
@@ -46,10 +47,10 @@ static void show_on_stderr(gpointer file)
   cli_qemu_keep(file);
 }
 
-/* Run; its progress on our terminal. A signal that reaches us ends it, too. @file: what it reads, or NULL. *code: its
- * exit status; -1: it was killed. */
-static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const CliQemuFile *file, const char *what,
-                           int *code, GError **error)
+/* Run; its progress on our terminal. A signal that reaches us ends it, too. @file: what it reads,
+ * or NULL. *code: its exit status; -1: it was killed. */
+static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const CliQemuFile *file,
+                           const char *what, int *code, GError **error)
 {
   g_autoptr(GError) local = NULL;
   gboolean told = FALSE;
@@ -57,9 +58,11 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const Cli
   GPid pid;
 
   cli_catch_interrupts();
-  if (!g_spawn_async(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | flags, show_on_stderr,
+  if (!g_spawn_async(NULL, (char **)argv, NULL,
+                     G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | flags, show_on_stderr,
                      (gpointer)file, &pid, &local))
-    return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what, local->message);
+    return vt_set_error(error, ENOENT, "%s: %s; install qemu-img (Debian: qemu-utils)", what,
+                        local->message);
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR)
       return vt_set_errno(error, errno, "waiting for qemu-img");
@@ -74,7 +77,8 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const Cli
   return TRUE;
 }
 
-static gboolean run(const char *const *argv, const CliQemuFile *file, const char *what, GError **error)
+static gboolean run(const char *const *argv, const CliQemuFile *file, const char *what,
+                    GError **error)
 {
   int code;
 
@@ -82,20 +86,22 @@ static gboolean run(const char *const *argv, const CliQemuFile *file, const char
          (code == 0 || vt_set_error(error, EIO, "%s: qemu-img failed", what));
 }
 
-/* What `qemu-img info` says of an image, which opens nothing that it is based on; *size: its disk's. The caller's. */
+/* What `qemu-img info` says of an image, which opens nothing that it is based on; *size: its
+ * disk's. The caller's. */
 static JsonNode *load_info(const CliQemuFile *file, guint64 *size, GError **error)
 {
   g_autofree char *name = cli_qemu_name(file), *out = NULL, *err = NULL;
-  const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", file->format, name, NULL};
+  const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", file->format,
+                              name,       NULL};
   g_autoptr(GError) local = NULL;
   g_autoptr(JsonNode) info = NULL;
   gint64 value = -1;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, keep_file, (gpointer)file, &out, &err, &status,
-                    &local)) {
-    vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)", file->path,
-                 file->format, local->message);
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, keep_file, (gpointer)file, &out,
+                    &err, &status, &local)) {
+    vt_set_error(error, ENOENT, "%s is in format %s: %s; install qemu-img (Debian: qemu-utils)",
+                 file->path, file->format, local->message);
     return NULL;
   }
   if (!g_spawn_check_wait_status(status, &local)) {
@@ -116,8 +122,8 @@ gboolean cli_qemu_info(const CliQemuFile *file, guint64 *size, char **backing, G
   g_autoptr(JsonNode) info = load_info(file, size, error);
 
   if (info)
-    *backing =
-        g_strdup(json_object_get_string_member_with_default(json_node_get_object(info), "backing-filename", NULL));
+    *backing = g_strdup(json_object_get_string_member_with_default(json_node_get_object(info),
+                                                                   "backing-filename", NULL));
   return info != NULL;
 }
 
@@ -129,16 +135,19 @@ gboolean cli_qemu_look(const CliQemuFile *file, guint64 *size, GError **error)
       !cli_qemu_info(file, size, &backing, error))
     return FALSE;
   return file->follow || !backing ||
-         vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on", file->path);
+         vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on",
+                      file->path);
 }
 
-gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size, GError **error)
+gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size,
+                      GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("making %s", path),
                   *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, size),
                   *option = g_strconcat("preallocation=", preallocation, NULL);
   const char *const plain[] = {"qemu-img", "create", "-q", "-f", format, full, bytes, NULL},
-                    *const allocating[] = {"qemu-img", "create", "-q", "-o", option, "-f", format, full, bytes, NULL};
+                    *const allocating[] = {"qemu-img", "create", "-q", "-o",  option,
+                                           "-f",       format,   full, bytes, NULL};
 
   return run(preallocation ? allocating : plain, NULL, what, error);
 }
@@ -178,8 +187,8 @@ static gboolean serve_privately(CliExport *export, Pool *pool, gboolean read_onl
   return export->server != NULL;
 }
 
-CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv, gboolean read_only,
-                           GError **error)
+CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv,
+                           gboolean read_only, GError **error)
 {
   CliExport *export = g_new0(CliExport, 1);
   g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
@@ -210,7 +219,8 @@ void cli_qemu_unexport(CliExport *export)
 }
 
 /* Arguments that are there only on a terminal come first. @file: NULL, or what is converted. */
-static gboolean convert(const char *const *arguments, const CliQemuFile *file, const char *what, GError **error)
+static gboolean convert(const char *const *arguments, const CliQemuFile *file, const char *what,
+                        GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
 

@@ -36,7 +36,8 @@ static int run_serve(char **args, GError **error)
 }
 
 static const GOptionEntry serve_options[] = {
-    {"foreground", 0, 0, G_OPTION_ARG_NONE, &foreground, "Stay in the foreground, and tell systemd when ready", NULL},
+    {"foreground", 0, 0, G_OPTION_ARG_NONE, &foreground,
+     "Stay in the foreground, and tell systemd when ready", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -44,10 +45,11 @@ const CliCommand cli_serve = {
     .name = "serve",
     .arguments = "VG",
     .summary = "Serve a volume group: block nodes, files, NBD and D-Bus",
-    .description =
-        "Returns once the service is ready. Its volumes are then /dev/VG/LV and files in /run/virt-thin/VG/volumes, "
-        "its NBD exports on\n"
-        "/run/virt-thin/VG/nbd, its D-Bus interface on /run/virt-thin/VG/control. The other commands go through it.",
+    .description = "Returns once the service is ready. Its volumes are then /dev/VG/LV and files "
+                   "in /run/virt-thin/VG/volumes, "
+                   "its NBD exports on\n"
+                   "/run/virt-thin/VG/nbd, its D-Bus interface on /run/virt-thin/VG/control. The "
+                   "other commands go through it.",
     .options = serve_options,
     .min_args = 1,
     .max_args = 1,
@@ -64,7 +66,8 @@ static int run_stop(char **args, GError **error)
 }
 
 static const GOptionEntry stop_options[] = {
-    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Also while volumes are open: their users get I/O errors", NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force,
+     "Also while volumes are open: their users get I/O errors", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
@@ -88,7 +91,8 @@ static int run_release(char **args, GError **error)
     return CLI_WRONG_USAGE;
   if (!service_release(vg, error))
     return CLI_FAILED;
-  /* Opening ends what was under way, and takes the VG over from an engine that died with it; closing gives it back. */
+  /* Opening ends what was under way, and takes the VG over from an engine that died with it;
+   * closing gives it back. */
   pool = pool_open_bundled(vg, NULL, 0, error);
   return cli_status(pool && cli_close(pool, error));
 }
@@ -97,9 +101,11 @@ const CliCommand cli_release = {
     .name = "release",
     .arguments = "VG",
     .summary = "Take a volume group back after a crash",
-    .description = "Clears what a killed service has left behind - mounts, links, sockets, loop devices - finishes or "
+    .description = "Clears what a killed service has left behind - mounts, links, sockets, loop "
+                   "devices - finishes or "
                    "rolls back what was under way, and\n"
-                   "gives the volume group back the system id it had, so that lvm2 accepts it again. Refused while a "
+                   "gives the volume group back the system id it had, so that lvm2 accepts it "
+                   "again. Refused while a "
                    "service lives.",
     .min_args = 1,
     .max_args = 1,

@@ -26,7 +26,8 @@ static void add_step(JsonBuilder *builder, const ApplyStep *step)
   json_builder_end_object(builder);
 }
 
-static void print_json(const StorageCfg *cfg, const ApplyPlan *plan, ApplyHost *host, const char *node)
+static void print_json(const StorageCfg *cfg, const ApplyPlan *plan, ApplyHost *host,
+                       const char *node)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
   g_autofree char *address = apply_host_uri(host);
@@ -58,8 +59,8 @@ static void print_plan(const ApplyPlan *plan)
   for (guint i = 0; i < plan->steps->len; i++) {
     const ApplyStep *step = plan->steps->pdata[i];
 
-    printf("%-12s %-*s %s\n", apply_action_name(step->action), width, step->pool ? step->pool : step->storage,
-           step->reason);
+    printf("%-12s %-*s %s\n", apply_action_name(step->action), width,
+           step->pool ? step->pool : step->storage, step->reason);
     for (guint j = 0; j < step->notes->len; j++)
       printf("%-12s %-*s note: %s\n", "", width, "", (char *)step->notes->pdata[j]);
   }
@@ -113,7 +114,8 @@ static int run_apply(char **args, GError **error)
 
 static const GOptionEntry apply_options[] = {
     {"config", 0, 0, G_OPTION_ARG_FILENAME, &config, "The storage.cfg to apply", "FILE"},
-    {"node", 0, 0, G_OPTION_ARG_FILENAME, &node_option, "This node's name in it (default: the host's name)", "NAME"},
+    {"node", 0, 0, G_OPTION_ARG_FILENAME, &node_option,
+     "This node's name in it (default: the host's name)", "NAME"},
     {"connect", 'c', 0, G_OPTION_ARG_FILENAME, &uri, "libvirt's address (default: virsh's)", "URI"},
     {"dry-run", 0, 0, G_OPTION_ARG_NONE, &dry_run, "Print the plan, and do nothing", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the plan, and what came of it, as JSON", NULL},
@@ -124,11 +126,14 @@ const CliCommand storage_apply = {
     .name = "apply",
     .arguments = "",
     .summary = "Make libvirt's pools match a storage.cfg",
-    .description =
-        "Defines, starts and updates the pools of the storages that are enabled and meant for this node, and stops\n"
-        "those of ours that are not; never what a domain uses, and no volume group that another storage uses. Pools\n"
-        "that virt-thin did not make are left alone, and no data is destroyed. Run twice, the second run changes\n"
-        "nothing. Exit status 1 when a pool could not be brought to what the plan says, or its name is taken.",
+    .description = "Defines, starts and updates the pools of the storages that are enabled and "
+                   "meant for this node, and stops\n"
+                   "those of ours that are not; never what a domain uses, and no volume group that "
+                   "another storage uses. Pools\n"
+                   "that virt-thin did not make are left alone, and no data is destroyed. Run "
+                   "twice, the second run changes\n"
+                   "nothing. Exit status 1 when a pool could not be brought to what the plan says, "
+                   "or its name is taken.",
     .options = apply_options,
     .min_args = 0,
     .max_args = 0,

@@ -1,8 +1,9 @@
 /* virt-thin - commands storage prune-backups and extractconfig: pvesm's
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Backups of Proxmox's vzdump are no volumes: virt-thin neither makes nor reads them. A script that asks every storage
- * for them learns that a storage that can have none has none, and of another that it has to ask Proxmox.
+ * Backups of Proxmox's vzdump are no volumes: virt-thin neither makes nor reads them. A script that
+ * asks every storage for them learns that a storage that can have none has none, and of another
+ * that it has to ask Proxmox.
  */
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,8 @@ static gboolean may_have_backups(const StorageCfgStorage *storage)
 
 static gboolean refuse(const StorageCfgStorage *storage, const char *what, GError **error)
 {
-  return vt_set_error(error, EOPNOTSUPP, "storage '%s' is of type %s: virt-thin does not %s; use Proxmox VE's pvesm",
+  return vt_set_error(error, EOPNOTSUPP,
+                      "storage '%s' is of type %s: virt-thin does not %s; use Proxmox VE's pvesm",
                       storage->id, storage->type->name, what);
 }
 
@@ -36,25 +38,28 @@ static gboolean check_keeps(const StorageWords *words, GError **error)
     guint64 number = 0;
 
     if (text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT, &number, NULL))
-      return storage_bad_parameter(error, keeps[i], "type check ('integer') failed - got '%s'", text);
+      return storage_bad_parameter(error, keeps[i], "type check ('integer') failed - got '%s'",
+                                   text);
     any = any || number > 0;
   }
   if (any && storage_flag(words, "keep-all"))
-    return storage_bad_parameter(error, "prune-backups", "keep-all cannot be set together with other options.");
+    return storage_bad_parameter(error, "prune-backups",
+                                 "keep-all cannot be set together with other options.");
   return TRUE;
 }
 
 static gboolean prune(const StorageWords *words, GError **error)
 {
-  const char *id = storage_word(words, 0), *type = storage_option(words, "type"), *vmid = storage_option(words, "vmid");
+  const char *id = storage_word(words, 0), *type = storage_option(words, "type"),
+             *vmid = storage_option(words, "vmid");
   g_autoptr(StorageCfg) cfg = NULL;
   const StorageCfgStorage *storage;
 
   if (!check_keeps(words, error) || (vmid && !storage_check_vmid(vmid, error)))
     return FALSE;
   if (type && strcmp(type, "qemu") != 0 && strcmp(type, "lxc") != 0)
-    return storage_bad_parameter(error, "type", "value '%s' does not have a value in the enumeration 'qemu, lxc'",
-                                 type);
+    return storage_bad_parameter(
+        error, "type", "value '%s' does not have a value in the enumeration 'qemu, lxc'", type);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
   if (!storage)
@@ -82,13 +87,15 @@ static gboolean extract(const StorageWords *words, GError **error)
   storage = storage_find_enabled(cfg, id, error);
   if (!storage)
     return FALSE;
-  return may_have_backups(storage) ? refuse(storage, "read the configuration out of backups", error)
-                                   : vt_set_error(error, EINVAL, "volume '%s:%s' is no backup", id, volume);
+  return may_have_backups(storage)
+             ? refuse(storage, "read the configuration out of backups", error)
+             : vt_set_error(error, EINVAL, "volume '%s:%s' is no backup", id, volume);
 }
 
 /* --- the commands --- */
 
-static const char *const storage_argument[] = {"storage", NULL}, *const volume_argument[] = {"volume", NULL};
+static const char *const storage_argument[] = {"storage", NULL}, *const volume_argument[] = {
+                                                                     "volume", NULL};
 static const StorageOption prune_options[] = {
     {"keep-all", STORAGE_FLAG, "[0|1]  As pvesm has it"},
     {"keep-last", STORAGE_TEXT, "N  As pvesm has it"},

@@ -16,7 +16,9 @@ static void add_value(JsonBuilder *builder, const StorageCfgValue *value)
   const char *name = storagecfg_property_name(value->property);
 
   switch (storagecfg_property_kind(value->property)) {
-  case STORAGECFG_LIST: cli_json_strings(builder, name, value->list, g_strv_length(value->list)); return;
+  case STORAGECFG_LIST:
+    cli_json_strings(builder, name, value->list, g_strv_length(value->list));
+    return;
   case STORAGECFG_BOOLEAN: cli_json_boolean(builder, name, strcmp(value->text, "1") == 0); return;
   case STORAGECFG_INTEGER:
     json_builder_set_member_name(builder, name);
@@ -102,12 +104,14 @@ static void print_text(const StorageCfg *cfg)
   for (guint i = 0; i < storages->len; i++) {
     const StorageCfgStorage *storage = storages->pdata[i];
     const StorageCfgValue *content = storagecfg_value(storage, "content");
-    g_autofree char *words = content && !storage->broken ? g_strjoinv(",", content->list) : g_strdup("-");
+    g_autofree char *words =
+        content && !storage->broken ? g_strjoinv(",", content->list) : g_strdup("-");
     g_autofree char *where = describe_state(storage);
 
     printf("%-*s %-11s %-24s %s\n", width, storage->id, storage->type->name, where, words);
     if (storage->replaced)
-      cli_warn("note: storage \"local\" is the folder /var/lib/vz on every node, whatever line %u and those behind it "
+      cli_warn("note: storage \"local\" is the folder /var/lib/vz on every node, whatever line %u "
+               "and those behind it "
                "say",
                storage->line);
   }
@@ -126,8 +130,8 @@ static int run_check(char **args, GError **error)
     print_text(cfg);
   n = storagecfg_warnings(cfg)->len;
   if (strict && n) {
-    vt_set_error(error, EINVAL, "%s: %u warning%s, which --strict takes for errors", storagecfg_name(cfg), n,
-                 n == 1 ? "" : "s");
+    vt_set_error(error, EINVAL, "%s: %u warning%s, which --strict takes for errors",
+                 storagecfg_name(cfg), n, n == 1 ? "" : "s");
     return CLI_FAILED;
   }
   return CLI_OK;
@@ -143,11 +147,13 @@ const CliCommand storage_check = {
     .name = "check",
     .arguments = "[FILE]",
     .summary = "Tell what Proxmox VE makes of a storage.cfg",
-    .description =
-        "Lists the storages, and on standard error what is wrong, by file, line and section, with Proxmox's verdict:\n"
-        "a storage is broken (fatal), a section is no storage (skipped), a property (dropped) or a line (ignored) has\n"
-        "no effect. A broken section harms no other. Without FILE: /etc/virt-thin/storage.cfg, else\n"
-        "/etc/pve/storage.cfg. Changes nothing.",
+    .description = "Lists the storages, and on standard error what is wrong, by file, line and "
+                   "section, with Proxmox's verdict:\n"
+                   "a storage is broken (fatal), a section is no storage (skipped), a property "
+                   "(dropped) or a line (ignored) has\n"
+                   "no effect. A broken section harms no other. Without FILE: "
+                   "/etc/virt-thin/storage.cfg, else\n"
+                   "/etc/pve/storage.cfg. Changes nothing.",
     .options = check_options,
     .min_args = 0,
     .max_args = 1,

@@ -54,12 +54,15 @@ static gboolean lock_folder(File *file, GError **error)
 static gboolean check_owner(const File *file, gboolean force, GError **error)
 {
   return force || !g_str_has_prefix(file->path, "/etc/pve/") ||
-         vt_set_error(error, EPERM, "%s is Proxmox VE's own, which locks it otherwise: use pvesm there, or --force",
-                      file->path);
+         vt_set_error(
+             error, EPERM,
+             "%s is Proxmox VE's own, which locks it otherwise: use pvesm there, or --force",
+             file->path);
 }
 
 /* @may_be_new: a file that is not there is an empty one. */
-static gboolean file_open(File *file, const StorageWords *words, gboolean may_be_new, GError **error)
+static gboolean file_open(File *file, const StorageWords *words, gboolean may_be_new,
+                          GError **error)
 {
   g_autofree char *given = storage_config_path(storage_option(words, "config"));
   const char *digest = storage_option(words, "digest");
@@ -76,7 +79,8 @@ static gboolean file_open(File *file, const StorageWords *words, gboolean may_be
   else if (!file->cfg)
     return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
   return !digest || strcmp(digest, storagecfg_digest(file->cfg)) == 0 ||
-         vt_set_error(error, ESTALE, "detected modified configuration - file changed by other user? Try again.");
+         vt_set_error(error, ESTALE,
+                      "detected modified configuration - file changed by other user? Try again.");
 }
 
 static gboolean file_write(const File *file, const StorageCfg *edited, GError **error)
@@ -90,7 +94,8 @@ static gboolean file_write(const File *file, const StorageCfg *edited, GError **
                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
                                 old ? (int)(st.st_mode & 07777) : NEW_MODE, error))
     return FALSE;
-  if (old && (st.st_uid != geteuid() || st.st_gid != getegid()) && chown(file->path, st.st_uid, st.st_gid) < 0)
+  if (old && (st.st_uid != geteuid() || st.st_gid != getegid()) &&
+      chown(file->path, st.st_uid, st.st_gid) < 0)
     cli_warn("%s: its owner could not be kept: %s", file->path, g_strerror(errno));
   return TRUE;
 }
@@ -133,7 +138,8 @@ static GArray *collect_settings(const StorageWords *words)
 /* Proxmox keeps these in files of their own, next to the one that all nodes share. */
 static gboolean check_secrets(const GArray *settings, GError **error)
 {
-  static const char *const secrets[] = {"password", "keyring", "encryption-key", "master-pubkey", NULL};
+  static const char *const secrets[] = {"password", "keyring", "encryption-key", "master-pubkey",
+                                        NULL};
 
   for (guint i = 0; i < settings->len; i++) {
     const char *name = g_array_index(settings, StorageCfgSetting, i).property;
@@ -149,7 +155,8 @@ static gboolean check_secrets(const GArray *settings, GError **error)
 /* What Proxmox's activation would find wrong. */
 static gboolean check_is_there(const StorageCfgStorage *storage, GError **error)
 {
-  const char *vg = storagecfg_string(storage, "vgname"), *thin_pool = storagecfg_string(storage, "thinpool");
+  const char *vg = storagecfg_string(storage, "vgname"),
+             *thin_pool = storagecfg_string(storage, "thinpool");
   g_autofree char *node = storage_node_name();
   g_autoptr(PoolInfo) info = NULL;
   g_autoptr(GError) local = NULL;
@@ -162,7 +169,8 @@ static gboolean check_is_there(const StorageCfgStorage *storage, GError **error)
     return vt_set_error(error, ENOENT, "no such volume group '%s': %s", vg, local->message);
   info = thin_pool ? pool_get_info(pool, thin_pool, &local) : NULL;
   cli_close(pool, NULL);
-  return !thin_pool || info || vt_set_error(error, ENOENT, "no such logical volume %s/%s", vg, thin_pool);
+  return !thin_pool || info ||
+         vt_set_error(error, ENOENT, "no such logical volume %s/%s", vg, thin_pool);
 }
 
 static gboolean add_storage(const StorageWords *words, const GArray *settings, GError **error)
@@ -173,8 +181,10 @@ static gboolean add_storage(const StorageWords *words, const GArray *settings, G
 
   if (!file_open(&file, words, TRUE, error))
     return FALSE;
-  edited = storagecfg_add(file.cfg, type, id, (StorageCfgSetting *)(gpointer)settings->data, settings->len, error);
-  return edited && check_is_there(storagecfg_find(edited, id), error) && file_write(&file, edited, error);
+  edited = storagecfg_add(file.cfg, type, id, (StorageCfgSetting *)(gpointer)settings->data,
+                          settings->len, error);
+  return edited && check_is_there(storagecfg_find(edited, id), error) &&
+         file_write(&file, edited, error);
 }
 
 static gboolean add(const StorageWords *words, GError **error)
@@ -193,7 +203,8 @@ static gboolean add(const StorageWords *words, GError **error)
 
     if (strcmp(setting->property, "nodes") == 0 && !*setting->value)
       g_array_remove_index(settings, i--);
-    else if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value, &local))
+    else if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value,
+                                     &local))
       return storage_bad_parameter(error, setting->property, "%s", local->message);
   }
   if (check_secrets(settings, error) && add_storage(words, settings, error))
@@ -205,7 +216,8 @@ static gboolean add(const StorageWords *words, GError **error)
 /* --- set --- */
 
 /* What is fixed is no option here. */
-static gboolean check_options(const StorageCfgStorage *storage, const GArray *settings, GError **error)
+static gboolean check_options(const StorageCfgStorage *storage, const GArray *settings,
+                              GError **error)
 {
   g_autoptr(GError) local = NULL;
 
@@ -215,7 +227,8 @@ static gboolean check_options(const StorageCfgStorage *storage, const GArray *se
 
     if (option && option->flags & STORAGECFG_FIXED && !storage->broken)
       return cli_usage(error, "unknown option: %s", setting->property);
-    if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value, &local))
+    if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value,
+                                &local))
       return storage_bad_parameter(error, setting->property, "%s", local->message);
   }
   return TRUE;
@@ -250,8 +263,8 @@ static GPtrArray *split_deleted(const char *list)
   return deleted;
 }
 
-static gboolean set_storage(const StorageWords *words, const File *file, const StorageCfgStorage *storage,
-                            GArray *settings, GError **error)
+static gboolean set_storage(const StorageWords *words, const File *file,
+                            const StorageCfgStorage *storage, GArray *settings, GError **error)
 {
   g_autoptr(GPtrArray) deleted = split_deleted(storage_option(words, "delete"));
   g_autoptr(StorageCfg) edited = NULL;
@@ -260,8 +273,8 @@ static gboolean set_storage(const StorageWords *words, const File *file, const S
     return FALSE;
   settle_disable(settings, deleted);
   g_ptr_array_add(deleted, NULL);
-  edited = storagecfg_change(file->cfg, storage->id, (StorageCfgSetting *)(gpointer)settings->data, settings->len,
-                             (const char *const *)deleted->pdata, error);
+  edited = storagecfg_change(file->cfg, storage->id, (StorageCfgSetting *)(gpointer)settings->data,
+                             settings->len, (const char *const *)deleted->pdata, error);
   return edited && file_write(file, edited, error);
 }
 
@@ -296,7 +309,8 @@ static gboolean check_unused(const StorageCfg *cfg, const char *id, GError **err
     const char *base = storagecfg_string(storages->pdata[i], "base");
 
     if (base && g_str_has_prefix(base, prefix))
-      return vt_set_error(error, EBUSY, "can't remove storage - storage is used as base of another storage");
+      return vt_set_error(error, EBUSY,
+                          "can't remove storage - storage is used as base of another storage");
   }
   return TRUE;
 }
@@ -318,10 +332,11 @@ static gboolean remove_storage(const StorageWords *words, GError **error)
 
 /* --- the commands --- */
 
-static const char *const add_arguments[] = {"type", "storage", NULL}, *const storage_argument[] = {"storage", NULL};
-#define FORCE                                                                                                          \
-  {                                                                                                                    \
-    "force", STORAGE_FLAG, "  Also a file below /etc/pve"                                                              \
+static const char *const add_arguments[] = {"type", "storage", NULL}, *const storage_argument[] = {
+                                                                          "storage", NULL};
+#define FORCE                                                                                      \
+  {                                                                                                \
+    "force", STORAGE_FLAG, "  Also a file below /etc/pve"                                          \
   }
 static const StorageOption add_options[] = {FORCE, {NULL, 0, NULL}};
 static const StorageOption set_options[] = {
@@ -361,7 +376,9 @@ static int run_remove(char **words)
   return storage_run(&remove_usage, remove_storage, words);
 }
 
-const CliCommand storage_add = {.name = "add", .summary = "Add a storage to the file", .run_words = run_add};
-const CliCommand storage_set = {.name = "set", .summary = "Change a storage in the file", .run_words = run_set};
+const CliCommand storage_add = {
+    .name = "add", .summary = "Add a storage to the file", .run_words = run_add};
+const CliCommand storage_set = {
+    .name = "set", .summary = "Change a storage in the file", .run_words = run_set};
 const CliCommand storage_remove = {
     .name = "remove", .summary = "Take a storage out of the file", .run_words = run_remove};

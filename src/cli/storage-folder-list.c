@@ -20,7 +20,8 @@ static guint64 sectors_of(guint64 size)
 }
 
 /* Does the file begin as one of @format does? */
-static gboolean has_format(const char *path, const char *format, guint64 size, gboolean *has, GError **error)
+static gboolean has_format(const char *path, const char *format, guint64 size, gboolean *has,
+                           GError **error)
 {
   char head[512];
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -35,10 +36,10 @@ static gboolean has_format(const char *path, const char *format, guint64 size, g
   return n >= 0;
 }
 
-/* *size: STORAGE_UNKNOWN_SIZE of an image that cannot be read. *format becomes "invalid" of a file that is none of its
- * format. */
-static gboolean look_into(const char *path, const struct stat *st, char **format, guint64 *size, char **backing,
-                          GError **error)
+/* *size: STORAGE_UNKNOWN_SIZE of an image that cannot be read. *format becomes "invalid" of a file
+ * that is none of its format. */
+static gboolean look_into(const char *path, const struct stat *st, char **format, guint64 *size,
+                          char **backing, GError **error)
 {
   g_autoptr(GError) local = NULL;
   gboolean raw = strcmp(*format, "raw") == 0, has = TRUE;
@@ -63,7 +64,8 @@ static gboolean look_into(const char *path, const struct stat *st, char **format
   return TRUE;
 }
 
-/* What a clone is a clone of: "9000/base-9000-disk-0.qcow2" when that is an image of this storage, else NULL. */
+/* What a clone is a clone of: "9000/base-9000-disk-0.qcow2" when that is an image of this storage,
+ * else NULL. */
 static char *base_of(const char *images, const char *folder, const char *backing)
 {
   g_autofree char *full = backing ? g_canonicalize_filename(backing, folder) : NULL,
@@ -71,17 +73,18 @@ static char *base_of(const char *images, const char *folder, const char *backing
   gsize n = strlen(root);
   g_auto(FolderVolume) base = {0};
 
-  if (!full || strncmp(full, root, n) != 0 || full[n] != '/' || !storage_folder_parse(full + n + 1, &base, NULL))
+  if (!full || strncmp(full, root, n) != 0 || full[n] != '/' ||
+      !storage_folder_parse(full + n + 1, &base, NULL))
     return NULL;
   return g_strdup(full + n + 1);
 }
 
 /* Of a file of a guest; NULL, without an error, when it is no volume. */
-static StorageItem *look_at(const StorageCfgStorage *storage, const char *images, const FolderVolume *volume,
-                            const char *path, GError **error)
+static StorageItem *look_at(const StorageCfgStorage *storage, const char *images,
+                            const FolderVolume *volume, const char *path, GError **error)
 {
-  g_autofree char *folder = g_build_filename(images, volume->vmid, NULL), *format = g_strdup(volume->format),
-                  *backing = NULL, *base = NULL;
+  g_autofree char *folder = g_build_filename(images, volume->vmid, NULL),
+                  *format = g_strdup(volume->format), *backing = NULL, *base = NULL;
   gboolean subvolume = strcmp(format, "subvol") == 0;
   guint64 size = 0;
   struct stat st;
@@ -92,17 +95,21 @@ static StorageItem *look_at(const StorageCfgStorage *storage, const char *images
       cli_warn("failed to stat '%s' - dangling symlink?", path);
     return NULL;
   }
-  if (subvolume != S_ISDIR(st.st_mode) || !(subvolume || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+  if (subvolume != S_ISDIR(st.st_mode) ||
+      !(subvolume || S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
     cli_warn("'%s' is no volume: it is not what its name says", path);
     return NULL;
   }
-  if (!subvolume && (!look_into(path, &st, &format, &size, &backing, error) || access(path, F_OK) < 0))
+  if (!subvolume &&
+      (!look_into(path, &st, &format, &size, &backing, error) || access(path, F_OK) < 0))
     return NULL;
   base = base_of(images, folder, backing);
-  name = base && g_str_has_prefix(backing, "../") ? g_strdup_printf("%s/%s/%s", base, volume->vmid, volume->file)
-                                                  : g_strdup_printf("%s/%s", volume->vmid, volume->file);
-  return storage_item_new(storage->id, name, storage_is_container(volume->vmid) ? "rootdir" : "images",
-                          g_steal_pointer(&format), size, g_strdup(volume->vmid), g_steal_pointer(&base));
+  name = base && g_str_has_prefix(backing, "../")
+             ? g_strdup_printf("%s/%s/%s", base, volume->vmid, volume->file)
+             : g_strdup_printf("%s/%s", volume->vmid, volume->file);
+  return storage_item_new(
+      storage->id, name, storage_is_container(volume->vmid) ? "rootdir" : "images",
+      g_steal_pointer(&format), size, g_strdup(volume->vmid), g_steal_pointer(&base));
 }
 
 static gboolean has_word(const char *words, const char *word)
@@ -112,30 +119,34 @@ static gboolean has_word(const char *words, const char *word)
   return g_strv_contains((const char *const *)all, word);
 }
 
-/* The volume that @name in a guest's folder is; FALSE: none. Of Proxmox's snapshots, which are files beside, nothing is
- * said. */
-static gboolean volume_of(const StorageCfgStorage *storage, const char *vmid, const char *name, FolderVolume *volume)
+/* The volume that @name in a guest's folder is; FALSE: none. Of Proxmox's snapshots, which are
+ * files beside, nothing is said. */
+static gboolean volume_of(const StorageCfgStorage *storage, const char *vmid, const char *name,
+                          FolderVolume *volume)
 {
   gboolean btrfs = strcmp(storage->type->name, "btrfs") == 0;
   const char *dot = strrchr(name, '.');
   /* On btrfs a raw image is a subvolume, and one with an @ a snapshot. */
-  g_autofree char *volume_name = g_strdup_printf("%s/%s%s", vmid, name, btrfs && !strpbrk(name, ".@") ? ".raw" : "");
+  g_autofree char *volume_name =
+      g_strdup_printf("%s/%s%s", vmid, name, btrfs && !strpbrk(name, ".@") ? ".raw" : "");
 
-  if (btrfs && (strchr(name, '@') || (dot && (strchr(name, '.') != dot || strcmp(dot, ".raw") == 0))))
+  if (btrfs &&
+      (strchr(name, '@') || (dot && (strchr(name, '.') != dot || strcmp(dot, ".raw") == 0))))
     return FALSE;
   if (!btrfs && (!dot || !has_word(storage->type->formats, dot + 1)))
     return FALSE;
   if (storage_folder_parse(volume_name, volume, NULL))
     return TRUE;
   if (!g_str_has_prefix(name, "snap-") && dot)
-    cli_warn("this volume name '%s' is not supported: vm-<VMID>-<name>.%s is what an image is called", volume_name,
-             dot + 1);
+    cli_warn(
+        "this volume name '%s' is not supported: vm-<VMID>-<name>.%s is what an image is called",
+        volume_name, dot + 1);
   storage_folder_clear(volume);
   return FALSE;
 }
 
-static gboolean list_guest(const StorageCfgStorage *storage, const char *images, const char *vmid, GPtrArray *items,
-                           GError **error)
+static gboolean list_guest(const StorageCfgStorage *storage, const char *images, const char *vmid,
+                           GPtrArray *items, GError **error)
 {
   g_autofree char *folder = g_build_filename(images, vmid, NULL);
   g_autoptr(GPtrArray) names = storage_folder_read(folder, error);
@@ -158,7 +169,8 @@ static gboolean list_guest(const StorageCfgStorage *storage, const char *images,
   return names != NULL;
 }
 
-static gboolean list_images(const StorageCfgStorage *storage, const char *vmid, GPtrArray *items, GError **error)
+static gboolean list_images(const StorageCfgStorage *storage, const char *vmid, GPtrArray *items,
+                            GError **error)
 {
   g_autofree char *images = storagecfg_content_folder(storage, "images");
   g_autoptr(GPtrArray) owners = storage_folder_read(images, error);
@@ -168,14 +180,15 @@ static gboolean list_images(const StorageCfgStorage *storage, const char *vmid, 
     g_autofree char *folder = g_build_filename(images, owner, NULL);
 
     if (strspn(owner, "0123456789") == strlen(owner) && (!vmid || strcmp(vmid, owner) == 0) &&
-        g_file_test(folder, G_FILE_TEST_IS_DIR) && !list_guest(storage, images, owner, items, error))
+        g_file_test(folder, G_FILE_TEST_IS_DIR) &&
+        !list_guest(storage, images, owner, items, error))
       return FALSE;
   }
   return owners != NULL;
 }
 
-gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char *vmid, const char *base, char **of,
-                                   GError **error)
+gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char *vmid,
+                                   const char *base, char **of, GError **error)
 {
   g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
   g_autofree char *name = g_strdup_printf("%s/%s", vmid, base);
@@ -194,13 +207,15 @@ gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char 
   }
   return *of || !unknown ||
          vt_set_error(error, EIO,
-                      "cannot tell whether volume '%s' is a linked clone of '%s:%s'; --force frees it nevertheless",
+                      "cannot tell whether volume '%s' is a linked clone of '%s:%s'; --force frees "
+                      "it nevertheless",
                       unknown, storage->id, name);
 }
 
 /* --- other files --- */
 
-/* The guest that a backup's name has, by Proxmox's rule: the first number between dashes. NULL: none. */
+/* The guest that a backup's name has, by Proxmox's rule: the first number between dashes. NULL:
+ * none. */
 static char *backup_owner(const char *file, const char *format)
 {
   static GRegex *regex;
@@ -218,13 +233,14 @@ static gboolean is_backup_of(const char *file, const char *vmid)
   g_autofree char *part = g_strdup_printf("-%s-", vmid);
 
   for (const char *at = strstr(file, part); at; at = strstr(at + 1, part))
-    if (at > file && !g_ascii_isspace(at[-1]) && at[strlen(part)] && !g_ascii_isspace(at[strlen(part)]))
+    if (at > file && !g_ascii_isspace(at[-1]) && at[strlen(part)] &&
+        !g_ascii_isspace(at[strlen(part)]))
       return TRUE;
   return FALSE;
 }
 
-static gboolean list_files(const StorageCfgStorage *storage, const char *content, const char *vmid, GPtrArray *items,
-                           GError **error)
+static gboolean list_files(const StorageCfgStorage *storage, const char *content, const char *vmid,
+                           GPtrArray *items, GError **error)
 {
   gboolean backups = strcmp(content, "backup") == 0, imports = strcmp(content, "import") == 0;
   g_autofree char *folder = storagecfg_content_folder(storage, content);
@@ -232,27 +248,29 @@ static gboolean list_files(const StorageCfgStorage *storage, const char *content
 
   for (guint i = 0; names && i < names->len; i++) {
     const char *name = names->pdata[i];
-    g_autofree char *path = g_build_filename(folder, name, NULL), *format = storage_folder_format(content, name),
-                    *owner = NULL;
+    g_autofree char *path = g_build_filename(folder, name, NULL),
+                    *format = storage_folder_format(content, name), *owner = NULL;
     struct stat st;
 
     /* A name with a blank can be told to import, but is not listed. */
-    if (!format || (imports && strchr(name, ' ')) || (backups && vmid && !is_backup_of(name, vmid)) ||
-        stat(path, &st) < 0 || S_ISDIR(st.st_mode))
+    if (!format || (imports && strchr(name, ' ')) ||
+        (backups && vmid && !is_backup_of(name, vmid)) || stat(path, &st) < 0 ||
+        S_ISDIR(st.st_mode))
       continue;
     owner = !backups ? NULL : vmid ? g_strdup(vmid) : backup_owner(name, format);
-    g_ptr_array_add(items,
-                    storage_item_new(storage->id, g_strdup_printf("%s/%s", content, name), content,
-                                     g_steal_pointer(&format), (guint64)st.st_size, g_steal_pointer(&owner), NULL));
+    g_ptr_array_add(items, storage_item_new(storage->id, g_strdup_printf("%s/%s", content, name),
+                                            content, g_steal_pointer(&format), (guint64)st.st_size,
+                                            g_steal_pointer(&owner), NULL));
   }
   return names != NULL;
 }
 
 /* --- all --- */
 
-/* Images are what a guest of another kind than the storage is for has there, too: they are then not shown. */
-static gboolean list_wanted_images(const StorageCfgStorage *storage, const char *vmid, const char *content,
-                                   GPtrArray *items, GError **error)
+/* Images are what a guest of another kind than the storage is for has there, too: they are then not
+ * shown. */
+static gboolean list_wanted_images(const StorageCfgStorage *storage, const char *vmid,
+                                   const char *content, GPtrArray *items, GError **error)
 {
   g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
 
@@ -261,7 +279,8 @@ static gboolean list_wanted_images(const StorageCfgStorage *storage, const char 
   while (all->len > 0) {
     StorageItem *item = g_ptr_array_steal_index(all, all->len - 1);
 
-    if (storagecfg_has_content(storage, item->content) && (!content || strcmp(content, item->content) == 0))
+    if (storagecfg_has_content(storage, item->content) &&
+        (!content || strcmp(content, item->content) == 0))
       g_ptr_array_add(items, item);
     else
       storage_item_free(item);
@@ -269,15 +288,16 @@ static gboolean list_wanted_images(const StorageCfgStorage *storage, const char 
   return TRUE;
 }
 
-gboolean storage_folder_list(const StorageCfgStorage *storage, const char *vmid, const char *content, GPtrArray *items,
-                             GError **error)
+gboolean storage_folder_list(const StorageCfgStorage *storage, const char *vmid,
+                             const char *content, GPtrArray *items, GError **error)
 {
   static const char *const files[] = {"vztmpl", "iso", "backup", "snippets", "import"};
   gboolean images = !content || strcmp(content, "images") == 0 || strcmp(content, "rootdir") == 0;
 
   if (!storage_folder_activate(storage, FALSE, error))
     return FALSE;
-  if (images && (storagecfg_has_content(storage, "images") || storagecfg_has_content(storage, "rootdir")) &&
+  if (images &&
+      (storagecfg_has_content(storage, "images") || storagecfg_has_content(storage, "rootdir")) &&
       !list_wanted_images(storage, vmid, content, items, error))
     return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {

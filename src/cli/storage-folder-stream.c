@@ -1,8 +1,9 @@
 /* virt-thin - storage export, import: volumes of storages that are folders as streams
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A stream of raw+size has the content of a disk. One of qcow2+size or vmdk+size, which is what Proxmox calls one with
- * snapshots, has the file as it is, and stands alone: a host would look on its own disks for what it refers to.
+ * A stream of raw+size has the content of a disk. One of qcow2+size or vmdk+size, which is what
+ * Proxmox calls one with snapshots, has the file as it is, and stands alone: a host would look on
+ * its own disks for what it refers to.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -31,7 +32,8 @@ static const char *data_format(const char *stream)
 static gboolean check_image(const FolderVolume *volume, const char *name, GError **error)
 {
   return strcmp(volume->format, "subvol") != 0 ||
-         vt_set_error(error, EOPNOTSUPP, "volume '%s' is a container's folder: virt-thin streams images", name);
+         vt_set_error(error, EOPNOTSUPP,
+                      "volume '%s' is a container's folder: virt-thin streams images", name);
 }
 
 /* --- export --- */
@@ -49,7 +51,8 @@ static const char *file_format(const FolderVolume *volume)
 {
   if (strcmp(volume->content, "images") != 0 && strcmp(volume->content, "import") != 0)
     return "raw";
-  return is_raw(volume->format) || strcmp(volume->format, "qcow2") == 0 || strcmp(volume->format, "vmdk") == 0
+  return is_raw(volume->format) || strcmp(volume->format, "qcow2") == 0 ||
+                 strcmp(volume->format, "vmdk") == 0
              ? volume->format
              : NULL;
 }
@@ -57,7 +60,8 @@ static const char *file_format(const FolderVolume *volume)
 /* *size: of the file, or device. */
 static int open_file(const char *path, guint64 *size, GError **error)
 {
-  int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a fifo in an image's place holds nobody up */
+  int fd = open(path,
+                O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a fifo in an image's place holds nobody up */
   struct stat st;
   off_t end = -1;
 
@@ -75,9 +79,10 @@ static int open_file(const char *path, guint64 *size, GError **error)
   return fd;
 }
 
-/* What is streamed as it is, and is no raw image, must stand alone; so must what may have come from anywhere. */
-static gboolean look_into(FolderSource *source, const FolderVolume *volume, const char *format, gboolean convert,
-                          GError **error)
+/* What is streamed as it is, and is no raw image, must stand alone; so must what may have come from
+ * anywhere. */
+static gboolean look_into(FolderSource *source, const FolderVolume *volume, const char *format,
+                          gboolean convert, GError **error)
 {
   CliQemuFile file = {source->path, format, source->fd, convert && volume->vmid};
   g_autoptr(GError) local = NULL;
@@ -89,7 +94,8 @@ static gboolean look_into(FolderSource *source, const FolderVolume *volume, cons
   if (!file.follow && !cli_qemu_look(&file, &source->size, &local)) {
     if (convert || local->code != EOPNOTSUPP)
       return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
-    return vt_set_error(error, EOPNOTSUPP, "%s: export it as raw+size, which has all of it", local->message);
+    return vt_set_error(error, EOPNOTSUPP, "%s: export it as raw+size, which has all of it",
+                        local->message);
   }
   if (!convert)
     return TRUE;
@@ -98,8 +104,8 @@ static gboolean look_into(FolderSource *source, const FolderVolume *volume, cons
   return source->image != NULL;
 }
 
-FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const char *name, const char *stream,
-                                        gboolean with_snapshots, GError **error)
+FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const char *name,
+                                        const char *stream, gboolean with_snapshots, GError **error)
 {
   const char *wanted = data_format(stream), *own;
   g_auto(FolderVolume) volume = {0};
@@ -109,8 +115,10 @@ FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const 
     return NULL;
   own = file_format(&volume);
   /* With snapshots is a file as it is, without them a disk. */
-  if (!wanted || !own || is_raw(wanted) == with_snapshots || (!is_raw(wanted) && strcmp(wanted, own) != 0)) {
-    vt_set_error(error, EINVAL, "volume export format %s not available for %s", stream, storage->type->name);
+  if (!wanted || !own || is_raw(wanted) == with_snapshots ||
+      (!is_raw(wanted) && strcmp(wanted, own) != 0)) {
+    vt_set_error(error, EINVAL, "volume export format %s not available for %s", stream,
+                 storage->type->name);
     return NULL;
   }
   if (!storage_folder_activate(storage, FALSE, error))
@@ -137,17 +145,18 @@ gboolean storage_folder_source_is(const FolderSource *source, const char *path)
          own.st_ino == other.st_ino;
 }
 
-gboolean storage_folder_source_copy(FolderSource *source, int fd, const char *target_name, CliTarget target,
-                                    GError **error)
+gboolean storage_folder_source_copy(FolderSource *source, int fd, const char *target_name,
+                                    CliTarget target, GError **error)
 {
   CliProgress *progress = cli_progress_new(source->length, "exporting %s", source->name);
   CliRead read = source->image ? cli_image_read : cli_read_file;
   gpointer from = source->image ? (gpointer)source->image : &source->fd;
   guint64 copied;
-  gboolean ok =
-      cli_copy_bytes(read, from, source->length, fd, target_name, target, &copied, progress, error) &&
-      (copied == source->length ||
-       vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has shrunk", source->path, copied));
+  gboolean ok = cli_copy_bytes(read, from, source->length, fd, target_name, target, &copied,
+                               progress, error) &&
+                (copied == source->length ||
+                 vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has shrunk",
+                              source->path, copied));
 
   cli_progress_free(progress);
   return ok;
@@ -168,8 +177,8 @@ void storage_folder_source_free(FolderSource *source)
 
 /* --- import --- */
 
-gboolean storage_folder_check_import(const StorageCfgStorage *storage, const char *name, const char *stream,
-                                     gboolean with_snapshots, GError **error)
+gboolean storage_folder_check_import(const StorageCfgStorage *storage, const char *name,
+                                     const char *stream, gboolean with_snapshots, GError **error)
 {
   const char *format = data_format(stream);
   gboolean raw = !format || is_raw(format); /* or tar */
@@ -177,9 +186,11 @@ gboolean storage_folder_check_import(const StorageCfgStorage *storage, const cha
   g_autofree char *plain = NULL;
 
   if (!format && strcmp(stream, "tar+size") != 0)
-    return vt_set_error(error, EINVAL, "volume import format '%s' not available for %s", stream, storage->type->name);
+    return vt_set_error(error, EINVAL, "volume import format '%s' not available for %s", stream,
+                        storage->type->name);
   if (raw == with_snapshots)
-    return vt_set_error(error, EINVAL, "format %s cannot be imported %s snapshots", stream, raw ? "with" : "without");
+    return vt_set_error(error, EINVAL, "format %s cannot be imported %s snapshots", stream,
+                        raw ? "with" : "without");
   if (!storage_folder_parse(name, &volume, error))
     return FALSE;
   if (!volume.vmid)
@@ -187,11 +198,14 @@ gboolean storage_folder_check_import(const StorageCfgStorage *storage, const cha
   if (!check_image(&volume, name, error))
     return FALSE;
   if (g_strcmp0(format, volume.format) != 0)
-    return vt_set_error(error, EINVAL, "cannot import format %s into a file of format %s", stream, volume.format);
+    return vt_set_error(error, EINVAL, "cannot import format %s into a file of format %s", stream,
+                        volume.format);
   plain = g_strdup_printf("%s/%s", volume.vmid, volume.file);
   return strcmp(plain, name) == 0 ||
-         vt_set_error(error, EINVAL, "volume '%s' is a linked clone's: what is imported stands alone, such as '%s'",
-                      name, plain);
+         vt_set_error(
+             error, EINVAL,
+             "volume '%s' is a linked clone's: what is imported stands alone, such as '%s'", name,
+             plain);
 }
 
 typedef struct {
@@ -200,25 +214,28 @@ typedef struct {
   guint64 size;
 } Import;
 
-/* All of the stream, and no less; of an image in another format only the file itself can tell that. */
+/* All of the stream, and no less; of an image in another format only the file itself can tell
+ * that. */
 static gboolean receive(const Import *import, int fd, const char *path, GError **error)
 {
   gboolean raw = is_raw(import->format);
   int stream = import->stream;
   CliProgress *progress = cli_progress_new(raw ? import->size : 0, "importing %s", import->name);
   guint64 copied;
-  gboolean ok = cli_copy_bytes(cli_read_stream, &stream, raw ? import->size + 1 : G_MAXUINT64, fd, path, CLI_SPARSE,
-                               &copied, progress, error);
+  gboolean ok = cli_copy_bytes(cli_read_stream, &stream, raw ? import->size + 1 : G_MAXUINT64, fd,
+                               path, CLI_SPARSE, &copied, progress, error);
 
   cli_progress_free(progress);
   if (!ok)
     return FALSE;
   if (raw && copied > import->size)
-    return vt_set_error(error, EINVAL, "the stream says that it has %" G_GUINT64_FORMAT " bytes and has more",
+    return vt_set_error(error, EINVAL,
+                        "the stream says that it has %" G_GUINT64_FORMAT " bytes and has more",
                         import->size);
   if (raw && copied < import->size)
     return vt_set_error(error, EINVAL,
-                        "the stream says that it has %" G_GUINT64_FORMAT " bytes and has %" G_GUINT64_FORMAT,
+                        "the stream says that it has %" G_GUINT64_FORMAT
+                        " bytes and has %" G_GUINT64_FORMAT,
                         import->size, copied);
   return fsync(fd) == 0 || vt_set_errno(error, errno, "writing %s", path);
 }
@@ -253,8 +270,8 @@ static gboolean fill(const char *path, gpointer user_data, GError **error)
   return ok;
 }
 
-char *storage_folder_import(const StorageCfgStorage *storage, const char *name, gboolean allow_rename, int fd,
-                            guint64 size, GError **error)
+char *storage_folder_import(const StorageCfgStorage *storage, const char *name,
+                            gboolean allow_rename, int fd, guint64 size, GError **error)
 {
   g_auto(FolderVolume) volume = {0};
   g_autofree char *path = NULL, *made = NULL;
@@ -265,7 +282,8 @@ char *storage_folder_import(const StorageCfgStorage *storage, const char *name, 
     return NULL;
   import.format = volume.format;
   path = storage_folder_path(storage, &volume);
-  made = storage_folder_make(storage, volume.vmid, volume.file, volume.format, fill, &import, &local);
+  made =
+      storage_folder_make(storage, volume.vmid, volume.file, volume.format, fill, &import, &local);
   if (made)
     return g_steal_pointer(&made);
   if (local->code != EEXIST) {

@@ -19,8 +19,9 @@
 /* What stands in a guest's folder for image @file. */
 static char *entry_of(const StorageCfgStorage *storage, const char *file, const char *format)
 {
-  return storage_folder_is_subvolume(storage, format) ? g_strndup(file, strlen(file) - strlen(format) - 1)
-                                                      : g_strdup(file);
+  return storage_folder_is_subvolume(storage, format)
+             ? g_strndup(file, strlen(file) - strlen(format) - 1)
+             : g_strdup(file);
 }
 
 /* --- alloc: names --- */
@@ -44,11 +45,12 @@ static gboolean check_file(const char *file, const char *format, GError **error)
   if (!own)
     return vt_set_error(error, EINVAL, "unable to parse volume filename '%s'", file);
   return strcmp(own, format) == 0 ||
-         vt_set_error(error, EINVAL, "illegal name '%s' - wrong extension for format ('%s != '%s')", file, own, format);
+         vt_set_error(error, EINVAL, "illegal name '%s' - wrong extension for format ('%s != '%s')",
+                      file, own, format);
 }
 
-/* As a name whose number pool_guest_next_name() finds; NULL: its number may be had. Where there are containers' folders
- * a number is used whatever the format, else for a format alone. */
+/* As a name whose number pool_guest_next_name() finds; NULL: its number may be had. Where there are
+ * containers' folders a number is used whatever the format, else for a format alone. */
 static char *numbered(const StorageCfgStorage *storage, const char *name, const char *format)
 {
   g_autofree char *suffix = g_strconcat(".", format, NULL);
@@ -64,7 +66,8 @@ static char *numbered(const StorageCfgStorage *storage, const char *name, const 
 /* @taken: names that were not there when we looked, and were when we tried. */
 static char *next_file(const NewImage *image, const GPtrArray *taken, GError **error)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free), here = storage_folder_read(image->folder, error);
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free),
+                       here = storage_folder_read(image->folder, error);
   g_autofree char *name = NULL;
 
   if (!here)
@@ -78,11 +81,13 @@ static char *next_file(const NewImage *image, const GPtrArray *taken, GError **e
   for (guint i = 0; i < taken->len; i++)
     g_ptr_array_add(names, g_strdup(taken->pdata[i]));
   g_ptr_array_add(names, NULL);
-  name = pool_guest_next_name((const char *const *)names->pdata, image->vmid, image->storage->id, error);
+  name = pool_guest_next_name((const char *const *)names->pdata, image->vmid, image->storage->id,
+                              error);
   return name ? g_strconcat(name, ".", image->format, NULL) : NULL;
 }
 
-/* Make a folder that may be there, and lock it. Not every file system can: O_EXCL is what counts there. -1: an error.
+/* Make a folder that may be there, and lock it. Not every file system can: O_EXCL is what counts
+ * there. -1: an error.
  */
 static int hold_folder(const char *path, int flags, int lock, GError **error)
 {
@@ -123,7 +128,8 @@ static int claim(const NewImage *image, int folder, const char *name)
   return 0;
 }
 
-/* Make something empty where nothing is. ENOENT: the folder is gone, for the guest's last volume was freed meanwhile.
+/* Make something empty where nothing is. ENOENT: the folder is gone, for the guest's last volume
+ * was freed meanwhile.
  */
 static char *claim_name(const NewImage *image, int folder, GError **error)
 {
@@ -162,8 +168,8 @@ static const char *preallocation_of(const StorageCfgStorage *storage, const char
 }
 
 /* mkfs.ext4 gives away what of the file it does not need: that is allocated behind it. */
-static gboolean make_rootdir(const char *path, const char *label, const char *preallocation, guint64 size,
-                             GError **error)
+static gboolean make_rootdir(const char *path, const char *label, const char *preallocation,
+                             guint64 size, GError **error)
 {
   int fd, result;
 
@@ -182,13 +188,16 @@ static gboolean make_rootdir(const char *path, const char *label, const char *pr
 static gboolean fill(const NewImage *image, int folder, const char *name, GError **error)
 {
   const char *preallocation = preallocation_of(image->storage, image->format);
-  FolderVolume volume = {
-      .content = "images", .vmid = (char *)image->vmid, .file = (char *)name, .format = (char *)image->format};
+  FolderVolume volume = {.content = "images",
+                         .vmid = (char *)image->vmid,
+                         .file = (char *)name,
+                         .format = (char *)image->format};
   g_autofree char *path = storage_folder_path(image->storage, &volume),
                   *label = g_strndup(name, strlen(name) - strlen(image->format) - 1);
 
   if (storage_folder_is_subvolume(image->storage, image->format)) {
-    if (!storage_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE), image->size, error))
+    if (!storage_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE),
+                                image->size, error))
       return FALSE;
     if (!image->fill) /* which is never preallocated */
       return !image->rootdir || storage_make_ext4(path, label, image->size, error);
@@ -199,7 +208,8 @@ static gboolean fill(const NewImage *image, int folder, const char *name, GError
                         : cli_qemu_new(path, image->format, preallocation, image->size, error);
 }
 
-static gboolean remove_entry(const StorageCfgStorage *storage, int folder, const char *file, const char *format)
+static gboolean remove_entry(const StorageCfgStorage *storage, int folder, const char *file,
+                             const char *format)
 {
   g_autofree char *entry = entry_of(storage, file, format);
 
@@ -207,8 +217,8 @@ static gboolean remove_entry(const StorageCfgStorage *storage, int folder, const
                                                       : unlinkat(folder, entry, 0) == 0;
 }
 
-/* One process at a time chooses a number, whatever the format. In the guest's folder, which is returned, nothing is
- * freed before it is closed. *name NULL: an error, ENOENT of claim_name(). */
+/* One process at a time chooses a number, whatever the format. In the guest's folder, which is
+ * returned, nothing is freed before it is closed. *name NULL: an error, ENOENT of claim_name(). */
 static int claim_in_folder(const NewImage *image, char **name, GError **error)
 {
   int images = hold_folder(image->images, 0, LOCK_EX, error),
@@ -247,9 +257,10 @@ static char *make_image(const NewImage *image, GError **error)
 
 static gboolean check_format(const char *format, gboolean rootdir, GError **error)
 {
-  const char *why = strcmp(format, "subvol") == 0           ? "virt-thin makes no folders for containers"
-                    : rootdir && strcmp(format, "raw") != 0 ? "a container's volume is made in format raw"
-                                                            : NULL;
+  const char *why = strcmp(format, "subvol") == 0 ? "virt-thin makes no folders for containers"
+                    : rootdir && strcmp(format, "raw") != 0
+                        ? "a container's volume is made in format raw"
+                        : NULL;
 
   return !why || vt_set_error(error, EOPNOTSUPP, "unsupported format '%s': %s", format, why);
 }
@@ -270,8 +281,8 @@ static char *make_volume(NewImage *image, GError **error)
   return name ? g_strdup_printf("%s/%s", image->vmid, name) : NULL;
 }
 
-char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
-                              const char *content, guint64 size, GError **error)
+char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file,
+                              const char *format, const char *content, guint64 size, GError **error)
 {
   const char *own = storagecfg_string(storage, "format");
   NewImage image = {.storage = storage,
@@ -286,19 +297,24 @@ char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid
   return make_volume(&image, error);
 }
 
-char *storage_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file, const char *format,
-                          FolderFill fill, gpointer user_data, GError **error)
+char *storage_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file,
+                          const char *format, FolderFill fill, gpointer user_data, GError **error)
 {
-  NewImage image = {
-      .storage = storage, .vmid = vmid, .file = file, .format = format, .fill = fill, .user_data = user_data};
+  NewImage image = {.storage = storage,
+                    .vmid = vmid,
+                    .file = file,
+                    .format = format,
+                    .fill = fill,
+                    .user_data = user_data};
 
   return make_volume(&image, error);
 }
 
 /* --- free --- */
 
-/* The folder that the volume is in; a guest's is ours alone from now on: new volumes in it are whole. Behind a symbolic
- * link in a guest's folder's place is nothing of the storage. -1 without an error: it is not there. */
+/* The folder that the volume is in; a guest's is ours alone from now on: new volumes in it are
+ * whole. Behind a symbolic link in a guest's folder's place is nothing of the storage. -1 without
+ * an error: it is not there. */
 static int open_folder(const StorageCfgStorage *storage, const FolderVolume *volume, GError **error)
 {
   g_autofree char *folder = storagecfg_content_folder(storage, volume->content);
@@ -307,7 +323,8 @@ static int open_folder(const StorageCfgStorage *storage, const FolderVolume *vol
   if (content >= 0 && volume->vmid) {
     fd = openat(content, volume->vmid, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOTDIR)
-      vt_set_error(error, ENOTDIR, "%s/%s is no folder, or a symbolic link: nothing behind it is freed", folder,
+      vt_set_error(error, ENOTDIR,
+                   "%s/%s is no folder, or a symbolic link: nothing behind it is freed", folder,
                    volume->vmid);
     else if (fd < 0 && errno != ENOENT)
       vt_set_errno(error, errno, "%s/%s", folder, volume->vmid);
@@ -358,39 +375,46 @@ static void remove_snapshots(int folder, const char *file)
 /* Of a backup its log and its notes. */
 static void remove_notes(int folder, const FolderVolume *volume)
 {
-  g_autofree char *stem = g_strndup(volume->file, strlen(volume->file) - strlen(volume->format) - 1),
-                  *log = g_strconcat(stem, ".log", NULL), *notes = g_strconcat(volume->file, ".notes", NULL);
+  g_autofree char *stem =
+                      g_strndup(volume->file, strlen(volume->file) - strlen(volume->format) - 1),
+                  *log = g_strconcat(stem, ".log", NULL),
+                  *notes = g_strconcat(volume->file, ".notes", NULL);
   const char *const names[] = {log, notes};
 
-  if (!g_regex_match_simple("^vzdump-(lxc|openvz|qemu)-[1-9][0-9]{2,8}-\\d{4}_\\d\\d_\\d\\d-\\d\\d_\\d\\d_\\d\\d$",
-                            stem, G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY, 0))
+  if (!g_regex_match_simple(
+          "^vzdump-(lxc|openvz|qemu)-[1-9][0-9]{2,8}-\\d{4}_\\d\\d_\\d\\d-\\d\\d_\\d\\d_\\d\\d$",
+          stem, G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY, 0))
     return;
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
     if (unlinkat(folder, names[i], 0) < 0 && errno != ENOENT)
       cli_warn("removing %s: %s", names[i], g_strerror(errno));
 }
 
-static gboolean may_be_freed(const StorageCfgStorage *storage, int folder, const FolderVolume *volume, const char *name,
-                             gboolean force, GError **error)
+static gboolean may_be_freed(const StorageCfgStorage *storage, int folder,
+                             const FolderVolume *volume, const char *name, gboolean force,
+                             GError **error)
 {
   g_autofree char *protection = g_strconcat(volume->file, ".protected", NULL), *clone = NULL;
 
   if (strcmp(volume->content, "backup") == 0 && faccessat(folder, protection, F_OK, 0) == 0)
-    return vt_set_error(error, EPERM, "cannot remove protected volume '%s' on '%s'", name, storage->id);
+    return vt_set_error(error, EPERM, "cannot remove protected volume '%s' on '%s'", name,
+                        storage->id);
   /* Clones of a subvolume share its blocks, and do not need it. */
   if (!volume->is_base || force || storage_folder_is_subvolume(storage, volume->format))
     return TRUE;
   if (!storage_folder_find_clone(storage, volume->vmid, volume->file, &clone, error))
     return FALSE;
-  return !clone || vt_set_error(error, EBUSY,
-                                "base volume '%s' is still in use by linked clones, such as %s, which hold nothing "
-                                "without it; --force frees it nevertheless",
-                                name, clone);
+  return !clone ||
+         vt_set_error(
+             error, EBUSY,
+             "base volume '%s' is still in use by linked clones, such as %s, which hold nothing "
+             "without it; --force frees it nevertheless",
+             name, clone);
 }
 
 /* What belongs to it alone. */
-static void remove_companions(const StorageCfgStorage *storage, int folder, const FolderVolume *volume,
-                              const char *entry)
+static void remove_companions(const StorageCfgStorage *storage, int folder,
+                              const FolderVolume *volume, const char *entry)
 {
   if (strcmp(volume->content, "backup") == 0)
     remove_notes(folder, volume);
@@ -401,11 +425,13 @@ static void remove_companions(const StorageCfgStorage *storage, int folder, cons
 }
 
 /* @folder: where it is. */
-static gboolean free_volume(const StorageCfgStorage *storage, int folder, const FolderVolume *volume, const char *name,
-                            gboolean force, GError **error)
+static gboolean free_volume(const StorageCfgStorage *storage, int folder,
+                            const FolderVolume *volume, const char *name, gboolean force,
+                            GError **error)
 {
   gboolean subvolume = volume->vmid && storage_folder_is_subvolume(storage, volume->format);
-  g_autofree char *entry = subvolume ? entry_of(storage, volume->file, volume->format) : g_strdup(volume->file);
+  g_autofree char *entry =
+      subvolume ? entry_of(storage, volume->file, volume->format) : g_strdup(volume->file);
   struct stat st;
 
   if (fstatat(folder, entry, &st, AT_SYMLINK_NOFOLLOW) < 0) {
@@ -415,7 +441,8 @@ static gboolean free_volume(const StorageCfgStorage *storage, int folder, const 
     return TRUE;
   }
   if (subvolume ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
-    return vt_set_error(error, EINVAL, "'%s:%s' is no %s", storage->id, name, subvolume ? "subvolume" : "file");
+    return vt_set_error(error, EINVAL, "'%s:%s' is no %s", storage->id, name,
+                        subvolume ? "subvolume" : "file");
   if (!may_be_freed(storage, folder, volume, name, force, error))
     return FALSE;
   if (volume->is_base && !subvolume)
@@ -436,20 +463,24 @@ static void remove_empty_folder(const StorageCfgStorage *storage, const FolderVo
   rmdir(folder);
 }
 
-gboolean storage_folder_free(const StorageCfgStorage *storage, const char *name, gboolean force, GError **error)
+gboolean storage_folder_free(const StorageCfgStorage *storage, const char *name, gboolean force,
+                             GError **error)
 {
   g_auto(FolderVolume) volume = {0};
   g_autoptr(GError) local = NULL;
   gboolean ok;
   int folder;
 
-  if (!storage_folder_parse(name, &volume, error) || !storage_folder_activate(storage, FALSE, error))
+  if (!storage_folder_parse(name, &volume, error) ||
+      !storage_folder_activate(storage, FALSE, error))
     return FALSE;
   if (strcmp(volume.format, "subvol") == 0)
-    return vt_set_error(error, EOPNOTSUPP, "volume '%s:%s' is a container's folder: virt-thin frees images",
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume '%s:%s' is a container's folder: virt-thin frees images",
                         storage->id, name);
   if (strchr(volume.file, '/'))
-    return vt_set_error(error, EINVAL, "volume '%s:%s' is in an archive, which can be freed only as a whole",
+    return vt_set_error(error, EINVAL,
+                        "volume '%s:%s' is in an archive, which can be freed only as a whole",
                         storage->id, name);
   folder = open_folder(storage, &volume, &local);
   if (local)

@@ -51,7 +51,8 @@ static char *find_shared_folder(const StorageCfgStorage *storage)
 
 char *storage_folder_problem(const StorageCfgStorage *storage)
 {
-  const char *path = storagecfg_string(storage, "path"), *mount = storagecfg_string(storage, "is_mountpoint");
+  const char *path = storagecfg_string(storage, "path"),
+             *mount = storagecfg_string(storage, "is_mountpoint");
   gboolean flag = storage->type->has_default_path; /* a share is mounted */
 
   if (mount && !storagecfg_parse_boolean(mount, &flag))
@@ -91,9 +92,11 @@ static gboolean may_be_made(const StorageCfgStorage *storage)
   const char *mount = storagecfg_string(storage, "is_mountpoint");
   gboolean mounted = FALSE;
 
-  if (storage->type->has_default_path || (mount && (!storagecfg_parse_boolean(mount, &mounted) || mounted)))
+  if (storage->type->has_default_path ||
+      (mount && (!storagecfg_parse_boolean(mount, &mounted) || mounted)))
     return FALSE;
-  return storagecfg_boolean(storage, "create-base-path", storagecfg_boolean(storage, "mkdir", TRUE));
+  return storagecfg_boolean(storage, "create-base-path",
+                            storagecfg_boolean(storage, "mkdir", TRUE));
 }
 
 gboolean storage_folder_activate(const StorageCfgStorage *storage, gboolean make, GError **error)
@@ -105,29 +108,34 @@ gboolean storage_folder_activate(const StorageCfgStorage *storage, gboolean make
     if (!make)
       return TRUE;
     if (g_mkdir_with_parents(path, 0755) < 0)
-      return vt_set_errno(error, errno, "unable to activate storage '%s' - making folder %s", storage->id, path);
+      return vt_set_errno(error, errno, "unable to activate storage '%s' - making folder %s",
+                          storage->id, path);
   }
   problem = storage_folder_problem(storage);
-  return !problem || vt_set_error(error, ENOENT, "unable to activate storage '%s' - %s", storage->id, problem);
+  return !problem ||
+         vt_set_error(error, ENOENT, "unable to activate storage '%s' - %s", storage->id, problem);
 }
 
 /* --- names --- */
 
 #define SAFE "[-A-Za-z0-9.+=_ ]+"
 
-/* Of what is in a folder of a content, and which part of it is the format. Bytes: names need not be UTF-8. */
+/* Of what is in a folder of a content, and which part of it is the format. Bytes: names need not be
+ * UTF-8. */
 static const struct {
   const char *content, *pattern;
   GRegexCompileFlags flags;
   const char *before, *otherwise; /* what the format is: @before and that part, or @otherwise */
 } kinds[] = {
-    {"images", "^(?:vm|base|subvol)-[0-9]+-[^/\\s[:cntrl:]]+\\.(raw|qcow2|vmdk|subvol)$", 0, "", NULL},
+    {"images", "^(?:vm|base|subvol)-[0-9]+-[^/\\s[:cntrl:]]+\\.(raw|qcow2|vmdk|subvol)$", 0, "",
+     NULL},
     {"iso", "^[^/[:cntrl:]]+\\.(?:iso|img)$", G_REGEX_CASELESS, NULL, "iso"},
     {"vztmpl", "^[^/[:cntrl:]]+\\.tar(?:\\.(gz|xz|zst|bz2))?$", G_REGEX_CASELESS, "t", "tar"},
     {"backup", "^[^/[:cntrl:]]+\\.(tgz|(?:tar|vma)(?:\\.(?:gz|lzo|zst|bz2))?)$", 0, "", NULL},
     {"snippets", "^(?!\\.{1,2}$)[^/[:cntrl:]]+$", 0, NULL, "snippet"},
     {"import", "^" SAFE "\\.(ova|ovf|qcow2|raw|vmdk)$", 0, "", NULL},
-    {"import", "^" SAFE "\\.ova/" SAFE "\\.(qcow2|raw|vmdk)$", 0, "ova+", NULL}, /* a disk in an archive */
+    {"import", "^" SAFE "\\.ova/" SAFE "\\.(qcow2|raw|vmdk)$", 0, "ova+",
+     NULL}, /* a disk in an archive */
 };
 
 static char *match_kind(gsize i, const char *file)
@@ -137,8 +145,9 @@ static char *match_kind(gsize i, const char *file)
   g_autofree char *part = NULL;
 
   if (!regexes[i])
-    regexes[i] = g_regex_new(kinds[i].pattern, kinds[i].flags | G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY | G_REGEX_OPTIMIZE,
-                             0, NULL);
+    regexes[i] = g_regex_new(
+        kinds[i].pattern, kinds[i].flags | G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY | G_REGEX_OPTIMIZE,
+        0, NULL);
   if (!g_regex_match(regexes[i], file, 0, &match))
     return NULL;
   part = g_match_info_fetch(match, 1);
@@ -169,7 +178,8 @@ static gboolean is_digits(const char *text)
   return *text && strspn(text, "0123456789") == strlen(text);
 }
 
-static gboolean parse_image(const char *vmid, const char *file, FolderVolume *parsed, GError **error)
+static gboolean parse_image(const char *vmid, const char *file, FolderVolume *parsed,
+                            GError **error)
 {
   parsed->format = storage_folder_format("images", file);
   if (!parsed->format)
@@ -204,7 +214,8 @@ gboolean storage_folder_parse(const char *volume, FolderVolume *parsed, GError *
   if (slash && slash[1] && is_digits(first) && !strpbrk(volume, " \t\n\v\f\r"))
     return parse_images(volume, parsed, error);
   content = first;
-  if (slash && strcmp(first, "images") != 0 && (parsed->format = find_format(&content, slash + 1))) {
+  if (slash && strcmp(first, "images") != 0 &&
+      (parsed->format = find_format(&content, slash + 1))) {
     parsed->content = content;
     parsed->file = g_strdup(slash + 1);
     return TRUE;

@@ -9,8 +9,8 @@
 
 /* --- list --- */
 
-StorageItem *storage_item_new(const char *storage, char *volume, const char *content, char *format, guint64 size,
-                              char *vmid, char *base)
+StorageItem *storage_item_new(const char *storage, char *volume, const char *content, char *format,
+                              guint64 size, char *vmid, char *base)
 {
   StorageItem *item = g_new0(StorageItem, 1);
 
@@ -48,15 +48,18 @@ gboolean storage_is_container(const char *vmid)
 
 static const char *content_of(const PoolVolumeInfo *volume, const char *vmid)
 {
-  return (volume->tags && g_strv_contains((const char *const *)volume->tags, STORAGE_ROOTDIR_TAG)) ||
+  return (volume->tags &&
+          g_strv_contains((const char *const *)volume->tags, STORAGE_ROOTDIR_TAG)) ||
                  storage_is_container(vmid)
              ? "rootdir"
              : "images";
 }
 
-/* As list_images of LvmThinPlugin: thin volumes of the storage's pool that are named vm-<VMID>-… or base-<VMID>-…; of
- * LVMPlugin: those that are in no pool and named vm-<VMID>-…, with tagged_only only those with the guest's tag. */
-static gboolean is_of(const StorageCfgStorage *storage, const PoolVolumeInfo *volume, const char *vmid)
+/* As list_images of LvmThinPlugin: thin volumes of the storage's pool that are named vm-<VMID>-… or
+ * base-<VMID>-…; of LVMPlugin: those that are in no pool and named vm-<VMID>-…, with tagged_only
+ * only those with the guest's tag. */
+static gboolean is_of(const StorageCfgStorage *storage, const PoolVolumeInfo *volume,
+                      const char *vmid)
 {
   const char *thinpool = storagecfg_string(storage, "thinpool");
   g_autofree char *tag = g_strconcat("pve-vm-", vmid, NULL);
@@ -81,12 +84,13 @@ static StorageItem *make_item(const StorageCfgStorage *storage, const PoolVolume
   if (!n || digits[n] != '-' || !is_of(storage, volume, vmid))
     return NULL;
   content = content_of(volume, vmid);
-  return storage_item_new(storage->id, g_strdup(volume->name), content, g_strdup(qcow2 ? "qcow2" : "raw"), volume->size,
-                          g_steal_pointer(&vmid), NULL);
+  return storage_item_new(storage->id, g_strdup(volume->name), content,
+                          g_strdup(qcow2 ? "qcow2" : "raw"), volume->size, g_steal_pointer(&vmid),
+                          NULL);
 }
 
-static gboolean list_volume_group(const StorageCfgStorage *storage, const char *vmid, const char *content,
-                                  GPtrArray *items, GError **error)
+static gboolean list_volume_group(const StorageCfgStorage *storage, const char *vmid,
+                                  const char *content, GPtrArray *items, GError **error)
 {
   Pool *pool = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
   g_autoptr(GPtrArray) volumes = pool ? pool_list_volumes(pool, NULL, error) : NULL;
@@ -94,7 +98,8 @@ static gboolean list_volume_group(const StorageCfgStorage *storage, const char *
   for (guint i = 0; volumes && i < volumes->len; i++) {
     StorageItem *item = make_item(storage, volumes->pdata[i]);
 
-    if (item && (!vmid || strcmp(vmid, item->vmid) == 0) && (!content || strcmp(content, item->content) == 0))
+    if (item && (!vmid || strcmp(vmid, item->vmid) == 0) &&
+        (!content || strcmp(content, item->content) == 0))
       g_ptr_array_add(items, item);
     else if (item)
       storage_item_free(item);
@@ -107,7 +112,8 @@ static int compare_items(gconstpointer a, gconstpointer b)
   return strcmp((*(StorageItem *const *)a)->key, (*(StorageItem *const *)b)->key);
 }
 
-static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid, const char *content, GError **error)
+static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid,
+                             const char *content, GError **error)
 {
   g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
 
@@ -130,7 +136,8 @@ static int compare_formats(gconstpointer a, gconstpointer b)
 
 static char *size_of(const StorageItem *item)
 {
-  return item->size == STORAGE_UNKNOWN_SIZE ? g_strdup("-") : g_strdup_printf("%" G_GUINT64_FORMAT, item->size);
+  return item->size == STORAGE_UNKNOWN_SIZE ? g_strdup("-")
+                                            : g_strdup_printf("%" G_GUINT64_FORMAT, item->size);
 }
 
 /* Those of a guest come first, then the others by format. */
@@ -152,8 +159,8 @@ static void print_items(GPtrArray *items)
     guint64 vmid = item->vmid ? g_ascii_strtoull(item->vmid, NULL, 10) : 0;
 
     if (vmid)
-      printf("%-*s %-7s %-9s %*s %" G_GUINT64_FORMAT "\n", width, item->volid, item->format, item->content, digits,
-             size, vmid);
+      printf("%-*s %-7s %-9s %*s %" G_GUINT64_FORMAT "\n", width, item->volid, item->format,
+             item->content, digits, size, vmid);
     else
       g_ptr_array_add(others, item);
   }
@@ -179,12 +186,14 @@ static gboolean list(const StorageWords *words, GError **error)
 
   if (vmid && !storage_check_vmid(vmid, error))
     return FALSE;
-  if (content &&
-      (strpbrk(content, ",; ") || !storagecfg_check_value(storagecfg_property_find("content"), content, NULL)))
-    return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'", content);
+  if (content && (strpbrk(content, ",; ") ||
+                  !storagecfg_check_value(storagecfg_property_find("content"), content, NULL)))
+    return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'",
+                                 content);
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
   storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
-  if (!storage || (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes", &kind, error)))
+  if (!storage ||
+      (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes", &kind, error)))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)
@@ -241,25 +250,31 @@ static gboolean scan_lvmthin(const StorageWords *words, GError **error)
 
 /* --- the commands --- */
 
-static const char *const storage_argument[] = {"storage", NULL}, *const vg_argument[] = {"vg", NULL},
-                         *const no_arguments[] = {NULL}, *const type_argument[] = {"type", NULL};
+static const char *const storage_argument[] = {"storage", NULL},
+                         *const vg_argument[] = {"vg", NULL}, *const no_arguments[] = {NULL},
+                         *const type_argument[] = {"type", NULL};
 static const StorageOption list_options[] = {
     {"vmid", STORAGE_TEXT, "VMID  Only this guest's"},
     {"content", STORAGE_TEXT,
-     "WORD  Only volumes of this content, of a folder's also iso, vztmpl, backup, snippets, import"},
+     "WORD  Only volumes of this content, of a folder's also iso, vztmpl, backup, snippets, "
+     "import"},
     {NULL, 0, NULL},
 };
 static const StorageUsage list_usage = {.name = "list",
                                         .arguments = storage_argument,
                                         .options = list_options,
                                         .summary = "List a storage's volumes: sizes in bytes"},
-                          lvm_usage = {.name = "scan lvm", .arguments = no_arguments, .summary = "List volume groups"},
+                          lvm_usage = {.name = "scan lvm",
+                                       .arguments = no_arguments,
+                                       .summary = "List volume groups"},
                           lvmthin_usage = {.name = "scan lvmthin",
                                            .arguments = vg_argument,
                                            .summary = "List a volume group's thin pools"},
-                          scan_usage = {.name = "scan",
-                                        .arguments = type_argument,
-                                        .summary = "List what storages can be made of: scan lvm, scan lvmthin <vg>"};
+                          scan_usage = {
+                              .name = "scan",
+                              .arguments = type_argument,
+                              .summary =
+                                  "List what storages can be made of: scan lvm, scan lvmthin <vg>"};
 
 static int run_list(char **words)
 {
@@ -278,7 +293,8 @@ static int run_lvmthin(char **words)
 
 static gboolean no_scan(const StorageWords *words, GError **error)
 {
-  return cli_usage(error, "unknown command 'scan %s': virt-thin scans lvm and lvmthin", storage_word(words, 0));
+  return cli_usage(error, "unknown command 'scan %s': virt-thin scans lvm and lvmthin",
+                   storage_word(words, 0));
 }
 
 static int run_scan(char **words)
@@ -290,9 +306,12 @@ static int run_scan(char **words)
   return storage_run(&scan_usage, no_scan, words);
 }
 
-const CliCommand storage_list = {.name = "list", .summary = "List a storage's volumes", .run_words = run_list};
-const CliCommand storage_scan = {
-    .name = "scan", .summary = "List volume groups (lvm) or thin pools (lvmthin VG)", .run_words = run_scan};
-const CliCommand storage_lvmscan = {.name = "lvmscan", .summary = "The same as scan lvm", .run_words = run_lvm};
+const CliCommand storage_list = {
+    .name = "list", .summary = "List a storage's volumes", .run_words = run_list};
+const CliCommand storage_scan = {.name = "scan",
+                                 .summary = "List volume groups (lvm) or thin pools (lvmthin VG)",
+                                 .run_words = run_scan};
+const CliCommand storage_lvmscan = {
+    .name = "lvmscan", .summary = "The same as scan lvm", .run_words = run_lvm};
 const CliCommand storage_lvmthinscan = {
     .name = "lvmthinscan", .summary = "The same as scan lvmthin", .run_words = run_lvmthin};

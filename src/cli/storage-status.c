@@ -97,7 +97,8 @@ static Status *ask(const StorageCfgStorage *storage, const char *node)
   else if (storage_is_folder(storage))
     ask_folder(status);
   else
-    status->problem = g_strdup_printf("virt-thin does not look into storages of type %s", storage->type->name);
+    status->problem =
+        g_strdup_printf("virt-thin does not look into storages of type %s", storage->type->name);
   return status;
 }
 
@@ -119,7 +120,8 @@ static void tell_more(const Status *status)
     return;
   growth = cli_growth(pool);
   printf("  metadata %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-         " KiB, %.2f%%; health: %s; volumes of %" G_GUINT64_FORMAT " KiB in all, %.2f times the pool%s%s\n",
+         " KiB, %.2f%%; health: %s; volumes of %" G_GUINT64_FORMAT
+         " KiB in all, %.2f times the pool%s%s\n",
          pool->metadata_used / 1024, pool->metadata_size / 1024,
          pool->metadata_size ? (double)pool->metadata_used * 100 / (double)pool->metadata_size : 0,
          pool->health ? pool->health : "well", pool->virtual_size / 1024,
@@ -134,14 +136,15 @@ static void print_text(GPtrArray *all, gboolean verbose)
   for (guint i = 0; i < all->len; i++)
     width = MAX(width, (int)strlen(((Status *)all->pdata[i])->storage->id));
   width++;
-  printf("%-*s %10s %10s %15s %15s %15s %8s\n", width, "Name", "Type", "Status", "Total (KiB)", "Used (KiB)",
-         "Available (KiB)", "%");
+  printf("%-*s %10s %10s %15s %15s %15s %8s\n", width, "Name", "Type", "Status", "Total (KiB)",
+         "Used (KiB)", "Available (KiB)", "%");
   for (guint i = 0; i < all->len; i++) {
     const Status *status = all->pdata[i];
 
-    printf("%-*s %10s %10s %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT " ", width,
-           status->storage->id, status->storage->type->name, state_of(status), status->total / 1024,
-           status->used / 1024, status->available / 1024);
+    printf("%-*s %10s %10s %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT
+           " ",
+           width, status->storage->id, status->storage->type->name, state_of(status),
+           status->total / 1024, status->used / 1024, status->available / 1024);
     if (status->enabled)
       printf("% 7.2f%%\n", status->total ? (double)status->used * 100 / (double)status->total : 0);
     else
@@ -164,7 +167,8 @@ static void add_status(JsonBuilder *builder, const Status *status)
   cli_json_boolean(builder, "enabled", status->enabled);
   cli_json_boolean(builder, "active", status->active);
   cli_json_boolean(builder, "shared", storagecfg_boolean(status->storage, "shared", FALSE));
-  cli_json_strings(builder, "content", content ? content->list : NULL, content ? g_strv_length(content->list) : 0);
+  cli_json_strings(builder, "content", content ? content->list : NULL,
+                   content ? g_strv_length(content->list) : 0);
   cli_json_number(builder, "total", status->total);
   cli_json_number(builder, "used", status->used);
   cli_json_number(builder, "avail", status->available);
@@ -214,7 +218,8 @@ static int compare_ids(gconstpointer a, gconstpointer b)
 }
 
 /* For the other node, too, must a storage of --target be. */
-static gboolean is_chosen(const StorageCfgStorage *storage, const StorageWords *words, const char *node)
+static gboolean is_chosen(const StorageCfgStorage *storage, const StorageWords *words,
+                          const char *node)
 {
   const char *id = storage_option(words, "storage"), *content = storage_option(words, "content"),
              *target = storage_option(words, "target");
@@ -223,7 +228,8 @@ static gboolean is_chosen(const StorageCfgStorage *storage, const StorageWords *
     return FALSE;
   if (content && !has_any_content(storage, content))
     return FALSE;
-  if (storage_flag(words, "enabled") && (!storagecfg_is_enabled(storage) || !storagecfg_is_on_node(storage, node)))
+  if (storage_flag(words, "enabled") &&
+      (!storagecfg_is_enabled(storage) || !storagecfg_is_on_node(storage, node)))
     return FALSE;
   return !target || strcmp(target, node) == 0 ||
          (storagecfg_is_on_node(storage, target) && storagecfg_boolean(storage, "shared", FALSE));
@@ -236,13 +242,15 @@ static gboolean check_words(const StorageCfg *cfg, const StorageWords *words, GE
 
   if (content && !storagecfg_check_value(storagecfg_property_find("content"), content, &local))
     return storage_bad_parameter(error, "content", "%s", local->message);
-  return !id || storagecfg_find(cfg, id) || storage_bad_parameter(error, "storage", "No such storage.");
+  return !id || storagecfg_find(cfg, id) ||
+         storage_bad_parameter(error, "storage", "No such storage.");
 }
 
 static gboolean run(const StorageWords *words, GError **error)
 {
   g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
-  g_autoptr(GPtrArray) chosen = g_ptr_array_new(), all = g_ptr_array_new_with_free_func((GDestroyNotify)status_free);
+  g_autoptr(GPtrArray) chosen = g_ptr_array_new(),
+                       all = g_ptr_array_new_with_free_func((GDestroyNotify)status_free);
   g_autofree char *node = storage_node_name();
   const char *format = storage_option(words, "output-format");
   const GPtrArray *storages;

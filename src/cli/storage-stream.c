@@ -1,5 +1,5 @@
-/* virt-thin - commands storage export and import: pvesm's, in its stream formats raw+size, qcow2+size and vmdk+size
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - commands storage export and import: pvesm's, in its stream formats raw+size,
+ * qcow2+size and vmdk+size SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The disk's size in bytes, 8 bytes little-endian, then that many bytes, or an image
  * (PVE::Storage::Plugin::write_common_header).
@@ -29,17 +29,19 @@
 
 static gboolean check_format(const char *format, GError **error)
 {
-  static const char *const known[] = {"raw+size", "tar+size", "qcow2+size", "vmdk+size", "zfs", "btrfs", NULL};
+  static const char *const known[] = {"raw+size", "tar+size", "qcow2+size", "vmdk+size",
+                                      "zfs",      "btrfs",    NULL};
   g_autofree char *all = g_strjoinv(", ", (GStrv)known);
 
   return g_strv_contains(known, format) ||
-         storage_bad_parameter(error, "format", "value '%s' does not have a value in the enumeration '%s'", format,
+         storage_bad_parameter(error, "format",
+                               "value '%s' does not have a value in the enumeration '%s'", format,
                                all);
 }
 
 /* The storage and the name of what is to be streamed. */
-static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words, const StorageCfgStorage **storage,
-                            char **name, GError **error)
+static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words,
+                            const StorageCfgStorage **storage, char **name, GError **error)
 {
   g_autofree char *id = NULL;
   g_autoptr(GError) local = NULL;
@@ -53,7 +55,8 @@ static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words, co
 }
 
 /* Of a volume in a volume group. */
-static gboolean parse_name(const StorageCfgStorage *storage, const char *name, PoolGuestName *parsed, GError **error)
+static gboolean parse_name(const StorageCfgStorage *storage, const char *name,
+                           PoolGuestName *parsed, GError **error)
 {
   PoolGuestStorage kind;
 
@@ -62,7 +65,8 @@ static gboolean parse_name(const StorageCfgStorage *storage, const char *name, P
     return FALSE;
   if (strcmp(parsed->format, "raw") == 0)
     return TRUE;
-  vt_set_error(error, EINVAL, "volume '%s' is named as one of format %s: virt-thin streams raw ones", name,
+  vt_set_error(error, EINVAL,
+               "volume '%s' is named as one of format %s: virt-thin streams raw ones", name,
                parsed->format);
   pool_guest_name_clear(parsed);
   return FALSE;
@@ -80,7 +84,8 @@ static gboolean open_target(Target *target, const char *argument, GError **error
   *target = (Target){argument, -1};
   if (strcmp(argument, "-") == 0) {
     if (isatty(STDOUT_FILENO))
-      return vt_set_error(error, EINVAL, "a stream is nothing for a terminal: redirect standard output");
+      return vt_set_error(error, EINVAL,
+                          "a stream is nothing for a terminal: redirect standard output");
     target->path = NULL;
     target->fd = dup(STDOUT_FILENO);
   } else {
@@ -131,11 +136,14 @@ static gboolean stream_out(PoolVolume *volume, const char *name, Target *target,
   if (!write_header(target->fd, size, error))
     return FALSE;
   progress = cli_progress_new(size, "exporting %s", name);
-  ok = cli_copy_out(volume, target->fd, target_name(target), target_kind(target), lost, progress, error);
+  ok = cli_copy_out(volume, target->fd, target_name(target), target_kind(target), lost, progress,
+                    error);
   cli_progress_free(progress);
   for (guint i = 0; i < lost->len; i++)
     cli_warn("%s", (char *)lost->pdata[i]);
-  return ok && (!lost->len || vt_set_error(error, EBADMSG, "volume %s is damaged: it cannot be exported whole", name));
+  return ok &&
+         (!lost->len ||
+          vt_set_error(error, EBADMSG, "volume %s is damaged: it cannot be exported whole", name));
 }
 
 /* Half a stream is nothing to keep; a device or a fifo is not ours. */
@@ -151,10 +159,12 @@ static gboolean close_target(Target *target, gboolean ok, GError **error)
   return ok;
 }
 
-static gboolean export_volume(const StorageCfgStorage *storage, const char *name, const char *argument, GError **error)
+static gboolean export_volume(const StorageCfgStorage *storage, const char *name,
+                              const char *argument, GError **error)
 {
   Pool *pool = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
-  PoolVolume *volume = pool ? pool_volume_open(pool, name, TRUE, "virt-thin storage export", error) : NULL;
+  PoolVolume *volume =
+      pool ? pool_volume_open(pool, name, TRUE, "virt-thin storage export", error) : NULL;
   Target target;
   gboolean ok = FALSE;
 
@@ -165,8 +175,8 @@ static gboolean export_volume(const StorageCfgStorage *storage, const char *name
   return cli_close(pool, error) && ok;
 }
 
-static gboolean export_from_group(const StorageWords *words, const StorageCfgStorage *storage, const char *name,
-                                  GError **error)
+static gboolean export_from_group(const StorageWords *words, const StorageCfgStorage *storage,
+                                  const char *name, GError **error)
 {
   const char *format = storage_word(words, 1), *type = storage->type->name;
   PoolGuestName parsed;
@@ -175,9 +185,11 @@ static gboolean export_from_group(const StorageWords *words, const StorageCfgSto
     return FALSE;
   pool_guest_name_clear(&parsed);
   if (strcmp(format, "raw+size") != 0)
-    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format, type);
+    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format,
+                        type);
   if (storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list"))
-    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s", type);
+    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s",
+                        type);
   if (storage_option(words, "base"))
     return vt_set_error(error, EINVAL, "cannot export an incremental stream in %s", type);
   if (storage_option(words, "snapshot"))
@@ -185,18 +197,21 @@ static gboolean export_from_group(const StorageWords *words, const StorageCfgSto
   return export_volume(storage, name, storage_word(words, 2), error);
 }
 
-static gboolean export_from_folder(const StorageWords *words, const StorageCfgStorage *storage, const char *name,
-                                   GError **error)
+static gboolean export_from_folder(const StorageWords *words, const StorageCfgStorage *storage,
+                                   const char *name, GError **error)
 {
   const char *format = storage_word(words, 1), *type = storage->type->name;
-  gboolean with_snapshots = storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list");
+  gboolean with_snapshots =
+      storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list");
   g_autoptr(FolderSource) source = NULL;
   Target target;
 
   if (with_snapshots && storagecfg_boolean(storage, "snapshot-as-volume-chain", FALSE))
-    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s", type);
+    return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s",
+                        type);
   if (storage_option(words, "base") || storage_option(words, "snapshot"))
-    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format, type);
+    return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format,
+                        type);
   source = storage_folder_source_new(storage, name, format, with_snapshots, error);
   if (!source)
     return FALSE;
@@ -204,11 +219,11 @@ static gboolean export_from_folder(const StorageWords *words, const StorageCfgSt
     return vt_set_error(error, EINVAL, "%s is the volume itself", storage_word(words, 2));
   if (!open_target(&target, storage_word(words, 2), error))
     return FALSE;
-  return close_target(
-      &target,
-      write_header(target.fd, storage_folder_source_size(source), error) &&
-          storage_folder_source_copy(source, target.fd, target_name(&target), target_kind(&target), error),
-      error);
+  return close_target(&target,
+                      write_header(target.fd, storage_folder_source_size(source), error) &&
+                          storage_folder_source_copy(source, target.fd, target_name(&target),
+                                                     target_kind(&target), error),
+                      error);
 }
 
 static gboolean export(const StorageWords *words, GError **error)
@@ -227,8 +242,8 @@ static gboolean export(const StorageWords *words, GError **error)
 
 static GSocket *listen_at(GSocketAddress *address, GError **error)
 {
-  g_autoptr(GSocket) listener =
-      g_socket_new(g_socket_address_get_family(address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
+  g_autoptr(GSocket) listener = g_socket_new(
+      g_socket_address_get_family(address), G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, error);
 
   if (!listener || !g_socket_bind(listener, address, TRUE, error))
     return NULL;
@@ -258,11 +273,13 @@ static int accept_one(GSocket *listener, GError **error)
   return fd;
 }
 
-static gboolean is_in_network(const struct sockaddr *address, const guchar *network, int family, guint prefix)
+static gboolean is_in_network(const struct sockaddr *address, const guchar *network, int family,
+                              guint prefix)
 {
-  const guchar *bytes = family == AF_INET
-                            ? (const guchar *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
-                            : (const guchar *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
+  const guchar *bytes =
+      family == AF_INET
+          ? (const guchar *)&((const struct sockaddr_in *)(const void *)address)->sin_addr
+          : (const guchar *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr;
 
   if (address->sa_family != family)
     return FALSE;
@@ -276,7 +293,8 @@ static gboolean is_in_network(const struct sockaddr *address, const guchar *netw
 static char *local_address(const char *cidr, GError **error)
 {
   const char *slash = strchr(cidr, '/');
-  g_autofree char *ip = g_strndup(cidr, slash ? (gsize)(slash - cidr) : strlen(cidr)), *found = NULL;
+  g_autofree char *ip = g_strndup(cidr, slash ? (gsize)(slash - cidr) : strlen(cidr)),
+                  *found = NULL;
   guchar network[16];
   int family = strchr(ip, ':') ? AF_INET6 : AF_INET;
   struct ifaddrs *all = NULL;
@@ -284,7 +302,8 @@ static char *local_address(const char *cidr, GError **error)
   guint n = 0;
 
   if (inet_pton(family, ip, network) != 1 ||
-      (slash && !g_ascii_string_to_unsigned(slash + 1, 10, 0, family == AF_INET ? 32 : 128, &prefix, NULL))) {
+      (slash && !g_ascii_string_to_unsigned(slash + 1, 10, 0, family == AF_INET ? 32 : 128, &prefix,
+                                            NULL))) {
     vt_set_error(error, EINVAL, "'%s' is neither an address nor a network", cidr);
     return NULL;
   }
@@ -299,7 +318,8 @@ static char *local_address(const char *cidr, GError **error)
 
     if (!i->ifa_addr || !is_in_network(i->ifa_addr, network, family, (guint)prefix))
       continue;
-    getnameinfo(i->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), text,
+    getnameinfo(i->ifa_addr,
+                family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6), text,
                 sizeof text, NULL, 0, NI_NUMERICHOST);
     g_free(found);
     found = g_strdup(text);
@@ -328,8 +348,8 @@ static int open_tcp(const char *cidr, GError **error)
     listener = address ? listen_at(address, NULL) : NULL;
   }
   if (!listener) {
-    vt_set_error(error, EADDRINUSE, "failed to open socket: no port from %u to %u is free at %s", FIRST_PORT,
-                 LAST_PORT - 1, ip);
+    vt_set_error(error, EADDRINUSE, "failed to open socket: no port from %u to %u is free at %s",
+                 FIRST_PORT, LAST_PORT - 1, ip);
     return -1;
   }
   printf("%s\n%u\n", ip, port - 1);
@@ -393,13 +413,15 @@ static gboolean read_header(int fd, guint64 *size, GError **error)
   }
   *size = GUINT64_FROM_LE(header);
   return *size <= G_MAXINT64 ||
-         vt_set_error(error, EINVAL, "import: size %" G_GUINT64_FORMAT " in export header is none", *size);
+         vt_set_error(error, EINVAL, "import: size %" G_GUINT64_FORMAT " in export header is none",
+                      *size);
 }
 
 /* All of the stream, and no less. */
 static gboolean stream_in(Pool *pool, const char *name, int fd, guint64 size, GError **error)
 {
-  g_autoptr(PoolVolume) volume = pool_volume_open(pool, name, FALSE, "virt-thin storage import", error);
+  g_autoptr(PoolVolume) volume =
+      pool_volume_open(pool, name, FALSE, "virt-thin storage import", error);
   CliSource source = {.fd = fd, .name = "the stream", .size = CLI_UNKNOWN_SIZE};
   CliProgress *progress;
   gboolean fresh, ok;
@@ -411,8 +433,9 @@ static gboolean stream_in(Pool *pool, const char *name, int fd, guint64 size, GE
   cli_progress_free(progress);
   if (ok && source.size != size)
     return vt_set_error(error, EINVAL,
-                        "the stream says that it has %" G_GUINT64_FORMAT " bytes and has %" G_GUINT64_FORMAT, size,
-                        source.size);
+                        "the stream says that it has %" G_GUINT64_FORMAT
+                        " bytes and has %" G_GUINT64_FORMAT,
+                        size, source.size);
   return ok;
 }
 
@@ -421,12 +444,15 @@ static gboolean is_there(GStrv names, const char *name)
   return g_strv_contains((const char *const *)names, name);
 }
 
-/* Under which name the volume is made: that asked for, of a template the one that it has before; or the next free one.
+/* Under which name the volume is made: that asked for, of a template the one that it has before; or
+ * the next free one.
  */
 static gboolean choose_name(GStrv names, const StorageCfgStorage *storage, const char *wanted,
-                            const PoolGuestName *parsed, gboolean allow_rename, char **name, GError **error)
+                            const PoolGuestName *parsed, gboolean allow_rename, char **name,
+                            GError **error)
 {
-  g_autofree char *first = parsed->is_base ? g_strconcat("vm-", wanted + strlen("base-"), NULL) : g_strdup(wanted);
+  g_autofree char *first =
+      parsed->is_base ? g_strconcat("vm-", wanted + strlen("base-"), NULL) : g_strdup(wanted);
   const char *taken = is_there(names, wanted) ? wanted : is_there(names, first) ? first : NULL;
 
   *name = NULL;
@@ -435,15 +461,17 @@ static gboolean choose_name(GStrv names, const StorageCfgStorage *storage, const
     return TRUE;
   }
   if (!allow_rename)
-    return vt_set_error(error, EEXIST, "volume %s/%s already exists", storagecfg_string(storage, "vgname"), taken);
-  cli_warn("volume %s/%s already exists - importing with a different name", storagecfg_string(storage, "vgname"),
-           taken);
+    return vt_set_error(error, EEXIST, "volume %s/%s already exists",
+                        storagecfg_string(storage, "vgname"), taken);
+  cli_warn("volume %s/%s already exists - importing with a different name",
+           storagecfg_string(storage, "vgname"), taken);
   *name = g_strdup("");
   return TRUE;
 }
 
 static char *import_volume(Pool *pool, const StorageCfgStorage *storage, const char *wanted,
-                           const PoolGuestName *parsed, gboolean allow_rename, int fd, guint64 size, GError **error)
+                           const PoolGuestName *parsed, gboolean allow_rename, int fd, guint64 size,
+                           GError **error)
 {
   g_auto(GStrv) names = pool_guest_names(pool, error);
   g_autofree char *asked = NULL, *name = NULL, *base = NULL;
@@ -476,8 +504,8 @@ static int open_stream(const StorageWords *words, guint64 *size, GError **error)
 }
 
 /* The new volume's name. */
-static char *import_to_group(const StorageWords *words, const StorageCfgStorage *storage, const char *wanted,
-                             const PoolGuestName *parsed, GError **error)
+static char *import_to_group(const StorageWords *words, const StorageCfgStorage *storage,
+                             const char *wanted, const PoolGuestName *parsed, GError **error)
 {
   const char *format = storage_word(words, 1), *type = storage->type->name;
   g_autofree char *name = NULL;
@@ -496,30 +524,33 @@ static char *import_to_group(const StorageWords *words, const StorageCfgStorage 
   fd = open_stream(words, &size, error);
   pool = fd < 0 ? NULL : cli_open(storagecfg_string(storage, "vgname"), 0, error);
   if (pool)
-    name = import_volume(pool, storage, wanted, parsed, storage_flag(words, "allow-rename"), fd, size, error);
+    name = import_volume(pool, storage, wanted, parsed, storage_flag(words, "allow-rename"), fd,
+                         size, error);
   if (fd >= 0)
     close(fd);
   return cli_close(pool, error) ? g_steal_pointer(&name) : NULL;
 }
 
-static char *import_to_folder(const StorageWords *words, const StorageCfgStorage *storage, const char *wanted,
-                              GError **error)
+static char *import_to_folder(const StorageWords *words, const StorageCfgStorage *storage,
+                              const char *wanted, GError **error)
 {
   g_autofree char *name = NULL;
   guint64 size = 0;
   int fd;
 
   if (storage_option(words, "delete-snapshot")) {
-    vt_set_error(error, EINVAL, "cannot delete a snapshot of what is imported in %s", storage->type->name);
+    vt_set_error(error, EINVAL, "cannot delete a snapshot of what is imported in %s",
+                 storage->type->name);
     return NULL;
   }
-  if (!storage_folder_check_import(storage, wanted, storage_word(words, 1), storage_flag(words, "with-snapshots"),
-                                   error))
+  if (!storage_folder_check_import(storage, wanted, storage_word(words, 1),
+                                   storage_flag(words, "with-snapshots"), error))
     return NULL;
   fd = open_stream(words, &size, error);
   if (fd < 0)
     return NULL;
-  name = storage_folder_import(storage, wanted, storage_flag(words, "allow-rename"), fd, size, error);
+  name =
+      storage_folder_import(storage, wanted, storage_flag(words, "allow-rename"), fd, size, error);
   close(fd);
   return g_steal_pointer(&name);
 }
@@ -534,7 +565,8 @@ static gboolean import(const StorageWords *words, GError **error)
   if (!cfg || !find_volume(cfg, words, &storage, &wanted, error))
     return FALSE;
   if (storage_option(words, "base"))
-    return vt_set_error(error, EINVAL, "cannot import an incremental stream in %s", storage->type->name);
+    return vt_set_error(error, EINVAL, "cannot import an incremental stream in %s",
+                        storage->type->name);
   if (storage_is_folder(storage))
     name = import_to_folder(words, storage, wanted, error);
   else if (parse_name(storage, wanted, &parsed, error))
@@ -568,7 +600,8 @@ static const StorageUsage export_usage = {
     .arguments = arguments,
     .options = export_options,
     .summary = "Write a volume as a stream",
-    .description = "The format is raw+size, or for the file of an image in a folder as it is, snapshots and all,\n"
+    .description = "The format is raw+size, or for the file of an image in a folder as it is, "
+                   "snapshots and all,\n"
                    "qcow2+size or vmdk+size. The filename - is standard output.",
 };
 static const StorageUsage import_usage = {
@@ -576,10 +609,10 @@ static const StorageUsage import_usage = {
     .arguments = arguments,
     .options = import_options,
     .summary = "Make a volume from a stream",
-    .description =
-        "The format is raw+size, or in a folder that of the volume's name: raw+size,\n"
-        "qcow2+size or vmdk+size. The filename is - for standard input, tcp://ADDRESS or tcp://NETWORK/BITS (prints\n"
-        "address and port), unix://PATH (prints ready), or a file.",
+    .description = "The format is raw+size, or in a folder that of the volume's name: raw+size,\n"
+                   "qcow2+size or vmdk+size. The filename is - for standard input, tcp://ADDRESS "
+                   "or tcp://NETWORK/BITS (prints\n"
+                   "address and port), unix://PATH (prints ready), or a file.",
 };
 
 static int run_export(char **words)
@@ -592,5 +625,7 @@ static int run_import(char **words)
   return storage_run(&import_usage, import, words);
 }
 
-const CliCommand storage_export = {.name = "export", .summary = "Write a volume as a stream", .run_words = run_export};
-const CliCommand storage_import = {.name = "import", .summary = "Make a volume from a stream", .run_words = run_import};
+const CliCommand storage_export = {
+    .name = "export", .summary = "Write a volume as a stream", .run_words = run_export};
+const CliCommand storage_import = {
+    .name = "import", .summary = "Make a volume from a stream", .run_words = run_import};

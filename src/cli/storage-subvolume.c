@@ -1,8 +1,9 @@
 /* virt-thin - storage: raw images on btrfs, which are subvolumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * As PVE::Storage::BTRFSPlugin has them: vm-100-disk-0.raw is disk.raw in subvolume vm-100-disk-0, and its snapshots
- * are the subvolumes vm-100-disk-0@<snapshot>. The calls are those of linux/btrfs.h.
+ * As PVE::Storage::BTRFSPlugin has them: vm-100-disk-0.raw is disk.raw in subvolume vm-100-disk-0,
+ * and its snapshots are the subvolumes vm-100-disk-0@<snapshot>. The calls are those of
+ * linux/btrfs.h.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -39,7 +40,8 @@ gboolean storage_subvolume_make(int folder, const char *name)
   return call(folder, BTRFS_IOC_SUBVOL_CREATE, name);
 }
 
-gboolean storage_subvolume_fill(int folder, const char *name, gboolean nocow, guint64 size, GError **error)
+gboolean storage_subvolume_fill(int folder, const char *name, gboolean nocow, guint64 size,
+                                GError **error)
 {
   g_autofree char *file = g_build_filename(name, STORAGE_SUBVOLUME_FILE, NULL);
   int fd = openat(folder, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640), flags;
@@ -47,7 +49,8 @@ gboolean storage_subvolume_fill(int folder, const char *name, gboolean nocow, gu
 
   /* While it is empty: later it has no effect. */
   if (ok && nocow)
-    ok = ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && (flags |= FS_NOCOW_FL, ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
+    ok = ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 &&
+         (flags |= FS_NOCOW_FL, ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
   ok = ok && ftruncate(fd, (off_t)size) == 0;
   if (!ok)
     vt_set_errno(error, errno, "making %s", file);

@@ -14,8 +14,10 @@
 
 /* --- alloc --- */
 
-/* Proxmox marks what is a guest's on a storage without thin pool, where others' volumes may be, too. */
-static gboolean make_linear(Pool *pool, const char *vmid, const char *name, guint64 size, GError **error)
+/* Proxmox marks what is a guest's on a storage without thin pool, where others' volumes may be,
+ * too. */
+static gboolean make_linear(Pool *pool, const char *vmid, const char *name, guint64 size,
+                            GError **error)
 {
   g_autofree char *tag = g_strconcat("pve-vm-", vmid, NULL);
   const char *tags[] = {tag, NULL};
@@ -28,15 +30,17 @@ static gboolean make_linear(Pool *pool, const char *vmid, const char *name, guin
   return FALSE;
 }
 
-static gboolean make_volume(Pool *pool, const StorageCfgStorage *storage, const char *vmid, const char *name,
-                            guint64 size, GError **error)
+static gboolean make_volume(Pool *pool, const StorageCfgStorage *storage, const char *vmid,
+                            const char *name, guint64 size, GError **error)
 {
   const char *thinpool = storagecfg_string(storage, "thinpool");
 
-  return thinpool ? pool_create(pool, thinpool, name, size, error) : make_linear(pool, vmid, name, size, error);
+  return thinpool ? pool_create(pool, thinpool, name, size, error)
+                  : make_linear(pool, vmid, name, size, error);
 }
 
-gboolean storage_free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, GError **error)
+gboolean storage_free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name,
+                             GError **error)
 {
   const char *names[] = {name, NULL};
 
@@ -44,13 +48,15 @@ gboolean storage_free_volume(Pool *pool, const StorageCfgStorage *storage, const
                                                 : pool_remove_linear(pool, name, error);
 }
 
-/* Another process may take the name between our look and our try, where a service has the volume group: then the next
- * is tried. */
-static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const char *vmid, guint64 size, GError **error)
+/* Another process may take the name between our look and our try, where a service has the volume
+ * group: then the next is tried. */
+static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const char *vmid,
+                           guint64 size, GError **error)
 {
   for (;;) {
     g_auto(GStrv) names = pool_guest_names(pool, error);
-    g_autofree char *name = names ? pool_guest_next_name((const char *const *)names, vmid, storage->id, error) : NULL;
+    g_autofree char *name =
+        names ? pool_guest_next_name((const char *const *)names, vmid, storage->id, error) : NULL;
     g_autoptr(GError) local = NULL;
 
     if (!name)
@@ -64,17 +70,19 @@ static char *allocate_next(Pool *pool, const StorageCfgStorage *storage, const c
   }
 }
 
-char *storage_allocate(Pool *pool, const StorageCfgStorage *storage, const char *vmid, const char *name, guint64 size,
-                       GError **error)
+char *storage_allocate(Pool *pool, const StorageCfgStorage *storage, const char *vmid,
+                       const char *name, guint64 size, GError **error)
 {
   if (!*name)
     return allocate_next(pool, storage, vmid, size, error);
-  if (!pool_guest_check_new_name(name, vmid, error) || !make_volume(pool, storage, vmid, name, size, error))
+  if (!pool_guest_check_new_name(name, vmid, error) ||
+      !make_volume(pool, storage, vmid, name, size, error))
     return NULL;
   return g_strdup(name);
 }
 
-/* mkfs.ext4 makes a sparse file, of which the volume takes what is not zero: no node of the volume is needed, nor root.
+/* mkfs.ext4 makes a sparse file, of which the volume takes what is not zero: no node of the volume
+ * is needed, nor root.
  */
 gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GError **error)
 {
@@ -88,11 +96,13 @@ gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GE
   if (truncate(path, (off_t)size) < 0)
     return vt_set_errno(error, errno, "%s", path);
   /* Of users other than root sbin is not in the path. */
-  search = g_strconcat(g_environ_getenv(environment, "PATH") ? g_environ_getenv(environment, "PATH") : "",
+  search = g_strconcat(g_environ_getenv(environment, "PATH") ? g_environ_getenv(environment, "PATH")
+                                                             : "",
                        ":/usr/sbin:/sbin", NULL);
   environment = g_environ_setenv(environment, "PATH", search, TRUE);
-  if (!g_spawn_sync(NULL, (char **)argv, environment, G_SPAWN_SEARCH_PATH_FROM_ENVP | G_SPAWN_STDOUT_TO_DEV_NULL, NULL,
-                    NULL, NULL, &said, &status, error))
+  if (!g_spawn_sync(NULL, (char **)argv, environment,
+                    G_SPAWN_SEARCH_PATH_FROM_ENVP | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                    &said, &status, error))
     return FALSE;
   if (g_spawn_check_wait_status(status, NULL))
     return TRUE;
@@ -102,7 +112,8 @@ gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GE
 gboolean storage_format(Pool *pool, const char *name, GError **error)
 {
   g_autofree char *path = NULL;
-  g_autoptr(PoolVolume) volume = pool_volume_open(pool, name, FALSE, "virt-thin storage alloc", error);
+  g_autoptr(PoolVolume) volume =
+      pool_volume_open(pool, name, FALSE, "virt-thin storage alloc", error);
   CliSource source = {.name = "the new file system"};
   gboolean blank, ok = FALSE;
 
@@ -149,33 +160,39 @@ static gboolean find_format(const char *name, const char **format, GError **erro
     if (!g_str_has_suffix(name, suffix))
       continue;
     if (*format && strcmp(*format, formats[i]) != 0)
-      return storage_bad_parameter(error, "format", "different storage formats (%s != %s)", *format, formats[i]);
+      return storage_bad_parameter(error, "format", "different storage formats (%s != %s)", *format,
+                                   formats[i]);
     *format = formats[i];
   }
   return !*format || storagecfg_check_value(storagecfg_property_find("format"), *format, NULL) ||
-         storage_bad_parameter(error, "format",
-                               "value '%s' does not have a value in the enumeration 'raw, qcow2, subvol, vmdk'",
-                               *format);
+         storage_bad_parameter(
+             error, "format",
+             "value '%s' does not have a value in the enumeration 'raw, qcow2, subvol, vmdk'",
+             *format);
 }
 
 static gboolean check_format(const char *format, GError **error)
 {
-  return !format || strcmp(format, "raw") == 0 || vt_set_error(error, EINVAL, "unsupported format '%s'", format);
+  return !format || strcmp(format, "raw") == 0 ||
+         vt_set_error(error, EINVAL, "unsupported format '%s'", format);
 }
 
 static gboolean check_content(const StorageCfgStorage *storage, const char *content, GError **error)
 {
   gboolean ok = content ? storagecfg_has_content(storage, content)
-                        : storagecfg_has_content(storage, "images") || storagecfg_has_content(storage, "rootdir");
+                        : storagecfg_has_content(storage, "images") ||
+                              storagecfg_has_content(storage, "rootdir");
 
   if (content && strcmp(content, "images") != 0 && strcmp(content, "rootdir") != 0)
-    return storage_bad_parameter(error, "content", "'%s' is nothing that is allocated: images or rootdir", content);
-  return ok || vt_set_error(error, EINVAL, "storage '%s' does not support content type '%s'", storage->id,
-                            content ? content : "images");
+    return storage_bad_parameter(error, "content",
+                                 "'%s' is nothing that is allocated: images or rootdir", content);
+  return ok || vt_set_error(error, EINVAL, "storage '%s' does not support content type '%s'",
+                            storage->id, content ? content : "images");
 }
 
 /* A container's volume is ready for it, or it is not there. */
-static gboolean make_rootdir(Pool *pool, const StorageCfgStorage *storage, const char *name, GError **error)
+static gboolean make_rootdir(Pool *pool, const StorageCfgStorage *storage, const char *name,
+                             GError **error)
 {
   const char *tags[] = {STORAGE_ROOTDIR_TAG, NULL};
 
@@ -185,15 +202,16 @@ static gboolean make_rootdir(Pool *pool, const StorageCfgStorage *storage, const
   return FALSE;
 }
 
-static gboolean alloc_in_folder(const StorageCfgStorage *storage, const StorageWords *words, const char *format,
-                                guint64 size, GError **error)
+static gboolean alloc_in_folder(const StorageCfgStorage *storage, const StorageWords *words,
+                                const char *format, guint64 size, GError **error)
 {
   const char *content = storage_option(words, "content");
   g_autofree char *made = NULL;
 
   if (!check_content(storage, content, error))
     return FALSE;
-  made = storage_folder_allocate(storage, storage_word(words, 1), storage_word(words, 2), format, content, size, error);
+  made = storage_folder_allocate(storage, storage_word(words, 1), storage_word(words, 2), format,
+                                 content, size, error);
   if (made)
     printf("successfully created '%s:%s'\n", storage->id, made);
   return made != NULL;
@@ -201,8 +219,9 @@ static gboolean alloc_in_folder(const StorageCfgStorage *storage, const StorageW
 
 static gboolean alloc(const StorageWords *words, GError **error)
 {
-  const char *id = storage_word(words, 0), *vmid = storage_word(words, 1), *name = storage_word(words, 2),
-             *content = storage_option(words, "content"), *format = storage_option(words, "format");
+  const char *id = storage_word(words, 0), *vmid = storage_word(words, 1),
+             *name = storage_word(words, 2), *content = storage_option(words, "content"),
+             *format = storage_option(words, "format");
   g_autoptr(StorageCfg) cfg = NULL;
   const StorageCfgStorage *storage;
   g_autofree char *made = NULL;
@@ -212,7 +231,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
   gboolean ok;
 
   if (!storagecfg_check_id(id, NULL))
-    return storage_bad_parameter(error, "storage", "invalid format - storage ID '%s' contains illegal characters", id);
+    return storage_bad_parameter(
+        error, "storage", "invalid format - storage ID '%s' contains illegal characters", id);
   if (!storage_check_vmid(vmid, error))
     return FALSE;
   cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
@@ -223,8 +243,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
     return FALSE;
   if (storage_is_folder(storage))
     return alloc_in_folder(storage, words, format, size, error);
-  if (!storage_require_lvm(storage, "allocate volumes", &kind, error) || !check_content(storage, content, error) ||
-      !check_format(format, error))
+  if (!storage_require_lvm(storage, "allocate volumes", &kind, error) ||
+      !check_content(storage, content, error) || !check_format(format, error))
     return FALSE;
   pool = cli_open(storagecfg_string(storage, "vgname"), 0, error);
   made = pool ? storage_allocate(pool, storage, vmid, name, size, error) : NULL;
@@ -237,8 +257,8 @@ static gboolean alloc(const StorageWords *words, GError **error)
 
 /* --- free --- */
 
-static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name, gboolean force,
-                            GError **error)
+static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const char *name,
+                            gboolean force, GError **error)
 {
   const char *names[] = {name, NULL};
   g_autoptr(GError) local = NULL;
@@ -251,8 +271,8 @@ static gboolean free_volume(Pool *pool, const StorageCfgStorage *storage, const 
   if (!info)
     return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
   if (g_strcmp0(info->pool, storagecfg_string(storage, "thinpool")) != 0)
-    return vt_set_error(error, EINVAL, "volume '%s' is not on storage '%s': it is in %s", name, storage->id,
-                        info->pool ? info->pool : "no thin pool");
+    return vt_set_error(error, EINVAL, "volume '%s' is not on storage '%s': it is in %s", name,
+                        storage->id, info->pool ? info->pool : "no thin pool");
   if (!force && !pool_guest_check_clones(pool, names, "--force frees it nevertheless", error))
     return FALSE;
   if (!storage_free_volume(pool, storage, name, error))
@@ -272,10 +292,11 @@ static gboolean free_words(const StorageWords *words, GError **error)
   PoolGuestName parsed;
   Pool *pool;
 
-  if (!cfg || !storage_split_volume(storage_word(words, 0), storage_option(words, "storage"), &id, &name, error))
+  if (!cfg || !storage_split_volume(storage_word(words, 0), storage_option(words, "storage"), &id,
+                                    &name, error))
     return FALSE;
-  if (delay &&
-      (strspn(delay, "0123456789") != strlen(delay) || !g_ascii_string_to_unsigned(delay, 10, 1, 30, NULL, NULL)))
+  if (delay && (strspn(delay, "0123456789") != strlen(delay) ||
+                !g_ascii_string_to_unsigned(delay, 10, 1, 30, NULL, NULL)))
     return storage_bad_parameter(error, "delay", "value must be from 1 to 30");
   storage = storage_find_enabled(cfg, id, error);
   if (storage && storage_is_folder(storage))
@@ -285,9 +306,10 @@ static gboolean free_words(const StorageWords *words, GError **error)
     return FALSE;
   pool_guest_name_clear(&parsed);
   if (!force && storagecfg_boolean(storage, "saferemove", FALSE))
-    return vt_set_error(
-        error, EOPNOTSUPP,
-        "storage '%s' has saferemove: overwrite volume '%s' (virsh vol-wipe), then free it with --force", id, name);
+    return vt_set_error(error, EOPNOTSUPP,
+                        "storage '%s' has saferemove: overwrite volume '%s' (virsh vol-wipe), then "
+                        "free it with --force",
+                        id, name);
   pool = cli_open_patient(storagecfg_string(storage, "vgname"), 0, error);
   ok = pool && free_volume(pool, storage, name, force, error);
   return cli_close(pool, error) && ok;
@@ -303,7 +325,8 @@ static char *path_of(const StorageCfgStorage *storage, const char *volume, GErro
 
   if (storage_is_folder(storage))
     return storage_folder_parse(volume, &file, error) ? storage_folder_path(storage, &file) : NULL;
-  if (!storage_require_lvm(storage, "tell paths", &kind, error) || !pool_guest_parse_name(kind, volume, &parsed, error))
+  if (!storage_require_lvm(storage, "tell paths", &kind, error) ||
+      !pool_guest_parse_name(kind, volume, &parsed, error))
     return NULL;
   pool_guest_name_clear(&parsed);
   return g_build_filename(settings_dev_dir(), storagecfg_string(storage, "vgname"), volume, NULL);
@@ -342,13 +365,15 @@ static const StorageUsage alloc_usage = {
     .options = alloc_options,
     .summary = "Make a volume for a guest",
     .description =
-        "The filename is vm-VMID-NAME, of a storage that is a folder vm-VMID-NAME.FORMAT, or '' for the next\n"
+        "The filename is vm-VMID-NAME, of a storage that is a folder vm-VMID-NAME.FORMAT, or '' "
+        "for the next\n"
         "free vm-VMID-disk-N. The size is in KiB, or with M or G behind it in MiB or GiB.",
 };
 static const StorageOption free_options[] = {
     {"storage", STORAGE_TEXT, "ID  The storage of a volume that is given by its name alone"},
     {"delay", STORAGE_TEXT, "1..30  As pvesm has it; it is done at once"},
-    {"force", STORAGE_FLAG, "  A template, too, that has linked clones; on a storage with saferemove, without it"},
+    {"force", STORAGE_FLAG,
+     "  A template, too, that has linked clones; on a storage with saferemove, without it"},
     {NULL, 0, NULL},
 };
 static const StorageUsage free_usage = {
@@ -379,7 +404,9 @@ static int run_path(char **words)
   return storage_run(&path_usage, path_words, words);
 }
 
-const CliCommand storage_alloc = {.name = "alloc", .summary = "Make a volume for a guest", .run_words = run_alloc};
+const CliCommand storage_alloc = {
+    .name = "alloc", .summary = "Make a volume for a guest", .run_words = run_alloc};
 const CliCommand storage_free = {
     .name = "free", .summary = "Remove a volume, and its snapshots", .run_words = run_free};
-const CliCommand storage_path = {.name = "path", .summary = "Where a volume is, or would be", .run_words = run_path};
+const CliCommand storage_path = {
+    .name = "path", .summary = "Where a volume is, or would be", .run_words = run_path};

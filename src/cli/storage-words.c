@@ -1,8 +1,9 @@
 /* virt-thin - storage: the words of pvesm's commands, and how they end
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * As PVE::JSONSchema::get_options takes them: options begin with -- or -, before or behind the arguments; a flag may be
- * followed by 1, 0, yes, no, on, off, true or false; a list may be given several times.
+ * As PVE::JSONSchema::get_options takes them: options begin with -- or -, before or behind the
+ * arguments; a flag may be followed by 1, 0, yes, no, on, off, true or false; a list may be given
+ * several times.
  */
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +54,8 @@ static void print_help(const StorageUsage *usage)
   print_options(usage->options);
   print_options(common);
   if (usage->properties)
-    printf("  %-26s %s\n", "--PROPERTY VALUE", "A property of the storage: see virt-thin-storage.cfg(5)");
+    printf("  %-26s %s\n", "--PROPERTY VALUE",
+           "A property of the storage: see virt-thin-storage.cfg(5)");
 }
 
 /* --- options --- */
@@ -90,7 +92,8 @@ static gboolean wrong(GError **error, const char *format, ...)
   return cli_usage(error, "%s", text);
 }
 
-static gboolean take_flag(StorageWords *parsed, const char *name, const char *value, char ***next, GError **error)
+static gboolean take_flag(StorageWords *parsed, const char *name, const char *value, char ***next,
+                          GError **error)
 {
   gboolean flag = TRUE;
 
@@ -108,11 +111,13 @@ static void add_to_list(StorageWords *parsed, const char *name, const char *valu
 {
   const char *old = g_hash_table_lookup(parsed->options, name);
 
-  g_hash_table_replace(parsed->options, g_strdup(name), old ? g_strconcat(old, ",", value, NULL) : g_strdup(value));
+  g_hash_table_replace(parsed->options, g_strdup(name),
+                       old ? g_strconcat(old, ",", value, NULL) : g_strdup(value));
 }
 
 /* @word: without its dashes. *next: what comes behind it. */
-static gboolean take_option(StorageWords *parsed, const char *word, char ***next, GPtrArray *devices, GError **error)
+static gboolean take_option(StorageWords *parsed, const char *word, char ***next,
+                            GPtrArray *devices, GError **error)
 {
   const char *equals = strchr(word, '='), *value = equals ? equals + 1 : NULL;
   g_autofree char *name = equals ? g_strndup(word, equals - word) : g_strdup(word);
@@ -218,7 +223,8 @@ static gboolean parse(const StorageUsage *usage, char **words, StorageWords *par
       print_help(usage);
       *status = finish(usage, TRUE, NULL);
     } else if (parsed->arguments->len != wanted) {
-      wrong(&error, parsed->arguments->len < wanted ? "not enough arguments" : "too many arguments");
+      wrong(&error,
+            parsed->arguments->len < wanted ? "not enough arguments" : "too many arguments");
     } else {
       g_ptr_array_add(devices, NULL);
       if (devices->len > 1)
@@ -247,7 +253,8 @@ gboolean storage_flag(const StorageWords *words, const char *name)
   return g_strcmp0(storage_option(words, name), "1") == 0;
 }
 
-int storage_run(const StorageUsage *usage, gboolean (*command)(const StorageWords *, GError **), char **words)
+int storage_run(const StorageUsage *usage, gboolean (*command)(const StorageWords *, GError **),
+                char **words)
 {
   g_autoptr(GError) error = NULL;
   StorageWords parsed;

@@ -14,8 +14,9 @@ char *storage_config_path(const char *given)
 
   if (given)
     return g_strdup(given);
-  return g_file_test(own, G_FILE_TEST_EXISTS) || !g_file_test(PVE_CONFIG, G_FILE_TEST_EXISTS) ? g_steal_pointer(&own)
-                                                                                              : g_strdup(PVE_CONFIG);
+  return g_file_test(own, G_FILE_TEST_EXISTS) || !g_file_test(PVE_CONFIG, G_FILE_TEST_EXISTS)
+             ? g_steal_pointer(&own)
+             : g_strdup(PVE_CONFIG);
 }
 
 StorageCfg *storage_config_load(const char *given, gboolean quietly, GError **error)
@@ -49,7 +50,8 @@ const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GEr
   if (!storage)
     vt_set_error(error, ENOENT, "storage '%s' does not exist", id);
   else if (storage->broken)
-    vt_set_error(error, EINVAL, "storage '%s' is broken: see line %u of %s", id, storage->line, storagecfg_name(cfg));
+    vt_set_error(error, EINVAL, "storage '%s' is broken: see line %u of %s", id, storage->line,
+                 storagecfg_name(cfg));
   return storage && !storage->broken ? storage : NULL;
 }
 
@@ -74,22 +76,26 @@ gboolean storage_check_vmid(const char *vmid, GError **error)
   if (!*vmid || strspn(vmid, "0123456789") != strlen(vmid))
     return storage_bad_parameter(error, "vmid", "type check ('integer') failed - got '%s'", vmid);
   return pool_guest_is_vmid(vmid) ||
-         storage_bad_parameter(error, "vmid", "invalid format - value does not look like a valid VM ID");
+         storage_bad_parameter(error, "vmid",
+                               "invalid format - value does not look like a valid VM ID");
 }
 
-gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what, PoolGuestStorage *kind, GError **error)
+gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what,
+                             PoolGuestStorage *kind, GError **error)
 {
   gboolean thin = strcmp(storage->type->name, "lvmthin") == 0;
 
   *kind = thin ? POOL_GUEST_THIN : POOL_GUEST_THICK;
   return thin || strcmp(storage->type->name, "lvm") == 0 ||
          vt_set_error(error, EOPNOTSUPP,
-                      "storage '%s' is of type %s: virt-thin can %s in folders and on storages of types lvmthin and "
+                      "storage '%s' is of type %s: virt-thin can %s in folders and on storages of "
+                      "types lvmthin and "
                       "lvm; use virsh for its pool",
                       storage->id, storage->type->name, what);
 }
 
-gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume, GError **error)
+gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume,
+                              GError **error)
 {
   g_autoptr(GError) local = NULL;
 
@@ -118,14 +124,18 @@ static gboolean tell_api(const StorageWords *words, GError **error)
 static int run_apiinfo(char **words)
 {
   static const char *const no_arguments[] = {NULL};
-  static const StorageUsage usage = {
-      .name = "apiinfo", .arguments = no_arguments, .summary = "Which version of Proxmox's storage API this is like"};
+  static const StorageUsage usage = {.name = "apiinfo",
+                                     .arguments = no_arguments,
+                                     .summary =
+                                         "Which version of Proxmox's storage API this is like"};
 
   return storage_run(&usage, tell_api, words);
 }
 
 static const CliCommand storage_apiinfo = {
-    .name = "apiinfo", .summary = "Which version of Proxmox's storage API this is like", .run_words = run_apiinfo};
+    .name = "apiinfo",
+    .summary = "Which version of Proxmox's storage API this is like",
+    .run_words = run_apiinfo};
 
 const CliCommand cli_end = {.name = NULL};
 
@@ -158,9 +168,10 @@ const CliCommand cli_storage = {
     .name = "storage",
     .arguments = "COMMAND [ARGUMENT...]",
     .summary = "What storage.cfg says: check and apply it; pvesm's commands",
-    .description =
-        "The file is --config FILE, else /etc/virt-thin/storage.cfg, else /etc/pve/storage.cfg; see\n"
-        "virt-thin-storage.cfg(5). All but check and apply are Proxmox VE's pvesm: its words, arguments and\n"
-        "output. 'virt-thin storage COMMAND --help' explains a command.",
+    .description = "The file is --config FILE, else /etc/virt-thin/storage.cfg, else "
+                   "/etc/pve/storage.cfg; see\n"
+                   "virt-thin-storage.cfg(5). All but check and apply are Proxmox VE's pvesm: its "
+                   "words, arguments and\n"
+                   "output. 'virt-thin storage COMMAND --help' explains a command.",
     .commands = commands,
 };

@@ -33,7 +33,8 @@ static gboolean serve(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error))
     return FALSE;
   pool = cli_open(vg, read_only ? POOL_READ_ONLY : 0, error);
-  ok = pool && stream_file_serve(pool, lv, read_only, args[1], PATIENCE_MS, become_background, error);
+  ok = pool &&
+       stream_file_serve(pool, lv, read_only, args[1], PATIENCE_MS, become_background, error);
   return cli_close(pool, error) && ok;
 }
 

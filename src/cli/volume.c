@@ -1,5 +1,5 @@
-/* virt-thin - commands create, clone, template, snapshot, rollback, rename, resize, remove: changes of volumes
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - commands create, clone, template, snapshot, rollback, rename, resize, remove: changes
+ * of volumes SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <stdio.h>
 #include <string.h>
@@ -37,13 +37,15 @@ static gboolean second_name(const char *argument, const char *vg, char **lv, GEr
 static void tell_overcommit(Pool *pool, const char *lv)
 {
   g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, lv, NULL);
-  g_autoptr(PoolInfo) info = volume && volume->pool ? pool_get_info(pool, volume->pool, NULL) : NULL;
+  g_autoptr(PoolInfo) info =
+      volume && volume->pool ? pool_get_info(pool, volume->pool, NULL) : NULL;
 
   if (info && info->size && info->virtual_size > info->size) {
     g_autofree char *sum = cli_size(info->virtual_size), *size = cli_size(info->size);
 
-    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f times", info->vg,
-             info->name, sum, size, (double)info->virtual_size / (double)info->size);
+    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f "
+             "times",
+             info->vg, info->name, sum, size, (double)info->virtual_size / (double)info->size);
   }
 }
 
@@ -56,7 +58,8 @@ static int run_create(char **args, GError **error)
 
   if (!size_text)
     return cli_usage(error, "--size is missing"), CLI_WRONG_USAGE;
-  if (!cli_split_name(args[0], &vg, &lv, error) || !cli_parse_size("--size", size_text, &size, error))
+  if (!cli_split_name(args[0], &vg, &lv, error) ||
+      !cli_parse_size("--size", size_text, &size, error))
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
   ok = pool && pool_create(pool, thin_pool, lv, size, error);
@@ -66,7 +69,8 @@ static int run_create(char **args, GError **error)
 }
 
 static const GOptionEntry create_options[] = {
-    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume, rounded up to extents", "SIZE"},
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume, rounded up to extents",
+     "SIZE"},
     {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool (default: the only one)", "POOL"},
     no_more,
 };
@@ -75,7 +79,8 @@ const CliCommand cli_create = {
     .name = "create",
     .arguments = "VG/LV",
     .summary = "Create an empty volume",
-    .description = "It takes space only as it is written.\n\nExample: virt-thin create pve/vm-100-disk-0 --size 32g",
+    .description = "It takes space only as it is written.\n\nExample: virt-thin create "
+                   "pve/vm-100-disk-0 --size 32g",
     .options = create_options,
     .min_args = 1,
     .max_args = 1,
@@ -87,7 +92,8 @@ static void tell_copied(guint64 done, gpointer progress)
   cli_progress_update(progress, done);
 }
 
-static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const char *name, GError **error)
+static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const char *name,
+                            GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
   CliProgress *progress;
@@ -108,11 +114,14 @@ static int run_clone(char **args, GError **error)
   gboolean ok;
 
   if (thin_pool && !full)
-    return cli_usage(error, "--pool needs --full: a clone that shares blocks is in its origin's pool"), CLI_WRONG_USAGE;
+    return cli_usage(error,
+                     "--pool needs --full: a clone that shares blocks is in its origin's pool"),
+           CLI_WRONG_USAGE;
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
   pool = cli_open(vg, 0, error);
-  ok = pool && (full ? copy_volume(pool, vg, lv, name, error) : pool_clone(pool, lv, name, 0, error));
+  ok = pool &&
+       (full ? copy_volume(pool, vg, lv, name, error) : pool_clone(pool, lv, name, 0, error));
   if (ok)
     tell_overcommit(pool, name);
   return cli_status(cli_close(pool, error) && ok);
@@ -120,7 +129,8 @@ static int run_clone(char **args, GError **error)
 
 static const GOptionEntry clone_options[] = {
     {"full", 0, 0, G_OPTION_ARG_NONE, &full, "Copy it: share nothing", NULL},
-    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "With --full: thin pool (default: the volume's)", "POOL"},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool,
+     "With --full: thin pool (default: the volume's)", "POOL"},
     no_more,
 };
 
@@ -128,7 +138,8 @@ const CliCommand cli_clone = {
     .name = "clone",
     .arguments = "VG/LV VG/NEW",
     .summary = "Clone a volume, at once and sharing every block",
-    .description = "A clone named snap_LV_something becomes a read-only snapshot, one named base-VMID-something a "
+    .description = "A clone named snap_LV_something becomes a read-only snapshot, one named "
+                   "base-VMID-something a "
                    "template. With --full\nwhat the volume maps is copied instead.",
     .options = clone_options,
     .min_args = 2,
@@ -157,8 +168,10 @@ const CliCommand cli_template = {
     .arguments = "VG/LV",
     .summary = "Make a guest's volume a template, to clone from",
     .description =
-        "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as in Proxmox "
-        "VE; it keeps its UUID\nand tags. Refused while it is open or has snapshots. Prints the new name.\n\n"
+        "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as "
+        "in Proxmox "
+        "VE; it keeps its UUID\nand tags. Refused while it is open or has snapshots. Prints the "
+        "new name.\n\n"
         "Example: virt-thin template pve/vm-9000-disk-0 && virt-thin clone pve/base-9000-disk-0 "
         "pve/vm-101-disk-0",
     .min_args = 1,
@@ -177,8 +190,10 @@ static GStrv group_names(char **args, guint n, char **vg, GError **error)
     if (!cli_split_name(args[i], &one, &lv, error))
       return NULL;
     if (*vg && strcmp(*vg, one) != 0) {
-      cli_usage(error, "%s and %s: it is done to all volumes, or none, so they must be of one volume group", args[0],
-                args[i]);
+      cli_usage(
+          error,
+          "%s and %s: it is done to all volumes, or none, so they must be of one volume group",
+          args[0], args[i]);
       return NULL;
     }
     if (!*vg)
@@ -208,9 +223,11 @@ const CliCommand cli_snapshot = {
     .name = "snapshot",
     .arguments = "VG/LV... NAME",
     .summary = "Take a snapshot of a volume, or of several at one instant",
-    .description = "Makes the read-only volume snap_LV_NAME of each: all of them, or none. What has several disks is\n"
-                   "written to all the while; its snapshots are of one moment. They are of one thin pool.\n\n"
-                   "Example: virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before",
+    .description =
+        "Makes the read-only volume snap_LV_NAME of each: all of them, or none. What has several "
+        "disks is\n"
+        "written to all the while; its snapshots are of one moment. They are of one thin pool.\n\n"
+        "Example: virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before",
     .min_args = 2,
     .max_args = -1,
     .run = run_snapshot,
@@ -233,7 +250,8 @@ const CliCommand cli_rollback = {
     .name = "rollback",
     .arguments = "VG/LV NAME",
     .summary = "Give a volume the content of its snapshot",
-    .description = "The volume keeps its name, UUID, tags and all its snapshots. Refused while it is open.",
+    .description =
+        "The volume keeps its name, UUID, tags and all its snapshots. Refused while it is open.",
     .min_args = 2,
     .max_args = 2,
     .run = run_rollback,
@@ -290,7 +308,8 @@ static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by,
   if (!info)
     return FALSE;
   if (metadata)
-    return vt_set_error(error, EINVAL, "%s/%s is no thin pool: only a pool has metadata to resize", info->vg, lv);
+    return vt_set_error(error, EINVAL, "%s/%s is no thin pool: only a pool has metadata to resize",
+                        info->vg, lv);
   if (!apply_sign(sign, info->size, by, &size, error)) {
     g_prefix_error(error, "resizing volume %s/%s: ", info->vg, lv);
     return FALSE;
@@ -325,8 +344,10 @@ static int run_resize(char **args, GError **error)
 }
 
 static const GOptionEntry resize_options[] = {
-    {"shrink", 0, 0, G_OPTION_ARG_NONE, &shrink, "Permit a smaller size: what lies beyond is lost", NULL},
-    {"metadata", 0, 0, G_OPTION_ARG_NONE, &metadata, "Resize a thin pool's metadata, not its data", NULL},
+    {"shrink", 0, 0, G_OPTION_ARG_NONE, &shrink, "Permit a smaller size: what lies beyond is lost",
+     NULL},
+    {"metadata", 0, 0, G_OPTION_ARG_NONE, &metadata, "Resize a thin pool's metadata, not its data",
+     NULL},
     no_more,
 };
 
@@ -354,14 +375,15 @@ static int run_remove(char **args, GError **error)
   if (!names)
     return CLI_WRONG_USAGE;
   pool = cli_open_patient(vg, 0, error);
-  ok = pool && (force || pool_guest_check_clones(pool, all, "--force removes it nevertheless", error)) &&
+  ok = pool &&
+       (force || pool_guest_check_clones(pool, all, "--force removes it nevertheless", error)) &&
        pool_remove(pool, all, with_snapshots, error);
   return cli_status(cli_close(pool, error) && ok);
 }
 
 static const GOptionEntry remove_options[] = {
-    {"snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots, "Remove their snapshots, too; else those stay, whole",
-     NULL},
+    {"snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots,
+     "Remove their snapshots, too; else those stay, whole", NULL},
     {"force", 0, 0, G_OPTION_ARG_NONE, &force,
      "Remove a template (base-...), too, that has linked clones, which stay whole", NULL},
     no_more,

@@ -1,12 +1,12 @@
 /* virt-thin - D-Bus peers on a listening socket that somebody else may have made
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that clients queue in its
- * backlog while an engine is restarted. So: GSocketService accepts, the kernel's word on the peer (SO_PEERCRED)
- * decides, and GDBusConnection does the rest.
+ * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that
+ * clients queue in its backlog while an engine is restarted. So: GSocketService accepts, the
+ * kernel's word on the peer (SO_PEERCRED) decides, and GDBusConnection does the rest.
  *
- * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for matches. They are
- * answered as far as it makes sense between two.
+ * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for
+ * matches. They are answered as far as it makes sense between two.
  */
 #include "config.h"
 
@@ -45,8 +45,9 @@ static const char bus_xml[] = "<node><interface name='org.freedesktop.DBus'>"
                               "<method name='RemoveMatch'><arg type='s' direction='in'/></method>"
                               "</interface></node>";
 
-static void bus_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                     const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user_data)
+static void bus_call(GDBusConnection *connection, const char *sender, const char *path,
+                     const char *interface, const char *method, GVariant *parameters,
+                     GDBusMethodInvocation *invocation, gpointer user_data)
 {
   gboolean hello = strcmp(method, "Hello") == 0;
 
@@ -108,8 +109,8 @@ static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
     g_dbus_connection_close(connection, NULL, NULL, NULL);
   } else if (connection) {
     g_dbus_connection_set_exit_on_close(connection, FALSE);
-    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(), &bus_vtable, NULL, NULL,
-                                      NULL);
+    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(),
+                                      &bus_vtable, NULL, NULL, NULL);
     listener->func(connection, listener->user_data);
     g_dbus_connection_start_message_processing(connection);
   } else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
@@ -136,7 +137,8 @@ static gboolean peer_allowed(ControlListener *listener, GSocket *socket)
   return FALSE;
 }
 
-static gboolean incoming(GSocketService *service, GSocketConnection *stream, GObject *source, gpointer data)
+static gboolean incoming(GSocketService *service, GSocketConnection *stream, GObject *source,
+                         gpointer data)
 {
   ControlListener *listener = data;
   Handshake *handshake;
@@ -144,7 +146,8 @@ static gboolean incoming(GSocketService *service, GSocketConnection *stream, GOb
   if (!peer_allowed(listener, g_socket_connection_get_socket(stream)))
     return TRUE; /* dropped, and so closed */
   if (listener->handshakes >= HANDSHAKES_MAX) {
-    g_warning("control socket: %u peers have not completed their handshake: another is refused", listener->handshakes);
+    g_warning("control socket: %u peers have not completed their handshake: another is refused",
+              listener->handshakes);
     return TRUE;
   }
   handshake = g_new0(Handshake, 1);
@@ -152,8 +155,8 @@ static gboolean incoming(GSocketService *service, GSocketConnection *stream, GOb
   g_atomic_int_inc(&listener->refs);
   listener->handshakes++;
   handshake->cancellable = g_cancellable_new();
-  handshake->chained =
-      g_cancellable_connect(listener->cancellable, G_CALLBACK(handshake_cancel), handshake->cancellable, NULL);
+  handshake->chained = g_cancellable_connect(listener->cancellable, G_CALLBACK(handshake_cancel),
+                                             handshake->cancellable, NULL);
   handshake->timeout = g_timeout_add_seconds(HANDSHAKE_SECONDS, handshake_late, handshake);
   g_dbus_connection_new(G_IO_STREAM(stream), listener->guid,
                         G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
@@ -162,8 +165,8 @@ static gboolean incoming(GSocketService *service, GSocketConnection *stream, GOb
   return TRUE;
 }
 
-ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc func, gpointer user_data,
-                                      GError **error)
+ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc func,
+                                      gpointer user_data, GError **error)
 {
   g_autoptr(GSocket) socket = NULL;
   g_autoptr(GError) local = NULL;

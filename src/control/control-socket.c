@@ -1,9 +1,10 @@
 /* virt-thin - Unix sockets of a VG service: made with the right mode, reached within a deadline
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * sun_path holds 107 characters, and <runtime>/<vg>/control may have more: a longer path is reached through its
- * folder's descriptor, /proc/self/fd/N/control. On Linux the mode of a socket's file is that of the unbound socket
- * (fchmod) without the umask's bits; so the file is never there with another's rights.
+ * sun_path holds 107 characters, and <runtime>/<vg>/control may have more: a longer path is reached
+ * through its folder's descriptor, /proc/self/fd/N/control. On Linux the mode of a socket's file is
+ * that of the unbound socket (fchmod) without the umask's bits; so the file is never there with
+ * another's rights.
  */
 #include <fcntl.h>
 #include <grp.h>
@@ -18,7 +19,8 @@
 #include "control/control-socket.h"
 
 /* The address of @path. @dir_fd, to be closed after use, keeps a long one valid. */
-static gboolean make_address(const char *path, struct sockaddr_un *address, int *dir_fd, GError **error)
+static gboolean make_address(const char *path, struct sockaddr_un *address, int *dir_fd,
+                             GError **error)
 {
   g_autofree char *dir = NULL, *base = NULL;
 
@@ -86,9 +88,10 @@ static gboolean give_to_group(const char *path, guint mode, const char *group, G
   int err = getgrnam_r(group, &buffer, text, sizeof text, &entry);
 
   if (!entry)
-    return vt_set_error(error, err ? err : ENOENT,
-                        "there is no group %s for socket %s: set socket-group in virt-thin.conf to one that exists",
-                        group, path);
+    return vt_set_error(
+        error, err ? err : ENOENT,
+        "there is no group %s for socket %s: set socket-group in virt-thin.conf to one that exists",
+        group, path);
   if (lchown(path, (uid_t)-1, entry->gr_gid) < 0)
     return vt_set_errno(error, errno, "giving socket %s to group %s", path, group);
   if (chmod(path, mode) < 0)
@@ -150,7 +153,8 @@ int control_socket_connect(const char *path, guint timeout_ms, GError **error)
     close_fd(dir_fd);
     return -1;
   }
-  /* connect() to a full backlog waits as long as a send would (linux net/unix/af_unix.c, unix_stream_connect). */
+  /* connect() to a full backlog waits as long as a send would (linux net/unix/af_unix.c,
+   * unix_stream_connect). */
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   do
     err = connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? errno : 0;

@@ -1,9 +1,10 @@
 /* virt-thin - D-Bus between a VG service and its clients: errors, and a client's connection
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GLib keeps the table of error names: each errno name of the C library is registered once, for both directions. A
- * connection is made in a thread that a watchdog can interrupt, because GDBus authenticates without a deadline of its
- * own and a service that hangs must not take libvirtd with it.
+ * GLib keeps the table of error names: each errno name of the C library is registered once, for
+ * both directions. A connection is made in a thread that a watchdog can interrupt, because GDBus
+ * authenticates without a deadline of its own and a service that hangs must not take libvirtd with
+ * it.
  */
 #include "config.h"
 
@@ -65,7 +66,8 @@ int control_error_to_errno(const GError *error)
 
   if (control_error_is_disconnect(error))
     return ECONNRESET;
-  if (error->domain == G_IO_ERROR && (error->code == G_IO_ERROR_TIMED_OUT || error->code == G_IO_ERROR_CANCELLED))
+  if (error->domain == G_IO_ERROR &&
+      (error->code == G_IO_ERROR_TIMED_OUT || error->code == G_IO_ERROR_CANCELLED))
     return ETIMEDOUT;
   if (error->domain == G_DBUS_ERROR)
     for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
@@ -87,8 +89,9 @@ gboolean control_propagate_error(GError **error, GError *remote, const char *wha
   if (err == ETIMEDOUT)
     vt_set_error(error, err, "%s: no answer in time", what);
   else if (control_error_is_disconnect(remote))
-    vt_set_error(error, err, "%s: the service ended before it answered, so it is not known whether this was done",
-                 what);
+    vt_set_error(
+        error, err,
+        "%s: the service ended before it answered, so it is not known whether this was done", what);
   else
     vt_set_error(error, err, "%s: %s", what, remote->message);
   g_error_free(remote);
@@ -165,8 +168,9 @@ GDBusConnection *control_connect(const char *path, guint timeout_ms, GError **er
   }
   stream = g_socket_connection_factory_create_connection(socket);
   watchdog_start(&dog, deadline);
-  connection = g_dbus_connection_new_sync(G_IO_STREAM(stream), NULL, G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT,
-                                          NULL, dog.cancellable, &local);
+  connection = g_dbus_connection_new_sync(G_IO_STREAM(stream), NULL,
+                                          G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT, NULL,
+                                          dog.cancellable, &local);
   watchdog_stop(&dog);
   if (!connection) {
     if (g_error_matches(local, G_IO_ERROR, G_IO_ERROR_CANCELLED))

@@ -47,11 +47,13 @@ static gboolean has_size(const char *name)
   return size && strcmp(size, "0") != 0;
 }
 
-/* A host has few PVs and perhaps hundreds of LVs and block nodes: those are told by the first look. */
+/* A host has few PVs and perhaps hundreds of LVs and block nodes: those are told by the first
+ * look. */
 static gboolean is_candidate(const char *name, const char *own_folder)
 {
-  if (g_str_has_prefix(name, "nbd") || g_str_has_prefix(name, "sr") || g_str_has_prefix(name, "fd") ||
-      g_str_has_prefix(name, "ram") || g_str_has_prefix(name, "zram"))
+  if (g_str_has_prefix(name, "nbd") || g_str_has_prefix(name, "sr") ||
+      g_str_has_prefix(name, "fd") || g_str_has_prefix(name, "ram") ||
+      g_str_has_prefix(name, "zram"))
     return FALSE;
   return !attribute_begins(name, "dm/uuid", "LVM-") && has_size(name) &&
          !attribute_begins(name, "loop/backing_file", own_folder) && !is_part(name);
@@ -60,7 +62,8 @@ static gboolean is_candidate(const char *name, const char *own_folder)
 /* The kernel writes '/' in a name as '!'; device-mapper's are better known below /dev/mapper. */
 static char *device_path(const char *name)
 {
-  g_autofree char *dm = read_attribute(name, "dm/name"), *plain = g_strdelimit(g_strdup(name), "!", '/');
+  g_autofree char *dm = read_attribute(name, "dm/name"),
+                  *plain = g_strdelimit(g_strdup(name), "!", '/');
 
   return dm ? g_build_filename(DEV "/mapper", dm, NULL) : g_build_filename(DEV, plain, NULL);
 }
@@ -154,7 +157,8 @@ static GHashTable *read_devices_file(LvmConf *conf)
   g_auto(GStrv) words = NULL;
   GHashTable *ids;
 
-  if (!lvm_conf_number(conf, "devices/use_devicesfile", 1) || !g_file_get_contents(path, &text, NULL, NULL))
+  if (!lvm_conf_number(conf, "devices/use_devicesfile", 1) ||
+      !g_file_get_contents(path, &text, NULL, NULL))
     return NULL;
   ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   words = g_strsplit_set(text, " \n", -1);

@@ -110,5 +110,6 @@ static gboolean list_accepts(const List *list, const char *const *names)
 
 gboolean dmk_filter_accepts(DmkFilter *filter, const char *const *names)
 {
-  return !filter || (list_accepts(&filter->lists[0], names) && list_accepts(&filter->lists[1], names));
+  return !filter ||
+         (list_accepts(&filter->lists[0], names) && list_accepts(&filter->lists[1], names));
 }

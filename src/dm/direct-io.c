@@ -1,8 +1,9 @@
 /* virt-thin - reading a device without the page cache
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What device-mapper writes to a physical volume does not pass the volume's own page cache, so what that holds may be
- * old: a thin pool's metadata, read through it twice, would be the same both times.
+ * What device-mapper writes to a physical volume does not pass the volume's own page cache, so what
+ * that holds may be old: a thin pool's metadata, read through it twice, would be the same both
+ * times.
  */
 #include "config.h"
 
@@ -24,7 +25,8 @@ typedef struct {
   guint64 size;
 } DirectIo;
 
-static gboolean read_aligned(DirectIo *direct, char *buf, gsize length, guint64 offset, GError **error)
+static gboolean read_aligned(DirectIo *direct, char *buf, gsize length, guint64 offset,
+                             GError **error)
 {
   for (gsize done = 0; done < length;) {
     ssize_t n = pread(direct->fd, buf + done, length - done, (off_t)(offset + done));
@@ -32,9 +34,11 @@ static gboolean read_aligned(DirectIo *direct, char *buf, gsize length, guint64 
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return vt_set_errno(error, errno, "%s: cannot read at offset %" G_GUINT64_FORMAT, direct->io.name, offset);
+      return vt_set_errno(error, errno, "%s: cannot read at offset %" G_GUINT64_FORMAT,
+                          direct->io.name, offset);
     if (n == 0)
-      return vt_set_error(error, EIO, "%s: ends at offset %" G_GUINT64_FORMAT, direct->io.name, offset + done);
+      return vt_set_error(error, EIO, "%s: ends at offset %" G_GUINT64_FORMAT, direct->io.name,
+                          offset + done);
     done += (gsize)n;
   }
   return TRUE;
@@ -48,7 +52,8 @@ static void scatter(const char *from, const struct iovec *iov, int n_iov)
   }
 }
 
-static gboolean direct_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean direct_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   DirectIo *direct = (DirectIo *)io;
   guint64 begin = offset / ALIGNMENT * ALIGNMENT, end = offset;
@@ -59,7 +64,8 @@ static gboolean direct_readv(VtIo *io, const struct iovec *iov, int n_iov, guint
     end += iov[i].iov_len;
   end = MIN((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, direct->size);
   if (posix_memalign(&buf, ALIGNMENT, end - begin) != 0)
-    return vt_set_error(error, ENOMEM, "%s: no memory to read %" G_GUINT64_FORMAT " bytes", io->name, end - begin);
+    return vt_set_error(error, ENOMEM, "%s: no memory to read %" G_GUINT64_FORMAT " bytes",
+                        io->name, end - begin);
   ok = read_aligned(direct, buf, end - begin, begin, error);
   if (ok)
     scatter((char *)buf + (offset - begin), iov, n_iov);
@@ -72,7 +78,8 @@ static gboolean refuse(VtIo *io, GError **error)
   return vt_set_error(error, EROFS, "%s is open read-only", io->name);
 }
 
-static gboolean direct_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean direct_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   return refuse(io, error);
 }
@@ -82,7 +89,8 @@ static gboolean direct_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
-static gboolean direct_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean direct_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                            GError **error)
 {
   return refuse(io, error);
 }

@@ -16,7 +16,8 @@
 
 /* --- tasks: one at a time, its errors for us and not for standard error --- */
 
-static gboolean task_failed(struct dm_task *task, const char *uuid, const char *what, GError **error)
+static gboolean task_failed(struct dm_task *task, const char *uuid, const char *what,
+                            GError **error)
 {
   int err = task ? dm_task_get_errno(task) : 0;
 
@@ -58,7 +59,8 @@ gboolean dmk_available(GError **error)
 
   /* The library would make a node that is not there. */
   if (access(CONTROL, R_OK | W_OK) < 0)
-    return vt_set_error(error, EOPNOTSUPP, "device-mapper cannot be used here: " CONTROL ": %s", g_strerror(errno));
+    return vt_set_error(error, EOPNOTSUPP, "device-mapper cannot be used here: " CONTROL ": %s",
+                        g_strerror(errno));
   dmk_begin();
   task = dm_task_create(DM_DEVICE_GET_TARGET_VERSION);
   ok = (task && dm_task_set_name(task, "thin-pool") && dm_task_run(task)) ||
@@ -136,9 +138,10 @@ static GPtrArray *list_names(void)
 static gboolean belongs_to(const char *name, const char *prefix)
 {
   struct dm_task *task = dm_task_create(DM_DEVICE_INFO);
-  const char *uuid = task && dm_task_set_name(task, name) && dm_task_no_open_count(task) && dm_task_run(task)
-                         ? dm_task_get_uuid(task)
-                         : NULL;
+  const char *uuid =
+      task && dm_task_set_name(task, name) && dm_task_no_open_count(task) && dm_task_run(task)
+          ? dm_task_get_uuid(task)
+          : NULL;
   gboolean ours = uuid && g_str_has_prefix(uuid, prefix);
 
   if (task)
@@ -167,7 +170,8 @@ char *dmk_find_active(const char *vg_uuid)
 
 typedef gboolean (*ParseFunc)(struct dm_pool *memory, const char *parameters, gpointer result);
 
-static gboolean get_status(const char *uuid, const char *type, ParseFunc parse, gpointer result, GError **error)
+static gboolean get_status(const char *uuid, const char *type, ParseFunc parse, gpointer result,
+                           GError **error)
 {
   char *target = NULL, *parameters = NULL;
   struct dm_pool *memory;
@@ -183,8 +187,8 @@ static gboolean get_status(const char *uuid, const char *type, ParseFunc parse, 
   if (task) {
     dm_get_next_target(task, NULL, &start, &length, &target, &parameters);
     if (!target || strcmp(target, type) != 0)
-      vt_set_error(error, EINVAL, "device-mapper: device %s is a %s, not a %s", uuid, target ? target : "nothing",
-                   type);
+      vt_set_error(error, EINVAL, "device-mapper: device %s is a %s, not a %s", uuid,
+                   target ? target : "nothing", type);
     else if (!(ok = parse(memory, parameters, result)))
       vt_set_error(error, EIO, "device-mapper: the %s %s says: %s", type, uuid, parameters);
     dm_task_destroy(task);
@@ -246,8 +250,8 @@ static gboolean send_message(const char *uuid, const char *message, GError **err
 
   dmk_begin();
   task = dm_task_create(DM_DEVICE_TARGET_MSG);
-  ok = (task && dm_task_set_uuid(task, uuid) && dm_task_set_sector(task, 0) && dm_task_set_message(task, message) &&
-        dm_task_run(task)) ||
+  ok = (task && dm_task_set_uuid(task, uuid) && dm_task_set_sector(task, 0) &&
+        dm_task_set_message(task, message) && dm_task_run(task)) ||
        task_failed(task, uuid, message, error);
   if (task)
     dm_task_destroy(task);
@@ -272,7 +276,8 @@ gboolean dmk_remove_when_closed(const char *uuid, GError **error)
 
   dmk_begin();
   task = dm_task_create(DM_DEVICE_REMOVE);
-  ok = (task && dm_task_set_uuid(task, uuid) && dm_task_deferred_remove(task) && dm_task_run(task)) ||
+  ok = (task && dm_task_set_uuid(task, uuid) && dm_task_deferred_remove(task) &&
+        dm_task_run(task)) ||
        task_failed(task, uuid, "releasing", error);
   if (task)
     dm_task_destroy(task);

@@ -1,8 +1,8 @@
 /* virt-thin - the contents of several thin volumes as they are at one instant
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * By the kernel's own calls (linux/dm-ioctl.h), not libdevmapper's: the process that does it may take no memory and no
- * lock.
+ * By the kernel's own calls (linux/dm-ioctl.h), not libdevmapper's: the process that does it may
+ * take no memory and no lock.
  */
 #include "config.h"
 
@@ -62,7 +62,8 @@ static void fill_work(Work *w, const char *pool, const DmkRenewal *renewals, gui
   w->messages = g_new0(Request, 2 * n);
   for (guint i = 0; i < n; i++) {
     g_autofree char *away = g_strdup_printf("delete %u", renewals[i].device),
-                    *anew = g_strdup_printf("create_snap %u %u", renewals[i].device, renewals[i].origin);
+                    *anew = g_strdup_printf("create_snap %u %u", renewals[i].device,
+                                            renewals[i].origin);
 
     if (renewals[i].uuid)
       fill(&w->origins[w->n_origins++], renewals[i].uuid);
@@ -133,10 +134,12 @@ static gboolean wait_for(const Work *w, pid_t child, GError **error)
   while (pid < 0 && errno == EINTR);
   if (pid > 0 && WIFEXITED(status))
     return WEXITSTATUS(status) == 0 ||
-           vt_set_error(error, WEXITSTATUS(status), "device-mapper: holding the volumes still for their snapshots: %s",
+           vt_set_error(error, WEXITSTATUS(status),
+                        "device-mapper: holding the volumes still for their snapshots: %s",
                         g_strerror(WEXITSTATUS(status)));
   resume(w, w->n_origins);
-  return vt_set_error(error, EIO, "the process that held the volumes still for their snapshots was killed");
+  return vt_set_error(error, EIO,
+                      "the process that held the volumes still for their snapshots was killed");
 }
 
 static gboolean start(const Work *w, GError **error)
@@ -170,7 +173,8 @@ gboolean dmk_renew_snapshots(const char *pool, const DmkRenewal *renewals, guint
 
 /* --- lvm2's lock --- */
 
-/* lvm2 lib/misc/lvm-flock.c: flock on <global/locking_dir>/V_<vg>, whose last user may have removed the file. */
+/* lvm2 lib/misc/lvm-flock.c: flock on <global/locking_dir>/V_<vg>, whose last user may have removed
+ * the file. */
 static gboolean is_still(int fd, const char *path)
 {
   struct stat ours, theirs;

@@ -37,8 +37,8 @@ gboolean dmk_run(const char *const *argv, int *status, char **said, GError **err
 
   g_free(vector[0]);
   vector[0] = g_steal_pointer(&program);
-  if (!g_spawn_sync("/", vector, environment, G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL, NULL, said,
-                    &wait_status, &local)) {
+  if (!g_spawn_sync("/", vector, environment, G_SPAWN_STDOUT_TO_DEV_NULL, default_signals, NULL,
+                    NULL, said, &wait_status, &local)) {
     if (g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT))
       return vt_set_error(error, ENOENT, "there is no program %s: install %s", argv[0],
                           strcmp(argv[0], "lvm") == 0 ? "lvm2" : "thin-provisioning-tools");
@@ -101,5 +101,6 @@ gboolean dmk_lvm2(const char *const *argv, GError **error)
   if (status == 0)
     return TRUE;
   words = condense(said);
-  return vt_set_error(error, guess_code(words), "%s: %s", argv[0], *words ? words : "failed and gave no reason");
+  return vt_set_error(error, guess_code(words), "%s: %s", argv[0],
+                      *words ? words : "failed and gave no reason");
 }

@@ -13,7 +13,8 @@ enum { MINE = 1, OTHERS = 2 };
 typedef struct {
   DmkReader *reader;
   guint32 id;
-  /* Two bits for each chunk, as many as are needed: a metadata snapshot does not say how many chunks there are. */
+  /* Two bits for each chunk, as many as are needed: a metadata snapshot does not say how many
+   * chunks there are. */
   GByteArray *owners;
   guint owner;       /* whose map is walked */
   ThinSubtree *seen; /* of the others' maps */
@@ -26,7 +27,8 @@ static gboolean count_chunk(ThinWalk *walk, guint64 key, gconstpointer value, GE
   guint old = count->owners->len;
 
   if (chunk >= CHUNKS_MAX)
-    return vt_set_error(error, EBADMSG, "%s: there cannot be a chunk %" G_GUINT64_FORMAT, vt_io_name(walk->io), chunk);
+    return vt_set_error(error, EBADMSG, "%s: there cannot be a chunk %" G_GUINT64_FORMAT,
+                        vt_io_name(walk->io), chunk);
   if (chunk / 4 >= old) {
     g_byte_array_set_size(count->owners, (guint)(chunk / 4 + 1));
     memset(count->owners->data + old, 0, count->owners->len - old);
@@ -68,7 +70,8 @@ static guint64 count_bits(guint owners)
   return (guint64)__builtin_popcount(owners & ALL_MINE);
 }
 
-gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared,
+                          GError **error)
 {
   g_autoptr(GByteArray) owners = g_byte_array_new();
   g_autofree ThinSubtree *seen = g_new0(ThinSubtree, reader->n_blocks);

@@ -36,7 +36,8 @@ void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock)
       .transaction_id = GUINT64_FROM_LE(sb->trans_id),
       .chunk_size = reader->chunk_size,
       .data_used = GUINT64_FROM_LE(sb->data_space_map.root.nr_allocated) * reader->chunk_size,
-      .metadata_used = GUINT64_FROM_LE(sb->metadata_space_map.root.nr_allocated) * THIN_METADATA_BLOCK,
+      .metadata_used =
+          GUINT64_FROM_LE(sb->metadata_space_map.root.nr_allocated) * THIN_METADATA_BLOCK,
       .needs_check = (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0,
   };
 }
@@ -45,7 +46,8 @@ gboolean dmk_reader_is_current(DmkReader *reader)
 {
   guint8 block[THIN_METADATA_BLOCK];
 
-  return vt_io_read(reader->io, block, sizeof block, 0, NULL) && memcmp(block, reader->block, sizeof block) == 0;
+  return vt_io_read(reader->io, block, sizeof block, 0, NULL) &&
+         memcmp(block, reader->block, sizeof block) == 0;
 }
 
 ThinWalk dmk_reader_walk(DmkReader *reader, ThinEntryFunc entry, gpointer data)
@@ -90,7 +92,8 @@ GArray *dmk_reader_devices(DmkReader *reader, guint32 first, guint32 last, GErro
   walk.value_size = sizeof(ThinDiskDetails);
   walk.begin = first;
   walk.end = (guint64)last + 1;
-  return reader->empty || thin_walk(&walk, GUINT64_FROM_LE(reader->superblock.device_details_root), NULL, error)
+  return reader->empty || thin_walk(&walk, GUINT64_FROM_LE(reader->superblock.device_details_root),
+                                    NULL, error)
              ? g_steal_pointer(&devices)
              : NULL;
 }
@@ -110,7 +113,8 @@ gboolean dmk_reader_find_root(DmkReader *reader, guint32 id, guint64 *root, GErr
   walk.begin = id;
   walk.end = (guint64)id + 1;
   *root = G_MAXUINT64;
-  if (!reader->empty && !thin_walk(&walk, GUINT64_FROM_LE(reader->superblock.data_mapping_root), NULL, error))
+  if (!reader->empty &&
+      !thin_walk(&walk, GUINT64_FROM_LE(reader->superblock.data_mapping_root), NULL, error))
     return FALSE;
   return *root != G_MAXUINT64 ||
          vt_set_error(error, ENOENT, "%s: there is no thin device %u", vt_io_name(reader->io), id);
@@ -125,7 +129,8 @@ static gboolean add_chunk(ThinWalk *walk, guint64 key, gconstpointer value, GErr
 {
   Map *map = walk->data;
   DmkRange range = {key * map->chunk_size, (key + 1) * map->chunk_size};
-  DmkRange *last = map->ranges->len ? &g_array_index(map->ranges, DmkRange, map->ranges->len - 1) : NULL;
+  DmkRange *last =
+      map->ranges->len ? &g_array_index(map->ranges, DmkRange, map->ranges->len - 1) : NULL;
 
   if (last && last->end == range.begin)
     last->end = range.end;

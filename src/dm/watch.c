@@ -21,7 +21,8 @@ void dmk_watch_settings(const char *profile, DmkWatchSettings *settings)
   settings->monitoring = lvm_conf_number(conf, "activation/monitoring", 1) != 0;
   settings->percent = lvm_conf_number(conf, "activation/thin_pool_autoextend_percent", 20);
   settings->threshold =
-      CLAMP(lvm_conf_number(conf, "activation/thin_pool_autoextend_threshold", 100), SMALLEST_THRESHOLD, 100);
+      CLAMP(lvm_conf_number(conf, "activation/thin_pool_autoextend_threshold", 100),
+            SMALLEST_THRESHOLD, 100);
 }
 
 gboolean dmk_is_watched(const char *uuid, gboolean *pending)
@@ -31,13 +32,15 @@ gboolean dmk_is_watched(const char *uuid, gboolean *pending)
 
   if (pending)
     *pending = FALSE;
-  /* systemd listens for it, and would start it for the question; so would the library, if it found the program. */
+  /* systemd listens for it, and would start it for the question; so would the library, if it found
+   * the program. */
   if (access(DMEVENTD_PID, F_OK) < 0)
     return FALSE;
   dmk_begin();
   handler = dm_event_handler_create();
   watched = handler && dm_event_handler_set_dmeventd_path(handler, NO_PROGRAM) == 0 &&
-            dm_event_handler_set_uuid(handler, uuid) == 0 && dm_event_get_registered_device(handler, 0) == 0;
+            dm_event_handler_set_uuid(handler, uuid) == 0 &&
+            dm_event_get_registered_device(handler, 0) == 0;
   if (watched && pending)
     *pending = (dm_event_handler_get_event_mask(handler) & DM_EVENT_REGISTRATION_PENDING) != 0;
   if (handler)

@@ -1,13 +1,14 @@
-/* virt-thin - libvirt's own logical backend without virt-thin's: what it must not be asked about a thin pool
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - libvirt's own logical backend without virt-thin's: what it must not be asked about a
+ * thin pool SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvm2 refuses VG/POOL for a volume group's name, but the stock backend writes zeros over the beginning of a pool's
- * devices and makes physical volumes of them before it runs vgcreate: `virsh pool-build --overwrite` would take the
- * volume group of a thin pool away. And what it says of such a pool does not tell whose it is. A pool that is not
- * started has no volumes, so what is asked about volumes needs no guard.
+ * lvm2 refuses VG/POOL for a volume group's name, but the stock backend writes zeros over the
+ * beginning of a pool's devices and makes physical volumes of them before it runs vgcreate: `virsh
+ * pool-build --overwrite` would take the volume group of a thin pool away. And what it says of such
+ * a pool does not tell whose it is. A pool that is not started has no volumes, so what is asked
+ * about volumes needs no guard.
  *
- * No field of libvirt's objects is touched: a pool's source name is read in its document, so this holds for a libvirt
- * whose layout the backend does not understand.
+ * No field of libvirt's objects is touched: a pool's source name is read in its document, so this
+ * holds for a libvirt whose layout the backend does not understand.
  */
 #include "libvirt/guard.h"
 
@@ -26,8 +27,8 @@ static struct {
   int (*backend_register)(VtBackend *backend);
   VtPoolDef *(*pool_obj_get_def)(VtPoolObj *obj);
   char *(*pool_def_format)(VtPoolDef *def);
-  void (*report_error)(int domain, int code, const char *file, const char *function, size_t line, const char *format,
-                       ...) __attribute__((format(printf, 6, 7)));
+  void (*report_error)(int domain, int code, const char *file, const char *function, size_t line,
+                       const char *format, ...) __attribute__((format(printf, 6, 7)));
 } libvirt; /* vtbackend-libvirt.h */
 
 /* NULL: done. Else the name of a function that this libvirt has not. */
@@ -53,7 +54,8 @@ static const char *resolve(void)
 static char *thin_source(VtPoolObj *obj)
 {
   char *xml = libvirt.pool_def_format(libvirt.pool_obj_get_def(obj)), *found = NULL;
-  char *source = xml ? strstr(xml, "<source>") : NULL, *name = source ? strstr(source, "<name>") : NULL;
+  char *source = xml ? strstr(xml, "<source>") : NULL,
+       *name = source ? strstr(source, "<name>") : NULL;
   if (name && name < strstr(source, "</source>")) {
     name += strlen("<name>");
     found = strndup(name, strcspn(name, "<"));
@@ -72,10 +74,11 @@ static bool is_refused(VtPoolObj *obj)
   char *name = thin_source(obj);
   if (!name)
     return false;
-  libvirt.report_error(VIR_FROM_STORAGE, VIR_ERR_OPERATION_UNSUPPORTED, __FILE__, __func__, __LINE__,
-                       "cannot find logical volume group name '%s': this is a thin pool of virt-thin, which is not "
-                       "loaded (%s); install virt-thin, run `virt-thin enable`, and restart libvirt's daemon",
-                       name, why);
+  libvirt.report_error(
+      VIR_FROM_STORAGE, VIR_ERR_OPERATION_UNSUPPORTED, __FILE__, __func__, __LINE__,
+      "cannot find logical volume group name '%s': this is a thin pool of virt-thin, which is not "
+      "loaded (%s); install virt-thin, run `virt-thin enable`, and restart libvirt's daemon",
+      name, why);
   free(name);
   return true;
 }
@@ -108,7 +111,8 @@ static int delete_pool(VtPoolObj *obj, unsigned int flags)
 const char *vt_guard_register(const char *stock_path, const char *reason)
 {
   static VtBackend guarded;
-  snprintf(why, sizeof why, "%s", reason); /* which may be dlerror()'s, gone with the next dlopen() */
+  snprintf(why, sizeof why, "%s",
+           reason); /* which may be dlerror()'s, gone with the next dlopen() */
   const char *problem = vt_stock_load(stock_path, &stock);
   if (!problem)
     problem = resolve();

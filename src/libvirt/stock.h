@@ -15,7 +15,8 @@ typedef struct VtPoolDef VtPoolDef; /* virStoragePoolDef */
 typedef struct VtVolDef VtVolDef;   /* virStorageVolDef */
 typedef struct VtStream VtStream;   /* virStream */
 
-/* virStorageBackend (libvirt src/storage/storage_backend.h): the same 17 members in the same order from 7.0 to 12. */
+/* virStorageBackend (libvirt src/storage/storage_backend.h): the same 17 members in the same order
+ * from 7.0 to 12. */
 typedef struct {
   int type;
   char *(*find_sources)(const char *spec, unsigned int flags);
@@ -38,6 +39,6 @@ typedef struct {
   int (*wipe_vol)(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
 } VtBackend;
 
-/* Load the module at @path and copy its table, after it was held against what is known of it. NULL: done. Else why not,
- * which holds until the next call. */
+/* Load the module at @path and copy its table, after it was held against what is known of it. NULL:
+ * done. Else why not, which holds until the next call. */
 const char *vt_stock_load(const char *path, VtBackend *table);

@@ -1,8 +1,9 @@
-/* virt-thin - copying, discarding, overwriting and allocating: on the files of a service, or the kernel's devices
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - copying, discarding, overwriting and allocating: on the files of a service, or the
+ * kernel's devices SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through fallocate(). A block device
- * knows neither: what the kernel maps is asked of the pool; of any other device everything is taken for data.
+ * The files show a volume's map through SEEK_DATA and SEEK_HOLE, and take a hole through
+ * fallocate(). A block device knows neither: what the kernel maps is asked of the pool; of any
+ * other device everything is taken for data.
  */
 #include "config.h"
 
@@ -14,9 +15,11 @@
 #include "libvirt/vtbackend.h"
 
 #define BUFFER (1024 * 1024)
-#define GRAIN 65536 /* zeros are left out in runs of this: the smallest chunk of a thin pool (dm-thin: 64 KiB) */
+/* zeros are left out in runs of this: the smallest chunk of a thin pool (dm-thin: 64 KiB) */
+#define GRAIN 65536
 
-/* The next stretch of data at or behind @offset, ending at @size at the latest. FALSE: there is none. */
+/* The next stretch of data at or behind @offset, ending at @size at the latest. FALSE: there is
+ * none. */
 static gboolean next_data(int fd, guint64 offset, guint64 size, guint64 *begin, guint64 *end)
 {
   off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
@@ -28,14 +31,16 @@ static gboolean next_data(int fd, guint64 offset, guint64 size, guint64 *begin, 
   return *begin < size;
 }
 
-static gboolean read_all(int fd, char *buf, gsize length, guint64 offset, gsize *got, const char *name, GError **error)
+static gboolean read_all(int fd, char *buf, gsize length, guint64 offset, gsize *got,
+                         const char *name, GError **error)
 {
   for (*got = 0; *got < length;) {
     ssize_t n = pread(fd, buf + *got, length - *got, (off_t)(offset + *got));
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return vt_set_errno(error, errno, "reading %s at byte %" G_GUINT64_FORMAT, name, offset + *got);
+      return vt_set_errno(error, errno, "reading %s at byte %" G_GUINT64_FORMAT, name,
+                          offset + *got);
     if (n == 0)
       break;
     *got += (gsize)n;
@@ -43,14 +48,16 @@ static gboolean read_all(int fd, char *buf, gsize length, guint64 offset, gsize 
   return TRUE;
 }
 
-static gboolean write_all(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
+static gboolean write_all(int fd, const char *buf, gsize length, guint64 offset, const char *name,
+                          GError **error)
 {
   while (length > 0) {
     ssize_t n = pwrite(fd, buf, length, (off_t)offset);
     if (n < 0 && errno == EINTR)
       continue;
     if (n < 0)
-      return vt_set_errno(error, errno, "writing volume %s at byte %" G_GUINT64_FORMAT, name, offset);
+      return vt_set_errno(error, errno, "writing volume %s at byte %" G_GUINT64_FORMAT, name,
+                          offset);
     buf += n;
     length -= (gsize)n;
     offset += (guint64)n;
@@ -64,7 +71,8 @@ static gboolean is_zero(const char *buf, gsize length)
 }
 
 /* Write what is not zero of the @length bytes for @offset. */
-static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 offset, const char *name, GError **error)
+static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 offset,
+                              const char *name, GError **error)
 {
   gsize start = 0;
   while (start < length) {
@@ -83,11 +91,13 @@ static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 off
   return TRUE;
 }
 
-static gboolean copy_range(int in, int out, char *buf, guint64 begin, guint64 end, const char *name, GError **error)
+static gboolean copy_range(int in, int out, char *buf, guint64 begin, guint64 end, const char *name,
+                           GError **error)
 {
   while (begin < end) {
     gsize length = (gsize)MIN(end - begin, BUFFER - begin % GRAIN), got;
-    if (!read_all(in, buf, length, begin, &got, name, error) || !write_nonzero(out, buf, got, begin, name, error))
+    if (!read_all(in, buf, length, begin, &got, name, error) ||
+        !write_nonzero(out, buf, got, begin, name, error))
       return FALSE;
     if (got < length)
       break; /* the source ends here */
@@ -120,16 +130,21 @@ gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error)
   return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", path);
 }
 
-gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name, GError **error)
+gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name,
+                    GError **error)
 {
   g_auto(VtFd) fd = {-1};
   if (file->device)
-    return pool_volume_zero(file->device, offset, length, TRUE, error) && pool_volume_flush(file->device, error);
+    return pool_volume_zero(file->device, offset, length, TRUE, error) &&
+           pool_volume_flush(file->device, error);
   if (!vt_fd_open(&fd, file->path, O_RDWR, error))
     return FALSE;
-  if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
+  if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                               (off_t)length) == 0)
     return TRUE;
-  return vt_set_errno(error, errno, "discarding %" G_GUINT64_FORMAT " bytes of volume %s at byte %" G_GUINT64_FORMAT,
+  return vt_set_errno(error, errno,
+                      "discarding %" G_GUINT64_FORMAT
+                      " bytes of volume %s at byte %" G_GUINT64_FORMAT,
                       length, name, offset);
 }
 
@@ -137,8 +152,8 @@ typedef struct {
   guint64 begin, length;
 } Run;
 
-/* The runs of the first @length bytes that the kernel maps, or does not: all before the first is written, which changes
- * the map. */
+/* The runs of the first @length bytes that the kernel maps, or does not: all before the first is
+ * written, which changes the map. */
 static GArray *list_runs(PoolVolume *device, guint64 length, gboolean wanted, GError **error)
 {
   g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(Run));
@@ -167,7 +182,8 @@ static gboolean zero_device(PoolVolume *device, guint64 length, gboolean mapped,
   return pool_volume_flush(device, error);
 }
 
-static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
+static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name,
+                           GError **error)
 {
   for (; begin < end; begin += MIN(end - begin, BUFFER))
     if (!write_all(fd, zeros, (gsize)MIN(end - begin, BUFFER), begin, name, error))
@@ -175,9 +191,10 @@ static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end
   return TRUE;
 }
 
-/* Overwrite [@begin, @end). A chunk shared with a snapshot needs a new one to be written; when there is none, the chunk
- * stays as it is, the snapshot's. */
-static gboolean overwrite_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name, GError **error)
+/* Overwrite [@begin, @end). A chunk shared with a snapshot needs a new one to be written; when
+ * there is none, the chunk stays as it is, the snapshot's. */
+static gboolean overwrite_range(int fd, const char *zeros, guint64 begin, guint64 end,
+                                const char *name, GError **error)
 {
   while (begin < end) {
     g_autoptr(GError) local = NULL;
@@ -195,7 +212,8 @@ static gboolean overwrite_file(int fd, guint64 length, const char *name, GError 
 {
   g_autofree char *zeros = g_malloc0(BUFFER);
   guint64 begin = 0, end = 0;
-  for (guint64 offset = 0; offset < length && next_data(fd, offset, length, &begin, &end); offset = end) {
+  for (guint64 offset = 0; offset < length && next_data(fd, offset, length, &begin, &end);
+       offset = end) {
     g_autoptr(GError) local = NULL;
     if (zero_range(fd, zeros, begin, end, name, &local))
       continue;

@@ -1,8 +1,9 @@
-/* virt-thin - the storage backend's callbacks that move data: build from another volume, upload, download, wipe
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the storage backend's callbacks that move data: build from another volume, upload,
+ * download, wipe SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * All of them run with the pool unlocked. They first ask the service, which has a deadline, and only then touch its
- * files: a call into the file system of a service that hangs would not come back.
+ * All of them run with the pool unlocked. They first ask the service, which has a deadline, and
+ * only then touch its files: a call into the file system of a service that hangs would not come
+ * back.
  */
 #include "config.h"
 
@@ -28,13 +29,14 @@ static PoolVolumeInfo *find_in_pool(const VtSource *source, VtVolDef *vol)
 {
   g_autofree char *name = vt_volume_of_path(source->vg, vt_vol_path(vol));
   g_autoptr(PoolVolumeInfo) info = name ? vt_service_volume(source->vg, name, NULL) : NULL;
-  if (!info || g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 || g_strcmp0(info->pool, source->pool) != 0)
+  if (!info || g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 ||
+      g_strcmp0(info->pool, source->pool) != 0)
     return NULL;
   return g_steal_pointer(&info);
 }
 
-/* Where to read @vol: through the service's file, which shows holes, or the kernel's device, when it is a volume of
- * one. */
+/* Where to read @vol: through the service's file, which shows holes, or the kernel's device, when
+ * it is a volume of one. */
 static gboolean open_source(VtVolDef *vol, VtVolumeFile *file, GError **error)
 {
   const char *path = vt_vol_path(vol);
@@ -49,9 +51,10 @@ static gboolean open_source(VtVolDef *vol, VtVolumeFile *file, GError **error)
   return TRUE;
 }
 
-/* What is read is the file @in, and no other, whatever is written in it: libvirt takes the format that it recognises,
- * and what it recognises a guest may have written into its disk. */
-static gboolean convert(const char *format, int in, const char *to, const char *name, GError **error)
+/* What is read is the file @in, and no other, whatever is written in it: libvirt takes the format
+ * that it recognises, and what it recognises a guest may have written into its disk. */
+static gboolean convert(const char *format, int in, const char *to, const char *name,
+                        GError **error)
 {
   g_autofree char *from = vt_image_qemu_name(in);
   const char *const argv[] = {"qemu-img",         "convert", "-f",  format, "-O", "raw", "-n",
@@ -64,7 +67,8 @@ static gboolean convert(const char *format, int in, const char *to, const char *
 
 static gboolean is_raw(const char *format)
 {
-  return !format || strcmp(format, "raw") == 0 || strcmp(format, "none") == 0 || strcmp(format, "iso") == 0;
+  return !format || strcmp(format, "raw") == 0 || strcmp(format, "none") == 0 ||
+         strcmp(format, "iso") == 0;
 }
 
 /* May what libvirt takes for an image in @format be read as that? */
@@ -72,20 +76,27 @@ static gboolean check_image(int in, const char *path, const char *format, GError
 {
   g_autoptr(GError) local = NULL;
   if (vt_image_is_named(path, "raw"))
-    return vt_set_error(error, EINVAL,
-                        "%s is named as the content of a disk and looks like an image in format %s: give it another "
-                        "name if it is one, else copy it with virsh vol-upload, or virt-thin import --format raw",
-                        path, format);
+    return vt_set_error(
+        error, EINVAL,
+        "%s is named as the content of a disk and looks like an image in format %s: give it "
+        "another "
+        "name if it is one, else copy it with virsh vol-upload, or virt-thin import --format raw",
+        path, format);
   if (vt_image_check(in, path, format, TRUE, &local)) {
-    fprintf(stderr, "virt-thin: %s is copied as an image in format %s, as which libvirt has recognised it\n", path,
-            format);
+    fprintf(
+        stderr,
+        "virt-thin: %s is copied as an image in format %s, as which libvirt has recognised it\n",
+        path, format);
     return TRUE;
   }
   return vt_set_error(error, local->code,
-                      "%s: if it is the content of a disk, copy it with virsh vol-upload, or virt-thin import --format "
+                      "%s: if it is the content of a disk, copy it with virsh vol-upload, or "
+                      "virt-thin import --format "
                       "raw%s",
                       local->message,
-                      local->code == EOPNOTSUPP ? "; virt-thin import --follow-backing has that file read, too" : "");
+                      local->code == EOPNOTSUPP
+                          ? "; virt-thin import --follow-backing has that file read, too"
+                          : "");
 }
 
 /* Copy a volume of another pool, of whatever format. */
@@ -99,27 +110,33 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
   if (!vt_vol_document_read(vt.dir_pool, from, &document, error))
     return FALSE;
   if (document.encrypted)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is encrypted; copying it into a thin pool is not supported",
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s is encrypted; copying it into a thin pool is not supported",
                         vt_vol_name(from));
   if (type != VIR_STORAGE_VOL_FILE && type != VIR_STORAGE_VOL_BLOCK)
-    return vt_set_error(error, EOPNOTSUPP, "volume %s is neither a file nor a block device and cannot be copied",
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s is neither a file nor a block device and cannot be copied",
                         vt_vol_name(from));
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source->vg, name, error);
   if (!info)
     return FALSE;
   gboolean raw = type == VIR_STORAGE_VOL_BLOCK || is_raw(document.format);
-  if (!open_source(from, &source_file, error) || !vt_fd_open(&in, source_file.path, O_RDONLY, error) ||
+  if (!open_source(from, &source_file, error) ||
+      !vt_fd_open(&in, source_file.path, O_RDONLY, error) ||
       (!raw && !check_image(in.fd, source_file.path, document.format, error)))
     return FALSE;
   /* With a backing store in its document, the volume is not empty. */
-  if (!vt_volume_file_open(source->vg, name, FALSE, &file, error) || !vt_discard(&file, 0, info->size, name, error))
+  if (!vt_volume_file_open(source->vg, name, FALSE, &file, error) ||
+      !vt_discard(&file, 0, info->size, name, error))
     return FALSE;
   if (!raw)
     return convert(document.format, in.fd, file.path, name, error);
-  return vt_fd_open(&out, file.path, O_RDWR, error) && vt_copy_sparse(in.fd, out.fd, info->size, name, error);
+  return vt_fd_open(&out, file.path, O_RDWR, error) &&
+         vt_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 
-/* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it when this fails. */
+/* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it
+ * when this fails. */
 int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
@@ -127,11 +144,12 @@ int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned in
   const unsigned int known = VIR_STORAGE_VOL_CREATE_REFLINK | CREATE_VALIDATE;
   gboolean done;
   if (flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
-    return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool",
+    return vt_report(VIR_ERR_INVALID_ARG,
+                     "volume %s: metadata preallocation is not supported in a thin pool",
                      vt_vol_name(vol));
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s", flags & ~known,
-                     vt_vol_name(vol));
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s",
+                     flags & ~known, vt_vol_name(vol));
   if (!vt_source_of(obj, &source))
     return -1;
   Pool *pool = vt_service_for_changes(source.vg, &error);
@@ -142,7 +160,8 @@ int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned in
     done = pool_clone_into(pool, origin->name, vt_vol_name(vol), &error);
   else if (flags & VIR_STORAGE_VOL_CREATE_REFLINK)
     return vt_report(VIR_ERR_OPERATION_UNSUPPORTED,
-                     "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be cloned without a copy",
+                     "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be "
+                     "cloned without a copy",
                      vt_vol_name(from), source.vg, source.pool);
   else
     done = copy_in(&source, vol, from, &error);
@@ -152,28 +171,34 @@ int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned in
 
 /* --- upload and download --- */
 
-static PoolVolumeInfo *check_range(const VtSource *source, const char *name, guint64 offset, guint64 length,
-                                   GError **error)
+static PoolVolumeInfo *check_range(const VtSource *source, const char *name, guint64 offset,
+                                   guint64 length, GError **error)
 {
   PoolVolumeInfo *info = vt_service_volume(source->vg, name, error);
   if (info && (offset > info->size || length > info->size - offset)) {
     vt_set_error(error, EINVAL,
-                 "volume %s/%s has %" G_GUINT64_FORMAT " bytes: byte %" G_GUINT64_FORMAT " and %" G_GUINT64_FORMAT
-                 " behind it are not all in it",
+                 "volume %s/%s has %" G_GUINT64_FORMAT " bytes: byte %" G_GUINT64_FORMAT
+                 " and %" G_GUINT64_FORMAT " behind it are not all in it",
                  source->vg, name, info->size, offset, length);
     g_clear_pointer(&info, pool_volume_info_free);
   }
   return info;
 }
 
-/* A volume of the kernel's as a file that has holes (service/stream-file.h), which goes when libvirt has opened and
- * closed it. NULL: error. The path is the caller's. */
+/* A volume of the kernel's as a file that has holes (service/stream-file.h), which goes when
+ * libvirt has opened and closed it. NULL: error. The path is the caller's. */
 static char *show_as_file(const char *vg, const char *name, gboolean read_only, GError **error)
 {
   g_autofree char *volume = g_strdup_printf("%s/%s", vg, name);
   g_autofree char *folder = g_build_filename(settings_runtime_dir(), ".stream-XXXXXX", NULL);
-  const char *const argv[] = {
-      settings_program(), "--engine", "kernel", "stream", volume, folder, read_only ? "--read-only" : NULL, NULL};
+  const char *const argv[] = {settings_program(),
+                              "--engine",
+                              "kernel",
+                              "stream",
+                              volume,
+                              folder,
+                              read_only ? "--read-only" : NULL,
+                              NULL};
   if (g_mkdir_with_parents(settings_runtime_dir(), 0755) < 0 || !g_mkdtemp_full(folder, 0700)) {
     vt_set_errno(error, errno, "making folder %s", folder);
     return NULL;
@@ -184,23 +209,25 @@ static char *show_as_file(const char *vg, const char *name, gboolean read_only, 
   return NULL;
 }
 
-/* What libvirt is to open for a stream that may have holes: it sees none in a block device. Without FUSE, the device.
- * The caller's. */
-static char *stream_path(const char *vg, const char *name, const VtVolumeFile *file, gboolean read_only)
+/* What libvirt is to open for a stream that may have holes: it sees none in a block device. Without
+ * FUSE, the device. The caller's. */
+static char *stream_path(const char *vg, const char *name, const VtVolumeFile *file,
+                         gboolean read_only)
 {
   g_autoptr(GError) error = NULL;
-  /* libvirt cuts a regular file at each hole that it is sent; under this name the service lets it, and keeps the size
-   * (service/service.h). */
+  /* libvirt cuts a regular file at each hole that it is sent; under this name the service lets it,
+   * and keeps the size (service/service.h). */
   char *path = file->device ? show_as_file(vg, name, read_only, &error)
                             : g_strconcat(file->path, read_only ? "" : "@upload", NULL);
   if (path)
     return path;
-  fprintf(stderr, "virt-thin: volume %s/%s is sent with its holes as zeros: %s\n", vg, name, error->message);
+  fprintf(stderr, "virt-thin: volume %s/%s is sent with its holes as zeros: %s\n", vg, name,
+          error->message);
   return g_strdup(file->path);
 }
 
-int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
-                  unsigned int flags)
+int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                  unsigned long long length, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
@@ -210,7 +237,8 @@ int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long
     return -1;
   g_autoptr(PoolVolumeInfo) info = check_range(&source, name, offset, length, &error);
   if (info && info->read_only)
-    vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg, name);
+    vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg,
+                 name);
   if (error)
     return vt_report_gerror(g_steal_pointer(&error));
   g_auto(VtVolumeFile) file = {0};
@@ -218,7 +246,8 @@ int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long
       (sparse && !vt_discard(&file, offset, length ? length : info->size - offset, name, &error)))
     return vt_report_gerror(g_steal_pointer(&error));
   /* Zeros that come to the kernel's device would take space. */
-  g_autofree char *path = sparse || file.device ? stream_path(source.vg, name, &file, FALSE) : g_strdup(file.path);
+  g_autofree char *path =
+      sparse || file.device ? stream_path(source.vg, name, &file, FALSE) : g_strdup(file.path);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);
 }
 
@@ -236,21 +265,23 @@ int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned lo
   g_auto(VtVolumeFile) file = {0};
   if (!vt_volume_file_open(source.vg, info->name, TRUE, &file, &error))
     return vt_report_gerror(g_steal_pointer(&error));
-  g_autofree char *path = sparse ? stream_path(source.vg, info->name, &file, TRUE) : g_strdup(file.path);
+  g_autofree char *path =
+      sparse ? stream_path(source.vg, info->name, &file, TRUE) : g_strdup(file.path);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_RDONLY);
 }
 
 /* --- wipe --- */
 
 /* scrub's names, in the order of virStorageVolWipeAlgorithm. */
-static const char *const scrub_patterns[] = {NULL,       "nnsa",      "dod",        "bsi",   "gutmann",
-                                             "schneier", "pfitzner7", "pfitzner33", "random"};
+static const char *const scrub_patterns[] = {
+    NULL, "nnsa", "dod", "bsi", "gutmann", "schneier", "pfitzner7", "pfitzner33", "random"};
 
-/* What the volume maps is overwritten, for whoever reads the disk; then all of it is released, for whoever reads the
- * volume. */
+/* What the volume maps is overwritten, for whoever reads the disk; then all of it is released, for
+ * whoever reads the volume. */
 static gboolean wipe_zero(const VtVolumeFile *file, const PoolVolumeInfo *info, GError **error)
 {
-  return vt_overwrite(file, info->size, info->name, error) && vt_discard(file, 0, info->size, info->name, error);
+  return vt_overwrite(file, info->size, info->name, error) &&
+         vt_discard(file, 0, info->size, info->name, error);
 }
 
 /* What wipes a mounted file system ends more than a volume's content. */
@@ -258,24 +289,31 @@ static gboolean require_unused(const PoolVolumeInfo *info, GError **error)
 {
   g_autoptr(BlockScan) scan = info->path_is_block ? block_scan_new() : NULL;
   g_autofree char *user = scan ? block_scan_user(scan, info->path) : NULL;
-  return !user || vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", info->vg, info->name, user);
+  return !user ||
+         vt_set_error(error, EBUSY, "volume %s/%s is in use by %s", info->vg, info->name, user);
 }
 
 static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError **error)
 {
   g_auto(VtVolumeFile) file = {0};
   if (info->read_only)
-    return vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", info->vg, info->name);
+    return vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template",
+                        info->vg, info->name);
   if (algorithm != VIR_STORAGE_VOL_WIPE_ALG_TRIM && algorithm >= G_N_ELEMENTS(scrub_patterns))
     return vt_set_error(error, EOPNOTSUPP, "wiping algorithm %u is not known", algorithm);
-  if (!require_unused(info, error) || !vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
+  if (!require_unused(info, error) ||
+      !vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
     return FALSE;
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
     return wipe_zero(&file, info, error);
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_TRIM)
     return vt_discard(&file, 0, info->size, info->name, error);
-  const char *const argv[] = {
-      "scrub", "-f", "-p", scrub_patterns[algorithm], info->path && info->path_is_block ? info->path : file.path, NULL};
+  const char *const argv[] = {"scrub",
+                              "-f",
+                              "-p",
+                              scrub_patterns[algorithm],
+                              info->path && info->path_is_block ? info->path : file.path,
+                              NULL};
   return vt_spawn(argv, error);
 }
 
@@ -284,7 +322,8 @@ int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned 
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for wiping volume %s", flags, vt_vol_name(vol));
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for wiping volume %s", flags,
+                     vt_vol_name(vol));
   if (!vt_source_of(obj, &source))
     return -1;
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source.vg, vt_vol_name(vol), &error);

@@ -1,9 +1,9 @@
 /* virt-thin - each callback of the storage backend: ours for VG/POOL, else the stock backend's own
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A plain VG behaves to the letter as if virt-thin were not there. Three members that the stock table lacks are set
- * here because thin pools need them; for a plain VG they act as libvirt does without them, down to the message (libvirt
- * src/storage/storage_driver.c).
+ * A plain VG behaves to the letter as if virt-thin were not there. Three members that the stock
+ * table lacks are set here because thin pools need them; for a plain VG they act as libvirt does
+ * without them, down to the message (libvirt src/storage/storage_driver.c).
  */
 #include "config.h"
 
@@ -54,7 +54,8 @@ static int build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 
 static int build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags)
 {
-  return is_ours(obj) ? vt_build_vol_from(obj, vol, source, flags) : vt.stock.build_vol_from(obj, vol, source, flags);
+  return is_ours(obj) ? vt_build_vol_from(obj, vol, source, flags)
+                      : vt.stock.build_vol_from(obj, vol, source, flags);
 }
 
 /* Without a buildVol, libvirt refuses a volume of no capacity. */
@@ -79,13 +80,15 @@ static int delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
   return is_ours(obj) ? vt_delete_vol(obj, vol, flags) : vt.stock.delete_vol(obj, vol, flags);
 }
 
-static int resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags)
+static int resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity,
+                      unsigned int flags)
 {
   if (is_ours(obj))
     return vt_resize_vol(obj, vol, capacity, flags);
   if (vt.stock.resize_vol)
     return vt.stock.resize_vol(obj, vol, capacity, flags);
-  return vt_report(VIR_ERR_NO_SUPPORT, "%s", "storage pool does not support changing of volume capacity");
+  return vt_report(VIR_ERR_NO_SUPPORT, "%s",
+                   "storage pool does not support changing of volume capacity");
 }
 
 static int upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
@@ -104,7 +107,8 @@ static int download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigne
 
 static int wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
 {
-  return is_ours(obj) ? vt_wipe_vol(obj, vol, algorithm, flags) : vt.stock.wipe_vol(obj, vol, algorithm, flags);
+  return is_ours(obj) ? vt_wipe_vol(obj, vol, algorithm, flags)
+                      : vt.stock.wipe_vol(obj, vol, algorithm, flags);
 }
 
 VtBackend *vt_dispatch_table(void)

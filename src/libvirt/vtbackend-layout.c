@@ -1,18 +1,20 @@
-/* virt-thin - where the fields of libvirt's private objects lie: discovered and proven in the running daemon
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - where the fields of libvirt's private objects lie: discovered and proven in the
+ * running daemon SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Discovery reads words of objects whose layout it does not know, and sets fields of which it only suspects what they
- * are. A wrong guess may crash, so it runs in a forked child, which tells what it found through a pipe; the parent
- * believes nothing that it has not seen for itself: it parses, sets and formats with other sentinels, this time only at
- * the offsets told, where a mistake would have killed the child.
+ * Discovery reads words of objects whose layout it does not know, and sets fields of which it only
+ * suspects what they are. A wrong guess may crash, so it runs in a forked child, which tells what
+ * it found through a pipe; the parent believes nothing that it has not seen for itself: it parses,
+ * sets and formats with other sentinels, this time only at the offsets told, where a mistake would
+ * have killed the child.
  *
- * Three precautions of the child: an object's words are read only as far as the allocator says it reaches; a word is
- * followed as a pointer only by the kernel (write(2) to a pipe, EFAULT when it is none); and the numbers it sets are
- * addresses of readable zeroes, so that a field which is a pointer after all points to something harmless.
+ * Three precautions of the child: an object's words are read only as far as the allocator says it
+ * reaches; a word is followed as a pointer only by the kernel (write(2) to a pipe, EFAULT when it
+ * is none); and the numbers it sets are addresses of readable zeroes, so that a field which is a
+ * pointer after all points to something harmless.
  *
- * The parent gives a child some seconds. libvirtd is multi-threaded: a lock that another thread held at the fork stays
- * locked in the child, which then hangs through no fault of the layout; so a child that does not come back is killed
- * and tried again.
+ * The parent gives a child some seconds. libvirtd is multi-threaded: a lock that another thread
+ * held at the fork stays locked in the child, which then hangs through no fault of the layout; so a
+ * child that does not come back is killed and tried again.
  */
 #include "libvirt/vtbackend-layout.h"
 
@@ -30,12 +32,14 @@
 #define ATTEMPT_MS 2000
 #define NO_OFFSET G_MAXUINT32
 
-#define POOL_XML                                                                                                       \
-  "<pool type='logical'><name>%s-pool</name><uuid>8f3a2c1e-5b6d-4e7f-9a0b-1c2d3e4f5a6b</uuid>"                         \
+#define POOL_XML                                                                                   \
+  "<pool type='logical'><name>%s-pool</name><uuid>8f3a2c1e-5b6d-4e7f-9a0b-1c2d3e4f5a6b</uuid>"     \
   "<source><name>%s/source</name></source><target/></pool>"
-#define VOL_XML                                                                                                        \
-  "<volume type='%s'><name>%s-volume</name><key>%s-key</key><capacity unit='bytes'>%" G_GUINT64_FORMAT "</capacity>"   \
-  "<allocation unit='bytes'>%" G_GUINT64_FORMAT "</allocation><target><path>/dev/%s/path</path></target></volume>"
+#define VOL_XML                                                                                    \
+  "<volume type='%s'><name>%s-volume</name><key>%s-key</key><capacity "                            \
+  "unit='bytes'>%" G_GUINT64_FORMAT "</capacity>"                                                  \
+  "<allocation unit='bytes'>%" G_GUINT64_FORMAT                                                    \
+  "</allocation><target><path>/dev/%s/path</path></target></volume>"
 
 /* virStorageVolType (include/libvirt/libvirt-storage.h), in order from 0. */
 static const char *const vol_types[] = {"file", "block", "dir", "network", "netdir"};
@@ -132,8 +136,8 @@ static VtPoolDef *sentinel_pool(const VtLibvirt *libvirt, const char *tag)
   return vt_pool_def_parse(libvirt, xml);
 }
 
-static VtVolDef *sentinel_vol(const VtLibvirt *libvirt, VtPoolDef *pool, const char *type, const char *tag,
-                              guint64 capacity, guint64 allocation)
+static VtVolDef *sentinel_vol(const VtLibvirt *libvirt, VtPoolDef *pool, const char *type,
+                              const char *tag, guint64 capacity, guint64 allocation)
 {
   g_autofree char *xml = g_strdup_printf(VOL_XML, type, tag, tag, capacity, allocation, tag);
   return vt_vol_def_parse(libvirt, pool, xml);
@@ -167,11 +171,13 @@ static gboolean discover_pool(Search *search, VtPoolDef *pool, VtLayout *layout,
   layout->pool_target_path = find_string(search, pool, "/dev/vtsentinel/source");
   if (layout->pool_source_name == NO_OFFSET || layout->pool_target_path == NO_OFFSET)
     return vt_set_error(error, EINVAL, "source name or target path of a pool not found");
-  /* The totals come before the source: what lies between - the number of devices, say - must not be touched. */
+  /* The totals come before the source: what lies between - the number of devices, say - must not be
+   * touched. */
   layout->pool_capacity = find_pool_total(search, pool, layout->pool_source_name, "capacity");
   layout->pool_allocation = find_pool_total(search, pool, layout->pool_source_name, "allocation");
   layout->pool_available = find_pool_total(search, pool, layout->pool_source_name, "available");
-  if (layout->pool_capacity == NO_OFFSET || layout->pool_allocation == NO_OFFSET || layout->pool_available == NO_OFFSET)
+  if (layout->pool_capacity == NO_OFFSET || layout->pool_allocation == NO_OFFSET ||
+      layout->pool_available == NO_OFFSET)
     return vt_set_error(error, EINVAL, "capacity, allocation or available of a pool not found");
   return TRUE;
 }
@@ -199,7 +205,8 @@ static guint32 find_vol_type(Search *search, VtPoolDef *pool)
   return found;
 }
 
-/* It is printed when it is set, but never parsed: the zero word nearest behind the allocation that has this effect. */
+/* It is printed when it is set, but never parsed: the zero word nearest behind the allocation that
+ * has this effect. */
 static guint32 find_vol_physical(Search *search, VtPoolDef *pool, VtVolDef *vol, guint32 allocation)
 {
   for (guint32 offset = allocation + sizeof(guint64); offset <= allocation + 2 * sizeof(guint64);
@@ -217,7 +224,8 @@ static guint32 find_vol_physical(Search *search, VtPoolDef *pool, VtVolDef *vol,
 
 static gboolean discover_vol(Search *search, VtPoolDef *pool, VtLayout *layout, GError **error)
 {
-  const guint64 capacity = G_GUINT64_CONSTANT(0x1234567890a000), allocation = G_GUINT64_CONSTANT(0x0fedcba9876000);
+  const guint64 capacity = G_GUINT64_CONSTANT(0x1234567890a000),
+                allocation = G_GUINT64_CONSTANT(0x0fedcba9876000);
   VtVolDef *vol = sentinel_vol(search->libvirt, pool, "block", "vtsentinel", capacity, allocation);
   if (!vol)
     return vt_set_error(error, EINVAL, "libvirt does not parse a volume");
@@ -227,8 +235,8 @@ static gboolean discover_vol(Search *search, VtPoolDef *pool, VtLayout *layout, 
   layout->vol_type = find_vol_type(search, pool);
   layout->vol_capacity = find_number(vol, capacity);
   layout->vol_allocation = find_number(vol, allocation);
-  if (layout->vol_name == NO_OFFSET || layout->vol_key == NO_OFFSET || layout->vol_path == NO_OFFSET ||
-      layout->vol_type == NO_OFFSET)
+  if (layout->vol_name == NO_OFFSET || layout->vol_key == NO_OFFSET ||
+      layout->vol_path == NO_OFFSET || layout->vol_type == NO_OFFSET)
     return vt_set_error(error, EINVAL, "name, key, path or type of a volume not found");
   if (layout->vol_capacity == NO_OFFSET || layout->vol_allocation == NO_OFFSET)
     return vt_set_error(error, EINVAL, "capacity or allocation of a volume not found");
@@ -308,7 +316,8 @@ static gboolean fits(gpointer object, guint32 offset, gsize size)
 static gboolean prove_pool(const VtLibvirt *libvirt, const VtLayout *layout, VtPoolDef *pool)
 {
   const guint32 strings[] = {layout->pool_source_name, layout->pool_target_path};
-  const guint32 numbers[] = {layout->pool_capacity, layout->pool_allocation, layout->pool_available};
+  const guint32 numbers[] = {layout->pool_capacity, layout->pool_allocation,
+                             layout->pool_available};
   for (guint i = 0; i < G_N_ELEMENTS(strings); i++)
     if (!fits(pool, strings[i], sizeof(char *)))
       return FALSE;
@@ -323,18 +332,21 @@ static gboolean prove_pool(const VtLibvirt *libvirt, const VtLayout *layout, VtP
   VT_FIELD(pool, layout->pool_allocation, guint64) = 30000001;
   VT_FIELD(pool, layout->pool_available, guint64) = 40000002;
   g_autofree char *xml = libvirt->pool_def_format(pool);
-  return element_is_number(xml, "capacity", 70000003) && element_is_number(xml, "allocation", 30000001) &&
+  return element_is_number(xml, "capacity", 70000003) &&
+         element_is_number(xml, "allocation", 30000001) &&
          element_is_number(xml, "available", 40000002) && element_is(xml, "path", "/dev/vtproof");
 }
 
-static gboolean prove_vol(const VtLibvirt *libvirt, const VtLayout *layout, VtPoolDef *pool, VtVolDef *vol)
+static gboolean prove_vol(const VtLibvirt *libvirt, const VtLayout *layout, VtPoolDef *pool,
+                          VtVolDef *vol)
 {
   const guint32 strings[] = {layout->vol_name, layout->vol_key, layout->vol_path};
   const guint32 numbers[] = {layout->vol_capacity, layout->vol_allocation, layout->vol_physical};
   const char *const values[] = {"vtproof-volume", "vtproof-key", "/dev/vtproof/path"};
   const guint64 sizes[] = {987654321, 123456789, 0};
   for (guint i = 0; i < G_N_ELEMENTS(strings); i++)
-    if (!fits(vol, strings[i], sizeof(char *)) || g_strcmp0(VT_FIELD(vol, strings[i], char *), values[i]) != 0)
+    if (!fits(vol, strings[i], sizeof(char *)) ||
+        g_strcmp0(VT_FIELD(vol, strings[i], char *), values[i]) != 0)
       return FALSE;
   for (guint i = 0; i < G_N_ELEMENTS(numbers); i++)
     if (!fits(vol, numbers[i], sizeof(guint64)) || VT_FIELD(vol, numbers[i], guint64) != sizes[i])
@@ -349,8 +361,10 @@ static gboolean prove_vol(const VtLibvirt *libvirt, const VtLayout *layout, VtPo
   VT_FIELD(vol, layout->vol_physical, guint64) = 7000000000003;
   g_autofree char *xml = libvirt->vol_def_format(pool, vol);
   return xml && strstr(xml, "<volume type='block'>") && element_is(xml, "name", "vtproof-volume") &&
-         element_is(xml, "key", "vtproof-second-key") && element_is(xml, "path", "/dev/vtproof/second-path") &&
-         element_is_number(xml, "capacity", 7000000000001) && element_is_number(xml, "allocation", 7000000000002) &&
+         element_is(xml, "key", "vtproof-second-key") &&
+         element_is(xml, "path", "/dev/vtproof/second-path") &&
+         element_is_number(xml, "capacity", 7000000000001) &&
+         element_is_number(xml, "allocation", 7000000000002) &&
          element_is_number(xml, "physical", 7000000000003);
 }
 
@@ -358,7 +372,8 @@ static gboolean prove(const VtLibvirt *libvirt, const VtLayout *layout, GError *
 {
   gboolean pool_proven = FALSE, vol_proven = FALSE;
   VtPoolDef *pool = sentinel_pool(libvirt, "vtproof");
-  VtVolDef *vol = pool ? sentinel_vol(libvirt, pool, "file", "vtproof", 987654321, 123456789) : NULL;
+  VtVolDef *vol =
+      pool ? sentinel_vol(libvirt, pool, "file", "vtproof", 987654321, 123456789) : NULL;
   if (pool && vol) {
     vol_proven = prove_vol(libvirt, layout, pool, vol);
     pool_proven = prove_pool(libvirt, layout, pool);
@@ -368,7 +383,8 @@ static gboolean prove(const VtLibvirt *libvirt, const VtLayout *layout, GError *
   if (pool)
     libvirt->pool_def_free(pool);
   if (!pool_proven || !vol_proven)
-    return vt_set_error(error, EINVAL, "a %s does not show what was set in it", pool_proven ? "volume" : "pool");
+    return vt_set_error(error, EINVAL, "a %s does not show what was set in it",
+                        pool_proven ? "volume" : "pool");
   return TRUE;
 }
 

@@ -1,10 +1,11 @@
-/* virt-thin - where the fields of libvirt's private objects lie: discovered and proven in the running daemon
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - where the fields of libvirt's private objects lie: discovered and proven in the
+ * running daemon SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The layout of virStoragePoolDef and virStorageVolDef changes between libvirt's releases. What the backend reads or
- * sets in them is few: found at registration by parsing sentinel documents with libvirt's own parser, looking where the
- * sentinels went, and seeing what libvirt's own formatter prints after a field has been set. Everything else the
- * backend learns by formatting an object to XML and makes by parsing one.
+ * The layout of virStoragePoolDef and virStorageVolDef changes between libvirt's releases. What the
+ * backend reads or sets in them is few: found at registration by parsing sentinel documents with
+ * libvirt's own parser, looking where the sentinels went, and seeing what libvirt's own formatter
+ * prints after a field has been set. Everything else the backend learns by formatting an object to
+ * XML and makes by parsing one.
  *
  * Thread-safety: discovered once at registration, constant afterwards.
  */
@@ -28,7 +29,8 @@ typedef struct {
   guint32 vol_physical;
 } VtLayout;
 
-/* EINVAL says which field could not be found or did not behave. Takes up to some seconds when libvirt's functions hang.
+/* EINVAL says which field could not be found or did not behave. Takes up to some seconds when
+ * libvirt's functions hang.
  */
 gboolean vt_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, GError **error);
 

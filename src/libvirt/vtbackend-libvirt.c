@@ -11,13 +11,13 @@ typedef struct {
   gboolean optional;
 } Symbol;
 
-#define SYMBOL(member, name)                                                                                           \
-  {                                                                                                                    \
-    name, G_STRUCT_OFFSET(VtLibvirt, member), FALSE                                                                    \
+#define SYMBOL(member, name)                                                                       \
+  {                                                                                                \
+    name, G_STRUCT_OFFSET(VtLibvirt, member), FALSE                                                \
   }
-#define OPTIONAL(member, name)                                                                                         \
-  {                                                                                                                    \
-    name, G_STRUCT_OFFSET(VtLibvirt, member), TRUE                                                                     \
+#define OPTIONAL(member, name)                                                                     \
+  {                                                                                                \
+    name, G_STRUCT_OFFSET(VtLibvirt, member), TRUE                                                 \
   }
 
 static const Symbol symbols[] = {
@@ -61,7 +61,8 @@ gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error)
 
 VtPoolDef *vt_pool_def_parse(const VtLibvirt *libvirt, const char *xml)
 {
-  return libvirt->pool_def_parse ? libvirt->pool_def_parse(xml, NULL, 0) : libvirt->pool_def_parse_string(xml, 0);
+  return libvirt->pool_def_parse ? libvirt->pool_def_parse(xml, NULL, 0)
+                                 : libvirt->pool_def_parse_string(xml, 0);
 }
 
 VtVolDef *vt_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml)

@@ -1,13 +1,15 @@
 /* virt-thin - the storage backend's callbacks on pools
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Why the target path is set again and again: libvirt derives it from the source name (/dev/VG/POOL) whenever it parses
- * a pool, but virt-install and virt-clone make the paths of volumes from it, and the volumes are in /dev/VG. libvirt
- * keeps what a callback sets until it parses the pool's document again, which it does at every start, before checkPool.
+ * Why the target path is set again and again: libvirt derives it from the source name
+ * (/dev/VG/POOL) whenever it parses a pool, but virt-install and virt-clone make the paths of
+ * volumes from it, and the volumes are in /dev/VG. libvirt keeps what a callback sets until it
+ * parses the pool's document again, which it does at every start, before checkPool.
  *
  * Why a refresh must not fail lightly: libvirt answers a failed refresh by stopping the pool
- * (src/storage/storage_driver.c, storagePoolRefreshFailCleanup). So one volume that cannot be shown is left out, and
- * the stop that follows a failed refresh - on the same thread, at once - leaves the volumes of running guests alone.
+ * (src/storage/storage_driver.c, storagePoolRefreshFailCleanup). So one volume that cannot be shown
+ * is left out, and the stop that follows a failed refresh - on the same thread, at once - leaves
+ * the volumes of running guests alone.
  */
 #include "config.h"
 
@@ -45,11 +47,13 @@ void vt_set_totals(VtPoolDef *def, const PoolInfo *info)
   vt_pool_available(def) = info->size - MIN(info->used, info->size);
 }
 
-/* lvm2 activates a pool at boot, but not the volumes that are flagged against that: until all are, the pool is to be
- * started. (One that libvirt knows to be active was.) A service shows all or none. */
+/* lvm2 activates a pool at boot, but not the volumes that are flagged against that: until all are,
+ * the pool is to be started. (One that libvirt knows to be active was.) A service shows all or
+ * none. */
 static gboolean is_whole(const VtSource *source)
 {
-  g_autoptr(GPtrArray) volumes = vt_is_kernels(source->vg) ? vt_service_volumes(source, NULL) : NULL;
+  g_autoptr(GPtrArray) volumes =
+      vt_is_kernels(source->vg) ? vt_service_volumes(source, NULL) : NULL;
   for (guint i = 0; volumes && i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
     if (!info->active && !info->skipped)
@@ -59,7 +63,8 @@ static gboolean is_whole(const VtSource *source)
 }
 
 /* What the pool's document says, and with it whose the VG is to be. */
-static gboolean read_document(VtPoolDef *def, const VtSource *source, VtPoolDocument *document, GError **error)
+static gboolean read_document(VtPoolDef *def, const VtSource *source, VtPoolDocument *document,
+                              GError **error)
 {
   if (!vt_pool_document_read(def, document, error))
     return FALSE;
@@ -78,14 +83,16 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
     return 0;
   set_target(def, &source, NULL);
   if (!read_document(def, &source, &document, &error)) {
-    fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool, error->message);
+    fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool,
+            error->message);
     return 0;
   }
   g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
   *active = info && info->active && (vt.libvirt.pool_obj_is_active(obj) || is_whole(&source));
   /* ENOENT is the pool at rest. */
   if (!info && error->code != ENOENT)
-    fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool, error->message);
+    fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool,
+            error->message);
   return 0;
 }
 
@@ -97,7 +104,8 @@ static gboolean start_service(const VtSource *source, char **devices, GError **e
     Pool *pool = vt_service_for_changes(source->vg, error);
     return pool && pool_activate(pool, source->pool, error);
   }
-  return pool_service_start(source->vg, source->pool, *devices ? (const char *const *)devices : NULL, START_DEADLINE_MS,
+  return pool_service_start(source->vg, source->pool,
+                            *devices ? (const char *const *)devices : NULL, START_DEADLINE_MS,
                             error);
 }
 
@@ -111,7 +119,8 @@ int vt_start_pool(VtPoolObj *obj)
   g_auto(VtPoolDocument) document = {0};
   if (!read_document(def, &source, &document, &error))
     return vt_report_gerror(g_steal_pointer(&error));
-  /* libvirt has marked the pool as starting, so it may be unlocked, as the stock backend does around vgchange. */
+  /* libvirt has marked the pool as starting, so it may be unlocked, as the stock backend does
+   * around vgchange. */
   vt.libvirt.object_unlock(obj);
   gboolean started = start_service(&source, document.devices, &error);
   vt.libvirt.object_lock(obj);
@@ -184,13 +193,15 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
   char **devices = document.devices;
   if (g_strv_length(devices) != 1)
     return vt_report(VIR_ERR_CONFIG_UNSUPPORTED,
-                     "building %s/%s needs exactly one <device path='...'/> in the pool's <source>: the disk or file "
+                     "building %s/%s needs exactly one <device path='...'/> in the pool's "
+                     "<source>: the disk or file "
                      "to put it on; or make it with "
                      "`virt-thin init %s/%s --size SIZE`",
                      source.vg, source.pool, source.vg, source.pool);
   guint64 size = device_size(devices[0]);
   if (size == 0)
-    return vt_report(VIR_ERR_OPERATION_FAILED, "%s is not a disk or file that exists and has a size", devices[0]);
+    return vt_report(VIR_ERR_OPERATION_FAILED,
+                     "%s is not a disk or file that exists and has a size", devices[0]);
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
   g_autoptr(GPtrArray) argv = program_words(&document);
@@ -224,8 +235,8 @@ static void add_volumes(VtPoolObj *obj, GPtrArray *volumes)
     VtVolDef *vol = vt_volume_object(def, info, paths, &error);
     if (vol && vt.libvirt.pool_obj_add_vol(obj, vol) == 0)
       continue;
-    fprintf(stderr, "virt-thin: volume %s/%s is left out of the pool's list: %s\n", info->vg, info->name,
-            error ? error->message : "another has its name, key or path");
+    fprintf(stderr, "virt-thin: volume %s/%s is left out of the pool's list: %s\n", info->vg,
+            info->name, error ? error->message : "another has its name, key or path");
     if (vol)
       vt.libvirt.vol_def_free(vol);
     vt.libvirt.reset_last_error();
@@ -276,13 +287,13 @@ int vt_stop_pool(VtPoolObj *obj)
     return 0;
   if (!vt_source_of(obj, &source))
     return -1;
-  /* A service that is not there or does not answer cannot be told; the pool becomes inactive all the same, and whoever
-   * uses a volume keeps it. */
+  /* A service that is not there or does not answer cannot be told; the pool becomes inactive all
+   * the same, and whoever uses a volume keeps it. */
   Pool *pool = vt_service_for_changes(source.vg, &error);
   if (!pool) {
     if (error->code != ENOENT)
-      fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg, source.pool,
-              error->message);
+      fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg,
+              source.pool, error->message);
     return 0;
   }
   if (!pool_deactivate(pool, source.pool, FALSE, &error))
@@ -297,7 +308,8 @@ int vt_delete_pool(VtPoolObj *obj, unsigned int flags)
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting a thin pool", flags);
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting a thin pool",
+                     flags);
   if (!vt_source_of(obj, &source))
     return -1;
   g_auto(VtPoolDocument) document = {0};

@@ -1,9 +1,9 @@
 /* virt-thin - registration of the storage backend: only when this libvirt is understood
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Three things have to be as expected before one pointer is handed to libvirt: the functions (vtbackend-libvirt.c), the
- * fields (vtbackend-layout.c), and the table of callbacks (stock.c). Where something differs nothing is registered, and
- * the shim lets the stock backend serve.
+ * Three things have to be as expected before one pointer is handed to libvirt: the functions
+ * (vtbackend-libvirt.c), the fields (vtbackend-layout.c), and the table of callbacks (stock.c).
+ * Where something differs nothing is registered, and the shim lets the stock backend serve.
  */
 #include "config.h"
 
@@ -13,9 +13,10 @@
 
 VtGlobal vt;
 
-#define DIR_POOL_XML                                                                                                   \
-  "<pool "                                                                                                             \
-  "type='dir'><name>virt-thin</name><uuid>8f3a2c1e-5b6d-4e7f-9a0b-1c2d3e4f5a6b</uuid><target><path>/</path></"         \
+#define DIR_POOL_XML                                                                               \
+  "<pool "                                                                                         \
+  "type='dir'><name>virt-thin</name><uuid>8f3a2c1e-5b6d-4e7f-9a0b-1c2d3e4f5a6b</"                  \
+  "uuid><target><path>/</path></"                                                                  \
   "target></pool>"
 
 static gboolean prepare(const char *stock_path, GError **error)

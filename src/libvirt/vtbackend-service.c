@@ -1,12 +1,13 @@
 /* virt-thin - source names of pools, and who is behind them: a service, or the kernel
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for each VG as long as
- * libvirtd lives. What it cannot know is that libvirtd asks about a thousand volumes one after the other: after a
- * question that was not answered in time, further ones are refused at once for a while.
+ * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for
+ * each VG as long as libvirtd lives. What it cannot know is that libvirtd asks about a thousand
+ * volumes one after the other: after a question that was not answered in time, further ones are
+ * refused at once for a while.
  *
- * A VG that no service has, and that is the kernel's by choice (pool/pool-choose.h), is asked and changed in this
- * process, by the same interface. It stays so until a service has it.
+ * A VG that no service has, and that is the kernel's by choice (pool/pool-choose.h), is asked and
+ * changed in this process, by the same interface. It stays so until a service has it.
  */
 #include "config.h"
 
@@ -50,10 +51,12 @@ gboolean vt_source_parse(const char *name, VtSource *source, GError **error)
   g_auto(GStrv) parts = g_strsplit(name ? name : "", "/", -1);
   gboolean good = g_strv_length(parts) == 2;
   for (guint i = 0; good && i < 2; i++)
-    good = *parts[i] && *parts[i] != '-' && strlen(parts[i]) <= 127 && strspn(parts[i], legal) == strlen(parts[i]) &&
-           strcmp(parts[i], ".") != 0 && strcmp(parts[i], "..") != 0;
+    good = *parts[i] && *parts[i] != '-' && strlen(parts[i]) <= 127 &&
+           strspn(parts[i], legal) == strlen(parts[i]) && strcmp(parts[i], ".") != 0 &&
+           strcmp(parts[i], "..") != 0;
   if (!good)
-    return vt_set_error(error, EINVAL, "source name '%s' is not VG/POOL, a volume group and a thin pool in it",
+    return vt_set_error(error, EINVAL,
+                        "source name '%s' is not VG/POOL, a volume group and a thin pool in it",
                         name ? name : "");
   source->vg = g_strdup(parts[0]);
   source->pool = g_strdup(parts[1]);
@@ -85,8 +88,8 @@ static int error_code(int err)
 
 int vt_report_gerror_at(GError *error, const char *file, const char *function, gsize line)
 {
-  vt.libvirt.report_error(VIR_FROM_STORAGE, error_code(vt_error_to_errno(error)), file, function, line, "%s",
-                          error->message);
+  vt.libvirt.report_error(VIR_FROM_STORAGE, error_code(vt_error_to_errno(error)), file, function,
+                          line, "%s", error->message);
   g_error_free(error);
   return -1;
 }
@@ -112,8 +115,8 @@ static Service *find_service(const char *vg)
   return service;
 }
 
-/* The kernel's pool of @vg, if that has it; else NULL, with @error set when it is the kernel's and cannot be opened.
- * Looking for it, outside the lock, opens block devices. */
+/* The kernel's pool of @vg, if that has it; else NULL, with @error set when it is the kernel's and
+ * cannot be opened. Looking for it, outside the lock, opens block devices. */
 static Pool *kernel_pool(const char *vg, GError **error)
 {
   if (pool_service_is_running(vg))
@@ -159,7 +162,9 @@ static Pool *connect_service(const char *vg, gboolean changes, guint timeout_ms,
   g_mutex_unlock(&lock);
   if (silent) {
     vt_set_error(error, ETIMEDOUT,
-                 "the service of volume group %s does not answer; see its log, or `virt-thin stop --force %s`", vg, vg);
+                 "the service of volume group %s does not answer; see its log, or `virt-thin stop "
+                 "--force %s`",
+                 vg, vg);
     return NULL;
   }
   if (pool)
@@ -260,7 +265,8 @@ static gboolean shows_nodes(const char *vg)
   return vt_is_kernels(vg) || strcmp(settings_block_nodes(), "none") != 0;
 }
 
-gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only, VtVolumeFile *file, GError **error)
+gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only,
+                             VtVolumeFile *file, GError **error)
 {
   Pool *kernel = kernel_pool(vg, NULL);
   g_autofree char *folder = kernel ? nodes_folder(vg) : files_folder(vg);
@@ -316,7 +322,8 @@ char *vt_volume_of_path(const char *vg, const char *path)
 {
   if (!path)
     return NULL;
-  g_autofree char *folder = g_path_get_dirname(path), *nodes = nodes_folder(vg), *files = files_folder(vg);
+  g_autofree char *folder = g_path_get_dirname(path), *nodes = nodes_folder(vg),
+                  *files = files_folder(vg);
   g_autofree char *dev = g_strdup_printf("/dev/%s", vg);
   if (strcmp(folder, nodes) != 0 && strcmp(folder, files) != 0 && strcmp(folder, dev) != 0)
     return NULL;

@@ -1,5 +1,5 @@
-/* virt-thin - finding sources: the thin pools there are, behind the volume groups that libvirt finds
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - finding sources: the thin pools there are, behind the volume groups that libvirt
+ * finds SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 
@@ -18,7 +18,8 @@ static void add_served(GHashTable *names)
     Pool *pool = vt_service(*vg, NULL);
     g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
-      g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
+      g_hash_table_add(
+          names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
   }
 }
 
@@ -32,7 +33,8 @@ static void add_unserved(GHashTable *names)
     LvmScan *scan = g_ptr_array_index(scans, i);
     if (!scan->vg_name || !g_hash_table_add(seen, scan->vg_name))
       continue;
-    g_autoptr(LvmStore) store = lvm_store_open_usual((const char *const *)paths, scan->vg_name, TRUE, NULL, NULL, NULL);
+    g_autoptr(LvmStore) store =
+        lvm_store_open_usual((const char *const *)paths, scan->vg_name, TRUE, NULL, NULL, NULL);
     g_autoptr(GPtrArray) lvs = store ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
     for (guint j = 0; lvs && j < lvs->len; j++) {
       LvmLv *lv = g_ptr_array_index(lvs, j);
@@ -55,11 +57,13 @@ static void add_kernels(GHashTable *names)
     g_autoptr(Pool) pool = pool_open_kernel(*vg, NULL, POOL_READ_ONLY, NULL);
     g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
-      g_hash_table_add(names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
+      g_hash_table_add(
+          names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
   }
 }
 
-/* libvirt's own list, with every thin pool as VG/POOL behind it: virt-manager offers the names for choice. */
+/* libvirt's own list, with every thin pool as VG/POOL behind it: virt-manager offers the names for
+ * choice. */
 char *vt_find_sources(const char *spec, unsigned int flags)
 {
   g_autoptr(GHashTable) set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);

@@ -12,8 +12,8 @@
 
 #define LAST_WORDS_MAX 2000
 
-/* libvirtd's threads block signals, and its handlers are no business of the child's. GLib has marked every descriptor
- * to be closed. Async-signal-safe. */
+/* libvirtd's threads block signals, and its handlers are no business of the child's. GLib has
+ * marked every descriptor to be closed. Async-signal-safe. */
 static void prepare_child(gpointer kept)
 {
   sigset_t none;
@@ -34,9 +34,10 @@ gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error)
   g_autoptr(GError) local = NULL;
   g_autofree char *said = NULL;
   int status = 0;
-  if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, prepare_child,
-                    (gpointer)kept, NULL, &said, &status, &local))
-    return vt_set_error(error, g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO,
+  if (!g_spawn_sync("/", (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
+                    prepare_child, (gpointer)kept, NULL, &said, &status, &local))
+    return vt_set_error(error,
+                        g_error_matches(local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? ENOENT : EIO,
                         "running %s: %s", argv[0], local->message);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
     return TRUE;
@@ -44,7 +45,8 @@ gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error)
   gsize length = strlen(said);
   const char *words = length > LAST_WORDS_MAX ? said + length - LAST_WORDS_MAX : said;
   if (WIFSIGNALED(status))
-    return vt_set_error(error, EIO, "%s ended with signal %d%s%s", argv[0], WTERMSIG(status), *words ? ": " : "",
-                        words);
-  return vt_set_error(error, EIO, "%s failed (status %d)%s%s", argv[0], WEXITSTATUS(status), *words ? ": " : "", words);
+    return vt_set_error(error, EIO, "%s ended with signal %d%s%s", argv[0], WTERMSIG(status),
+                        *words ? ": " : "", words);
+  return vt_set_error(error, EIO, "%s failed (status %d)%s%s", argv[0], WEXITSTATUS(status),
+                      *words ? ": " : "", words);
 }

@@ -1,10 +1,11 @@
 /* virt-thin - the storage backend's callbacks on volumes: create, refresh, resize, delete
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt keeps a pool's totals itself: it adds a new volume's allocation to them and takes a deleted one's off,
- * without a look at what really is in use (src/storage/storage_driver.c). With thin volumes that is wrong - a clone's
- * allocation is shared - and takes "available" below zero, where it becomes 16 EiB. So the totals are asked anew at
- * both moments, and the volume's allocation is shown as 0 for the one moment in which libvirt does its sum.
+ * libvirt keeps a pool's totals itself: it adds a new volume's allocation to them and takes a
+ * deleted one's off, without a look at what really is in use (src/storage/storage_driver.c). With
+ * thin volumes that is wrong - a clone's allocation is shared - and takes "available" below zero,
+ * where it becomes 16 EiB. So the totals are asked anew at both moments, and the volume's
+ * allocation is shown as 0 for the one moment in which libvirt does its sum.
  */
 #include "config.h"
 
@@ -17,14 +18,15 @@
 #include "pool/pool-guest.h"
 #include "pool/pool-rules.h"
 
-/* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes right before libvirt's
- * sum. */
+/* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes
+ * right before libvirt's sum. */
 static _Thread_local VtVolDef *just_created;
 
-/* virsh vol-clone sends the document of the volume it clones, with another name, and so do people for vol-create-from:
- * the backing store in it is that volume's, and may be in another pool, or have grown or gone since. Only buildVolFrom
- * will tell that this is a clone. So where the document may be a copied one, the volume is made empty and this error
- * kept, for buildVol, which comes instead when it is no clone. */
+/* virsh vol-clone sends the document of the volume it clones, with another name, and so do people
+ * for vol-create-from: the backing store in it is that volume's, and may be in another pool, or
+ * have grown or gone since. Only buildVolFrom will tell that this is a clone. So where the document
+ * may be a copied one, the volume is made empty and this error kept, for buildVol, which comes
+ * instead when it is no clone. */
 static _Thread_local GError *backing_error;
 
 static void refresh_totals(VtPoolObj *obj, const VtSource *source)
@@ -47,7 +49,8 @@ static gboolean set_permissions(const char *path, const VtVolDocument *document,
   uid_t owner = document->has_owner ? document->owner : (uid_t)-1;
   gid_t group = document->has_group ? document->group : (gid_t)-1;
   if ((owner != (uid_t)-1 || group != (gid_t)-1) && chown(path, owner, group) < 0)
-    return vt_set_errno(error, errno, "setting owner %d and group %d of %s", (int)owner, (int)group, path);
+    return vt_set_errno(error, errno, "setting owner %d and group %d of %s", (int)owner, (int)group,
+                        path);
   if (document->has_mode && chmod(path, document->mode) < 0)
     return vt_set_errno(error, errno, "setting mode 0%o of %s", document->mode, path);
   return TRUE;
@@ -60,27 +63,28 @@ static gboolean may_be_copied(const VtSource *source, const VtVolDocument *docum
   return !origin || (name && strcmp(name, document->name) != 0);
 }
 
-static gboolean create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity,
-                              GError **error)
+static gboolean create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document,
+                              guint64 capacity, GError **error)
 {
   g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
   if (!origin)
     return vt_set_error(error, EINVAL,
-                        "backing store %s of volume %s is not in volume group %s: a thin volume can only be backed by "
+                        "backing store %s of volume %s is not in volume group %s: a thin volume "
+                        "can only be backed by "
                         "one of its own pool",
                         document->backing, document->name, source->vg);
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, origin, error);
   if (!info)
     return FALSE;
   if (g_strcmp0(info->pool, source->pool) != 0)
-    return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s", document->backing,
-                        document->name, source->vg, source->pool);
+    return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s",
+                        document->backing, document->name, source->vg, source->pool);
   return pool_clone(pool, origin, document->name, capacity, error);
 }
 
 /* Make the volume @document describes, with @capacity bytes. */
-static gboolean create(Pool *pool, const VtSource *source, const VtVolDocument *document, guint64 capacity,
-                       GError **error)
+static gboolean create(Pool *pool, const VtSource *source, const VtVolDocument *document,
+                       guint64 capacity, GError **error)
 {
   g_autoptr(GError) refused = NULL;
   if (!document->backing)
@@ -100,11 +104,11 @@ static gboolean check_document(const VtVolDocument *document, guint64 capacity, 
   if (!lvm_name_check(document->name, error))
     return FALSE;
   if (document->encrypted)
-    return vt_set_error(
-        error, EOPNOTSUPP,
-        "volume %s: <encryption> is not supported in a thin pool; let the guest encrypt its disk, or put the pool on "
-        "an encrypted device",
-        document->name);
+    return vt_set_error(error, EOPNOTSUPP,
+                        "volume %s: <encryption> is not supported in a thin pool; let the guest "
+                        "encrypt its disk, or put the pool on "
+                        "an encrypted device",
+                        document->name);
   if (!capacity && !document->backing)
     return vt_set_error(error, EINVAL, "volume %s needs a capacity", document->name);
   return TRUE;
@@ -127,8 +131,8 @@ static void take_back(Pool *pool, const char *vg, const char *name)
   const char *const names[] = {name, NULL};
   g_autoptr(GError) error = NULL;
   if (!pool_remove(pool, names, FALSE, &error))
-    fprintf(stderr, "virt-thin: volume %s/%s, whose creation failed, could not be removed: %s\n", vg, name,
-            error->message);
+    fprintf(stderr, "virt-thin: volume %s/%s, whose creation failed, could not be removed: %s\n",
+            vg, name, error->message);
 }
 
 int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
@@ -159,8 +163,8 @@ int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
   return 0;
 }
 
-/* Everything is done by createVol; but libvirt allows a volume without a capacity - a clone as large as its origin -
- * only where there is a buildVol. */
+/* Everything is done by createVol; but libvirt allows a volume without a capacity - a clone as
+ * large as its origin - only where there is a buildVol. */
 int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
@@ -174,15 +178,16 @@ int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
   }
   if (refused)
     return vt_report_gerror(g_steal_pointer(&refused));
-  return vt_report(VIR_ERR_INVALID_ARG, "volume %s: metadata preallocation is not supported in a thin pool",
+  return vt_report(VIR_ERR_INVALID_ARG,
+                   "volume %s: metadata preallocation is not supported in a thin pool",
                    vt_vol_name(vol));
 }
 
 /* --- refresh --- */
 
-/* libvirt also calls this with the source of a copy, which may be in another pool: then, and while a volume is being
- * built, it must do no harm. So only numbers are set here, and only when name, place and UUID say that this volume is
- * ours. */
+/* libvirt also calls this with the source of a copy, which may be in another pool: then, and while
+ * a volume is being built, it must do no harm. So only numbers are set here, and only when name,
+ * place and UUID say that this volume is ours. */
 int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 {
   g_auto(VtSource) source = {0};
@@ -197,7 +202,8 @@ int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
   g_autoptr(PoolVolumeInfo) info = vt_service_volume(source.vg, name, &error);
   if (!info)
     return vt_report_gerror(g_steal_pointer(&error));
-  /* The kernel's volumes get another UUID by becoming a clone; libvirt's key follows at the next refresh of the pool.
+  /* The kernel's volumes get another UUID by becoming a clone; libvirt's key follows at the next
+   * refresh of the pool.
    */
   if (g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 && !vt_is_kernels(source.vg))
     return 0;
@@ -219,15 +225,18 @@ int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, un
   const char *name = vt_vol_name(vol);
   just_created = NULL;
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for resizing volume %s", flags & ~known, name);
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for resizing volume %s",
+                     flags & ~known, name);
   if (!vt_source_of(obj, &source))
     return -1;
   Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool || !pool_resize(pool, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
+  if (!pool ||
+      !pool_resize(pool, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
     return vt_report_gerror(g_steal_pointer(&error));
   if (flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE) {
     g_auto(VtVolumeFile) file = {0};
-    if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) || !vt_allocate(&file, capacity, name, &error))
+    if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) ||
+        !vt_allocate(&file, capacity, name, &error))
       return vt_report_gerror(g_steal_pointer(&error));
   }
   return 0;
@@ -239,7 +248,8 @@ int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, un
 static gboolean zero_volume(const VtSource *source, const char *name, guint64 size, GError **error)
 {
   g_auto(VtVolumeFile) file = {0};
-  return vt_volume_file_open(source->vg, name, FALSE, &file, error) && vt_overwrite(&file, size, name, error);
+  return vt_volume_file_open(source->vg, name, FALSE, &file, error) &&
+         vt_overwrite(&file, size, name, error);
 }
 
 /* Names of the snapshots that go with volume @name. */
@@ -255,8 +265,8 @@ static GPtrArray *snapshots_of(const VtSource *source, const char *name)
   return names;
 }
 
-/* Take snapshots that are gone off libvirt's list. While a job runs in the pool it may be using one of these objects:
- * then the next refresh does it. */
+/* Take snapshots that are gone off libvirt's list. While a job runs in the pool it may be using one
+ * of these objects: then the next refresh does it. */
 static void forget_volumes(VtPoolObj *obj, GPtrArray *names)
 {
   if (vt.libvirt.pool_obj_get_asyncjobs(obj) > 0)
@@ -277,16 +287,20 @@ int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
   const char *const names[] = {vt_vol_name(vol), NULL};
   just_created = NULL;
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s", flags & ~known, names[0]);
+    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s",
+                     flags & ~known, names[0]);
   if (!vt_source_of(obj, &source))
     return -1;
   Pool *pool = vt_service_for_changes(source.vg, &error);
   if (!pool ||
       (!with_snapshots &&
-       !pool_guest_check_clones(pool, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
+       !pool_guest_check_clones(
+           pool, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
     return vt_report_gerror(g_steal_pointer(&error));
-  g_autoptr(GPtrArray) snapshots = with_snapshots ? snapshots_of(&source, names[0]) : g_ptr_array_new();
-  if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) && !zero_volume(&source, names[0], vt_vol_capacity(vol), &error))
+  g_autoptr(GPtrArray) snapshots =
+      with_snapshots ? snapshots_of(&source, names[0]) : g_ptr_array_new();
+  if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) &&
+      !zero_volume(&source, names[0], vt_vol_capacity(vol), &error))
     return vt_report_gerror(g_steal_pointer(&error));
   if (!pool_remove(pool, names, with_snapshots, &error))
     return vt_report_gerror(g_steal_pointer(&error));

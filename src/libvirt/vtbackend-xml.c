@@ -33,7 +33,8 @@ static char *xpath_string(xmlXPathContext *context, const char *expression)
   return g_strdup((const char *)object->stringval);
 }
 
-static gboolean xpath_number(xmlXPathContext *context, const char *expression, guint base, gint64 *number)
+static gboolean xpath_number(xmlXPathContext *context, const char *expression, guint base,
+                             gint64 *number)
 {
   g_autofree char *text = xpath_string(context, expression);
   if (!text)
@@ -50,7 +51,8 @@ void vt_vol_document_clear(VtVolDocument *document)
   g_clear_pointer(&document->format, g_free);
 }
 
-gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GError **error)
+gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
+                              GError **error)
 {
   g_autofree char *xml = vt.libvirt.vol_def_format(pool, vol);
   g_autoptr(xmlDoc) doc = parse(xml, "the volume's document", error);
@@ -64,11 +66,14 @@ gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *doc
   document->format = xpath_string(context, "string(/volume/target/format/@type)");
   g_autofree char *encryption = xpath_string(context, "string(count(/volume/target/encryption))");
   document->encrypted = encryption && strcmp(encryption, "0") != 0;
-  if ((document->has_mode = xpath_number(context, "string(/volume/target/permissions/mode)", 8, &number)))
+  if ((document->has_mode =
+           xpath_number(context, "string(/volume/target/permissions/mode)", 8, &number)))
     document->mode = (guint)number & 07777;
-  if ((document->has_owner = xpath_number(context, "string(/volume/target/permissions/owner)", 10, &number)))
+  if ((document->has_owner =
+           xpath_number(context, "string(/volume/target/permissions/owner)", 10, &number)))
     document->owner = (uid_t)number;
-  if ((document->has_group = xpath_number(context, "string(/volume/target/permissions/group)", 10, &number)))
+  if ((document->has_group =
+           xpath_number(context, "string(/volume/target/permissions/group)", 10, &number)))
     document->group = (gid_t)number;
   return TRUE;
 }
@@ -80,7 +85,8 @@ void vt_pool_document_clear(VtPoolDocument *document)
 
 static GStrv device_paths(xmlXPathContext *context)
 {
-  g_autoptr(xmlXPathObject) nodes = xmlXPathEvalExpression(BAD_CAST "/pool/source/device/@path", context);
+  g_autoptr(xmlXPathObject) nodes =
+      xmlXPathEvalExpression(BAD_CAST "/pool/source/device/@path", context);
   GPtrArray *paths = g_ptr_array_new();
   for (int i = 0; nodes && nodes->nodesetval && i < nodes->nodesetval->nodeNr; i++) {
     xmlChar *path = xmlNodeGetContent(nodes->nodesetval->nodeTab[i]);
@@ -91,13 +97,16 @@ static GStrv device_paths(xmlXPathContext *context)
   return (GStrv)g_ptr_array_free(paths, FALSE);
 }
 
-/* libvirt's documents have no room for options of a backend, but keep who made a source, and what it is. */
+/* libvirt's documents have no room for options of a backend, but keep who made a source, and what
+ * it is. */
 static gboolean read_engine(xmlXPathContext *context, PoolEngine *engine, GError **error)
 {
-  g_autofree char *word = xpath_string(context, "string(/pool/source[vendor/@name='virt-thin']/product/@name)");
+  g_autofree char *word =
+      xpath_string(context, "string(/pool/source[vendor/@name='virt-thin']/product/@name)");
   *engine = POOL_ENGINE_AUTO;
   return !word || settings_parse_engine(word, engine) ||
-         vt_set_error(error, EINVAL, "<product name='%s'/> of the pool's <source> is not auto, kernel or bundled",
+         vt_set_error(error, EINVAL,
+                      "<product name='%s'/> of the pool's <source> is not auto, kernel or bundled",
                       word);
 }
 
@@ -112,7 +121,8 @@ gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError
   return TRUE;
 }
 
-VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error)
+VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
+                           GError **error)
 {
   g_autofree char *path = vt_volume_path(info);
   g_autofree char *backing = NULL;
@@ -120,10 +130,11 @@ VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTab
   if (origin)
     backing = g_markup_printf_escaped("<backingStore><path>%s</path></backingStore>", origin);
   g_autofree char *xml = g_markup_printf_escaped(
-      "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%" G_GUINT64_FORMAT "</capacity>"
+      "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%" G_GUINT64_FORMAT
+      "</capacity>"
       "<allocation unit='bytes'>%" G_GUINT64_FORMAT "</allocation><target><path>%s</path></target>",
-      vt_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name, info->uuid, info->size,
-      info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
+      vt_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name, info->uuid,
+      info->size, info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
   g_autofree char *whole = g_strconcat(xml, backing ? backing : "", "</volume>", NULL);
   VtVolDef *vol = vt_vol_def_parse(&vt.libvirt, pool, whole);
   if (!vol) {
@@ -137,8 +148,8 @@ VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTab
 /* As libvirt writes its own: <source><name>VG/POOL</name><format type='lvm2'/></source>. */
 static void append_source(GString *document, const char *name)
 {
-  g_autofree char *source =
-      g_markup_printf_escaped("  <source>\n    <name>%s</name>\n    <format type='lvm2'/>\n  </source>\n", name);
+  g_autofree char *source = g_markup_printf_escaped(
+      "  <source>\n    <name>%s</name>\n    <format type='lvm2'/>\n  </source>\n", name);
   g_string_append(document, source);
 }
 

@@ -17,11 +17,12 @@
  *   vtbackend-spawn.c     programs as children
  *   vtbackend-sources.c   finding sources
  *
- * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the files the service
- * shows, where every call has a deadline; or it runs lvm2's commands.
+ * No engine code runs in libvirtd: the backend talks to the VG's service over D-Bus and uses the
+ * files the service shows, where every call has a deadline; or it runs lvm2's commands.
  *
- * Thread-safety: callbacks run in any of libvirtd's threads, for one pool one at a time unless libvirt says otherwise
- * (libvirt.org, storage driver: buildVol, buildVolFrom, upload, download and wipe run with the pool unlocked).
+ * Thread-safety: callbacks run in any of libvirtd's threads, for one pool one at a time unless
+ * libvirt says otherwise (libvirt.org, storage driver: buildVol, buildVolFrom, upload, download and
+ * wipe run with the pool unlocked).
  */
 #pragma once
 
@@ -38,12 +39,13 @@ typedef struct {
   VtLibvirt libvirt;
   VtLayout layout;
   VtBackend stock;     /* a copy */
-  VtPoolDef *dir_pool; /* a pool of type dir: volumes of files are formatted with it, which shows their format */
+  VtPoolDef *dir_pool; /* a pool of type dir: volumes of files are formatted with it, which shows
+                          their format */
 } VtGlobal;
 extern VtGlobal vt;
 
-/* The entry point for the shim, which may be an older one: what it takes and does stays as it is, or it gets another
- * name. -1: nothing was registered. */
+/* The entry point for the shim, which may be an older one: what it takes and does stays as it is,
+ * or it gets another name. -1: nothing was registered. */
 int vtbackend_register(const char *stock_path);
 
 /* --- dispatch --- */
@@ -51,7 +53,7 @@ int vtbackend_register(const char *stock_path);
 VtBackend *vt_dispatch_table(void);
 
 /* --- errors: always return -1 --- */
-#define vt_report(code, ...)                                                                                           \
+#define vt_report(code, ...)                                                                       \
   (vt.libvirt.report_error(VIR_FROM_STORAGE, (code), __FILE__, __func__, __LINE__, __VA_ARGS__), -1)
 /* Report and free @error. */
 #define vt_report_gerror(error) vt_report_gerror_at((error), __FILE__, __func__, __LINE__)
@@ -72,14 +74,15 @@ gboolean vt_source_of(VtPoolObj *obj, VtSource *source);
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
 guint vt_deadline_ms(void);
-/* Is @vg the kernel's (pool/pool-choose.h), with no service? Then the functions below ask and change it in this
- * process.
+/* Is @vg the kernel's (pool/pool-choose.h), with no service? Then the functions below ask and
+ * change it in this process.
  */
 gboolean vt_is_kernels(const char *vg);
 void vt_choose_again(const char *vg); /* look anew whose it is */
-/* The service of @vg for questions, or for changes, which may take longer. Never freed by the caller. ETIMEDOUT at once
- * for some seconds after the service did not answer: a list of a thousand volumes must not wait a thousand deadlines. A
- * Pool for changes is given only to a service that answers. */
+/* The service of @vg for questions, or for changes, which may take longer. Never freed by the
+ * caller. ETIMEDOUT at once for some seconds after the service did not answer: a list of a thousand
+ * volumes must not wait a thousand deadlines. A Pool for changes is given only to a service that
+ * answers. */
 Pool *vt_service(const char *vg, GError **error);
 Pool *vt_service_for_changes(const char *vg, GError **error);
 /* Tell what became of a question: keeps the record for the fast refusal above. Returns @ok. */
@@ -89,21 +92,24 @@ PoolVolumeInfo *vt_service_volume(const char *vg, const char *name, GError **err
 GPtrArray *vt_service_volumes(const VtSource *source, GError **error);
 PoolInfo *vt_service_pool(const VtSource *source, GError **error);
 
-/* A volume to be opened by its path: the file in the service's FUSE folder, or the kernel's device, which is active as
- * long as this is open, or something that was opened meanwhile. */
+/* A volume to be opened by its path: the file in the service's FUSE folder, or the kernel's device,
+ * which is active as long as this is open, or something that was opened meanwhile. */
 typedef struct {
   char *path;
   PoolVolume *device; /* NULL: a file */
 } VtVolumeFile;
-gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only, VtVolumeFile *file, GError **error);
+gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only,
+                             VtVolumeFile *file, GError **error);
 void vt_volume_file_close(VtVolumeFile *file);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolumeFile, vt_volume_file_close)
-/* The folder volumes are reported in: /dev/<vg>, or the FUSE folder where there are no block nodes. The caller's. */
+/* The folder volumes are reported in: /dev/<vg>, or the FUSE folder where there are no block nodes.
+ * The caller's. */
 char *vt_volume_folder(const char *vg, GPtrArray *volumes);
 /* Where and as what @info is reported. The path is the caller's. */
 char *vt_volume_path(const PoolVolumeInfo *info);
-/* Of a new volume that will be a template when it has its content: it is where it is found then. Its file is there from
- * the beginning; its node, if it has one, goes. libvirt keeps the path that it was told first. */
+/* Of a new volume that will be a template when it has its content: it is where it is found then.
+ * Its file is there from the beginning; its node, if it has one, goes. libvirt keeps the path that
+ * it was told first. */
 void vt_expect_template(PoolVolumeInfo *info);
 int vt_volume_type(const PoolVolumeInfo *info);
 /* The volume of @vg that @path names - node, link or file; NULL: none. The caller's. */
@@ -125,19 +131,23 @@ typedef struct {
 } VtVolDocument;
 void vt_vol_document_clear(VtVolDocument *document);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolDocument, vt_vol_document_clear)
-gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document, GError **error);
+gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
+                              GError **error);
 /* What the backend wants to know of a pool's <source>. */
 typedef struct {
-  GStrv devices;     /* <device path=…> */
-  PoolEngine engine; /* <vendor name='virt-thin'/><product name='bundled'/>; AUTO: it does not say */
+  GStrv devices; /* <device path=…> */
+  /* <vendor name='virt-thin'/><product name='bundled'/>; AUTO: it does not say */
+  PoolEngine engine;
 } VtPoolDocument;
 void vt_pool_document_clear(VtPoolDocument *document);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPoolDocument, vt_pool_document_clear)
 gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error);
-/* A volume object made of @info; @paths: the path of each volume there is, by name, for its origin. NULL: error. */
-VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths, GError **error);
-/* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool") added. libvirt's to
- * free. */
+/* A volume object made of @info; @paths: the path of each volume there is, by name, for its origin.
+ * NULL: error. */
+VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
+                           GError **error);
+/* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool")
+ * added. libvirt's to free. */
 char *vt_sources_document(const char *sources, GPtrArray *names);
 
 /* --- programs --- */
@@ -157,7 +167,8 @@ gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error);
 /* The part of @in that is not zero to @out, which reads zero; @name for messages. */
 gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error);
 /* Make [@offset, @offset + @length) read zero and release its space. */
-gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name, GError **error);
+gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name,
+                    GError **error);
 /* Overwrite what is mapped there with zeros, on the medium. */
 gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error);
 /* Give every hole of [0, @length) its space. */
@@ -177,8 +188,8 @@ int vt_create_vol(VtPoolObj *obj, VtVolDef *vol);
 int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol);
 int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
 int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
-int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset, unsigned long long length,
-                  unsigned int flags);
+int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                  unsigned long long length, unsigned int flags);
 int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
                     unsigned long long length, unsigned int flags);
 int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);

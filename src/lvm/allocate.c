@@ -1,10 +1,11 @@
 /* virt-thin - which extents of the physical volumes are taken, and taking more
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * LVM2 records no free list: what no segment names is free. New extents come, in this order, from right behind the LV's
- * end, from the first free run that holds all, from the largest runs; all of them where the allocation policy of the LV,
- * else the VG's, lets them be (lvm(8); lvm2 lib/metadata/lv_manip.c): "contiguous", in one run right behind the end;
- * "cling", on the PVs of the last segment. An LV that has no extents yet gets one run, or one PV. Segments: lvm2
+ * LVM2 records no free list: what no segment names is free. New extents come, in this order, from
+ * right behind the LV's end, from the first free run that holds all, from the largest runs; all of
+ * them where the allocation policy of the LV, else the VG's, lets them be (lvm(8); lvm2
+ * lib/metadata/lv_manip.c): "contiguous", in one run right behind the end; "cling", on the PVs of
+ * the last segment. An LV that has no extents yet gets one run, or one PV. Segments: lvm2
  * lib/striped/striped.c.
  */
 #include "config.h"
@@ -15,29 +16,32 @@
 
 /* --- what is taken --- */
 
-static gboolean add_area(LvmVg *vg, LvmNode *segment, const char *name, guint64 start, guint64 n, GArray *areas,
-                         GError **error)
+static gboolean add_area(LvmVg *vg, LvmNode *segment, const char *name, guint64 start, guint64 n,
+                         GArray *areas, GError **error)
 {
   LvmArea area = {.pv = lvm_vg_find_pv(vg, name), .start = start, .n = n};
 
   if (!area.pv) {
     if (lvm_vg_find_lv(vg, name))
       return TRUE; /* an LV on LVs */
-    return vt_set_error(error, EBADMSG, "volume group %s: a %s names the physical volume %s, which is not there",
+    return vt_set_error(error, EBADMSG,
+                        "volume group %s: a %s names the physical volume %s, which is not there",
                         lvm_vg_name(vg), lvm_node_name(segment), name);
   }
   if (start > area.pv->n_extents || n > area.pv->n_extents - start)
     return vt_set_error(error, EBADMSG,
-                        "volume group %s: a segment takes extents %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                        "volume group %s: a segment takes extents %" G_GUINT64_FORMAT
+                        " to %" G_GUINT64_FORMAT
                         " of physical volume %s, which has %" G_GUINT64_FORMAT,
                         lvm_vg_name(vg), start, start + n - 1, name, area.pv->n_extents);
   g_array_append_val(areas, area);
   return TRUE;
 }
 
-/* The "name", number pairs of an array. Others than a striped segment's are taken where they name a PV. */
-static gboolean add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n, gboolean striped, GArray *areas,
-                          GError **error)
+/* The "name", number pairs of an array. Others than a striped segment's are taken where they name a
+ * PV. */
+static gboolean add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n, gboolean striped,
+                          GArray *areas, GError **error)
 {
   LvmValue it;
 
@@ -50,7 +54,8 @@ static gboolean add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n
     if (!striped && (!string || !lvm_vg_find_pv(vg, name)))
       continue;
     if (!string || !lvm_value_next(&it) || !lvm_value_get_uint(&it, &start))
-      return vt_set_error(error, EBADMSG, "volume group %s: the stripes of a %s are no list of volumes and extents",
+      return vt_set_error(error, EBADMSG,
+                          "volume group %s: the stripes of a %s are no list of volumes and extents",
                           lvm_vg_name(vg), lvm_node_name(segment));
     if (!add_area(vg, segment, name, start, n, areas, error))
       return FALSE;
@@ -60,25 +65,29 @@ static gboolean add_pairs(LvmVg *vg, LvmNode *segment, LvmNode *array, guint64 n
 
 gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error)
 {
-  gboolean striped = lvm_segment_is_type(segment, "striped") || lvm_segment_is_type(segment, "linear");
+  gboolean striped =
+      lvm_segment_is_type(segment, "striped") || lvm_segment_is_type(segment, "linear");
   guint64 n = 0, stripes = 1;
   guint before = areas->len;
 
   lvm_section_get_uint(segment, "extent_count", &n);
   if (!striped) {
     for (LvmNode *node = lvm_section_first(segment); node; node = lvm_node_next(node))
-      if (lvm_node_kind(node) == LVM_NODE_ASSIGNMENT && !add_pairs(vg, segment, node, n, FALSE, areas, error))
+      if (lvm_node_kind(node) == LVM_NODE_ASSIGNMENT &&
+          !add_pairs(vg, segment, node, n, FALSE, areas, error))
         return FALSE;
     return TRUE;
   }
   if (!lvm_section_get_uint(segment, "stripe_count", &stripes) || stripes == 0 || n % stripes != 0)
-    return vt_set_error(error, EBADMSG, "volume group %s: a %s has no valid stripe_count", lvm_vg_name(vg),
-                        lvm_node_name(segment));
-  if (!add_pairs(vg, segment, lvm_section_find(segment, "stripes"), n / stripes, TRUE, areas, error))
+    return vt_set_error(error, EBADMSG, "volume group %s: a %s has no valid stripe_count",
+                        lvm_vg_name(vg), lvm_node_name(segment));
+  if (!add_pairs(vg, segment, lvm_section_find(segment, "stripes"), n / stripes, TRUE, areas,
+                 error))
     return FALSE;
   if (areas->len - before > stripes)
-    return vt_set_error(error, EBADMSG, "volume group %s: a %s has more stripes than its stripe_count", lvm_vg_name(vg),
-                        lvm_node_name(segment));
+    return vt_set_error(error, EBADMSG,
+                        "volume group %s: a %s has more stripes than its stripe_count",
+                        lvm_vg_name(vg), lvm_node_name(segment));
   return TRUE;
 }
 
@@ -247,7 +256,8 @@ static GArray *last_segment_areas(LvmLv *lv)
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
   LvmNode *last = NULL;
 
-  for (LvmNode *segment = lvm_segment_first(lvm_lv_node(lv)); segment; segment = lvm_segment_next(segment))
+  for (LvmNode *segment = lvm_segment_first(lvm_lv_node(lv)); segment;
+       segment = lvm_segment_next(segment))
     last = segment;
   if (!last || !lvm_segment_areas(lv->vg, last, areas, NULL))
     return NULL;
@@ -283,14 +293,15 @@ static void keep_roomiest_pv(GArray *areas)
       g_array_remove_index(areas, i);
 }
 
-/* Which of the free runs @lv may grow into. What clings by tags clings to the PVs themselves: the tags that count are in
- * lvm2's configuration. */
+/* Which of the free runs @lv may grow into. What clings by tags clings to the PVs themselves: the
+ * tags that count are in lvm2's configuration. */
 static GArray *usable_areas(LvmLv *lv, GError **error)
 {
   GArray *areas = lvm_vg_free_areas(lv->vg, NULL, error);
   const char *policy = policy_of(lv);
   g_autoptr(GArray) last_segment = last_segment_areas(lv);
-  gboolean contiguous = strcmp(policy, "contiguous") == 0, cling = g_str_has_prefix(policy, "cling");
+  gboolean contiguous = strcmp(policy, "contiguous") == 0,
+           cling = g_str_has_prefix(policy, "cling");
   LvmNode *segment;
   LvmArea last = {0};
 
@@ -302,7 +313,8 @@ static GArray *usable_areas(LvmLv *lv, GError **error)
   for (guint i = areas->len; last_segment && i-- > 0;) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
 
-    if (!is_on(area, last_segment) || (contiguous && (area->pv != last.pv || area->start != last.start + last.n)))
+    if (!is_on(area, last_segment) ||
+        (contiguous && (area->pv != last.pv || area->start != last.start + last.n)))
       g_array_remove_index(areas, i);
   }
   return areas;
@@ -334,11 +346,12 @@ static gboolean no_room(LvmLv *lv, guint64 n, guint64 available, GError **error)
   guint64 free_extents = lvm_vg_n_free_extents(lv->vg);
 
   if (free_extents >= n)
-    return vt_set_error(error, ENOSPC,
-                        "volume group %s has %" G_GUINT64_FORMAT " free extents, but only %" G_GUINT64_FORMAT
-                        " where allocation policy %s lets logical volume %s have them, and it needs %" G_GUINT64_FORMAT
-                        "; change the policy with lvchange --alloc or vgchange --alloc",
-                        lvm_vg_name(lv->vg), free_extents, available, policy_of(lv), lvm_lv_name(lv), n);
+    return vt_set_error(
+        error, ENOSPC,
+        "volume group %s has %" G_GUINT64_FORMAT " free extents, but only %" G_GUINT64_FORMAT
+        " where allocation policy %s lets logical volume %s have them, and it needs "
+        "%" G_GUINT64_FORMAT "; change the policy with lvchange --alloc or vgchange --alloc",
+        lvm_vg_name(lv->vg), free_extents, available, policy_of(lv), lvm_lv_name(lv), n);
   return vt_set_error(error, ENOSPC,
                       "volume group %s has %" G_GUINT64_FORMAT
                       " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
@@ -409,13 +422,14 @@ gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b)
   g_autoptr(GArray) areas = areas_of(a);
   g_autoptr(GArray) others = areas_of(b);
 
-  if (!areas || !others || areas->len != others->len || lvm_vg_extent_size(a->vg) != lvm_vg_extent_size(b->vg))
+  if (!areas || !others || areas->len != others->len ||
+      lvm_vg_extent_size(a->vg) != lvm_vg_extent_size(b->vg))
     return FALSE;
   for (guint i = 0; i < others->len; i++) {
     const LvmArea *x = &g_array_index(areas, LvmArea, i), *y = &g_array_index(others, LvmArea, i);
 
-    if (strcmp(lvm_pv_uuid(x->pv), lvm_pv_uuid(y->pv)) != 0 || lvm_pv_start(x->pv) != lvm_pv_start(y->pv) ||
-        x->start != y->start || x->n != y->n)
+    if (strcmp(lvm_pv_uuid(x->pv), lvm_pv_uuid(y->pv)) != 0 ||
+        lvm_pv_start(x->pv) != lvm_pv_start(y->pv) || x->start != y->start || x->n != y->n)
       return FALSE;
   }
   return TRUE;

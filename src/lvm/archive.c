@@ -1,9 +1,10 @@
 /* virt-thin - earlier texts of a volume group, kept as lvm2 keeps them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvm2 lib/format_text/archive.c: NAME_NNNNN-RANDOM.vg, in the form of vgcfgbackup, so that vgcfgrestore takes them.
- * When there are more than ten, those older than thirty days go (lvm.conf, backup/retain_min and retain_days). The
- * folder is read once per VG and then once an hour: a busy VG's has thousands of files.
+ * lvm2 lib/format_text/archive.c: NAME_NNNNN-RANDOM.vg, in the form of vgcfgbackup, so that
+ * vgcfgrestore takes them. When there are more than ten, those older than thirty days go (lvm.conf,
+ * backup/retain_min and retain_days). The folder is read once per VG and then once an hour: a busy
+ * VG's has thousands of files.
  */
 #include "config.h"
 
@@ -130,17 +131,19 @@ static GString *format(LvmVg *vg, const char *description)
 
 static gboolean write_file(LvmArchive *archive, GString *text, GError **error)
 {
-  g_autofree char *name =
-      g_strdup_printf("%s_%05u-%u.vg", archive->vg_name, archive->next, g_random_int_range(0, G_MAXINT32));
+  g_autofree char *name = g_strdup_printf("%s_%05u-%u.vg", archive->vg_name, archive->next,
+                                          g_random_int_range(0, G_MAXINT32));
   g_autofree char *path = g_build_filename(archive->dir, name, NULL);
 
-  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, error))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                error))
     return FALSE;
   archive->next++;
   return TRUE;
 }
 
-gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error)
+gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description,
+                          GError **error)
 {
   GString *text;
   gboolean ok;

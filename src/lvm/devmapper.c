@@ -15,7 +15,8 @@
 static GMutex lock; /* of the library, and last_words */
 static char *last_words;
 
-static void collect(int level, const char *file, int line, int dm_errno_or_class, const char *format, ...)
+static void collect(int level, const char *file, int line, int dm_errno_or_class,
+                    const char *format, ...)
 {
   va_list args;
 

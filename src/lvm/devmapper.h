@@ -3,7 +3,8 @@
  */
 #pragma once
 
-/* The library is the caller's from here to dmk_end(); its errors are kept meanwhile, not printed. */
+/* The library is the caller's from here to dmk_end(); its errors are kept meanwhile, not
+ * printed. */
 void dmk_begin(void);
 void dmk_end(void);
 /* Of the errors since dmk_begin(), the first; NULL: none. Until dmk_end(). */

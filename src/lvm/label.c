@@ -23,8 +23,8 @@ typedef struct {
 G_STATIC_ASSERT(sizeof(LabelHeader) == 32);
 G_STATIC_ASSERT(offsetof(LabelHeader, offset) == 20);
 
-/* lvm2 lib/format_text/layout.h, struct pv_header; two lists of DiskRange follow, then the extension: version, flags,
- * one more list */
+/* lvm2 lib/format_text/layout.h, struct pv_header; two lists of DiskRange follow, then the
+ * extension: version, flags, one more list */
 typedef struct {
   char uuid[32];
   guint64 device_size;
@@ -105,7 +105,8 @@ static LvmLabel *parse(const guint8 *sector, guint number)
 
   memcpy(&header, sector, sizeof header);
   label->sector = number;
-  if (GUINT32_FROM_LE(header.offset) < sizeof header || GUINT32_FROM_LE(header.offset) > LVM_SECTOR - sizeof pv)
+  if (GUINT32_FROM_LE(header.offset) < sizeof header ||
+      GUINT32_FROM_LE(header.offset) > LVM_SECTOR - sizeof pv)
     return NULL;
   memcpy(label->data, sector, LVM_SECTOR);
   label->pv_header = GUINT32_FROM_LE(header.offset);
@@ -133,8 +134,8 @@ static const char *problem(const guint8 *sector, guint number, const LvmLabel *l
   LabelHeader header;
 
   memcpy(&header, sector, sizeof header);
-  if (vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)) !=
-      GUINT32_FROM_LE(header.crc))
+  if (vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset),
+                 LVM_SECTOR - offsetof(LabelHeader, offset)) != GUINT32_FROM_LE(header.crc))
     return "its checksum is wrong";
   if (GUINT64_FROM_LE(header.sector) != number)
     return "it was written for another sector";
@@ -146,7 +147,8 @@ static const char *problem(const guint8 *sector, guint number, const LvmLabel *l
 gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
 {
   guint8 sectors[N_SECTORS * LVM_SECTOR] = {0};
-  guint length = MIN(vt_io_size(io), sizeof sectors); /* less: nothing, or a PV truncated, perhaps amid its label */
+  guint length = MIN(vt_io_size(io),
+                     sizeof sectors); /* less: nothing, or a PV truncated, perhaps amid its label */
   guint n_sectors = (length + LVM_SECTOR - 1) / LVM_SECTOR;
   GError *damage = NULL;
 
@@ -174,7 +176,8 @@ gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error)
       lvm_label_free(found);
       continue;
     }
-    vt_set_error(&damage, EBADMSG, "%s: the label at offset %u is damaged: %s", vt_io_name(io), i * LVM_SECTOR, what);
+    vt_set_error(&damage, EBADMSG, "%s: the label at offset %u is damaged: %s", vt_io_name(io),
+                 i * LVM_SECTOR, what);
     *label = found;
   }
   if (damage)
@@ -196,9 +199,11 @@ static guint8 *write_ranges(guint8 *p, GArray *ranges)
 
 static void build(const LvmLabel *label, guint8 *sector)
 {
-  LabelHeader header = {"LABELONE", GUINT64_TO_LE(label->sector), 0, GUINT32_TO_LE(sizeof header), "LVM2 001"};
+  LabelHeader header = {"LABELONE", GUINT64_TO_LE(label->sector), 0, GUINT32_TO_LE(sizeof header),
+                        "LVM2 001"};
   PvHeader pv = {.device_size = GUINT64_TO_LE(label->device_size)};
-  guint32 extension[2] = {GUINT32_TO_LE(EXTENSION_VERSION), GUINT32_TO_LE(label->used ? EXTENSION_USED : 0)};
+  guint32 extension[2] = {GUINT32_TO_LE(EXTENSION_VERSION),
+                          GUINT32_TO_LE(label->used ? EXTENSION_USED : 0)};
   guint8 *p = sector + sizeof header;
 
   memcpy(sector, &header, sizeof header);
@@ -229,13 +234,14 @@ gboolean lvm_label_write(VtIo *io, const LvmLabel *label, GError **error)
   guint8 sector[LVM_SECTOR] = {0};
   guint32 crc;
 
-  g_return_val_if_fail(label->data_areas->len <= MAX_AREAS && label->metadata_areas->len <= MAX_AREAS, FALSE);
+  g_return_val_if_fail(
+      label->data_areas->len <= MAX_AREAS && label->metadata_areas->len <= MAX_AREAS, FALSE);
   if (label->pv_header)
     patch(label, sector);
   else
     build(label, sector);
-  crc = GUINT32_TO_LE(
-      vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset), LVM_SECTOR - offsetof(LabelHeader, offset)));
+  crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + offsetof(LabelHeader, offset),
+                                 LVM_SECTOR - offsetof(LabelHeader, offset)));
   memcpy(sector + offsetof(LabelHeader, crc), &crc, sizeof crc);
   return vt_io_write(io, sector, sizeof sector, (guint64)label->sector * LVM_SECTOR, error);
 }

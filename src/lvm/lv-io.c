@@ -1,9 +1,10 @@
 /* virt-thin - the bytes of a linear or striped logical volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the old one's place.
- * Old tables stay until the LV is closed, because an I/O in another thread may still be looking at one; there is one
- * per growth, so they do not add up, and the data path takes no lock.
+ * An I/O finds its segment in a table that nobody changes: when the LV grows, a new table takes the
+ * old one's place. Old tables stay until the LV is closed, because an I/O in another thread may
+ * still be looking at one; there is one per growth, so they do not add up, and the data path takes
+ * no lock.
  */
 #include "config.h"
 
@@ -70,10 +71,12 @@ static gboolean check_stripes(LvmNode *node, guint n_on_pvs, GError **error)
   while (lvm_value_next(&it))
     if (it.type >= LVM_VALUE_STRING && g_str_has_prefix(it.text, "pvmove"))
       return vt_set_error(error, EOPNOTSUPP,
-                          "extents of it are being moved (%s): finish that with pvmove, or take it back with pvmove "
+                          "extents of it are being moved (%s): finish that with pvmove, or take it "
+                          "back with pvmove "
                           "--abort",
                           it.text);
-  return vt_set_error(error, EOPNOTSUPP, "%s does not lie on physical volumes alone: use it through lvm2",
+  return vt_set_error(error, EOPNOTSUPP,
+                      "%s does not lie on physical volumes alone: use it through lvm2",
                       lvm_node_name(node));
 }
 
@@ -96,11 +99,12 @@ static gboolean add_segment(LvmStore *store, LvmVg *vg, LvmNode *node, Map *map,
   for (guint i = 0; i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
     LvmDevice *device = lvm_store_device(store, lvm_pv_uuid(area->pv));
-    Stripe stripe = {device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size, NULL};
+    Stripe stripe = {device ? device->io : NULL, lvm_pv_start(area->pv) + area->start * extent_size,
+                     NULL};
 
     if (!device)
-      stripe.missing = g_strdup_printf("%s (%s, last seen as %s)", lvm_pv_name(area->pv), lvm_pv_uuid(area->pv),
-                                       lvm_pv_device(area->pv));
+      stripe.missing = g_strdup_printf("%s (%s, last seen as %s)", lvm_pv_name(area->pv),
+                                       lvm_pv_uuid(area->pv), lvm_pv_device(area->pv));
     g_array_append_val(map->stripes, stripe);
     if (device && !g_ptr_array_find(map->ios, device->io, NULL))
       g_ptr_array_add(map->ios, vt_io_ref(device->io));
@@ -165,23 +169,28 @@ static Map *get_map(VtIo *io)
   return g_atomic_pointer_get(&((LvIo *)io)->map);
 }
 
-static gboolean is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end, GError **error)
+static gboolean is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64 end,
+                         GError **error)
 {
   if (!stripe->io)
-    return vt_set_error(error, EIO, "%s: offset %" G_GUINT64_FORMAT " lies on physical volume %s, which is missing",
-                        vt_io_name(io), offset, stripe->missing);
+    return vt_set_error(
+        error, EIO, "%s: offset %" G_GUINT64_FORMAT " lies on physical volume %s, which is missing",
+        vt_io_name(io), offset, stripe->missing);
   if (end > vt_io_size(stripe->io))
     return vt_set_error(error, EIO,
                         "%s: offset %" G_GUINT64_FORMAT
-                        " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT " bytes",
+                        " lies beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT
+                        " bytes",
                         vt_io_name(io), offset, vt_io_name(stripe->io), vt_io_size(stripe->io));
   return TRUE;
 }
 
-typedef gboolean (*VectorFunc)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
+typedef gboolean (*VectorFunc)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                               GError **error);
 
 /* Fill @part with the next @length bytes of @iov, from @skip bytes into *index on. */
-static int slice(const struct iovec *iov, int *index, gsize *skip, guint64 length, struct iovec *part)
+static int slice(const struct iovec *iov, int *index, gsize *skip, guint64 length,
+                 struct iovec *part)
 {
   int n = 0;
 
@@ -200,8 +209,8 @@ static int slice(const struct iovec *iov, int *index, gsize *skip, guint64 lengt
   return n;
 }
 
-static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset,
-                               guint64 length, GError **error)
+static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov,
+                               guint64 offset, guint64 length, GError **error)
 {
   g_autofree struct iovec *part = g_new(struct iovec, n_iov);
   const Map *map = get_map(io);
@@ -215,7 +224,8 @@ static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *io
 
     run = MIN(run, length);
     n = slice(iov, &index, &skip, run, part);
-    if (!is_there(io, stripe, offset, pv_offset + run, error) || !func(stripe->io, part, n, pv_offset, error))
+    if (!is_there(io, stripe, offset, pv_offset + run, error) ||
+        !func(stripe->io, part, n, pv_offset, error))
       return FALSE;
     offset += run;
     length -= run;
@@ -223,7 +233,8 @@ static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *io
   return TRUE;
 }
 
-static gboolean transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov,
+                         guint64 offset, GError **error)
 {
   guint64 length = 0, pv_offset, run;
   const Stripe *stripe;
@@ -235,15 +246,18 @@ static gboolean transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int
   stripe = map_find(get_map(io), offset, &pv_offset, &run);
   if (length > run)
     return transfer_split(io, func, iov, n_iov, offset, length, error);
-  return is_there(io, stripe, offset, pv_offset + length, error) && func(stripe->io, iov, n_iov, pv_offset, error);
+  return is_there(io, stripe, offset, pv_offset + length, error) &&
+         func(stripe->io, iov, n_iov, pv_offset, error);
 }
 
-static gboolean lv_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean lv_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                         GError **error)
 {
   return transfer(io, vt_io_readv, iov, n_iov, offset, error);
 }
 
-static gboolean lv_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean lv_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                          GError **error)
 {
   return transfer(io, vt_io_writev, iov, n_iov, offset, error);
 }
@@ -258,7 +272,8 @@ static gboolean lv_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
-static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                        GError **error)
 {
   const Map *map = get_map(io);
 
@@ -267,7 +282,8 @@ static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags 
     const Stripe *stripe = map_find(map, offset, &pv_offset, &run);
 
     run = MIN(run, length);
-    if (!is_there(io, stripe, offset, pv_offset + run, error) || !vt_io_zero(stripe->io, pv_offset, run, flags, error))
+    if (!is_there(io, stripe, offset, pv_offset + run, error) ||
+        !vt_io_zero(stripe->io, pv_offset, run, flags, error))
       return FALSE;
     offset += run;
     length -= run;
@@ -277,7 +293,8 @@ static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags 
 
 typedef gboolean (*RangeFunc)(VtIo *io, guint64 offset, guint64 length, GError **error);
 
-static gboolean on_each_stripe(VtIo *io, RangeFunc func, guint64 offset, guint64 length, GError **error)
+static gboolean on_each_stripe(VtIo *io, RangeFunc func, guint64 offset, guint64 length,
+                               GError **error)
 {
   const Map *map = get_map(io);
 
@@ -286,7 +303,8 @@ static gboolean on_each_stripe(VtIo *io, RangeFunc func, guint64 offset, guint64
     const Stripe *stripe = map_find(map, offset, &pv_offset, &run);
 
     run = MIN(run, length);
-    if (!is_there(io, stripe, offset, pv_offset + run, error) || !func(stripe->io, pv_offset, run, error))
+    if (!is_there(io, stripe, offset, pv_offset + run, error) ||
+        !func(stripe->io, pv_offset, run, error))
       return FALSE;
     offset += run;
     length -= run;
@@ -309,7 +327,8 @@ static guint64 lv_size(VtIo *io)
   return get_map(io)->size;
 }
 
-/* Of devices that are put together, device-mapper takes the largest (linux block/blk-settings.c, blk_stack_limits()). */
+/* Of devices that are put together, device-mapper takes the largest (linux block/blk-settings.c,
+ * blk_stack_limits()). */
 static guint map_sector_size(const Map *map)
 {
   guint largest = LVM_SECTOR;
@@ -355,11 +374,11 @@ static VtIo *lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **
   LvIo *lv_io;
 
   if (lv->kind != LVM_LV_STRIPED) {
-    vt_set_error(
-        error, EOPNOTSUPP,
-        "%s is of type %s, and virt-thin opens linear and striped volumes: use it through lvm2 (vgchange -ay), "
-        "or make it linear with lvconvert",
-        name, lvm_lv_segment_type(lv));
+    vt_set_error(error, EOPNOTSUPP,
+                 "%s is of type %s, and virt-thin opens linear and striped volumes: use it through "
+                 "lvm2 (vgchange -ay), "
+                 "or make it linear with lvconvert",
+                 name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (!read_only && (store->read_only || !lvm_lv_is_writable(lv))) {
@@ -386,7 +405,8 @@ VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only
   VtIo *io;
 
   if (!lv) {
-    vt_set_error(error, ENOENT, "volume group %s has no volume %s", lvm_vg_name(store->vg), lv_name);
+    vt_set_error(error, ENOENT, "volume group %s has no volume %s", lvm_vg_name(store->vg),
+                 lv_name);
     return NULL;
   }
   key = g_strdup_printf("%c%s", read_only ? 'r' : 'w', lvm_lv_uuid(lv));
@@ -414,11 +434,13 @@ static char *describe_loss(const Segment *segment, const Stripe *stripe)
   guint64 end = stripe->offset + segment->length / segment->n_stripes;
 
   if (!stripe->io)
-    return g_strdup_printf("extents of it lie on physical volume %s, which is missing", stripe->missing);
+    return g_strdup_printf("extents of it lie on physical volume %s, which is missing",
+                           stripe->missing);
   if (end > vt_io_size(stripe->io))
-    return g_strdup_printf("extents of it lie beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT
-                           " bytes",
-                           vt_io_name(stripe->io), vt_io_size(stripe->io));
+    return g_strdup_printf(
+        "extents of it lie beyond the end of %s, which has been truncated to %" G_GUINT64_FORMAT
+        " bytes",
+        vt_io_name(stripe->io), vt_io_size(stripe->io));
   return NULL;
 }
 
@@ -436,7 +458,8 @@ char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv)
     const Segment *segment = &g_array_index(map->segments, Segment, i);
 
     for (guint j = 0; !loss && j < segment->n_stripes; j++)
-      loss = describe_loss(segment, &g_array_index(map->stripes, Stripe, segment->first_stripe + j));
+      loss =
+          describe_loss(segment, &g_array_index(map->stripes, Stripe, segment->first_stripe + j));
   }
   map_free(map);
   return loss;
@@ -483,7 +506,8 @@ static gboolean has_extent(GArray *areas, const char *uuid, guint64 extent)
   for (guint i = 0; areas && i < areas->len; i++) {
     const LvmArea *area = &g_array_index(areas, LvmArea, i);
 
-    if (extent >= area->start && extent - area->start < area->n && strcmp(lvm_pv_uuid(area->pv), uuid) == 0)
+    if (extent >= area->start && extent - area->start < area->n &&
+        strcmp(lvm_pv_uuid(area->pv), uuid) == 0)
       return TRUE;
   }
   return FALSE;
@@ -499,7 +523,8 @@ static GArray *lv_areas(LvmVg *vg, LvmLv *lv, GError **error)
   return g_steal_pointer(&areas);
 }
 
-static gboolean zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old, GError **error)
+static gboolean zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArray *old,
+                          GError **error)
 {
   const char *uuid = lvm_pv_uuid(area->pv);
   LvmDevice *device = lvm_store_device(store, uuid);
@@ -512,8 +537,8 @@ static gboolean zero_area(LvmStore *store, LvmVg *vg, const LvmArea *area, GArra
 
     for (to = from + 1; to < end && has_extent(old, uuid, to) == mine; to++)
       continue;
-    if (!mine && !vt_io_zero(device->io, lvm_pv_start(area->pv) + from * extent_size, (to - from) * extent_size,
-                             VT_IO_ZERO_MAY_UNMAP, error))
+    if (!mine && !vt_io_zero(device->io, lvm_pv_start(area->pv) + from * extent_size,
+                             (to - from) * extent_size, VT_IO_ZERO_MAY_UNMAP, error))
       return FALSE;
   }
   return vt_io_flush(device->io, error);
@@ -525,10 +550,12 @@ gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GEr
   g_autoptr(GArray) areas = NULL, old = NULL;
 
   if (!lv)
-    return vt_set_error(error, ENOENT, "volume group %s has no volume %s", lvm_vg_name(vg), lv_name);
+    return vt_set_error(error, ENOENT, "volume group %s has no volume %s", lvm_vg_name(vg),
+                        lv_name);
   if (!(areas = lv_areas(vg, lv, error)))
     return FALSE;
-  if (before && strcmp(lvm_lv_uuid(before), lvm_lv_uuid(lv)) == 0 && !(old = lv_areas(store->vg, before, error)))
+  if (before && strcmp(lvm_lv_uuid(before), lvm_lv_uuid(lv)) == 0 &&
+      !(old = lv_areas(store->vg, before, error)))
     return FALSE;
   for (guint i = 0; i < areas->len; i++)
     if (!zero_area(store, vg, &g_array_index(areas, LvmArea, i), old, error)) {

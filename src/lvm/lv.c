@@ -17,7 +17,8 @@ LvmNode *lvm_segment_first(LvmNode *section)
 {
   LvmNode *first = lvm_section_first(section);
 
-  if (!first || (lvm_node_kind(first) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(first), "segment")))
+  if (!first || (lvm_node_kind(first) == LVM_NODE_SECTION &&
+                 g_str_has_prefix(lvm_node_name(first), "segment")))
     return first;
   return lvm_segment_next(first);
 }
@@ -25,7 +26,8 @@ LvmNode *lvm_segment_first(LvmNode *section)
 LvmNode *lvm_segment_next(LvmNode *segment)
 {
   while ((segment = lvm_node_next(segment)))
-    if (lvm_node_kind(segment) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(segment), "segment"))
+    if (lvm_node_kind(segment) == LVM_NODE_SECTION &&
+        g_str_has_prefix(lvm_node_name(segment), "segment"))
       return segment;
   return NULL;
 }
@@ -34,7 +36,8 @@ gboolean lvm_segment_is_type(LvmNode *segment, const char *type)
 {
   const char *t = lvm_section_get_string(segment, "type");
 
-  return t && strncmp(t, type, strlen(type)) == 0 && (t[strlen(type)] == '\0' || t[strlen(type)] == '+');
+  return t && strncmp(t, type, strlen(type)) == 0 &&
+         (t[strlen(type)] == '\0' || t[strlen(type)] == '+');
 }
 
 gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *word)
@@ -65,8 +68,9 @@ static gboolean read_segments(LvmLv *lv, GError **error)
   if (!lvm_section_get_uint(lvm_lv_node(lv), "segment_count", &n_segments))
     return bad(lv, error, "has no valid segment_count");
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment), found++) {
-    if (!lvm_section_get_uint(segment, "start_extent", &start) || !lvm_section_get_uint(segment, "extent_count", &n) ||
-        n == 0 || start != total || n > G_MAXUINT32 || total + n > limit)
+    if (!lvm_section_get_uint(segment, "start_extent", &start) ||
+        !lvm_section_get_uint(segment, "extent_count", &n) || n == 0 || start != total ||
+        n > G_MAXUINT32 || total + n > limit)
       return bad(lv, error, "has a segment without a valid start_extent and extent_count");
     if (!lvm_section_get_string(segment, "type"))
       return bad(lv, error, "has a segment without a type");
@@ -96,8 +100,8 @@ static gboolean read_pool(LvmLv *lv, GError **error)
 {
   guint64 chunk;
 
-  if (!lvm_pool_metadata(lv) || !lvm_pool_data(lv) || !lvm_section_get_uint(lv->segment, "chunk_size", &chunk) ||
-      chunk == 0 || chunk > G_MAXUINT32)
+  if (!lvm_pool_metadata(lv) || !lvm_pool_data(lv) ||
+      !lvm_section_get_uint(lv->segment, "chunk_size", &chunk) || chunk == 0 || chunk > G_MAXUINT32)
     return bad(lv, error, "is a thin pool without a valid metadata, pool and chunk_size");
   return TRUE;
 }
@@ -126,7 +130,8 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
   }
   lv->kind = LVM_LV_STRIPED;
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
-    if (lv->is_cow || (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear")))
+    if (lv->is_cow ||
+        (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear")))
       lv->kind = LVM_LV_OTHER;
   return TRUE;
 }
@@ -226,7 +231,8 @@ gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag)
 
 gboolean lvm_lv_has_flag(LvmLv *lv, const char *flag)
 {
-  return lvm_section_has_word(lvm_lv_node(lv), "flags", flag) || lvm_section_has_word(lvm_lv_node(lv), "status", flag);
+  return lvm_section_has_word(lvm_lv_node(lv), "flags", flag) ||
+         lvm_section_has_word(lvm_lv_node(lv), "status", flag);
 }
 
 /* --- thin pools --- */
@@ -293,7 +299,8 @@ GArray *lvm_pool_messages(LvmLv *pool)
     LvmMessage message = {0};
     guint64 device;
 
-    if (lvm_node_kind(node) != LVM_NODE_SECTION || !g_str_has_prefix(lvm_node_name(node), "message"))
+    if (lvm_node_kind(node) != LVM_NODE_SECTION ||
+        !g_str_has_prefix(lvm_node_name(node), "message"))
       continue;
     message.create = g_strdup(lvm_section_get_string(node, "create"));
     if (lvm_section_get_uint(node, "delete", &device) && device < 1u << 24)

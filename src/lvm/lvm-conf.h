@@ -1,9 +1,9 @@
 /* virt-thin - what lvm.conf(5) says, as lvm2 reads it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvmlocal.conf goes before lvm.conf, and a metadata profile before both. All are in $LVM_SYSTEM_DIR, else /etc/lvm;
- * files of host tags (lvm_TAG.conf) are not looked at. A file that cannot be read counts as empty, and what none says
- * is lvm2's default, which the caller knows.
+ * lvmlocal.conf goes before lvm.conf, and a metadata profile before both. All are in
+ * $LVM_SYSTEM_DIR, else /etc/lvm; files of host tags (lvm_TAG.conf) are not looked at. A file that
+ * cannot be read counts as empty, and what none says is lvm2's default, which the caller knows.
  *
  * Thread-safety: every function may be called from any thread; a LvmConf is one thread's at a time.
  */

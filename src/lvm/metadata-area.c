@@ -20,7 +20,8 @@ typedef struct {
 } __attribute__((packed)) DiskPlace;
 G_STATIC_ASSERT(sizeof(DiskPlace) == 24);
 
-/* lvm2 lib/format_text/layout.h, struct mda_header; a list of DiskPlace follows: committed, precommitted, end */
+/* lvm2 lib/format_text/layout.h, struct mda_header; a list of DiskPlace follows: committed,
+ * precommitted, end */
 typedef struct {
   guint32 crc; /* of the rest of the sector */
   guint8 magic[16];
@@ -50,7 +51,8 @@ void lvm_metadata_area_free(LvmMetadataArea *area)
 
 static gboolean damaged(LvmMetadataArea *area, const char *what, GError **error)
 {
-  return vt_set_error(error, EBADMSG, "%s: the metadata header at offset %" G_GUINT64_FORMAT " is damaged: %s",
+  return vt_set_error(error, EBADMSG,
+                      "%s: the metadata header at offset %" G_GUINT64_FORMAT " is damaged: %s",
                       vt_io_name(area->io), area->start, what);
 }
 
@@ -64,8 +66,8 @@ static LvmTextPlace read_place(const guint8 *sector, guint slot)
   DiskPlace disk;
 
   memcpy(&disk, sector + sizeof(DiskHeader) + slot * sizeof disk, sizeof disk);
-  return (LvmTextPlace){GUINT64_FROM_LE(disk.offset), GUINT64_FROM_LE(disk.size), GUINT32_FROM_LE(disk.crc),
-                        GUINT32_FROM_LE(disk.flags)};
+  return (LvmTextPlace){GUINT64_FROM_LE(disk.offset), GUINT64_FROM_LE(disk.size),
+                        GUINT32_FROM_LE(disk.crc), GUINT32_FROM_LE(disk.flags)};
 }
 
 /* Is it a place that a text can lie in? */
@@ -98,8 +100,8 @@ static gboolean parse_header(LvmMetadataArea *area, GError **error)
   return TRUE;
 }
 
-/* Readers take no lock, so a header that looks damaged may have been read while it was written: then it looks different
- * the next time. */
+/* Readers take no lock, so a header that looks damaged may have been read while it was written:
+ * then it looks different the next time. */
 gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
 {
   guint64 device = vt_io_size(area->io);
@@ -116,7 +118,8 @@ gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
       return FALSE;
     if (parse_header(area, &failure))
       return TRUE;
-    if (attempt > 0 && (attempt >= N_ATTEMPTS || memcmp(before, area->header, sizeof before) == 0)) {
+    if (attempt > 0 &&
+        (attempt >= N_ATTEMPTS || memcmp(before, area->header, sizeof before) == 0)) {
       g_propagate_error(error, failure);
       return FALSE;
     }
@@ -132,20 +135,22 @@ gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
     return FALSE;
   if (memcmp(sector, area->header, sizeof sector) == 0)
     return TRUE;
-  return vt_set_error(
-      error, ESTALE,
-      "%s: the metadata header at offset %" G_GUINT64_FORMAT
-      " has been changed by somebody else since it was read; nothing is written; open the volume group again",
-      vt_io_name(area->io), area->start);
+  return vt_set_error(error, ESTALE,
+                      "%s: the metadata header at offset %" G_GUINT64_FORMAT
+                      " has been changed by somebody else since it was read; nothing is written; "
+                      "open the volume group again",
+                      vt_io_name(area->io), area->start);
 }
 
 /* Read or write @length bytes of the ring at @offset. */
-static gboolean ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset, GError **error)
+static gboolean ring_read(LvmMetadataArea *area, char *buf, gsize length, guint64 offset,
+                          GError **error)
 {
   gsize first = MIN(length, area->size - offset);
 
   return vt_io_read(area->io, buf, first, area->start + offset, error) &&
-         (first == length || vt_io_read(area->io, buf + first, length - first, area->start + LVM_SECTOR, error));
+         (first == length ||
+          vt_io_read(area->io, buf + first, length - first, area->start + LVM_SECTOR, error));
 }
 
 static char *read_text(LvmMetadataArea *area, gsize *length, GError **error)
@@ -154,7 +159,8 @@ static char *read_text(LvmMetadataArea *area, gsize *length, GError **error)
   guint32 crc;
 
   if (!text) {
-    vt_set_error(error, ENOMEM, "%s: no memory for the metadata text of %" G_GUINT64_FORMAT " bytes",
+    vt_set_error(error, ENOMEM,
+                 "%s: no memory for the metadata text of %" G_GUINT64_FORMAT " bytes",
                  vt_io_name(area->io), area->text.size);
     return NULL;
   }
@@ -165,7 +171,8 @@ static char *read_text(LvmMetadataArea *area, gsize *length, GError **error)
     vt_set_error(error, EBADMSG,
                  "%s: the metadata text at offset %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT
                  " bytes) is damaged: its checksum is 0x%08x, the header says 0x%08x",
-                 vt_io_name(area->io), area->start + area->text.offset, area->text.size, crc, area->text.crc);
+                 vt_io_name(area->io), area->start + area->text.offset, area->text.size, crc,
+                 area->text.crc);
     return NULL;
   }
   text[area->text.size] = '\0';
@@ -174,8 +181,8 @@ static char *read_text(LvmMetadataArea *area, gsize *length, GError **error)
   return g_steal_pointer(&text);
 }
 
-/* A writer writes over a text only after the header points elsewhere: so where the text is not what the header says,
- * the header is looked at again. */
+/* A writer writes over a text only after the header points elsewhere: so where the text is not what
+ * the header says, the header is looked at again. */
 char *lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError **error)
 {
   for (guint attempt = 0;; attempt++) {
@@ -184,8 +191,8 @@ char *lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError *
 
     if (text)
       return text;
-    if (attempt >= N_ATTEMPTS || lvm_metadata_area_check(area, NULL) || !lvm_metadata_area_read_header(area, NULL) ||
-        !area->usable || !area->text.offset) {
+    if (attempt >= N_ATTEMPTS || lvm_metadata_area_check(area, NULL) ||
+        !lvm_metadata_area_read_header(area, NULL) || !area->usable || !area->text.offset) {
       g_propagate_error(error, g_steal_pointer(&failure));
       return NULL;
     }
@@ -198,7 +205,8 @@ static gboolean looks_like_text(const char *text, gsize left)
   gsize name = 0;
   static const char id[] = " {\nid = \"";
 
-  while (name < left && name < 128 && (g_ascii_isalnum(text[name]) || strchr("+_.-", text[name])) && text[name])
+  while (name < left && name < 128 && (g_ascii_isalnum(text[name]) || strchr("+_.-", text[name])) &&
+         text[name])
     name++;
   return name > 0 && name + sizeof id - 1 < left && memcmp(text + name, id, sizeof id - 1) == 0;
 }
@@ -212,7 +220,8 @@ void lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer 
   if (size <= 2 * LVM_SECTOR || size > MAX_TEXT)
     return;
   ring = size - LVM_SECTOR;
-  if (!(twice = g_try_malloc(2 * ring)) || !vt_io_read(area->io, twice, ring, area->start + LVM_SECTOR, NULL))
+  if (!(twice = g_try_malloc(2 * ring)) ||
+      !vt_io_read(area->io, twice, ring, area->start + LVM_SECTOR, NULL))
     return;
   memcpy(twice + ring, twice, ring); /* so that a text that wraps is in one piece */
   for (gsize offset = 0; offset + LVM_SECTOR <= ring; offset += LVM_SECTOR) {
@@ -221,7 +230,8 @@ void lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer 
     if (!looks_like_text(twice + offset, ring - offset))
       continue;
     end = memchr(twice + offset, '\0', ring);
-    if (end && func(twice + offset, end - (twice + offset), area->start + LVM_SECTOR + offset, user_data))
+    if (end &&
+        func(twice + offset, end - (twice + offset), area->start + LVM_SECTOR + offset, user_data))
       return;
   }
 }
@@ -251,8 +261,8 @@ static guint64 next_offset(const LvmMetadataArea *area)
   return area->size - offset < LVM_SECTOR ? LVM_SECTOR : offset;
 }
 
-gboolean lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size, guint32 crc,
-                                      LvmTextPlace *place, GError **error)
+gboolean lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size,
+                                      guint32 crc, LvmTextPlace *place, GError **error)
 {
   static const char zeros[LVM_SECTOR];
   guint64 offset = next_offset(area), max = lvm_metadata_area_max_text(area);
@@ -281,8 +291,8 @@ static void put_place(guint8 *sector, guint slot, const LvmTextPlace *place)
   DiskPlace disk = {0};
 
   if (place)
-    disk = (DiskPlace){GUINT64_TO_LE(place->offset), GUINT64_TO_LE(place->size), GUINT32_TO_LE(place->crc),
-                       GUINT32_TO_LE(place->flags)};
+    disk = (DiskPlace){GUINT64_TO_LE(place->offset), GUINT64_TO_LE(place->size),
+                       GUINT32_TO_LE(place->crc), GUINT32_TO_LE(place->flags)};
   memcpy(sector + sizeof(DiskHeader) + slot * sizeof disk, &disk, sizeof disk);
 }
 
@@ -290,8 +300,9 @@ gboolean lvm_metadata_area_write_header(LvmMetadataArea *area, const LvmTextPlac
                                         const LvmTextPlace *precommitted, GError **error)
 {
   guint8 sector[LVM_SECTOR] = {0};
-  DiskHeader header = {
-      .version = GUINT32_TO_LE(1), .start = GUINT64_TO_LE(area->start), .size = GUINT64_TO_LE(area->size)};
+  DiskHeader header = {.version = GUINT32_TO_LE(1),
+                       .start = GUINT64_TO_LE(area->start),
+                       .size = GUINT64_TO_LE(area->size)};
 
   memcpy(header.magic, magic, sizeof magic);
   memcpy(sector, &header, sizeof header);

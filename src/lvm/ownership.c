@@ -1,12 +1,12 @@
 /* virt-thin - whose volume group is it?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not its own
- * (lvmsystemid(7)). While virt-thin has a VG on block devices open for writing, it sets an id of its own,
- * "virt-thin.HOST", so that lvm2 on the same host leaves the VG alone. What was there before is remembered in a VG tag,
- * "virt-thin.system_id=ID" (or "...=" for none): tags are what lvm2 lets others write, and the tag and the id change in
- * one commit, so whoever opens the VG after a crash finds both. VGs on files need none of this: lvm2 does not look at
- * files.
+ * LVM2 has one mark of ownership on disk, the VG's system_id: a host refuses a VG whose id is not
+ * its own (lvmsystemid(7)). While virt-thin has a VG on block devices open for writing, it sets an
+ * id of its own, "virt-thin.HOST", so that lvm2 on the same host leaves the VG alone. What was
+ * there before is remembered in a VG tag, "virt-thin.system_id=ID" (or "...=" for none): tags are
+ * what lvm2 lets others write, and the tag and the id change in one commit, so whoever opens the VG
+ * after a crash finds both. VGs on files need none of this: lvm2 does not look at files.
  */
 #include "config.h"
 
@@ -34,7 +34,8 @@ static char *our_id(void)
 
 /* --- this host's own id, as lvm2 finds it (lib/commands/toolcontext.c, lvmsystemid(7)) --- */
 
-/* What lvm2 makes of @text: it begins with a letter or digit, and other characters are left out; NULL: no id. */
+/* What lvm2 makes of @text: it begins with a letter or digit, and other characters are left out;
+ * NULL: no id. */
 static char *id_from_text(const char *text)
 {
   g_autoptr(GString) id = g_string_new(NULL);
@@ -73,7 +74,8 @@ static char *id_from_machine_id(LvmConf *conf)
 static gboolean read_hex(const char *text, guint8 *bytes, gsize n)
 {
   for (gsize i = 0; i < n; i++) {
-    int high = g_ascii_xdigit_value(text[2 * i]), low = high < 0 ? -1 : g_ascii_xdigit_value(text[2 * i + 1]);
+    int high = g_ascii_xdigit_value(text[2 * i]),
+        low = high < 0 ? -1 : g_ascii_xdigit_value(text[2 * i + 1]);
 
     if (low < 0)
       return FALSE;
@@ -82,8 +84,8 @@ static gboolean read_hex(const char *text, guint8 *bytes, gsize n)
   return TRUE;
 }
 
-/* sd_id128_get_machine_app_specific(3): the first half of HMAC-SHA256, keyed by the machine's id, of the application's,
- * marked as a random UUID. That of LVM is lvm2's LVM_APPLICATION_ID. */
+/* sd_id128_get_machine_app_specific(3): the first half of HMAC-SHA256, keyed by the machine's id,
+ * of the application's, marked as a random UUID. That of LVM is lvm2's LVM_APPLICATION_ID. */
 static char *id_from_app_machine_id(void)
 {
   static const guint8 lvm[] = {0xf6, 0x44, 0x06, 0x83, 0x2c, 0x21, 0x40, 0xe8,
@@ -94,7 +96,8 @@ static char *id_from_app_machine_id(void)
   GString *id;
   GHmac *hmac;
 
-  if (!g_file_get_contents("/etc/machine-id", &text, NULL, NULL) || !read_hex(text, machine, sizeof machine))
+  if (!g_file_get_contents("/etc/machine-id", &text, NULL, NULL) ||
+      !read_hex(text, machine, sizeof machine))
     return NULL;
   hmac = g_hmac_new(G_CHECKSUM_SHA256, machine, sizeof machine);
   g_hmac_update(hmac, lvm, sizeof lvm);
@@ -133,7 +136,8 @@ static gboolean is_host_id(LvmConf *conf, const char *host, const char *id)
 {
   g_auto(GStrv) extra = lvm_conf_strings(conf, "local/extra_system_ids");
 
-  return host && (strcmp(id, host) == 0 || (extra && g_strv_contains((const char *const *)extra, id)));
+  return host &&
+         (strcmp(id, host) == 0 || (extra && g_strv_contains((const char *const *)extra, id)));
 }
 
 char *lvm_store_foreign(LvmStore *store)
@@ -149,14 +153,18 @@ char *lvm_store_foreign(LvmStore *store)
   host = host_id(conf);
   if (is_host_id(conf, host, id))
     return NULL;
-  /* lvm2 lets nobody change a foreign VG, its system_id apart, and that only who says that he knows whose it is. */
-  return g_strdup_printf(
-      "%s (its system_id is \"%s\", this host has %s%s%s). If it is not used there any more, take it over: vgchange "
-      "--config 'local/extra_system_ids=[\"%s\"]' --systemid %s %s; a host that is to have it beside its own keeps it "
-      "in extra_system_ids of lvmlocal.conf (lvmsystemid(7))",
-      g_str_has_prefix(id, OUR_PREFIX) ? "virt-thin on another host has it open" : "it belongs to another host", id,
-      host ? "\"" : "none: see system_id_source in lvm.conf", host ? host : "", host ? "\"" : "", id,
-      host ? host : "ID", lvm_vg_name(vg));
+  /* lvm2 lets nobody change a foreign VG, its system_id apart, and that only who says that he knows
+   * whose it is. */
+  return g_strdup_printf("%s (its system_id is \"%s\", this host has %s%s%s). If it is not used "
+                         "there any more, take it over: vgchange "
+                         "--config 'local/extra_system_ids=[\"%s\"]' --systemid %s %s; a host that "
+                         "is to have it beside its own keeps it "
+                         "in extra_system_ids of lvmlocal.conf (lvmsystemid(7))",
+                         g_str_has_prefix(id, OUR_PREFIX) ? "virt-thin on another host has it open"
+                                                          : "it belongs to another host",
+                         id, host ? "\"" : "none: see system_id_source in lvm.conf",
+                         host ? host : "", host ? "\"" : "", id, host ? host : "ID",
+                         lvm_vg_name(vg));
 }
 
 /* --- taking and giving back --- */

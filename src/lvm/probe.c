@@ -1,8 +1,8 @@
 /* virt-thin - finding physical volumes and the volume groups on them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Every copy of a VG's text carries a checksum, and several PVs usually carry the same text, so each distinct text is
- * parsed once.
+ * Every copy of a VG's text carries a checksum, and several PVs usually carry the same text, so
+ * each distinct text is parsed once.
  */
 #include "config.h"
 
@@ -44,7 +44,8 @@ void lvm_device_free(LvmDevice *device)
   g_free(device);
 }
 
-LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data,
+                                  GError **error)
 {
   VtIo *lock = vt_io_open_file(path, FALSE, error), *io = NULL;
   LvmDevice *device;
@@ -73,7 +74,8 @@ static void check_size(LvmDevice *device)
   if (device->identified && size < device->label->device_size)
     g_ptr_array_add(device->problems,
                     g_strdup_printf("%s ends at offset %" G_GUINT64_FORMAT
-                                    ", but its physical volume has %" G_GUINT64_FORMAT " bytes: it has been truncated",
+                                    ", but its physical volume has %" G_GUINT64_FORMAT
+                                    " bytes: it has been truncated",
                                     device->path, size, device->label->device_size));
 }
 
@@ -163,9 +165,10 @@ static LvmGroup *salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataAr
     return NULL;
   group = add_group(probe, best.vg);
   group->salvaged = TRUE;
-  group->note = g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
-                                " is the newest that can be read; later changes are not in it",
-                                device->path, lvm_vg_seqno(best.vg), best.offset);
+  group->note =
+      g_strdup_printf("%s: the text of seqno %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
+                      " is the newest that can be read; later changes are not in it",
+                      device->path, lvm_vg_seqno(best.vg), best.offset);
   return group;
 }
 
@@ -188,8 +191,8 @@ static void read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range,
   g_ptr_array_add(device->groups, group);
 }
 
-/* No label, or none whose list of areas leads to one: an area where lvm2 usually puts the first one says that there was
- * one. */
+/* No label, or none whose list of areas leads to one: an area where lvm2 usually puts the first one
+ * says that there was one. */
 static gboolean read_unlabelled(LvmProbe *probe, LvmDevice *device)
 {
   LvmRange range = {.offset = DEFAULT_AREA};
@@ -226,8 +229,9 @@ static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage
     if (whole && !read_unlabelled(probe, device))
       return FALSE;
     if (whole)
-      g_ptr_array_add(device->problems, g_strdup_printf("%s: the label of the physical volume, at offset %u, is gone",
-                                                        device->path, LVM_SECTOR));
+      g_ptr_array_add(device->problems,
+                      g_strdup_printf("%s: the label of the physical volume, at offset %u, is gone",
+                                      device->path, LVM_SECTOR));
     return TRUE;
   }
   check_size(device);
@@ -294,7 +298,8 @@ static gboolean is_twice(GHashTable *seen, const char *path)
   if (stat(path, &st) < 0)
     return FALSE;
   g_snprintf(key, sizeof key, "%d:%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, S_ISBLK(st.st_mode),
-             (guint64)(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev), (guint64)(S_ISBLK(st.st_mode) ? 0 : st.st_ino));
+             (guint64)(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev),
+             (guint64)(S_ISBLK(st.st_mode) ? 0 : st.st_ino));
   return !g_hash_table_add(seen, g_strdup(key));
 }
 
@@ -307,15 +312,18 @@ static void check_duplicates(LvmProbe *probe)
       LvmDevice *b = probe->devices->pdata[j];
 
       if (b->identified && strcmp(a->label->uuid, b->label->uuid) == 0)
-        g_ptr_array_add(b->problems,
-                        g_strdup_printf("%s and %s carry the same physical volume %s: one is a copy of the other",
-                                        b->path, a->path, a->label->uuid));
+        g_ptr_array_add(
+            b->problems,
+            g_strdup_printf(
+                "%s and %s carry the same physical volume %s: one is a copy of the other", b->path,
+                a->path, a->label->uuid));
     }
   }
 }
 
 /* The device at @path; NULL: there is nothing of a PV of its own. */
-static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open,
+                             gpointer user_data)
 {
   g_autoptr(GError) error = NULL;
   VtIo *io = open ? open(path, TRUE, user_data, &error) : vt_io_open_file(path, TRUE, &error);
@@ -339,7 +347,8 @@ static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage
   return NULL;
 }
 
-LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open,
+                    gpointer user_data)
 {
   LvmProbe *probe = g_new0(LvmProbe, 1);
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -349,7 +358,8 @@ LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open
   probe->groups = g_ptr_array_new_with_free_func(group_free);
   probe->problems = g_ptr_array_new_with_free_func(g_free);
   for (; *paths; paths++) {
-    LvmDevice *device = is_twice(seen, *paths) ? NULL : probe_path(probe, *paths, salvage, open, user_data);
+    LvmDevice *device =
+        is_twice(seen, *paths) ? NULL : probe_path(probe, *paths, salvage, open, user_data);
 
     if (device)
       g_ptr_array_add(probe->devices, device);
@@ -366,8 +376,9 @@ static gboolean is_same_device(const char *a, const char *b)
 
   if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
     return FALSE;
-  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode) ? sa.st_rdev == sb.st_rdev
-                                                    : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode)
+             ? sa.st_rdev == sb.st_rdev
+             : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
@@ -394,8 +405,8 @@ const char *lvm_probe_part(LvmProbe *probe, const char *uuid)
   return NULL;
 }
 
-/* A VG with a PV that is not where it was last seen may be a copy; then the PV elsewhere is the original's, and not to
- * be touched. */
+/* A VG with a PV that is not where it was last seen may be a copy; then the PV elsewhere is the
+ * original's, and not to be touched. */
 static gboolean has_moved(LvmProbe *probe, LvmVg *vg)
 {
   for (guint i = 0; i < vg->pvs->len; i++) {
@@ -407,7 +418,8 @@ static gboolean has_moved(LvmProbe *probe, LvmVg *vg)
   return FALSE;
 }
 
-gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data)
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open,
+                          gpointer user_data)
 {
   gboolean found = FALSE;
 
@@ -417,7 +429,8 @@ gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenF
     const char *uuid = lvm_pv_uuid(vg->pvs->pdata[i]), *path = lvm_pv_device(vg->pvs->pdata[i]);
     LvmDevice *device;
 
-    if (lvm_probe_device(probe, uuid) || !g_path_is_absolute(path) || !g_file_test(path, G_FILE_TEST_EXISTS) ||
+    if (lvm_probe_device(probe, uuid) || !g_path_is_absolute(path) ||
+        !g_file_test(path, G_FILE_TEST_EXISTS) ||
         !(device = probe_path(probe, path, salvage, open, user_data)))
       continue;
     if (device->identified && strcmp(device->label->uuid, uuid) == 0) {
@@ -456,22 +469,24 @@ static const char *first_problem(LvmProbe *probe)
   return probe->problems->len ? probe->problems->pdata[0] : NULL;
 }
 
-/* A PV without a text (pvcreate --metadatacopies 0, --metadataignore) is found by one that has it. */
+/* A PV without a text (pvcreate --metadatacopies 0, --metadataignore) is found by one that has
+ * it. */
 static char *lone_pv(LvmProbe *probe)
 {
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
     if (device->identified && device->label->used && !has_group(device))
-      return g_strdup_printf(
-          "%s is physical volume %s of a volume group whose metadata is on other devices: name those, "
-          "too",
-          device->path, device->label->uuid);
+      return g_strdup_printf("%s is physical volume %s of a volume group whose metadata is on "
+                             "other devices: name those, "
+                             "too",
+                             device->path, device->label->uuid);
   }
   return NULL;
 }
 
-static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name,
+                               GError **error)
 {
   g_autofree char *where = g_strjoinv(" ", (char **)paths);
   const char *problem = first_problem(probe);
@@ -479,15 +494,16 @@ static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const 
 
   g_autofree char *part = problem ? NULL : lone_pv(probe);
 
-  vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "", name ? name : "",
-               *where ? where : "no device at all", problem || part ? ": " : "",
+  vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "",
+               name ? name : "", *where ? where : "no device at all", problem || part ? ": " : "",
                problem ? problem
                : part  ? part
                        : "");
   return NULL;
 }
 
-LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error)
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name,
+                         GError **error)
 {
   LvmGroup *best = NULL;
 
@@ -498,11 +514,12 @@ LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *
       continue;
     if (best && strcmp(lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg)) != 0) {
       if (name)
-        vt_set_error(error, EINVAL, "there are two volume groups %s, %s and %s; name the devices of one", name,
+        vt_set_error(error, EINVAL,
+                     "there are two volume groups %s, %s and %s; name the devices of one", name,
                      lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg));
       else
-        vt_set_error(error, EINVAL, "there are several volume groups, %s and %s; name one", lvm_vg_name(best->vg),
-                     lvm_vg_name(group->vg));
+        vt_set_error(error, EINVAL, "there are several volume groups, %s and %s; name one",
+                     lvm_vg_name(best->vg), lvm_vg_name(group->vg));
       return NULL;
     }
     if (!best || lvm_vg_seqno(group->vg) > lvm_vg_seqno(best->vg) ||

@@ -1,11 +1,12 @@
 /* virt-thin - what the status of a volume group, its physical and its logical volumes lets us do
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What lvm2 refuses because of a mark in the text is refused here, too: a mark that is honoured by one of two programs
- * protects nothing. Names: lvm2 lib/format_text/flags.c; what they forbid: lib/metadata/metadata.c (vg_read(),
- * vg_bad_status_bits(), add_pv_to_vg()), lv_manip.c. A status or segment type that lvm2 does not know makes it refuse
- * the VG; one that we do not know makes us leave it alone. Unknown words in "flags" are lvm2's own way to say that an
- * older version need not care.
+ * What lvm2 refuses because of a mark in the text is refused here, too: a mark that is honoured by
+ * one of two programs protects nothing. Names: lvm2 lib/format_text/flags.c; what they forbid:
+ * lib/metadata/metadata.c (vg_read(), vg_bad_status_bits(), add_pv_to_vg()), lv_manip.c. A status
+ * or segment type that lvm2 does not know makes it refuse the VG; one that we do not know makes us
+ * leave it alone. Unknown words in "flags" are lvm2's own way to say that an older version need not
+ * care.
  */
 #include "config.h"
 
@@ -16,11 +17,13 @@
 static const char *const vg_statuses[] = {"EXPORTED", "RESIZEABLE", "PVMOVE", "READ",
                                           "WRITE",    "CLUSTERED",  "SHARED", NULL};
 static const char *const pv_statuses[] = {"ALLOCATABLE", "EXPORTED", "MISSING", NULL};
-static const char *const lv_statuses[] = {"READ",      "WRITE",   "FIXED_MINOR", "VISIBLE",   "PVMOVE", "LOCKED",
-                                          "NOTSYNCED", "REBUILD", "WRITEMOSTLY", "CACHE_VOL", NULL};
-static const char *const segment_types[] = {"striped",    "linear",    "thin",  "thin-pool", "snapshot",
-                                            "mirror",     "zero",      "error", "cache",     "cache-pool",
-                                            "writecache", "integrity", "vdo",   "vdo-pool",  NULL}; /* and raid… */
+static const char *const lv_statuses[] = {"READ",        "WRITE",     "FIXED_MINOR", "VISIBLE",
+                                          "PVMOVE",      "LOCKED",    "NOTSYNCED",   "REBUILD",
+                                          "WRITEMOSTLY", "CACHE_VOL", NULL};
+static const char *const segment_types[] = {"striped",  "linear",     "thin",       "thin-pool",
+                                            "snapshot", "mirror",     "zero",       "error",
+                                            "cache",    "cache-pool", "writecache", "integrity",
+                                            "vdo",      "vdo-pool",   NULL}; /* and raid… */
 static const char *const segment_flags[] = {"CROP_METADATA",
                                             "METADATA_FORMAT",
                                             "CACHE_USES_CACHEVOL",
@@ -40,8 +43,8 @@ static const char *lock_type(LvmVg *vg)
   return type && *type && strcmp(type, "none") != 0 ? type : NULL;
 }
 
-/* A VG that is not for every host is written so that versions of lvm2 which know neither system_id nor lock_type find
- * it read-only (vg_flag_write_locked()). */
+/* A VG that is not for every host is written so that versions of lvm2 which know neither system_id
+ * nor lock_type find it read-only (vg_flag_write_locked()). */
 static gboolean is_write_locked(LvmVg *vg)
 {
   return lvm_vg_system_id(vg) || lock_type(vg);
@@ -49,7 +52,8 @@ static gboolean is_write_locked(LvmVg *vg)
 
 gboolean lvm_section_is_writable(LvmNode *section)
 {
-  return lvm_section_has_word(section, "status", "WRITE") || lvm_section_has_word(section, "flags", LVM_WRITE_LOCKED);
+  return lvm_section_has_word(section, "status", "WRITE") ||
+         lvm_section_has_word(section, "flags", LVM_WRITE_LOCKED);
 }
 
 void lvm_section_set_writable(LvmVg *vg, LvmNode *section, gboolean writable)
@@ -77,7 +81,8 @@ void lvm_vg_set_system_id(LvmVg *vg, const char *system_id)
   gboolean writable = lvm_section_is_writable(vg->node);
 
   if (system_id)
-    lvm_section_set_string(vg->node, "system_id", system_id, lvm_section_find(vg->node, "tags") ? "tags" : "flags");
+    lvm_section_set_string(vg->node, "system_id", system_id,
+                           lvm_section_find(vg->node, "tags") ? "tags" : "flags");
   else
     lvm_section_remove(vg->node, "system_id");
   lvm_section_set_writable(vg, vg->node, writable);
@@ -118,13 +123,13 @@ static char *unwritable_pvs(LvmVg *vg)
     g_autofree char *unknown = unknown_status(pv->node, pv_statuses);
 
     if (lvm_pv_has_status(pv, "MISSING"))
-      return g_strdup_printf(
-          "physical volume %s (%s, last seen as %s) is marked as missing; when it is back, take it in "
-          "again with vgextend --restoremissing",
-          lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+      return g_strdup_printf("physical volume %s (%s, last seen as %s) is marked as missing; when "
+                             "it is back, take it in "
+                             "again with vgextend --restoremissing",
+                             lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
     if (unknown)
-      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s", lvm_pv_name(pv),
-                             unknown);
+      return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s",
+                             lvm_pv_name(pv), unknown);
   }
   return NULL;
 }
@@ -134,11 +139,13 @@ static char *unwritable_lv(LvmLv *lv)
   g_autofree char *unknown = unknown_status(lvm_lv_node(lv), lv_statuses);
 
   if (unknown)
-    return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s", lvm_lv_name(lv), unknown);
+    return g_strdup_printf("logical volume %s has a status that virt-thin does not know, %s",
+                           lvm_lv_name(lv), unknown);
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
     if (!lvm_segment_is_known(segment))
-      return g_strdup_printf("logical volume %s has segments of a type that virt-thin does not know, %s",
-                             lvm_lv_name(lv), lvm_section_get_string(segment, "type"));
+      return g_strdup_printf(
+          "logical volume %s has segments of a type that virt-thin does not know, %s",
+          lvm_lv_name(lv), lvm_section_get_string(segment, "type"));
   return NULL;
 }
 
@@ -164,13 +171,15 @@ const char *lvm_vg_unwritable(LvmVg *vg)
   g_clear_pointer(&vg->unwritable, g_free);
   if (lvm_section_has_word(vg->node, "status", "EXPORTED"))
     vg->unwritable = g_strdup("it is exported; take it back with vgimport");
-  else if (lvm_section_has_word(vg->node, "status", "CLUSTERED") || lvm_section_has_word(vg->node, "status", "SHARED"))
+  else if (lvm_section_has_word(vg->node, "status", "CLUSTERED") ||
+           lvm_section_has_word(vg->node, "status", "SHARED"))
     vg->unwritable = g_strdup("it is shared between hosts");
   else if (lock_type(vg))
     vg->unwritable = g_strdup_printf("it is shared between hosts (lock_type %s)", lock_type(vg));
   else if (lvm_section_has_word(vg->node, "pr", "require"))
-    vg->unwritable = g_strdup("it wants a persistent reservation of its devices, which lvm2 alone makes (vgchange "
-                              "--setpersist)");
+    vg->unwritable = g_strdup(
+        "it wants a persistent reservation of its devices, which lvm2 alone makes (vgchange "
+        "--setpersist)");
   else if (unknown)
     vg->unwritable = g_strdup_printf("it has a status that virt-thin does not know, %s", unknown);
   else if (!lvm_section_is_writable(vg->node))
@@ -188,15 +197,17 @@ gboolean lvm_vg_check_new_pv(LvmVg *vg, GError **error)
 
   if (!lvm_section_has_word(vg->node, "status", "RESIZEABLE"))
     return vt_set_error(error, EPERM,
-                        "volume group %s is set to keep the physical volumes that it has; vgchange --resizeable y %s "
+                        "volume group %s is set to keep the physical volumes that it has; vgchange "
+                        "--resizeable y %s "
                         "lets it take more",
                         lvm_vg_name(vg), lvm_vg_name(vg));
   lvm_section_get_uint(vg->node, "max_pv", &max);
   if (max > 0 && vg->pvs->len >= max)
-    return vt_set_error(error, EPERM,
-                        "volume group %s may have %" G_GUINT64_FORMAT
-                        " physical volumes, and has them; raise it with vgchange --maxphysicalvolumes",
-                        lvm_vg_name(vg), max);
+    return vt_set_error(
+        error, EPERM,
+        "volume group %s may have %" G_GUINT64_FORMAT
+        " physical volumes, and has them; raise it with vgchange --maxphysicalvolumes",
+        lvm_vg_name(vg), max);
   return TRUE;
 }
 
@@ -206,7 +217,8 @@ gboolean lvm_lv_check_unlocked(LvmLv *lv, GError **error)
 
   if (lvm_section_has_word(lvm_lv_node(lv), "status", "LOCKED"))
     return vt_set_error(error, EBUSY,
-                        "volume %s/%s is locked by lvm2, which is at work on it: finish that first (pvmove, or pvmove "
+                        "volume %s/%s is locked by lvm2, which is at work on it: finish that first "
+                        "(pvmove, or pvmove "
                         "--abort)",
                         lvm_vg_name(lv->vg), lvm_lv_name(lv));
   for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {

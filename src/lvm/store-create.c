@@ -1,10 +1,10 @@
 /* virt-thin - making volume groups: new physical volumes, and larger ones
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full MiB on (lvm2
- * lib/format_text/format-text.c). The order of writes decides what a crash leaves: a new VG gets its labels last, so
- * that there is all of it or no PV at all; a PV to be added gets its label, as one that no VG uses, first, so that the
- * VG never names a PV that is not there.
+ * Layout of a PV: label in sector 1, one metadata area from 4 KiB on, extents from the next full
+ * MiB on (lvm2 lib/format_text/format-text.c). The order of writes decides what a crash leaves: a
+ * new VG gets its labels last, so that there is all of it or no PV at all; a PV to be added gets
+ * its label, as one that no VG uses, first, so that the VG never names a PV that is not there.
  */
 #include "config.h"
 
@@ -26,12 +26,14 @@ static guint64 data_start(guint64 area_size)
   return (AREA_START + area_size + MIB - 1) / MIB * MIB;
 }
 
-/* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of metadata. */
-static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent_size, LvmOpenFunc open,
-                             gpointer user_data, GError **error)
+/* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of
+ * metadata. */
+static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent_size,
+                             LvmOpenFunc open, gpointer user_data, GError **error)
 {
   LvmDevice *device = lvm_device_open_locked(path, open, user_data, error);
-  LvmRange data = {.offset = data_start(area_size)}, metadata = {AREA_START, data.offset - AREA_START};
+  LvmRange data = {.offset = data_start(area_size)},
+           metadata = {AREA_START, data.offset - AREA_START};
   g_autofree char *uuid = lvm_uuid_new();
 
   if (!device)
@@ -42,7 +44,8 @@ static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent
   }
   if (vt_io_size(device->io) < data.offset + extent_size) {
     vt_set_error(error, EINVAL,
-                 "%s is too small: %" G_GUINT64_FORMAT " bytes, where the metadata takes %" G_GUINT64_FORMAT
+                 "%s is too small: %" G_GUINT64_FORMAT
+                 " bytes, where the metadata takes %" G_GUINT64_FORMAT
                  " and one extent %" G_GUINT64_FORMAT,
                  path, vt_io_size(device->io), data.offset, extent_size);
     lvm_device_free(device);
@@ -72,31 +75,34 @@ static gboolean one_sector_size(LvmStore *store, guint *size)
   return TRUE;
 }
 
-/* As vgcreate and vgextend (lvm2 lib/metadata/metadata.c, vg_extend_each_pv()): a volume whose extents come to lie on
- * larger sectors gets those itself, and what was partitioned for smaller ones is not found on it any more. */
+/* As vgcreate and vgextend (lvm2 lib/metadata/metadata.c, vg_extend_each_pv()): a volume whose
+ * extents come to lie on larger sectors gets those itself, and what was partitioned for smaller
+ * ones is not found on it any more. */
 static gboolean check_sector_size(LvmStore *store, LvmDevice *device, GError **error)
 {
   guint theirs, its = vt_io_sector_size(device->io);
   g_autoptr(LvmConf) conf = NULL;
 
   if (its > lvm_vg_extent_size(store->vg))
-    return vt_set_error(
-        error, EINVAL,
-        "%s has sectors of %u bytes, which is more than an extent of volume group %s, %" G_GUINT64_FORMAT, device->path,
-        its, lvm_vg_name(store->vg), lvm_vg_extent_size(store->vg));
+    return vt_set_error(error, EINVAL,
+                        "%s has sectors of %u bytes, which is more than an extent of volume group "
+                        "%s, %" G_GUINT64_FORMAT,
+                        device->path, its, lvm_vg_name(store->vg), lvm_vg_extent_size(store->vg));
   if (!one_sector_size(store, &theirs) || theirs == 0 || theirs == its)
     return TRUE;
   conf = lvm_conf_read(NULL);
   if (lvm_conf_number(conf, "devices/allow_mixed_block_sizes", 0))
     return TRUE;
   return vt_set_error(error, EINVAL,
-                      "%s has sectors of %u bytes, the physical volumes of volume group %s have %u: volumes on both "
-                      "would not show the partitions that are on them; lvm.conf's allow_mixed_block_sizes allows it",
+                      "%s has sectors of %u bytes, the physical volumes of volume group %s have "
+                      "%u: volumes on both "
+                      "would not show the partitions that are on them; lvm.conf's "
+                      "allow_mixed_block_sizes allows it",
                       device->path, its, lvm_vg_name(store->vg), theirs);
 }
 
-/* Empty the place of label and metadata, on which no commit is to want room later, and write a header that points
- * nowhere. */
+/* Empty the place of label and metadata, on which no commit is to want room later, and write a
+ * header that points nowhere. */
 static gboolean write_empty(LvmDevice *device, GError **error)
 {
   LvmMetadataArea *area = device->areas->pdata[0];
@@ -124,7 +130,9 @@ static void wipe_label(LvmDevice *device)
 
 static guint64 count_extents(LvmDevice *device, guint64 extent_size)
 {
-  return (device->label->device_size - g_array_index(device->label->data_areas, LvmRange, 0).offset) / extent_size;
+  return (device->label->device_size -
+          g_array_index(device->label->data_areas, LvmRange, 0).offset) /
+         extent_size;
 }
 
 /* @device as the text's next pvN. */
@@ -152,7 +160,8 @@ static gboolean add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
   lvm_node_set_blanks(lvm_section_find(node, "status"), 1);
   lvm_section_set_strings(node, "flags", (const char *const[]){NULL}, NULL);
   lvm_section_set_uint(node, "dev_size", device->label->device_size / LVM_SECTOR, NULL);
-  lvm_section_set_uint(node, "pe_start", g_array_index(device->label->data_areas, LvmRange, 0).offset / LVM_SECTOR,
+  lvm_section_set_uint(node, "pe_start",
+                       g_array_index(device->label->data_areas, LvmRange, 0).offset / LVM_SECTOR,
                        NULL);
   lvm_section_set_uint(node, "pe_count", n, NULL);
   pv = g_new0(LvmPv, 1);
@@ -169,8 +178,10 @@ static LvmVg *empty_vg(const char *name, guint64 extent_size, gboolean no_autoac
 {
   g_autofree char *uuid = lvm_uuid_new();
   g_autofree char *text = g_strdup_printf(
-      "%s {\nid = \"%s\"\nseqno = 0\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\n"
-      "flags = [%s]\nextent_size = %" G_GUINT64_FORMAT "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
+      "%s {\nid = \"%s\"\nseqno = 0\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", "
+      "\"WRITE\"]\n"
+      "flags = [%s]\nextent_size = %" G_GUINT64_FORMAT
+      "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
       "physical_volumes {\n}\n\n\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\n",
       name, uuid, no_autoactivate ? "\"NOAUTOACTIVATE\"" : "", extent_size / LVM_SECTOR);
   g_autoptr(GError) error = NULL;
@@ -181,8 +192,8 @@ static LvmVg *empty_vg(const char *name, guint64 extent_size, gboolean no_autoac
   return vg;
 }
 
-static gboolean check_params(const char *name, const char *const *paths, guint64 extent_size, guint64 area_size,
-                             GError **error)
+static gboolean check_params(const char *name, const char *const *paths, guint64 extent_size,
+                             guint64 area_size, GError **error)
 {
   gboolean power = extent_size && (extent_size & (extent_size - 1)) == 0;
 
@@ -190,12 +201,13 @@ static gboolean check_params(const char *name, const char *const *paths, guint64
     return FALSE;
   if (!paths || !*paths)
     return vt_set_error(error, EINVAL, "volume group %s needs at least one file or device", name);
-  if (extent_size < 4 * KIB || extent_size > 4096 * MIB || (!power && extent_size % (128 * KIB) != 0))
-    return vt_set_error(
-        error, EINVAL,
-        "volume group %s: an extent size of %" G_GUINT64_FORMAT
-        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
-        name, extent_size);
+  if (extent_size < 4 * KIB || extent_size > 4096 * MIB ||
+      (!power && extent_size % (128 * KIB) != 0))
+    return vt_set_error(error, EINVAL,
+                        "volume group %s: an extent size of %" G_GUINT64_FORMAT
+                        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple "
+                        "of 128 KiB, up to 4 GiB",
+                        name, extent_size);
   if (area_size < 64 * KIB || area_size > 1024 * MIB)
     return vt_set_error(error, EINVAL,
                         "volume group %s: a metadata area of %" G_GUINT64_FORMAT
@@ -208,7 +220,8 @@ static gboolean check_params(const char *name, const char *const *paths, guint64
 static gboolean write_vg(LvmStore *store, GError **error)
 {
   g_autofree char *where = g_strjoinv(" ", (char **)store->paths->pdata);
-  g_autofree char *what = g_strdup_printf("virt-thin: create volume group %s on %s", lvm_vg_name(store->vg), where);
+  g_autofree char *what =
+      g_strdup_printf("virt-thin: create volume group %s on %s", lvm_vg_name(store->vg), where);
   LvmVg *vg;
 
   for (guint i = 0; i < store->devices->len; i++) {
@@ -226,17 +239,20 @@ static gboolean write_vg(LvmStore *store, GError **error)
   return TRUE;
 }
 
-LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error)
+LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params,
+                           GError **error)
 {
   guint64 extent_size = params && params->extent_size ? params->extent_size : 4 * MIB;
   guint64 area_size = params && params->metadata_area ? params->metadata_area : 16 * MIB;
-  g_autoptr(LvmStore) store = lvm_store_new(FALSE, params ? params->open : NULL, params ? params->user_data : NULL);
+  g_autoptr(LvmStore) store =
+      lvm_store_new(FALSE, params ? params->open : NULL, params ? params->user_data : NULL);
 
   if (!check_params(name, paths, extent_size, area_size, error))
     return NULL;
   store->vg = empty_vg(name, extent_size, params && params->no_autoactivate);
   for (; *paths; paths++) {
-    LvmDevice *device = new_device(*paths, area_size, extent_size, store->open, store->user_data, error);
+    LvmDevice *device =
+        new_device(*paths, area_size, extent_size, store->open, store->user_data, error);
 
     if (!device)
       return NULL;
@@ -270,8 +286,8 @@ static void forget_device(LvmStore *store, LvmDevice *device)
 }
 
 /* Commit @vg, which is freed when that fails. */
-static gboolean commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *format,
-                               const char *path, GError **error)
+static gboolean commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_dir,
+                               const char *format, const char *path, GError **error)
 {
   g_autofree char *what = g_strdup_printf("virt-thin: %s %s", format, path);
 
@@ -281,7 +297,8 @@ static gboolean commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_d
   return FALSE;
 }
 
-gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir,
+                          GError **error)
 {
   LvmMetadataArea *like = store->areas->len ? store->areas->pdata[0] : NULL;
   LvmDevice *device;
@@ -291,8 +308,8 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
   if (!lvm_vg_check_new_pv(store->vg, error) || !lvm_store_check_seqno(store, error))
     return FALSE;
-  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), store->open, store->user_data,
-                      error);
+  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg),
+                      store->open, store->user_data, error);
   if (!device)
     return FALSE;
   if (!check_sector_size(store, device, error)) {
@@ -311,8 +328,8 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
   if (commit_or_free(store, vg, archive_dir, "add physical volume", path, error)) {
     if (lvm_device_write_label(device, TRUE, error))
       return TRUE;
-    g_prefix_error(error, "volume group %s has %s now, but it cannot be marked as used: ", lvm_vg_name(store->vg),
-                   path);
+    g_prefix_error(error, "volume group %s has %s now, but it cannot be marked as used: ",
+                   lvm_vg_name(store->vg), path);
     return FALSE;
   }
   if (!store->failed) /* else the text that names it may be the one on disk */
@@ -342,7 +359,8 @@ static gboolean refresh_size(LvmDevice *device, guint64 *size, GError **error)
     return FALSE;
   *size = vt_io_size(now) / LVM_SECTOR * LVM_SECTOR;
   vt_io_unref(now);
-  return *size <= vt_io_size(device->io) || vt_io_grow_file(device->lock ? device->lock : device->io, *size, error);
+  return *size <= vt_io_size(device->io) ||
+         vt_io_grow_file(device->lock ? device->lock : device->io, *size, error);
 }
 
 static LvmDevice *last_file(LvmStore *store)
@@ -356,20 +374,24 @@ static LvmDevice *last_file(LvmStore *store)
   return NULL;
 }
 
-gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir, GError **error)
+gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir,
+                             GError **error)
 {
   LvmDevice *device = last_file(store);
   guint64 extent_size = lvm_vg_extent_size(store->vg), end;
   LvmPv *pv = NULL;
 
   if (!device || !find_path(store, device->path, &pv, store->vg))
-    return vt_set_error(error, ENOENT, "no physical volume of volume group %s is a file", lvm_vg_name(store->vg));
+    return vt_set_error(error, ENOENT, "no physical volume of volume group %s is a file",
+                        lvm_vg_name(store->vg));
   end = lvm_pv_start(pv) + (lvm_pv_n_extents(pv) + n_extents) * extent_size;
-  return vt_io_grow_file(device->lock ? device->lock : device->io, MAX(end, vt_io_size(device->io)), error) &&
+  return vt_io_grow_file(device->lock ? device->lock : device->io, MAX(end, vt_io_size(device->io)),
+                         error) &&
          lvm_store_grow_pv(store, device->path, archive_dir, error);
 }
 
-gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error)
+gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir,
+                           GError **error)
 {
   g_autoptr(LvmVg) vg = lvm_vg_copy(store->vg);
   LvmPv *pv = NULL;
@@ -377,12 +399,14 @@ gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archiv
   guint64 size, n;
 
   if (!device)
-    return vt_set_error(error, ENOENT, "%s is no physical volume of volume group %s", path, lvm_vg_name(vg));
+    return vt_set_error(error, ENOENT, "%s is no physical volume of volume group %s", path,
+                        lvm_vg_name(vg));
   if (store->read_only)
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(vg));
   for (guint i = 0; i < device->areas->len; i++)
     if (((LvmMetadataArea *)device->areas->pdata[i])->start >= lvm_pv_start(pv))
-      return vt_set_error(error, EOPNOTSUPP, "%s has a metadata area at its end; use pvresize", path);
+      return vt_set_error(error, EOPNOTSUPP, "%s has a metadata area at its end; use pvresize",
+                          path);
   if (!lvm_store_check_seqno(store, error) || !refresh_size(device, &size, error))
     return FALSE;
   n = MIN((size - lvm_pv_start(pv)) / lvm_vg_extent_size(vg), G_MAXUINT32);
@@ -394,5 +418,6 @@ gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archiv
   lvm_section_set_uint(pv->node, "dev_size", size / LVM_SECTOR, NULL);
   lvm_section_set_uint(pv->node, "pe_count", n, NULL);
   pv->n_extents = n;
-  return commit_or_free(store, g_steal_pointer(&vg), archive_dir, "grow physical volume", path, error);
+  return commit_or_free(store, g_steal_pointer(&vg), archive_dir, "grow physical volume", path,
+                        error);
 }

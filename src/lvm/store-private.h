@@ -29,25 +29,30 @@ typedef struct {
 } LvmGroup;
 
 typedef struct {
-  GPtrArray *devices;  /* of LvmDevice: those with a label or the rests of one */
-  GPtrArray *parts;    /* of LvmDevice: those whose label is another device's; what that is, is their last problem */
-  GPtrArray *groups;   /* of LvmGroup: @devices' */
+  GPtrArray *devices; /* of LvmDevice: those with a label or the rests of one */
+  GPtrArray *parts;   /* of LvmDevice: those whose label is another device's; what that is, is their
+                         last problem */
+  GPtrArray *groups;  /* of LvmGroup: @devices' */
   GPtrArray *problems; /* of char *: what concerns no PV */
 } LvmProbe;
 
 /* Look at each of @paths. @salvage: where an area has no whole text, search for earlier ones. */
-LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open, gpointer user_data);
+LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open,
+                    gpointer user_data);
 void lvm_probe_free(LvmProbe *probe);
 /* The device whose label, whole or not, says that it is PV @uuid; NULL: none. */
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid);
 /* What a device looked at is a part of that carries PV @uuid; NULL: none does. */
 const char *lvm_probe_part(LvmProbe *probe, const char *uuid);
 /* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */
-gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open, gpointer user_data);
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open,
+                          gpointer user_data);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)
 void lvm_device_free(LvmDevice *device);
-/* The newest text of VG @name (NULL: the only one). ENOENT, EINVAL (several), EBADMSG (damage that may be why). */
-LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name, GError **error);
+/* The newest text of VG @name (NULL: the only one). ENOENT, EINVAL (several), EBADMSG (damage that
+ * may be why). */
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name,
+                         GError **error);
 
 /* One PV of an open VG. */
 typedef struct {
@@ -77,7 +82,8 @@ LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data
 /* Take @device, and its areas where they are usable. */
 void lvm_store_add_device(LvmStore *store, LvmDevice *device);
 /* Open @path for writing (as the store opens its PVs) and lock it. */
-LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data, GError **error);
+LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data,
+                                  GError **error);
 
 /* Write @device's label, saying whether a VG uses it, and flush. */
 gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error);
@@ -89,5 +95,7 @@ void lvm_store_update_lvs(LvmStore *store);
 /* --- archive.c --- */
 typedef struct LvmArchive LvmArchive;
 void lvm_archive_free(LvmArchive *archive);
-/* Save @vg as it was before @description, as vgcfgbackup would. *archive remembers the folder's state between calls. */
-gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description, GError **error);
+/* Save @vg as it was before @description, as vgcfgbackup would. *archive remembers the folder's
+ * state between calls. */
+gboolean lvm_archive_save(LvmArchive **archive, const char *dir, LvmVg *vg, const char *description,
+                          GError **error);

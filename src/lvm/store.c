@@ -1,9 +1,10 @@
 /* virt-thin - opening and committing a volume group on its physical volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A commit is safe at every point: the new text goes beside the old one and is flushed; then one sector, the header, is
- * changed. On several PVs the headers change one after the other; until all have, some say the old and some the new,
- * and the highest seqno wins, for lvm2 (lib/metadata/metadata.c, vg_read) as for us.
+ * A commit is safe at every point: the new text goes beside the old one and is flushed; then one
+ * sector, the header, is changed. On several PVs the headers change one after the other; until all
+ * have, some say the old and some the new, and the highest seqno wins, for lvm2
+ * (lib/metadata/metadata.c, vg_read) as for us.
  */
 #include "config.h"
 
@@ -22,7 +23,8 @@ LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data
   store->areas = g_ptr_array_new();
   store->warnings = g_ptr_array_new_with_free_func(g_free);
   store->paths = g_ptr_array_new();
-  store->open_lvs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vt_io_unref);
+  store->open_lvs =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)vt_io_unref);
   store->open = open;
   store->user_data = user_data;
   g_ptr_array_add(store->warnings, NULL);
@@ -97,8 +99,8 @@ static gboolean carries(LvmDevice *device, LvmVg *vg)
   return FALSE;
 }
 
-/* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other PVs, stands for the
- * only one missing. */
+/* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other
+ * PVs, stands for the only one missing. */
 static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
 {
   LvmDevice *found = NULL;
@@ -168,9 +170,10 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
       continue;
     }
     part = lvm_probe_part(probe, lvm_pv_uuid(pv));
-    missing =
-        g_strdup_printf("physical volume %s (%s, last seen as %s) of volume group %s is missing%s%s", lvm_pv_name(pv),
-                        lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg), part ? "; " : "", part ? part : "");
+    missing = g_strdup_printf(
+        "physical volume %s (%s, last seen as %s) of volume group %s is missing%s%s",
+        lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg),
+        part ? "; " : "", part ? part : "");
     warn_of(store, missing);
     any_missing = TRUE;
   }
@@ -188,7 +191,8 @@ static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
 
   if (!locked)
     return NULL;
-  if (!lvm_label_read(locked->io, &label, error) || !label || strcmp(label->uuid, device->label->uuid) != 0) {
+  if (!lvm_label_read(locked->io, &label, error) || !label ||
+      strcmp(label->uuid, device->label->uuid) != 0) {
     if (error && !*error)
       vt_set_error(error, ESTALE, "%s: its label has changed just now; try again", device->path);
     lvm_device_free(locked);
@@ -204,7 +208,8 @@ static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
     g_ptr_array_add(locked->areas, area);
     if (!lvm_metadata_area_read_header(area, error) ||
         (memcmp(area->header, old->header, sizeof old->header) != 0 &&
-         !vt_set_error(error, ESTALE, "%s: its metadata has changed just now; try again", device->path))) {
+         !vt_set_error(error, ESTALE, "%s: its metadata has changed just now; try again",
+                       device->path))) {
       lvm_device_free(locked);
       return NULL;
     }
@@ -214,32 +219,36 @@ static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
 
 static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
 {
-  return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s", lvm_vg_name(vg), why);
+  return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s",
+                      lvm_vg_name(vg), why);
 }
 
 static gboolean missing(LvmProbe *probe, LvmVg *vg, LvmPv *pv, GError **error)
 {
-  const char *part = lvm_probe_part(probe, lvm_pv_uuid(pv)), *damage = part ? NULL : unidentified_problem(probe),
-             *problem = part ? part : damage;
+  const char *part = lvm_probe_part(probe, lvm_pv_uuid(pv)),
+             *damage = part ? NULL : unidentified_problem(probe), *problem = part ? part : damage;
 
-  return vt_set_error(
-      error, damage ? EBADMSG : ENOENT,
-      "volume group %s cannot be opened for writing: physical volume %s (%s, last seen as %s) is missing%s%s",
-      lvm_vg_name(vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), problem ? "; " : "",
-      problem ? problem : "");
+  return vt_set_error(error, damage ? EBADMSG : ENOENT,
+                      "volume group %s cannot be opened for writing: physical volume %s (%s, last "
+                      "seen as %s) is missing%s%s",
+                      lvm_vg_name(vg), lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv),
+                      problem ? "; " : "", problem ? problem : "");
 }
 
 /* Every extent must lie on its device. */
 static gboolean check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **error)
 {
-  guint64 end = lvm_pv_start(pv) + lvm_pv_n_extents(pv) * lvm_vg_extent_size(vg), size = vt_io_size(device->io);
+  guint64 end = lvm_pv_start(pv) + lvm_pv_n_extents(pv) * lvm_vg_extent_size(vg),
+          size = vt_io_size(device->io);
 
   if (end <= size)
     return TRUE;
-  return vt_set_error(error, EBADMSG,
-                      "volume group %s cannot be opened for writing: %s ends at offset %" G_GUINT64_FORMAT
-                      ", but the extents of its physical volume %s end at %" G_GUINT64_FORMAT ": it has been truncated",
-                      lvm_vg_name(vg), device->path, size, lvm_pv_name(pv), end);
+  return vt_set_error(
+      error, EBADMSG,
+      "volume group %s cannot be opened for writing: %s ends at offset %" G_GUINT64_FORMAT
+      ", but the extents of its physical volume %s end at %" G_GUINT64_FORMAT
+      ": it has been truncated",
+      lvm_vg_name(vg), device->path, size, lvm_pv_name(pv), end);
 }
 
 /* A crash may have come between the commit that took a PV in and the mark on its label. */
@@ -254,8 +263,8 @@ static gboolean mark_used(LvmStore *store, GError **error)
   return TRUE;
 }
 
-/* The ring of texts is written all around: whatever is committed later, there must be room for it, so that deletes go on
- * when the file system beneath is full. */
+/* The ring of texts is written all around: whatever is committed later, there must be room for it,
+ * so that deletes go on when the file system beneath is full. */
 static void back_areas(LvmStore *store)
 {
   for (guint i = 0; i < store->areas->len; i++) {
@@ -263,7 +272,8 @@ static void back_areas(LvmStore *store)
     g_autoptr(GError) error = NULL;
 
     if (!vt_io_back(area->io, area->start, area->size, &error))
-      g_warning("volume group %s: its metadata area cannot be allocated ahead, so that changes may fail until there is "
+      g_warning("volume group %s: its metadata area cannot be allocated ahead, so that changes may "
+                "fail until there is "
                 "room: %s",
                 lvm_vg_name(store->vg), error->message);
   }
@@ -310,8 +320,8 @@ static gboolean check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
   return TRUE;
 }
 
-static LvmStore *try_open(const char *const *paths, const char *name, gboolean read_only, gboolean follow,
-                          LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *try_open(const char *const *paths, const char *name, gboolean read_only,
+                          gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
 {
   LvmOpenFunc probe_open = read_only ? open : NULL;
   g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, probe_open, user_data);
@@ -336,8 +346,8 @@ static LvmStore *try_open(const char *const *paths, const char *name, gboolean r
   return g_steal_pointer(&store);
 }
 
-static LvmStore *open_store(const char *const *paths, const char *name, gboolean read_only, gboolean follow,
-                            LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *open_store(const char *const *paths, const char *name, gboolean read_only,
+                            gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
 {
   for (guint attempt = 0;; attempt++) {
     GError *failure = NULL;
@@ -353,14 +363,14 @@ static LvmStore *open_store(const char *const *paths, const char *name, gboolean
   }
 }
 
-LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
-                         gpointer user_data, GError **error)
+LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only,
+                         LvmOpenFunc open, gpointer user_data, GError **error)
 {
   return open_store(paths, name, read_only, FALSE, open, user_data, error);
 }
 
-LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
-                               gpointer user_data, GError **error)
+LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only,
+                               LvmOpenFunc open, gpointer user_data, GError **error)
 {
   return open_store(paths, name, read_only, TRUE, open, user_data, error);
 }
@@ -399,15 +409,18 @@ static gboolean flush_areas(LvmStore *store, GError **error)
   return TRUE;
 }
 
-static gboolean write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new, GError **error)
+static gboolean write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new,
+                              GError **error)
 {
   for (guint i = 0; i < store->areas->len; i++)
-    if (!lvm_metadata_area_write_header(store->areas->pdata[i], old ? &old[i] : NULL, new ? &new[i] : NULL, error))
+    if (!lvm_metadata_area_write_header(store->areas->pdata[i], old ? &old[i] : NULL,
+                                        new ? &new[i] : NULL, error))
       return FALSE;
   return TRUE;
 }
 
-/* The headers back to @old. When that fails as well, nobody knows what the disk holds: no further commit. */
+/* The headers back to @old. When that fails as well, nobody knows what the disk holds: no further
+ * commit. */
 static void take_back(LvmStore *store, const LvmTextPlace *old)
 {
   for (guint i = 0; i < store->areas->len; i++) {
@@ -419,7 +432,8 @@ static void take_back(LvmStore *store, const LvmTextPlace *old)
   store->failed |= !flush_areas(store, NULL);
 }
 
-static gboolean write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size, GError **error)
+static gboolean write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize *size,
+                           GError **error)
 {
   g_autofree char *text = lvm_vg_format(vg, size);
   guint32 crc;
@@ -442,7 +456,8 @@ static gboolean commit(LvmStore *store, LvmVg *vg, GError **error)
     old[i] = ((LvmMetadataArea *)store->areas->pdata[i])->text;
   if (!write_text(store, vg, new, &size, error))
     return FALSE;
-  if (!write_headers(store, old, new, error) || !write_headers(store, new, NULL, error) || !flush_areas(store, error)) {
+  if (!write_headers(store, old, new, error) || !write_headers(store, new, NULL, error) ||
+      !flush_areas(store, error)) {
     take_back(store, old);
     return FALSE;
   }
@@ -455,14 +470,16 @@ static gboolean check_commit(LvmStore *store, GError **error)
   if (store->read_only)
     return vt_set_error(error, EROFS, "it is open read-only");
   if (store->failed)
-    return vt_set_error(error, EIO, "an earlier change failed and could not be taken back; open it again");
+    return vt_set_error(error, EIO,
+                        "an earlier change failed and could not be taken back; open it again");
   return lvm_store_check_seqno(store, error);
 }
 
-/* Earlier texts are of use to who has done what he did not mean to. A change that frees, or gives room, cannot wait for
- * them when a disk is full; one that adds a volume can. A folder that is read-only is left alone, as by lvm2
- * (lib/format_text/archiver.c, archive()). */
-static gboolean archive(LvmStore *store, LvmVg *vg, const char *dir, const char *what, GError **error)
+/* Earlier texts are of use to who has done what he did not mean to. A change that frees, or gives
+ * room, cannot wait for them when a disk is full; one that adds a volume can. A folder that is
+ * read-only is left alone, as by lvm2 (lib/format_text/archiver.c, archive()). */
+static gboolean archive(LvmStore *store, LvmVg *vg, const char *dir, const char *what,
+                        GError **error)
 {
   g_autoptr(GError) failure = NULL;
 
@@ -471,26 +488,29 @@ static gboolean archive(LvmStore *store, LvmVg *vg, const char *dir, const char 
     return TRUE;
   }
   if (vg->lvs.length > store->vg->lvs.length && vt_error_to_errno(failure) != EROFS) {
-    g_propagate_prefixed_error(error, g_steal_pointer(&failure),
-                               "its text cannot be archived first, and only what adds no volume goes on without; make "
-                               "room there: ");
+    g_propagate_prefixed_error(
+        error, g_steal_pointer(&failure),
+        "its text cannot be archived first, and only what adds no volume goes on without; make "
+        "room there: ");
     return FALSE;
   }
   if (!store->archive_warned)
-    g_warning("volume group %s: the text before '%s' is not archived, nor are later ones until this is mended: %s",
+    g_warning("volume group %s: the text before '%s' is not archived, nor are later ones until "
+              "this is mended: %s",
               lvm_vg_name(store->vg), what, failure->message);
   store->archive_warned = TRUE;
   return TRUE;
 }
 
-gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error)
+gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir,
+                          const char *description, GError **error)
 {
   const char *what = description ? description : "virt-thin";
 
   lvm_vg_set_seqno(vg, lvm_vg_seqno(store->vg) + 1);
   lvm_vg_set_header(vg, what);
-  if (!check_commit(store, error) || (archive_dir && !archive(store, vg, archive_dir, what, error)) ||
-      !commit(store, vg, error)) {
+  if (!check_commit(store, error) ||
+      (archive_dir && !archive(store, vg, archive_dir, what, error)) || !commit(store, vg, error)) {
     g_prefix_error(error, "volume group %s cannot be changed (%s): ", lvm_vg_name(store->vg), what);
     return FALSE;
   }

@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Format facts: lvm2 lib/format_text/{layout.h,format-text.c,text_label.c}, lib/label/label.c.
- * Units: bytes. Errors: VT_ERROR: ENOENT no PV of that VG among the paths; EBUSY locked, the holder named; EBADMSG
- * label, header or text damaged, with the place; ENOSPC metadata area full, with used and available bytes; ESTALE
- * somebody else committed since. Thread-safety: none; the owner serialises. VtIos of logical volumes may be used from
- * any thread.
+ * Units: bytes. Errors: VT_ERROR: ENOENT no PV of that VG among the paths; EBUSY locked, the holder
+ * named; EBADMSG label, header or text damaged, with the place; ENOSPC metadata area full, with
+ * used and available bytes; ESTALE somebody else committed since. Thread-safety: none; the owner
+ * serialises. VtIos of logical volumes may be used from any thread.
  */
 #pragma once
 
@@ -20,23 +20,26 @@ typedef struct {
   char *vg_name; /* NULL: a PV of no volume group */
 } LvmScan;
 void lvm_scan_free(LvmScan *scan);
-/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged ones, and those with a
- * PV's label that are a part of something else (lvm_content_belongs_to()), are reported in @problems (GPtrArray of char
+/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged
+ * ones, and those with a PV's label that are a part of something else (lvm_content_belongs_to()),
+ * are reported in @problems (GPtrArray of char
  * *, may be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
 GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems);
 
-typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user_data, GError **error);
+typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user_data,
+                             GError **error);
 
-/* Open VG @name found among @paths (NULL: the only VG there). Read-write: takes the PVs' locks (vt_io_lock) and refuses
- * a VG with missing PVs, a foreign system_id, or another reason of lvm_vg_unwritable(). Read-only: takes no lock, and
- * makes do with any copy that is whole. @open NULL: vt_io_open_file; tests pass their own to record or fail. */
-LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
-                         gpointer user_data, GError **error);
-/* The same, where @paths are but the usual places: a PV that is not there is also looked for where the VG says that it
- * was last seen (an extended VG may have its PVs anywhere). Not if one of its PVs has moved, for then the VG may be a
- * copy. */
-LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only, LvmOpenFunc open,
-                               gpointer user_data, GError **error);
+/* Open VG @name found among @paths (NULL: the only VG there). Read-write: takes the PVs' locks
+ * (vt_io_lock) and refuses a VG with missing PVs, a foreign system_id, or another reason of
+ * lvm_vg_unwritable(). Read-only: takes no lock, and makes do with any copy that is whole. @open
+ * NULL: vt_io_open_file; tests pass their own to record or fail. */
+LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only,
+                         LvmOpenFunc open, gpointer user_data, GError **error);
+/* The same, where @paths are but the usual places: a PV that is not there is also looked for where
+ * the VG says that it was last seen (an extended VG may have its PVs anywhere). Not if one of its
+ * PVs has moved, for then the VG may be a copy. */
+LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only,
+                               LvmOpenFunc open, gpointer user_data, GError **error);
 void lvm_store_close(LvmStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmStore, lvm_store_close)
 
@@ -47,43 +50,47 @@ const char *const *lvm_store_warnings(LvmStore *store);
 /* NULL-terminated. */
 const char *const *lvm_store_paths(LvmStore *store); /* of the PVs in use */
 
-/* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers read again first
- * (ESTALE if another's seqno is there), text, flush, precommit and commit headers, flush; seqno is set here. The text
- * replaced is archived under @archive_dir/NAME_NNNNN-RANDOM.vg with lvm2's retention (10 files, 30 days), @description
- * in it; NULL: no archive. Where that cannot be written, @vg is refused if it has more LVs than before; else the change
- * goes on with a warning (once), for it may be the one that makes room. */
-gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir, const char *description, GError **error);
+/* Write @vg (ownership taken on success; it becomes lvm_store_vg()) to every metadata area: headers
+ * read again first (ESTALE if another's seqno is there), text, flush, precommit and commit headers,
+ * flush; seqno is set here. The text replaced is archived under @archive_dir/NAME_NNNNN-RANDOM.vg
+ * with lvm2's retention (10 files, 30 days), @description in it; NULL: no archive. Where that
+ * cannot be written, @vg is refused if it has more LVs than before; else the change goes on with a
+ * warning (once), for it may be the one that makes room. */
+gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir,
+                          const char *description, GError **error);
 
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
 gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 
-/* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting its system_id, and
- * give it back before closing, with the system_id it had. In between, also across a crash, the VG tag
- * "virt-thin.system_id=ID" remembers that one; opening and releasing a VG that a crash left taken puts it back. A VG on
- * files is left as it is. Each is a commit, or nothing when there is nothing to change. */
+/* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting
+ * its system_id, and give it back before closing, with the system_id it had. In between, also
+ * across a crash, the VG tag "virt-thin.system_id=ID" remembers that one; opening and releasing a
+ * VG that a crash left taken puts it back. A VG on files is left as it is. Each is a commit, or
+ * nothing when there is nothing to change. */
 gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_is_taken(LvmStore *store);
-/* Whose the VG is, by its system_id and lvm2's configuration, and how it is taken over; NULL: this host's, or nobody's.
- * The caller's. */
+/* Whose the VG is, by its system_id and lvm2's configuration, and how it is taken over; NULL: this
+ * host's, or nobody's. The caller's. */
 char *lvm_store_foreign(LvmStore *store);
 
 /* Bytes of metadata text in use and the most that fits (smallest area). */
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available);
 
-/* The bytes of a linear or striped LV as one VtIo, name "vg/lv"; grows with the LV when lvm_store_commit() carries a
- * larger one. EOPNOTSUPP for other segments. */
+/* The bytes of a linear or striped LV as one VtIo, name "vg/lv"; grows with the LV when
+ * lvm_store_commit() carries a larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
-/* The logical sector size, in bytes, that the kernel would give to a linear or striped LV: the largest of its PVs'.
- * vt_io_sector_size() tells it of one that is open. */
+/* The logical sector size, in bytes, that the kernel would give to a linear or striped LV: the
+ * largest of its PVs'. vt_io_sector_size() tells it of one that is open. */
 guint lvm_store_sector_size(LvmStore *store, LvmLv *lv);
 
-/* Of a VG open read-only: why a linear or striped LV cannot be read whole; NULL: it can. The caller's. */
+/* Of a VG open read-only: why a linear or striped LV cannot be read whole; NULL: it can. The
+ * caller's. */
 char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv);
 
-/* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it: for new metadata and
- * spare volumes. */
+/* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it:
+ * for new metadata and spare volumes. */
 gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error);
 
 /* --- making volume groups --- */
@@ -96,14 +103,21 @@ typedef struct {
   gpointer user_data;
 } LvmCreate;
 
-/* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that exist and hold
- * nothing (lvm_content_check_free(): EEXIST), with sectors of one size (EINVAL). Returns it open read-write and locked.
+/* @params NULL: the defaults. Write labels and an empty VG on @paths, files or block devices that
+ * exist and hold nothing (lvm_content_check_free(): EEXIST), with sectors of one size (EINVAL).
+ * Returns it open read-write and locked.
  */
-LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params, GError **error);
+LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params,
+                           GError **error);
 
-/* Add @path as a PV and commit. EPERM: the VG takes no more; EINVAL: its sectors are not as large as the other PVs'. */
-gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);
+/* Add @path as a PV and commit. EPERM: the VG takes no more; EINVAL: its sectors are not as large
+ * as the other PVs'. */
+gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir,
+                          GError **error);
 /* The file or device behind a PV has grown: take the new extents and commit. */
-gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir, GError **error);
-/* Make the last PV that is a regular file longer, by @n_extents, and take them. ENOENT: no PV is a file. */
-gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir, GError **error);
+gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archive_dir,
+                           GError **error);
+/* Make the last PV that is a regular file longer, by @n_extents, and take them. ENOENT: no PV is a
+ * file. */
+gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *archive_dir,
+                             GError **error);

@@ -1,9 +1,9 @@
 /* virt-thin - LVM2 text into a tree
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * One pass over the text, no lookahead, no recursion beyond LVM_TEXT_MAX_DEPTH. Lines are counted only when an error is
- * reported. Tokens are those of lvm2 libdm/libdm-config.c: a name runs to white space, '#', '=', '{' or '}'; a string's
- * only escapes are \" and \\.
+ * One pass over the text, no lookahead, no recursion beyond LVM_TEXT_MAX_DEPTH. Lines are counted
+ * only when an error is reported. Tokens are those of lvm2 libdm/libdm-config.c: a name runs to
+ * white space, '#', '=', '{' or '}'; a string's only escapes are \" and \\.
  */
 #include "config.h"
 
@@ -25,7 +25,8 @@ static gboolean fail(Parser *parser, const char *at, const char *what)
 
   for (const char *p = parser->start; p < at && (p = memchr(p, '\n', at - p)); p++)
     line++;
-  return vt_set_error(parser->error, EBADMSG, "%s, line %" G_GUINT64_FORMAT ": %s", parser->source, line, what);
+  return vt_set_error(parser->error, EBADMSG, "%s, line %" G_GUINT64_FORMAT ": %s", parser->source,
+                      line, what);
 }
 
 enum { SPACE = 1, NAME_END = 2, WORD_END = 4 };
@@ -230,7 +231,8 @@ static LvmNode *read_assignment(Parser *parser, const char *name, gsize name_len
     parser->p++;
     if (!read_array(parser, &n_values, &end_new_line))
       return NULL;
-    node = lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, n_values);
+    node = lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data,
+                        parser->values->len, n_values);
     node->is_array = TRUE;
     node->end_new_line = end_new_line;
     return node;
@@ -238,7 +240,8 @@ static LvmNode *read_assignment(Parser *parser, const char *name, gsize name_len
   if (!read_value(parser, &value))
     return NULL;
   pack(parser->values, &value);
-  return lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data, parser->values->len, 1);
+  return lvm_node_new(LVM_NODE_ASSIGNMENT, name, name_length, parser->values->data,
+                      parser->values->len, 1);
 }
 
 static void read_comment(Parser *parser, LvmNode *section, guint lines)
@@ -317,7 +320,8 @@ static gboolean read_content(Parser *parser, LvmNode *section)
 LvmNode *lvm_text_parse(const char *text, gsize length, const char *source, GError **error)
 {
   g_autoptr(LvmNode) root = lvm_section_new("");
-  Parser parser = {.start = text, .p = text, .end = text + length, .source = source, .error = error};
+  Parser parser = {
+      .start = text, .p = text, .end = text + length, .source = source, .error = error};
   gboolean ok;
 
   parser.values = g_byte_array_new();

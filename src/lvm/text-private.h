@@ -1,9 +1,9 @@
 /* virt-thin - how a node of the text tree lies in memory
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A volume group of 20,000 volumes is 400,000 nodes, so a node is one block of memory: the struct, its name, then (an
- * assignment) its values, packed: a type byte, the spelling, NUL, and, where the spelling has escapes, the unescaped
- * text, NUL.
+ * A volume group of 20,000 volumes is 400,000 nodes, so a node is one block of memory: the struct,
+ * its name, then (an assignment) its values, packed: a type byte, the spelling, NUL, and, where the
+ * spelling has escapes, the unescaped text, NUL.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ typedef struct {
   GQueue children;
 } LvmSection;
 
-LvmNode *lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values, gsize values_length,
-                      guint n_values);
+LvmNode *lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values,
+                      gsize values_length, guint n_values);
 void lvm_section_append(LvmNode *section, LvmNode *child);
 
 #define LVM_TEXT_MAX_DEPTH 32

@@ -9,8 +9,8 @@
 
 /* --- nodes --- */
 
-LvmNode *lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values, gsize values_length,
-                      guint n_values)
+LvmNode *lvm_node_new(LvmNodeKind kind, const char *name, gsize name_length, const void *values,
+                      gsize values_length, guint n_values)
 {
   gsize header = kind == LVM_NODE_SECTION ? sizeof(LvmSection) : sizeof(LvmNode);
   LvmNode *node = g_malloc(header + name_length + 1 + values_length);
@@ -81,8 +81,8 @@ static gsize values_length(LvmNode *node)
 LvmNode *lvm_node_copy(LvmNode *node, const char *name)
 {
   const char *copy_name = name ? name : node->name;
-  LvmNode *copy =
-      lvm_node_new(node->kind, copy_name, strlen(copy_name), node->values, values_length(node), node->n_values);
+  LvmNode *copy = lvm_node_new(node->kind, copy_name, strlen(copy_name), node->values,
+                               values_length(node), node->n_values);
 
   copy->blanks = node->blanks;
   copy->is_array = node->is_array;
@@ -140,7 +140,8 @@ LvmNode *lvm_node_next(LvmNode *node)
 LvmNode *lvm_section_find(LvmNode *section, const char *name)
 {
   for (LvmNode *child = lvm_section_first(section); child; child = lvm_node_next(child))
-    if (child->name[0] == name[0] && child->kind != LVM_NODE_COMMENT && strcmp(child->name, name) == 0)
+    if (child->name[0] == name[0] && child->kind != LVM_NODE_COMMENT &&
+        strcmp(child->name, name) == 0)
       return child;
   return NULL;
 }
@@ -290,7 +291,8 @@ static void put_uint(GByteArray *values, guint64 number)
 
 static LvmNode *assignment_new(const char *key, GByteArray *values, guint n_values)
 {
-  LvmNode *node = lvm_node_new(LVM_NODE_ASSIGNMENT, key, strlen(key), values->data, values->len, n_values);
+  LvmNode *node =
+      lvm_node_new(LVM_NODE_ASSIGNMENT, key, strlen(key), values->data, values->len, n_values);
 
   g_byte_array_unref(values);
   return node;
@@ -312,7 +314,8 @@ void lvm_section_set_string(LvmNode *section, const char *key, const char *value
   replace(section, assignment_new(key, values, 1), after);
 }
 
-void lvm_section_set_strings(LvmNode *section, const char *key, const char *const *strings, const char *after)
+void lvm_section_set_strings(LvmNode *section, const char *key, const char *const *strings,
+                             const char *after)
 {
   GByteArray *values = g_byte_array_new();
   LvmNode *node;

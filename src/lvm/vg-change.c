@@ -1,9 +1,9 @@
 /* virt-thin - changing a volume group: logical volumes made, renamed, resized, tagged, removed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each function leaves the VG as it was when it fails, but for pools whose parts find no place where the VG's allocation
- * policy lets them lie: the caller's copy is of no use then. What a new LV's section holds, and in which order: lvm2
- * lib/format_text/export.c, lib/thin/thin.c.
+ * Each function leaves the VG as it was when it fails, but for pools whose parts find no place
+ * where the VG's allocation policy lets them lie: the caller's copy is of no use then. What a new
+ * LV's section holds, and in which order: lvm2 lib/format_text/export.c, lib/thin/thin.c.
  */
 #include "config.h"
 
@@ -16,7 +16,8 @@
 
 /* --- lists of words --- */
 
-/* Behind the others, but for lvm2's order (lib/format_text/flags.c): WRITE follows READ, WRITE_LOCKED is the first. */
+/* Behind the others, but for lvm2's order (lib/format_text/flags.c): WRITE follows READ,
+ * WRITE_LOCKED is the first. */
 static guint place_of(GPtrArray *words, const char *word)
 {
   guint read;
@@ -28,7 +29,8 @@ static guint place_of(GPtrArray *words, const char *word)
   return words->len;
 }
 
-void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after)
+void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in,
+                             const char *after)
 {
   g_autoptr(GPtrArray) words = lvm_node_strings(lvm_section_find(section, key));
 
@@ -47,7 +49,8 @@ void lvm_section_change_word(LvmNode *section, const char *key, const char *word
   lvm_section_set_strings(section, key, (const char *const *)words->pdata, after);
 }
 
-static void change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in, const char *after)
+static void change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in,
+                           const char *after)
 {
   if (lvm_section_has_word(lvm_lv_node(lv), key, word) == in)
     return;
@@ -91,7 +94,8 @@ static LvmNode *lv_section_new(LvmVg *vg, const char *name, gboolean visible)
 
   lvm_node_set_blanks(node, 1);
   lvm_section_set_string(node, "id", uuid, NULL);
-  lvm_section_set_strings(node, "status", (const char *const[]){"READ", visible ? "VISIBLE" : NULL, NULL}, NULL);
+  lvm_section_set_strings(node, "status",
+                          (const char *const[]){"READ", visible ? "VISIBLE" : NULL, NULL}, NULL);
   lvm_section_set_strings(node, "flags", (const char *const[]){NULL}, NULL);
   lvm_section_set_writable(vg, node, TRUE);
   lvm_section_set_uint(node, "creation_time", g_get_real_time() / G_USEC_PER_SEC, NULL);
@@ -114,8 +118,8 @@ static LvmNode *add_virtual_segment(LvmNode *node, const char *type, guint64 n_e
   return segment;
 }
 
-/* lvm2 limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of either doubled, has at
- * most 127 characters (linux uapi/linux/dm-ioctl.h). */
+/* lvm2 limits "/dev/VG/LV" (tools/lvrename.c), and a device-mapper name, VG-LV with each '-' of
+ * either doubled, has at most 127 characters (linux uapi/linux/dm-ioctl.h). */
 static gboolean check_length(LvmVg *vg, const char *name, GError **error)
 {
   gsize length = strlen(lvm_vg_name(vg)) + 1;
@@ -126,10 +130,10 @@ static gboolean check_length(LvmVg *vg, const char *name, GError **error)
     length += 1 + (*p == '-');
   if (length <= 127 && strlen(name) + strlen(lvm_vg_name(vg)) + 3 <= 128)
     return TRUE;
-  return vt_set_error(
-      error, EINVAL,
-      "volume name \"%s\" is too long in volume group %s: its device-mapper name would have %zu characters", name,
-      lvm_vg_name(vg), length);
+  return vt_set_error(error, EINVAL,
+                      "volume name \"%s\" is too long in volume group %s: its device-mapper name "
+                      "would have %zu characters",
+                      name, lvm_vg_name(vg), length);
 }
 
 static gboolean check_new_name(LvmVg *vg, const char *name, GError **error)
@@ -137,7 +141,8 @@ static gboolean check_new_name(LvmVg *vg, const char *name, GError **error)
   if (!lvm_name_check(name, error) || !check_length(vg, name, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, name))
-    return vt_set_error(error, EEXIST, "volume group %s has a volume %s already", lvm_vg_name(vg), name);
+    return vt_set_error(error, EEXIST, "volume group %s has a volume %s already", lvm_vg_name(vg),
+                        name);
   return TRUE;
 }
 
@@ -147,8 +152,8 @@ static gboolean check_part_names(LvmVg *vg, const char *data, const char *metada
   if (!check_length(vg, data, error) || !check_length(vg, metadata, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata))
-    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already", lvm_vg_name(vg), data,
-                        metadata);
+    return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already",
+                        lvm_vg_name(vg), data, metadata);
   return TRUE;
 }
 
@@ -171,12 +176,14 @@ static gboolean check_max_lv(LvmVg *vg, GError **error)
 static gboolean check_extents(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
 {
   if (n_extents == 0)
-    return vt_set_error(error, EINVAL, "volume %s/%s cannot have a size of zero", lvm_vg_name(vg), name);
+    return vt_set_error(error, EINVAL, "volume %s/%s cannot have a size of zero", lvm_vg_name(vg),
+                        name);
   if (n_extents > G_MAXUINT32 || n_extents > G_MAXINT64 / lvm_vg_extent_size(vg))
     return vt_set_error(error, EINVAL,
                         "volume %s/%s cannot have %" G_GUINT64_FORMAT
                         " extents: LVM can address at most %" G_GUINT64_FORMAT,
-                        lvm_vg_name(vg), name, n_extents, MIN(G_MAXUINT32, G_MAXINT64 / lvm_vg_extent_size(vg)));
+                        lvm_vg_name(vg), name, n_extents,
+                        MIN(G_MAXUINT32, G_MAXINT64 / lvm_vg_extent_size(vg)));
   return TRUE;
 }
 
@@ -195,7 +202,8 @@ static LvmLv *add_linear(LvmVg *vg, const char *name, gboolean visible, guint64 
 
 LvmLv *lvm_vg_add_linear(LvmVg *vg, const char *name, guint64 n_extents, GError **error)
 {
-  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, n_extents, error))
+  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) ||
+      !check_extents(vg, name, n_extents, error))
     return NULL;
   return add_linear(vg, name, TRUE, n_extents, error);
 }
@@ -233,11 +241,12 @@ static gboolean check_free(LvmVg *vg, const char *what, const char *name, guint6
 
   if (n <= available)
     return TRUE;
-  return vt_set_error(error, ENOSPC,
-                      "%s %s/%s needs %" G_GUINT64_FORMAT
-                      " extents with its metadata and spare, but only %" G_GUINT64_FORMAT
-                      " are free; add a physical volume (virt-thin extend) or choose a smaller size",
-                      what, lvm_vg_name(vg), name, n, available);
+  return vt_set_error(
+      error, ENOSPC,
+      "%s %s/%s needs %" G_GUINT64_FORMAT
+      " extents with its metadata and spare, but only %" G_GUINT64_FORMAT
+      " are free; add a physical volume (virt-thin extend) or choose a smaller size",
+      what, lvm_vg_name(vg), name, n, available);
 }
 
 static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
@@ -246,7 +255,8 @@ static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
   g_autofree char *name = NULL;
 
   if (spare)
-    return spare->n_extents >= n_extents || lvm_lv_allocate(spare, n_extents - spare->n_extents, error);
+    return spare->n_extents >= n_extents ||
+           lvm_lv_allocate(spare, n_extents - spare->n_extents, error);
   name = spare_name(vg);
   return add_hidden(vg, name, n_extents, error) != NULL;
 }
@@ -259,8 +269,8 @@ static guint64 spare_growth(LvmVg *vg, guint64 n_extents)
   return n_extents > has ? n_extents - has : 0;
 }
 
-static LvmNode *pool_section_new(LvmVg *vg, const char *name, const char *data, const char *metadata, guint64 n_extents,
-                                 guint64 chunk_size)
+static LvmNode *pool_section_new(LvmVg *vg, const char *name, const char *data,
+                                 const char *metadata, guint64 n_extents, guint64 chunk_size)
 {
   LvmNode *node = lv_section_new(vg, name, TRUE);
   LvmNode *segment = add_virtual_segment(node, "thin-pool", n_extents);
@@ -274,46 +284,53 @@ static LvmNode *pool_section_new(LvmVg *vg, const char *name, const char *data, 
   return node;
 }
 
-LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents,
-                            guint64 chunk_size, GError **error)
+LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents,
+                            guint64 metadata_extents, guint64 chunk_size, GError **error)
 {
   g_autofree char *data = g_strconcat(name ? name : "", "_tdata", NULL),
                   *metadata = g_strconcat(name ? name : "", "_tmeta", NULL);
   guint64 metadata_size = metadata_extents * lvm_vg_extent_size(vg);
 
-  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, data_extents, error) ||
+  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) ||
+      !check_extents(vg, name, data_extents, error) ||
       !check_extents(vg, metadata, metadata_extents, error) ||
-      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size, &metadata_size,
-                       error) ||
+      !lvm_pool_choose(data_extents * lvm_vg_extent_size(vg), lvm_vg_extent_size(vg), &chunk_size,
+                       &metadata_size, error) ||
       !check_part_names(vg, data, metadata, error))
     return NULL;
-  if (!check_free(vg, "thin pool", name, data_extents + metadata_extents + spare_growth(vg, metadata_extents), error) ||
-      !grow_spare(vg, metadata_extents, error) || !add_hidden(vg, metadata, metadata_extents, error) ||
+  if (!check_free(vg, "thin pool", name,
+                  data_extents + metadata_extents + spare_growth(vg, metadata_extents), error) ||
+      !grow_spare(vg, metadata_extents, error) ||
+      !add_hidden(vg, metadata, metadata_extents, error) ||
       !add_hidden(vg, data, data_extents, error))
     return NULL;
-  return lvm_vg_add_lv(vg, pool_section_new(vg, name, data, metadata, data_extents, chunk_size), error);
+  return lvm_vg_add_lv(vg, pool_section_new(vg, name, data, metadata, data_extents, chunk_size),
+                       error);
 }
 
 /* The LV @name below @pool, if it can grow to @n_extents; *more: by how many. */
-static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, guint64 *more, GError **error)
+static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, guint64 *more,
+                           GError **error)
 {
   LvmVg *vg = pool->vg;
   LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
 
   if (!lv) {
-    vt_set_error(error, EBADMSG, "thin pool %s/%s: its volume %s is not there", lvm_vg_name(vg), lvm_lv_name(pool),
-                 name ? name : "");
+    vt_set_error(error, EBADMSG, "thin pool %s/%s: its volume %s is not there", lvm_vg_name(vg),
+                 lvm_lv_name(pool), name ? name : "");
     return NULL;
   }
   if (!lvm_lv_check_unlocked(pool, error))
     return NULL;
   if (lv->kind != LVM_LV_STRIPED) {
-    vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin cannot grow; use lvextend", lvm_vg_name(vg),
+    vt_set_error(error, EOPNOTSUPP,
+                 "%s/%s is of type %s, which virt-thin cannot grow; use lvextend", lvm_vg_name(vg),
                  name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (n_extents < lv->n_extents) {
-    vt_set_error(error, EINVAL, "%s/%s has %" G_GUINT64_FORMAT " extents and cannot shrink to %" G_GUINT64_FORMAT,
+    vt_set_error(error, EINVAL,
+                 "%s/%s has %" G_GUINT64_FORMAT " extents and cannot shrink to %" G_GUINT64_FORMAT,
                  lvm_vg_name(vg), name, lv->n_extents, n_extents);
     return NULL;
   }
@@ -342,9 +359,11 @@ gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_exte
   if (!metadata)
     return FALSE;
   if (metadata_extents > limit)
-    return vt_set_error(error, EINVAL, "thin pool %s/%s: the metadata cannot be larger than 15.81 GiB", lvm_vg_name(vg),
-                        lvm_lv_name(pool));
-  return check_free(vg, "thin pool", lvm_lv_name(pool), more + spare_growth(vg, metadata_extents), error) &&
+    return vt_set_error(error, EINVAL,
+                        "thin pool %s/%s: the metadata cannot be larger than 15.81 GiB",
+                        lvm_vg_name(vg), lvm_lv_name(pool));
+  return check_free(vg, "thin pool", lvm_lv_name(pool), more + spare_growth(vg, metadata_extents),
+                    error) &&
          grow_spare(vg, metadata_extents, error) && lvm_lv_allocate(metadata, more, error);
 }
 
@@ -364,7 +383,8 @@ static LvmNode *add_message(LvmLv *pool)
   guint n = 1;
 
   for (LvmNode *node = lvm_section_first(segment); node; node = lvm_node_next(node))
-    n += lvm_node_kind(node) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(node), "message");
+    n +=
+        lvm_node_kind(node) == LVM_NODE_SECTION && g_str_has_prefix(lvm_node_name(node), "message");
   name = g_strdup_printf("message%u", n);
   return lvm_section_add_section(segment, name, n == 1, NULL);
 }
@@ -433,7 +453,8 @@ static void find_highest_device(LvmVg *vg, LvmLv *pool)
 
   pool->highest_device = 0;
   for (guint i = 0; i < messages->len; i++)
-    pool->highest_device = MAX(pool->highest_device, g_array_index(messages, LvmMessage, i).delete_device);
+    pool->highest_device =
+        MAX(pool->highest_device, g_array_index(messages, LvmMessage, i).delete_device);
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
 
@@ -443,7 +464,8 @@ static void find_highest_device(LvmVg *vg, LvmLv *pool)
   pool->highest_known = TRUE;
 }
 
-/* The lowest id that no volume and no message of @pool names: needed only after 16 million volumes. */
+/* The lowest id that no volume and no message of @pool names: needed only after 16 million
+ * volumes. */
 static guint32 find_hole(LvmVg *vg, LvmLv *pool)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
@@ -470,17 +492,19 @@ guint32 lvm_pool_next_device(LvmVg *vg, LvmLv *pool)
   return pool->highest_device < MAX_DEVICE ? pool->highest_device + 1 : find_hole(vg, pool);
 }
 
-LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin,
-                       GError **error)
+LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device,
+                       const char *origin, GError **error)
 {
   LvmLv *lv, *from = origin ? lvm_vg_find_lv(vg, origin) : NULL;
   LvmNode *node, *segment;
 
-  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) || !check_extents(vg, name, n_extents, error) ||
-      !lvm_lv_check_unlocked(pool, error) || (from && !lvm_lv_check_unlocked(from, error)))
+  if (!check_new_name(vg, name, error) || !check_max_lv(vg, error) ||
+      !check_extents(vg, name, n_extents, error) || !lvm_lv_check_unlocked(pool, error) ||
+      (from && !lvm_lv_check_unlocked(from, error)))
     return NULL;
   if (device == 0 || device > MAX_DEVICE) {
-    vt_set_error(error, EINVAL, "volume %s/%s: thin device %u is out of range", lvm_vg_name(vg), name, device);
+    vt_set_error(error, EINVAL, "volume %s/%s: thin device %u is out of range", lvm_vg_name(vg),
+                 name, device);
     return NULL;
   }
   node = lv_section_new(vg, name, TRUE);
@@ -498,7 +522,8 @@ LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_exten
 
 gboolean lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error)
 {
-  if (!check_extents(lv->vg, lvm_lv_name(lv), n_extents, error) || !lvm_lv_check_unlocked(lv, error))
+  if (!check_extents(lv->vg, lvm_lv_name(lv), n_extents, error) ||
+      !lvm_lv_check_unlocked(lv, error))
     return FALSE;
   lvm_lv_edit(lv);
   lvm_section_set_uint(lvm_segment_first(lvm_lv_node(lv)), "extent_count", n_extents, NULL);
@@ -524,7 +549,8 @@ static void set_reference(LvmLv *lv, const char *key, const char *value, const c
   LvmNode *segment = lvm_segment_first(lvm_lv_edit(lv));
 
   if (value)
-    lvm_section_set_string(segment, key, value, lvm_section_find(segment, after) ? after : "device_id");
+    lvm_section_set_string(segment, key, value,
+                           lvm_section_find(segment, after) ? after : "device_id");
   else
     lvm_section_remove(segment, key);
   lvm_lv_edited(lv);
@@ -547,7 +573,8 @@ static gboolean mentions(LvmNode *section, const char *name)
   for (LvmNode *node = lvm_section_first(section); node; node = lvm_node_next(node)) {
     if (lvm_node_kind(node) == LVM_NODE_SECTION
             ? mentions(node, name)
-            : strcmp(lvm_node_name(node), "type") != 0 && strcmp(lvm_node_name(node), "tags") != 0 &&
+            : strcmp(lvm_node_name(node), "type") != 0 &&
+                  strcmp(lvm_node_name(node), "tags") != 0 &&
                   lvm_section_has_word(section, lvm_node_name(node), name))
       return TRUE;
   }
@@ -588,8 +615,10 @@ static void rename_messages(LvmLv *pool, const char *old, const char *name)
     found |= g_strcmp0(g_array_index(messages, LvmMessage, i).create, old) == 0;
   if (!found)
     return;
-  for (node = lvm_section_first(lvm_segment_first(lvm_lv_edit(pool))); node; node = lvm_node_next(node))
-    if (lvm_node_kind(node) == LVM_NODE_SECTION && g_strcmp0(lvm_section_get_string(node, "create"), old) == 0)
+  for (node = lvm_section_first(lvm_segment_first(lvm_lv_edit(pool))); node;
+       node = lvm_node_next(node))
+    if (lvm_node_kind(node) == LVM_NODE_SECTION &&
+        g_strcmp0(lvm_section_get_string(node, "create"), old) == 0)
       lvm_section_set_string(node, "create", name, NULL);
   lvm_lv_edited(pool);
 }
@@ -643,8 +672,9 @@ static void change_record(LvmNode *record, const char *name, const char *new_nam
     lvm_section_change_word(record, "descendants", new_name, TRUE, "origin");
 }
 
-/* A name in a record that no LV has makes lvm2 refuse the whole VG (lvm2 lib/format_text/import_vsn1.c), a record that
- * ties no LVs together displeases vgck. @new_name NULL: the LV goes. */
+/* A name in a record that no LV has makes lvm2 refuse the whole VG (lvm2
+ * lib/format_text/import_vsn1.c), a record that ties no LVs together displeases vgck. @new_name
+ * NULL: the LV goes. */
 static void change_history(LvmVg *vg, const char *name, const char *new_name)
 {
   LvmNode *history = lvm_section_find_section(vg->node, "historical_logical_volumes"), *next;
@@ -673,14 +703,15 @@ gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **e
   if (!check_new_name(vg, name, error) || !lvm_lv_check_unlocked(lv, error))
     return FALSE;
   if (!lv->visible || lv->kind == LVM_LV_OTHER)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s/%s is a part of another volume or of type %s, which virt-thin does not "
+                        "rename; use lvrename",
+                        lvm_vg_name(vg), old, lvm_lv_segment_type(lv));
+  if ((stranger = find_stranger(vg, old)))
     return vt_set_error(
         error, EOPNOTSUPP,
-        "%s/%s is a part of another volume or of type %s, which virt-thin does not rename; use lvrename",
-        lvm_vg_name(vg), old, lvm_lv_segment_type(lv));
-  if ((stranger = find_stranger(vg, old)))
-    return vt_set_error(error, EOPNOTSUPP,
-                        "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename",
-                        lvm_vg_name(vg), old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
+        "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename",
+        lvm_vg_name(vg), old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
   if (lv->kind == LVM_LV_THIN_POOL && !check_part_names(vg, data, metadata, error))
     return FALSE;
   lvm_lv_set_name(lv, name);
@@ -700,7 +731,8 @@ static char *needed_by(LvmVg *vg, LvmLv *lv)
   LvmLv *stranger = find_stranger(vg, name);
 
   if (stranger)
-    return g_strdup_printf("%s of type %s uses it", lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
+    return g_strdup_printf("%s of type %s uses it", lvm_lv_name(stranger),
+                           lvm_lv_segment_type(stranger));
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *other = link->data;
 
@@ -721,7 +753,8 @@ static gboolean has_pool(LvmVg *vg)
   for (GList *link = vg->lvs.head; link; link = link->next) {
     LvmLv *lv = link->data;
 
-    if (lv->kind == LVM_LV_THIN_POOL || (lv->segment && lvm_segment_is_type(lv->segment, "cache-pool")))
+    if (lv->kind == LVM_LV_THIN_POOL ||
+        (lv->segment && lvm_segment_is_type(lv->segment, "cache-pool")))
       return TRUE;
   }
   return FALSE;
@@ -747,12 +780,14 @@ static gboolean remove_pool(LvmVg *vg, LvmLv *pool, GError **error)
 {
   const char *data_name = lvm_pool_data(pool), *metadata_name = lvm_pool_metadata(pool);
   LvmLv *data = data_name ? lvm_vg_find_lv(vg, data_name) : NULL,
-        *metadata = metadata_name ? lvm_vg_find_lv(vg, metadata_name) : NULL, *spare = find_spare(vg);
+        *metadata = metadata_name ? lvm_vg_find_lv(vg, metadata_name) : NULL,
+        *spare = find_spare(vg);
 
   if (data == pool || metadata == pool || (data && data == metadata) || (data && data->visible) ||
       (metadata && metadata->visible))
     return vt_set_error(error, EBADMSG,
-                        "%s/%s cannot be removed: its data and metadata are not hidden volumes of its own, so the text "
+                        "%s/%s cannot be removed: its data and metadata are not hidden volumes of "
+                        "its own, so the text "
                         "of the volume group is damaged",
                         lvm_vg_name(vg), lvm_lv_name(pool));
   if (data)
@@ -770,13 +805,15 @@ gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
   g_autofree char *why = needed_by(vg, lv);
 
   if (!lv->visible && lv->kind != LVM_LV_THIN)
-    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: it is a part of another volume", lvm_vg_name(vg),
-                        lvm_lv_name(lv));
+    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: it is a part of another volume",
+                        lvm_vg_name(vg), lvm_lv_name(lv));
   if (lv->kind == LVM_LV_OTHER)
-    return vt_set_error(error, EOPNOTSUPP, "%s/%s is of type %s, which virt-thin does not remove; use lvremove",
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s/%s is of type %s, which virt-thin does not remove; use lvremove",
                         lvm_vg_name(vg), lvm_lv_name(lv), lvm_lv_segment_type(lv));
   if (why)
-    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg), lvm_lv_name(lv), why);
+    return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg),
+                        lvm_lv_name(lv), why);
   if (!lvm_lv_check_unlocked(lv, error))
     return FALSE;
   if (lv->kind == LVM_LV_THIN_POOL)

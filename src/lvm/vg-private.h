@@ -1,10 +1,11 @@
 /* virt-thin - how a volume group lies in memory
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A VG of 20,000 volumes is copied for each change, and all but one of its LVs are the same afterwards. So the LVs'
- * sections are taken out of the tree into views, one per LV; copies of a VG share the sections, and the first change of
- * one copies that section (lvm_lv_edit()). A section also carries its own text once it has been formatted (LvmLvText),
- * which makes the next format a row of memcpy().
+ * A VG of 20,000 volumes is copied for each change, and all but one of its LVs are the same
+ * afterwards. So the LVs' sections are taken out of the tree into views, one per LV; copies of a VG
+ * share the sections, and the first change of one copies that section (lvm_lv_edit()). A section
+ * also carries its own text once it has been formatted (LvmLvText), which makes the next format a
+ * row of memcpy().
  */
 #pragma once
 
@@ -27,7 +28,8 @@ struct LvmLv {
   LvmNode *segment; /* the first */
   LvmLvKind kind;
   gboolean visible;
-  gboolean is_cow, has_cow; /* see mark_old_snapshots(); what a re-reading of the section does not change */
+  /* see mark_old_snapshots(); what a re-reading of the section does not change */
+  gboolean is_cow, has_cow;
   guint64 n_extents;
   const char *pool, *origin; /* thin */
   guint32 device;            /* thin */
@@ -89,16 +91,17 @@ typedef struct {
   guint64 start, n;
 } LvmArea;
 
-/* The areas a segment takes on PVs, into @areas (GArray of LvmArea). FALSE: it names a PV or an extent that is not
- * there; EBADMSG. */
+/* The areas a segment takes on PVs, into @areas (GArray of LvmArea). FALSE: it names a PV or an
+ * extent that is not there; EBADMSG. */
 gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **error);
 LvmPv *lvm_vg_find_pv(LvmVg *vg, const char *name);
 LvmPv *lvm_vg_find_pv_by_uuid(LvmVg *vg, const char *uuid);
 gboolean lvm_pv_has_status(LvmPv *pv, const char *status); /* in status or flags */
-/* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free runs when @pv is
- * NULL: only of PVs that are allocatable and there. */
+/* Free runs of @pv in order (GArray of LvmArea); EBADMSG when two LVs claim one extent. @vg's free
+ * runs when @pv is NULL: only of PVs that are allocatable and there. */
 GArray *lvm_vg_free_areas(LvmVg *vg, LvmPv *pv, GError **error);
-/* Give @lv, made of linear segments, @n more extents, where its allocation policy lets them be. ENOSPC. */
+/* Give @lv, made of linear segments, @n more extents, where its allocation policy lets them be.
+ * ENOSPC. */
 gboolean lvm_lv_allocate(LvmLv *lv, guint64 n, GError **error);
 
 /* --- what a commit sets --- */
@@ -110,11 +113,13 @@ LvmNode *lvm_header_new(const char *description);
 void lvm_vg_format_group(LvmVg *vg, GString *out);
 
 /* The list @key of @section with @word put in or left out. */
-void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in, const char *after);
+void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in,
+                             const char *after);
 gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *word);
 
 /* --- status.c --- */
-#define LVM_WRITE_LOCKED "WRITE_LOCKED" /* the flag that stands for the status WRITE in VGs that not every host has */
+/* the flag that stands for the status WRITE in VGs that not every host has */
+#define LVM_WRITE_LOCKED "WRITE_LOCKED"
 /* What the status of a VG or an LV says, and setting it as @vg wants it to be written. */
 gboolean lvm_section_is_writable(LvmNode *section);
 void lvm_section_set_writable(LvmVg *vg, LvmNode *section, gboolean writable);

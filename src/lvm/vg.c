@@ -65,7 +65,8 @@ void lvm_lv_edited(LvmLv *lv)
   g_autoptr(GError) error = NULL;
 
   if (!lvm_lv_read(lv, &error))
-    g_error("a change of logical volume %s made it unreadable: %s", lvm_node_name(lvm_lv_node(lv)), error->message);
+    g_error("a change of logical volume %s made it unreadable: %s", lvm_node_name(lvm_lv_node(lv)),
+            error->message);
 }
 
 void lvm_lv_set_name(LvmLv *lv, const char *name)
@@ -111,7 +112,8 @@ LvmLv *lvm_vg_add_lv(LvmVg *vg, LvmNode *section, GError **error)
     return NULL;
   }
   if (g_hash_table_contains(vg->by_name, name)) {
-    vt_set_error(error, EEXIST, "volume group %s has a logical volume %s already", lvm_vg_name(vg), name);
+    vt_set_error(error, EEXIST, "volume group %s has a logical volume %s already", lvm_vg_name(vg),
+                 name);
     lvm_lv_free(lv);
     return NULL;
   }
@@ -153,7 +155,8 @@ static gboolean check_contents(LvmNode *header, GError **error)
   guint64 version;
 
   if (g_strcmp0(contents, "Text Format Volume Group") != 0)
-    return vt_set_error(error, EBADMSG, "this is no LVM2 metadata: no 'contents = \"Text Format Volume Group\"'");
+    return vt_set_error(error, EBADMSG,
+                        "this is no LVM2 metadata: no 'contents = \"Text Format Volume Group\"'");
   if (!lvm_section_get_uint(header, "version", &version) || version != 1)
     return vt_set_error(error, EBADMSG, "this LVM2 metadata is not of version 1");
   return TRUE;
@@ -165,12 +168,14 @@ static gboolean check_vg(LvmVg *vg, GError **error)
   const char *name = lvm_vg_name(vg);
 
   if (!lvm_vg_name_check(name, NULL))
-    return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name", name);
+    return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name",
+                        name);
   if (!is_uuid(lvm_section_get_string(vg->node, "id")))
     return vt_set_error(error, EBADMSG, "volume group %s has no valid id", name);
   if (!lvm_section_get_uint(vg->node, "seqno", &seqno) || seqno > G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid seqno", name);
-  if (!lvm_section_get_uint(vg->node, "extent_size", &extent_size) || extent_size == 0 || extent_size > G_MAXUINT32)
+  if (!lvm_section_get_uint(vg->node, "extent_size", &extent_size) || extent_size == 0 ||
+      extent_size > G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid extent_size", name);
   vg->extent_size = extent_size * SECTOR;
   return TRUE;
@@ -183,18 +188,21 @@ static gboolean read_pv(LvmVg *vg, LvmNode *node, GError **error)
   LvmPv *pv;
 
   if (!is_uuid(lvm_section_get_string(node, "id")))
-    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid id", lvm_vg_name(vg), name);
-  if (!lvm_section_get_uint(node, "pe_start", &pe_start) || !lvm_section_get_uint(node, "pe_count", &pe_count) ||
-      pe_count > G_MAXUINT32 || pe_start > G_MAXINT64 / SECTOR ||
-      pe_count > (G_MAXINT64 - pe_start * SECTOR) / extent_size)
-    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid pe_start and pe_count",
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid id",
+                        lvm_vg_name(vg), name);
+  if (!lvm_section_get_uint(node, "pe_start", &pe_start) ||
+      !lvm_section_get_uint(node, "pe_count", &pe_count) || pe_count > G_MAXUINT32 ||
+      pe_start > G_MAXINT64 / SECTOR || pe_count > (G_MAXINT64 - pe_start * SECTOR) / extent_size)
+    return vt_set_error(error, EBADMSG,
+                        "volume group %s: physical volume %s has no valid pe_start and pe_count",
                         lvm_vg_name(vg), name);
   if (lvm_section_find(node, "dev_size") &&
       (!lvm_section_get_uint(node, "dev_size", &dev_size) || dev_size > G_MAXINT64 / SECTOR))
-    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid dev_size", lvm_vg_name(vg),
-                        name);
+    return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid dev_size",
+                        lvm_vg_name(vg), name);
   if (lvm_vg_find_pv(vg, name))
-    return vt_set_error(error, EBADMSG, "volume group %s has two physical volumes %s", lvm_vg_name(vg), name);
+    return vt_set_error(error, EBADMSG, "volume group %s has two physical volumes %s",
+                        lvm_vg_name(vg), name);
   pv = g_new0(LvmPv, 1);
   pv->vg = vg;
   pv->node = node;
@@ -208,15 +216,16 @@ static gboolean read_pvs(LvmVg *vg, GError **error)
   LvmNode *section = lvm_section_find_section(vg->node, "physical_volumes");
 
   if (!section)
-    return vt_set_error(error, EBADMSG, "volume group %s has no section physical_volumes", lvm_vg_name(vg));
+    return vt_set_error(error, EBADMSG, "volume group %s has no section physical_volumes",
+                        lvm_vg_name(vg));
   for (LvmNode *node = lvm_section_first(section); node; node = lvm_node_next(node))
     if (lvm_node_kind(node) == LVM_NODE_SECTION && !read_pv(vg, node, error))
       return FALSE;
   return TRUE;
 }
 
-/* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all the same, and
- * nothing behind it. */
+/* logical_volumes is not there when there are none. lvm2 then writes the blank lines around it all
+ * the same, and nothing behind it. */
 static void find_lv_section(LvmVg *vg)
 {
   guint end_blanks = lvm_section_end_blanks(vg->node);
@@ -233,9 +242,10 @@ static void find_lv_section(LvmVg *vg)
     lvm_section_set_end_blanks(vg->node, end_blanks - 1);
 }
 
-/* The snapshots that LVM had before it had thin ones: an LV of type "snapshot" that nobody is to see ties the origin to
- * the volume with what was overwritten since (lvm2 lib/snapshot/snapshot.c). lvm2 shows the latter as the snapshot. Who
- * writes to the origin without keeping copies there destroys it. */
+/* The snapshots that LVM had before it had thin ones: an LV of type "snapshot" that nobody is to
+ * see ties the origin to the volume with what was overwritten since (lvm2 lib/snapshot/snapshot.c).
+ * lvm2 shows the latter as the snapshot. Who writes to the origin without keeping copies there
+ * destroys it. */
 static void mark_old_snapshots(LvmVg *vg)
 {
   for (GList *link = vg->lvs.head; link; link = link->next) {
@@ -270,8 +280,8 @@ static gboolean read_lvs(LvmVg *vg, GError **error)
     if (!lv->visible && !vg->first_hidden)
       vg->first_hidden = lv;
     if (!g_hash_table_insert(vg->by_name, (gpointer)lvm_node_name(node), lv))
-      return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s", lvm_vg_name(vg),
-                          lvm_node_name(node));
+      return vt_set_error(error, EBADMSG, "volume group %s has two logical volumes %s",
+                          lvm_vg_name(vg), lvm_node_name(node));
   }
   mark_old_snapshots(vg);
   return TRUE;
@@ -296,8 +306,8 @@ static LvmNode *take_group(LvmNode *header, GError **error)
     if (lvm_node_kind(node) != LVM_NODE_SECTION)
       continue;
     if (group) {
-      vt_set_error(error, EBADMSG, "the metadata has two volume groups, %s and %s", lvm_node_name(group),
-                   lvm_node_name(node));
+      vt_set_error(error, EBADMSG, "the metadata has two volume groups, %s and %s",
+                   lvm_node_name(group), lvm_node_name(node));
       return NULL;
     }
     group = node;
@@ -322,7 +332,8 @@ static gboolean check_sections(LvmVg *vg, GError **error)
       if (g_strcmp0(lvm_node_name(node), names[i]) != 0)
         continue;
       if (found || lvm_node_kind(node) != LVM_NODE_SECTION)
-        return vt_set_error(error, EBADMSG, "volume group %s: %s is not one section", lvm_vg_name(vg), names[i]);
+        return vt_set_error(error, EBADMSG, "volume group %s: %s is not one section",
+                            lvm_vg_name(vg), names[i]);
       found = node;
     }
   }
@@ -334,8 +345,9 @@ LvmVg *lvm_vg_parse(const char *text, gsize length, GError **error)
   g_autoptr(LvmVg) vg = vg_new();
 
   vg->header = lvm_text_parse(text, length, "LVM2 metadata", error);
-  if (!vg->header || !check_contents(vg->header, error) || !(vg->node = take_group(vg->header, error)) ||
-      !check_vg(vg, error) || !check_sections(vg, error) || !read_pvs(vg, error) || !read_lvs(vg, error))
+  if (!vg->header || !check_contents(vg->header, error) ||
+      !(vg->node = take_group(vg->header, error)) || !check_vg(vg, error) ||
+      !check_sections(vg, error) || !read_pvs(vg, error) || !read_lvs(vg, error))
     return NULL;
   vg->text_length = length;
   return g_steal_pointer(&vg);
@@ -521,7 +533,8 @@ void lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set)
 
 gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag)
 {
-  return lvm_section_has_word(vg->node, "flags", flag) || lvm_section_has_word(vg->node, "status", flag);
+  return lvm_section_has_word(vg->node, "flags", flag) ||
+         lvm_section_has_word(vg->node, "status", flag);
 }
 
 void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set)
@@ -599,5 +612,6 @@ guint64 lvm_pv_n_extents(LvmPv *pv)
 
 gboolean lvm_pv_has_status(LvmPv *pv, const char *status)
 {
-  return lvm_section_has_word(pv->node, "status", status) || lvm_section_has_word(pv->node, "flags", status);
+  return lvm_section_has_word(pv->node, "status", status) ||
+         lvm_section_has_word(pv->node, "flags", status);
 }

@@ -1,13 +1,14 @@
 /* virt-thin - a volume group as LVM2 writes it in its metadata text
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The text tree (lvm/text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on its nodes. What this
- * code does not understand stays in the tree and is written back byte for byte. Names of keys and their meaning: lvm2
- * lib/format_text/{import,export}_vsn1.c, flags.c; segment types: lib/thin/thin.c, lib/striped/striped.c.
+ * The text tree (lvm/text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on
+ * its nodes. What this code does not understand stays in the tree and is written back byte for
+ * byte. Names of keys and their meaning: lvm2 lib/format_text/{import,export}_vsn1.c, flags.c;
+ * segment types: lib/thin/thin.c, lib/striped/striped.c.
  *
- * Units: sizes in bytes unless the name says extents. Ownership: views live as long as their LvmVg and until the LV is
- * removed; strings returned as const belong to it. Thread-safety: none; the owner serialises. Errors: VT_ERROR
- * (util/error.h).
+ * Units: sizes in bytes unless the name says extents. Ownership: views live as long as their LvmVg
+ * and until the LV is removed; strings returned as const belong to it. Thread-safety: none; the
+ * owner serialises. Errors: VT_ERROR (util/error.h).
  */
 #pragma once
 
@@ -27,7 +28,8 @@ LvmVg *lvm_vg_parse(const char *text, gsize length, GError **error);
 LvmVg *lvm_vg_copy(LvmVg *vg);
 void lvm_vg_free(LvmVg *vg);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmVg, lvm_vg_free)
-/* The text as lvm2 writes it on disk, NUL-terminated; @length without the NUL. Free with g_free(). */
+/* The text as lvm2 writes it on disk, NUL-terminated; @length without the NUL. Free with
+ * g_free(). */
 char *lvm_vg_format(LvmVg *vg, gsize *length);
 
 const char *lvm_vg_name(LvmVg *vg);
@@ -43,8 +45,8 @@ gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag);
 void lvm_vg_set_tag(LvmVg *vg, const char *tag, gboolean set);
 gboolean lvm_vg_has_flag(LvmVg *vg, const char *flag); /* in status or flags: "NOAUTOACTIVATE" */
 void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set);
-/* Why this VG must not be changed by us (exported, clustered, lock_type, partial, unknown status or segment type…);
- * NULL: it may. */
+/* Why this VG must not be changed by us (exported, clustered, lock_type, partial, unknown status or
+ * segment type…); NULL: it may. */
 const char *lvm_vg_unwritable(LvmVg *vg);
 
 /* --- physical volumes --- */
@@ -66,7 +68,8 @@ typedef enum {
   LVM_LV_OTHER,   /* anything else: kept, listed, not opened */
 } LvmLvKind;
 
-GPtrArray *lvm_vg_lvs(LvmVg *vg); /* of LvmLv *, in order of the text, hidden ones too; caller unrefs the array */
+/* Of LvmLv *, in order of the text, hidden ones too; caller unrefs the array. */
+GPtrArray *lvm_vg_lvs(LvmVg *vg);
 LvmLv *lvm_vg_find_lv(LvmVg *vg, const char *name); /* NULL: none. O(1) */
 const char *lvm_lv_name(LvmLv *lv);
 const char *lvm_lv_uuid(LvmLv *lv);
@@ -76,18 +79,21 @@ guint64 lvm_lv_n_extents(LvmLv *lv);
 guint64 lvm_lv_size(LvmLv *lv); /* bytes */
 /* By how many extents it can grow: its allocation policy may not let it use all that are free. */
 guint64 lvm_lv_n_growth(LvmLv *lv);
-/* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same order? */
+/* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same
+ * order? */
 gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
 gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */
 /* Has it a snapshot of the kind before thin ones, which needs a copy of all that is overwritten? */
 gboolean lvm_lv_has_old_snapshot(LvmLv *lv);
-gboolean lvm_lv_is_writable(LvmLv *lv);           /* FALSE, too, with such a snapshot: nobody makes the copies here */
-guint64 lvm_lv_creation_time(LvmLv *lv);          /* 0: not recorded */
-GStrv lvm_lv_tags(LvmLv *lv);                     /* the caller's */
-const char *lvm_lv_profile(LvmVg *vg, LvmLv *lv); /* lvm2's metadata profile: its own, else the VG's; NULL: none */
+/* FALSE, too, with such a snapshot: nobody makes the copies here. */
+gboolean lvm_lv_is_writable(LvmLv *lv);
+guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */
+GStrv lvm_lv_tags(LvmLv *lv);            /* the caller's */
+/* Lvm2's metadata profile: its own, else the VG's; NULL: none. */
+const char *lvm_lv_profile(LvmVg *vg, LvmLv *lv);
 gboolean lvm_lv_has_tag(LvmLv *lv, const char *tag);
-gboolean lvm_lv_has_flag(
-    LvmLv *lv, const char *flag); /* in status or flags: "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL" */
+gboolean lvm_lv_has_flag(LvmLv *lv, const char *flag); /* in status or flags: "ACTIVATION_SKIP",
+                                                          "NOAUTOACTIVATE", "ERROR_WHEN_FULL" */
 
 /* thin pools */
 const char *lvm_pool_metadata(LvmLv *pool); /* name of _tmeta */
@@ -120,41 +126,44 @@ void lvm_thin_set_merge(LvmLv *lv, const char *target);  /* NULL drops it */
 
 /* --- changes (of this copy; nothing reaches a disk before lvm_store_commit()) --- */
 
-/* EINVAL with the rule broken: characters, '-' first, "." "..", 128 characters, reserved prefix or substring. */
+/* EINVAL with the rule broken: characters, '-' first, "." "..", 128 characters, reserved prefix or
+ * substring. */
 gboolean lvm_name_check(const char *name, GError **error);
 gboolean lvm_vg_name_check(const char *name, GError **error);
 gboolean lvm_tag_check(const char *tag, GError **error);
 
 char *lvm_uuid_new(void); /* with dashes */
 
-/* Metadata and chunk size as lvcreate would choose them for a pool of @data_size bytes. 0 in *chunk_size or
- * *metadata_size asks for the default; given values are checked (EINVAL). The metadata's comes back rounded up to
- * extents. */
-gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size, guint64 *metadata_size,
-                         GError **error);
+/* Metadata and chunk size as lvcreate would choose them for a pool of @data_size bytes. 0 in
+ * *chunk_size or *metadata_size asks for the default; given values are checked (EINVAL). The
+ * metadata's comes back rounded up to extents. */
+gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size,
+                         guint64 *metadata_size, GError **error);
 
 /* Linear volume @name. Its extents hold what was there before. ENOSPC; EEXIST; EINVAL. */
 LvmLv *lvm_vg_add_linear(LvmVg *vg, const char *name, guint64 n_extents, GError **error);
-/* Thin pool @name with its _tdata and _tmeta, and the spare brought to at least the metadata's size. New PV extents of
- * metadata and spare must be zeroed by the caller (lvm/store.h) before the commit. ENOSPC names wanted and free
- * extents. */
-LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents, guint64 metadata_extents,
-                            guint64 chunk_size, GError **error);
-/* Grow a pool's data, or its metadata (and the spare with it), to so many extents in all. New PV extents of metadata
- * and spare as above. */
+/* Thin pool @name with its _tdata and _tmeta, and the spare brought to at least the metadata's
+ * size. New PV extents of metadata and spare must be zeroed by the caller (lvm/store.h) before the
+ * commit. ENOSPC names wanted and free extents. */
+LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents,
+                            guint64 metadata_extents, guint64 chunk_size, GError **error);
+/* Grow a pool's data, or its metadata (and the spare with it), to so many extents in all. New PV
+ * extents of metadata and spare as above. */
 gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error);
-gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GError **error);
+gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents,
+                                   GError **error);
 /* @origin NULL: an empty volume. EEXIST; EINVAL for a bad name. */
-LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device, const char *origin,
-                       GError **error);
+LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device,
+                       const char *origin, GError **error);
 guint32 lvm_pool_next_device(LvmVg *vg, LvmLv *pool); /* highest used + 1; 0 when none is left */
 /* EINVAL: zero, or more than LVM can address. */
 gboolean lvm_thin_set_extents(LvmLv *lv, guint64 n_extents, GError **error);
-/* Rename, with every reference to it (origin, messages, thin_pool; a pool's _tdata/_tmeta too). EEXIST. */
+/* Rename, with every reference to it (origin, messages, thin_pool; a pool's _tdata/_tmeta too).
+ * EEXIST. */
 gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *name, GError **error);
-/* Remove a thin volume (origin keys and create messages that name it are dropped), a linear one, or a pool that has no
- * volumes (with _tdata, _tmeta; the spare goes with the last pool). EBUSY when another LV needs it, EOPNOTSUPP for
- * other kinds. @lv is freed. */
+/* Remove a thin volume (origin keys and create messages that name it are dropped), a linear one, or
+ * a pool that has no volumes (with _tdata, _tmeta; the spare goes with the last pool). EBUSY when
+ * another LV needs it, EOPNOTSUPP for other kinds. @lv is freed. */
 gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error);
 gboolean lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error);
 void lvm_lv_remove_tag(LvmLv *lv, const char *tag);

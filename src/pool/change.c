@@ -47,7 +47,8 @@ static const char *subject(const PoolChange *change)
 
 static const char *verb(const PoolChange *change)
 {
-  return change->kind == POOL_RESIZE_POOL && change->flag ? "resize the metadata of" : pool_changes[change->kind].verb;
+  return change->kind == POOL_RESIZE_POOL && change->flag ? "resize the metadata of"
+                                                          : pool_changes[change->kind].verb;
 }
 
 static const char *others(const PoolChange *change)
@@ -82,15 +83,18 @@ gboolean pool_change_failed(const PoolChange *change, const char *vg, GError **e
 gboolean pool_change(Pool *pool, const PoolChange *change, GError **error)
 {
   if (!pool->ops->change)
-    return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name, pool_changes[change->kind].verb);
+    return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name,
+                        pool_changes[change->kind].verb);
   return pool->ops->change(pool, change, error);
 }
 
 /* --- constructors --- */
 
-gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error)
+gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size,
+                     GError **error)
 {
-  const PoolChange change = {.kind = POOL_CREATE, .thin_pool = thin_pool, .name = name, .size = size};
+  const PoolChange change = {
+      .kind = POOL_CREATE, .thin_pool = thin_pool, .name = name, .size = size};
 
   return pool_change(pool, &change, error);
 }
@@ -124,7 +128,8 @@ gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GEr
 }
 
 /* One alone is a call that older services know. */
-gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot, GError **error)
+gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot,
+                             GError **error)
 {
   const PoolChange change = {.kind = POOL_SNAPSHOT_GROUP, .names = volumes, .other = snapshot};
 
@@ -168,9 +173,11 @@ gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink
   return pool_change(pool, &change, error);
 }
 
-gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error)
+gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata,
+                          GError **error)
 {
-  const PoolChange change = {.kind = POOL_RESIZE_POOL, .thin_pool = thin_pool, .size = size, .flag = metadata};
+  const PoolChange change = {
+      .kind = POOL_RESIZE_POOL, .thin_pool = thin_pool, .size = size, .flag = metadata};
 
   return pool_change(pool, &change, error);
 }
@@ -182,7 +189,8 @@ gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapsho
   return pool_change(pool, &change, error);
 }
 
-gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error)
+gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add,
+                       const char *const *remove, GError **error)
 {
   const PoolChange change = {.kind = POOL_SET_TAGS, .name = name, .add = add, .remove = remove};
 

@@ -1,12 +1,12 @@
 /* virt-thin - a change of a volume group, as a value
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What a caller wants of a volume group is a PoolChange: of which kind, and its particulars. The functions of pool.h
- * make one and hand it to pool_change(). It is passed on as it is - over D-Bus by the table here (pool-wire.h) - to
- * whoever decides about it (plan.h).
+ * What a caller wants of a volume group is a PoolChange: of which kind, and its particulars. The
+ * functions of pool.h make one and hand it to pool_change(). It is passed on as it is - over D-Bus
+ * by the table here (pool-wire.h) - to whoever decides about it (plan.h).
  *
- * A new kind of change is: its constructor in pool.h, a name and a row here (change.c), a function in plan.c, and, to
- * travel, a method in src/control/org.virt_thin.VolumeGroup1.xml.
+ * A new kind of change is: its constructor in pool.h, a name and a row here (change.c), a function
+ * in plan.c, and, to travel, a method in src/control/org.virt_thin.VolumeGroup1.xml.
  *
  * Units: bytes. Ownership: a PoolChange owns nothing. Thread-safety: pure functions.
  */
@@ -37,10 +37,10 @@ typedef enum {
 /* Each kind uses the members that its row names; the others are nothing. */
 typedef struct {
   PoolChangeKind kind;
-  const char *name;                       /* what changes or is made: a volume, a thin pool, a path */
-  const char *other;                      /* what it is made from, its snapshot, or its new name */
-  const char *thin_pool;                  /* NULL: the only one */
-  const char *const *names;               /* several volumes */
+  const char *name;         /* what changes or is made: a volume, a thin pool, a path */
+  const char *other;        /* what it is made from, its snapshot, or its new name */
+  const char *thin_pool;    /* NULL: the only one */
+  const char *const *names; /* several volumes */
   const char *const *add, *const *remove; /* tags; NULL: none */
   guint64 size;
   gboolean flag; /* resize: may shrink; of a pool: its metadata; remove: snapshots, too */
@@ -63,5 +63,6 @@ char *pool_show_name(const char *name);
 char *pool_change_failure(const PoolChange *change, const char *vg);
 /* That before *error. Always FALSE. */
 gboolean pool_change_failed(const PoolChange *change, const char *vg, GError **error);
-/* "rename volume vm-1-disk-0", for the text that the change replaces in lvm2's archive. The caller's. */
+/* "rename volume vm-1-disk-0", for the text that the change replaces in lvm2's archive. The
+ * caller's. */
 char *pool_change_description(const PoolChange *change);

@@ -1,8 +1,8 @@
 /* virt-thin - what a change comes to: the one place where changes are decided
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each kind of change is a function that tries it on a copy of the VG, where every mistake of the caller shows, and
- * notes the steps.
+ * Each kind of change is a function that tries it on a copy of the VG, where every mistake of the
+ * caller shows, and notes the steps.
  */
 #include "pool/plan.h"
 
@@ -99,10 +99,10 @@ static gboolean require_no_old_snapshot(LvmLv *lv, GError **error)
 {
   if (!lvm_lv_has_old_snapshot(lv))
     return TRUE;
-  return vt_set_error(
-      error, EOPNOTSUPP,
-      "it has a snapshot that needs a copy of what is overwritten, which lvm2 and the kernel alone make: "
-      "use lvm2's commands, or remove that snapshot with lvremove");
+  return vt_set_error(error, EOPNOTSUPP,
+                      "it has a snapshot that needs a copy of what is overwritten, which lvm2 and "
+                      "the kernel alone make: "
+                      "use lvm2's commands, or remove that snapshot with lvremove");
 }
 
 static gboolean require_free_name(Work *w, const char *name, GError **error)
@@ -112,12 +112,14 @@ static gboolean require_free_name(Work *w, const char *name, GError **error)
   if (!lvm_name_check(name, error))
     return FALSE;
   lv = lvm_vg_find_lv(w->vg, name);
-  return !lv || vt_set_error(error, EEXIST, "there is a %s %s already: choose another name, or remove that",
+  return !lv || vt_set_error(error, EEXIST,
+                             "there is a %s %s already: choose another name, or remove that",
                              lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? "thin pool" : "volume", name);
 }
 
 /* EINVAL: "4.00 MiB is less than the 8.00 MiB<rest>". */
-static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...) G_GNUC_PRINTF(4, 5);
+static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
+    G_GNUC_PRINTF(4, 5);
 
 static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
 {
@@ -131,13 +133,16 @@ static gboolean too_small(guint64 size, guint64 needed, GError **error, const ch
 }
 
 /* Would a volume of @extents in place of one of @old_extents keep within the limit? */
-static gboolean check_limit(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents, GError **error)
+static gboolean check_limit(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents,
+                            GError **error)
 {
-  guint64 extent_size = lvm_vg_extent_size(w->vg), sum = pool_rules_virtual_size(w->vg, lvm_lv_name(pool), NULL);
+  guint64 extent_size = lvm_vg_extent_size(w->vg),
+          sum = pool_rules_virtual_size(w->vg, lvm_lv_name(pool), NULL);
 
-  return extents <= old_extents || pool_rules_check_overcommit(lvm_vg_name(w->vg), lvm_lv_name(pool),
-                                                               sum - old_extents * extent_size + extents * extent_size,
-                                                               lvm_lv_size(pool), w->facts->overcommit, error);
+  return extents <= old_extents ||
+         pool_rules_check_overcommit(lvm_vg_name(w->vg), lvm_lv_name(pool),
+                                     sum - old_extents * extent_size + extents * extent_size,
+                                     lvm_lv_size(pool), w->facts->overcommit, error);
 }
 
 /* A thin pool (NULL: the only one) that can be changed. */
@@ -145,7 +150,9 @@ static LvmLv *find_pool(Work *w, const char *name, GError **error)
 {
   LvmLv *pool = pool_rules_find_pool(w->vg, name, error);
 
-  return pool && (!w->facts->check_pool || w->facts->check_pool(pool, w->facts->data, error)) ? pool : NULL;
+  return pool && (!w->facts->check_pool || w->facts->check_pool(pool, w->facts->data, error))
+             ? pool
+             : NULL;
 }
 
 static LvmLv *find_thin(Work *w, const char *name, LvmLv **pool, GError **error)
@@ -177,7 +184,8 @@ static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
   for (guint i = 0; names[i]; i++) {
-    g_autoptr(GPtrArray) snapshots = with_snapshots ? pool_rules_list_snapshots(w->vg, names[i]) : g_ptr_array_new();
+    g_autoptr(GPtrArray) snapshots =
+        with_snapshots ? pool_rules_list_snapshots(w->vg, names[i]) : g_ptr_array_new();
 
     for (guint j = 0; j < snapshots->len; j++)
       add_name(all, seen, lvm_lv_name(snapshots->pdata[j]));
@@ -195,9 +203,10 @@ static gboolean require_same_pool(Work *w, const char *name, LvmLv **pool, GErro
   if (!find_thin(w, name, &its, error))
     return FALSE;
   if (*pool && *pool != its)
-    return vt_set_error(error, EOPNOTSUPP,
-                        "volume %s is in thin pool %s, others are in %s: what is done in one step is of one pool", name,
-                        lvm_lv_name(its), lvm_lv_name(*pool));
+    return vt_set_error(
+        error, EOPNOTSUPP,
+        "volume %s is in thin pool %s, others are in %s: what is done in one step is of one pool",
+        name, lvm_lv_name(its), lvm_lv_name(*pool));
   *pool = its;
   return TRUE;
 }
@@ -211,8 +220,8 @@ guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GE
   while (id && facts->has_device && facts->has_device(pool, id, facts->data))
     id = id < DEVICE_MAX ? id + 1 : 0;
   if (!id)
-    vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", lvm_vg_name(vg), lvm_lv_name(pool),
-                 DEVICE_MAX);
+    vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", lvm_vg_name(vg),
+                 lvm_lv_name(pool), DEVICE_MAX);
   return id;
 }
 
@@ -223,7 +232,8 @@ static void seal(LvmLv *lv)
 }
 
 /* @origin: a volume of @pool, or NULL. */
-static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin, GError **error)
+static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
+                         GError **error)
 {
   const char *from = origin ? lvm_lv_name(origin) : NULL;
   gboolean snapshot = origin && pool_rules_is_snapshot_name(name, from);
@@ -231,7 +241,8 @@ static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents
   PoolStep *step;
   LvmLv *lv;
 
-  if (!check_limit(w, pool, 0, extents, error) || !(device = pool_plan_free_device(w->vg, pool, w->facts, error)) ||
+  if (!check_limit(w, pool, 0, extents, error) ||
+      !(device = pool_plan_free_device(w->vg, pool, w->facts, error)) ||
       !(lv = lvm_vg_add_thin(w->vg, pool, name, extents, device, from, error)))
     return FALSE;
   step = add_thin_step(w, POOL_STEP_ADD_THIN, name, pool);
@@ -253,7 +264,8 @@ static gboolean plan_create(Work *w, GError **error)
   guint64 extents;
 
   return require_free_name(w, c->name, error) && (pool = find_pool(w, c->thin_pool, error)) &&
-         get_extents(w, "a volume", &extents, error) && add_thin(w, pool, c->name, extents, NULL, error);
+         get_extents(w, "a volume", &extents, error) &&
+         add_thin(w, pool, c->name, extents, NULL, error);
 }
 
 static gboolean plan_create_linear(Work *w, GError **error)
@@ -274,7 +286,8 @@ static gboolean plan_create_linear(Work *w, GError **error)
 }
 
 /* @size 0: the origin's. */
-static gboolean clone_volume(Work *w, const char *origin, const char *name, guint64 size, GError **error)
+static gboolean clone_volume(Work *w, const char *origin, const char *name, guint64 size,
+                             GError **error)
 {
   LvmLv *pool, *lv = find_thin(w, origin, &pool, error);
   guint64 extents;
@@ -285,7 +298,8 @@ static gboolean clone_volume(Work *w, const char *origin, const char *name, guin
   if (size && !get_extents(w, "a volume", &extents, error))
     return FALSE;
   if (extents < lvm_lv_n_extents(lv))
-    return too_small(size, lvm_lv_size(lv), error, " of volume %s/%s that it is backed by: give as much or more",
+    return too_small(size, lvm_lv_size(lv), error,
+                     " of volume %s/%s that it is backed by: give as much or more",
                      lvm_vg_name(w->vg), origin);
   return add_thin(w, pool, name, extents, lv, error);
 }
@@ -313,27 +327,31 @@ static gboolean plan_snapshot_group(Work *w, GError **error)
   LvmLv *pool = NULL;
 
   for (guint i = 0; i < all->len; i++)
-    if (!require_same_pool(w, all->pdata[i], &pool, error) || !snapshot_volume(w, all->pdata[i], error))
+    if (!require_same_pool(w, all->pdata[i], &pool, error) ||
+        !snapshot_volume(w, all->pdata[i], error))
       return FALSE;
   return TRUE;
 }
 
 /* --- rollback, and making a volume a clone afterwards --- */
 
-/* A foreign snapshot is known by its origin key, which goes with the origin: from then on it needs the tag. */
+/* A foreign snapshot is known by its origin key, which goes with the origin: from then on it needs
+ * the tag. */
 static gboolean keep_snapshots(Work *w, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(w->vg, name);
   g_autofree char *tag = pool_rules_snapshot_tag(name);
 
   for (guint i = 0; i < snapshots->len; i++)
-    if (!lvm_lv_has_tag(snapshots->pdata[i], tag) && !change_tag(w, snapshots->pdata[i], NULL, tag, error))
+    if (!lvm_lv_has_tag(snapshots->pdata[i], tag) &&
+        !change_tag(w, snapshots->pdata[i], NULL, tag, error))
       return FALSE;
   return TRUE;
 }
 
 /* @lv's content becomes that of @from, its snapshot if @rollback. A clone keeps its size. */
-static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gboolean rollback, GError **error)
+static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gboolean rollback,
+                                GError **error)
 {
   guint64 old = lvm_lv_n_extents(lv), extents = rollback ? lvm_lv_n_extents(from) : old;
   PoolStep *step;
@@ -359,8 +377,8 @@ static gboolean plan_rollback(Work *w, GError **error)
       !(from = pool_rules_find_snapshot(w->vg, w->change->name, w->change->other, error)))
     return FALSE;
   if (!pool_rules_is_in_pool(from, lvm_lv_name(pool)))
-    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)", lvm_lv_name(from),
-                        lvm_thin_pool(from));
+    return vt_set_error(error, EOPNOTSUPP, "snapshot %s is in another thin pool (%s)",
+                        lvm_lv_name(from), lvm_thin_pool(from));
   return replace_content(w, pool, lv, from, TRUE, error);
 }
 
@@ -374,11 +392,12 @@ static gboolean plan_clone_into(Work *w, GError **error)
   if (lv == from)
     return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
   if (its != pool)
-    return vt_set_error(error, EINVAL, "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
+    return vt_set_error(error, EINVAL,
+                        "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
                         lvm_lv_name(pool), origin, lvm_lv_name(its));
   if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from))
-    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first", lvm_vg_name(w->vg),
-                     origin);
+    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first",
+                     lvm_vg_name(w->vg), origin);
   return require_no_old_snapshot(lv, error) && replace_content(w, pool, lv, from, FALSE, error);
 }
 
@@ -391,10 +410,11 @@ static gboolean rename_lv(Work *w, LvmLv *lv, const char *new_name, GError **err
 }
 
 /* Snapshot @lv of a volume that becomes @new_name follows it, with name and tag. */
-static gboolean rename_snapshot(Work *w, LvmLv *lv, const char *name, const char *new_name, GError **error)
+static gboolean rename_snapshot(Work *w, LvmLv *lv, const char *name, const char *new_name,
+                                GError **error)
 {
-  g_autofree char *old_tag = pool_rules_snapshot_tag(name), *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL,
-                  *new_lv = NULL;
+  g_autofree char *old_tag = pool_rules_snapshot_tag(name),
+                  *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL, *new_lv = NULL;
 
   pool_rules_snapshot_of(lv, NULL, &part);
   if (lvm_lv_has_tag(lv, old_tag) && !change_tag(w, lv, old_tag, new_tag, error))
@@ -444,8 +464,8 @@ static gboolean plan_template(Work *w, GError **error)
     return FALSE;
   if (same && pool_rules_is_sealed(lv))
     return TRUE;
-  if (!require_closed(w, lv, error) ||
-      (!same && (!require_free_name(w, new_name, error) || !rename_snapshots(w, name, new_name, error))))
+  if (!require_closed(w, lv, error) || (!same && (!require_free_name(w, new_name, error) ||
+                                                  !rename_snapshots(w, name, new_name, error))))
     return FALSE;
   add_thin_step(w, POOL_STEP_SEAL, name, pool);
   seal(lv);
@@ -469,12 +489,15 @@ static gboolean plan_resize(Work *w, GError **error)
   if (!require_no_old_snapshot(lv, error))
     return FALSE;
   if (!lvm_lv_is_writable(lv))
-    return vt_set_error(error, EPERM, "it is read-only (a snapshot or template): make a clone of it, and resize that");
+    return vt_set_error(
+        error, EPERM,
+        "it is read-only (a snapshot or template): make a clone of it, and resize that");
   if (extents < old && !c->flag)
-    return too_small(
-        c->size, lvm_lv_size(lv), error,
-        " that it has, and what lies beyond would be lost: allow it to shrink (--shrink) if that is meant");
-  if ((extents < old && !require_closed(w, lv, error)) || !check_limit(w, pool, old, extents, error))
+    return too_small(c->size, lvm_lv_size(lv), error,
+                     " that it has, and what lies beyond would be lost: allow it to shrink "
+                     "(--shrink) if that is meant");
+  if ((extents < old && !require_closed(w, lv, error)) ||
+      !check_limit(w, pool, old, extents, error))
     return FALSE;
   step = add_thin_step(w, POOL_STEP_RESIZE, c->name, pool);
   step->old_extents = old;
@@ -482,7 +505,8 @@ static gboolean plan_resize(Work *w, GError **error)
   return lvm_thin_set_extents(lv, extents, error);
 }
 
-/* lvm2 would let the metadata grow without its spare when there is room for one only, and say so in passing. */
+/* lvm2 would let the metadata grow without its spare when there is room for one only, and say so in
+ * passing. */
 static gboolean require_room_for_spare(Work *w, LvmLv *metadata, guint64 extents, GError **error)
 {
   LvmLv *spare = pool_rules_find_spare(w->vg);
@@ -494,7 +518,8 @@ static gboolean require_room_for_spare(Work *w, LvmLv *metadata, guint64 extents
          vt_set_error(error, ENOSPC,
                       "that takes %" G_GUINT64_FORMAT
                       " extents, with the spare that is to be as large as the metadata, "
-                      "and volume group %s has %" G_GUINT64_FORMAT " free: add a physical volume with virt-thin extend",
+                      "and volume group %s has %" G_GUINT64_FORMAT
+                      " free: add a physical volume with virt-thin extend",
                       wanted, lvm_vg_name(w->vg), n_free);
 }
 
@@ -503,7 +528,8 @@ static gboolean grow_pool(Work *w, LvmLv *pool, guint64 extents, gboolean *grown
 {
   guint64 before = lvm_vg_n_free_extents(w->vg);
 
-  if (!(w->change->flag ? lvm_vg_grow_pool_metadata : lvm_vg_grow_pool_data)(w->vg, pool, extents, error))
+  if (!(w->change->flag ? lvm_vg_grow_pool_metadata : lvm_vg_grow_pool_data)(w->vg, pool, extents,
+                                                                             error))
     return FALSE;
   *grown = lvm_vg_n_free_extents(w->vg) != before;
   return TRUE;
@@ -523,9 +549,11 @@ static gboolean plan_resize_pool(Work *w, GError **error)
     return vt_set_error(error, EBADMSG, "the volume group has no %s", lvm_pool_metadata(pool));
   old = lvm_lv_n_extents(lv);
   if (extents < old) {
-    g_autofree char *asked = vt_size_format(w->change->size), *has = vt_size_format(lvm_lv_size(lv));
+    g_autofree char *asked = vt_size_format(w->change->size),
+                    *has = vt_size_format(lvm_lv_size(lv));
 
-    return vt_set_error(error, EOPNOTSUPP, "%s is less than the %s that it has, and a thin pool cannot shrink", asked,
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s is less than the %s that it has, and a thin pool cannot shrink", asked,
                         has);
   }
   grown = extents > old;
@@ -550,8 +578,8 @@ static gboolean remove_pool(Work *w, LvmLv *pool, GError **error)
 
   pool_rules_virtual_size(w->vg, name, &n);
   if (n > 0)
-    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first", lvm_vg_name(w->vg), name, n,
-                        n == 1 ? "" : "s", n == 1 ? "that" : "those");
+    return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first",
+                        lvm_vg_name(w->vg), name, n, n == 1 ? "" : "s", n == 1 ? "that" : "those");
   add_step(w, POOL_STEP_REMOVE_POOL, name);
   return lvm_vg_remove_lv(w->vg, pool, error);
 }
@@ -578,7 +606,8 @@ static gboolean plan_remove(Work *w, GError **error)
   return TRUE;
 }
 
-/* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the external origin of.
+/* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the
+ * external origin of.
  */
 static gboolean plan_remove_linear(Work *w, GError **error)
 {
@@ -616,7 +645,8 @@ static gboolean plan_set_tags(Work *w, GError **error)
     if (lvm_lv_has_tag(lv, *tag) && !(c->add && g_strv_contains(c->add, *tag)))
       g_ptr_array_add(lost, g_strdup(*tag));
   for (const char *const *tag = c->add; tag && *tag; tag++)
-    if (!lvm_lv_has_tag(lv, *tag) && !g_ptr_array_find_with_equal_func(gained, *tag, g_str_equal, NULL))
+    if (!lvm_lv_has_tag(lv, *tag) &&
+        !g_ptr_array_find_with_equal_func(gained, *tag, g_str_equal, NULL))
       g_ptr_array_add(gained, g_strdup(*tag));
   return change_tags(w, lv, lost, gained, error);
 }
@@ -641,7 +671,8 @@ static gboolean set_max_size(LvmLv *pool, guint64 size, GError **error)
   return lvm_lv_add_tag(pool, tag, error);
 }
 
-/* What of the volume group is not @data_extents: its physical volumes' own metadata, other volumes, the reserve. */
+/* What of the volume group is not @data_extents: its physical volumes' own metadata, other volumes,
+ * the reserve. */
 static guint64 overhead(LvmVg *vg, guint64 data_extents)
 {
   g_autoptr(GPtrArray) pvs = lvm_vg_pvs(vg);
@@ -652,12 +683,14 @@ static guint64 overhead(LvmVg *vg, guint64 data_extents)
   return size - data_extents * lvm_vg_extent_size(vg);
 }
 
-/* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it may grow. */
+/* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it
+ * may grow. */
 static gboolean add_pool(Work *w, const PoolLayout *layout, GError **error)
 {
   const PoolNew *params = &w->change->new_pool;
   guint64 max = params->max_size, besides = params->size ? 0 : overhead(w->vg, layout->data);
-  LvmLv *pool = lvm_vg_add_thin_pool(w->vg, w->change->name, layout->data, layout->metadata, layout->chunk_size, error);
+  LvmLv *pool = lvm_vg_add_thin_pool(w->vg, w->change->name, layout->data, layout->metadata,
+                                     layout->chunk_size, error);
 
   if (!pool)
     return FALSE;
@@ -670,7 +703,8 @@ gboolean pool_plan_require_no_max_size(const PoolNew *params, GError **error)
   return !params->max_size ||
          vt_set_error(error, EOPNOTSUPP,
                       "a thin pool of the kernel's grows when and by how much lvm.conf says "
-                      "(activation/thin_pool_autoextend_threshold), as far as its volume group has room: lvm2 knows no "
+                      "(activation/thin_pool_autoextend_threshold), as far as its volume group has "
+                      "room: lvm2 knows no "
                       "maximum size. Leave the maximum away; --reserve leaves room to grow into");
 }
 

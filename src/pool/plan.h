@@ -1,37 +1,43 @@
 /* virt-thin - what a change comes to: the one place where changes are decided
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The volume group as it is and a change (change.h) make a plan: the volume group as it shall be, and the steps in
- * which it becomes that. Every check, name, tag and limit, what goes along with what, and every message about them
- * stands here, once, whoever carries the plan out:
+ * The volume group as it is and a change (change.h) make a plan: the volume group as it shall be,
+ * and the steps in which it becomes that. Every check, name, tag and limit, what goes along with
+ * what, and every message about them stands here, once, whoever carries the plan out:
  *
- *   bundled engine   all steps are one commit of the VG's text, with messages to the thin pool (pool-bundled-change.c)
- *   kernel           each step is a command of lvm2's, with another that takes it back (pool-kernel-change.c)
+ *   bundled engine   all steps are one commit of the VG's text, with messages to the thin pool
+ *                    (pool-bundled-change.c)
+ *   kernel           each step is a command of lvm2's, with another that takes it back
+ *                    (pool-kernel-change.c)
  *
  * The steps are
  *
- *   ADD_THIN      make thin volume @name in @pool, of @extents, empty or backed by @other; @sealed as below; @gained
- *                 are its tags. Several in one plan are of one instant
- *   ADD_LINEAR    make linear volume @name of @extents; what is read from it first must not be another's old content
+ *   ADD_THIN      make thin volume @name in @pool, of @extents, empty or backed by @other; @sealed
+ *                 as below; @gained are its tags. Several in one plan are of one instant
+ *   ADD_LINEAR    make linear volume @name of @extents; what is read from it first must not be
+ *                 another's old content
  *   REMOVE        remove volume @name, which nobody needs
  *   RENAME        @name becomes @other
  *   TAGS          @name loses the tags @lost and gains @gained
  *   SEAL          @name becomes read-only and skipped at activation, as snapshots and templates are
  *   RESIZE        @name, which has @old_extents, gets @extents; what lies beyond is unmapped
- *   REPLACE       @name's content becomes that of @other, in @extents, and nothing else of it changes; @rollback: @other
- *                 is its snapshot, else it becomes a clone of it
+ *   REPLACE       @name's content becomes that of @other, in @extents, and nothing else of it
+ *                 changes; @rollback: @other is its snapshot, else it becomes a clone of it
  *   GROW_POOL     thin pool @name gets @extents of data, or metadata (@metadata)
  *   ADD_POOL      make thin pool @name, laid out as @layout says
  *   REMOVE_POOL   remove thin pool @name, which is empty
  *   ADD_PV        take @name, a path, for a physical volume
  *
- * Names are those that hold when a step's turn comes. Steps come in an order in which whoever looks on in between sees
- * nothing wrong, and a crash loses nothing: snapshots are tagged before their origin goes, what becomes a template is
- * read-only before it is called one. Thin volumes of one plan are of one thin pool.
+ * Names are those that hold when a step's turn comes. Steps come in an order in which whoever looks
+ * on in between sees nothing wrong, and a crash loses nothing: snapshots are tagged before their
+ * origin goes, what becomes a template is read-only before it is called one. Thin volumes of one
+ * plan are of one thin pool.
  *
- * Pure: takes no lock, reads no file, asks nothing of the kernel. What only an executor knows it says in PoolFacts.
+ * Pure: takes no lock, reads no file, asks nothing of the kernel. What only an executor knows it
+ * says in PoolFacts.
  *
- * Units: extents. Errors: VT_ERROR. Ownership: the plan's strings and VG are its own. Thread-safety: pure functions.
+ * Units: extents. Errors: VT_ERROR. Ownership: the plan's strings and VG are its own.
+ * Thread-safety: pure functions.
  */
 #pragma once
 
@@ -65,8 +71,9 @@ typedef struct {
 } PoolStep;
 
 typedef struct {
-  /* lvm2 carries it out. It finds extents and device ids itself, so that the VG as it shall be has none for what is
-   * new; and REPLACE leaves another LV of the same name, so that snapshots lose their origin. */
+  /* lvm2 carries it out. It finds extents and device ids itself, so that the VG as it shall be has
+   * none for what is new; and REPLACE leaves another LV of the same name, so that snapshots lose
+   * their origin. */
   gboolean lvm2;
   double overcommit; /* [limits] overcommit; 0: none */
   /* Who has volume @lv open, for a message? The caller's; NULL: nobody. */
@@ -87,8 +94,8 @@ PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts
 void pool_plan_free(PoolPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolPlan, pool_plan_free)
 
-/* A device id that neither the VG's text nor the pool (PoolFacts.has_device) knows: what an interrupted command of
- * others left in the pool is not taken for ours. 0: ENOSPC. */
+/* A device id that neither the VG's text nor the pool (PoolFacts.has_device) knows: what an
+ * interrupted command of others left in the pool is not taken for ours. 0: ENOSPC. */
 guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GError **error);
 
 /* What a thin pool may grow to by itself, as its tag says, bytes; 0: it does not. */

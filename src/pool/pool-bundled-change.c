@@ -1,9 +1,10 @@
 /* virt-thin - the bundled pool: carrying out a change
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What is to be done plan.c decides; here all its steps become one commit of the VG's text (pool-bundled-commit.c).
- * Each kind of step has up to two parts: one before the commit, which adds to the messages for the thin pool and does
- * what must be durable first, and one after it, when it is known whether it came to that.
+ * What is to be done plan.c decides; here all its steps become one commit of the VG's text
+ * (pool-bundled-commit.c). Each kind of step has up to two parts: one before the commit, which adds
+ * to the messages for the thin pool and does what must be durable first, and one after it, when it
+ * is known whether it came to that.
  */
 #include "pool/pool-bundled.h"
 
@@ -51,12 +52,14 @@ static PoolFacts make_facts(Facts *facts)
                      .data = facts};
 }
 
-static PoolPlan *make_plan(Bundled *b, const PoolChange *change, GPtrArray *asked, gboolean later, GError **error)
+static PoolPlan *make_plan(Bundled *b, const PoolChange *change, GPtrArray *asked, gboolean later,
+                           GError **error)
 {
   Facts data = {b, asked, later};
   const PoolFacts facts = make_facts(&data);
 
-  return bundled_check_writable(b, error) ? pool_plan(lvm_store_vg(b->store), change, &facts, error) : NULL;
+  return bundled_check_writable(b, error) ? pool_plan(lvm_store_vg(b->store), change, &facts, error)
+                                          : NULL;
 }
 
 /* First without @claim; with it, nobody opens the nodes until the change is done. */
@@ -91,12 +94,12 @@ static gboolean require_closed(Bundled *b, const char *const *names, GError **er
 /* For what is open no nodes need go and come back. */
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error)
 {
-  return ask(b, names, FALSE, error) && require_closed(b, names, error) && ask(b, names, TRUE, error) &&
-         require_closed(b, names, error);
+  return ask(b, names, FALSE, error) && require_closed(b, names, error) &&
+         ask(b, names, TRUE, error) && require_closed(b, names, error);
 }
 
-/* The service is asked without the lock, as an answer may take its time, and first, as it knows what an opener is on
- * behalf of; then all is looked at once more. */
+/* The service is asked without the lock, as an answer may take its time, and first, as it knows
+ * what an opener is on behalf of; then all is looked at once more. */
 static PoolPlan *plan_and_ask(Bundled *b, const PoolChange *change, GError **error)
 {
   g_autoptr(GPtrArray) asked = g_ptr_array_new_with_free_func(g_free);
@@ -145,7 +148,8 @@ static gboolean begin_add_thin(Work *w, PoolStep *step, GError **error)
   LvmMessage create = {step->name, 0};
 
   g_array_append_val(w->text, create);
-  add_thin_message(w, origin ? THIN_SNAPSHOT : THIN_CREATE, lvm_thin_device(lvm_vg_find_lv(w->vg, step->name)),
+  add_thin_message(w, origin ? THIN_SNAPSHOT : THIN_CREATE,
+                   lvm_thin_device(lvm_vg_find_lv(w->vg, step->name)),
                    origin ? lvm_thin_device(origin) : 0);
   return TRUE;
 }
@@ -159,7 +163,8 @@ static gboolean end_add(Work *w, PoolStep *step, gboolean done, GError **error)
 
 static gboolean begin_add_linear(Work *w, PoolStep *step, GError **error)
 {
-  return bundled_check_seqno(w->b, error) && lvm_store_zero_new(w->b->store, w->vg, step->name, error);
+  return bundled_check_seqno(w->b, error) &&
+         lvm_store_zero_new(w->b->store, w->vg, step->name, error);
 }
 
 static gboolean begin_remove(Work *w, PoolStep *step, GError **error)
@@ -209,7 +214,8 @@ static gboolean end_seal(Work *w, PoolStep *step, gboolean done, GError **error)
   if (!done)
     return TRUE;
   bundled_volume_sealed(w->b, step->name);
-  if (lvm_vg_find_lv(lvm_store_vg(w->b->store), step->name)) /* there is no other event for what is read-only now */
+  if (lvm_vg_find_lv(lvm_store_vg(w->b->store),
+                     step->name)) /* there is no other event for what is read-only now */
     bundled_event(w->b, POOL_EVENT_RENAMED, step->name, step->name);
   return TRUE;
 }
@@ -217,15 +223,16 @@ static gboolean end_seal(Work *w, PoolStep *step, gboolean done, GError **error)
 /* A smaller one is opened now, at its old size: what is beyond the new one can be reached. */
 static gboolean begin_resize(Work *w, PoolStep *step, GError **error)
 {
-  BundledVolume *held = step->extents < step->old_extents ? bundled_volume_get(w->b, step->name, error) : NULL;
+  BundledVolume *held =
+      step->extents < step->old_extents ? bundled_volume_get(w->b, step->name, error) : NULL;
 
   if (held)
     g_ptr_array_add(w->held, held);
   return held || step->extents > step->old_extents;
 }
 
-/* What lies beyond is unmapped, durably, once the text says that the volume ends there: a crash in between leaves the
- * volume whole up to its new end. */
+/* What lies beyond is unmapped, durably, once the text says that the volume ends there: a crash in
+ * between leaves the volume whole up to its new end. */
 static gboolean end_resize(Work *w, PoolStep *step, gboolean done, GError **error)
 {
   guint64 size = step->extents * lvm_vg_extent_size(lvm_store_vg(w->b->store));
@@ -291,7 +298,8 @@ static gboolean zero_metadata(Work *w, const char *pool, GError **error)
   LvmLv *spare = pool_rules_find_spare(w->vg);
 
   return bundled_check_seqno(w->b, error) &&
-         lvm_store_zero_new(w->b->store, w->vg, lvm_pool_metadata(lvm_vg_find_lv(w->vg, pool)), error) &&
+         lvm_store_zero_new(w->b->store, w->vg, lvm_pool_metadata(lvm_vg_find_lv(w->vg, pool)),
+                            error) &&
          (!spare || lvm_store_zero_new(w->b->store, w->vg, lvm_lv_name(spare), error));
 }
 
@@ -347,7 +355,8 @@ static gboolean add_pv(Bundled *b, const char *name, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename(name, NULL);
 
-  return require_new_pv(b, path, error) && lvm_store_add_pv(b->store, path, b->archive_dir, error) &&
+  return require_new_pv(b, path, error) &&
+         lvm_store_add_pv(b->store, path, b->archive_dir, error) &&
          lvm_store_take(b->store, b->archive_dir, error);
 }
 
@@ -412,7 +421,8 @@ static gboolean commit(Work *w, LvmVg *vg, const char *description, GError **err
 {
   if (!w->target)
     return bundled_commit_text(w->b, vg, description, error);
-  return bundled_commit_thin(w->b, vg, w->target, w->text, w->thin, finish_replacements, w, description, error);
+  return bundled_commit_thin(w->b, vg, w->target, w->text, w->thin, finish_replacements, w,
+                             description, error);
 }
 
 static gboolean carry_out(Bundled *b, PoolPlan *plan, const char *description, GError **error)

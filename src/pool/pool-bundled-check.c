@@ -11,10 +11,11 @@
 /* Its metadata, to be read, though the pool may be refused; give it back with end_reading(). */
 static ThinPool *begin_reading(Bundled *b, BundledPool *pool, GError **error)
 {
-  const ThinOptions options = {.read_only = TRUE,
-                               .block_cache = 4u << 20,
-                               .translations = 1024,
-                               .chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name))};
+  const ThinOptions options = {
+      .read_only = TRUE,
+      .block_cache = 4u << 20,
+      .translations = 1024,
+      .chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name))};
 
   if (pool->thin)
     return pool->thin;
@@ -42,12 +43,13 @@ gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error)
     thin_pool_get_status(thin, &status);
   end_reading(pool, thin);
   if (devices)
-    return pool_devices_check_removal(vg, lvm_vg_find_lv(vg, pool->name), status.transaction_id, devices, error);
+    return pool_devices_check_removal(vg, lvm_vg_find_lv(vg, pool->name), status.transaction_id,
+                                      devices, error);
   return pool_devices_unknown(b->vg_name, pool->name, failure, error);
 }
 
-/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is being read; then the
- * errors mean nothing. */
+/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is
+ * being read; then the errors mean nothing. */
 static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, GError **error)
 {
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
@@ -66,7 +68,8 @@ static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, 
       return TRUE;
   }
   return vt_set_error(error, EBUSY,
-                      "the pool was changed ten times while it was being checked: check it when there is less to do");
+                      "the pool was changed ten times while it was being checked: check it when "
+                      "there is less to do");
 }
 
 static gboolean is_unformatted(VtIo *metadata)
@@ -74,7 +77,8 @@ static gboolean is_unformatted(VtIo *metadata)
   static const guint8 zeros[THIN_METADATA_BLOCK];
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
 
-  return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) && memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
+  return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) &&
+         memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
 }
 
 static gboolean is_under_way(GArray *messages, const char *name)
@@ -89,7 +93,8 @@ static gboolean is_under_way(GArray *messages, const char *name)
 static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
-  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv), devices = thin_pool_list_devices(thin, NULL), strays = NULL;
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv),
+                    devices = thin_pool_list_devices(thin, NULL), strays = NULL;
   char *conflict;
   ThinStatus status;
 
@@ -98,20 +103,25 @@ static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrAr
   if (conflict)
     g_ptr_array_add(errors, conflict);
   if (status.needs_check && errors->len == 0)
-    g_ptr_array_add(errors,
-                    g_strdup("the metadata is marked needs_check: a commit failed, or a repair was not finished"));
+    g_ptr_array_add(
+        errors,
+        g_strdup(
+            "the metadata is marked needs_check: a commit failed, or a repair was not finished"));
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
     g_autoptr(GError) failure = NULL;
     ThinDevice device;
 
     if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
-        !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) && !is_under_way(messages, lvm_lv_name(lv)))
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u cannot be found: %s", lvm_lv_name(lv),
-                                              lvm_thin_device(lv), failure->message));
+        !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) &&
+        !is_under_way(messages, lvm_lv_name(lv)))
+      g_ptr_array_add(errors,
+                      g_strdup_printf("volume %s: its thin device %u cannot be found: %s",
+                                      lvm_lv_name(lv), lvm_thin_device(lv), failure->message));
   }
   if (devices)
-    pool_devices_tell(strays = pool_devices_strays(lvm_store_vg(b->store), pool_lv, status.transaction_id, devices),
+    pool_devices_tell(strays = pool_devices_strays(lvm_store_vg(b->store), pool_lv,
+                                                   status.transaction_id, devices),
                       errors);
 }
 
@@ -135,7 +145,8 @@ static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 }
 
 /* Called without the lock, @pool held. */
-static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks, GError **error)
+static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks,
+                           GError **error)
 {
   g_autoptr(ThinReport) report = NULL;
 
@@ -165,10 +176,12 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
   return TRUE;
 }
 
-gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                       GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free), l = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
+                       l = g_ptr_array_new_with_free_func(g_free);
   BundledPool *p;
   gboolean ok = FALSE;
 

@@ -3,7 +3,8 @@
  *
  * A change of thin volumes is three commits, each durable before the next begins:
  *
- *   1. VG text: the volumes as they shall be, transaction id T + 1, and messages that say what the pool is to do
+ *   1. VG text: the volumes as they shall be, transaction id T + 1, and messages that say what the
+ *      pool is to do
  *   2. thin pool: the messages and the transaction id, T to T + 1, in one commit
  *   3. VG text: without the messages
  *
@@ -42,8 +43,8 @@ gboolean bundled_check_writable(Bundled *b, GError **error)
 
 /* --- somebody else's commit --- */
 
-/* Does the VG as it is on disk now still have @name where we think it is? Both texts are compared node by node: the
- * segments of the LV. */
+/* Does the VG as it is on disk now still have @name where we think it is? Both texts are compared
+ * node by node: the segments of the LV. */
 static gboolean has_moved(LvmVg *ours, LvmVg *theirs, const char *name)
 {
   LvmLv *a = lvm_vg_find_lv(ours, name), *z = lvm_vg_find_lv(theirs, name);
@@ -61,8 +62,8 @@ static gboolean pools_have_moved(Bundled *b, LvmVg *theirs)
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     LvmLv *lv = lvm_vg_find_lv(ours, ((BundledPool *)value)->name);
 
-    if (((BundledPool *)value)->thin &&
-        (has_moved(ours, theirs, lvm_pool_metadata(lv)) || has_moved(ours, theirs, lvm_pool_data(lv))))
+    if (((BundledPool *)value)->thin && (has_moved(ours, theirs, lvm_pool_metadata(lv)) ||
+                                         has_moved(ours, theirs, lvm_pool_data(lv))))
       return TRUE;
   }
   g_hash_table_iter_init(&iter, b->volumes);
@@ -74,17 +75,19 @@ static gboolean pools_have_moved(Bundled *b, LvmVg *theirs)
 
 static void become_stale(Bundled *b, const char *message)
 {
-  g_autoptr(LvmStore) now = lvm_store_open(lvm_store_paths(b->store), b->vg_name, TRUE, NULL, NULL, NULL);
+  g_autoptr(LvmStore) now =
+      lvm_store_open(lvm_store_paths(b->store), b->vg_name, TRUE, NULL, NULL, NULL);
 
   if (!now || pools_have_moved(b, lvm_store_vg(now)))
     g_atomic_int_set(&b->lost, 1);
   g_clear_error(&b->stuck);
   vt_set_error(&b->stuck, ESTALE, "%s. %s", message,
-               g_atomic_int_get(&b->lost) ? "Its extents moved: nothing is written any more. Stop the service, then "
-                                            "look at the volume group with vgck and "
-                                            "vgcfgrestore --list"
-                                          : "Reading and writing go on, changes are refused until the volume group is "
-                                            "opened again: restart the service");
+               g_atomic_int_get(&b->lost)
+                   ? "Its extents moved: nothing is written any more. Stop the service, then "
+                     "look at the volume group with vgck and "
+                     "vgcfgrestore --list"
+                   : "Reading and writing go on, changes are refused until the volume group is "
+                     "opened again: restart the service");
   g_warning("volume group %s: %s", b->vg_name, b->stuck->message);
 }
 
@@ -103,7 +106,8 @@ gboolean bundled_check_seqno(Bundled *b, GError **error)
 /* --- the text --- */
 
 /* @archive: the text that is replaced goes to the archive; once per change. */
-static gboolean commit_text(Bundled *b, LvmVg *vg, gboolean archive, const char *description, GError **error)
+static gboolean commit_text(Bundled *b, LvmVg *vg, gboolean archive, const char *description,
+                            GError **error)
 {
   g_autoptr(GError) failure = NULL;
 
@@ -134,7 +138,8 @@ static gboolean may_send(Bundled *b, BundledPool *pool, guint64 tid, GError **er
   thin_pool_get_status(pool->thin, &status);
   if (status.mode == THIN_MODE_FAILED)
     return vt_set_error(error, EROFS,
-                        "thin pool %s/%s: a commit failed, nothing is written any more; open the volume group again",
+                        "thin pool %s/%s: a commit failed, nothing is written any more; open the "
+                        "volume group again",
                         b->vg_name, pool->name);
   if (status.transaction_id == tid)
     return TRUE;
@@ -146,7 +151,8 @@ static gboolean may_send(Bundled *b, BundledPool *pool, guint64 tid, GError **er
 }
 
 /* Commit 2 failed. @before (taken) is the text of before commit 1. */
-static void undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description, GError **error)
+static void undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *description,
+                 GError **error)
 {
   g_autoptr(GError) failure = NULL;
   ThinStatus status;
@@ -155,14 +161,16 @@ static void undo(Bundled *b, BundledPool *pool, LvmVg *before, const char *descr
   if (status.mode == THIN_MODE_FAILED) {
     lvm_vg_free(before);
     g_prefix_error(error,
-                   "the pool failed in the middle of the change (%s); whether it is done shows when the volume group "
+                   "the pool failed in the middle of the change (%s); whether it is done shows "
+                   "when the volume group "
                    "is opened again: ",
                    description);
     return;
   }
   if (commit_text(b, before, FALSE, description, &failure))
     return;
-  g_prefix_error(error, "the change could not be taken back (%s), which the next open will do: ", failure->message);
+  g_prefix_error(error, "the change could not be taken back (%s), which the next open will do: ",
+                 failure->message);
   if (!b->stuck)
     b->stuck = g_steal_pointer(&failure);
 }
@@ -179,8 +187,8 @@ static void add_messages(LvmLv *pool_lv, GArray *messages)
   }
 }
 
-static void take_messages_out(Bundled *b, const char *pool, BundledFinish finish, gpointer user_data,
-                              const char *description)
+static void take_messages_out(Bundled *b, const char *pool, BundledFinish finish,
+                              gpointer user_data, const char *description)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(b->store));
   g_autoptr(GError) failure = NULL;
@@ -190,14 +198,16 @@ static void take_messages_out(Bundled *b, const char *pool, BundledFinish finish
     finish(vg, user_data);
   if (commit_text(b, vg, FALSE, description, &failure))
     return;
-  g_warning("volume group %s: %s is done, but could not be tidied up, which the next open will do: %s", b->vg_name,
-            description, failure->message);
+  g_warning(
+      "volume group %s: %s is done, but could not be tidied up, which the next open will do: %s",
+      b->vg_name, description, failure->message);
   if (!b->stuck)
     b->stuck = g_steal_pointer(&failure);
 }
 
-gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages,
-                             BundledFinish finish, gpointer user_data, const char *description, GError **error)
+gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages,
+                             GArray *messages, BundledFinish finish, gpointer user_data,
+                             const char *description, GError **error)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(vg, pool->name);
   guint64 tid = lvm_pool_transaction_id(pool_lv);
@@ -214,7 +224,8 @@ gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *t
     lvm_vg_free(before);
     return FALSE;
   }
-  if (!thin_pool_send(pool->thin, (ThinMessage *)messages->data, messages->len, tid, tid + 1, error)) {
+  if (!thin_pool_send(pool->thin, (ThinMessage *)messages->data, messages->len, tid, tid + 1,
+                      error)) {
     undo(b, pool, before, description, error);
     return FALSE;
   }

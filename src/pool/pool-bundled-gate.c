@@ -1,9 +1,9 @@
 /* virt-thin - the bundled pool: a gate before a thin pool's two devices
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * When somebody else has given the extents under a thin pool to another (pool-bundled-commit.c), not a byte may be
- * written to them any more, also not by the engine's own commits. The gate passes everything on, until it is shut; then
- * reads go on and changes are ESTALE.
+ * When somebody else has given the extents under a thin pool to another (pool-bundled-commit.c),
+ * not a byte may be written to them any more, also not by the engine's own commits. The gate passes
+ * everything on, until it is shut; then reads go on and changes are ESTALE.
  */
 #include "pool/pool-bundled.h"
 
@@ -17,18 +17,20 @@ static gboolean is_open(VtIo *io, GError **error)
 {
   if (!g_atomic_int_get(((Gate *)io)->shut))
     return TRUE;
-  return vt_set_error(
-      error, ESTALE,
-      "%s: somebody else moved the volume group's extents, nothing is written any more: stop the service",
-      vt_io_name(io));
+  return vt_set_error(error, ESTALE,
+                      "%s: somebody else moved the volume group's extents, nothing is written any "
+                      "more: stop the service",
+                      vt_io_name(io));
 }
 
-static gboolean gate_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean gate_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error)
 {
   return vt_io_readv(((Gate *)io)->base, iov, n_iov, offset, error);
 }
 
-static gboolean gate_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean gate_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error)
 {
   return is_open(io, error) && vt_io_writev(((Gate *)io)->base, iov, n_iov, offset, error);
 }
@@ -38,7 +40,8 @@ static gboolean gate_flush(VtIo *io, GError **error)
   return is_open(io, error) && vt_io_flush(((Gate *)io)->base, error);
 }
 
-static gboolean gate_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean gate_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                          GError **error)
 {
   return is_open(io, error) && vt_io_zero(((Gate *)io)->base, offset, length, flags, error);
 }

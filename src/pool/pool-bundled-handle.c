@@ -17,7 +17,8 @@ static BundledVolume *begin_io(PoolVolume *handle, GError **error)
   if (!volume->gone)
     return volume;
   pthread_rwlock_unlock(&volume->lock);
-  vt_set_error(error, ENOENT, "volume %s was removed, or its volume group closed", bundled_volume_name(volume));
+  vt_set_error(error, ENOENT, "volume %s was removed, or its volume group closed",
+               bundled_volume_name(volume));
   return NULL;
 }
 
@@ -34,8 +35,10 @@ static BundledVolume *begin_change(PoolVolume *handle, const char *what, GError 
   else if (!g_atomic_int_get(&volume->owner->lost))
     return volume;
   else
-    vt_set_error(error, ESTALE, "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
-                 what, bundled_volume_name(volume));
+    vt_set_error(
+        error, ESTALE,
+        "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
+        what, bundled_volume_name(volume));
   pthread_rwlock_unlock(&volume->lock);
   return NULL;
 }
@@ -53,21 +56,24 @@ static guint64 current_size(BundledVolume *volume)
   return volume->io ? vt_io_size(volume->io) : volume->zeros;
 }
 
-static gboolean read_zeros(BundledVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean read_zeros(BundledVolume *volume, const struct iovec *iov, int n_iov,
+                           guint64 offset, GError **error)
 {
   guint64 length = 0;
 
   for (int i = 0; i < n_iov; i++)
     length += iov[i].iov_len;
   if (offset > volume->zeros || length > volume->zeros - offset)
-    return vt_set_error(error, EINVAL, "volume %s: cannot read beyond its end at %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EINVAL,
+                        "volume %s: cannot read beyond its end at %" G_GUINT64_FORMAT,
                         bundled_volume_name(volume), volume->zeros);
   for (int i = 0; i < n_iov; i++)
     memset(iov[i].iov_base, 0, iov[i].iov_len);
   return TRUE;
 }
 
-static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
 
@@ -80,8 +86,10 @@ static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_
   return end_io(volume, read_zeros(volume, iov, n_iov, offset, error));
 }
 
-/* Of a change of a thin volume with its outcome: end it; or, TRUE, it is to be tried again, for its pool has grown. */
-static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done, GError **failure, GError **error)
+/* Of a change of a thin volume with its outcome: end it; or, TRUE, it is to be tried again, for its
+ * pool has grown. */
+static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done, GError **failure,
+                          GError **error)
 {
   gboolean again = !*done && (*failure)->code == ENOSPC && bundled_make_room(volume, n_growths);
 
@@ -93,7 +101,8 @@ static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done
   return again;
 }
 
-static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov,
+                              guint64 offset, GError **error)
 {
   GError *failure = NULL;
   BundledVolume *volume;
@@ -112,7 +121,8 @@ static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n
   return done;
 }
 
-static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap,
+                            GError **error)
 {
   GError *failure = NULL;
   BundledVolume *volume;
@@ -124,7 +134,8 @@ static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, 
     if (!volume)
       return FALSE;
     if (!volume->thin)
-      return end_io(volume, vt_io_zero(volume->io, offset, length, may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
+      return end_io(volume, vt_io_zero(volume->io, offset, length,
+                                       may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
     n_growths = g_atomic_int_get(&volume->pool->n_growths);
     done = thin_volume_zero(volume->thin, offset, length, may_unmap, &failure);
   } while (try_again(volume, n_growths, &done, &failure, error));
@@ -142,7 +153,8 @@ static gboolean handle_discard(PoolVolume *handle, guint64 offset, guint64 lengt
   return end_io(volume, vt_io_discard(volume->io, offset, length, error));
 }
 
-/* Of a handle that cannot write there may be nothing to flush, but what others wrote through the volume counts. */
+/* Of a handle that cannot write there may be nothing to flush, but what others wrote through the
+ * volume counts. */
 static gboolean handle_flush(PoolVolume *handle, GError **error)
 {
   BundledVolume *volume;
@@ -153,30 +165,31 @@ static gboolean handle_flush(PoolVolume *handle, GError **error)
   if (!volume)
     return FALSE;
   if (g_atomic_int_get(&volume->owner->lost))
-    return end_io(
-        volume, vt_set_error(error, ESTALE,
-                             "cannot flush volume %s: somebody else moved the volume group's extents; stop the service",
-                             bundled_volume_name(volume)));
+    return end_io(volume, vt_set_error(error, ESTALE,
+                                       "cannot flush volume %s: somebody else moved the volume "
+                                       "group's extents; stop the service",
+                                       bundled_volume_name(volume)));
   if (volume->thin)
     return end_io(volume, thin_volume_flush(volume->thin, error));
   return end_io(volume, vt_io_flush(volume->io, error));
 }
 
-static gboolean flat_extent(BundledVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                            GError **error)
+static gboolean flat_extent(BundledVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                            gboolean *mapped, GError **error)
 {
   guint64 size = current_size(volume);
 
   if (offset >= size)
-    return vt_set_error(error, EINVAL, "volume %s ends at %" G_GUINT64_FORMAT ", before %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EINVAL,
+                        "volume %s ends at %" G_GUINT64_FORMAT ", before %" G_GUINT64_FORMAT,
                         bundled_volume_name(volume), size, offset);
   *length = MIN(limit, size - offset);
   *mapped = volume->io != NULL;
   return TRUE;
 }
 
-static gboolean handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                              GError **error)
+static gboolean handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length,
+                              gboolean *mapped, GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
 
@@ -253,8 +266,8 @@ static gboolean has_old_snapshot(Bundled *b, const char *name)
   return lv && lvm_lv_has_old_snapshot(lv);
 }
 
-static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only, const char *opener,
-                               GError **error)
+static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only,
+                               const char *opener, GError **error)
 {
   BundledHandle *handle = NULL;
   BundledVolume *volume;
@@ -262,11 +275,12 @@ static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboo
   bundled_lock(b);
   volume = bundled_volume_get(b, name, error);
   if (volume && volume->read_only && !view && !read_only) {
-    vt_set_error(error, EROFS, "cannot open volume %s/%s for writing: it is read-only%s", b->vg_name, name,
-                 b->read_only                ? ", as its volume group is open"
-                 : has_old_snapshot(b, name) ? ", because it has a snapshot that needs a copy of what is "
-                                               "overwritten, which lvm2 and the kernel alone make"
-                                             : "; make a clone of it, and write to that");
+    vt_set_error(
+        error, EROFS, "cannot open volume %s/%s for writing: it is read-only%s", b->vg_name, name,
+        b->read_only                ? ", as its volume group is open"
+        : has_old_snapshot(b, name) ? ", because it has a snapshot that needs a copy of what is "
+                                      "overwritten, which lvm2 and the kernel alone make"
+                                    : "; make a clone of it, and write to that");
     bundled_volume_put(volume);
   } else if (volume) {
     handle = g_new0(BundledHandle, 1);
@@ -280,7 +294,8 @@ static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboo
   return handle ? &handle->base : NULL;
 }
 
-PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only,
+                                const char *opener, GError **error)
 {
   return open_handle((Bundled *)pool, name, FALSE, read_only, opener, error);
 }

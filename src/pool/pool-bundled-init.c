@@ -24,8 +24,8 @@ typedef struct {
 
 static void undo_init(const Undo *undo)
 {
-  static const guint8
-      zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h LABEL_SCAN_SECTORS */
+  static const guint8 zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h
+                                      LABEL_SCAN_SECTORS */
   int fd;
 
   if (undo->made) {
@@ -43,8 +43,9 @@ static void undo_init(const Undo *undo)
   close(fd);
 }
 
-/* btrfs, which copies on write, then keeps what is allocated ahead (vt_io_back()), and does not cut a disk's image into
- * thousands of pieces: libvirt does the same to its pools there. Of an empty file; others know no such flag. */
+/* btrfs, which copies on write, then keeps what is allocated ahead (vt_io_back()), and does not cut
+ * a disk's image into thousands of pieces: libvirt does the same to its pools there. Of an empty
+ * file; others know no such flag. */
 static void write_in_place(int fd)
 {
   int flags;
@@ -72,8 +73,8 @@ static gboolean make_file(Undo *undo, guint64 size, GError **error)
   write_in_place(fd);
   ok = size <= G_MAXINT64 && ftruncate(fd, size) == 0;
   if (!ok)
-    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG, "cannot give %s a size of %" G_GUINT64_FORMAT " bytes",
-                 undo->path, size);
+    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG,
+                 "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", undo->path, size);
   close(fd);
   return ok;
 }
@@ -84,7 +85,8 @@ static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError 
   struct stat st;
 
   if (stat(undo->path, &st) != 0)
-    return errno == ENOENT ? make_file(undo, size, error) : vt_set_errno(error, errno, "%s", undo->path);
+    return errno == ENOENT ? make_file(undo, size, error)
+                           : vt_set_errno(error, errno, "%s", undo->path);
   *is_block = S_ISBLK(st.st_mode);
   if (!*is_block && !S_ISREG(st.st_mode))
     return vt_set_error(error, EINVAL, "%s is neither a file nor a block device", undo->path);
@@ -92,8 +94,8 @@ static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError 
     return TRUE;
   if ((guint64)st.st_size > size)
     return vt_set_error(error, EINVAL,
-                        "%s exists, and is larger (%" G_GUINT64_FORMAT " bytes) than the %" G_GUINT64_FORMAT
-                        " asked for: give its size, or none",
+                        "%s exists, and is larger (%" G_GUINT64_FORMAT
+                        " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none",
                         undo->path, (guint64)st.st_size, size);
   /* Now, for marks at its end are not found any more when it is longer. */
   if (!lvm_content_check_free(undo->path, error))
@@ -121,8 +123,8 @@ static gboolean require_new_vg(const char *vg, GError **error)
   return ok;
 }
 
-static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size, gboolean is_block,
-                        const PoolNew *params, GError **error)
+static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size,
+                        gboolean is_block, const PoolNew *params, GError **error)
 {
   const char *paths[] = {undo->path, NULL};
   const LvmCreate create = {.extent_size = extent_size, .no_autoactivate = !is_block};
@@ -140,8 +142,8 @@ static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint
   return pool_close(pool, ok ? error : NULL) && ok;
 }
 
-gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
-                   const PoolNew *params, GError **error)
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
+                   guint64 extent_size, const PoolNew *params, GError **error)
 {
   g_autofree char *absolute = g_canonicalize_filename(path, NULL);
   Undo undo = {.path = absolute, .size_before = -1};
@@ -170,7 +172,8 @@ gboolean pool_release(const char *vg, const char *const *devices, GError **error
   return store && lvm_store_release(store, archive, error);
 }
 
-gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices, GError **error)
+gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices,
+                                GError **error)
 {
   g_autoptr(LvmStore) store = open_for_writing(vg, devices, error);
   LvmLv *lv = store ? lvm_vg_find_lv(lvm_store_vg(store), thin_pool) : NULL;

@@ -7,11 +7,11 @@
  *
  *   P = T, no messages   nothing under way.
  *   P = T, messages      the pool has done them: take them out of the text.
- *   P = T-1              it has not, or lvm2 sent some of them, each its own commit, and died before
- *                        set_transaction_id: what is still missing is done now. A device to create
- *                        that exists, made at P, was made by that very message: lvm2 2.03 itself
- *                        stays stuck there ("Manual intervention may be required"). A device to
- *                        delete that is gone is gone.
+ *   P = T-1              it has not, or lvm2 sent some of them, each its own commit, and died
+ *                        before set_transaction_id: what is still missing is done now. A device to
+ *                        create that exists, made at P, was made by that very message: lvm2 2.03
+ *                        itself stays stuck there ("Manual intervention may be required"). A device
+ *                        to delete that is gone is gone.
  *   anything else        text and pool are not of one time: whoever goes on would hand out device
  *                        ids that are taken, or lose volumes. Refused.
  *   T = 0                a pool that something other than LVM counts for (lvm2: "foreign"): opened,
@@ -43,13 +43,15 @@ void pool_set_journal(void *memory, gsize size)
 
 static gboolean tid_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
 {
-  return vt_set_error(error, EPERM,
-                      "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it "
-                      "read-only to copy volumes off; to use it "
-                      "again, restore the text that belongs to the pool (vgcfgrestore --list %s), or the pool metadata "
-                      "that belongs to the text (thin_dump, "
-                      "thin_restore)",
-                      b->vg_name, name, conflict, b->vg_name);
+  return vt_set_error(
+      error, EPERM,
+      "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it "
+      "read-only to copy volumes off; to use it "
+      "again, restore the text that belongs to the pool (vgcfgrestore --list %s), or the pool "
+      "metadata "
+      "that belongs to the text (thin_dump, "
+      "thin_restore)",
+      b->vg_name, name, conflict, b->vg_name);
 }
 
 static gboolean is_zero(const guint8 *block, gsize length)
@@ -68,8 +70,8 @@ static gboolean is_created_by_message(GArray *messages, const char *name)
   return FALSE;
 }
 
-/* A pool whose superblock is all zero is one that nobody formatted yet: then it has no volumes, but for those under
- * way. If it has, its metadata was wiped. */
+/* A pool whose superblock is all zero is one that nobody formatted yet: then it has no volumes, but
+ * for those under way. If it has, its metadata was wiped. */
 static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
@@ -81,7 +83,8 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
     if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), name) == 0 &&
         !is_created_by_message(messages, lvm_lv_name(lv)))
       return vt_set_error(error, EBADMSG,
-                          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has volumes such as %s: "
+                          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has "
+                          "volumes such as %s: "
                           "its metadata was overwritten. Repair it "
                           "with thin_repair from a copy of the metadata",
                           b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv));
@@ -95,11 +98,13 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
 }
 
 /* Messages that are still to be sent must not meet somebody else's device. */
-static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, guint64 tid, GError **error)
+static gboolean check_messages(Bundled *b, ThinPool *thin, LvmLv *pool_lv, guint64 tid,
+                               GError **error)
 {
   g_autoptr(GArray) devices = thin_pool_list_devices(thin, error);
 
-  return devices && pool_devices_check_messages(lvm_store_vg(b->store), pool_lv, tid, devices, error);
+  return devices &&
+         pool_devices_check_messages(lvm_store_vg(b->store), pool_lv, tid, devices, error);
 }
 
 static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
@@ -109,14 +114,16 @@ static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
 
   if (report && report->errors->len == 0)
     return TRUE;
-  return vt_set_error(error, EBADMSG,
-                      "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be "
-                      "reached; repair it with thin_repair",
-                      b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
-                      report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "");
+  return vt_set_error(
+      error, EBADMSG,
+      "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be "
+      "reached; repair it with thin_repair",
+      b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
+      report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "");
 }
 
-static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions *options, GError **error)
+static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions *options,
+                               GError **error)
 {
   g_autoptr(GError) failure = NULL;
   ThinPool *thin = thin_pool_open(pool->metadata, pool->data, options, &failure);
@@ -125,7 +132,8 @@ static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions 
     return thin;
   if (g_error_matches(failure, VT_ERROR, EBADMSG))
     vt_set_error(error, EBADMSG,
-                 "%s (put back the metadata that belongs here, or rebuild it with lvconvert --repair %s/%s or "
+                 "%s (put back the metadata that belongs here, or rebuild it with lvconvert "
+                 "--repair %s/%s or "
                  "thin_repair)",
                  failure->message, b->vg_name, pool->name);
   else
@@ -136,8 +144,10 @@ static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions 
 /* Read-write: may this pool be written to? Reads only. */
 static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
 {
-  const ThinOptions options = {
-      .read_only = TRUE, .block_cache = SURVEY_CACHE, .translations = 1024, .chunk_size = lvm_pool_chunk_size(pool_lv)};
+  const ThinOptions options = {.read_only = TRUE,
+                               .block_cache = SURVEY_CACHE,
+                               .translations = 1024,
+                               .chunk_size = lvm_pool_chunk_size(pool_lv)};
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
   g_autofree char *conflict = NULL;
@@ -156,11 +166,13 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
   if (conflict)
     ok = tid_refusal(b, pool->name, conflict, error);
   else if (pool->status.needs_check)
-    ok = vt_set_error(error, EPERM,
-                      "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
-                      "finished. Check it and clear the mark with `virt-thin check --clear-needs-check %s/%s`. If it "
-                      "is damaged, open it read-only to copy volumes off, and repair it with lvconvert --repair",
-                      b->vg_name, pool->name, b->vg_name, pool->name);
+    ok = vt_set_error(
+        error, EPERM,
+        "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
+        "finished. Check it and clear the mark with `virt-thin check --clear-needs-check %s/%s`. "
+        "If it "
+        "is damaged, open it read-only to copy volumes off, and repair it with lvconvert --repair",
+        b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||
          check_messages(b, thin, pool_lv, pool->status.transaction_id, error);
@@ -245,9 +257,11 @@ static gboolean send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GEr
   if (tid == 0 || status.transaction_id == tid)
     return TRUE;
   missing = missing_messages(b, pool->thin, messages);
-  if (thin_pool_send(pool->thin, (ThinMessage *)missing->data, missing->len, status.transaction_id, tid, error))
+  if (thin_pool_send(pool->thin, (ThinMessage *)missing->data, missing->len, status.transaction_id,
+                     tid, error))
     return TRUE;
-  g_prefix_error(error, "thin pool %s/%s: cannot finish what a crash left half done: ", b->vg_name, pool->name);
+  g_prefix_error(error, "thin pool %s/%s: cannot finish what a crash left half done: ", b->vg_name,
+                 pool->name);
   return FALSE;
 }
 
@@ -267,7 +281,8 @@ static VtIo *open_gated(Bundled *b, const char *name, GError **error)
   return io ? bundled_gate_new(b, io) : NULL;
 }
 
-/* The I/O of a pool's two hidden LVs, and read-write the survey. Whatever goes wrong goes to pool->refused. */
+/* The I/O of a pool's two hidden LVs, and read-write the survey. Whatever goes wrong goes to
+ * pool->refused. */
 static BundledPool *prepare(Bundled *b, LvmLv *pool_lv)
 {
   BundledPool *pool = g_new0(BundledPool, 1);
@@ -317,7 +332,8 @@ static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
     LvmLv *lv = lvs->pdata[i];
     ThinDevice device;
 
-    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool->name) != 0 || !has_own_tag(lv))
+    if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool->name) != 0 ||
+        !has_own_tag(lv))
       continue;
     if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL) &&
         bundled_finish_replacement(vg, lv, device.transaction_id))
@@ -343,8 +359,9 @@ static gboolean clean_texts(Bundled *b, GError **error)
   return TRUE;
 }
 
-/* lvconvert --merge of a snapshot whose origin was open waits for the next activation; then the origin takes the
- * snapshot's device (lvm2 lib/metadata/thin_manip.c). Its other snapshots lose their origin key with it, as with lvm2.
+/* lvconvert --merge of a snapshot whose origin was open waits for the next activation; then the
+ * origin takes the snapshot's device (lvm2 lib/metadata/thin_manip.c). Its other snapshots lose
+ * their origin key with it, as with lvm2.
  */
 static gboolean finish_merge(Bundled *b, const char *name, GError **error)
 {
@@ -365,7 +382,8 @@ static gboolean finish_merge(Bundled *b, const char *name, GError **error)
     return TRUE;
   message.device = text_message.delete_device = lvm_thin_device(origin);
   for (guint i = 0; i < lvs->len; i++)
-    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && !g_strcmp0(lvm_thin_origin(lvs->pdata[i]), lvm_lv_name(origin)))
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN &&
+        !g_strcmp0(lvm_thin_origin(lvs->pdata[i]), lvm_lv_name(origin)))
       lvm_thin_set_origin(lvs->pdata[i], NULL);
   if (!lvm_vg_remove_lv(vg, lv, error))
     return FALSE;
@@ -375,12 +393,14 @@ static gboolean finish_merge(Bundled *b, const char *name, GError **error)
   description = g_strdup_printf("merge of %s into %s", name, lvm_lv_name(origin));
   g_array_append_val(text_messages, text_message);
   g_array_append_val(messages, message);
-  return bundled_commit_thin(b, g_steal_pointer(&vg), pool, text_messages, messages, NULL, NULL, description, error);
+  return bundled_commit_thin(b, g_steal_pointer(&vg), pool, text_messages, messages, NULL, NULL,
+                             description, error);
 }
 
 static gboolean finish_merges(Bundled *b, GError **error)
 {
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store)), names = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store)),
+                       names = g_ptr_array_new_with_free_func(g_free);
 
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && lvm_thin_merge(lvs->pdata[i]))
@@ -452,8 +472,8 @@ gboolean bundled_open_pools(Bundled *b, GError **error)
   }
   if (b->read_only)
     return TRUE;
-  return !none_usable(b, error) && lvm_store_take(b->store, b->archive_dir, error) && recover_pools(b, error) &&
-         !none_usable(b, error);
+  return !none_usable(b, error) && lvm_store_take(b->store, b->archive_dir, error) &&
+         recover_pools(b, error) && !none_usable(b, error);
 }
 
 gboolean bundled_open_pool(Bundled *b, const char *name, GError **error)
@@ -501,14 +521,16 @@ static char *find_lost_ranges(BundledVolume *volume, guint64 size)
     gboolean mapped;
 
     length = 0;
-    if (!volume->thin || thin_volume_extent(volume->thin, offset, size - offset, &length, &mapped, &error)) {
+    if (!volume->thin ||
+        thin_volume_extent(volume->thin, offset, size - offset, &length, &mapped, &error)) {
       if (!volume->thin || length == 0)
         break;
       continue;
     }
     if (n < SHOWN_RANGES || length == 0)
-      g_string_append_printf(ranges, "%sbytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " cannot be read: %s",
-                             n ? "; " : "", offset, (length ? offset + length : size) - 1, error->message);
+      g_string_append_printf(
+          ranges, "%sbytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " cannot be read: %s",
+          n ? "; " : "", offset, (length ? offset + length : size) - 1, error->message);
     else if (n == SHOWN_RANGES)
       g_string_append(ranges, "; and more");
     n++;
@@ -540,7 +562,8 @@ static gboolean is_damaged(BundledPool *pool)
     pool->damage = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     report = thin_check(pool->metadata, vt_io_size(pool->data), NULL);
     if (!report || report->errors->len > 0)
-      g_hash_table_insert(pool->damage, ANY_DEVICE, g_strdup(report ? report->errors->pdata[0] : "it cannot be read"));
+      g_hash_table_insert(pool->damage, ANY_DEVICE,
+                          g_strdup(report ? report->errors->pdata[0] : "it cannot be read"));
   }
   return g_hash_table_contains(pool->damage, ANY_DEVICE);
 }
@@ -554,14 +577,16 @@ const char *bundled_pool_first_damage(Bundled *b, BundledPool *pool)
 
 static char *missing_device(Bundled *b, BundledPool *pool, LvmLv *lv)
 {
-  g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
+  g_autoptr(GArray) messages =
+      lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
   g_autoptr(GError) error = NULL;
   ThinDevice device;
 
   if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error) ||
       is_created_by_message(messages, lvm_lv_name(lv)))
     return NULL;
-  return g_strdup_printf("its thin device %u cannot be found: %s", lvm_thin_device(lv), error->message);
+  return g_strdup_printf("its thin device %u cannot be found: %s", lvm_thin_device(lv),
+                         error->message);
 }
 
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found)

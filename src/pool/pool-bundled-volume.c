@@ -1,9 +1,9 @@
 /* virt-thin - the bundled pool: volumes opened for I/O
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A BundledVolume is an LV that is open, once, however many handles there are. I/O takes its lock for reading and
- * nothing else; what takes the device behind it away (removal) takes that for writing. Rollback and resize need no such
- * thing: the engine quiesces its volume by itself.
+ * A BundledVolume is an LV that is open, once, however many handles there are. I/O takes its lock
+ * for reading and nothing else; what takes the device behind it away (removal) takes that for
+ * writing. Rollback and resize need no such thing: the engine quiesces its volume by itself.
  */
 #include "pool/pool-bundled.h"
 
@@ -63,9 +63,9 @@ static void volume_free(BundledVolume *volume)
   g_free(volume);
 }
 
-/* Read-only, and the volume's creation is still a message to the pool: what it will hold is its origin's content. That
- * device may be open already, and an engine opens a device once; so this one reads through an engine of its own, which
- * is cheap, and rare. */
+/* Read-only, and the volume's creation is still a message to the pool: what it will hold is its
+ * origin's content. That device may be open already, and an engine opens a device once; so this one
+ * reads through an engine of its own, which is cheap, and rare. */
 static gboolean open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
 {
   const ThinOptions options = {.read_only = TRUE, .block_cache = 1u << 20, .translations = 1024};
@@ -76,15 +76,18 @@ static gboolean open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GErro
     volume->zeros = lvm_lv_size(lv);
     return TRUE;
   }
-  volume->private_thin = thin_pool_open(volume->pool->metadata, volume->pool->data, &options, error);
+  volume->private_thin =
+      thin_pool_open(volume->pool->metadata, volume->pool->data, &options, error);
   if (volume->private_thin)
-    volume->thin = thin_volume_open(volume->private_thin, lvm_thin_device(origin), lvm_lv_size(lv), TRUE, error);
+    volume->thin = thin_volume_open(volume->private_thin, lvm_thin_device(origin), lvm_lv_size(lv),
+                                    TRUE, error);
   return volume->thin != NULL;
 }
 
 static gboolean is_pending(Bundled *b, LvmLv *lv)
 {
-  g_autoptr(GArray) messages = lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), lvm_thin_pool(lv)));
+  g_autoptr(GArray) messages =
+      lvm_pool_messages(lvm_vg_find_lv(lvm_store_vg(b->store), lvm_thin_pool(lv)));
 
   for (guint i = 0; i < messages->len; i++)
     if (!g_strcmp0(g_array_index(messages, LvmMessage, i).create, lvm_lv_name(lv)))
@@ -99,14 +102,17 @@ static gboolean open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, G
   volume->pool = bundled_usable_pool(b, lvm_thin_pool(lv), error);
   if (!volume->pool)
     return FALSE;
-  volume->chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), volume->pool->name));
+  volume->chunk_size =
+      lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), volume->pool->name));
   if (lvm_thin_external_origin(lv))
-    return vt_set_error(error, EOPNOTSUPP, "it has the external origin %s, which virt-thin does not read",
+    return vt_set_error(error, EOPNOTSUPP,
+                        "it has the external origin %s, which virt-thin does not read",
                         lvm_thin_external_origin(lv));
   if (b->read_only && is_pending(b, lv) &&
       !thin_pool_get_device(volume->pool->thin, lvm_thin_device(lv), &device, NULL))
     return open_pending(b, volume, lv, error);
-  volume->thin = thin_volume_open(volume->pool->thin, lvm_thin_device(lv), lvm_lv_size(lv), volume->read_only, error);
+  volume->thin = thin_volume_open(volume->pool->thin, lvm_thin_device(lv), lvm_lv_size(lv),
+                                  volume->read_only, error);
   return volume->thin != NULL;
 }
 
@@ -117,7 +123,8 @@ static gboolean open_devices(Bundled *b, BundledVolume *volume, LvmLv *lv, GErro
   if (lvm_lv_kind(lv) == LVM_LV_THIN)
     ok = open_thin_volume(b, volume, lv, error);
   else
-    ok = (volume->io = lvm_store_open_lv(b->store, lvm_lv_name(lv), volume->read_only, error)) != NULL;
+    ok = (volume->io = lvm_store_open_lv(b->store, lvm_lv_name(lv), volume->read_only, error)) !=
+         NULL;
   if (!ok) {
     close_devices(volume);
     g_prefix_error(error, "cannot open volume %s/%s: ", b->vg_name, lvm_lv_name(lv));
@@ -175,7 +182,8 @@ char *bundled_volume_openers(Bundled *b, const char *name)
   return openers ? g_string_free(openers, FALSE) : NULL;
 }
 
-/* Its lock stays taken until bundled_volume_attach() or bundled_volume_gone(): I/O waits for what becomes of it. */
+/* Its lock stays taken until bundled_volume_attach() or bundled_volume_gone(): I/O waits for what
+ * becomes of it. */
 void bundled_volume_detach(Bundled *b, const char *name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);

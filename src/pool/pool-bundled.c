@@ -64,15 +64,19 @@ static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   case THIN_MODE_OUT_OF_DATA: return g_strdup(POOL_HEALTH_NO_DATA);
   case THIN_MODE_OUT_OF_METADATA: return g_strdup(POOL_HEALTH_NO_METADATA);
   case THIN_MODE_OUT_OF_ROOM: return g_strdup("out of room where its files lie");
-  case THIN_MODE_FAILED: return g_strdup("a commit failed: nothing is written any more, open the volume group again");
+  case THIN_MODE_FAILED:
+    return g_strdup("a commit failed: nothing is written any more, open the volume group again");
   default: /* opened read-only, a full pool is no less full */
-    return status->data_size && status->data_used >= status->data_size ? g_strdup(POOL_HEALTH_NO_DATA) : NULL;
+    return status->data_size && status->data_used >= status->data_size
+               ? g_strdup(POOL_HEALTH_NO_DATA)
+               : NULL;
   }
 }
 
-/* More devices than volumes: some are known to none. (A volume that has lost its device may hide one; the check finds
- * both.) */
-static char *describe_devices(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status, guint n_volumes)
+/* More devices than volumes: some are known to none. (A volume that has lost its device may hide
+ * one; the check finds both.) */
+static char *describe_devices(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status,
+                              guint n_volumes)
 {
   g_autoptr(GArray) devices = NULL, strays = NULL;
 
@@ -97,8 +101,8 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   if (info->metadata_size == 0)
     info->metadata_size = status.metadata_size;
   info->needs_check = status.needs_check;
-  info->read_only =
-      b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY || status.mode == THIN_MODE_FAILED;
+  info->read_only = b->read_only || !pool->thin || status.mode == THIN_MODE_READ_ONLY ||
+                    status.mode == THIN_MODE_FAILED;
   info->active = pool->thin != NULL;
   bundled_fill_growth(lv, info);
   info->grown = g_strdup(pool->grown);
@@ -161,7 +165,8 @@ static const ThinDevice *find_device(DeviceCache *cache, BundledPool *pool, guin
 static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinDevice *device)
 {
   if (lvm_lv_kind(lv) == LVM_LV_OTHER)
-    return g_strdup_printf("its segments are of type %s, which virt-thin does not read", lvm_lv_segment_type(lv));
+    return g_strdup_printf("its segments are of type %s, which virt-thin does not read",
+                           lvm_lv_segment_type(lv));
   if (lvm_lv_kind(lv) != LVM_LV_THIN)
     return lvm_store_lv_damage(b->store, lv);
   if (!pool)
@@ -169,8 +174,9 @@ static char *describe_damage(Bundled *b, BundledPool *pool, LvmLv *lv, const Thi
   if (!pool->thin)
     return g_strdup(pool->refused->message);
   if (lvm_thin_external_origin(lv))
-    return g_strdup_printf("it has the external origin %s, which virt-thin does not read: use it through lvm2",
-                           lvm_thin_external_origin(lv));
+    return g_strdup_printf(
+        "it has the external origin %s, which virt-thin does not read: use it through lvm2",
+        lvm_thin_external_origin(lv));
   return bundled_pool_damage(b, pool, lv, device != NULL);
 }
 
@@ -194,7 +200,8 @@ static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cach
 static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
   Bundled *b = (Bundled *)pool;
-  g_autoptr(GPtrArray) infos = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+  g_autoptr(GPtrArray) infos =
+      g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_autoptr(GPtrArray) lvs = NULL;
   DeviceCache cache = {NULL, NULL};
   gboolean ok;
@@ -213,10 +220,12 @@ static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error
   return ok ? g_steal_pointer(&infos) : NULL;
 }
 
-/* Look up the device of @lv alone: a pool may have thousands, and a client may ask for each of its volumes in turn. */
+/* Look up the device of @lv alone: a pool may have thousands, and a client may ask for each of its
+ * volumes in turn. */
 static void cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
 {
-  BundledPool *pool = lvm_lv_kind(lv) == LVM_LV_THIN ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
+  BundledPool *pool =
+      lvm_lv_kind(lv) == LVM_LV_THIN ? g_hash_table_lookup(b->pools, lvm_thin_pool(lv)) : NULL;
   g_autoptr(GError) error = NULL;
   ThinDevice device;
 
@@ -249,7 +258,8 @@ static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                             GError **error)
 {
   Bundled *b = (Bundled *)pool;
   BundledPool *p = NULL;
@@ -306,8 +316,8 @@ static void release_pools(Bundled *b, GPtrArray *pools)
   g_ptr_array_unref(pools);
 }
 
-/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may be another's by
- * now. */
+/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may
+ * be another's by now. */
 static gboolean is_still_ours(Bundled *b, GError **error)
 {
   gboolean ok = TRUE;
@@ -380,7 +390,8 @@ static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GE
     return ok;
   if (bundled_require_unused(b, (const char *const *)names->pdata, error))
     return TRUE;
-  g_prefix_error(error, "cannot deactivate %s%s%s: ", b->vg_name, thin_pool ? "/" : "", thin_pool ? thin_pool : "");
+  g_prefix_error(error, "cannot deactivate %s%s%s: ", b->vg_name, thin_pool ? "/" : "",
+                 thin_pool ? thin_pool : "");
   return FALSE;
 }
 
@@ -479,10 +490,12 @@ static gboolean check_inactive(LvmStore *store, GError **error)
   LvmVg *vg = lvm_store_vg(store);
   g_autofree char *active = dmk_find_active(lvm_vg_uuid(vg));
 
-  return !active || vt_set_error(error, EBUSY,
-                                 "volume group %s is active in the kernel (%s): deactivate it with vgchange -an %s, or "
-                                 "let the kernel serve it (engine= in virt-thin.conf)",
-                                 lvm_vg_name(vg), active, lvm_vg_name(vg));
+  return !active ||
+         vt_set_error(
+             error, EBUSY,
+             "volume group %s is active in the kernel (%s): deactivate it with vgchange -an %s, or "
+             "let the kernel serve it (engine= in virt-thin.conf)",
+             lvm_vg_name(vg), active, lvm_vg_name(vg));
 }
 
 /* PVs that carry active volumes cannot be locked: say so, where it is so. */
@@ -497,20 +510,22 @@ static void explain_busy(const char *const *paths, const char *vg, GError **erro
   g_propagate_error(error, g_steal_pointer(&active));
 }
 
-static LvmStore *open_store(const char *vg, const char *const *paths, gboolean usual, gboolean read_only,
-                            LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *open_store(const char *vg, const char *const *paths, gboolean usual,
+                            gboolean read_only, LvmOpenFunc open, gpointer user_data,
+                            GError **error)
 {
   g_autoptr(GError) local = NULL;
   LvmStore *store = NULL;
 
   if (*paths)
-    store = (usual ? lvm_store_open_usual : lvm_store_open)(paths, vg, read_only, open, user_data, &local);
+    store = (usual ? lvm_store_open_usual : lvm_store_open)(paths, vg, read_only, open, user_data,
+                                                            &local);
   else
-    vt_set_error(
-        &local, ENOENT,
-        "%s%s%sthere is no physical volume to look at: name one with --device, in [devices] of virt-thin.conf, "
-        "or put an image into %s",
-        vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
+    vt_set_error(&local, ENOENT,
+                 "%s%s%sthere is no physical volume to look at: name one with --device, in "
+                 "[devices] of virt-thin.conf, "
+                 "or put an image into %s",
+                 vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
   if (local && local->code == EBUSY)
     explain_busy(paths, vg, &local);
   /* A file can be locked though the kernel has it, through a loop device. */
@@ -521,8 +536,8 @@ static LvmStore *open_store(const char *vg, const char *const *paths, gboolean u
   return store;
 }
 
-/* Where lvm2 would look, if none of @usual is a PV of @vg; nowhere in a container, whose block devices are others'. The
- * caller's GStrv, perhaps empty. */
+/* Where lvm2 would look, if none of @usual is a PV of @vg; nowhere in a container, whose block
+ * devices are others'. The caller's GStrv, perhaps empty. */
 static GStrv find_elsewhere(const char *vg, const char *const *usual)
 {
   g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
@@ -533,12 +548,14 @@ static GStrv find_elsewhere(const char *vg, const char *const *usual)
   return dmk_paths_of(everywhere, vg);
 }
 
-LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open,
+                             gpointer user_data, GError **error)
 {
   gboolean given = settings_devices_are_given();
   g_auto(GStrv) usual = settings_devices(), elsewhere = NULL;
   g_autoptr(GError) local = NULL;
-  LvmStore *store = open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
+  LvmStore *store =
+      open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
 
   if (store || given || !vg || local->code != ENOENT ||
       !*(elsewhere = find_elsewhere(vg, (const char *const *)usual))) {
@@ -549,8 +566,8 @@ LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc ope
   return open_store(vg, (const char *const *)elsewhere, FALSE, read_only, open, user_data, error);
 }
 
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
-                   gpointer user_data, GError **error)
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                   LvmOpenFunc open, gpointer user_data, GError **error)
 {
   gboolean read_only = (flags & POOL_READ_ONLY) != 0;
   LvmStore *store = devices ? open_store(vg, devices, FALSE, read_only, open, user_data, error)
@@ -559,7 +576,8 @@ Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags fla
   return store ? bundled_open_store(store, read_only, error) : NULL;
 }
 
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                        GError **error)
 {
   return bundled_open(vg, devices, flags, NULL, NULL, error);
 }

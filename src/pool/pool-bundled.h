@@ -16,9 +16,9 @@
  *
  * Each uses those below it, no other.
  *
- * Locks, in this order: Bundled.lock (administration: every field below that is not marked otherwise),
- * BundledVolume.lock (readers: I/O; writer: what takes the device behind a volume away). I/O takes only the latter.
- * Event and user functions are called without a lock.
+ * Locks, in this order: Bundled.lock (administration: every field below that is not marked
+ * otherwise), BundledVolume.lock (readers: I/O; writer: what takes the device behind a volume
+ * away). I/O takes only the latter. Event and user functions are called without a lock.
  */
 #pragma once
 
@@ -97,10 +97,11 @@ typedef struct {
 /* --- pool-bundled.c --- */
 
 /* pool_open_bundled() with a hook between store and PVs, for tests. */
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags, LvmOpenFunc open,
-                   gpointer user_data, GError **error);
+Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                   LvmOpenFunc open, gpointer user_data, GError **error);
 /* VG @vg where pool_open_bundled() looks without being given devices. */
-LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open, gpointer user_data, GError **error);
+LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open,
+                             gpointer user_data, GError **error);
 /* A pool over a store already open, which it takes (also on failure). */
 Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
 
@@ -126,15 +127,16 @@ VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 
 /* --- pool-bundled-recover.c --- */
 
-/* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be changed, or no thin
- * pool of it can be used. */
+/* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be
+ * changed, or no thin pool of it can be used. */
 gboolean bundled_open_pools(Bundled *b, GError **error);
 /* Open one thin pool that is in the VG (a new one). */
 gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
 gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
-/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be there. Only
- * read-only pools can be damaged and open. */
-const char *bundled_pool_first_damage(Bundled *b, BundledPool *pool); /* of its metadata; NULL: none */
+/* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be
+ * there. Only read-only pools can be damaged and open. */
+const char *bundled_pool_first_damage(Bundled *b,
+                                      BundledPool *pool); /* of its metadata; NULL: none */
 char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean found);
 
 /* --- pool-bundled-commit.c --- */
@@ -142,13 +144,15 @@ char *bundled_pool_damage(Bundled *b, BundledPool *pool, LvmLv *lv, gboolean fou
 /* May the VG be changed? Else EROFS, ESTALE, ... */
 gboolean bundled_check_writable(Bundled *b, GError **error);
 
-/* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages, which go in here,
- * @text_messages saying which (an LvmMessage each); @messages (of ThinMessage) is what the thin pool does. @finish, if
- * any, changes the VG text once more, in the commit that takes the messages out. On FALSE nothing has changed, or the
- * error says that the next open decides. */
+/* Carry out a change. @vg (taken) is the VG as it shall be but for transaction ids and messages,
+ * which go in here,
+ * @text_messages saying which (an LvmMessage each); @messages (of ThinMessage) is what the thin
+ * pool does. @finish, if any, changes the VG text once more, in the commit that takes the messages
+ * out. On FALSE nothing has changed, or the error says that the next open decides. */
 typedef void (*BundledFinish)(LvmVg *vg, gpointer user_data);
-gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages, GArray *messages,
-                             BundledFinish finish, gpointer user_data, const char *description, GError **error);
+gboolean bundled_commit_thin(Bundled *b, LvmVg *vg, BundledPool *pool, GArray *text_messages,
+                             GArray *messages, BundledFinish finish, gpointer user_data,
+                             const char *description, GError **error);
 /* Has somebody else committed to the VG? ESTALE, told once. */
 gboolean bundled_check_seqno(Bundled *b, GError **error);
 /* A change of the VG text alone. */
@@ -156,13 +160,14 @@ gboolean bundled_commit_text(Bundled *b, LvmVg *vg, const char *description, GEr
 
 /* --- pool-bundled-replace.c --- */
 
-/* Of the VG as it is to be after @step (REPLACE), which volume @before has not been through yet: what it is while that
- * is under way. @device: the volume's. */
-gboolean bundled_begin_replacement(LvmVg *vg, LvmLv *before, const PoolStep *step, const ThinDevice *device,
-                                   GError **error);
+/* Of the VG as it is to be after @step (REPLACE), which volume @before has not been through yet:
+ * what it is while that is under way. @device: the volume's. */
+gboolean bundled_begin_replacement(LvmVg *vg, LvmLv *before, const PoolStep *step,
+                                   const ThinDevice *device, GError **error);
 /* It is done, in transaction @details_tid. */
 void bundled_end_replacement(LvmVg *vg, const char *name, guint64 details_tid);
-/* A crash may have interrupted one of @lv, whose device was made in transaction @details_tid. TRUE: @vg was changed. */
+/* A crash may have interrupted one of @lv, whose device was made in transaction @details_tid. TRUE:
+ * @vg was changed. */
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
 /* --- pool-bundled-change.c, -check.c: members of PoolOps --- */
@@ -170,25 +175,29 @@ gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 gboolean bundled_change(Pool *pool, const PoolChange *change, GError **error);
 /* The same under the lock, which is let go of while the service's nodes are asked for users. */
 gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error);
-/* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes from then on. Called
- * without the lock. */
+/* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes
+ * from then on. Called without the lock. */
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
-gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                       GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */
 gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
 
 /* --- pool-bundled-grow.c --- */
 
-void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info); /* max_size, grows_at, grows_by, unwatched */
-/* Let those pools grow that are fuller than virt-thin.conf wants; tell of those that cannot. Without the lock. */
+void bundled_fill_growth(LvmLv *pool_lv,
+                         PoolInfo *info); /* max_size, grows_at, grows_by, unwatched */
+/* Let those pools grow that are fuller than virt-thin.conf wants; tell of those that cannot.
+ * Without the lock. */
 void bundled_watch(Bundled *b);
-/* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was @n_growths. TRUE: try
- * again. */
+/* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was
+ * @n_growths. TRUE: try again. */
 gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
 
 /* --- pool-bundled-handle.c: members of PoolOps --- */
 
-PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
+PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only,
+                                const char *opener, GError **error);
 PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error);
 
 /* --- pool-bundled-volume.c --- */
@@ -199,8 +208,8 @@ BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error);
 void bundled_volume_put(BundledVolume *volume);
 /* The openers of @name, "nbd client, pid 9; fuse"; NULL: nobody but views. The caller's. */
 char *bundled_volume_openers(Bundled *b, const char *name);
-/* Take the thin device behind an open volume away from its handles, and give it back or not. Volumes that are not open:
- * nothing. */
+/* Take the thin device behind an open volume away from its handles, and give it back or not.
+ * Volumes that are not open: nothing. */
 void bundled_volume_detach(Bundled *b, const char *name);
 gboolean bundled_volume_attach(Bundled *b, const char *name, GError **error);
 void bundled_volume_gone(Bundled *b, const char *name); /* after detach: ENOENT from now on */

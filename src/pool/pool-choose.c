@@ -42,12 +42,14 @@ static gboolean all_block_devices(GStrv paths)
 
 static gboolean is_taken(const char *vg, GStrv paths)
 {
-  g_autoptr(LvmStore) store = lvm_store_open((const char *const *)paths, vg, TRUE, NULL, NULL, NULL);
+  g_autoptr(LvmStore) store =
+      lvm_store_open((const char *const *)paths, vg, TRUE, NULL, NULL, NULL);
 
   return store && lvm_store_is_taken(store);
 }
 
-/* Where @vg is among @devices, or else wherever lvm2 would look. The caller's GStrv, perhaps empty. */
+/* Where @vg is among @devices, or else wherever lvm2 would look. The caller's GStrv, perhaps
+ * empty. */
 static GStrv find_vg(const char *vg, const char *const *devices)
 {
   gboolean given = devices || settings_devices_are_given();
@@ -68,7 +70,8 @@ PoolEngine pool_choose_engine(const char *vg, const char *const *devices)
   if (!dmk_available(NULL))
     return POOL_ENGINE_BUNDLED;
   paths = find_vg(vg, devices);
-  return *paths && all_block_devices(paths) && !is_taken(vg, paths) ? POOL_ENGINE_KERNEL : POOL_ENGINE_BUNDLED;
+  return *paths && all_block_devices(paths) && !is_taken(vg, paths) ? POOL_ENGINE_KERNEL
+                                                                    : POOL_ENGINE_BUNDLED;
 }
 
 /* --- listing --- */
@@ -76,8 +79,10 @@ PoolEngine pool_choose_engine(const char *vg, const char *const *devices)
 static gboolean has_thin_pool(GPtrArray *scans, const char *vg)
 {
   g_auto(GStrv) paths = dmk_paths_of(scans, vg);
-  g_autoptr(LvmStore) store = lvm_store_open((const char *const *)paths, vg, TRUE, NULL, NULL, NULL);
-  g_autoptr(GPtrArray) lvs = store && !lvm_store_is_taken(store) ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
+  g_autoptr(LvmStore) store =
+      lvm_store_open((const char *const *)paths, vg, TRUE, NULL, NULL, NULL);
+  g_autoptr(GPtrArray) lvs =
+      store && !lvm_store_is_taken(store) ? lvm_vg_lvs(lvm_store_vg(store)) : NULL;
 
   for (guint i = 0; lvs && i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL)

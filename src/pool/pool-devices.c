@@ -21,7 +21,9 @@ const ThinDevice *pool_devices_find(GArray *devices, guint32 id)
   ThinDevice wanted = {.id = id};
   guint i;
 
-  return g_array_binary_search(devices, &wanted, compare_id, &i) ? &g_array_index(devices, ThinDevice, i) : NULL;
+  return g_array_binary_search(devices, &wanted, compare_id, &i)
+             ? &g_array_index(devices, ThinDevice, i)
+             : NULL;
 }
 
 /* --- what the text knows --- */
@@ -39,7 +41,8 @@ static GHashTable *known_devices(LvmVg *vg, LvmLv *pool, guint64 tid)
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
 
   for (guint i = 0; i < lvs->len; i++)
-    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN && strcmp(lvm_thin_pool(lvs->pdata[i]), lvm_lv_name(pool)) == 0)
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN &&
+        strcmp(lvm_thin_pool(lvs->pdata[i]), lvm_lv_name(pool)) == 0)
       g_hash_table_add(known, GUINT_TO_POINTER(lvm_thin_device(lvs->pdata[i])));
   for (guint i = 0; is_ahead(pool, tid) && i < messages->len; i++) {
     const LvmMessage *message = &g_array_index(messages, LvmMessage, i);
@@ -72,9 +75,10 @@ void pool_devices_tell(GArray *strays, GPtrArray *errors)
     const ThinDevice *stray = &g_array_index(strays, ThinDevice, i);
     g_autofree char *mapped = vt_size_format(stray->mapped);
 
-    g_ptr_array_add(errors, g_strdup_printf("thin device %u (%s mapped, made at transaction %" G_GUINT64_FORMAT
-                                            ") is known to no volume",
-                                            stray->id, mapped, stray->transaction_id));
+    g_ptr_array_add(
+        errors, g_strdup_printf("thin device %u (%s mapped, made at transaction %" G_GUINT64_FORMAT
+                                ") is known to no volume",
+                                stray->id, mapped, stray->transaction_id));
   }
 }
 
@@ -83,7 +87,8 @@ static char *describe(GArray *strays)
 {
   GString *text = g_string_new(NULL);
 
-  g_string_printf(text, "%u thin device%s that no volume is known for:", strays->len, strays->len == 1 ? "" : "s");
+  g_string_printf(text, "%u thin device%s that no volume is known for:", strays->len,
+                  strays->len == 1 ? "" : "s");
   for (guint i = 0; i < strays->len && i < SHOWN; i++) {
     const ThinDevice *stray = &g_array_index(strays, ThinDevice, i);
     g_autofree char *mapped = vt_size_format(stray->mapped);
@@ -99,9 +104,10 @@ char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays)
 {
   g_autofree char *manager =
       tid != 0 && lvm_pool_transaction_id(pool) == 0
-          ? g_strdup_printf("something other than LVM manages it: its transaction id is %" G_GUINT64_FORMAT
-                            ", the volume group leaves it at 0",
-                            tid)
+          ? g_strdup_printf(
+                "something other than LVM manages it: its transaction id is %" G_GUINT64_FORMAT
+                ", the volume group leaves it at 0",
+                tid)
           : NULL;
   g_autofree char *found = strays && strays->len ? describe(strays) : NULL;
 
@@ -112,7 +118,8 @@ char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays)
 
 /* --- deciding --- */
 
-gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GError **error)
+gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices,
+                                    GError **error)
 {
   const char *name = lvm_lv_name(pool);
   g_autoptr(GArray) strays = pool_devices_strays(vg, pool, tid, devices);
@@ -120,17 +127,20 @@ gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray 
 
   if (!found)
     return TRUE;
-  return vt_set_error(error, EBUSY,
-                      "thin pool %s/%s is not empty: it has %s. Something other than LVM uses it (Docker's "
-                      "devicemapper, dmsetup), or an interrupted command left that behind. If nothing of it is needed: "
-                      "lvremove %s/%s removes the pool with all that is in it",
-                      lvm_vg_name(vg), name, found, lvm_vg_name(vg), name);
+  return vt_set_error(
+      error, EBUSY,
+      "thin pool %s/%s is not empty: it has %s. Something other than LVM uses it (Docker's "
+      "devicemapper, dmsetup), or an interrupted command left that behind. If nothing of it is "
+      "needed: "
+      "lvremove %s/%s removes the pool with all that is in it",
+      lvm_vg_name(vg), name, found, lvm_vg_name(vg), name);
 }
 
-/* Was @device made by the message that lvm2 sent last before it died? Then it is of the pool's transaction, and empty,
- * as nothing opens it before the end; or, a snapshot, of the very moment when its origin's last one was taken (time
- * goes on with each). */
-static gboolean is_made_by_message(const ThinDevice *device, gboolean snapshot, const ThinDevice *origin, guint64 tid)
+/* Was @device made by the message that lvm2 sent last before it died? Then it is of the pool's
+ * transaction, and empty, as nothing opens it before the end; or, a snapshot, of the very moment
+ * when its origin's last one was taken (time goes on with each). */
+static gboolean is_made_by_message(const ThinDevice *device, gboolean snapshot,
+                                   const ThinDevice *origin, guint64 tid)
 {
   if (device->transaction_id != tid)
     return FALSE;
@@ -140,7 +150,8 @@ static gboolean is_made_by_message(const ThinDevice *device, gboolean snapshot, 
          origin->snapshotted_time > origin->creation_time;
 }
 
-gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GError **error)
+gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices,
+                                     GError **error)
 {
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
 
@@ -152,25 +163,30 @@ gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray
     if (!create)
       continue;
     if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN)
-      return vt_set_error(error, EBADMSG,
-                          "thin pool %s/%s: a message says to create %s, which the volume group does not have",
-                          lvm_vg_name(vg), lvm_lv_name(pool), create);
+      return vt_set_error(
+          error, EBADMSG,
+          "thin pool %s/%s: a message says to create %s, which the volume group does not have",
+          lvm_vg_name(vg), lvm_lv_name(pool), create);
     device = pool_devices_find(devices, lvm_thin_device(lv));
     from = lvm_thin_origin(lv) ? lvm_vg_find_lv(vg, lvm_thin_origin(lv)) : NULL;
     origin = from ? pool_devices_find(devices, lvm_thin_device(from)) : NULL;
     if (device && !is_made_by_message(device, from != NULL, origin, tid))
-      return vt_set_error(error, EPERM,
-                          "thin pool %s/%s: volume %s is to be made as thin device %u, but the pool has one of that "
-                          "number, made at transaction %" G_GUINT64_FORMAT " (now %" G_GUINT64_FORMAT
-                          ") and not for this volume. Open it read-only; remove the device or the volume by hand",
-                          lvm_vg_name(vg), lvm_lv_name(pool), create, device->id, device->transaction_id, tid);
+      return vt_set_error(
+          error, EPERM,
+          "thin pool %s/%s: volume %s is to be made as thin device %u, but the pool has one of "
+          "that "
+          "number, made at transaction %" G_GUINT64_FORMAT " (now %" G_GUINT64_FORMAT
+          ") and not for this volume. Open it read-only; remove the device or the volume by hand",
+          lvm_vg_name(vg), lvm_lv_name(pool), create, device->id, device->transaction_id, tid);
   }
   return TRUE;
 }
 
-gboolean pool_devices_unknown(const char *vg, const char *pool, const GError *failure, GError **error)
+gboolean pool_devices_unknown(const char *vg, const char *pool, const GError *failure,
+                              GError **error)
 {
   return vt_set_error(error, failure->code,
-                      "whether it is empty cannot be told: %s. If nothing that may be in it is needed: lvremove %s/%s",
+                      "whether it is empty cannot be told: %s. If nothing that may be in it is "
+                      "needed: lvremove %s/%s",
                       failure->message, vg, pool);
 }

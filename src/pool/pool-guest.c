@@ -12,7 +12,8 @@
 
 /* --- names --- */
 
-gboolean pool_guest_parse_name(PoolGuestStorage storage, const char *name, PoolGuestName *parsed, GError **error)
+gboolean pool_guest_parse_name(PoolGuestStorage storage, const char *name, PoolGuestName *parsed,
+                               GError **error)
 {
   gboolean is_base = storage == POOL_GUEST_THIN && g_str_has_prefix(name, "base-");
   const char *digits = name + strlen(is_base ? "base-" : "vm-");
@@ -28,7 +29,8 @@ gboolean pool_guest_parse_name(PoolGuestStorage storage, const char *name, PoolG
     return vt_set_error(error, EINVAL, "unable to parse lvm volume name '%s'", name);
   parsed->vmid = g_strndup(digits, n);
   parsed->is_base = is_base;
-  parsed->format = storage == POOL_GUEST_THICK && g_str_has_suffix(name, ".qcow2") ? "qcow2" : "raw";
+  parsed->format =
+      storage == POOL_GUEST_THICK && g_str_has_suffix(name, ".qcow2") ? "qcow2" : "raw";
   return TRUE;
 }
 
@@ -37,12 +39,14 @@ void pool_guest_name_clear(PoolGuestName *parsed)
   g_clear_pointer(&parsed->vmid, g_free);
 }
 
-gboolean pool_guest_parse_volume_id(const char *volume_id, char **storage, char **volume, GError **error)
+gboolean pool_guest_parse_volume_id(const char *volume_id, char **storage, char **volume,
+                                    GError **error)
 {
   const char *colon = strchr(volume_id, ':');
   g_autofree char *id = g_strndup(volume_id, colon ? colon - volume_id : 0);
 
-  if (!colon || !colon[1] || strchr(volume_id, '\n') || !g_ascii_isalpha(*id) || !pool_rules_is_proxmox_name(id))
+  if (!colon || !colon[1] || strchr(volume_id, '\n') || !g_ascii_isalpha(*id) ||
+      !pool_rules_is_proxmox_name(id))
     return vt_set_error(error, EINVAL, "unable to parse volume ID '%s'", volume_id);
   *storage = g_steal_pointer(&id);
   *volume = g_strdup(colon + 1);
@@ -97,9 +101,11 @@ static void mark_numbers(const char *name, const char *key, gboolean *used)
   }
 }
 
-char *pool_guest_next_name(const char *const *names, const char *vmid, const char *storage, GError **error)
+char *pool_guest_next_name(const char *const *names, const char *vmid, const char *storage,
+                           GError **error)
 {
-  g_autofree char *vm = g_strdup_printf("vm-%s-disk-", vmid), *base = g_strdup_printf("base-%s-disk-", vmid);
+  g_autofree char *vm = g_strdup_printf("vm-%s-disk-", vmid),
+                  *base = g_strdup_printf("base-%s-disk-", vmid);
   gboolean used[MAX_DISKS] = {FALSE};
 
   for (; *names; names++) {
@@ -109,7 +115,8 @@ char *pool_guest_next_name(const char *const *names, const char *vmid, const cha
   for (guint i = 0; i < MAX_DISKS; i++)
     if (!used[i])
       return g_strdup_printf("%s%u", vm, i);
-  vt_set_error(error, ENOSPC, "unable to allocate an image name for VM %s in storage '%s'", vmid, storage);
+  vt_set_error(error, ENOSPC, "unable to allocate an image name for VM %s in storage '%s'", vmid,
+               storage);
   return NULL;
 }
 
@@ -122,8 +129,9 @@ gboolean pool_guest_has_feature(PoolGuestStorage storage, const char *feature, P
     const char *feature;
     gboolean thin[3], thick[3];
   } features[] = {
-      {"snapshot", {1, 0, 0}, {0, 0, 0}},  {"clone", {0, 1, 1}, {0, 0, 0}},      {"template", {1, 0, 0}, {0, 0, 0}},
-      {"copy", {1, 1, 1}, {1, 0, 0}},      {"sparseinit", {1, 1, 0}, {0, 0, 0}}, {"rename", {1, 0, 0}, {1, 0, 0}},
+      {"snapshot", {1, 0, 0}, {0, 0, 0}},   {"clone", {0, 1, 1}, {0, 0, 0}},
+      {"template", {1, 0, 0}, {0, 0, 0}},   {"copy", {1, 1, 1}, {1, 0, 0}},
+      {"sparseinit", {1, 1, 0}, {0, 0, 0}}, {"rename", {1, 0, 0}, {1, 0, 0}},
       {"replicate", {0, 0, 0}, {0, 0, 0}},
   };
 
@@ -172,7 +180,8 @@ static char *other_clones(GPtrArray *volumes, const char *name, const char *cons
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *volume = volumes->pdata[i];
 
-    if (volume->snapshot_of || g_strcmp0(volume->origin, name) != 0 || g_strv_contains(names, volume->name))
+    if (volume->snapshot_of || g_strcmp0(volume->origin, name) != 0 ||
+        g_strv_contains(names, volume->name))
       continue;
     if (!clones)
       clones = g_string_new(volume->name);
@@ -182,7 +191,8 @@ static char *other_clones(GPtrArray *volumes, const char *name, const char *cons
   return clones ? g_string_free(clones, FALSE) : NULL;
 }
 
-gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise, GError **error)
+gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise,
+                                 GError **error)
 {
   g_autoptr(GPtrArray) volumes = NULL;
 
@@ -195,9 +205,10 @@ gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const cha
       return FALSE;
     clones = other_clones(volumes, *name, names);
     if (clones)
-      return vt_set_error(error, EBUSY,
-                          "base volume '%s' is still in use by linked clones: %s. They would stay whole: %s", *name,
-                          clones, otherwise);
+      return vt_set_error(
+          error, EBUSY,
+          "base volume '%s' is still in use by linked clones: %s. They would stay whole: %s", *name,
+          clones, otherwise);
   }
   return TRUE;
 }
@@ -211,7 +222,8 @@ static gboolean check_no_snapshots(Pool *pool, const char *name, GError **error)
     const PoolVolumeInfo *volume = volumes->pdata[i];
 
     if (g_strcmp0(volume->snapshot_of, name) == 0)
-      return vt_set_error(error, EBUSY, "unable to create base volume - found snapshot '%s': remove it first",
+      return vt_set_error(error, EBUSY,
+                          "unable to create base volume - found snapshot '%s': remove it first",
                           volume->name);
   }
   return volumes != NULL;
@@ -247,7 +259,8 @@ gboolean pool_guest_finish(Pool *pool, const char *name, GError **error)
 
 /* --- copy --- */
 
-static gboolean copy_run(PoolVolume *from, PoolVolume *to, guint64 offset, guint64 length, char *buffer, GError **error)
+static gboolean copy_run(PoolVolume *from, PoolVolume *to, guint64 offset, guint64 length,
+                         char *buffer, GError **error)
 {
   for (guint64 done = 0; done < length;) {
     gsize step = (gsize)MIN(COPY_SIZE, length - done);
@@ -260,8 +273,9 @@ static gboolean copy_run(PoolVolume *from, PoolVolume *to, guint64 offset, guint
   return TRUE;
 }
 
-static gboolean copy_content(PoolVolume *from, PoolVolume *to, void (*told)(guint64 done, gpointer user_data),
-                             gpointer user_data, GError **error)
+static gboolean copy_content(PoolVolume *from, PoolVolume *to,
+                             void (*told)(guint64 done, gpointer user_data), gpointer user_data,
+                             GError **error)
 {
   g_autofree char *buffer = g_malloc(COPY_SIZE);
   guint64 size = pool_volume_size(from), length;
@@ -280,7 +294,8 @@ static gboolean copy_content(PoolVolume *from, PoolVolume *to, void (*told)(guin
 gboolean pool_guest_reads_zero(Pool *pool, const char *name, gboolean *reads_zero, GError **error)
 {
   g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, name, error);
-  g_autoptr(PoolInfo) info = volume && volume->pool ? pool_get_info(pool, volume->pool, error) : NULL;
+  g_autoptr(PoolInfo) info =
+      volume && volume->pool ? pool_get_info(pool, volume->pool, error) : NULL;
 
   *reads_zero = info && info->zeroes;
   return volume && (info || !volume->pool);
@@ -295,10 +310,12 @@ static gboolean make_blank(Pool *pool, const char *name, PoolVolume *volume, GEr
 }
 
 gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
-                         void (*told)(guint64 done, gpointer user_data), gpointer user_data, GError **error)
+                         void (*told)(guint64 done, gpointer user_data), gpointer user_data,
+                         GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
-  PoolVolume *from = info ? pool_volume_open(pool, name, TRUE, "a full clone", error) : NULL, *to = NULL;
+  PoolVolume *from = info ? pool_volume_open(pool, name, TRUE, "a full clone", error) : NULL,
+             *to = NULL;
   const char *made[] = {new_name, NULL};
   gboolean ok = FALSE, created = FALSE;
 

@@ -1,9 +1,10 @@
 /* virt-thin - what an implementation of the pool interface provides
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool.h is what callers see; pool.c checks arguments and hands each call to the Pool's or the PoolVolume's table
- * below. An implementation embeds Pool and PoolVolume as the first member of its own structs. Each member has the
- * contract of the function of the same name in pool.h. A NULL member means EOPNOTSUPP, except where noted.
+ * pool.h is what callers see; pool.c checks arguments and hands each call to the Pool's or the
+ * PoolVolume's table below. An implementation embeds Pool and PoolVolume as the first member of its
+ * own structs. Each member has the contract of the function of the same name in pool.h. A NULL
+ * member means EOPNOTSUPP, except where noted.
  */
 #pragma once
 
@@ -19,22 +20,29 @@ typedef struct {
   PoolInfo *(*get_info)(Pool *pool, const char *thin_pool, GError **error);
   GPtrArray *(*list_volumes)(Pool *pool, const char *thin_pool, GError **error);
   PoolVolumeInfo *(*get_volume)(Pool *pool, const char *name, GError **error);
-  gboolean (*count_volume)(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
+  gboolean (*count_volume)(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                           GError **error);
 
   gboolean (*change)(Pool *pool, const PoolChange *change, GError **error);
-  gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+  gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                    GError **error);
 
-  gboolean (*activate)(Pool *pool, const char *thin_pool, GError **error);       /* NULL: does nothing, well */
-  gboolean (*activate_alone)(Pool *pool, const char *thin_pool, GError **error); /* NULL: as activate */
+  gboolean (*activate)(Pool *pool, const char *thin_pool,
+                       GError **error); /* NULL: does nothing, well */
+  gboolean (*activate_alone)(Pool *pool, const char *thin_pool,
+                             GError **error); /* NULL: as activate */
   gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force,
                          GError **error); /* NULL: does nothing, well */
 
-  PoolVolume *(*volume_open)(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
+  PoolVolume *(*volume_open)(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                             GError **error);
   PoolVolume *(*volume_open_view)(Pool *pool, const char *name, GError **error);
 
-  void (*set_event_func)(Pool *pool, PoolEventFunc func, gpointer user_data); /* NULL: there are no events */
-  void (*set_user_func)(Pool *pool, PoolUserFunc func, gpointer user_data);   /* NULL: nobody is asked */
-  gboolean (*commit)(Pool *pool, GError **error);                             /* NULL: there is nothing to commit */
+  void (*set_event_func)(Pool *pool, PoolEventFunc func,
+                         gpointer user_data); /* NULL: there are no events */
+  void (*set_user_func)(Pool *pool, PoolUserFunc func,
+                        gpointer user_data);      /* NULL: nobody is asked */
+  gboolean (*commit)(Pool *pool, GError **error); /* NULL: there is nothing to commit */
 } PoolOps;
 
 struct Pool {
@@ -48,13 +56,16 @@ typedef struct {
   guint64 (*size)(PoolVolume *volume);
   guint64 (*chunk_size)(PoolVolume *volume);
   gboolean (*is_read_only)(PoolVolume *volume);
-  gboolean (*readv)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
-  gboolean (*writev)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
-  gboolean (*zero)(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error);
+  gboolean (*readv)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                    GError **error);
+  gboolean (*writev)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                     GError **error);
+  gboolean (*zero)(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+                   GError **error);
   gboolean (*discard)(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
   gboolean (*flush)(PoolVolume *volume, GError **error);
-  gboolean (*extent)(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                     GError **error);
+  gboolean (*extent)(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                     gboolean *mapped, GError **error);
 } PoolVolumeOps;
 
 struct PoolVolume {

@@ -28,7 +28,8 @@ void kernel_forget(KernelPool *k)
 static gboolean read_once(KernelPool *k, GError **error)
 {
   kernel_forget(k);
-  k->store = lvm_store_open((const char *const *)k->paths, k->vg_name, TRUE, dmk_open_direct, NULL, error);
+  k->store =
+      lvm_store_open((const char *const *)k->paths, k->vg_name, TRUE, dmk_open_direct, NULL, error);
   if (k->store && lvm_store_check_seqno(k->store, error)) {
     if (!*lvm_store_warnings(k->store))
       return TRUE;
@@ -39,8 +40,8 @@ static gboolean read_once(KernelPool *k, GError **error)
   return FALSE;
 }
 
-/* A PV that is missing or damaged may be one that was read in the middle of a commit; if it stays so, what there is
- * has to do. */
+/* A PV that is missing or damaged may be one that was read in the middle of a commit; if it stays
+ * so, what there is has to do. */
 static gboolean read_patiently(KernelPool *k, GError **error)
 {
   for (guint i = 1;; i++) {
@@ -64,7 +65,8 @@ static gboolean find_paths(KernelPool *k, GError **error)
   if (*k->paths)
     return TRUE;
   g_clear_pointer(&k->paths, g_strfreev);
-  return vt_set_error(error, ENOENT, "there is no volume group %s on any block device that lvm2 would look at",
+  return vt_set_error(error, ENOENT,
+                      "there is no volume group %s on any block device that lvm2 would look at",
                       k->vg_name);
 }
 
@@ -92,13 +94,14 @@ char *kernel_pool_uuid(LvmVg *vg, LvmLv *pool)
 
 /* --- the metadata of a thin pool --- */
 
-/* A metadata snapshot is one per pool, so those who want one take turns. The file says whose pool has one of ours, for
- * whoever comes after a crash. */
+/* A metadata snapshot is one per pool, so those who want one take turns. The file says whose pool
+ * has one of ours, for whoever comes after a crash. */
 static int lock_snapshots(KernelPool *k, GError **error)
 {
   g_autofree char *folder = g_build_filename(settings_runtime_dir(), ".metadata-snapshots", NULL);
   g_autofree char *path = g_build_filename(folder, k->vg_name, NULL);
-  int fd = g_mkdir_with_parents(folder, 0700) == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+  int fd =
+      g_mkdir_with_parents(folder, 0700) == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
 
   if (fd >= 0 && flock(fd, LOCK_EX) == 0)
     return fd;
@@ -133,7 +136,8 @@ static gboolean reserve(int fd, const char *uuid, DmkPoolStatus *status, GError 
 char *kernel_metadata_device(LvmVg *vg, LvmLv *pool)
 {
   LvmLv *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(pool));
-  g_autofree char *layer = metadata ? dmk_uuid(lvm_vg_uuid(vg), lvm_lv_uuid(metadata), "tmeta") : NULL,
+  g_autofree char *layer =
+                      metadata ? dmk_uuid(lvm_vg_uuid(vg), lvm_lv_uuid(metadata), "tmeta") : NULL,
                   *plain = metadata ? kernel_uuid(vg, metadata) : NULL;
   DmkInfo info;
 
@@ -151,7 +155,8 @@ static VtIo *open_metadata(KernelPool *k, LvmLv *pool, GError **error)
                 : lvm_store_open_lv(k->store, lvm_pool_metadata(pool), TRUE, error);
 }
 
-static gboolean read_at(KernelPool *k, LvmLv *pool, guint64 root, KernelReadFunc func, gpointer data, GError **error)
+static gboolean read_at(KernelPool *k, LvmLv *pool, guint64 root, KernelReadFunc func,
+                        gpointer data, GError **error)
 {
   g_autoptr(VtIo) io = open_metadata(k, pool, error);
   g_autoptr(DmkReader) reader = io ? dmk_reader_open(io, root, error) : NULL;
@@ -159,8 +164,8 @@ static gboolean read_at(KernelPool *k, LvmLv *pool, guint64 root, KernelReadFunc
   return reader && func(reader, data, error);
 }
 
-static gboolean read_snapshot(KernelPool *k, LvmLv *pool, const char *uuid, KernelReadFunc func, gpointer data,
-                              GError **error)
+static gboolean read_snapshot(KernelPool *k, LvmLv *pool, const char *uuid, KernelReadFunc func,
+                              gpointer data, GError **error)
 {
   int fd = lock_snapshots(k, error);
   DmkPoolStatus status;
@@ -180,7 +185,8 @@ static gboolean read_snapshot(KernelPool *k, LvmLv *pool, const char *uuid, Kern
   return ok;
 }
 
-gboolean kernel_read_metadata(KernelPool *k, LvmLv *pool, KernelReadFunc func, gpointer data, GError **error)
+gboolean kernel_read_metadata(KernelPool *k, LvmLv *pool, KernelReadFunc func, gpointer data,
+                              GError **error)
 {
   g_autofree char *uuid = kernel_pool_uuid(lvm_store_vg(k->store), pool);
 
@@ -208,9 +214,10 @@ static gboolean take_devices(gpointer reader, gpointer data, GError **error)
   return vt_set_error(error, EBUSY, "a commit came in between");
 }
 
-/* Few blocks are read between two commits, if not at once then soon; a pool that leaves no such gap is asked for a
- * metadata snapshot. */
-GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 last, guint64 *tid, GError **error)
+/* Few blocks are read between two commits, if not at once then soon; a pool that leaves no such gap
+ * is asked for a metadata snapshot. */
+GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 last, guint64 *tid,
+                            GError **error)
 {
   DeviceRequest request = {first, last, TRUE, NULL, {0}};
   gboolean ok = FALSE;

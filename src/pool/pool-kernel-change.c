@@ -1,9 +1,9 @@
 /* virt-thin - the kernel's pool: carrying out a change
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What is to be done plan.c decides; here each step is a command of lvm2's, or a few, with what takes it back when a
- * later one fails. lvm2 is never told to force anything; --yes answers the questions that it asks of whoever removes or
- * reduces what he means to.
+ * What is to be done plan.c decides; here each step is a command of lvm2's, or a few, with what
+ * takes it back when a later one fails. lvm2 is never told to force anything; --yes answers the
+ * questions that it asks of whoever removes or reduces what he means to.
  */
 #include "config.h"
 
@@ -22,9 +22,10 @@
 /* -W: what a program would take for content at its start is wiped, for which it is active. */
 static gboolean add_linear(KernelChange *change, const PoolStep *step, GError **error)
 {
-  return kernel_run(change, error, "lvcreate", "--yes", "-Wy", "-Zy", "--type", "linear", "--setautoactivation", "n",
-                    "--name", step->name, "--size",
-                    kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg)), change->pool->vg_name, NULL);
+  return kernel_run(change, error, "lvcreate", "--yes", "-Wy", "-Zy", "--type", "linear",
+                    "--setautoactivation", "n", "--name", step->name, "--size",
+                    kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg)),
+                    change->pool->vg_name, NULL);
 }
 
 static gboolean rename_lv(KernelChange *change, const PoolStep *step, GError **error)
@@ -38,7 +39,8 @@ static gboolean rename_lv(KernelChange *change, const PoolStep *step, GError **e
 }
 
 /* lvchange, with what its words add in @words and what takes that back in @back. */
-static gboolean change_lv(KernelChange *change, const char *name, GPtrArray *words, GPtrArray *back, GError **error)
+static gboolean change_lv(KernelChange *change, const char *name, GPtrArray *words, GPtrArray *back,
+                          GError **error)
 {
   kernel_add_words(words, kernel_lv(change, name), NULL);
   kernel_add_words(back, kernel_lv(change, name), NULL);
@@ -95,10 +97,12 @@ static gboolean seal(KernelChange *change, const PoolStep *step, GError **error)
     kernel_add_words(words, "-k", "y", NULL);
     kernel_add_words(back, "-k", "n", NULL);
   }
-  return deactivate(change, lv, error) && (words->len == 1 || change_lv(change, step->name, words, back, error));
+  return deactivate(change, lv, error) &&
+         (words->len == 1 || change_lv(change, step->name, words, back, error));
 }
 
-/* Give back what lies beyond @size, which the volume is about to lose: afterwards no one reaches it any more. */
+/* Give back what lies beyond @size, which the volume is about to lose: afterwards no one reaches it
+ * any more. */
 static gboolean discard_tail(KernelChange *change, LvmLv *lv, guint64 size, GError **error)
 {
   g_autofree char *uuid = kernel_uuid(change->vg, lv), *path = NULL;
@@ -122,7 +126,8 @@ static gboolean discard_tail(KernelChange *change, LvmLv *lv, guint64 size, GErr
 static gboolean shrink(KernelChange *change, LvmLv *lv, guint64 size, GError **error)
 {
   g_autofree char *uuid = kernel_uuid(change->vg, lv);
-  const char *name = lvm_lv_name(lv), *path = kernel_lv(change, name), *bytes = kernel_bytes(change, size);
+  const char *name = lvm_lv_name(lv), *path = kernel_lv(change, name),
+             *bytes = kernel_bytes(change, size);
   gboolean active = dmk_is_active(uuid, NULL), ok;
 
   if (!kernel_run(change, error, "lvreduce", "--test", "--yes", "--size", bytes, path, NULL) ||
@@ -140,8 +145,8 @@ static gboolean resize(KernelChange *change, const PoolStep *step, GError **erro
 
   if (step->extents < step->old_extents)
     return shrink(change, lvm_vg_find_lv(change->vg, step->name), size, error);
-  return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, size), kernel_lv(change, step->name),
-                    NULL);
+  return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, size),
+                    kernel_lv(change, step->name), NULL);
 }
 
 /* --- thin pools, the volume group --- */
@@ -155,16 +160,18 @@ static gboolean require_no_check(KernelChange *change, const char *name, GError 
   if (!info)
     return FALSE;
   return !info->needs_check ||
-         vt_set_error(
-             error, EPERM,
-             "its metadata is marked needs_check after an earlier failure. Deactivate it (virt-thin deactivate "
-             "%s/%s), then have lvm2 check it and clear the mark: lvchange -ay --config "
-             "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s; if that fails: "
-             "lvconvert --repair %s/%s",
-             vg, name, vg, name, vg, name);
+         vt_set_error(error, EPERM,
+                      "its metadata is marked needs_check after an earlier failure. Deactivate it "
+                      "(virt-thin deactivate "
+                      "%s/%s), then have lvm2 check it and clear the mark: lvchange -ay --config "
+                      "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s; if "
+                      "that fails: "
+                      "lvconvert --repair %s/%s",
+                      vg, name, vg, name, vg, name);
 }
 
-/* Of metadata: with a sign lvm2 takes a size for what is to be added, without one it wants a --size, too. */
+/* Of metadata: with a sign lvm2 takes a size for what is to be added, without one it wants a
+ * --size, too. */
 static gboolean grow_pool(KernelChange *change, const PoolStep *step, GError **error)
 {
   guint64 extent_size = lvm_vg_extent_size(change->vg);
@@ -173,27 +180,29 @@ static gboolean grow_pool(KernelChange *change, const PoolStep *step, GError **e
   if (!require_no_check(change, step->name, error))
     return FALSE;
   if (!step->metadata)
-    return kernel_run(change, error, "lvextend", "--size", kernel_bytes(change, step->extents * extent_size), path,
-                      NULL);
+    return kernel_run(change, error, "lvextend", "--size",
+                      kernel_bytes(change, step->extents * extent_size), path, NULL);
   return kernel_run(change, error, "lvextend", "--poolmetadatasize",
-                    kernel_word(change, "+%" G_GUINT64_FORMAT "b", (step->extents - step->old_extents) * extent_size),
+                    kernel_word(change, "+%" G_GUINT64_FORMAT "b",
+                                (step->extents - step->old_extents) * extent_size),
                     path, NULL);
 }
 
-/* It answers ENOSPC when it is full, instead of letting writers wait a minute. lvm2 2.03.16 knows that option for
- * existing pools only. */
+/* It answers ENOSPC when it is full, instead of letting writers wait a minute. lvm2 2.03.16 knows
+ * that option for existing pools only. */
 static gboolean add_pool(KernelChange *change, const PoolStep *step, GError **error)
 {
   const PoolLayout *layout = &step->layout;
 
-  if (!kernel_run(change, error, "lvcreate", "--yes", "--type", "thin-pool", "--name", step->name, "--extents",
-                  kernel_word(change, "%" G_GUINT64_FORMAT, layout->data), "--chunksize",
-                  kernel_bytes(change, layout->chunk_size), "--poolmetadatasize",
-                  kernel_bytes(change, layout->metadata * lvm_vg_extent_size(change->vg)), "-kn", change->pool->vg_name,
-                  NULL))
+  if (!kernel_run(change, error, "lvcreate", "--yes", "--type", "thin-pool", "--name", step->name,
+                  "--extents", kernel_word(change, "%" G_GUINT64_FORMAT, layout->data),
+                  "--chunksize", kernel_bytes(change, layout->chunk_size), "--poolmetadatasize",
+                  kernel_bytes(change, layout->metadata * lvm_vg_extent_size(change->vg)), "-kn",
+                  change->pool->vg_name, NULL))
     return FALSE;
   kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
-  if (!kernel_run(change, error, "lvchange", "--errorwhenfull", "y", kernel_lv(change, step->name), NULL))
+  if (!kernel_run(change, error, "lvchange", "--errorwhenfull", "y", kernel_lv(change, step->name),
+                  NULL))
     return FALSE;
   kernel_watch(change, step->name);
   return TRUE;
@@ -205,8 +214,8 @@ static gboolean remove_pool(KernelChange *change, const PoolStep *step, GError *
          kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
 }
 
-/* lvm2 would take a device with an image on it. Without --yes: where it finds what we do not know, it asks, gets no
- * answer, and leaves it. */
+/* lvm2 would take a device with an image on it. Without --yes: where it finds what we do not know,
+ * it asks, gets no answer, and leaves it. */
 static gboolean add_pv(KernelChange *change, const PoolStep *step, GError **error)
 {
   KernelPool *k = change->pool;
@@ -238,7 +247,8 @@ static gboolean (*const carry_out[])(KernelChange *change, const PoolStep *step,
     [POOL_STEP_ADD_PV] = add_pv,
 };
 
-/* Volumes that go together, from step *i on, go by one command: lvm2 looks at all of them before the first goes. */
+/* Volumes that go together, from step *i on, go by one command: lvm2 looks at all of them before
+ * the first goes. */
 static gboolean remove_volumes(KernelChange *change, GPtrArray *steps, guint *i, GError **error)
 {
   g_autoptr(GPtrArray) words = g_ptr_array_new();
@@ -276,12 +286,15 @@ static char *find_user(LvmLv *lv, gpointer data)
 /* What a crash left half done is ended first. */
 static gboolean carry_out_change(KernelChange *change, const PoolChange *what, GError **error)
 {
-  const PoolFacts facts = {
-      .lvm2 = TRUE, .overcommit = settings_overcommit_limit(), .find_user = find_user, .data = change};
+  const PoolFacts facts = {.lvm2 = TRUE,
+                           .overcommit = settings_overcommit_limit(),
+                           .find_user = find_user,
+                           .data = change};
   g_autoptr(PoolPlan) plan = NULL;
   gboolean changed = FALSE;
 
-  if (!kernel_finish_replacements(change, &changed, error) || !kernel_finish_groups(change, &changed, error) ||
+  if (!kernel_finish_replacements(change, &changed, error) ||
+      !kernel_finish_groups(change, &changed, error) ||
       (changed && !kernel_change_read(change, KERNEL_CHANGE_VG, error)))
     return FALSE;
   plan = pool_plan(change->vg, what, &facts, error);
@@ -290,7 +303,8 @@ static gboolean carry_out_change(KernelChange *change, const PoolChange *what, G
   return (kernel_tag_group(plan->steps) ? run_group : run_steps)(change, plan->steps, error);
 }
 
-/* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of them. */
+/* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of
+ * them. */
 static void catch_up_spare(Pool *pool)
 {
   g_autoptr(GPtrArray) infos = pool_list_pools(pool, NULL);
@@ -306,8 +320,8 @@ static void catch_up_spare(Pool *pool)
   if (!largest || !largest->metadata_spare || largest->metadata_spare >= largest->metadata_size)
     return;
   if (!pool_resize_pool(pool, largest->name, largest->metadata_size + 1, TRUE, &error))
-    g_warning("the spare metadata stays smaller than that of thin pool %s/%s: %s", largest->vg, largest->name,
-              error->message);
+    g_warning("the spare metadata stays smaller than that of thin pool %s/%s: %s", largest->vg,
+              largest->name, error->message);
 }
 
 gboolean kernel_change(Pool *pool, const PoolChange *what, GError **error)

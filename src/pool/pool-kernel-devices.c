@@ -1,9 +1,9 @@
 /* virt-thin - the kernel's pool: what thin devices it has that the volume group does not know
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * dm-thin answers "File exists" to create_thin of a device that is there. lvm2 takes that for its own message of before
- * a crash and gives the volume the device, with what is in it; of create_snap it fails half-way. A removal would then
- * delete the device. So one looks before.
+ * dm-thin answers "File exists" to create_thin of a device that is there. lvm2 takes that for its
+ * own message of before a crash and gives the volume the device, with what is in it; of create_snap
+ * it fails half-way. A removal would then delete the device. So one looks before.
  */
 #include "config.h"
 
@@ -12,7 +12,8 @@
 #include "pool/pool-rules.h"
 #include "util/size.h"
 
-static GArray *try_read(KernelPool *k, const char *name, guint32 first, guint32 last, guint64 *tid, GError **error)
+static GArray *try_read(KernelPool *k, const char *name, guint32 first, guint32 last, guint64 *tid,
+                        GError **error)
 {
   GArray *devices = NULL;
   LvmVg *vg;
@@ -28,8 +29,8 @@ static GArray *try_read(KernelPool *k, const char *name, guint32 first, guint32 
 }
 
 /* Metadata of a kind that only the kernel puts together, raid, is activated for it. */
-static GArray *read_devices(KernelChange *change, LvmLv *pool, guint32 first, guint32 last, guint64 *tid,
-                            GError **error)
+static GArray *read_devices(KernelChange *change, LvmLv *pool, guint32 first, guint32 last,
+                            guint64 *tid, GError **error)
 {
   const char *name = lvm_lv_name(pool), *metadata = kernel_lv(change, lvm_pool_metadata(pool));
   g_autoptr(GError) local = NULL;
@@ -62,7 +63,8 @@ static char *double_dashes(const char *name)
 /* What the pool's device is called, or will be once it is active. */
 static char *pool_device(KernelChange *change, LvmLv *pool)
 {
-  g_autofree char *uuid = kernel_pool_uuid(change->vg, pool), *vg = double_dashes(lvm_vg_name(change->vg)),
+  g_autofree char *uuid = kernel_pool_uuid(change->vg, pool),
+                  *vg = double_dashes(lvm_vg_name(change->vg)),
                   *lv = double_dashes(lvm_lv_name(pool));
   DmkInfo info;
 
@@ -73,17 +75,21 @@ static gboolean refuse(KernelChange *change, LvmLv *pool, const ThinDevice *stra
 {
   g_autofree char *mapped = vt_size_format(stray->mapped), *device = pool_device(change, pool);
   const char *shown = kernel_lv(change, lvm_lv_name(pool));
-  const char *activate =
-      kernel_pool_is_active(change, pool) ? "" : kernel_word(change, " after virt-thin activate %s", shown);
+  const char *activate = kernel_pool_is_active(change, pool)
+                             ? ""
+                             : kernel_word(change, " after virt-thin activate %s", shown);
 
   return vt_set_error(error, EPERM,
-                      "lvm2 would make it of thin device %u, which thin pool %s has already (%s mapped) and no volume "
-                      "is known for: a guest's data may be in it, and would show in the new volume. To look at it%s: "
+                      "lvm2 would make it of thin device %u, which thin pool %s has already (%s "
+                      "mapped) and no volume "
+                      "is known for: a guest's data may be in it, and would show in the new "
+                      "volume. To look at it%s: "
                       "dmsetup create stray --readonly --table '0 %" G_GUINT64_FORMAT
-                      " thin /dev/mapper/%s %u', then dmsetup remove stray. To delete it, if it is not needed: dmsetup "
+                      " thin /dev/mapper/%s %u', then dmsetup remove stray. To delete it, if it is "
+                      "not needed: dmsetup "
                       "message %s 0 'delete %u'",
-                      stray->id, shown, mapped, activate, lvm_lv_size(pool) / 512, device, stray->id, device,
-                      stray->id);
+                      stray->id, shown, mapped, activate, lvm_lv_size(pool) / 512, device,
+                      stray->id, device, stray->id);
 }
 
 static gboolean require_free_device(KernelChange *change, LvmLv *pool, GError **error)
@@ -93,7 +99,8 @@ static gboolean require_free_device(KernelChange *change, LvmLv *pool, GError **
   const ThinDevice *stray;
   guint64 tid;
 
-  devices = read_devices(change, pool, messages->len ? 0 : id, messages->len ? THIN_DEVICE_MAX : id, &tid, error);
+  devices = read_devices(change, pool, messages->len ? 0 : id, messages->len ? THIN_DEVICE_MAX : id,
+                         &tid, error);
   if (!devices) {
     g_prefix_error(error, "whether thin device %u of thin pool %s is free cannot be told: ", id,
                    kernel_lv(change, lvm_lv_name(pool)));
@@ -118,16 +125,16 @@ gboolean kernel_add_thin(KernelChange *change, const PoolStep *step, GError **er
   if (!pool)
     return FALSE;
   size = kernel_bytes(change, step->extents * lvm_vg_extent_size(change->vg));
-  kernel_add_words(words, "lvcreate", "--yes", "--name", step->name, "-p", step->sealed ? "r" : "rw", "-k",
-                   step->sealed ? "y" : "n", !step->sealed && kernel_pool_is_active(change, pool) ? "-ay" : "-an",
-                   NULL);
+  kernel_add_words(words, "lvcreate", "--yes", "--name", step->name, "-p",
+                   step->sealed ? "r" : "rw", "-k", step->sealed ? "y" : "n",
+                   !step->sealed && kernel_pool_is_active(change, pool) ? "-ay" : "-an", NULL);
   for (guint i = 0; i < step->gained->len; i++)
     kernel_add_words(words, "--addtag", step->gained->pdata[i], NULL);
   if (origin)
     kernel_add_words(words, "--snapshot", kernel_lv(change, step->other), NULL);
   else
-    kernel_add_words(words, "-Wn", "--type", "thin", "--virtualsize", size, "--thinpool", step->pool,
-                     change->pool->vg_name, NULL);
+    kernel_add_words(words, "-Wn", "--type", "thin", "--virtualsize", size, "--thinpool",
+                     step->pool, change->pool->vg_name, NULL);
   if (!require_free_device(change, pool, error) || !kernel_run_words(change, words, error))
     return FALSE;
   kernel_undo_with(change, "lvremove", "--yes", kernel_lv(change, step->name), NULL);
@@ -150,7 +157,8 @@ gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error)
 
 /* --- for the check --- */
 
-gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *errors, GError **error)
+gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *errors,
+                                GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg);
   g_autoptr(GArray) strays = NULL;
@@ -162,9 +170,10 @@ gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *er
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
 
-    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) && !pool_devices_find(devices, lvm_thin_device(lv)))
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool", lvm_lv_name(lv),
-                                              lvm_thin_device(lv)));
+    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) &&
+        !pool_devices_find(devices, lvm_thin_device(lv)))
+      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool",
+                                              lvm_lv_name(lv), lvm_thin_device(lv)));
   }
   pool_devices_tell(strays = pool_devices_strays(change->vg, pool, tid, devices), errors);
   return TRUE;

@@ -1,13 +1,15 @@
 /* virt-thin - the kernel's pool: several volumes are made, or none
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *     lvcreate                   each volume, with the tag virt-thin.with=LAST, the name of the last one
- *     (dm/instant.h)             snapshots of volumes that are active get the contents of one instant
+ *     lvcreate                   each volume, with the tag virt-thin.with=LAST, the name of the
+ *                                last one
+ *     (dm/instant.h)             snapshots of volumes that are active get the contents of one
+ *                                instant
  *     lvchange --deltag          of LAST: the change is done
  *     lvchange --deltag          of the others
  *
- * Whoever comes after a crash sees by the tag whether it came to that: as long as LAST is missing or has it, those that
- * have it are removed; else they lose it.
+ * Whoever comes after a crash sees by the tag whether it came to that: as long as LAST is missing
+ * or has it, those that have it are removed; else they lose it.
  */
 #include "config.h"
 
@@ -66,7 +68,8 @@ gboolean kernel_untag_group(KernelChange *change, GPtrArray *steps, GError **err
     kernel_add_words(words, kernel_lv(change, step->name), NULL);
   /* What is left to do changes nothing that anybody sees; if it fails, the next change does it. */
   if (!kernel_run_words(change, words, &local))
-    g_warning("volume group %s: volumes keep the tag %s for now: %s", change->pool->vg_name, tag, local->message);
+    g_warning("volume group %s: volumes keep the tag %s for now: %s", change->pool->vg_name, tag,
+              local->message);
   return TRUE;
 }
 
@@ -80,7 +83,8 @@ static void clear_renewal(gpointer renewal)
 /* The group as lvm2 has made it, or somebody else has left it since. */
 static gboolean check_made(KernelChange *change, const PoolStep *step, GError **error)
 {
-  LvmLv *lv = lvm_vg_find_lv(change->vg, step->name), *origin = lvm_vg_find_lv(change->vg, step->other);
+  LvmLv *lv = lvm_vg_find_lv(change->vg, step->name),
+        *origin = lvm_vg_find_lv(change->vg, step->other);
   g_autofree char *uuid = lv ? kernel_uuid(change->vg, lv) : NULL;
 
   return (lv && origin && lvm_lv_kind(lv) == LVM_LV_THIN && lvm_lv_kind(origin) == LVM_LV_THIN &&
@@ -89,7 +93,8 @@ static gboolean check_made(KernelChange *change, const PoolStep *step, GError **
          vt_set_error(error, EBUSY, "somebody else has changed volume %s meanwhile", step->name);
 }
 
-static gboolean collect(KernelChange *change, GPtrArray *steps, GArray *renewals, guint *n_active, GError **error)
+static gboolean collect(KernelChange *change, GPtrArray *steps, GArray *renewals, guint *n_active,
+                        GError **error)
 {
   const PoolStep *step;
 
@@ -136,14 +141,16 @@ static gboolean renew(KernelChange *change, GPtrArray *steps, GError **error)
   g_array_set_clear_func(renewals, clear_renewal);
   if (!collect(change, steps, renewals, &n_active, error))
     return FALSE;
-  return n_active < 2 || (check_pool(pool, uuid, error) &&
-                          dmk_renew_snapshots(uuid, (const DmkRenewal *)renewals->data, renewals->len, error));
+  return n_active < 2 ||
+         (check_pool(pool, uuid, error) &&
+          dmk_renew_snapshots(uuid, (const DmkRenewal *)renewals->data, renewals->len, error));
 }
 
 gboolean kernel_make_one_instant(KernelChange *change, GPtrArray *steps, GError **error)
 {
   int lock = dmk_lock_vg(change->pool->vg_name, error);
-  gboolean ok = lock >= 0 && kernel_change_read(change, KERNEL_CHANGE_VG, error) && renew(change, steps, error);
+  gboolean ok = lock >= 0 && kernel_change_read(change, KERNEL_CHANGE_VG, error) &&
+                renew(change, steps, error);
 
   if (lock >= 0)
     close(lock);
@@ -170,7 +177,8 @@ static gboolean finish_one(KernelChange *change, LvmLv *lv, const char *last, GE
   const char *path = kernel_lv(change, lvm_lv_name(lv));
 
   if (last_lv && !undone)
-    return kernel_run(change, error, "lvchange", "--deltag", kernel_word(change, WITH_TAG "%s", last), path, NULL);
+    return kernel_run(change, error, "lvchange", "--deltag",
+                      kernel_word(change, WITH_TAG "%s", last), path, NULL);
   return kernel_run(change, error, "lvremove", "--yes", path, NULL);
 }
 
@@ -185,8 +193,8 @@ gboolean kernel_finish_groups(KernelChange *change, gboolean *changed, GError **
       continue;
     *changed = TRUE;
     if (!finish_one(change, lvs->pdata[i], last, error)) {
-      g_prefix_error(error, "ending what made volume %s/%s with %s, and was interrupted: ", change->pool->vg_name,
-                     lvm_lv_name(lvs->pdata[i]), last);
+      g_prefix_error(error, "ending what made volume %s/%s with %s, and was interrupted: ",
+                     change->pool->vg_name, lvm_lv_name(lvs->pdata[i]), last);
       return FALSE;
     }
   }

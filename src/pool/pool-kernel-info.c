@@ -10,7 +10,8 @@
 #include "pool/pool-kernel.h"
 #include "pool/pool-rules.h"
 
-/* What was read is kept, with its PVs open, only while that cannot be in anybody's way: active volumes hold them, too.
+/* What was read is kept, with its PVs open, only while that cannot be in anybody's way: active
+ * volumes hold them, too.
  */
 static void done(KernelPool *k, gboolean active)
 {
@@ -37,12 +38,14 @@ PoolVgInfo *kernel_get_vg_info(Pool *pool, GError **error)
   return info;
 }
 
-static char *describe_health(LvmLv *lv, const PoolInfo *info, guint64 transaction_id, DmkPoolMode mode)
+static char *describe_health(LvmLv *lv, const PoolInfo *info, guint64 transaction_id,
+                             DmkPoolMode mode)
 {
   char *conflict;
 
   if (mode == DMK_FAILED)
-    return g_strdup("the kernel has given the pool up: deactivate it, and repair it with lvconvert --repair");
+    return g_strdup(
+        "the kernel has given the pool up: deactivate it, and repair it with lvconvert --repair");
   if (info->needs_check)
     return g_strdup(POOL_HEALTH_NEEDS_CHECK);
   if ((conflict = pool_rules_tid_conflict(lv, transaction_id)))
@@ -60,7 +63,8 @@ static gboolean take_superblock(gpointer reader, gpointer data, GError **error)
   return TRUE;
 }
 
-/* Usage: the kernel's word while the pool is active, else its superblock's. The transaction id of either. */
+/* Usage: the kernel's word while the pool is active, else its superblock's. The transaction id of
+ * either. */
 static guint64 fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
 {
   g_autofree char *uuid = kernel_pool_uuid(vg, lv);
@@ -86,9 +90,10 @@ static guint64 fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
   return info->active ? status.transaction_id : superblock.transaction_id;
 }
 
-/* An active pool of many volumes is not read through for each question how it is: what it has besides, the check
- * finds. */
-static char *describe_devices(KernelPool *k, LvmVg *vg, LvmLv *lv, const PoolInfo *info, guint64 tid)
+/* An active pool of many volumes is not read through for each question how it is: what it has
+ * besides, the check finds. */
+static char *describe_devices(KernelPool *k, LvmVg *vg, LvmLv *lv, const PoolInfo *info,
+                              guint64 tid)
 {
   g_autoptr(GArray) devices = NULL, strays = NULL;
 
@@ -135,7 +140,8 @@ GPtrArray *kernel_list_pools(Pool *pool, GError **error)
   return infos;
 }
 
-PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices, GError **error)
+PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices,
+                          GError **error)
 {
   PoolInfo *info = NULL;
   LvmVg *vg;
@@ -152,7 +158,8 @@ PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_de
 
 /* --- information: volumes --- */
 
-/* Of each thin pool, its devices, for what its volumes map that are not active; read when first asked for, once. */
+/* Of each thin pool, its devices, for what its volumes map that are not active; read when first
+ * asked for, once. */
 typedef struct {
   KernelPool *k;
   LvmVg *vg;
@@ -193,7 +200,8 @@ static PoolVolumeInfo *make_volume_info(MappedCache *cache, LvmLv *lv)
     info->path = g_build_filename("/dev", cache->k->vg_name, info->name, NULL);
     info->path_is_block = TRUE;
   }
-  if (info->kind == POOL_VOLUME_THIN && (!info->active || !dmk_get_thin_mapped(uuid, &info->mapped, NULL)))
+  if (info->kind == POOL_VOLUME_THIN &&
+      (!info->active || !dmk_get_thin_mapped(uuid, &info->mapped, NULL)))
     info->mapped = inactive_mapped(cache, lv);
   return info;
 }
@@ -201,7 +209,8 @@ static PoolVolumeInfo *make_volume_info(MappedCache *cache, LvmLv *lv)
 GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
-  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
+  g_autoptr(GHashTable) pools =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
   GPtrArray *infos = NULL;
   gboolean active = FALSE;
@@ -226,7 +235,8 @@ GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error
 PoolVolumeInfo *kernel_get_volume(Pool *pool, const char *name, GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
-  g_autoptr(GHashTable) pools = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
+  g_autoptr(GHashTable) pools =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
   PoolVolumeInfo *info = NULL;
   LvmLv *lv;
@@ -252,7 +262,8 @@ static gboolean count(gpointer reader, gpointer data, GError **error)
   return dmk_reader_count(reader, request->device, request->exclusive, request->shared, error);
 }
 
-gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                             GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   CountRequest request = {0, exclusive, shared};

@@ -12,15 +12,18 @@ static void take_back_vg(const char *vg, const char *path)
   g_autoptr(GError) error = NULL;
 
   if (!dmk_lvm2(remove, &error) || !dmk_lvm2(clear, &error))
-    g_warning("volume group %s, whose creation failed, could not be removed from %s: %s", vg, path, error->message);
+    g_warning("volume group %s, whose creation failed, could not be removed from %s: %s", vg, path,
+              error->message);
 }
 
-gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path, guint64 extent_size,
-                          const PoolNew *params, GError **error)
+gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path,
+                          guint64 extent_size, const PoolNew *params, GError **error)
 {
-  g_autofree char *extent = g_strdup_printf("%" G_GUINT64_FORMAT "b", extent_size ? extent_size : 4u << 20);
+  g_autofree char *extent =
+      g_strdup_printf("%" G_GUINT64_FORMAT "b", extent_size ? extent_size : 4u << 20);
   /* A pool of thousands of volumes does not fit into the 1 MiB that lvm2 gives its text. */
-  const char *const create[] = {"vgcreate", "--metadatasize", "16m", "--physicalextentsize", extent, vg, path, NULL};
+  const char *const create[] = {
+      "vgcreate", "--metadatasize", "16m", "--physicalextentsize", extent, vg, path, NULL};
   const char *const devices[] = {path, NULL};
   g_autoptr(Pool) pool = NULL;
   gboolean made = FALSE;

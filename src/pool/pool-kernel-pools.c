@@ -11,7 +11,8 @@
 
 /* --- activation --- */
 
-/* All in one command: lvm2 reads the VG, and locks it, once. -ay takes the volumes whatever autoactivation says. */
+/* All in one command: lvm2 reads the VG, and locks it, once. -ay takes the volumes whatever
+ * autoactivation says. */
 static gboolean activate(KernelChange *change, LvmLv *pool, GError **error)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg), words = g_ptr_array_new();
@@ -21,14 +22,15 @@ static gboolean activate(KernelChange *change, LvmLv *pool, GError **error)
   g_ptr_array_add(words, (gpointer) "-ay");
   g_ptr_array_add(words, (gpointer)kernel_lv(change, lvm_lv_name(pool)));
   for (guint i = 0; i < lvs->len; i++)
-    if (pool_rules_is_in_pool(lvs->pdata[i], lvm_lv_name(pool)) && !lvm_lv_has_flag(lvs->pdata[i], POOL_SKIP_FLAG))
+    if (pool_rules_is_in_pool(lvs->pdata[i], lvm_lv_name(pool)) &&
+        !lvm_lv_has_flag(lvs->pdata[i], POOL_SKIP_FLAG))
       g_ptr_array_add(words, (gpointer)kernel_lv(change, lvm_lv_name(lvs->pdata[i])));
   if (kernel_run_words(change, words, &local))
     return TRUE;
   /* One volume that cannot be activated does not keep the others' guests from starting. */
   if (kernel_pool_is_active(change, pool)) {
-    g_warning("thin pool %s/%s: not every volume could be activated: %s", change->pool->vg_name, lvm_lv_name(pool),
-              local->message);
+    g_warning("thin pool %s/%s: not every volume could be activated: %s", change->pool->vg_name,
+              lvm_lv_name(pool), local->message);
     return TRUE;
   }
   g_propagate_error(error, g_steal_pointer(&local));
@@ -100,7 +102,8 @@ gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GE
 
 /* --- checking --- */
 
-static gboolean run_thin_check(const char *device, gboolean snapshot, GPtrArray *errors, GError **error)
+static gboolean run_thin_check(const char *device, gboolean snapshot, GPtrArray *errors,
+                               GError **error)
 {
   const char *const argv[] = {"thin_check", device, snapshot ? "--metadata-snap" : NULL, NULL};
   g_autofree char *said = NULL;
@@ -114,7 +117,8 @@ static gboolean run_thin_check(const char *device, gboolean snapshot, GPtrArray 
     if (*g_strstrip(*line) && !g_str_has_prefix(*line, "examining "))
       g_ptr_array_add(errors, g_strdup(*line));
   if (status != 0 && errors->len == 0)
-    g_ptr_array_add(errors, g_strdup_printf("thin_check ends with status %d and gives no reason", status));
+    g_ptr_array_add(errors,
+                    g_strdup_printf("thin_check ends with status %d and gives no reason", status));
   return TRUE;
 }
 
@@ -165,10 +169,12 @@ static gboolean check_inactive(KernelChange *change, LvmLv *pool, GPtrArray *err
   return kernel_run(change, ok ? error : NULL, "lvchange", "-an", name, NULL) && ok;
 }
 
-static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *errors, GError **error)
+static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *errors,
+                      GError **error)
 {
   LvmLv *pool = pool_rules_find_pool(change->vg, thin_pool, error);
-  g_autoptr(PoolInfo) info = pool ? kernel_get_info(change->pool, lvm_lv_name(pool), FALSE, error) : NULL;
+  g_autoptr(PoolInfo) info =
+      pool ? kernel_get_info(change->pool, lvm_lv_name(pool), FALSE, error) : NULL;
 
   if (!info)
     return FALSE;
@@ -179,7 +185,8 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
   return errors->len > 0 || kernel_compare_devices(change, pool, errors, error);
 }
 
-gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                      GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);

@@ -1,20 +1,23 @@
 /* virt-thin - the kernel's pool: a volume's content becomes another's
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvm2 has no command that gives an LV another's content and leaves it be (lvconvert --merge takes the snapshot away,
- * and wants it to have its origin still). So a new LV is made, takes the volume's name, and the old one is removed:
+ * lvm2 has no command that gives an LV another's content and leaves it be (lvconvert --merge takes
+ * the snapshot away, and wants it to have its origin still). So a new LV is made, takes the
+ * volume's name, and the old one is removed:
  *
- *     lvcreate --snapshot        vt-new-ID, a writable snapshot of what the content comes from, with the volume's tags
+ *     lvcreate --snapshot        vt-new-ID, a writable snapshot of what the content comes from,
+ *                                with the volume's tags
  *     lvrename                   the volume to vt-old-ID
  *     lvrename                   vt-new-ID to the volume's name
  *     lvremove                   vt-old-ID
  *
- * The LV's UUID is another one afterwards. Its snapshots lose their origin with the old LV; the tag that the plan has
- * given them keeps them findable.
+ * The LV's UUID is another one afterwards. Its snapshots lose their origin with the old LV; the tag
+ * that the plan has given them keeps them findable.
  *
- * The new LV carries the tag virt-thin.replaces=VOLUME/ID from its making to the end, so that whoever comes after a
- * crash knows what to do: without VOLUME, the new LV takes its name; with vt-old-ID beside VOLUME, that is removed; an
- * LV vt-new-ID beside a VOLUME that is still the old one is removed.
+ * The new LV carries the tag virt-thin.replaces=VOLUME/ID from its making to the end, so that
+ * whoever comes after a crash knows what to do: without VOLUME, the new LV takes its name; with
+ * vt-old-ID beside VOLUME, that is removed; an LV vt-new-ID beside a VOLUME that is still the old
+ * one is removed.
  */
 #include "config.h"
 
@@ -32,7 +35,8 @@ typedef struct {
 
 static Replacement name_replacement(KernelChange *change, const char *volume, const char *id)
 {
-  return (Replacement){volume, kernel_word(change, "vt-new-%s", id), kernel_word(change, "vt-old-%s", id),
+  return (Replacement){volume, kernel_word(change, "vt-new-%s", id),
+                       kernel_word(change, "vt-old-%s", id),
                        kernel_word(change, REPLACES_TAG "%s/%s", volume, id)};
 }
 
@@ -57,8 +61,10 @@ static void finish(KernelChange *change, const Replacement *r)
 {
   g_autoptr(GError) error = NULL;
 
-  if (!kernel_run(change, &error, "lvchange", "--deltag", r->tag, kernel_lv(change, r->volume), NULL))
-    g_warning("volume %s/%s keeps the tag %s for now: %s", change->pool->vg_name, r->volume, r->tag, error->message);
+  if (!kernel_run(change, &error, "lvchange", "--deltag", r->tag, kernel_lv(change, r->volume),
+                  NULL))
+    g_warning("volume %s/%s keeps the tag %s for now: %s", change->pool->vg_name, r->volume, r->tag,
+              error->message);
 }
 
 gboolean kernel_replace(KernelChange *change, const PoolStep *step, GError **error)
@@ -97,7 +103,8 @@ static gboolean parse_tag(KernelChange *change, LvmLv *lv, Replacement *r)
 
     if (!slash)
       continue;
-    *r = name_replacement(change, kernel_word(change, "%.*s", (int)(slash - value), value), slash + 1);
+    *r = name_replacement(change, kernel_word(change, "%.*s", (int)(slash - value), value),
+                          slash + 1);
     return lvm_name_check(r->volume, NULL) && lvm_name_check(r->new_name, NULL);
   }
   return FALSE;
@@ -112,12 +119,14 @@ static gboolean finish_one(KernelChange *change, LvmLv *lv, const Replacement *r
     return kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, name), NULL);
   if (has_new_name && !kernel_run(change, error, "lvrename", vg, r->new_name, r->volume, NULL))
     return FALSE;
-  if (!has_new_name && strcmp(name, r->volume) != 0) /* renamed by hand: it is what it is called now */
+  if (!has_new_name &&
+      strcmp(name, r->volume) != 0) /* renamed by hand: it is what it is called now */
     return kernel_run(change, error, "lvchange", "--deltag", r->tag, kernel_lv(change, name), NULL);
   if (lvm_vg_find_lv(change->vg, r->old_name) &&
       !kernel_run(change, error, "lvremove", "--yes", kernel_lv(change, r->old_name), NULL))
     return FALSE;
-  return kernel_run(change, error, "lvchange", "--deltag", r->tag, kernel_lv(change, r->volume), NULL);
+  return kernel_run(change, error, "lvchange", "--deltag", r->tag, kernel_lv(change, r->volume),
+                    NULL);
 }
 
 gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GError **error)
@@ -130,7 +139,9 @@ gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GEr
       continue;
     *changed = TRUE;
     if (!finish_one(change, lvs->pdata[i], &r, error)) {
-      g_prefix_error(error, "ending an interrupted replacement of volume %s/%s: ", change->pool->vg_name, r.volume);
+      g_prefix_error(error,
+                     "ending an interrupted replacement of volume %s/%s: ", change->pool->vg_name,
+                     r.volume);
       return FALSE;
     }
   }

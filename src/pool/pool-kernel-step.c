@@ -1,8 +1,8 @@
 /* virt-thin - the kernel's pool: a change, step by step
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * lvm2 commits once per command (or per volume in it), so a change of several commands is taken back by further
- * commands when one of them fails.
+ * lvm2 commits once per command (or per volume in it), so a change of several commands is taken
+ * back by further commands when one of them fails.
  */
 #include "config.h"
 
@@ -38,8 +38,8 @@ static int open_lock(const char *vg, GError **error)
   return fd;
 }
 
-/* Without an end, as lvm2 waits for its own locks: the kernel wakes those who wait in their order, and an asker that
- * came back now and then would find it taken each time. */
+/* Without an end, as lvm2 waits for its own locks: the kernel wakes those who wait in their order,
+ * and an asker that came back now and then would find it taken each time. */
 static gboolean wait_for_turn(const char *vg, int fd, GError **error)
 {
   while (flock(fd, LOCK_EX) < 0)
@@ -54,14 +54,16 @@ static gboolean check_owner(KernelPool *k, KernelChangeKind kind, GError **error
 
   if (pool_service_is_running(k->vg_name))
     return vt_set_error(error, EBUSY,
-                        "volume group %s is served by virt-thin's own engine: virt-thin stop %s gives it back to the "
+                        "volume group %s is served by virt-thin's own engine: virt-thin stop %s "
+                        "gives it back to the "
                         "kernel",
                         k->vg_name, k->vg_name);
   if (lvm_store_is_taken(k->store))
-    return vt_set_error(error, EBUSY,
-                        "volume group %s is taken by virt-thin's own engine (system_id %s): if that runs no more, "
-                        "virt-thin release %s gives it back to the kernel",
-                        k->vg_name, lvm_vg_system_id(lvm_store_vg(k->store)), k->vg_name);
+    return vt_set_error(
+        error, EBUSY,
+        "volume group %s is taken by virt-thin's own engine (system_id %s): if that runs no more, "
+        "virt-thin release %s gives it back to the kernel",
+        k->vg_name, lvm_vg_system_id(lvm_store_vg(k->store)), k->vg_name);
   if (kind == KERNEL_CHANGE_VG && foreign)
     return vt_set_error(error, EPERM, "volume group %s cannot be changed: %s", k->vg_name, foreign);
   if (kind == KERNEL_CHANGE_VG && k->read_only)
@@ -187,7 +189,8 @@ static void undo(KernelChange *change, GError **error)
     if (dmk_lvm2((const char *const *)words, &local))
       continue;
     command = g_strjoinv(" ", words);
-    g_prefix_error(error, "(and taking it back failed, too: %s - to do by hand: %s) ", local->message, command);
+    g_prefix_error(error, "(and taking it back failed, too: %s - to do by hand: %s) ",
+                   local->message, command);
   }
 }
 
@@ -212,7 +215,8 @@ char *kernel_find_user(LvmVg *vg, LvmLv *lv)
   scan = block_scan_new();
   path = g_build_filename("/dev/mapper", info.name, NULL);
   user = block_scan_user(scan, path);
-  return user ? g_steal_pointer(&user) : g_strdup("the kernel, or a process that cannot be seen from here");
+  return user ? g_steal_pointer(&user)
+              : g_strdup("the kernel, or a process that cannot be seen from here");
 }
 
 gboolean kernel_pool_is_active(KernelChange *change, LvmLv *pool)

@@ -1,8 +1,8 @@
 /* virt-thin - the kernel's pool: volumes opened for I/O
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Through the volume's device. A volume that is not active - a snapshot, say - is activated for as long as it is open
- * here.
+ * Through the volume's device. A volume that is not active - a snapshot, say - is activated for as
+ * long as it is open here.
  */
 #include "config.h"
 
@@ -53,7 +53,8 @@ static gboolean open_device(KernelVolume *volume, GError **error)
     return vt_set_errno(error, errno, "opening volume %s as %s", volume->shown, path);
   if (fstat(volume->fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == info.device)
     return TRUE;
-  return vt_set_error(error, EIO, "%s is not the node of volume %s: vgmknodes makes it anew", path, volume->shown);
+  return vt_set_error(error, EIO, "%s is not the node of volume %s: vgmknodes makes it anew", path,
+                      volume->shown);
 }
 
 /* Only this needs the VG's turn. */
@@ -128,7 +129,8 @@ static KernelVolume *volume_new(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean re
   return volume;
 }
 
-PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                               GError **error)
 {
   KernelPool *k = (KernelPool *)pool;
   KernelVolume *volume = NULL;
@@ -139,13 +141,15 @@ PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only,
   vg = kernel_read_vg(k, error);
   lv = vg ? pool_rules_find_volume(vg, name, error) : NULL;
   if (lv && !read_only && !lvm_lv_is_writable(lv))
-    vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", k->vg_name, name);
+    vt_set_error(error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", k->vg_name,
+                 name);
   else if (lv && !read_only && k->read_only)
     pool_rules_read_only(k->vg_name, error);
   else if (lv)
     volume = volume_new(k, vg, lv, read_only);
   g_mutex_unlock(&k->lock);
-  if (volume && (dmk_is_active(volume->uuid, NULL) ? open_device(volume, error) : activate_and_open(volume, error)))
+  if (volume && (dmk_is_active(volume->uuid, NULL) ? open_device(volume, error)
+                                                   : activate_and_open(volume, error)))
     return &volume->base;
   if (volume)
     volume_close(&volume->base);
@@ -179,7 +183,8 @@ static gboolean volume_is_read_only(PoolVolume *base)
 
 static gboolean check_writable(KernelVolume *volume, GError **error)
 {
-  return !volume->read_only || vt_set_error(error, EROFS, "volume %s is open read-only", volume->shown);
+  return !volume->read_only ||
+         vt_set_error(error, EROFS, "volume %s is open read-only", volume->shown);
 }
 
 static gboolean check_range(KernelVolume *volume, guint64 offset, guint64 length, GError **error)
@@ -196,17 +201,19 @@ static gboolean check_range(KernelVolume *volume, guint64 offset, guint64 length
 
 /* --- reading and writing --- */
 
-static gboolean transfer_one(KernelVolume *volume, gboolean write, char *buf, gsize length, guint64 offset,
-                             GError **error)
+static gboolean transfer_one(KernelVolume *volume, gboolean write, char *buf, gsize length,
+                             guint64 offset, GError **error)
 {
   while (length > 0) {
-    ssize_t n = write ? pwrite(volume->fd, buf, length, (off_t)offset) : pread(volume->fd, buf, length, (off_t)offset);
+    ssize_t n = write ? pwrite(volume->fd, buf, length, (off_t)offset)
+                      : pread(volume->fd, buf, length, (off_t)offset);
 
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return vt_set_errno(error, n < 0 ? errno : EIO, "volume %s: cannot %s at offset %" G_GUINT64_FORMAT,
-                          volume->shown, write ? "write" : "read", offset);
+      return vt_set_errno(error, n < 0 ? errno : EIO,
+                          "volume %s: cannot %s at offset %" G_GUINT64_FORMAT, volume->shown,
+                          write ? "write" : "read", offset);
     buf += n;
     length -= (gsize)n;
     offset += (guint64)n;
@@ -214,8 +221,8 @@ static gboolean transfer_one(KernelVolume *volume, gboolean write, char *buf, gs
   return TRUE;
 }
 
-static gboolean transfer(KernelVolume *volume, gboolean write, const struct iovec *iov, int n_iov, guint64 offset,
-                         GError **error)
+static gboolean transfer(KernelVolume *volume, gboolean write, const struct iovec *iov, int n_iov,
+                         guint64 offset, GError **error)
 {
   guint64 length = 0;
 
@@ -229,7 +236,8 @@ static gboolean transfer(KernelVolume *volume, gboolean write, const struct iove
   return TRUE;
 }
 
-static gboolean volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   return transfer((KernelVolume *)base, FALSE, iov, n_iov, offset, error);
 }
@@ -242,7 +250,8 @@ static void forget_map(KernelVolume *volume)
   g_mutex_unlock(&volume->lock);
 }
 
-static gboolean volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   KernelVolume *volume = (KernelVolume *)base;
   gboolean ok = check_writable(volume, error) && transfer(volume, TRUE, iov, n_iov, offset, error);
@@ -255,7 +264,8 @@ static gboolean volume_flush(PoolVolume *base, GError **error)
 {
   KernelVolume *volume = (KernelVolume *)base;
 
-  return fdatasync(volume->fd) == 0 || vt_set_errno(error, errno, "volume %s: cannot flush", volume->shown);
+  return fdatasync(volume->fd) == 0 ||
+         vt_set_errno(error, errno, "volume %s: cannot flush", volume->shown);
 }
 
 /* --- zeroing and discarding --- */
@@ -279,13 +289,15 @@ static gboolean whole_units(guint64 unit, guint64 *begin, guint64 *end)
 }
 
 /* The kernel keeps the page cache in step with both ioctls. */
-static gboolean range_ioctl(KernelVolume *volume, unsigned long request, const char *verb, guint64 begin, guint64 end,
-                            GError **error)
+static gboolean range_ioctl(KernelVolume *volume, unsigned long request, const char *verb,
+                            guint64 begin, guint64 end, GError **error)
 {
   guint64 range[2] = {begin, end - begin};
 
   return ioctl(volume->fd, request, range) == 0 ||
-         vt_set_errno(error, errno, "volume %s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+         vt_set_errno(error, errno,
+                      "volume %s: cannot %s %" G_GUINT64_FORMAT
+                      " bytes at offset %" G_GUINT64_FORMAT,
                       volume->shown, verb, end - begin, begin);
 }
 
@@ -295,12 +307,13 @@ static gboolean zero_range(KernelVolume *volume, guint64 begin, guint64 end, GEr
 
   if (!whole_units(SECTOR, &first, &last))
     return write_zeros(volume, begin, end, error);
-  return write_zeros(volume, begin, first, error) && range_ioctl(volume, BLKZEROOUT, "zero", first, last, error) &&
+  return write_zeros(volume, begin, first, error) &&
+         range_ioctl(volume, BLKZEROOUT, "zero", first, last, error) &&
          write_zeros(volume, last, end, error);
 }
 
-/* Chunks that are unmapped read zero; where new ones are not zeroed, only until something in them is written. A pool
- * may be set to ignore discards. */
+/* Chunks that are unmapped read zero; where new ones are not zeroed, only until something in them
+ * is written. A pool may be set to ignore discards. */
 static gboolean unmap_range(KernelVolume *volume, guint64 begin, guint64 end, GError **error)
 {
   guint64 first = begin, last = end;
@@ -317,14 +330,16 @@ static gboolean unmap_range(KernelVolume *volume, guint64 begin, guint64 end, GE
   return zero_range(volume, begin, first, error) && zero_range(volume, last, end, error);
 }
 
-static gboolean volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap,
+                            GError **error)
 {
   KernelVolume *volume = (KernelVolume *)base;
   gboolean ok;
 
   if (!check_writable(volume, error) || !check_range(volume, offset, length, error))
     return FALSE;
-  ok = length == 0 || (may_unmap ? unmap_range : zero_range)(volume, offset, offset + length, error);
+  ok =
+      length == 0 || (may_unmap ? unmap_range : zero_range)(volume, offset, offset + length, error);
   forget_map(volume);
   return ok;
 }
@@ -398,8 +413,8 @@ static const DmkRange *find_range(GArray *map, guint64 offset)
   return low < map->len ? &g_array_index(map, DmkRange, low) : NULL;
 }
 
-static gboolean volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                              GError **error)
+static gboolean volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length,
+                              gboolean *mapped, GError **error)
 {
   KernelVolume *volume = (KernelVolume *)base;
   const DmkRange *range;

@@ -37,7 +37,8 @@ static const PoolOps kernel_ops = {
     .volume_open = kernel_volume_open,
 };
 
-Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                       GError **error)
 {
   KernelPool *k = g_new0(KernelPool, 1);
   gboolean ok;

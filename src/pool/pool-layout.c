@@ -5,15 +5,15 @@
 
 #include "pool/pool-rules.h"
 
-/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its own and as much
- * spare. 0: none. */
+/* Extents that are left for data when a pool of all that is free but @reserve has @metadata of its
+ * own and as much spare. 0: none. */
 static guint64 rest_for_data(LvmVg *vg, guint64 reserve, guint64 metadata)
 {
   LvmLv *spare = pool_rules_find_spare(vg);
   guint64 have = spare ? lvm_lv_n_extents(spare) : 0, extent_size = lvm_vg_extent_size(vg),
           available = lvm_vg_n_free_extents(vg);
-  guint64 used =
-      metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size + (reserve % extent_size != 0);
+  guint64 used = metadata + (metadata > have ? metadata - have : 0) + reserve / extent_size +
+                 (reserve % extent_size != 0);
 
   return used < available ? available - used : 0;
 }
@@ -23,15 +23,17 @@ static gboolean choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout, GEr
   guint64 extent_size = lvm_vg_extent_size(vg), metadata = params->metadata_size;
 
   layout->chunk_size = params->chunk_size;
-  if (!lvm_pool_choose(layout->data * extent_size, extent_size, &layout->chunk_size, &metadata, error))
+  if (!lvm_pool_choose(layout->data * extent_size, extent_size, &layout->chunk_size, &metadata,
+                       error))
     return FALSE;
   layout->metadata = metadata / extent_size + (metadata % extent_size != 0);
   return TRUE;
 }
 
-/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the default shrinks or
- * stays. */
-static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, PoolLayout *layout, GError **error)
+/* Metadata for all that is free is more than enough for what it leaves: asked again with that, the
+ * default shrinks or stays. */
+static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, PoolLayout *layout,
+                                 GError **error)
 {
   layout->data = rest_for_data(vg, params->reserve, 0);
   for (guint i = 0; layout->data && i < 4; i++) {
@@ -63,7 +65,8 @@ gboolean pool_layout_choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout
     ok = lay_out_all_free(vg, params, layout, error);
   if (ok && layout->data * extent_size < layout->chunk_size)
     return vt_set_error(error, EINVAL,
-                        "%" G_GUINT64_FORMAT " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT,
+                        "%" G_GUINT64_FORMAT
+                        " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT,
                         layout->data * extent_size, layout->chunk_size);
   return ok;
 }

@@ -11,5 +11,6 @@ typedef struct {
   guint64 data, metadata; /* extents */
   guint64 chunk_size;     /* bytes */
 } PoolLayout;
-/* For a new pool in @vg as @params (NULL: defaults) want it; a spare as large as the metadata has its room, too. */
+/* For a new pool in @vg as @params (NULL: defaults) want it; a spare as large as the metadata has
+ * its room, too. */
 gboolean pool_layout_choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout, GError **error);

@@ -57,7 +57,8 @@ static gboolean remote_volume_is_read_only(PoolVolume *base)
 
 static gboolean check_writable(RemoteVolume *volume, GError **error)
 {
-  return !volume->read_only || vt_set_error(error, EROFS, "volume %s is open read-only", volume->name);
+  return !volume->read_only ||
+         vt_set_error(error, EROFS, "volume %s is open read-only", volume->name);
 }
 
 /* A file grows when written beyond its end; a volume does not. */
@@ -89,8 +90,8 @@ static void advance(struct iovec **iov, int *n_iov, gsize done)
   }
 }
 
-static gboolean transfer(RemoteVolume *volume, VectorCall call, const char *verb, const struct iovec *iov, int n_iov,
-                         guint64 offset, GError **error)
+static gboolean transfer(RemoteVolume *volume, VectorCall call, const char *verb,
+                         const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
   g_autofree struct iovec *copy = vt_memdup(iov, n_iov * sizeof *iov);
   struct iovec *left = copy;
@@ -105,10 +106,11 @@ static gboolean transfer(RemoteVolume *volume, VectorCall call, const char *verb
     ssize_t n = call(volume->fd, left, MIN(n_iov, IOV_MAX), (off_t)offset);
 
     if (n < 0 && errno != EINTR)
-      return vt_set_errno(error, errno, "volume %s: cannot %s at offset %" G_GUINT64_FORMAT, volume->name, verb,
-                          offset);
+      return vt_set_errno(error, errno, "volume %s: cannot %s at offset %" G_GUINT64_FORMAT,
+                          volume->name, verb, offset);
     if (n == 0)
-      return vt_set_error(error, EIO, "volume %s: cannot %s at offset %" G_GUINT64_FORMAT ": it ends there now",
+      return vt_set_error(error, EIO,
+                          "volume %s: cannot %s at offset %" G_GUINT64_FORMAT ": it ends there now",
                           volume->name, verb, offset);
     offset += MAX(n, 0);
     advance(&left, &n_iov, MAX(n, 0));
@@ -116,37 +118,43 @@ static gboolean transfer(RemoteVolume *volume, VectorCall call, const char *verb
   return TRUE;
 }
 
-static gboolean remote_volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
-                                    GError **error)
+static gboolean remote_volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov,
+                                    guint64 offset, GError **error)
 {
   return transfer((RemoteVolume *)base, preadv, "read", iov, n_iov, offset, error);
 }
 
-static gboolean remote_volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
-                                     GError **error)
+static gboolean remote_volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov,
+                                     guint64 offset, GError **error)
 {
   RemoteVolume *volume = (RemoteVolume *)base;
 
-  return check_writable(volume, error) && transfer(volume, pwritev, "write", iov, n_iov, offset, error);
+  return check_writable(volume, error) &&
+         transfer(volume, pwritev, "write", iov, n_iov, offset, error);
 }
 
-static gboolean punch(RemoteVolume *volume, int mode, const char *verb, guint64 offset, guint64 length, GError **error)
+static gboolean punch(RemoteVolume *volume, int mode, const char *verb, guint64 offset,
+                      guint64 length, GError **error)
 {
   if (!check_writable(volume, error) || !check_range(volume, offset, length, error))
     return FALSE;
-  if (length == 0 || fallocate(volume->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
+  if (length == 0 ||
+      fallocate(volume->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length) == 0)
     return TRUE;
-  return vt_set_errno(error, errno, "volume %s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
-                      volume->name, verb, length, offset);
+  return vt_set_errno(
+      error, errno, "volume %s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+      volume->name, verb, length, offset);
 }
 
-static gboolean remote_volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean remote_volume_zero(PoolVolume *base, guint64 offset, guint64 length,
+                                   gboolean may_unmap, GError **error)
 {
-  return punch((RemoteVolume *)base, may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE, "zero", offset, length,
-               error);
+  return punch((RemoteVolume *)base, may_unmap ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE,
+               "zero", offset, length, error);
 }
 
-static gboolean remote_volume_discard(PoolVolume *base, guint64 offset, guint64 length, GError **error)
+static gboolean remote_volume_discard(PoolVolume *base, guint64 offset, guint64 length,
+                                      GError **error)
 {
   return punch((RemoteVolume *)base, FALLOC_FL_PUNCH_HOLE, "discard", offset, length, error);
 }
@@ -155,11 +163,12 @@ static gboolean remote_volume_flush(PoolVolume *base, GError **error)
 {
   RemoteVolume *volume = (RemoteVolume *)base;
 
-  return fdatasync(volume->fd) == 0 || vt_set_errno(error, errno, "volume %s: cannot flush", volume->name);
+  return fdatasync(volume->fd) == 0 ||
+         vt_set_errno(error, errno, "volume %s: cannot flush", volume->name);
 }
 
-static gboolean remote_volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                                     GError **error)
+static gboolean remote_volume_extent(PoolVolume *base, guint64 offset, guint64 limit,
+                                     guint64 *length, gboolean *mapped, GError **error)
 {
   RemoteVolume *volume = (RemoteVolume *)base;
   guint64 size = remote_volume_size(base), end;
@@ -167,19 +176,22 @@ static gboolean remote_volume_extent(PoolVolume *base, guint64 offset, guint64 l
 
   if (offset >= size)
     return vt_set_error(error, EINVAL,
-                        "volume %s: offset %" G_GUINT64_FORMAT " is beyond its end at %" G_GUINT64_FORMAT, volume->name,
-                        offset, size);
+                        "volume %s: offset %" G_GUINT64_FORMAT
+                        " is beyond its end at %" G_GUINT64_FORMAT,
+                        volume->name, offset, size);
   limit = MIN(limit, size - offset);
   data = lseek(volume->fd, (off_t)offset, SEEK_DATA);
   if (data < 0 && errno != ENXIO)
-    return vt_set_errno(error, errno, "volume %s: looking for data at offset %" G_GUINT64_FORMAT, volume->name, offset);
+    return vt_set_errno(error, errno, "volume %s: looking for data at offset %" G_GUINT64_FORMAT,
+                        volume->name, offset);
   *mapped = data >= 0 && (guint64)data <= offset;
   if (*mapped) {
     off_t hole = lseek(volume->fd, (off_t)offset, SEEK_HOLE);
 
     if (hole < 0)
-      return vt_set_errno(error, errno, "volume %s: looking for a hole at offset %" G_GUINT64_FORMAT, volume->name,
-                          offset);
+      return vt_set_errno(error, errno,
+                          "volume %s: looking for a hole at offset %" G_GUINT64_FORMAT,
+                          volume->name, offset);
     end = (guint64)hole;
   } else {
     end = data >= 0 ? (guint64)data : size;
@@ -202,8 +214,8 @@ static const PoolVolumeOps remote_volume_ops = {
     .extent = remote_volume_extent,
 };
 
-PoolVolume *pool_remote_volume_new(const char *vg, const char *name, gboolean read_only, guint64 chunk_size,
-                                   GError **error)
+PoolVolume *pool_remote_volume_new(const char *vg, const char *name, gboolean read_only,
+                                   guint64 chunk_size, GError **error)
 {
   g_autofree char *folder = settings_vg_file(vg, "volumes");
   g_autofree char *path = g_build_filename(folder, name, NULL);

@@ -1,11 +1,13 @@
 /* virt-thin - the pool interface over D-Bus to a VG service
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Calls go over <runtime>/<vg>/control, volume I/O through the service's FUSE file. Every call has a deadline.
+ * Calls go over <runtime>/<vg>/control, volume I/O through the service's FUSE file. Every call has
+ * a deadline.
  *
- * The service's engine may be restarted at any time, while its holder keeps the socket: a lost connection is made again
- * at the next call. A call that was under way then is repeated when it only asks; one that changes something is an
- * error (ECONNRESET), because nobody can tell whether it was carried out.
+ * The service's engine may be restarted at any time, while its holder keeps the socket: a lost
+ * connection is made again at the next call. A call that was under way then is repeated when it
+ * only asks; one that changes something is an error (ECONNRESET), because nobody can tell whether
+ * it was carried out.
  */
 #include "config.h"
 
@@ -33,9 +35,10 @@ static const PoolOps remote_ops;
 static gboolean explain_connect(RemotePool *remote, GError *local, GError **error)
 {
   if (local->code == ENOENT || local->code == ECONNREFUSED) {
-    vt_set_error(error, ENOENT,
-                 "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)", remote->vg,
-                 remote->socket, remote->vg);
+    vt_set_error(
+        error, ENOENT,
+        "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)",
+        remote->vg, remote->socket, remote->vg);
     g_error_free(local);
     return FALSE;
   }
@@ -72,8 +75,9 @@ static void drop_connection(RemotePool *remote, GDBusConnection *connection)
   g_mutex_unlock(&remote->lock);
 }
 
-static GVariant *call_interface(RemotePool *remote, const char *interface, const char *method, GVariant *in,
-                                const char *out, gboolean asks_only, const char *what, GError **error)
+static GVariant *call_interface(RemotePool *remote, const char *interface, const char *method,
+                                GVariant *in, const char *out, gboolean asks_only, const char *what,
+                                GError **error)
 {
   g_autoptr(GVariant) parameters = in ? g_variant_ref_sink(in) : NULL;
 
@@ -84,9 +88,9 @@ static GVariant *call_interface(RemotePool *remote, const char *interface, const
 
     if (!connection)
       return NULL;
-    answer = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, interface, method, parameters,
-                                         G_VARIANT_TYPE(out), G_DBUS_CALL_FLAGS_NO_AUTO_START, remote->timeout_ms, NULL,
-                                         &local);
+    answer = g_dbus_connection_call_sync(
+        connection, NULL, CONTROL_OBJECT_PATH, interface, method, parameters, G_VARIANT_TYPE(out),
+        G_DBUS_CALL_FLAGS_NO_AUTO_START, remote->timeout_ms, NULL, &local);
     if (answer)
       return answer;
     if (control_error_is_disconnect(local)) {
@@ -102,14 +106,17 @@ static GVariant *call_interface(RemotePool *remote, const char *interface, const
 }
 
 /* A call that changes nothing, and may be repeated. */
-static GVariant *ask(Pool *pool, const char *method, GVariant *in, const char *out, const char *what, GError **error)
+static GVariant *ask(Pool *pool, const char *method, GVariant *in, const char *out,
+                     const char *what, GError **error)
 {
   return call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
 }
 
-static gboolean change(Pool *pool, const char *method, GVariant *in, const char *what, GError **error)
+static gboolean change(Pool *pool, const char *method, GVariant *in, const char *what,
+                       GError **error)
 {
-  g_autoptr(GVariant) out = call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
+  g_autoptr(GVariant) out =
+      call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
 
   return out != NULL;
 }
@@ -152,14 +159,15 @@ static GPtrArray *remote_list_pools(Pool *pool, GError **error)
 
 static PoolInfo *remote_get_info(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what =
-      g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+  g_autofree char *what = g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *)pool)->vg,
+                                          or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
   if (!pool_wire_check_text(thin_pool, error))
     return NULL;
-  out = ask(pool, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")", what, error);
+  out = ask(pool, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")",
+            what, error);
   value = out ? g_variant_get_child_value(out, 0) : NULL;
   return value ? pool_wire_to_pool(value) : NULL;
 }
@@ -174,7 +182,8 @@ static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError 
 
   if (!pool_wire_check_text(thin_pool, error))
     return NULL;
-  out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)), "(a" POOL_WIRE_VOLUME ")", what, error);
+  out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)),
+            "(a" POOL_WIRE_VOLUME ")", what, error);
   if (!out)
     return NULL;
   volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
@@ -189,7 +198,8 @@ static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError 
 
 static PoolVolumeInfo *remote_get_volume(Pool *pool, const char *name, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about volume %s/%s", ((RemotePool *)pool)->vg, name);
+  g_autofree char *what =
+      g_strdup_printf("asking about volume %s/%s", ((RemotePool *)pool)->vg, name);
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
@@ -200,9 +210,11 @@ static PoolVolumeInfo *remote_get_volume(Pool *pool, const char *name, GError **
   return value ? pool_wire_to_volume(value) : NULL;
 }
 
-static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclusive,
+                                    guint64 *shared, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)pool)->vg, name);
+  g_autofree char *what =
+      g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)pool)->vg, name);
   g_autoptr(GVariant) out = NULL;
 
   if (!pool_wire_check_text(name, error))
@@ -214,9 +226,11 @@ static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclu
   return TRUE;
 }
 
-static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors,
+                             GPtrArray **leaks, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+  g_autofree char *what =
+      g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) found = NULL;
   g_autoptr(GVariant) leaked = NULL;
@@ -245,7 +259,8 @@ static gboolean remote_change(Pool *pool, const PoolChange *c, GError **error)
 
 static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+  g_autofree char *what =
+      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
 
   return pool_wire_check_text(thin_pool, error) &&
          change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
@@ -253,7 +268,8 @@ static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **erro
 
 static gboolean remote_activate_alone(Pool *pool, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
+  g_autofree char *what =
+      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
 
   return pool_wire_check_text(thin_pool, error) &&
          change(pool, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
@@ -261,8 +277,8 @@ static gboolean remote_activate_alone(Pool *pool, const char *thin_pool, GError 
 
 static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
-  g_autofree char *what =
-      g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+  g_autofree char *what = g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)pool)->vg,
+                                          or_empty(thin_pool));
 
   return pool_wire_check_text(thin_pool, error) &&
          change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
@@ -275,8 +291,8 @@ static gboolean remote_commit(Pool *pool, GError **error)
   return change(pool, "Commit", NULL, what, error);
 }
 
-static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                                      GError **error)
+static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean read_only,
+                                      const char *opener, GError **error)
 {
   RemotePool *remote = (RemotePool *)pool;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
@@ -290,7 +306,8 @@ static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean rea
   }
   if (info->pool)
     thin_pool = pool_get_info(pool, info->pool, NULL);
-  return pool_remote_volume_new(remote->vg, name, read_only, thin_pool ? thin_pool->chunk_size : 0, error);
+  return pool_remote_volume_new(remote->vg, name, read_only, thin_pool ? thin_pool->chunk_size : 0,
+                                error);
 }
 
 /* --- opening --- */
@@ -342,9 +359,9 @@ Pool *pool_connect(const char *vg, guint timeout_ms, GError **error)
   remote->socket = settings_vg_file(vg, "control");
   remote->timeout_ms = timeout_ms ? (int)MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
   /* A socket that accepts is no service yet: its main loop has to answer. */
-  name =
-      call_interface(remote, "org.freedesktop.DBus.Properties", "Get", g_variant_new("(ss)", CONTROL_INTERFACE, "Name"),
-                     "(v)", TRUE, "connecting to the service", error);
+  name = call_interface(remote, "org.freedesktop.DBus.Properties", "Get",
+                        g_variant_new("(ss)", CONTROL_INTERFACE, "Name"), "(v)", TRUE,
+                        "connecting to the service", error);
   if (!name) {
     remote_close(&remote->base, NULL);
     return NULL;

@@ -8,5 +8,5 @@
 #include "pool/pool.h"
 
 /* @name has been found by the service, so it holds no '/'. */
-PoolVolume *pool_remote_volume_new(const char *vg, const char *name, gboolean read_only, guint64 chunk_size,
-                                   GError **error);
+PoolVolume *pool_remote_volume_new(const char *vg, const char *name, gboolean read_only,
+                                   guint64 chunk_size, GError **error);

@@ -36,7 +36,8 @@ gint64 pool_rules_vmid(const char *name)
     return -1;
   for (end = digits; g_ascii_isdigit(*end); end++)
     ;
-  if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 || !pool_rules_is_proxmox_name(name))
+  if (end == digits || end[0] != '-' || !end[1] || end - digits > 18 ||
+      !pool_rules_is_proxmox_name(name))
     return -1;
   vmid = g_ascii_strtoull(digits, &p, 10);
   return p == end ? (gint64)vmid : -1;
@@ -75,7 +76,9 @@ char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError 
   g_autofree char *name = g_strconcat(SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);
 
   if (!*snapshot) {
-    vt_set_error(error, EINVAL, "a snapshot of %s needs a name: it becomes " SNAPSHOT_PREFIX "%s_NAME", volume, volume);
+    vt_set_error(error, EINVAL,
+                 "a snapshot of %s needs a name: it becomes " SNAPSHOT_PREFIX "%s_NAME", volume,
+                 volume);
     return NULL;
   }
   return lvm_name_check(name, error) ? g_steal_pointer(&name) : NULL;
@@ -133,7 +136,8 @@ static gboolean is_foreign_snapshot(LvmLv *lv, const char *origin)
 
   if (pool_rules_vmid(name) >= 0)
     return FALSE;
-  return !lvm_lv_is_writable(lv) || (lvm_lv_has_flag(lv, POOL_SKIP_FLAG) && snapshot_part(name, origin));
+  return !lvm_lv_is_writable(lv) ||
+         (lvm_lv_has_flag(lv, POOL_SKIP_FLAG) && snapshot_part(name, origin));
 }
 
 gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
@@ -188,7 +192,8 @@ static char *join_snapshot_names(GPtrArray *snapshots)
   return g_string_free(names, FALSE);
 }
 
-/* By short name first: a snapshot "s1" is meant even where some other snapshot's LV has that name. */
+/* By short name first: a snapshot "s1" is meant even where some other snapshot's LV has that
+ * name. */
 LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snapshot, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(vg, volume);
@@ -206,8 +211,8 @@ LvmLv *pool_rules_find_snapshot(LvmVg *vg, const char *volume, const char *snaps
       return snapshots->pdata[i];
   known = join_snapshot_names(snapshots);
   safe = g_strescape(snapshot, NULL);
-  vt_set_error(error, ENOENT, "volume %s/%s has no snapshot \"%s\"; it has %s", lvm_vg_name(vg), volume, safe,
-               snapshots->len ? known : "none");
+  vt_set_error(error, ENOENT, "volume %s/%s has no snapshot \"%s\"; it has %s", lvm_vg_name(vg),
+               volume, safe, snapshots->len ? known : "none");
   return NULL;
 }
 
@@ -234,7 +239,8 @@ static LvmLv *only_pool(LvmVg *vg, GError **error)
     if (lvm_lv_kind(lvs->pdata[i]) != LVM_LV_THIN_POOL)
       continue;
     if (found) {
-      vt_set_error(error, EINVAL, "volume group %s has several thin pools: say which one", lvm_vg_name(vg));
+      vt_set_error(error, EINVAL, "volume group %s has several thin pools: say which one",
+                   lvm_vg_name(vg));
       return NULL;
     }
     found = lvs->pdata[i];
@@ -280,14 +286,16 @@ LvmLv *pool_rules_find_thin(LvmVg *vg, const char *name, GError **error)
   if (!lv)
     return NULL;
   if (lvm_lv_kind(lv) != LVM_LV_THIN) {
-    vt_set_error(error, EOPNOTSUPP,
-                 "volume %s/%s is in no thin pool (its segments are of type %s): use lvm2's commands on it",
-                 lvm_vg_name(vg), name, lvm_lv_segment_type(lv));
+    vt_set_error(
+        error, EOPNOTSUPP,
+        "volume %s/%s is in no thin pool (its segments are of type %s): use lvm2's commands on it",
+        lvm_vg_name(vg), name, lvm_lv_segment_type(lv));
     return NULL;
   }
   if (lvm_thin_external_origin(lv)) {
     vt_set_error(error, EOPNOTSUPP,
-                 "volume %s/%s has the external origin %s, which virt-thin does not read: use lvm2's commands on it",
+                 "volume %s/%s has the external origin %s, which virt-thin does not read: use "
+                 "lvm2's commands on it",
                  lvm_vg_name(vg), name, lvm_thin_external_origin(lv));
     return NULL;
   }
@@ -299,7 +307,8 @@ LvmLv *pool_rules_find_spare(LvmVg *vg)
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
 
   for (guint i = 0; i < lvs->len; i++)
-    if (!lvm_lv_is_visible(lvs->pdata[i]) && g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
+    if (!lvm_lv_is_visible(lvs->pdata[i]) &&
+        g_str_has_suffix(lvm_lv_name(lvs->pdata[i]), "_pmspare"))
       return lvs->pdata[i];
   return NULL;
 }
@@ -330,28 +339,31 @@ gboolean pool_rules_in_use(const char *vg, const char *name, const char *user, G
 
 /* --- limits --- */
 
-gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents, GError **error)
+gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents,
+                            GError **error)
 {
   guint64 extents = size / extent_size + (size % extent_size != 0);
   g_autofree char *limit = NULL, *asked = NULL;
   guint64 most = MIN((guint64)G_MAXUINT32, G_MAXINT64 / extent_size);
 
   if (size == 0)
-    return vt_set_error(error, EINVAL, "%s cannot have a size of 0: give at least one byte (rounded up to an extent)",
-                        what);
+    return vt_set_error(
+        error, EINVAL,
+        "%s cannot have a size of 0: give at least one byte (rounded up to an extent)", what);
   if (extents > most) {
     asked = vt_size_format(size);
     limit = vt_size_format(most * extent_size);
-    return vt_set_error(error, EINVAL,
-                        "%s cannot have a size of %s: LVM addresses at most %s with this volume group's extents", what,
-                        asked, limit);
+    return vt_set_error(
+        error, EINVAL,
+        "%s cannot have a size of %s: LVM addresses at most %s with this volume group's extents",
+        what, asked, limit);
   }
   *n_extents = extents;
   return TRUE;
 }
 
-gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size, guint64 pool_size,
-                                     double limit, GError **error)
+gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size,
+                                     guint64 pool_size, double limit, GError **error)
 {
   g_autofree char *sum = NULL, *size = NULL;
 
@@ -359,10 +371,11 @@ gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 v
     return TRUE;
   sum = vt_size_format(virtual_size);
   size = vt_size_format(pool_size);
-  return vt_set_error(error, EPERM,
-                      "thin pool %s/%s would be overcommitted: volumes of %s on %s, over the limit of %g times. "
-                      "Grow the pool, remove volumes, or raise [limits] overcommit in virt-thin.conf",
-                      vg, pool, sum, size, limit);
+  return vt_set_error(
+      error, EPERM,
+      "thin pool %s/%s would be overcommitted: volumes of %s on %s, over the limit of %g times. "
+      "Grow the pool, remove volumes, or raise [limits] overcommit in virt-thin.conf",
+      vg, pool, sum, size, limit);
 }
 
 gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told)
@@ -371,8 +384,8 @@ gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told)
   g_autofree char *sum_text = vt_size_format(sum), *size_text = vt_size_format(size);
 
   if (sum > size && !told)
-    g_message("thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s", lvm_vg_name(vg),
-              lvm_lv_name(pool), (double)sum / (double)size, sum_text, size_text);
+    g_message("thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s",
+              lvm_vg_name(vg), lvm_lv_name(pool), (double)sum / (double)size, sum_text, size_text);
   return sum > size;
 }
 
@@ -447,7 +460,8 @@ char *pool_rules_tid_conflict(LvmLv *pool, guint64 tid)
 
   if (expected == 0 || tid == expected || tid + 1 == expected)
     return NULL;
-  return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT, tid, expected);
+  return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT,
+                         tid, expected);
 }
 
 char *pool_rules_missing_pool(LvmVg *vg, LvmLv *lv)
@@ -490,8 +504,9 @@ gboolean pool_rules_check_tags(const char *const *tags, GError **error)
     if (!lvm_tag_check(tags[i], error))
       return FALSE;
     if (g_str_has_prefix(tags[i], POOL_OWN_TAGS))
-      return vt_set_error(error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself",
-                          shown);
+      return vt_set_error(
+          error, EPERM, "tag %s is virt-thin's own, which follows volumes and snapshots by itself",
+          shown);
   }
   return TRUE;
 }

@@ -1,7 +1,8 @@
 /* virt-thin - starting and stopping the service of a volume group, from outside it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Runs in libvirtd's threads as well: no main loop, no SIGCHLD handler, no waiting without a deadline.
+ * Runs in libvirtd's threads as well: no main loop, no SIGCHLD handler, no waiting without a
+ * deadline.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -34,8 +35,8 @@ static guint remaining_ms(gint64 deadline)
 
 /* --- who runs --- */
 
-/* Does /proc/locks list a flock on file @st? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). Asking this way
- * takes no lock, and so is in no holder's way that is just starting. */
+/* Does /proc/locks list a flock on file @st? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF").
+ * Asking this way takes no lock, and so is in no holder's way that is just starting. */
 static gboolean lock_listed(const struct stat *st)
 {
   g_autofree char *locks = NULL, *inode = NULL;
@@ -43,13 +44,14 @@ static gboolean lock_listed(const struct stat *st)
 
   if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
     return FALSE;
-  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st->st_dev), minor(st->st_dev), (guint64)st->st_ino);
+  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st->st_dev), minor(st->st_dev),
+                          (guint64)st->st_ino);
   lines = g_strsplit(locks, "\n", -1);
   for (char **line = lines; *line; line++) {
     char kind[16], where[64];
 
-    if (sscanf(*line, "%*s %15s %*s %*s %*d %63s", kind, where) == 2 && strcmp(kind, "FLOCK") == 0 &&
-        strcmp(where, inode) == 0)
+    if (sscanf(*line, "%*s %15s %*s %*s %*d %63s", kind, where) == 2 &&
+        strcmp(kind, "FLOCK") == 0 && strcmp(where, inode) == 0)
       return TRUE;
   }
   return FALSE;
@@ -64,7 +66,8 @@ static pid_t read_holder(const char *vg)
   if (!g_file_get_contents(path, &text, NULL, NULL))
     return 0;
   pid = g_ascii_strtoll(text, NULL, 10);
-  return pid > 1 && pid <= G_MAXINT && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? (pid_t)pid : 0;
+  return pid > 1 && pid <= G_MAXINT && (kill((pid_t)pid, 0) == 0 || errno == EPERM) ? (pid_t)pid
+                                                                                    : 0;
 }
 
 gboolean pool_service_is_running(const char *vg)
@@ -78,8 +81,8 @@ gboolean pool_service_is_running(const char *vg)
     return FALSE;
   if (lock_listed(&st))
     return TRUE;
-  /* Some file systems are listed under another device number. With a holder that is alive, trying the lock disturbs
-   * nobody; who may use the service's sockets alone cannot try. */
+  /* Some file systems are listed under another device number. With a holder that is alive, trying
+   * the lock disturbs nobody; who may use the service's sockets alone cannot try. */
   if (!read_holder(vg))
     return FALSE;
   fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -113,7 +116,8 @@ GStrv pool_service_list(void)
 
 /* --- starting --- */
 
-/* systemd's escaping of an instance name (systemd.unit(5)): what is left alone is what VG names are mostly made of. */
+/* systemd's escaping of an instance name (systemd.unit(5)): what is left alone is what VG names are
+ * mostly made of. */
 static char *unit_name(const char *vg)
 {
   GString *unit = g_string_new("virt-thin@");
@@ -129,10 +133,12 @@ static char *unit_name(const char *vg)
 
 gboolean pool_service_uses_systemd(void)
 {
-  static const char *const overrides[] = {"VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR", "VIRT_THIN_CONFIG",
-                                          "VIRT_THIN_PROGRAM", "VIRT_THIN_DEV_DIR"};
-  static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system",
-                                        "/usr/lib/systemd/system", "/lib/systemd/system"};
+  static const char *const overrides[] = {"VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_STATE_DIR",
+                                          "VIRT_THIN_CONFIG", "VIRT_THIN_PROGRAM",
+                                          "VIRT_THIN_DEV_DIR"};
+  static const char *const folders[] = {"/etc/systemd/system", "/run/systemd/system",
+                                        "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+                                        "/lib/systemd/system"};
 
   if (geteuid() != 0 || access("/run/systemd/system", F_OK) < 0)
     return FALSE;
@@ -181,22 +187,25 @@ static gpointer reap(gpointer pid)
   return NULL;
 }
 
-/* Run @argv, and collect in @said what it says on its standard error, or its standard @output. An end with another
- * status than 0 is EIO. */
-static gboolean run_command(const char *const *argv, gboolean output, gint64 deadline, GString *said, GError **error)
+/* Run @argv, and collect in @said what it says on its standard error, or its standard @output. An
+ * end with another status than 0 is EIO. */
+static gboolean run_command(const char *const *argv, gboolean output, gint64 deadline,
+                            GString *said, GError **error)
 {
   g_autoptr(GError) local = NULL;
   GSpawnFlags flags = G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD |
                       (output ? G_SPAWN_STDERR_TO_DEV_NULL : G_SPAWN_STDOUT_TO_DEV_NULL);
-  /* The service manager's socket is for libvirtd, when that is us, and not for a service that we start. */
+  /* The service manager's socket is for libvirtd, when that is us, and not for a service that we
+   * start. */
   g_auto(GStrv) environment = g_environ_unsetenv(g_get_environ(), "NOTIFY_SOCKET");
   int status = 0, fd = -1;
   gboolean ended;
   GPid pid;
 
-  if (!g_spawn_async_with_pipes(NULL, (char **)argv, environment, flags, NULL, NULL, &pid, NULL, output ? &fd : NULL,
-                                output ? NULL : &fd, &local))
-    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO, "%s", local->message);
+  if (!g_spawn_async_with_pipes(NULL, (char **)argv, environment, flags, NULL, NULL, &pid, NULL,
+                                output ? &fd : NULL, output ? NULL : &fd, &local))
+    return vt_set_error(error, local->code == G_SPAWN_ERROR_NOENT ? ENOENT : EIO, "%s",
+                        local->message);
   fcntl(fd, F_SETFL, O_NONBLOCK);
   ended = wait_for_child(pid, fd, deadline, said, &status);
   close(fd);
@@ -213,7 +222,8 @@ static gboolean run_command(const char *const *argv, gboolean output, gint64 dea
   return vt_set_error(error, EIO, "%s", *said->str ? said->str : "it gave no reason");
 }
 
-static gboolean start_process(const char *vg, const char *const *devices, gint64 deadline, GError **error)
+static gboolean start_process(const char *vg, const char *const *devices, gint64 deadline,
+                              GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GString) said = g_string_new(NULL);
@@ -232,7 +242,8 @@ static gboolean start_process(const char *vg, const char *const *devices, gint64
 /* The unit has no command line of its own: the holder finds @devices in this file. */
 static gboolean write_start_devices(const char *vg, const char *const *devices, GError **error)
 {
-  g_autofree char *dir = settings_vg_dir(vg), *path = settings_vg_file(vg, POOL_SERVICE_START_DEVICES);
+  g_autofree char *dir = settings_vg_dir(vg),
+                  *path = settings_vg_file(vg, POOL_SERVICE_START_DEVICES);
   g_autoptr(GString) text = g_string_new(NULL);
   g_autoptr(GError) local = NULL;
 
@@ -244,7 +255,8 @@ static gboolean write_start_devices(const char *vg, const char *const *devices, 
   }
   if (g_mkdir_with_parents(dir, 0755) < 0)
     return vt_set_errno(error, errno, "cannot make folder %s", dir);
-  return g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local) ||
+  return g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                  &local) ||
          vt_set_error(error, EIO, "%s", local->message);
 }
 
@@ -258,12 +270,16 @@ static char *ask_systemd(const char *unit, const char *property, gint64 deadline
   return g_strdup(known ? said->str : "");
 }
 
-/* systemd tries a unit again that could not start. That is right for one that is to run from boot on, and for one that
- * ran; who only asks for a service and is refused does not expect it to come up later. */
-static gboolean start_unit(const char *vg, const char *const *devices, gint64 deadline, GError **error)
+/* systemd tries a unit again that could not start. That is right for one that is to run from boot
+ * on, and for one that ran; who only asks for a service and is refused does not expect it to come
+ * up later. */
+static gboolean start_unit(const char *vg, const char *const *devices, gint64 deadline,
+                           GError **error)
 {
   g_autofree char *unit = unit_name(vg), *before = NULL, *reason = NULL;
-  const char *const start[] = {"systemctl", "start", unit, NULL}, *const stop[] = {"systemctl", "stop", unit, NULL};
+  const char *const start[] = {"systemctl", "start", unit, NULL}, *const stop[] = {"systemctl",
+                                                                                   "stop", unit,
+                                                                                   NULL};
   g_autoptr(GString) said = g_string_new(NULL);
   g_autoptr(GError) local = NULL;
 
@@ -280,7 +296,8 @@ static gboolean start_unit(const char *vg, const char *const *devices, gint64 de
   }
   if (reason && *reason)
     return vt_set_error(error, EIO, "%s", reason);
-  return vt_set_error(error, local->code, "%s (journalctl -u '%s' may tell more)", local->message, unit);
+  return vt_set_error(error, local->code, "%s (journalctl -u '%s' may tell more)", local->message,
+                      unit);
 }
 
 /* Connect; somebody who is only just starting or restarting gets time until @deadline. */
@@ -300,9 +317,10 @@ static Pool *wait_for_answer(const char *vg, gint64 deadline, GError **error)
   }
 }
 
-/* A service that was begun for a pool which is not there would keep the volume group from others. */
-static gboolean activate(Pool *pool, const char *vg, const char *thin_pool, gboolean started, gint64 deadline,
-                         GError **error)
+/* A service that was begun for a pool which is not there would keep the volume group from
+ * others. */
+static gboolean activate(Pool *pool, const char *vg, const char *thin_pool, gboolean started,
+                         gint64 deadline, GError **error)
 {
   if (started ? pool_activate_alone(pool, thin_pool, error) : pool_activate(pool, thin_pool, error))
     return TRUE;
@@ -311,11 +329,12 @@ static gboolean activate(Pool *pool, const char *vg, const char *thin_pool, gboo
   return FALSE;
 }
 
-gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices, guint timeout_ms,
-                            GError **error)
+gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices,
+                            guint timeout_ms, GError **error)
 {
   gint64 deadline =
-      g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
+      g_get_monotonic_time() +
+      (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
   g_autoptr(Pool) pool = NULL;
   gboolean started = FALSE;
@@ -328,7 +347,8 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
 
     /* Another may have been faster: what counts is that one answers. */
     if (!started && !pool_service_is_running(vg))
-      return vt_set_error(error, local->code, "the service of volume group %s could not be started: %s", vg,
+      return vt_set_error(error, local->code,
+                          "the service of volume group %s could not be started: %s", vg,
                           local->message);
   }
   pool = wait_for_answer(vg, deadline, error);
@@ -349,9 +369,9 @@ static gboolean call_stop(const char *vg, gboolean force, gint64 deadline, GErro
 
   if (!connection)
     return FALSE;
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
-                                    g_variant_new("(b)", force), NULL, G_DBUS_CALL_FLAGS_NONE,
-                                    MAX(remaining_ms(deadline), 1), NULL, &local);
+  out = g_dbus_connection_call_sync(
+      connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop", g_variant_new("(b)", force),
+      NULL, G_DBUS_CALL_FLAGS_NONE, MAX(remaining_ms(deadline), 1), NULL, &local);
   /* It may be gone before its answer has left; whether it is, its lock tells. */
   if (!out && control_error_is_disconnect(local)) {
     g_error_free(local);
@@ -382,7 +402,8 @@ static gboolean wait_for_end(const char *vg, gint64 deadline)
 gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **error)
 {
   gint64 deadline =
-      g_get_monotonic_time() + (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
+      g_get_monotonic_time() +
+      (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
   pid_t holder;
 
@@ -391,7 +412,9 @@ gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GEr
   if (!pool_service_is_running(vg))
     return vt_set_error(error, ENOENT, "volume group %s is not served", vg);
   holder = read_holder(vg);
-  if (!call_stop(vg, force, force ? MIN(deadline, g_get_monotonic_time() + FORCE_PATIENCE_US) : deadline, &local)) {
+  if (!call_stop(vg, force,
+                 force ? MIN(deadline, g_get_monotonic_time() + FORCE_PATIENCE_US) : deadline,
+                 &local)) {
     if (!force || !holder || !pool_service_is_running(vg)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
@@ -400,7 +423,8 @@ gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GEr
     kill(holder, SIGTERM);
   }
   if (!wait_for_end(vg, deadline))
-    return vt_set_error(error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg,
-                        (int)holder, force ? ": its log may say why" : "; virt-thin stop --force insists");
+    return vt_set_error(
+        error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg,
+        (int)holder, force ? ": its log may say why" : "; virt-thin stop --force insists");
   return TRUE;
 }

@@ -42,11 +42,12 @@ GVariant *pool_wire_from_strings(GPtrArray *strings)
 
 GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
 {
-  return g_variant_new("(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
-                       info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin),
-                       text(info->snapshot_of), text(info->snapshot_name), info->size, info->mapped, info->vmid,
-                       info->device_id, info->read_only, info->active, texts((const char *const *)info->tags),
-                       text(info->path), info->creation_time, text(info->damage), info->path_is_block, further());
+  return g_variant_new(
+      "(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
+      info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin),
+      text(info->snapshot_of), text(info->snapshot_name), info->size, info->mapped, info->vmid,
+      info->device_id, info->read_only, info->active, texts((const char *const *)info->tags),
+      text(info->path), info->creation_time, text(info->damage), info->path_is_block, further());
 }
 
 GVariant *pool_wire_from_pool(const PoolInfo *info)
@@ -55,22 +56,25 @@ GVariant *pool_wire_from_pool(const PoolInfo *info)
 
   g_variant_builder_init(&more, G_VARIANT_TYPE_VARDICT);
   g_variant_builder_add(&more, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
-  g_variant_builder_add(&more, "{sv}", "metadata_spare", g_variant_new_uint64(info->metadata_spare));
+  g_variant_builder_add(&more, "{sv}", "metadata_spare",
+                        g_variant_new_uint64(info->metadata_spare));
   g_variant_builder_add(&more, "{sv}", "zeroes", g_variant_new_boolean(info->zeroes));
   g_variant_builder_add(&more, "{sv}", "grown", text(info->grown));
   g_variant_builder_add(&more, "{sv}", "grows_at", g_variant_new_uint32(info->grows_at));
   g_variant_builder_add(&more, "{sv}", "grows_by", g_variant_new_uint32(info->grows_by));
   g_variant_builder_add(&more, "{sv}", "unwatched", text(info->unwatched));
-  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name), text(info->uuid), info->size,
-                       info->used, info->metadata_size, info->metadata_used, info->chunk_size, info->virtual_size,
-                       info->transaction_id, info->n_volumes, info->needs_check, info->read_only, info->active,
-                       text(info->health), g_variant_builder_end(&more));
+  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name),
+                       text(info->uuid), info->size, info->used, info->metadata_size,
+                       info->metadata_used, info->chunk_size, info->virtual_size,
+                       info->transaction_id, info->n_volumes, info->needs_check, info->read_only,
+                       info->active, text(info->health), g_variant_builder_end(&more));
 }
 
 GVariant *pool_wire_from_vg(const PoolVgInfo *info)
 {
-  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid), info->extent_size, info->size,
-                       info->free, info->seqno, info->metadata_area_used, info->metadata_area_size,
+  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid),
+                       info->extent_size, info->size, info->free, info->seqno,
+                       info->metadata_area_used, info->metadata_area_size,
                        texts((const char *const *)info->devices), text(info->served_by), further());
 }
 
@@ -88,10 +92,11 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
   const char *kind;
 
-  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind, &info->pool,
-                &info->origin, &info->snapshot_of, &info->snapshot_name, &info->size, &info->mapped, &info->vmid,
-                &info->device_id, &info->read_only, &info->active, &info->tags, &info->path, &info->creation_time,
-                &info->damage, &info->path_is_block, NULL);
+  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind,
+                &info->pool, &info->origin, &info->snapshot_of, &info->snapshot_name, &info->size,
+                &info->mapped, &info->vmid, &info->device_id, &info->read_only, &info->active,
+                &info->tags, &info->path, &info->creation_time, &info->damage, &info->path_is_block,
+                NULL);
   info->kind = g_str_equal(kind, "linear") ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
   info->pool = take(info->pool);
   info->origin = take(info->origin);
@@ -107,10 +112,10 @@ PoolInfo *pool_wire_to_pool(GVariant *value)
   PoolInfo *info = g_new0(PoolInfo, 1);
   g_autoptr(GVariant) more = NULL;
 
-  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size, &info->used,
-                &info->metadata_size, &info->metadata_used, &info->chunk_size, &info->virtual_size,
-                &info->transaction_id, &info->n_volumes, &info->needs_check, &info->read_only, &info->active,
-                &info->health, &more);
+  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size,
+                &info->used, &info->metadata_size, &info->metadata_used, &info->chunk_size,
+                &info->virtual_size, &info->transaction_id, &info->n_volumes, &info->needs_check,
+                &info->read_only, &info->active, &info->health, &more);
   g_variant_lookup(more, "max_size", "t", &info->max_size);
   g_variant_lookup(more, "metadata_spare", "t", &info->metadata_spare);
   g_variant_lookup(more, "zeroes", "b", &info->zeroes);
@@ -128,9 +133,9 @@ PoolVgInfo *pool_wire_to_vg(GVariant *value)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
 
-  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size, &info->size, &info->free,
-                &info->seqno, &info->metadata_area_used, &info->metadata_area_size, &info->devices, &info->served_by,
-                NULL);
+  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size,
+                &info->size, &info->free, &info->seqno, &info->metadata_area_used,
+                &info->metadata_area_size, &info->devices, &info->served_by, NULL);
   info->served_by = take(info->served_by);
   return info;
 }

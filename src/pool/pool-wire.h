@@ -1,9 +1,9 @@
 /* virt-thin - what pool.h's structs look like on D-Bus
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The layouts are documented in src/control/org.virt_thin.VolumeGroup1.xml. A NULL string travels as "", a NULL list as
- * an empty one; bytes that are not UTF-8 (a path may have them) as U+FFFD. Variants returned are floating; structs are
- * the caller's. Thread-safety: pure functions.
+ * The layouts are documented in src/control/org.virt_thin.VolumeGroup1.xml. A NULL string travels
+ * as "", a NULL list as an empty one; bytes that are not UTF-8 (a path may have them) as U+FFFD.
+ * Variants returned are floating; structs are the caller's. Thread-safety: pure functions.
  */
 #pragma once
 
@@ -28,8 +28,8 @@ GPtrArray *pool_wire_to_strings(GVariant *value);
 gboolean pool_wire_check_text(const char *text, GError **error);
 /* The arguments of the method that @change is; floating. NULL: EINVAL. */
 GVariant *pool_wire_from_change(const PoolChange *change, GError **error);
-/* A call of @method with arguments that GDBus has checked: FALSE without an error when it is no change. *change holds
- * strings of @in, and arrays until pool_wire_change_clear(). */
+/* A call of @method with arguments that GDBus has checked: FALSE without an error when it is no
+ * change. *change holds strings of @in, and arrays until pool_wire_change_clear(). */
 gboolean pool_wire_to_change(const char *method, GVariant *in, PoolChange *change, GError **error);
 void pool_wire_change_clear(PoolChange *change);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(PoolChange, pool_wire_change_clear)

@@ -98,14 +98,16 @@ PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error)
   return pool->ops->get_volume(pool, name, error);
 }
 
-gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                           GError **error)
 {
   if (!pool->ops->count_volume)
     return unsupported(pool, "count a volume's chunks", error);
   return pool->ops->count_volume(pool, name, exclusive, shared, error);
 }
 
-gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                    GError **error)
 {
   if (!pool->ops->check)
     return unsupported(pool, "check a thin pool", error);
@@ -147,7 +149,8 @@ gboolean pool_commit(Pool *pool, GError **error)
 
 /* --- volume I/O --- */
 
-PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                             GError **error)
 {
   if (!pool->ops->volume_open)
     return unsupported(pool, "open a volume", error), NULL;
@@ -187,17 +190,20 @@ gboolean pool_volume_is_read_only(PoolVolume *volume)
   return volume->ops->is_read_only(volume);
 }
 
-gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error)
 {
   return volume->ops->readv(volume, iov, n_iov, offset, error);
 }
 
-gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error)
 {
   return volume->ops->writev(volume, iov, n_iov, offset, error);
 }
 
-gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+                          GError **error)
 {
   return volume->ops->zero(volume, offset, length, may_unmap, error);
 }
@@ -212,20 +218,22 @@ gboolean pool_volume_flush(PoolVolume *volume, GError **error)
   return volume->ops->flush(volume, error);
 }
 
-gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                            GError **error)
+gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                            gboolean *mapped, GError **error)
 {
   return volume->ops->extent(volume, offset, limit, length, mapped, error);
 }
 
-gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset, GError **error)
+gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset,
+                          GError **error)
 {
   struct iovec iov = {buf, length};
 
   return pool_volume_readv(volume, &iov, 1, offset, error);
 }
 
-gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset, GError **error)
+gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset,
+                           GError **error)
 {
   struct iovec iov = {(void *)buf, length};
 

@@ -1,17 +1,18 @@
 /* virt-thin - one interface to the thin pools of a volume group, whoever serves them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a thin pool is an LV as
- * well. Three implementations; which one serves a VG, pool-choose.h says:
- *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked (pool-bundled.c)
+ * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a
+ * thin pool is an LV as well. Three implementations; which one serves a VG, pool-choose.h says:
+ *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
+ *                        (pool-bundled.c)
  *   pool_connect()       a VG service over D-Bus (pool-remote.c)
  *   pool_open_kernel()   the kernel's device-mapper and lvm2's commands (pool-kernel.c, src/dm)
- * The rules that are virt-thin's own - names, what a backing volume makes, snapshots, rollback, templates - live in
- * pool-rules.c, once.
+ * The rules that are virt-thin's own - names, what a backing volume makes, snapshots, rollback,
+ * templates - live in pool-rules.c, once.
  *
- * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the volume or pool, what was
- * tried and the next step. Ownership: info structs and arrays returned are the caller's. Thread-safety: every function
- * may be called from any thread.
+ * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the
+ * volume or pool, what was tried and the next step. Ownership: info structs and arrays returned are
+ * the caller's. Thread-safety: every function may be called from any thread.
  */
 #pragma once
 
@@ -32,12 +33,13 @@ typedef enum {
 typedef struct {
   char *vg, *name, *uuid;
   PoolVolumeKind kind;
-  char *pool;          /* thin pool; NULL for a linear LV */
-  char *origin;        /* the volume it was cloned or snapshotted from; NULL */
-  char *snapshot_of;   /* it is a snapshot of this volume (by tag, else by origin and read-only); NULL */
+  char *pool;        /* thin pool; NULL for a linear LV */
+  char *origin;      /* the volume it was cloned or snapshotted from; NULL */
+  char *snapshot_of; /* it is a snapshot of this volume (by tag, else by origin, read-only); NULL */
   char *snapshot_name; /* "before" of snap_vm-100-disk-0_before; NULL */
   guint64 size;
-  guint sector_size; /* bytes, of a block node as the kernel would make it; 0: only the bundled engine says */
+  guint sector_size; /* bytes, of a block node as the kernel would make it; 0: only the bundled
+                        engine says */
   guint64 mapped;    /* G_MAXUINT64: not known */
   gint64 vmid;       /* of vm-<VMID>-… and base-<VMID>-…; -1 */
   guint32 device_id; /* thin device; 0 for a linear LV */
@@ -46,7 +48,7 @@ typedef struct {
   gboolean skipped; /* it is not activated with its pool; of a service's volumes not told */
   GStrv tags;
   guint64 creation_time; /* seconds since the epoch, 0: not recorded */
-  char *path;            /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
+  char *path; /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
   gboolean path_is_block;
   char *damage; /* NULL, or why (part of) it cannot be read */
 } PoolVolumeInfo;
@@ -57,22 +59,26 @@ typedef struct {
   char *vg, *name, *uuid;
   guint64 size, used; /* data */
   guint64 metadata_size, metadata_used;
-  guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is well; 0: none */
+  guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is
+                             well; 0: none */
   guint64 chunk_size;
-  gboolean zeroes; /* a new chunk reads zero but for what is written; else (lvm2's --zero n) it shows what it held */
+  gboolean zeroes;      /* a new chunk reads zero but for what is written; else (lvm2's --zero n) it
+                           shows what it held */
   guint64 virtual_size; /* sum of its volumes' sizes: beyond size it is overcommitted */
   guint64 transaction_id;
   guint n_volumes;
   gboolean needs_check;
   gboolean read_only;
   gboolean active;
-  guint64 max_size;         /* what its data may grow to by itself; 0: it does not grow */
-  guint grows_at, grows_by; /* percent: data or metadata of which that much is in use grows by that much of its size,
-                               metadata as far as the VG has room; grows_at 100: never */
-  char *unwatched;          /* NULL: and something watches it that it does; else why not, and what to do */
-  char *grown;              /* what grew by itself last, from and to what, and when; NULL: nothing since it is served */
-  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check", "transaction id is 9,
-               expected 7", "something other than LVM manages it…", … */
+  guint64 max_size; /* what its data may grow to by itself; 0: it does not grow */
+  /* percent: data or metadata of which that much is in use grows by that much of its size, metadata
+   * as far as the VG has room; grows_at 100: never */
+  guint grows_at, grows_by;
+  char *unwatched; /* NULL: and something watches it that it does; else why not, and what to do */
+  char *grown;  /* what grew by itself last, from and to what, and when; NULL: nothing since it is
+                   served */
+  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check",
+               "transaction id is 9, expected 7", "something other than LVM manages it…", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolInfo, pool_info_free)
@@ -91,22 +97,26 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVgInfo, pool_vg_info_free)
 /* --- opening --- */
 
 typedef enum {
-  POOL_READ_ONLY = 1 << 0, /* changes no byte, takes no lock, opens what is damaged as far as it goes */
+  /* changes no byte, takes no lock, opens what is damaged as far as it goes */
+  POOL_READ_ONLY = 1 << 0,
 } PoolOpenFlags;
 
-/* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and command, or "served:
- * use its service". @devices NULL: as settings_devices() finds them, and then, where there is a device-mapper, wherever
- * lvm2 would look. */
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
+/* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and
+ * command, or "served: use its service". @devices NULL: as settings_devices() finds them, and then,
+ * where there is a device-mapper, wherever lvm2 would look. */
+Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                        GError **error);
 
-/* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within @timeout_ms (which then
- * holds for every call; 0: the default, 30 s). */
+/* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within
+ * @timeout_ms (which then holds for every call; 0: the default, 30 s). */
 Pool *pool_connect(const char *vg, guint timeout_ms, GError **error);
 
-/* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing is locked, and what
- * others do to the VG shows at once. A volume's path is that of its device, while it is active. pool_rollback() and pool_clone_into() give
- * the volume another UUID. An engine that has the VG is EBUSY to every change. */
-Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error);
+/* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing
+ * is locked, and what others do to the VG shows at once. A volume's path is that of its device,
+ * while it is active. pool_rollback() and pool_clone_into() give the volume another UUID. An engine
+ * that has the VG is EBUSY to every change. */
+Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                       GError **error);
 
 /* Release everything; a bundled pool commits. The error tells of a failed last commit. */
 gboolean pool_close(Pool *pool, GError **error);
@@ -116,56 +126,65 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_unref)
 PoolVgInfo *pool_get_vg_info(Pool *pool, GError **error);
 GPtrArray *pool_list_pools(Pool *pool, GError **error); /* of PoolInfo */
 PoolInfo *pool_get_info(Pool *pool, const char *thin_pool, GError **error);
-GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool,
-                             GError **error); /* of PoolVolumeInfo; NULL: of the whole VG, hidden LVs left out */
+/* Of PoolVolumeInfo; NULL: of the whole VG, hidden LVs left out. */
+GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool, GError **error);
 PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error);
-gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error);
+gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                           GError **error);
 
 /* --- changing: each is done, and durable, or has changed nothing --- */
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
-gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size, GError **error);
-/* A new linear volume, in no thin pool: all its space is taken from the volume group now, and what was there before may
- * show in it, but for what a program would take for content (lvm2 wipes signatures, the bundled engine zeroes all). It
- * is not activated with the host (lvm2's autoactivation), as the volume group may be other hosts', too. */
+gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size,
+                     GError **error);
+/* A new linear volume, in no thin pool: all its space is taken from the volume group now, and what
+ * was there before may show in it, but for what a program would take for content (lvm2 wipes
+ * signatures, the bundled engine zeroes all). It is not activated with the host (lvm2's
+ * autoactivation), as the volume group may be other hosts', too. */
 gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
 /* EBUSY when open, or when another volume needs it; EINVAL for a thin one. */
 gboolean pool_remove_linear(Pool *pool, const char *name, GError **error);
-/* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is snap_<origin>_<something> (a
- * snapshot) or base-<VMID>-<something> (a template), else a writable clone.
+/* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is
+ * snap_<origin>_<something> (a snapshot) or base-<VMID>-<something> (a template), else a writable
+ * clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
 gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
 /* Snapshot snap_<volume>_<snapshot>. */
 gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
-/* The same of several volumes (each once) of one thin pool, at one instant: all, or none. ETIMEDOUT: one of them could
- * not be held still. */
-gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot, GError **error);
-/* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the snapshot, and all its
- * snapshots. EBUSY when open. */
+/* The same of several volumes (each once) of one thin pool, at one instant: all, or none.
+ * ETIMEDOUT: one of them could not be held still. */
+gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot,
+                             GError **error);
+/* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the
+ * snapshot, and all its snapshots. EBUSY when open. */
 gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
-/* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps name, UUID, tags, its
- * size (EINVAL when that is smaller than the origin's) and its snapshots. Both in one thin pool (else EINVAL). EBUSY
- * when @name is open. For those who learn what a volume is a clone of after they had to name it: libvirt creates an
- * empty volume first and says from what it is built afterwards. */
+/* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps
+ * name, UUID, tags, its size (EINVAL when that is smaller than the origin's) and its snapshots.
+ * Both in one thin pool (else EINVAL). EBUSY when @name is open. For those who learn what a volume
+ * is a clone of after they had to name it: libvirt creates an empty volume first and says from what
+ * it is built afterwards. */
 gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
-/* Its snapshots (by tag) are renamed with it. The tag pve-vm-<VMID>, by which Proxmox knows whose a volume is, follows
- * to the guest that @new_name names. */
+/* Its snapshots (by tag) are renamed with it. The tag pve-vm-<VMID>, by which Proxmox knows whose a
+ * volume is, follows to the guest that @new_name names. */
 gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error);
-/* Make thin volume @name the template @new_name: renamed as by pool_rename(), read-only and skipped at activation, in
- * one step. @new_name may be @name. EBUSY when open. */
+/* Make thin volume @name the template @new_name: renamed as by pool_rename(), read-only and skipped
+ * at activation, in one step. @new_name may be @name. EBUSY when open. */
 gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error);
-/* Smaller needs @shrink (EINVAL without it); what lies beyond is unmapped. A read-only snapshot is EPERM. */
+/* Smaller needs @shrink (EINVAL without it); what lies beyond is unmapped. A read-only snapshot is
+ * EPERM. */
 gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
-gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata, GError **error);
-/* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open; a thin pool, too, that has thin
- * devices which no volume is known for.
- * Snapshots of it stay whole unless
+gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata,
+                          GError **error);
+/* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open; a thin
+ * pool, too, that has thin devices which no volume is known for. Snapshots of it stay whole unless
  * @with_snapshots. */
 gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add, const char *const *remove, GError **error);
-/* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve. @max_size: to what its
- * data may grow by itself, or, with @size 0, its data and all else in the VG; 0: it does not grow. */
+gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add,
+                       const char *const *remove, GError **error);
+/* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve.
+ * @max_size: to what its data may grow by itself, or, with @size 0, its data and all else in the
+ * VG; 0: it does not grow. */
 typedef struct {
   guint64 size, reserve, chunk_size, metadata_size, max_size;
 } PoolNew;
@@ -173,63 +192,74 @@ gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *para
 /* Add a PV. */
 gboolean pool_extend(Pool *pool, const char *path, GError **error);
 
-/* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size bytes when it does
- * not exist. @extent_size 0: 4 MiB. */
-gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
-                   const PoolNew *params, GError **error);
+/* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size
+ * bytes when it does not exist. @extent_size 0: 4 MiB. */
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
+                   guint64 extent_size, const PoolNew *params, GError **error);
 
 /* The same by lvm2, on a block device; it is active afterwards. */
-gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path, guint64 extent_size,
-                          const PoolNew *params, GError **error);
+gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path,
+                          guint64 extent_size, const PoolNew *params, GError **error);
 
-/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take()); recovers nothing
- * else. EBUSY: it lives. @devices NULL: as pool_open_bundled(). */
+/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take());
+ * recovers nothing else. EBUSY: it lives. @devices NULL: as pool_open_bundled(). */
 gboolean pool_release(const char *vg, const char *const *devices, GError **error);
 
-/* Check the metadata of a thin pool (thin_check() of thin.h), and whether it and the VG's text have the same thin
- * devices. Strings as there; @errors and @leaks are the caller's
- * GPtrArrays of char *. Reads only. */
-gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error);
+/* Check the metadata of a thin pool (thin_check() of thin.h), and whether it and the VG's text have
+ * the same thin devices. Strings as there; @errors and @leaks are the caller's GPtrArrays of char
+ * *. Reads only. */
+gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                    GError **error);
 
-/* Of a VG of the bundled engine's, open in no process: take back the mark needs_check of @thin_pool, if a check of its
- * metadata finds nothing else. EBADMSG: it does. EBUSY: it is open. @devices NULL: as pool_open_bundled(). */
-gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices, GError **error);
+/* Of a VG of the bundled engine's, open in no process: take back the mark needs_check of
+ * @thin_pool, if a check of its metadata finds nothing else. EBADMSG: it does. EBUSY: it is open.
+ * @devices NULL: as pool_open_bundled(). */
+gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices,
+                                GError **error);
 
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
 gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error);
-/* For who has started the service because of @thin_pool: the others become inactive, and so are those made later, but
- * for what has been activated since the service began. */
+/* For who has started the service because of @thin_pool: the others become inactive, and so are
+ * those made later, but for what has been activated since the service began. */
 gboolean pool_activate_alone(Pool *pool, const char *thin_pool, GError **error);
 /* EBUSY names volume and opener, unless @force. */
 gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
 
 /* --- volume I/O --- */
 
-/* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens of one volume share
- * it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled pools, on a service's through its FUSE
- * file; on kernel pools through its device, where a volume that is not active is activated for as long as it is open.
+/* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens
+ * of one volume share it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled
+ * pools, on a service's through its FUSE file; on kernel pools through its device, where a volume
+ * that is not active is activated for as long as it is open.
  */
-PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error);
-/* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees a rollback or
- * resize at once, and turns to ENOENT when the volume is removed. */
+PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                             GError **error);
+/* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees
+ * a rollback or resize at once, and turns to ENOENT when the volume is removed. */
 PoolVolume *pool_volume_open_view(Pool *pool, const char *name, GError **error);
 void pool_volume_close(PoolVolume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolume, pool_volume_close)
 const char *pool_volume_name(PoolVolume *volume);
 guint64 pool_volume_size(PoolVolume *volume);
-guint64 pool_volume_chunk_size(PoolVolume *volume); /* 0: none; the preferred unit of large I/O and discards */
+/* 0: none; the preferred unit of large I/O and discards. */
+guint64 pool_volume_chunk_size(PoolVolume *volume);
 gboolean pool_volume_is_read_only(PoolVolume *volume);
 
-gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
-gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error);
-gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error);
+gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error);
+gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error);
+gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+                          GError **error);
 gboolean pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
 gboolean pool_volume_flush(PoolVolume *volume, GError **error);
 /* As thin_volume_extent(): the run of equal kind at @offset. */
-gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                            GError **error);
-gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset, GError **error);
-gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset, GError **error);
+gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                            gboolean *mapped, GError **error);
+gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset,
+                          GError **error);
+gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset,
+                           GError **error);
 
 /* --- for a service --- */
 
@@ -241,16 +271,19 @@ typedef enum {
   POOL_EVENT_RESIZED,
   POOL_EVENT_REPLACED /* content: rollback */
 } PoolEvent;
-typedef void (*PoolEventFunc)(PoolEvent event, const char *name, const char *old_name, gpointer user_data);
+typedef void (*PoolEventFunc)(PoolEvent event, const char *name, const char *old_name,
+                              gpointer user_data);
 void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data);
-/* Asked, outside all locks, before a removal, rollback, shrink, template or deactivation of @names: who else has one of
- * them open (through a node)? NULL: nobody; else a description, freed by the caller, and in @used that one of @names.
- * First looks without @claim; with it, shortly before the change, sees to it that nobody opens them until it is done. */
-typedef char *(*PoolUserFunc)(const char *const *names, gboolean claim, const char **used, gpointer user_data);
+/* Asked, outside all locks, before a removal, rollback, shrink, template or deactivation of @names:
+ * who else has one of them open (through a node)? NULL: nobody; else a description, freed by the
+ * caller, and in @used that one of @names. First looks without @claim; with it, shortly before the
+ * change, sees to it that nobody opens them until it is done. */
+typedef char *(*PoolUserFunc)(const char *const *names, gboolean claim, const char **used,
+                              gpointer user_data);
 void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data);
-/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not committed when it
- * dies (thin/journal.h; goes to ThinOptions of every pool opened read-write). Zeroed when new; kept by the caller until
- * the pool is closed. */
+/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not
+ * committed when it dies (thin/journal.h; goes to ThinOptions of every pool opened read-write).
+ * Zeroed when new; kept by the caller until the pool is closed. */
 void pool_set_journal(void *memory, gsize size);
 /* Commit what has been written; the service calls it once a second. */
 gboolean pool_commit(Pool *pool, GError **error);

@@ -1,9 +1,9 @@
 /* virt-thin - where things are: virt-thin.conf, the environment, the folders
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Everything is read at the first question and kept: a service does not change its mind while it runs. A value that
- * makes no sense is reported once, with its place, and the default holds: a typing error in [service] must not keep a
- * machine's disks away.
+ * Everything is read at the first question and kept: a service does not change its mind while it
+ * runs. A value that makes no sense is reported once, with its place, and the default holds: a
+ * typing error in [service] must not keep a machine's disks away.
  */
 #include "pool/settings.h"
 
@@ -47,13 +47,16 @@ static GKeyFile *read_file(char **path)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GError) error = NULL;
-  g_autofree char *folder = system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir()), *text = NULL;
+  g_autofree char *folder =
+                      system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir()),
+                  *text = NULL;
   gsize length;
 
   *path = from_env_or("VIRT_THIN_CONFIG", g_build_filename(folder, "virt-thin.conf", NULL));
   if (g_file_get_contents(*path, &text, &length, &error))
     g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &error);
-  else if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) && !g_getenv("VIRT_THIN_CONFIG"))
+  else if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) &&
+           !g_getenv("VIRT_THIN_CONFIG"))
     g_clear_error(&error);
   if (error)
     g_warning("%s: %s; going on with the defaults", *path, error->message);
@@ -68,7 +71,8 @@ static char *get_value(GKeyFile *file, const char *group, const char *key)
   return value && *g_strstrip(value) ? g_steal_pointer(&value) : NULL;
 }
 
-static void complain(const char *path, const char *group, const char *key, const char *value, const char *wanted)
+static void complain(const char *path, const char *group, const char *key, const char *value,
+                     const char *wanted)
 {
   g_warning("%s: [%s] %s=%s is not %s; going on with the default", path, group, key, value, wanted);
 }
@@ -89,8 +93,8 @@ static void read_overcommit(Settings *s, GKeyFile *file, const char *path)
 }
 
 /* A number from @least to @most; absent or unusable: @otherwise. */
-static guint read_number(GKeyFile *file, const char *path, const char *group, const char *key, guint least, guint most,
-                         guint otherwise)
+static guint read_number(GKeyFile *file, const char *path, const char *group, const char *key,
+                         guint least, guint most, guint otherwise)
 {
   g_autofree char *value = get_value(file, group, key),
                   *wanted = g_strdup_printf("a number from %u to %u", least, most);
@@ -122,8 +126,9 @@ static void read_service(Settings *s, GKeyFile *file, const char *path)
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
-static const char *const engine_names[] = {
-    [POOL_ENGINE_AUTO] = "auto", [POOL_ENGINE_KERNEL] = "kernel", [POOL_ENGINE_BUNDLED] = "bundled"};
+static const char *const engine_names[] = {[POOL_ENGINE_AUTO] = "auto",
+                                           [POOL_ENGINE_KERNEL] = "kernel",
+                                           [POOL_ENGINE_BUNDLED] = "bundled"};
 
 const char *settings_engine_name(PoolEngine engine)
 {
@@ -153,11 +158,13 @@ static void read_engines(Settings *s, GKeyFile *file, const char *path)
   s->engines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   for (char **group = groups; *group; group++) {
     gboolean all = strcmp(*group, "vg") == 0;
-    g_autofree char *value = all || g_str_has_prefix(*group, "vg ") ? get_value(file, *group, "engine") : NULL;
+    g_autofree char *value =
+        all || g_str_has_prefix(*group, "vg ") ? get_value(file, *group, "engine") : NULL;
     PoolEngine engine;
 
     if (value && settings_parse_engine(value, &engine))
-      g_hash_table_insert(s->engines, g_strstrip(g_strdup(all ? "" : *group + 3)), GINT_TO_POINTER(engine));
+      g_hash_table_insert(s->engines, g_strstrip(g_strdup(all ? "" : *group + 3)),
+                          GINT_TO_POINTER(engine));
     else if (value)
       complain(path, *group, "engine", value, "auto, kernel or bundled");
   }
@@ -170,10 +177,12 @@ static Settings *load(void)
   g_autoptr(GKeyFile) file = read_file(&path);
   char *dev_dir;
 
-  s->state_dir = from_env_or("VIRT_THIN_STATE_DIR",
-                             system_or_user(VIRT_THIN_LOCALSTATEDIR "/lib/virt-thin", g_get_user_data_dir()));
-  s->runtime_dir = from_env_or("VIRT_THIN_RUNTIME_DIR",
-                               system_or_user(VIRT_THIN_RUNSTATEDIR "/virt-thin", g_get_user_runtime_dir()));
+  s->state_dir =
+      from_env_or("VIRT_THIN_STATE_DIR",
+                  system_or_user(VIRT_THIN_LOCALSTATEDIR "/lib/virt-thin", g_get_user_data_dir()));
+  s->runtime_dir =
+      from_env_or("VIRT_THIN_RUNTIME_DIR",
+                  system_or_user(VIRT_THIN_RUNSTATEDIR "/virt-thin", g_get_user_runtime_dir()));
   s->devices = g_key_file_get_string_list(file, "devices", "paths", NULL, NULL);
   s->socket_mode = 0600;
   s->autoextend_threshold = read_number(file, path, "autoextend", "threshold", 50, 100, 80);
@@ -198,8 +207,9 @@ static Settings *settings(void)
 
 void settings_make_environment_absolute(void)
 {
-  static const char *const variables[] = {"VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_CONFIG",
-                                          "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM"};
+  static const char *const variables[] = {"VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
+                                          "VIRT_THIN_CONFIG", "VIRT_THIN_DEV_DIR",
+                                          "VIRT_THIN_PROGRAM"};
 
   for (guint i = 0; i < G_N_ELEMENTS(variables); i++) {
     g_autofree char *path = from_env_or(variables[i], NULL);
@@ -218,8 +228,8 @@ const char *settings_runtime_dir(void)
   return settings()->runtime_dir;
 }
 
-/* A name from outside stays one component: '/' and a leading '.' cannot lead elsewhere. No VG has such a name, so
- * nothing is found there. */
+/* A name from outside stays one component: '/' and a leading '.' cannot lead elsewhere. No VG has
+ * such a name, so nothing is found there. */
 static char *as_component(const char *name)
 {
   g_autofree char *escaped = g_uri_escape_string(name, "+", TRUE);
@@ -232,8 +242,8 @@ gboolean settings_check_vg(const char *vg, GError **error)
   static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
   g_autofree char *readable = NULL;
 
-  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) && strcmp(vg, ".") != 0 &&
-      strcmp(vg, "..") != 0)
+  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) &&
+      strcmp(vg, ".") != 0 && strcmp(vg, "..") != 0)
     return TRUE;
   readable = g_strescape(vg, NULL);
   return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a volume group", readable);
@@ -266,7 +276,8 @@ void settings_set_devices(const char *const *paths)
   g_mutex_unlock(&devices_lock);
 }
 
-/* A path without wildcards is taken as it is, there or not: whoever opens it has the better message. */
+/* A path without wildcards is taken as it is, there or not: whoever opens it has the better
+ * message. */
 static void add_matches(GPtrArray *paths, const char *pattern)
 {
   glob_t found = {0};
@@ -356,7 +367,8 @@ static PoolEngine told_engine(const char *vg)
   PoolEngine engine;
 
   g_mutex_lock(&engines_lock);
-  engine = told_engines ? (PoolEngine)GPOINTER_TO_INT(g_hash_table_lookup(told_engines, vg)) : POOL_ENGINE_AUTO;
+  engine = told_engines ? (PoolEngine)GPOINTER_TO_INT(g_hash_table_lookup(told_engines, vg))
+                        : POOL_ENGINE_AUTO;
   g_mutex_unlock(&engines_lock);
   return engine;
 }

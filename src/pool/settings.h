@@ -1,10 +1,10 @@
 /* virt-thin - where things are: virt-thin.conf, the environment, the folders
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Root: /etc/virt-thin/virt-thin.conf (sysconfdir), state /var/lib/virt-thin, runtime /run/virt-thin. Else:
- * XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_RUNTIME_DIR, each + /virt-thin. $VIRT_THIN_CONFIG (a file), $VIRT_THIN_STATE_DIR
- * and $VIRT_THIN_RUNTIME_DIR override; instances with different runtime folders do not see each other (but the PVs'
- * locks do).
+ * Root: /etc/virt-thin/virt-thin.conf (sysconfdir), state /var/lib/virt-thin, runtime
+ * /run/virt-thin. Else: XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_RUNTIME_DIR, each + /virt-thin.
+ * $VIRT_THIN_CONFIG (a file), $VIRT_THIN_STATE_DIR and $VIRT_THIN_RUNTIME_DIR override; instances
+ * with different runtime folders do not see each other (but the PVs' locks do).
  *
  * Runtime folder of a served VG, <runtime>/<vg>/:
  *   control    D-Bus socket
@@ -13,16 +13,19 @@
  *   pid        "<holder pid>\n"
  *   lock       held (flock) by the holder while the VG is served
  *
- * Thread-safety: read once, constant afterwards. Strings returned belong to the settings unless said otherwise.
+ * Thread-safety: read once, constant afterwards. Strings returned belong to the settings unless
+ * said otherwise.
  */
 #pragma once
 
 #include "util/error.h"
 
-/* Variables above that hold a relative path: make it absolute, for processes that begin in another folder. */
+/* Variables above that hold a relative path: make it absolute, for processes that begin in another
+ * folder. */
 void settings_make_environment_absolute(void);
 
-const char *settings_state_dir(void); /* sparse PV files <state>/<vg>.img, archives under <state>/archive */
+/* Sparse PV files <state>/<vg>.img, archives under <state>/archive. */
+const char *settings_state_dir(void);
 const char *settings_runtime_dir(void);
 /* Can @vg be a volume group's name, and so a folder's? EINVAL. */
 gboolean settings_check_vg(const char *vg, GError **error);
@@ -30,18 +33,20 @@ char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
 char *settings_archive_dir(void);                         /* the caller's */
 
-/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img. The caller's GStrv.
+/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img.
+ * The caller's GStrv.
  */
 void settings_set_devices(const char *const *paths);
 GStrv settings_devices(void);
 /* Do they come from --device? Then they are all there is. */
 gboolean settings_devices_are_given(void);
 
-/* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit (default). */
+/* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit
+ * (default). */
 double settings_overcommit_limit(void);
-/* [autoextend] threshold=80: how full, in percent, a thin pool's data or metadata may become before it grows (100:
- * never), and percent=20: by how much of its size. lvm.conf's thin_pool_autoextend_threshold and _percent, but for
- * pools that virt-thin serves. */
+/* [autoextend] threshold=80: how full, in percent, a thin pool's data or metadata may become before
+ * it grows (100: never), and percent=20: by how much of its size. lvm.conf's
+ * thin_pool_autoextend_threshold and _percent, but for pools that virt-thin serves. */
 guint settings_autoextend_threshold(void);
 guint settings_autoextend_percent(void);
 /* Who serves a VG: $VIRT_THIN_ENGINE, else what settings_set_engine() was told, else [vg NAME]

@@ -1,7 +1,8 @@
 /* virt-thin - waiting on a condition until a point of the monotonic clock
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The service's locks are pthread's, so that a thread checker sees them; this is what GCond would add.
+ * The service's locks are pthread's, so that a thread checker sees them; this is what GCond would
+ * add.
  */
 #pragma once
 
@@ -19,7 +20,8 @@ static inline void condition_init(pthread_cond_t *condition)
 }
 
 /* FALSE: it is @deadline (g_get_monotonic_time()). */
-static inline gboolean condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex, gint64 deadline)
+static inline gboolean condition_wait_until(pthread_cond_t *condition, pthread_mutex_t *mutex,
+                                            gint64 deadline)
 {
   struct timespec at = {deadline / G_USEC_PER_SEC, deadline % G_USEC_PER_SEC * 1000};
 

@@ -1,8 +1,9 @@
 /* virt-thin - the D-Bus object of a VG service over its pool
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * GDBus hands each call to the main loop, which only queues it; threads run it against the pool. Stop alone is for the
- * main loop, whose end it begins. The pool outlives its calls: control_server_stop() waits for those under way.
+ * GDBus hands each call to the main loop, which only queues it; threads run it against the pool.
+ * Stop alone is for the main loop, whose end it begins. The pool outlives its calls:
+ * control_server_stop() waits for those under way.
  */
 #include "config.h"
 
@@ -106,7 +107,9 @@ static GVariant *call_count_volume(Pool *pool, GVariant *in, GError **error)
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  return pool_count_volume(pool, name, &exclusive, &shared, error) ? g_variant_new("(tt)", exclusive, shared) : NULL;
+  return pool_count_volume(pool, name, &exclusive, &shared, error)
+             ? g_variant_new("(tt)", exclusive, shared)
+             : NULL;
 }
 
 static GVariant *call_check(Pool *pool, GVariant *in, GError **error)
@@ -173,7 +176,8 @@ static void return_error(GDBusMethodInvocation *invocation, GError *error)
 {
   g_autofree char *message = g_utf8_make_valid(error->message, -1);
 
-  g_dbus_method_invocation_return_dbus_error(invocation, control_error_name(vt_error_to_errno(error)), message);
+  g_dbus_method_invocation_return_dbus_error(invocation,
+                                             control_error_name(vt_error_to_errno(error)), message);
   g_error_free(error);
 }
 
@@ -219,14 +223,16 @@ static void run_call(gpointer data, gpointer user_data)
   GDBusMethodInvocation *invocation = data;
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
-  GVariant *answer = answer_call(server->pool, name, g_dbus_method_invocation_get_parameters(invocation), &error);
+  GVariant *answer =
+      answer_call(server->pool, name, g_dbus_method_invocation_get_parameters(invocation), &error);
 
   if (answer)
     g_dbus_method_invocation_return_value(invocation, answer);
   else if (error)
     return_error(invocation, error);
   else
-    g_dbus_method_invocation_return_dbus_error(invocation, "org.freedesktop.DBus.Error.UnknownMethod", name);
+    g_dbus_method_invocation_return_dbus_error(invocation,
+                                               "org.freedesktop.DBus.Error.UnknownMethod", name);
   end_call(server);
 }
 
@@ -242,16 +248,19 @@ static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
     return_error(invocation, error);
 }
 
-static void method_call(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                        const char *method, GVariant *parameters, GDBusMethodInvocation *invocation, gpointer user_data)
+static void method_call(GDBusConnection *connection, const char *sender, const char *path,
+                        const char *interface, const char *method, GVariant *parameters,
+                        GDBusMethodInvocation *invocation, gpointer user_data)
 {
   ControlServer *server = user_data;
 
   if (!begin_call(server)) {
-    return_error(invocation,
-                 g_error_new(VT_ERROR, ESHUTDOWN,
-                             "the service of volume group %s is ending: start it again with virt-thin serve %s",
-                             server->vg, server->vg));
+    return_error(
+        invocation,
+        g_error_new(
+            VT_ERROR, ESHUTDOWN,
+            "the service of volume group %s is ending: start it again with virt-thin serve %s",
+            server->vg, server->vg));
   } else if (strcmp(method, "Stop") == 0) {
     call_stop(server, invocation);
     end_call(server);
@@ -260,8 +269,9 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
   }
 }
 
-static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                              const char *property, GError **error, gpointer user_data)
+static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path,
+                              const char *interface, const char *property, GError **error,
+                              gpointer user_data)
 {
   ControlServer *server = user_data;
 
@@ -274,7 +284,8 @@ static GVariant *get_property(GDBusConnection *connection, const char *sender, c
 
 /* --- peers --- */
 
-static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error, gpointer user_data)
+static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error,
+                        gpointer user_data)
 {
   ControlServer *server = user_data;
 
@@ -286,13 +297,15 @@ static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *e
 
 static void peer_came(GDBusConnection *connection, gpointer user_data)
 {
-  static const GDBusInterfaceVTable vtable = {.method_call = method_call, .get_property = get_property};
+  static const GDBusInterfaceVTable vtable = {.method_call = method_call,
+                                              .get_property = get_property};
   ControlServer *server = user_data;
   g_autoptr(GError) error = NULL;
 
-  if (!g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH,
-                                         (GDBusInterfaceInfo *)&org_virt_thin_volume_group1_interface, &vtable, server,
-                                         NULL, &error)) {
+  if (!g_dbus_connection_register_object(
+          connection, CONTROL_OBJECT_PATH,
+          (GDBusInterfaceInfo *)&org_virt_thin_volume_group1_interface, &vtable, server, NULL,
+          &error)) {
     g_warning("control socket of %s: %s", server->vg, error->message);
     g_dbus_connection_close(connection, NULL, NULL, NULL);
     return;
@@ -324,19 +337,22 @@ static GPtrArray *copy_peers(ControlServer *server)
   return peers;
 }
 
-void control_server_emit(ControlServer *server, PoolEvent event, const char *name, const char *old_name)
+void control_server_emit(ControlServer *server, PoolEvent event, const char *name,
+                         const char *old_name)
 {
   g_autoptr(GPtrArray) peers = copy_peers(server);
 
   for (guint i = 0; i < peers->len; i++)
     g_dbus_connection_emit_signal(
         peers->pdata[i], NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "VolumeChanged",
-        g_variant_new("(sss)", pool_wire_event(event), name ? name : "", old_name ? old_name : ""), NULL);
+        g_variant_new("(sss)", pool_wire_event(event), name ? name : "", old_name ? old_name : ""),
+        NULL);
 }
 
 /* --- the server's life --- */
 
-ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop, gpointer user_data, GError **error)
+ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop,
+                                  gpointer user_data, GError **error)
 {
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
   ControlServer *server;
@@ -352,7 +368,8 @@ ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc sto
   server->user_data = user_data;
   server->peers = g_ptr_array_new_with_free_func(g_object_unref);
   server->threads = g_thread_pool_new(run_call, server, CALLS_AT_ONCE, FALSE, NULL);
-  server->listener = control_listener_new(listen_fd, (settings_socket_mode() & 0077) != 0, peer_came, server, error);
+  server->listener = control_listener_new(listen_fd, (settings_socket_mode() & 0077) != 0,
+                                          peer_came, server, error);
   if (!server->listener) {
     control_server_free(server);
     return NULL;
@@ -378,8 +395,8 @@ static gpointer flush_peers(gpointer data)
   return NULL;
 }
 
-/* Let answers that are still queued reach the peers. In a thread of its own: a peer that does not read must not hold us
- * up. */
+/* Let answers that are still queued reach the peers. In a thread of its own: a peer that does not
+ * read must not hold us up. */
 static void flush_answers(ControlServer *server, guint timeout_ms)
 {
   g_autoptr(GAsyncQueue) done = g_async_queue_new();

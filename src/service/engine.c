@@ -1,9 +1,10 @@
 /* virt-thin - the engine process: opens the volume group and serves it in every way
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * May be killed at any moment: what it has acknowledged is in the journals, what it has not is in the slots, and both
- * are in memory that the holder keeps. It ends in two ways: for good (SIGTERM: commit and close), or for a planned
- * restart (SIGUSR1: commit, and leave the rest to the next engine as if it had died).
+ * May be killed at any moment: what it has acknowledged is in the journals, what it has not is in
+ * the slots, and both are in memory that the holder keeps. It ends in two ways: for good (SIGTERM:
+ * commit and close), or for a planned restart (SIGUSR1: commit, and leave the rest to the next
+ * engine as if it had died).
  */
 #include "config.h"
 
@@ -53,7 +54,8 @@ static void say(const char *text)
     g_warning("cannot reach the holder: %s", g_strerror(errno));
 }
 
-/* The holder keeps the lock of each PV, so that nobody takes one between this engine's death and the next. */
+/* The holder keeps the lock of each PV, so that nobody takes one between this engine's death and
+ * the next. */
 static void keep_lock(int fd, gpointer user_data)
 {
   union {
@@ -61,7 +63,8 @@ static void keep_lock(int fd, gpointer user_data)
     char bytes[CMSG_SPACE(sizeof(int))];
   } control = {0};
   struct iovec iov = {"lock\n", strlen("lock\n")};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 
   control.header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
   memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
@@ -91,7 +94,8 @@ static gpointer committer(gpointer data)
 
   pthread_mutex_lock(&engine->lock);
   while (!engine->ended) {
-    if (condition_wait_until(&engine->ending, &engine->lock, g_get_monotonic_time() + G_TIME_SPAN_SECOND))
+    if (condition_wait_until(&engine->ending, &engine->lock,
+                             g_get_monotonic_time() + G_TIME_SPAN_SECOND))
       continue;
     pthread_mutex_unlock(&engine->lock);
     commit_once(engine, &last_failure);
@@ -155,7 +159,8 @@ static gboolean open_pool(Engine *engine, GError **error)
   }
   vt_io_keep_locks(locks, n_locks, keep_lock, NULL);
   pool_set_journal(engine->shared->journal, SHARED_JOURNAL);
-  engine->inner = pool_open_bundled(engine->vg, *devices ? (const char *const *)devices : NULL, 0, error);
+  engine->inner =
+      pool_open_bundled(engine->vg, *devices ? (const char *const *)devices : NULL, 0, error);
   if (!engine->inner)
     return FALSE;
   service_pool_remember_devices(engine->vg, engine->inner);
@@ -167,8 +172,8 @@ static gboolean is_nodes_process(pid_t pid, gpointer data)
   return pid == __atomic_load_n(&((Engine *)data)->shared->header->nodes_pid, __ATOMIC_RELAXED);
 }
 
-/* The order matters: no request is read before open files are restored; no client is served before the files are; nodes
- * need the files. */
+/* The order matters: no request is read before open files are restored; no client is served before
+ * the files are; nodes need the files. */
 static gboolean start(Engine *engine, GError **error)
 {
   /* The holder's socket has decided who may connect. */
@@ -200,8 +205,9 @@ static gboolean start(Engine *engine, GError **error)
 
 /* --- end --- */
 
-/* Nothing of what follows may take long: the holder's patience is that of a machine that shuts down. Threads that wait
- * in the kernel for requests cannot be called back; the process ends under them. */
+/* Nothing of what follows may take long: the holder's patience is that of a machine that shuts
+ * down. Threads that wait in the kernel for requests cannot be called back; the process ends under
+ * them. */
 static int finish(Engine *engine)
 {
   g_autoptr(GError) error = NULL;

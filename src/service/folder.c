@@ -1,8 +1,8 @@
 /* virt-thin - the volumes of the FUSE folder, and who has their files open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Handles live in an array as large as the shared one, so that I/O finds its volume without a lock: the kernel sends
- * RELEASE only after the last request with that handle is answered.
+ * Handles live in an array as large as the shared one, so that I/O finds its volume without a lock:
+ * the kernel sends RELEASE only after the last request with that handle is answered.
  */
 #include "config.h"
 
@@ -31,7 +31,8 @@ struct Folder {
   gint space_looked_at;
 };
 
-/* FNV-1a, kept within what an offset of readdir() can hold and clear of the numbers used for ".", ".." and the root. */
+/* FNV-1a, kept within what an offset of readdir() can hold and clear of the numbers used for ".",
+ * ".." and the root. */
 static guint64 ino_of(const char *uuid)
 {
   guint64 hash = 0xcbf29ce484222325ull;
@@ -56,7 +57,8 @@ static FolderVolume *volume_ref(FolderVolume *volume)
   return volume;
 }
 
-/* Take over what may change. Called with the lock held for writing, or before anybody else knows the volume. */
+/* Take over what may change. Called with the lock held for writing, or before anybody else knows
+ * the volume. */
 static void volume_set(FolderVolume *volume, const PoolVolumeInfo *info)
 {
   g_free(volume->name);
@@ -77,7 +79,8 @@ static void add_volume(Folder *folder, const PoolVolumeInfo *info, guint64 chunk
   FolderVolume *volume = g_hash_table_lookup(folder->by_ino, &ino);
 
   if (volume && strcmp(volume->uuid, info->uuid) != 0) {
-    g_warning("%s/%s has no file: its UUID collides with that of %s", info->vg, info->name, volume->name);
+    g_warning("%s/%s has no file: its UUID collides with that of %s", info->vg, info->name,
+              volume->name);
     return;
   }
   if (volume) {
@@ -116,14 +119,17 @@ static SharedOpen *handle_find(Folder *folder, guint64 fh)
   if (index >= SHARED_MAX_OPENS)
     return NULL;
   SharedOpen *open = &folder->shared->header->opens[index];
-  return __atomic_load_n(&open->ino, __ATOMIC_ACQUIRE) && open->generation == fh >> 32 ? open : NULL;
+  return __atomic_load_n(&open->ino, __ATOMIC_ACQUIRE) && open->generation == fh >> 32 ? open
+                                                                                       : NULL;
 }
 
-static PoolVolume *open_pool_volume(Folder *folder, const char *name, const SharedOpen *open, GError **error)
+static PoolVolume *open_pool_volume(Folder *folder, const char *name, const SharedOpen *open,
+                                    GError **error)
 {
   if (open->flags & SHARED_OPEN_NODE)
     return pool_volume_open_view(folder->pool, name, error);
-  g_autofree char *opener = g_strdup_printf("%s, pid %d", open->comm[0] ? open->comm : "a process", open->pid);
+  g_autofree char *opener =
+      g_strdup_printf("%s, pid %d", open->comm[0] ? open->comm : "a process", open->pid);
   return pool_volume_open(folder->pool, name, !(open->flags & SHARED_OPEN_WRITE), opener, error);
 }
 
@@ -138,8 +144,8 @@ static void restore_opens(Folder *folder)
     if (volume)
       folder->handles[i] = open_pool_volume(folder, volume->name, open, &error);
     if (error)
-      g_warning("%s: open file of %s, pid %d, cannot be served: %s", volume->name, open->comm, open->pid,
-                error->message);
+      g_warning("%s: open file of %s, pid %d, cannot be served: %s", volume->name, open->comm,
+                open->pid, error->message);
   }
 }
 
@@ -174,8 +180,8 @@ static SharedOpen *take_open(Folder *folder, guint64 ino, guint64 unique, guint 
   return NULL;
 }
 
-gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh,
-                     GError **error)
+gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid,
+                     guint64 unique, guint64 *fh, GError **error)
 {
   g_autofree char *name = NULL;
   SharedOpen *open;
@@ -194,7 +200,8 @@ gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t
   if (!open)
     return vt_set_error(error, ENFILE, "%s: %u files are open already", name, SHARED_MAX_OPENS);
   open->pid = pid;
-  open->flags = (write ? SHARED_OPEN_WRITE : 0) | (pid == folder->shared->header->nodes_pid ? SHARED_OPEN_NODE : 0);
+  open->flags = (write ? SHARED_OPEN_WRITE : 0) |
+                (pid == folder->shared->header->nodes_pid ? SHARED_OPEN_NODE : 0);
   read_comm(pid, open->comm);
   PoolVolume *handle = open_pool_volume(folder, name, open, error);
   if (!handle) {
@@ -237,7 +244,8 @@ void folder_close(Folder *folder, guint64 fh)
 
 PoolVolume *folder_handle(Folder *folder, guint64 fh)
 {
-  return handle_find(folder, fh) ? g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh]) : NULL;
+  return handle_find(folder, fh) ? g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh])
+                                 : NULL;
 }
 
 gboolean folder_handle_writes(Folder *folder, guint64 fh)
@@ -261,8 +269,8 @@ static SharedMode *find_mode(Folder *folder, guint64 ino, gboolean create)
   return NULL;
 }
 
-/* A volume's file is as a disk's node: for root and its group. A snapshot's cannot be opened for writing by anybody;
- * nor is it for all to read. */
+/* A volume's file is as a disk's node: for root and its group. A snapshot's cannot be opened for
+ * writing by anybody; nor is it for all to read. */
 static mode_t default_mode(const FolderVolume *volume)
 {
   return volume->read_only ? 0440 : 0660;
@@ -472,7 +480,8 @@ static guint64 chunk_size_of(Pool *pool, const char *thin_pool)
   return info ? info->chunk_size : 0;
 }
 
-/* Make the entry of @name what the pool says now: events may come late, and in another order than the changes. */
+/* Make the entry of @name what the pool says now: events may come late, and in another order than
+ * the changes. */
 static void update_name(Folder *folder, const char *name)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, name, NULL);
@@ -559,7 +568,8 @@ Folder *folder_new(Pool *pool, Shared *shared, GError **error)
   pthread_rwlock_init(&folder->lock, NULL);
   pthread_mutex_init(&folder->opens_lock, NULL);
   folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-  folder->by_ino = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)folder_volume_unref);
+  folder->by_ino =
+      g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)folder_volume_unref);
   folder->hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   folder->handles = g_new0(PoolVolume *, SHARED_MAX_OPENS);
   folder->uid = geteuid();

@@ -1,9 +1,10 @@
 /* virt-thin - the volumes of the FUSE folder, and who has their files open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What fuse-ops.c asks: names to volumes, volumes to numbers that stay the same in every engine, open files to pool
- * volumes. Nothing here, and nothing that answers a FUSE request, waits for the volume group's lock longer than a
- * pool_volume_open() does: whoever holds that may be waiting for a process which waits for our answer.
+ * What fuse-ops.c asks: names to volumes, volumes to numbers that stay the same in every engine,
+ * open files to pool volumes. Nothing here, and nothing that answers a FUSE request, waits for the
+ * volume group's lock longer than a pool_volume_open() does: whoever holds that may be waiting for
+ * a process which waits for our answer.
  *
  * Thread-safety: all functions from any thread. Errors: VT_ERROR.
  */
@@ -61,19 +62,21 @@ void folder_volume_unref(FolderVolume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FolderVolume, folder_volume_unref)
 void folder_stat(Folder *folder, FolderVolume *volume, struct stat *st);
 void folder_stat_root(Folder *folder, struct stat *st);
-/* Up to @max files with a number above @after, in order of number. GArray of FolderEntry, freed with it. */
+/* Up to @max files with a number above @after, in order of number. GArray of FolderEntry, freed
+ * with it. */
 GArray *folder_list(Folder *folder, guint64 after, guint max);
 /* The volumes that get a block node: active, and shown. GArray of FolderEntry. */
 GArray *folder_list_active(Folder *folder);
 gboolean folder_wants_node(Folder *folder, const char *name, NodeShape *shape);
 
-/* chmod, chown: remembered as long as the holder lives. (uid_t)-1, (gid_t)-1, (mode_t)-1: unchanged. ENOSPC: too many.
+/* chmod, chown: remembered as long as the holder lives. (uid_t)-1, (gid_t)-1, (mode_t)-1:
+ * unchanged. ENOSPC: too many.
  */
 int folder_set_mode(Folder *folder, FolderVolume *volume, mode_t mode, uid_t uid, gid_t gid);
 
 /* Open for process @pid by request @unique: the handle is @fh. */
-gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid, guint64 unique, guint64 *fh,
-                     GError **error);
+gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t pid,
+                     guint64 unique, guint64 *fh, GError **error);
 /* Before an OPEN is carried out again. */
 void folder_forget_open(Folder *folder, guint64 unique);
 void folder_close(Folder *folder, guint64 fh);

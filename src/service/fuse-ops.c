@@ -1,20 +1,24 @@
 /* virt-thin - what each FUSE request does
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A volume's file has a disk's manners: its size is the volume's and no program changes it; O_TRUNC is ignored (without
- * atomic O_TRUNC the kernel sends it as a truncation to 0 that names no open file, which is how it is told from
- * ftruncate()); what goes beyond the end is refused with ENOSPC, as the kernel does for block devices. Nothing is
- * cached by the kernel: attributes and names are asked for each time, data goes by direct I/O.
+ * A volume's file has a disk's manners: its size is the volume's and no program changes it; O_TRUNC
+ * is ignored (without atomic O_TRUNC the kernel sends it as a truncation to 0 that names no open
+ * file, which is how it is told from ftruncate()); what goes beyond the end is refused with ENOSPC,
+ * as the kernel does for block devices. Nothing is cached by the kernel: attributes and names are
+ * asked for each time, data goes by direct I/O.
  *
- * Each file has a second name, <lv>@upload, that no listing shows ('@' is in no LV's name): the same volume, but
- * shrinking by ftruncate() is ignored there. It is for libvirt, whose sparse upload to a regular file seeks over each
- * hole and then cuts the file there (libvirt src/util/virfdstream.c, virFDStreamThreadDoWrite). The number of its node
- * is the volume's with one bit more: nothing to remember over a restart.
+ * Each file has a second name, <lv>@upload, that no listing shows ('@' is in no LV's name): the
+ * same volume, but shrinking by ftruncate() is ignored there. It is for libvirt, whose sparse
+ * upload to a regular file seeks over each hole and then cuts the file there (libvirt
+ * src/util/virfdstream.c, virFDStreamThreadDoWrite). The number of its node is the volume's with
+ * one bit more: nothing to remember over a restart.
  *
- * fallocate() without a mode (posix_fallocate(), preallocation of qemu-img) succeeds and does nothing: a thin volume
- * has all its space as far as a program can tell, and reserving chunks would only fill the pool.
+ * fallocate() without a mode (posix_fallocate(), preallocation of qemu-img) succeeds and does
+ * nothing: a thin volume has all its space as far as a program can tell, and reserving chunks would
+ * only fill the pool.
  *
- * The outcome of everything that changes something is noted in the slot before it is answered (service/shared.h).
+ * The outcome of everything that changes something is noted in the slot before it is answered
+ * (service/shared.h).
  */
 #include "config.h"
 
@@ -72,17 +76,20 @@ static FolderVolume *volume_of(Folder *folder, fuse_ino_t ino)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
   conn->max_write = SHARED_MAX_WRITE;
-  conn->max_background = 1024; /* asynchronous reads and writes under way; the default, 12, would be the queue depth of
-                                  all volumes together */
+  conn->max_background = 1024; /* asynchronous reads and writes under way; the default, 12, would be
+                                  the queue depth of all volumes together */
   conn->congestion_threshold = 768;
-  conn->want = conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS);
+  conn->want =
+      conn->capable & (FUSE_CAP_ASYNC_READ | FUSE_CAP_ASYNC_DIO | FUSE_CAP_PARALLEL_DIROPS);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
   gboolean upload = g_str_has_suffix(name, UPLOAD_SUFFIX);
-  g_autofree char *volume_name = g_strndup(name, strlen(name) - (upload ? strlen(UPLOAD_SUFFIX) : 0));
-  g_autoptr(FolderVolume) volume = parent == FUSE_ROOT_ID ? folder_lookup(folder_of(req), volume_name) : NULL;
+  g_autofree char *volume_name =
+      g_strndup(name, strlen(name) - (upload ? strlen(UPLOAD_SUFFIX) : 0));
+  g_autoptr(FolderVolume) volume =
+      parent == FUSE_ROOT_ID ? folder_lookup(folder_of(req), volume_name) : NULL;
   struct fuse_entry_param entry = {0};
 
   if (!volume) {
@@ -121,7 +128,8 @@ static int check_truncate(const struct stat *st, off_t size, gboolean open_file,
   return size > st->st_size ? ENOSPC : EPERM;
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
 {
   Folder *folder = folder_of(req);
   g_autoptr(FolderVolume) volume = volume_of(folder, ino);
@@ -148,7 +156,8 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 }
 
 /* Offsets: 1 after ".", 2 after "..", else the number of the file last listed. */
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                       struct fuse_file_info *fi)
 {
   g_autoptr(GArray) entries = NULL;
   char *buffer = fuse_worker.buffer;
@@ -157,7 +166,8 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 
   size = MIN(size, SHARED_MAX_WRITE);
   for (; offset < 2; offset++) {
-    size_t length = fuse_add_direntry(req, buffer + used, size - used, offset == 0 ? "." : "..", &st, offset + 1);
+    size_t length = fuse_add_direntry(req, buffer + used, size - used, offset == 0 ? "." : "..",
+                                      &st, offset + 1);
     if (length > size - used)
       break;
     used += length;
@@ -167,7 +177,8 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
   for (guint i = 0; i < entries->len; i++) {
     FolderEntry *entry = &g_array_index(entries, FolderEntry, i);
     st.st_ino = entry->ino;
-    size_t length = fuse_add_direntry(req, buffer + used, size - used, entry->name, &st, entry->ino);
+    size_t length =
+        fuse_add_direntry(req, buffer + used, size - used, entry->name, &st, entry->ino);
     if (length > size - used)
       break;
     used += length;
@@ -198,7 +209,8 @@ static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
 
 /* --- what a disk does not do --- */
 
-static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                      struct fuse_file_info *fi)
 {
   fuse_reply_err(req, EPERM);
 }
@@ -228,8 +240,8 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
   fuse_reply_err(req, EPERM);
 }
 
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent, const char *new_name,
-                      unsigned int flags)
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+                      const char *new_name, unsigned int flags)
 {
   fuse_reply_err(req, EPERM);
 }
@@ -248,9 +260,10 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-  /* Not through libfuse's fuse_file_info, which knows no FOPEN_PARALLEL_DIRECT_WRITES; without it the writes to one
-   * file wait for each other. */
-  struct fuse_open_out out = {.open_flags = FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH};
+  /* Not through libfuse's fuse_file_info, which knows no FOPEN_PARALLEL_DIRECT_WRITES; without it
+   * the writes to one file wait for each other. */
+  struct fuse_open_out out = {.open_flags =
+                                  FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES | FOPEN_NOFLUSH};
   struct iovec iov = {&out, sizeof out};
   Folder *folder = folder_of(req);
   g_autoptr(FolderVolume) volume = volume_of(folder, ino);
@@ -263,8 +276,8 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   }
   if (fuse_worker.request->slot.attempts > 0)
     folder_forget_open(folder, unique);
-  if (!folder_open(folder, volume, (fi->flags & O_ACCMODE) != O_RDONLY, fuse_req_ctx(req)->pid, unique, &out.fh,
-                   &error)) {
+  if (!folder_open(folder, volume, (fi->flags & O_ACCMODE) != O_RDONLY, fuse_req_ctx(req)->pid,
+                   unique, &out.fh, &error)) {
     if (!g_error_matches(error, VT_ERROR, EROFS))
       g_message("open by pid %d failed: %s", fuse_req_ctx(req)->pid, error->message);
     reply_done(req, take_error(error));
@@ -294,7 +307,8 @@ static PoolVolume *handle_of(fuse_req_t req, struct fuse_file_info *fi, gboolean
   return volume;
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
 {
   PoolVolume *volume = handle_of(req, fi, FALSE);
   if (!volume)
@@ -337,7 +351,9 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
   GError *error = NULL;
   if (!volume)
     return;
-  reply_done(req, pool_volume_is_read_only(volume) || pool_volume_flush(volume, &error) ? 0 : take_error(error));
+  reply_done(req, pool_volume_is_read_only(volume) || pool_volume_flush(volume, &error)
+                      ? 0
+                      : take_error(error));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
@@ -373,7 +389,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
   reply_done(req, done ? 0 : take_error(error));
 }
 
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+                     struct fuse_file_info *fi)
 {
   PoolVolume *volume = handle_of(req, fi, FALSE);
   if (!volume)

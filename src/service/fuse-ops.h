@@ -11,7 +11,8 @@
 /* The session's user data is the Folder. */
 extern const struct fuse_lowlevel_ops fuse_ops;
 
-/* The calling worker's: where its request lies, and an aligned buffer of SHARED_MAX_WRITE bytes for reads. */
+/* The calling worker's: where its request lies, and an aligned buffer of SHARED_MAX_WRITE bytes for
+ * reads. */
 typedef struct {
   SharedRequest *request;
   void *buffer;

@@ -1,16 +1,18 @@
-/* virt-thin - the FUSE folder: requests from the kernel, through slots of shared memory, to the pool's volumes
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the FUSE folder: requests from the kernel, through slots of shared memory, to the
+ * pool's volumes SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot (service/shared.h)
- * before anything else happens. The mount belongs to the holder and outlives this process. A connection is negotiated
- * once, by an INIT request; an engine that takes over feeds its session that same request again, and the kernel ignores
- * the answer (or, should the first engine have died over it, takes it).
+ * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot
+ * (service/shared.h) before anything else happens. The mount belongs to the holder and outlives
+ * this process. A connection is negotiated once, by an INIT request; an engine that takes over
+ * feeds its session that same request again, and the kernel ignores the answer (or, should the
+ * first engine have died over it, takes it).
  *
- * How many workers read. The kernel hands requests to waiting readers in turn: with many, each request wakes another
- * one, and half of the time goes into switching between them. So, as long as requests are carried out without waiting
- * (from the page cache), only a few workers per processor read, and the others are parked. Whether requests wait is
- * sampled by what counts as waiting: voluntary context switches. Requests that are known to wait (fsync and all but
- * reads and writes) let one more worker out meanwhile.
+ * How many workers read. The kernel hands requests to waiting readers in turn: with many, each
+ * request wakes another one, and half of the time goes into switching between them. So, as long as
+ * requests are carried out without waiting (from the page cache), only a few workers per processor
+ * read, and the others are parked. Whether requests wait is sampled by what counts as waiting:
+ * voluntary context switches. Requests that are known to wait (fsync and all but reads and writes)
+ * let one more worker out meanwhile.
  */
 #include "config.h"
 
@@ -24,7 +26,8 @@
 #include "service/fuse-ops.h"
 #include "service/fuse-view.h"
 
-#define MAX_ATTEMPTS 3 /* engines that try again what another has died over, before it is answered with EIO */
+/* engines that try again what another has died over, before it is answered with EIO */
+#define MAX_ATTEMPTS 3
 
 struct FuseView {
   Shared *shared;
@@ -50,9 +53,11 @@ typedef struct {
 } Start;
 
 /* Answer without libfuse: what it does not know, or did in another process. */
-static void answer(FuseView *view, const SharedRequest *request, int err, const void *data, gsize length)
+static void answer(FuseView *view, const SharedRequest *request, int err, const void *data,
+                   gsize length)
 {
-  struct fuse_out_header out = {.len = sizeof out + length, .error = -err, .unique = request->header.unique};
+  struct fuse_out_header out = {
+      .len = sizeof out + length, .error = -err, .unique = request->header.unique};
   struct iovec iov[2] = {{&out, sizeof out}, {(void *)data, length}};
 
   if (writev(view->fd, iov, length ? 2 : 1) == -1 && errno != ENOENT && errno != ENODEV)
@@ -63,8 +68,9 @@ static void answer_executed(FuseView *view, const SharedRequest *request)
 {
   const SharedSlot *slot = &request->slot;
   struct fuse_write_out write_out = {.size = slot->value};
-  struct fuse_open_out open_out = {
-      .fh = slot->value, .open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH | 1 << 6 /* FOPEN_PARALLEL_DIRECT_WRITES */};
+  struct fuse_open_out open_out = {.fh = slot->value,
+                                   .open_flags = FOPEN_DIRECT_IO | FOPEN_NOFLUSH |
+                                                 1 << 6 /* FOPEN_PARALLEL_DIRECT_WRITES */};
 
   if (slot->outcome)
     answer(view, request, slot->outcome, NULL, 0);
@@ -81,14 +87,16 @@ static void process(FuseView *view, SharedRequest *request)
   struct fuse_buf buf = {.size = request->header.len, .mem = request->bytes};
 
   if (request->header.opcode == FUSE_INTERRUPT)
-    answer(view, request, ENOSYS, NULL, 0); /* our requests are short: the kernel stops sending these */
+    answer(view, request, ENOSYS, NULL,
+           0); /* our requests are short: the kernel stops sending these */
   else
     fuse_session_process_buf(view->session, &buf);
 }
 
 static gboolean is_request(const SharedRequest *request)
 {
-  return request->header.len >= sizeof request->header && request->header.len <= sizeof request->bytes;
+  return request->header.len >= sizeof request->header &&
+         request->header.len <= sizeof request->bytes;
 }
 
 /* What an engine that died had read and not answered. */
@@ -99,7 +107,8 @@ static void replay(FuseView *view, SharedRequest *request)
   if (slot->executed) {
     answer_executed(view, request);
   } else if (++slot->attempts > MAX_ATTEMPTS) {
-    g_warning("request %u of file %" G_GINT64_MODIFIER "x has ended %u engines: it is answered with an I/O error",
+    g_warning("request %u of file %" G_GINT64_MODIFIER
+              "x has ended %u engines: it is answered with an I/O error",
               request->header.opcode, (guint64)request->header.nodeid, slot->attempts);
     answer(view, request, EIO, NULL, 0);
   } else {
@@ -150,7 +159,8 @@ static gint wanted_workers(FuseView *view)
 
 static void release_one(FuseView *view)
 {
-  if (g_atomic_int_get(&view->n_parked) == 0 || g_atomic_int_get(&view->out) >= wanted_workers(view))
+  if (g_atomic_int_get(&view->n_parked) == 0 ||
+      g_atomic_int_get(&view->out) >= wanted_workers(view))
     return;
   pthread_mutex_lock(&view->parking);
   pthread_cond_signal(&view->released);
@@ -180,7 +190,8 @@ static glong n_waits(void)
 
 static void note_wait(FuseView *view, gboolean waited)
 {
-  gint before = g_atomic_int_get(&view->waiting), after = before + ((waited ? 1024 : 0) - before) / 16;
+  gint before = g_atomic_int_get(&view->waiting),
+       after = before + ((waited ? 1024 : 0) - before) / 16;
 
   g_atomic_int_set(&view->waiting, after); /* two at once: one sample is lost, no harm */
   if (waited)
@@ -246,7 +257,8 @@ static gboolean start_session(FuseView *view, GError **error)
     if (!is_request(first) && !receive(view, first))
       return vt_set_error(error, ENOTCONN, "the FUSE folder is not mounted any more");
     if (first->header.opcode != FUSE_INIT || first->header.len > sizeof header->init)
-      return vt_set_error(error, EPROTO, "the FUSE folder's first request is not INIT, but %u", first->header.opcode);
+      return vt_set_error(error, EPROTO, "the FUSE folder's first request is not INIT, but %u",
+                          first->header.opcode);
     memcpy(header->init, first->bytes, first->header.len);
     __atomic_store_n(&header->init_length, first->header.len, __ATOMIC_RELEASE);
     first->header.len = 0;

@@ -1,5 +1,5 @@
-/* virt-thin - the runtime folder of a served volume group: its lock, and what a killed holder left in it
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the runtime folder of a served volume group: its lock, and what a killed holder left
+ * in it SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 
@@ -24,12 +24,14 @@ static char *describe_holder(const char *dir)
   if (!g_file_get_contents(path, &pid, NULL, NULL) || !*g_strstrip(pid))
     return g_strdup("a process that is just starting");
   comm_path = g_strdup_printf("/proc/%s/comm", pid);
-  return g_file_get_contents(comm_path, &comm, NULL, NULL) ? g_strdup_printf("pid %s (%s)", pid, g_strchomp(comm))
-                                                           : g_strdup_printf("pid %s", pid);
+  return g_file_get_contents(comm_path, &comm, NULL, NULL)
+             ? g_strdup_printf("pid %s (%s)", pid, g_strchomp(comm))
+             : g_strdup_printf("pid %s", pid);
 }
 
-/* Whoever can open the file can lock it, reading or writing: it is for its owner alone, also where an earlier version has
- * left it for all. The last owner may remove it between our open() and flock(): then it is not the one others see. */
+/* Whoever can open the file can lock it, reading or writing: it is for its owner alone, also where
+ * an earlier version has left it for all. The last owner may remove it between our open() and
+ * flock(): then it is not the one others see. */
 static int take_lock(const char *dir, const char *vg, GError **error)
 {
   g_autofree char *path = g_build_filename(dir, "lock", NULL);
@@ -53,7 +55,8 @@ static int take_lock(const char *dir, const char *vg, GError **error)
         vt_set_errno(error, err, "cannot lock %s", path);
       return -1;
     }
-    if (fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev)
+    if (fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+        mine.st_dev == there.st_dev)
       return fd;
     close(fd);
   }
@@ -84,8 +87,10 @@ static void clean(HolderFolder *folder)
 
 gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error)
 {
-  *folder = (HolderFolder){
-      .vg = g_strdup(vg), .dir = settings_vg_dir(vg), .folder = settings_vg_file(vg, "volumes"), .lock_fd = -1};
+  *folder = (HolderFolder){.vg = g_strdup(vg),
+                           .dir = settings_vg_dir(vg),
+                           .folder = settings_vg_file(vg, "volumes"),
+                           .lock_fd = -1};
   if (g_mkdir_with_parents(folder->dir, 0755) == -1)
     vt_set_errno(error, errno, "cannot make folder %s", folder->dir);
   else

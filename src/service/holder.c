@@ -1,9 +1,9 @@
 /* virt-thin - the holder: keeps what the kernel must not lose, and the engine running
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * It owns the FUSE connection, the mount, the listening sockets and the shared memory, and hands them to each engine.
- * While there is no engine, requests of the kernel and connects of clients queue. It enters the mount nowhere, and
- * waits for nothing but its children and its own clock.
+ * It owns the FUSE connection, the mount, the listening sockets and the shared memory, and hands
+ * them to each engine. While there is no engine, requests of the kernel and connects of clients
+ * queue. It enters the mount nowhere, and waits for nothing but its children and its own clock.
  */
 #include "config.h"
 
@@ -25,21 +25,25 @@
 #include "service/shared.h"
 
 /* Of the 5 seconds that the end may take then. */
-#define STOP_SYNC_MS 1000          /* for file systems on block nodes that hold back what was written to them; */
+/* for file systems on block nodes that hold back what was written to them; */
+#define STOP_SYNC_MS 1000
 #define STOP_SYNC_SYSTEMD_MS 15000 /* a machine that shuts down waits for units longer */
 #define STOP_NODES_MS 1300         /* these count from when that is done */
 #define STOP_ENGINE_MS 3400
 #define STOP_ALL_MS 3800
-#define STOP_WRITING_MS 60000 /* ... but when all that remains is to write to a slow disk: killing would lose it */
-#define RESTART_MS 3000       /* for a planned restart; then the engine is killed, which loses nothing */
-#define FAILED_STARTS_MAX 40  /* in a row: about five minutes with the pauses between them */
+/* ... but when all that remains is to write to a slow disk: killing would lose it */
+#define STOP_WRITING_MS 60000
+/* for a planned restart; then the engine is killed, which loses nothing */
+#define RESTART_MS 3000
+#define FAILED_STARTS_MAX 40 /* in a row: about five minutes with the pauses between them */
 #define PAUSE_MAX_MS 10000
 
 typedef struct {
   HolderFolder *folder;
   char *program;
   int starter_fd;
-  int fuse_fd, shared_fd, nbd_fd, control_fd, engine_nodes_fd, process_nodes_fd, status_read_fd, status_write_fd;
+  int fuse_fd, shared_fd, nbd_fd, control_fd, engine_nodes_fd, process_nodes_fd, status_read_fd,
+      status_write_fd;
   Shared *shared;
   GArray *locks; /* of int: PVs as the engines have locked them */
   GMainLoop *loop;
@@ -118,7 +122,8 @@ static GPid spawn(Holder *holder, const char *name, const int *fds, guint n_fds)
 static char *describe_status(int status)
 {
   if (WIFSIGNALED(status))
-    return g_strdup_printf("was ended by signal %d (%s)", WTERMSIG(status), g_strsignal(WTERMSIG(status)));
+    return g_strdup_printf("was ended by signal %d (%s)", WTERMSIG(status),
+                           g_strsignal(WTERMSIG(status)));
   return g_strdup_printf("ended with status %d", WEXITSTATUS(status));
 }
 
@@ -168,7 +173,8 @@ static gboolean on_engine_late(gpointer data)
   Holder *holder = data;
 
   if (holder->writing) {
-    g_message("the engine of volume group %s is still writing to its physical volumes", holder->folder->vg);
+    g_message("the engine of volume group %s is still writing to its physical volumes",
+              holder->folder->vg);
     holder->writing = FALSE;
     g_timeout_add(STOP_WRITING_MS, on_engine_late, holder);
     return G_SOURCE_REMOVE;
@@ -229,7 +235,8 @@ static gboolean on_sync_late(gpointer data)
 {
   Holder *holder = data;
   if (holder->sync) {
-    g_warning("not all that was written to file systems on volumes of %s could be written in time: it may be lost",
+    g_warning("not all that was written to file systems on volumes of %s could be written in time: "
+              "it may be lost",
               holder->folder->vg);
     kill(holder->sync, SIGKILL);
     holder->sync = 0;
@@ -251,7 +258,8 @@ static void begin_stop(Holder *holder)
     return;
   }
   g_child_watch_add(holder->sync, on_sync_exit, holder);
-  g_timeout_add(g_getenv("NOTIFY_SOCKET") ? STOP_SYNC_SYSTEMD_MS : STOP_SYNC_MS, on_sync_late, holder);
+  g_timeout_add(g_getenv("NOTIFY_SOCKET") ? STOP_SYNC_SYSTEMD_MS : STOP_SYNC_MS, on_sync_late,
+                holder);
 }
 
 /* --- the engine --- */
@@ -261,9 +269,9 @@ static void on_ready(Holder *holder)
   holder->ready = TRUE;
   holder->restarting = FALSE;
   holder->n_failed = 0;
-  g_autofree char *state =
-      g_strdup_printf("%sSTATUS=Serving; engine number %u, pid %d", holder->was_ready ? "" : "READY=1\n",
-                      holder->shared->header->engine_generation, (int)holder->engine);
+  g_autofree char *state = g_strdup_printf(
+      "%sSTATUS=Serving; engine number %u, pid %d", holder->was_ready ? "" : "READY=1\n",
+      holder->shared->header->engine_generation, (int)holder->engine);
   service_notify(state);
   if (!holder->was_ready)
     tell_starter(holder, "ready\n");
@@ -278,7 +286,8 @@ static ssize_t receive_status(Holder *holder, char *buffer, gsize size)
     char bytes[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec iov = {buffer, size};
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   ssize_t n = recvmsg(holder->status_read_fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
 
@@ -337,7 +346,8 @@ static void on_failed_start(Holder *holder, const char *what)
     return;
   }
   if (++holder->n_failed > FAILED_STARTS_MAX) {
-    g_warning("the engine of volume group %s could not be started %u times in a row; giving up, its volumes fail from "
+    g_warning("the engine of volume group %s could not be started %u times in a row; giving up, "
+              "its volumes fail from "
               "now on. Last reason: %s",
               holder->folder->vg, FAILED_STARTS_MAX, reason);
     holder->exit_status = 1;
@@ -345,8 +355,8 @@ static void on_failed_start(Holder *holder, const char *what)
     return;
   }
   guint pause = MIN(50u << MIN(holder->n_failed, 10), PAUSE_MAX_MS);
-  g_warning("the engine of volume group %s could not be started (%s): next attempt in %u ms", holder->folder->vg,
-            reason, pause);
+  g_warning("the engine of volume group %s could not be started (%s): next attempt in %u ms",
+            holder->folder->vg, reason, pause);
   service_notify_status("Requests wait, the engine could not be started: %s", reason);
   g_timeout_add(pause, on_pause_over, holder);
 }
@@ -368,8 +378,8 @@ static void on_engine_exit(GPid pid, gint status, gpointer data)
   /* Killed from outside, it has not failed. */
   killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && holder->was_ready;
   if (!holder->restarting && (was_ready || killed))
-    g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile", holder->folder->vg,
-              what);
+    g_warning("the engine of volume group %s %s; it is started again, and requests wait meanwhile",
+              holder->folder->vg, what);
   if (holder->restarting || was_ready || killed)
     start_engine(holder);
   else
@@ -416,8 +426,8 @@ static void on_nodes_exit(GPid pid, gint status, gpointer data)
     stop_engine(holder);
   } else {
     if (!holder->restarting)
-      g_warning("the process that makes the block nodes of volume group %s %s; it is started again", holder->folder->vg,
-                what);
+      g_warning("the process that makes the block nodes of volume group %s %s; it is started again",
+                holder->folder->vg, what);
     g_timeout_add(holder->restarting ? 0 : 500, on_nodes_pause_over, holder);
   }
 }
@@ -467,18 +477,21 @@ static gboolean on_hup(gpointer data)
 
 /* --- the beginning --- */
 
-/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it writes down itself which
- * it has found, and those that join. */
+/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it
+ * writes down itself which it has found, and those that join. */
 static gboolean write_devices(Holder *holder, GError **error)
 {
   g_autofree char *path = g_build_filename(holder->folder->dir, "devices", NULL);
-  g_autofree char *start_path = g_build_filename(holder->folder->dir, POOL_SERVICE_START_DEVICES, NULL), *given = NULL;
+  g_autofree char *start_path =
+                      g_build_filename(holder->folder->dir, POOL_SERVICE_START_DEVICES, NULL),
+                  *given = NULL;
   g_auto(GStrv) devices = settings_devices();
   g_autoptr(GString) text = g_string_new(NULL);
   g_autoptr(GError) local = NULL;
 
   if (!settings_devices_are_given() && g_file_get_contents(start_path, &given, NULL, NULL))
-    return g_file_set_contents_full(path, given, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local) ||
+    return g_file_set_contents_full(path, given, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                    &local) ||
            vt_set_error(error, EIO, "%s", local->message);
   if (!settings_devices_are_given())
     return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
@@ -486,7 +499,8 @@ static gboolean write_devices(Holder *holder, GError **error)
     g_autofree char *full = g_canonicalize_filename(*device, NULL);
     g_string_append_printf(text, "%s\n", full);
   }
-  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &local))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                &local))
     return vt_set_error(error, EIO, "%s", local->message);
   return TRUE;
 }

@@ -1,8 +1,9 @@
 /* virt-thin - block nodes by the loop driver: direct I/O to the volume's FUSE file
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Direct I/O keeps the loop driver's view coherent with the others, and asynchronous. Discards and zeroes arrive at the
- * file as fallocate(). No partition scan: what is inside a guest's disk is not this machine's business.
+ * Direct I/O keeps the loop driver's view coherent with the others, and asynchronous. Discards and
+ * zeroes arrive at the file as fallocate(). No partition scan: what is inside a guest's disk is not
+ * this machine's business.
  */
 #include "config.h"
 
@@ -26,8 +27,8 @@ static gboolean loop_usable(GError **error)
   return TRUE;
 }
 
-/* The file behind loop device number @n, as the kernel names it; NULL: none. Asks sysfs, which does not ask the file's
- * server. */
+/* The file behind loop device number @n, as the kernel names it; NULL: none. Asks sysfs, which does
+ * not ask the file's server. */
 static char *backing_file(guint n)
 {
   g_autofree char *path = g_strdup_printf("/sys/block/loop%u/loop/backing_file", n);
@@ -58,8 +59,8 @@ static gboolean make_device_node(const char *device, guint n, GError **error)
   return TRUE;
 }
 
-static gboolean configure(int loop, const char *device, int file, const char *path, const NodeShape *shape,
-                          GError **error)
+static gboolean configure(int loop, const char *device, int file, const char *path,
+                          const NodeShape *shape, GError **error)
 {
   struct loop_config config = {.fd = file, .block_size = shape->sector_size};
 
@@ -78,10 +79,13 @@ static void set_permissions(int loop)
     g_message("cannot set the owner of a loop device: %s", g_strerror(errno));
 }
 
-static char *loop_attach(const char *vg, const char *volume, const char *path, const NodeShape *shape, GError **error)
+static char *loop_attach(const char *vg, const char *volume, const char *path,
+                         const NodeShape *shape, GError **error)
 {
   int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-  int file = control == -1 ? -1 : open(path, (shape->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
+  int file = control == -1
+                 ? -1
+                 : open(path, (shape->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
   char *made = NULL;
 
   if (file == -1)
@@ -91,7 +95,8 @@ static char *loop_attach(const char *vg, const char *volume, const char *path, c
     g_autoptr(GError) local = NULL;
     int n = ioctl(control, LOOP_CTL_GET_FREE);
     g_autofree char *device = g_strdup_printf("/dev/loop%d", n);
-    int loop = n >= 0 && make_device_node(device, n, &local) ? open(device, O_RDWR | O_CLOEXEC) : -1;
+    int loop =
+        n >= 0 && make_device_node(device, n, &local) ? open(device, O_RDWR | O_CLOEXEC) : -1;
     if (loop != -1 && configure(loop, device, file, path, shape, &local)) {
       set_permissions(loop);
       made = g_steal_pointer(&device);
@@ -160,7 +165,8 @@ static gboolean loop_keep(const char *device, const char *folder, GError **error
   return kept;
 }
 
-static gboolean loop_resize(const char *device, const char *vg, const char *volume, const char *path, GError **error)
+static gboolean loop_resize(const char *device, const char *vg, const char *volume,
+                            const char *path, GError **error)
 {
   struct stat st;
   int loop = open(device, O_RDONLY | O_CLOEXEC);
@@ -187,8 +193,8 @@ static gboolean loop_is_left_over(const char *device, const char *volume)
   g_autofree char *file = NULL;
   struct stat st;
   guint n;
-  return number_of(device, &n) && (file = backing_file(n)) && *file == '/' && strcmp(file + 1, volume) == 0 &&
-         lstat(file, &st) == -1;
+  return number_of(device, &n) && (file = backing_file(n)) && *file == '/' &&
+         strcmp(file + 1, volume) == 0 && lstat(file, &st) == -1;
 }
 
 static GPtrArray *loop_list(const char *folder)

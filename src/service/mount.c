@@ -14,8 +14,8 @@
 
 #include "service/mount.h"
 
-/* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by _FUSE_COMMFD (libfuse
- * lib/mount.c). */
+/* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by
+ * _FUSE_COMMFD (libfuse lib/mount.c). */
 static int receive_fd(int socket)
 {
   char byte;
@@ -24,7 +24,8 @@ static int receive_fd(int socket)
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
   } control;
-  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
   int fd = -1;
 
   if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
@@ -41,7 +42,8 @@ static int mount_as_user(const char *folder, GError **error)
   g_autofree char *number = NULL;
   char words[512] = "";
 
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1 || pipe2(said, O_CLOEXEC) == -1) {
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1 ||
+      pipe2(said, O_CLOEXEC) == -1) {
     vt_set_errno(error, errno, "cannot make a socket pair");
     return -1;
   }
@@ -52,7 +54,8 @@ static int mount_as_user(const char *folder, GError **error)
     dup2(said[1], STDERR_FILENO);
     setenv("_FUSE_COMMFD", number, 1);
     execlp("fusermount3", "fusermount3", "-o",
-           "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--", folder, NULL);
+           "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--",
+           folder, NULL);
     _exit(127);
   }
   close(sockets[0]);
@@ -79,9 +82,10 @@ int mount_fuse(const char *folder, GError **error)
     vt_set_errno(error, errno, "cannot open /dev/fuse (is the kernel's fuse module there?)");
     return -1;
   }
-  g_autofree char *options =
-      g_strdup_printf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
-  if (mount("virt-thin", folder, "fuse.virt-thin", MS_NOSUID | MS_NODEV | MS_NOATIME, options) == -1) {
+  g_autofree char *options = g_strdup_printf(
+      "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
+  if (mount("virt-thin", folder, "fuse.virt-thin", MS_NOSUID | MS_NODEV | MS_NOATIME, options) ==
+      -1) {
     vt_set_errno(error, errno, "cannot mount %s", folder);
     close(fd);
     return -1;
@@ -120,8 +124,8 @@ gboolean unmount_fuse(const char *folder, GError **error)
     if (geteuid() != 0) {
       g_autofree char *said = NULL;
       const char *argv[] = {"fusermount3", "-u", "-z", "--", folder, NULL};
-      g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, &said,
-                   NULL, NULL);
+      g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
+                   NULL, NULL, NULL, &said, NULL, NULL);
       if (is_mounted(folder))
         return vt_set_error(error, EBUSY, "cannot unmount %s: %s", folder,
                             said ? g_strchomp(said) : "fusermount3 failed");

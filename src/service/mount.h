@@ -7,11 +7,12 @@
 
 #include "util/error.h"
 
-/* Mount @folder: the descriptor of the connection (close-on-exec), -1 on error. As root by mount(2), for all users (the
- * files' modes decide); else through fusermount3, for this user alone. */
+/* Mount @folder: the descriptor of the connection (close-on-exec), -1 on error. As root by
+ * mount(2), for all users (the files' modes decide); else through fusermount3, for this user alone.
+ */
 int mount_fuse(const char *folder, GError **error);
-/* Take the mount away at once, also when it is in use or its server is dead; TRUE when there was none. Enters the mount
- * nowhere. */
+/* Take the mount away at once, also when it is in use or its server is dead; TRUE when there was
+ * none. Enters the mount nowhere. */
 gboolean unmount_fuse(const char *folder, GError **error);
 /* Is something mounted on @folder? Asks the mount table, not the folder. */
 gboolean is_mounted(const char *folder);

@@ -1,21 +1,23 @@
 /* virt-thin - NBD server: a connection's threads, and how they share its requests
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Leader and followers. One thread, the leader, receives; it takes as many requests as one recv() brought (up to a
- * batch), carries them out and sends their replies with one sendmsg(). A system call per batch instead of two per
- * request is what makes this fast.
+ * Leader and followers. One thread, the leader, receives; it takes as many requests as one recv()
+ * brought (up to a batch), carries them out and sends their replies with one sendmsg(). A system
+ * call per batch instead of two per request is what makes this fast.
  *
- * Whether another thread receives meanwhile is decided by what requests cost. While they are cheap (the page cache),
- * handing over costs more than it gains: the leader stays leader. As soon as they take long (a disk, a flush, a large
- * transfer) it gives the lead to a follower first, and takes batches so small that none keeps a request waiting behind
- * another for longer than BATCH_NS. Threads are started when there is nobody to hand over to, and end when they have
- * been idle for a while.
+ * Whether another thread receives meanwhile is decided by what requests cost. While they are cheap
+ * (the page cache), handing over costs more than it gains: the leader stays leader. As soon as they
+ * take long (a disk, a flush, a large transfer) it gives the lead to a follower first, and takes
+ * batches so small that none keeps a request waiting behind another for longer than BATCH_NS.
+ * Threads are started when there is nobody to hand over to, and end when they have been idle for a
+ * while.
  *
- * Bounds: a thread has one arena for replies and the connection one receive buffer (and those that batches in flight
- * still point into): NBD_ARENA each for small I/O, a little over NBD_PIECE for large; writes larger than that are
- * written as they arrive, reads are sent in pieces. What was needed for large I/O only is given back when the
- * connection is idle. A client that does not read its replies blocks the threads of its own connection, one after the
- * other, and then nothing of it is received any more.
+ * Bounds: a thread has one arena for replies and the connection one receive buffer (and those that
+ * batches in flight still point into): NBD_ARENA each for small I/O, a little over NBD_PIECE for
+ * large; writes larger than that are written as they arrive, reads are sent in pieces. What was
+ * needed for large I/O only is given back when the connection is idle. A client that does not read
+ * its replies blocks the threads of its own connection, one after the other, and then nothing of it
+ * is received any more.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -24,7 +26,8 @@
 
 #include "service/nbd-internal.h"
 
-#define HANDOVER_NS 20000 /* requests that take longer are carried out by several threads at once */
+/* requests that take longer are carried out by several threads at once */
+#define HANDOVER_NS 20000
 #define BATCH_NS 100000
 #define ROOM_MIN 4096 /* no recv() for less, if it can be helped */
 #define FOLLOWER_IDLE_S 10
@@ -108,8 +111,8 @@ static void trim(NbdConnection *connection, NbdWorker *worker)
       g_free(old[i]->data);
       g_free(old[i]);
     }
-  if (connection->rx && connection->rx->capacity > NBD_ARENA && connection->rx_start == connection->rx_end &&
-      g_atomic_int_get(&connection->rx->refs) == 1) {
+  if (connection->rx && connection->rx->capacity > NBD_ARENA &&
+      connection->rx_start == connection->rx_end && g_atomic_int_get(&connection->rx->refs) == 1) {
     g_free(connection->rx->data);
     g_clear_pointer(&connection->rx, g_free);
   }
@@ -124,7 +127,8 @@ static void make_room(NbdConnection *connection, gsize need)
   gsize have = connection->rx_end - connection->rx_start;
   gsize room = rx ? rx->capacity - connection->rx_end : 0;
   if (rx && g_atomic_int_get(&rx->refs) == 1 && rx->capacity >= need) {
-    /* Nobody else points into it: start over, unless moving what is there costs more than it brings. */
+    /* Nobody else points into it: start over, unless moving what is there costs more than it
+     * brings. */
     if (have == 0 || room < need - have || (have < ROOM_MIN && room < ROOM_MIN)) {
       memmove(rx->data, rx->data + connection->rx_start, have);
       connection->rx_start = 0;
@@ -149,8 +153,8 @@ static void set_receive_timeout(NbdConnection *connection, int seconds)
   setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
 }
 
-/* recv() that is patient: a first wait of IDLE_TRIM_S gives spare memory back (-EAGAIN: the receive buffer, too), then
- * it waits for ever. */
+/* recv() that is patient: a first wait of IDLE_TRIM_S gives spare memory back (-EAGAIN: the receive
+ * buffer, too), then it waits for ever. */
 static gssize receive_some(NbdConnection *connection, NbdWorker *worker, void *data, gsize length)
 {
   for (;;) {
@@ -180,7 +184,8 @@ static gboolean fill(NbdConnection *connection, NbdWorker *worker, gsize need)
   while (connection->rx_end - connection->rx_start < need) {
     make_room(connection, need);
     NbdBuffer *rx = connection->rx;
-    gssize n = receive_some(connection, worker, rx->data + connection->rx_end, rx->capacity - connection->rx_end);
+    gssize n = receive_some(connection, worker, rx->data + connection->rx_end,
+                            rx->capacity - connection->rx_end);
     if (n == -EAGAIN) {
       connection->rx_start = connection->rx_end = 0;
       continue;
@@ -220,16 +225,16 @@ static NbdRequest decode(const guint8 *data)
   return request;
 }
 
-/* Is this the end of the conversation? A write beyond what any client may send would have to be swallowed whole: out
- * with it. */
+/* Is this the end of the conversation? A write beyond what any client may send would have to be
+ * swallowed whole: out with it. */
 static gboolean is_end(const NbdRequest *request)
 {
   return request->magic != NBD_REQUEST_MAGIC || request->type == NBD_CMD_DISC ||
          (request->type == NBD_CMD_WRITE && request->length > 2 * NBD_REQUEST_MAX);
 }
 
-/* Take up to @limit requests into @worker; waits for one, not for a second. FALSE: there will be none (but the worker
- * may hold some). */
+/* Take up to @limit requests into @worker; waits for one, not for a second. FALSE: there will be
+ * none (but the worker may hold some). */
 static gboolean receive_batch(NbdConnection *connection, NbdWorker *worker, guint limit)
 {
   gsize need = sizeof(NbdRequest);
@@ -317,7 +322,8 @@ static gboolean takes_long(const NbdWorker *worker)
 {
   for (guint i = 0; i < worker->n_requests; i++) {
     const NbdRequest *request = &worker->batch[i];
-    if ((request->type != NBD_CMD_READ && request->type != NBD_CMD_WRITE) || request->flags & NBD_CMD_FLAG_FUA)
+    if ((request->type != NBD_CMD_READ && request->type != NBD_CMD_WRITE) ||
+        request->flags & NBD_CMD_FLAG_FUA)
       return TRUE;
   }
   return FALSE;
@@ -390,7 +396,8 @@ static void lead(NbdConnection *connection, NbdWorker *worker)
     nbd_execute(worker);
     buffer_unref(connection, g_steal_pointer(&worker->rx));
     gint64 sample = (now_ns() - start) / n;
-    __atomic_store_n(&connection->request_ns, request_ns + (sample - request_ns) / 8, __ATOMIC_RELAXED);
+    __atomic_store_n(&connection->request_ns, request_ns + (sample - request_ns) / 8,
+                     __ATOMIC_RELAXED);
     __atomic_fetch_add(&connection->requests, n, __ATOMIC_RELAXED);
   }
 }

@@ -1,8 +1,8 @@
 /* virt-thin - NBD server: the handshake, up to the choice of an export
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Exact reads, never ahead: what follows the last option belongs to nbd-connection.c. The whole handshake has one
- * deadline, so that a client that stalls in it gives its place back.
+ * Exact reads, never ahead: what follows the last option belongs to nbd-connection.c. The whole
+ * handshake has one deadline, so that a client that stalls in it gives its place back.
  */
 #include <poll.h>
 #include <string.h>
@@ -11,8 +11,9 @@
 #include "service/nbd-internal.h"
 #include "util/size.h"
 
-#define OPTION_MAX (64u << 10)     /* longest option that is looked at */
-#define OPTION_SKIP_MAX (8u << 20) /* longest that is read and refused; beyond it the client is thrown out */
+#define OPTION_MAX (64u << 10) /* longest option that is looked at */
+#define OPTION_SKIP_MAX                                                                            \
+  (8u << 20) /* longest that is read and refused; beyond it the client is thrown out */
 #define QUERIES_MAX 64
 #define CONTEXT_ID 1u
 
@@ -59,7 +60,8 @@ static gboolean skip(Handshake *handshake, gsize length)
 static gboolean transmit(Handshake *handshake, const void *data, gsize length)
 {
   for (gsize done = 0; done < length;) {
-    ssize_t n = send(handshake->connection->fd, (const char *)data + done, length - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = send(handshake->connection->fd, (const char *)data + done, length - done,
+                     MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n > 0)
       done += n;
     else if (n == 0 || (errno != EAGAIN && errno != EINTR) || !wait_for(handshake, POLLOUT))
@@ -127,10 +129,12 @@ static gboolean read_u16(Reader *reader, guint16 *value)
   return TRUE;
 }
 
-/* A string of @length bytes: UTF-8, without NUL, no longer than the protocol allows. NULL: it is not. */
+/* A string of @length bytes: UTF-8, without NUL, no longer than the protocol allows. NULL: it is
+ * not. */
 static char *read_string(Reader *reader, gsize length)
 {
-  if (reader->left < length || length > NBD_NAME_MAX || !g_utf8_validate_len((const char *)reader->data, length, NULL))
+  if (reader->left < length || length > NBD_NAME_MAX ||
+      !g_utf8_validate_len((const char *)reader->data, length, NULL))
     return NULL;
   char *string = g_strndup((const char *)reader->data, length);
   reader->data += length;
@@ -175,38 +179,43 @@ static PoolVolumeInfo *get_export(Handshake *handshake, const char *name, GError
   return NULL;
 }
 
-/* Open what is called @info->name for transmission, or only to tell about it (@peek: nobody's use). */
-static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info, gboolean peek, GError **error)
+/* Open what is called @info->name for transmission, or only to tell about it (@peek: nobody's
+ * use). */
+static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info, gboolean peek,
+                               GError **error)
 {
   NbdConnection *connection = handshake->connection;
   Pool *pool = connection->server->pool;
-  if (!peek && connection->view && !nbd_server_claim(connection, info->name, handshake->deadline, error))
+  if (!peek && connection->view &&
+      !nbd_server_claim(connection, info->name, handshake->deadline, error))
     return NULL;
   if (peek || connection->view)
     return pool_volume_open_view(pool, info->name, error);
-  g_autofree char *opener =
-      g_strdup_printf("nbd client, pid %d%s%s%s", (int)connection->pid, connection->command ? " (" : "",
-                      connection->command ?: "", connection->command ? ")" : "");
+  g_autofree char *opener = g_strdup_printf(
+      "nbd client, pid %d%s%s%s", (int)connection->pid, connection->command ? " (" : "",
+      connection->command ?: "", connection->command ? ")" : "");
   if (info->read_only || connection->server->read_only)
     return pool_volume_open(pool, info->name, TRUE, opener, error);
   g_autoptr(GError) first = NULL;
   PoolVolume *volume = pool_volume_open(pool, info->name, FALSE, opener, &first);
-  if (!volume && vt_error_to_errno(first) == EROFS) /* a pool that takes no writes can still be read */
+  if (!volume &&
+      vt_error_to_errno(first) == EROFS) /* a pool that takes no writes can still be read */
     return pool_volume_open(pool, info->name, TRUE, opener, error);
   if (!volume)
     g_propagate_error(error, g_steal_pointer(&first));
   return volume;
 }
 
-static gboolean export_is_read_only(NbdConnection *connection, const PoolVolumeInfo *info, PoolVolume *volume)
+static gboolean export_is_read_only(NbdConnection *connection, const PoolVolumeInfo *info,
+                                    PoolVolume *volume)
 {
   return info->read_only || connection->server->read_only || pool_volume_is_read_only(volume);
 }
 
 static guint16 export_flags(NbdConnection *connection, gboolean read_only)
 {
-  guint16 flags =
-      NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE;
+  guint16 flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |
+                  NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE;
   if (read_only)
     flags |= NBD_FLAG_READ_ONLY;
   else
@@ -224,7 +233,8 @@ static void begin(Handshake *handshake, const PoolVolumeInfo *info, PoolVolume *
   connection->volume = volume;
   connection->read_only = export_is_read_only(connection, info, volume);
   connection->chunk_size = pool_volume_chunk_size(volume);
-  connection->block_status = connection->structured && g_strcmp0(handshake->context_export, info->name) == 0;
+  connection->block_status =
+      connection->structured && g_strcmp0(handshake->context_export, info->name) == 0;
   if (!connection->view) /* a view has claimed it */
     connection->export_name = g_strdup(info->name);
   pthread_mutex_unlock(&connection->server->lock);
@@ -242,9 +252,10 @@ static Step export_name(Handshake *handshake, Reader reader)
   }
   begin(handshake, info, volume);
   NbdExportNameReply out = {.size = GUINT64_TO_BE(pool_volume_size(volume)),
-                            .flags =
-                                GUINT16_TO_BE(export_flags(handshake->connection, handshake->connection->read_only))};
-  return transmit(handshake, &out, handshake->no_zeroes ? 10 : sizeof out) ? HANDSHAKE_DONE : HANDSHAKE_END;
+                            .flags = GUINT16_TO_BE(export_flags(handshake->connection,
+                                                                handshake->connection->read_only))};
+  return transmit(handshake, &out, handshake->no_zeroes ? 10 : sizeof out) ? HANDSHAKE_DONE
+                                                                           : HANDSHAKE_END;
 }
 
 static void add_text_info(GByteArray *out, guint32 option, guint16 kind, const char *text)
@@ -259,27 +270,30 @@ static void add_text_info(GByteArray *out, guint32 option, guint16 kind, const c
 /* A client takes the preferred size for its alignment: a power of two, by the protocol. */
 static guint32 preferred_size(guint64 chunk_size)
 {
-  gboolean fits = chunk_size >= 4096 && chunk_size <= NBD_REQUEST_MAX && (chunk_size & (chunk_size - 1)) == 0;
+  gboolean fits =
+      chunk_size >= 4096 && chunk_size <= NBD_REQUEST_MAX && (chunk_size & (chunk_size - 1)) == 0;
   return fits ? chunk_size : 4096;
 }
 
-/* Requests of any length are served. But where the kernel's node would have large sectors, a client that keeps to what
- * it is told is not to see a disk of smaller ones. */
+/* Requests of any length are served. But where the kernel's node would have large sectors, a client
+ * that keeps to what it is told is not to see a disk of smaller ones. */
 static guint32 minimum_size(guint sector_size)
 {
   return sector_size > 512 ? sector_size : 1;
 }
 
-static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked, const PoolVolumeInfo *info,
-                     PoolVolume *volume)
+static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked,
+                     const PoolVolumeInfo *info, PoolVolume *volume)
 {
   NbdConnection *connection = handshake->connection;
-  NbdInfoExport export = {GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(pool_volume_size(volume)),
-                          GUINT16_TO_BE(export_flags(connection, export_is_read_only(connection, info, volume)))};
+  NbdInfoExport export = {
+      GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(pool_volume_size(volume)),
+      GUINT16_TO_BE(export_flags(connection, export_is_read_only(connection, info, volume)))};
   add_reply(out, option, NBD_REP_INFO, &export, sizeof export);
-  NbdInfoBlockSize size = {GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(minimum_size(info->sector_size)),
-                           GUINT32_TO_BE(MAX(preferred_size(pool_volume_chunk_size(volume)), info->sector_size)),
-                           GUINT32_TO_BE(NBD_REQUEST_MAX)};
+  NbdInfoBlockSize size = {
+      GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(minimum_size(info->sector_size)),
+      GUINT32_TO_BE(MAX(preferred_size(pool_volume_chunk_size(volume)), info->sector_size)),
+      GUINT32_TO_BE(NBD_REQUEST_MAX)};
   if (asked & 1u << NBD_INFO_BLOCK_SIZE)
     add_reply(out, option, NBD_REP_INFO, &size, sizeof size);
   if (asked & 1u << NBD_INFO_NAME)
@@ -321,7 +335,8 @@ static Step info_or_go(Handshake *handshake, guint32 option, Reader reader)
 static Step list(Handshake *handshake)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(handshake->connection->server->pool, NULL, &error);
+  g_autoptr(GPtrArray) volumes =
+      pool_list_volumes(handshake->connection->server->pool, NULL, &error);
   if (!volumes)
     return reply_error(handshake, NBD_OPT_LIST, error);
   g_autoptr(GByteArray) out = g_byte_array_new();
@@ -341,8 +356,8 @@ static Step list(Handshake *handshake)
 
 /* --- metadata contexts: there is one, base:allocation --- */
 
-/* "base:" stands for all of its contexts when they are listed, and for none when they are set. Other namespaces are not
- * known here, and ignored. */
+/* "base:" stands for all of its contexts when they are listed, and for none when they are set.
+ * Other namespaces are not known here, and ignored. */
 static gboolean query_matches(const char *query, gboolean listing)
 {
   return g_str_equal(query, "base:allocation") || (listing && g_str_equal(query, "base:"));
@@ -366,7 +381,8 @@ static Step meta_context(Handshake *handshake, guint32 option, Reader reader)
   for (guint32 i = 0; i < n; i++) {
     g_autofree char *query = read_counted_string(&reader);
     if (!query || !strchr(query, ':'))
-      return reply(handshake, option, NBD_REP_ERR_INVALID, "a query must be namespace:name, and fit into the option");
+      return reply(handshake, option, NBD_REP_ERR_INVALID,
+                   "a query must be namespace:name, and fit into the option");
     match |= query_matches(query, listing);
   }
   if (reader.left > 0)
@@ -381,7 +397,8 @@ static Step meta_context(Handshake *handshake, guint32 option, Reader reader)
     struct {
       guint32 id;
       char name[sizeof "base:allocation" - 1];
-    } __attribute__((packed)) context = {GUINT32_TO_BE(listing ? 0 : CONTEXT_ID), "base:allocation"};
+    } __attribute__((packed))
+    context = {GUINT32_TO_BE(listing ? 0 : CONTEXT_ID), "base:allocation"};
     add_reply(out, option, NBD_REP_META_CONTEXT, &context, sizeof context);
     if (!listing)
       handshake->context_export = g_strdup(info->name);
@@ -398,7 +415,8 @@ static Step option_step(Handshake *handshake, guint32 option, Reader reader)
   case NBD_OPT_EXPORT_NAME: return export_name(handshake, reader);
   case NBD_OPT_ABORT: reply(handshake, option, NBD_REP_ACK, NULL); return HANDSHAKE_END;
   case NBD_OPT_LIST:
-    return reader.left ? reply(handshake, option, NBD_REP_ERR_INVALID, "this option takes no data") : list(handshake);
+    return reader.left ? reply(handshake, option, NBD_REP_ERR_INVALID, "this option takes no data")
+                       : list(handshake);
   case NBD_OPT_INFO:
   case NBD_OPT_GO: return info_or_go(handshake, option, reader);
   case NBD_OPT_STRUCTURED_REPLY:
@@ -409,7 +427,8 @@ static Step option_step(Handshake *handshake, guint32 option, Reader reader)
   case NBD_OPT_LIST_META_CONTEXT:
   case NBD_OPT_SET_META_CONTEXT: return meta_context(handshake, option, reader);
   case NBD_OPT_STARTTLS:
-    return reply(handshake, option, NBD_REP_ERR_POLICY, "this socket is local: it needs no TLS, and has none");
+    return reply(handshake, option, NBD_REP_ERR_POLICY,
+                 "this socket is local: it needs no TLS, and has none");
   default: return reply(handshake, option, NBD_REP_ERR_UNSUP, NULL);
   }
 }
@@ -417,7 +436,8 @@ static Step option_step(Handshake *handshake, guint32 option, Reader reader)
 static Step next_option(Handshake *handshake)
 {
   NbdOption header;
-  if (!receive(handshake, &header, sizeof header) || header.magic != GUINT64_TO_BE(NBD_OPTION_MAGIC))
+  if (!receive(handshake, &header, sizeof header) ||
+      header.magic != GUINT64_TO_BE(NBD_OPTION_MAGIC))
     return HANDSHAKE_END;
   guint32 option = GUINT32_FROM_BE(header.option), length = GUINT32_FROM_BE(header.length);
   if (length > OPTION_MAX) {
@@ -433,15 +453,18 @@ static Step next_option(Handshake *handshake)
 
 gboolean nbd_handshake(NbdConnection *connection)
 {
-  Handshake handshake = {connection, g_get_monotonic_time() + NBD_HANDSHAKE_MS * (gint64)1000, FALSE, NULL};
+  Handshake handshake = {connection, g_get_monotonic_time() + NBD_HANDSHAKE_MS * (gint64)1000,
+                         FALSE, NULL};
   NbdGreeting greeting = {GUINT64_TO_BE(NBD_MAGIC), GUINT64_TO_BE(NBD_OPTION_MAGIC),
                           GUINT16_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)};
   guint32 flags;
-  if (!transmit(&handshake, &greeting, sizeof greeting) || !receive(&handshake, &flags, sizeof flags))
+  if (!transmit(&handshake, &greeting, sizeof greeting) ||
+      !receive(&handshake, &flags, sizeof flags))
     return FALSE;
   flags = GUINT32_FROM_BE(flags);
   /* Newstyle that is not fixed knows but one option, and no reply to another. */
-  if ((flags & ~(guint32)(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)) || !(flags & NBD_FLAG_FIXED_NEWSTYLE))
+  if ((flags & ~(guint32)(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)) ||
+      !(flags & NBD_FLAG_FIXED_NEWSTYLE))
     return FALSE;
   handshake.no_zeroes = flags & NBD_FLAG_NO_ZEROES;
   Step step;

@@ -6,8 +6,8 @@
  * nbd-connection.c  receives requests in batches, and shares them among the connection's threads
  * nbd-request.c     carries out a request and builds its reply
  *
- * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then connection->lock; never with
- * connection->send_lock.
+ * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then
+ * connection->lock; never with connection->send_lock.
  */
 #pragma once
 
@@ -19,7 +19,7 @@
 #define NBD_BATCH 16                /* requests that a thread takes at once */
 #define NBD_PIECE (2u << 20)        /* longer transfers go through buffers of this size */
 #define NBD_REQUEST_MAX (32u << 20) /* the advertised maximum: what every client may send */
-#define NBD_ARENA (256u << 10)      /* reply and receive buffers of a connection that does small I/O */
+#define NBD_ARENA (256u << 10) /* reply and receive buffers of a connection that does small I/O */
 #define NBD_HANDSHAKE_MS 60000
 
 /* Received bytes; several batches may point into one. */
@@ -101,16 +101,19 @@ typedef struct {
 /* nbd-server.c */
 gboolean nbd_thread_start(pthread_t *thread, void *(*function)(void *), void *data);
 void nbd_server_forget(NbdConnection *connection); /* by its last thread; frees it */
-/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up is still busy at
+/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up
+ * is still busy at
  * @deadline_us of g_get_monotonic_time(). */
-gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us, GError **error);
+gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us,
+                          GError **error);
 
 /* nbd-handshake.c: FALSE: the connection ends. */
 gboolean nbd_handshake(NbdConnection *connection);
 
 /* nbd-connection.c */
 void *nbd_connection_main(void *connection);
-void nbd_connection_end(NbdConnection *connection);  /* no more requests; what is in flight goes on */
+/* No more requests; what is in flight goes on. */
+void nbd_connection_end(NbdConnection *connection);
 void nbd_connection_kill(NbdConnection *connection); /* and nothing is sent any more */
 gboolean nbd_connection_is_dead(NbdConnection *connection);
 /* Receive exactly @length bytes that belong to a streamed write. */

@@ -2,15 +2,16 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Facts from linux drivers/block/nbd.c:
- *   - RECONFIGURE puts a new socket in the place of a dead one only, and answers 0 when none is dead
- * (nbd_genl_reconfigure, -ENOSPC of nbd_reconnect_socket).
- *   - A request in flight on a dead socket is sent again by nbd_xmit_timeout(), with one connection only when a timeout
- * was set.
+ *   - RECONFIGURE puts a new socket in the place of a dead one only, and answers 0 when none is
+ *     dead (nbd_genl_reconfigure, -ENOSPC of nbd_reconnect_socket).
+ *   - A request in flight on a dead socket is sent again by nbd_xmit_timeout(), with one connection
+ *     only when a timeout was set.
  *   - A device with an identifier takes a RECONFIGURE only with the same one.
- *   - DISCONNECT fails what is in flight; the flag DISCONNECT_ON_CLOSE does the same at the last close. Who has the
- * device open keeps it, attached and dead.
- *   - A request that waits for a connection (wait_for_reconnect) does so for as long as the device's patience was when
- * it began; DISCONNECT wakes it only where a connection was alive.
+ *   - DISCONNECT fails what is in flight; the flag DISCONNECT_ON_CLOSE does the same at the last
+ *     close. Who has the device open keeps it, attached and dead.
+ *   - A request that waits for a connection (wait_for_reconnect) does so for as long as the
+ *     device's patience was when it began; DISCONNECT wakes it only where a connection was
+ *     alive.
  */
 #include "config.h"
 
@@ -39,7 +40,8 @@ typedef struct {
   guint16 flags;
 } Export;
 
-static gboolean transfer(int fd, gboolean sending, void *data, gsize length, const char *what, GError **error)
+static gboolean transfer(int fd, gboolean sending, void *data, gsize length, const char *what,
+                         GError **error)
 {
   for (gsize done = 0; done < length;) {
     ssize_t n = sending ? send(fd, (char *)data + done, length - done, MSG_NOSIGNAL)
@@ -47,10 +49,12 @@ static gboolean transfer(int fd, gboolean sending, void *data, gsize length, con
     if (n > 0)
       done += n;
     else if (n == 0)
-      return vt_set_error(error, ECONNRESET, "the NBD server closed the connection during %s", what);
-    else if (errno == EAGAIN)
-      return vt_set_error(error, ETIMEDOUT, "the NBD server did not answer within %d seconds, at %s", CONNECT_MS / 1000,
+      return vt_set_error(error, ECONNRESET, "the NBD server closed the connection during %s",
                           what);
+    else if (errno == EAGAIN)
+      return vt_set_error(error, ETIMEDOUT,
+                          "the NBD server did not answer within %d seconds, at %s",
+                          CONNECT_MS / 1000, what);
     else if (errno != EINTR)
       return vt_set_errno(error, errno, "talking to the NBD server, at %s", what);
   }
@@ -102,7 +106,8 @@ static gboolean receive_go(int fd, const char *name, Export *export, GError **er
 }
 
 /* A connection to @export_name, ready for transmission. -1: error. */
-static int negotiate(const char *socket_path, const char *export_name, Export *export, GError **error)
+static int negotiate(const char *socket_path, const char *export_name, Export *export,
+                     GError **error)
 {
   int fd = control_socket_connect(socket_path, CONNECT_MS, error);
   if (fd < 0)
@@ -137,8 +142,9 @@ static gboolean set_nl_error(GError **error, int code, const char *what)
 {
   static const struct {
     int nl, err;
-  } table[] = {{NLE_PERM, EPERM},   {NLE_NODEV, ENODEV}, {NLE_OBJ_NOTFOUND, ENOENT}, {NLE_BUSY, EBUSY},
-               {NLE_NOMEM, ENOMEM}, {NLE_INVAL, EINVAL}, {NLE_EXIST, EEXIST},        {NLE_OPNOTSUPP, EOPNOTSUPP}};
+  } table[] = {{NLE_PERM, EPERM},   {NLE_NODEV, ENODEV},        {NLE_OBJ_NOTFOUND, ENOENT},
+               {NLE_BUSY, EBUSY},   {NLE_NOMEM, ENOMEM},        {NLE_INVAL, EINVAL},
+               {NLE_EXIST, EEXIST}, {NLE_OPNOTSUPP, EOPNOTSUPP}};
   int err = EIO;
   for (guint i = 0; i < G_N_ELEMENTS(table); i++)
     if (-code == table[i].nl)
@@ -245,8 +251,8 @@ char *nbd_kernel_identifier(const char *device)
 gboolean nbd_kernel_is_attached(const char *device)
 {
   guint32 index;
-  g_autofree char *pid =
-      index_of(device, &index) ? read_sysfs(device, "pid") : NULL; /* the file is there while it is */
+  g_autofree char *pid = index_of(device, &index) ? read_sysfs(device, "pid")
+                                                  : NULL; /* the file is there while it is */
   return pid != NULL;
 }
 
@@ -274,8 +280,8 @@ gboolean nbd_kernel_available(GError **error)
     /* Without partitions: what is inside a guest's disk is not this machine's business. */
     const char *const argv[] = {"modprobe", "-q", "nbd", "max_part=0", NULL};
     g_spawn_sync(NULL, (char **)argv, NULL,
-                 G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, NULL, NULL,
-                 NULL, NULL);
+                 G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                 NULL, NULL, NULL, NULL, NULL, NULL);
     sock = connect_netlink(&family, error);
   }
   if (sock)
@@ -311,7 +317,8 @@ char *nbd_kernel_attach(const char *socket_path, const char *export_name, const 
   if (ok) {
     nla_put_u64(call.msg, NBD_ATTR_SIZE_BYTES, export.size);
     nla_put_u64(call.msg, NBD_ATTR_BLOCK_SIZE_BYTES, shape->sector_size);
-    nla_put_u64(call.msg, NBD_ATTR_SERVER_FLAGS, export.flags | (shape->read_only ? NBD_FLAG_READ_ONLY : 0));
+    nla_put_u64(call.msg, NBD_ATTR_SERVER_FLAGS,
+                export.flags | (shape->read_only ? NBD_FLAG_READ_ONLY : 0));
     nla_put_u64(call.msg, NBD_ATTR_TIMEOUT, NBD_KERNEL_TIMEOUT_S);
     nla_put_u64(call.msg, NBD_ATTR_DEAD_CONN_TIMEOUT, NBD_KERNEL_PATIENCE_S);
     nla_put_string(call.msg, NBD_ATTR_BACKEND_IDENTIFIER, identifier);
@@ -324,7 +331,8 @@ char *nbd_kernel_attach(const char *socket_path, const char *export_name, const 
     return NULL;
   g_autofree char *device = g_strdup_printf("/dev/nbd%d", call.index);
   if (call.index < 0) {
-    vt_set_error(error, EPROTO, "attaching %s: the kernel did not say to which device", export_name);
+    vt_set_error(error, EPROTO, "attaching %s: the kernel did not say to which device",
+                 export_name);
     return NULL;
   }
   if (make_device_node(device, error))
@@ -333,7 +341,8 @@ char *nbd_kernel_attach(const char *socket_path, const char *export_name, const 
   return NULL;
 }
 
-gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const char *export_name, GError **error)
+gboolean nbd_kernel_reconnect(const char *device, const char *socket_path, const char *export_name,
+                              GError **error)
 {
   Export export;
   g_autoptr(GError) local = NULL;
@@ -395,8 +404,8 @@ gboolean nbd_kernel_keep(const char *device, GError **error)
   return call_end(&call, device, error);
 }
 
-/* DISCONNECT alone does nothing for requests that have waited since before it, nor does a shorter patience; a
- * connection lets them go on, here to nobody. */
+/* DISCONNECT alone does nothing for requests that have waited since before it, nor does a shorter
+ * patience; a connection lets them go on, here to nobody. */
 gboolean nbd_kernel_abandon(const char *device, GError **error)
 {
   int pair[2];

@@ -1,9 +1,9 @@
 /* virt-thin - block nodes by the kernel's NBD client, on the service's own socket
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Faster than a loop device over the FUSE file, and a death of the engine is nothing to it but a lost connection: the
- * device keeps its requests until the next engine serves. A device's identifier is "virt-thin <folder>", after which it
- * is ours whatever the volume is called today.
+ * Faster than a loop device over the FUSE file, and a death of the engine is nothing to it but a
+ * lost connection: the device keeps its requests until the next engine serves. A device's
+ * identifier is "virt-thin <folder>", after which it is ours whatever the volume is called today.
  */
 #include "config.h"
 
@@ -16,20 +16,23 @@
 
 #define PREFIX "virt-thin "
 
-static char *nbd_attach(const char *vg, const char *volume, const char *file, const NodeShape *shape, GError **error)
+static char *nbd_attach(const char *vg, const char *volume, const char *file,
+                        const NodeShape *shape, GError **error)
 {
   g_autofree char *socket_path = settings_vg_file(vg, "nbd"), *folder = g_path_get_dirname(file);
   g_autofree char *identifier = g_strconcat(PREFIX, folder, NULL);
   return nbd_kernel_attach(socket_path, volume, identifier, shape, error);
 }
 
-static gboolean nbd_reconnect(const char *device, const char *vg, const char *volume, GError **error)
+static gboolean nbd_reconnect(const char *device, const char *vg, const char *volume,
+                              GError **error)
 {
   g_autofree char *socket_path = settings_vg_file(vg, "nbd");
   return nbd_kernel_reconnect(device, socket_path, volume, error);
 }
 
-static gboolean nbd_resize(const char *device, const char *vg, const char *volume, const char *file, GError **error)
+static gboolean nbd_resize(const char *device, const char *vg, const char *volume, const char *file,
+                           GError **error)
 {
   struct stat st;
   if (stat(file, &st) < 0)
@@ -39,8 +42,10 @@ static gboolean nbd_resize(const char *device, const char *vg, const char *volum
 
 static gboolean nbd_is_ours(const char *device, const char *folder)
 {
-  g_autofree char *identifier = nbd_kernel_is_attached(device) ? nbd_kernel_identifier(device) : NULL;
-  return identifier && g_str_has_prefix(identifier, PREFIX) && strcmp(identifier + strlen(PREFIX), folder) == 0;
+  g_autofree char *identifier =
+      nbd_kernel_is_attached(device) ? nbd_kernel_identifier(device) : NULL;
+  return identifier && g_str_has_prefix(identifier, PREFIX) &&
+         strcmp(identifier + strlen(PREFIX), folder) == 0;
 }
 
 /* Its identifier keeps the change from a device that has become another's. */

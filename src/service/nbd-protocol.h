@@ -1,9 +1,9 @@
 /* virt-thin - the NBD protocol on the wire: numbers and structures
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Source: the protocol document of the NetworkBlockDevice project, doc/proto.md (public domain). Everything is
- * big-endian; the structures are packed and hold what is sent, so each field goes through GUINTxx_TO_BE /
- * GUINTxx_FROM_BE.
+ * Source: the protocol document of the NetworkBlockDevice project, doc/proto.md (public domain).
+ * Everything is big-endian; the structures are packed and hold what is sent, so each field goes
+ * through GUINTxx_TO_BE / GUINTxx_FROM_BE.
  */
 #pragma once
 

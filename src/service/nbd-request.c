@@ -1,11 +1,13 @@
 /* virt-thin - NBD server: a request carried out, and its reply
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Replies are built in the worker's arena in the order of sending and go out together at the end of the batch (or when
- * the arena is full). What is read from the volume is read straight to its place there, behind its header.
+ * Replies are built in the worker's arena in the order of sending and go out together at the end of
+ * the batch (or when the arena is full). What is read from the volume is read straight to its place
+ * there, behind its header.
  *
- * The only error numbers a client may see are those of the protocol; what else the pool says becomes EIO. With
- * structured replies the client gets the message, too; and it is logged, at most once in LOG_INTERVAL per connection.
+ * The only error numbers a client may see are those of the protocol; what else the pool says
+ * becomes EIO. With structured replies the client gets the message, too; and it is logged, at most
+ * once in LOG_INTERVAL per connection.
  */
 #include <string.h>
 #include <sys/uio.h>
@@ -39,8 +41,8 @@ static void send_replies(NbdWorker *worker)
   worker->arena_used = 0;
 }
 
-/* Room for @length bytes of a reply, of which those from @header on are aligned. The room is sent with the rest unless
- * drop_room() takes it back. */
+/* Room for @length bytes of a reply, of which those from @header on are aligned. The room is sent
+ * with the rest unless drop_room() takes it back. */
 static guint8 *add_room(NbdWorker *worker, gsize header, gsize length)
 {
   gsize start = worker->arena_used;
@@ -79,13 +81,14 @@ static void drop_room(NbdWorker *worker, gsize length)
 
 static NbdChunk chunk(const NbdRequest *request, guint16 flags, guint16 type, gsize length)
 {
-  return (NbdChunk){GUINT32_TO_BE(NBD_STRUCTURED_REPLY_MAGIC), GUINT16_TO_BE(flags), GUINT16_TO_BE(type),
-                    request->cookie, GUINT32_TO_BE(length)};
+  return (NbdChunk){GUINT32_TO_BE(NBD_STRUCTURED_REPLY_MAGIC), GUINT16_TO_BE(flags),
+                    GUINT16_TO_BE(type), request->cookie, GUINT32_TO_BE(length)};
 }
 
 static void reply_simple(NbdWorker *worker, const NbdRequest *request, guint32 error)
 {
-  NbdSimpleReply reply = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), GUINT32_TO_BE(error), request->cookie};
+  NbdSimpleReply reply = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), GUINT32_TO_BE(error),
+                          request->cookie};
   memcpy(add_room(worker, sizeof reply, sizeof reply), &reply, sizeof reply);
 }
 
@@ -113,36 +116,40 @@ static const char *command_name(guint16 type)
   return type < G_N_ELEMENTS(names) ? names[type] : "unknown command";
 }
 
-static void log_error(NbdWorker *worker, const NbdRequest *request, gboolean quiet, const char *message)
+static void log_error(NbdWorker *worker, const NbdRequest *request, gboolean quiet,
+                      const char *message)
 {
   NbdConnection *connection = worker->connection;
   __atomic_fetch_add(&connection->errors, 1, __ATOMIC_RELAXED);
-  gint64 now = g_get_monotonic_time(), last = __atomic_load_n(&connection->warned, __ATOMIC_RELAXED);
+  gint64 now = g_get_monotonic_time(),
+         last = __atomic_load_n(&connection->warned, __ATOMIC_RELAXED);
   quiet |= last && now - last < LOG_INTERVAL;
   if (!quiet)
     __atomic_store_n(&connection->warned, now, __ATOMIC_RELAXED);
   g_log(G_LOG_DOMAIN, quiet ? G_LOG_LEVEL_DEBUG : G_LOG_LEVEL_WARNING,
-        "nbd: %s: %s of %u bytes at %" G_GUINT64_FORMAT " for client pid %d (%s) failed: %s", connection->export_name,
-        command_name(request->type), request->length, request->offset, (int)connection->pid, connection->command ?: "?",
-        message);
+        "nbd: %s: %s of %u bytes at %" G_GUINT64_FORMAT " for client pid %d (%s) failed: %s",
+        connection->export_name, command_name(request->type), request->length, request->offset,
+        (int)connection->pid, connection->command ?: "?", message);
 }
 
-static void send_failure(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
+static void send_failure(NbdWorker *worker, const NbdRequest *request, guint32 code,
+                         const char *message)
 {
   if (!worker->connection->structured) {
     reply_simple(worker, request, code);
     return;
   }
   gsize length = MIN(strlen(message), 1024);
-  NbdErrorChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_ERROR, 6 + length), GUINT32_TO_BE(code),
-                         GUINT16_TO_BE(length)};
+  NbdErrorChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_ERROR, 6 + length),
+                         GUINT32_TO_BE(code), GUINT16_TO_BE(length)};
   guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
   memcpy(room, &reply, sizeof reply);
   memcpy(room + sizeof reply, message, length);
 }
 
 /* The client asked for what it cannot have. */
-static void reply_refusal(NbdWorker *worker, const NbdRequest *request, guint32 code, const char *message)
+static void reply_refusal(NbdWorker *worker, const NbdRequest *request, guint32 code,
+                          const char *message)
 {
   log_error(worker, request, TRUE, message);
   send_failure(worker, request, code, message);
@@ -155,7 +162,8 @@ static void reply_error(NbdWorker *worker, const NbdRequest *request, const GErr
   send_failure(worker, request, protocol_error(error), error->message);
 }
 
-static void reply_result(NbdWorker *worker, const NbdRequest *request, gboolean ok, const GError *error)
+static void reply_result(NbdWorker *worker, const NbdRequest *request, gboolean ok,
+                         const GError *error)
 {
   if (ok)
     reply_simple(worker, request, NBD_SUCCESS);
@@ -198,13 +206,15 @@ static gboolean check_length(NbdWorker *worker, const NbdRequest *request)
 {
   if (request->length <= NBD_REQUEST_MAX)
     return TRUE;
-  reply_refusal(worker, request, NBD_EINVAL, "the request is longer than the export's largest block size, 32 MiB");
+  reply_refusal(worker, request, NBD_EINVAL,
+                "the request is longer than the export's largest block size, 32 MiB");
   return FALSE;
 }
 
 /* --- read --- */
 
-static gboolean read_into(NbdWorker *worker, guint8 *data, gsize length, guint64 offset, GError **error)
+static gboolean read_into(NbdWorker *worker, guint8 *data, gsize length, guint64 offset,
+                          GError **error)
 {
   struct iovec iov = {data, length};
   return pool_volume_readv(worker->connection->volume, &iov, 1, offset, error);
@@ -225,8 +235,9 @@ static void read_whole(NbdWorker *worker, const NbdRequest *request)
     drop_room(worker, header + request->length);
     reply_error(worker, request, error);
   } else if (structured) {
-    NbdDataChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length),
-                          GUINT64_TO_BE(request->offset)};
+    NbdDataChunk reply = {
+        chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length),
+        GUINT64_TO_BE(request->offset)};
     memcpy(room, &reply, sizeof reply);
   } else {
     NbdSimpleReply reply = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), 0, request->cookie};
@@ -239,17 +250,19 @@ static void read_whole(NbdWorker *worker, const NbdRequest *request)
   }
 }
 
-static void reply_hole(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset, guint32 length)
+static void reply_hole(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset,
+                       guint32 length)
 {
-  NbdHoleChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_HOLE, 12), GUINT64_TO_BE(offset),
-                        GUINT32_TO_BE(length)};
+  NbdHoleChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_HOLE, 12),
+                        GUINT64_TO_BE(offset), GUINT32_TO_BE(length)};
   memcpy(add_room(worker, sizeof reply, sizeof reply), &reply, sizeof reply);
 }
 
-static gboolean reply_data(NbdWorker *worker, const NbdRequest *request, guint16 flags, guint64 offset, guint32 length,
-                           GError **error)
+static gboolean reply_data(NbdWorker *worker, const NbdRequest *request, guint16 flags,
+                           guint64 offset, guint32 length, GError **error)
 {
-  NbdDataChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_DATA, 8 + length), GUINT64_TO_BE(offset)};
+  NbdDataChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_OFFSET_DATA, 8 + length),
+                        GUINT64_TO_BE(offset)};
   guint8 *room = add_room(worker, sizeof reply, sizeof reply + length);
   if (!read_into(worker, room + sizeof reply, length, offset, error)) {
     drop_room(worker, sizeof reply + length);
@@ -285,8 +298,8 @@ static void read_pieces(NbdWorker *worker, const NbdRequest *request)
 static void do_read(NbdWorker *worker, const NbdRequest *request)
 {
   gboolean structured = worker->connection->structured;
-  if (!check_flags(worker, request, structured ? NBD_CMD_FLAG_DF : 0) || !check_length(worker, request) ||
-      !check_range(worker, request, NBD_EINVAL))
+  if (!check_flags(worker, request, structured ? NBD_CMD_FLAG_DF : 0) ||
+      !check_length(worker, request) || !check_range(worker, request, NBD_EINVAL))
     return;
   if (structured && !(request->flags & NBD_CMD_FLAG_DF))
     read_pieces(worker, request);
@@ -298,13 +311,14 @@ static void do_read(NbdWorker *worker, const NbdRequest *request)
 
 static gboolean finish_write(NbdWorker *worker, const NbdRequest *request, GError **error)
 {
-  return !(request->flags & NBD_CMD_FLAG_FUA) || pool_volume_flush(worker->connection->volume, error);
+  return !(request->flags & NBD_CMD_FLAG_FUA) ||
+         pool_volume_flush(worker->connection->volume, error);
 }
 
 static gboolean check_write(NbdWorker *worker, const NbdRequest *request)
 {
-  return check_flags(worker, request, 0) && check_writable(worker, request) && check_length(worker, request) &&
-         check_range(worker, request, NBD_ENOSPC);
+  return check_flags(worker, request, 0) && check_writable(worker, request) &&
+         check_length(worker, request) && check_range(worker, request, NBD_ENOSPC);
 }
 
 static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 *payload)
@@ -318,8 +332,8 @@ static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 
   reply_result(worker, request, ok, error);
 }
 
-/* A write whose payload is still to come: written piece by piece, cut where chunks are, so that whole chunks stay
- * whole. Also what is refused must be received. */
+/* A write whose payload is still to come: written piece by piece, cut where chunks are, so that
+ * whole chunks stay whole. Also what is refused must be received. */
 static void do_streamed_write(NbdWorker *worker, const NbdRequest *request)
 {
   gboolean refused = !check_write(worker, request), ok = !refused;
@@ -344,7 +358,8 @@ static void do_streamed_write(NbdWorker *worker, const NbdRequest *request)
 
 /* --- trim, zero --- */
 
-/* The end of the slice that begins at @offset: a multiple of the chunk size, so that no chunk is cut that was whole. */
+/* The end of the slice that begins at @offset: a multiple of the chunk size, so that no chunk is
+ * cut that was whole. */
 static guint64 slice_length(NbdConnection *connection, guint64 offset, guint64 end)
 {
   guint64 slice = SLICE, chunk_size = connection->chunk_size;
@@ -355,7 +370,8 @@ static guint64 slice_length(NbdConnection *connection, guint64 offset, guint64 e
 
 static void do_trim(NbdWorker *worker, const NbdRequest *request)
 {
-  if (!check_flags(worker, request, 0) || !check_writable(worker, request) || !check_range(worker, request, NBD_EINVAL))
+  if (!check_flags(worker, request, 0) || !check_writable(worker, request) ||
+      !check_range(worker, request, NBD_EINVAL))
     return;
   NbdConnection *connection = worker->connection;
   guint64 offset = request->offset, end = offset + request->length, length;
@@ -365,7 +381,8 @@ static void do_trim(NbdWorker *worker, const NbdRequest *request)
     length = slice_length(connection, offset, end);
     ok = pool_volume_discard(connection->volume, offset, length, &error);
   }
-  if (!ok && vt_error_to_errno(error) == EOPNOTSUPP) { /* trim is a hint; a pool may be set to take none */
+  if (!ok &&
+      vt_error_to_errno(error) == EOPNOTSUPP) { /* trim is a hint; a pool may be set to take none */
     g_clear_error(&error);
     ok = TRUE;
   }
@@ -374,7 +391,8 @@ static void do_trim(NbdWorker *worker, const NbdRequest *request)
 }
 
 /* NO_HOLE wants the range provisioned: what is not mapped is written. */
-static gboolean write_zeros(NbdConnection *connection, guint64 offset, guint64 length, GError **error)
+static gboolean write_zeros(NbdConnection *connection, guint64 offset, guint64 length,
+                            GError **error)
 {
   static const guint8 zeros[1 << 20];
   struct iovec iov[16];
@@ -388,7 +406,8 @@ static gboolean write_zeros(NbdConnection *connection, guint64 offset, guint64 l
   return TRUE;
 }
 
-static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guint64 length, GError **error)
+static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guint64 length,
+                                 GError **error)
 {
   for (guint64 run; length > 0; offset += run, length -= run) {
     gboolean mapped;
@@ -401,7 +420,8 @@ static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guin
   return TRUE;
 }
 
-/* Is zeroing faster than writing? Where there are whole chunks to unmap, or nothing is mapped anyway. */
+/* Is zeroing faster than writing? Where there are whole chunks to unmap, or nothing is mapped
+ * anyway. */
 static gboolean zeroing_is_fast(NbdConnection *connection, const NbdRequest *request)
 {
   guint64 chunk_size = connection->chunk_size, end = request->offset + request->length;
@@ -411,8 +431,9 @@ static gboolean zeroing_is_fast(NbdConnection *connection, const NbdRequest *req
     return TRUE;
   guint64 length;
   gboolean mapped;
-  return pool_volume_extent(connection->volume, request->offset, request->length, &length, &mapped, NULL) && !mapped &&
-         length >= request->length;
+  return pool_volume_extent(connection->volume, request->offset, request->length, &length, &mapped,
+                            NULL) &&
+         !mapped && length >= request->length;
 }
 
 static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
@@ -430,8 +451,9 @@ static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
   gboolean ok = TRUE;
   for (; ok && offset < end && !nbd_connection_is_dead(connection); offset += length) {
     length = slice_length(connection, offset, end);
-    ok = request->flags & NBD_CMD_FLAG_NO_HOLE ? zero_provisioned(connection, offset, length, &error)
-                                               : pool_volume_zero(connection->volume, offset, length, TRUE, &error);
+    ok = request->flags & NBD_CMD_FLAG_NO_HOLE
+             ? zero_provisioned(connection, offset, length, &error)
+             : pool_volume_zero(connection->volume, offset, length, TRUE, &error);
   }
   ok = ok && finish_write(worker, request, &error);
   reply_result(worker, request, ok, error);
@@ -459,9 +481,10 @@ static void do_cache(NbdWorker *worker, const NbdRequest *request)
     reply_simple(worker, request, NBD_SUCCESS);
 }
 
-/* The runs of the range, neighbours of one kind joined, into @descriptors; their number, 0: @error. */
-static guint map_range(NbdConnection *connection, const NbdRequest *request, NbdDescriptor *descriptors, guint max,
-                       GError **error)
+/* The runs of the range, neighbours of one kind joined, into @descriptors; their number, 0:
+ * @error. */
+static guint map_range(NbdConnection *connection, const NbdRequest *request,
+                       NbdDescriptor *descriptors, guint max, GError **error)
 {
   guint n = 0;
   guint32 length_so_far = 0, flags_so_far = 0;
@@ -492,10 +515,12 @@ static guint map_range(NbdConnection *connection, const NbdRequest *request, Nbd
 static void do_block_status(NbdWorker *worker, const NbdRequest *request)
 {
   NbdConnection *connection = worker->connection;
-  if (!check_flags(worker, request, NBD_CMD_FLAG_REQ_ONE) || !check_range(worker, request, NBD_EINVAL))
+  if (!check_flags(worker, request, NBD_CMD_FLAG_REQ_ONE) ||
+      !check_range(worker, request, NBD_EINVAL))
     return;
   if (!connection->block_status) {
-    reply_refusal(worker, request, NBD_EINVAL, "base:allocation was not negotiated for this export");
+    reply_refusal(worker, request, NBD_EINVAL,
+                  "base:allocation was not negotiated for this export");
     return;
   }
   guint max = request->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : EXTENTS_MAX;
@@ -507,8 +532,9 @@ static void do_block_status(NbdWorker *worker, const NbdRequest *request)
     return;
   }
   gsize length = n * sizeof *descriptors;
-  NbdStatusChunk reply = {chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length),
-                          GUINT32_TO_BE(1)};
+  NbdStatusChunk reply = {
+      chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length),
+      GUINT32_TO_BE(1)};
   guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
   memcpy(room, &reply, sizeof reply);
   memcpy(room + sizeof reply, descriptors, length);

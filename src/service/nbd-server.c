@@ -52,7 +52,9 @@ static char *read_command(pid_t pid)
     return NULL;
   g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
   g_autofree char *command = NULL;
-  return g_file_get_contents(path, &command, NULL, NULL) ? g_utf8_make_valid(g_strchomp(command), -1) : NULL;
+  return g_file_get_contents(path, &command, NULL, NULL)
+             ? g_utf8_make_valid(g_strchomp(command), -1)
+             : NULL;
 }
 
 static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
@@ -96,8 +98,8 @@ static void connection_free(NbdConnection *connection)
   g_free(connection);
 }
 
-/* The volume is closed before the client can see that the connection is: whoever waits for that may remove the volume
- * then. */
+/* The volume is closed before the client can see that the connection is: whoever waits for that may
+ * remove the volume then. */
 void nbd_server_forget(NbdConnection *connection)
 {
   NbdServer *server = connection->server;
@@ -110,11 +112,12 @@ void nbd_server_forget(NbdConnection *connection)
   pthread_mutex_unlock(&server->lock);
 }
 
-/* Wait for a connection to go, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes). Called with the
- * lock held. */
+/* Wait for a connection to go, to @deadline_us of g_get_monotonic_time() (-1: as long as it takes).
+ * Called with the lock held. */
 static gboolean wait_for_one(NbdServer *server, gint64 deadline_us)
 {
-  struct timespec until = {.tv_sec = deadline_us / G_USEC_PER_SEC, .tv_nsec = deadline_us % G_USEC_PER_SEC * 1000};
+  struct timespec until = {.tv_sec = deadline_us / G_USEC_PER_SEC,
+                           .tv_nsec = deadline_us % G_USEC_PER_SEC * 1000};
   if (deadline_us < 0)
     return pthread_cond_wait(&server->connection_gone, &server->lock) == 0;
   return pthread_cond_timedwait(&server->connection_gone, &server->lock, &until) != ETIMEDOUT;
@@ -138,7 +141,8 @@ static gboolean has_hung_up(NbdConnection *connection)
   return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us, GError **error)
+gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us,
+                          GError **error)
 {
   NbdServer *server = connection->server;
   gboolean ok = TRUE;
@@ -149,7 +153,8 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
     else {
       nbd_connection_end(other);
       ok = wait_for_one(server, deadline_us) ||
-           vt_set_error(error, ETIMEDOUT, "nbd: the last view of %s still has requests in flight", name);
+           vt_set_error(error, ETIMEDOUT, "nbd: the last view of %s still has requests in flight",
+                        name);
     }
   if (ok) {
     g_free(connection->export_name); /* of a choice that failed */
@@ -162,10 +167,13 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
 gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error)
 {
   NbdConnection *connection = connection_new(server, fd, view);
-  connection->view |= server->is_view && connection->pid > 0 && server->is_view(connection->pid, server->user_data);
-  if (server->check_peer && !connection->view && connection->uid != 0 && connection->uid != geteuid()) {
+  connection->view |=
+      server->is_view && connection->pid > 0 && server->is_view(connection->pid, server->user_data);
+  if (server->check_peer && !connection->view && connection->uid != 0 &&
+      connection->uid != geteuid()) {
     vt_set_error(error, EACCES,
-                 "nbd: refused a client of user %d, pid %d (%s): only root and the service's own user may connect",
+                 "nbd: refused a client of user %d, pid %d (%s): only root and the service's own "
+                 "user may connect",
                  (int)connection->uid, (int)connection->pid, connection->command ?: "?");
     connection_free(connection);
     return FALSE;
@@ -175,7 +183,8 @@ gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error
   if (server->stopping)
     ok = vt_set_error(error, ESHUTDOWN, "nbd: the server is stopping");
   else if (!connection->view && server->connections->len >= server->max_clients)
-    ok = vt_set_error(error, EUSERS, "nbd: refused a client, pid %d (%s): %u are connected, which is the most",
+    ok = vt_set_error(error, EUSERS,
+                      "nbd: refused a client, pid %d (%s): %u are connected, which is the most",
                       (int)connection->pid, connection->command ?: "?", server->max_clients);
   else {
     connection->n_threads = 1;
@@ -230,7 +239,8 @@ static void *accept_clients(void *data)
   }
 }
 
-NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions *options, GError **error)
+NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions *options,
+                               GError **error)
 {
   static const NbdServerOptions defaults;
   if (!options)
@@ -248,7 +258,8 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
   server->connections = g_ptr_array_new();
   pthread_mutex_init(&server->lock, NULL);
   cond_init(&server->connection_gone);
-  gboolean ok = server->wake_fd >= 0 || vt_set_errno(error, errno, "nbd: cannot make an event descriptor");
+  gboolean ok =
+      server->wake_fd >= 0 || vt_set_errno(error, errno, "nbd: cannot make an event descriptor");
   if (ok && listen_fd >= 0) {
     /* A client that gives up between poll() and accept() must not block the thread. */
     fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK);
@@ -265,7 +276,8 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
   return NULL;
 }
 
-NbdServer *nbd_server_start(Pool *pool, const char *socket_path, const NbdServerOptions *options, GError **error)
+NbdServer *nbd_server_start(Pool *pool, const char *socket_path, const NbdServerOptions *options,
+                            GError **error)
 {
   guint mode = options && options->socket_mode ? options->socket_mode : 0600;
   int fd = control_socket_listen(socket_path, mode, options ? options->socket_group : NULL, error);

@@ -1,9 +1,10 @@
 /* virt-thin - the nodes process: makes and removes the block nodes of a volume group
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Its only memory that matters is in the kernel and the file system: a device over <folder>/<volume>, and the link
- * <dev-dir>/<vg>/<volume> to it. So it can be replaced at any time, as the engine can. A device that a stranger takes
- * away (losetup -d) is noticed by its uevent and made again, before its link can lead to what somebody else puts on it.
+ * Its only memory that matters is in the kernel and the file system: a device over
+ * <folder>/<volume>, and the link <dev-dir>/<vg>/<volume> to it. So it can be replaced at any time,
+ * as the engine can. A device that a stranger takes away (losetup -d) is noticed by its uevent and
+ * made again, before its link can lead to what somebody else puts on it.
  */
 #include "config.h"
 
@@ -96,7 +97,8 @@ static char *link_of(Process *process, const char *name)
   return g_build_filename(process->links, name, NULL);
 }
 
-/* May the link @path be replaced? What leads to one of our devices, or to one that nothing is on. */
+/* May the link @path be replaced? What leads to one of our devices, or to one that nothing is
+ * on. */
 static gboolean is_our_link(Process *process, const char *path)
 {
   g_autofree char *target = g_file_read_link(path, NULL);
@@ -113,9 +115,10 @@ static gboolean make_link(Process *process, const char *name, const char *device
   if (g_mkdir_with_parents(process->links, 0755) == -1)
     return vt_set_errno(error, errno, "cannot make folder %s", process->links);
   if (lstat(path, &st) == 0 && !is_our_link(process, path))
-    return vt_set_error(error, EEXIST,
-                        "%s is there already, and not from here: is volume group %s active in the kernel?", path,
-                        process->vg);
+    return vt_set_error(
+        error, EEXIST,
+        "%s is there already, and not from here: is volume group %s active in the kernel?", path,
+        process->vg);
   unlink(new_path);
   if (symlink(device, new_path) == -1 || rename(new_path, path) == -1)
     return vt_set_errno(error, errno, "cannot make link %s", path);
@@ -133,14 +136,16 @@ static void remove_link(Process *process, const char *name)
 
 static guint read_attribute(const char *device, const char *attribute)
 {
-  g_autofree char *path = g_strdup_printf("/sys/block/%s/%s", device + strlen("/dev/"), attribute), *text = NULL;
+  g_autofree char *path = g_strdup_printf("/sys/block/%s/%s", device + strlen("/dev/"), attribute),
+                  *text = NULL;
 
   return g_file_get_contents(path, &text, NULL, NULL) ? (guint)g_ascii_strtoull(text, NULL, 10) : 0;
 }
 
 static NodeShape shape_of(const char *device)
 {
-  NodeShape shape = {read_attribute(device, "ro") != 0, read_attribute(device, "queue/logical_block_size")};
+  NodeShape shape = {read_attribute(device, "ro") != 0,
+                     read_attribute(device, "queue/logical_block_size")};
 
   return shape;
 }
@@ -157,9 +162,11 @@ static gboolean show(Process *process, const char *name, const NodeShape *shape,
 
   if (!process->kind)
     return vt_set_error(error, EOPNOTSUPP, "%s", process->reason);
-  if (node && is_same_shape(&node->shape, shape) && process->kind->is_ours(node->device, process->folder)) {
+  if (node && is_same_shape(&node->shape, shape) &&
+      process->kind->is_ours(node->device, process->folder)) {
     node->sync = process->sync;
-    return !process->kind->reconnect || process->kind->reconnect(node->device, process->vg, name, error);
+    return !process->kind->reconnect ||
+           process->kind->reconnect(node->device, process->vg, name, error);
   }
   if (node) {
     process->kind->detach(node->device, NULL);
@@ -188,11 +195,13 @@ static gboolean hide(Process *process, const char *name, GError **error)
   if (!node)
     return TRUE;
   remove_link(process, name);
-  g_hash_table_remove(process->nodes, name); /* first: the uevent that follows is not a stranger's doing */
+  g_hash_table_remove(process->nodes,
+                      name); /* first: the uevent that follows is not a stranger's doing */
   return take_away(process, device, error);
 }
 
-static gboolean rename_node(Process *process, const char *name, const char *new_name, GError **error)
+static gboolean rename_node(Process *process, const char *name, const char *new_name,
+                            GError **error)
 {
   g_autofree char *key = NULL;
   gpointer node;
@@ -212,18 +221,21 @@ static gboolean resized(Process *process, const char *name, GError **error)
 
   if (node)
     return process->kind->resize(node->device, process->vg, name, file, error);
-  /* Without a node, too: who has the file open finds its new size in the kernel once somebody has asked for it. */
+  /* Without a node, too: who has the file open finds its new size in the kernel once somebody has
+   * asked for it. */
   if (stat(file, &st) == -1 && errno != ENOENT)
     g_message("%s: %s", file, g_strerror(errno));
   return TRUE;
 }
 
-/* @user as of block_scan_user(): one of those that look at every device for a moment? That is nobody's use. */
+/* @user as of block_scan_user(): one of those that look at every device for a moment? That is
+ * nobody's use. */
 static gboolean is_onlooker(const char *user)
 {
-  static const char *const onlookers[] = {"(udev-worker)", "systemd-udevd", "udevadm",  "blkid", "lsblk",
-                                          "lvm",           "lvs",           "pvs",      "vgs",   "pvck",
-                                          "pvscan",        "vgscan",        "vgchange", "mdadm", "multipathd"};
+  static const char *const onlookers[] = {"(udev-worker)", "systemd-udevd", "udevadm",   "blkid",
+                                          "lsblk",         "lvm",           "lvs",       "pvs",
+                                          "vgs",           "pvck",          "pvscan",    "vgscan",
+                                          "vgchange",      "mdadm",         "multipathd"};
   const char *comma = strchr(user, ',');
   g_autofree char *comm = comma ? g_strndup(user, comma - user) : NULL;
 
@@ -264,8 +276,9 @@ static gboolean has_gone(Process *process, const char *device)
   return TRUE;
 }
 
-/* Who has a device open keeps it from going, be it by a descriptor in a namespace that cannot be seen from here, or one
- * that only the kernel has. So the question whether there is anybody is a detach() that is taken back. */
+/* Who has a device open keeps it from going, be it by a descriptor in a namespace that cannot be
+ * seen from here, or one that only the kernel has. So the question whether there is anybody is a
+ * detach() that is taken back. */
 static gboolean claim(Process *process, const char *name, GError **error)
 {
   Node *node = g_hash_table_lookup(process->nodes, name);
@@ -281,7 +294,8 @@ static gboolean claim(Process *process, const char *name, GError **error)
     if (process->kind->is_ours(node->device, process->folder)) {
       look(process);
       user = block_scan_user(process->scan, node->device);
-      return vt_set_error(error, EBUSY, "%s", user ? user : "the kernel, or a process, that cannot be seen from here");
+      return vt_set_error(error, EBUSY, "%s",
+                          user ? user : "the kernel, or a process, that cannot be seen from here");
     }
   }
   remove_link(process, name);
@@ -319,7 +333,8 @@ static gboolean forget_cache(const char *device, GError **error)
   return done;
 }
 
-static gboolean execute(Process *process, const NodeRequest *request, NodeReply *reply, GError **error)
+static gboolean execute(Process *process, const NodeRequest *request, NodeReply *reply,
+                        GError **error)
 {
   NodeShape shape = {request->read_only, request->sector_size ? request->sector_size : 512};
   g_autofree char *text = NULL;
@@ -386,8 +401,8 @@ static void check_device(Process *process, const char *device)
     g_autofree char *name = g_strdup(key);
     g_autoptr(GError) error = NULL;
     NodeShape shape = node->shape;
-    g_warning("%s, the block node of %s/%s, was taken away by somebody else: it is made again", device, process->vg,
-              name);
+    g_warning("%s, the block node of %s/%s, was taken away by somebody else: it is made again",
+              device, process->vg, name);
     remove_link(process, name);
     g_hash_table_iter_remove(&iter);
     if (!show(process, name, &shape, &error))
@@ -403,7 +418,8 @@ static gboolean on_uevent(gint fd, GIOCondition condition, gpointer user_data)
   ssize_t n = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
 
   if (n <= 0)
-    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;
+    return errno == EAGAIN || errno == EINTR || errno == ENOBUFS ? G_SOURCE_CONTINUE
+                                                                 : G_SOURCE_REMOVE;
   text[n] = '\0';
   if (strstr(text, "/block/")) {
     g_autofree char *name = g_path_get_basename(text);
@@ -428,8 +444,8 @@ static void listen_to_uevents(Process *process)
   g_unix_fd_add(fd, G_IO_IN, on_uevent, process);
 }
 
-/* A device lost its connection: the engine died (and the next one waits for this process to show its volumes), or was
- * too slow for the kernel. Again until it works or the device is gone. */
+/* A device lost its connection: the engine died (and the next one waits for this process to show
+ * its volumes), or was too slow for the kernel. Again until it works or the device is gone. */
 static gboolean reconnect(gpointer user_data)
 {
   Lost *lost = user_data;
@@ -490,11 +506,12 @@ static gboolean on_term(gpointer user_data)
 
 /* --- beginning and end --- */
 
-/* Learn what an earlier nodes process has made. Devices without a link are of no use to anybody; links to devices that
- * nothing is on lead nowhere. */
+/* Learn what an earlier nodes process has made. Devices without a link are of no use to anybody;
+ * links to devices that nothing is on lead nowhere. */
 static void adopt(Process *process)
 {
-  g_autoptr(GPtrArray) devices = process->kind ? process->kind->list(process->folder) : g_ptr_array_new();
+  g_autoptr(GPtrArray) devices =
+      process->kind ? process->kind->list(process->folder) : g_ptr_array_new();
   g_autoptr(GHashTable) unlinked = g_hash_table_new(g_str_hash, g_str_equal);
   GDir *dir = g_dir_open(process->links, 0, NULL);
   GHashTableIter iter;
@@ -506,7 +523,8 @@ static void adopt(Process *process)
   while (dir && (name = g_dir_read_name(dir))) {
     g_autofree char *path = link_of(process, name);
     g_autofree char *target = g_file_read_link(path, NULL);
-    if (target && process->kind && process->kind->is_left_over && process->kind->is_left_over(target, name)) {
+    if (target && process->kind && process->kind->is_left_over &&
+        process->kind->is_left_over(target, name)) {
       process->kind->detach(target, NULL);
       unlink(path);
       continue;
@@ -528,7 +546,8 @@ static void adopt(Process *process)
   while (g_hash_table_iter_next(&iter, &device, NULL)) {
     g_autoptr(GError) error = NULL;
     if (!take_away(process, device, &error))
-      g_warning("%s, a block node of %s that was left over: %s", (char *)device, process->vg, error->message);
+      g_warning("%s, a block node of %s that was left over: %s", (char *)device, process->vg,
+                error->message);
   }
 }
 

@@ -1,8 +1,9 @@
-/* virt-thin - the sync process: before the end, has the file systems on block nodes write what they hold back
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the sync process: before the end, has the file systems on block nodes write what they
+ * hold back SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A machine that shuts down ends services before it unmounts what somebody has mounted by hand. What was written to
- * such a file system would be lost with its node. A process of its own, because it waits for the engine.
+ * A machine that shuts down ends services before it unmounts what somebody has mounted by hand.
+ * What was written to such a file system would be lost with its node. A process of its own, because
+ * it waits for the engine.
  */
 #include "config.h"
 
@@ -40,8 +41,8 @@ static GHashTable *list_devices(const char *vg)
   return devices;
 }
 
-/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw". btrfs gives a number that is no device's: its source
- * tells. */
+/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw". btrfs gives a number that is no
+ * device's: its source tells. */
 static gboolean is_on(GHashTable *devices, const char *line, char where[static 4096])
 {
   const char *rest = strstr(line, " - ");
@@ -55,7 +56,8 @@ static gboolean is_on(GHashTable *devices, const char *line, char where[static 4
   key = makedev(major_number, minor_number);
   if (g_hash_table_contains(devices, &key))
     return TRUE;
-  if (sscanf(rest, " - %*s %4095s", source) != 1 || *source != '/' || stat(source, &st) < 0 || !S_ISBLK(st.st_mode))
+  if (sscanf(rest, " - %*s %4095s", source) != 1 || *source != '/' || stat(source, &st) < 0 ||
+      !S_ISBLK(st.st_mode))
     return FALSE;
   key = st.st_rdev;
   return g_hash_table_contains(devices, &key);
@@ -81,8 +83,8 @@ int node_sync_main(const char *vg)
     path = g_strcompress(where); /* a blank is written as \040 */
     fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1 || syncfs(fd) < 0) {
-      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s", path, vg,
-                g_strerror(errno));
+      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s", path,
+                vg, g_strerror(errno));
       status = 1;
     }
     if (fd != -1)

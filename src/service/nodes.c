@@ -57,8 +57,8 @@ static gboolean receive_reply(Nodes *nodes, guint64 id, NodeReply *reply)
   }
 }
 
-static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_name, const NodeShape *shape,
-                     NodeReply *reply, GError **error)
+static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_name,
+                     const NodeShape *shape, NodeReply *reply, GError **error)
 {
   NodeRequest request = {.op = op};
 
@@ -74,7 +74,8 @@ static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_
                       receive_reply(nodes, request.id, reply);
   pthread_mutex_unlock(&nodes->call_lock);
   if (!answered)
-    return vt_set_error(error, ETIMEDOUT, "%s/%s: the process that makes block nodes does not answer", nodes->vg,
+    return vt_set_error(error, ETIMEDOUT,
+                        "%s/%s: the process that makes block nodes does not answer", nodes->vg,
                         name ? name : "");
   reply->text[sizeof reply->text - 1] = '\0';
   if (reply->err)
@@ -83,8 +84,8 @@ static gboolean call(Nodes *nodes, NodeOp op, const char *name, const char *new_
 }
 
 /* A call that somebody waits for, ahead of the background's. */
-static gboolean call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name, const NodeShape *shape,
-                              NodeReply *reply, GError **error)
+static gboolean call_urgently(Nodes *nodes, NodeOp op, const char *name, const char *new_name,
+                              const NodeShape *shape, NodeReply *reply, GError **error)
 {
   pthread_mutex_lock(&nodes->lock);
   nodes->n_urgent++;
@@ -183,7 +184,8 @@ gboolean nodes_resized(Nodes *nodes, const char *name, GError **error)
 gboolean nodes_flush(Nodes *nodes, const char *name, GError **error)
 {
   NodeReply reply;
-  return !nodes_has(nodes, name) || call_urgently(nodes, NODE_FLUSH, name, NULL, NULL, &reply, error);
+  return !nodes_has(nodes, name) ||
+         call_urgently(nodes, NODE_FLUSH, name, NULL, NULL, &reply, error);
 }
 
 static char *perhaps_somebody(const GError *error)
@@ -221,7 +223,8 @@ char *nodes_claim(Nodes *nodes, const char *const *names, const char **used)
       continue;
     *used = *names;
     if (!call_urgently(nodes, NODE_CLAIM, *names, NULL, NULL, &reply, &error))
-      return g_error_matches(error, VT_ERROR, EBUSY) ? g_strdup(error->message) : perhaps_somebody(error);
+      return g_error_matches(error, VT_ERROR, EBUSY) ? g_strdup(error->message)
+                                                     : perhaps_somebody(error);
     set_shown(nodes, *names, FALSE);
   }
   return NULL;
@@ -252,8 +255,8 @@ static gboolean is_superseded(Sync *sync)
   return superseded;
 }
 
-/* What is wanted now. Of the names that were shown those drop out that are not; what is made from here on is in
- * neither. */
+/* What is wanted now. Of the names that were shown those drop out that are not; what is made from
+ * here on is in neither. */
 static GArray *list_wanted(Sync *sync)
 {
   Nodes *nodes = sync->nodes;
@@ -298,7 +301,8 @@ static void show_entries(Sync *sync)
     }
     judge(nodes, error);
     /* Removed meanwhile: ENOENT. */
-    if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP) && !g_error_matches(error, VT_ERROR, ENOENT) && n_failed++ < 10)
+    if (!g_error_matches(error, VT_ERROR, EOPNOTSUPP) &&
+        !g_error_matches(error, VT_ERROR, ENOENT) && n_failed++ < 10)
       g_warning("%s/%s has no block node: %s", nodes->vg, entry->name, error->message);
   }
   call(nodes, NODE_SYNC_END, NULL, NULL, NULL, &reply, NULL);

@@ -97,14 +97,16 @@ static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                             GError **error)
 {
   return pool_count_volume(INNER(pool), name, exclusive, shared, error);
 }
 
 /* --- changes --- */
 
-/* After a change for which nodes may have been claimed: show those of volumes that still want one. */
+/* After a change for which nodes may have been claimed: show those of volumes that still want
+ * one. */
 static gboolean give_back(ServicePool *service, gboolean done)
 {
   g_autoptr(GPtrArray) names = g_steal_pointer(&claimed);
@@ -120,12 +122,14 @@ static gboolean give_back(ServicePool *service, gboolean done)
   return done;
 }
 
-static gboolean check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                      GError **error)
 {
   return pool_check(INNER(pool), thin_pool, errors, leaks, error);
 }
 
-static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                               GError **error)
 {
   return pool_volume_open(INNER(pool), name, read_only, opener, error);
 }
@@ -164,7 +168,8 @@ static void remember_hidden(ServicePool *service)
     g_string_append(text, LATER "\n");
   if (!folder_shows(service->folder, NULL))
     g_string_append(text, "\n");
-  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                &error))
     g_warning("a restarted engine will show all pools: %s", error->message);
 }
 
@@ -177,7 +182,8 @@ static void recall_hidden(ServicePool *service)
   if (!g_file_get_contents(path, &text, NULL, NULL) || !*text)
     return;
   lines = g_strsplit(text, "\n", -1);
-  for (char **line = lines; *line && line[1]; line++) /* the last is what follows the last newline */
+  for (char **line = lines; *line && line[1];
+       line++) /* the last is what follows the last newline */
     folder_show(service->folder, **line ? *line : NULL, FALSE);
 }
 
@@ -222,7 +228,8 @@ static gboolean can_activate(ServicePool *service, const char *thin_pool, GError
   g_autoptr(PoolInfo) info = pool_get_info(service->inner, thin_pool, error);
 
   if (info && !info->active && info->health)
-    return vt_set_error(error, EIO, "thin pool %s/%s cannot be activated: %s", service->vg, thin_pool, info->health);
+    return vt_set_error(error, EIO, "thin pool %s/%s cannot be activated: %s", service->vg,
+                        thin_pool, info->health);
   return info != NULL;
 }
 
@@ -281,7 +288,8 @@ static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GE
 
 /* --- following the inner pool --- */
 
-static char *find_user(const char *const *names, gboolean claim, const char **used, gpointer user_data)
+static char *find_user(const char *const *names, gboolean claim, const char **used,
+                       gpointer user_data)
 {
   ServicePool *service = user_data;
 
@@ -295,7 +303,8 @@ static char *find_user(const char *const *names, gboolean claim, const char **us
   return nodes_claim(service->nodes, names, used);
 }
 
-static void follow_node(ServicePool *service, PoolEvent event, const char *name, const char *old_name)
+static void follow_node(ServicePool *service, PoolEvent event, const char *name,
+                        const char *old_name)
 {
   g_autoptr(GError) error = NULL;
   NodeShape shape;
@@ -312,7 +321,8 @@ static void follow_node(ServicePool *service, PoolEvent event, const char *name,
       nodes_rename(service->nodes, old_name, name, &error);
     else if (nodes_has(service->nodes, old_name)) /* a template */
       nodes_hide(service->nodes, old_name, &error);
-    if (!error && wanted && !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
+    if (!error && wanted &&
+        !nodes_has(service->nodes, name)) /* its turn had not come under the old name */
       nodes_show(service->nodes, name, &shape, &error);
     break;
   case POOL_EVENT_RESIZED: nodes_resized(service->nodes, name, &error); break;
@@ -397,7 +407,8 @@ void service_pool_remember_devices(const char *vg, Pool *inner)
     add_device(devices, *device);
   for (guint i = 0; i < devices->len; i++)
     g_string_append_printf(text, "%s\n", (char *)devices->pdata[i]);
-  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error))
+  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
+                                &error))
     g_warning("a restarted engine may miss a physical volume: %s", error->message);
 }
 

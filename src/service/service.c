@@ -34,7 +34,8 @@ gboolean service_child_main(int argc, char **argv, int *status)
 static void leave_terminal(const char *dir)
 {
   g_autofree char *path = g_build_filename(dir, "log", NULL);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC),
+      log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
 
   if (null != -1) {
     dup2(null, STDIN_FILENO);
@@ -77,8 +78,9 @@ static int wait_until_ready(pid_t pid, int fd, const char *vg)
   if (g_str_has_prefix(text->str, "failed\n"))
     g_printerr("virt-thin: %s", text->str + strlen("failed\n"));
   else
-    g_printerr("virt-thin: the service of volume group %s ended without saying why: see %s/%s/log\n", vg,
-               settings_runtime_dir(), vg);
+    g_printerr(
+        "virt-thin: the service of volume group %s ended without saying why: see %s/%s/log\n", vg,
+        settings_runtime_dir(), vg);
   waitpid(pid, NULL, 0); /* until all is taken away again */
   return 1;
 }

@@ -1,5 +1,5 @@
-/* virt-thin - the memory that outlives the engine: requests in flight, open files, file modes, the journals
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the memory that outlives the engine: requests in flight, open files, file modes, the
+ * journals SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 
@@ -11,7 +11,8 @@
 
 G_STATIC_ASSERT(G_STRUCT_OFFSET(SharedRequest, bytes) == SHARED_SLOT_OFFSET);
 G_STATIC_ASSERT(sizeof(SharedRequest) % 4096 == 0);
-G_STATIC_ASSERT(G_STRUCT_OFFSET(SharedHeader, version) == 0 && G_STRUCT_OFFSET(SharedHeader, n_slots) == 4);
+G_STATIC_ASSERT(G_STRUCT_OFFSET(SharedHeader, version) == 0 &&
+                G_STRUCT_OFFSET(SharedHeader, n_slots) == 4);
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -35,7 +36,8 @@ int shared_create(guint n_slots, GError **error)
     return -1;
   }
   guint32 start[2] = {SHARED_VERSION, CLAMP(n_slots, 1, SHARED_MAX_SLOTS)};
-  if (ftruncate(fd, total_size(start[1])) == -1 || pwrite(fd, start, sizeof start, 0) != sizeof start) {
+  if (ftruncate(fd, total_size(start[1])) == -1 ||
+      pwrite(fd, start, sizeof start, 0) != sizeof start) {
     vt_set_errno(error, errno, "cannot size shared memory");
     close(fd);
     return -1;
@@ -53,9 +55,11 @@ Shared *shared_map(int fd, GError **error)
     return NULL;
   }
   guint32 n = start[1];
-  if (start[0] != SHARED_VERSION || n < 1 || n > SHARED_MAX_SLOTS || (gsize)st.st_size != total_size(n)) {
-    vt_set_error(error, EPROTO,
-                 "the shared memory is laid out by another version: stop the service and start it again");
+  if (start[0] != SHARED_VERSION || n < 1 || n > SHARED_MAX_SLOTS ||
+      (gsize)st.st_size != total_size(n)) {
+    vt_set_error(
+        error, EPROTO,
+        "the shared memory is laid out by another version: stop the service and start it again");
     return NULL;
   }
   char *base = mmap(NULL, st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

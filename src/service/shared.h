@@ -1,18 +1,19 @@
-/* virt-thin - the memory that outlives the engine: requests in flight, open files, file modes, the journals
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the memory that outlives the engine: requests in flight, open files, file modes, the
+ * journals SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The holder makes it (a memfd), every engine maps it. It is written by one engine at a time, and nothing in it is a
- * pointer.
+ * The holder makes it (a memfd), every engine maps it. It is written by one engine at a time, and
+ * nothing in it is a pointer.
  *
- * A slot holds one FUSE request from the moment the kernel hands it over until it is answered. The kernel forgets what
- * it has handed over: a request read by an engine that then died would wait for ever. The slot's life: length 0 (free;
- * a worker waits in read()) -> the kernel writes the request, whose first word is its length -> the engine carries it
- * out and notes the outcome ("executed") -> answers -> length 0. The next engine carries out what was not, answers
- * again what was (the kernel ignores a second answer), and never repeats an executed write, for newer data may lie
- * there by then.
+ * A slot holds one FUSE request from the moment the kernel hands it over until it is answered. The
+ * kernel forgets what it has handed over: a request read by an engine that then died would wait for
+ * ever. The slot's life: length 0 (free; a worker waits in read()) -> the kernel writes the
+ * request, whose first word is its length -> the engine carries it out and notes the outcome
+ * ("executed") -> answers -> length 0. The next engine carries out what was not, answers again what
+ * was (the kernel ignores a second answer), and never repeats an executed write, for newer data may
+ * lie there by then.
  *
- * Thread-safety: a slot belongs to its worker; SharedOpen and SharedMode are under locks of the engine
- * (service/folder.c).
+ * Thread-safety: a slot belongs to its worker; SharedOpen and SharedMode are under locks of the
+ * engine (service/folder.c).
  */
 #pragma once
 
@@ -39,8 +40,9 @@ enum {
   SERVICE_FD_NBD,     /* listening */
   SERVICE_FD_CONTROL, /* listening */
   SERVICE_FD_NODES,   /* one end of a pair: engine and nodes process */
-  SERVICE_FD_STATUS,  /* engine to holder, a line each: "lock", with the descriptor of a PV that it has locked; "ready";
-                         "writing" (the last commit); else the reason why it is not ready */
+  SERVICE_FD_STATUS,  /* engine to holder, a line each: "lock", with the descriptor of a PV that it
+                         has locked; "ready"; "writing" (the last commit); else the reason why it
+                         is not ready */
   SERVICE_FD_LOCKS,   /* from here on: SharedHeader.n_locks PVs, locked by an earlier engine */
 };
 
@@ -97,10 +99,11 @@ typedef struct {
   void *journal;        /* SHARED_JOURNAL bytes */
 } Shared;
 
-/* A new memory with @n_slots slots: its descriptor (close-on-exec), -1 on error. Pages cost nothing until used. */
+/* A new memory with @n_slots slots: its descriptor (close-on-exec), -1 on error. Pages cost nothing
+ * until used. */
 int shared_create(guint n_slots, GError **error);
 Shared *shared_map(int fd, GError **error);
-/* Have every page of the slots at hand, so that the kernel's copy of a request cannot fail in the middle when this
- * process is being killed. */
+/* Have every page of the slots at hand, so that the kernel's copy of a request cannot fail in the
+ * middle when this process is being killed. */
 void shared_populate(Shared *shared);
 void shared_unmap(Shared *shared);

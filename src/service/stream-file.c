@@ -59,7 +59,8 @@ static int take_error(GError *error)
 static gboolean open_volume(StreamFile *file, GError **error)
 {
   if (!file->volume)
-    file->volume = pool_volume_open(file->pool, file->name, file->read_only, "a stream of libvirt's", error);
+    file->volume =
+        pool_volume_open(file->pool, file->name, file->read_only, "a stream of libvirt's", error);
   return file->volume != NULL;
 }
 
@@ -93,11 +94,13 @@ static int compare_range(gconstpointer key, gconstpointer element)
   return offset < range->begin ? -1 : offset >= range->end;
 }
 
-/* The chunk that begins at @begin; also when it is behind what was written last, and nobody knows any more. */
+/* The chunk that begins at @begin; also when it is behind what was written last, and nobody knows
+ * any more. */
 static gboolean is_mapped(StreamFile *file, guint64 begin)
 {
   return begin < file->mapped_end || !file->reads_zero ||
-         (file->mapped->len && bsearch(&begin, file->mapped->data, file->mapped->len, sizeof(Range), compare_range));
+         (file->mapped->len &&
+          bsearch(&begin, file->mapped->data, file->mapped->len, sizeof(Range), compare_range));
 }
 
 /* Zeros up to @end, which are all in the chunk that begins at @begin, or end with a chunk. */
@@ -116,19 +119,22 @@ static gboolean take_zeros(StreamFile *file, guint64 begin, guint64 end, GError 
   return pool_volume_zero(file->volume, from, end - from, FALSE, error);
 }
 
-/* Data up to @end. What was kept back of its chunk goes first: a pool need not zero the chunks it gives. */
-static gboolean take_data(StreamFile *file, guint64 begin, guint64 chunk_end, const char *data, guint64 end,
-                          GError **error)
+/* Data up to @end. What was kept back of its chunk goes first: a pool need not zero the chunks it
+ * gives. */
+static gboolean take_data(StreamFile *file, guint64 begin, guint64 chunk_end, const char *data,
+                          guint64 end, GError **error)
 {
   guint64 from = file->at, kept_back = MAX(file->kept_back, begin);
 
   file->at = file->zeros_from = file->kept_back = end;
   file->mapped_end = chunk_end;
-  return (kept_back >= from || pool_volume_zero(file->volume, kept_back, from - kept_back, FALSE, error)) &&
+  return (kept_back >= from ||
+          pool_volume_zero(file->volume, kept_back, from - kept_back, FALSE, error)) &&
          pool_volume_write(file->volume, data, end - from, from, error);
 }
 
-/* Where the zeros end that begin with @length bytes of @data and go on in whole chunks, counted from @data. */
+/* Where the zeros end that begin with @length bytes of @data and go on in whole chunks, counted
+ * from @data. */
 static gsize whole_zeros(StreamFile *file, const char *data, gsize length, gsize limit)
 {
   while (length + file->chunk_size <= limit && is_zero(data + length, file->chunk_size))
@@ -137,7 +143,8 @@ static gsize whole_zeros(StreamFile *file, const char *data, gsize length, gsize
 }
 
 /* Chunk by chunk, but chunks of one kind together. */
-static gboolean take(StreamFile *file, const char *data, gsize length, guint64 offset, GError **error)
+static gboolean take(StreamFile *file, const char *data, gsize length, guint64 offset,
+                     GError **error)
 {
   guint64 last = offset + length;
 
@@ -200,7 +207,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
   fuse_reply_attr(req, &st, 0);
 }
 
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
+                       struct fuse_file_info *fi)
 {
   op_getattr(req, ino, fi);
 }
@@ -222,13 +230,15 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     g_warning("folder %s stays: %s", file->folder, error ? error->message : g_strerror(errno));
 }
 
-static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+                    struct fuse_file_info *fi)
 {
   StreamFile *file = file_of(req);
   GError *error = NULL;
 
   size = (guint64)offset >= file->size ? 0 : MIN(MIN(size, file->size - offset), MAX_TRANSFER);
-  if (size && (!open_volume(file, &error) || !pool_volume_read(file->volume, file->buffer, size, offset, &error)))
+  if (size && (!open_volume(file, &error) ||
+               !pool_volume_read(file->volume, file->buffer, size, offset, &error)))
     fuse_reply_err(req, take_error(error));
   else
     fuse_reply_buf(req, file->buffer, size);
@@ -263,8 +273,8 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
   fuse_reply_err(req, flush(file_of(req), &error) ? 0 : take_error(error));
 }
 
-/* At each close(), which waits for it: whoever closes may want to delete the volume next. There may be more to come,
- * though: a child that libvirtd forks closes its copy, too. */
+/* At each close(), which waits for it: whoever closes may want to delete the volume next. There may
+ * be more to come, though: a child that libvirtd forks closes its copy, too. */
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
   StreamFile *file = file_of(req);
@@ -281,7 +291,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
   fuse_session_exit(file_of(req)->session);
 }
 
-static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+                     struct fuse_file_info *fi)
 {
   StreamFile *file = file_of(req);
   guint64 at = offset, length;
@@ -342,7 +353,8 @@ static gboolean run(StreamFile *file, int fd, int patience_ms, GError **error)
   return ok;
 }
 
-static gboolean mount_and_run(StreamFile *file, int patience_ms, void (*ready)(void), GError **error)
+static gboolean mount_and_run(StreamFile *file, int patience_ms, void (*ready)(void),
+                              GError **error)
 {
   char *argv[] = {(char *)"virt-thin", NULL};
   struct fuse_args args = FUSE_ARGS_INIT(1, argv);
@@ -368,11 +380,12 @@ static gboolean mount_and_run(StreamFile *file, int patience_ms, void (*ready)(v
   return ok;
 }
 
-gboolean stream_file_serve(Pool *pool, const char *name, gboolean read_only, const char *folder, int patience_ms,
-                           void (*ready)(void), GError **error)
+gboolean stream_file_serve(Pool *pool, const char *name, gboolean read_only, const char *folder,
+                           int patience_ms, void (*ready)(void), GError **error)
 {
   StreamFile file = {.pool = pool, .name = name, .folder = folder, .read_only = read_only};
-  gboolean ok = open_volume(&file, error) && pool_guest_reads_zero(pool, name, &file.reads_zero, error);
+  gboolean ok =
+      open_volume(&file, error) && pool_guest_reads_zero(pool, name, &file.reads_zero, error);
 
   if (!ok) {
     g_clear_pointer(&file.volume, pool_volume_close);

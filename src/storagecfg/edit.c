@@ -1,8 +1,9 @@
 /* virt-thin - storage.cfg: edits of the text, line by line
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * New lines look as Proxmox writes them: header, "\tdisable", the required properties by name, the others by name, an
- * empty line. All other text stays as it is, and an edit is proven by parsing what it made.
+ * New lines look as Proxmox writes them: header, "\tdisable", the required properties by name, the
+ * others by name, an empty line. All other text stays as it is, and an edit is proven by parsing
+ * what it made.
  */
 #include <string.h>
 
@@ -24,7 +25,8 @@ static void append_lines(GString *text, const StorageCfg *cfg, guint first, guin
 }
 
 /* The section that counts: the last one of @storage's id. */
-static const StorageCfgSection *find_section(const StorageCfg *cfg, const StorageCfgStorage *storage)
+static const StorageCfgSection *find_section(const StorageCfg *cfg,
+                                             const StorageCfgStorage *storage)
 {
   for (guint i = 0; i < cfg->sections->len; i++) {
     const StorageCfgSection *section = cfg->sections->pdata[i];
@@ -37,21 +39,24 @@ static const StorageCfgSection *find_section(const StorageCfg *cfg, const Storag
 
 /* --- checks --- */
 
-static gboolean check_setting(const StorageCfgType *type, const char *property, const char *value, GError **error)
+static gboolean check_setting(const StorageCfgType *type, const char *property, const char *value,
+                              GError **error)
 {
   const StorageCfgProperty *known = storagecfg_property_of(type, property);
 
   if (!known)
     return vt_set_error(error, EINVAL, "%s: no type of storage has this property", property);
   if (!storagecfg_type_option(type, property))
-    return vt_set_error(error, EINVAL, "%s: a storage of type %s does not have this property", property, type->name);
+    return vt_set_error(error, EINVAL, "%s: a storage of type %s does not have this property",
+                        property, type->name);
   if (storagecfg_check_value(known, value, error))
     return TRUE;
   g_prefix_error(error, "%s: ", property);
   return FALSE;
 }
 
-static gboolean check_settings(const StorageCfgType *type, const StorageCfgSetting *settings, gsize n, GError **error)
+static gboolean check_settings(const StorageCfgType *type, const StorageCfgSetting *settings,
+                               gsize n, GError **error)
 {
   for (gsize i = 0; i < n; i++)
     if (!check_setting(type, settings[i].property, settings[i].value, error))
@@ -59,9 +64,10 @@ static gboolean check_settings(const StorageCfgType *type, const StorageCfgSetti
   return TRUE;
 }
 
-/* What an edit left is parsed, and must be what was meant: nothing of it may be dropped, and no storage break. */
-static gboolean check_result(const StorageCfg *cfg, const char *id, const StorageCfgSetting *settings, gsize n,
-                             GError **error)
+/* What an edit left is parsed, and must be what was meant: nothing of it may be dropped, and no
+ * storage break. */
+static gboolean check_result(const StorageCfg *cfg, const char *id,
+                             const StorageCfgSetting *settings, gsize n, GError **error)
 {
   const StorageCfgStorage *storage = storagecfg_find(cfg, id);
   const StorageCfgWarning *last = NULL;
@@ -69,14 +75,16 @@ static gboolean check_result(const StorageCfg *cfg, const char *id, const Storag
   for (guint i = 0; i < cfg->warnings->len; i++) {
     const StorageCfgWarning *warning = cfg->warnings->pdata[i];
 
-    if (warning->section && strcmp(warning->section, id) == 0 && (!storage || warning->line >= storage->line) &&
-        warning->verdict == STORAGECFG_FATAL)
+    if (warning->section && strcmp(warning->section, id) == 0 &&
+        (!storage || warning->line >= storage->line) && warning->verdict == STORAGECFG_FATAL)
       last = warning;
   }
   if (!storage || storage->broken)
-    return vt_set_error(error, EINVAL, "%s", last ? last->message : "the storage would not be there");
+    return vt_set_error(error, EINVAL, "%s",
+                        last ? last->message : "the storage would not be there");
   if (storage->replaced)
-    return vt_set_error(error, EINVAL, "storage 'local' is always the folder /var/lib/vz, of type dir");
+    return vt_set_error(error, EINVAL,
+                        "storage 'local' is always the folder /var/lib/vz, of type dir");
   for (gsize i = 0; i < n; i++) {
     const StorageCfgValue *value = storagecfg_value(storage, settings[i].property);
     gboolean is_list = value && value->property->kind == STORAGECFG_LIST;
@@ -84,23 +92,24 @@ static gboolean check_result(const StorageCfg *cfg, const char *id, const Storag
     if (strcmp(id, "local") == 0 && strcmp(settings[i].property, "nodes") == 0)
       continue; /* has no effect there, but may be written */
     if (!value || !value->line)
-      return vt_set_error(error, EINVAL, "%s: storage type %s does not support '%s'", settings[i].property,
-                          storage->type->name, settings[i].value);
+      return vt_set_error(error, EINVAL, "%s: storage type %s does not support '%s'",
+                          settings[i].property, storage->type->name, settings[i].value);
     if (is_list && value->property->check != format_portal) {
-      StorageCfgValue *all = storagecfg_value_new(value->property, settings[i].value, strlen(settings[i].value), NULL);
+      StorageCfgValue *all =
+          storagecfg_value_new(value->property, settings[i].value, strlen(settings[i].value), NULL);
       guint wanted = g_strv_length(all->list);
 
       storagecfg_value_free(all);
       if (g_strv_length(value->list) != wanted)
-        return vt_set_error(error, EINVAL, "%s: storage type %s does not support all of '%s'", settings[i].property,
-                            storage->type->name, settings[i].value);
+        return vt_set_error(error, EINVAL, "%s: storage type %s does not support all of '%s'",
+                            settings[i].property, storage->type->name, settings[i].value);
     }
   }
   return TRUE;
 }
 
-static StorageCfg *finish(const StorageCfg *cfg, GString *text, const char *id, const StorageCfgSetting *settings,
-                          gsize n, GError **error)
+static StorageCfg *finish(const StorageCfg *cfg, GString *text, const char *id,
+                          const StorageCfgSetting *settings, gsize n, GError **error)
 {
   g_autoptr(StorageCfg) edited = storagecfg_parse(cfg->name, text->str, text->len);
 
@@ -122,7 +131,8 @@ static int compare_settings(gconstpointer a, gconstpointer b, gpointer type)
 {
   const StorageCfgSetting *one = a, *other = b;
   gboolean one_required = storagecfg_type_option(type, one->property)->flags & STORAGECFG_REQUIRED,
-           other_required = storagecfg_type_option(type, other->property)->flags & STORAGECFG_REQUIRED;
+           other_required =
+               storagecfg_type_option(type, other->property)->flags & STORAGECFG_REQUIRED;
 
   if (one_required != other_required)
     return one_required ? -1 : 1;
@@ -134,8 +144,8 @@ static gboolean is_true(const StorageCfgSetting *setting)
   return !setting->value || strcmp(setting->value, "1") == 0;
 }
 
-static void append_section(GString *text, const StorageCfgType *type, const char *id, const StorageCfgSetting *settings,
-                           gsize n)
+static void append_section(GString *text, const StorageCfgType *type, const char *id,
+                           const StorageCfgSetting *settings, gsize n)
 {
   g_autofree StorageCfgSetting *sorted = g_memdup2(settings, n * sizeof *settings);
 
@@ -159,8 +169,8 @@ StorageCfg *storagecfg_add(const StorageCfg *cfg, const char *type_name, const c
   GString *text;
 
   if (!type || type->retired) {
-    vt_set_error(error, type ? EOPNOTSUPP : EINVAL, type ? "storage type '%s' is retired" : "unknown storage type '%s'",
-                 type_name);
+    vt_set_error(error, type ? EOPNOTSUPP : EINVAL,
+                 type ? "storage type '%s' is retired" : "unknown storage type '%s'", type_name);
     return NULL;
   }
   if (!format_storage_id(id, error) || !check_settings(type, settings, n_settings, error))
@@ -191,7 +201,8 @@ static gboolean names_property(StorageCfgLine line, const char *property)
          key.length == strlen(property) && strncmp(key.start, property, key.length) == 0;
 }
 
-static const StorageCfgSetting *find_setting(const StorageCfgSetting *settings, gsize n, const char *property)
+static const StorageCfgSetting *find_setting(const StorageCfgSetting *settings, gsize n,
+                                             const char *property)
 {
   for (gsize i = 0; i < n; i++)
     if (strcmp(settings[i].property, property) == 0)
@@ -199,7 +210,8 @@ static const StorageCfgSetting *find_setting(const StorageCfgSetting *settings, 
   return NULL;
 }
 
-/* Delete what would be the property's value now or come to be it: its line, and those behind that name it. */
+/* Delete what would be the property's value now or come to be it: its line, and those behind that
+ * name it. */
 static gboolean is_deleted(StorageCfgLine line, guint number, const StorageCfgStorage *storage,
                            const char *const *deleted)
 {
@@ -212,7 +224,8 @@ static gboolean is_deleted(StorageCfgLine line, guint number, const StorageCfgSt
   return FALSE;
 }
 
-/* The line of the last property that has an effect, else that of the header: new ones go behind it. */
+/* The line of the last property that has an effect, else that of the header: new ones go behind
+ * it. */
 static guint last_line(const StorageCfgStorage *storage)
 {
   guint last = storage->line;
@@ -252,15 +265,16 @@ static void append_changed(GString *text, const StorageCfg *cfg, const StorageCf
   }
 }
 
-static gboolean check_change(const StorageCfgStorage *storage, const StorageCfgSetting *settings, gsize n,
-                             const char *const *deleted, GError **error)
+static gboolean check_change(const StorageCfgStorage *storage, const StorageCfgSetting *settings,
+                             gsize n, const char *const *deleted, GError **error)
 {
   for (gsize i = 0; i < n; i++) {
     const StorageCfgOption *option = storagecfg_type_option(storage->type, settings[i].property);
     const char *old = storagecfg_string(storage, settings[i].property);
 
     if (option->flags & STORAGECFG_FIXED && !(storage->broken && !old))
-      return vt_set_error(error, EINVAL, "can't change value of fixed parameter '%s'", settings[i].property);
+      return vt_set_error(error, EINVAL, "can't change value of fixed parameter '%s'",
+                          settings[i].property);
   }
   for (; deleted && *deleted; deleted++) {
     const StorageCfgOption *option = storagecfg_type_option(storage->type, *deleted);
@@ -272,13 +286,15 @@ static gboolean check_change(const StorageCfgStorage *storage, const StorageCfgS
     if (option->flags & STORAGECFG_FIXED)
       return vt_set_error(error, EINVAL, "unable to delete fixed option '%s'", *deleted);
     if (find_setting(settings, n, *deleted))
-      return vt_set_error(error, EINVAL, "cannot set and delete property '%s' at the same time!", *deleted);
+      return vt_set_error(error, EINVAL, "cannot set and delete property '%s' at the same time!",
+                          *deleted);
   }
   return TRUE;
 }
 
-StorageCfg *storagecfg_change(const StorageCfg *cfg, const char *id, const StorageCfgSetting *settings,
-                              gsize n_settings, const char *const *deleted, GError **error)
+StorageCfg *storagecfg_change(const StorageCfg *cfg, const char *id,
+                              const StorageCfgSetting *settings, gsize n_settings,
+                              const char *const *deleted, GError **error)
 {
   const StorageCfgStorage *storage = storagecfg_find(cfg, id);
   const StorageCfgSection *section;
@@ -289,7 +305,8 @@ StorageCfg *storagecfg_change(const StorageCfg *cfg, const char *id, const Stora
     return NULL;
   }
   if (storage->replaced) {
-    vt_set_error(error, EINVAL, "storage 'local' is always the folder /var/lib/vz: its section has no effect");
+    vt_set_error(error, EINVAL,
+                 "storage 'local' is always the folder /var/lib/vz: its section has no effect");
     return NULL;
   }
   if (!check_settings(storage->type, settings, n_settings, error) ||
@@ -305,14 +322,16 @@ StorageCfg *storagecfg_change(const StorageCfg *cfg, const char *id, const Stora
 
 /* --- removal --- */
 
-/* Where what belongs to the section ends: a header further down that was not seen as one, because no empty line stands
- * before it, is the beginning of what somebody meant to be a section of its own. */
+/* Where what belongs to the section ends: a header further down that was not seen as one, because
+ * no empty line stands before it, is the beginning of what somebody meant to be a section of its
+ * own. */
 static guint own_end(const StorageCfg *cfg, const StorageCfgSection *section)
 {
   for (guint i = section->first + 1; i < section->end; i++) {
     g_autofree char *type = NULL, *id = NULL;
 
-    if (!storagecfg_is_comment(*line_at(cfg, i)) && storagecfg_split_header(*line_at(cfg, i), &type, &id))
+    if (!storagecfg_is_comment(*line_at(cfg, i)) &&
+        storagecfg_split_header(*line_at(cfg, i), &type, &id))
       return i;
   }
   return section->end;

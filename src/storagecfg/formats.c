@@ -12,7 +12,8 @@
 #define PATH_MAX_LENGTH 1023 /* content-dirs: PVE::Storage::Plugin::verify_dir_override */
 #define PATH_PART_MAX_LENGTH 255
 
-/* Letters, digits and the characters of @inner; a letter or digit at both ends; not in need of two. */
+/* Letters, digits and the characters of @inner; a letter or digit at both ends; not in need of
+ * two. */
 static gboolean is_name(const char *value, gsize length, const char *inner)
 {
   if (!length || !g_ascii_isalnum(value[0]) || !g_ascii_isalnum(value[length - 1]))
@@ -30,7 +31,8 @@ gboolean format_storage_id(const char *value, GError **error)
   gsize length = strlen(value);
 
   if (length < 2)
-    return vt_set_error(error, EINVAL, "storage ID '%s' cannot be shorter than 2 characters", value);
+    return vt_set_error(error, EINVAL, "storage ID '%s' cannot be shorter than 2 characters",
+                        value);
   if (!g_ascii_isalpha(value[0]) || !is_name(value, length, "._-"))
     return vt_set_error(error, EINVAL, "storage ID '%s' contains illegal characters", value);
   return TRUE;
@@ -75,7 +77,8 @@ gboolean format_config_id(const char *value, GError **error)
 
 gboolean format_content(const char *value, GError **error)
 {
-  return storagecfg_has_word(CONTENT_WORDS, value) || vt_set_error(error, EINVAL, "invalid content type '%s'", value);
+  return storagecfg_has_word(CONTENT_WORDS, value) ||
+         vt_set_error(error, EINVAL, "invalid content type '%s'", value);
 }
 
 /* No two dots in a row and none at the end: no way out of the folder. */
@@ -131,7 +134,8 @@ static gboolean is_address(int family, const char *text, gsize length)
   return inet_pton(family, address, &binary) == 1;
 }
 
-/* Labels of letters, digits and inner dashes, with single dots between: an IPv4 address, right or wrong, is one. */
+/* Labels of letters, digits and inner dashes, with single dots between: an IPv4 address, right or
+ * wrong, is one. */
 static gboolean is_dns_name(const char *value)
 {
   g_auto(GStrv) labels = g_strsplit(value, ".", -1);
@@ -174,13 +178,16 @@ static gboolean is_port(const char *text, char separator)
 /* PVE::Tools::parse_host_and_port: host[:port], [host or IPv6][:port], IPv6[.port]. */
 gboolean format_portal(const char *value, GError **error)
 {
-  const char *end = value[0] == '[' ? strchr(value, ']') : strchr(value, ':'), *dot = strrchr(value, '.');
+  const char *end = value[0] == '[' ? strchr(value, ']') : strchr(value, ':'),
+             *dot = strrchr(value, '.');
   gsize length = end ? (gsize)(end - value) : strlen(value);
 
   if (value[0] == '[') {
-    if (end && (is_host(value + 1, length - 1) || is_address(AF_INET6, value + 1, length - 1)) && is_port(end + 1, ':'))
+    if (end && (is_host(value + 1, length - 1) || is_address(AF_INET6, value + 1, length - 1)) &&
+        is_port(end + 1, ':'))
       return TRUE;
-  } else if ((is_host(value, length) && is_port(value + length, ':')) || is_address(AF_INET6, value, strlen(value)) ||
+  } else if ((is_host(value, length) && is_port(value + length, ':')) ||
+             is_address(AF_INET6, value, strlen(value)) ||
              (dot && is_address(AF_INET6, value, dot - value) && is_port(dot, '.'))) {
     return TRUE;
   }
@@ -221,7 +228,8 @@ static const char *skip_digits(const char *p)
 /* 1, 1., .1, 1.1, each with a sign and an exponent. */
 gboolean format_is_number(const char *value)
 {
-  const char *p = *value == '+' || *value == '-' ? value + 1 : value, *integer = skip_digits(p), *end = integer;
+  const char *p = *value == '+' || *value == '-' ? value + 1 : value, *integer = skip_digits(p),
+             *end = integer;
 
   if (*integer == '.')
     end = skip_digits(integer + 1);
@@ -252,29 +260,34 @@ static gboolean check_key_value(const Key *key, const char *value, GError **erro
                                              : storagecfg_parse_boolean(value, &flag);
 
   if (!ok)
-    return vt_set_error(error, EINVAL, "%s: type check ('%s') failed - got '%s'", key->name, kinds[key->kind], value);
+    return vt_set_error(error, EINVAL, "%s: type check ('%s') failed - got '%s'", key->name,
+                        kinds[key->kind], value);
   if (key->kind != FLAG && g_ascii_strtod(value, NULL) < 0)
     return vt_set_error(error, EINVAL, "%s: value must have a minimum value of 0", key->name);
   return TRUE;
 }
 
-static gboolean check_part(const char *part, const Key *keys, gsize n, char **values, GError **error)
+static gboolean check_part(const char *part, const Key *keys, gsize n, char **values,
+                           GError **error)
 {
   const char *equals = strchr(part, '=');
   gsize length = equals ? equals - part : 0;
 
   if (!equals)
-    return vt_set_error(error, EINVAL, "value without key, but schema does not define a default key");
+    return vt_set_error(error, EINVAL,
+                        "value without key, but schema does not define a default key");
   if (!length || !equals[1])
     return vt_set_error(error, EINVAL, "missing key in comma-separated list property");
   for (gsize i = 0; i < n; i++)
     if (strlen(keys[i].name) == length && strncmp(part, keys[i].name, length) == 0) {
       if (values[i])
-        return vt_set_error(error, EINVAL, "duplicate key in comma-separated list property: %s", keys[i].name);
+        return vt_set_error(error, EINVAL, "duplicate key in comma-separated list property: %s",
+                            keys[i].name);
       values[i] = g_strdup(equals + 1);
       return check_key_value(&keys[i], values[i], error);
     }
-  return vt_set_error(error, EINVAL, "invalid key in comma-separated list property: %.*s", (int)length, part);
+  return vt_set_error(error, EINVAL, "invalid key in comma-separated list property: %.*s",
+                      (int)length, part);
 }
 
 static gboolean is_empty(const char *part)
@@ -285,7 +298,8 @@ static gboolean is_empty(const char *part)
 }
 
 /* @values: one for each key, given or NULL. */
-static gboolean check_property_string(const char *text, const Key *keys, gsize n, char **values, GError **error)
+static gboolean check_property_string(const char *text, const Key *keys, gsize n, char **values,
+                                      GError **error)
 {
   g_auto(GStrv) parts = g_strsplit(text, ",", -1);
 
@@ -297,8 +311,11 @@ static gboolean check_property_string(const char *text, const Key *keys, gsize n
 
 gboolean format_bwlimit(const char *value, GError **error)
 {
-  static const Key keys[] = {
-      {"default", FRACTION}, {"restore", FRACTION}, {"migration", FRACTION}, {"clone", FRACTION}, {"move", FRACTION}};
+  static const Key keys[] = {{"default", FRACTION},
+                             {"restore", FRACTION},
+                             {"migration", FRACTION},
+                             {"clone", FRACTION},
+                             {"move", FRACTION}};
   char *values[G_N_ELEMENTS(keys)] = {NULL};
   gboolean ok = check_property_string(value, keys, G_N_ELEMENTS(keys), values, error);
 
@@ -309,11 +326,13 @@ gboolean format_bwlimit(const char *value, GError **error)
 
 gboolean format_prune_backups(const char *value, GError **error)
 {
-  static const Key keys[] = {{"keep-all", FLAG},      {"keep-last", INTEGER},   {"keep-hourly", INTEGER},
-                             {"keep-daily", INTEGER}, {"keep-weekly", INTEGER}, {"keep-monthly", INTEGER},
+  static const Key keys[] = {{"keep-all", FLAG},       {"keep-last", INTEGER},
+                             {"keep-hourly", INTEGER}, {"keep-daily", INTEGER},
+                             {"keep-weekly", INTEGER}, {"keep-monthly", INTEGER},
                              {"keep-yearly", INTEGER}};
   char *values[G_N_ELEMENTS(keys)] = {NULL};
-  gboolean ok = check_property_string(value, keys, G_N_ELEMENTS(keys), values, error), all = FALSE, others = FALSE;
+  gboolean ok = check_property_string(value, keys, G_N_ELEMENTS(keys), values, error), all = FALSE,
+           others = FALSE;
 
   if (ok && values[0])
     storagecfg_parse_boolean(values[0], &all);
@@ -321,5 +340,7 @@ gboolean format_prune_backups(const char *value, GError **error)
     others = others || (values[i] && g_ascii_strtod(values[i], NULL) > 0);
   for (gsize i = 0; i < G_N_ELEMENTS(keys); i++)
     g_free(values[i]);
-  return ok && all && others ? vt_set_error(error, EINVAL, "keep-all cannot be set together with other options.") : ok;
+  return ok && all && others
+             ? vt_set_error(error, EINVAL, "keep-all cannot be set together with other options.")
+             : ok;
 }

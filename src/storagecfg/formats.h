@@ -1,8 +1,9 @@
 /* virt-thin - storage.cfg: what values may look like
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Proxmox's formats (PVE::JSONSchema's, and those that PVE::Storage::Plugin registers) with Proxmox's words of refusal;
- * none of them lets a line feed through. Errors: EINVAL. Thread-safety: pure functions.
+ * Proxmox's formats (PVE::JSONSchema's, and those that PVE::Storage::Plugin registers) with
+ * Proxmox's words of refusal; none of them lets a line feed through. Errors: EINVAL. Thread-safety:
+ * pure functions.
  */
 #pragma once
 

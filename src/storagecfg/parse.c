@@ -1,8 +1,9 @@
 /* virt-thin - storage.cfg: the parser
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Line by line as PVE::SectionConfig::parse_config does it. What surprises is kept: only an empty line (or one that is
- * exactly "0", which is false in Perl) ends a section; the next header does not, nor does a line of blanks.
+ * Line by line as PVE::SectionConfig::parse_config does it. What surprises is kept: only an empty
+ * line (or one that is exactly "0", which is false in Perl) ends a section; the next header does
+ * not, nor does a line of blanks.
  */
 #include <string.h>
 
@@ -61,7 +62,8 @@ static StorageCfgLine trim_end(StorageCfgLine line)
   return line;
 }
 
-/* /^(\S+):\s*(\S+)\s*$/, greedy: the last colon of the first word separates that leaves something on both sides. */
+/* /^(\S+):\s*(\S+)\s*$/, greedy: the last colon of the first word separates that leaves something
+ * on both sides. */
 gboolean storagecfg_split_header(StorageCfgLine line, char **type, char **id)
 {
   StorageCfgLine trimmed = trim_end(line);
@@ -96,12 +98,14 @@ gboolean storagecfg_split_header(StorageCfgLine line, char **type, char **id)
 gboolean storagecfg_split_property(StorageCfgLine line, StorageCfgLine *key, StorageCfgLine *value)
 {
   StorageCfgLine trimmed = trim_end(line);
-  gsize start = skip_blanks(trimmed, 0), end = skip_word(trimmed, start), rest = skip_blanks(trimmed, end);
+  gsize start = skip_blanks(trimmed, 0), end = skip_word(trimmed, start),
+        rest = skip_blanks(trimmed, end);
 
   if (!start || start == end)
     return FALSE;
   *key = (StorageCfgLine){trimmed.start + start, end - start};
-  *value = (StorageCfgLine){rest < trimmed.length ? trimmed.start + rest : NULL, trimmed.length - rest};
+  *value =
+      (StorageCfgLine){rest < trimmed.length ? trimmed.start + rest : NULL, trimmed.length - rest};
   return TRUE;
 }
 
@@ -130,8 +134,8 @@ static void warning_free(StorageCfgWarning *warning)
   g_free(warning);
 }
 
-static void G_GNUC_PRINTF(5, 6)
-    warn(StorageCfg *cfg, guint line, const char *section, StorageCfgVerdict verdict, const char *format, ...)
+static void G_GNUC_PRINTF(5, 6) warn(StorageCfg *cfg, guint line, const char *section,
+                                     StorageCfgVerdict verdict, const char *format, ...)
 {
   StorageCfgWarning *warning = g_new0(StorageCfgWarning, 1);
   g_autofree char *message = NULL;
@@ -167,10 +171,10 @@ char *storagecfg_warning_format(const StorageCfg *cfg, const StorageCfgWarning *
   if (!warning->section)
     return g_strdup_printf("file %s line %u - %s", cfg->name, warning->line, warning->message);
   if (warning->verdict == STORAGECFG_FATAL || warning->verdict == STORAGECFG_SKIPPED)
-    return g_strdup_printf("file %s line %u (skip section '%s'): %s", cfg->name, warning->line, warning->section,
-                           warning->message);
-  return g_strdup_printf("file %s line %u (section '%s') - %s", cfg->name, warning->line, warning->section,
-                         warning->message);
+    return g_strdup_printf("file %s line %u (skip section '%s'): %s", cfg->name, warning->line,
+                           warning->section, warning->message);
+  return g_strdup_printf("file %s line %u (section '%s') - %s", cfg->name, warning->line,
+                         warning->section, warning->message);
 }
 
 /* --- storages --- */
@@ -201,8 +205,8 @@ static StorageCfgStorage *storage_new(const StorageCfgType *type, const char *id
   return storage;
 }
 
-static StorageCfgValue *make_value(const StorageCfgStorage *storage, const char *key, StorageCfgLine text,
-                                   GError **error)
+static StorageCfgValue *make_value(const StorageCfgStorage *storage, const char *key,
+                                   StorageCfgLine text, GError **error)
 {
   const StorageCfgProperty *property = storagecfg_property_of(storage->type, key);
 
@@ -225,8 +229,8 @@ static StorageCfgValue *make_value(const StorageCfgStorage *storage, const char 
   return storagecfg_value_new(property, text.start, text.length, error);
 }
 
-static void parse_property(StorageCfg *cfg, StorageCfgStorage *storage, guint line, StorageCfgLine key,
-                           StorageCfgLine text)
+static void parse_property(StorageCfg *cfg, StorageCfgStorage *storage, guint line,
+                           StorageCfgLine key, StorageCfgLine text)
 {
   g_autofree char *name = printable(key.start, key.length);
   g_autoptr(GError) error = NULL;
@@ -236,11 +240,13 @@ static void parse_property(StorageCfg *cfg, StorageCfgStorage *storage, guint li
     value->line = line;
     storagecfg_set_value(storage, value);
   } else {
-    warn(cfg, line, storage->id, STORAGECFG_DROPPED, "unable to parse value of '%s': %s", name, error->message);
+    warn(cfg, line, storage->id, STORAGECFG_DROPPED, "unable to parse value of '%s': %s", name,
+         error->message);
   }
 }
 
-/* --- a storage as a whole: PVE::SectionConfig::check_config, the plugins' check_config and decode_value --- */
+/* --- a storage as a whole: PVE::SectionConfig::check_config, the plugins' check_config and
+ * decode_value --- */
 
 static gboolean is_plain_path(const char *path)
 {
@@ -264,7 +270,8 @@ static gboolean take_out(GStrv list, const char *word)
   return TRUE;
 }
 
-/* Take the words out that the type does not support, with a warning for each, in the file's order. */
+/* Take the words out that the type does not support, with a warning for each, in the file's
+ * order. */
 static void drop_words(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgValue *value)
 {
   g_auto(GStrv) words = storagecfg_split_list(value->text, strlen(value->text));
@@ -273,11 +280,13 @@ static void drop_words(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgVa
     g_autofree char *content = g_strndup(*word, strcspn(*word, "="));
 
     if (!storagecfg_has_word(storage->type->content, content) && take_out(value->list, *word))
-      warn(cfg, value->line, storage->id, STORAGECFG_DROPPED, "storage does not support content type '%s'", content);
+      warn(cfg, value->line, storage->id, STORAGECFG_DROPPED,
+           "storage does not support content type '%s'", content);
   }
 }
 
-static gboolean check_content(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgValue *content, GError **error)
+static gboolean check_content(StorageCfg *cfg, StorageCfgStorage *storage, StorageCfgValue *content,
+                              GError **error)
 {
   drop_words(cfg, storage, content);
   if (storagecfg_has_content(storage, "none") && g_strv_length(content->list) > 1)
@@ -298,7 +307,8 @@ static gboolean check_values(StorageCfg *cfg, StorageCfgStorage *storage, GError
   if (dirs)
     drop_words(cfg, storage, dirs);
   if (format && !storagecfg_has_word(storage->type->formats, format->text)) {
-    warn(cfg, format->line, storage->id, STORAGECFG_DROPPED, "storage does not support format '%s'", format->text);
+    warn(cfg, format->line, storage->id, STORAGECFG_DROPPED, "storage does not support format '%s'",
+         format->text);
     storagecfg_unset_value(storage, "format");
   }
   return TRUE;
@@ -316,7 +326,8 @@ static gboolean check_path(const StorageCfgStorage *storage, GError **error)
 {
   const char *path = storagecfg_string(storage, "path");
 
-  if ((strcmp(storage->type->name, "dir") != 0 && strcmp(storage->type->name, "btrfs") != 0) || is_plain_path(path))
+  if ((strcmp(storage->type->name, "dir") != 0 && strcmp(storage->type->name, "btrfs") != 0) ||
+      is_plain_path(path))
     return TRUE;
   return vt_set_error(error, EINVAL, "illegal path for directory storage: %s", path);
 }
@@ -335,8 +346,8 @@ static void finish_storage(StorageCfg *cfg, StorageCfgStorage *storage, guint li
 
   if (storage->type->has_default_path)
     set_default(storage, "path", path);
-  storage->broken =
-      !check_values(cfg, storage, &error) || !check_required(storage, &error) || !check_path(storage, &error);
+  storage->broken = !check_values(cfg, storage, &error) || !check_required(storage, &error) ||
+                    !check_path(storage, &error);
   storagecfg_unset_value(storage, "type");
   if (storage->broken) {
     warn(cfg, line, storage->id, STORAGECFG_FATAL, "%s", error->message);
@@ -383,8 +394,10 @@ static void parse_line(StorageCfg *cfg, StorageCfgStorage *storage, guint line)
     warn_ignored(cfg, line, storage->id);
 }
 
-/* Of a retired type Proxmox reads nothing and so complains of nothing more; we keep what is good. */
-static void finish_retired(StorageCfg *cfg, StorageCfgSection *section, guint n_warnings, guint line)
+/* Of a retired type Proxmox reads nothing and so complains of nothing more; we keep what is
+ * good. */
+static void finish_retired(StorageCfg *cfg, StorageCfgSection *section, guint n_warnings,
+                           guint line)
 {
   finish_storage(cfg, section->storage, line);
   g_ptr_array_set_size(cfg->warnings, (int)n_warnings);
@@ -453,7 +466,8 @@ static void parse_sections(StorageCfg *cfg)
   }
 }
 
-/* Storages that a later section of their id has taken the place of go; the order of the others stays as counted. */
+/* Storages that a later section of their id has taken the place of go; the order of the others
+ * stays as counted. */
 static void drop_replaced(StorageCfg *cfg)
 {
   guint kept = 0;

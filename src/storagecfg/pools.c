@@ -26,16 +26,19 @@ char *storagecfg_pool_uuid(const char *name)
   g_checksum_get_digest(sum, u, &length);
   u[6] = (u[6] & 0x0f) | 0x50;
   u[8] = (u[8] & 0x3f) | 0x80;
-  return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
-                         u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+  return g_strdup_printf("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+                         u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
+                         u[12], u[13], u[14], u[15]);
 }
 
 /* --- places --- */
 
 char *storagecfg_content_folder(const StorageCfgStorage *storage, const char *content)
 {
-  static const char *const folders[][2] = {
-      {"backup", "dump"}, {"iso", "template/iso"}, {"rootdir", "private"}, {"vztmpl", "template/cache"}};
+  static const char *const folders[][2] = {{"backup", "dump"},
+                                           {"iso", "template/iso"},
+                                           {"rootdir", "private"},
+                                           {"vztmpl", "template/cache"}};
   const StorageCfgValue *dirs = storagecfg_value(storage, "content-dirs");
   const char *path = storagecfg_string(storage, "path"), *folder = content;
   g_autofree char *key = g_strconcat(content, "=", NULL);
@@ -154,8 +157,9 @@ static gboolean is_xml(const char *document)
 }
 
 /* @xml: up to the end of <source>'s content. @rest: what comes behind <target>, or NULL. */
-static StorageCfgPool *finish(StorageCfgPools *pools, GString *xml, const char *type, const char *name,
-                              const char *uuid, const char *target, const char *rest)
+static StorageCfgPool *finish(StorageCfgPools *pools, GString *xml, const char *type,
+                              const char *name, const char *uuid, const char *target,
+                              const char *rest)
 {
   StorageCfgPool *pool = g_new0(StorageCfgPool, 1);
 
@@ -193,7 +197,8 @@ static void make_lvmthin(StorageCfgPools *pools, const StorageCfgStorage *storag
 {
   GString *xml = begin("logical", storage->id, uuid, "");
 
-  add(xml, "    <name>%s/%s</name>\n", storagecfg_string(storage, "vgname"), storagecfg_string(storage, "thinpool"));
+  add(xml, "    <name>%s/%s</name>\n", storagecfg_string(storage, "vgname"),
+      storagecfg_string(storage, "thinpool"));
   finish(pools, xml, "logical", storage->id, uuid, NULL, NULL);
 }
 
@@ -207,11 +212,14 @@ static void make_lvm(StorageCfgPools *pools, const StorageCfgStorage *storage, c
   finish(pools, xml, "logical", storage->id, uuid, target, NULL);
 }
 
-static void make_folder(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *content, gboolean is_main)
+static void make_folder(StorageCfgPools *pools, const StorageCfgStorage *storage,
+                        const char *content, gboolean is_main)
 {
   g_autofree char *folder = storagecfg_content_folder(storage, content),
-                  *name = is_main ? g_strdup(storage->id) : g_strconcat(storage->id, "-", content, NULL),
-                  *key = is_main ? g_strdup(storage->id) : g_strconcat(storage->id, "/", content, NULL),
+                  *name = is_main ? g_strdup(storage->id)
+                                  : g_strconcat(storage->id, "-", content, NULL),
+                  *key = is_main ? g_strdup(storage->id)
+                                 : g_strconcat(storage->id, "/", content, NULL),
                   *uuid = storagecfg_pool_uuid(key);
   GString *xml = begin("dir", name, uuid, "");
   StorageCfgPool *pool;
@@ -232,58 +240,67 @@ static void make_folders(StorageCfgPools *pools, const StorageCfgStorage *storag
     pools->why_not = g_strdup("it holds nothing that a libvirt pool lists: neither images nor iso");
 }
 
-static void make_share(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid, const char *format,
-                       const char *server, const char *dir, const char *more)
+static void make_share(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid,
+                       const char *format, const char *server, const char *dir, const char *more)
 {
-  const char *options = storagecfg_string(storage, "options"), *path = storagecfg_string(storage, "path");
+  const char *options = storagecfg_string(storage, "options"),
+             *path = storagecfg_string(storage, "path");
   g_autofree char *extension = mount_options(options, more);
   GString *xml = begin("netfs", storage->id, uuid, options || more ? FS_NAMESPACE : "");
   StorageCfgPool *pool;
 
-  add(xml, "    <host name='%s'/>\n    <dir path='%s'/>\n    <format type='%s'/>\n", server, dir, format);
+  add(xml, "    <host name='%s'/>\n    <dir path='%s'/>\n    <format type='%s'/>\n", server, dir,
+      format);
   pool = finish(pools, xml, "netfs", storage->id, uuid, path, extension);
-  pool->makes_folders =
-      storagecfg_boolean(storage, "mkdir", TRUE) && storagecfg_boolean(storage, "create-base-path", TRUE);
+  pool->makes_folders = storagecfg_boolean(storage, "mkdir", TRUE) &&
+                        storagecfg_boolean(storage, "create-base-path", TRUE);
   if (storagecfg_has_content(storage, "iso"))
     make_folder(pools, storage, "iso", FALSE);
   if (storagecfg_has_content(storage, "images"))
-    note(pools, "pool %s lists the top of the share: what Proxmox keeps in its folder images does not show",
-         storage->id);
+    note(
+        pools,
+        "pool %s lists the top of the share: what Proxmox keeps in its folder images does not show",
+        storage->id);
 }
 
 static void make_nfs(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid)
 {
-  make_share(pools, storage, uuid, "nfs", storagecfg_string(storage, "server"), storagecfg_string(storage, "export"),
-             NULL);
+  make_share(pools, storage, uuid, "nfs", storagecfg_string(storage, "server"),
+             storagecfg_string(storage, "export"), NULL);
 }
 
 static void make_cifs(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid)
 {
-  const char *subdir = storagecfg_string(storage, "subdir"), *version = storagecfg_string(storage, "smbversion");
+  const char *subdir = storagecfg_string(storage, "subdir"),
+             *version = storagecfg_string(storage, "smbversion");
   g_autofree char *dir = g_strconcat(storagecfg_string(storage, "share"), subdir, NULL),
                   *more = version ? g_strconcat("vers=", version, NULL) : NULL;
 
   if (storagecfg_string(storage, "username") || storagecfg_string(storage, "password")) {
-    pools->why_not = g_strdup("libvirt mounts a CIFS share as guest only: it has no place for credentials. Mount it by "
-                              "fstab(5), and make it a dir storage");
+    pools->why_not = g_strdup(
+        "libvirt mounts a CIFS share as guest only: it has no place for credentials. Mount it by "
+        "fstab(5), and make it a dir storage");
     return;
   }
   make_share(pools, storage, uuid, "cifs", storagecfg_string(storage, "server"), dir, more);
 }
 
-static void make_glusterfs(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid)
+static void make_glusterfs(StorageCfgPools *pools, const StorageCfgStorage *storage,
+                           const char *uuid)
 {
-  const char *server = storagecfg_string(storage, "server"), *transport = storagecfg_string(storage, "transport");
+  const char *server = storagecfg_string(storage, "server"),
+             *transport = storagecfg_string(storage, "transport");
   g_autofree char *more = transport ? g_strconcat("transport=", transport, NULL) : NULL;
 
-  make_share(pools, storage, uuid, "glusterfs", server ? server : "localhost", storagecfg_string(storage, "volume"),
-             more);
+  make_share(pools, storage, uuid, "glusterfs", server ? server : "localhost",
+             storagecfg_string(storage, "volume"), more);
 }
 
 /* libvirt's IscsiQualifiedName. */
 static gboolean is_iqn(const char *target)
 {
-  return g_regex_match_simple("^iqn\\.[0-9]{4}-(0[1-9]|1[0-2])\\.[a-zA-Z0-9.-]+(:.+)?$", target, 0, 0);
+  return g_regex_match_simple("^iqn\\.[0-9]{4}-(0[1-9]|1[0-2])\\.[a-zA-Z0-9.-]+(:.+)?$", target, 0,
+                              0);
 }
 
 static void make_iscsi(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid,
@@ -295,7 +312,8 @@ static void make_iscsi(StorageCfgPools *pools, const StorageCfgStorage *storage,
   GString *xml;
 
   if (!is_iqn(target)) {
-    pools->why_not = g_strdup_printf("target \"%s\" is no iSCSI qualified name (iqn.…), which libvirt wants", target);
+    pools->why_not = g_strdup_printf(
+        "target \"%s\" is no iSCSI qualified name (iqn.…), which libvirt wants", target);
     return;
   }
   xml = begin(direct ? "iscsi-direct" : "iscsi", storage->id, uuid, "");
@@ -304,18 +322,21 @@ static void make_iscsi(StorageCfgPools *pools, const StorageCfgStorage *storage,
   if (direct)
     add(xml, "    <initiator>\n      <iqn name='%s'/>\n    </initiator>\n",
         host->initiator ? host->initiator : QEMU_INITIATOR);
-  finish(pools, xml, direct ? "iscsi-direct" : "iscsi", storage->id, uuid, direct ? NULL : "/dev/disk/by-path", NULL);
+  finish(pools, xml, direct ? "iscsi-direct" : "iscsi", storage->id, uuid,
+         direct ? NULL : "/dev/disk/by-path", NULL);
 }
 
 static void make_rbd(StorageCfgPools *pools, const StorageCfgStorage *storage, const char *uuid,
                      const StorageCfgHost *host)
 {
   const StorageCfgValue *monitors = storagecfg_value(storage, "monhost");
-  const char *user = storagecfg_string(storage, "username"), *name = storagecfg_string(storage, "pool"),
+  const char *user = storagecfg_string(storage, "username"),
+             *name = storagecfg_string(storage, "pool"),
              *data_pool = storagecfg_string(storage, "data-pool");
   g_autofree char *extension = NULL;
   gboolean secret = user || storagecfg_string(storage, "keyring") || host->ceph_keyring;
-  g_autofree char *key = g_strconcat(storage->id, "/secret", NULL), *secret_uuid = storagecfg_pool_uuid(key);
+  g_autofree char *key = g_strconcat(storage->id, "/secret", NULL),
+                  *secret_uuid = storagecfg_pool_uuid(key);
   GString *xml;
 
   if (storagecfg_string(storage, "namespace"))
@@ -325,16 +346,16 @@ static void make_rbd(StorageCfgPools *pools, const StorageCfgStorage *storage, c
   if (pools->why_not)
     return;
   if (data_pool)
-    extension =
-        g_markup_printf_escaped("  <rbd:config_opts>\n    <rbd:option name='rbd_default_data_pool' value='%s'/>\n"
-                                "  </rbd:config_opts>\n",
-                                data_pool);
+    extension = g_markup_printf_escaped(
+        "  <rbd:config_opts>\n    <rbd:option name='rbd_default_data_pool' value='%s'/>\n"
+        "  </rbd:config_opts>\n",
+        data_pool);
   xml = begin("rbd", storage->id, uuid, data_pool ? RBD_NAMESPACE : "");
   add_hosts(xml, (const char *const *)monitors->list);
   add(xml, "    <name>%s</name>\n", name ? name : "rbd");
   if (secret)
-    add(xml, "    <auth type='ceph' username='%s'>\n      <secret uuid='%s'/>\n    </auth>\n", user ? user : "admin",
-        secret_uuid);
+    add(xml, "    <auth type='ceph' username='%s'>\n      <secret uuid='%s'/>\n    </auth>\n",
+        user ? user : "admin", secret_uuid);
   finish(pools, xml, "rbd", storage->id, uuid, NULL, extension)->secret_uuid =
       secret ? g_steal_pointer(&secret_uuid) : NULL;
 }
@@ -349,15 +370,18 @@ static void make_zfspool(StorageCfgPools *pools, const StorageCfgStorage *storag
   finish(pools, xml, "zfs", storage->id, uuid, target, NULL);
 }
 
-static void make(StorageCfgPools *pools, const StorageCfgStorage *storage, const StorageCfgHost *host)
+static void make(StorageCfgPools *pools, const StorageCfgStorage *storage,
+                 const StorageCfgHost *host)
 {
   static const struct {
     const char *type, *why_not;
   } none[] = {
       {"cephfs", "libvirt has no pool for CephFS. Mount it by fstab(5), and make it a dir storage"},
-      {"zfs", "libvirt has no pool that makes volumes on a ZFS server; an iscsi storage shows those that it exports"},
+      {"zfs", "libvirt has no pool that makes volumes on a ZFS server; an iscsi storage shows "
+              "those that it exports"},
       {"pbs", "libvirt has no pool for a Proxmox Backup Server: it holds backups, no volumes"},
-      {"esxi", "libvirt has no pool for an ESXi server's storages; it imports guests with virt-v2v(1)"},
+      {"esxi",
+       "libvirt has no pool for an ESXi server's storages; it imports guests with virt-v2v(1)"},
   };
   const char *type = storage->type->name;
   g_autofree char *uuid = storagecfg_pool_uuid(storage->id);
@@ -387,11 +411,13 @@ static void make(StorageCfgPools *pools, const StorageCfgStorage *storage, const
 
 /* --- what does not come along --- */
 
-/* Properties without an effect on libvirt's pools, and why. The how-to "From storage.cfg to libvirt" has them all. */
+/* Properties without an effect on libvirt's pools, and why. The how-to "From storage.cfg to
+ * libvirt" has them all. */
 static const struct {
   const char *property, *why;
 } without_effect[] = {
-    {"base", "libvirt does not attach the volume that the volume group is on: make its storage start first"},
+    {"base", "libvirt does not attach the volume that the volume group is on: make its storage "
+             "start first"},
     {"blocksize", "libvirt's zfs pools have no block size"},
     {"bwlimit", "libvirt limits guests' disks, not pools"},
     {"format", "a volume's format is chosen when it is created"},
@@ -399,14 +425,16 @@ static const struct {
     {"max-protected-backups", "backups are not libvirt's"},
     {"maxfiles", "backups are not libvirt's"},
     {"mountpoint", "it is of filesystems, which libvirt does not list"},
-    {"nocow", "libvirt's dir pools do not set file attributes for one storage: use chattr +C on the folder"},
+    {"nocow",
+     "libvirt's dir pools do not set file attributes for one storage: use chattr +C on the folder"},
     {"preallocation", "chosen when a volume is created"},
     {"prune-backups", "backups are not libvirt's"},
     {"saferemove", "wipe with virsh vol-wipe before vol-delete"},
     {"saferemove-stepsize", "see saferemove"},
     {"saferemove_throughput", "see saferemove"},
     {"server2", "libvirt's netfs pools have one host"},
-    {"snapshot-as-volume-chain", "libvirt makes such chains by domain snapshots, for any pool of files"},
+    {"snapshot-as-volume-chain",
+     "libvirt makes such chains by domain snapshots, for any pool of files"},
     {"sparse", "libvirt makes a zvol sparse when its allocation is less than its capacity"},
     {"tagged_only", "libvirt lists every volume of the group"},
 };
@@ -433,12 +461,15 @@ static void note_content(StorageCfgPools *pools, const StorageCfgStorage *storag
 
   for (char **word = content->list; *word; word++)
     if (strcmp(*word, "none") != 0 && strcmp(*word, "images") != 0 &&
-        !(is_folder_type(storage) ? strcmp(*word, "iso") == 0 : strcmp(storage->type->name, "zfspool") != 0))
+        !(is_folder_type(storage) ? strcmp(*word, "iso") == 0
+                                  : strcmp(storage->type->name, "zfspool") != 0))
       g_string_append_printf(hidden, "%s%s", hidden->len ? ", " : "", *word);
   if (hidden->len)
     note(pools, "content that does not show in libvirt: %s", hidden->str);
-  if (strcmp(((StorageCfgPool *)pools->pools->pdata[0])->type, "dir") == 0 && storagecfg_has_content(storage, "images"))
-    note(pools, "disks in Proxmox's folders by VMID (images/100/...) do not show: libvirt lists files, not folders in "
+  if (strcmp(((StorageCfgPool *)pools->pools->pdata[0])->type, "dir") == 0 &&
+      storagecfg_has_content(storage, "images"))
+    note(pools, "disks in Proxmox's folders by VMID (images/100/...) do not show: libvirt lists "
+                "files, not folders in "
                 "folders");
 }
 

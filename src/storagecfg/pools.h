@@ -1,8 +1,8 @@
 /* virt-thin - storage.cfg: the libvirt pools that a storage becomes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- *   lvmthin                  logical, of our backend: source name VG/POOL, without a device (libvirt
- *                            takes two logical pools that name one device for a conflict)
+ *   lvmthin                  logical, of our backend: source name VG/POOL, without a device
+ *                            (libvirt takes two logical pools that name one device for a conflict)
  *   lvm                      logical
  *   dir, btrfs               dir: <id> at the folder of images, <id>-iso at that of iso
  *   nfs, cifs, glusterfs     netfs: <id> mounted at the storage's path; <id>-iso, a dir pool, in it
@@ -11,8 +11,8 @@
  *   rbd                      rbd
  *   zfspool                  zfs
  *
- * Others have none. A pool has the UUIDv5 of its storage's id ("<id>", "<id>/iso"), so that those of ours can be told
- * from others'. The documents are valid by libvirt's storagepool.rng (9.0.0).
+ * Others have none. A pool has the UUIDv5 of its storage's id ("<id>", "<id>/iso"), so that those
+ * of ours can be told from others'. The documents are valid by libvirt's storagepool.rng (9.0.0).
  *
  * Ownership: the caller's. Thread-safety: pure functions.
  */
@@ -47,8 +47,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageCfgPools, storagecfg_pools_free)
 
 /* UUIDv5 (RFC 4122) of @name in virt-thin's name space. */
 char *storagecfg_pool_uuid(const char *name);
-/* The folder of a word of content ("images", "iso", ...) of a storage with a path: PVE::Storage::Plugin's
- * vtype_subdirs, and content-dirs. */
+/* The folder of a word of content ("images", "iso", ...) of a storage with a path:
+ * PVE::Storage::Plugin's vtype_subdirs, and content-dirs. */
 char *storagecfg_content_folder(const StorageCfgStorage *storage, const char *content);
 /* "host", "host:port", "[IPv6]:port", "IPv6.port" in two; *port 0: not given. */
 void storagecfg_split_portal(const char *portal, char **host, guint *port);

@@ -1,8 +1,8 @@
 /* virt-thin - storage.cfg: the types of storages and their properties
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The option tables of pve-storage 9.1.7 (each plugin's properties(), options() and plugindata()), and of the glusterfs
- * plugin as it was before its removal in 9.0.
+ * The option tables of pve-storage 9.1.7 (each plugin's properties(), options() and plugindata()),
+ * and of the glusterfs plugin as it was before its removal in 9.0.
  */
 #include <string.h>
 
@@ -48,7 +48,10 @@ static const StorageCfgProperty properties[] = {
     {.name = "krbd", FLAG},
     {.name = "lio_tpg", TEXT},
     {.name = "master-pubkey", TEXT},
-    {.name = "max-protected-backups", .kind = STORAGECFG_INTEGER, .minimum = -1, .maximum = G_MAXINT64},
+    {.name = "max-protected-backups",
+     .kind = STORAGECFG_INTEGER,
+     .minimum = -1,
+     .maximum = G_MAXINT64},
     {.name = "mkdir", FLAG},
     {.name = "monhost", LIST, .check = format_portal, .ordered = TRUE},
     {.name = "mountpoint", TEXT, .check = format_path},
@@ -102,7 +105,8 @@ static const StorageCfgProperty retired_properties[] = {
 /* clang-format on */
 #define FIXED STORAGECFG_FIXED
 #define NEEDED (STORAGECFG_REQUIRED | STORAGECFG_FIXED)
-#define OPTIONS(name, ...) static const StorageCfgOption name##_options[] = {COMMON, __VA_ARGS__, {NULL, 0}}
+#define OPTIONS(name, ...)                                                                         \
+  static const StorageCfgOption name##_options[] = {COMMON, __VA_ARGS__, {NULL, 0}}
 
 OPTIONS(lvmthin, {"vgname", NEEDED}, {"thinpool", NEEDED}, {"bwlimit", 0});
 OPTIONS(lvm, {"vgname", NEEDED}, {"base", FIXED}, {"saferemove", 0}, {"saferemove-stepsize", 0},
@@ -110,31 +114,33 @@ OPTIONS(lvm, {"vgname", NEEDED}, {"base", FIXED}, {"saferemove", 0}, {"saferemov
         {"snapshot-as-volume-chain", 0});
 OPTIONS(dir, {"path", NEEDED}, FOLDER, {"shared", 0}, {"is_mountpoint", 0}, {"preallocation", 0},
         {"snapshot-as-volume-chain", FIXED});
-OPTIONS(nfs, {"path", NEEDED}, {"server", NEEDED}, {"export", NEEDED}, {"options", 0}, FOLDER, {"preallocation", 0},
-        {"snapshot-as-volume-chain", FIXED});
-OPTIONS(cifs, {"path", NEEDED}, {"server", NEEDED}, {"share", NEEDED}, {"subdir", 0}, {"username", 0}, {"password", 0},
-        {"domain", 0}, {"smbversion", 0}, {"options", 0}, FOLDER, {"preallocation", 0},
-        {"snapshot-as-volume-chain", FIXED});
-OPTIONS(btrfs, {"path", NEEDED}, {"shared", 0}, {"is_mountpoint", 0}, {"nocow", 0}, {"preallocation", 0}, {"format", 0},
-        {"mkdir", 0}, {"create-base-path", 0}, {"create-subdirs", 0}, {"prune-backups", 0},
-        {"max-protected-backups", 0});
-OPTIONS(cephfs, {"path", NEEDED}, {"monhost", 0}, {"subdir", 0}, {"options", 0}, {"username", 0}, {"fuse", 0},
-        {"keyring", 0}, {"fs-name", 0}, FOLDER);
+OPTIONS(nfs, {"path", NEEDED}, {"server", NEEDED}, {"export", NEEDED}, {"options", 0}, FOLDER,
+        {"preallocation", 0}, {"snapshot-as-volume-chain", FIXED});
+OPTIONS(cifs, {"path", NEEDED}, {"server", NEEDED}, {"share", NEEDED}, {"subdir", 0},
+        {"username", 0}, {"password", 0}, {"domain", 0}, {"smbversion", 0}, {"options", 0}, FOLDER,
+        {"preallocation", 0}, {"snapshot-as-volume-chain", FIXED});
+OPTIONS(btrfs, {"path", NEEDED}, {"shared", 0}, {"is_mountpoint", 0}, {"nocow", 0},
+        {"preallocation", 0}, {"format", 0}, {"mkdir", 0}, {"create-base-path", 0},
+        {"create-subdirs", 0}, {"prune-backups", 0}, {"max-protected-backups", 0});
+OPTIONS(cephfs, {"path", NEEDED}, {"monhost", 0}, {"subdir", 0}, {"options", 0}, {"username", 0},
+        {"fuse", 0}, {"keyring", 0}, {"fs-name", 0}, FOLDER);
 OPTIONS(iscsi, {"portal", NEEDED}, {"target", NEEDED}, {"bwlimit", 0});
-OPTIONS(rbd, {"monhost", 0}, {"pool", 0}, {"data-pool", 0}, {"namespace", 0}, {"username", 0}, {"krbd", 0},
-        {"keyring", 0}, {"bwlimit", 0});
-OPTIONS(zfspool, {"pool", NEEDED}, {"blocksize", 0}, {"sparse", 0}, {"mountpoint", 0}, {"bwlimit", 0});
-OPTIONS(zfs, {"portal", NEEDED}, {"target", NEEDED}, {"pool", NEEDED}, {"blocksize", NEEDED}, {"iscsiprovider", NEEDED},
-        {"nowritecache", 0}, {"sparse", 0}, {"comstar_hg", 0}, {"comstar_tg", 0}, {"lio_tpg", 0}, {"zfs-base-path", 0},
+OPTIONS(rbd, {"monhost", 0}, {"pool", 0}, {"data-pool", 0}, {"namespace", 0}, {"username", 0},
+        {"krbd", 0}, {"keyring", 0}, {"bwlimit", 0});
+OPTIONS(zfspool, {"pool", NEEDED}, {"blocksize", 0}, {"sparse", 0}, {"mountpoint", 0},
         {"bwlimit", 0});
-OPTIONS(pbs, {"server", NEEDED}, {"datastore", NEEDED}, {"namespace", 0}, {"port", 0}, {"username", 0}, {"password", 0},
-        {"encryption-key", 0}, {"master-pubkey", 0}, {"fingerprint", 0}, {"prune-backups", 0},
-        {"max-protected-backups", 0});
+OPTIONS(zfs, {"portal", NEEDED}, {"target", NEEDED}, {"pool", NEEDED}, {"blocksize", NEEDED},
+        {"iscsiprovider", NEEDED}, {"nowritecache", 0}, {"sparse", 0}, {"comstar_hg", 0},
+        {"comstar_tg", 0}, {"lio_tpg", 0}, {"zfs-base-path", 0}, {"bwlimit", 0});
+OPTIONS(pbs, {"server", NEEDED}, {"datastore", NEEDED}, {"namespace", 0}, {"port", 0},
+        {"username", 0}, {"password", 0}, {"encryption-key", 0}, {"master-pubkey", 0},
+        {"fingerprint", 0}, {"prune-backups", 0}, {"max-protected-backups", 0});
 OPTIONS(esxi, {"server", STORAGECFG_REQUIRED}, {"username", STORAGECFG_REQUIRED}, {"password", 0},
         {"skip-cert-verification", 0}, {"port", 0}, {"shared", 0});
-OPTIONS(glusterfs, {"path", NEEDED}, {"volume", NEEDED}, {"server", 0}, {"server2", 0}, {"transport", 0},
-        {"maxfiles", 0}, {"bwlimit", 0}, {"create-base-path", 0}, {"create-subdirs", 0}, {"format", 0},
-        {"max-protected-backups", 0}, {"mkdir", 0}, {"prune-backups", 0}, {"preallocation", 0});
+OPTIONS(glusterfs, {"path", NEEDED}, {"volume", NEEDED}, {"server", 0}, {"server2", 0},
+        {"transport", 0}, {"maxfiles", 0}, {"bwlimit", 0}, {"create-base-path", 0},
+        {"create-subdirs", 0}, {"format", 0}, {"max-protected-backups", 0}, {"mkdir", 0},
+        {"prune-backups", 0}, {"preallocation", 0});
 
 #define ALL_CONTENT "backup images import iso none rootdir snippets vztmpl"
 #define SHARE_CONTENT "backup images import iso rootdir snippets vztmpl"
@@ -222,8 +228,9 @@ static const StorageCfgType lvmthin = {.name = "lvmthin",
                                          .has_default_path = TRUE,
                                          .retired = TRUE};
 
-static const StorageCfgType *const types[] = {&btrfs, &cephfs,  &cifs, &dir, &esxi, &glusterfs, &iscsi,   &iscsidirect,
-                                              &lvm,   &lvmthin, &nfs,  &pbs, &rbd,  &zfs,       &zfspool, NULL};
+static const StorageCfgType *const types[] = {
+    &btrfs, &cephfs,  &cifs, &dir, &esxi, &glusterfs, &iscsi,   &iscsidirect,
+    &lvm,   &lvmthin, &nfs,  &pbs, &rbd,  &zfs,       &zfspool, NULL};
 
 const StorageCfgType *const *storagecfg_types(void)
 {

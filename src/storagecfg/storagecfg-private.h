@@ -51,8 +51,8 @@ gboolean storagecfg_is_comment(StorageCfgLine line);
 /* The elements of a list. */
 GStrv storagecfg_split_list(const char *text, gsize length);
 /* Check @text and make a value of it. @text NULL: none was given. */
-StorageCfgValue *storagecfg_value_new(const StorageCfgProperty *property, const char *text, gsize length,
-                                      GError **error);
+StorageCfgValue *storagecfg_value_new(const StorageCfgProperty *property, const char *text,
+                                      gsize length, GError **error);
 StorageCfgValue *storagecfg_value_new_default(const char *property, const char *text);
 void storagecfg_value_free(StorageCfgValue *value);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(StorageCfgValue, storagecfg_value_free)

@@ -9,7 +9,8 @@
 
 gboolean storagecfg_parse_boolean(const char *text, gboolean *value)
 {
-  static const char *const yes[] = {"1", "on", "yes", "true"}, *const no[] = {"0", "off", "no", "false"};
+  static const char *const yes[] = {"1", "on", "yes", "true"}, *const no[] = {"0", "off", "no",
+                                                                              "false"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(yes); i++) {
     *value = g_ascii_strcasecmp(text, yes[i]) == 0;
@@ -21,7 +22,8 @@ gboolean storagecfg_parse_boolean(const char *text, gboolean *value)
 
 /* --- lists --- */
 
-/* PVE::Tools::split_list: where there is a NUL byte, that alone separates, and leaves empty elements but at the end. */
+/* PVE::Tools::split_list: where there is a NUL byte, that alone separates, and leaves empty
+ * elements but at the end. */
 static GStrv split_at_nul(const char *text, gsize length)
 {
   GPtrArray *list = g_ptr_array_new();
@@ -67,7 +69,8 @@ static int compare_words(const void *a, const void *b)
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Two words are one when they are equal; of content-dirs when they are for one type of content: the later counts. */
+/* Two words are one when they are equal; of content-dirs when they are for one type of content: the
+ * later counts. */
 static gboolean is_same(const char *a, const char *b, gboolean keyed)
 {
   const char *equals = keyed ? strchr(a, '=') : NULL;
@@ -111,9 +114,11 @@ static gboolean check_range(const StorageCfgProperty *property, const char *text
   if (property->kind != STORAGECFG_INTEGER)
     return TRUE;
   if (number > (double)property->maximum)
-    return vt_set_error(error, EINVAL, "value must have a maximum value of %" G_GINT64_FORMAT, property->maximum);
+    return vt_set_error(error, EINVAL, "value must have a maximum value of %" G_GINT64_FORMAT,
+                        property->maximum);
   if (number < (double)property->minimum)
-    return vt_set_error(error, EINVAL, "value must have a minimum value of %" G_GINT64_FORMAT, property->minimum);
+    return vt_set_error(error, EINVAL, "value must have a minimum value of %" G_GINT64_FORMAT,
+                        property->minimum);
   return TRUE;
 }
 
@@ -124,7 +129,8 @@ static gboolean check_words(const StorageCfgProperty *property, const char *text
   if (!property->words || g_strv_contains(property->words, text))
     return TRUE;
   all = g_strjoinv(", ", (GStrv)property->words);
-  return vt_set_error(error, EINVAL, "value '%s' does not have a value in the enumeration '%s'", text, all);
+  return vt_set_error(error, EINVAL, "value '%s' does not have a value in the enumeration '%s'",
+                      text, all);
 }
 
 static gboolean check_format(const StorageCfgProperty *property, const char *text, GError **error)
@@ -144,7 +150,8 @@ static gboolean check_list(const StorageCfgProperty *property, GStrv list, GErro
   return TRUE;
 }
 
-static gboolean check_text(const StorageCfgProperty *property, const char *text, gsize length, GError **error)
+static gboolean check_text(const StorageCfgProperty *property, const char *text, gsize length,
+                           GError **error)
 {
   if (memchr(text, '\n', length) || memchr(text, '\r', length))
     return vt_set_error(error, EINVAL, "property contains a line feed");
@@ -153,15 +160,16 @@ static gboolean check_text(const StorageCfgProperty *property, const char *text,
   if (memchr(text, 0, length))
     return vt_set_error(error, EINVAL, "property contains a NUL byte");
   if (property->max_length && length > property->max_length)
-    return vt_set_error(error, EINVAL, "value may only be %zu characters long", (size_t)property->max_length);
+    return vt_set_error(error, EINVAL, "value may only be %zu characters long",
+                        (size_t)property->max_length);
   return check_type(property, text, error) && check_format(property, text, error) &&
          check_range(property, text, error) && check_words(property, text, error);
 }
 
 /* --- values --- */
 
-StorageCfgValue *storagecfg_value_new(const StorageCfgProperty *property, const char *text, gsize length,
-                                      GError **error)
+StorageCfgValue *storagecfg_value_new(const StorageCfgProperty *property, const char *text,
+                                      gsize length, GError **error)
 {
   g_autoptr(StorageCfgValue) value = g_new0(StorageCfgValue, 1);
 
@@ -210,9 +218,11 @@ void storagecfg_value_free(StorageCfgValue *value)
   g_free(value);
 }
 
-gboolean storagecfg_check_value(const StorageCfgProperty *property, const char *text, GError **error)
+gboolean storagecfg_check_value(const StorageCfgProperty *property, const char *text,
+                                GError **error)
 {
-  g_autoptr(StorageCfgValue) value = storagecfg_value_new(property, text, text ? strlen(text) : 0, error);
+  g_autoptr(StorageCfgValue) value =
+      storagecfg_value_new(property, text, text ? strlen(text) : 0, error);
 
   return value != NULL;
 }
@@ -284,7 +294,8 @@ const char *storagecfg_string(const StorageCfgStorage *storage, const char *prop
   return value ? value->text : NULL;
 }
 
-gboolean storagecfg_boolean(const StorageCfgStorage *storage, const char *property, gboolean otherwise)
+gboolean storagecfg_boolean(const StorageCfgStorage *storage, const char *property,
+                            gboolean otherwise)
 {
   const char *text = storagecfg_string(storage, property);
 

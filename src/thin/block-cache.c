@@ -1,9 +1,10 @@
-/* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when dirty
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when
+ * dirty SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A table as long as the metadata says for each block which slot holds it (4 bytes a block): a lookup is one load.
- * Slots are reclaimed by a clock hand. When the hand meets a dirty slot all dirty slots that nobody holds are written
- * at once, in order, so that a transaction larger than the cache still writes long runs.
+ * A table as long as the metadata says for each block which slot holds it (4 bytes a block): a
+ * lookup is one load. Slots are reclaimed by a clock hand. When the hand meets a dirty slot all
+ * dirty slots that nobody holds are written at once, in order, so that a transaction larger than
+ * the cache still writes long runs.
  */
 #include "config.h"
 #include "thin/block-cache.h"
@@ -119,7 +120,8 @@ void thin_cache_forget_all(ThinCache *cache)
 static gint by_number(gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const ThinCache *cache = user_data;
-  guint32 x = cache->slots[*(const guint32 *)a].number, y = cache->slots[*(const guint32 *)b].number;
+  guint32 x = cache->slots[*(const guint32 *)a].number,
+          y = cache->slots[*(const guint32 *)b].number;
   return x < y ? -1 : x > y;
 }
 
@@ -151,7 +153,9 @@ static gboolean write_dirty(ThinCache *cache, gboolean also_held, GError **error
 
   for (guint32 i = 0, run; i < n; i += run) {
     guint32 first = cache->slots[cache->order[i]].number;
-    for (run = 1; run < WRITE_RUN && i + run < n && cache->slots[cache->order[i + run]].number == first + run; run++)
+    for (run = 1; run < WRITE_RUN && i + run < n &&
+                  cache->slots[cache->order[i + run]].number == first + run;
+         run++)
       ;
     if (!write_run(cache, cache->order + i, run, error))
       return FALSE;
@@ -186,8 +190,8 @@ static ThinBlock *take_slot(ThinCache *cache, GError **error)
     block->number = 0;
     return block;
   }
-  vt_set_error(error, ENOMEM, "%s: all %u blocks of the metadata cache are held at once", vt_io_name(cache->io),
-               cache->n_slots);
+  vt_set_error(error, ENOMEM, "%s: all %u blocks of the metadata cache are held at once",
+               vt_io_name(cache->io), cache->n_slots);
   return NULL;
 }
 
@@ -195,7 +199,8 @@ static gboolean in_range(ThinCache *cache, guint64 number, ThinKind kind, GError
 {
   if (number > 0 && number < cache->n_blocks)
     return TRUE;
-  return vt_set_error(error, EBADMSG, "%s: a %s is said to be in block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
+  return vt_set_error(error, EBADMSG,
+                      "%s: a %s is said to be in block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
                       vt_io_name(cache->io), thin_kind_name(kind), number, cache->n_blocks);
 }
 
@@ -220,8 +225,10 @@ ThinBlock *thin_cache_get(ThinCache *cache, guint64 number, ThinKind kind, GErro
   if (G_LIKELY(cache->slot_of[number])) {
     block = &cache->slots[cache->slot_of[number] - 1];
     if (G_UNLIKELY(block->kind != kind)) {
-      vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " is used both as a %s and as a %s",
-                   vt_io_name(cache->io), number, thin_kind_name(block->kind), thin_kind_name(kind));
+      vt_set_error(error, EBADMSG,
+                   "%s: metadata block %" G_GUINT64_FORMAT " is used both as a %s and as a %s",
+                   vt_io_name(cache->io), number, thin_kind_name(block->kind),
+                   thin_kind_name(kind));
       return NULL;
     }
   } else if (!(block = fill_slot(cache, number, kind, error))) {

@@ -1,10 +1,11 @@
-/* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when dirty
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the block cache: metadata blocks in memory, checked when read, written back when
+ * dirty SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A fixed number of 4096-byte slots, reserved when the cache is made. A block is held while it is looked at or changed;
- * one that is not held may give its slot to another, and is written first when it is dirty. That is safe at any time
- * because the layers above change only blocks that the committed superblock does not reach (copy on write). Block 0,
- * the superblock, is never in the cache.
+ * A fixed number of 4096-byte slots, reserved when the cache is made. A block is held while it is
+ * looked at or changed; one that is not held may give its slot to another, and is written first
+ * when it is dirty. That is safe at any time because the layers above change only blocks that the
+ * committed superblock does not reach (copy on write). Block 0, the superblock, is never in the
+ * cache.
  *
  * NOT thread-safe. Errors: EBADMSG names block and fault; else what the VtIo said.
  */

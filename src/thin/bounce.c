@@ -1,8 +1,8 @@
 /* virt-thin - the few buffers through which parts of chunks are copied
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reserved when the pool is opened. Who finds none waits: a holder returns its buffer after a bounded number of
- * data I/Os and waits for nothing else.
+ * Reserved when the pool is opened. Who finds none waits: a holder returns its buffer after a
+ * bounded number of data I/Os and waits for nothing else.
  */
 #include <stdlib.h>
 

@@ -1,12 +1,14 @@
 /* virt-thin - the B-tree: inserting
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * One walk down shadows the path and makes room on the way: a full node gives entries to a neighbour that is ours
- * already and has places, or is split. So a parent never needs room after its child was reached. The leaf then takes as
- * many of the keys as belong to it and fit; the rest takes another walk.
+ * One walk down shadows the path and makes room on the way: a full node gives entries to a
+ * neighbour that is ours already and has places, or is split. So a parent never needs room after
+ * its child was reached. The leaf then takes as many of the keys as belong to it and fit; the rest
+ * takes another walk.
  *
- * Keys mostly rise (a disk is filled from its start). Where a full node takes a key past its end, it first fills its
- * left neighbour to the brim, and a split leaves only a third on the right: nodes left behind are full.
+ * Keys mostly rise (a disk is filled from its start). Where a full node takes a key past its end,
+ * it first fills its left neighbour to the brim, and a split leaves only a third on the right:
+ * nodes left behind are full.
  */
 #include "config.h"
 #include "thin/btree.h"
@@ -34,13 +36,15 @@ static guint keep_left(const guint8 *full, gboolean append)
 }
 
 /* Split the full @child, entry @i of @parent, in two. */
-static gboolean split(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *child, gboolean append, GError **error)
+static gboolean split(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *child,
+                      gboolean append, GError **error)
 {
   g_autoptr(ThinBlock) right = thin_tm_new_block(tree->tm, THIN_KIND_NODE, error);
   if (!right)
     return FALSE;
   thin_node_init(right->data, thin_node_is_leaf(child->data), thin_node_value_size(child->data));
-  thin_node_move(child->data, right->data, (gint)keep_left(child->data, append) - (gint)thin_node_n(child->data));
+  thin_node_move(child->data, right->data,
+                 (gint)keep_left(child->data, append) - (gint)thin_node_n(child->data));
   link_child(parent, i + 1, right);
   return TRUE;
 }
@@ -54,7 +58,8 @@ static gboolean split_root(ThinBtree *tree, ThinBlock *root, gboolean append, GE
     return FALSE;
   memcpy(left->data, root->data, THIN_METADATA_BLOCK);
   thin_node_init(right->data, thin_node_is_leaf(root->data), thin_node_value_size(root->data));
-  thin_node_move(left->data, right->data, (gint)keep_left(left->data, append) - (gint)thin_node_n(left->data));
+  thin_node_move(left->data, right->data,
+                 (gint)keep_left(left->data, append) - (gint)thin_node_n(left->data));
   memset(root->data, 0, THIN_METADATA_BLOCK);
   thin_node_init(root->data, FALSE, sizeof(guint64));
   link_child(root, 0, left);
@@ -62,8 +67,8 @@ static gboolean split_root(ThinBtree *tree, ThinBlock *root, gboolean append, GE
   return TRUE;
 }
 
-/* How many of the entries of a full node its neighbour, entry @i of @parent, may take: 0 when too few to be worth it,
- * or when the neighbour would first have to be copied. */
+/* How many of the entries of a full node its neighbour, entry @i of @parent, may take: 0 when too
+ * few to be worth it, or when the neighbour would first have to be copied. */
 static guint room_in_neighbour(ThinBtree *tree, ThinBlock *parent, guint i)
 {
   guint64 number = thin_node_child(parent->data, i);
@@ -76,10 +81,10 @@ static guint room_in_neighbour(ThinBtree *tree, ThinBlock *parent, guint i)
   return room >= thin_node_max(block->data) / 16 ? room : 0;
 }
 
-/* Move entries of the full @child, entry @i of @parent, to its neighbour on the left or right. @moved: whether there
- * was one to take them. */
-static gboolean spill(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *child, gboolean append, gboolean *moved,
-                      GError **error)
+/* Move entries of the full @child, entry @i of @parent, to its neighbour on the left or right.
+ * @moved: whether there was one to take them. */
+static gboolean spill(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *child,
+                      gboolean append, gboolean *moved, GError **error)
 {
   gboolean has_left = i > 0, has_right = i + 1 < thin_node_n(parent->data);
   guint room;
@@ -90,7 +95,8 @@ static gboolean spill(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *ch
     if (!left)
       return FALSE;
     if (!thin_node_alike(left->data, child->data))
-      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other", tree->name);
+      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other",
+                          tree->name);
     guint most = thin_node_n(child->data) - thin_node_min(child->data);
     thin_node_move(left->data, child->data, (gint)MIN(append ? room : (room + 1) / 2, most));
     thin_node_set_key(parent->data, i, thin_node_key(child->data, 0));
@@ -100,7 +106,8 @@ static gboolean spill(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *ch
     if (!right)
       return FALSE;
     if (!thin_node_alike(right->data, child->data))
-      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other", tree->name);
+      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other",
+                          tree->name);
     thin_node_move(child->data, right->data, -(gint)((room + 1) / 2));
     thin_node_set_key(parent->data, i + 1, thin_node_key(right->data, 0));
     *moved = TRUE;
@@ -121,10 +128,10 @@ static gboolean is_past_end(const ThinBlock *block, guint64 key)
 
 /* --- the walk ----------------------------------------------------------------------- */
 
-/* Shadow the child of @parent for @key; *@upper becomes the end of its range. With @make_room (then @parent has room)
- * it is not full. */
-static ThinBlock *descend(ThinBtree *tree, ThinBlock *parent, guint64 key, gboolean make_room, guint64 *upper,
-                          GError **error)
+/* Shadow the child of @parent for @key; *@upper becomes the end of its range. With @make_room (then
+ * @parent has room) it is not full. */
+static ThinBlock *descend(ThinBtree *tree, ThinBlock *parent, guint64 key, gboolean make_room,
+                          guint64 *upper, GError **error)
 {
   for (;;) {
     guint i = thin_node_child_for(parent->data, key);
@@ -146,7 +153,8 @@ static ThinBlock *descend(ThinBtree *tree, ThinBlock *parent, guint64 key, gbool
 }
 
 /* Put the keys of @batch that are below @upper into @leaf, as far as they fit. */
-static gboolean fill_leaf(ThinBtree *tree, ThinBlock *leaf, guint64 upper, Batch *batch, GError **error)
+static gboolean fill_leaf(ThinBtree *tree, ThinBlock *leaf, guint64 upper, Batch *batch,
+                          GError **error)
 {
   guint8 *data = leaf->data;
   guint size = tree->value_size;
@@ -179,8 +187,10 @@ static gboolean fill_leaf(ThinBtree *tree, ThinBlock *leaf, guint64 upper, Batch
   return TRUE;
 }
 
-/* A key that is there already needs no room; full nodes are common, and to split them for nothing would undo that. */
-static gboolean has_key(ThinBtree *tree, guint64 root, guint64 key, gboolean *exists, GError **error)
+/* A key that is there already needs no room; full nodes are common, and to split them for nothing
+ * would undo that. */
+static gboolean has_key(ThinBtree *tree, guint64 root, guint64 key, gboolean *exists,
+                        GError **error)
 {
   g_auto(ThinLeaf) leaf = {0};
   if (!thin_btree_seek(tree, root, key, &leaf, error))
@@ -211,8 +221,8 @@ static gboolean insert_some(ThinBtree *tree, guint64 *root, Batch *batch, GError
   return fill_leaf(tree, node, upper, batch, error);
 }
 
-gboolean thin_btree_insert(ThinBtree *tree, guint64 *root, const guint64 *keys, gconstpointer values, guint n,
-                           guint *n_new, GError **error)
+gboolean thin_btree_insert(ThinBtree *tree, guint64 *root, const guint64 *keys,
+                           gconstpointer values, guint n, guint *n_new, GError **error)
 {
   Batch batch = {.keys = keys, .values = values, .n = n};
   while (batch.n_done < n)
@@ -229,7 +239,8 @@ gboolean thin_btree_own_path(ThinBtree *tree, guint64 *root, guint64 key, GError
   for (guint depth = 0; node && !thin_node_is_leaf(node->data); depth++) {
     if (depth == THIN_BTREE_DEPTH_MAX)
       return thin_btree_too_deep(tree, *root, error);
-    ThinBlock *child = thin_btree_shadow_child(tree, node, thin_node_child_for(node->data, key), error);
+    ThinBlock *child =
+        thin_btree_shadow_child(tree, node, thin_node_child_for(node->data, key), error);
     thin_block_put(node);
     node = child;
   }

@@ -1,11 +1,12 @@
 /* virt-thin - the B-tree: removing ranges, deleting trees
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Removing goes in two steps. First the keys go: subtrees wholly inside the range are given up as they are, without a
- * copy; only the nodes on the two edges of the range are shadowed and cut; what became empty is unlinked. Then each
- * edge is walked down once more and what is less than a third full is joined with a neighbour, or takes entries from
- * it. That second walk sees to it that a node keeps SPARE children more than a third before it works on these, so that
- * joining them cannot leave the node itself too small: at one level at most three joins happen (two cut nodes side by
+ * Removing goes in two steps. First the keys go: subtrees wholly inside the range are given up as
+ * they are, without a copy; only the nodes on the two edges of the range are shadowed and cut; what
+ * became empty is unlinked. Then each edge is walked down once more and what is less than a third
+ * full is joined with a neighbour, or takes entries from it. That second walk sees to it that a
+ * node keeps SPARE children more than a third before it works on these, so that joining them cannot
+ * leave the node itself too small: at one level at most three joins happen (two cut nodes side by
  * side, then whole ones).
  */
 #include "config.h"
@@ -52,10 +53,12 @@ typedef struct {
 
 static gboolean cut_leaf(Cut *cut, ThinBlock *leaf, GError **error)
 {
-  guint first = thin_node_lower_bound(leaf->data, cut->begin), last = thin_node_lower_bound(leaf->data, cut->end);
+  guint first = thin_node_lower_bound(leaf->data, cut->begin),
+        last = thin_node_lower_bound(leaf->data, cut->end);
   if (first == last)
     return TRUE;
-  if (cut->tree->dec && !cut->tree->dec(cut->tree->context, thin_node_value(leaf->data, first), last - first, error))
+  if (cut->tree->dec &&
+      !cut->tree->dec(cut->tree->context, thin_node_value(leaf->data, first), last - first, error))
     return FALSE;
   thin_node_close(leaf->data, first, last - first);
   return TRUE;
@@ -63,9 +66,10 @@ static gboolean cut_leaf(Cut *cut, ThinBlock *leaf, GError **error)
 
 static gboolean cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, GError **error);
 
-/* Cut child @i of @node, which covers keys below @upper. @gone: it was given up, or is empty and was freed. */
-static gboolean cut_child(Cut *cut, ThinBlock *node, guint i, guint64 upper, guint depth, gboolean *gone,
-                          GError **error)
+/* Cut child @i of @node, which covers keys below @upper. @gone: it was given up, or is empty and
+ * was freed. */
+static gboolean cut_child(Cut *cut, ThinBlock *node, guint i, guint64 upper, guint depth,
+                          gboolean *gone, GError **error)
 {
   guint64 number = thin_node_child(node->data, i);
 
@@ -97,7 +101,8 @@ static gboolean cut_node(Cut *cut, ThinBlock *node, guint64 upper, guint depth, 
     gboolean gone;
     if (i > first && thin_node_key(node->data, i) >= cut->end)
       break;
-    guint64 child_upper = i + 1 < thin_node_n(node->data) ? thin_node_key(node->data, i + 1) : upper;
+    guint64 child_upper =
+        i + 1 < thin_node_n(node->data) ? thin_node_key(node->data, i + 1) : upper;
     if (!cut_child(cut, node, i, child_upper, depth + 1, &gone, error))
       return FALSE;
     if (gone && n_gone++ == 0)
@@ -116,7 +121,8 @@ static gboolean has_enough(const ThinBlock *block)
   return n >= (thin_node_is_leaf(block->data) ? min : min + SPARE);
 }
 
-/* Join children @i and @i + 1 of @parent, or share their entries evenly when they are too many for one node. */
+/* Join children @i and @i + 1 of @parent, or share their entries evenly when they are too many for
+ * one node. */
 static gboolean join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error)
 {
   g_autoptr(ThinBlock) left = thin_btree_shadow_child(tree, parent, i, error);
@@ -124,9 +130,11 @@ static gboolean join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error
   if (!right)
     return FALSE;
   if (!thin_node_alike(left->data, right->data))
-    return vt_set_error(error, EBADMSG, "%s: metadata blocks %u and %u are of different kinds, but side by side",
+    return vt_set_error(error, EBADMSG,
+                        "%s: metadata blocks %u and %u are of different kinds, but side by side",
                         tree->name, left->number, right->number);
-  guint have = thin_node_n(left->data), n = have + thin_node_n(right->data), max = thin_node_max(left->data);
+  guint have = thin_node_n(left->data), n = have + thin_node_n(right->data),
+        max = thin_node_max(left->data);
   if (n > max - max / 8) {
     thin_node_move(left->data, right->data, (gint)(n / 2) - (gint)have);
     thin_node_set_key(parent->data, i + 1, thin_node_key(right->data, 0));
@@ -139,7 +147,8 @@ static gboolean join(ThinBtree *tree, ThinBlock *parent, guint i, GError **error
   return thin_tm_dec(tree->tm, number, NULL, error);
 }
 
-/* Hold the shadow of the child of @parent for @key, with enough entries unless it is the only child. */
+/* Hold the shadow of the child of @parent for @key, with enough entries unless it is the only
+ * child. */
 static ThinBlock *mend_child(ThinBtree *tree, ThinBlock *parent, guint64 key, GError **error)
 {
   for (;;) {
@@ -193,7 +202,8 @@ static gboolean mend_path(ThinBtree *tree, guint64 *root, guint64 key, GError **
     gboolean only_child = thin_node_n(node->data) == 1;
     thin_block_put(node);
     node = child;
-    if (child && only_child && depth == 0) { /* the root's children became one: that is the root now */
+    if (child && only_child &&
+        depth == 0) { /* the root's children became one: that is the root now */
       thin_block_put(g_steal_pointer(&node));
       return mend_path(tree, root, key, error);
     }
@@ -203,8 +213,8 @@ static gboolean mend_path(ThinBtree *tree, guint64 *root, guint64 key, GError **
 
 /* --- removing ----------------------------------------------------------------------- */
 
-gboolean thin_btree_remove(ThinBtree *tree, guint64 *root, guint64 begin, guint64 end, guint64 *n_removed,
-                           GError **error)
+gboolean thin_btree_remove(ThinBtree *tree, guint64 *root, guint64 begin, guint64 end,
+                           guint64 *n_removed, GError **error)
 {
   Cut cut = {.tree = tree, .begin = begin, .end = end};
   guint64 count;

@@ -1,33 +1,38 @@
 /* virt-thin - the B-tree: reading, and shadowing of single nodes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reading knows one movement only: seek, from the root to the leaf that covers a key. It notes where the leaf's range
- * ends according to the parents, so that whoever walks goes on there, whatever the leaf itself is worth. Every node
- * must keep within the range its parents give it; so no loop or tangle of nodes can make a walk endless.
+ * Reading knows one movement only: seek, from the root to the leaf that covers a key. It notes
+ * where the leaf's range ends according to the parents, so that whoever walks goes on there,
+ * whatever the leaf itself is worth. Every node must keep within the range its parents give it; so
+ * no loop or tangle of nodes can make a walk endless.
  */
 #include "config.h"
 #include "thin/btree.h"
 
 gboolean thin_btree_too_deep(const ThinBtree *tree, guint64 root, GError **error)
 {
-  return vt_set_error(error, EBADMSG, "%s: the tree at metadata block %" G_GUINT64_FORMAT " is deeper than any can be",
+  return vt_set_error(error, EBADMSG,
+                      "%s: the tree at metadata block %" G_GUINT64_FORMAT
+                      " is deeper than any can be",
                       tree->name, root);
 }
 
-gboolean thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 lower, guint64 upper,
-                               gboolean is_root, GError **error)
+gboolean thin_btree_check_node(const ThinBtree *tree, const ThinBlock *block, guint64 lower,
+                               guint64 upper, gboolean is_root, GError **error)
 {
   const char *fault = thin_node_fault(block->data, tree->value_size, is_root);
   guint n = thin_node_n(block->data);
 
-  if (!fault && n > 0 && (thin_node_key(block->data, 0) < lower || thin_node_key(block->data, n - 1) >= upper))
+  if (!fault && n > 0 &&
+      (thin_node_key(block->data, 0) < lower || thin_node_key(block->data, n - 1) >= upper))
     fault = "has keys outside of the range its parent gives it";
   if (G_LIKELY(!fault))
     return TRUE;
   return vt_set_error(error, EBADMSG, "%s: metadata block %u %s", tree->name, block->number, fault);
 }
 
-gboolean thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinLeaf *leaf, GError **error)
+gboolean thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinLeaf *leaf,
+                         GError **error)
 {
   guint64 number = root, lower = 0;
 
@@ -52,8 +57,8 @@ gboolean thin_btree_seek(const ThinBtree *tree, guint64 root, guint64 key, ThinL
   return thin_btree_too_deep(tree, root, error);
 }
 
-gboolean thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpointer value, gboolean *found,
-                           GError **error)
+gboolean thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpointer value,
+                           gboolean *found, GError **error)
 {
   g_auto(ThinLeaf) leaf = {0};
   if (!thin_btree_seek(tree, root, key, &leaf, error))
@@ -64,15 +69,16 @@ gboolean thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpo
   return TRUE;
 }
 
-gboolean thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end, guint64 *count,
-                          GError **error)
+gboolean thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end,
+                          guint64 *count, GError **error)
 {
   *count = 0;
   while (begin < end) {
     g_auto(ThinLeaf) leaf = {0};
     if (!thin_btree_seek(tree, root, begin, &leaf, error))
       return FALSE;
-    *count += (leaf.upper <= end ? leaf.n : thin_node_lower_bound(leaf.block->data, end)) - leaf.first;
+    *count +=
+        (leaf.upper <= end ? leaf.n : thin_node_lower_bound(leaf.block->data, end)) - leaf.first;
     begin = leaf.upper;
   }
   return TRUE;
@@ -90,7 +96,8 @@ gboolean thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error)
   return TRUE;
 }
 
-/* @block was copied while others still refer to the original: its children now have one more parent. */
+/* @block was copied while others still refer to the original: its children now have one more
+ * parent. */
 static gboolean inc_children(ThinBtree *tree, const ThinBlock *block, GError **error)
 {
   guint n = thin_node_n(block->data);
@@ -102,8 +109,9 @@ static gboolean inc_children(ThinBtree *tree, const ThinBlock *block, GError **e
   return TRUE;
 }
 
-/* @block was copied and the original is free, but at the last commit others referred to it: to them the children
- * belong, too, until this transaction is committed. So the mark moves from the original to the children. */
+/* @block was copied and the original is free, but at the last commit others referred to it: to them
+ * the children belong, too, until this transaction is committed. So the mark moves from the
+ * original to the children. */
 static gboolean mark_children(ThinBtree *tree, const ThinBlock *block, GError **error)
 {
   guint n = thin_node_n(block->data);

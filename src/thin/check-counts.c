@@ -1,10 +1,10 @@
 /* virt-thin - checking thin metadata: the space maps
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What a map counts is compared with what was found. Counted more often than used is a leak: space that nobody uses and
- * nobody gets. The kernel leaves such chunks behind a crash. Counted less often is an error: the next change may give
- * out what is in use. The sums of what is free are hints to whoever searches: a wrong one hides space at worst, as a
- * leak does.
+ * What a map counts is compared with what was found. Counted more often than used is a leak: space
+ * that nobody uses and nobody gets. The kernel leaves such chunks behind a crash. Counted less
+ * often is an error: the next change may give out what is in use. The sums of what is free are
+ * hints to whoever searches: a wrong one hides space at worst, as a leak does.
  */
 #include "config.h"
 #include "thin/check-private.h"
@@ -19,13 +19,15 @@ guint32 check_mapped(Check *check, guint64 chunk)
 
 /* --- finding ------------------------------------------------------------------------ */
 
-static void find_bitmap(Check *check, const char *map, CheckMap *found, guint64 region, const ThinDiskIndexEntry *entry)
+static void find_bitmap(Check *check, const char *map, CheckMap *found, guint64 region,
+                        const ThinDiskIndexEntry *entry)
 {
   g_autoptr(GError) fault = NULL;
   found->entries[region] = *entry;
   if (check_refer(check, GUINT64_FROM_LE(entry->blocknr), ROLE_BITMAP, &fault))
     return;
-  check_error(check, "%s: the bitmap for %" G_GUINT64_FORMAT " and following: %s", map, region * THIN_BITMAP_SLOTS,
+  check_error(check, "%s: the bitmap for %" G_GUINT64_FORMAT " and following: %s", map,
+              region * THIN_BITMAP_SLOTS,
               fault ? fault->message : "its metadata block is another bitmap's, too");
   found->entries[region].blocknr = 0;
 }
@@ -38,7 +40,8 @@ static void index_leaf(CheckTree *tree, const guint8 *data, guint n)
     guint64 region = thin_node_key(data, i);
     memcpy(&entry, thin_node_value(data, i), sizeof entry);
     if (region >= found->n_regions)
-      check_error(tree->check, "%s: an entry for bitmap %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, tree->name,
+      check_error(tree->check,
+                  "%s: an entry for bitmap %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, tree->name,
                   region, found->n_regions);
     else
       find_bitmap(tree->check, "data space map", found, region, &entry);
@@ -48,15 +51,26 @@ static void index_leaf(CheckTree *tree, const guint8 *data, guint n)
 static void find_data_map(Check *check, CheckMap *found)
 {
   const ThinDiskSpaceMapRoot *root = &check->superblock.data_space_map.root;
-  CheckTree index = {
-      check, ROLE_DATA_INDEX, sizeof(ThinDiskIndexEntry), "index of the data space map", -1, FALSE, index_leaf, found};
-  CheckTree counts = {check, ROLE_DATA_COUNTS, sizeof(guint32), "data reference counts", -1, FALSE, NULL, NULL};
+  CheckTree index = {check,
+                     ROLE_DATA_INDEX,
+                     sizeof(ThinDiskIndexEntry),
+                     "index of the data space map",
+                     -1,
+                     FALSE,
+                     index_leaf,
+                     found};
+  CheckTree counts = {
+      check, ROLE_DATA_COUNTS, sizeof(guint32), "data reference counts", -1, FALSE, NULL, NULL};
   guint64 n_found;
 
-  found->n_regions = check->n_chunks / THIN_BITMAP_SLOTS + (check->n_chunks % THIN_BITMAP_SLOTS > 0);
+  found->n_regions =
+      check->n_chunks / THIN_BITMAP_SLOTS + (check->n_chunks % THIN_BITMAP_SLOTS > 0);
   found->entries = g_new0(ThinDiskIndexEntry, found->n_regions);
-  if (check_walk(&index, GUINT64_FROM_LE(root->bitmap_root), &n_found) && n_found < found->n_regions)
-    check_error(check, "index of the data space map: has %" G_GUINT64_FORMAT " bitmaps, not %" G_GUINT64_FORMAT,
+  if (check_walk(&index, GUINT64_FROM_LE(root->bitmap_root), &n_found) &&
+      n_found < found->n_regions)
+    check_error(check,
+                "index of the data space map: has %" G_GUINT64_FORMAT
+                " bitmaps, not %" G_GUINT64_FORMAT,
                 n_found, found->n_regions);
   found->counts_lost = !check_walk(&counts, GUINT64_FROM_LE(root->ref_count_root), NULL);
 }
@@ -64,7 +78,9 @@ static void find_data_map(Check *check, CheckMap *found)
 static void find_metadata_map(Check *check, CheckMap *found)
 {
   const ThinDiskSpaceMapRoot *root = &check->superblock.metadata_space_map.root;
-  CheckTree counts = {check, ROLE_METADATA_COUNTS, sizeof(guint32), "metadata reference counts", -1, FALSE, NULL, NULL};
+  CheckTree counts = {
+      check, ROLE_METADATA_COUNTS, sizeof(guint32), "metadata reference counts", -1, FALSE, NULL,
+      NULL};
   g_autoptr(GError) fault = NULL;
   g_autofree ThinDiskIndex *index = g_new0(ThinDiskIndex, 1);
   guint64 number = GUINT64_FROM_LE(root->bitmap_root);
@@ -73,7 +89,8 @@ static void find_metadata_map(Check *check, CheckMap *found)
   found->entries = g_new0(ThinDiskIndexEntry, found->n_regions);
   if (!check_refer(check, number, ROLE_INDEX, &fault) ||
       !thin_block_read(check->io, number, THIN_KIND_INDEX, (guint8 *)index, &fault))
-    check_error(check, "metadata space map: %s", fault ? fault->message : "its index is used twice");
+    check_error(check, "metadata space map: %s",
+                fault ? fault->message : "its index is used twice");
   else
     for (guint64 i = 0; i < found->n_regions; i++)
       find_bitmap(check, "metadata space map", found, i, &index->entries[i]);
@@ -110,12 +127,14 @@ static void end_run(Compare *compare)
   if (compare->end - compare->begin == 1)
     range = g_strdup_printf("%s %" G_GUINT64_FORMAT " is", compare->what, compare->begin);
   else
-    range = g_strdup_printf("%ss %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are", compare->what, compare->begin,
-                            compare->end - 1);
+    range = g_strdup_printf("%ss %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are", compare->what,
+                            compare->begin, compare->end - 1);
   if (compare->counted < compare->used)
-    check_error(compare->check, "%s used %u times, but counted %u times", range, compare->used, compare->counted);
+    check_error(compare->check, "%s used %u times, but counted %u times", range, compare->used,
+                compare->counted);
   else
-    check_leak(compare->check, "%s counted %u times, but used %u times", range, compare->counted, compare->used);
+    check_leak(compare->check, "%s counted %u times, but used %u times", range, compare->counted,
+               compare->used);
   compare->begin = compare->end = 0;
 }
 
@@ -123,7 +142,8 @@ static void differs(Compare *compare, guint64 where, guint32 counted, guint32 us
 {
   if (counted > used && compare->check->mappings_lost)
     return; /* what is lost may have used it */
-  if (compare->begin != compare->end && (compare->end != where || compare->counted != counted || compare->used != used))
+  if (compare->begin != compare->end &&
+      (compare->end != where || compare->counted != counted || compare->used != used))
     end_run(compare);
   if (compare->begin == compare->end)
     compare->begin = where;
@@ -148,10 +168,11 @@ static guint32 tree_count(Compare *compare, guint64 where)
     compare->leaf_begin = where;
   }
   guint at = thin_node_lower_bound(compare->leaf.block->data, where);
-  if (at < compare->leaf.n && thin_leaf_key(&compare->leaf, at) == where && thin_leaf_u32(&compare->leaf, at) >= 3)
+  if (at < compare->leaf.n && thin_leaf_key(&compare->leaf, at) == where &&
+      thin_leaf_u32(&compare->leaf, at) >= 3)
     return thin_leaf_u32(&compare->leaf, at);
-  check_error(compare->check, "%s: no count of 3 or more for %s %" G_GUINT64_FORMAT, compare->tree.name, compare->what,
-              where);
+  check_error(compare->check, "%s: no count of 3 or more for %s %" G_GUINT64_FORMAT,
+              compare->tree.name, compare->what, where);
   return 0;
 }
 
@@ -161,7 +182,8 @@ static guint32 used(Compare *compare, gboolean metadata, guint64 where)
 }
 
 /* Are the 32 counts from slot @i on all 0, and rightly so? Most of a map is like that. */
-static gboolean all_free(Compare *compare, gboolean metadata, const guint8 *bitmap, guint i, guint64 first, guint n)
+static gboolean all_free(Compare *compare, gboolean metadata, const guint8 *bitmap, guint i,
+                         guint64 first, guint n)
 {
   static const guint32 zero[32];
   guint64 bits;
@@ -182,7 +204,8 @@ static void compare_slot(Compare *compare, gboolean metadata, guint64 where, gui
     differs(compare, where, counted, used(compare, metadata, where));
 }
 
-static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIndexEntry *entry, guint64 first, guint n)
+static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIndexEntry *entry,
+                           guint64 first, guint n)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
   const guint8 *data = (const guint8 *)block;
@@ -191,10 +214,11 @@ static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIn
 
   if (!entry->blocknr)
     return; /* told already */
-  if (!thin_block_read(compare->check->io, GUINT64_FROM_LE(entry->blocknr), THIN_KIND_BITMAP, (guint8 *)block,
-                       &fault)) {
+  if (!thin_block_read(compare->check->io, GUINT64_FROM_LE(entry->blocknr), THIN_KIND_BITMAP,
+                       (guint8 *)block, &fault)) {
     check_error(compare->check,
-                "space map: the counts of %ss %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: %s",
+                "space map: the counts of %ss %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                " are lost: %s",
                 compare->what, first, first + n - 1, fault->message);
     compare->n_allocated = G_MAXUINT64;
     return;
@@ -211,14 +235,16 @@ static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIn
       compare_slot(compare, metadata, first + i, counted);
   }
   /* thin_restore and thin_repair count no slots beyond the end. */
-  if (n_free != GUINT32_FROM_LE(entry->nr_free) && n_free - (THIN_BITMAP_SLOTS - n) != GUINT32_FROM_LE(entry->nr_free))
+  if (n_free != GUINT32_FROM_LE(entry->nr_free) &&
+      n_free - (THIN_BITMAP_SLOTS - n) != GUINT32_FROM_LE(entry->nr_free))
     check_leak(compare->check,
-               "space map: the bitmap of %ss from %" G_GUINT64_FORMAT " on has %u free, its index entry says %u",
+               "space map: the bitmap of %ss from %" G_GUINT64_FORMAT
+               " on has %u free, its index entry says %u",
                compare->what, first, n_free, GUINT32_FROM_LE(entry->nr_free));
 }
 
-static void compare_map(Check *check, CheckMap *map, gboolean metadata, guint64 n, const ThinDiskSpaceMapRoot *root,
-                        ThinTm *tm)
+static void compare_map(Check *check, CheckMap *map, gboolean metadata, guint64 n,
+                        const ThinDiskSpaceMapRoot *root, ThinTm *tm)
 {
   Compare compare = {
       .check = check,
@@ -237,14 +263,16 @@ static void compare_map(Check *check, CheckMap *map, gboolean metadata, guint64 
   if (compare.n_allocated != G_MAXUINT64 && check->n_errors == 0 &&
       compare.n_allocated != GUINT64_FROM_LE(root->nr_allocated))
     check_leak(check,
-               "superblock: says that %" G_GUINT64_FORMAT " %ss are in use, the space map has %" G_GUINT64_FORMAT,
+               "superblock: says that %" G_GUINT64_FORMAT
+               " %ss are in use, the space map has %" G_GUINT64_FORMAT,
                GUINT64_FROM_LE(root->nr_allocated), compare.what, compare.n_allocated);
 }
 
 void check_compare_maps(Check *check, CheckMap *metadata, CheckMap *data)
 {
   ThinTm tm = {.cache = thin_cache_new(check->io, 0, check->n_blocks)};
-  compare_map(check, metadata, TRUE, check->n_blocks, &check->superblock.metadata_space_map.root, &tm);
+  compare_map(check, metadata, TRUE, check->n_blocks, &check->superblock.metadata_space_map.root,
+              &tm);
   compare_map(check, data, FALSE, check->n_chunks, &check->superblock.data_space_map.root, &tm);
   thin_cache_free(tm.cache);
 }

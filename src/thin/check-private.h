@@ -43,8 +43,8 @@ typedef struct {
 G_GNUC_PRINTF(2, 3) void check_error(Check *check, const char *format, ...);
 G_GNUC_PRINTF(2, 3) void check_leak(Check *check, const char *format, ...);
 
-/* Count a reference to block @number, used as @role. Returns whether it is the first: then the block is to be looked
- * at. A block out of range or used as something else sets @fault. */
+/* Count a reference to block @number, used as @role. Returns whether it is the first: then the
+ * block is to be looked at. A block out of range or used as something else sets @fault. */
 gboolean check_refer(Check *check, guint64 number, Role role, GError **fault);
 
 /* A walk through one kind of tree. */
@@ -54,15 +54,16 @@ struct CheckTree {
   Role role;
   guint value_size;
   const char *name;
-  gint64 device;                                              /* -1: none */
-  gboolean held;                                              /* seen through the metadata snapshot */
+  gint64 device; /* -1: none */
+  gboolean held; /* seen through the metadata snapshot */
   void (*leaf)(CheckTree *tree, const guint8 *data, guint n); /* may be NULL */
   gpointer user_data;
 };
 /* Walk the tree at @root and count references. Returns whether nothing is lost. */
 gboolean check_walk(CheckTree *tree, guint64 root, guint64 *n_entries);
 
-/* The space maps (check-counts.c): first find the blocks they consist of, then, when all references are known, compare.
+/* The space maps (check-counts.c): first find the blocks they consist of, then, when all references
+ * are known, compare.
  */
 typedef struct {
   ThinDiskIndexEntry *entries;

@@ -1,14 +1,14 @@
 /* virt-thin - checking thin metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The rules are those of the kernel and of thin-provisioning-tools: every block is what its place demands, every node
- * but the roots at least a third full, keys in order and in range; every device has a map and details that agree; every
- * count is the number of references. A reference is: the superblock's to each root; each edge from node to node (a
- * shared node's children once, not once for each who shares it); a device's entry to its root; a mapping in a distinct
- * leaf to its chunk.
+ * The rules are those of the kernel and of thin-provisioning-tools: every block is what its place
+ * demands, every node but the roots at least a third full, keys in order and in range; every device
+ * has a map and details that agree; every count is the number of references. A reference is: the
+ * superblock's to each root; each edge from node to node (a shared node's children once, not once
+ * for each who shares it); a device's entry to its root; a mapping in a distinct leaf to its chunk.
  *
- * Nothing here trusts what it reads, and memory follows from the size of the metadata device: 29 bytes a block that is
- * used, one a chunk.
+ * Nothing here trusts what it reads, and memory follows from the size of the metadata device: 29
+ * bytes a block that is used, one a chunk.
  */
 #include "config.h"
 #include "thin/check-private.h"
@@ -93,25 +93,31 @@ static void mapping_leaf(CheckTree *tree, const guint8 *data, guint n)
     if (check->mapped[chunk] < G_MAXUINT8)
       check->mapped[chunk]++;
     else
-      g_hash_table_insert(
-          check->mapped_more, GSIZE_TO_POINTER(chunk),
-          GUINT_TO_POINTER(1 + GPOINTER_TO_UINT(g_hash_table_lookup(check->mapped_more, GSIZE_TO_POINTER(chunk)))));
+      g_hash_table_insert(check->mapped_more, GSIZE_TO_POINTER(chunk),
+                          GUINT_TO_POINTER(1 + GPOINTER_TO_UINT(g_hash_table_lookup(
+                                                   check->mapped_more, GSIZE_TO_POINTER(chunk)))));
   }
 }
 
-/* A leaf of the top tree that live view and metadata snapshot share is walked for the first of them only; the other
- * one's devices are then the same. */
+/* A leaf of the top tree that live view and metadata snapshot share is walked for the first of them
+ * only; the other one's devices are then the same. */
 static void top_leaf(CheckTree *tree, const guint8 *data, guint n)
 {
   View *view = tree->user_data;
   for (guint i = 0; i < n; i++) {
     guint64 id = thin_node_key(data, i);
-    CheckTree mapping = {
-        tree->check,  ROLE_MAPPING, sizeof(guint64), "mapping tree", (gint64)MIN(id, G_MAXINT64), tree->held,
-        mapping_leaf, view};
+    CheckTree mapping = {tree->check,
+                         ROLE_MAPPING,
+                         sizeof(guint64),
+                         "mapping tree",
+                         (gint64)MIN(id, G_MAXINT64),
+                         tree->held,
+                         mapping_leaf,
+                         view};
     Device device = {.id = (guint32)id};
     if (id > THIN_DEVICE_MAX)
-      check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name, id);
+      check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name,
+                  id);
     device.whole = check_walk(&mapping, thin_node_child(data, i), &device.mapped);
     if (id <= THIN_DEVICE_MAX)
       g_array_append_val(view->devices, device);
@@ -124,14 +130,18 @@ static gint by_id(gconstpointer a, gconstpointer b)
   return x < y ? -1 : x > y;
 }
 
-static void check_details(Check *check, const View *view, guint32 id, const ThinDiskDetails *details)
+static void check_details(Check *check, const View *view, guint32 id,
+                          const ThinDiskDetails *details)
 {
   Device key = {.id = id};
   guint at;
 
-  if (GUINT32_FROM_LE(details->creation_time) > view->time || GUINT32_FROM_LE(details->snapshotted_time) > view->time)
-    check_error(check, "device %u: details: made at time %u, last snapshot at %u, the pool is at %u", id,
-                GUINT32_FROM_LE(details->creation_time), GUINT32_FROM_LE(details->snapshotted_time), view->time);
+  if (GUINT32_FROM_LE(details->creation_time) > view->time ||
+      GUINT32_FROM_LE(details->snapshotted_time) > view->time)
+    check_error(check,
+                "device %u: details: made at time %u, last snapshot at %u, the pool is at %u", id,
+                GUINT32_FROM_LE(details->creation_time), GUINT32_FROM_LE(details->snapshotted_time),
+                view->time);
   if (!g_array_binary_search(view->devices, &key, by_id, &at)) {
     if (view->top_whole)
       check_error(check, "device %u: has details, but no mapping tree", id);
@@ -141,8 +151,9 @@ static void check_details(Check *check, const View *view, guint32 id, const Thin
   device->has_details = TRUE;
   if (device->whole && device->mapped != GUINT64_FROM_LE(details->mapped_blocks))
     check_error(check,
-                "device %u: details: %" G_GUINT64_FORMAT " chunks mapped, the mapping tree has %" G_GUINT64_FORMAT, id,
-                GUINT64_FROM_LE(details->mapped_blocks), device->mapped);
+                "device %u: details: %" G_GUINT64_FORMAT
+                " chunks mapped, the mapping tree has %" G_GUINT64_FORMAT,
+                id, GUINT64_FROM_LE(details->mapped_blocks), device->mapped);
 }
 
 static void details_leaf(CheckTree *tree, const guint8 *data, guint n)
@@ -150,19 +161,25 @@ static void details_leaf(CheckTree *tree, const guint8 *data, guint n)
   for (guint i = 0; i < n; i++) {
     guint64 id = thin_node_key(data, i);
     if (id > THIN_DEVICE_MAX)
-      check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name, id);
+      check_error(tree->check, "%s: device id %" G_GUINT64_FORMAT " is out of range", tree->name,
+                  id);
     else
       check_details(tree->check, tree->user_data, (guint32)id,
                     (const ThinDiskDetails *)(gconstpointer)thin_node_value(data, i));
   }
 }
 
-static void check_view(Check *check, guint64 mapping_root, guint64 details_root, guint32 time, gboolean held)
+static void check_view(Check *check, guint64 mapping_root, guint64 details_root, guint32 time,
+                       gboolean held)
 {
   View view = {.devices = g_array_new(FALSE, TRUE, sizeof(Device)), .time = time, .held = held};
-  CheckTree top = {check, ROLE_TOP, sizeof(guint64), "mapping tree of the devices", -1, held, top_leaf, &view};
-  CheckTree details = {check, ROLE_DETAILS, sizeof(ThinDiskDetails), "device details", -1, held, details_leaf, &view};
-  /* A view that shares blocks with the other one sees only part of each tree: what can be said is said there. */
+  CheckTree top = {check, ROLE_TOP, sizeof(guint64), "mapping tree of the devices",
+                   -1,    held,     top_leaf,        &view};
+  CheckTree details = {
+      check,        ROLE_DETAILS, sizeof(ThinDiskDetails), "device details", -1, held,
+      details_leaf, &view};
+  /* A view that shares blocks with the other one sees only part of each tree: what can be said is
+   * said there. */
   gboolean first = !held;
 
   view.top_whole = check_walk(&top, mapping_root, NULL) && first;
@@ -186,11 +203,12 @@ static void check_held(Check *check, guint64 number)
 
   if (check_refer(check, number, ROLE_SUPERBLOCK, &fault) &&
       thin_superblock_read(check->io, number, (guint8 *)copy, &fault)) {
-    check_view(check, GUINT64_FROM_LE(copy->data_mapping_root), GUINT64_FROM_LE(copy->device_details_root),
-               GUINT32_FROM_LE(copy->time), TRUE);
+    check_view(check, GUINT64_FROM_LE(copy->data_mapping_root),
+               GUINT64_FROM_LE(copy->device_details_root), GUINT32_FROM_LE(copy->time), TRUE);
     return;
   }
-  check_error(check, "metadata snapshot: %s", fault ? fault->message : "its superblock is used twice");
+  check_error(check, "metadata snapshot: %s",
+              fault ? fault->message : "its superblock is used twice");
   check->mappings_lost = TRUE;
 }
 
@@ -202,29 +220,34 @@ static gboolean check_superblock(Check *check, guint64 data_size)
   guint64 n_blocks = GUINT64_FROM_LE(sb->metadata_space_map.root.nr_blocks);
   guint64 chunk_size = (guint64)GUINT32_FROM_LE(sb->data_block_size) * THIN_SECTOR;
 
-  check->report->needs_check = (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
+  check->report->needs_check =
+      (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
   if (check->report->needs_check)
     check_error(check, "superblock: needs_check is set: the last commit failed");
   if (sb->incompat_flags || sb->compat_ro_flags)
-    check_error(check, "superblock: unknown features (flags %#x, %#x)", GUINT32_FROM_LE(sb->incompat_flags),
-                GUINT32_FROM_LE(sb->compat_ro_flags));
+    check_error(check, "superblock: unknown features (flags %#x, %#x)",
+                GUINT32_FROM_LE(sb->incompat_flags), GUINT32_FROM_LE(sb->compat_ro_flags));
   if (n_blocks == 0 || n_blocks > THIN_METADATA_BLOCKS_MAX) {
     check_error(check, "superblock: metadata of %" G_GUINT64_FORMAT " blocks cannot be", n_blocks);
     return FALSE;
   }
   if (n_blocks > on_device)
-    check_error(check, "%s: has %" G_GUINT64_FORMAT " blocks, the superblock counts on %" G_GUINT64_FORMAT, check->name,
-                on_device, n_blocks);
+    check_error(check,
+                "%s: has %" G_GUINT64_FORMAT " blocks, the superblock counts on %" G_GUINT64_FORMAT,
+                check->name, on_device, n_blocks);
   check->n_blocks = MIN(n_blocks, on_device);
   check->n_chunks = GUINT64_FROM_LE(sb->data_space_map.root.nr_blocks);
   if (check->n_chunks / THIN_BITMAP_SLOTS > check->n_blocks) {
     check_error(check,
-                "superblock: %" G_GUINT64_FORMAT " chunks cannot be counted in %" G_GUINT64_FORMAT " metadata blocks",
+                "superblock: %" G_GUINT64_FORMAT " chunks cannot be counted in %" G_GUINT64_FORMAT
+                " metadata blocks",
                 check->n_chunks, check->n_blocks);
     return FALSE;
   }
   if (data_size && check->n_chunks > data_size / chunk_size)
-    check_error(check, "superblock: counts on %" G_GUINT64_FORMAT " chunks, the data device has %" G_GUINT64_FORMAT,
+    check_error(check,
+                "superblock: counts on %" G_GUINT64_FORMAT
+                " chunks, the data device has %" G_GUINT64_FORMAT,
                 check->n_chunks, data_size / chunk_size);
   return TRUE;
 }
@@ -240,7 +263,9 @@ static gboolean reserve(Check *check)
   check->mapped_more = g_hash_table_new(NULL, NULL);
   if (check->references && check->roles && check->subtrees && check->mapped)
     return TRUE;
-  check_error(check, "no memory to check %" G_GUINT64_FORMAT " metadata blocks and %" G_GUINT64_FORMAT " chunks",
+  check_error(check,
+              "no memory to check %" G_GUINT64_FORMAT " metadata blocks and %" G_GUINT64_FORMAT
+              " chunks",
               check->n_blocks, check->n_chunks);
   return FALSE;
 }
@@ -252,8 +277,8 @@ static void check_all(Check *check)
 
   check->references[0] = 1;
   check->roles[0] = ROLE_SUPERBLOCK;
-  check_view(check, GUINT64_FROM_LE(sb->data_mapping_root), GUINT64_FROM_LE(sb->device_details_root),
-             GUINT32_FROM_LE(sb->time), FALSE);
+  check_view(check, GUINT64_FROM_LE(sb->data_mapping_root),
+             GUINT64_FROM_LE(sb->device_details_root), GUINT32_FROM_LE(sb->time), FALSE);
   if (sb->held_root)
     check_held(check, GUINT64_FROM_LE(sb->held_root));
   check_find_maps(check, &metadata, &data);
@@ -304,11 +329,12 @@ gboolean thin_clear_needs_check(VtIo *io, guint64 data_size, GError **error)
   if (!report->needs_check)
     return TRUE;
   if (report->errors->len > 1) /* the mark is the first */
-    return vt_set_error(error, EBADMSG, "%s: needs_check stays, for the metadata is damaged: %s", vt_io_name(io),
-                        (char *)report->errors->pdata[1]);
+    return vt_set_error(error, EBADMSG, "%s: needs_check stays, for the metadata is damaged: %s",
+                        vt_io_name(io), (char *)report->errors->pdata[1]);
   if (!thin_superblock_read(io, 0, block, error))
     return FALSE;
-  ((ThinDiskSuperblock *)(gpointer)block)->header.flags &= ~GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
+  ((ThinDiskSuperblock *)(gpointer)block)->header.flags &=
+      ~GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
   thin_block_seal(block, 0, THIN_KIND_SUPERBLOCK);
   return vt_io_write(io, block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(io, error);
 }

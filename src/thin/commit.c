@@ -1,19 +1,20 @@
 /* virt-thin - commits and data flushes, shared by all who ask; and the end of a pool that failed
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A flush is satisfied by any run that began after it was asked for; while one thread runs, the others gather
- * behind it, and one of them runs for all of them next. A commit flushes the data device twice at most: once
- * before it takes the metadata lock, so that what is waiting there is written while I/O that must look
- * something up goes on; and again under the lock, just before the metadata goes out, but only if mappings were
- * made since the first began (or the caller wants every byte: a snapshot).
+ * A flush is satisfied by any run that began after it was asked for; while one thread runs, the
+ * others gather behind it, and one of them runs for all of them next. A commit flushes the data
+ * device twice at most: once before it takes the metadata lock, so that what is waiting there is
+ * written while I/O that must look something up goes on; and again under the lock, just before the
+ * metadata goes out, but only if mappings were made since the first began (or the caller wants
+ * every byte: a snapshot).
  *
- * A failed data flush fails the whole pool, not just the caller: the kernel reports a lost write once, so a
- * later flush would return success, and the next commit would make mappings to chunks durable that never
- * received their data.
+ * A failed data flush fails the whole pool, not just the caller: the kernel reports a lost write
+ * once, so a later flush would return success, and the next commit would make mappings to chunks
+ * durable that never received their data.
  *
- * A commit that finds no room on the file system beneath, which metadata.h makes rare, leaves all as it was: it is an
- * error to whoever asked for it, and the next one, the owner's of every second if nobody else's, tries again. Until one
- * succeeds nothing more is mapped.
+ * A commit that finds no room on the file system beneath, which metadata.h makes rare, leaves all
+ * as it was: it is an error to whoever asked for it, and the next one, the owner's of every second
+ * if nobody else's, tries again. Until one succeeds nothing more is mapped.
  */
 #include "thin/pool-private.h"
 
@@ -74,7 +75,8 @@ static void group_note(ThinGroup *group, gboolean succeeded)
   pthread_mutex_unlock(&group->lock);
 }
 
-/* After group_join() said FALSE: was the work done? A run that came after the one waited for counts as well. */
+/* After group_join() said FALSE: was the work done? A run that came after the one waited for counts
+ * as well. */
 static gboolean group_succeeded(ThinGroup *group)
 {
   pthread_mutex_lock(&group->lock);
@@ -97,12 +99,14 @@ static void group_leave(ThinGroup *group)
 gboolean thin_pool_check_writable(ThinPool *pool, GError **error)
 {
   if (pool->read_only)
-    return vt_set_error(error, EROFS, "%s: the thin pool is open read-only", vt_io_name(pool->metadata));
+    return vt_set_error(error, EROFS, "%s: the thin pool is open read-only",
+                        vt_io_name(pool->metadata));
   if (!thin_pool_has_failed(pool))
     return TRUE;
   pthread_mutex_lock(&pool->failure_lock);
   vt_set_error(error, EROFS,
-               "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the cause and check it",
+               "%s: the thin pool takes no more writes since a failure (%s); stop it, mend the "
+               "cause and check it",
                vt_io_name(pool->metadata), pool->failure);
   pthread_mutex_unlock(&pool->failure_lock);
   return FALSE;
@@ -114,7 +118,8 @@ void thin_pool_mark_failed(ThinPool *pool, const GError *cause)
   if (!pool->failure) {
     pool->failure = g_strdup(cause ? cause->message : "unknown cause");
     pool->needs_check = !vt_error_is_room(cause);
-    g_warning("%s: the thin pool fails and goes read-only: %s", vt_io_name(pool->metadata), pool->failure);
+    g_warning("%s: the thin pool fails and goes read-only: %s", vt_io_name(pool->metadata),
+              pool->failure);
     __atomic_store_n(&pool->failed, TRUE, __ATOMIC_RELEASE);
   }
   pthread_mutex_unlock(&pool->failure_lock);
@@ -127,7 +132,8 @@ void thin_pool_fail_locked(ThinPool *pool, const GError *cause)
     return;
   pool->aborted = TRUE;
   thin_metadata_abort(pool->md, pool->needs_check);
-  /* The journal tells of mappings whose data may be lost: the next engine must not bring them back. */
+  /* The journal tells of mappings whose data may be lost: the next engine must not bring them
+   * back. */
   static const char nothing[THIN_METADATA_BLOCK];
   if (pool->journal)
     thin_journal_reset(pool->journal, nothing);
@@ -174,7 +180,8 @@ gboolean thin_pool_journal_reset_locked(ThinPool *pool, GError **error)
 
 /* --- the data flush --- */
 
-/* May be called with pool->meta held: a failure is marked here, and its abort left to the caller. */
+/* May be called with pool->meta held: a failure is marked here, and its abort left to the
+ * caller. */
 static gboolean flush_data(ThinPool *pool, GError **error)
 {
   if (group_join(&pool->flushes)) {
@@ -243,7 +250,8 @@ static void not_committed_locked(ThinPool *pool, const GError *cause)
     return;
   }
   if (!pool->starved)
-    g_warning("%s: changes cannot be committed for want of room; flushes and what needs metadata fail until there is "
+    g_warning("%s: changes cannot be committed for want of room; flushes and what needs metadata "
+              "fail until there is "
               "some: %s",
               vt_io_name(pool->metadata), cause->message);
   pool->starved = TRUE;
@@ -254,7 +262,8 @@ static gboolean commit_changes_locked(ThinPool *pool, CommitFlush *flush, GError
   g_autoptr(GError) cause = NULL;
   if (!thin_metadata_changed(pool->md))
     return !flush->all || flush_data(pool, error);
-  if (thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) && thin_pool_journal_reset_locked(pool, &cause)) {
+  if (thin_metadata_commit(pool->md, flush_in_commit, flush, &cause) &&
+      thin_pool_journal_reset_locked(pool, &cause)) {
     committed_locked(pool);
     return TRUE;
   }
@@ -263,10 +272,11 @@ static gboolean commit_changes_locked(ThinPool *pool, CommitFlush *flush, GError
   return FALSE;
 }
 
-/* What an action changed cannot wait for room: its caller could not be told what came of it, and the volume group's text
- * would not know. So it does not join a transaction that does, and must itself succeed or be forgotten. */
-static gboolean commit_action_locked(ThinPool *pool, CommitFlush *flush, ThinAction action, gpointer user_data,
-                                     GError **error)
+/* What an action changed cannot wait for room: its caller could not be told what came of it, and
+ * the volume group's text would not know. So it does not join a transaction that does, and must
+ * itself succeed or be forgotten. */
+static gboolean commit_action_locked(ThinPool *pool, CommitFlush *flush, ThinAction action,
+                                     gpointer user_data, GError **error)
 {
   g_autoptr(GError) cause = NULL;
   if (thin_metadata_lacks_room(pool->md) && !commit_changes_locked(pool, flush, error))
@@ -291,8 +301,8 @@ gboolean thin_pool_commit_run(ThinPool *pool, ThinAction action, gpointer user_d
   pthread_mutex_lock(&pool->meta);
   flush.inserts = pool->inserts;
   pthread_mutex_unlock(&pool->meta);
-  /* With an action volumes are quiesced: their owner has flushed before that, and what came in between is
-   * flushed in the commit. */
+  /* With an action volumes are quiesced: their owner has flushed before that, and what came in
+   * between is flushed in the commit. */
   gboolean ok = action || flush_data(pool, error);
   pthread_mutex_lock(&pool->meta);
   ok = ok && thin_pool_check_writable(pool, error) &&
@@ -323,8 +333,8 @@ static void gather_freed(guint64 chunk, guint64 n, gpointer user_data)
     runs[round->n++] = (ThinChunks){chunk, n};
 }
 
-/* Chunks freed by the last commit are discarded on the data device; nobody can have taken them before
- * freed_done(). A discard is a hint: one that fails is worth a line in the log. */
+/* Chunks freed by the last commit are discarded on the data device; nobody can have taken them
+ * before freed_done(). A discard is a hint: one that fails is worth a line in the log. */
 static void pass_down(ThinPool *pool)
 {
   guint64 skip = 0;
@@ -341,7 +351,8 @@ static void pass_down(ThinPool *pool)
       for (; i < round.n && pool->freed_runs[i].chunk == run.chunk + run.n; i++)
         run.n += pool->freed_runs[i].n;
       g_autoptr(GError) error = NULL;
-      if (!vt_io_discard(pool->data, run.chunk * pool->chunk_size, run.n * pool->chunk_size, &error))
+      if (!vt_io_discard(pool->data, run.chunk * pool->chunk_size, run.n * pool->chunk_size,
+                         &error))
         g_warning("%s: cannot pass a discard down: %s", vt_io_name(pool->data), error->message);
     }
   } while (round.n == THIN_FREED_RUNS);

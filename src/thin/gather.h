@@ -1,8 +1,8 @@
 /* virt-thin - pieces of memory gathered into one vectored read or write
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Memory is bounded: a gather that is full does the I/O it has and goes on. Thread-safety: none; lives on one
- * thread's stack.
+ * Memory is bounded: a gather that is full does the I/O it has and goes on. Thread-safety: none;
+ * lives on one thread's stack.
  */
 #pragma once
 
@@ -33,8 +33,9 @@ static inline gboolean thin_gather_run(ThinGather *gather, GError **error)
 {
   if (gather->n == 0)
     return TRUE;
-  gboolean ok = gather->reading ? vt_io_readv(gather->io, gather->iov, gather->n, gather->offset, error)
-                                : vt_io_writev(gather->io, gather->iov, gather->n, gather->offset, error);
+  gboolean ok = gather->reading
+                    ? vt_io_readv(gather->io, gather->iov, gather->n, gather->offset, error)
+                    : vt_io_writev(gather->io, gather->iov, gather->n, gather->offset, error);
   gather->offset += gather->length;
   gather->length = 0;
   gather->n = 0;
@@ -79,7 +80,8 @@ static inline struct iovec thin_cursor_next(ThinCursor *cursor, guint64 most)
     cursor->iov++;
     cursor->skip = 0;
   }
-  struct iovec part = {(char *)cursor->iov->iov_base + cursor->skip, MIN(most, cursor->iov->iov_len - cursor->skip)};
+  struct iovec part = {(char *)cursor->iov->iov_base + cursor->skip,
+                       MIN(most, cursor->iov->iov_len - cursor->skip)};
   cursor->skip += part.iov_len;
   return part;
 }

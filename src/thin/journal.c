@@ -1,10 +1,10 @@
-/* virt-thin - what the open transaction changed in the maps, kept in memory that outlives the process
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - what the open transaction changed in the maps, kept in memory that outlives the
+ * process SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * An area begins with a header; its entries follow. The writer may die between any two stores, so an entry counts only
- * once n_entries, stored last, says so; and a reset first forgets the entries, then learns the superblock. A death
- * between the two leaves an area that has nothing to apply, which is right: the commit that is being noted has got
- * through.
+ * An area begins with a header; its entries follow. The writer may die between any two stores, so
+ * an entry counts only once n_entries, stored last, says so; and a reset first forgets the entries,
+ * then learns the superblock. A death between the two leaves an area that has nothing to apply,
+ * which is right: the commit that is being noted has got through.
  */
 #include "thin/journal.h"
 
@@ -12,8 +12,9 @@
 
 #define MAGIC 0x6c6e726a6e696874ull /* "thinjrnl" */
 #define KEY_MAX 64
-#define SUPERBLOCK_USED                                                                                                \
-  512 /* the rest of the block is zero (linux drivers/md/dm-thin-metadata.c, struct thin_disk_superblock) */
+/* the rest of the block is zero (linux drivers/md/dm-thin-metadata.c, struct
+ * thin_disk_superblock) */
+#define SUPERBLOCK_USED 512
 
 typedef struct {
   guint64 magic; /* stored last when an area is taken */
@@ -65,7 +66,8 @@ void thin_journal_close(ThinJournal *journal)
   g_free(journal);
 }
 
-guint thin_journal_pending(ThinJournal *journal, const void *superblock, const ThinJournalEntry **entries)
+guint thin_journal_pending(ThinJournal *journal, const void *superblock,
+                           const ThinJournalEntry **entries)
 {
   *entries = journal->entries;
   if (memcmp(journal->header->superblock, superblock, SUPERBLOCK_USED) != 0)

@@ -1,16 +1,17 @@
-/* virt-thin - changes of devices: created, snapshotted, deleted, exchanged; and the metadata snapshot
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - changes of devices: created, snapshotted, deleted, exchanged; and the metadata
+ * snapshot SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Messages of one call are one commit. What may refuse them is looked at before the first is carried out, so
- * that a refusal leaves all as it was; what goes wrong after that (damage, an I/O error) takes the transaction
- * with it, and the pool fails.
+ * Messages of one call are one commit. What may refuse them is looked at before the first is
+ * carried out, so that a refusal leaves all as it was; what goes wrong after that (damage, an I/O
+ * error) takes the transaction with it, and the pool fails.
  *
- * The data device is flushed before the volumes named are quiesced, so that they stand still for the little
- * that came in between only.
+ * The data device is flushed before the volumes named are quiesced, so that they stand still for
+ * the little that came in between only.
  */
 #include "thin/pool-private.h"
 
-#define TIME_MAX ((1u << 24) - 1) /* a mapping keeps 24 bits of its time: dm-thin-metadata.c pack_block_time() */
+#define TIME_MAX                                                                                   \
+  ((1u << 24) - 1) /* a mapping keeps 24 bits of its time: dm-thin-metadata.c pack_block_time() */
 
 typedef struct {
   const ThinMessage *messages;
@@ -22,7 +23,8 @@ typedef struct {
 /* --- may they be carried out? --- */
 
 /* @pending: id -> exists, for what earlier messages of the same call will have changed. */
-static gboolean device_exists(ThinPool *pool, GHashTable *pending, guint32 id, gboolean *exists, GError **error)
+static gboolean device_exists(ThinPool *pool, GHashTable *pending, guint32 id, gboolean *exists,
+                              GError **error)
 {
   gpointer value;
   *exists = TRUE;
@@ -41,21 +43,25 @@ static gboolean device_exists(ThinPool *pool, GHashTable *pending, guint32 id, g
   return FALSE;
 }
 
-static gboolean expect_device(ThinPool *pool, GHashTable *pending, guint32 id, gboolean wanted, GError **error)
+static gboolean expect_device(ThinPool *pool, GHashTable *pending, guint32 id, gboolean wanted,
+                              GError **error)
 {
   gboolean exists;
   if (id > THIN_DEVICE_MAX)
-    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u", vt_io_name(pool->metadata), id,
-                        THIN_DEVICE_MAX);
+    return vt_set_error(error, EINVAL, "%s: %u is no thin device id: the highest is %u",
+                        vt_io_name(pool->metadata), id, THIN_DEVICE_MAX);
   if (!device_exists(pool, pending, id, &exists, error))
     return FALSE;
   if (exists == wanted)
     return TRUE;
-  return exists ? vt_set_error(error, EEXIST, "%s: there is a thin device %u already", vt_io_name(pool->metadata), id)
-                : vt_set_error(error, ENOENT, "%s: there is no thin device %u", vt_io_name(pool->metadata), id);
+  return exists ? vt_set_error(error, EEXIST, "%s: there is a thin device %u already",
+                               vt_io_name(pool->metadata), id)
+                : vt_set_error(error, ENOENT, "%s: there is no thin device %u",
+                               vt_io_name(pool->metadata), id);
 }
 
-static gboolean check_message(ThinPool *pool, GHashTable *pending, const ThinMessage *m, GError **error)
+static gboolean check_message(ThinPool *pool, GHashTable *pending, const ThinMessage *m,
+                              GError **error)
 {
   switch (m->kind) {
   case THIN_CREATE:
@@ -69,12 +75,13 @@ static gboolean check_message(ThinPool *pool, GHashTable *pending, const ThinMes
     if (!expect_device(pool, pending, m->device, TRUE, error))
       return FALSE;
     if (g_hash_table_contains(pool->volumes, GUINT_TO_POINTER(m->device)))
-      return vt_set_error(error, EBUSY, "%s: cannot delete thin device %u: it is open", vt_io_name(pool->metadata),
-                          m->device);
+      return vt_set_error(error, EBUSY, "%s: cannot delete thin device %u: it is open",
+                          vt_io_name(pool->metadata), m->device);
     g_hash_table_insert(pending, GUINT_TO_POINTER(m->device), GINT_TO_POINTER(FALSE));
     return TRUE;
   case THIN_EXCHANGE:
-    return expect_device(pool, pending, m->device, TRUE, error) && expect_device(pool, pending, m->other, TRUE, error);
+    return expect_device(pool, pending, m->device, TRUE, error) &&
+           expect_device(pool, pending, m->other, TRUE, error);
   }
   return vt_set_error(error, EINVAL, "%s: unknown message %d", vt_io_name(pool->metadata), m->kind);
 }
@@ -94,8 +101,10 @@ static gboolean check_room(ThinPool *pool, const Send *send, GError **error)
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);
   if (status.time + snapshots > TIME_MAX)
-    return vt_set_error(error, ENOSPC, "%s: this pool has seen %u snapshots, the most that the format can tell apart",
-                        vt_io_name(pool->metadata), status.time);
+    return vt_set_error(
+        error, ENOSPC,
+        "%s: this pool has seen %u snapshots, the most that the format can tell apart",
+        vt_io_name(pool->metadata), status.time);
   return TRUE;
 }
 
@@ -103,7 +112,8 @@ static gboolean check_send_locked(ThinPool *pool, const Send *send, GError **err
 {
   guint64 tid = thin_metadata_transaction_id(pool->md);
   if (tid != send->old_tid)
-    return vt_set_error(error, EPERM, "%s: the transaction id is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EPERM,
+                        "%s: the transaction id is %" G_GUINT64_FORMAT ", not %" G_GUINT64_FORMAT,
                         vt_io_name(pool->metadata), tid, send->old_tid);
   g_autoptr(GHashTable) pending = g_hash_table_new(NULL, NULL);
   for (gsize i = 0; i < send->n; i++)
@@ -144,7 +154,8 @@ static void find_all_volumes(ThinPool *pool, GPtrArray *volumes)
   pthread_mutex_unlock(&pool->meta);
 }
 
-/* No order among volumes is needed: who quiesces more than one holds pool->admin, and I/O never touches two. */
+/* No order among volumes is needed: who quiesces more than one holds pool->admin, and I/O never
+ * touches two. */
 static void quiesce(GPtrArray *volumes)
 {
   for (guint i = 0; i < volumes->len; i++)
@@ -157,10 +168,10 @@ static void renew_tags_locked(ThinPool *pool, GPtrArray *volumes)
     ((ThinVolume *)volumes->pdata[i])->tag = translations_new_tag(pool->translations);
 }
 
-/* Commit what @action does with @volumes standing still; with @commit_first, to a transaction in which nothing
- * else is. */
-static gboolean commit_quiesced(ThinPool *pool, GPtrArray *volumes, gboolean commit_first, ThinAction action,
-                                gpointer user_data, GError **error)
+/* Commit what @action does with @volumes standing still; with @commit_first, to a transaction in
+ * which nothing else is. */
+static gboolean commit_quiesced(ThinPool *pool, GPtrArray *volumes, gboolean commit_first,
+                                ThinAction action, gpointer user_data, GError **error)
 {
   quiesce(volumes);
   thin_pool_commit_begin(pool);
@@ -180,7 +191,8 @@ static gboolean carry_out(ThinPool *pool, const ThinMessage *m, GError **error)
   case THIN_CREATE: return thin_metadata_create(pool->md, m->device, error);
   case THIN_SNAPSHOT: return thin_metadata_snapshot(pool->md, m->device, m->other, error);
   case THIN_DELETE: pool->freed = TRUE; return thin_metadata_delete(pool->md, m->device, error);
-  case THIN_EXCHANGE: return m->device == m->other || thin_metadata_exchange(pool->md, m->device, m->other, error);
+  case THIN_EXCHANGE:
+    return m->device == m->other || thin_metadata_exchange(pool->md, m->device, m->other, error);
   }
   return FALSE;
 }
@@ -214,11 +226,15 @@ static gboolean send_as_admin(ThinPool *pool, Send *send, GError **error)
   return ok && commit_quiesced(pool, send->volumes, FALSE, send_action, send, error);
 }
 
-gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages, guint64 old_tid, guint64 new_tid,
-                        GError **error)
+gboolean thin_pool_send(ThinPool *pool, const ThinMessage *messages, gsize n_messages,
+                        guint64 old_tid, guint64 new_tid, GError **error)
 {
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();
-  Send send = {.messages = messages, .n = n_messages, .old_tid = old_tid, .new_tid = new_tid, .volumes = volumes};
+  Send send = {.messages = messages,
+               .n = n_messages,
+               .old_tid = old_tid,
+               .new_tid = new_tid,
+               .volumes = volumes};
   if (!thin_pool_check_writable(pool, error))
     return FALSE;
   pthread_mutex_lock(&pool->admin);
@@ -251,8 +267,8 @@ static gboolean release_action(ThinPool *pool, gpointer user_data, GError **erro
   return FALSE;
 }
 
-/* Every node counts twice while it is held: nobody owns what only the exact test called owned, so all volumes
- * look again. */
+/* Every node counts twice while it is held: nobody owns what only the exact test called owned, so
+ * all volumes look again. */
 gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error)
 {
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();
@@ -260,8 +276,8 @@ gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error)
     return FALSE;
   pthread_mutex_lock(&pool->admin);
   find_all_volumes(pool, volumes);
-  gboolean ok =
-      thin_pool_flush_data(pool, error) && commit_quiesced(pool, volumes, TRUE, reserve_action, volumes, error);
+  gboolean ok = thin_pool_flush_data(pool, error) &&
+                commit_quiesced(pool, volumes, TRUE, reserve_action, volumes, error);
   pthread_mutex_unlock(&pool->admin);
   return ok;
 }

@@ -1,9 +1,9 @@
 /* virt-thin - thin metadata: devices
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A device is an entry in two trees: its root in the top tree, its details in another. Roots are stored as soon as they
- * change, because shadowing a shared top leaf counts the roots it finds there. Details change with every mapping and
- * are gathered until the commit.
+ * A device is an entry in two trees: its root in the top tree, its details in another. Roots are
+ * stored as soon as they change, because shadowing a shared top leaf counts the roots it finds
+ * there. Details change with every mapping and are gathered until the commit.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
@@ -94,7 +94,8 @@ static gboolean store_details(ThinMetadata *md, const ThinMetadataDevice *device
   ThinBtree tree = thin_metadata_details_tree(md);
   guint64 key = device->id;
   ThinDiskDetails details = {GUINT64_TO_LE(device->mapped), GUINT64_TO_LE(device->transaction_id),
-                             GUINT32_TO_LE(device->creation_time), GUINT32_TO_LE(device->snapshotted_time)};
+                             GUINT32_TO_LE(device->creation_time),
+                             GUINT32_TO_LE(device->snapshotted_time)};
   return thin_btree_insert(&tree, &md->details_root, &key, &details, 1, NULL, error);
 }
 
@@ -151,8 +152,8 @@ gboolean thin_metadata_device_changed(ThinMetadata *md, guint32 id)
 /* Visit each key of @tree; damage ends it, or (read only) is passed over and noted in @damage. */
 typedef void (*VisitFunc)(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data);
 
-static gboolean visit(ThinMetadata *md, const ThinBtree *tree, guint64 root, VisitFunc func, gpointer user_data,
-                      GError **damage)
+static gboolean visit(ThinMetadata *md, const ThinBtree *tree, guint64 root, VisitFunc func,
+                      gpointer user_data, GError **damage)
 {
   guint64 key = 0;
   do {
@@ -189,7 +190,8 @@ typedef struct {
   guint at;
 } TopVisit;
 
-static void add_without_details(ThinMetadata *md, guint64 key, const guint8 *value, gpointer user_data)
+static void add_without_details(ThinMetadata *md, guint64 key, const guint8 *value,
+                                gpointer user_data)
 {
   TopVisit *top = user_data;
   while (top->at < top->devices->len && g_array_index(top->devices, ThinDevice, top->at).id < key)
@@ -216,7 +218,8 @@ static void add_created(ThinMetadata *md, GArray *devices, GArray *more)
   g_hash_table_iter_init(&iter, md->devices);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     ThinDevice entry = describe(md, value);
-    if (((ThinMetadataDevice *)value)->changed && !g_array_binary_search(devices, &entry, device_by_id, NULL))
+    if (((ThinMetadataDevice *)value)->changed &&
+        !g_array_binary_search(devices, &entry, device_by_id, NULL))
       g_array_append_val(more, entry);
   }
 }
@@ -230,7 +233,8 @@ GArray *thin_metadata_list_devices(ThinMetadata *md, GError **error)
   TopVisit visit_top = {devices, more, 0};
 
   if (!visit(md, &details, md->details_root, add_details, devices, &damage) ||
-      (md->read_only && !visit(md, &top, md->mapping_root, add_without_details, &visit_top, &damage)) ||
+      (md->read_only &&
+       !visit(md, &top, md->mapping_root, add_without_details, &visit_top, &damage)) ||
       (damage && devices->len + more->len == 0)) {
     g_propagate_error(error, g_steal_pointer(&damage));
     return NULL;
@@ -265,7 +269,8 @@ static gboolean is_new_id(ThinMetadata *md, guint32 id, GError **error)
   if (id > THIN_DEVICE_MAX)
     return vt_set_error(error, EINVAL, "device id %u: the highest is %u", id, THIN_DEVICE_MAX);
   if (thin_metadata_find_device(md, id, &fault))
-    return vt_set_error(error, EEXIST, "%s: there is a thin device %u already", vt_io_name(md->io), id);
+    return vt_set_error(error, EEXIST, "%s: there is a thin device %u already", vt_io_name(md->io),
+                        id);
   if (!g_error_matches(fault, VT_ERROR, ENOENT)) {
     g_propagate_error(error, g_steal_pointer(&fault));
     return FALSE;
@@ -273,7 +278,8 @@ static gboolean is_new_id(ThinMetadata *md, guint32 id, GError **error)
   return TRUE;
 }
 
-static gboolean add_device(ThinMetadata *md, guint32 id, guint64 root, guint64 mapped, GError **error)
+static gboolean add_device(ThinMetadata *md, guint32 id, guint64 root, guint64 mapped,
+                           GError **error)
 {
   ThinMetadataDevice *device = g_new0(ThinMetadataDevice, 1);
   *device = (ThinMetadataDevice){.id = id,
@@ -292,19 +298,23 @@ static gboolean add_device(ThinMetadata *md, guint32 id, guint64 root, guint64 m
 
 gboolean thin_metadata_create(ThinMetadata *md, guint32 id, GError **error)
 {
-  if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) || !is_new_id(md, id, error))
+  if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) ||
+      !is_new_id(md, id, error))
     return FALSE;
   ThinBtree tree = thin_metadata_device_tree(md);
   guint64 root;
-  return thin_metadata_changed_by(md, thin_btree_empty(&tree, &root, error) && add_device(md, id, root, 0, error));
+  return thin_metadata_changed_by(md, thin_btree_empty(&tree, &root, error) &&
+                                          add_device(md, id, root, 0, error));
 }
 
 gboolean thin_metadata_snapshot(ThinMetadata *md, guint32 id, guint32 origin_id, GError **error)
 {
-  if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) || !is_new_id(md, id, error))
+  if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error) ||
+      !is_new_id(md, id, error))
     return FALSE;
   if (md->time >= THIN_MAPPING_TIME_MAX)
-    return vt_set_error(error, EOVERFLOW, "%s: %u snapshots were taken, the most the format can tell apart",
+    return vt_set_error(error, EOVERFLOW,
+                        "%s: %u snapshots were taken, the most the format can tell apart",
                         vt_io_name(md->io), md->time);
   ThinMetadataDevice *origin = thin_metadata_own_device(md, origin_id, error);
   if (!origin)
@@ -326,9 +336,9 @@ gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error)
   g_hash_table_remove(md->devices, GUINT_TO_POINTER(id));
   if (md->n_devices != G_MAXUINT)
     md->n_devices--;
-  return thin_metadata_changed_by(md,
-                                  thin_btree_remove(&details, &md->details_root, id, (guint64)id + 1, NULL, error) &&
-                                      thin_btree_remove(&top, &md->mapping_root, id, (guint64)id + 1, NULL, error));
+  return thin_metadata_changed_by(
+      md, thin_btree_remove(&details, &md->details_root, id, (guint64)id + 1, NULL, error) &&
+              thin_btree_remove(&top, &md->mapping_root, id, (guint64)id + 1, NULL, error));
 }
 
 gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error)
@@ -341,7 +351,8 @@ gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError *
     return FALSE;
   if (x == y)
     return TRUE;
-  if (!(x = thin_metadata_own_device(md, a, error)) || !(y = thin_metadata_own_device(md, b, error)))
+  if (!(x = thin_metadata_own_device(md, a, error)) ||
+      !(y = thin_metadata_own_device(md, b, error)))
     return FALSE;
   ThinMetadataDevice was = *x;
   *x = *y;
@@ -349,5 +360,6 @@ gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError *
   x->id = a;
   y->id = b;
   x->changed = y->changed = TRUE;
-  return thin_metadata_changed_by(md, thin_metadata_store_root(md, x, error) && thin_metadata_store_root(md, y, error));
+  return thin_metadata_changed_by(md, thin_metadata_store_root(md, x, error) &&
+                                          thin_metadata_store_root(md, y, error));
 }

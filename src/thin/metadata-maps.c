@@ -1,12 +1,13 @@
 /* virt-thin - thin metadata: from virtual chunks to chunks
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * When must a chunk be copied before it is written? The kernel says: when it was mapped before the device's last
- * snapshot was taken or made (mapping.time < device.snapshotted_time). That stays true after the other side is gone. So
- * a second test follows: a chunk is shared only if a node on the way to its mapping is referred to more than once, or
- * the chunk itself is, or was at the last commit: if this transaction is lost they are shared again, and what was
- * written in place would show through. While a metadata snapshot is held everything counts as shared. The kernel,
- * reading what we wrote, merely copies more.
+ * When must a chunk be copied before it is written? The kernel says: when it was mapped before the
+ * device's last snapshot was taken or made (mapping.time < device.snapshotted_time). That stays
+ * true after the other side is gone. So a second test follows: a chunk is shared only if a node on
+ * the way to its mapping is referred to more than once, or the chunk itself is, or was at the last
+ * commit: if this transaction is lost they are shared again, and what was written in place would
+ * show through. While a metadata snapshot is held everything counts as shared. The kernel, reading
+ * what we wrote, merely copies more.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
@@ -17,7 +18,8 @@ static gboolean range_is_sane(guint64 begin, guint64 end, GError **error)
 {
   if (begin <= end && end <= G_MAXINT64)
     return TRUE;
-  return vt_set_error(error, EINVAL, "virtual chunks from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, begin, end);
+  return vt_set_error(
+      error, EINVAL, "virtual chunks from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, begin, end);
 }
 
 /* --- looking up --------------------------------------------------------------------- */
@@ -30,8 +32,8 @@ typedef struct {
 } Lookup;
 
 /* How many of the mappings to chunks [chunk, chunk + n), all of one @time, are alike shared. */
-static gboolean alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time, guint64 chunk, guint64 *n,
-                             gboolean *shared, GError **error)
+static gboolean alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time, guint64 chunk,
+                             guint64 *n, gboolean *shared, GError **error)
 {
   ThinMetadata *md = lookup->md;
   gboolean once;
@@ -50,7 +52,8 @@ static gboolean alike_shared(Lookup *lookup, const ThinLeaf *leaf, guint32 time,
   return md->read_only; /* nothing will be written: whether it is shared decides nothing */
 }
 
-/* Add mappings of @leaf to the run, which ends where they begin. @more: the whole leaf was alike. */
+/* Add mappings of @leaf to the run, which ends where they begin. @more: the whole leaf was
+ * alike. */
 static gboolean extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more, GError **error)
 {
   ThinRun *run = lookup->run;
@@ -62,7 +65,8 @@ static gboolean extend_run(Lookup *lookup, const ThinLeaf *leaf, gboolean *more,
     guint32 time = THIN_MAPPING_TIME(value);
     guint64 most = MIN(leaf->n - i, lookup->end - run->end);
     gboolean shared;
-    if (thin_leaf_key(leaf, i) != run->end || (run->mapped && chunk != run->chunk + (run->end - run->begin)))
+    if (thin_leaf_key(leaf, i) != run->end ||
+        (run->mapped && chunk != run->chunk + (run->end - run->begin)))
       return TRUE;
     for (n = 1; n < most && thin_leaf_key(leaf, i + n) == run->end + n; n++) {
       value = thin_leaf_u64(leaf, i + n);
@@ -104,7 +108,8 @@ static void extend_hole(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *f
   run->end = MIN(run->end, lookup->end);
 }
 
-static gboolean extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first, GError **error)
+static gboolean extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinLeaf *first,
+                              GError **error)
 {
   gboolean more;
   if (!extend_run(lookup, first, &more, error))
@@ -119,7 +124,8 @@ static gboolean extend_mapped(Lookup *lookup, const ThinBtree *tree, const ThinL
   return TRUE;
 }
 
-gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, ThinRun *run, GError **error)
+gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint64 end,
+                              ThinRun *run, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   g_auto(ThinLeaf) leaf = {0};
@@ -133,8 +139,10 @@ gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint
   Lookup lookup = {md, device, end, run};
   if (!thin_btree_seek(&tree, device->root, begin, &leaf, error)) {
     run->end = MIN(end, leaf.upper);
-    g_prefix_error(error, "device %u: virtual chunks %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: ", id,
-                   begin, run->end - 1);
+    g_prefix_error(
+        error,
+        "device %u: virtual chunks %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are lost: ", id,
+        begin, run->end - 1);
     return FALSE;
   }
   if (leaf.first == leaf.n || thin_leaf_key(&leaf, leaf.first) != begin || begin == end) {
@@ -150,7 +158,8 @@ gboolean thin_metadata_lookup(ThinMetadata *md, guint32 id, guint64 begin, guint
 
 /* --- chunks ------------------------------------------------------------------------- */
 
-gboolean thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
+gboolean thin_metadata_alloc(ThinMetadata *md, guint64 wanted, guint64 *chunk, guint64 *n,
+                             GError **error)
 {
   g_autoptr(GError) fault = NULL;
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error))
@@ -191,13 +200,14 @@ void thin_metadata_freed_done(ThinMetadata *md)
 /* --- mapping ------------------------------------------------------------------------ */
 
 /* Do as @func says to the tree of @device, and let the top tree follow when the root moved. */
-static gboolean store_if_moved(ThinMetadata *md, ThinMetadataDevice *device, guint64 old_root, GError **error)
+static gboolean store_if_moved(ThinMetadata *md, ThinMetadataDevice *device, guint64 old_root,
+                               GError **error)
 {
   return device->root == old_root || thin_metadata_store_root(md, device, error);
 }
 
-static gboolean insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64 begin, guint64 chunk, guint64 n,
-                           GError **error)
+static gboolean insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64 begin,
+                           guint64 chunk, guint64 n, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   guint64 keys[BATCH], values[BATCH];
@@ -217,9 +227,11 @@ static gboolean insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64
   return TRUE;
 }
 
-gboolean thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk, guint64 n, GError **error)
+gboolean thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk, guint64 n,
+                              GError **error)
 {
-  if (!thin_metadata_writable(md, error) || n > G_MAXINT64 || !range_is_sane(begin, begin + n, error) ||
+  if (!thin_metadata_writable(md, error) || n > G_MAXINT64 ||
+      !range_is_sane(begin, begin + n, error) ||
       !thin_metadata_has_room(md, n / (THIN_NODE_MAX(8) / 3), error))
     return FALSE;
   ThinMetadataDevice *device = thin_metadata_own_device(md, id, error);
@@ -231,8 +243,8 @@ gboolean thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint
 }
 
 /* Is any key in [begin, end) mapped? */
-static gboolean any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, guint64 begin, guint64 end,
-                           gboolean *any, GError **error)
+static gboolean any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, guint64 begin,
+                           guint64 end, gboolean *any, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   *any = FALSE;
@@ -248,7 +260,8 @@ static gboolean any_mapped(ThinMetadata *md, const ThinMetadataDevice *device, g
   return TRUE;
 }
 
-gboolean thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint64 end, GError **error)
+gboolean thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint64 end,
+                              GError **error)
 {
   gboolean any;
   guint64 n_removed;
@@ -276,7 +289,8 @@ gboolean thin_metadata_remove(ThinMetadata *md, guint32 id, guint64 begin, guint
 
 /* --- counting ----------------------------------------------------------------------- */
 
-static gboolean count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *exclusive,
+                           guint64 *shared, GError **error)
 {
   if (leaf->shared || !md->data) {
     *shared += leaf->n - leaf->first;
@@ -295,7 +309,8 @@ static gboolean count_leaf(ThinMetadata *md, const ThinLeaf *leaf, guint64 *excl
   return TRUE;
 }
 
-gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive,
+                                    guint64 *shared, GError **error)
 {
   ThinBtree tree = thin_metadata_device_tree(md);
   const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
@@ -306,7 +321,8 @@ gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclu
     return FALSE;
   do {
     g_auto(ThinLeaf) leaf = {0};
-    if (!thin_btree_seek(&tree, device->root, key, &leaf, error) || !count_leaf(md, &leaf, exclusive, shared, error)) {
+    if (!thin_btree_seek(&tree, device->root, key, &leaf, error) ||
+        !count_leaf(md, &leaf, exclusive, shared, error)) {
       g_prefix_error(error, "device %u: ", id);
       return FALSE;
     }

@@ -55,5 +55,6 @@ gboolean thin_metadata_count_devices(ThinMetadata *md, guint *n, GError **error)
 
 /* May this transaction be changed? EROFS. */
 gboolean thin_metadata_writable(ThinMetadata *md, GError **error);
-/* End a changing call that got past its checks: notes that the transaction changed, or broke. Returns @ok. */
+/* End a changing call that got past its checks: notes that the transaction changed, or broke.
+ * Returns @ok. */
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok);

@@ -1,10 +1,10 @@
 /* virt-thin - thin metadata: superblock, transactions, sizes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A transaction lives in the block cache and in the counts. Nothing the committed superblock reaches is overwritten, so
- * the one write of the superblock decides: before it the old state stands, after it the new one. Hence the order of a
- * commit (as linux dm-thin-metadata.c __commit_transaction): counts settled, data flushed, blocks written, flush,
- * superblock, flush.
+ * A transaction lives in the block cache and in the counts. Nothing the committed superblock
+ * reaches is overwritten, so the one write of the superblock decides: before it the old state
+ * stands, after it the new one. Hence the order of a commit (as linux dm-thin-metadata.c
+ * __commit_transaction): counts settled, data flushed, blocks written, flush, superblock, flush.
  */
 #include "config.h"
 #include "thin/metadata-private.h"
@@ -17,7 +17,8 @@
 
 /* Call @func for the chunks of @n mappings, neighbours together. */
 static gboolean for_runs(ThinMetadata *md, const guint8 *values, guint n,
-                         gboolean (*func)(ThinDataMap *, guint64, guint64, GError **), GError **error)
+                         gboolean (*func)(ThinDataMap *, guint64, guint64, GError **),
+                         GError **error)
 {
   for (guint i = 0, run; i < n; i += run) {
     guint64 value, first;
@@ -75,7 +76,8 @@ static gboolean dec_roots(gpointer md, const guint8 *values, guint n, GError **e
 
 ThinBtree thin_metadata_top_tree(ThinMetadata *md)
 {
-  return (ThinBtree){&md->tm, "mapping tree of the devices", sizeof(guint64), inc_roots, dec_roots, NULL, md};
+  return (ThinBtree){
+      &md->tm, "mapping tree of the devices", sizeof(guint64), inc_roots, dec_roots, NULL, md};
 }
 
 ThinBtree thin_metadata_details_tree(ThinMetadata *md)
@@ -85,7 +87,8 @@ ThinBtree thin_metadata_details_tree(ThinMetadata *md)
 
 ThinBtree thin_metadata_device_tree(ThinMetadata *md)
 {
-  return (ThinBtree){&md->tm, "mapping tree", sizeof(guint64), inc_mappings, dec_mappings, mark_mappings, md};
+  return (ThinBtree){
+      &md->tm, "mapping tree", sizeof(guint64), inc_mappings, dec_mappings, mark_mappings, md};
 }
 
 /* --- superblock --------------------------------------------------------------------- */
@@ -99,19 +102,22 @@ static gboolean may_be_written(ThinMetadata *md, GError **error)
                         "'virt-thin check --clear-needs-check' or lvconvert --repair first",
                         vt_io_name(md->io));
   if (sb->compat_ro_flags)
-    return vt_set_error(error, EPERM, "%s: the metadata uses features (flags %#x) that this version cannot write",
+    return vt_set_error(error, EPERM,
+                        "%s: the metadata uses features (flags %#x) that this version cannot write",
                         vt_io_name(md->io), GUINT32_FROM_LE(sb->compat_ro_flags));
   return TRUE;
 }
 
-/* As linux dm-thin-metadata.c __check_incompat_features(): who does not know these cannot even read. */
+/* As linux dm-thin-metadata.c __check_incompat_features(): who does not know these cannot even
+ * read. */
 static gboolean may_be_read(ThinMetadata *md, GError **error)
 {
   const ThinDiskSuperblock *sb = &md->superblock;
   if (!sb->incompat_flags)
     return TRUE;
   return vt_set_error(error, EOPNOTSUPP,
-                      "%s: the metadata uses features (flags %#x) that this version does not know: a newer kernel or "
+                      "%s: the metadata uses features (flags %#x) that this version does not know: "
+                      "a newer kernel or "
                       "virt-thin has written it",
                       vt_io_name(md->io), GUINT32_FROM_LE(sb->incompat_flags));
 }
@@ -135,7 +141,8 @@ static gboolean write_superblock(ThinMetadata *md, GError **error)
 
 /* --- room beneath ------------------------------------------------------------------- */
 
-/* FALSE: there is no room. Whatever else may keep blocks from being allocated, who writes them is told. */
+/* FALSE: there is no room. Whatever else may keep blocks from being allocated, who writes them is
+ * told. */
 static gboolean back(ThinMetadata *md, guint64 from, guint64 n)
 {
   g_clear_error(&md->unbacked);
@@ -150,7 +157,8 @@ static gboolean back(ThinMetadata *md, guint64 from, guint64 n)
 static gboolean back_more(ThinMetadata *md)
 {
   ThinMetadataMap *map = md->tm.map;
-  guint64 from = thin_metadata_map_n_backed(map), n = MIN(BACK_STEP, thin_metadata_map_n_blocks(map) - from);
+  guint64 from = thin_metadata_map_n_backed(map),
+          n = MIN(BACK_STEP, thin_metadata_map_n_blocks(map) - from);
   for (; n > 0; n = n > BACK_LEAST ? n / 2 : 0)
     if (back(md, from, n)) {
       thin_metadata_map_set_backed(map, from + n);
@@ -169,13 +177,15 @@ static void keep_backed(ThinMetadata *md, guint64 blocks)
     ;
 }
 
-/* Also what is in use: a pool of another engine's, or of a file that was copied, may have holes between its blocks. */
+/* Also what is in use: a pool of another engine's, or of a file that was copied, may have holes
+ * between its blocks. */
 static void back_at_open(ThinMetadata *md)
 {
   if (back(md, 0, thin_metadata_map_n_backed(md->tm.map)))
     keep_backed(md, 0);
   if (md->unbacked)
-    g_warning("%s: what the thin pool's metadata needs cannot be allocated ahead, so that changes may be refused until "
+    g_warning("%s: what the thin pool's metadata needs cannot be allocated ahead, so that changes "
+              "may be refused until "
               "there is room: %s",
               vt_io_name(md->io), md->unbacked->message);
 }
@@ -230,7 +240,8 @@ static gboolean load(ThinMetadata *md, GError **error)
   if (!may_be_read(md, error) || (!md->read_only && !may_be_written(md, error)))
     return FALSE;
   n_blocks = GUINT64_FROM_LE(md->superblock.metadata_space_map.root.nr_blocks);
-  if (n_blocks == 0 || n_blocks > THIN_METADATA_BLOCKS_MAX || (n_blocks > on_device && !md->read_only))
+  if (n_blocks == 0 || n_blocks > THIN_METADATA_BLOCKS_MAX ||
+      (n_blocks > on_device && !md->read_only))
     return vt_set_error(error, EBADMSG,
                         "%s: the metadata is said to have %" G_GUINT64_FORMAT
                         " blocks, the device has %" G_GUINT64_FORMAT,
@@ -283,16 +294,19 @@ static gboolean format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GE
 
   if (chunk_size < THIN_CHUNK_MIN || chunk_size > THIN_CHUNK_MAX || chunk_size % THIN_CHUNK_MIN)
     return vt_set_error(error, EINVAL,
-                        "chunks of %" G_GUINT64_FORMAT " bytes: must be a multiple of 64 KiB from 64 KiB to 1 GiB",
+                        "chunks of %" G_GUINT64_FORMAT
+                        " bytes: must be a multiple of 64 KiB from 64 KiB to 1 GiB",
                         chunk_size);
   if (n_chunks > THIN_CHUNKS_MAX)
-    return vt_set_error(error, EINVAL, "a pool of %" G_GUINT64_FORMAT " chunks: the format allows 2^40", n_chunks);
+    return vt_set_error(error, EINVAL,
+                        "a pool of %" G_GUINT64_FORMAT " chunks: the format allows 2^40", n_chunks);
   if (vt_io_size(io) < THIN_METADATA_BLOCK)
     return vt_set_error(error, EINVAL, "%s: too small for thin metadata", vt_io_name(io));
   if (!vt_io_read(io, block, sizeof block, 0, error))
     return FALSE;
   if (!thin_block_is_zero((const guint8 *)block))
-    return vt_set_error(error, EEXIST, "%s: the first block is not zero: it may hold thin metadata already",
+    return vt_set_error(error, EEXIST,
+                        "%s: the first block is not zero: it may hold thin metadata already",
                         vt_io_name(io));
   return TRUE;
 }
@@ -315,10 +329,11 @@ gboolean thin_metadata_format(VtIo *io, guint64 chunk_size, guint64 n_chunks, GE
   md->data = thin_data_map_new(&md->tm);
   md->changed = TRUE;
   ThinBtree top = thin_metadata_top_tree(md), details = thin_metadata_details_tree(md);
-  gboolean ok = thin_metadata_has_room(md, 0, error) && thin_metadata_map_inc(md->tm.map, 0, error) &&
-                thin_data_map_create(md->data, error) && thin_btree_empty(&top, &md->mapping_root, error) &&
-                thin_btree_empty(&details, &md->details_root, error) && thin_data_map_grow(md->data, n_chunks, error) &&
-                thin_metadata_commit(md, NULL, NULL, error);
+  gboolean ok =
+      thin_metadata_has_room(md, 0, error) && thin_metadata_map_inc(md->tm.map, 0, error) &&
+      thin_data_map_create(md->data, error) && thin_btree_empty(&top, &md->mapping_root, error) &&
+      thin_btree_empty(&details, &md->details_root, error) &&
+      thin_data_map_grow(md->data, n_chunks, error) && thin_metadata_commit(md, NULL, NULL, error);
   thin_metadata_close(md);
   if (!ok)
     g_prefix_error(error, "%s: cannot write an empty thin pool: ", vt_io_name(io));
@@ -332,8 +347,9 @@ gboolean thin_metadata_writable(ThinMetadata *md, GError **error)
   if (md->read_only)
     return vt_set_error(error, EROFS, "%s: the thin metadata is read-only", vt_io_name(md->io));
   if (md->broken)
-    return vt_set_error(error, EROFS, "%s: an earlier change failed half way: the transaction can only be given up",
-                        vt_io_name(md->io));
+    return vt_set_error(
+        error, EROFS, "%s: an earlier change failed half way: the transaction can only be given up",
+        vt_io_name(md->io));
   return TRUE;
 }
 
@@ -344,25 +360,29 @@ static gboolean set_no_room(ThinMetadata *md, GError **error)
   ThinMetadataMap *map = md->tm.map;
 
   if (thin_metadata_lacks_room(md) && cause)
-    return vt_set_error(error, ENOSPC, "%s: no room for more metadata; make some where the pool's files lie: %s",
+    return vt_set_error(error, ENOSPC,
+                        "%s: no room for more metadata; make some where the pool's files lie: %s",
                         vt_io_name(md->io), cause->message);
-  return vt_set_error(error, ENOSPC,
-                      "%s: out of metadata: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                      " blocks are in use, the rest is kept for deletes and commits; extend the pool's metadata",
-                      vt_io_name(md->io), thin_metadata_map_n_allocated(map), thin_metadata_map_n_blocks(map));
+  return vt_set_error(
+      error, ENOSPC,
+      "%s: out of metadata: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+      " blocks are in use, the rest is kept for deletes and commits; extend the pool's metadata",
+      vt_io_name(md->io), thin_metadata_map_n_allocated(map), thin_metadata_map_n_blocks(map));
 }
 
 gboolean thin_metadata_has_room(ThinMetadata *md, guint64 blocks, GError **error)
 {
   keep_backed(md, blocks);
-  return (!md->starved && thin_metadata_map_n_usable(md->tm.map) > thin_metadata_map_reserve(md->tm.map) + blocks) ||
+  return (!md->starved && thin_metadata_map_n_usable(md->tm.map) >
+                              thin_metadata_map_reserve(md->tm.map) + blocks) ||
          set_no_room(md, error);
 }
 
 gboolean thin_metadata_has_reserve(ThinMetadata *md, GError **error)
 {
   keep_backed(md, 0);
-  return thin_metadata_map_n_usable(md->tm.map) >= thin_metadata_map_reserve(md->tm.map) / 4 || set_no_room(md, error);
+  return thin_metadata_map_n_usable(md->tm.map) >= thin_metadata_map_reserve(md->tm.map) / 4 ||
+         set_no_room(md, error);
 }
 
 gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok)
@@ -375,7 +395,8 @@ gboolean thin_metadata_changed_by(ThinMetadata *md, gboolean ok)
 static gboolean settle_counts(ThinMetadata *md, GError **error)
 {
   ThinDiskSuperblock *sb = &md->superblock;
-  if (!thin_metadata_write_details(md, error) || !thin_data_map_commit(md->data, &sb->data_space_map.root, error) ||
+  if (!thin_metadata_write_details(md, error) ||
+      !thin_data_map_commit(md->data, &sb->data_space_map.root, error) ||
       !thin_metadata_map_commit(md->tm.map, &md->tm, &sb->metadata_space_map.root, error))
     return FALSE;
   sb->data_mapping_root = GUINT64_TO_LE(md->mapping_root);
@@ -392,8 +413,8 @@ static void settle_device(gpointer id, gpointer value, gpointer user_data)
   device->changed = device->owned = FALSE;
 }
 
-/* @lost: what was written may be there or not. A write that found no room has changed nothing that counts: of a block
- * that the old superblock does not reach, or all of the superblock's one. */
+/* @lost: what was written may be there or not. A write that found no room has changed nothing that
+ * counts: of a block that the old superblock does not reach, or all of the superblock's one. */
 static gboolean write_all(ThinMetadata *md, gboolean *lost, GError **error)
 {
   *lost = FALSE;
@@ -409,7 +430,8 @@ static gboolean write_all(ThinMetadata *md, gboolean *lost, GError **error)
   return vt_io_flush(md->io, error);
 }
 
-gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data, GError **error)
+gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer user_data,
+                              GError **error)
 {
   g_autoptr(GError) cause = NULL;
   gboolean lost = TRUE;
@@ -418,7 +440,8 @@ gboolean thin_metadata_commit(ThinMetadata *md, ThinFlush flush_data, gpointer u
     return TRUE;
   if (!thin_metadata_writable(md, error))
     return FALSE;
-  if (!settle_counts(md, &cause) || (flush_data && !flush_data(user_data, &cause)) || !write_all(md, &lost, &cause)) {
+  if (!settle_counts(md, &cause) || (flush_data && !flush_data(user_data, &cause)) ||
+      !write_all(md, &lost, &cause)) {
     g_clear_error(&md->starved);
     if (lost || !vt_error_is_room(cause))
       md->broken = TRUE;
@@ -460,10 +483,12 @@ gboolean thin_metadata_reserve_snapshot(ThinMetadata *md, GError **error)
   if (!thin_metadata_writable(md, error) || !thin_metadata_has_room(md, 0, error))
     return FALSE;
   if (md->held_root)
-    return vt_set_error(error, EEXIST, "%s: there is a metadata snapshot already, in block %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EEXIST,
+                        "%s: there is a metadata snapshot already, in block %" G_GUINT64_FORMAT,
                         vt_io_name(md->io), md->held_root);
   if (md->changed)
-    return vt_set_error(error, EINVAL, "%s: commit before taking a metadata snapshot", vt_io_name(md->io));
+    return vt_set_error(error, EINVAL, "%s: commit before taking a metadata snapshot",
+                        vt_io_name(md->io));
   g_autoptr(ThinBlock) copy = thin_tm_new_block(&md->tm, THIN_KIND_SUPERBLOCK, error);
   if (!copy)
     return thin_metadata_changed_by(md, FALSE);
@@ -485,7 +510,8 @@ gboolean thin_metadata_release_snapshot(ThinMetadata *md, GError **error)
   if (!md->held_root)
     return vt_set_error(error, ENOENT, "%s: there is no metadata snapshot", vt_io_name(md->io));
   ThinBtree top = thin_metadata_top_tree(md), details = thin_metadata_details_tree(md);
-  g_autoptr(ThinBlock) block = thin_cache_get(md->tm.cache, md->held_root, THIN_KIND_SUPERBLOCK, error);
+  g_autoptr(ThinBlock) block =
+      thin_cache_get(md->tm.cache, md->held_root, THIN_KIND_SUPERBLOCK, error);
   if (!block)
     return FALSE;
   const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)block->data;
@@ -506,11 +532,13 @@ gboolean thin_metadata_grow_data(ThinMetadata *md, guint64 n_chunks, GError **er
   if (!thin_metadata_writable(md, error))
     return FALSE;
   if (n_chunks < thin_metadata_n_chunks(md) || n_chunks > THIN_CHUNKS_MAX)
-    return vt_set_error(error, EINVAL, "%s: a pool of %" G_GUINT64_FORMAT " chunks cannot have %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EINVAL,
+                        "%s: a pool of %" G_GUINT64_FORMAT " chunks cannot have %" G_GUINT64_FORMAT,
                         vt_io_name(md->io), thin_metadata_n_chunks(md), n_chunks);
   if (n_chunks == thin_metadata_n_chunks(md))
     return TRUE;
-  if (!thin_metadata_has_room(md, (n_chunks - thin_metadata_n_chunks(md)) / THIN_BITMAP_SLOTS, error))
+  if (!thin_metadata_has_room(md, (n_chunks - thin_metadata_n_chunks(md)) / THIN_BITMAP_SLOTS,
+                              error))
     return FALSE;
   return thin_metadata_changed_by(md, thin_data_map_grow(md->data, n_chunks, error));
 }
@@ -520,8 +548,11 @@ gboolean thin_metadata_grow_metadata(ThinMetadata *md, guint64 n_blocks, GError 
   if (!thin_metadata_writable(md, error))
     return FALSE;
   n_blocks = MIN(n_blocks, THIN_METADATA_BLOCKS_MAX);
-  if (n_blocks < thin_metadata_map_n_blocks(md->tm.map) || n_blocks > vt_io_size(md->io) / THIN_METADATA_BLOCK)
-    return vt_set_error(error, EINVAL, "%s: metadata of %" G_GUINT64_FORMAT " blocks cannot have %" G_GUINT64_FORMAT,
+  if (n_blocks < thin_metadata_map_n_blocks(md->tm.map) ||
+      n_blocks > vt_io_size(md->io) / THIN_METADATA_BLOCK)
+    return vt_set_error(error, EINVAL,
+                        "%s: metadata of %" G_GUINT64_FORMAT
+                        " blocks cannot have %" G_GUINT64_FORMAT,
                         vt_io_name(md->io), thin_metadata_map_n_blocks(md->tm.map), n_blocks);
   if (n_blocks == thin_metadata_map_n_blocks(md->tm.map))
     return TRUE;
@@ -538,7 +569,8 @@ guint64 thin_metadata_chunk_size(ThinMetadata *md)
 
 guint64 thin_metadata_n_chunks(ThinMetadata *md)
 {
-  return md->data ? thin_data_map_n_chunks(md->data) : GUINT64_FROM_LE(md->superblock.data_space_map.root.nr_blocks);
+  return md->data ? thin_data_map_n_chunks(md->data)
+                  : GUINT64_FROM_LE(md->superblock.data_space_map.root.nr_blocks);
 }
 
 static guint64 n_allocated_chunks(ThinMetadata *md)
@@ -555,12 +587,15 @@ guint64 thin_metadata_n_free_chunks(ThinMetadata *md)
 void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
 {
   const ThinDiskSpaceMapRoot *root = &md->superblock.metadata_space_map.root;
-  guint64 n_blocks = md->tm.map ? thin_metadata_map_n_blocks(md->tm.map) : GUINT64_FROM_LE(root->nr_blocks);
-  guint64 used = md->tm.map ? thin_metadata_map_n_allocated(md->tm.map) : GUINT64_FROM_LE(root->nr_allocated);
+  guint64 n_blocks =
+      md->tm.map ? thin_metadata_map_n_blocks(md->tm.map) : GUINT64_FROM_LE(root->nr_blocks);
+  guint64 used =
+      md->tm.map ? thin_metadata_map_n_allocated(md->tm.map) : GUINT64_FROM_LE(root->nr_allocated);
 
   /* The reserve is shown as used (dm-thin-metadata.c dm_pool_get_free_metadata_block_count). */
   used = MIN(n_blocks, used + MIN(4096, n_blocks / 10));
-  status->needs_check = (GUINT32_FROM_LE(md->superblock.header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
+  status->needs_check =
+      (GUINT32_FROM_LE(md->superblock.header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
   status->transaction_id = md->transaction_id;
   status->time = md->time;
   status->chunk_size = thin_metadata_chunk_size(md);
@@ -575,13 +610,14 @@ void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
 
 gboolean thin_metadata_is_low(ThinMetadata *md)
 {
-  return md->tm.map && (md->starved || thin_metadata_map_n_usable(md->tm.map) <= thin_metadata_map_reserve(md->tm.map));
+  return md->tm.map && (md->starved || thin_metadata_map_n_usable(md->tm.map) <=
+                                           thin_metadata_map_reserve(md->tm.map));
 }
 
 gboolean thin_metadata_lacks_room(ThinMetadata *md)
 {
-  return md->starved ||
-         (thin_metadata_is_low(md) && thin_metadata_map_n_backed(md->tm.map) < thin_metadata_map_n_blocks(md->tm.map));
+  return md->starved || (thin_metadata_is_low(md) && thin_metadata_map_n_backed(md->tm.map) <
+                                                         thin_metadata_map_n_blocks(md->tm.map));
 }
 
 gboolean thin_metadata_is_broken(ThinMetadata *md)
@@ -592,7 +628,8 @@ gboolean thin_metadata_is_broken(ThinMetadata *md)
 gboolean thin_metadata_wants_commit(ThinMetadata *md)
 {
   ThinMetadataMap *map = md->tm.map;
-  return md->changed && map && thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
+  return md->changed && map &&
+         thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
          thin_metadata_map_n_freed(map) > 0;
 }
 

@@ -18,7 +18,8 @@ static gboolean read_superblock_is_zero(VtIo *metadata, gboolean *is_zero, GErro
 {
   guint8 block[THIN_METADATA_BLOCK];
   if (vt_io_size(metadata) < sizeof block)
-    return vt_set_error(error, EBADMSG, "%s: too small for thin pool metadata: %" G_GUINT64_FORMAT " bytes",
+    return vt_set_error(error, EBADMSG,
+                        "%s: too small for thin pool metadata: %" G_GUINT64_FORMAT " bytes",
                         vt_io_name(metadata), vt_io_size(metadata));
   if (!vt_io_read(metadata, block, sizeof block, 0, error))
     return FALSE;
@@ -28,7 +29,8 @@ static gboolean read_superblock_is_zero(VtIo *metadata, gboolean *is_zero, GErro
 
 static gboolean check_chunk_size(VtIo *metadata, guint64 chunk_size, GError **error)
 {
-  if (chunk_size >= THIN_CHUNK_MIN && chunk_size <= THIN_CHUNK_MAX && chunk_size % THIN_CHUNK_MIN == 0)
+  if (chunk_size >= THIN_CHUNK_MIN && chunk_size <= THIN_CHUNK_MAX &&
+      chunk_size % THIN_CHUNK_MIN == 0)
     return TRUE;
   return vt_set_error(error, EINVAL,
                       "%s: a chunk size of %" G_GUINT64_FORMAT
@@ -39,17 +41,20 @@ static gboolean check_chunk_size(VtIo *metadata, guint64 chunk_size, GError **er
 gboolean thin_pool_format(VtIo *metadata, guint64 chunk_size, guint64 data_size, GError **error)
 {
   gboolean is_zero;
-  if (!check_chunk_size(metadata, chunk_size, error) || !read_superblock_is_zero(metadata, &is_zero, error))
+  if (!check_chunk_size(metadata, chunk_size, error) ||
+      !read_superblock_is_zero(metadata, &is_zero, error))
     return FALSE;
   if (!is_zero)
-    return vt_set_error(error, EEXIST, "%s: cannot make a thin pool there: the first block is not zero",
+    return vt_set_error(error, EEXIST,
+                        "%s: cannot make a thin pool there: the first block is not zero",
                         vt_io_name(metadata));
   return thin_metadata_format(metadata, chunk_size, data_size / chunk_size, error);
 }
 
 /* --- open --- */
 
-/* Metadata that is not yet formatted reads as an empty pool: one in memory, as large as what is there. */
+/* Metadata that is not yet formatted reads as an empty pool: one in memory, as large as what is
+ * there. */
 static VtIo *empty_metadata(VtIo *metadata, guint64 chunk_size, guint64 data_size, GError **error)
 {
   g_autoptr(VtIo) io = NULL;
@@ -68,7 +73,8 @@ static VtIo *empty_metadata(VtIo *metadata, guint64 chunk_size, guint64 data_siz
 }
 
 /* The metadata to open: @metadata itself, formatted if it has to be and may be. A new reference. */
-static VtIo *prepare_metadata(VtIo *metadata, VtIo *data, const ThinOptions *options, GError **error)
+static VtIo *prepare_metadata(VtIo *metadata, VtIo *data, const ThinOptions *options,
+                              GError **error)
 {
   gboolean is_zero;
   if (!read_superblock_is_zero(metadata, &is_zero, error))
@@ -80,17 +86,20 @@ static VtIo *prepare_metadata(VtIo *metadata, VtIo *data, const ThinOptions *opt
     return NULL;
   if (options->read_only)
     return empty_metadata(metadata, chunk_size, vt_io_size(data), error);
-  return thin_metadata_format(metadata, chunk_size, vt_io_size(data) / chunk_size, error) ? vt_io_ref(metadata) : NULL;
+  return thin_metadata_format(metadata, chunk_size, vt_io_size(data) / chunk_size, error)
+             ? vt_io_ref(metadata)
+             : NULL;
 }
 
-static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *options, const ThinStatus *status,
-                             GError **error)
+static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *options,
+                             const ThinStatus *status, GError **error)
 {
   const char *name = vt_io_name(metadata);
   if (options->chunk_size && options->chunk_size != status->chunk_size)
     return vt_set_error(error, EBADMSG,
                         "%s: the metadata has chunks of %" G_GUINT64_FORMAT
-                        " bytes, the volume group says %" G_GUINT64_FORMAT "; is this the metadata of another pool?",
+                        " bytes, the volume group says %" G_GUINT64_FORMAT
+                        "; is this the metadata of another pool?",
                         name, status->chunk_size, options->chunk_size);
   if (options->read_only)
     return TRUE;
@@ -101,18 +110,20 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
                         name);
   if (vt_io_size(data) < status->data_size)
     return vt_set_error(error, EBADMSG,
-                        "%s: has %" G_GUINT64_FORMAT " bytes, the metadata counts on %" G_GUINT64_FORMAT,
+                        "%s: has %" G_GUINT64_FORMAT
+                        " bytes, the metadata counts on %" G_GUINT64_FORMAT,
                         vt_io_name(data), vt_io_size(data), status->data_size);
   if (vt_io_size(metadata) < status->metadata_size)
     return vt_set_error(error, EBADMSG,
-                        "%s: has %" G_GUINT64_FORMAT " bytes, its space map counts on %" G_GUINT64_FORMAT, name,
-                        vt_io_size(metadata), status->metadata_size);
+                        "%s: has %" G_GUINT64_FORMAT
+                        " bytes, its space map counts on %" G_GUINT64_FORMAT,
+                        name, vt_io_size(metadata), status->metadata_size);
   return TRUE;
 }
 
-/* A process that was killed may have left what it committed in the page cache only. Blocks and chunks that such
- * a commit freed must not be reused before it is durable; and a flush is asked for by clients who were promised
- * nothing less because we are new. */
+/* A process that was killed may have left what it committed in the page cache only. Blocks and
+ * chunks that such a commit freed must not be reused before it is durable; and a flush is asked for
+ * by clients who were promised nothing less because we are new. */
 static gboolean settle(ThinPool *pool, GError **error)
 {
   pool->dirty = TRUE;
@@ -124,10 +135,13 @@ static gboolean grow_locked(ThinPool *pool, GError **error)
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);
   guint64 n_chunks = vt_io_size(pool->data) / pool->chunk_size,
-          n_blocks = MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, THIN_METADATA_BLOCKS_MAX);
-  if (n_blocks > status.metadata_size / THIN_METADATA_BLOCK && !thin_metadata_grow_metadata(pool->md, n_blocks, error))
+          n_blocks =
+              MIN(vt_io_size(pool->metadata) / THIN_METADATA_BLOCK, THIN_METADATA_BLOCKS_MAX);
+  if (n_blocks > status.metadata_size / THIN_METADATA_BLOCK &&
+      !thin_metadata_grow_metadata(pool->md, n_blocks, error))
     return FALSE;
-  return n_chunks <= thin_metadata_n_chunks(pool->md) || thin_metadata_grow_data(pool->md, n_chunks, error);
+  return n_chunks <= thin_metadata_n_chunks(pool->md) ||
+         thin_metadata_grow_data(pool->md, n_chunks, error);
 }
 
 static gboolean grow_action(ThinPool *pool, gpointer user_data, GError **error)
@@ -158,13 +172,14 @@ static gboolean apply_entry(ThinPool *pool, const ThinJournalEntry *entry, GErro
 {
   pool->freed = TRUE;
   if (entry->removed)
-    return thin_metadata_remove(pool->md, entry->device, entry->begin, entry->begin + entry->n, error);
+    return thin_metadata_remove(pool->md, entry->device, entry->begin, entry->begin + entry->n,
+                                error);
   return thin_metadata_alloc_at(pool->md, entry->chunk, entry->n, error) &&
          thin_metadata_insert(pool->md, entry->device, entry->begin, entry->chunk, entry->n, error);
 }
 
-/* The entries stay in the journal until the commit that carries them: should we die, too, the next one finds
- * them again. */
+/* The entries stay in the journal until the commit that carries them: should we die, too, the next
+ * one finds them again. */
 static gboolean apply_journal(ThinPool *pool, GError **error)
 {
   char superblock[THIN_METADATA_BLOCK];
@@ -176,8 +191,9 @@ static gboolean apply_journal(ThinPool *pool, GError **error)
   guint n = thin_journal_pending(pool->journal, superblock, &entries);
   for (guint i = 0; i < n; i++)
     if (!apply_entry(pool, &entries[i], error)) {
-      g_prefix_error(error, "%s: cannot apply the map changes that the engine before this one left behind: ",
-                     vt_io_name(pool->metadata));
+      g_prefix_error(
+          error, "%s: cannot apply the map changes that the engine before this one left behind: ",
+          vt_io_name(pool->metadata));
       return FALSE;
     }
   if (n == 0) {
@@ -196,7 +212,8 @@ static gboolean open_journal(ThinPool *pool, const ThinOptions *options, GError 
     return TRUE;
   pool->journal = thin_journal_open(options->journal, options->journal_size, options->journal_key);
   return pool->journal ||
-         vt_set_error(error, ENOSPC, "%s: there is no place for this pool in the journal of the service",
+         vt_set_error(error, ENOSPC,
+                      "%s: there is no place for this pool in the journal of the service",
                       vt_io_name(pool->metadata));
 }
 
@@ -216,7 +233,8 @@ static ThinPool *pool_new(VtIo *metadata, VtIo *data, ThinMetadata *md, const Th
   pool->discards = options->discards;
   pool->chunk_size = thin_metadata_chunk_size(md);
   pool->chunk_shift = shift_of(pool->chunk_size);
-  pool->translations = translations_new(options->translations ? options->translations : TRANSLATIONS_DEFAULT);
+  pool->translations =
+      translations_new(options->translations ? options->translations : TRANSLATIONS_DEFAULT);
   pool->volumes = g_hash_table_new(NULL, NULL);
   pool->transaction = 1;
   pool->freed_runs = g_new0(ThinChunks, THIN_FREED_RUNS);
@@ -249,14 +267,16 @@ static void pool_free(ThinPool *pool)
   g_free(pool);
 }
 
-/* A pool whose metadata has no room for the larger space map opens all the same: deletes may make some. */
+/* A pool whose metadata has no room for the larger space map opens all the same: deletes may make
+ * some. */
 static gboolean grow_at_open(ThinPool *pool, GError **error)
 {
   g_autoptr(GError) cause = NULL;
   if (pool->read_only || thin_pool_grow(pool, &cause))
     return TRUE;
   if (vt_error_is_room(cause) && !thin_pool_has_failed(pool)) {
-    g_warning("%s: cannot take the larger device into use now: %s", vt_io_name(pool->metadata), cause->message);
+    g_warning("%s: cannot take the larger device into use now: %s", vt_io_name(pool->metadata),
+              cause->message);
     return TRUE;
   }
   g_propagate_error(error, g_steal_pointer(&cause));
@@ -270,8 +290,9 @@ ThinPool *thin_pool_open(VtIo *metadata, VtIo *data, const ThinOptions *options,
   g_autoptr(VtIo) io = prepare_metadata(metadata, data, options, error);
   if (!io)
     return NULL;
-  ThinMetadata *md = thin_metadata_open(io, options->read_only,
-                                        options->block_cache ? options->block_cache : BLOCK_CACHE_DEFAULT, error);
+  ThinMetadata *md =
+      thin_metadata_open(io, options->read_only,
+                         options->block_cache ? options->block_cache : BLOCK_CACHE_DEFAULT, error);
   if (!md)
     return NULL;
   ThinStatus status = {0};
@@ -311,7 +332,8 @@ static ThinMode mode_locked(ThinPool *pool)
     return THIN_MODE_READ_ONLY;
   if (thin_metadata_is_low(pool->md))
     return thin_metadata_lacks_room(pool->md) ? THIN_MODE_OUT_OF_ROOM : THIN_MODE_OUT_OF_METADATA;
-  return pool->out_of_data && thin_metadata_n_free_chunks(pool->md) == 0 ? THIN_MODE_OUT_OF_DATA : THIN_MODE_WRITE;
+  return pool->out_of_data && thin_metadata_n_free_chunks(pool->md) == 0 ? THIN_MODE_OUT_OF_DATA
+                                                                         : THIN_MODE_WRITE;
 }
 
 void thin_pool_get_status(ThinPool *pool, ThinStatus *status)
@@ -344,7 +366,8 @@ gboolean thin_pool_get_device(ThinPool *pool, guint32 id, ThinDevice *device, GE
   return ok;
 }
 
-gboolean thin_pool_count_device(ThinPool *pool, guint32 id, guint64 *exclusive, guint64 *shared, GError **error)
+gboolean thin_pool_count_device(ThinPool *pool, guint32 id, guint64 *exclusive, guint64 *shared,
+                                GError **error)
 {
   pthread_mutex_lock(&pool->meta);
   gboolean ok = thin_metadata_count_device(pool->md, id, exclusive, shared, error);

@@ -1,10 +1,10 @@
 /* virt-thin - the data space map: how often each chunk is mapped
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Unlike the metadata map this one may be changed as it is used: its bitmaps, index tree and reference count tree are
- * counted by the other map. A bitmap is shadowed when it first changes; index entries gather in core until the commit.
- * The chunks are cut into regions of one bitmap each (THIN_BITMAP_SLOTS chunks, a multiple of 64: bitsets align with
- * it).
+ * Unlike the metadata map this one may be changed as it is used: its bitmaps, index tree and
+ * reference count tree are counted by the other map. A bitmap is shadowed when it first changes;
+ * index entries gather in core until the commit. The chunks are cut into regions of one bitmap each
+ * (THIN_BITMAP_SLOTS chunks, a multiple of 64: bitsets align with it).
  */
 #include "config.h"
 #include "thin/space-map-data.h"
@@ -43,7 +43,9 @@ G_STATIC_ASSERT(THIN_BITMAP_SLOTS % 64 == 0);
 
 static ThinBtree index_tree(ThinDataMap *map)
 {
-  return (ThinBtree){.tm = map->tm, .name = "index of the data space map", .value_size = sizeof(ThinDiskIndexEntry)};
+  return (ThinBtree){.tm = map->tm,
+                     .name = "index of the data space map",
+                     .value_size = sizeof(ThinDiskIndexEntry)};
 }
 
 static ThinBtree ref_count_tree(ThinDataMap *map)
@@ -77,8 +79,9 @@ static gboolean grow_array(gpointer array, guint64 old_n, guint64 n, gsize size,
     return TRUE;
   guint8 *grown = n < G_MAXSIZE / 2 / size ? g_try_realloc(*where, n * size) : NULL;
   if (!grown)
-    return vt_set_errno(error, ENOMEM, "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)",
-                        n);
+    return vt_set_errno(
+        error, ENOMEM,
+        "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)", n);
   memset(grown + old_n * size, 0, (n - old_n) * size);
   *where = grown;
   return TRUE;
@@ -91,8 +94,10 @@ static gboolean reserve(ThinDataMap *map, guint64 n_regions, GError **error)
       !grow_array(&map->flags, old, n_regions, 1, error))
     return FALSE;
   if (map->tm->map &&
-      (!grow_array(&map->freed_now, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8, error) ||
-       !grow_array(&map->freed_before, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8, error) ||
+      (!grow_array(&map->freed_now, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8,
+                   error) ||
+       !grow_array(&map->freed_before, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8,
+                   error) ||
        !grow_array(&map->fell, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8, error)))
     return FALSE;
   map->n_regions = n_regions;
@@ -111,13 +116,14 @@ static gboolean load_leaf(ThinDataMap *map, const ThinLeaf *leaf, guint64 *next,
   for (guint i = leaf->first; i < leaf->n && *next < map->n_regions; i++, (*next)++) {
     ThinDiskIndexEntry entry;
     if (thin_leaf_key(leaf, i) != *next)
-      return vt_set_error(error, EBADMSG,
-                          "index of the data space map: no bitmap for chunks from %" G_GUINT64_FORMAT " on",
-                          *next * THIN_BITMAP_SLOTS);
+      return vt_set_error(
+          error, EBADMSG,
+          "index of the data space map: no bitmap for chunks from %" G_GUINT64_FORMAT " on",
+          *next * THIN_BITMAP_SLOTS);
     memcpy(&entry, thin_node_value(leaf->block->data, i), sizeof entry);
-    map->regions[*next] =
-        (Region){GUINT64_FROM_LE(entry.blocknr), MIN(GUINT32_FROM_LE(entry.nr_free), THIN_BITMAP_SLOTS),
-                 MIN(GUINT32_FROM_LE(entry.none_free_before), THIN_BITMAP_SLOTS)};
+    map->regions[*next] = (Region){GUINT64_FROM_LE(entry.blocknr),
+                                   MIN(GUINT32_FROM_LE(entry.nr_free), THIN_BITMAP_SLOTS),
+                                   MIN(GUINT32_FROM_LE(entry.none_free_before), THIN_BITMAP_SLOTS)};
   }
   return TRUE;
 }
@@ -141,12 +147,13 @@ gboolean thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, 
   map->n_chunks = n_chunks;
   while (next < map->n_regions) {
     g_auto(ThinLeaf) leaf = {0};
-    if (!thin_btree_seek(&tree, map->index_root, next, &leaf, error) || !load_leaf(map, &leaf, &next, error))
+    if (!thin_btree_seek(&tree, map->index_root, next, &leaf, error) ||
+        !load_leaf(map, &leaf, &next, error))
       return FALSE;
     if (leaf.upper == G_MAXUINT64 && next < map->n_regions)
       return vt_set_error(error, EBADMSG,
-                          "index of the data space map: ends after %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                          " bitmaps",
+                          "index of the data space map: ends after %" G_GUINT64_FORMAT
+                          " of %" G_GUINT64_FORMAT " bitmaps",
                           next, map->n_regions);
   }
   return TRUE;
@@ -155,11 +162,12 @@ gboolean thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, 
 gboolean thin_data_map_create(ThinDataMap *map, GError **error)
 {
   ThinBtree index = index_tree(map), counts = ref_count_tree(map);
-  return thin_btree_empty(&index, &map->index_root, error) && thin_btree_empty(&counts, &map->ref_count_root, error);
+  return thin_btree_empty(&index, &map->index_root, error) &&
+         thin_btree_empty(&counts, &map->ref_count_root, error);
 }
 
-/* thin_restore and thin_repair count as free only the slots of chunks that are there, others all slots. By the former
- * count the last bitmap would have no room for the chunks that come to it. */
+/* thin_restore and thin_repair count as free only the slots of chunks that are there, others all
+ * slots. By the former count the last bitmap would have no room for the chunks that come to it. */
 static gboolean recount_last(ThinDataMap *map, GError **error)
 {
   g_autoptr(ThinBlock) block = NULL;
@@ -184,7 +192,8 @@ gboolean thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
   guint64 old = map->n_regions;
   if (n_chunks < map->n_chunks || n_chunks > THIN_CHUNKS_MAX)
     return vt_set_error(error, EINVAL,
-                        "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " chunks",
+                        "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                        " chunks",
                         map->n_chunks, n_chunks);
   if (!recount_last(map, error) || !reserve(map, regions_for(n_chunks), error))
     return FALSE;
@@ -223,7 +232,8 @@ static gboolean in_range(ThinDataMap *map, guint64 chunk, guint64 n, GError **er
 {
   if (chunk <= map->n_chunks && n <= map->n_chunks - chunk)
     return TRUE;
-  return vt_set_error(error, EBADMSG, "a mapping leads to chunk %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
+  return vt_set_error(error, EBADMSG,
+                      "a mapping leads to chunk %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT,
                       chunk + (n ? n - 1 : 0), map->n_chunks);
 }
 
@@ -235,7 +245,8 @@ static gboolean tree_count(ThinDataMap *map, guint64 chunk, guint32 *count, GErr
     return FALSE;
   *count = GUINT32_FROM_LE(*count);
   if (!found || *count < COUNT_IN_TREE)
-    return vt_set_error(error, EBADMSG, "data reference counts: no count of 3 or more for chunk %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EBADMSG,
+                        "data reference counts: no count of 3 or more for chunk %" G_GUINT64_FORMAT,
                         chunk);
   return TRUE;
 }
@@ -244,8 +255,8 @@ gboolean thin_data_map_count(ThinDataMap *map, guint64 chunk, guint32 *count, GE
 {
   if (!in_range(map, chunk, 1, error))
     return FALSE;
-  g_autoptr(ThinBlock) block =
-      thin_cache_get(map->tm->cache, map->regions[chunk / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
+  g_autoptr(ThinBlock) block = thin_cache_get(
+      map->tm->cache, map->regions[chunk / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
   *count = thin_bitmap_get(block->data, chunk % THIN_BITMAP_SLOTS);
@@ -263,8 +274,8 @@ static inline gboolean is_once(ThinDataMap *map, const guint8 *bitmap, guint64 c
          !(map->fell && map->fell[chunk / 64] >> (chunk % 64) & 1);
 }
 
-gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guint64 *run, gboolean *once,
-                                GError **error)
+gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guint64 *run,
+                                gboolean *once, GError **error)
 {
   if (!in_range(map, chunk, n, error))
     return FALSE;
@@ -272,8 +283,8 @@ gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guin
   while (*run < n) {
     guint64 at = chunk + *run;
     guint slot = at % THIN_BITMAP_SLOTS, end = (guint)MIN(THIN_BITMAP_SLOTS, slot + (n - *run));
-    g_autoptr(ThinBlock) block =
-        thin_cache_get(map->tm->cache, map->regions[at / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
+    g_autoptr(ThinBlock) block = thin_cache_get(
+        map->tm->cache, map->regions[at / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
     if (*run == 0)
@@ -300,7 +311,8 @@ static gboolean flush_sets(ThinDataMap *map, TreeWork *work, GError **error)
   ThinBtree tree = ref_count_tree(map);
   guint n = work->n_set;
   work->n_set = 0;
-  return n == 0 || thin_btree_insert(&tree, &map->ref_count_root, work->keys, work->values, n, NULL, error);
+  return n == 0 ||
+         thin_btree_insert(&tree, &map->ref_count_root, work->keys, work->values, n, NULL, error);
 }
 
 static gboolean flush_drops(ThinDataMap *map, TreeWork *work, GError **error)
@@ -311,7 +323,8 @@ static gboolean flush_drops(ThinDataMap *map, TreeWork *work, GError **error)
   return begin == end || thin_btree_remove(&tree, &map->ref_count_root, begin, end, NULL, error);
 }
 
-static gboolean set_tree_count(ThinDataMap *map, TreeWork *work, guint64 chunk, guint32 count, GError **error)
+static gboolean set_tree_count(ThinDataMap *map, TreeWork *work, guint64 chunk, guint32 count,
+                               GError **error)
 {
   if (count >= COUNT_IN_TREE) {
     work->keys[work->n_set] = chunk;
@@ -360,8 +373,8 @@ gboolean thin_data_map_mark_fell(ThinDataMap *map, guint64 chunk, guint64 n, GEr
   return TRUE;
 }
 
-static gboolean change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk, gint delta, TreeWork *work,
-                            GError **error)
+static gboolean change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, guint64 chunk,
+                            gint delta, TreeWork *work, GError **error)
 {
   guint slot = chunk % THIN_BITMAP_SLOTS;
   guint32 old = thin_bitmap_get(bitmap, slot), count;
@@ -369,7 +382,9 @@ static gboolean change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, gu
   if (old == COUNT_IN_TREE && !tree_count(map, chunk, &old, error))
     return FALSE;
   if ((delta < 0 && old == 0) || (delta > 0 && old == G_MAXUINT32))
-    return vt_set_error(error, EBADMSG, "chunk %" G_GUINT64_FORMAT " is counted %u times, which cannot be", chunk, old);
+    return vt_set_error(error, EBADMSG,
+                        "chunk %" G_GUINT64_FORMAT " is counted %u times, which cannot be", chunk,
+                        old);
   count = (guint32)((gint64)old + delta);
   thin_bitmap_set(bitmap, slot, MIN(count, COUNT_IN_TREE));
   if (old == 0)
@@ -390,7 +405,8 @@ static gboolean change(ThinDataMap *map, guint64 chunk, guint64 n, gint delta, G
     Region *region = &map->regions[index];
     TreeWork work = {.n_set = 0};
     ThinShadow shadow; /* bitmaps are never shared */
-    g_autoptr(ThinBlock) block = thin_tm_shadow(map->tm, region->bitmap, THIN_KIND_BITMAP, &shadow, error);
+    g_autoptr(ThinBlock) block =
+        thin_tm_shadow(map->tm, region->bitmap, THIN_KIND_BITMAP, &shadow, error);
     if (!block)
       return FALSE;
     region->bitmap = block->number;
@@ -436,8 +452,8 @@ static guint32 usable_mask(ThinDataMap *map, guint64 region, const guint8 *bitma
 }
 
 /* The first run of usable slots in [slot, end), @wanted long at most. FALSE: none. */
-static gboolean find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot, guint end, guint64 wanted,
-                         guint *first, guint *n)
+static gboolean find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap, guint slot,
+                         guint end, guint64 wanted, guint *first, guint *n)
 {
   *n = 0;
   while (slot < end && *n < wanted) {
@@ -463,8 +479,8 @@ static gboolean find_run(ThinDataMap *map, guint64 region, const guint8 *bitmap,
   return *n > 0;
 }
 
-static gboolean search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wanted, guint64 *chunk, guint64 *n,
-                       GError **error)
+static gboolean search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wanted, guint64 *chunk,
+                       guint64 *n, GError **error)
 {
   *n = 0;
   while (begin < end) {
@@ -475,7 +491,8 @@ static gboolean search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wan
     begin = base + THIN_BITMAP_SLOTS;
     if (region->n_free == 0)
       continue;
-    g_autoptr(ThinBlock) block = thin_cache_get(map->tm->cache, region->bitmap, THIN_KIND_BITMAP, error);
+    g_autoptr(ThinBlock) block =
+        thin_cache_get(map->tm->cache, region->bitmap, THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
     if (!find_run(map, index, block->data, slot, stop, wanted, &first, &found))
@@ -487,7 +504,8 @@ static gboolean search(ThinDataMap *map, guint64 begin, guint64 end, guint64 wan
   return TRUE;
 }
 
-gboolean thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n, GError **error)
+gboolean thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n,
+                             GError **error)
 {
   *n = 0;
   if (map->cursor >= map->n_chunks)
@@ -511,8 +529,8 @@ gboolean thin_data_map_alloc_at(ThinDataMap *map, guint64 chunk, guint64 n, GErr
     return FALSE;
   for (guint64 i = chunk; i < chunk + n; i++) {
     guint slot = i % THIN_BITMAP_SLOTS;
-    g_autoptr(ThinBlock) block =
-        thin_cache_get(map->tm->cache, map->regions[i / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
+    g_autoptr(ThinBlock) block = thin_cache_get(
+        map->tm->cache, map->regions[i / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
     if (!block)
       return FALSE;
     if (thin_bitmap_get(block->data, slot) == 1)
@@ -540,7 +558,8 @@ gboolean thin_data_map_commit(ThinDataMap *map, ThinDiskSpaceMapRoot *root, GErr
       continue;
     map->flags[i] &= (guint8)~REGION_DIRTY;
     keys[n] = i;
-    entries[n++] = (ThinDiskIndexEntry){GUINT64_TO_LE(map->regions[i].bitmap), GUINT32_TO_LE(map->regions[i].n_free),
+    entries[n++] = (ThinDiskIndexEntry){GUINT64_TO_LE(map->regions[i].bitmap),
+                                        GUINT32_TO_LE(map->regions[i].n_free),
                                         GUINT32_TO_LE(map->regions[i].none_free_before)};
     if (n == BATCH) {
       if (!thin_btree_insert(&tree, &map->index_root, keys, entries, n, NULL, error))

@@ -1,11 +1,12 @@
 /* virt-thin - the metadata space map: how often each metadata block is referred to
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The map's own bitmaps, index block and reference count tree live in the blocks it counts, so that writing the map
- * changes the map. The kernel queues such changes while it recurses (dm-space-map-metadata.c); here counts are in core
- * and change freely, and the commit goes round until it settles: give each bitmap whose counts changed a new block and
- * free the old one, which may change counts under further bitmaps, and so on. There are at most 255 bitmaps and each
- * moves once, so it ends. Only then are the bitmaps filled.
+ * The map's own bitmaps, index block and reference count tree live in the blocks it counts, so that
+ * writing the map changes the map. The kernel queues such changes while it recurses
+ * (dm-space-map-metadata.c); here counts are in core and change freely, and the commit goes round
+ * until it settles: give each bitmap whose counts changed a new block and free the old one, which
+ * may change counts under further bitmaps, and so on. There are at most 255 bitmaps and each moves
+ * once, so it ends. Only then are the bitmaps filled.
  */
 #include "config.h"
 #include "thin/space-map-metadata.h"
@@ -20,12 +21,13 @@ struct ThinMetadataMap {
   guint64 n_allocated; /* count > 0 */
   guint64 n_busy;
   guint64 n_backed; /* blocks below can be given out; every busy one is */
-  guint64 cursor; /* no usable block below */
+  guint64 cursor;   /* no usable block below */
   guint32 *counts;
   guint64 *committed; /* bit per block: used by the last commit */
   guint64 *busy;      /* bit per block: used by the last commit or now */
   guint64 *fell;      /* bit per block: lost a reference in this transaction, and has others */
-  guint64 *in_tree;   /* bit per block: its entry in the reference count tree is to be brought up to date */
+  guint64 *in_tree;   /* bit per block: its entry in the reference count tree is to be brought up to
+                         date */
   guint n_regions;    /* parts of THIN_BITMAP_SLOTS blocks */
   guint64 index_block, ref_count_root;
   guint64 bitmap[THIN_INDEX_MAX];
@@ -183,10 +185,12 @@ gboolean thin_metadata_map_inc(ThinMetadataMap *map, guint64 block, GError **err
 {
   if (block >= map->n_blocks)
     return vt_set_error(error, EBADMSG,
-                        "a reference leads to metadata block %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, block,
-                        map->n_blocks);
+                        "a reference leads to metadata block %" G_GUINT64_FORMAT
+                        " of %" G_GUINT64_FORMAT,
+                        block, map->n_blocks);
   if (map->counts[block] == G_MAXUINT32)
-    return vt_set_error(error, EBADMSG, "metadata block %" G_GUINT64_FORMAT " is counted too often", block);
+    return vt_set_error(error, EBADMSG, "metadata block %" G_GUINT64_FORMAT " is counted too often",
+                        block);
   set_count(map, block, map->counts[block] + 1);
   return TRUE;
 }
@@ -195,7 +199,9 @@ gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *lef
 {
   if (block == 0 || thin_metadata_map_count(map, block) == 0)
     return vt_set_error(error, EBADMSG,
-                        "metadata block %" G_GUINT64_FORMAT " is in use, but the space map counts it as free", block);
+                        "metadata block %" G_GUINT64_FORMAT
+                        " is in use, but the space map counts it as free",
+                        block);
   set_count(map, block, map->counts[block] - 1);
   if (map->counts[block])
     set_bit(map->fell, block);
@@ -218,7 +224,8 @@ gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **
     return TRUE;
   }
   return vt_set_error(error, ENOSPC,
-                      "no free metadata block: of %" G_GUINT64_FORMAT " there is room on disk for %" G_GUINT64_FORMAT
+                      "no free metadata block: of %" G_GUINT64_FORMAT
+                      " there is room on disk for %" G_GUINT64_FORMAT
                       ", and all of those are in use; make room, or extend the pool's metadata",
                       map->n_blocks, map->n_backed);
 }
@@ -232,7 +239,8 @@ static ThinBtree ref_count_tree(struct ThinTm *tm)
 
 static gboolean load_region(ThinMetadataMap *map, ThinTm *tm, guint region, GError **error)
 {
-  g_autoptr(ThinBlock) block = thin_cache_get(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
+  g_autoptr(ThinBlock) block =
+      thin_cache_get(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
   guint64 first = (guint64)region * THIN_BITMAP_SLOTS;
@@ -268,7 +276,8 @@ static gboolean load_ref_counts(ThinMetadataMap *map, ThinTm *tm, GError **error
   return TRUE;
 }
 
-gboolean thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDiskSpaceMapRoot *root,
+                                GError **error)
 {
   map->index_block = GUINT64_FROM_LE(root->bitmap_root);
   map->ref_count_root = GUINT64_FROM_LE(root->ref_count_root);
@@ -293,8 +302,8 @@ gboolean thin_metadata_map_load(ThinMetadataMap *map, ThinTm *tm, const ThinDisk
 
 /* --- writing ------------------------------------------------------------------------ */
 
-/* Bring the reference count tree up to date for the blocks of @region. Its nodes are never shared, so what it does to
- * counts never leads back into the tree. */
+/* Bring the reference count tree up to date for the blocks of @region. Its nodes are never shared,
+ * so what it does to counts never leads back into the tree. */
 static gboolean settle_tree(ThinMetadataMap *map, ThinBtree *tree, guint region, GError **error)
 {
   guint64 end = MIN(map->n_blocks, ((guint64)region + 1) * THIN_BITMAP_SLOTS);
@@ -355,9 +364,11 @@ static gboolean move_all(ThinMetadataMap *map, ThinTm *tm, gboolean *moved, GErr
 }
 
 /* Fill the new bitmap of @region and its index entry. */
-static gboolean write_region(ThinMetadataMap *map, ThinTm *tm, guint region, ThinDiskIndexEntry *entry, GError **error)
+static gboolean write_region(ThinMetadataMap *map, ThinTm *tm, guint region,
+                             ThinDiskIndexEntry *entry, GError **error)
 {
-  g_autoptr(ThinBlock) block = thin_cache_get_zeroed(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
+  g_autoptr(ThinBlock) block =
+      thin_cache_get_zeroed(tm->cache, map->bitmap[region], THIN_KIND_BITMAP, error);
   if (!block)
     return FALSE;
   guint64 first = (guint64)region * THIN_BITMAP_SLOTS;
@@ -377,14 +388,16 @@ static gboolean write_region(ThinMetadataMap *map, ThinTm *tm, guint region, Thi
   return TRUE;
 }
 
-gboolean thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot *root, GError **error)
+gboolean thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpaceMapRoot *root,
+                                  GError **error)
 {
   gboolean moved[THIN_INDEX_MAX] = {FALSE};
   ThinBtree tree = ref_count_tree(tm);
   ThinDiskIndex old = {0};
 
   if (map->index_block) {
-    g_autoptr(ThinBlock) block = thin_cache_get(tm->cache, map->index_block, THIN_KIND_INDEX, error);
+    g_autoptr(ThinBlock) block =
+        thin_cache_get(tm->cache, map->index_block, THIN_KIND_INDEX, error);
     if (!block)
       return FALSE;
     memcpy(&old, block->data, sizeof old);
@@ -394,7 +407,8 @@ gboolean thin_metadata_map_commit(ThinMetadataMap *map, ThinTm *tm, ThinDiskSpac
   if (!move_block(map, tm->cache, &map->index_block, error) || !move_all(map, tm, moved, error))
     return FALSE;
 
-  g_autoptr(ThinBlock) block = thin_cache_get_zeroed(tm->cache, map->index_block, THIN_KIND_INDEX, error);
+  g_autoptr(ThinBlock) block =
+      thin_cache_get_zeroed(tm->cache, map->index_block, THIN_KIND_INDEX, error);
   if (!block)
     return FALSE;
   ThinDiskIndex *index = (ThinDiskIndex *)block->data;

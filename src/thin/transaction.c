@@ -17,7 +17,8 @@ ThinBlock *thin_tm_new_block(ThinTm *tm, ThinKind kind, GError **error)
   return thin_cache_get_zeroed(tm->cache, number, kind, error);
 }
 
-ThinBlock *thin_tm_shadow(ThinTm *tm, guint64 number, ThinKind kind, ThinShadow *shadow, GError **error)
+ThinBlock *thin_tm_shadow(ThinTm *tm, guint64 number, ThinKind kind, ThinShadow *shadow,
+                          GError **error)
 {
   *shadow = THIN_SHADOW_OWN;
   if (!writable(tm, error))
@@ -70,5 +71,6 @@ guint32 thin_tm_count(ThinTm *tm, guint64 number)
 
 gboolean thin_tm_is_shared(ThinTm *tm, guint64 number)
 {
-  return !tm->map || thin_metadata_map_count(tm->map, number) > 1 || thin_metadata_map_fell(tm->map, number);
+  return !tm->map || thin_metadata_map_count(tm->map, number) > 1 ||
+         thin_metadata_map_fell(tm->map, number);
 }

@@ -1,11 +1,11 @@
 /* virt-thin - the translation cache
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Readers take no lock. An entry is two words, and a reader must not pair the first of one with the second of
- * another; so a small array of sequence counters, each for a group of neighbouring entries, is odd while an
- * entry of the group is being changed (a seqlock). A reader that meets a change takes it for a miss. All is
- * done with atomic loads and stores, ordered by acquire and release, without fences, so that a thread sanitizer
- * can follow.
+ * Readers take no lock. An entry is two words, and a reader must not pair the first of one with the
+ * second of another; so a small array of sequence counters, each for a group of neighbouring
+ * entries, is odd while an entry of the group is being changed (a seqlock). A reader that meets a
+ * change takes it for a miss. All is done with atomic loads and stores, ordered by acquire and
+ * release, without fences, so that a thread sanitizer can follow.
  */
 #include "thin/translations.h"
 
@@ -92,7 +92,7 @@ void translations_put(Translations *t, guint64 tag, guint64 vchunk, Translation 
   guint64 before = __atomic_load_n(sequence, __ATOMIC_RELAXED);
   __atomic_store_n(sequence, before + 1, __ATOMIC_RELAXED);
   __atomic_store_n(&t->entries[slot].key, key_of(tag, vchunk), __ATOMIC_RELEASE);
-  __atomic_store_n(&t->entries[slot].value, translation.chunk << 24 | tag_bits(tag) | translation.state,
-                   __ATOMIC_RELEASE);
+  __atomic_store_n(&t->entries[slot].value,
+                   translation.chunk << 24 | tag_bits(tag) | translation.state, __ATOMIC_RELEASE);
   __atomic_store_n(sequence, before + 2, __ATOMIC_RELEASE);
 }

@@ -1,13 +1,13 @@
 /* virt-thin - the translation cache: (volume, virtual chunk) to chunk, read without a lock
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A fixed, direct-mapped array of 16-byte entries, reserved when the pool is opened. An entry belongs to a tag,
- * a number never used twice in the life of a pool: a volume whose whole map changes (snapshot, exchange) takes
- * a new tag, and its entries are gone in O(1).
+ * A fixed, direct-mapped array of 16-byte entries, reserved when the pool is opened. An entry
+ * belongs to a tag, a number never used twice in the life of a pool: a volume whose whole map
+ * changes (snapshot, exchange) takes a new tag, and its entries are gone in O(1).
  *
- * Thread-safety: translations_get() may run at any time; put and new_tag are serialised by the caller (the
- * pool's metadata lock), who also sees to it that an entry says what the metadata says: each change of a map
- * and its put happen under one hold of that lock.
+ * Thread-safety: translations_get() may run at any time; put and new_tag are serialised by the
+ * caller (the pool's metadata lock), who also sees to it that an entry says what the metadata says:
+ * each change of a map and its put happen under one hold of that lock.
  */
 #pragma once
 
@@ -32,4 +32,5 @@ void translations_free(Translations *translations);
 guint64 translations_new_tag(Translations *translations);
 
 Translation translations_get(Translations *translations, guint64 tag, guint64 vchunk);
-void translations_put(Translations *translations, guint64 tag, guint64 vchunk, Translation translation);
+void translations_put(Translations *translations, guint64 tag, guint64 vchunk,
+                      Translation translation);

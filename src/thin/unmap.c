@@ -5,8 +5,10 @@
 
 #define UNMAP_BATCH 1024u /* chunks taken out of the map under one hold of the locks */
 
-/* The first mapped chunk at or behind *@pos, up to @end; the end of its run in *@run_end. FALSE: a lookup failed. */
-static gboolean next_mapped(ThinVolume *volume, guint64 *pos, guint64 end, guint64 *run_end, GError **error)
+/* The first mapped chunk at or behind *@pos, up to @end; the end of its run in *@run_end. FALSE: a
+ * lookup failed. */
+static gboolean next_mapped(ThinVolume *volume, guint64 *pos, guint64 end, guint64 *run_end,
+                            GError **error)
 {
   ThinPool *pool = volume->pool;
   ThinRun run = {.mapped = FALSE};
@@ -23,8 +25,10 @@ static gboolean next_mapped(ThinVolume *volume, guint64 *pos, guint64 end, guint
   return ok;
 }
 
-/* Stripes are held for writing; *@full: the journal must be emptied, or metadata regained, by a commit first. */
-static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gboolean *full, GError **error)
+/* Stripes are held for writing; *@full: the journal must be emptied, or metadata regained, by a
+ * commit first. */
+static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gboolean *full,
+                             GError **error)
 {
   ThinPool *pool = volume->pool;
   if (!thin_pool_check_writable(pool, error))
@@ -39,9 +43,11 @@ static gboolean unmap_locked(ThinVolume *volume, guint64 begin, guint64 end, gbo
     return FALSE;
   }
   for (guint64 i = begin; i < end; i++)
-    translations_put(pool->translations, volume->tag, i, (Translation){.state = TRANSLATION_UNMAPPED});
-  thin_pool_journal_locked(pool,
-                           &(ThinJournalEntry){.device = volume->id, .removed = 1, .begin = begin, .n = end - begin});
+    translations_put(pool->translations, volume->tag, i,
+                     (Translation){.state = TRANSLATION_UNMAPPED});
+  thin_pool_journal_locked(
+      pool,
+      &(ThinJournalEntry){.device = volume->id, .removed = 1, .begin = begin, .n = end - begin});
   pool->freed = TRUE;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
@@ -62,8 +68,8 @@ static gboolean unmap_batch(ThinVolume *volume, guint64 begin, guint64 end, GErr
   }
 }
 
-/* A long range is taken out with the volume quiesced for a moment, batch by batch; a short one with its own
- * stripes only. */
+/* A long range is taken out with the volume quiesced for a moment, batch by batch; a short one with
+ * its own stripes only. */
 gboolean thin_volume_unmap(ThinVolume *volume, guint64 begin, guint64 end, GError **error)
 {
   while (begin < end) {
@@ -73,7 +79,8 @@ gboolean thin_volume_unmap(ThinVolume *volume, guint64 begin, guint64 end, GErro
     if (begin == end)
       break;
     gboolean all = end - begin >= THIN_STRIPES;
-    guint64 stop = all ? MIN(end, begin + UNMAP_BATCH) : MIN(end, (begin / THIN_STRIPES + 1) * THIN_STRIPES);
+    guint64 stop =
+        all ? MIN(end, begin + UNMAP_BATCH) : MIN(end, (begin / THIN_STRIPES + 1) * THIN_STRIPES);
     if (all)
       thin_volume_quiesce(volume);
     else
@@ -90,18 +97,23 @@ gboolean thin_volume_unmap(ThinVolume *volume, guint64 begin, guint64 end, GErro
   return TRUE;
 }
 
-/* The whole chunks inside a range; what reaches the end of the volume reaches the end of its last chunk. */
-static void whole_chunks(ThinVolume *volume, guint64 offset, guint64 length, guint64 *begin, guint64 *end)
+/* The whole chunks inside a range; what reaches the end of the volume reaches the end of its last
+ * chunk. */
+static void whole_chunks(ThinVolume *volume, guint64 offset, guint64 length, guint64 *begin,
+                         guint64 *end)
 {
   guint64 chunk_size = volume->pool->chunk_size;
   *begin = (offset + chunk_size - 1) / chunk_size;
-  *end = offset + length == thin_volume_size(volume) ? thin_volume_n_chunks(volume) : (offset + length) / chunk_size;
+  *end = offset + length == thin_volume_size(volume) ? thin_volume_n_chunks(volume)
+                                                     : (offset + length) / chunk_size;
   *end = MAX(*begin, *end);
 }
 
-static gboolean check(ThinVolume *volume, const char *verb, guint64 offset, guint64 length, GError **error)
+static gboolean check(ThinVolume *volume, const char *verb, guint64 offset, guint64 length,
+                      GError **error)
 {
-  return thin_volume_check_writable(volume, error) && thin_volume_check_range(volume, verb, offset, length, error);
+  return thin_volume_check_writable(volume, error) &&
+         thin_volume_check_range(volume, verb, offset, length, error);
 }
 
 gboolean thin_volume_discard(ThinVolume *volume, guint64 offset, guint64 length, GError **error)
@@ -117,13 +129,15 @@ gboolean thin_volume_discard(ThinVolume *volume, guint64 offset, guint64 length,
 }
 
 /* Zeros where anything is mapped: whole stretches that are not cost a lookup only. */
-static gboolean zero_mapped(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean zero_mapped(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                            GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 stop = offset + length;
   if (length == 0)
     return TRUE;
-  guint64 pos = thin_pool_chunk_of(pool, offset), end = thin_pool_chunk_of(pool, stop - 1) + 1, run_end;
+  guint64 pos = thin_pool_chunk_of(pool, offset), end = thin_pool_chunk_of(pool, stop - 1) + 1,
+          run_end;
   for (; pos < end; pos = run_end) {
     if (!next_mapped(volume, &pos, end, &run_end, error))
       return FALSE;
@@ -136,7 +150,8 @@ static gboolean zero_mapped(ThinVolume *volume, guint64 offset, guint64 length, 
   return TRUE;
 }
 
-gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gboolean unmap, GError **error)
+gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gboolean unmap,
+                          GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 begin, end, stop = offset + length;
@@ -152,14 +167,16 @@ gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gb
   if (!unmap || begin == end)
     return zero_mapped(volume, offset, length, flags, error);
   guint64 whole = begin * pool->chunk_size, rest = end * pool->chunk_size;
-  return zero_mapped(volume, offset, whole - offset, flags, error) && thin_volume_unmap(volume, begin, end, error) &&
+  return zero_mapped(volume, offset, whole - offset, flags, error) &&
+         thin_volume_unmap(volume, begin, end, error) &&
          (rest >= stop || zero_mapped(volume, rest, stop - rest, flags, error));
 }
 
 static gboolean unmap_beyond(ThinVolume *volume, guint64 size, guint64 old, GError **error)
 {
   guint64 chunk_size = volume->pool->chunk_size;
-  return thin_volume_unmap(volume, (size + chunk_size - 1) / chunk_size, (old + chunk_size - 1) / chunk_size, error);
+  return thin_volume_unmap(volume, (size + chunk_size - 1) / chunk_size,
+                           (old + chunk_size - 1) / chunk_size, error);
 }
 
 /* Nothing of what is cut off may come back when the volume grows again. */
@@ -167,7 +184,8 @@ static gboolean cut(ThinVolume *volume, guint64 size, guint64 old, GError **erro
 {
   guint64 chunk_size = volume->pool->chunk_size;
   guint64 partial_end = MIN((size + chunk_size - 1) / chunk_size * chunk_size, old);
-  return zero_mapped(volume, size, partial_end - size, 0, error) && unmap_beyond(volume, size, old, error);
+  return zero_mapped(volume, size, partial_end - size, 0, error) &&
+         unmap_beyond(volume, size, old, error);
 }
 
 static void set_size(ThinVolume *volume, guint64 size)

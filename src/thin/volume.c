@@ -11,8 +11,8 @@
 
 /* --- open, close --- */
 
-/* glibc's default lets readers starve a writer: a provision would never get its chunk under a busy reader. No
- * thread takes a stripe twice. */
+/* glibc's default lets readers starve a writer: a provision would never get its chunk under a busy
+ * reader. No thread takes a stripe twice. */
 static void init_stripes(ThinVolume *volume)
 {
   pthread_rwlockattr_t attr;
@@ -38,10 +38,12 @@ static ThinVolume *volume_new(ThinPool *pool, guint32 id, guint64 size, gboolean
 }
 
 /* ... under the metadata lock. */
-static ThinVolume *open_locked(ThinPool *pool, guint32 id, guint64 size, gboolean read_only, GError **error)
+static ThinVolume *open_locked(ThinPool *pool, guint32 id, guint64 size, gboolean read_only,
+                               GError **error)
 {
   if (g_hash_table_contains(pool->volumes, GUINT_TO_POINTER(id))) {
-    vt_set_error(error, EBUSY, "%s: thin device %u is open already", vt_io_name(pool->metadata), id);
+    vt_set_error(error, EBUSY, "%s: thin device %u is open already", vt_io_name(pool->metadata),
+                 id);
     return NULL;
   }
   ThinDevice device;
@@ -61,7 +63,8 @@ static ThinVolume *open_locked(ThinPool *pool, guint32 id, guint64 size, gboolea
   return volume;
 }
 
-ThinVolume *thin_volume_open(ThinPool *pool, guint32 id, guint64 size, gboolean read_only, GError **error)
+ThinVolume *thin_volume_open(ThinPool *pool, guint32 id, guint64 size, gboolean read_only,
+                             GError **error)
 {
   if (size % 512 != 0 || size > G_MAXINT64) {
     vt_set_error(error, EINVAL,
@@ -148,7 +151,8 @@ void thin_volume_unquiesce(ThinVolume *volume)
 
 /* --- checks --- */
 
-gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 offset, guint64 length, GError **error)
+gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 offset,
+                                 guint64 length, GError **error)
 {
   guint64 size = thin_volume_size(volume);
   if (G_LIKELY(offset <= size && length <= size - offset))
@@ -162,16 +166,18 @@ gboolean thin_volume_check_range(ThinVolume *volume, const char *verb, guint64 o
 gboolean thin_volume_check_writable(ThinVolume *volume, GError **error)
 {
   if (G_UNLIKELY(volume->read_only))
-    return vt_set_error(error, EROFS, "%s: thin device %u is open read-only", vt_io_name(volume->pool->metadata),
-                        volume->id);
-  return G_LIKELY(!thin_pool_has_failed(volume->pool)) || thin_pool_check_writable(volume->pool, error);
+    return vt_set_error(error, EROFS, "%s: thin device %u is open read-only",
+                        vt_io_name(volume->pool->metadata), volume->id);
+  return G_LIKELY(!thin_pool_has_failed(volume->pool)) ||
+         thin_pool_check_writable(volume->pool, error);
 }
 
 /* --- translation --- */
 
-/* One lookup that looks ahead of @end, so that what follows is found in the cache. What damage lies there is
- * not the caller's business. */
-static gboolean lookup_ahead(ThinVolume *volume, guint64 begin, guint64 end, ThinRun *run, GError **error)
+/* One lookup that looks ahead of @end, so that what follows is found in the cache. What damage lies
+ * there is not the caller's business. */
+static gboolean lookup_ahead(ThinVolume *volume, guint64 begin, guint64 end, ThinRun *run,
+                             GError **error)
 {
   guint64 ahead = MAX(end, MIN(begin + THIN_LOOKAHEAD, thin_volume_n_chunks(volume)));
   g_autoptr(GError) cause = NULL;
@@ -183,7 +189,8 @@ static gboolean lookup_ahead(ThinVolume *volume, guint64 begin, guint64 end, Thi
   return FALSE;
 }
 
-static gboolean translate_locked(ThinVolume *volume, guint64 begin, guint64 end, Translation *map, GError **error)
+static gboolean translate_locked(ThinVolume *volume, guint64 begin, guint64 end, Translation *map,
+                                 GError **error)
 {
   ThinPool *pool = volume->pool;
   while (begin < end) {
@@ -205,8 +212,8 @@ static gboolean translate_locked(ThinVolume *volume, guint64 begin, guint64 end,
   return TRUE;
 }
 
-gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact, Translation *map,
-                               GError **error)
+gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, gboolean exact,
+                               Translation *map, GError **error)
 {
   ThinPool *pool = volume->pool;
   /* After a failure the cache holds what was never committed. */
@@ -225,10 +232,11 @@ gboolean thin_volume_translate(ThinVolume *volume, guint64 begin, guint64 end, g
 
 /* --- the shortest way --- */
 
-/* Most I/O lies within one chunk that is in the cache and needs no change. FALSE: this is none of it, go the
- * long way; nothing has been done. */
-gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, guint64 length,
-                               gboolean write, gboolean *ok, GError **error)
+/* Most I/O lies within one chunk that is in the cache and needs no change. FALSE: this is none of
+ * it, go the long way; nothing has been done. */
+gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int n_iov,
+                               guint64 offset, guint64 length, gboolean write, gboolean *ok,
+                               GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 chunk = thin_pool_chunk_of(pool, offset), skip = offset - chunk * pool->chunk_size;
@@ -251,7 +259,8 @@ gboolean thin_volume_direct_io(ThinVolume *volume, const struct iovec *iov, int 
 
 /* --- reading --- */
 
-static gboolean read_parts(ThinGather *gather, ThinCursor *cursor, gboolean mapped, guint64 length, GError **error)
+static gboolean read_parts(ThinGather *gather, ThinCursor *cursor, gboolean mapped, guint64 length,
+                           GError **error)
 {
   while (length > 0) {
     struct iovec part = thin_cursor_next(cursor, length);
@@ -264,13 +273,14 @@ static gboolean read_parts(ThinGather *gather, ThinCursor *cursor, gboolean mapp
   return TRUE;
 }
 
-static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Translation *map, guint64 offset,
-                            guint64 length, GError **error)
+static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Translation *map,
+                            guint64 offset, guint64 length, GError **error)
 {
   ThinPool *pool = volume->pool;
   ThinGather gather;
   thin_gather_begin(&gather, pool->data, TRUE, 0);
-  for (guint64 skip = offset - thin_pool_chunk_of(pool, offset) * pool->chunk_size; length > 0; skip = 0, map++) {
+  for (guint64 skip = offset - thin_pool_chunk_of(pool, offset) * pool->chunk_size; length > 0;
+       skip = 0, map++) {
     guint64 part = MIN(length, pool->chunk_size - skip);
     gboolean mapped = map->state != TRANSLATION_UNMAPPED;
     if (mapped && !thin_gather_seek(&gather, map->chunk * pool->chunk_size + skip, error))
@@ -282,7 +292,8 @@ static gboolean read_mapped(ThinVolume *volume, ThinCursor *cursor, const Transl
   return thin_gather_run(&gather, error);
 }
 
-static gboolean read_piece(ThinVolume *volume, ThinCursor *cursor, guint64 offset, guint64 length, GError **error)
+static gboolean read_piece(ThinVolume *volume, ThinCursor *cursor, guint64 offset, guint64 length,
+                           GError **error)
 {
   Translation map[THIN_PIECE];
   guint64 begin = thin_pool_chunk_of(volume->pool, offset),
@@ -295,7 +306,8 @@ static gboolean read_piece(ThinVolume *volume, ThinCursor *cursor, guint64 offse
   return ok;
 }
 
-gboolean thin_volume_readv(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean thin_volume_readv(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error)
 {
   guint64 piece_size = THIN_PIECE * volume->pool->chunk_size, length = 0;
   for (int i = 0; i < n_iov; i++)
@@ -316,7 +328,8 @@ gboolean thin_volume_readv(ThinVolume *volume, const struct iovec *iov, int n_io
   return TRUE;
 }
 
-gboolean thin_volume_read(ThinVolume *volume, void *buf, gsize length, guint64 offset, GError **error)
+gboolean thin_volume_read(ThinVolume *volume, void *buf, gsize length, guint64 offset,
+                          GError **error)
 {
   struct iovec iov = {buf, length};
   return thin_volume_readv(volume, &iov, 1, offset, error);
@@ -330,17 +343,18 @@ gboolean thin_volume_flush(ThinVolume *volume, GError **error)
   if (pool->read_only)
     return TRUE;
   /* A volume opened read-only may have been written through an earlier handle. */
-  if (__atomic_load_n(&volume->changed_in, __ATOMIC_ACQUIRE) > __atomic_load_n(&pool->committed, __ATOMIC_ACQUIRE))
+  if (__atomic_load_n(&volume->changed_in, __ATOMIC_ACQUIRE) >
+      __atomic_load_n(&pool->committed, __ATOMIC_ACQUIRE))
     return thin_pool_commit_grouped(pool, error);
   return thin_pool_flush_data(pool, error);
 }
 
 /* --- extents --- */
 
-/* Go on from *@pos while what is there is of the kind of the first run, at most to @end. TRUE in *@more: it is
- * so at *@pos still. */
-static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gboolean first, gboolean *mapped,
-                              gboolean *more, GError **error)
+/* Go on from *@pos while what is there is of the kind of the first run, at most to @end. TRUE in
+ * *@more: it is so at *@pos still. */
+static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gboolean first,
+                              gboolean *mapped, gboolean *more, GError **error)
 {
   for (int i = 0; i < LOOKUPS_AT_A_TIME && *pos < end; i++) {
     ThinRun run = {.end = *pos};
@@ -364,21 +378,23 @@ static gboolean extend_locked(ThinVolume *volume, guint64 *pos, guint64 end, gbo
   return TRUE;
 }
 
-gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                            GError **error)
+gboolean thin_volume_extent(ThinVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                            gboolean *mapped, GError **error)
 {
   ThinPool *pool = volume->pool;
   guint64 size = thin_volume_size(volume);
   *length = 0;
   if (offset >= size)
     return vt_set_error(error, EINVAL,
-                        "%s: thin device %u has no offset %" G_GUINT64_FORMAT ": it ends at %" G_GUINT64_FORMAT,
+                        "%s: thin device %u has no offset %" G_GUINT64_FORMAT
+                        ": it ends at %" G_GUINT64_FORMAT,
                         vt_io_name(pool->metadata), volume->id, offset, size);
   limit = MIN(limit, size - offset);
   if (limit == 0)
     return vt_set_error(error, EINVAL, "%s: thin device %u: an extent of no length was asked for",
                         vt_io_name(pool->metadata), volume->id);
-  guint64 begin = thin_pool_chunk_of(pool, offset), end = thin_pool_chunk_of(pool, offset + limit - 1) + 1, pos = begin;
+  guint64 begin = thin_pool_chunk_of(pool, offset),
+          end = thin_pool_chunk_of(pool, offset + limit - 1) + 1, pos = begin;
   gboolean ok = TRUE, more = TRUE;
   while (ok && more && pos < end) {
     pthread_mutex_lock(&pool->meta);

@@ -1,14 +1,15 @@
 /* virt-thin - writing: in place, into a new chunk, or into a copy
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * How a new chunk comes about. With the chunk's stripe held for writing: a run of chunks is allocated; data is
- * written to them in one vectored write, together with what the write does not cover of the first and the last
- * chunk (zeros, or a copy of what was mapped there); only then are the mappings inserted. So nobody ever sees a
- * chunk that is not filled, and a failed write leaves the map as it was. A power cut between the two leaves a
- * counted chunk that nobody maps at worst, as the kernel does.
+ * How a new chunk comes about. With the chunk's stripe held for writing: a run of chunks is
+ * allocated; data is written to them in one vectored write, together with what the write does not
+ * cover of the first and the last chunk (zeros, or a copy of what was mapped there); only then are
+ * the mappings inserted. So nobody ever sees a chunk that is not filled, and a failed write leaves
+ * the map as it was. A power cut between the two leaves a counted chunk that nobody maps at worst,
+ * as the kernel does.
  *
- * Out of space: chunks that were freed in the open transaction can be had after a commit, so one is tried
- * before ENOSPC is returned; not again and again, if nothing was freed since.
+ * Out of space: chunks that were freed in the open transaction can be had after a commit, so one is
+ * tried before ENOSPC is returned; not again and again, if nothing was freed since.
  */
 #include "thin/gather.h"
 #include "thin/pool-private.h"
@@ -30,7 +31,8 @@ typedef struct {
 static gboolean put_payload(ThinGather *gather, Payload *payload, guint64 length, GError **error)
 {
   if (payload->is_zero) {
-    if (!thin_gather_run(gather, error) || !vt_io_zero(gather->io, gather->offset, length, payload->flags, error))
+    if (!thin_gather_run(gather, error) ||
+        !vt_io_zero(gather->io, gather->offset, length, payload->flags, error))
       return FALSE;
     gather->offset += length;
     return TRUE;
@@ -47,7 +49,8 @@ static gboolean put_payload(ThinGather *gather, Payload *payload, guint64 length
 static gboolean put_zeros(ThinGather *gather, guint64 length, GError **error)
 {
   if (length > ZEROS_BY_WRITE) {
-    if (!thin_gather_run(gather, error) || !vt_io_zero(gather->io, gather->offset, length, 0, error))
+    if (!thin_gather_run(gather, error) ||
+        !vt_io_zero(gather->io, gather->offset, length, 0, error))
       return FALSE;
     gather->offset += length;
     return TRUE;
@@ -61,7 +64,8 @@ static gboolean put_zeros(ThinGather *gather, guint64 length, GError **error)
 }
 
 /* Copy through @buffer, which stays in use by the gather until it has run. */
-static gboolean put_copy(ThinGather *gather, char *buffer, gsize size, guint64 source, guint64 length, GError **error)
+static gboolean put_copy(ThinGather *gather, char *buffer, gsize size, guint64 source,
+                         guint64 length, GError **error)
 {
   for (guint64 done = 0; done < length;) {
     gsize part = MIN(length - done, size);
@@ -75,34 +79,36 @@ static gboolean put_copy(ThinGather *gather, char *buffer, gsize size, guint64 s
   return TRUE;
 }
 
-/* Bytes [skip, skip + length) of a new chunk that the write does not cover, and that so far are as @old says. */
-static gboolean put_rest(ThinPool *pool, ThinGather *gather, char *buffer, Translation old, guint64 skip,
-                         guint64 length, GError **error)
+/* Bytes [skip, skip + length) of a new chunk that the write does not cover, and that so far are as
+ * @old says. */
+static gboolean put_rest(ThinPool *pool, ThinGather *gather, char *buffer, Translation old,
+                         guint64 skip, guint64 length, GError **error)
 {
   if (length == 0)
     return TRUE;
   if (old.state != TRANSLATION_UNMAPPED)
-    return put_copy(gather, buffer, pool->bounce.half, old.chunk * pool->chunk_size + skip, length, error);
+    return put_copy(gather, buffer, pool->bounce.half, old.chunk * pool->chunk_size + skip, length,
+                    error);
   if (!pool->skip_zeroing)
     return put_zeros(gather, length, error);
   return thin_gather_seek(gather, gather->offset + gather->length + length, error);
 }
 
-/* Fill chunks [chunk, chunk + n), which come in place of @old, with the payload between @head bytes from their
- * start and @tail bytes from their end. */
-static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Translation *old, guint64 head, guint64 tail,
-                         Payload *payload, GError **error)
+/* Fill chunks [chunk, chunk + n), which come in place of @old, with the payload between @head bytes
+ * from their start and @tail bytes from their end. */
+static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Translation *old,
+                         guint64 head, guint64 tail, Payload *payload, GError **error)
 {
   const Translation *last = &old[n - 1];
-  gboolean copies =
-      (head > 0 && old->state != TRANSLATION_UNMAPPED) || (tail > 0 && last->state != TRANSLATION_UNMAPPED);
+  gboolean copies = (head > 0 && old->state != TRANSLATION_UNMAPPED) ||
+                    (tail > 0 && last->state != TRANSLATION_UNMAPPED);
   char *buffer = copies ? thin_bounce_take(&pool->bounce) : NULL;
   ThinGather gather;
   thin_gather_begin(&gather, pool->data, FALSE, chunk * pool->chunk_size);
   gboolean ok = put_rest(pool, &gather, buffer, *old, 0, head, error) &&
                 put_payload(&gather, payload, n * pool->chunk_size - head - tail, error) &&
-                put_rest(pool, &gather, buffer ? buffer + pool->bounce.half : NULL, *last, pool->chunk_size - tail,
-                         tail, error) &&
+                put_rest(pool, &gather, buffer ? buffer + pool->bounce.half : NULL, *last,
+                         pool->chunk_size - tail, tail, error) &&
                 thin_gather_run(&gather, error);
   thin_bounce_return(&pool->bounce, buffer);
   thin_pool_set_dirty(pool);
@@ -111,7 +117,8 @@ static gboolean fill_new(ThinPool *pool, guint64 chunk, guint64 n, const Transla
 
 /* --- space --- */
 
-/* May a commit give what was not to be had? Else this is where out of space begins. Under the metadata lock. */
+/* May a commit give what was not to be had? Else this is where out of space begins. Under the
+ * metadata lock. */
 static gboolean hope_locked(ThinPool *pool, const GError *error, gboolean tried)
 {
   if (g_error_matches(error, VT_ERROR, EAGAIN))
@@ -128,11 +135,12 @@ static gboolean hope_locked(ThinPool *pool, const GError *error, gboolean tried)
   return FALSE;
 }
 
-/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may help. EAGAIN:
- * there is no room in the journal, which a commit makes. */
+/* Call @change under the metadata lock; after ENOSPC once more, behind a commit, where that may
+ * help. EAGAIN: there is no room in the journal, which a commit makes. */
 typedef gboolean (*Change)(ThinVolume *volume, gpointer user_data, GError **error);
 
-static gboolean change_metadata(ThinVolume *volume, Change change, gpointer user_data, GError **error)
+static gboolean change_metadata(ThinVolume *volume, Change change, gpointer user_data,
+                                GError **error)
 {
   ThinPool *pool = volume->pool;
   for (gboolean tried = FALSE;; tried = TRUE) {
@@ -185,7 +193,8 @@ static gboolean insert_locked(ThinVolume *volume, gpointer user_data, GError **e
     pool->freed |= ins->old[i].state != TRANSLATION_UNMAPPED;
   }
   thin_pool_journal_locked(
-      pool, &(ThinJournalEntry){.device = volume->id, .begin = ins->begin, .n = ins->to.n, .chunk = ins->to.chunk});
+      pool, &(ThinJournalEntry){
+                .device = volume->id, .begin = ins->begin, .n = ins->to.n, .chunk = ins->to.chunk});
   pool->inserts++;
   __atomic_store_n(&volume->changed_in, pool->transaction, __ATOMIC_RELEASE);
   return TRUE;
@@ -196,7 +205,8 @@ static void give_back(ThinPool *pool, ThinChunks run)
   g_autoptr(GError) error = NULL;
   pthread_mutex_lock(&pool->meta);
   if (!thin_pool_has_failed(pool) && !thin_metadata_unalloc(pool->md, run.chunk, run.n, &error)) {
-    g_warning("%s: cannot give chunks back that were not used: %s", vt_io_name(pool->metadata), error->message);
+    g_warning("%s: cannot give chunks back that were not used: %s", vt_io_name(pool->metadata),
+              error->message);
     thin_pool_judge_locked(pool, error);
   }
   pthread_mutex_unlock(&pool->meta);
@@ -204,9 +214,10 @@ static void give_back(ThinPool *pool, ThinChunks run)
 
 /* --- writing --- */
 
-/* Chunks [begin, begin + n) get new chunks; bytes [from, to) are written. Their stripes are held for writing. */
-static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Translation *old, guint64 from,
-                          guint64 to, Payload *payload, GError **error)
+/* Chunks [begin, begin + n) get new chunks; bytes [from, to) are written. Their stripes are held
+ * for writing. */
+static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Translation *old,
+                          guint64 from, guint64 to, Payload *payload, GError **error)
 {
   ThinPool *pool = volume->pool;
   while (n > 0) {
@@ -235,21 +246,21 @@ static gboolean is_skipped(const Translation *t, const Payload *payload)
   return payload->leaves_holes && t->state == TRANSLATION_UNMAPPED;
 }
 
-/* How many of the first @n entries of @map are like the first: to be written in place (side by side), to be
- * provisioned, or to be left alone. */
+/* How many of the first @n entries of @map are like the first: to be written in place (side by
+ * side), to be provisioned, or to be left alone. */
 static guint64 count_alike(const Translation *map, guint64 n, const Payload *payload)
 {
   guint64 i = 1;
   gboolean owned = map->state == TRANSLATION_OWNED, skipped = is_skipped(map, payload);
-  while (i < n && (map[i].state == TRANSLATION_OWNED) == owned && is_skipped(&map[i], payload) == skipped &&
-         (!owned || map[i].chunk == map->chunk + i))
+  while (i < n && (map[i].state == TRANSLATION_OWNED) == owned &&
+         is_skipped(&map[i], payload) == skipped && (!owned || map[i].chunk == map->chunk + i))
     i++;
   return i;
 }
 
 /* Write bytes [from, to) to chunks from @begin on, as @map says. */
-static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const Translation *map, guint64 from,
-                           guint64 to, Payload *payload, GError **error)
+static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const Translation *map,
+                           guint64 from, guint64 to, Payload *payload, GError **error)
 {
   ThinPool *pool = volume->pool;
   for (guint64 n; begin < end; begin += n, map += n) {
@@ -257,12 +268,15 @@ static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const
     guint64 stop = MIN(to, (begin + n) * pool->chunk_size);
     if (map->state == TRANSLATION_OWNED) {
       ThinGather gather;
-      thin_gather_begin(&gather, pool->data, FALSE, map->chunk * pool->chunk_size + (from - begin * pool->chunk_size));
-      gboolean ok = put_payload(&gather, payload, stop - from, error) && thin_gather_run(&gather, error);
+      thin_gather_begin(&gather, pool->data, FALSE,
+                        map->chunk * pool->chunk_size + (from - begin * pool->chunk_size));
+      gboolean ok =
+          put_payload(&gather, payload, stop - from, error) && thin_gather_run(&gather, error);
       thin_pool_set_dirty(pool);
       if (!ok)
         return FALSE;
-    } else if (!is_skipped(map, payload) && !provision(volume, begin, n, map, from, stop, payload, error)) {
+    } else if (!is_skipped(map, payload) &&
+               !provision(volume, begin, n, map, from, stop, payload, error)) {
       return FALSE;
     }
     from = stop;
@@ -278,9 +292,10 @@ static gboolean needs_provision(const Translation *map, guint64 n, const Payload
   return FALSE;
 }
 
-/* Most writes find their chunks mapped and owned, and hold their stripes for reading only. Else it is looked at
- * again with the stripes held for writing. */
-static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length, GError **error)
+/* Most writes find their chunks mapped and owned, and hold their stripes for reading only. Else it
+ * is looked at again with the stripes held for writing. */
+static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length,
+                            GError **error)
 {
   Translation map[THIN_PIECE];
   guint64 begin = thin_pool_chunk_of(volume->pool, offset),
@@ -299,7 +314,8 @@ static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset
   }
 }
 
-static gboolean write_pieces(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length, GError **error)
+static gboolean write_pieces(ThinVolume *volume, Payload *payload, guint64 offset, guint64 length,
+                             GError **error)
 {
   guint64 piece_size = THIN_PIECE * volume->pool->chunk_size;
   while (length > 0) {
@@ -312,27 +328,31 @@ static gboolean write_pieces(ThinVolume *volume, Payload *payload, guint64 offse
   return TRUE;
 }
 
-gboolean thin_volume_writev(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+gboolean thin_volume_writev(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error)
 {
   guint64 length = 0;
   for (int i = 0; i < n_iov; i++)
     length += iov[i].iov_len;
   gboolean ok;
-  if (!volume->read_only && thin_volume_direct_io(volume, iov, n_iov, offset, length, TRUE, &ok, error))
+  if (!volume->read_only &&
+      thin_volume_direct_io(volume, iov, n_iov, offset, length, TRUE, &ok, error))
     return ok;
   Payload payload = {.cursor = {.iov = iov}};
-  return thin_volume_check_writable(volume, error) && thin_volume_check_range(volume, "write", offset, length, error) &&
+  return thin_volume_check_writable(volume, error) &&
+         thin_volume_check_range(volume, "write", offset, length, error) &&
          write_pieces(volume, &payload, offset, length, error);
 }
 
-gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, guint64 offset, GError **error)
+gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, guint64 offset,
+                           GError **error)
 {
   struct iovec iov = {(void *)buf, length};
   return thin_volume_writev(volume, &iov, 1, offset, error);
 }
 
-gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
-                                 GError **error)
+gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length,
+                                 VtIoZeroFlags flags, GError **error)
 {
   Payload payload = {.is_zero = TRUE, .leaves_holes = !volume->pool->skip_zeroing, .flags = flags};
   return write_pieces(volume, &payload, offset, length, error);

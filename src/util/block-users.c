@@ -1,10 +1,11 @@
 /* virt-thin - who has a block device open
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, swap space, what the kernel has
- * been told to build on a device (other devices, targets, gadgets), its partitions, and what an exclusive open says of
- * all the rest. What is on it is followed upwards: a loop device says little, its mount all. Files are looked at
- * without asking their servers (AT_STATX_DONT_SYNC, RESOLVE_CACHED): one of those may be our own engine.
+ * Nobody tells, so look everywhere: file descriptors of all processes, mount tables, swap space,
+ * what the kernel has been told to build on a device (other devices, targets, gadgets), its
+ * partitions, and what an exclusive open says of all the rest. What is on it is followed upwards: a
+ * loop device says little, its mount all. Files are looked at without asking their servers
+ * (AT_STATX_DONT_SYNC, RESOLVE_CACHED): one of those may be our own engine.
  */
 #include "config.h"
 
@@ -25,7 +26,8 @@
 
 struct BlockScan {
   GHashTable *users; /* gint64 *: device number -> char * */
-  GHashTable *upper; /* gint64 *: device number -> char *: the device built on it that no "holders" folder shows */
+  GHashTable *upper; /* gint64 *: device number -> char *: the device built on it that no "holders"
+                        folder shows */
   GHashTable *loops; /* char *: file -> GPtrArray of char *: the loop devices on it */
 };
 
@@ -75,7 +77,8 @@ static void scan_process(BlockScan *scan, const char *pid)
     if (!fd_is_block(dir, name, &rdev))
       continue;
     g_file_get_contents(comm_path, &comm, NULL, NULL);
-    add(scan->users, rdev, g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid));
+    add(scan->users, rdev,
+        g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid));
   }
   if (list)
     g_dir_close(list);
@@ -85,8 +88,8 @@ static void scan_process(BlockScan *scan, const char *pid)
 
 /* --- what names a device by its path --- */
 
-/* Is @path a block device? A path that the kernel gives for a file in use is in its cache, so it need not wait for any
- * file system's server. */
+/* Is @path a block device? A path that the kernel gives for a file in use is in its cache, so it
+ * need not wait for any file system's server. */
 static gboolean path_is_block(const char *path, dev_t *rdev)
 {
   struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
@@ -101,8 +104,9 @@ static gboolean path_is_block(const char *path, dev_t *rdev)
   return found;
 }
 
-/* The mounts that process @pid sees; @whose for the message, NULL: this process's. btrfs gives a number that is no
- * device's: there its source tells. "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw" */
+/* The mounts that process @pid sees; @whose for the message, NULL: this process's. btrfs gives a
+ * number that is no device's: there its source tells. "36 35 98:0 / /mnt rw,noatime shared:1 - ext4
+ * /dev/nbd0 rw" */
 static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
 {
   g_autofree char *path = g_strdup_printf("/proc/%s/mountinfo", pid);
@@ -117,13 +121,15 @@ static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
   lines = g_strsplit(table, "\n", -1);
   for (char **line = lines; *line; line++) {
     const char *rest = strstr(*line, " - ");
-    if (!rest || sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
+    if (!rest ||
+        sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
       continue;
     g_autofree char *plain = g_strcompress(where); /* a blank is written as \040 */
     g_autofree char *user = whose ? g_strdup_printf("a mount on %s that pid %s sees", plain, whose)
                                   : g_strdup_printf("a mount on %s", plain);
     add(scan->users, makedev(major_number, minor_number), g_strdup(user));
-    if (sscanf(rest, " - %*s %4095s", source) == 1 && *source == '/' && path_is_block(source, &rdev))
+    if (sscanf(rest, " - %*s %4095s", source) == 1 && *source == '/' &&
+        path_is_block(source, &rdev))
       add(scan->users, rdev, g_steal_pointer(&user));
   }
 }
@@ -147,7 +153,8 @@ static void scan_swaps(BlockScan *scan)
   }
 }
 
-/* Files that hold the path of what their folder, or the block device that it belongs to, has open. */
+/* Files that hold the path of what their folder, or the block device that it belongs to, has
+ * open. */
 static const struct {
   const char *files;
   const char *what; /* NULL: a block device, /sys/block/<name>/... */
@@ -171,7 +178,8 @@ static void add_loop(BlockScan *scan, const char *file, const char *name)
   GPtrArray *names = g_hash_table_lookup(scan->loops, file);
 
   if (!names)
-    g_hash_table_insert(scan->loops, g_strdup(file), names = g_ptr_array_new_with_free_func(g_free));
+    g_hash_table_insert(scan->loops, g_strdup(file),
+                        names = g_ptr_array_new_with_free_func(g_free));
   g_ptr_array_add(names, g_strdup(name));
 }
 
@@ -217,7 +225,8 @@ BlockScan *block_scan_new(void)
 
   scan->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
   scan->upper = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
-  scan->loops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+  scan->loops =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
   scan_mounts(scan, "self", NULL);
   scan_swaps(scan);
   scan_path_files(scan);
@@ -257,7 +266,8 @@ static char *read_line(const char *folder, const char *file)
 
 static char *device_user(BlockScan *scan, const char *name, guint depth)
 {
-  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL), *number = read_line(folder, "dev");
+  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL),
+                  *number = read_line(folder, "dev");
   g_autofree char *device = g_build_filename("/dev", name, NULL);
   unsigned major_number, minor_number;
 
@@ -269,9 +279,11 @@ static char *device_user(BlockScan *scan, const char *name, guint depth)
 /* "block device dm-0 (secret), in use by a mount on /mnt" */
 static char *describe_device(const char *name, const char *user)
 {
-  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL), *dm_name = read_line(folder, "dm/name");
+  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL),
+                  *dm_name = read_line(folder, "dm/name");
   g_autofree char *title = dm_name ? g_strdup_printf("%s (%s)", name, dm_name) : g_strdup(name);
-  return g_strdup_printf("block device %s%s%s", title, user ? ", in use by " : "", user ? user : "");
+  return g_strdup_printf("block device %s%s%s", title, user ? ", in use by " : "",
+                         user ? user : "");
 }
 
 static char *describe_upper(BlockScan *scan, const char *name, guint depth)
@@ -293,17 +305,19 @@ static char *find_holder(BlockScan *scan, const char *folder, guint depth)
   return user;
 }
 
-/* A partition that is there is no use of the device; one that is used is. Its folder is in the device's, and named after
- * it. */
+/* A partition that is there is no use of the device; one that is used is. Its folder is in the
+ * device's, and named after it. */
 static char *find_partition_user(BlockScan *scan, const char *folder, guint depth)
 {
-  g_autofree char *link = g_file_read_link(folder, NULL), *disk = link ? g_path_get_basename(link) : NULL;
+  g_autofree char *link = g_file_read_link(folder, NULL),
+                  *disk = link ? g_path_get_basename(link) : NULL;
   GDir *dir = disk ? g_dir_open(folder, 0, NULL) : NULL;
   char *found = NULL;
   const char *name;
 
   while (dir && !found && (name = g_dir_read_name(dir))) {
-    g_autofree char *user = g_str_has_prefix(name, disk) ? device_user(scan, name, depth + 1) : NULL;
+    g_autofree char *user =
+        g_str_has_prefix(name, disk) ? device_user(scan, name, depth + 1) : NULL;
     if (user)
       found = describe_device(name, user);
   }
@@ -351,7 +365,8 @@ char *block_scan_file_user(BlockScan *scan, const char *file, const char *except
   GPtrArray *names = g_hash_table_lookup(scan->loops, file);
 
   for (guint i = 0; names && i < names->len; i++)
-    if (!g_str_has_prefix(except, "/dev/") || strcmp(except + strlen("/dev/"), names->pdata[i]) != 0)
+    if (!g_str_has_prefix(except, "/dev/") ||
+        strcmp(except + strlen("/dev/"), names->pdata[i]) != 0)
       return describe_upper(scan, names->pdata[i], 0);
   return NULL;
 }

@@ -9,11 +9,13 @@
 /* One look at all processes, mounts and what the kernel has been told to build on block devices. */
 typedef struct BlockScan BlockScan;
 BlockScan *block_scan_new(void);
-/* The user of @device: "qemu-system-x86, pid 99", "a mount on /mnt", "swap space", "block device loop3, in use by block
- * device dm-0 (secret), in use by a mount on /mnt". NULL: nobody that can be found; the kernel tells of no descriptor
- * that a loop device or target in another mount namespace, or io_uring, keeps. The caller's. */
+/* The user of @device: "qemu-system-x86, pid 99", "a mount on /mnt", "swap space", "block device
+ * loop3, in use by block device dm-0 (secret), in use by a mount on /mnt". NULL: nobody that can be
+ * found; the kernel tells of no descriptor that a loop device or target in another mount namespace,
+ * or io_uring, keeps. The caller's. */
 char *block_scan_user(BlockScan *scan, const char *device);
-/* The loop device on regular file @file (absolute, without links), told likewise; @except ("/dev/loop3") is none. */
+/* The loop device on regular file @file (absolute, without links), told likewise; @except
+ * ("/dev/loop3") is none. */
 char *block_scan_file_user(BlockScan *scan, const char *file, const char *except);
 void block_scan_free(BlockScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockScan, block_scan_free)

@@ -20,7 +20,8 @@ static void crc32c_make_table(void)
   }
   for (guint i = 0; i < 256; i++)
     for (int t = 1; t < 8; t++)
-      crc32c_table[t][i] = (crc32c_table[t - 1][i] >> 8) ^ crc32c_table[0][crc32c_table[t - 1][i] & 0xff];
+      crc32c_table[t][i] =
+          (crc32c_table[t - 1][i] >> 8) ^ crc32c_table[0][crc32c_table[t - 1][i] & 0xff];
 }
 
 /* Eight bytes at a time, one table for each (Kounavis and Berry's slicing). */
@@ -40,7 +41,8 @@ static guint32 crc32c_software(guint32 crc, const guint8 *p, gsize length)
 }
 
 #ifdef __x86_64__
-__attribute__((target("sse4.2"))) static guint32 crc32c_sse42(guint32 crc, const guint8 *p, gsize length)
+__attribute__((target("sse4.2"))) static guint32 crc32c_sse42(guint32 crc, const guint8 *p,
+                                                              gsize length)
 {
   guint64 crc64 = crc;
   for (; length >= 8; p += 8, length -= 8) {

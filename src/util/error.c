@@ -16,7 +16,8 @@ gboolean vt_set_errno(GError **error, int err, const char *format, ...)
   va_start(args, format);
   g_autofree char *message = g_strdup_vprintf(format, args);
   va_end(args);
-  g_set_error(error, VT_ERROR, err == EDQUOT || err == EFBIG ? ENOSPC : err, "%s: %s", message, g_strerror(err));
+  g_set_error(error, VT_ERROR, err == EDQUOT || err == EFBIG ? ENOSPC : err, "%s: %s", message,
+              g_strerror(err));
   return FALSE;
 }
 

@@ -10,8 +10,9 @@
  *   EBUSY      in use; the message names by whom
  *   EINVAL     the request is wrong: a bad name, a size out of range
  *   EROFS      opened read-only, or the pool does not take writes
- *   ENOSPC     no free chunk, extent, metadata block or metadata-area byte; no room on the file system beneath, be it
- *              full, over a quota (EDQUOT) or beyond RLIMIT_FSIZE (EFBIG): whoever writes to a volume knows but this one
+ *   ENOSPC     no free chunk, extent, metadata block or metadata-area byte; no room on the file
+ *              system beneath, be it full, over a quota (EDQUOT) or beyond RLIMIT_FSIZE (EFBIG):
+ *              whoever writes to a volume knows but this one
  *   EBADMSG    what is on disk is damaged; the message says where
  *   ESTALE     somebody else changed the volume group under us
  *   EPERM      refused by policy (a limit in virt-thin.conf, a transaction id apart)
@@ -29,14 +30,15 @@
 #define VT_ERROR (vt_error_quark())
 GQuark vt_error_quark(void);
 
-/* Set @error from errno value @err: "<formatted message>: <strerror>"; EDQUOT and EFBIG get code ENOSPC. Always returns
- * FALSE. */
+/* Set @error from errno value @err: "<formatted message>: <strerror>"; EDQUOT and EFBIG get code
+ * ENOSPC. Always returns FALSE. */
 gboolean vt_set_errno(GError **error, int err, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* Set @error with code @err and the formatted message alone. Always returns FALSE. */
 gboolean vt_set_error(GError **error, int err, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
-/* Is it room that was wanting (ENOSPC): nothing is broken, and it may do when asked again later? NULL: no. */
+/* Is it room that was wanting (ENOSPC): nothing is broken, and it may do when asked again later?
+ * NULL: no. */
 gboolean vt_error_is_room(const GError *error);
 
 /* The errno value that stands for @error, whatever its domain: EIO when it has none. */

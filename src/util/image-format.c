@@ -49,9 +49,20 @@ gboolean vt_image_is_named(const char *name, const char *format)
   static const struct {
     const char *suffix, *format;
   } table[] = {
-      {".raw", "raw"},       {".qcow2", "qcow2"},   {".qcow", "qcow2"},          {".qcow", "qcow"},   {".qed", "qed"},
-      {".vmdk", "vmdk"},     {".vdi", "vdi"},       {".vhdx", "vhdx"},           {".vhd", "vpc"},     {".vpc", "vpc"},
-      {".hdd", "parallels"}, {".hds", "parallels"}, {".parallels", "parallels"}, {".bochs", "bochs"},
+      {".raw", "raw"},
+      {".qcow2", "qcow2"},
+      {".qcow", "qcow2"},
+      {".qcow", "qcow"},
+      {".qed", "qed"},
+      {".vmdk", "vmdk"},
+      {".vdi", "vdi"},
+      {".vhdx", "vhdx"},
+      {".vhd", "vpc"},
+      {".vpc", "vpc"},
+      {".hdd", "parallels"},
+      {".hds", "parallels"},
+      {".parallels", "parallels"},
+      {".bochs", "bochs"},
   };
   g_autofree char *lower = g_ascii_strdown(name, -1);
 
@@ -67,7 +78,8 @@ gboolean vt_image_is_named(const char *name, const char *format)
 /* With zeros behind the file's end. */
 typedef struct {
   guchar head[512];
-  char text[20 * 512 + 1]; /* behind that: where QEMU looks for a descriptor in an image of VMware's */
+  char text[20 * 512 +
+            1]; /* behind that: where QEMU looks for a descriptor in an image of VMware's */
 } Image;
 
 static gboolean is_zero(const guchar *at, gsize length)
@@ -108,7 +120,8 @@ static const char *refers_vmdk(const Image *image)
   return strstr(image->text, "parentFileNameHint") ? base : NULL;
 }
 
-/* Has it a parent that QEMU does not look for, and takes for zeros? Disk Type: differencing; a parent's content id alone.
+/* Has it a parent that QEMU does not look for, and takes for zeros? Disk Type: differencing; a
+ * parent's content id alone.
  */
 static gboolean is_orphan(const Image *image, const char *format)
 {
@@ -121,14 +134,15 @@ static gboolean is_orphan(const Image *image, const char *format)
          sscanf(parent, "parentCID = %x", &id) == 1 && id != G_MAXUINT32;
 }
 
-/* The formats whose files QEMU reads alone, but for what is looked for here: of VDI and VHDX it refuses what has a
- * parent, and the others know no such thing. */
+/* The formats whose files QEMU reads alone, but for what is looked for here: of VDI and VHDX it
+ * refuses what has a parent, and the others know no such thing. */
 static const struct {
   const char *format;
   const char *(*refers)(const Image *image);
 } formats[] = {
-    {"qcow2", refers_qcow2}, {"qcow", refers_qcow}, {"qed", refers_qed}, {"vmdk", refers_vmdk}, {"vpc", NULL},
-    {"vhdx", NULL},          {"vdi", NULL},         {"parallels", NULL}, {"bochs", NULL},
+    {"qcow2", refers_qcow2}, {"qcow", refers_qcow}, {"qed", refers_qed},
+    {"vmdk", refers_vmdk},   {"vpc", NULL},         {"vhdx", NULL},
+    {"vdi", NULL},           {"parallels", NULL},   {"bochs", NULL},
 };
 
 static gboolean find_format(const char *name, const char *format, gsize *found, GError **error)
@@ -136,13 +150,15 @@ static gboolean find_format(const char *name, const char *format, gsize *found, 
   for (*found = 0; *found < G_N_ELEMENTS(formats); ++*found)
     if (strcmp(formats[*found].format, format) == 0)
       return TRUE;
-  return vt_set_error(error, EINVAL,
-                      "%s: format %s is none that virt-thin reads: raw, qcow2, qcow, qed, vmdk, vpc, vhdx, vdi, "
-                      "parallels or bochs",
-                      name, format);
+  return vt_set_error(
+      error, EINVAL,
+      "%s: format %s is none that virt-thin reads: raw, qcow2, qcow, qed, vmdk, vpc, vhdx, vdi, "
+      "parallels or bochs",
+      name, format);
 }
 
-gboolean vt_image_check(int fd, const char *name, const char *format, gboolean alone, GError **error)
+gboolean vt_image_check(int fd, const char *name, const char *format, gboolean alone,
+                        GError **error)
 {
   Image image = {0};
   off_t at = lseek(fd, 0, SEEK_CUR), size = lseek(fd, 0, SEEK_END);
@@ -158,7 +174,8 @@ gboolean vt_image_check(int fd, const char *name, const char *format, gboolean a
   if (strcmp(vt_image_format(fd, (guint64)size, (const char *)image.head, (gsize)n), format) != 0)
     return vt_set_error(error, EINVAL, "%s is no image of format %s", name, format);
   if (is_orphan(&image, format))
-    return vt_set_error(error, EINVAL, "%s is based on another image, which QEMU does not read", name);
+    return vt_set_error(error, EINVAL, "%s is based on another image, which QEMU does not read",
+                        name);
   what = alone && formats[i].refers ? formats[i].refers(&image) : NULL;
   return !what || vt_set_error(error, EOPNOTSUPP, "%s refers to another file, %s", name, what);
 }
@@ -169,8 +186,9 @@ gboolean vt_image_is_encrypted(int fd, const char *format)
   guchar head[40];
   gboolean first = strcmp(format, "qcow") == 0;
 
-  return (first || strcmp(format, "qcow2") == 0) && pread(fd, head, sizeof head, 0) == sizeof head &&
-         memcmp(head, "QFI\xfb", 4) == 0 && !is_zero(head + (first ? 36 : 32), 4);
+  return (first || strcmp(format, "qcow2") == 0) &&
+         pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, "QFI\xfb", 4) == 0 &&
+         !is_zero(head + (first ? 36 : 32), 4);
 }
 
 char *vt_image_qemu_name(int fd)
@@ -178,6 +196,7 @@ char *vt_image_qemu_name(int fd)
   struct stat st;
   gboolean device = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
 
-  return g_strdup_printf("json:{\"backing\":null,\"file\":{\"driver\":\"%s\",\"filename\":\"/proc/self/fd/%d\"}}",
-                         device ? "host_device" : "file", fd);
+  return g_strdup_printf(
+      "json:{\"backing\":null,\"file\":{\"driver\":\"%s\",\"filename\":\"/proc/self/fd/%d\"}}",
+      device ? "host_device" : "file", fd);
 }

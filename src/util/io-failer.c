@@ -25,13 +25,15 @@ static gboolean pass(Failer *failer, VtIoKinds kind, GError **error)
   return !fail || vt_set_errno(error, failer->err, "%s: made to fail", failer->io.name);
 }
 
-static gboolean failer_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean failer_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   Failer *failer = (Failer *)io;
   return pass(failer, VT_IO_READ, error) && vt_io_readv(failer->base, iov, n_iov, offset, error);
 }
 
-static gboolean failer_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean failer_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   Failer *failer = (Failer *)io;
   return pass(failer, VT_IO_WRITE, error) && vt_io_writev(failer->base, iov, n_iov, offset, error);
@@ -43,7 +45,8 @@ static gboolean failer_flush(VtIo *io, GError **error)
   return pass(failer, VT_IO_FLUSH, error) && vt_io_flush(failer->base, error);
 }
 
-static gboolean failer_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean failer_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                            GError **error)
 {
   Failer *failer = (Failer *)io;
   return pass(failer, VT_IO_ZERO, error) && vt_io_zero(failer->base, offset, length, flags, error);

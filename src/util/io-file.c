@@ -1,9 +1,9 @@
 /* virt-thin - I/O to a regular file or a block device
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also flushes the drive's own
- * cache. The size of a file is kept and only read again by vt_io_grow_file(), so that the data path asks the kernel
- * nothing but the I/O itself.
+ * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also
+ * flushes the drive's own cache. The size of a file is kept and only read again by
+ * vt_io_grow_file(), so that the data path asks the kernel nothing but the I/O itself.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -22,8 +22,8 @@
 #include "util/io.h"
 #include "util/memory.h"
 
-/* A block device that nobody else has claimed may still be locked by who looks at it for a moment, as udev does after
- * each writer. */
+/* A block device that nobody else has claimed may still be locked by who looks at it for a moment,
+ * as udev does after each writer. */
 #define ONLOOKER_PATIENCE_US (5 * G_TIME_SPAN_SECOND)
 
 typedef struct {
@@ -57,8 +57,9 @@ static int iov_advance(struct iovec *iov, int n_iov, gsize done)
 }
 
 /* @call until all is transferred: the rare rest after a short count or an interruption. */
-static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, const struct iovec *iov, int n_iov,
-                              guint64 offset, gsize done, GError **error)
+static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb,
+                              const struct iovec *iov, int n_iov, guint64 offset, gsize done,
+                              GError **error)
 {
   g_autofree struct iovec *rest = vt_memdup(iov, n_iov * sizeof *iov);
   struct iovec *p = rest;
@@ -71,17 +72,19 @@ static gboolean transfer_rest(FileIo *file, VectorCall call, const char *verb, c
       return TRUE;
     ssize_t n = call(file->fd, p, MIN(n_iov, IOV_MAX), offset);
     if (n < 0 && errno != EINTR)
-      return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, file->io.name, verb, offset);
+      return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, file->io.name,
+                          verb, offset);
     if (n == 0)
       return vt_set_error(error, EIO,
-                          "%s: cannot %s at offset %" G_GUINT64_FORMAT ": the file ends there, it has been truncated",
+                          "%s: cannot %s at offset %" G_GUINT64_FORMAT
+                          ": the file ends there, it has been truncated",
                           file->io.name, verb, offset);
     done = MAX(n, 0);
   }
 }
 
-static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const struct iovec *iov, int n_iov,
-                         guint64 offset, GError **error)
+static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const struct iovec *iov,
+                         int n_iov, guint64 offset, GError **error)
 {
   FileIo *file = (FileIo *)io;
   gsize length = 0;
@@ -91,21 +94,26 @@ static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const stru
   if (n >= 0 && (gsize)n == length)
     return TRUE;
   if (n < 0 && errno != EINTR)
-    return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, io->name, verb, offset);
+    return vt_set_errno(error, errno, "%s: cannot %s at offset %" G_GUINT64_FORMAT, io->name, verb,
+                        offset);
   return transfer_rest(file, call, verb, iov, n_iov, offset, MAX(n, 0), error);
 }
 
 /* One piece of memory, which is what most I/O has, is cheaper without a vector. */
-static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error)
 {
-  if (n_iov == 1 && pread(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
+  if (n_iov == 1 &&
+      pread(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
     return TRUE;
   return transfer(io, preadv, "read", iov, n_iov, offset, error);
 }
 
-static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error)
 {
-  if (n_iov == 1 && pwrite(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
+  if (n_iov == 1 &&
+      pwrite(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
     return TRUE;
   return transfer(io, pwritev, "write", iov, n_iov, offset, error);
 }
@@ -142,13 +150,15 @@ static gboolean write_zeros(VtIo *io, guint64 offset, guint64 length, GError **e
 }
 
 /* fallocate() serves files and, since Linux 4.9, block devices alike. */
-static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                          GError **error)
 {
   int mode = flags & VT_IO_ZERO_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
   if (fallocate(((FileIo *)io)->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
     return TRUE;
   if (!is_unsupported(errno))
-    return vt_set_errno(error, errno, "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+    return vt_set_errno(error, errno,
+                        "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
                         io->name, length, offset);
   return write_zeros(io, offset, length, error);
 }
@@ -157,11 +167,13 @@ static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **
 {
   FileIo *file = (FileIo *)io;
   guint64 range[2] = {offset, length};
-  int rc = file->is_block ? ioctl(file->fd, BLKDISCARD, range)
-                          : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+  int rc = file->is_block
+               ? ioctl(file->fd, BLKDISCARD, range)
+               : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
   if (rc == 0 || is_unsupported(errno))
     return TRUE;
-  return vt_set_errno(error, errno, "%s: cannot discard %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+  return vt_set_errno(error, errno,
+                      "%s: cannot discard %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
                       io->name, length, offset);
 }
 
@@ -170,8 +182,8 @@ static guint file_sector_size(VtIo *io)
   return ((FileIo *)io)->sector_size;
 }
 
-/* Where the file system does not allocate, zeros are written where it says that holes are. One that does not know holes
- * either has none to tell. */
+/* Where the file system does not allocate, zeros are written where it says that holes are. One that
+ * does not know holes either has none to tell. */
 static gboolean fill_holes(VtIo *io, guint64 offset, guint64 end, GError **error)
 {
   int fd = ((FileIo *)io)->fd;
@@ -203,8 +215,9 @@ static gboolean file_back(VtIo *io, guint64 offset, guint64 length, GError **err
     return TRUE;
   if (is_unsupported(errno))
     return fill_holes(io, offset, offset + length, error);
-  return vt_set_errno(error, errno, "%s: cannot allocate %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
-                      io->name, length, offset);
+  return vt_set_errno(
+      error, errno, "%s: cannot allocate %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
+      io->name, length, offset);
 }
 
 static void file_free(VtIo *io)
@@ -225,7 +238,8 @@ static const VtIoOps file_ops = {
     .free = file_free,
 };
 
-static gboolean read_size(int fd, const char *path, const struct stat *st, guint64 *size, GError **error)
+static gboolean read_size(int fd, const char *path, const struct stat *st, guint64 *size,
+                          GError **error)
 {
   *size = st->st_size;
   if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, size) < 0)
@@ -265,52 +279,57 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
   return &file->io;
 }
 
-/* Who holds a flock on @fd's inode, from /proc/locks ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF"). */
+/* Who holds a flock on @fd's inode, from /proc/locks ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0
+ * EOF"). */
 static char *lock_holder(int fd)
 {
   struct stat st;
   g_autofree char *locks = NULL;
   if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
     return g_strdup("another process");
-  g_autofree char *inode =
-      g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev), minor(st.st_dev), (guint64)st.st_ino);
+  g_autofree char *inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev),
+                                           minor(st.st_dev), (guint64)st.st_ino);
   g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
   for (char **line = lines; *line; line++) {
     char kind[16], where[64];
     int pid;
-    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 || strcmp(kind, "FLOCK") != 0 ||
-        strcmp(where, inode) != 0)
+    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 ||
+        strcmp(kind, "FLOCK") != 0 || strcmp(where, inode) != 0)
       continue;
     g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid);
     g_autofree char *comm = NULL;
     g_file_get_contents(comm_path, &comm, NULL, NULL);
     return comm ? g_strdup_printf("pid %d (%s)", pid, g_strstrip(comm))
-                : g_strdup_printf("the service that process %d was the engine of", pid); /* see vt_io_keep_locks() */
+                : g_strdup_printf("the service that process %d was the engine of",
+                                  pid); /* see vt_io_keep_locks() */
   }
   return g_strdup("another process");
 }
 
-/* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be named. */
+/* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be
+ * named. */
 static gboolean set_busy(FileIo *file, GError **error)
 {
   if (flock(file->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
     g_autofree char *holder = lock_holder(file->fd);
     return vt_set_error(error, EBUSY, "%s: in use by %s", file->io.name, holder);
   }
-  return vt_set_error(error, EBUSY,
-                      "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively",
-                      file->io.name);
+  return vt_set_error(
+      error, EBUSY,
+      "%s: in use by the kernel: mounted, active under LVM or device-mapper, or opened exclusively",
+      file->io.name);
 }
 
-/* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and its own users; the
- * descriptor then replaces the first. */
+/* A block device is opened a second time with O_EXCL, which the kernel honours against mounts and
+ * its own users; the descriptor then replaces the first. */
 static gboolean claim_block_device(FileIo *file, GError **error)
 {
   g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", file->fd);
   int fd = open(path, (file->io.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_EXCL);
   if (fd < 0)
-    return errno == EBUSY ? set_busy(file, error)
-                          : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
+    return errno == EBUSY
+               ? set_busy(file, error)
+               : vt_set_errno(error, errno, "%s: cannot open exclusively", file->io.name);
   if (dup3(fd, file->fd, O_CLOEXEC) < 0) {
     int err = errno;
     close(fd);
@@ -327,7 +346,8 @@ static struct {
   gpointer user_data;
 } locks;
 
-void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data), gpointer user_data)
+void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data),
+                      gpointer user_data)
 {
   locks.kept = g_new(int, n_kept + 1);
   for (guint i = 0; i < n_kept; i++)
@@ -337,7 +357,8 @@ void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpoint
   locks.user_data = user_data;
 }
 
-/* Lock and exclusive open belong to the description behind a descriptor: with that they are taken over. */
+/* Lock and exclusive open belong to the description behind a descriptor: with that they are taken
+ * over. */
 static gboolean take_kept_lock(FileIo *file)
 {
   struct stat mine, kept;
@@ -401,10 +422,12 @@ gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error)
     return FALSE;
   if (size < current || (file->is_block && size > current))
     return vt_set_error(error, EINVAL,
-                        "%s: cannot change its size from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " bytes",
+                        "%s: cannot change its size from %" G_GUINT64_FORMAT
+                        " to %" G_GUINT64_FORMAT " bytes",
                         io->name, current, size);
   if (!file->is_block && ftruncate(file->fd, size) < 0)
-    return vt_set_errno(error, errno, "%s: cannot grow to %" G_GUINT64_FORMAT " bytes", io->name, size);
+    return vt_set_errno(error, errno, "%s: cannot grow to %" G_GUINT64_FORMAT " bytes", io->name,
+                        size);
   __atomic_store_n(&file->size, size, __ATOMIC_RELAXED);
   return TRUE;
 }

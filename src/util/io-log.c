@@ -1,13 +1,14 @@
 /* virt-thin - a recorder of I/O and its replay as a power cut could have left it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The model of the drive: between two completed flushes it holds what was written in any order, may lose any part of
- * it, and may have written only some 512-byte sectors of a write. A flush that returned makes all that had returned
- * before it durable. The log keeps operations in the order in which they were issued (an entry is added before the
- * operation runs on the base), so a replay is what the drive could hold, never less than was promised: a flush counts
- * only from the entry made when it returned, and covers the operations that had returned when it was issued - which,
- * with several threads, are not simply those before it in the log: a clock notes when each operation returned and each
- * flush was issued.
+ * The model of the drive: between two completed flushes it holds what was written in any order, may
+ * lose any part of it, and may have written only some 512-byte sectors of a write. A flush that
+ * returned makes all that had returned before it durable. The log keeps operations in the order in
+ * which they were issued (an entry is added before the operation runs on the base), so a replay is
+ * what the drive could hold, never less than was promised: a flush counts only from the entry made
+ * when it returned, and covers the operations that had returned when it was issued - which, with
+ * several threads, are not simply those before it in the log: a clock notes when each operation
+ * returned and each flush was issued.
  */
 #include <stdio.h>
 #include <string.h>
@@ -72,10 +73,12 @@ guint vt_io_log_length(VtIoLog *log)
   return length;
 }
 
-static Entry *begin_entry(Recorder *recorder, VtIoKinds kind, guint64 offset, guint64 length, guint8 *data)
+static Entry *begin_entry(Recorder *recorder, VtIoKinds kind, guint64 offset, guint64 length,
+                          guint8 *data)
 {
   Entry *entry = g_new0(Entry, 1);
-  *entry = (Entry){.kind = kind, .device = recorder->device, .offset = offset, .length = length, .data = data};
+  *entry = (Entry){
+      .kind = kind, .device = recorder->device, .offset = offset, .length = length, .data = data};
   g_mutex_lock(&recorder->log->lock);
   g_ptr_array_add(recorder->log->entries, entry);
   g_mutex_unlock(&recorder->log->lock);
@@ -90,19 +93,22 @@ static void end_entry(Recorder *recorder, Entry *entry)
   g_mutex_unlock(&log->lock);
 }
 
-static gboolean recorder_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean recorder_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                               GError **error)
 {
   return vt_io_readv(((Recorder *)io)->base, iov, n_iov, offset, error);
 }
 
-static gboolean recorder_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean recorder_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                                GError **error)
 {
   Recorder *recorder = (Recorder *)io;
   GByteArray *bytes = g_byte_array_new();
   for (int i = 0; i < n_iov; i++)
     g_byte_array_append(bytes, iov[i].iov_base, iov[i].iov_len);
   guint64 length = bytes->len;
-  Entry *entry = begin_entry(recorder, VT_IO_WRITE, offset, length, g_byte_array_free(bytes, FALSE));
+  Entry *entry =
+      begin_entry(recorder, VT_IO_WRITE, offset, length, g_byte_array_free(bytes, FALSE));
   gboolean ok = vt_io_writev(recorder->base, iov, n_iov, offset, error);
   end_entry(recorder, entry);
   return ok;
@@ -125,7 +131,8 @@ static gboolean recorder_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
-static gboolean recorder_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean recorder_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                              GError **error)
 {
   Recorder *recorder = (Recorder *)io;
   Entry *entry = begin_entry(recorder, VT_IO_ZERO, offset, length, NULL);
@@ -196,7 +203,8 @@ static gboolean put(int fd, const void *data, gsize length, guint64 offset, GErr
     if (n < 0 && errno == EINTR)
       continue;
     if (n <= 0)
-      return vt_set_errno(error, n < 0 ? errno : EIO, "cannot replay a write at offset %" G_GUINT64_FORMAT, offset);
+      return vt_set_errno(error, n < 0 ? errno : EIO,
+                          "cannot replay a write at offset %" G_GUINT64_FORMAT, offset);
     data = (const char *)data + n;
     length -= n;
     offset += n;
@@ -221,7 +229,8 @@ static gboolean apply(const Entry *entry, guint64 from, guint64 to, int fd, GErr
 static gboolean apply_torn(const Entry *entry, GRand *rand, int fd, GError **error)
 {
   for (guint64 at = 0; at < entry->length;) {
-    guint64 next = MIN(entry->length, (entry->offset + at) / SECTOR * SECTOR + SECTOR - entry->offset);
+    guint64 next =
+        MIN(entry->length, (entry->offset + at) / SECTOR * SECTOR + SECTOR - entry->offset);
     if (g_rand_boolean(rand) && !apply(entry, at, next, fd, error))
       return FALSE;
     at = next;
@@ -248,7 +257,8 @@ static void shuffle(GPtrArray *array, GRand *rand)
   }
 }
 
-gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd, GError **error)
+gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd,
+                          GError **error)
 {
   guint64 durable = rand ? 0 : G_MAXUINT64;
   for (guint i = 0; i < upto; i++) {

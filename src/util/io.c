@@ -48,8 +48,8 @@ gboolean vt_io_is_read_only(VtIo *io)
   return io->read_only;
 }
 
-static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 length, gboolean changes,
-                            GError **error)
+static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 length,
+                            gboolean changes, GError **error)
 {
   guint64 size = vt_io_size(io);
   if (offset > size || length > size - offset)

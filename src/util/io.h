@@ -13,11 +13,12 @@
  *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.
  *   - vt_io_discard(): a hint; the range's contents are undefined until written again.
  *     Never fails for want of support.
- *   - vt_io_back(): the range keeps its contents, and from then on (until it is zeroed with MAY_UNMAP or discarded)
- *     a write to it does not fail for want of room beneath: a file's holes there are allocated. An error of
- *     vt_error_is_room() is the answer that there is no room. A promise as good as the file system's: one that
- *     copies on write (btrfs, ZFS), or keeps both allocation and holes to itself (NFS before 4.2), may still want
- *     room later, so a writer must live with that. Nobody may be writing to the range meanwhile.
+ *   - vt_io_back(): the range keeps its contents, and from then on (until it is zeroed with
+ *     MAY_UNMAP or discarded) a write to it does not fail for want of room beneath: a file's holes
+ *     there are allocated. An error of vt_error_is_room() is the answer that there is no room. A
+ *     promise as good as the file system's: one that copies on write (btrfs, ZFS), or keeps both
+ *     allocation and holes to itself (NFS before 4.2), may still want room later, so a writer must
+ *     live with that. Nobody may be writing to the range meanwhile.
  *
  * Thread-safety: all functions may be called from any thread at any time; overlapping
  * writes in flight at once leave either content. Errors: VT_ERROR, code from the system.
@@ -41,10 +42,11 @@ typedef struct {
   gboolean (*flush)(VtIo *io, GError **error);
   gboolean (*zero)(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
   gboolean (*discard)(VtIo *io, guint64 offset, guint64 length, GError **error);
-  gboolean (*back)(VtIo *io, guint64 offset, guint64 length, GError **error); /* NULL: nothing to be done */
-  guint64 (*size)(VtIo *io);                                                  /* may grow while open */
-  guint (*sector_size)(VtIo *io);                                             /* NULL: 512 */
-  void (*free)(VtIo *io); /* releases what the kind owns, and the struct itself */
+  gboolean (*back)(VtIo *io, guint64 offset, guint64 length,
+                   GError **error); /* NULL: nothing to be done */
+  guint64 (*size)(VtIo *io);        /* may grow while open */
+  guint (*sector_size)(VtIo *io);   /* NULL: 512 */
+  void (*free)(VtIo *io);           /* releases what the kind owns, and the struct itself */
 } VtIoOps;
 
 /* A kind embeds this as its first member and initialises it with vt_io_init(). */
@@ -62,8 +64,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIo, vt_io_unref)
 
 const char *vt_io_name(VtIo *io);
 guint64 vt_io_size(VtIo *io);
-/* Bytes of the smallest piece that what is below can be addressed by: a block device's logical sector size; 512 of a
- * file, as of a loop device over it. What is read and written here need not keep to it. */
+/* Bytes of the smallest piece that what is below can be addressed by: a block device's logical
+ * sector size; 512 of a file, as of a loop device over it. What is read and written here need not
+ * keep to it. */
 guint vt_io_sector_size(VtIo *io);
 gboolean vt_io_is_read_only(VtIo *io);
 
@@ -88,11 +91,13 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
  * on close. @shared: for readers. */
 gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error);
 
-/* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared) from here on is
- * given to @keep, still this library's, so that it can be passed to a process that stays. What that hands to this one's
- * successor as @kept (@n_kept descriptors, which stay open) gives vt_io_lock() of the same file or device the lock that
- * is held. Before the first lock, once; @kept is copied. */
-void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data), gpointer user_data);
+/* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared)
+ * from here on is given to @keep, still this library's, so that it can be passed to a process that
+ * stays. What that hands to this one's successor as @kept (@n_kept descriptors, which stay open)
+ * gives vt_io_lock() of the same file or device the lock that is held. Before the first lock, once;
+ * @kept is copied. */
+void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data),
+                      gpointer user_data);
 
 /* Set the size of a regular file (grow only); EINVAL for a block device. */
 gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);
@@ -107,11 +112,14 @@ void vt_io_log_free(VtIoLog *log);
 VtIo *vt_io_recorder_new(VtIo *base, VtIoLog *log);
 guint vt_io_log_length(VtIoLog *log);
 
-/* Write into the file @fd of recorder number @device (in order of creation) a state that a power cut after entry
+/* Write into the file @fd of recorder number @device (in order of creation) a state that a power
+ * cut after entry
  * @upto (exclusive) could leave, on top of the content that @fd holds (the state when recording
  * began): everything before the last completed flush is applied; of the rest each write is, by
- * @rand, applied, dropped, or torn at a 512-byte boundary, in any order. @rand NULL: all applied. */
-gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd, GError **error);
+ * @rand, applied, dropped, or torn at a 512-byte boundary, in any order. @rand NULL: all applied.
+ */
+gboolean vt_io_log_replay(VtIoLog *log, guint device, guint upto, GRand *rand, int fd,
+                          GError **error);
 
 /* Passes everything to @base until @countdown further operations of the kinds in @kinds have been
  * done, then fails each of those kinds with @err. */
@@ -124,5 +132,6 @@ typedef enum {
   VT_IO_BACK = 32,
 } VtIoKinds;
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
-void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown, int err); /* G_MAXUINT: never */
-guint vt_io_failer_count(VtIo *failer);                                         /* operations seen so far */
+void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown,
+                      int err);         /* G_MAXUINT: never */
+guint vt_io_failer_count(VtIo *failer); /* operations seen so far */

@@ -8,8 +8,8 @@
 
 #include <glib.h>
 
-/* A copy of @size bytes; NULL for none. g_memdup2() came with GLib 2.68 only, g_memdup() takes a guint. Free with
- * g_free(). */
+/* A copy of @size bytes; NULL for none. g_memdup2() came with GLib 2.68 only, g_memdup() takes a
+ * guint. Free with g_free(). */
 static inline gpointer vt_memdup(gconstpointer data, gsize size)
 {
   return data && size ? memcpy(g_malloc(size), data, size) : NULL;

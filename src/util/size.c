@@ -41,14 +41,16 @@ gboolean vt_size_parse(const char *text, guint64 *bytes, char *sign, GError **er
   long double fraction = 0, scale = 1, factor;
   gboolean overflow = FALSE;
   for (; g_ascii_isdigit(*p); p++)
-    overflow |= !g_uint64_checked_mul(&whole, whole, 10) || !g_uint64_checked_add(&whole, whole, *p - '0');
+    overflow |=
+        !g_uint64_checked_mul(&whole, whole, 10) || !g_uint64_checked_add(&whole, whole, *p - '0');
   gsize n_digits = p - digits;
   if (*p == '.')
     for (p++; g_ascii_isdigit(*p); p++, n_digits++)
       fraction += (*p - '0') * (scale /= 10);
   if (n_digits == 0 || !unit_factor(p, &factor))
-    return vt_set_error(error, EINVAL, "\"%s\" is not a size: give a number and a unit, for example 8G, 512m or 64k",
-                        text);
+    return vt_set_error(
+        error, EINVAL,
+        "\"%s\" is not a size: give a number and a unit, for example 8G, 512m or 64k", text);
   guint64 result;
   if (overflow || !g_uint64_checked_mul(&result, whole, (guint64)factor) ||
       !g_uint64_checked_add(&result, result, (guint64)roundl(fraction * factor)))
@@ -66,5 +68,6 @@ char *vt_size_format(guint64 bytes)
     value /= 1024;
     unit++;
   }
-  return unit == 0 ? g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes) : g_strdup_printf("%.2f %s", value, units[unit]);
+  return unit == 0 ? g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes)
+                   : g_strdup_printf("%.2f %s", value, units[unit]);
 }

@@ -7,8 +7,8 @@
 #include <glib.h>
 
 /* Parse a size with LVM's units into bytes: a decimal number, perhaps with a fraction, then one of
- * b s k m g t p e in either case (s = 512-byte sectors; the others are powers of 1024, as in lvm2's size
- * arguments), optionally followed by "iB" or "B". No unit means MiB, as in lvcreate --size.
+ * b s k m g t p e in either case (s = 512-byte sectors; the others are powers of 1024, as in lvm2's
+ * size arguments), optionally followed by "iB" or "B". No unit means MiB, as in lvcreate --size.
  * EINVAL: not a size, or beyond 16 EiB.
  * @sign, if not NULL, receives '+', '-' or 0 for a leading sign; NULL refuses one. */
 gboolean vt_size_parse(const char *text, guint64 *bytes, char *sign, GError **error);

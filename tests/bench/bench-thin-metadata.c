@@ -1,7 +1,8 @@
 /* virt-thin - how fast the thin metadata is: prints one line per operation
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: bench-thin-metadata [CHUNKS]     (default 1000000; the metadata lies in /dev/shm where there is one)
+ * usage: bench-thin-metadata [CHUNKS]     (default 1000000; the metadata lies in /dev/shm where
+ *                                         there is one)
  */
 #include "config.h"
 
@@ -21,13 +22,14 @@ static void must(gboolean ok, GError *error, const char *what)
   fprintf(stderr, "bench-thin-metadata: %s: %s\n", what, error ? error->message : "failed");
   exit(1);
 }
-#define MUST(call)                                                                                                     \
-  do {                                                                                                                 \
-    GError *error = NULL;                                                                                              \
-    must(call, error, #call);                                                                                          \
+#define MUST(call)                                                                                 \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    must(call, error, #call);                                                                      \
   } while (0)
 
-/* The time of day, and the time this process was given: on a busy machine only the second says something. */
+/* The time of day, and the time this process was given: on a busy machine only the second says
+ * something. */
 typedef struct {
   double wall, cpu;
 } Moment;
@@ -36,15 +38,16 @@ static Moment now(void)
 {
   struct timespec cpu;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-  return (Moment){(double)g_get_monotonic_time() / 1e6, (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9};
+  return (Moment){(double)g_get_monotonic_time() / 1e6,
+                  (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9};
 }
 
 static void line(const char *what, Moment began, guint64 n, const char *unit)
 {
   Moment ended = now();
   double wall = ended.wall - began.wall, cpu = ended.cpu - began.cpu;
-  printf("%-45s %10.3f ms, cpu %10.3f ms  %12.1f ns per %s\n", what, wall * 1e3, cpu * 1e3, cpu * 1e9 / (double)n,
-         unit);
+  printf("%-45s %10.3f ms, cpu %10.3f ms  %12.1f ns per %s\n", what, wall * 1e3, cpu * 1e3,
+         cpu * 1e9 / (double)n, unit);
 }
 
 static void map_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step)
@@ -144,8 +147,10 @@ int main(int argc, char **argv)
   int fd = g_mkstemp(path);
   VtIo *io = NULL;
 
-  if (n < 1000 || n > G_MAXINT32 || fd < 0 || ftruncate(fd, (off_t)(64 << 20) + (off_t)n * 128) < 0) {
-    fprintf(stderr, "bench-thin-metadata: cannot prepare %s for %s chunks\n", path, argc > 1 ? argv[1] : "1000000");
+  if (n < 1000 || n > G_MAXINT32 || fd < 0 ||
+      ftruncate(fd, (off_t)(64 << 20) + (off_t)n * 128) < 0) {
+    fprintf(stderr, "bench-thin-metadata: cannot prepare %s for %s chunks\n", path,
+            argc > 1 ? argv[1] : "1000000");
     return 2;
   }
   close(fd);

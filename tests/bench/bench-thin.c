@@ -1,10 +1,12 @@
 /* virt-thin - how fast the engine is against plain pread() and pwrite() on the same file system
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: bench-thin [SECONDS] [THREADS]      default: 2 seconds a measurement, 1 and 2 threads; files in memory (memfd)
+ * usage: bench-thin [SECONDS] [THREADS]      default: 2 seconds a measurement, 1 and 2 threads;
+ *                                            files in memory (memfd)
  *
- * Both sides are measured in turns within one run, several times; the ratios are medians of the turns. The raw
- * side does the same I/O at offsets drawn alike on a file of the volume's size whose bytes are all there.
+ * Both sides are measured in turns within one run, several times; the ratios are medians of the
+ * turns. The raw side does the same I/O at offsets drawn alike on a file of the volume's size whose
+ * bytes are all there.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -47,7 +49,9 @@ static void one(Job *job, char *buf, gsize n, guint64 offset)
   else if (job->volume)
     MUST(thin_volume_write(job->volume, buf, n, offset, &error));
   else
-    g_assert_cmpint(job->kind == RANDOM_READ ? pread(job->fd, buf, n, offset) : pwrite(job->fd, buf, n, offset), ==, n);
+    g_assert_cmpint(job->kind == RANDOM_READ ? pread(job->fd, buf, n, offset)
+                                             : pwrite(job->fd, buf, n, offset),
+                    ==, n);
   job->bytes += n;
 }
 
@@ -57,7 +61,8 @@ static void *do_job(void *data)
   g_autofree char *buf = g_malloc(MIB);
   guint64 random = 88172645463325252u + job->index * 7919;
   memset(buf, 1 + job->index, MIB);
-  double start = clock_now(CLOCK_MONOTONIC), end = start + job->seconds, cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
+  double start = clock_now(CLOCK_MONOTONIC), end = start + job->seconds,
+         cpu = clock_now(CLOCK_THREAD_CPUTIME_ID);
   if (job->kind == FILL)
     for (guint64 at = job->index * MIB; at < VOLUME; at += job->n_threads * MIB)
       one(job, buf, MIB, at);
@@ -82,7 +87,12 @@ static Rate measure(Kind kind, ThinVolume *volume, int fd, guint n_threads, doub
   pthread_t threads[THREADS_MAX];
   Rate rate = {0};
   for (guint i = 0; i < n_threads; i++) {
-    jobs[i] = (Job){.kind = kind, .volume = volume, .fd = fd, .index = i, .n_threads = n_threads, .seconds = seconds};
+    jobs[i] = (Job){.kind = kind,
+                    .volume = volume,
+                    .fd = fd,
+                    .index = i,
+                    .n_threads = n_threads,
+                    .seconds = seconds};
     g_assert_true(pthread_create(&threads[i], NULL, do_job, &jobs[i]) == 0);
   }
   for (guint i = 0; i < n_threads; i++) {
@@ -105,17 +115,19 @@ static double median(double *values)
   return values[TURNS / 2];
 }
 
-/* The ratio of processor time says more than that of wall clocks on a machine that does something else besides. */
-static void report(const char *what, guint n_threads, const Rate *thin, const Rate *raw, double unit,
-                   const char *unit_name)
+/* The ratio of processor time says more than that of wall clocks on a machine that does something
+ * else besides. */
+static void report(const char *what, guint n_threads, const Rate *thin, const Rate *raw,
+                   double unit, const char *unit_name)
 {
   double a[TURNS], b[TURNS], c[TURNS], d[TURNS];
   for (int i = 0; i < TURNS; i++) {
     a[i] = thin[i].wall / unit, b[i] = raw[i].wall / unit;
     c[i] = thin[i].wall / raw[i].wall, d[i] = thin[i].cpu / raw[i].cpu;
   }
-  printf("%-30s %2u thread%s engine %8.0f %s  raw %8.0f %s  ratio %.2f  per processor time %.2f\n", what, n_threads,
-         n_threads == 1 ? " " : "s", median(a), unit_name, median(b), unit_name, median(c), median(d));
+  printf("%-30s %2u thread%s engine %8.0f %s  raw %8.0f %s  ratio %.2f  per processor time %.2f\n",
+         what, n_threads, n_threads == 1 ? " " : "s", median(a), unit_name, median(b), unit_name,
+         median(c), median(d));
   fflush(stdout);
 }
 
@@ -154,13 +166,14 @@ static void bench_fill(guint n_threads)
   report("1 MiB sequential fill, empty", n_threads, thin, raw, MIB, "MiB/s");
 }
 
-/* A volume of a million chunks, mapped by a zero-length trick: whole chunks of a data device that is a hole
- * cost no memory when they are not zeroed. */
+/* A volume of a million chunks, mapped by a zero-length trick: whole chunks of a data device that
+ * is a hole cost no memory when they are not zeroed. */
 static void bench_snapshot(void)
 {
   enum { CHUNKS = 1000000 };
   Harness h;
-  harness_open(&h, CHUNKS + 100000, 256 * MIB, &(ThinOptions){.skip_zeroing = TRUE, .block_cache = 64 * MIB});
+  harness_open(&h, CHUNKS + 100000, 256 * MIB,
+               &(ThinOptions){.skip_zeroing = TRUE, .block_cache = 64 * MIB});
   harness_create(&h, 1);
   ThinVolume *volume = harness_volume(&h, 1, (guint64)CHUNKS * CHUNK);
   for (guint64 i = 0; i < CHUNKS; i++)
@@ -175,8 +188,8 @@ static void bench_snapshot(void)
     took[i] = (g_get_monotonic_time() - start) / 1e3;
   }
   qsort(took, TURNS, sizeof *took, by_size);
-  printf("snapshot of %d mapped chunks with its commit: median %.2f ms, slowest %.2f ms\n", CHUNKS, took[TURNS / 2],
-         took[TURNS - 1]);
+  printf("snapshot of %d mapped chunks with its commit: median %.2f ms, slowest %.2f ms\n", CHUNKS,
+         took[TURNS / 2], took[TURNS - 1]);
   thin_volume_close(volume);
   harness_close(&h);
 }

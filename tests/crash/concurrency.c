@@ -3,11 +3,12 @@
  *
  * usage: concurrency [SEED]      $VIRT_THIN_TEST_LONG: ten times as long
  *
- * Every chunk of a volume belongs to one worker, who writes, zeros, discards and reads it and knows what each
- * of its sectors holds; neighbours' chunks lie side by side, so that long reads cross them. Sectors describe
- * themselves: volume, number, count of writes. Meanwhile others take snapshots, look twice whether those hold
- * still, and delete them; exchange two maps forth and back; grow and shrink the end of a volume; flush and
- * commit. Meant to be run under a thread sanitizer, too.
+ * Every chunk of a volume belongs to one worker, who writes, zeros, discards and reads it and knows
+ * what each of its sectors holds; neighbours' chunks lie side by side, so that long reads cross
+ * them. Sectors describe themselves: volume, number, count of writes. Meanwhile others take
+ * snapshots, look twice whether those hold still, and delete them; exchange two maps forth and
+ * back; grow and shrink the end of a volume; flush and commit. Meant to be run under a thread
+ * sanitizer, too.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,11 +48,12 @@ typedef struct {
   guint64 n_ops;
 } Worker;
 
-static G_GNUC_NORETURN void wrong(const char *what, guint64 volume, guint64 number, const Sector *found,
-                                  guint64 expected)
+static G_GNUC_NORETURN void wrong(const char *what, guint64 volume, guint64 number,
+                                  const Sector *found, guint64 expected)
 {
-  printf("Bail out! %s: volume %" G_GUINT64_FORMAT " sector %" G_GUINT64_FORMAT ": found %" G_GUINT64_FORMAT
-         "/%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", expected count %" G_GUINT64_FORMAT "\n",
+  printf("Bail out! %s: volume %" G_GUINT64_FORMAT " sector %" G_GUINT64_FORMAT
+         ": found %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT
+         ", expected count %" G_GUINT64_FORMAT "\n",
          what, volume, number, found->volume, found->number, found->count, expected);
   fflush(stdout);
   abort();
@@ -98,7 +100,8 @@ static void settle(Worker *w, guint64 begin, guint64 n, guint64 count)
   guint64 id = thin_volume_id(w->volume);
   MUST(thin_volume_read(w->volume, found, n * SECTOR, begin * SECTOR, &error));
   for (guint64 i = 0; i < n; i++) {
-    if (!is_whole(&found[i], id, begin + i) || (found[i].count != count && found[i].count != w->counts[begin + i]))
+    if (!is_whole(&found[i], id, begin + i) ||
+        (found[i].count != count && found[i].count != w->counts[begin + i]))
       wrong("after ENOSPC", id, begin + i, &found[i], w->counts[begin + i]);
     w->counts[begin + i] = found[i].count;
   }
@@ -149,7 +152,8 @@ static void read_across(Worker *w, GRand *rand)
 static void *work(void *data)
 {
   Worker *w = data;
-  g_autoptr(GRand) rand = g_rand_new_with_seed(w->bench->seed + thin_volume_id(w->volume) * 100 + w->index);
+  g_autoptr(GRand) rand =
+      g_rand_new_with_seed(w->bench->seed + thin_volume_id(w->volume) * 100 + w->index);
   for (guint i = 0; i < w->bench->rounds; i++, w->n_ops++) {
     guint64 chunk = own_chunk(w, rand), begin = chunk * PER_CHUNK, n = PER_CHUNK;
     guint pick = g_rand_int_range(rand, 0, 100);
@@ -188,7 +192,8 @@ static gboolean send(Bench *bench, const ThinMessage *messages, gsize n)
 {
   g_autoptr(GError) error = NULL;
   pthread_mutex_lock(&bench->messages);
-  gboolean ok = thin_pool_send(bench->harness.pool, messages, n, bench->harness.tid, bench->harness.tid + 1, &error);
+  gboolean ok = thin_pool_send(bench->harness.pool, messages, n, bench->harness.tid,
+                               bench->harness.tid + 1, &error);
   bench->harness.tid += ok;
   pthread_mutex_unlock(&bench->messages);
   if (!ok && !g_error_matches(error, VT_ERROR, ENOSPC))
@@ -245,7 +250,8 @@ static void *disturb(void *data)
     gboolean resized = thin_volume_resize(w->volume, SIZE + (i % 2 ? TAIL : 512), &error);
     if (!resized && !g_error_matches(error, VT_ERROR, ENOSPC))
       harness_must(FALSE, &error, "resize");
-    if (i % 2 && resized && !thin_volume_write(w->volume, buf, sizeof buf, SIZE + i % 7 * CHUNK + 100, &error) &&
+    if (i % 2 && resized &&
+        !thin_volume_write(w->volume, buf, sizeof buf, SIZE + i % 7 * CHUNK + 100, &error) &&
         !g_error_matches(error, VT_ERROR, ENOSPC))
       harness_must(FALSE, &error, "write at the tail");
     MUST(thin_volume_extent(w->volume, i % CHUNKS * CHUNK, SIZE, &length, &mapped, &error));
@@ -275,7 +281,8 @@ static void run(Bench *bench, guint n_chunks)
     volumes[v] = harness_volume(h, v + 1, SIZE);
     counts[v] = g_new0(guint64, CHUNKS * PER_CHUNK);
     for (guint i = 0; i < WORKERS; i++)
-      workers[v][i] = (Worker){.bench = bench, .volume = volumes[v], .index = i, .counts = counts[v], .next = 1};
+      workers[v][i] = (Worker){
+          .bench = bench, .volume = volumes[v], .index = i, .counts = counts[v], .next = 1};
   }
   for (guint v = 0; v < VOLUMES; v++)
     for (guint i = 0; i < WORKERS; i++)

@@ -1,12 +1,12 @@
-/* virt-thin - the engine is killed at each of its I/Os; with a journal, nothing that was acknowledged is lost
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the engine is killed at each of its I/Os; with a journal, nothing that was
+ * acknowledged is lost SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * usage: engine-death [SEED]      $VIRT_THIN_TEST_LONG: more runs
  *
- * A child works on a pool whose devices and journal are shared memory, and kills itself right before its n-th
- * I/O. The machine runs on, so what was written is there; what the next engine must know besides is in the
- * journal. It must find every operation that had returned, flushed or not, and of the one under way all,
- * nothing or a part.
+ * A child works on a pool whose devices and journal are shared memory, and kills itself right
+ * before its n-th I/O. The machine runs on, so what was written is there; what the next engine must
+ * know besides is in the journal. It must find every operation that had returned, flushed or not,
+ * and of the one under way all, nothing or a part.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -34,8 +34,9 @@ typedef struct {
 } Death;
 
 static const guint weights[OP_REOPEN + 1] = {
-    [OP_CREATE] = 3,   [OP_SNAPSHOT] = 5, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 60, [OP_ZERO] = 6,
-    [OP_DISCARD] = 10, [OP_RESIZE] = 2,   [OP_READ] = 5,   [OP_FLUSH] = 4,    [OP_COMMIT] = 3, [OP_REOPEN] = 1,
+    [OP_CREATE] = 3, [OP_SNAPSHOT] = 5, [OP_DELETE] = 4,   [OP_EXCHANGE] = 2,
+    [OP_WRITE] = 60, [OP_ZERO] = 6,     [OP_DISCARD] = 10, [OP_RESIZE] = 2,
+    [OP_READ] = 5,   [OP_FLUSH] = 4,    [OP_COMMIT] = 3,   [OP_REOPEN] = 1,
 };
 
 static void maybe_die(VtIoKinds kind, guint64 offset, guint64 length, gpointer user_data)
@@ -98,7 +99,8 @@ static Model *model_after(guint done, guint32 seed, guint64 tid_then, guint64 ti
 static gboolean run(guint die_at, guint32 seed, void *journal, Shared *shared, guint64 *sectors)
 {
   Harness h;
-  ThinOptions options = {.journal = journal, .journal_size = THIN_JOURNAL_MIN, .journal_key = "one-pool"};
+  ThinOptions options = {
+      .journal = journal, .journal_size = THIN_JOURNAL_MIN, .journal_key = "one-pool"};
   *shared = (Shared){0};
   memset(journal, 0, THIN_JOURNAL_MIN);
   harness_open(&h, DATA_CHUNKS, 2 * MIB, &options);
@@ -117,7 +119,8 @@ static gboolean run(guint die_at, guint32 seed, void *journal, Shared *shared, g
   ThinStatus found;
   thin_pool_get_status(h.pool, &found);
   g_autoptr(Model) model = model_after(shared->done, seed, shared->tid, found.transaction_id);
-  g_autofree char *where = g_strdup_printf("death at I/O %u, after %u operations", die_at, shared->done);
+  g_autofree char *where =
+      g_strdup_printf("death at I/O %u, after %u operations", die_at, shared->done);
   *sectors += model_verify(model, h.pool, TRUE, where);
   harness_reopen(&h);
   *sectors += model_verify(model, h.pool, TRUE, where);
@@ -131,7 +134,8 @@ static gboolean run(guint die_at, guint32 seed, void *journal, Shared *shared, g
 static void run_full(void *journal)
 {
   Harness h;
-  ThinOptions options = {.journal = journal, .journal_size = THIN_JOURNAL_MIN, .journal_key = "one-pool"};
+  ThinOptions options = {
+      .journal = journal, .journal_size = THIN_JOURNAL_MIN, .journal_key = "one-pool"};
   enum { N = 3000 };
   memset(journal, 0, THIN_JOURNAL_MIN);
   harness_open(&h, N + 10, 4 * MIB, &options);
@@ -161,8 +165,10 @@ int main(int argc, char **argv)
   guint32 seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250505;
   guint n_seeds = is_long ? 50 : 3, deaths = 0;
   guint64 sectors = 0;
-  void *journal = mmap(NULL, THIN_JOURNAL_MIN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  Shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  void *journal =
+      mmap(NULL, THIN_JOURNAL_MIN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  Shared *shared =
+      mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   g_assert_true(journal != MAP_FAILED && shared != MAP_FAILED);
   printf("TAP version 13\n1..2\n# seed %u\n", seed);
   fflush(stdout);
@@ -170,7 +176,8 @@ int main(int argc, char **argv)
     for (guint die_at = 1;; die_at++, deaths++)
       if (!run(die_at, seed + i, journal, shared, &sectors))
         break;
-  printf("# %u runs of %u operations, killed %u times, at each I/O in turn; %" G_GUINT64_FORMAT " sectors looked at\n",
+  printf("# %u runs of %u operations, killed %u times, at each I/O in turn; %" G_GUINT64_FORMAT
+         " sectors looked at\n",
          n_seeds, OPS, deaths + n_seeds, sectors);
   printf("ok 1 - nothing that was acknowledged was lost\n");
   run_full(journal);

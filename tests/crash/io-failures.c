@@ -3,23 +3,26 @@
  *
  * usage: io-failures [SEED]      $VIRT_THIN_TEST_LONG: longer runs, more of them
  *
- * The same random work is done again and again; the first time its first read of the metadata fails, then the
- * second, and so on through all kinds of I/O on both devices. An operation that fails may have been done or
- * not; all that was flushed before must still be there, in the pool that goes on and after a reopen; the
- * metadata must pass the check; and a pool that failed refuses writes.
+ * The same random work is done again and again; the first time its first read of the metadata
+ * fails, then the second, and so on through all kinds of I/O on both devices. An operation that
+ * fails may have been done or not; all that was flushed before must still be there, in the pool
+ * that goes on and after a reopen; the metadata must pass the check; and a pool that failed refuses
+ * writes.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "scenario.h"
 
-#define DATA_CHUNKS 512u /* never out of space: how far such a write came could not be asked of a pool that fails */
+/* never out of space: how far such a write came could not be asked of a pool that fails */
+#define DATA_CHUNKS 512u
 
 typedef struct {
   gboolean data; /* the data device, else the metadata */
   VtIoKinds kind;
   guint countdown;
-  gboolean lasting; /* it goes on failing until the pool is closed; else only while the operation lasts */
+  gboolean lasting; /* it goes on failing until the pool is closed; else only while the operation
+                       lasts */
 } Fault;
 
 typedef struct {
@@ -32,7 +35,8 @@ static void quiet(const char *domain, GLogLevelFlags level, const char *message,
 
 static void arm(Harness *h, const Fault *fault, gboolean on)
 {
-  vt_io_failer_arm(fault->data ? h->data : h->metadata, fault->kind, on ? fault->countdown : G_MAXUINT, EIO);
+  vt_io_failer_arm(fault->data ? h->data : h->metadata, fault->kind,
+                   on ? fault->countdown : G_MAXUINT, EIO);
 }
 
 /* After a failure: may this pool be written to? It must say so itself. */
@@ -65,7 +69,8 @@ static gboolean run(const Fault *fault, guint32 seed, guint n_ops, Totals *total
   gboolean met = FALSE;
   g_autoptr(Model) model = model_new();
   g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-  harness_open_failing(&h, DATA_CHUNKS, 2 * MIB, &(ThinOptions){.block_cache = 64 * 4096, .translations = 4096});
+  harness_open_failing(&h, DATA_CHUNKS, 2 * MIB,
+                       &(ThinOptions){.block_cache = 64 * 4096, .translations = 4096});
   scenario_init(&scenario, &h);
   arm(&h, fault, TRUE);
   for (guint i = 0; i < n_ops && !met; i++) {
@@ -144,11 +149,14 @@ int main(int argc, char **argv)
       guint misses = 0, most = kinds[i].kind == VT_IO_DISCARD ? 20 : 10000;
       for (; fault.countdown < most && misses < 2; fault.countdown++) {
         fault.lasting = fault.countdown % 2;
-        misses = run(&fault, seed, n_ops, &totals) || kinds[i].kind == VT_IO_DISCARD ? 0 : misses + 1;
+        misses =
+            run(&fault, seed, n_ops, &totals) || kinds[i].kind == VT_IO_DISCARD ? 0 : misses + 1;
       }
-      printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had needs_check set\n",
+      printf("# %u runs: %u met the fault, %u operations failed, %u pools went read-only, %u had "
+             "needs_check set\n",
              totals.runs, totals.hit, totals.failed_ops, totals.failed_pools, totals.needed_check);
-      printf("ok %u - failing %s of the %s device\n", ++n, kinds[i].name, device ? "data" : "metadata");
+      printf("ok %u - failing %s of the %s device\n", ++n, kinds[i].name,
+             device ? "data" : "metadata");
     }
   return 0;
 }

@@ -3,8 +3,8 @@
  *
  * usage: model-run [SEED]      $VIRT_THIN_TEST_LONG: more, and strangers asked more often
  *
- * Every read is compared with the model, our own check follows every operation, the strangers' tools every so
- * many, and every so often everything is read.
+ * Every read is compared with the model, our own check follows every operation, the strangers'
+ * tools every so many, and every so often everything is read.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,11 +61,12 @@ int main(int argc, char **argv)
   }
   scenario_clear(&scenario);
   harness_close(&h);
-  printf("# %u operations: %u creates, %u snapshots, %u deletes, %u exchanges, %u writes, %u zeros, %u discards, %u "
+  printf("# %u operations: %u creates, %u snapshots, %u deletes, %u exchanges, %u writes, %u "
+         "zeros, %u discards, %u "
          "resizes, %u reads, %u flushes, "
          "%u commits, %u reopens; %u ran out of space\n",
-         plan.ops, done[0], done[1], done[2], done[3], done[4], done[5], done[6], done[7], done[8], done[9], done[10],
-         done[11], full);
+         plan.ops, done[0], done[1], done[2], done[3], done[4], done[5], done[6], done[7], done[8],
+         done[9], done[10], done[11], full);
   printf("# %u runs of thin_check(), %u of the strangers' tools, %" G_GUINT64_FORMAT
          " sectors verified besides the reads\n",
          checks, tools, sectors);

@@ -3,10 +3,10 @@
  *
  * usage: pool-model-run [SEED]      $VIRT_THIN_TEST_LONG: 200,000 operations instead of 20,000
  *
- * Volumes are made, cloned (also from snapshots), snapshotted, rolled back, renamed, resized, removed, written,
- * zeroed, discarded, read, flushed, and the pool is opened again; every read is compared, our own check follows
- * every operation that changes the group, and every so often everything is read and the closed group is judged
- * by lvm2 and thin-provisioning-tools.
+ * Volumes are made, cloned (also from snapshots), snapshotted, rolled back, renamed, resized,
+ * removed, written, zeroed, discarded, read, flushed, and the pool is opened again; every read is
+ * compared, our own check follows every operation that changes the group, and every so often
+ * everything is read and the closed group is judged by lvm2 and thin-provisioning-tools.
  */
 #include "../unit/pool-helper.h"
 
@@ -105,7 +105,8 @@ static void fill_block(guint64 *words, guint32 stamp, guint number)
 }
 
 /* The blocks are @v's; after ENOSPC they may also be *@other, and the model learns which. */
-static void compare(Run *run, Vol *v, const guint64 *found, guint begin, guint n, const guint32 *other)
+static void compare(Run *run, Vol *v, const guint64 *found, guint begin, guint n,
+                    const guint32 *other)
 {
   guint64 expected[BLOCK / 8];
   for (guint i = 0; i < n; i++, found += BLOCK / 8) {
@@ -114,14 +115,15 @@ static void compare(Run *run, Vol *v, const guint64 *found, guint begin, guint n
       stamp = *other;
     fill_block(expected, stamp, begin + i);
     if (memcmp(found, expected, BLOCK) != 0)
-      fail_msg("%s: block %u holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", not %u", v->name, begin + i, found[0],
-               found[1], stamp);
+      fail_msg("%s: block %u holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT ", not %u", v->name,
+               begin + i, found[0], found[1], stamp);
     v->now[begin + i] = stamp;
   }
   run->n_blocks += n;
 }
 
-static void read_and_compare(Run *run, PoolVolume *volume, Vol *v, guint begin, guint n, const guint32 *other)
+static void read_and_compare(Run *run, PoolVolume *volume, Vol *v, guint begin, guint n,
+                             const guint32 *other)
 {
   g_autofree guint64 *found = g_malloc(n * BLOCK + 1);
   assert_done(pool_volume_read(volume, found, (gsize)n * BLOCK, (guint64)begin * BLOCK, &error));
@@ -133,7 +135,8 @@ static void verify_all(Run *run)
   for (guint i = 0; i < run->vols->len; i++) {
     Vol *v = run->vols->pdata[i];
     PoolVolume *volume;
-    assert_done((volume = pool_volume_open(run->pool, v->name, TRUE, "the model run", &error)) != NULL);
+    assert_done((volume = pool_volume_open(run->pool, v->name, TRUE, "the model run", &error)) !=
+                NULL);
     assert_int_equal(pool_volume_size(volume), (guint64)v->blocks * BLOCK);
     read_and_compare(run, volume, v, 0, v->blocks, NULL);
     pool_volume_close(volume);
@@ -147,13 +150,16 @@ static void verify_all(Run *run)
 
 static void any_range(Run *run, const Vol *v, guint *begin, guint *n)
 {
-  guint most = g_rand_boolean(run->rand) ? 4 : g_rand_boolean(run->rand) ? 2 * PER_CHUNK : 12 * PER_CHUNK;
+  guint most = g_rand_boolean(run->rand)   ? 4
+               : g_rand_boolean(run->rand) ? 2 * PER_CHUNK
+                                           : 12 * PER_CHUNK;
   *begin = g_rand_int_range(run->rand, 0, v->blocks);
   *n = 1 + g_rand_int_range(run->rand, 0, most);
   *n = MIN(*n, v->blocks - *begin);
 }
 
-static gboolean do_io(Run *run, Kind kind, PoolVolume *volume, guint begin, guint n, guint32 stamp, GError **error)
+static gboolean do_io(Run *run, Kind kind, PoolVolume *volume, guint begin, guint n, guint32 stamp,
+                      GError **error)
 {
   guint64 offset = (guint64)begin * BLOCK, length = (guint64)n * BLOCK;
   if (kind == ZERO)
@@ -178,7 +184,8 @@ static void io(Run *run, Kind kind)
   if (!v)
     return;
   any_range(run, v, &begin, &n);
-  assert_done((volume = pool_volume_open(run->pool, v->name, kind == READ, "the model run", &error)) != NULL);
+  assert_done((volume = pool_volume_open(run->pool, v->name, kind == READ, "the model run",
+                                         &error)) != NULL);
   if (kind == READ) {
     read_and_compare(run, volume, v, begin, n, NULL);
   } else if (!do_io(run, kind, volume, begin, n, stamp, &cause)) {
@@ -217,7 +224,8 @@ static void clone_volume(Run *run, Vol *origin)
   guint blocks = origin->blocks, grown = MIN(BLOCKS_MAX, blocks + MIB / BLOCK);
   gboolean grow = g_rand_boolean(run->rand) && grown > blocks;
   Vol *v = vol_add(run, new_name(run), grow ? grown : blocks, origin);
-  assert_done(pool_clone(run->pool, origin->name, v->name, grow ? (guint64)grown * BLOCK : 0, &error));
+  assert_done(
+      pool_clone(run->pool, origin->name, v->name, grow ? (guint64)grown * BLOCK : 0, &error));
 }
 
 static void snapshot(Run *run, Vol *origin)
@@ -330,8 +338,11 @@ static guint32 seed = 20250606;
 
 static void test_run(void **state)
 {
-  const guint n_ops = g_getenv("VIRT_THIN_TEST_LONG") ? 200000 : 20000, judge_every = 1000, verify_every = 250;
-  Run run = {.rand = g_rand_new_with_seed(seed), .vols = g_ptr_array_new_with_free_func(vol_free), .next = 1};
+  const guint n_ops = g_getenv("VIRT_THIN_TEST_LONG") ? 200000 : 20000, judge_every = 1000,
+              verify_every = 250;
+  Run run = {.rand = g_rand_new_with_seed(seed),
+             .vols = g_ptr_array_new_with_free_func(vol_free),
+             .next = 1};
   guint judged = 0;
   run.path = helper_make(34 * MIB, MIB);
   run.pool = helper_open(run.path);
@@ -353,12 +364,14 @@ static void test_run(void **state)
   }
   helper_close(run.pool);
   const guint *d = run.done;
-  print_message("# seed %u, %u operations: %u creates, %u clones, %u snapshots, %u rollbacks, %u renames, %u removals, "
+  print_message("# seed %u, %u operations: %u creates, %u clones, %u snapshots, %u rollbacks, %u "
+                "renames, %u removals, "
                 "%u resizes, %u writes, %u zeros, %u discards, %u reads, "
                 "%u flushes, %u reopens; %u ran out of space\n",
-                seed, n_ops, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10], d[11], d[12], run.full);
-  print_message("# %u runs of our check, %u times judged by lvm2 and thin-provisioning-tools, %" G_GUINT64_FORMAT
-                " blocks compared\n",
+                seed, n_ops, d[0], d[1], d[2], d[3], d[4], d[5], d[6], d[7], d[8], d[9], d[10],
+                d[11], d[12], run.full);
+  print_message("# %u runs of our check, %u times judged by lvm2 and thin-provisioning-tools, "
+                "%" G_GUINT64_FORMAT " blocks compared\n",
                 run.checks, judged, run.n_blocks);
   g_ptr_array_unref(run.vols);
   g_rand_free(run.rand);
@@ -366,7 +379,8 @@ static void test_run(void **state)
 
 int main(int argc, char **argv)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_run, helper_setup, helper_teardown)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_run, helper_setup, helper_teardown)};
   if (argc > 1)
     seed = strtoul(argv[1], NULL, 0);
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,12 +1,13 @@
 /* virt-thin - power cuts in the middle of what a pool does to its volume group
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A seeded run of pool operations, each durable when it returns, is recorded with every byte that goes to the PV. Then,
- * many times over, the power fails: at a point of the record, with what was not flushed applied, dropped, torn at 512
- * bytes, in any order. Each time the volume group must open, and be what it was before the operation that was under
- * way, or what it should become: names, sizes, origins, snapshots, tags of all volumes; and every sector of their
- * content (of a write under way: old or new). The check must find no error, nor may thin_check and, every so often,
- * lvm2.
+ * A seeded run of pool operations, each durable when it returns, is recorded with every byte that
+ * goes to the PV. Then, many times over, the power fails: at a point of the record, with what was
+ * not flushed applied, dropped, torn at 512 bytes, in any order. Each time the volume group must
+ * open, and be what it was before the operation that was under way, or what it should become:
+ * names, sizes, origins, snapshots, tags of all volumes; and every sector of their content (of a
+ * write under way: old or new). The check must find no error, nor may thin_check and, every so
+ * often, lvm2.
  *
  * $VIRT_THIN_TEST_SEED, and $VIRT_THIN_TEST_LONG for ten times as many cuts.
  */
@@ -53,11 +54,11 @@ static void die(const char *format, ...)
   exit(1);
 }
 
-#define must(call)                                                                                                     \
-  do {                                                                                                                 \
-    g_autoptr(GError) error = NULL;                                                                                    \
-    if (!(call))                                                                                                       \
-      die("%s: %s", #call, error ? error->message : "failed");                                                         \
+#define must(call)                                                                                 \
+  do {                                                                                             \
+    g_autoptr(GError) error = NULL;                                                                \
+    if (!(call))                                                                                   \
+      die("%s: %s", #call, error ? error->message : "failed");                                     \
   } while (0)
 
 /* --- what the volume group should hold --- */
@@ -323,7 +324,8 @@ static void rename_with_snapshots(State *now, Volume *v, const char *name)
 
     if (g_strcmp0(s->snapshot_of, old) != 0)
       continue;
-    g_autofree char *snapshot = g_strconcat("snap_", name, s->name + strlen("snap_") + strlen(old), NULL);
+    g_autofree char *snapshot =
+        g_strconcat("snap_", name, s->name + strlen("snap_") + strlen(old), NULL);
 
     g_free(s->snapshot_of);
     s->snapshot_of = g_strdup(name);
@@ -346,7 +348,8 @@ static char *op_rename(Run *r)
 static char *op_template(Run *r)
 {
   Volume *v = any(r, FALSE);
-  g_autofree char *old = v ? g_strdup(v->name) : NULL, *name = g_strdup_printf("base-%u-disk-0", 100 + r->n_made++);
+  g_autofree char *old = v ? g_strdup(v->name) : NULL,
+                  *name = g_strdup_printf("base-%u-disk-0", 100 + r->n_made++);
 
   if (!v || v->template)
     return NULL;
@@ -461,9 +464,10 @@ static char *op_grow_metadata(Run *r)
 }
 
 typedef char *(*Op)(Run *r);
-static const Op ops[] = {op_create,     op_clone,  op_snapshot, op_snapshot_group, op_rollback,          op_rollback,
-                         op_clone_into, op_rename, op_resize,   op_remove,         op_remove_all_of_one, op_tag,
-                         op_write,      op_write,  op_write,    op_grow_pool,      op_grow_metadata,     op_template};
+static const Op ops[] = {
+    op_create,     op_clone,  op_snapshot, op_snapshot_group, op_rollback,          op_rollback,
+    op_clone_into, op_rename, op_resize,   op_remove,         op_remove_all_of_one, op_tag,
+    op_write,      op_write,  op_write,    op_grow_pool,      op_grow_metadata,     op_template};
 
 /* --- recording --- */
 
@@ -574,8 +578,9 @@ static char *describe(GPtrArray *infos)
     PoolVolumeInfo *info = infos->pdata[i];
     g_autofree char *tags = g_strjoinv(",", info->tags);
 
-    g_string_append_printf(text, "%s(%" G_GUINT64_FORMAT " of %s, %s%s%s) ", info->name, info->size, info->origin, tags,
-                           info->damage ? " " : "", info->damage ? info->damage : "");
+    g_string_append_printf(text, "%s(%" G_GUINT64_FORMAT " of %s, %s%s%s) ", info->name, info->size,
+                           info->origin, tags, info->damage ? " " : "",
+                           info->damage ? info->damage : "");
   }
   return g_string_free(text, FALSE);
 }
@@ -603,22 +608,26 @@ static void compare(Pool *pool, const State *before, const State *after, const c
   gboolean in_place = g_str_has_prefix(after->what, "write");
 
   must((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
-  if (same_list(before, infos) && !(no_before = compare_content(pool, before, in_place ? after : NULL)))
+  if (same_list(before, infos) &&
+      !(no_before = compare_content(pool, before, in_place ? after : NULL)))
     return;
-  if (same_list(after, infos) && !(no_after = compare_content(pool, after, in_place ? before : NULL)))
+  if (same_list(after, infos) &&
+      !(no_after = compare_content(pool, after, in_place ? before : NULL)))
     return;
   found = describe(infos);
   was = describe_state(before);
   becomes = describe_state(after);
-  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s", cut, after->what,
-      no_before ? no_before : "volumes", no_after ? no_after : "volumes", found, was, becomes);
+  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s",
+      cut, after->what, no_before ? no_before : "volumes", no_after ? no_after : "volumes", found,
+      was, becomes);
 }
 
 /* --- one power cut --- */
 
 static void copy_file(const char *from, const char *to)
 {
-  int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  int in = open(from, O_RDONLY | O_CLOEXEC),
+      out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   g_autofree guint8 *buf = g_malloc(MIB);
   struct stat st;
   off_t end = 0;
@@ -643,7 +652,8 @@ static void run_judge(const char *const *argv)
   g_autofree char *out = NULL, *err = NULL;
   int status = 0;
 
-  must(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error));
+  must(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status,
+                    &error));
   if (status != 0)
     die("%s: %s%s", argv[0], out, err);
 }
@@ -665,7 +675,8 @@ static void ask_thin_check(const char *path)
   run_judge(argv);
 }
 
-static void check_after(const char *path, const State *before, const State *after, const char *cut, guint n)
+static void check_after(const char *path, const State *before, const State *after, const char *cut,
+                        guint n)
 {
   const char *devices[] = {path, NULL};
   g_autofree char *judge = g_strdup_printf("%s/scripts/judge", g_getenv("abs_top_srcdir"));
@@ -698,8 +709,8 @@ static void check_after(const char *path, const State *before, const State *afte
 static void cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(seed + n);
-  g_autofree char *base = g_build_filename(folder, "base.img", NULL), *path = g_build_filename(folder, "cut.img", NULL),
-                  *cut = NULL;
+  g_autofree char *base = g_build_filename(folder, "base.img", NULL),
+                  *path = g_build_filename(folder, "cut.img", NULL), *cut = NULL;
   guint first = ((State *)states->pdata[0])->log, last = vt_io_log_length(log), upto, i = 0;
   int fd;
 
@@ -727,8 +738,8 @@ int main(void)
 
   setvbuf(stdout, NULL, _IOLBF, 0);
   seed = seed_text ? (guint32)g_ascii_strtoull(seed_text, NULL, 10) : 20260101;
-  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(), "virt-thin-XXXXXX",
-                         NULL);
+  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(),
+                         "virt-thin-XXXXXX", NULL);
   folder = g_mkdtemp(dir);
   g_setenv("VIRT_THIN_STATE_DIR", folder, TRUE);
   g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
@@ -739,8 +750,8 @@ int main(void)
   copy_file(path, base);
   start = g_get_monotonic_time();
   states = record(path, log);
-  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len, vt_io_log_length(log),
-         (g_get_monotonic_time() - start) / 1e6);
+  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len,
+         vt_io_log_length(log), (g_get_monotonic_time() - start) / 1e6);
   for (guint n = 0; n < n_cuts; n++)
     cut_power(log, states, n, n_cuts);
   printf("# %u power cuts in %.1f s\n", n_cuts, (g_get_monotonic_time() - start) / 1e6);

@@ -3,10 +3,10 @@
  *
  * usage: power-cut-threads [SEED]      $VIRT_THIN_TEST_LONG: ten times the points
  *
- * Each worker writes blocks of its own with counts that only rise, and notes how long the log was when a write
- * began and when a flush had returned. After a cut, each sector must hold a count at least as high as the last
- * flush that had returned promised, and no higher than what had been begun: a flush that shares another's
- * commit is held to what it said.
+ * Each worker writes blocks of its own with counts that only rise, and notes how long the log was
+ * when a write began and when a flush had returned. After a cut, each sector must hold a count at
+ * least as high as the last flush that had returned promised, and no higher than what had been
+ * begun: a flush that shares another's commit is held to what it said.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -120,7 +120,8 @@ static int empty_copy(guint64 size)
   return fd;
 }
 
-/* A flush takes its time, as on a disk: others go on meanwhile, which is what the sharing of flushes is about. */
+/* A flush takes its time, as on a disk: others go on meanwhile, which is what the sharing of
+ * flushes is about. */
 static void be_slow(VtIoKinds kind, guint64 offset, guint64 length, gpointer user_data)
 {
   if (kind == VT_IO_FLUSH)
@@ -203,7 +204,8 @@ static void bounds_at(const Worker *w, guint point, guint64 *least, guint64 *mos
     if (event->block != G_MAXUINT)
       most[event->block] = event->count;
     else
-      memcpy(least, &w->flushed->data[event->count * sizeof(guint64[BLOCKS])], sizeof(guint64[BLOCKS]));
+      memcpy(least, &w->flushed->data[event->count * sizeof(guint64[BLOCKS])],
+             sizeof(guint64[BLOCKS]));
   }
 }
 
@@ -220,10 +222,11 @@ static void check_worker(const Worker *w, ThinVolume *volume, guint point)
       fill(expected, count, offset);
       if (count == 0)
         memset(expected, 0, sizeof expected);
-      if (count >= least[block] && count <= most[block] && memcmp(&words[at], &expected[at], SECTOR) == 0)
+      if (count >= least[block] && count <= most[block] &&
+          memcmp(&words[at], &expected[at], SECTOR) == 0)
         continue;
-      printf("Bail out! cut at %u: thin device %u, worker %u, block %u, sector %u: count %" G_GUINT64_FORMAT
-             ", not from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "\n",
+      printf("Bail out! cut at %u: thin device %u, worker %u, block %u, sector %u: count "
+             "%" G_GUINT64_FORMAT ", not from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT "\n",
              point, w->device, w->index, block, s, count, least[block], most[block]);
       fflush(stdout);
       abort();

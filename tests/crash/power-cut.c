@@ -1,12 +1,14 @@
 /* virt-thin - power cuts at more than a thousand points of recorded runs
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * usage: power-cut [SEED]      $VIRT_THIN_TEST_LONG: ten times the points, all of them judged by the real thin_check
+ * usage: power-cut [SEED]      $VIRT_THIN_TEST_LONG: ten times the points, all of them judged by
+ *                              the real thin_check
  *
- * Each run does random work on a new pool whose devices are recorded in one order. Then it is replayed up to a
- * point: what was flushed before is there, of the rest each write is applied, dropped, or torn at 512 bytes, in
- * any order, on each device by itself. Such a state must pass the check, open for writing, hold of every sector
- * what was durable or was written since, and go on working.
+ * Each run does random work on a new pool whose devices are recorded in one order. Then it is
+ * replayed up to a point: what was flushed before is there, of the rest each write is applied,
+ * dropped, or torn at 512 bytes, in any order, on each device by itself. Such a state must pass the
+ * check, open for writing, hold of every sector what was durable or was written since, and go on
+ * working.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,8 @@ static void start_recording(Harness *h, Recording *r)
   r->steps = g_array_new(FALSE, FALSE, sizeof(Step));
   r->metadata_fd = copy_of(h->metadata_fd, METADATA_SIZE);
   r->data_fd = copy_of(h->data_fd, DATA_CHUNKS * CHUNK);
-  VtIo *metadata = vt_io_recorder_new(h->metadata, r->log), *data = vt_io_recorder_new(h->data, r->log);
+  VtIo *metadata = vt_io_recorder_new(h->metadata, r->log),
+       *data = vt_io_recorder_new(h->data, r->log);
   vt_io_unref(h->metadata);
   vt_io_unref(h->data);
   h->metadata = metadata;
@@ -76,8 +79,9 @@ static void start_recording(Harness *h, Recording *r)
 static void record(Recording *r, GRand *rand)
 {
   static const guint weights[OP_REOPEN + 1] = {
-      [OP_CREATE] = 3,   [OP_SNAPSHOT] = 6, [OP_DELETE] = 5, [OP_EXCHANGE] = 3, [OP_WRITE] = 45, [OP_ZERO] = 6,
-      [OP_DISCARD] = 10, [OP_RESIZE] = 2,   [OP_READ] = 2,   [OP_FLUSH] = 12,   [OP_COMMIT] = 5, [OP_REOPEN] = 1,
+      [OP_CREATE] = 3, [OP_SNAPSHOT] = 6, [OP_DELETE] = 5,   [OP_EXCHANGE] = 3,
+      [OP_WRITE] = 45, [OP_ZERO] = 6,     [OP_DISCARD] = 10, [OP_RESIZE] = 2,
+      [OP_READ] = 2,   [OP_FLUSH] = 12,   [OP_COMMIT] = 5,   [OP_REOPEN] = 1,
   };
   Harness h;
   Scenario scenario;
@@ -87,7 +91,8 @@ static void record(Recording *r, GRand *rand)
   scenario_init(&scenario, &h);
   /* Out of space ends it: how far that write came, a replay cannot ask. */
   for (gboolean full = FALSE; r->steps->len < OPS && !full;) {
-    Step step = {.op = scenario_next(model, rand, weights), .begin = vt_io_log_length(r->log), .tid = h.tid};
+    Step step = {
+        .op = scenario_next(model, rand, weights), .begin = vt_io_log_length(r->log), .tid = h.tid};
     MUST(scenario_do(&scenario, model, &step.op, &error));
     step.end = vt_io_log_length(r->log);
     model_do(model, &scenario, &step.op);
@@ -132,7 +137,8 @@ static Model *model_at(const Recording *r, guint point, guint64 tid)
   return model;
 }
 
-/* A pool that lives on after the cut must work: write something to each device, and read it again. */
+/* A pool that lives on after the cut must work: write something to each device, and read it
+ * again. */
 static void go_on(ThinPool *pool, Model *model)
 {
   GHashTableIter iter;
@@ -140,7 +146,8 @@ static void go_on(ThinPool *pool, Model *model)
   g_hash_table_iter_init(&iter, model->devices);
   while (g_hash_table_iter_next(&iter, NULL, &value)) {
     ThinVolume *volume = NULL;
-    MUST(volume = thin_volume_open(pool, ((ModelDevice *)value)->id, SCENARIO_SECTORS * SECTOR, FALSE, &error));
+    MUST(volume = thin_volume_open(pool, ((ModelDevice *)value)->id, SCENARIO_SECTORS * SECTOR,
+                                   FALSE, &error));
     MUST(thin_volume_discard(volume, 0, 2 * CHUNK, &error));
     harness_expect(volume, 0, 2 * CHUNK, 0);
     thin_volume_close(volume);
@@ -150,7 +157,8 @@ static void go_on(ThinPool *pool, Model *model)
 
 static void cut(const Recording *r, guint point, GRand *rand, gboolean judge, Totals *totals)
 {
-  int metadata_fd = copy_of(r->metadata_fd, METADATA_SIZE), data_fd = copy_of(r->data_fd, DATA_CHUNKS * CHUNK);
+  int metadata_fd = copy_of(r->metadata_fd, METADATA_SIZE),
+      data_fd = copy_of(r->data_fd, DATA_CHUNKS * CHUNK);
   MUST(vt_io_log_replay(r->log, 0, point, rand, metadata_fd, &error));
   MUST(vt_io_log_replay(r->log, 1, point, rand, data_fd, &error));
   g_autofree char *metadata_path = g_strdup_printf("/proc/self/fd/%d", metadata_fd),
@@ -197,9 +205,11 @@ int main(int argc, char **argv)
       cut(&r, g_rand_int_range(rand, 0, length + 1), rand, is_long || i % 4 == 0, &totals);
     recording_clear(&r);
   }
-  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT " recorded writes, flushes and discards\n", n_runs, OPS,
-         entries);
-  printf("# %u power cuts: each opened for writing, passed thin_check() before and after, held what was flushed "
+  printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT
+         " recorded writes, flushes and discards\n",
+         n_runs, OPS, entries);
+  printf("# %u power cuts: each opened for writing, passed thin_check() before and after, held "
+         "what was flushed "
          "(%" G_GUINT64_FORMAT " sectors looked at); %u judged by the real thin_check\n",
          totals.points, totals.sectors, totals.judged);
   printf("ok 1 - nothing that was flushed was lost\n");

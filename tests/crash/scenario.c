@@ -11,8 +11,9 @@
 #define PER_CHUNK (CHUNK / SECTOR)
 
 const guint scenario_weights[OP_REOPEN + 1] = {
-    [OP_CREATE] = 2,  [OP_SNAPSHOT] = 4, [OP_DELETE] = 4, [OP_EXCHANGE] = 2, [OP_WRITE] = 40, [OP_ZERO] = 5,
-    [OP_DISCARD] = 8, [OP_RESIZE] = 2,   [OP_READ] = 20,  [OP_FLUSH] = 8,    [OP_COMMIT] = 3, [OP_REOPEN] = 1,
+    [OP_CREATE] = 2, [OP_SNAPSHOT] = 4, [OP_DELETE] = 4,  [OP_EXCHANGE] = 2,
+    [OP_WRITE] = 40, [OP_ZERO] = 5,     [OP_DISCARD] = 8, [OP_RESIZE] = 2,
+    [OP_READ] = 20,  [OP_FLUSH] = 8,    [OP_COMMIT] = 3,  [OP_REOPEN] = 1,
 };
 
 /* --- the model --- */
@@ -50,7 +51,8 @@ static ModelDevice *add(Model *model, guint32 id, const ModelDevice *origin)
   ModelDevice *d = g_new0(ModelDevice, 1);
   d->id = id;
   d->size = origin ? origin->size : SCENARIO_SECTORS;
-  d->now = origin ? vt_memdup(origin->now, SCENARIO_SECTORS * sizeof *d->now) : g_new0(guint32, SCENARIO_SECTORS);
+  d->now = origin ? vt_memdup(origin->now, SCENARIO_SECTORS * sizeof *d->now)
+                  : g_new0(guint32, SCENARIO_SECTORS);
   d->durable = vt_memdup(d->now, SCENARIO_SECTORS * sizeof *d->now);
   d->since = g_array_new(FALSE, FALSE, sizeof(Op));
   g_hash_table_insert(model->devices, GUINT_TO_POINTER(id), d);
@@ -122,11 +124,11 @@ static gboolean stamp_of(const Sector *sector, guint64 number, guint32 *stamp)
   return memcmp(sector, &expected, SECTOR) == 0;
 }
 
-static G_GNUC_NORETURN void wrong(const char *where, guint32 id, guint64 number, const Sector *found,
-                                  const ModelDevice *d)
+static G_GNUC_NORETURN void wrong(const char *where, guint32 id, guint64 number,
+                                  const Sector *found, const ModelDevice *d)
 {
-  printf("Bail out! %s: thin device %u, sector %" G_GUINT64_FORMAT ": holds %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT
-         ", now is %u, durable %u\n",
+  printf("Bail out! %s: thin device %u, sector %" G_GUINT64_FORMAT ": holds %" G_GUINT64_FORMAT
+         "/%" G_GUINT64_FORMAT ", now is %u, durable %u\n",
          where, id, number, found->words[0], found->words[1], d->now[number], d->durable[number]);
   fflush(stdout);
   abort();
@@ -139,15 +141,15 @@ static gboolean may_hold(Model *model, ModelDevice *d, guint64 number, guint32 s
   for (guint i = 0; i < d->since->len; i++) {
     guint64 begin, end;
     guint32 value;
-    if (changes(model, &g_array_index(d->since, Op, i), &begin, &end, &value) && number >= begin && number < end &&
-        value == stamp)
+    if (changes(model, &g_array_index(d->since, Op, i), &begin, &end, &value) && number >= begin &&
+        number < end && value == stamp)
       return TRUE;
   }
   return FALSE;
 }
 
-static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n, gboolean after_cut,
-                        const char *where, GError **error)
+static gboolean compare(Model *model, ModelDevice *d, ThinVolume *volume, guint64 begin, guint64 n,
+                        gboolean after_cut, const char *where, GError **error)
 {
   g_autofree Sector *found = g_new(Sector, n + 1);
   memset(found, 0xee, n * SECTOR);
@@ -217,7 +219,8 @@ static OpKind any_kind(GRand *rand, const guint weights[])
 
 Op scenario_next(Model *model, GRand *rand, const guint weights[OP_REOPEN + 1])
 {
-  Op op = {.kind = any_kind(rand, weights), .stamp = model->next_stamp++, .unmap = g_rand_boolean(rand)};
+  Op op = {
+      .kind = any_kind(rand, weights), .stamp = model->next_stamp++, .unmap = g_rand_boolean(rand)};
   guint n = g_hash_table_size(model->devices);
   gboolean adds = op.kind == OP_CREATE || op.kind == OP_SNAPSHOT;
   if (n == 0)
@@ -264,7 +267,8 @@ static ThinVolume *volume_of(Scenario *scenario, Model *model, guint32 id, GErro
   ThinVolume *volume = g_hash_table_lookup(scenario->volumes, GUINT_TO_POINTER(id));
   if (volume)
     return volume;
-  volume = thin_volume_open(scenario->harness->pool, id, find(model, id)->size * SECTOR, FALSE, error);
+  volume =
+      thin_volume_open(scenario->harness->pool, id, find(model, id)->size * SECTOR, FALSE, error);
   if (volume)
     g_hash_table_insert(scenario->volumes, GUINT_TO_POINTER(id), volume);
   return volume;
@@ -301,7 +305,8 @@ static gboolean volume_op(Scenario *scenario, Model *model, const Op *op, GError
   case OP_ZERO: return thin_volume_zero(volume, offset, length, op->unmap, error);
   case OP_DISCARD: return thin_volume_discard(volume, offset, length, error);
   case OP_RESIZE: return thin_volume_resize(volume, offset, error);
-  case OP_READ: return compare(model, find(model, op->device), volume, op->begin, op->n, FALSE, "read", error);
+  case OP_READ:
+    return compare(model, find(model, op->device), volume, op->begin, op->n, FALSE, "read", error);
   default: return thin_volume_flush(volume, error);
   }
 }
@@ -318,8 +323,8 @@ static gboolean do_op(Scenario *scenario, Model *model, const Op *op, GError **e
     scenario_close_volumes(scenario);
     if (!thin_pool_close(g_steal_pointer(&scenario->harness->pool), error))
       return FALSE;
-    scenario->harness->pool =
-        thin_pool_open(scenario->harness->metadata, scenario->harness->data, &scenario->harness->options, error);
+    scenario->harness->pool = thin_pool_open(scenario->harness->metadata, scenario->harness->data,
+                                             &scenario->harness->options, error);
     return scenario->harness->pool != NULL;
   default: return volume_op(scenario, model, op, error);
   }
@@ -338,7 +343,8 @@ gboolean scenario_do(Scenario *scenario, Model *model, Op *op, GError **error)
 }
 
 /* How far did a write come that ran out of space? Each sector is the old or the new one. */
-static void ask_pool(Model *model, Scenario *scenario, ModelDevice *d, guint64 begin, guint64 end, guint32 stamp)
+static void ask_pool(Model *model, Scenario *scenario, ModelDevice *d, guint64 begin, guint64 end,
+                     guint32 stamp)
 {
   g_autofree Sector *found = g_new(Sector, end - begin);
   ThinVolume *volume = NULL;

@@ -1,10 +1,10 @@
-/* virt-thin - seeded random work on a thin pool, and the plain model in memory that says what must be there
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - seeded random work on a thin pool, and the plain model in memory that says what must
+ * be there SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The unit is the 512-byte sector: each that is written holds the number of the write and its own number, many
- * times over, so that whatever turns up in its place is recognised. The model knows of every device what it
- * holds now, what it held when last made durable, and what was written since: after a power cut each sector
- * must be one of these.
+ * The unit is the 512-byte sector: each that is written holds the number of the write and its own
+ * number, many times over, so that whatever turns up in its place is recognised. The model knows of
+ * every device what it holds now, what it held when last made durable, and what was written since:
+ * after a power cut each sector must be one of these.
  */
 #pragma once
 
@@ -58,8 +58,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Model, model_free)
 Op scenario_next(Model *model, GRand *rand, const guint weights[OP_REOPEN + 1]);
 extern const guint scenario_weights[OP_REOPEN + 1];
 
-/* Do it to the pool. ENOSPC is noted in @op, any other error is returned. Reads are compared with the model (as
- * it is before the operation) and end the program when they differ. */
+/* Do it to the pool. ENOSPC is noted in @op, any other error is returned. Reads are compared with
+ * the model (as it is before the operation) and end the program when they differ. */
 typedef struct {
   Harness *harness;
   GHashTable *volumes; /* id -> ThinVolume, open */
@@ -69,11 +69,13 @@ void scenario_close_volumes(Scenario *scenario);
 void scenario_clear(Scenario *scenario); /* closes the volumes */
 gboolean scenario_do(Scenario *scenario, Model *model, Op *op, GError **error);
 
-/* Do it to the model. After ENOSPC, the pool is asked how far it came (@scenario may be NULL: it may be either). */
+/* Do it to the model. After ENOSPC, the pool is asked how far it came (@scenario may be NULL: it
+ * may be either). */
 void model_do(Model *model, Scenario *scenario, const Op *op);
-/* It was begun, and may have been done or not. Messages are not for this: the transaction id tells. */
+/* It was begun, and may have been done or not. Messages are not for this: the transaction id
+ * tells. */
 void model_begin(Model *model, const Op *op);
 
-/* Does @pool hold what the model says: exactly, or (after a cut) one of what may be there? Returns the number
- * of sectors looked at; ends the program. */
+/* Does @pool hold what the model says: exactly, or (after a cut) one of what may be there? Returns
+ * the number of sectors looked at; ends the program. */
 guint64 model_verify(Model *model, ThinPool *pool, gboolean after_cut, const char *where);

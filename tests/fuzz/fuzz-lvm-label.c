@@ -1,9 +1,10 @@
 /* virt-thin - libFuzzer target: hostile labels, metadata headers and rings
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The input is laid over a whole physical volume of 64 KiB: from byte 0 on, records of offset (2 bytes, little endian),
- * length (1 byte), bytes. The first input byte says which checksums are put right afterwards: bit 0 the label's, bit 1
- * the header's, bit 2 the text's. Then the volume group is opened read-only and read-write, read, and committed to.
+ * The input is laid over a whole physical volume of 64 KiB: from byte 0 on, records of offset (2
+ * bytes, little endian), length (1 byte), bytes. The first input byte says which checksums are put
+ * right afterwards: bit 0 the label's, bit 1 the header's, bit 2 the text's. Then the volume group
+ * is opened read-only and read-write, read, and committed to.
  */
 #include "config.h"
 
@@ -27,17 +28,23 @@ static guint8 *device; /* mapped */
 static guint8 *whole;
 
 static const char text[] =
-    "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", "
+    "vg {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 3\nformat = \"lvm2\"\nstatus = "
+    "[\"RESIZEABLE\", "
     "\"READ\", \"WRITE\"]\nflags = []\n"
-    "extent_size = 16\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n\npv0 {\nid = "
+    "extent_size = 16\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n\npv0 "
+    "{\nid = "
     "\"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\n"
-    "device = \"/dev/vda\"\n\nstatus = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 256\npe_start = 128\npe_count = "
+    "device = \"/dev/vda\"\n\nstatus = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 256\npe_start = "
+    "128\npe_count = "
     "8\n}\n}\n\nlogical_volumes {\n\n"
-    "lin {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = "
+    "lin {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", "
+    "\"VISIBLE\"]\nflags = "
     "[]\nsegment_count = 2\n\nsegment1 {\n"
-    "start_extent = 0\nextent_count = 2\n\ntype = \"striped\"\nstripe_count = 2\nstripe_size = 8\n\nstripes = "
+    "start_extent = 0\nextent_count = 2\n\ntype = \"striped\"\nstripe_count = 2\nstripe_size = "
+    "8\n\nstripes = "
     "[\n\"pv0\", 1,\n\"pv0\", 5\n]\n}\nsegment2 {\n"
-    "start_extent = 2\nextent_count = 1\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", "
+    "start_extent = 2\nextent_count = 1\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = "
+    "[\n\"pv0\", "
     "3\n]\n}\n}\n}\n\n}\n"
     "# Generated\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = \"\"\n\n";
 

@@ -1,8 +1,8 @@
 /* virt-thin - libFuzzer target: hostile metadata text
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Whatever the text grammar takes is formatted, and that is a fixed point. Whatever is a volume group as well is looked
- * at from every side, changed, and formatted again.
+ * Whatever the text grammar takes is formatted, and that is a fixed point. Whatever is a volume
+ * group as well is looked at from every side, changed, and formatted again.
  */
 #include "config.h"
 

@@ -1,10 +1,11 @@
 /* virt-thin - libFuzzer target: whatever a client may send to the NBD server
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The input goes through a socket pair to a connection over a pool in memory; the replies are read and thrown away. Its
- * first byte says how: bit 0 a handshake in good order comes first (structured replies by bit 1, base:allocation by bit
- * 2), so that the rest are requests; bits 3 and 4 the sizes of the pieces it is sent in; bit 5 it hangs up without
- * reading the replies; bit 6 the pool fails every write. With a handshake, each request's magic number is put right.
+ * The input goes through a socket pair to a connection over a pool in memory; the replies are read
+ * and thrown away. Its first byte says how: bit 0 a handshake in good order comes first (structured
+ * replies by bit 1, base:allocation by bit 2), so that the rest are requests; bits 3 and 4 the
+ * sizes of the pieces it is sent in; bit 5 it hangs up without reading the replies; bit 6 the pool
+ * fails every write. With a handshake, each request's magic number is put right.
  */
 #include <poll.h>
 #include <stdint.h>
@@ -43,7 +44,8 @@ static void add(GByteArray *out, const void *data, gsize length)
 
 static void add_option(GByteArray *out, guint32 option, const void *data, guint32 length)
 {
-  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(option), GUINT32_TO_BE(length)};
+  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(option),
+                      GUINT32_TO_BE(length)};
   add(out, &header, sizeof header);
   add(out, data, length);
 }
@@ -66,7 +68,8 @@ static void add_requests(GByteArray *out, const guint8 *data, gsize size)
     NbdRequest request;
     memcpy(&request, data, sizeof request);
     request.magic = GUINT32_TO_BE(NBD_REQUEST_MAGIC);
-    gsize payload = request.type == GUINT16_TO_BE(NBD_CMD_WRITE) ? GUINT32_FROM_BE(request.length) : 0;
+    gsize payload =
+        request.type == GUINT16_TO_BE(NBD_CMD_WRITE) ? GUINT32_FROM_BE(request.length) : 0;
     gsize length = sizeof request + MIN(payload, size - sizeof request);
     add(out, &request, sizeof request);
     add(out, data + sizeof request, length - sizeof request);

@@ -1,8 +1,9 @@
 /* virt-thin - libFuzzer target: any storage.cfg
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Whatever is parsed is written back byte by byte, and parses to the same. An edit of one storage - a property set, the
- * storage removed, another added - leaves every other as it was, and is undone by its opposite.
+ * Whatever is parsed is written back byte by byte, and parses to the same. An edit of one storage -
+ * a property set, the storage removed, another added - leaves every other as it was, and is undone
+ * by its opposite.
  */
 #include "config.h"
 
@@ -15,12 +16,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void show(const StorageCfgStorage *storage, GString *shown)
 {
-  g_string_append_printf(shown, "%s %s %d %d\n", storage->id, storage->type->name, storage->broken, storage->replaced);
+  g_string_append_printf(shown, "%s %s %d %d\n", storage->id, storage->type->name, storage->broken,
+                         storage->replaced);
   for (guint i = 0; i < storage->values->len; i++) {
     const StorageCfgValue *value = storage->values->pdata[i];
     g_autofree char *list = value->list ? g_strjoinv("|", value->list) : NULL;
 
-    g_string_append_printf(shown, " %s=%s\n", storagecfg_property_name(value->property), list ? list : value->text);
+    g_string_append_printf(shown, " %s=%s\n", storagecfg_property_name(value->property),
+                           list ? list : value->text);
   }
 }
 
@@ -36,14 +39,15 @@ static char *show_all(const StorageCfg *cfg, const char *without)
   return g_string_free(shown, FALSE);
 }
 
-static void check_same(const StorageCfg *one, const StorageCfg *other, const char *without, const char *what)
+static void check_same(const StorageCfg *one, const StorageCfg *other, const char *without,
+                       const char *what)
 {
   g_autofree char *a = show_all(one, without), *b = show_all(other, without);
   gsize n, m;
 
   if (strcmp(a, b) != 0)
-    g_error("%s: other storages changed:\n%s\n---\n%s\n=== text:\n%s\n---\n%s", what, a, b, storagecfg_text(one, &n),
-            storagecfg_text(other, &m));
+    g_error("%s: other storages changed:\n%s\n---\n%s\n=== text:\n%s\n---\n%s", what, a, b,
+            storagecfg_text(one, &n), storagecfg_text(other, &m));
 }
 
 static void check_round_trip(const StorageCfg *cfg)
@@ -76,8 +80,9 @@ static void check_change(const StorageCfg *cfg, const StorageCfgStorage *storage
   if (!set)
     return;
   check_same(cfg, set, storage->id, "set");
-  if (strcmp(storage->id, "local") != 0 && (!storagecfg_is_on_node(storagecfg_find(set, storage->id), "fuzz1") ||
-                                            storagecfg_is_on_node(storagecfg_find(set, storage->id), "fuzz3")))
+  if (strcmp(storage->id, "local") != 0 &&
+      (!storagecfg_is_on_node(storagecfg_find(set, storage->id), "fuzz1") ||
+       storagecfg_is_on_node(storagecfg_find(set, storage->id), "fuzz3")))
     g_error("set: it is not");
   unset = storagecfg_change(set, storage->id, NULL, 0, deleted, NULL);
   if (!unset || storagecfg_value(storagecfg_find(unset, storage->id), "nodes"))
@@ -104,8 +109,10 @@ static void check_removal(const StorageCfg *cfg, const StorageCfgStorage *storag
 
 static void check_addition(const StorageCfg *cfg)
 {
-  static const StorageCfgSetting settings[] = {{"vgname", "pve"}, {"thinpool", "data"}, {"disable", NULL}};
-  g_autoptr(StorageCfg) added = storagecfg_add(cfg, "lvmthin", "fuzzed", settings, G_N_ELEMENTS(settings), NULL),
+  static const StorageCfgSetting settings[] = {
+      {"vgname", "pve"}, {"thinpool", "data"}, {"disable", NULL}};
+  g_autoptr(StorageCfg) added =
+      storagecfg_add(cfg, "lvmthin", "fuzzed", settings, G_N_ELEMENTS(settings), NULL),
                         removed = NULL;
 
   if (!added) {

@@ -1,10 +1,15 @@
-/* virt-thin - libFuzzer target: damaged thin metadata is opened, listed, looked up, checked, and written to
+/* virt-thin - libFuzzer target: damaged thin metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * It is opened, listed, looked up, checked, and written to.
  *
  * The input is a list of changes to one of a few pools that our own writer makes at the start:
  *   byte 0: which pool (bits 0-1); bit 7: also open it to write, change it, and commit
- *   then, repeated: block (1 byte, of those in use), offset (2 bytes), length - 1 (low 3 bits of 1 byte), the bytes
- * Built with FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION, checksums are not looked at, so that every change counts.
+ *   then, repeated: block (1 byte, of those in use), offset (2 bytes), length - 1 (low 3 bits of
+ *   1 byte), the bytes
+ *
+ * Built with FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION, checksums are not looked at, so that every
+ * change counts.
  */
 #include "config.h"
 
@@ -29,11 +34,13 @@ typedef struct {
 
 static gboolean in_memory(guint64 offset, gsize length, GError **error)
 {
-  return (offset <= N_BLOCKS * THIN_METADATA_BLOCK && length <= N_BLOCKS * THIN_METADATA_BLOCK - offset) ||
+  return (offset <= N_BLOCKS * THIN_METADATA_BLOCK &&
+          length <= N_BLOCKS * THIN_METADATA_BLOCK - offset) ||
          vt_set_error(error, EINVAL, "past the end");
 }
 
-static gboolean memory_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean memory_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
     if (!in_memory(offset, iov[i].iov_len, error))
@@ -43,7 +50,8 @@ static gboolean memory_readv(VtIo *io, const struct iovec *iov, int n_iov, guint
   return TRUE;
 }
 
-static gboolean memory_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean memory_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
     if (!in_memory(offset, iov[i].iov_len, error))
@@ -69,8 +77,11 @@ static void memory_free(VtIo *io)
   g_free(io);
 }
 
-static const VtIoOps memory_ops = {
-    .readv = memory_readv, .writev = memory_writev, .flush = memory_flush, .size = memory_size, .free = memory_free};
+static const VtIoOps memory_ops = {.readv = memory_readv,
+                                   .writev = memory_writev,
+                                   .flush = memory_flush,
+                                   .size = memory_size,
+                                   .free = memory_free};
 
 static Memory *memory_new(void)
 {
@@ -129,7 +140,8 @@ static void quiet(const char *domain, GLogLevelFlags level, const char *message,
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-  g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL); /* abort() says that it cannot */
+  g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet,
+                    NULL); /* abort() says that it cannot */
   for (guint i = 0; i < N_POOLS; i++)
     make_pool(i);
   return 0;
@@ -140,7 +152,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 static void damage(Memory *memory, guint which, const uint8_t *data, size_t size)
 {
   while (size >= 5) {
-    guint block = used[which][data[0] % n_used[which]], offset = (guint)(data[1] | data[2] << 8) % THIN_METADATA_BLOCK;
+    guint block = used[which][data[0] % n_used[which]],
+          offset = (guint)(data[1] | data[2] << 8) % THIN_METADATA_BLOCK;
     guint n = (data[3] & 7) + 1u;
     data += 4;
     size -= 4;

@@ -1,7 +1,8 @@
 /* virt-thin - what every fuzz target is built with (run.sh includes it)
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * g_error() ends in a breakpoint trap, of which libFuzzer takes no notice: no input would be kept of what was found.
+ * g_error() ends in a breakpoint trap, of which libFuzzer takes no notice: no input would be kept
+ * of what was found.
  */
 #pragma once
 

@@ -46,9 +46,11 @@ volumes() {
   is "$how: of the one" "$(export_md5 export pve/snap_vm-100-disk-0_both)" "$a"
   is "$how: of the other" "$(volume pve/snap_odd_both origin)" odd
   vt remove pve/snap_odd_both
-  refused "$how: all of them, or none" 1 'snap_vm-100-disk-0_both already' vt snapshot pve/odd pve/vm-100-disk-0 both
+  refused "$how: all of them, or none" 1 'snap_vm-100-disk-0_both already' \
+    vt snapshot pve/odd pve/vm-100-disk-0 both
   is "$how: none" "$(names pve)" "odd snap_vm-100-disk-0_both snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0"
-  refused "$how: of two volume groups" 2 'must be of one volume group' vt snapshot pve/odd other/odd both
+  refused "$how: of two volume groups" 2 'must be of one volume group' \
+    vt snapshot pve/odd other/odd both
   vt remove pve/snap_vm-100-disk-0_both
 
   ok "$how: clone" vt clone pve/vm-100-disk-0 pve/vm-101-disk-0

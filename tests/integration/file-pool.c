@@ -83,26 +83,32 @@ static gboolean check(Handle *handle, ssize_t n, GError **error)
   return n >= 0 || vt_set_errno(error, errno, "%s", handle->name);
 }
 
-static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   Handle *handle = (Handle *)volume;
   return check(handle, preadv(handle->fd, iov, n_iov, offset), error);
 }
 
-static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov,
+                              guint64 offset, GError **error)
 {
   Handle *handle = (Handle *)volume;
   const char *poison = g_getenv("FILE_POOL_POISON");
 
-  if (poison && iov[0].iov_len >= strlen(poison) && memcmp(iov[0].iov_base, poison, strlen(poison)) == 0)
+  if (poison && iov[0].iov_len >= strlen(poison) &&
+      memcmp(iov[0].iov_base, poison, strlen(poison)) == 0)
     raise(SIGILL);
   return check(handle, pwritev(handle->fd, iov, n_iov, offset), error);
 }
 
-static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+                            GError **error)
 {
   Handle *handle = (Handle *)volume;
-  return check(handle, fallocate(handle->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length), error);
+  return check(handle,
+               fallocate(handle->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length),
+               error);
 }
 
 static gboolean volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
@@ -116,8 +122,8 @@ static gboolean volume_flush(PoolVolume *volume, GError **error)
   return check(handle, fdatasync(handle->fd), error);
 }
 
-static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                              GError **error)
+static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                              gboolean *mapped, GError **error)
 {
   Handle *handle = (Handle *)volume;
   off_t data = lseek(handle->fd, offset, SEEK_DATA), size = volume_size(volume);
@@ -142,7 +148,8 @@ static const PoolVolumeOps volume_ops = {
     .extent = volume_extent,
 };
 
-static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_only,
+                               const char *opener, GError **error)
 {
   g_autofree char *path = path_of(pool, name);
   Handle *handle = g_new0(Handle, 1);
@@ -164,7 +171,8 @@ static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_o
   return &handle->base;
 }
 
-static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
+                               GError **error)
 {
   return open_handle((FilePool *)pool, name, read_only, opener, error);
 }
@@ -293,7 +301,8 @@ static gboolean copy_content(FilePool *pool, const char *from, const char *to)
   g_autofree char *target = path_of(pool, to);
   const char *argv[] = {"cp", "--sparse=always", source, target, NULL};
   int status;
-  return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL) &&
+  return g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                      &status, NULL) &&
          status == 0;
 }
 
@@ -319,7 +328,8 @@ static gboolean rollback(FilePool *pool, const char *volume, const char *name, G
   return TRUE;
 }
 
-static gboolean rename_volume(FilePool *pool, const char *name, const char *new_name, GError **error)
+static gboolean rename_volume(FilePool *pool, const char *name, const char *new_name,
+                              GError **error)
 {
   g_autofree char *from = path_of(pool, name);
   g_autofree char *to = path_of(pool, new_name);
@@ -427,7 +437,8 @@ void pool_set_journal(void *memory, gsize size)
 {
 }
 
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags, GError **error)
+Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                        GError **error)
 {
   FilePool *pool = g_new0(FilePool, 1);
 
@@ -444,8 +455,8 @@ Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlag
   return &pool->base;
 }
 
-gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size, guint64 extent_size,
-                   const PoolNew *params, GError **error)
+gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
+                   guint64 extent_size, const PoolNew *params, GError **error)
 {
   return vt_set_error(error, EOPNOTSUPP, "make a folder");
 }

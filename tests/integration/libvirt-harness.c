@@ -1,11 +1,12 @@
-/* virt-thin - drives the storage backend's callbacks in a process of its own, so that sanitizers can watch them
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - drives the storage backend's callbacks in a process of its own, so that sanitizers
+ * can watch them SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * usage: libvirt-harness BACKEND STOCK DRIVER VG/POOL FOLDER
  *
- * Loads libvirt's library and storage driver as libvirtd does, then the backend, and calls its callbacks on a pool
- * object made by libvirt in libvirtd's order (libvirt src/storage/storage_driver.c). Prints TAP. The service must be
- * startable (VIRT_THIN_PROGRAM), FOLDER holds image.raw and image.qcow2 of 8 MiB.
+ * Loads libvirt's library and storage driver as libvirtd does, then the backend, and calls its
+ * callbacks on a pool object made by libvirt in libvirtd's order (libvirt
+ * src/storage/storage_driver.c). Prints TAP. The service must be startable (VIRT_THIN_PROGRAM),
+ * FOLDER holds image.raw and image.qcow2 of 8 MiB.
  */
 #include "config.h"
 
@@ -75,7 +76,8 @@ static guint64 number(VtVolDef *vol, guint32 offset)
   return VT_FIELD(vol, offset, guint64);
 }
 
-/* createVol, AddVol, buildVol or buildVolFrom, refreshVol: as the driver does. NULL: refused, and @vol freed. */
+/* createVol, AddVol, buildVol or buildVolFrom, refreshVol: as the driver does. NULL: refused, and
+ * @vol freed. */
 static VtVolDef *create(VtVolDef *vol, VtVolDef *from, unsigned int flags)
 {
   if (backend->create_vol(obj, vol) < 0) {
@@ -85,7 +87,8 @@ static VtVolDef *create(VtVolDef *vol, VtVolDef *from, unsigned int flags)
   if (lv.pool_obj_add_vol(obj, vol) < 0)
     abort();
   lv.object_unlock(obj);
-  int built = from ? backend->build_vol_from(obj, vol, from, flags) : backend->build_vol(obj, vol, flags);
+  int built =
+      from ? backend->build_vol_from(obj, vol, from, flags) : backend->build_vol(obj, vol, flags);
   lv.object_lock(obj);
   if (built < 0) {
     if (from)
@@ -110,10 +113,12 @@ static void drive_pool(const char *name)
   char *sources = backend->find_sources(NULL, 0);
   result(sources && strstr(sources, name), "find sources");
   free(sources);
-  refused(backend->build_pool(obj, VIR_STORAGE_POOL_BUILD_OVERWRITE | VIR_STORAGE_POOL_BUILD_NO_OVERWRITE),
+  refused(backend->build_pool(obj, VIR_STORAGE_POOL_BUILD_OVERWRITE |
+                                       VIR_STORAGE_POOL_BUILD_NO_OVERWRITE),
           "exclude each other", "build with --overwrite and --no-overwrite is refused");
   refused(backend->build_pool(obj, 0), "exactly one <device", "build without a device is refused");
-  refused(backend->build_pool(obj, 1u << 9), "unsupported flags", "build with unknown flags is refused");
+  refused(backend->build_pool(obj, 1u << 9), "unsupported flags",
+          "build with unknown flags is refused");
   refused(backend->delete_pool(obj, 1), "unsupported flags", "delete with flags is refused");
   vt_layout_set_string(lv.pool_obj_get_def(obj), layout.pool_source_name, wrong);
   refused(backend->refresh_pool(obj), "is not VG/POOL", "a wrong name is refused");
@@ -123,42 +128,55 @@ static void drive_pool(const char *name)
 
 static void drive_volumes(const char *folder)
 {
-  VtVolDef *v1 = create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0);
-  result(v1 && number(v1, layout.vol_capacity) == 8 * MIB && number(v1, layout.vol_allocation) == 0, "create");
+  VtVolDef *v1 =
+      create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0);
+  result(v1 && number(v1, layout.vol_capacity) == 8 * MIB && number(v1, layout.vol_allocation) == 0,
+         "create");
   if (!v1) {
     printf("Bail out! nothing can be tried without a volume\n");
     exit(1);
   }
-  result(!create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0),
-         "the same name is refused");
-  result(!create(parse("<volume><name>-x</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0),
-         "a bad name is refused");
-  result(!create(parse("<volume><name>v2</name><capacity>0</capacity></volume>"), NULL, 0), "no capacity is refused");
-  result(!create(parse("<volume><name>v2</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 1),
-         "preallocation is refused, and the volume taken back");
-  VtVolDef *clone =
-      create(parse("<volume><name>v2</name><capacity>0</capacity><backingStore><path>%s</path></backingStore></volume>",
-                   VT_FIELD(v1, layout.vol_path, char *)),
-             NULL, 0);
+  result(
+      !create(parse("<volume><name>v1</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0),
+      "the same name is refused");
+  result(
+      !create(parse("<volume><name>-x</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 0),
+      "a bad name is refused");
+  result(!create(parse("<volume><name>v2</name><capacity>0</capacity></volume>"), NULL, 0),
+         "no capacity is refused");
+  result(
+      !create(parse("<volume><name>v2</name><capacity>%llu</capacity></volume>", 8 * MIB), NULL, 1),
+      "preallocation is refused, and the volume taken back");
+  VtVolDef *clone = create(parse("<volume><name>v2</name><capacity>0</"
+                                 "capacity><backingStore><path>%s</path></backingStore></volume>",
+                                 VT_FIELD(v1, layout.vol_path, char *)),
+                           NULL, 0);
   result(clone != NULL, "a clone by backing store");
-  result(!create(parse("<volume><name>v3</name><capacity>0</capacity><backingStore><path>/nowhere</path></"
-                       "backingStore></volume>"),
-                 NULL, 0),
-         "a backing store elsewhere is refused");
-  result(create(parse("<volume><name>v3</name><capacity>%llu</capacity></volume>", 8 * MIB), v1, 0) != NULL,
+  result(
+      !create(
+          parse("<volume><name>v3</name><capacity>0</capacity><backingStore><path>/nowhere</path></"
+                "backingStore></volume>"),
+          NULL, 0),
+      "a backing store elsewhere is refused");
+  result(create(parse("<volume><name>v3</name><capacity>%llu</capacity></volume>", 8 * MIB), v1,
+                0) != NULL,
          "build from a volume of the pool");
-  VtVolDef *raw = parse("<volume "
-                        "type='file'><name>image.raw</name><key>k</key><capacity>%llu</capacity><target><path>%s/"
-                        "image.raw</path></target></volume>",
-                        8 * MIB, folder);
+  VtVolDef *raw = parse(
+      "<volume "
+      "type='file'><name>image.raw</name><key>k</key><capacity>%llu</capacity><target><path>%s/"
+      "image.raw</path></target></volume>",
+      8 * MIB, folder);
   result(backend->refresh_vol(obj, raw) == 0, "refresh of another pool's volume does nothing");
-  VtVolDef *copy = create(parse("<volume><name>v4</name><capacity>%llu</capacity></volume>", 8 * MIB), raw, 0);
+  VtVolDef *copy =
+      create(parse("<volume><name>v4</name><capacity>%llu</capacity></volume>", 8 * MIB), raw, 0);
   result(copy && number(copy, layout.vol_physical) == 8 * MIB, "build from another pool's volume");
-  result(!create(parse("<volume><name>v5</name><capacity>%llu</capacity></volume>", 8 * MIB), raw, 2),
-         "as a reflink it is refused");
+  result(
+      !create(parse("<volume><name>v5</name><capacity>%llu</capacity></volume>", 8 * MIB), raw, 2),
+      "as a reflink it is refused");
   lv.vol_def_free(raw);
   result(backend->resize_vol(obj, v1, 16 * MIB, 0) == 0, "resize");
-  refused(backend->resize_vol(obj, v1, 16 * MIB, 1u << 7), "unsupported flags", "resize with unknown flags is refused");
+  refused(backend->resize_vol(obj, v1, 16 * MIB, 1u << 7), "unsupported flags",
+          "resize with unknown flags is refused");
   result(backend->resize_vol(obj, v1, 20 * MIB, VIR_STORAGE_VOL_RESIZE_ALLOCATE) == 0 &&
              backend->refresh_vol(obj, v1) == 0 && number(v1, layout.vol_allocation) == 20 * MIB,
          "resize and allocate");
@@ -178,7 +196,8 @@ static void drive_streams(VtVolDef *vol)
   lv.object_unlock(obj);
   refused(backend->upload_vol(obj, vol, (VtStream *)up, 100 * MIB, 1, 0), "bytes",
           "an upload beyond the end is refused");
-  result(backend->upload_vol(obj, vol, (VtStream *)up, 0, sizeof sent, VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM) == 0,
+  result(backend->upload_vol(obj, vol, (VtStream *)up, 0, sizeof sent,
+                             VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM) == 0,
          "upload");
   result(virStreamSend(up, sent, sizeof sent) == sizeof sent && virStreamFinish(up) == 0, "send");
   result(backend->download_vol(obj, vol, (VtStream *)down, 0, sizeof got, 0) == 0, "download");
@@ -193,13 +212,15 @@ static void drive_streams(VtVolDef *vol)
 
 static void drive_deletion(void)
 {
-  VtVolDef *snapshot = create(
-      parse("<volume><name>snap_v4_a</name><capacity>0</capacity><backingStore><path>%s</path></backingStore></volume>",
-            VT_FIELD(lv.vol_find_by_name(obj, "v4"), layout.vol_path, char *)),
-      NULL, 0);
+  VtVolDef *snapshot =
+      create(parse("<volume><name>snap_v4_a</name><capacity>0</capacity><backingStore><path>%s</"
+                   "path></backingStore></volume>",
+                   VT_FIELD(lv.vol_find_by_name(obj, "v4"), layout.vol_path, char *)),
+             NULL, 0);
   result(snapshot != NULL, "a snapshot");
   VtVolDef *v4 = lv.vol_find_by_name(obj, "v4"), *v1 = lv.vol_find_by_name(obj, "v1");
-  refused(backend->delete_vol(obj, v4, 1u << 9), "unsupported flags", "delete with unknown flags is refused");
+  refused(backend->delete_vol(obj, v4, 1u << 9), "unsupported flags",
+          "delete with unknown flags is refused");
   result(backend->delete_vol(obj, v4, VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS) == 0 &&
              !lv.vol_find_by_name(obj, "snap_v4_a"),
          "delete with snapshots");
@@ -221,19 +242,22 @@ int main(int argc, char **argv)
     return 0;
   }
   gpointer module = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
-  int (*register_backend)(const char *) = module ? (int (*)(const char *))dlsym(module, "vtbackend_register") : NULL;
+  int (*register_backend)(const char *) =
+      module ? (int (*)(const char *))dlsym(module, "vtbackend_register") : NULL;
   result(register_backend && register_backend(argv[2]) == 0, "the backend registers");
   VtBackend *(*for_type)(int) = (VtBackend * (*)(int)) symbol("virStorageBackendForType");
   VtPoolObj *(*obj_new)(void) = (VtPoolObj * (*)(void)) symbol("virStoragePoolObjNew");
-  void (*set_def)(VtPoolObj *, VtPoolDef *) = (void (*)(VtPoolObj *, VtPoolDef *))symbol("virStoragePoolObjSetDef");
+  void (*set_def)(VtPoolObj *, VtPoolDef *) =
+      (void (*)(VtPoolObj *, VtPoolDef *))symbol("virStoragePoolObjSetDef");
   void (*end_api)(VtPoolObj **) = (void (*)(VtPoolObj **))symbol("virStoragePoolObjEndAPI");
   if (failures || !vt_libvirt_resolve(&lv, &error) || !vt_layout_discover(&lv, &layout, &error)) {
     printf("Bail out! %s\n", error ? error->message : dlerror());
     return 1;
   }
   backend = for_type(3 /* logical */);
-  g_autofree char *xml =
-      g_strdup_printf("<pool type='logical'><name>h</name><source><name>%s</name></source><target/></pool>", argv[4]);
+  g_autofree char *xml = g_strdup_printf(
+      "<pool type='logical'><name>h</name><source><name>%s</name></source><target/></pool>",
+      argv[4]);
   obj = obj_new(); /* locked */
   set_def(obj, vt_pool_def_parse(&lv, xml));
 

@@ -10,7 +10,8 @@ char *virStorageVolDefFormat(void *pool, void *vol);
 
 char *virStorageVolDefFormat(void *pool, void *vol)
 {
-  char *(*real)(void *, void *) = (char *(*)(void *, void *))dlsym(RTLD_NEXT, "virStorageVolDefFormat");
+  char *(*real)(void *, void *) =
+      (char *(*)(void *, void *))dlsym(RTLD_NEXT, "virStorageVolDefFormat");
   char *xml = real ? real(pool, vol) : NULL;
   char *key = xml ? strstr(xml, "<key>") : NULL;
   if (key)

@@ -31,10 +31,10 @@ static void G_GNUC_NORETURN die(const char *what)
   exit(1);
 }
 
-#define CHECK(call)                                                                                                    \
-  do {                                                                                                                 \
-    if (!(call))                                                                                                       \
-      die(#call);                                                                                                      \
+#define CHECK(call)                                                                                \
+  do {                                                                                             \
+    if (!(call))                                                                                   \
+      die(#call);                                                                                  \
   } while (0)
 
 static LvmStore *open_store(char **paths, gboolean read_only)
@@ -60,10 +60,12 @@ static LvmLv *find(LvmVg *vg, const char *name)
   return lv;
 }
 
-static LvmLv *add(LvmVg *vg, const char *pool_name, const char *name, guint64 extents, const char *origin)
+static LvmLv *add(LvmVg *vg, const char *pool_name, const char *name, guint64 extents,
+                  const char *origin)
 {
   LvmLv *pool = find(vg, pool_name),
-        *lv = lvm_vg_add_thin(vg, pool, name, extents, lvm_pool_next_device(vg, pool), origin, &error);
+        *lv = lvm_vg_add_thin(vg, pool, name, extents, lvm_pool_next_device(vg, pool), origin,
+                              &error);
 
   CHECK(lv);
   lvm_pool_set_transaction_id(pool, lvm_pool_transaction_id(pool) + 1);
@@ -77,7 +79,8 @@ static void make_volumes(LvmStore *store)
 
   CHECK(lvm_vg_add_thin_pool(vg, "data", 40, 2, 64 * 1024, &error));
   CHECK(lvm_vg_add_thin_pool(vg, "other", 5, 1, 1024 * 1024, &error));
-  CHECK(lvm_store_zero_new(store, vg, "data_tmeta", &error) && lvm_store_zero_new(store, vg, "lvol0_pmspare", &error));
+  CHECK(lvm_store_zero_new(store, vg, "data_tmeta", &error) &&
+        lvm_store_zero_new(store, vg, "lvol0_pmspare", &error));
   commit(store, vg, "create pools");
   vg = lvm_vg_copy(lvm_store_vg(store));
   add(vg, "data", "vm-100-disk-0", 100, NULL);
@@ -103,7 +106,8 @@ static void change_volumes(LvmStore *store)
 
   lvm_lv_set_writable(snap, FALSE);
   lvm_lv_set_flag(snap, "ACTIVATION_SKIP", TRUE);
-  CHECK(lvm_lv_add_tag(snap, "virt-thin.snapshot-of=vm-100-disk-0", &error) && lvm_lv_add_tag(snap, "second", &error));
+  CHECK(lvm_lv_add_tag(snap, "virt-thin.snapshot-of=vm-100-disk-0", &error) &&
+        lvm_lv_add_tag(snap, "second", &error));
   lvm_lv_set_writable(find(vg, "base-103-disk-0"), FALSE);
   CHECK(lvm_vg_rename_lv(vg, find(vg, "vm-100-disk-0"), "vm-900-disk-0", &error));
   CHECK(lvm_thin_set_extents(find(vg, "vm-101-disk-0"), 33, &error));
@@ -113,7 +117,8 @@ static void change_volumes(LvmStore *store)
   vg = lvm_vg_copy(lvm_store_vg(store));
   CHECK(lvm_vg_grow_pool_data(vg, find(vg, "data"), 50, &error));
   CHECK(lvm_vg_grow_pool_metadata(vg, find(vg, "data"), 4, &error));
-  CHECK(lvm_store_zero_new(store, vg, "data_tmeta", &error) && lvm_store_zero_new(store, vg, "lvol0_pmspare", &error));
+  CHECK(lvm_store_zero_new(store, vg, "data_tmeta", &error) &&
+        lvm_store_zero_new(store, vg, "lvol0_pmspare", &error));
   lvm_lv_set_flag(find(vg, "data"), "ERROR_WHEN_FULL", TRUE);
   CHECK(lvm_vg_rename_lv(vg, find(vg, "other"), "slow", &error));
   commit(store, vg, "grow and rename pools");
@@ -134,7 +139,8 @@ static int make(char **args)
   CHECK(truncate(args[3], 192 * MIB) == 0);
   CHECK(lvm_store_grow_pv(store, args[3], archive, &error));
   vg = lvm_vg_copy(lvm_store_vg(store));
-  CHECK(lvm_vg_grow_pool_data(vg, find(vg, "data"), lvm_lv_n_extents(find(vg, "data")) + lvm_vg_n_free_extents(vg) - 8,
+  CHECK(lvm_vg_grow_pool_data(vg, find(vg, "data"),
+                              lvm_lv_n_extents(find(vg, "data")) + lvm_vg_n_free_extents(vg) - 8,
                               &error));
   commit(store, vg, "grow over all physical volumes");
   lvm_store_close(store);
@@ -248,8 +254,8 @@ int main(int argc, char **argv)
     return read_lv(argv[2], argv + 3);
   if (strcmp(command, "tag") == 0 && argc > 3)
     return simple(command, argv[2], argv + 3);
-  if (strcmp(command, "show") == 0 || strcmp(command, "grow") == 0 || strcmp(command, "take") == 0 ||
-      strcmp(command, "release") == 0)
+  if (strcmp(command, "show") == 0 || strcmp(command, "grow") == 0 ||
+      strcmp(command, "take") == 0 || strcmp(command, "release") == 0)
     return simple(command, NULL, argv + 2);
   fprintf(stderr, "lvm-tool: wrong usage\n");
   return 2;

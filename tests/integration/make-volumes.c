@@ -32,11 +32,13 @@ static ThinPool *open_pool(LvmStore *store, LvmLv *pool, GError **error)
 {
   ThinOptions options = {.chunk_size = lvm_pool_chunk_size(pool)};
   g_autoptr(VtIo) metadata = lvm_store_open_lv(store, lvm_pool_metadata(pool), FALSE, error);
-  g_autoptr(VtIo) data = metadata ? lvm_store_open_lv(store, lvm_pool_data(pool), FALSE, error) : NULL;
+  g_autoptr(VtIo) data =
+      metadata ? lvm_store_open_lv(store, lvm_pool_data(pool), FALSE, error) : NULL;
   return data ? thin_pool_open(metadata, data, &options, error) : NULL;
 }
 
-static gboolean make_volumes(LvmStore *store, const char *pool_name, guint number, guint64 size, GError **error)
+static gboolean make_volumes(LvmStore *store, const char *pool_name, guint number, guint64 size,
+                             GError **error)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
   LvmLv *pool = lvm_vg_find_lv(vg, pool_name);
@@ -45,7 +47,8 @@ static gboolean make_volumes(LvmStore *store, const char *pool_name, guint numbe
   ThinPool *thin = messages ? open_pool(store, pool, error) : NULL;
   if (!thin)
     return FALSE;
-  gboolean sent = thin_pool_send(thin, (ThinMessage *)messages->data, messages->len, tid, tid + 1, error);
+  gboolean sent =
+      thin_pool_send(thin, (ThinMessage *)messages->data, messages->len, tid, tid + 1, error);
   if (!thin_pool_close(thin, sent ? error : NULL) || !sent)
     return FALSE;
   return lvm_store_commit(store, vg, NULL, "make-volumes", error);

@@ -28,7 +28,8 @@ static gboolean run(const char *command, const char *vg, char **args, guint n_ar
   if (strcmp(command, "release") == 0)
     return service_release(vg, error);
   if (strcmp(command, "init") == 0 && n_args == 3)
-    return vt_size_parse(args[2], &size, NULL, error) && pool_init(vg, args[0], args[1], size, 0, NULL, error);
+    return vt_size_parse(args[2], &size, NULL, error) &&
+           pool_init(vg, args[0], args[1], size, 0, NULL, error);
   if (strcmp(command, "stop") == 0)
     return pool_service_stop(vg, n_args > 0, 0, error);
   if (n_args > 1 && (strcmp(command, "create") == 0 || strcmp(command, "resize") == 0) &&

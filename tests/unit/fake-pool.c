@@ -155,7 +155,8 @@ static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **er
   return info;
 }
 
-static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared, GError **error)
+static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
+                                  GError **error)
 {
   *exclusive = 1;
   *shared = G_MAXUINT64;
@@ -182,7 +183,8 @@ static gboolean fake_change(Pool *pool, const PoolChange *change, GError **error
   return outcome(pool, error);
 }
 
-static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks, GError **error)
+static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                           GError **error)
 {
   *errors = g_ptr_array_new_with_free_func(g_free);
   *leaks = g_ptr_array_new_with_free_func(g_free);
@@ -194,7 +196,8 @@ static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors
 
 static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
 {
-  return fake_pool_note(pool, "activate %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error);
+  return fake_pool_note(pool, "activate %s", thin_pool ? thin_pool : "NULL") &&
+         outcome(pool, error);
 }
 
 static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **error)
@@ -204,7 +207,8 @@ static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **
 
 static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
 {
-  return fake_pool_note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) && outcome(pool, error);
+  return fake_pool_note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) &&
+         outcome(pool, error);
 }
 
 static gboolean fake_commit(Pool *pool, GError **error)

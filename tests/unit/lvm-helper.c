@@ -87,7 +87,8 @@ static char *fixture_path(const char *name)
 
 char *lvm_test_fixture(const char *folder, const char *fixture)
 {
-  g_autofree char *gz = g_strconcat(fixture, ".gz", NULL), *from = fixture_path(gz), *buf = g_malloc(MIB);
+  g_autofree char *gz = g_strconcat(fixture, ".gz", NULL), *from = fixture_path(gz),
+                  *buf = g_malloc(MIB);
   guint64 size = g_str_has_prefix(fixture, "06")                                       ? 64 * MIB
                  : g_str_has_prefix(fixture, "02") || g_str_has_prefix(fixture, "04a") ? 128 * MIB
                                                                                        : 256 * MIB;
@@ -143,10 +144,12 @@ void lvm_test_flip(const char *path, guint64 offset)
   close(fd);
 }
 
-LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths)
+LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size,
+                          char **paths)
 {
   const char *list[4] = {NULL};
-  LvmCreate params = {.extent_size = extent_size, .metadata_area = 64 * 1024, .no_autoactivate = TRUE};
+  LvmCreate params = {
+      .extent_size = extent_size, .metadata_area = 64 * 1024, .no_autoactivate = TRUE};
   GError *error = NULL;
   LvmStore *store;
 
@@ -183,7 +186,8 @@ void lvm_test_assert_error(GError **error, int code, const char *text, const cha
     return;
   }
   if ((*error)->domain != VT_ERROR || (*error)->code != code || !strstr((*error)->message, text)) {
-    print_error("error %d \"%s\", where %d \"%s\" was expected\n", (*error)->code, (*error)->message, code, text);
+    print_error("error %d \"%s\", where %d \"%s\" was expected\n", (*error)->code,
+                (*error)->message, code, text);
     _fail(file, line);
   }
   g_clear_error(error);

@@ -22,16 +22,18 @@ GPtrArray *lvm_test_ring_texts(const char *path);
 void lvm_test_flip(const char *path, guint64 offset);
 
 /* A VG "tvg" on @n new files of @size bytes, whose paths the caller frees, open read-write. */
-LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size, char **paths);
+LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size,
+                          char **paths);
 void lvm_test_commit(LvmStore *store, LvmVg *vg);
 
 /* Fail the test with @error's message unless @ok. */
-#define assert_ok(ok, error)                                                                                           \
-  do {                                                                                                                 \
-    gboolean assert_ok_ = (ok) != 0; /* before the error is looked at */                                               \
-    lvm_test_assert_ok(assert_ok_, error, #ok, __FILE__, __LINE__);                                                    \
+#define assert_ok(ok, error)                                                                       \
+  do {                                                                                             \
+    gboolean assert_ok_ = (ok) != 0; /* before the error is looked at */                           \
+    lvm_test_assert_ok(assert_ok_, error, #ok, __FILE__, __LINE__);                                \
   } while (0)
 void lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char *file, int line);
 /* The error is there, with @code, and says @text; it is cleared. */
-#define assert_error(error, code, text) lvm_test_assert_error(&error, code, text, __FILE__, __LINE__)
+#define assert_error(error, code, text)                                                            \
+  lvm_test_assert_error(&error, code, text, __FILE__, __LINE__)
 void lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line);

@@ -68,7 +68,8 @@ static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
   if (chunk || !make)
     return chunk;
   guint8 *fresh = g_malloc0(MEMORY_CHUNK);
-  if (__atomic_compare_exchange_n(&memory->chunks[index], &chunk, fresh, FALSE, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+  if (__atomic_compare_exchange_n(&memory->chunks[index], &chunk, fresh, FALSE, __ATOMIC_ACQ_REL,
+                                  __ATOMIC_ACQUIRE))
     return fresh;
   g_free(fresh);
   return chunk;
@@ -82,7 +83,8 @@ static gsize iov_length(const struct iovec *iov, int n_iov)
   return length;
 }
 
-static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64 offset, gboolean writing)
+static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64 offset,
+                     gboolean writing)
 {
   pthread_rwlock_rdlock(&memory->unmapping);
   for (int i = 0; i < n_iov; i++) {
@@ -105,19 +107,23 @@ static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64
   pthread_rwlock_unlock(&memory->unmapping);
 }
 
-static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                             GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_READ, error) || !in_range(memory, offset, iov_length(iov, n_iov), error))
+  if (!enter(volume, MEMORY_READ, error) ||
+      !in_range(memory, offset, iov_length(iov, n_iov), error))
     return FALSE;
   transfer(memory, iov, n_iov, offset, FALSE);
   return TRUE;
 }
 
-static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov,
+                              guint64 offset, GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_WRITE, error) || !in_range(memory, offset, iov_length(iov, n_iov), error))
+  if (!enter(volume, MEMORY_WRITE, error) ||
+      !in_range(memory, offset, iov_length(iov, n_iov), error))
     return FALSE;
   if (((MemoryVolume *)volume)->read_only)
     return vt_set_error(error, EROFS, "%s is read-only", memory->name);
@@ -142,7 +148,8 @@ static void clear(Memory *memory, guint64 offset, guint64 length, gboolean unmap
   pthread_rwlock_unlock(&memory->unmapping);
 }
 
-static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap, GError **error)
+static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+                            GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
   if (!enter(volume, MEMORY_ZERO, error) || !in_range(memory, offset, length, error))
@@ -165,8 +172,8 @@ static gboolean volume_flush(PoolVolume *volume, GError **error)
   return enter(volume, MEMORY_FLUSH, error);
 }
 
-static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
-                              GError **error)
+static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+                              gboolean *mapped, GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
   if (!enter(volume, MEMORY_EXTENT, error) || !in_range(memory, offset, 1, error))
@@ -235,7 +242,8 @@ static Memory *find(MemoryPool *pool, const char *name, GError **error)
   return NULL;
 }
 
-static PoolVolume *open_volume(Pool *base, const char *name, gboolean read_only, const char *opener, GError **error)
+static PoolVolume *open_volume(Pool *base, const char *name, gboolean read_only, const char *opener,
+                               GError **error)
 {
   MemoryPool *pool = (MemoryPool *)base;
   Memory *memory = find(pool, name, error);

@@ -1,9 +1,9 @@
 /* virt-thin - a Pool in memory, for tests of what serves one
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Volumes of 64 KiB chunks that are mapped when they are written. Faults can be set: an errno value that the next calls
- * of a kind fail with, a delay, a gate that calls wait at. Thread-safety: everything but memory_pool_add() from any
- * thread.
+ * Volumes of 64 KiB chunks that are mapped when they are written. Faults can be set: an errno value
+ * that the next calls of a kind fail with, a delay, a gate that calls wait at. Thread-safety:
+ * everything but memory_pool_add() from any thread.
  */
 #pragma once
 

@@ -79,7 +79,8 @@ int client_hello(Served *served)
   client_receive(fd, &greeting, sizeof greeting);
   g_assert_cmphex(GUINT64_FROM_BE(greeting.magic), ==, NBD_MAGIC);
   g_assert_cmphex(GUINT64_FROM_BE(greeting.option_magic), ==, NBD_OPTION_MAGIC);
-  g_assert_cmphex(GUINT16_FROM_BE(greeting.flags), ==, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+  g_assert_cmphex(GUINT16_FROM_BE(greeting.flags), ==,
+                  NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
   guint32 flags = GUINT32_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
   client_send(fd, &flags, sizeof flags);
   return fd;
@@ -87,7 +88,8 @@ int client_hello(Served *served)
 
 void client_option(int fd, guint32 option, const void *data, guint32 length)
 {
-  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(option), GUINT32_TO_BE(length)};
+  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(option),
+                      GUINT32_TO_BE(length)};
   client_send(fd, &header, sizeof header);
   if (data)
     client_send(fd, data, length);
@@ -157,9 +159,11 @@ int client_go(Served *served, const char *name, gboolean structured, gboolean bl
     g_assert_cmpuint(client_option_reply(fd, NBD_OPT_STRUCTURED_REPLY, NULL), ==, NBD_REP_ACK);
   }
   if (block_status) {
-    g_autoptr(GByteArray) data = client_context_data(name, (const char *const[]){"base:allocation", NULL});
+    g_autoptr(GByteArray) data =
+        client_context_data(name, (const char *const[]){"base:allocation", NULL});
     client_option(fd, NBD_OPT_SET_META_CONTEXT, data->data, data->len);
-    g_assert_cmpuint(client_option_reply(fd, NBD_OPT_SET_META_CONTEXT, NULL), ==, NBD_REP_META_CONTEXT);
+    g_assert_cmpuint(client_option_reply(fd, NBD_OPT_SET_META_CONTEXT, NULL), ==,
+                     NBD_REP_META_CONTEXT);
     g_assert_cmpuint(client_option_reply(fd, NBD_OPT_SET_META_CONTEXT, NULL), ==, NBD_REP_ACK);
   }
   g_autoptr(GByteArray) data = client_info_data(name, NULL);
@@ -169,7 +173,8 @@ int client_go(Served *served, const char *name, gboolean structured, gboolean bl
   return fd;
 }
 
-void client_request(int fd, guint16 flags, guint16 type, guint64 cookie, guint64 offset, guint32 length)
+void client_request(int fd, guint16 flags, guint16 type, guint64 cookie, guint64 offset,
+                    guint32 length)
 {
   NbdRequest request = {GUINT32_TO_BE(NBD_REQUEST_MAGIC),
                         GUINT16_TO_BE(flags),
@@ -236,8 +241,8 @@ guint32 client_write(int fd, guint16 flags, guint64 offset, const void *data, gu
   return client_result(fd, offset + 1, NULL);
 }
 
-guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length, guint *holes,
-                               guint *pieces)
+guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length,
+                               guint *holes, guint *pieces)
 {
   guint32 left = length;
   for (gboolean done = FALSE; !done;) {

@@ -9,7 +9,8 @@
 #include "service/nbd-protocol.h"
 #include "service/nbd-server.h"
 
-/* A server on a memory pool with volumes "vol" (8 MiB), "other" (1 MiB), "ro" (1 MiB, read-only), "big" (64 MiB). */
+/* A server on a memory pool with volumes "vol" (8 MiB), "other" (1 MiB), "ro" (1 MiB, read-only),
+ * "big" (64 MiB). */
 typedef struct {
   Pool *pool;
   NbdServer *server;
@@ -37,19 +38,21 @@ GByteArray *client_info_data(const char *name, const int *infos);
 /* Data of LIST_META_CONTEXT and SET_META_CONTEXT: @queries ends with NULL. */
 GByteArray *client_context_data(const char *name, const char *const *queries);
 
-void client_request(int fd, guint16 flags, guint16 type, guint64 cookie, guint64 offset, guint32 length);
+void client_request(int fd, guint16 flags, guint16 type, guint64 cookie, guint64 offset,
+                    guint32 length);
 /* A simple reply: its error number. */
 guint32 client_simple(int fd, guint64 cookie);
-/* The answer to any request without data, simple or structured: its error number; @message, if not NULL, receives the
- * text, the caller's. */
+/* The answer to any request without data, simple or structured: its error number; @message, if not
+ * NULL, receives the text, the caller's. */
 guint32 client_result(int fd, guint64 cookie, char **message);
 /* One request without data, and its error number. */
 guint32 client_call(int fd, guint16 flags, guint16 type, guint64 offset, guint32 length);
 guint32 client_write(int fd, guint16 flags, guint64 offset, const void *data, guint32 length);
-/* A structured reply to a read of @length at @offset, put together in @data; the number of holes in it is added to
+/* A structured reply to a read of @length at @offset, put together in @data; the number of holes in
+ * it is added to
  * @holes. Its error number. */
-guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length, guint *holes,
-                               guint *pieces);
+guint32 client_structured_read(int fd, guint64 cookie, guint64 offset, guint8 *data, guint32 length,
+                               guint *holes, guint *pieces);
 
 /* Bytes that say where they are. */
 guint8 *pattern_new(guint64 seed, gsize length);

@@ -21,19 +21,21 @@ static void run(const char *const *argv)
   g_autoptr(GError) error = NULL;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error))
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status,
+                    &error))
     fail_msg("%s: %s", argv[0], error->message);
   if (!g_spawn_check_wait_status(status, &error))
     fail_msg("%s: %s\n%s%s", argv[0], error->message, out, err);
 }
 
-/* Settings are read once, so all tests of a program share this one; each test's own folder is in it, too. */
+/* Settings are read once, so all tests of a program share this one; each test's own folder is in
+ * it, too. */
 static char *root;
 static pid_t cleaner;
 static int cleaner_input;
 
-/* A process of its own removes the folder when the program ends, however that happens: it reads from a pipe until
- * nobody has the other end. */
+/* A process of its own removes the folder when the program ends, however that happens: it reads
+ * from a pipe until nobody has the other end. */
 static void start_cleaner(void)
 {
   int ends[2];
@@ -68,7 +70,8 @@ static void choose_place(void)
 {
   struct statvfs fs;
 
-  if (!g_getenv("TMPDIR") && statvfs("/dev/shm", &fs) == 0 && (guint64)fs.f_bavail * fs.f_frsize >= GIB)
+  if (!g_getenv("TMPDIR") && statvfs("/dev/shm", &fs) == 0 &&
+      (guint64)fs.f_bavail * fs.f_frsize >= GIB)
     g_setenv("TMPDIR", "/dev/shm", TRUE);
 }
 
@@ -228,7 +231,9 @@ char *helper_md5(Pool *pool, const char *name, guint64 length)
 static void fill(guint64 *words, guint64 offset, guint64 length, guint seed)
 {
   for (guint64 i = 0; i < length / 8; i++)
-    words[i] = seed ? ((offset / 8 + i) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) ^ ((guint64)seed << 32 | seed) : 0;
+    words[i] = seed ? ((offset / 8 + i) * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15)) ^
+                          ((guint64)seed << 32 | seed)
+                    : 0;
 }
 
 void helper_write(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)

@@ -15,30 +15,32 @@
 #define MIB (KIB * 1024)
 #define GIB (MIB * 1024)
 
-/* Each test has a folder of its own. virt-thin.conf and the state folder of the machine are left alone. */
+/* Each test has a folder of its own. virt-thin.conf and the state folder of the machine are left
+ * alone. */
 int helper_setup(void **state);
 int helper_teardown(void **state);
 const char *helper_folder(void);
 char *helper_path(const char *name); /* in the folder; freed with it */
 
 /* @call uses &error. */
-#define assert_done(call)                                                                                              \
-  do {                                                                                                                 \
-    g_autoptr(GError) error = NULL;                                                                                    \
-    if (!(call))                                                                                                       \
-      fail_msg("%s: %s", #call, error ? error->message : "no error is set");                                           \
+#define assert_done(call)                                                                          \
+  do {                                                                                             \
+    g_autoptr(GError) error = NULL;                                                                \
+    if (!(call))                                                                                   \
+      fail_msg("%s: %s", #call, error ? error->message : "no error is set");                       \
   } while (0)
 /* It fails with @errnum, saying @text (NULL: whatever). */
-#define assert_fails(call, errnum, text)                                                                               \
-  do {                                                                                                                 \
-    g_autoptr(GError) error = NULL;                                                                                    \
-    if (call)                                                                                                          \
-      fail_msg("%s: worked", #call);                                                                                   \
-    helper_check_error(#call, error, errnum, text);                                                                    \
+#define assert_fails(call, errnum, text)                                                           \
+  do {                                                                                             \
+    g_autoptr(GError) error = NULL;                                                                \
+    if (call)                                                                                      \
+      fail_msg("%s: worked", #call);                                                               \
+    helper_check_error(#call, error, errnum, text);                                                \
   } while (0)
 void helper_check_error(const char *call, const GError *error, int errnum, const char *text);
 
-/* A VG pve with thin pool data on a new file pv.img of @size bytes; @extent_size 0: 4 MiB. Returns its path. */
+/* A VG pve with thin pool data on a new file pv.img of @size bytes; @extent_size 0: 4 MiB. Returns
+ * its path. */
 char *helper_make(guint64 size, guint64 extent_size);
 Pool *helper_open(const char *path);      /* read-write; the test fails if it cannot be */
 Pool *helper_open_read(const char *path); /* read-only */
@@ -54,7 +56,8 @@ char *helper_md5(Pool *pool, const char *volume, guint64 length);
 
 /* Write and check bytes that @seed tells. */
 void helper_write(Pool *pool, const char *volume, guint64 offset, guint64 length, guint seed);
-void helper_check(Pool *pool, const char *volume, guint64 offset, guint64 length, guint seed); /* seed 0: zeros */
+void helper_check(Pool *pool, const char *volume, guint64 offset, guint64 length,
+                  guint seed); /* seed 0: zeros */
 
 /* "name name ..." of all volumes, sorted. The caller's. */
 char *helper_names(Pool *pool);
@@ -62,6 +65,6 @@ PoolVolumeInfo *helper_info(Pool *pool, const char *volume); /* the caller's */
 
 /* virt-thin's own check finds neither errors nor leaks. */
 void helper_check_pool(Pool *pool, const char *thin_pool);
-/* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without root: nothing is
- * asked. */
+/* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without
+ * root: nothing is asked. */
 void helper_judge(const char *path, const char *second_path);

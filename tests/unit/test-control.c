@@ -292,18 +292,20 @@ static void test_vg(void **state)
 static void check_changes(Pool *pool, gboolean ok)
 {
   const char *const two[] = {"a", "b", NULL}, *const one[] = {"t", NULL};
-  const PoolNew params = {.size = 1, .reserve = 2, .chunk_size = 3, .metadata_size = 4, .max_size = 5};
+  const PoolNew params = {
+      .size = 1, .reserve = 2, .chunk_size = 3, .metadata_size = 4, .max_size = 5};
 
-#define CHANGE(call, text)                                                                                             \
-  do {                                                                                                                 \
-    GError *error = NULL;                                                                                              \
-    assert_int_equal(call, ok);                                                                                        \
-    assert_string_equal(fake.asked, text);                                                                             \
-    if (!ok)                                                                                                           \
-      assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é");                                                  \
+#define CHANGE(call, text)                                                                         \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    assert_int_equal(call, ok);                                                                    \
+    assert_string_equal(fake.asked, text);                                                         \
+    if (!ok)                                                                                       \
+      assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é");                              \
   } while (0)
 
-  CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error), "Create ('', 'v', 18446744073709551615)");
+  CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error),
+         "Create ('', 'v', 18446744073709551615)");
   CHANGE(pool_create(pool, "data", "v", 5, &error), "Create ('data', 'v', 5)");
   CHANGE(pool_create_linear(pool, "v", 5, &error), "CreateLinear ('v', 5)");
   CHANGE(pool_remove_linear(pool, "v", &error), "RemoveLinear ('v',)");
@@ -462,8 +464,8 @@ static void test_stop_with_a_call_under_way(void **state)
   g_mutex_unlock(&fake.lock);
   assert_false(control_server_stop(host.server, 50));
   {
-    g_autoptr(Pool) late =
-        pool_connect(FAKE_POOL_VG, 300, &error); /* nobody accepts any more: it waits in the backlog */
+    g_autoptr(Pool) late = pool_connect(
+        FAKE_POOL_VG, 300, &error); /* nobody accepts any more: it waits in the backlog */
 
     assert_null(late);
     assert_int_equal(error->code, ETIMEDOUT);
@@ -535,14 +537,15 @@ static void test_restart(void **state)
   }
 }
 
-/* The peer of one socketpair-like service that reads a call and hangs up, @n times, and then serves no more. */
+/* The peer of one socketpair-like service that reads a call and hangs up, @n times, and then serves
+ * no more. */
 typedef struct {
   int fd;
   guint calls;
 } Quitter;
 
-static GDBusMessage *quit_on_call(GDBusConnection *connection, GDBusMessage *message, gboolean is_incoming,
-                                  gpointer data)
+static GDBusMessage *quit_on_call(GDBusConnection *connection, GDBusMessage *message,
+                                  gboolean is_incoming, gpointer data)
 {
   Quitter *quitter = data;
   const char *member = g_dbus_message_get_member(message);
@@ -555,28 +558,33 @@ static GDBusMessage *quit_on_call(GDBusConnection *connection, GDBusMessage *mes
   return NULL;
 }
 
-static void quitter_get(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                        const char *method, GVariant *in, GDBusMethodInvocation *invocation, gpointer data)
+static void quitter_get(GDBusConnection *connection, const char *sender, const char *path,
+                        const char *interface, const char *method, GVariant *in,
+                        GDBusMethodInvocation *invocation, gpointer data)
 {
   g_dbus_method_invocation_return_value(invocation, NULL);
 }
 
 static GVariant *quitter_property(GDBusConnection *connection, const char *sender, const char *path,
-                                  const char *interface, const char *property, GError **error, gpointer data)
+                                  const char *interface, const char *property, GError **error,
+                                  gpointer data)
 {
   return g_variant_new_string("quits");
 }
 
 static void quitter_peer(GDBusConnection *connection, gpointer data)
 {
-  static const GDBusInterfaceVTable vtable = {.method_call = quitter_get, .get_property = quitter_property};
-  static const char xml[] =
-      "<node><interface name='" CONTROL_INTERFACE "'><property name='Name' type='s' access='read'/></interface></node>";
+  static const GDBusInterfaceVTable vtable = {.method_call = quitter_get,
+                                              .get_property = quitter_property};
+  static const char xml[] = "<node><interface name='" CONTROL_INTERFACE
+                            "'><property name='Name' type='s' access='read'/></interface></node>";
   g_autoptr(GDBusNodeInfo) node = g_dbus_node_info_new_for_xml(xml, NULL);
 
-  g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH, node->interfaces[0], &vtable, NULL, NULL, NULL);
+  g_dbus_connection_register_object(connection, CONTROL_OBJECT_PATH, node->interfaces[0], &vtable,
+                                    NULL, NULL, NULL);
   g_dbus_connection_add_filter(connection, quit_on_call, data, NULL);
-  g_object_ref(connection); /* kept until the process ends: what a crash leaves is not the point here */
+  g_object_ref(
+      connection); /* kept until the process ends: what a crash leaves is not the point here */
 }
 
 static void test_lost_call(void **state)
@@ -594,7 +602,8 @@ static void test_lost_call(void **state)
   assert_non_null(pool);
   /* It changes something: tried once only. */
   assert_false(pool_create(pool, NULL, "v", 1, &error));
-  assert_error(&error, ECONNRESET, "cannot create volume quits/v: the service ended before it answered");
+  assert_error(&error, ECONNRESET,
+               "cannot create volume quits/v: the service ended before it answered");
   assert_int_equal(quitter.calls, 1);
   /* It only asks: tried again. */
   assert_null(pool_get_vg_info(pool, &error));
@@ -613,13 +622,14 @@ static void test_stop_call(void **state)
   GError *error = NULL, *stripped = NULL;
 
   host.refuse_stop = TRUE;
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
-                                    g_variant_new("(b)", FALSE), NULL, 0, 2000, NULL, &error);
+  out =
+      g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
+                                  g_variant_new("(b)", FALSE), NULL, 0, 2000, NULL, &error);
   assert_null(out);
   control_propagate_error(&stripped, error, "stopping");
   assert_error(&stripped, EBUSY, "volume vg0/x is open: qemu, pid 99");
-  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Stop",
-                                    g_variant_new("(b)", TRUE), NULL, 0, 2000, NULL, NULL);
+  out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE,
+                                    "Stop", g_variant_new("(b)", TRUE), NULL, 0, 2000, NULL, NULL);
   assert_non_null(out);
   assert_int_equal(host.stopped, 2);
   host.refuse_stop = FALSE;
@@ -635,9 +645,9 @@ static void test_wrong_calls(void **state)
 
   for (gsize i = 0; i < G_N_ELEMENTS(methods); i++) {
     g_autoptr(GError) error = NULL;
-    g_autoptr(GVariant) out =
-        g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, methods[i],
-                                    g_variant_new("(u)", 1), NULL, 0, 2000, NULL, &error);
+    g_autoptr(GVariant) out = g_dbus_connection_call_sync(
+        connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, methods[i],
+        g_variant_new("(u)", 1), NULL, 0, 2000, NULL, &error);
 
     assert_null(out);
     assert_true(error->domain == G_DBUS_ERROR);
@@ -645,8 +655,8 @@ static void test_wrong_calls(void **state)
   }
 }
 
-static void on_changed(GDBusConnection *connection, const char *sender, const char *path, const char *interface,
-                       const char *signal, GVariant *in, gpointer data)
+static void on_changed(GDBusConnection *connection, const char *sender, const char *path,
+                       const char *interface, const char *signal, GVariant *in, gpointer data)
 {
   const char *event, *name, *old;
 
@@ -664,11 +674,12 @@ static void test_signal(void **state)
 
   g_main_context_push_thread_default(context);
   connection = control_connect(path, 2000, NULL);
-  g_dbus_connection_signal_subscribe(connection, NULL, CONTROL_INTERFACE, "VolumeChanged", CONTROL_OBJECT_PATH, NULL, 0,
-                                     on_changed, seen, NULL);
+  g_dbus_connection_signal_subscribe(connection, NULL, CONTROL_INTERFACE, "VolumeChanged",
+                                     CONTROL_OBJECT_PATH, NULL, 0, on_changed, seen, NULL);
   {
-    g_autoptr(GVariant) out = g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE,
-                                                          "Commit", NULL, NULL, 0, 2000, NULL, NULL);
+    g_autoptr(GVariant) out =
+        g_dbus_connection_call_sync(connection, NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE,
+                                    "Commit", NULL, NULL, 0, 2000, NULL, NULL);
 
     assert_non_null(out);
   }
@@ -728,7 +739,8 @@ static void test_credentials(void **state)
 
 static void test_socket_paths(void **state)
 {
-  g_autofree char *vg = g_strnfill(120, 'v'), *folder = settings_vg_dir(vg), *path = settings_vg_file(vg, "control");
+  g_autofree char *vg = g_strnfill(120, 'v'), *folder = settings_vg_dir(vg),
+                  *path = settings_vg_file(vg, "control");
   g_autofree char *file = g_build_filename(top, "plain", NULL);
   GError *error = NULL;
   mode_t old = umask(0777);
@@ -771,14 +783,16 @@ static void test_many(void **state)
   if (!volumes)
     fail_msg("%s", error->message);
   assert_int_equal(volumes->len, 20000);
-  print_message("# 20000 volumes listed in %d ms\n", (int)((g_get_monotonic_time() - began) / 1000));
+  print_message("# 20000 volumes listed in %d ms\n",
+                (int)((g_get_monotonic_time() - began) / 1000));
 }
 
 static char *run_tool(const char *const *argv, int *status)
 {
   char *out = NULL;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, status, NULL))
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, status,
+                    NULL))
     return NULL;
   return out;
 }
@@ -788,20 +802,26 @@ static void test_tools(void **state)
 {
   g_autofree char *path = vg_path("control"), *address = g_strconcat("unix:path=", path, NULL),
                   *option = g_strconcat("--address=", address, NULL);
-  const char *const gdbus[] = {"gdbus",         "introspect",    "--address",         address, "--dest",
-                               "org.virt_thin", "--object-path", CONTROL_OBJECT_PATH, NULL};
+  const char *const gdbus[] = {"gdbus",  "introspect",    "--address",     address,
+                               "--dest", "org.virt_thin", "--object-path", CONTROL_OBJECT_PATH,
+                               NULL};
   const char *const call[] = {"gdbus",         "call",
                               "--address",     address,
                               "--dest",        "org.virt_thin",
                               "--object-path", CONTROL_OBJECT_PATH,
                               "--method",      CONTROL_INTERFACE ".GetVolume",
                               "vm-7",          NULL};
-  const char *const busctl[] = {"busctl", option, "introspect", "org.virt_thin", CONTROL_OBJECT_PATH, NULL};
-  const char *const ask[] = {"busctl",          option,    "call", "org.virt_thin", CONTROL_OBJECT_PATH,
-                             CONTROL_INTERFACE, "GetPool", "s",    "data",          NULL};
+  const char *const busctl[] = {
+      "busctl", option, "introspect", "org.virt_thin", CONTROL_OBJECT_PATH, NULL};
+  const char *const ask[] = {
+      "busctl",          option,    "call", "org.virt_thin", CONTROL_OBJECT_PATH,
+      CONTROL_INTERFACE, "GetPool", "s",    "data",          NULL};
   const struct {
     const char *const *argv, *part;
-  } runs[] = {{gdbus, "ListVolumes"}, {call, "vm-7"}, {busctl, ".ListVolumes"}, {ask, "transaction id is 9"}};
+  } runs[] = {{gdbus, "ListVolumes"},
+              {call, "vm-7"},
+              {busctl, ".ListVolumes"},
+              {ask, "transaction id is 9"}};
 
   for (gsize i = 0; i < G_N_ELEMENTS(runs); i++) {
     int status = 0;
@@ -817,7 +837,8 @@ static void test_tools(void **state)
   }
 }
 
-/* Volume I/O goes through the file that the service shows; here an ordinary sparse file stands for it. */
+/* Volume I/O goes through the file that the service shows; here an ordinary sparse file stands for
+ * it. */
 static void test_volume_io(void **state)
 {
   g_autoptr(Pool) pool = connected(0);
@@ -895,7 +916,8 @@ static void test_bad_peers(void **state)
       close(fds[i]);
 }
 
-/* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or never, make clear errors.
+/* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or
+ * never, make clear errors.
  */
 static char *make_program(const char *name, const char *text)
 {
@@ -915,12 +937,12 @@ static void test_service_start(void **state)
   gint64 began;
 
   /* settings_program() was read from the environment at start: main() named it. */
-  g_free(make_program(
-      "program",
-      "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/args\"\necho 'pve: no such volume group' >&2\nexit 1\n"));
+  g_free(make_program("program", "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/args\"\necho 'pve: "
+                                 "no such volume group' >&2\nexit 1\n"));
   assert_false(pool_service_is_running("pve"));
   assert_false(pool_service_start("pve", NULL, devices, 5000, &error));
-  assert_error(&error, EIO, "the service of volume group pve could not be started: pve: no such volume group");
+  assert_error(&error, EIO,
+               "the service of volume group pve could not be started: pve: no such volume group");
   assert_true(g_file_get_contents(count, &args, NULL, NULL));
   assert_non_null(strstr(args, "--device /x/one.img --device /"));
   assert_non_null(strstr(args, "two.img serve pve\n"));

@@ -66,8 +66,9 @@ static void test_filters(void **state)
       {"filter=[\"a|sda|\", \"r|.*|\"]", "/dev/sda", TRUE}, /* anywhere in the name */
       {"filter=[\"a|sda|\", \"r|.*|\"]", "/dev/sda1", TRUE},
       {"filter=[\"a|^/dev/sda$|\", \"r|.*|\"]", "/dev/sda1", FALSE},
-      {"filter=[\"r|.*|\", \"a|sda|\"]", "/dev/sda", FALSE},                    /* the first counts */
-      {"filter=[\"a|by-id|\", \"r|.*|\"]", "/dev/sda /dev/disk/by-id/x", TRUE}, /* one name is enough */
+      {"filter=[\"r|.*|\", \"a|sda|\"]", "/dev/sda", FALSE}, /* the first counts */
+      {"filter=[\"a|by-id|\", \"r|.*|\"]", "/dev/sda /dev/disk/by-id/x",
+       TRUE}, /* one name is enough */
       {"filter=[\"r|by-id|\"]", "/dev/sda /dev/disk/by-id/x", FALSE},
       {"filter=[\"a|sd|\", \"r|by-id|\"]", "/dev/disk/by-id/x /dev/sda", TRUE},
       {"filter=[\"a/sda/\", \"r(.*)\"]", "/dev/sdb", FALSE}, /* other marks */

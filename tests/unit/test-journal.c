@@ -31,7 +31,8 @@ static int teardown(void **state)
 
 static void append(ThinJournal *journal, guint32 device, guint64 begin, guint64 chunk)
 {
-  thin_journal_append(journal, &(ThinJournalEntry){.device = device, .begin = begin, .n = 1, .chunk = chunk});
+  thin_journal_append(
+      journal, &(ThinJournalEntry){.device = device, .begin = begin, .n = 1, .chunk = chunk});
 }
 
 static void test_pending_over_close(void **state)
@@ -92,11 +93,13 @@ static void test_room(void **state)
   thin_journal_close(journal);
 }
 
-/* Killed at any moment, an area holds whole entries, in order, and no fewer than were acknowledged. */
+/* Killed at any moment, an area holds whole entries, in order, and no fewer than were
+ * acknowledged. */
 static void test_killed_writer(void **state)
 {
   guint8 superblock[4096] = "sb";
-  volatile guint *acknowledged = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  volatile guint *acknowledged =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   for (guint round = 0; round < 50; round++) {
     *acknowledged = 0;
     ThinJournal *journal = thin_journal_open(*state, THIN_JOURNAL_MIN, KEY_A);

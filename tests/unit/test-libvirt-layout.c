@@ -63,7 +63,8 @@ static Model release_model(guint i)
 
 static char *between(const char *xml, const char *before, const char *after)
 {
-  const char *start = strstr(xml, before), *end = start ? strstr(start + strlen(before), after) : NULL;
+  const char *start = strstr(xml, before),
+             *end = start ? strstr(start + strlen(before), after) : NULL;
   return end ? g_strndup(start + strlen(before), end - start - strlen(before)) : NULL;
 }
 
@@ -95,27 +96,32 @@ static char *pool_format(VtPoolDef *pool)
   int refreshed = refresh ? *refresh : 0;
   if (model.hang)
     pause();
-  return g_strdup_printf("<pool><capacity unit='bytes'>%llu</capacity><allocation "
-                         "unit='bytes'>%llu</allocation><available unit='bytes'>%llu</available>"
-                         "<source><name>%s</name></source><target><path>%s</path></target><refresh>%d</refresh></pool>",
-                         VT_FIELD(pool, model.at.pool_capacity, unsigned long long),
-                         VT_FIELD(pool, model.at.pool_allocation, unsigned long long),
-                         model.deaf_to_available ? 0 : VT_FIELD(pool, model.at.pool_available, unsigned long long),
-                         VT_FIELD(pool, model.at.pool_source_name, char *),
-                         VT_FIELD(pool, model.at.pool_target_path, char *), refreshed);
+  return g_strdup_printf(
+      "<pool><capacity unit='bytes'>%llu</capacity><allocation "
+      "unit='bytes'>%llu</allocation><available unit='bytes'>%llu</available>"
+      "<source><name>%s</name></source><target><path>%s</path></target><refresh>%d</refresh></"
+      "pool>",
+      VT_FIELD(pool, model.at.pool_capacity, unsigned long long),
+      VT_FIELD(pool, model.at.pool_allocation, unsigned long long),
+      model.deaf_to_available ? 0 : VT_FIELD(pool, model.at.pool_available, unsigned long long),
+      VT_FIELD(pool, model.at.pool_source_name, char *),
+      VT_FIELD(pool, model.at.pool_target_path, char *), refreshed);
 }
 
 static const char *const types[] = {"file", "block", "dir", "network", "netdir", NULL};
 
-static VtVolDef *vol_parse(VtPoolDef *pool, const char *xml, const char *filename, unsigned int flags)
+static VtVolDef *vol_parse(VtPoolDef *pool, const char *xml, const char *filename,
+                           unsigned int flags)
 {
   gpointer vol = g_malloc0(model.vol_size);
   g_autofree char *type = between(xml, "<volume type='", "'");
   VT_FIELD(vol, model.at.vol_name, char *) = between(xml, "<name>", "</name>");
   VT_FIELD(vol, model.at.vol_key, char *) = between(xml, "<key>", "</key>");
   VT_FIELD(vol, model.at.vol_path, char *) = between(xml, "<path>", "</path>");
-  VT_FIELD(vol, model.at.vol_capacity, guint64) = number_between(xml, "<capacity unit='bytes'>", "<");
-  VT_FIELD(vol, model.at.vol_allocation, guint64) = number_between(xml, "<allocation unit='bytes'>", "<");
+  VT_FIELD(vol, model.at.vol_capacity, guint64) =
+      number_between(xml, "<capacity unit='bytes'>", "<");
+  VT_FIELD(vol, model.at.vol_allocation, guint64) =
+      number_between(xml, "<allocation unit='bytes'>", "<");
   for (int i = 0; types[i]; i++)
     if (strcmp(types[i], type) == 0)
       VT_FIELD(vol, model.at.vol_type, int) = i;
@@ -138,14 +144,17 @@ static char *vol_format(VtPoolDef *pool, VtVolDef *vol)
     abort();
   guint64 physical = VT_FIELD(vol, model.at.vol_physical, guint64);
   g_autofree char *physical_xml =
-      physical ? g_strdup_printf("<physical unit='bytes'>%" G_GUINT64_FORMAT "</physical>", physical) : g_strdup("");
-  return g_strdup_printf("<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%llu</capacity>"
-                         "<allocation unit='bytes'>%llu</allocation>%s<target><path>%s</path></target></volume>",
-                         types[VT_FIELD(vol, model.at.vol_type, int) % 5], VT_FIELD(vol, model.at.vol_name, char *),
-                         model.deaf_to_key ? "vtproof-key" : VT_FIELD(vol, model.at.vol_key, char *),
-                         VT_FIELD(vol, model.at.vol_capacity, unsigned long long),
-                         VT_FIELD(vol, model.at.vol_allocation, unsigned long long), physical_xml,
-                         VT_FIELD(vol, model.at.vol_path, char *));
+      physical
+          ? g_strdup_printf("<physical unit='bytes'>%" G_GUINT64_FORMAT "</physical>", physical)
+          : g_strdup("");
+  return g_strdup_printf(
+      "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%llu</capacity>"
+      "<allocation unit='bytes'>%llu</allocation>%s<target><path>%s</path></target></volume>",
+      types[VT_FIELD(vol, model.at.vol_type, int) % 5], VT_FIELD(vol, model.at.vol_name, char *),
+      model.deaf_to_key ? "vtproof-key" : VT_FIELD(vol, model.at.vol_key, char *),
+      VT_FIELD(vol, model.at.vol_capacity, unsigned long long),
+      VT_FIELD(vol, model.at.vol_allocation, unsigned long long), physical_xml,
+      VT_FIELD(vol, model.at.vol_path, char *));
 }
 
 static VtPoolDef *pool_parse_string(const char *xml, unsigned int flags)
@@ -206,8 +215,8 @@ static void test_old_names(void **state)
   assert_memory_equal(&layout, &model.at, sizeof layout);
 }
 
-/* Fields in any order and place; the pool's totals before its source, physical within two words of allocation, as
- * always so far. */
+/* Fields in any order and place; the pool's totals before its source, physical within two words of
+ * allocation, as always so far. */
 static void test_any_order(void **state)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(20261121);
@@ -216,7 +225,8 @@ static void test_any_order(void **state)
     model = (Model){.pool_size = 400, .vol_size = 64 * 8 + g_rand_int_range(rand, 2, 40) * 8};
     for (guint32 i = 0; i < 64; i++)
       places[i] = i * 8;
-    for (guint32 i = 0; i < 20; i++) { /* the first twenty, shuffled: totals and a pointer of the pool */
+    for (guint32 i = 0; i < 20;
+         i++) { /* the first twenty, shuffled: totals and a pointer of the pool */
       guint32 j = (guint32)g_rand_int_range(rand, 0, 20), keep = places[i];
       places[i] = places[j];
       places[j] = keep;
@@ -272,8 +282,9 @@ static void test_hang(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_releases),  cmocka_unit_test(test_old_names), cmocka_unit_test(test_any_order),
-      cmocka_unit_test(test_ambiguous), cmocka_unit_test(test_deaf),      cmocka_unit_test(test_crash),
+      cmocka_unit_test(test_releases),  cmocka_unit_test(test_old_names),
+      cmocka_unit_test(test_any_order), cmocka_unit_test(test_ambiguous),
+      cmocka_unit_test(test_deaf),      cmocka_unit_test(test_crash),
       cmocka_unit_test(test_hang),
   };
   return cmocka_run_group_tests_name("libvirt-layout", tests, NULL, NULL);

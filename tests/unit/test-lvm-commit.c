@@ -61,7 +61,8 @@ static LvmVg *changed(LvmStore *store)
   g_autofree char *name = g_strdup_printf("vm-%" G_GUINT64_FORMAT "-disk-0", lvm_vg_seqno(vg) + 1);
   GError *error = NULL;
 
-  assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error), error);
+  assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error),
+            error);
   lvm_pool_set_transaction_id(pool, lvm_pool_transaction_id(pool) + 1);
   return vg;
 }
@@ -104,12 +105,14 @@ static gboolean strike(VtIo *io, const char *what, GError **error)
   return vt_set_error(error, EIO, "%s: injected %s error", vt_io_name(io), what);
 }
 
-static gboolean fault_readv(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+static gboolean fault_readv(VtIo *io, const struct iovec *iov, int n, guint64 offset,
+                            GError **error)
 {
   return strike(io, "read", error) && vt_io_readv(((FaultIo *)io)->base, iov, n, offset, error);
 }
 
-static gboolean fault_writev(VtIo *io, const struct iovec *iov, int n, guint64 offset, GError **error)
+static gboolean fault_writev(VtIo *io, const struct iovec *iov, int n, guint64 offset,
+                             GError **error)
 {
   return strike(io, "write", error) && vt_io_writev(((FaultIo *)io)->base, iov, n, offset, error);
 }
@@ -119,9 +122,11 @@ static gboolean fault_flush(VtIo *io, GError **error)
   return strike(io, "flush", error) && vt_io_flush(((FaultIo *)io)->base, error);
 }
 
-static gboolean fault_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean fault_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                           GError **error)
 {
-  return strike(io, "zero", error) && vt_io_zero(((FaultIo *)io)->base, offset, length, flags, error);
+  return strike(io, "zero", error) &&
+         vt_io_zero(((FaultIo *)io)->base, offset, length, flags, error);
 }
 
 static guint64 fault_size(VtIo *io)
@@ -155,8 +160,8 @@ static VtIo *open_fault(const char *path, gboolean read_only, gpointer user_data
   return &io->io;
 }
 
-/* Fail each I/O of a commit in turn. Afterwards the VG is the old one or the new one; and after one failure that
- * passes, always the old one. */
+/* Fail each I/O of a commit in turn. Afterwards the VG is the old one or the new one; and after one
+ * failure that passes, always the old one. */
 static void fail_each(gboolean for_good)
 {
   guint64 seqno;
@@ -167,7 +172,8 @@ static void fail_each(gboolean for_good)
   lvm_store_close(create());
   for (gint64 n = 0; !done; n++) {
     GError *error = NULL;
-    LvmStore *store = lvm_store_open((const char *const *)paths, NULL, FALSE, open_fault, NULL, &error);
+    LvmStore *store =
+        lvm_store_open((const char *const *)paths, NULL, FALSE, open_fault, NULL, &error);
     LvmVg *vg;
 
     assert_ok(store, error);
@@ -194,7 +200,8 @@ static void fail_each(gboolean for_good)
       }
     } else {
       seqno++;
-      assert_true(n >= 2 + 2 + 2 + 4 + 2); /* headers read, texts, flushes, headers twice, flushes */
+      assert_true(n >=
+                  2 + 2 + 2 + 4 + 2); /* headers read, texts, flushes, headers twice, flushes */
     }
     lvm_store_close(store);
     store = lvm_store_open((const char *const *)paths, NULL, FALSE, NULL, NULL, &error);
@@ -248,7 +255,8 @@ static void test_fail_open(void **state)
 static LvmStore *create_on_first(LvmOpenFunc open, gpointer user_data, GError **error)
 {
   const char *first[] = {paths[0], NULL};
-  LvmCreate params = {.extent_size = MIB / 4, .metadata_area = 64 * 1024, .open = open, .user_data = user_data};
+  LvmCreate params = {
+      .extent_size = MIB / 4, .metadata_area = 64 * 1024, .open = open, .user_data = user_data};
 
   return lvm_store_create("tvg", first, &params, error);
 }
@@ -375,7 +383,8 @@ static void test_power_cuts(void **state)
   guint n_commits = g_getenv("VIRT_THIN_TEST_LONG") ? 300 : 50, n_points = 0;
   VtIoLog *log = vt_io_log_new();
   char *copies[N_PVS + 1] = {NULL}, *before[N_PVS];
-  g_autoptr(GArray) done = g_array_new(FALSE, FALSE, sizeof(guint)); /* entries logged when commit n returned */
+  g_autoptr(GArray) done =
+      g_array_new(FALSE, FALSE, sizeof(guint)); /* entries logged when commit n returned */
   g_autoptr(GRand) rand = g_rand_new_with_seed(20);
   GError *error = NULL;
   LvmStore *store = create();
@@ -405,7 +414,8 @@ static void test_power_cuts(void **state)
     while (promised < done->len && g_array_index(done, guint, promised) <= upto)
       promised++;
     for (guint round = 0; round < 3; round++, n_points++)
-      assert_in_range(replay(log, upto, round ? rand : NULL, copies, before), first + promised, first + promised + 1);
+      assert_in_range(replay(log, upto, round ? rand : NULL, copies, before), first + promised,
+                      first + promised + 1);
   }
   print_message("# %u power cuts in %u commits\n", n_points, n_commits);
   assert_true(n_points >= 1000);
@@ -476,7 +486,8 @@ static void test_ring(void **state)
     for (guint k = 0; k < 100 && lvs->len + k < target; k++) {
       g_autofree char *name = g_strdup_printf("vm-%u-%u", i, k);
 
-      assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error), error);
+      assert_ok(lvm_vg_add_thin(vg, pool, name, 4, lvm_pool_next_device(vg, pool), NULL, &error),
+                error);
     }
     for (guint k = 0; k < lvs->len && lvs->len - k > target; k++)
       if (lvm_lv_kind(lvs->pdata[k]) == LVM_LV_THIN)
@@ -585,7 +596,8 @@ static void test_reader(void **state)
   }
   g_thread_join(thread);
   assert_int_equal(lvm_vg_seqno(lvm_store_vg(store)), 1002);
-  print_message("# %u times read during 1000 commits, up to seqno %" G_GUINT64_FORMAT "\n", n, seqno);
+  print_message("# %u times read during 1000 commits, up to seqno %" G_GUINT64_FORMAT "\n", n,
+                seqno);
   lvm_store_close(store);
 }
 

@@ -1,8 +1,8 @@
 /* virt-thin - tests: a volume group of 10,000 volumes
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Times are this thread's processor time, so that they mean something on a busy machine, and the limits leave room for
- * a slow one, for sanitizers and for valgrind; the figures are printed.
+ * Times are this thread's processor time, so that they mean something on a busy machine, and the
+ * limits leave room for a slow one, for sanitizers and for valgrind; the figures are printed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,9 @@ static void change_one(LvmStore *store, const char *name, const char *archive)
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
   GError *error = NULL;
 
-  assert_ok(lvm_vg_add_thin(vg, pool, name, 8192, lvm_pool_next_device(vg, pool), "vm-5000-disk-0", &error), error);
+  assert_ok(lvm_vg_add_thin(vg, pool, name, 8192, lvm_pool_next_device(vg, pool), "vm-5000-disk-0",
+                            &error),
+            error);
   lvm_pool_set_transaction_id(pool, lvm_pool_transaction_id(pool) + 1);
   assert_ok(lvm_store_commit(store, vg, archive, "snapshot", &error), error);
 }
@@ -117,7 +119,8 @@ static void test_large(void **state)
   LvmVg *copy = lvm_vg_copy(vg);
   stop("copy", 50);
   start();
-  assert_ok(lvm_vg_rename_lv(copy, lvm_vg_find_lv(copy, "vm-7777-disk-0"), "renamed", &error), error);
+  assert_ok(lvm_vg_rename_lv(copy, lvm_vg_find_lv(copy, "vm-7777-disk-0"), "renamed", &error),
+            error);
   stop("rename one", 50);
   start();
   assert_ok(lvm_vg_remove_lv(copy, lvm_vg_find_lv(copy, "vm-8888-disk-0"), &error), error);

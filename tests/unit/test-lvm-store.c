@@ -30,7 +30,8 @@ static int teardown(void **state)
   return 0;
 }
 
-static LvmStore *open_paths(gboolean read_only, GError **error, const char *path, const char *second)
+static LvmStore *open_paths(gboolean read_only, GError **error, const char *path,
+                            const char *second)
 {
   const char *paths[] = {path, second, NULL};
 
@@ -50,8 +51,9 @@ static char *digest(const char *path, gboolean times)
   close(fd);
   assert_int_equal(g_stat(path, &st), 0);
   sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, data, 2 * MIB);
-  return g_strdup_printf("%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %ld.%09ld", sum, (gint64)st.st_size,
-                         (gint64)st.st_blocks, times ? (long)st.st_mtim.tv_sec : 0, times ? st.st_mtim.tv_nsec : 0);
+  return g_strdup_printf("%s %" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %ld.%09ld", sum,
+                         (gint64)st.st_size, (gint64)st.st_blocks,
+                         times ? (long)st.st_mtim.tv_sec : 0, times ? st.st_mtim.tv_nsec : 0);
 }
 
 /* --- reading what lvm2 made --- */
@@ -68,8 +70,8 @@ static void test_fixtures(void **state)
                {"06-msg-pending", 7, 6},       {"06-snap-made-tid-old", 7, 6}};
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *path = lvm_test_fixture(folder, cases[i].name), *before = digest(path, TRUE), *after = NULL,
-                    *committed = NULL;
+    g_autofree char *path = lvm_test_fixture(folder, cases[i].name), *before = digest(path, TRUE),
+                    *after = NULL, *committed = NULL;
     GError *error = NULL;
     LvmStore *store = open_paths(TRUE, &error, path, NULL);
     guint64 used, available;
@@ -108,7 +110,8 @@ static void test_fixtures(void **state)
 
 static void test_scan(void **state)
 {
-  g_autofree char *a = lvm_test_fixture(folder, "01-clean"), *empty = lvm_test_file(folder, "empty", MIB),
+  g_autofree char *a = lvm_test_fixture(folder, "01-clean"),
+                  *empty = lvm_test_file(folder, "empty", MIB),
                   *tiny = lvm_test_file(folder, "tiny", 10);
   g_autofree char *damaged = lvm_test_fixture(folder, "06-msg-pending");
   const char *paths[] = {a, empty, tiny, damaged, "/nowhere/at/all", a, NULL};
@@ -129,7 +132,8 @@ static void test_scan(void **state)
 
 static void test_several_groups(void **state)
 {
-  g_autofree char *a = lvm_test_fixture(folder, "01-clean"), *b = lvm_test_fixture(folder, "02-crash");
+  g_autofree char *a = lvm_test_fixture(folder, "01-clean"),
+                  *b = lvm_test_fixture(folder, "02-crash");
   const char *both[] = {a, b, NULL}, *none[] = {NULL};
   GError *error = NULL;
   char *paths[1];
@@ -269,7 +273,8 @@ static void test_missing(void **state)
   assert_non_null(strstr(lvm_store_warnings(store)[0], "pv1"));
   io = lvm_store_open_lv(store, "data_tdata", TRUE, &error);
   assert_ok(io, error);
-  assert_false(vt_io_read(io, buf, sizeof buf, 0, &error) && vt_io_read(io, buf, sizeof buf, 19 * MIB, &error));
+  assert_false(vt_io_read(io, buf, sizeof buf, 0, &error) &&
+               vt_io_read(io, buf, sizeof buf, 19 * MIB, &error));
   assert_error(error, EIO, "is missing");
   vt_io_unref(io);
   lvm_store_close(store);
@@ -277,7 +282,8 @@ static void test_missing(void **state)
   g_free(paths[1]);
 }
 
-/* The PV is not missing: nobody can tell that it is the one, for neither its label nor its metadata are whole. */
+/* The PV is not missing: nobody can tell that it is the one, for neither its label nor its metadata
+ * are whole. */
 static void test_lost(void **state)
 {
   char *paths[2];
@@ -294,7 +300,8 @@ static void test_lost(void **state)
   store = open_paths(TRUE, &error, paths[0], paths[1]);
   assert_ok(store, error);
   assert_non_null(strstr(lvm_store_warnings(store)[0], "physical volume pv1"));
-  assert_non_null(strstr(lvm_store_warnings(store)[1], "pv1.img: the label at offset 512 is damaged"));
+  assert_non_null(
+      strstr(lvm_store_warnings(store)[1], "pv1.img: the label at offset 512 is damaged"));
   lvm_store_close(store);
   g_free(paths[0]);
   g_free(paths[1]);
@@ -389,7 +396,8 @@ static void test_foreign(void **state)
     g_autofree char *conf = g_build_filename(folder, "lvm.conf", NULL),
                     *local = g_build_filename(folder, "lvmlocal.conf", NULL);
     g_autofree char *text = g_strdup_printf("local {\n\t# mine\n\tsystem_id = \"%s\"\n}\n", ids[i]);
-    assert_true(g_file_set_contents(conf, "global {\n\tsystem_id_source = \"lvmlocal\"\n}\n", -1, NULL));
+    assert_true(
+        g_file_set_contents(conf, "global {\n\tsystem_id_source = \"lvmlocal\"\n}\n", -1, NULL));
     assert_true(g_file_set_contents(local, text, -1, NULL));
     store = open_paths(FALSE, &error, paths[0], NULL); /* it is this host's own */
     assert_ok(store, error);
@@ -453,9 +461,10 @@ static void test_create_defaults(void **state)
 
 static void test_create_refused(void **state)
 {
-  g_autofree char *used = lvm_test_fixture(folder, "06-msg-pending"), *small = lvm_test_file(folder, "small", 17 * MIB);
-  g_autofree char *luks = lvm_test_file(folder, "luks", 64 * MIB), *good = lvm_test_file(folder, "good", 64 * MIB),
-                  *before = digest(used, TRUE);
+  g_autofree char *used = lvm_test_fixture(folder, "06-msg-pending"),
+                  *small = lvm_test_file(folder, "small", 17 * MIB);
+  g_autofree char *luks = lvm_test_file(folder, "luks", 64 * MIB),
+                  *good = lvm_test_file(folder, "good", 64 * MIB), *before = digest(used, TRUE);
   g_autofree char *empty = digest(good, TRUE);
   struct {
     const char *name, *path;
@@ -562,7 +571,8 @@ static void make_old(const char *dir)
   g_dir_close(all);
 }
 
-/* Where there can be no archive, nothing is added. What is removed, and what else may be to make room, is told once. */
+/* Where there can be no archive, nothing is added. What is removed, and what else may be to make
+ * room, is told once. */
 static void check_without_archive(LvmStore *store)
 {
   const char *nowhere = "/proc/nowhere";
@@ -575,7 +585,8 @@ static void check_without_archive(LvmStore *store)
   assert_ok(lvm_store_commit(store, vg, NULL, "x", &error), error);
   vg = lvm_vg_copy(vg);
   assert_ok(lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, "linear"), &error), error);
-  g_test_expect_message("virt-thin", G_LOG_LEVEL_WARNING, "*'remove' is not archived*/proc/nowhere*");
+  g_test_expect_message("virt-thin", G_LOG_LEVEL_WARNING,
+                        "*'remove' is not archived*/proc/nowhere*");
   assert_ok(lvm_store_commit(store, vg, nowhere, "remove", &error), error);
   assert_ok(lvm_store_commit(store, lvm_vg_copy(vg), nowhere, "again", &error), error);
   g_test_assert_expected_messages();
@@ -583,14 +594,17 @@ static void check_without_archive(LvmStore *store)
 
 static void test_archive(void **state)
 {
-  g_autofree char *dir = g_build_filename(folder, "state", "archive", NULL), *file = NULL, *text = NULL, *other = NULL;
+  g_autofree char *dir = g_build_filename(folder, "state", "archive", NULL), *file = NULL,
+                  *text = NULL, *other = NULL;
   char *paths[1];
   GError *error = NULL;
   LvmStore *store = lvm_test_create(folder, 1, 16 * MIB, MIB, paths);
   guint lowest;
 
   for (guint i = 0; i < 14; i++)
-    assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "a \"quoted\" change", &error), error);
+    assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "a \"quoted\" change",
+                               &error),
+              error);
   assert_int_equal(count_archives(dir, &lowest), 14);
   assert_int_equal(lowest, 0);
   other = g_build_filename(dir, "tvg_2_00001-1.vg", NULL); /* VG tvg_2's */
@@ -599,8 +613,10 @@ static void test_archive(void **state)
   lvm_store_close(store);
   store = open_paths(FALSE, &error, paths[0], NULL);
   assert_ok(store, error);
-  assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "one more", &error), error);
-  assert_int_equal(count_archives(dir, &lowest), 12); /* ten old ones stay, the new one, and the other VG's */
+  assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "one more", &error),
+            error);
+  assert_int_equal(count_archives(dir, &lowest),
+                   12); /* ten old ones stay, the new one, and the other VG's */
   assert_true(g_file_test(other, G_FILE_TEST_EXISTS));
   GDir *all = g_dir_open(dir, 0, NULL);
   for (const char *name; (name = g_dir_read_name(all));)
@@ -626,11 +642,13 @@ static void test_archive(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_fixtures),       TEST(test_scan),         TEST(test_several_groups), TEST(test_damaged_label),
-      TEST(test_damaged_header), TEST(test_damaged_text), TEST(test_truncated),      TEST(test_one_of_two),
-      TEST(test_missing),        TEST(test_copies),       TEST(test_lost),           TEST(test_lock),
-      TEST(test_stale),          TEST(test_foreign),      TEST(test_create),         TEST(test_create_defaults),
-      TEST(test_create_refused), TEST(test_add_and_grow), TEST(test_archive),
+      TEST(test_fixtures),        TEST(test_scan),           TEST(test_several_groups),
+      TEST(test_damaged_label),   TEST(test_damaged_header), TEST(test_damaged_text),
+      TEST(test_truncated),       TEST(test_one_of_two),     TEST(test_missing),
+      TEST(test_copies),          TEST(test_lost),           TEST(test_lock),
+      TEST(test_stale),           TEST(test_foreign),        TEST(test_create),
+      TEST(test_create_defaults), TEST(test_create_refused), TEST(test_add_and_grow),
+      TEST(test_archive),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

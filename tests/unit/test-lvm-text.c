@@ -42,9 +42,9 @@ static void check_format(const char *text, const char *want)
 
 static void test_values(void **state)
 {
-  g_autoptr(LvmNode) root = parse(
-      "a = 5\nb=-7\nc = 0x10\nd = 3.25\ne = \"x y\"\nf = 'raw \\ \"s\"'\ng = bare-word\nh = 18446744073709551615\n"
-      "i = 18446744073709551616\nj = 010\nk = []\n");
+  g_autoptr(LvmNode) root = parse("a = 5\nb=-7\nc = 0x10\nd = 3.25\ne = \"x y\"\nf = 'raw \\ "
+                                  "\"s\"'\ng = bare-word\nh = 18446744073709551615\n"
+                                  "i = 18446744073709551616\nj = 010\nk = []\n");
   guint64 n;
 
   assert_true(lvm_section_get_uint(root, "a", &n));
@@ -67,7 +67,8 @@ static void test_values(void **state)
 
 static void test_escapes(void **state)
 {
-  g_autoptr(LvmNode) root = parse("a = \"say \\\"hi\\\" and \\\\ but \\n\"\nb = \"two\nlines\"\nc = \"\"\n");
+  g_autoptr(LvmNode) root =
+      parse("a = \"say \\\"hi\\\" and \\\\ but \\n\"\nb = \"two\nlines\"\nc = \"\"\n");
   g_autofree char *text = NULL;
 
   assert_string_equal(lvm_section_get_string(root, "a"), "say \"hi\" and \\ but \\n");
@@ -80,7 +81,8 @@ static void test_escapes(void **state)
 
 static void test_arrays(void **state)
 {
-  g_autoptr(LvmNode) root = parse("a = [ \"x\",5 , 1.5,\n]\nb = []\nc = [\n]\nd = [\"pv0\", 0,\n\"pv1\", 7]\n");
+  g_autoptr(LvmNode) root =
+      parse("a = [ \"x\",5 , 1.5,\n]\nb = []\nc = [\n]\nd = [\"pv0\", 0,\n\"pv1\", 7]\n");
   g_autoptr(GPtrArray) strings = lvm_node_strings(lvm_section_find(root, "d"));
   LvmValue it;
   guint64 n;
@@ -130,8 +132,9 @@ static void test_changes(void **state)
   copy = lvm_node_copy(root, NULL);
   text = format(root);
   copied = format(copy);
-  assert_string_equal(text, "after = \"x\"\n\nb = 5\n\nt {\n}\ns {\nstatus = [\"READ\", \"WRITE\"]\nstripes = "
-                            "[\n\"pv0\", 3,\n\"pv1\", 4\n]\n}\n");
+  assert_string_equal(
+      text, "after = \"x\"\n\nb = 5\n\nt {\n}\ns {\nstatus = [\"READ\", \"WRITE\"]\nstripes = "
+            "[\n\"pv0\", 3,\n\"pv1\", 4\n]\n}\n");
   assert_string_equal(copied, text);
 }
 

@@ -125,8 +125,9 @@ static gpointer work(gpointer data)
     guint64 offset = w->base + (w->n * 4096) % (MIB - sizeof buf);
 
     memset(buf, w->n, sizeof buf);
-    if (!vt_io_write(w->io, buf, sizeof buf, offset, NULL) || !vt_io_read(w->io, got, sizeof got, offset, NULL) ||
-        memcmp(buf, got, sizeof got) != 0 || vt_io_size(w->io) < 4 * MIB)
+    if (!vt_io_write(w->io, buf, sizeof buf, offset, NULL) ||
+        !vt_io_read(w->io, got, sizeof got, offset, NULL) || memcmp(buf, got, sizeof got) != 0 ||
+        vt_io_size(w->io) < 4 * MIB)
       return w;
   }
   return NULL;
@@ -178,15 +179,16 @@ static void test_striped(void **state)
   VtIo *io, *file;
 
   *place = '\0';
-  changed = g_strconcat(text,
-                        "\nlogical_volumes {\nwide {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\nstatus = "
-                        "[\"READ\", \"WRITE\", \"VISIBLE\"]\n"
-                        "flags = []\nsegment_count = 2\nsegment1 {\nstart_extent = 0\nextent_count = 8\ntype = "
-                        "\"striped\"\nstripe_count = 2\n"
-                        "stripe_size = 128\nstripes = [\"pv0\", 2, \"pv1\", 5]\n}\nsegment2 {\nstart_extent = "
-                        "8\nextent_count = 1\ntype = \"striped\"\n"
-                        "stripe_count = 1\nstripes = [\"pv0\", 9]\n}\n}\n}\n",
-                        place + 1, NULL);
+  changed = g_strconcat(
+      text,
+      "\nlogical_volumes {\nwide {\nid = \"YrXdz2-l8tC-izKn-FZFs-Ygdi-Kx12-SDGb9r\"\nstatus = "
+      "[\"READ\", \"WRITE\", \"VISIBLE\"]\n"
+      "flags = []\nsegment_count = 2\nsegment1 {\nstart_extent = 0\nextent_count = 8\ntype = "
+      "\"striped\"\nstripe_count = 2\n"
+      "stripe_size = 128\nstripes = [\"pv0\", 2, \"pv1\", 5]\n}\nsegment2 {\nstart_extent = "
+      "8\nextent_count = 1\ntype = \"striped\"\n"
+      "stripe_count = 1\nstripes = [\"pv0\", 9]\n}\n}\n}\n",
+      place + 1, NULL);
   vg = lvm_vg_parse(changed, strlen(changed), &error);
   assert_ok(vg, error);
   assert_int_equal(lvm_vg_n_free_extents(vg), 30 - 9);

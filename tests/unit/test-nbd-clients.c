@@ -32,11 +32,12 @@ static int teardown(void **state)
 }
 
 /* Wait for the event, not for a time: but not for ever. */
-#define WAIT_FOR(condition)                                                                                            \
-  do {                                                                                                                 \
-    for (gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC; !(condition) && g_get_monotonic_time() < end;)     \
-      g_usleep(500);                                                                                                   \
-    g_assert_true(condition);                                                                                          \
+#define WAIT_FOR(condition)                                                                        \
+  do {                                                                                             \
+    for (gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;                                \
+         !(condition) && g_get_monotonic_time() < end;)                                            \
+      g_usleep(500);                                                                               \
+    g_assert_true(condition);                                                                      \
   } while (0)
 
 static guint n_clients(Served *served)
@@ -93,8 +94,8 @@ static gsize resident(void)
   return pages * 4096;
 }
 
-/* Ask for gigabytes and read nothing. Its threads stand, its memory stays bounded, others go on, and the end comes in
- * time. */
+/* Ask for gigabytes and read nothing. Its threads stand, its memory stays bounded, others go on,
+ * and the end comes in time. */
 static void test_stalled_reader(void **state)
 {
   Served *served = *state;
@@ -171,7 +172,8 @@ static gpointer stop_thread(gpointer data)
   return NULL;
 }
 
-/* What is in flight when the server stops is finished and answered; what was sent after that is neither. */
+/* What is in flight when the server stops is finished and answered; what was sent after that is
+ * neither. */
 static void test_stop_in_flight(void **state)
 {
   Served *served = *state;
@@ -217,7 +219,8 @@ static void test_parallel(void **state)
   memory_pool_delay(served->pool, MEMORY_WRITE, 3000);
   char data[512] = {0};
   for (guint i = 0; i < 20; i++)
-    g_assert_cmpuint(client_write(fd, 0, i * 512, data, 512), ==, 0); /* it learns that these are slow */
+    g_assert_cmpuint(client_write(fd, 0, i * 512, data, 512), ==,
+                     0); /* it learns that these are slow */
   memory_pool_gate(served->pool, MEMORY_WRITE, TRUE);
   for (guint i = 0; i < 12; i++) {
     client_request(fd, 0, NBD_CMD_WRITE, i, i * 512, 512);
@@ -270,7 +273,8 @@ static int view_asking(Served *served)
   return fd;
 }
 
-/* What the kernel sends again on a new connection is not carried out before what it had sent on the old one. */
+/* What the kernel sends again on a new connection is not carried out before what it had sent on the
+ * old one. */
 static void test_view_again(void **state)
 {
   Served *served = *state;
@@ -338,9 +342,11 @@ static int connect_to(const char *path)
 static void test_socket(void **state)
 {
   Served *served = *state;
-  g_autofree char *dir = g_dir_make_tmp("nbd-XXXXXX", NULL), *path = g_build_filename(dir, "nbd", NULL);
+  g_autofree char *dir = g_dir_make_tmp("nbd-XXXXXX", NULL),
+                  *path = g_build_filename(dir, "nbd", NULL);
   g_autoptr(GError) error = NULL;
-  NbdServer *server = nbd_server_start(served->pool, path, &(NbdServerOptions){.max_clients = 3}, &error);
+  NbdServer *server =
+      nbd_server_start(served->pool, path, &(NbdServerOptions){.max_clients = 3}, &error);
   g_assert_no_error(error);
   struct stat st;
   g_assert_cmpint(stat(path, &st), ==, 0);
@@ -369,20 +375,23 @@ static void test_socket(void **state)
   g_rmdir(dir);
 }
 
-/* A stranger who got hold of a socket meant for one user: turned away, unless the mode says that others may. */
+/* A stranger who got hold of a socket meant for one user: turned away, unless the mode says that
+ * others may. */
 static void test_strangers(void **state)
 {
   if (geteuid() != 0)
     skip();
   Served *served = *state;
-  g_autofree char *dir = g_dir_make_tmp("nbd-XXXXXX", NULL), *path = g_build_filename(dir, "nbd", NULL);
+  g_autofree char *dir = g_dir_make_tmp("nbd-XXXXXX", NULL),
+                  *path = g_build_filename(dir, "nbd", NULL);
   chmod(dir, 0755);
   for (guint i = 0; i < 2; i++) {
     guint mode = i == 0 ? 0600 : 0666;
     g_autoptr(GError) error = NULL;
     int fd = control_socket_listen(path, 0666, NULL, &error);
     g_assert_no_error(error);
-    NbdServer *server = nbd_server_start_fd(served->pool, fd, &(NbdServerOptions){.socket_mode = mode}, &error);
+    NbdServer *server =
+        nbd_server_start_fd(served->pool, fd, &(NbdServerOptions){.socket_mode = mode}, &error);
     g_assert_no_error(error);
     pid_t child = fork();
     if (child == 0) {
@@ -405,9 +414,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_hang_up),  TEST(test_stalled_reader), TEST(test_stop_idle), TEST(test_stop_in_flight),
-      TEST(test_parallel), TEST(test_disconnect),     TEST(test_views),     TEST(test_view_again),
-      TEST(test_socket),   TEST(test_strangers),
+      TEST(test_hang_up),        TEST(test_stalled_reader), TEST(test_stop_idle),
+      TEST(test_stop_in_flight), TEST(test_parallel),       TEST(test_disconnect),
+      TEST(test_views),          TEST(test_view_again),     TEST(test_socket),
+      TEST(test_strangers),
   };
   return cmocka_run_group_tests_name("nbd-clients", tests, NULL, NULL);
 }

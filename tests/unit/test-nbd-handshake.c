@@ -59,7 +59,8 @@ static void test_garbage(void **state)
   assert_closed(fd);
 
   /* Hang-ups at every byte of an option. */
-  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(NBD_OPT_GO), GUINT32_TO_BE(100)};
+  NbdOption header = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(NBD_OPT_GO),
+                      GUINT32_TO_BE(100)};
   for (gsize n = 0; n <= sizeof header; n++) {
     fd = client_hello(*state);
     client_send(fd, &header, n);
@@ -134,8 +135,8 @@ static void test_empty_list(void **state)
 }
 
 /* Sends INFO and checks each reply by kind; returns how many there were before the ACK. */
-static guint collect_info(int fd, guint32 option, const char *name, const int *infos, guint64 *size, guint16 *flags,
-                          guint32 sizes[3], char **texts)
+static guint collect_info(int fd, guint32 option, const char *name, const int *infos, guint64 *size,
+                          guint16 *flags, guint32 sizes[3], char **texts)
 {
   g_autoptr(GByteArray) query = client_info_data(name, infos);
   client_option(fd, option, query->data, query->len);
@@ -172,9 +173,11 @@ static void test_info(void **state)
   char *texts[4] = {NULL};
   g_assert_cmpuint(collect_info(fd, NBD_OPT_INFO, "vol", NULL, &size, &flags, sizes, texts), ==, 1);
   g_assert_cmpuint(size, ==, 8 << 20);
-  g_assert_cmphex(flags, ==, 0xd6d); /* has-flags flush fua trim write-zeroes multi-conn cache fast-zero */
+  g_assert_cmphex(flags, ==,
+                  0xd6d); /* has-flags flush fua trim write-zeroes multi-conn cache fast-zero */
   /* Asked for everything, and for what there is not. */
-  g_assert_cmpuint(collect_info(fd, NBD_OPT_INFO, "vol", (int[]){3, 1, 2, 4711, 0, -1}, &size, &flags, sizes, texts),
+  g_assert_cmpuint(collect_info(fd, NBD_OPT_INFO, "vol", (int[]){3, 1, 2, 4711, 0, -1}, &size,
+                                &flags, sizes, texts),
                    ==, 4);
   g_assert_cmpuint(sizes[0], ==, 1);
   g_assert_cmpuint(sizes[1], ==, MEMORY_CHUNK);
@@ -208,12 +211,13 @@ static void test_bad_names(void **state)
     expect_array(fd, option, client_info_data(longest, NULL), NBD_REP_ERR_UNKNOWN);
     expect_array(fd, option, client_info_data(too_long, NULL), NBD_REP_ERR_INVALID);
     expect_array(fd, option, client_info_data("\xff\xfe", NULL), NBD_REP_ERR_INVALID);
-    expect(fd, option, "\0\0\0\x04vol\0\0\0", 10, NBD_REP_ERR_INVALID);    /* NUL in the name */
-    expect(fd, option, "", 0, NBD_REP_ERR_INVALID);                        /* nothing at all */
-    expect(fd, option, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);           /* no number of requests */
-    expect(fd, option, "\0\0\0\x03vol\0\x01", 9, NBD_REP_ERR_INVALID);     /* one request promised */
-    expect(fd, option, "\0\0\0\x03vol\0\0\0\0", 11, NBD_REP_ERR_INVALID);  /* one too many */
-    expect(fd, option, "\xff\xff\xff\xffvol\0\0", 9, NBD_REP_ERR_INVALID); /* a name beyond the option */
+    expect(fd, option, "\0\0\0\x04vol\0\0\0", 10, NBD_REP_ERR_INVALID); /* NUL in the name */
+    expect(fd, option, "", 0, NBD_REP_ERR_INVALID);                     /* nothing at all */
+    expect(fd, option, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);        /* no number of requests */
+    expect(fd, option, "\0\0\0\x03vol\0\x01", 9, NBD_REP_ERR_INVALID);  /* one request promised */
+    expect(fd, option, "\0\0\0\x03vol\0\0\0\0", 11, NBD_REP_ERR_INVALID); /* one too many */
+    expect(fd, option, "\xff\xff\xff\xffvol\0\0", 9,
+           NBD_REP_ERR_INVALID); /* a name beyond the option */
   }
   close(fd);
 }
@@ -228,7 +232,8 @@ static void test_go(void **state)
   g_assert_true(g_str_has_prefix(opener, expected));
   client_request(fd, 0, NBD_CMD_DISC, 1, 0, 0);
   assert_closed(fd);
-  g_assert_cmpuint(memory_pool_opens(served->pool, "vol", NULL), ==, 0); /* closed before the connection is */
+  g_assert_cmpuint(memory_pool_opens(served->pool, "vol", NULL), ==,
+                   0); /* closed before the connection is */
 }
 
 static void test_export_name(void **state)
@@ -264,7 +269,8 @@ static void test_export_name(void **state)
 }
 
 /* Send a context option; returns whether base:allocation was in the answer (with @id). */
-static gboolean ask_context(int fd, guint32 option, const char *name, const char *const *queries, guint32 *id)
+static gboolean ask_context(int fd, guint32 option, const char *name, const char *const *queries,
+                            guint32 *id)
 {
   g_autoptr(GByteArray) data = client_context_data(name, queries), reply = NULL;
   client_option(fd, option, data->data, data->len);
@@ -283,7 +289,8 @@ static void test_contexts(void **state)
   int fd = client_hello(*state);
   guint32 id = 0, list = NBD_OPT_LIST_META_CONTEXT, set = NBD_OPT_SET_META_CONTEXT;
 #define QUERIES(...) ((const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-  expect_array(fd, set, client_context_data("vol", QUERIES("base:allocation")), NBD_REP_ERR_INVALID);
+  expect_array(fd, set, client_context_data("vol", QUERIES("base:allocation")),
+               NBD_REP_ERR_INVALID);
   expect_array(fd, list, client_context_data("vol", QUERIES()), NBD_REP_ERR_INVALID);
   expect(fd, NBD_OPT_STRUCTURED_REPLY, "x", 1, NBD_REP_ERR_INVALID);
   expect(fd, NBD_OPT_STRUCTURED_REPLY, NULL, 0, NBD_REP_ACK);
@@ -295,10 +302,12 @@ static void test_contexts(void **state)
   g_assert_false(ask_context(fd, list, "vol", QUERIES("qemu:", "x-some:thing", "base:other"), &id));
   g_assert_false(ask_context(fd, set, "vol", QUERIES(), &id));
   g_assert_false(ask_context(fd, set, "vol", QUERIES("base:"), &id));
-  g_assert_true(ask_context(fd, set, "vol", QUERIES("qemu:dirty-bitmap:b", "base:allocation"), &id));
+  g_assert_true(
+      ask_context(fd, set, "vol", QUERIES("qemu:dirty-bitmap:b", "base:allocation"), &id));
   g_assert_cmpuint(id, !=, 0);
 
-  expect_array(fd, set, client_context_data("nothing", QUERIES("base:allocation")), NBD_REP_ERR_UNKNOWN);
+  expect_array(fd, set, client_context_data("nothing", QUERIES("base:allocation")),
+               NBD_REP_ERR_UNKNOWN);
   expect_array(fd, set, client_context_data("vol", QUERIES("nocolon")), NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol", 7, NBD_REP_ERR_INVALID);
   expect(fd, set, "\0\0\0\x03vol\0\0\0\x01", 11, NBD_REP_ERR_INVALID);
@@ -322,7 +331,8 @@ static void test_context_of_another_export(void **state)
   fd = client_hello(served);
   guint32 id;
   expect(fd, NBD_OPT_STRUCTURED_REPLY, NULL, 0, NBD_REP_ACK);
-  g_assert_true(ask_context(fd, NBD_OPT_SET_META_CONTEXT, "other", QUERIES("base:allocation"), &id));
+  g_assert_true(
+      ask_context(fd, NBD_OPT_SET_META_CONTEXT, "other", QUERIES("base:allocation"), &id));
   g_autoptr(GByteArray) data = client_info_data("vol", NULL);
   client_option(fd, NBD_OPT_GO, data->data, data->len);
   g_assert_cmpuint(client_option_reply(fd, NBD_OPT_GO, NULL), ==, NBD_REP_INFO);

@@ -52,8 +52,10 @@ static void test_simple(void **state)
 static void test_structured(void **state)
 {
   int fd = client_go(*state, "vol", TRUE, FALSE);
-  g_autofree guint8 *data = pattern_new(2, MEMORY_CHUNK), *back = g_malloc(VOL_SIZE), *expected = g_malloc0(VOL_SIZE);
-  for (guint64 offset = MEMORY_CHUNK; offset < VOL_SIZE; offset += 2 * MEMORY_CHUNK) { /* every other chunk */
+  g_autofree guint8 *data = pattern_new(2, MEMORY_CHUNK), *back = g_malloc(VOL_SIZE),
+                    *expected = g_malloc0(VOL_SIZE);
+  for (guint64 offset = MEMORY_CHUNK; offset < VOL_SIZE;
+       offset += 2 * MEMORY_CHUNK) { /* every other chunk */
     g_assert_cmpuint(client_write(fd, 0, offset, data, MEMORY_CHUNK), ==, 0);
     memcpy(expected + offset, data, MEMORY_CHUNK);
   }
@@ -76,7 +78,8 @@ static void test_structured(void **state)
   /* Odd ends. */
   holes = pieces = 0;
   client_request(fd, 0, NBD_CMD_READ, 3, MEMORY_CHUNK - 3, 7);
-  g_assert_cmpuint(client_structured_read(fd, 3, MEMORY_CHUNK - 3, back, 7, &holes, &pieces), ==, 0);
+  g_assert_cmpuint(client_structured_read(fd, 3, MEMORY_CHUNK - 3, back, 7, &holes, &pieces), ==,
+                   0);
   g_assert_cmpuint(holes, ==, 1);
   g_assert_cmpuint(pieces, ==, 1);
   g_assert_cmpmem(back, 7, expected + MEMORY_CHUNK - 3, 7);
@@ -105,8 +108,9 @@ static void test_large(void **state)
     g_assert_true(flags ? pieces == 1 : pieces > 1);
   }
   /* Every size around the limits of the server's buffers. */
-  static const guint32 sizes[] = {1,      4095,   4096,    65536,         262144 - 29, 262144 - 28,   262144 - 27,
-                                  262144, 262145, 1 << 20, (2 << 20) - 1, 2 << 20,     (2 << 20) + 1, (3 << 20) + 77};
+  static const guint32 sizes[] = {
+      1,      4095,   4096,    65536,         262144 - 29, 262144 - 28,   262144 - 27,
+      262144, 262145, 1 << 20, (2 << 20) - 1, 2 << 20,     (2 << 20) + 1, (3 << 20) + 77};
   for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
     g_assert_cmpuint(client_write(fd, 0, 1000 + i, data + i, sizes[i]), ==, 0);
     client_request(fd, 0, NBD_CMD_READ, i, 1000 + i, sizes[i]);
@@ -175,8 +179,9 @@ static void test_unknown(void **state)
       for (guint bit = 1; bit < 16; bit++)
         if (!(commands[i].allowed & 1 << bit)) {
           char data[512] = {0};
-          guint32 error = commands[i].type == NBD_CMD_WRITE ? client_write(fd, 1 << bit, 0, data, sizeof data)
-                                                            : client_call(fd, 1 << bit, commands[i].type, 0, 512);
+          guint32 error = commands[i].type == NBD_CMD_WRITE
+                              ? client_write(fd, 1 << bit, 0, data, sizeof data)
+                              : client_call(fd, 1 << bit, commands[i].type, 0, 512);
           g_assert_cmpuint(error, ==, NBD_EINVAL);
         }
     if (!structured)
@@ -194,9 +199,10 @@ static void test_errors(void **state)
   static const struct {
     int err;
     guint32 error;
-  } table[] = {{EPERM, NBD_EPERM},         {EROFS, NBD_EPERM},         {EIO, NBD_EIO},       {EBADMSG, NBD_EIO},
-               {ESTALE, NBD_EIO},          {ENOMEM, NBD_ENOMEM},       {EINVAL, NBD_EINVAL}, {ENOSPC, NBD_ENOSPC},
-               {EDQUOT, NBD_ENOSPC},       {EFBIG, NBD_ENOSPC},        {ENOENT, NBD_EIO},    {ETIMEDOUT, NBD_EIO},
+  } table[] = {{EPERM, NBD_EPERM},         {EROFS, NBD_EPERM},         {EIO, NBD_EIO},
+               {EBADMSG, NBD_EIO},         {ESTALE, NBD_EIO},          {ENOMEM, NBD_ENOMEM},
+               {EINVAL, NBD_EINVAL},       {ENOSPC, NBD_ENOSPC},       {EDQUOT, NBD_ENOSPC},
+               {EFBIG, NBD_ENOSPC},        {ENOENT, NBD_EIO},          {ETIMEDOUT, NBD_EIO},
                {EOVERFLOW, NBD_EOVERFLOW}, {ESHUTDOWN, NBD_ESHUTDOWN}, {EOPNOTSUPP, NBD_EIO}};
   static const struct {
     MemoryKind kind;
@@ -237,7 +243,8 @@ static void test_errors(void **state)
   g_assert_cmpuint(client_call(fd, 0, NBD_CMD_READ, 0, 4096), ==, NBD_EIO);
   memory_pool_fail(served->pool, MEMORY_WRITE, ENOSPC);
   g_autofree guint8 *large = g_malloc0(5 << 20);
-  g_assert_cmpuint(client_write(fd, 0, 0, large, 5 << 20), ==, NBD_ENOSPC); /* received whole all the same */
+  g_assert_cmpuint(client_write(fd, 0, 0, large, 5 << 20), ==,
+                   NBD_ENOSPC); /* received whole all the same */
   memory_pool_fail(served->pool, MEMORY_READ, 0);
   g_assert_cmpuint(client_call(fd, 0, NBD_CMD_FLUSH, 0, 0), ==, 0);
   close(fd);
@@ -313,7 +320,8 @@ static void test_trim(void **state)
   client_request(fd, 0, NBD_CMD_READ, 1, 0, 4 * MEMORY_CHUNK);
   g_assert_cmpuint(client_structured_read(fd, 1, 0, back, 4 * MEMORY_CHUNK, NULL, NULL), ==, 0);
   memset(data + MEMORY_CHUNK, 0, MEMORY_CHUNK);
-  g_assert_cmpmem(back, 4 * MEMORY_CHUNK, data, 4 * MEMORY_CHUNK); /* the parts at the ends keep what they had */
+  g_assert_cmpmem(back, 4 * MEMORY_CHUNK, data,
+                  4 * MEMORY_CHUNK); /* the parts at the ends keep what they had */
   memory_pool_fail(served->pool, MEMORY_DISCARD,
                    EOPNOTSUPP); /* a pool that ignores discards: a hint not taken is no error */
   g_assert_cmpuint(client_call(fd, 0, NBD_CMD_TRIM, 0, MEMORY_CHUNK), ==, 0);
@@ -347,8 +355,10 @@ static void test_zero(void **state)
   guint16 fast = NBD_CMD_FLAG_FAST_ZERO, zero = NBD_CMD_WRITE_ZEROES;
   guint before = memory_pool_count(served->pool, MEMORY_ZERO);
   g_assert_cmpuint(client_call(fd, fast | NBD_CMD_FLAG_NO_HOLE, zero, 0, length), ==, NBD_ENOTSUP);
-  g_assert_cmpuint(client_call(fd, fast, zero, 1, chunk - 1), ==, NBD_ENOTSUP);     /* part of a mapped chunk */
-  g_assert_cmpuint(client_call(fd, fast, zero, 1, 2 * chunk - 2), ==, NBD_ENOTSUP); /* parts of two */
+  g_assert_cmpuint(client_call(fd, fast, zero, 1, chunk - 1), ==,
+                   NBD_ENOTSUP); /* part of a mapped chunk */
+  g_assert_cmpuint(client_call(fd, fast, zero, 1, 2 * chunk - 2), ==,
+                   NBD_ENOTSUP); /* parts of two */
   g_assert_cmpuint(memory_pool_count(served->pool, MEMORY_ZERO), ==, before);
   g_assert_cmpuint(client_call(fd, fast, zero, chunk / 2, 2 * chunk), ==, 0);
   g_assert_false(mapped_at(fd, chunk));
@@ -402,7 +412,8 @@ static void test_read_only(void **state)
   /* All of them, when the server is told so. */
   Served all = {served->pool, NULL};
   g_autoptr(GError) error = NULL;
-  all.server = nbd_server_start_fd(served->pool, -1, &(NbdServerOptions){.read_only = TRUE}, &error);
+  all.server =
+      nbd_server_start_fd(served->pool, -1, &(NbdServerOptions){.read_only = TRUE}, &error);
   g_assert_no_error(error);
   fd = client_go(&all, "vol", FALSE, FALSE);
   g_assert_cmpuint(client_write(fd, 0, 0, data, 512), ==, NBD_EPERM);
@@ -495,9 +506,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_simple),       TEST(test_structured), TEST(test_large),  TEST(test_ranges),   TEST(test_unknown),
-      TEST(test_errors),       TEST(test_late_error), TEST(test_flush),  TEST(test_trim),     TEST(test_zero),
-      TEST(test_block_status), TEST(test_read_only),  TEST(test_resize), TEST(test_pipeline), TEST(test_multi_conn),
+      TEST(test_simple),  TEST(test_structured), TEST(test_large),        TEST(test_ranges),
+      TEST(test_unknown), TEST(test_errors),     TEST(test_late_error),   TEST(test_flush),
+      TEST(test_trim),    TEST(test_zero),       TEST(test_block_status), TEST(test_read_only),
+      TEST(test_resize),  TEST(test_pipeline),   TEST(test_multi_conn),
   };
   return cmocka_run_group_tests_name("nbd-requests", tests, NULL, NULL);
 }

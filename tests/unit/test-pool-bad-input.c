@@ -1,5 +1,5 @@
-/* virt-thin - tests: names and sizes that cannot be, each with its message, and that nothing changed
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests: names and sizes that cannot be, each with its message, and that nothing
+ * changed SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "pool-helper.h"
 
@@ -53,12 +53,18 @@ static void assert_printable(const GError *error)
 }
 
 static const char *const bad_names[] = {
-    "",        "-v",      "--size",    ".",           "..",         "a/b",       "/",         "../../etc/passwd",
-    "a b",     " ",       "a\tb",      "a\nb",        "v\n",        "a\033[2Jb", "-\033[2J",  "a&amp;b",
-    "<name>",  "a\"b",    "a'b",       "a;b",         "a|b",        "a$b",       "a`b`",      "a\\b",
-    "a*",      "a?",      "a[b]",      "a:b",         "a,b",        "a=b",       "a@b",       "a#b",
-    "a%b",     "a!b",     "a~b",       "caf\xc3\xa9", "\xff\xfe",   "snapshot",  "snapshot1", "pvmove0",
-    "a_tdata", "a_tmeta", "a_pmspare", "x_cdata",     "x_rimage_0", "x_mlog",    "x_vorigin", "x_mimage_1",
+    "",           "-v",        "--size",    ".",
+    "..",         "a/b",       "/",         "../../etc/passwd",
+    "a b",        " ",         "a\tb",      "a\nb",
+    "v\n",        "a\033[2Jb", "-\033[2J",  "a&amp;b",
+    "<name>",     "a\"b",      "a'b",       "a;b",
+    "a|b",        "a$b",       "a`b`",      "a\\b",
+    "a*",         "a?",        "a[b]",      "a:b",
+    "a,b",        "a=b",       "a@b",       "a#b",
+    "a%b",        "a!b",       "a~b",       "caf\xc3\xa9",
+    "\xff\xfe",   "snapshot",  "snapshot1", "pvmove0",
+    "a_tdata",    "a_tmeta",   "a_pmspare", "x_cdata",
+    "x_rimage_0", "x_mlog",    "x_vorigin", "x_mimage_1",
 };
 
 static void test_names(void **state)
@@ -101,10 +107,12 @@ static void test_what_the_messages_say(void **state)
   Ground g = ground();
   g_autofree char *too_long = g_strnfill(128, 'n');
 
-  assert_fails(pool_create(g.pool, NULL, "a/b", MIB, &error), EINVAL,
-               "cannot create volume pve/a/b: volume name \"a/b\" has a character that LVM does not allow");
+  assert_fails(
+      pool_create(g.pool, NULL, "a/b", MIB, &error), EINVAL,
+      "cannot create volume pve/a/b: volume name \"a/b\" has a character that LVM does not allow");
   assert_fails(pool_create(g.pool, NULL, "-v", MIB, &error), EINVAL, "must not begin with '-'");
-  assert_fails(pool_create(g.pool, NULL, too_long, MIB, &error), EINVAL, "too long: 128 characters, at most 127");
+  assert_fails(pool_create(g.pool, NULL, too_long, MIB, &error), EINVAL,
+               "too long: 128 characters, at most 127");
   assert_fails(pool_create(g.pool, NULL, "pvmove0", MIB, &error), EINVAL, "LVM keeps for itself");
   assert_fails(pool_create(g.pool, NULL, "", MIB, &error), EINVAL, "must not be empty");
   assert_fails(pool_create(g.pool, NULL, "v", MIB, &error), EEXIST, "v");
@@ -124,15 +132,19 @@ static void test_what_the_messages_say(void **state)
 
 static void test_sizes(void **state)
 {
-  const guint64 too_large[] = {G_GUINT64_CONSTANT(1) << 54, (guint64)G_MAXUINT32 * 4 * MIB + 1, G_MAXINT64,
-                               G_MAXUINT64 - 1, G_MAXUINT64};
+  const guint64 too_large[] = {G_GUINT64_CONSTANT(1) << 54, (guint64)G_MAXUINT32 * 4 * MIB + 1,
+                               G_MAXINT64, G_MAXUINT64 - 1, G_MAXUINT64};
   Ground g = ground();
 
   for (gsize i = 0; i < G_N_ELEMENTS(too_large); i++) {
-    assert_fails(pool_create(g.pool, NULL, "w", too_large[i], &error), EINVAL, "LVM addresses at most 16.00 PiB");
-    assert_fails(pool_clone(g.pool, "v", "w", too_large[i], &error), EINVAL, "LVM addresses at most");
-    assert_fails(pool_resize(g.pool, "v", too_large[i], FALSE, &error), EINVAL, "LVM addresses at most");
-    assert_fails(pool_resize_pool(g.pool, NULL, too_large[i], FALSE, &error), EINVAL, "LVM addresses at most");
+    assert_fails(pool_create(g.pool, NULL, "w", too_large[i], &error), EINVAL,
+                 "LVM addresses at most 16.00 PiB");
+    assert_fails(pool_clone(g.pool, "v", "w", too_large[i], &error), EINVAL,
+                 "LVM addresses at most");
+    assert_fails(pool_resize(g.pool, "v", too_large[i], FALSE, &error), EINVAL,
+                 "LVM addresses at most");
+    assert_fails(pool_resize_pool(g.pool, NULL, too_large[i], FALSE, &error), EINVAL,
+                 "LVM addresses at most");
   }
   assert_fails(pool_create(g.pool, NULL, "w", 0, &error), EINVAL, "size of 0");
   assert_fails(pool_resize(g.pool, "v", 0, TRUE, &error), EINVAL, "size of 0");
@@ -149,7 +161,8 @@ static void test_pool_layouts(void **state)
     PoolNew params;
     int errnum;
   } cases[] = {
-      {{.size = 8 * MIB, .chunk_size = 48 * KIB}, EINVAL}, /* less than 64 KiB, or no multiple of it */
+      {{.size = 8 * MIB, .chunk_size = 48 * KIB},
+       EINVAL}, /* less than 64 KiB, or no multiple of it */
       {{.size = 8 * MIB, .chunk_size = 100 * KIB}, EINVAL},
       {{.size = 8 * MIB, .chunk_size = 2 * GIB}, EINVAL},
       {{.size = 4 * MIB, .chunk_size = GIB}, EINVAL}, /* not one chunk fits */
@@ -181,10 +194,12 @@ static void test_init(void **state)
   g_autofree char *too_long = g_strnfill(128, 'v');
 
   assert_fails(pool_init("a/b", "data", path, GIB, 0, NULL, &error), EINVAL, "does not allow");
-  assert_fails(pool_init("-pve", "data", path, GIB, 0, NULL, &error), EINVAL, "must not begin with '-'");
+  assert_fails(pool_init("-pve", "data", path, GIB, 0, NULL, &error), EINVAL,
+               "must not begin with '-'");
   assert_fails(pool_init(too_long, "data", path, GIB, 0, NULL, &error), EINVAL, "too long");
   assert_fails(pool_init("pve", "da ta", path, GIB, 0, NULL, &error), EINVAL, "does not allow");
-  assert_fails(pool_init("pve", "a_tdata", path, GIB, 0, NULL, &error), EINVAL, "LVM keeps for itself");
+  assert_fails(pool_init("pve", "a_tdata", path, GIB, 0, NULL, &error), EINVAL,
+               "LVM keeps for itself");
   assert_fails(pool_init("pve", "data", path, 0, 0, NULL, &error), EINVAL, "give a size");
   assert_fails(pool_init("pve", "data", path, MIB, 0, NULL, &error), EINVAL, "too small");
   assert_fails(pool_init("pve", "data", path, 25 * MIB, 0, NULL, &error), ENOSPC, NULL);
@@ -200,17 +215,19 @@ static void test_init(void **state)
 
 static void test_init_keeps_what_is_there(void **state)
 {
-  char *path = helper_make(64 * MIB, 0), *other = helper_path("other.img"), *text = helper_path("notes"),
-       *empty = helper_path("empty.img");
+  char *path = helper_make(64 * MIB, 0), *other = helper_path("other.img"),
+       *text = helper_path("notes"), *empty = helper_path("empty.img");
   const char *devices[] = {path, NULL};
-  g_autofree char *before = helper_digest(path), *after = NULL, *notes_before = NULL, *notes_after = NULL;
+  g_autofree char *before = helper_digest(path), *after = NULL, *notes_before = NULL,
+                  *notes_after = NULL;
   g_autofree char *ext = g_malloc0(2 * MIB);
 
   settings_set_devices(devices);
   assert_fails(pool_init("pve", "fast", other, 64 * MIB, 0, NULL, &error), EEXIST,
                "there is a volume group pve already");
   assert_absent(other);
-  assert_fails(pool_init("pve2", "data", path, 0, 0, NULL, &error), EEXIST, NULL); /* two pools over one file */
+  assert_fails(pool_init("pve2", "data", path, 0, 0, NULL, &error), EEXIST,
+               NULL); /* two pools over one file */
   assert_fails(pool_init("pve2", "data", path, 65 * MIB, 0, NULL, &error), EEXIST, NULL);
   assert_fails(pool_init("pve2", "data", path, 32 * MIB, 0, NULL, &error), EINVAL, "larger");
   settings_set_devices(NULL);
@@ -267,7 +284,8 @@ static void test_overcommit_is_reported(void **state)
   Ground g = ground();
   g_autoptr(PoolInfo) info = NULL;
 
-  assert_done(pool_create(g.pool, NULL, "huge", 1024 * GIB, &error)); /* that is thin provisioning */
+  assert_done(
+      pool_create(g.pool, NULL, "huge", 1024 * GIB, &error)); /* that is thin provisioning */
   assert_done((info = pool_get_info(g.pool, NULL, &error)) != NULL);
   assert_int_equal(info->virtual_size, 1024 * GIB + 16 * MIB);
   assert_true(info->virtual_size > info->size);

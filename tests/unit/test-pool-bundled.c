@@ -1,5 +1,5 @@
-/* virt-thin - tests: what the bundled pool can do, on real files, judged by lvm2 and thin-provisioning-tools
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests: what the bundled pool can do, on real files, judged by lvm2 and
+ * thin-provisioning-tools SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "pool-helper.h"
 
@@ -185,7 +185,8 @@ static gpointer write_both(gpointer data)
   Writer *w = data;
 
   for (guint32 i = 1; !g_atomic_int_get(&w->stop); i++)
-    if (!pool_volume_write(w->a, &i, sizeof i, 0, NULL) || !pool_volume_write(w->b, &i, sizeof i, 0, NULL))
+    if (!pool_volume_write(w->a, &i, sizeof i, 0, NULL) ||
+        !pool_volume_write(w->b, &i, sizeof i, 0, NULL))
       g_error("a write failed");
   return NULL;
 }
@@ -334,7 +335,8 @@ static void test_clone_into(void **state)
   assert_int_equal(after->mapped, MIB);
   helper_check(pool, "v", 0, MIB, 1);
   helper_check(pool, "v", MIB, MIB, 0);
-  assert_done(pool_clone_into(pool, "v", "template", &error) || g_error_matches(error, VT_ERROR, EINVAL));
+  assert_done(pool_clone_into(pool, "v", "template", &error) ||
+              g_error_matches(error, VT_ERROR, EINVAL));
   assert_fails(pool_clone_into(pool, "v", "v", &error), EINVAL, NULL);
   assert_done(pool_resize(pool, "template", 16 * MIB, FALSE, &error));
   assert_fails(pool_clone_into(pool, "template", "v", &error), EINVAL, "resize it first");
@@ -415,12 +417,14 @@ static void test_template(void **state)
   assert_done(pool_snapshot(pool, "vm-100-disk-0", "s", &error));
   before = helper_info(pool, "vm-100-disk-0");
   assert_done((opened = pool_volume_open(pool, "vm-100-disk-0", TRUE, "backup", &error)) != NULL);
-  assert_fails(pool_template(pool, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY, "in use by backup");
+  assert_fails(pool_template(pool, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY,
+               "in use by backup");
   pool_volume_close(opened);
   assert_done(pool_create(pool, NULL, "base-101-disk-0", 4 * MIB, &error));
   assert_fails(pool_template(pool, "vm-100-disk-0", "base-101-disk-0", &error), EEXIST, NULL);
   assert_fails(pool_template(pool, "vm-100-disk-0", "-x", &error), EINVAL, NULL);
-  assert_fails(pool_template(pool, "gone", "base-1-x", &error), ENOENT, "cannot make a template of volume pve/gone");
+  assert_fails(pool_template(pool, "gone", "base-1-x", &error), ENOENT,
+               "cannot make a template of volume pve/gone");
 
   assert_done((view = pool_volume_open_view(pool, "vm-100-disk-0", &error)) != NULL);
   seqno = seqno_of(pool);
@@ -494,8 +498,8 @@ static void test_remove_leaves_snapshots(void **state)
 static void test_remove_is_all_or_none(void **state)
 {
   Pool *pool = helper_open(helper_make(128 * MIB, 0));
-  const char *const with_missing[] = {"a", "b", "nobody", NULL}, *const both[] = {"a", "b", "a", NULL},
-                    *const none[] = {NULL};
+  const char *const with_missing[] = {"a", "b", "nobody", NULL},
+                    *const both[] = {"a", "b", "a", NULL}, *const none[] = {NULL};
   PoolVolume *volume;
 
   assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
@@ -593,7 +597,8 @@ static void test_larger_pool(void **state)
   assert_done((metadata = pool_get_info(pool, "data", &error)) != NULL);
   assert_int_equal(metadata->size, 32 * MIB);
   assert_int_equal(metadata->metadata_size, 12 * MIB);
-  assert_fails(pool_resize_pool(pool, "data", 16 * MIB, FALSE, &error), EOPNOTSUPP, "cannot shrink");
+  assert_fails(pool_resize_pool(pool, "data", 16 * MIB, FALSE, &error), EOPNOTSUPP,
+               "cannot shrink");
   assert_fails(pool_resize_pool(pool, "data", GIB, FALSE, &error), ENOSPC, NULL);
   assert_done(pool_extend(pool, second, &error));
   assert_done(pool_resize_pool(pool, "data", 96 * MIB, FALSE, &error));
@@ -613,7 +618,8 @@ static void test_second_pool(void **state)
 {
   char *path = helper_path("pv.img");
   const PoolNew part = {.size = 32 * MIB}, rest = {.reserve = 8 * MIB};
-  const char *const pool_name[] = {"fast", NULL}, *const from_both[] = {"a", "b", NULL}, *const b[] = {"b", NULL};
+  const char *const pool_name[] = {"fast", NULL}, *const from_both[] = {"a", "b", NULL},
+                    *const b[] = {"b", NULL};
   g_autoptr(PoolVgInfo) vg = NULL;
   Pool *pool;
 
@@ -770,7 +776,8 @@ static void note_event(PoolEvent event, const char *name, const char *old_name, 
 }
 
 /* @user_data: the volume in use; after an '!' one that only a claim finds in use. */
-static char *find_user(const char *const *names, gboolean claim, const char **used, gpointer user_data)
+static char *find_user(const char *const *names, gboolean claim, const char **used,
+                       gpointer user_data)
 {
   const char *name = user_data;
 
@@ -795,7 +802,8 @@ static void test_events_and_users(void **state)
   assert_done(pool_rollback(pool, "w", "s", &error));
   pool_set_user_func(pool, find_user, "snap_w_s");
   assert_fails(pool_remove(pool, busy, FALSE, &error), EBUSY, "loop7");
-  assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY, "snap_w_s is in use by the kernel (loop7)");
+  assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY,
+               "snap_w_s is in use by the kernel (loop7)");
   pool_set_user_func(pool, find_user, "!snap_w_s");
   assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY, "loop7");
   assert_fails(pool_deactivate(pool, NULL, FALSE, &error), EBUSY, "loop7");
@@ -809,10 +817,10 @@ static void test_events_and_users(void **state)
   assert_fails(pool_template(pool, "v", "base-1-v", &error), EBUSY, "loop7");
   pool_set_user_func(pool, NULL, NULL);
   assert_done(pool_template(pool, "v", "base-1-v", &error));
-  assert_string_equal(
-      events->str,
-      "added v; added snap_v_s; renamed snap_w_s was snap_v_s; renamed w was v; resized w; replaced w; resized w; "
-      "removed snap_w_s; removed w; added v; renamed base-1-v was v; ");
+  assert_string_equal(events->str,
+                      "added v; added snap_v_s; renamed snap_w_s was snap_v_s; renamed w was v; "
+                      "resized w; replaced w; resized w; "
+                      "removed snap_w_s; removed w; added v; renamed base-1-v was v; ");
   helper_close(pool);
 }
 

@@ -1,7 +1,8 @@
 /* virt-thin - tests: thin devices in a pool that the volume group does not know
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * What is in them is somebody's: no volume is made of them, no pool that has them is removed, and the check names them.
+ * What is in them is somebody's: no volume is made of them, no pool that has them is removed, and
+ * the check names them.
  */
 #include "pool-helper.h"
 
@@ -14,8 +15,8 @@
 /* --- what others do to the pool, and to the text --- */
 
 /* Carry out @messages in pool @name beside LVM, and let the first device begin with @content. */
-static void beside(const char *path, const char *name, const ThinMessage *messages, gsize n, guint64 old_tid,
-                   guint64 new_tid, const char *content)
+static void beside(const char *path, const char *name, const ThinMessage *messages, gsize n,
+                   guint64 old_tid, guint64 new_tid, const char *content)
 {
   const char *paths[] = {path, NULL};
   const ThinOptions options = {.chunk_size = 64 * KIB};
@@ -27,12 +28,14 @@ static void beside(const char *path, const char *name, const ThinMessage *messag
 
   assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
   pool = lvm_vg_find_lv(lvm_store_vg(store), name);
-  assert_done((metadata = lvm_store_open_lv(store, lvm_pool_metadata(pool), FALSE, &error)) != NULL);
+  assert_done((metadata = lvm_store_open_lv(store, lvm_pool_metadata(pool), FALSE, &error)) !=
+              NULL);
   assert_done((data = lvm_store_open_lv(store, lvm_pool_data(pool), FALSE, &error)) != NULL);
   assert_done((thin = thin_pool_open(metadata, data, &options, &error)) != NULL);
   assert_done(thin_pool_send(thin, messages, n, old_tid, new_tid, &error));
   if (content) {
-    assert_done((volume = thin_volume_open(thin, messages[0].device, 8 * MIB, FALSE, &error)) != NULL);
+    assert_done((volume = thin_volume_open(thin, messages[0].device, 8 * MIB, FALSE, &error)) !=
+                NULL);
     assert_done(thin_volume_write(volume, content, strlen(content), 0, &error));
     thin_volume_close(volume);
   }
@@ -95,7 +98,8 @@ static void assert_not_removed(Pool *pool, const char *thin_pool, int errnum, co
 
 /* --- a command that was interrupted --- */
 
-/* A VG with volume "v", device 1, and devices 2 and 7 that nobody knows; 2 holds a guest's secret. */
+/* A VG with volume "v", device 1, and devices 2 and 7 that nobody knows; 2 holds a guest's
+ * secret. */
 static char *make_with_strays(void)
 {
   static const ThinMessage messages[] = {{THIN_CREATE, 2, 0}, {THIN_CREATE, 7, 0}};
@@ -128,14 +132,16 @@ static void test_no_volume_is_made_of_a_stray(void **state)
   helper_check(pool, "v", 0, MIB, 1);
   assert_done(pool_clone_into(pool, "new-0", "new-1", &error));
   helper_check(pool, "new-1", 0, 8 * MIB, 0);
-  assert_strays(pool, "data", 2, "thin device 2 (64.00 KiB mapped, made at transaction 1) is known to no volume");
+  assert_strays(pool, "data", 2,
+                "thin device 2 (64.00 KiB mapped, made at transaction 1) is known to no volume");
   helper_close(pool);
 }
 
 static void test_strays_are_told(void **state)
 {
-  static const char *const said = "it has 2 thin devices that no volume is known for: 2 (64.00 KiB mapped), 7 (0 B "
-                                  "mapped)";
+  static const char *const said =
+      "it has 2 thin devices that no volume is known for: 2 (64.00 KiB mapped), 7 (0 B "
+      "mapped)";
   char *path = make_with_strays();
   Pool *pool = helper_open_read(path);
 
@@ -213,7 +219,7 @@ static void test_a_snapshot_is_of_its_origin(void **state)
 static void test_what_a_message_has_made_is_taken(void **state)
 {
   static const ThinMessage create = {THIN_CREATE, 2, 0}, snapshot = {THIN_SNAPSHOT, 7, 1};
-  void (*const texts[])(LvmVg *vg) = {pending_create, pending_snapshot};
+  void (*const texts[])(LvmVg * vg) = {pending_create, pending_snapshot};
   const ThinMessage *messages[] = {&create, &snapshot};
 
   for (guint i = 0; i < 2; i++) {
@@ -300,7 +306,8 @@ static void check_foreign(guint64 tid, const char *said, gboolean makes_volumes)
     helper_check(pool, "v", 0, 8 * MIB, 0);
     remove_one(pool, "v");
   } else {
-    assert_fails(pool_create(pool, NULL, "v", 8 * MIB, &error), EPERM, "counted by something other than LVM");
+    assert_fails(pool_create(pool, NULL, "v", 8 * MIB, &error), EPERM,
+                 "counted by something other than LVM");
   }
   assert_strays(pool, "data", 2, "thin device 0 (64.00 KiB mapped");
   helper_close(pool);
@@ -308,15 +315,19 @@ static void check_foreign(guint64 tid, const char *said, gboolean makes_volumes)
 
 static void test_a_pool_that_another_counts_for(void **state)
 {
-  check_foreign(2,
-                "something other than LVM manages it: its transaction id is 2, the volume group leaves it at 0; it "
-                "has 2 thin devices that no volume is known for: 0 (64.00 KiB mapped), 1 (0 B mapped)",
-                FALSE);
+  check_foreign(
+      2,
+      "something other than LVM manages it: its transaction id is 2, the volume group leaves it at "
+      "0; it "
+      "has 2 thin devices that no volume is known for: 0 (64.00 KiB mapped), 1 (0 B mapped)",
+      FALSE);
 }
 
 static void test_a_pool_that_another_uses(void **state)
 {
-  check_foreign(0, "it has 2 thin devices that no volume is known for: 0 (64.00 KiB mapped), 1 (0 B mapped)", TRUE);
+  check_foreign(
+      0, "it has 2 thin devices that no volume is known for: 0 (64.00 KiB mapped), 1 (0 B mapped)",
+      TRUE);
 }
 
 /* --- a pool that cannot be read --- */
@@ -356,17 +367,26 @@ static void test_a_pool_that_cannot_be_read_is_not_empty(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_no_volume_is_made_of_a_stray, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_no_volume_is_made_of_a_stray, helper_setup,
+                                      helper_teardown),
       cmocka_unit_test_setup_teardown(test_strays_are_told, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_a_pool_with_strays_is_not_empty, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_a_message_does_not_take_a_stray, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_a_snapshot_is_of_its_origin, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_what_a_message_has_made_is_taken, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_what_is_to_be_deleted_is_no_stray, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_an_old_message_deletes_nothing, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_a_pool_that_another_counts_for, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_a_pool_with_strays_is_not_empty, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_a_message_does_not_take_a_stray, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_a_snapshot_is_of_its_origin, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_what_a_message_has_made_is_taken, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_what_is_to_be_deleted_is_no_stray, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_an_old_message_deletes_nothing, helper_setup,
+                                      helper_teardown),
+      cmocka_unit_test_setup_teardown(test_a_pool_that_another_counts_for, helper_setup,
+                                      helper_teardown),
       cmocka_unit_test_setup_teardown(test_a_pool_that_another_uses, helper_setup, helper_teardown),
-      cmocka_unit_test_setup_teardown(test_a_pool_that_cannot_be_read_is_not_empty, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_a_pool_that_cannot_be_read_is_not_empty, helper_setup,
+                                      helper_teardown),
   };
 
   return cmocka_run_group_tests_name("pool-devices", tests, NULL, NULL);

@@ -18,16 +18,17 @@ typedef struct {
   const char *md5;
 } Sum;
 
-#define ALL_01                                                                                                         \
-  {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}, {"vm-102-disk-0", 0, "e3daa09171e7063c777b69384291aed6"},  \
-      {"snap_vm-100-disk-0_s1", 0, "670106f7a3b68dc4daaffb1fac12ec5a"},                                                \
-      {"snap_vm-100-disk-0_s2", 0, "cb2da43aaefff55d2f83cd9a5b05eb9d"},                                                \
-  {                                                                                                                    \
-    "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae"                                                                      \
+#define ALL_01                                                                                     \
+  {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"},                                        \
+      {"vm-102-disk-0", 0, "e3daa09171e7063c777b69384291aed6"},                                    \
+      {"snap_vm-100-disk-0_s1", 0, "670106f7a3b68dc4daaffb1fac12ec5a"},                            \
+      {"snap_vm-100-disk-0_s2", 0, "cb2da43aaefff55d2f83cd9a5b05eb9d"},                            \
+  {                                                                                                \
+    "root", 0, "96995b58d4cbf6aaa9041b4f00c7f6ae"                                                  \
   }
-#define VM_100                                                                                                         \
-  {                                                                                                                    \
-    "vm-100-disk-0", 0, "f58033394769c0068d1f3ff89f232a08"                                                             \
+#define VM_100                                                                                     \
+  {                                                                                                \
+    "vm-100-disk-0", 0, "f58033394769c0068d1f3ff89f232a08"                                         \
   }
 #define ORIGIN_06 "c2b13ce904d669138233ce99a0ccb18c"
 
@@ -42,7 +43,8 @@ typedef struct {
   Sum sums[8];
 } Fixture;
 
-#define NAMES_01 "root snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0 vm-101-disk-1 vm-102-disk-0"
+#define NAMES_01                                                                                   \
+  "root snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2 vm-100-disk-0 vm-101-disk-1 vm-102-disk-0"
 
 static const Fixture fixtures[] = {
     {"01-clean", 0, NULL, NULL, NAMES_01, NULL, 0, 0, {VM_100, ALL_01}},
@@ -105,7 +107,15 @@ static const Fixture fixtures[] = {
      0,
      0,
      {{"vm-500-disk-0", 0, ORIGIN_06}, {"snap_vm-500-disk-0_s1", 0, ORIGIN_06}}},
-    {"06-delete-msg-pending", 0, NULL, NULL, "vm-500-disk-0", NULL, 0, 0, {{"vm-500-disk-0", 0, ORIGIN_06}}},
+    {"06-delete-msg-pending",
+     0,
+     NULL,
+     NULL,
+     "vm-500-disk-0",
+     NULL,
+     0,
+     0,
+     {{"vm-500-disk-0", 0, ORIGIN_06}}},
 };
 
 static void assert_names(Pool *pool, const char *expected)
@@ -132,7 +142,8 @@ static void check_check(Pool *pool, const Fixture *f)
 
   assert_done(pool_check(pool, "data", &errors, &leaks, &error));
   if ((errors->len > 0) != (f->n_errors > 0))
-    fail_msg("%s: %u errors: %s", f->name, errors->len, errors->len ? (char *)errors->pdata[0] : "");
+    fail_msg("%s: %u errors: %s", f->name, errors->len,
+             errors->len ? (char *)errors->pdata[0] : "");
   if ((leaks->len > 0) != (f->n_leaks > 0))
     fail_msg("%s: %u leaks: %s", f->name, leaks->len, leaks->len ? (char *)leaks->pdata[0] : "");
 }
@@ -205,7 +216,8 @@ static void test_the_lost_range_is_named(void **state)
 {
   char *path = helper_fixture("04b-damaged-leaf");
   Pool *pool = helper_open_read(path);
-  g_autoptr(PoolVolumeInfo) damaged = helper_info(pool, "vm-100-disk-0"), whole = helper_info(pool, "vm-101-disk-1");
+  g_autoptr(PoolVolumeInfo) damaged = helper_info(pool, "vm-100-disk-0"),
+                            whole = helper_info(pool, "vm-101-disk-1");
   g_autoptr(PoolInfo) info = NULL;
   guint64 length, lost = 0;
   gboolean mapped;
@@ -253,7 +265,8 @@ static void test_full_of_data(void **state)
   assert_done(pool_volume_flush(volume, &error));
   assert_done(pool_volume_write(volume, buf, sizeof buf, hole, &error));
   assert_done((freed = pool_get_info(pool, NULL, &error)) != NULL);
-  assert_true(g_str_has_prefix(freed->health, "it has 28 thin devices that no volume is known for"));
+  assert_true(
+      g_str_has_prefix(freed->health, "it has 28 thin devices that no volume is known for"));
   pool_volume_close(volume);
   helper_close(pool);
   helper_judge(path, NULL);
@@ -282,8 +295,8 @@ static void leave_message(LvmVg *vg)
   lvm_pool_set_transaction_id(pool, 7);
 }
 
-/* The pool has done what the messages say: they only have to go. 01: tid 7; a delete of a device that an LV has is not
- * carried out. */
+/* The pool has done what the messages say: they only have to go. 01: tid 7; a delete of a device
+ * that an LV has is not carried out. */
 static void test_messages_that_were_carried_out(void **state)
 {
   char *path = helper_fixture("01-clean");
@@ -353,7 +366,8 @@ static void test_two_transactions_apart_is_refused(void **state)
   Pool *pool;
 
   edit(path, two_behind);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM, "transaction id is 7, expected 9");
+  assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM,
+               "transaction id is 7, expected 9");
   pool = helper_open_read(path);
   check_sums(pool, &fixtures[0], 2);
   helper_close(pool);
@@ -471,8 +485,9 @@ static void test_truncated_file(void **state)
 {
   char *path = helper_fixture("01-clean");
   const char *devices[] = {path, NULL};
-  const Fixture volumes = {.name = "truncated",
-                           .sums = {VM_100, {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}}};
+  const Fixture volumes = {
+      .name = "truncated",
+      .sums = {VM_100, {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}}};
   g_autofree char *before = NULL, *after = NULL;
   PoolVolume *volume;
   char buf[512];

@@ -111,19 +111,23 @@ static void test_volume_ids(void **state)
     g_autofree char *storage = NULL, *volume = NULL;
     g_autoptr(GError) error = NULL;
 
-    if (pool_guest_parse_volume_id(cases[i].id, &storage, &volume, &error) != (cases[i].storage != NULL))
+    if (pool_guest_parse_volume_id(cases[i].id, &storage, &volume, &error) !=
+        (cases[i].storage != NULL))
       fail_msg("%s", cases[i].id);
     if (error)
       assert_non_null(strstr(error->message, "unable to parse volume ID '"));
-    assert_true(g_strcmp0(storage, cases[i].storage) == 0 && g_strcmp0(volume, cases[i].volume) == 0);
+    assert_true(g_strcmp0(storage, cases[i].storage) == 0 &&
+                g_strcmp0(volume, cases[i].volume) == 0);
   }
 }
 
 static void test_vmids(void **state)
 {
-  static const char *const good[] = {"100", "101", "999999999"}, *const bad[] = {"",     "0",    "1",          "99",
-                                                                                 "099",  "0100", "1000000000", "1a0",
-                                                                                 " 100", "100 ", "-100"};
+  static const char *const good[] = {"100", "101", "999999999"}, *const bad[] = {
+                                                                     "",           "0",   "1",
+                                                                     "99",         "099", "0100",
+                                                                     "1000000000", "1a0", " 100",
+                                                                     "100 ",       "-100"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(good); i++)
     assert_true(pool_guest_is_vmid(good[i]));
@@ -134,8 +138,9 @@ static void test_vmids(void **state)
 
 static void test_snapshots(void **state)
 {
-  static const char *const good[] = {"s1", "before", "a_b-c", "A9"}, *const bad[] = {"",   "s",   "1a", "_a",
-                                                                                     "-a", "a.b", "a b"};
+  static const char *const good[] = {"s1", "before", "a_b-c", "A9"}, *const bad[] = {
+                                                                         "",   "s",   "1a", "_a",
+                                                                         "-a", "a.b", "a b"};
   g_autofree char *forty = g_strnfill(40, 'a'), *more = g_strnfill(41, 'a');
 
   for (gsize i = 0; i < G_N_ELEMENTS(good); i++)
@@ -196,7 +201,8 @@ static void test_next_names(void **state)
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_auto(GStrv) names = g_strsplit(cases[i].names, " ", -1);
-    g_autofree char *next = pool_guest_next_name((const char *const *)names, cases[i].vmid, "st", NULL);
+    g_autofree char *next =
+        pool_guest_next_name((const char *const *)names, cases[i].vmid, "st", NULL);
 
     if (strcmp(next, cases[i].next) != 0)
       fail_msg("%s: %s", cases[i].names, next);
@@ -210,7 +216,8 @@ static void test_next_names(void **state)
   g_ptr_array_add(many, NULL);
   none = pool_guest_next_name((const char *const *)many->pdata, "100", "st", &error);
   assert_null(none);
-  assert_string_equal(error->message, "unable to allocate an image name for VM 100 in storage 'st'");
+  assert_string_equal(error->message,
+                      "unable to allocate an image name for VM 100 in storage 'st'");
   g_ptr_array_unref(many);
 }
 
@@ -219,14 +226,17 @@ static void test_features(void **state)
   static const struct {
     const char *feature, *thin, *thick; /* current, base, snapshot */
   } cases[] = {
-      {"snapshot", "100", "000"},   {"clone", "011", "000"},  {"template", "100", "000"},  {"copy", "111", "100"},
-      {"sparseinit", "110", "000"}, {"rename", "100", "100"}, {"replicate", "000", "000"}, {"flight", "000", "000"},
+      {"snapshot", "100", "000"},  {"clone", "011", "000"},      {"template", "100", "000"},
+      {"copy", "111", "100"},      {"sparseinit", "110", "000"}, {"rename", "100", "100"},
+      {"replicate", "000", "000"}, {"flight", "000", "000"},
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++)
     for (PoolGuestState s = POOL_GUEST_CURRENT; s <= POOL_GUEST_SNAPSHOT; s++)
-      if (pool_guest_has_feature(POOL_GUEST_THIN, cases[i].feature, s) != (cases[i].thin[s] == '1') ||
-          pool_guest_has_feature(POOL_GUEST_THICK, cases[i].feature, s) != (cases[i].thick[s] == '1'))
+      if (pool_guest_has_feature(POOL_GUEST_THIN, cases[i].feature, s) !=
+              (cases[i].thin[s] == '1') ||
+          pool_guest_has_feature(POOL_GUEST_THICK, cases[i].feature, s) !=
+              (cases[i].thick[s] == '1'))
         fail_msg("%s of %d", cases[i].feature, s);
 }
 

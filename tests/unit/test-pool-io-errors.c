@@ -1,9 +1,10 @@
 /* virt-thin - tests: every single I/O of every pool operation fails once
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * For each operation: let the first write, flush, zero (or the second, the third...) to the PV fail, and all after it,
- * until the operation gets through. Whatever it said, the next open finds the volume group as before or as after; if
- * the operation said it was done, as after. Reads fail likewise.
+ * For each operation: let the first write, flush, zero (or the second, the third...) to the PV
+ * fail, and all after it, until the operation gets through. Whatever it said, the next open finds
+ * the volume group as before or as after; if the operation said it was done, as after. Reads fail
+ * likewise.
  */
 #include "pool-helper.h"
 
@@ -87,10 +88,17 @@ static const struct {
   const char *name;
   gboolean (*run)(Pool *pool, GError **error);
 } ops[] = {
-    {"create", op_create},           {"snapshot", op_snapshot},   {"rollback", op_rollback},
-    {"rename", op_rename},           {"grow", op_grow},           {"shrink", op_shrink},
-    {"remove", op_remove},           {"grow pool", op_grow_pool}, {"grow metadata", op_grow_metadata},
-    {"create pool", op_create_pool}, {"template", op_template},
+    {"create", op_create},
+    {"snapshot", op_snapshot},
+    {"rollback", op_rollback},
+    {"rename", op_rename},
+    {"grow", op_grow},
+    {"shrink", op_shrink},
+    {"remove", op_remove},
+    {"grow pool", op_grow_pool},
+    {"grow metadata", op_grow_metadata},
+    {"create pool", op_create_pool},
+    {"template", op_template},
 };
 
 /* All that can be seen, in one string. */
@@ -104,15 +112,16 @@ static char *describe(Pool *pool)
     PoolVolumeInfo *info = infos->pdata[i];
     g_autofree char *md5 = helper_md5(pool, info->name, 0), *tags = g_strjoinv(",", info->tags);
 
-    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s%s; ", info->name, info->size, info->origin,
-                           tags, md5, info->read_only ? ", read-only" : "");
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s%s; ", info->name,
+                           info->size, info->origin, tags, md5,
+                           info->read_only ? ", read-only" : "");
   }
   assert_done((pools = pool_list_pools(pool, &error)) != NULL);
   for (guint i = 0; i < pools->len; i++) {
     PoolInfo *info = pools->pdata[i];
 
-    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s; ", info->name, info->size,
-                           info->metadata_size, info->health);
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT "+%" G_GUINT64_FORMAT " %s; ", info->name,
+                           info->size, info->metadata_size, info->health);
   }
   return g_string_free(text, FALSE);
 }
@@ -121,7 +130,8 @@ static void copy(const char *from, const char *to)
 {
   const char *argv[] = {"cp", "--sparse=always", from, to, NULL};
 
-  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                           NULL, &error));
 }
 
 static char *make_base(void)
@@ -155,8 +165,8 @@ static char *state_after(const char *base, gboolean (*run)(Pool *pool, GError **
 }
 
 /* TRUE: no I/O was left to fail. */
-static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown, const char *before,
-                        const char *after, guint *n_before)
+static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown,
+                        const char *before, const char *after, guint *n_before)
 {
   char *path = helper_path("failing.img");
   const char *devices[] = {path, NULL};
@@ -208,7 +218,8 @@ static void fail_each(VtIoKinds kinds)
   print_message("# %u failures, %u of them left all as it was\n", total, kept);
 }
 
-static void silence(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void silence(const char *domain, GLogLevelFlags level, const char *message,
+                    gpointer user_data)
 {
 }
 

@@ -18,7 +18,8 @@ static void test_overcommit_limit(void **state)
   pool = helper_open(path);
   assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
   before = helper_digest(path);
-  assert_fails(pool_create(pool, NULL, "w", 120 * MIB, &error), EPERM, "over the limit of 2.5 times");
+  assert_fails(pool_create(pool, NULL, "w", 120 * MIB, &error), EPERM,
+               "over the limit of 2.5 times");
   assert_fails(pool_clone(pool, "v", "w", 120 * MIB, &error), EPERM, "virt-thin.conf");
   assert_fails(pool_resize(pool, "v", 128 * MIB, FALSE, &error), EPERM, "overcommitted");
   after = helper_digest(path);

@@ -1,9 +1,10 @@
 /* virt-thin - tests: what a change comes to, on the text of a volume group
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The volume group is lvm2's own (fixture vgcfgbackup-04-final): thin pool data of 24 extents of 4 MiB in it vm-100-disk-0
- * with two snapshots, a clone vm-102-disk-0 of one of these, and vm-101-disk-1; beside it the linear root. Each change
- * is planned twice, for the bundled engine and for lvm2: both refuse the same, in the same words.
+ * The volume group is lvm2's own (fixture vgcfgbackup-04-final): thin pool data of 24 extents of 4
+ * MiB in it vm-100-disk-0 with two snapshots, a clone vm-102-disk-0 of one of these, and
+ * vm-101-disk-1; beside it the linear root. Each change is planned twice, for the bundled engine
+ * and for lvm2: both refuse the same, in the same words.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,8 +35,10 @@ static gboolean has_device(LvmLv *pool, guint32 id, gpointer data)
 
 static PoolFacts facts_of(gboolean lvm2)
 {
-  return (PoolFacts){
-      .lvm2 = lvm2, .overcommit = overcommit, .find_user = find_user, .has_device = lvm2 ? NULL : has_device};
+  return (PoolFacts){.lvm2 = lvm2,
+                     .overcommit = overcommit,
+                     .find_user = find_user,
+                     .has_device = lvm2 ? NULL : has_device};
 }
 
 /* The fixture with each of @edits (pairs, NULL: none) made in its text. */
@@ -59,8 +62,9 @@ static LvmVg *read_vg(const char *const *edits)
 
 /* --- telling --- */
 
-static const char *const step_names[] = {"add-thin", "add-linear", "remove",    "rename",   "tags",        "seal",
-                                         "resize",   "replace",    "grow-pool", "add-pool", "remove-pool", "add-pv"};
+static const char *const step_names[] = {"add-thin",  "add-linear", "remove",      "rename",
+                                         "tags",      "seal",       "resize",      "replace",
+                                         "grow-pool", "add-pool",   "remove-pool", "add-pv"};
 
 static void tell_tags(GString *told, char sign, GPtrArray *tags)
 {
@@ -85,12 +89,16 @@ static char *tell_steps(PoolPlan *plan)
       g_string_append_printf(told, " %d+%d", (int)step->layout.data, (int)step->layout.metadata);
     tell_tags(told, '-', step->lost);
     tell_tags(told, '+', step->gained);
-    g_string_append(told, step->sealed ? " sealed" : step->metadata ? " metadata" : step->rollback ? " rollback" : "");
+    g_string_append(told, step->sealed     ? " sealed"
+                          : step->metadata ? " metadata"
+                          : step->rollback ? " rollback"
+                                           : "");
   }
   return g_string_free(told, FALSE);
 }
 
-/* The lines of the VG's text, each with the LV that it is of, but for those that no two runs have in common. */
+/* The lines of the VG's text, each with the LV that it is of, but for those that no two runs have
+ * in common. */
 static GPtrArray *list_lines(LvmVg *vg)
 {
   g_autofree char *text = lvm_vg_format(vg, NULL), *lv = g_strdup("");
@@ -104,7 +112,8 @@ static GPtrArray *list_lines(LvmVg *vg)
       g_free(lv);
       lv = g_strndup(*line, strlen(*line) - 2);
     }
-    if (!g_str_has_prefix(*line, "id =") && !g_str_has_prefix(*line, "creation_") && strchr(*line, '='))
+    if (!g_str_has_prefix(*line, "id =") && !g_str_has_prefix(*line, "creation_") &&
+        strchr(*line, '='))
       g_ptr_array_add(list, g_strdup_printf("%s: %s", lv, *line));
   }
   return list;
@@ -138,7 +147,8 @@ static void assert_same(const char *told, const char *expected)
     fail_msg("it is\n%s\nand should be\n%s", told, expected);
 }
 
-static void assert_steps(LvmVg *vg, const PoolChange *change, gboolean lvm2, const char *steps, const char *changes)
+static void assert_steps(LvmVg *vg, const PoolChange *change, gboolean lvm2, const char *steps,
+                         const char *changes)
 {
   const PoolFacts facts = facts_of(lvm2);
   g_autofree char *before = lvm_vg_format(vg, NULL), *after = NULL, *told = NULL, *changed = NULL;
@@ -156,7 +166,8 @@ static void assert_steps(LvmVg *vg, const PoolChange *change, gboolean lvm2, con
 }
 
 /* Either way the same steps. */
-static void assert_plan(const char *const *edits, PoolChange change, const char *steps, const char *changes)
+static void assert_plan(const char *const *edits, PoolChange change, const char *steps,
+                        const char *changes)
 {
   g_autoptr(LvmVg) vg = read_vg(edits);
 
@@ -177,16 +188,20 @@ static void assert_refused(const char *const *edits, PoolChange change, int code
   }
 }
 
-#define PLAN(kind_, steps, changes, ...) assert_plan(NULL, (PoolChange){.kind = kind_, __VA_ARGS__}, steps, changes)
-#define REFUSED(kind_, code, text, ...) assert_refused(NULL, (PoolChange){.kind = kind_, __VA_ARGS__}, code, text)
+#define PLAN(kind_, steps, changes, ...)                                                           \
+  assert_plan(NULL, (PoolChange){.kind = kind_, __VA_ARGS__}, steps, changes)
+#define REFUSED(kind_, code, text, ...)                                                            \
+  assert_refused(NULL, (PoolChange){.kind = kind_, __VA_ARGS__}, code, text)
 
 /* --- tests --- */
 
 static void test_create(void **state)
 {
   PLAN(POOL_CREATE, "add-thin v 3",
-       "+v: status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n+v: flags = []\n+v: segment_count = 1\n+v: start_extent = 0\n"
-       "+v: extent_count = 3\n+v: type = \"thin\"\n+v: thin_pool = \"data\"\n+v: transaction_id = 7\n"
+       "+v: status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n+v: flags = []\n+v: segment_count = "
+       "1\n+v: start_extent = 0\n"
+       "+v: extent_count = 3\n+v: type = \"thin\"\n+v: thin_pool = \"data\"\n+v: transaction_id = "
+       "7\n"
        "+v: device_id = 7\n",
        .name = "v", .size = 10 * MIB);
   PLAN(POOL_CREATE_LINEAR, "add-linear v 1", NULL, .name = "v", .size = 1);
@@ -194,7 +209,8 @@ static void test_create(void **state)
   REFUSED(POOL_CREATE, EEXIST, "there is a thin pool data already", .name = "data", .size = 1);
   REFUSED(POOL_CREATE, EINVAL, "LVM keeps for itself", .name = "a_tdata", .size = 1);
   REFUSED(POOL_CREATE, EINVAL, "size of 0", .name = "v");
-  REFUSED(POOL_CREATE, ENOENT, "volume group pve has no thin pool root", .name = "v", .thin_pool = "root", .size = 1);
+  REFUSED(POOL_CREATE, ENOENT, "volume group pve has no thin pool root", .name = "v",
+          .thin_pool = "root", .size = 1);
   overcommit = 8;
   REFUSED(POOL_CREATE, EPERM, "over the limit of 8 times", .name = "v", .size = 1024 * MIB);
   overcommit = 0;
@@ -203,9 +219,12 @@ static void test_create(void **state)
 static void test_clone(void **state)
 {
   PLAN(POOL_CLONE, "add-thin v vm-101-disk-1 16", NULL, .other = "vm-101-disk-1", .name = "v");
-  PLAN(POOL_CLONE, "add-thin v vm-101-disk-1 17", NULL, .other = "vm-101-disk-1", .name = "v", .size = 65 * MIB);
-  PLAN(POOL_CLONE, "add-thin base-1-v vm-101-disk-1 16 sealed", NULL, .other = "vm-101-disk-1", .name = "base-1-v");
-  REFUSED(POOL_CLONE, EINVAL, "4.00 MiB is less than the 64.00 MiB of volume pve/vm-101-disk-1 that it is backed by",
+  PLAN(POOL_CLONE, "add-thin v vm-101-disk-1 17", NULL, .other = "vm-101-disk-1", .name = "v",
+       .size = 65 * MIB);
+  PLAN(POOL_CLONE, "add-thin base-1-v vm-101-disk-1 16 sealed", NULL, .other = "vm-101-disk-1",
+       .name = "base-1-v");
+  REFUSED(POOL_CLONE, EINVAL,
+          "4.00 MiB is less than the 64.00 MiB of volume pve/vm-101-disk-1 that it is backed by",
           .other = "vm-101-disk-1", .name = "v", .size = 4 * MIB);
   REFUSED(POOL_CLONE, EOPNOTSUPP, "is in no thin pool", .other = "root", .name = "v");
   REFUSED(POOL_CLONE, EINVAL, "is a thin pool, not a volume", .other = "data", .name = "v");
@@ -214,7 +233,8 @@ static void test_clone(void **state)
 
 static void test_snapshot(void **state)
 {
-  PLAN(POOL_SNAPSHOT, "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
+  PLAN(POOL_SNAPSHOT,
+       "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
        "+snap_vm-101-disk-1_s: status = [\"READ\", \"VISIBLE\"]\n"
        "+snap_vm-101-disk-1_s: flags = [\"ACTIVATION_SKIP\"]\n"
        "+snap_vm-101-disk-1_s: tags = [\"virt-thin.snapshot-of=vm-101-disk-1\"]\n"
@@ -223,8 +243,8 @@ static void test_snapshot(void **state)
        "+snap_vm-101-disk-1_s: thin_pool = \"data\"\n+snap_vm-101-disk-1_s: transaction_id = 7\n"
        "+snap_vm-101-disk-1_s: device_id = 7\n+snap_vm-101-disk-1_s: origin = \"vm-101-disk-1\"\n",
        .name = "vm-101-disk-1", .other = "s");
-  REFUSED(POOL_SNAPSHOT, EEXIST, "there is a volume snap_vm-100-disk-0_s1 already", .name = "vm-100-disk-0",
-          .other = "s1");
+  REFUSED(POOL_SNAPSHOT, EEXIST, "there is a volume snap_vm-100-disk-0_s1 already",
+          .name = "vm-100-disk-0", .other = "s1");
   REFUSED(POOL_SNAPSHOT, EINVAL, "needs a name", .name = "vm-100-disk-0", .other = "");
 }
 
@@ -234,13 +254,15 @@ static void test_snapshot_group(void **state)
                     *const taken[] = {"vm-101-disk-1", "vm-100-disk-0", NULL},
                     *const linear[] = {"vm-101-disk-1", "root", NULL};
 
-  PLAN(POOL_SNAPSHOT_GROUP,
-       "add-thin snap_vm-102-disk-0_s vm-102-disk-0 32 +virt-thin.snapshot-of=vm-102-disk-0 sealed; "
-       "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
-       NULL, .names = two, .other = "s");
-  REFUSED(POOL_SNAPSHOT_GROUP, EEXIST, "there is a volume snap_vm-100-disk-0_s1 already", .names = taken,
-          .other = "s1");
-  REFUSED(POOL_SNAPSHOT_GROUP, EOPNOTSUPP, "volume pve/root is in no thin pool", .names = linear, .other = "s");
+  PLAN(
+      POOL_SNAPSHOT_GROUP,
+      "add-thin snap_vm-102-disk-0_s vm-102-disk-0 32 +virt-thin.snapshot-of=vm-102-disk-0 sealed; "
+      "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
+      NULL, .names = two, .other = "s");
+  REFUSED(POOL_SNAPSHOT_GROUP, EEXIST, "there is a volume snap_vm-100-disk-0_s1 already",
+          .names = taken, .other = "s1");
+  REFUSED(POOL_SNAPSHOT_GROUP, EOPNOTSUPP, "volume pve/root is in no thin pool", .names = linear,
+          .other = "s");
 }
 
 /* lvm2 makes another LV of it, so that snapshots which are known by their origin need the tag. */
@@ -256,23 +278,28 @@ static void test_content(void **state)
                "tags snap_vm-100-disk-0_s2 +virt-thin.snapshot-of=vm-100-disk-0; "
                "replace vm-100-disk-0 snap_vm-100-disk-0_s1 32 rollback",
                NULL);
-  REFUSED(POOL_ROLLBACK, ENOENT, "has no snapshot \"s3\"; it has s1, s2", .name = "vm-100-disk-0", .other = "s3");
+  REFUSED(POOL_ROLLBACK, ENOENT, "has no snapshot \"s3\"; it has s1, s2", .name = "vm-100-disk-0",
+          .other = "s3");
   PLAN(POOL_CLONE_INTO, "replace vm-102-disk-0 vm-101-disk-1 32",
-       "-vm-102-disk-0: origin = \"snap_vm-100-disk-0_s1\"\n+vm-102-disk-0: origin = \"vm-101-disk-1\"\n",
+       "-vm-102-disk-0: origin = \"snap_vm-100-disk-0_s1\"\n+vm-102-disk-0: origin = "
+       "\"vm-101-disk-1\"\n",
        .name = "vm-102-disk-0", .other = "vm-101-disk-1");
-  REFUSED(POOL_CLONE_INTO, EINVAL, "64.00 MiB is less than the 192.00 MiB of volume pve/vm-100-disk-0: resize it",
+  REFUSED(POOL_CLONE_INTO, EINVAL,
+          "64.00 MiB is less than the 192.00 MiB of volume pve/vm-100-disk-0: resize it",
           .name = "vm-101-disk-1", .other = "vm-100-disk-0");
-  REFUSED(POOL_CLONE_INTO, EINVAL, "a clone of itself", .name = "vm-101-disk-1", .other = "vm-101-disk-1");
+  REFUSED(POOL_CLONE_INTO, EINVAL, "a clone of itself", .name = "vm-101-disk-1",
+          .other = "vm-101-disk-1");
   in_use = "vm-100-disk-0";
-  REFUSED(POOL_ROLLBACK, EBUSY, "volume pve/vm-100-disk-0 is in use by qemu, pid 7", .name = "vm-100-disk-0",
-          .other = "s1");
+  REFUSED(POOL_ROLLBACK, EBUSY, "volume pve/vm-100-disk-0 is in use by qemu, pid 7",
+          .name = "vm-100-disk-0", .other = "s1");
   in_use = NULL;
 }
 
 /* A circle of origin keys is none that lvm2 would read. */
 static void test_no_circles(void **state)
 {
-  const PoolChange change = {.kind = POOL_CLONE_INTO, .name = "vm-100-disk-0", .other = "vm-102-disk-0"};
+  const PoolChange change = {
+      .kind = POOL_CLONE_INTO, .name = "vm-100-disk-0", .other = "vm-102-disk-0"};
   g_autoptr(LvmVg) vg = read_vg(NULL);
 
   assert_steps(vg, &change, FALSE, "replace vm-100-disk-0 vm-102-disk-0 48", "");
@@ -281,53 +308,62 @@ static void test_no_circles(void **state)
 static void test_rename(void **state)
 {
   PLAN(POOL_RENAME,
-       "rename snap_vm-100-disk-0_s1 snap_vm-9-disk-0_s1; rename snap_vm-100-disk-0_s2 snap_vm-9-disk-0_s2; "
+       "rename snap_vm-100-disk-0_s1 snap_vm-9-disk-0_s1; rename snap_vm-100-disk-0_s2 "
+       "snap_vm-9-disk-0_s2; "
        "tags vm-100-disk-0 +pve-vm-9; rename vm-100-disk-0 vm-9-disk-0",
        NULL, .name = "vm-100-disk-0", .other = "vm-9-disk-0");
-  PLAN(POOL_RENAME, "tags vm-101-disk-1 -pve-vm-101 +pve-vm-9; rename vm-101-disk-1 vm-9-disk-0", NULL,
-       .name = "vm-101-disk-1", .other = "vm-9-disk-0");
+  PLAN(POOL_RENAME, "tags vm-101-disk-1 -pve-vm-101 +pve-vm-9; rename vm-101-disk-1 vm-9-disk-0",
+       NULL, .name = "vm-101-disk-1", .other = "vm-9-disk-0");
   PLAN(POOL_RENAME, "rename root other", NULL, .name = "root", .other = "other");
-  REFUSED(POOL_RENAME, EEXIST, "there is a volume root already", .name = "vm-101-disk-1", .other = "root");
-  PLAN(POOL_TEMPLATE, "seal vm-101-disk-1; rename vm-101-disk-1 base-101-disk-1", NULL, .name = "vm-101-disk-1",
-       .other = "base-101-disk-1");
+  REFUSED(POOL_RENAME, EEXIST, "there is a volume root already", .name = "vm-101-disk-1",
+          .other = "root");
+  PLAN(POOL_TEMPLATE, "seal vm-101-disk-1; rename vm-101-disk-1 base-101-disk-1", NULL,
+       .name = "vm-101-disk-1", .other = "base-101-disk-1");
   PLAN(POOL_TEMPLATE, "seal vm-101-disk-1",
        "-vm-101-disk-1: status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n-vm-101-disk-1: flags = []\n"
-       "+vm-101-disk-1: status = [\"READ\", \"VISIBLE\"]\n+vm-101-disk-1: flags = [\"ACTIVATION_SKIP\"]\n",
+       "+vm-101-disk-1: status = [\"READ\", \"VISIBLE\"]\n+vm-101-disk-1: flags = "
+       "[\"ACTIVATION_SKIP\"]\n",
        .name = "vm-101-disk-1", .other = "vm-101-disk-1");
 }
 
 /* Names that hold when a step's turn comes: a snapshot's tag changes before its name. */
 static void test_rename_with_tags(void **state)
 {
-  static const char *const tagged[] = {"flags = [\"ACTIVATION_SKIP\"]\n\t\t\tcreation_time = 1795220697",
-                                       "flags = [\"ACTIVATION_SKIP\"]\n"
-                                       "\t\t\ttags = [\"virt-thin.snapshot-of=vm-100-disk-0\"]\n"
-                                       "\t\t\tcreation_time = 1795220697",
-                                       NULL};
+  static const char *const tagged[] = {
+      "flags = [\"ACTIVATION_SKIP\"]\n\t\t\tcreation_time = 1795220697",
+      "flags = [\"ACTIVATION_SKIP\"]\n"
+      "\t\t\ttags = [\"virt-thin.snapshot-of=vm-100-disk-0\"]\n"
+      "\t\t\tcreation_time = 1795220697",
+      NULL};
 
-  assert_plan(tagged, (PoolChange){.kind = POOL_RENAME, .name = "vm-100-disk-0", .other = "v"},
-              "tags snap_vm-100-disk-0_s1 -virt-thin.snapshot-of=vm-100-disk-0 +virt-thin.snapshot-of=v; "
-              "rename snap_vm-100-disk-0_s1 snap_v_s1; rename snap_vm-100-disk-0_s2 snap_v_s2; "
-              "rename vm-100-disk-0 v",
-              NULL);
+  assert_plan(
+      tagged, (PoolChange){.kind = POOL_RENAME, .name = "vm-100-disk-0", .other = "v"},
+      "tags snap_vm-100-disk-0_s1 -virt-thin.snapshot-of=vm-100-disk-0 +virt-thin.snapshot-of=v; "
+      "rename snap_vm-100-disk-0_s1 snap_v_s1; rename snap_vm-100-disk-0_s2 snap_v_s2; "
+      "rename vm-100-disk-0 v",
+      NULL);
 }
 
 static void test_resize(void **state)
 {
-  PLAN(POOL_RESIZE, "resize vm-101-disk-1 17", "-vm-101-disk-1: extent_count = 16\n+vm-101-disk-1: extent_count = 17\n",
+  PLAN(POOL_RESIZE, "resize vm-101-disk-1 17",
+       "-vm-101-disk-1: extent_count = 16\n+vm-101-disk-1: extent_count = 17\n",
        .name = "vm-101-disk-1", .size = 65 * MIB);
   PLAN(POOL_RESIZE, "", "", .name = "vm-101-disk-1", .size = 63 * MIB);
-  PLAN(POOL_RESIZE, "resize vm-101-disk-1 1", NULL, .name = "vm-101-disk-1", .size = 1, .flag = TRUE);
+  PLAN(POOL_RESIZE, "resize vm-101-disk-1 1", NULL, .name = "vm-101-disk-1", .size = 1,
+       .flag = TRUE);
   REFUSED(POOL_RESIZE, EINVAL, "allow it to shrink (--shrink)", .name = "vm-101-disk-1", .size = 1);
   in_use = "vm-101-disk-1";
-  REFUSED(POOL_RESIZE, EBUSY, "is in use by qemu", .name = "vm-101-disk-1", .size = 1, .flag = TRUE);
+  REFUSED(POOL_RESIZE, EBUSY, "is in use by qemu", .name = "vm-101-disk-1", .size = 1,
+          .flag = TRUE);
   PLAN(POOL_RESIZE, "resize vm-101-disk-1 17", NULL, .name = "vm-101-disk-1", .size = 65 * MIB);
   in_use = NULL;
 }
 
 static void test_pools(void **state)
 {
-  const PoolChange largest = {.kind = POOL_CREATE_POOL, .name = "more", .new_pool = {.max_size = 1024 * MIB}};
+  const PoolChange largest = {
+      .kind = POOL_CREATE_POOL, .name = "more", .new_pool = {.max_size = 1024 * MIB}};
   const PoolFacts lvm2 = facts_of(TRUE);
   g_autoptr(LvmVg) vg = read_vg(NULL);
   GError *error = NULL;
@@ -355,7 +391,8 @@ static void test_remove(void **state)
        "tags snap_vm-100-disk-0_s1 +virt-thin.snapshot-of=vm-100-disk-0; "
        "tags snap_vm-100-disk-0_s2 +virt-thin.snapshot-of=vm-100-disk-0; remove vm-100-disk-0",
        NULL, .names = one);
-  PLAN(POOL_REMOVE, "remove snap_vm-100-disk-0_s1; remove snap_vm-100-disk-0_s2; remove vm-100-disk-0", NULL,
+  PLAN(POOL_REMOVE,
+       "remove snap_vm-100-disk-0_s1; remove snap_vm-100-disk-0_s2; remove vm-100-disk-0", NULL,
        .names = one, .flag = TRUE);
   PLAN(POOL_REMOVE, "remove vm-101-disk-1; remove vm-102-disk-0", NULL, .names = twice);
   PLAN(POOL_REMOVE, "", "", .names = none);
@@ -363,19 +400,23 @@ static void test_remove(void **state)
   REFUSED(POOL_REMOVE, EINVAL, "pve/data is a thin pool, not a volume", .names = both);
   REFUSED(POOL_REMOVE_LINEAR, EINVAL, "it is in thin pool data", .name = "vm-101-disk-1");
   in_use = "snap_vm-100-disk-0_s2";
-  REFUSED(POOL_REMOVE, EBUSY, "volume pve/snap_vm-100-disk-0_s2 is in use", .names = one, .flag = TRUE);
+  REFUSED(POOL_REMOVE, EBUSY, "volume pve/snap_vm-100-disk-0_s2 is in use", .names = one,
+          .flag = TRUE);
   in_use = NULL;
 }
 
 static void test_tags(void **state)
 {
-  const char *const some[] = {"pve-vm-101", "new", "new", NULL}, *const old[] = {"pve-vm-101", "absent", NULL},
+  const char *const some[] = {"pve-vm-101", "new", "new", NULL},
+                    *const old[] = {"pve-vm-101", "absent", NULL},
                     *const own[] = {"virt-thin.snapshot-of=v", NULL};
 
-  PLAN(POOL_SET_TAGS, "tags vm-101-disk-1 +new",
-       "-vm-101-disk-1: tags = [\"pve-vm-101\"]\n+vm-101-disk-1: tags = [\"pve-vm-101\", \"new\"]\n",
-       .name = "vm-101-disk-1", .add = some, .remove = old);
-  PLAN(POOL_SET_TAGS, "tags vm-101-disk-1 -pve-vm-101", NULL, .name = "vm-101-disk-1", .remove = old);
+  PLAN(
+      POOL_SET_TAGS, "tags vm-101-disk-1 +new",
+      "-vm-101-disk-1: tags = [\"pve-vm-101\"]\n+vm-101-disk-1: tags = [\"pve-vm-101\", \"new\"]\n",
+      .name = "vm-101-disk-1", .add = some, .remove = old);
+  PLAN(POOL_SET_TAGS, "tags vm-101-disk-1 -pve-vm-101", NULL, .name = "vm-101-disk-1",
+       .remove = old);
   PLAN(POOL_SET_TAGS, "", "", .name = "root", .remove = old);
   PLAN(POOL_SET_TAGS, "tags data +pve-vm-101 +new", NULL, .name = "data", .add = some);
   REFUSED(POOL_SET_TAGS, EPERM, "virt-thin's own", .name = "root", .add = own);
@@ -383,17 +424,20 @@ static void test_tags(void **state)
 
 static void test_other_content(void **state)
 {
-  static const char *const external[] = {"origin = \"snap_vm-100-disk-0_s1\"", "external_origin = \"root\"", NULL};
+  static const char *const external[] = {"origin = \"snap_vm-100-disk-0_s1\"",
+                                         "external_origin = \"root\"", NULL};
   const char *const names[] = {"vm-102-disk-0", NULL};
-  const PoolChange changes[] = {{.kind = POOL_CLONE, .other = "vm-102-disk-0", .name = "v"},
-                                {.kind = POOL_SNAPSHOT, .name = "vm-102-disk-0", .other = "s"},
-                                {.kind = POOL_TEMPLATE, .name = "vm-102-disk-0", .other = "base-102-disk-0"},
-                                {.kind = POOL_RESIZE, .name = "vm-102-disk-0", .size = 1024 * MIB},
-                                {.kind = POOL_REMOVE, .names = names},
-                                {.kind = POOL_CLONE_INTO, .other = "vm-102-disk-0", .name = "vm-100-disk-0"}};
+  const PoolChange changes[] = {
+      {.kind = POOL_CLONE, .other = "vm-102-disk-0", .name = "v"},
+      {.kind = POOL_SNAPSHOT, .name = "vm-102-disk-0", .other = "s"},
+      {.kind = POOL_TEMPLATE, .name = "vm-102-disk-0", .other = "base-102-disk-0"},
+      {.kind = POOL_RESIZE, .name = "vm-102-disk-0", .size = 1024 * MIB},
+      {.kind = POOL_REMOVE, .names = names},
+      {.kind = POOL_CLONE_INTO, .other = "vm-102-disk-0", .name = "vm-100-disk-0"}};
 
   for (gsize i = 0; i < G_N_ELEMENTS(changes); i++)
-    assert_refused(external, changes[i], EOPNOTSUPP, "volume pve/vm-102-disk-0 has the external origin root");
+    assert_refused(external, changes[i], EOPNOTSUPP,
+                   "volume pve/vm-102-disk-0 has the external origin root");
   assert_refused(external, (PoolChange){.kind = POOL_REMOVE_LINEAR, .name = "root"}, EBUSY,
                  "it is the external origin of vm-102-disk-0");
 }
@@ -409,7 +453,8 @@ static void test_two_pools(void **state)
                                 {.kind = POOL_SNAPSHOT_GROUP, .names = names, .other = "s"},
                                 {.kind = POOL_CLONE_INTO, .other = "v", .name = "vm-101-disk-1"}};
   g_autoptr(LvmVg) vg = read_vg(NULL);
-  g_autoptr(PoolPlan) first = pool_plan(vg, &add, &facts, NULL), second = pool_plan(first->vg, &create, &facts, NULL);
+  g_autoptr(PoolPlan) first = pool_plan(vg, &add, &facts, NULL),
+                      second = pool_plan(first->vg, &create, &facts, NULL);
 
   for (int i = 0; i < 6; i++) {
     const PoolFacts either = facts_of(i % 2);

@@ -21,16 +21,17 @@ typedef struct {
 
 static void add_lv(GString *text, const Volume *v, guint device)
 {
-  g_string_append_printf(
-      text, "%s {\nid = \"%06u-aaaa-bbbb-cccc-dddd-eeee-ffffff\"\nstatus = [%s, \"VISIBLE\"]\nflags = [%s]\n", v->name,
-      device, v->status, v->flags ? v->flags : "");
+  g_string_append_printf(text,
+                         "%s {\nid = \"%06u-aaaa-bbbb-cccc-dddd-eeee-ffffff\"\nstatus = [%s, "
+                         "\"VISIBLE\"]\nflags = [%s]\n",
+                         v->name, device, v->status, v->flags ? v->flags : "");
   if (v->tags)
     g_string_append_printf(text, "tags = [%s]\n", v->tags);
-  g_string_append_printf(
-      text,
-      "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 2\ntype = \"thin\"\nthin_pool = \"data\"\n"
-      "transaction_id = 1\ndevice_id = %u\n",
-      device);
+  g_string_append_printf(text,
+                         "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 2\ntype "
+                         "= \"thin\"\nthin_pool = \"data\"\n"
+                         "transaction_id = 1\ndevice_id = %u\n",
+                         device);
   if (v->origin)
     g_string_append_printf(text, "origin = \"%s\"\n", v->origin);
   g_string_append(text, "}\n}\n");
@@ -40,23 +41,29 @@ static LvmVg *make_vg(const Volume *volumes, gsize n)
 {
   g_autoptr(GString) text = g_string_new(
       "pve {\nid = \"6Nfa6Q-bayC-pJfI-Ahv6-7fOJ-VKpV-nGtznS\"\nseqno = 1\nformat = \"lvm2\"\n"
-      "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\n"
-      "metadata_copies = 0\nphysical_volumes {\npv0 {\nid = \"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = "
+      "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = 8192\nmax_lv = "
+      "0\nmax_pv = 0\n"
+      "metadata_copies = 0\nphysical_volumes {\npv0 {\nid = "
+      "\"7B6vkB-y7B9-2kUe-E7Bg-idDg-Ljus-PB5LB5\"\ndevice = "
       "\"/dev/x\"\n"
       "status = [\"ALLOCATABLE\"]\nflags = []\ndev_size = 262144\npe_start = 2048\npe_count = "
       "31\n}\n}\nlogical_volumes {\n"
-      "data {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = "
+      "data {\nid = \"ahL2iu-uUCL-YAyN-Rtrk-Wg09-PVsb-cmw1la\"\nstatus = [\"READ\", \"WRITE\", "
+      "\"VISIBLE\"]\nflags = "
       "[]\n"
-      "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 16\ntype = \"thin-pool\"\nmetadata = "
+      "segment_count = 1\nsegment1 {\nstart_extent = 0\nextent_count = 16\ntype = "
+      "\"thin-pool\"\nmetadata = "
       "\"data_tmeta\"\n"
-      "pool = \"data_tdata\"\ntransaction_id = 7\nchunk_size = 128\ndiscards = \"passdown\"\nzero_new_blocks = "
+      "pool = \"data_tdata\"\ntransaction_id = 7\nchunk_size = 128\ndiscards = "
+      "\"passdown\"\nzero_new_blocks = "
       "1\n}\n}\n");
   g_autoptr(GError) error = NULL;
   LvmVg *vg;
 
   for (gsize i = 0; i < n; i++)
     add_lv(text, &volumes[i], i + 1);
-  g_string_append(text, "}\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\ndescription = \"\"\ncreation_host "
+  g_string_append(text, "}\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\ndescription = "
+                        "\"\"\ncreation_host "
                         "= \"h\"\ncreation_time = 1\n");
   vg = lvm_vg_parse(text->str, text->len, &error);
   if (!vg)
@@ -174,7 +181,8 @@ static void test_a_tag_tells(void **state)
       {"snap_a_fake", RW, NULL, NULL, NULL},
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
-  g_autoptr(GPtrArray) of_a = pool_rules_list_snapshots(vg, "a"), of_gone = pool_rules_list_snapshots(vg, "gone");
+  g_autoptr(GPtrArray) of_a = pool_rules_list_snapshots(vg, "a"),
+                       of_gone = pool_rules_list_snapshots(vg, "gone");
 
   assert_snapshot(vg, "a", NULL, NULL);
   assert_snapshot(vg, "snap_a_b_c", "a_b", "c");
@@ -203,11 +211,12 @@ static void test_foreign_snapshots(void **state)
       {"snap_vm-100-disk-0_s1", RO, SKIP, NULL, "vm-100-disk-0"}, /* Proxmox's */
       {"snap_vm-100-disk-0_s2", RW, SKIP, NULL, "vm-100-disk-0"}, /* lvcreate -s */
       {"by-hand", RO, NULL, NULL, "vm-100-disk-0"},
-      {"work", RW, SKIP, NULL, "vm-100-disk-0"},                  /* a writable copy somebody works in */
+      {"work", RW, SKIP, NULL, "vm-100-disk-0"}, /* a writable copy somebody works in */
       {"vm-101-disk-0", RW, NULL, NULL, "snap_vm-100-disk-0_s1"}, /* a linked clone */
       {"base-102-disk-0", RO, SKIP, NULL, "vm-100-disk-0"},       /* a template that began as one */
       {"vm-103-disk-0", RO, NULL, NULL, "vm-100-disk-0"},
-      {"base-104-disk-0", RO, SKIP, "\"virt-thin.snapshot-of=vm-104-disk-0\"", NULL}, /* lvrename of a snapshot */
+      {"base-104-disk-0", RO, SKIP, "\"virt-thin.snapshot-of=vm-104-disk-0\"",
+       NULL}, /* lvrename of a snapshot */
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
 
@@ -221,7 +230,8 @@ static void test_foreign_snapshots(void **state)
   assert_snapshot(vg, "base-104-disk-0", NULL, NULL);
 }
 
-static void assert_rename_tags(LvmVg *vg, const char *name, const char *new_name, const char *lost, const char *gained)
+static void assert_rename_tags(LvmVg *vg, const char *name, const char *new_name, const char *lost,
+                               const char *gained)
 {
   g_autoptr(GPtrArray) minus = NULL, plus = NULL;
   g_autofree char *lost_now = NULL, *gained_now = NULL;
@@ -242,7 +252,8 @@ static void test_tags_of_another_name(void **state)
       {"vm-100-disk-1", RW, NULL, NULL, NULL},
       {"vm-100-disk-2", RW, NULL, "\"pve-vm-101\", \"pve-vm-1001\"", NULL},
       {"disk", RW, NULL, "\"pve-vm-100\"", NULL},
-      {"snap_vm-100-disk-0_s", RO, SKIP, "\"virt-thin.snapshot-of=vm-100-disk-0\"", "vm-100-disk-0"},
+      {"snap_vm-100-disk-0_s", RO, SKIP, "\"virt-thin.snapshot-of=vm-100-disk-0\"",
+       "vm-100-disk-0"},
   };
   g_autoptr(LvmVg) vg = make_vg(volumes, G_N_ELEMENTS(volumes));
 
@@ -251,11 +262,13 @@ static void test_tags_of_another_name(void **state)
   assert_rename_tags(vg, "vm-100-disk-0", "vm-101-disk-0", "pve-vm-100", "pve-vm-101");
   assert_rename_tags(vg, "vm-100-disk-0", "base-101-disk-0", "pve-vm-100", "pve-vm-101");
   assert_rename_tags(vg, "vm-100-disk-0", "disk-0", "pve-vm-100", "");
-  assert_rename_tags(vg, "vm-100-disk-1", "vm-101-disk-0", "", "pve-vm-101"); /* Proxmox adds it, too */
+  assert_rename_tags(vg, "vm-100-disk-1", "vm-101-disk-0", "",
+                     "pve-vm-101"); /* Proxmox adds it, too */
   assert_rename_tags(vg, "vm-100-disk-2", "vm-101-disk-0", "", "");
   assert_rename_tags(vg, "disk", "vm-101-disk-0", "", "");
   assert_rename_tags(vg, "snap_vm-100-disk-0_s", "kept", "", "");
-  assert_rename_tags(vg, "snap_vm-100-disk-0_s", "vm-101-disk-0", "virt-thin.snapshot-of=vm-100-disk-0", "");
+  assert_rename_tags(vg, "snap_vm-100-disk-0_s", "vm-101-disk-0",
+                     "virt-thin.snapshot-of=vm-100-disk-0", "");
 }
 
 static void test_finding_a_snapshot(void **state)
@@ -271,7 +284,8 @@ static void test_finding_a_snapshot(void **state)
   g_autoptr(GError) error = NULL;
 
   assert_string_equal(lvm_lv_name(pool_rules_find_snapshot(vg, "a", "s1", NULL)), "snap_a_s1");
-  assert_string_equal(lvm_lv_name(pool_rules_find_snapshot(vg, "a", "snap_a_s2", NULL)), "snap_a_s2");
+  assert_string_equal(lvm_lv_name(pool_rules_find_snapshot(vg, "a", "snap_a_s2", NULL)),
+                      "snap_a_s2");
   assert_null(pool_rules_find_snapshot(vg, "a", "s3", &error));
   assert_true(g_error_matches(error, VT_ERROR, ENOENT));
   assert_non_null(strstr(error->message, "it has s1, s1, s2"));
@@ -296,7 +310,8 @@ static void test_extents(void **state)
   assert_false(pool_rules_extents("a volume", 0, 4 << 20, &n, &error));
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
   g_clear_error(&error);
-  assert_false(pool_rules_extents("a volume", (guint64)G_MAXUINT32 * (4 << 20) + 1, 4 << 20, &n, &error));
+  assert_false(
+      pool_rules_extents("a volume", (guint64)G_MAXUINT32 * (4 << 20) + 1, 4 << 20, &n, &error));
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
   assert_non_null(strstr(error->message, "16.00 PiB"));
   g_clear_error(&error);

@@ -1,9 +1,9 @@
 /* virt-thin - tests: a pool of 10,000 volumes, made in one commit
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * In memory, where there is a /dev/shm, there is nothing to wait for: so what is held to a limit is the thread's
- * processor time, the best of several, which does not depend on what else the machine does. The time on the clock is
- * printed.
+ * In memory, where there is a /dev/shm, there is nothing to wait for: so what is held to a limit is
+ * the thread's processor time, the best of several, which does not depend on what else the machine
+ * does. The time on the clock is printed.
  */
 #include "pool-helper.h"
 
@@ -71,9 +71,9 @@ static void take_better(Time *best, Time start)
   best->clock = MIN(best->clock, end.clock - start.clock);
 }
 
-#define WORST                                                                                                          \
-  {                                                                                                                    \
-    G_MAXDOUBLE, G_MAXDOUBLE                                                                                           \
+#define WORST                                                                                      \
+  {                                                                                                \
+    G_MAXDOUBLE, G_MAXDOUBLE                                                                       \
   }
 
 /* The sanitizers' own work is none of ours. */
@@ -85,7 +85,8 @@ static void take_better(Time *best, Time start)
 
 static void assert_faster(const char *what, Time time, double limit)
 {
-  print_message("# %s: %.1f ms on the clock, %.1f ms of processor time\n", what, time.clock, time.cpu);
+  print_message("# %s: %.1f ms on the clock, %.1f ms of processor time\n", what, time.clock,
+                time.cpu);
   if (time.cpu > limit * SLOWER)
     fail_msg("%s took %.1f ms, more than %.0f", what, time.cpu, limit);
 }

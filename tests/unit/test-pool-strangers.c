@@ -15,7 +15,8 @@
 
 #define AREA (17 * MIB) /* label and metadata area of a VG that virt-thin made */
 
-/* A stranger knows of no locks: the change is made on a copy, and the copy's label and metadata area put in place. */
+/* A stranger knows of no locks: the change is made on a copy, and the copy's label and metadata
+ * area put in place. */
 static void change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
 {
   g_autofree char *copy = g_strconcat(path, ".copy", NULL), *bytes = g_malloc(AREA);
@@ -24,7 +25,8 @@ static void change_behind_its_back(const char *path, void (*change)(LvmVg *vg))
   LvmVg *vg;
   int fd;
 
-  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                           NULL, &error));
   assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
   vg = lvm_vg_copy(lvm_store_vg(store));
   change(vg);
@@ -44,7 +46,8 @@ static void rename_a_volume(LvmVg *vg)
   assert_done(lvm_vg_rename_lv(vg, lvm_vg_find_lv(vg, "v"), "renamed", &error));
 }
 
-static void ignore(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+static void ignore(const char *domain, GLogLevelFlags level, const char *message,
+                   gpointer user_data)
 {
   (*(guint *)user_data)++;
 }
@@ -191,7 +194,8 @@ static void detach_loop(void)
   const char *argv[] = {"losetup", "-d", loop, NULL};
 
   if (loop)
-    assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, &error));
+    assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
+                             NULL, &error));
   g_clear_pointer(&loop, g_free);
 }
 
@@ -207,7 +211,8 @@ static const char *attach_loop(const char *path)
   const char *argv[] = {"losetup", "--find", "--show", path, NULL};
   int status;
 
-  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &loop, NULL, &status, &error));
+  assert_done(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &loop, NULL,
+                           &status, &error));
   if (status != 0)
     g_clear_pointer(&loop, g_free);
   return loop ? g_strstrip(loop) : NULL;
@@ -272,7 +277,8 @@ static void check_worker(gboolean ok, GError *error)
 static gpointer work(gpointer user_data)
 {
   Worker *w = user_data;
-  g_autofree char *name = g_strdup_printf("v%u", w->number), *snapshot = g_strdup_printf("snap_v%u_s", w->number);
+  g_autofree char *name = g_strdup_printf("v%u", w->number),
+                  *snapshot = g_strdup_printf("snap_v%u_s", w->number);
   const char *const names[] = {snapshot, NULL};
   guint64 buf[512], found[512];
   GError *error = NULL;
@@ -310,7 +316,8 @@ static gpointer look(gpointer user_data)
   Worker *w = user_data;
 
   while (!g_atomic_int_get(w->stop)) {
-    g_autoptr(GPtrArray) infos = pool_list_volumes(w->pool, NULL, NULL), pools = pool_list_pools(w->pool, NULL);
+    g_autoptr(GPtrArray) infos = pool_list_volumes(w->pool, NULL, NULL),
+                         pools = pool_list_pools(w->pool, NULL);
     g_autoptr(GError) error = NULL;
     guint64 exclusive, shared;
 

@@ -44,7 +44,8 @@ static void write_file(const char *name, const char *text)
   g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
-/* Run @check in a child; @config NULL: no file. FALSE: it aborted. What it says on standard error comes back in @said.
+/* Run @check in a child; @config NULL: no file. FALSE: it aborted. What it says on standard error
+ * comes back in @said.
  */
 static gboolean in_child(const char *config, void (*check)(void), char **said)
 {
@@ -57,8 +58,9 @@ static gboolean in_child(const char *config, void (*check)(void), char **said)
     write_file("virt-thin.conf", config);
   pid = fork();
   if (pid == 0) {
-    const char *const unset[] = {"VIRT_THIN_CONFIG",  "VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
-                                 "VIRT_THIN_DEV_DIR", "VIRT_THIN_PROGRAM",   "VIRT_THIN_ENGINE"};
+    const char *const unset[] = {"VIRT_THIN_CONFIG",      "VIRT_THIN_STATE_DIR",
+                                 "VIRT_THIN_RUNTIME_DIR", "VIRT_THIN_DEV_DIR",
+                                 "VIRT_THIN_PROGRAM",     "VIRT_THIN_ENGINE"};
 
     for (gsize i = 0; i < G_N_ELEMENTS(unset); i++)
       g_unsetenv(unset[i]);
@@ -128,11 +130,11 @@ static void check_file(void)
 
 static void test_file(void **state)
 {
-  g_autofree char *config =
-      g_strdup_printf("[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
-                      "threads=4\ndev-dir=/tmp/dev\n[vg]\nengine=kernel\n[vg  "
-                      "scratch]\nengine=bundled\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
-                      folder);
+  g_autofree char *config = g_strdup_printf(
+      "[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
+      "threads=4\ndev-dir=/tmp/dev\n[vg]\nengine=kernel\n[vg  "
+      "scratch]\nengine=bundled\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
+      folder);
 
   write_file("a.img", "");
   write_file("b.img", "");
@@ -152,9 +154,10 @@ static void test_nonsense_is_named_and_the_default_holds(void **state)
 {
   g_autofree char *said = NULL;
 
-  assert_true(in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
-                       "[vg pve]\nengine=steam\n",
-                       check_nonsense, &said));
+  assert_true(
+      in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
+               "[vg pve]\nengine=steam\n",
+               check_nonsense, &said));
   assert_non_null(strstr(said, "[limits] overcommit=lots is not a number"));
   assert_non_null(strstr(said, "block-nodes=tape is not auto, nbd, loop or none"));
   assert_non_null(strstr(said, "socket-mode=9"));
@@ -179,7 +182,8 @@ static void check_environment(void)
 
 static void test_environment_comes_first(void **state)
 {
-  assert_true(in_child("[service]\ndev-dir=/elsewhere\n[vg pve]\nengine=kernel\n", check_environment, NULL));
+  assert_true(in_child("[service]\ndev-dir=/elsewhere\n[vg pve]\nengine=kernel\n",
+                       check_environment, NULL));
 }
 
 static void check_command_line(void)
@@ -223,9 +227,11 @@ int main(void)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_defaults, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(test_file, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(test_nonsense_is_named_and_the_default_holds, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_nonsense_is_named_and_the_default_holds, make_folder,
+                                      remove_folder),
       cmocka_unit_test_setup_teardown(test_environment_comes_first, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(test_command_line_comes_first_of_all, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_command_line_comes_first_of_all, make_folder,
+                                      remove_folder),
       cmocka_unit_test_setup_teardown(test_a_name_leads_nowhere_else, make_folder, remove_folder),
   };
 

@@ -1,8 +1,9 @@
 /* virt-thin - tests: the libvirt pools that storages become
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Each tests/fixtures/storagecfg-pools/NAME.cfg is held against NAME.pools: notes as lines that begin with "# ", and
- * the documents. With VIRT_THIN_TEST_ACCEPT=1 in the environment those are written anew.
+ * Each tests/fixtures/storagecfg-pools/NAME.cfg is held against NAME.pools: notes as lines that
+ * begin with "# ", and the documents. With VIRT_THIN_TEST_ACCEPT=1 in the environment those are
+ * written anew.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,8 +34,10 @@ static char *show(const StorageCfgPools *pools)
 
 static void check_file(const char *folder, const char *name)
 {
-  g_autofree char *base = g_strndup(name, strlen(name) - strlen(".cfg")), *path = g_build_filename(folder, name, NULL),
-                  *wanted = g_strconcat(folder, "/", base, ".pools", NULL), *want = NULL, *got = NULL;
+  g_autofree char *base = g_strndup(name, strlen(name) - strlen(".cfg")),
+                  *path = g_build_filename(folder, name, NULL),
+                  *wanted = g_strconcat(folder, "/", base, ".pools", NULL), *want = NULL,
+                  *got = NULL;
   g_autoptr(GError) error = NULL;
   g_autoptr(StorageCfg) cfg = storagecfg_load(path, &error);
   const GPtrArray *storages;
@@ -45,7 +48,8 @@ static void check_file(const char *folder, const char *name)
   storages = storagecfg_storages(cfg)->len ? storagecfg_storages(cfg) : storagecfg_retired(cfg);
   assert_int_equal(storages->len, 1);
   assert_false(((StorageCfgStorage *)storages->pdata[0])->broken);
-  pools = storagecfg_pools_new(storages->pdata[0], &(StorageCfgHost){.initiator = "iqn.1993-08.org.debian:01:host"});
+  pools = storagecfg_pools_new(storages->pdata[0],
+                               &(StorageCfgHost){.initiator = "iqn.1993-08.org.debian:01:host"});
   got = show(pools);
   if (g_getenv("VIRT_THIN_TEST_ACCEPT"))
     assert_true(g_file_set_contents(wanted, got, -1, NULL));
@@ -57,7 +61,8 @@ static void check_file(const char *folder, const char *name)
 
 static void test_documents(void **state)
 {
-  g_autofree char *folder = g_build_filename(g_getenv("abs_top_srcdir"), "tests/fixtures/storagecfg-pools", NULL);
+  g_autofree char *folder =
+      g_build_filename(g_getenv("abs_top_srcdir"), "tests/fixtures/storagecfg-pools", NULL);
   g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
   const char *name;
   guint n = 0;
@@ -87,7 +92,8 @@ static void test_host(void **state)
                              key = pools_of(rbd, &(StorageCfgHost){NULL, TRUE}),
                              no_key = pools_of(rbd, &(StorageCfgHost){NULL, FALSE});
 
-  assert_non_null(strstr(((StorageCfgPool *)no_name->pools->pdata[0])->document, "iqn.2008-11.org.linux-kvm"));
+  assert_non_null(
+      strstr(((StorageCfgPool *)no_name->pools->pdata[0])->document, "iqn.2008-11.org.linux-kvm"));
   assert_non_null(strstr(((StorageCfgPool *)key->pools->pdata[0])->document, "username='admin'"));
   assert_non_null(((StorageCfgPool *)key->pools->pdata[0])->secret_uuid);
   assert_null(strstr(((StorageCfgPool *)no_key->pools->pdata[0])->document, "<auth"));
@@ -96,7 +102,8 @@ static void test_host(void **state)
 
 static void test_uuids(void **state)
 {
-  g_autofree char *one = storagecfg_pool_uuid("local-lvm"), *again = storagecfg_pool_uuid("local-lvm"),
+  g_autofree char *one = storagecfg_pool_uuid("local-lvm"),
+                  *again = storagecfg_pool_uuid("local-lvm"),
                   *other = storagecfg_pool_uuid("local-lvn");
 
   assert_string_equal(one, again);
@@ -108,8 +115,9 @@ static void test_uuids(void **state)
 
 static void test_what_xml_cannot_hold(void **state)
 {
-  g_autoptr(StorageCfgPools) control = pools_of("zfspool: z1\n\tpool a\x01z\n", &(StorageCfgHost){NULL, FALSE}),
-                             bytes = pools_of("zfspool: z1\n\tpool a\xffz\n", &(StorageCfgHost){NULL, FALSE});
+  g_autoptr(StorageCfgPools)
+      control = pools_of("zfspool: z1\n\tpool a\x01z\n", &(StorageCfgHost){NULL, FALSE}),
+      bytes = pools_of("zfspool: z1\n\tpool a\xffz\n", &(StorageCfgHost){NULL, FALSE});
 
   assert_non_null(control->why_not);
   assert_int_equal(control->pools->len, 0);
@@ -148,18 +156,21 @@ static void test_portals(void **state)
 /* The how-to has a row for each property, and for each type. */
 static void test_the_how_to_is_complete(void **state)
 {
-  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir"), "docs/storage-cfg.md", NULL), *text = NULL;
+  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir"), "docs/storage-cfg.md", NULL),
+                  *text = NULL;
   const char *table;
 
   assert_true(g_file_get_contents(path, &text, NULL, NULL));
   table = strstr(text, "## Every property");
   for (const StorageCfgType *const *type = storagecfg_types(); *type; type++) {
-    g_autofree char *named = g_strdup_printf("^\\| ([a-z, ]+, )?%s(, [a-z, ]+)? \\|", (*type)->name);
+    g_autofree char *named =
+        g_strdup_printf("^\\| ([a-z, ]+, )?%s(, [a-z, ]+)? \\|", (*type)->name);
 
     if (!g_regex_match_simple(named, strstr(text, "## Every type"), G_REGEX_MULTILINE, 0))
       fail_msg("no row for type %s", (*type)->name);
     for (const StorageCfgOption *option = (*type)->options; option->name; option++) {
-      g_autofree char *row = g_strdup_printf("^\\| ([a-z0-9_, -]+, )?%s(, [a-z0-9_, -]+)? \\| ", option->name);
+      g_autofree char *row =
+          g_strdup_printf("^\\| ([a-z0-9_, -]+, )?%s(, [a-z0-9_, -]+)? \\| ", option->name);
 
       if (!g_regex_match_simple(row, table, G_REGEX_MULTILINE, 0))
         fail_msg("no row for property %s of type %s", option->name, (*type)->name);

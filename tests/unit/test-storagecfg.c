@@ -5,8 +5,8 @@
  *
  *     t1:lvmthin{content=images,rootdir thinpool=data vgname=pve}
  *
- * in the order of the storages (broken ones as t1:lvmthin!), and each warning as "<line> <section> <verdict>
- * <message>".
+ * in the order of the storages (broken ones as t1:lvmthin!), and each warning as "<line> <section>
+ * <verdict> <message>".
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,8 +74,8 @@ static char *show_warnings(const StorageCfg *cfg)
     const StorageCfgWarning *warning = warnings->pdata[i];
 
     g_string_append_printf(shown, "%s%u %s %s %s", i ? "\n" : "", warning->line,
-                           warning->section ? warning->section : "-", storagecfg_verdict_name(warning->verdict),
-                           warning->message);
+                           warning->section ? warning->section : "-",
+                           storagecfg_verdict_name(warning->verdict), warning->message);
   }
   return g_string_free(shown, FALSE);
 }
@@ -119,17 +119,21 @@ static void test_lines(void **state)
       {"P3: no blank", "lvmthin:t1\n" T, T1, NULL, 0},
       {"P3: case of the type", "LVMThin: t1\n" T, T1, NULL, 0},
       {"P3: tabs", "lvmthin:\tt1\t\n\t\tthinpool\tdata\t\n \t vgname \t pve\n", T1, NULL, 0},
-      {"P3: vertical tabs and form feeds are blanks", "lvmthin:\vt1\f\n\vthinpool\fdata\n\fvgname\vpve\n", T1, NULL, 0},
+      {"P3: vertical tabs and form feeds are blanks",
+       "lvmthin:\vt1\f\n\vthinpool\fdata\n\fvgname\vpve\n", T1, NULL, 0},
       {"P4: blank before the colon", "lvmthin : t1\n" T, "",
-       "1 - ignored ignore config line: lvmthin : t1\n2 - ignored ignore config line: \tthinpool data\n"
+       "1 - ignored ignore config line: lvmthin : t1\n2 - ignored ignore config line: \tthinpool "
+       "data\n"
        "3 - ignored ignore config line: \tvgname pve",
        0},
       {"P4: two ids", "lvmthin: t1 t2\n" T, "",
-       "1 - ignored ignore config line: lvmthin: t1 t2\n2 - ignored ignore config line: \tthinpool data\n"
+       "1 - ignored ignore config line: lvmthin: t1 t2\n2 - ignored ignore config line: \tthinpool "
+       "data\n"
        "3 - ignored ignore config line: \tvgname pve",
        0},
       {"P4: indented", " lvmthin: t1\n" T, "",
-       "1 - ignored ignore config line:  lvmthin: t1\n2 - ignored ignore config line: \tthinpool data\n"
+       "1 - ignored ignore config line:  lvmthin: t1\n2 - ignored ignore config line: \tthinpool "
+       "data\n"
        "3 - ignored ignore config line: \tvgname pve",
        0},
       {"no id", "lvmthin:\n" T, "",
@@ -142,77 +146,100 @@ static void test_lines(void **state)
        0},
       {"greedy", "lvmthin:a:t1\n" T, "", "1 t1 skipped unsupported type 'lvmthin:a'", 0},
       {"greedy, two colons", "lvmthin:: t1\n" T, "", "1 t1 skipped unsupported type 'lvmthin:'", 0},
-      {"the id is a colon", "lvmthin::\n" T, "", "1 : skipped storage ID ':' cannot be shorter than 2 characters", 0},
+      {"the id is a colon", "lvmthin::\n" T, "",
+       "1 : skipped storage ID ':' cannot be shorter than 2 characters", 0},
       {"type 0", "0: t1\n" T, "", "1 t1 skipped missing type - internal error", 0},
       {"P5: no empty line", "lvmthin: t1\n" T "lvmthin: t2\n\tthinpool d2\n\tvgname v2\n", T1,
-       "4 t1 ignored ignore config line: lvmthin: t2\n5 t1 " DUPLICATE("thinpool") "\n6 t1 " DUPLICATE("vgname"), 0},
+       "4 t1 ignored ignore config line: lvmthin: t2\n5 t1 " DUPLICATE(
+           "thinpool") "\n6 t1 " DUPLICATE("vgname"),
+       0},
       {"P5: a line of a tab", "lvmthin: t1\n" T "\t\nlvmthin: t2\n\tthinpool d2\n\tvgname v2\n", T1,
-       "4 t1 ignored ignore config line: \t\n5 t1 ignored ignore config line: lvmthin: t2\n6 t1 " DUPLICATE(
-           "thinpool") "\n7 t1 " DUPLICATE("vgname"),
+       "4 t1 ignored ignore config line: \t\n5 t1 ignored ignore config line: lvmthin: t2\n6 "
+       "t1 " DUPLICATE("thinpool") "\n7 t1 " DUPLICATE("vgname"),
        0},
       {"P5: a comment", "lvmthin: t1\n" T "# x\nlvmthin: t2\n\tthinpool d2\n\tvgname v2\n", T1,
-       "5 t1 ignored ignore config line: lvmthin: t2\n6 t1 " DUPLICATE("thinpool") "\n7 t1 " DUPLICATE("vgname"), 0},
-      {"what the swallowed header brings is charged to the other", "lvmthin: t1\n" T "dir: d1\n\tpath /d\n\tnodes n1\n",
-       "t1:lvmthin{content=images,rootdir nodes=n1 thinpool=data vgname=pve}",
-       "4 t1 ignored ignore config line: dir: d1\n5 t1 " DROPPED("path", "unexpected property 'path'"), 0},
-      {"P6", "lvmthin: t1\n\tthinpool data\n\n\tvgname pve\n", "t1:lvmthin!",
-       "2 t1 " NO_VG "\n4 - ignored ignore config line: \tvgname pve", 0},
-      {"P7", "lvmthin: t1\r\n\tthinpool data\r\n\tvgname pve\r\n\r\nlvmthin: t2\r\n\tthinpool data\r\n\tvgname pve\r\n",
-       T1,
-       "4 t1 ignored ignore config line: \\x0d\n5 t1 ignored ignore config line: lvmthin: t2\\x0d\n6 t1 " DUPLICATE(
+       "5 t1 ignored ignore config line: lvmthin: t2\n6 t1 " DUPLICATE(
            "thinpool") "\n7 t1 " DUPLICATE("vgname"),
        0},
-      {"carriage returns at ends of lines are blanks", "lvmthin: t1\r\n\tthinpool data\r\n\tvgname pve\r\n", T1, NULL,
+      {"what the swallowed header brings is charged to the other",
+       "lvmthin: t1\n" T "dir: d1\n\tpath /d\n\tnodes n1\n",
+       "t1:lvmthin{content=images,rootdir nodes=n1 thinpool=data vgname=pve}",
+       "4 t1 ignored ignore config line: dir: d1\n5 t1 " DROPPED("path",
+                                                                 "unexpected property 'path'"),
        0},
+      {"P6", "lvmthin: t1\n\tthinpool data\n\n\tvgname pve\n", "t1:lvmthin!",
+       "2 t1 " NO_VG "\n4 - ignored ignore config line: \tvgname pve", 0},
+      {"P7",
+       "lvmthin: t1\r\n\tthinpool data\r\n\tvgname pve\r\n\r\nlvmthin: t2\r\n\tthinpool "
+       "data\r\n\tvgname pve\r\n",
+       T1,
+       "4 t1 ignored ignore config line: \\x0d\n5 t1 ignored ignore config line: lvmthin: "
+       "t2\\x0d\n6 t1 " DUPLICATE("thinpool") "\n7 t1 " DUPLICATE("vgname"),
+       0},
+      {"carriage returns at ends of lines are blanks",
+       "lvmthin: t1\r\n\tthinpool data\r\n\tvgname pve\r\n", T1, NULL, 0},
       {"a carriage return within", "lvmthin: t1\n" T "\tbwlimit move=1\rclone=2\n", T1,
        "4 t1 " DROPPED("bwlimit", "property contains a line feed"), 0},
       {"P8", "lvmthin: t1\n" T "\nlvmthin: t1\n\tthinpool data2\n\tvgname pve2\n\tnodes n1\n",
        "t1:lvmthin{content=images,rootdir nodes=n1 thinpool=data2 vgname=pve2}", NULL, 0},
-      {"P9", "lvmthin: t1\n" T "\nlvmthin: t1\n\tthinpool data2\n", "t1:lvmthin!", "6 t1 " NO_VG, 0},
-      {"P9: of another type", "lvmthin: t1\n" T "\ndir: t1\n\tpath /d\n", "t1:dir{content=images,rootdir path=/d}",
-       NULL, 0},
+      {"P9", "lvmthin: t1\n" T "\nlvmthin: t1\n\tthinpool data2\n", "t1:lvmthin!", "6 t1 " NO_VG,
+       0},
+      {"P9: of another type", "lvmthin: t1\n" T "\ndir: t1\n\tpath /d\n",
+       "t1:dir{content=images,rootdir path=/d}", NULL, 0},
       {"P9: mended", "lvmthin: t1\n\tthinpool data\n\nlvmthin: t1\n" T, T1, "2 t1 " NO_VG, 0},
       {"a skipped one takes no place", "lvmthin: t1\n" T "\nfoo: t1\n\tbar 1\n", T1,
        "5 t1 skipped unsupported type 'foo'", 0},
-      {"the later place counts", "lvmthin: t1\n" T "\nlvmthin: t2\n" T "\nlvmthin: t1\n" T, T2 "\n" T1, NULL, 0},
-      {"ids know case", "lvmthin: t1\n" T "\nlvmthin: T1\n" T, T1 "\nT1:lvmthin{" WELL "}", NULL, 0},
-      {"P10", "lvmthin: t1\n\tthinpool data\n\tthinpool data2\n\tvgname pve\n", T1, "3 t1 " DUPLICATE("thinpool"), 0},
+      {"the later place counts", "lvmthin: t1\n" T "\nlvmthin: t2\n" T "\nlvmthin: t1\n" T,
+       T2 "\n" T1, NULL, 0},
+      {"ids know case", "lvmthin: t1\n" T "\nlvmthin: T1\n" T, T1 "\nT1:lvmthin{" WELL "}", NULL,
+       0},
+      {"P10", "lvmthin: t1\n\tthinpool data\n\tthinpool data2\n\tvgname pve\n", T1,
+       "3 t1 " DUPLICATE("thinpool"), 0},
       {"P10: first good", "lvmthin: t1\n\tthinpool d\n\tthinpool data\n\tvgname pve\n", T1,
        "2 t1 " DROPPED("thinpool", NAME("d")), 0},
       {"P10: unknown twice", "lvmthin: t1\n" T "\tfoo 1\n\tfoo 2\n", T1,
-       "4 t1 " DROPPED("foo", "unknown property type") "\n5 t1 " DROPPED("foo", "unknown property type"), 0},
+       "4 t1 " DROPPED("foo", "unknown property type") "\n5 t1 " DROPPED("foo",
+                                                                         "unknown property type"),
+       0},
       {"P18", "foo: t1\n\tbar 1\n\nlvmthin: t2\n" T, T2, "1 t1 skipped unsupported type 'foo'", 0},
-      {"skipped sections swallow, too", "foo: t1\nlvmthin: t2\n" T, "", "1 t1 skipped unsupported type 'foo'", 0},
-      {"P19: no trailing comments", "lvmthin: t1\n\tvgname pve # x\n\tthinpool data\n", "t1:lvmthin!",
-       "2 t1 " DROPPED("vgname", NAME("pve # x")) "\n3 t1 " NO_VG, 0},
+      {"skipped sections swallow, too", "foo: t1\nlvmthin: t2\n" T, "",
+       "1 t1 skipped unsupported type 'foo'", 0},
+      {"P19: no trailing comments", "lvmthin: t1\n\tvgname pve # x\n\tthinpool data\n",
+       "t1:lvmthin!", "2 t1 " DROPPED("vgname", NAME("pve # x")) "\n3 t1 " NO_VG, 0},
       {"P19: nor without a blank", "lvmthin: t1\n\tvgname pve\n\tthinpool data#x\n", "t1:lvmthin!",
        "3 t1 " DROPPED("thinpool", NAME("data#x")) "\n3 t1 " NO_POOL, 0},
       {"P21", "lvmthin: t1\nthinpool data\n\tvgname pve\n", "t1:lvmthin!",
        "2 t1 ignored ignore config line: thinpool data\n3 t1 " NO_POOL, 0},
       {"P22", "lvmthin: t1\n\tthinpool data\n0\n\tvgname pve\n", "t1:lvmthin!",
        "2 t1 " NO_VG "\n4 - ignored ignore config line: \tvgname pve", 0},
-      {"00 ends nothing", "lvmthin: t1\n\tthinpool data\n00\n\tvgname pve\n", T1, "3 t1 ignored ignore config line: 00",
-       0},
-      {"a 0 between sections is nothing", "0\nlvmthin: t1\n" T "0\n0\nlvmthin: t2\n" T, T1 "\n" T2, NULL, 0},
+      {"00 ends nothing", "lvmthin: t1\n\tthinpool data\n00\n\tvgname pve\n", T1,
+       "3 t1 ignored ignore config line: 00", 0},
+      {"a 0 between sections is nothing", "0\nlvmthin: t1\n" T "0\n0\nlvmthin: t2\n" T, T1 "\n" T2,
+       NULL, 0},
       {"no newline at the end", "lvmthin: t1\n\tthinpool data\n\tvgname pve", T1, NULL, 0},
       {"empty lines", "\n\n\nlvmthin: t1\n" T "\n\n\nlvmthin: t2\n" T "\n\n", T1 "\n" T2, NULL, 0},
       {"comments anywhere",
-       "# a\nlvmthin: t1\n# b\n\tthinpool data\n  # c\n\t#d\n\tvgname pve\n#e\n\n#f\nlvmthin: t2\n" T, T1 "\n" T2, NULL,
-       0},
+       "# a\nlvmthin: t1\n# b\n\tthinpool data\n  # c\n\t#d\n\tvgname pve\n#e\n\n#f\nlvmthin: "
+       "t2\n" T,
+       T1 "\n" T2, NULL, 0},
       {"a key that begins like a comment", "lvmthin: t1\n" T "\t#nodes a\n", T1, NULL, 0},
       {"comments count as lines", "# a\n# b\nlvmthin: t1\n# c\n\tfoo 1\n" T, T1,
        "5 t1 " DROPPED("foo", "unknown property type"), 0},
-      {"a line of blanks outside", "  \nlvmthin: t1\n" T, T1, "1 - ignored ignore config line:   ", 0},
+      {"a line of blanks outside", "  \nlvmthin: t1\n" T, T1,
+       "1 - ignored ignore config line:   ", 0},
       {"text outside", "hello\nlvmthin: t1\n" T, T1, "1 - ignored ignore config line: hello", 0},
       {"no continuation", "lvmthin: t1\n\tthinpool \\\n\tdata\n\tvgname pve\n", "t1:lvmthin!",
-       "2 t1 " DROPPED("thinpool", NAME("\\")) "\n3 t1 " DROPPED("data", "unknown property type") "\n4 t1 " NO_POOL, 0},
+       "2 t1 " DROPPED("thinpool", NAME("\\")) "\n3 t1 " DROPPED(
+           "data", "unknown property type") "\n4 t1 " NO_POOL,
+       0},
       {"no quotes", "lvmthin: t1\n\tthinpool \"data\"\n\tvgname pve\n", "t1:lvmthin!",
        "2 t1 " DROPPED("thinpool", NAME("\"data\"")) "\n3 t1 " NO_POOL, 0},
-      {"no byte order mark", "\xef\xbb\xbflvmthin: t1\n" T, "", "1 t1 skipped unsupported type '\xef\xbb\xbflvmthin'",
-       0},
-      {"a separator is part of the key", "lvmthin: t1\n\tthinpool: data\n\tvgname=pve\n", "t1:lvmthin!",
-       "2 t1 " DROPPED("thinpool:", "unknown property type") "\n3 t1 " DROPPED("vgname=pve",
-                                                                               "unknown property type") "\n3 t1 " NO_VG,
+      {"no byte order mark", "\xef\xbb\xbflvmthin: t1\n" T, "",
+       "1 t1 skipped unsupported type '\xef\xbb\xbflvmthin'", 0},
+      {"a separator is part of the key", "lvmthin: t1\n\tthinpool: data\n\tvgname=pve\n",
+       "t1:lvmthin!",
+       "2 t1 " DROPPED("thinpool:", "unknown property type") "\n3 t1 " DROPPED(
+           "vgname=pve", "unknown property type") "\n3 t1 " NO_VG,
        0},
       {"keys know case", "lvmthin: t1\n\tThinpool data\n\tvgname pve\n", "t1:lvmthin!",
        "2 t1 " DROPPED("Thinpool", "unknown property type") "\n3 t1 " NO_POOL, 0},
@@ -221,7 +248,8 @@ static void test_lines(void **state)
       {"a NUL byte in a name", "lvmthin: t1\n\tthinpool da\0ta\n\tvgname pve\n", "t1:lvmthin!",
        "2 t1 " DROPPED("thinpool", "property contains a NUL byte") "\n3 t1 " NO_POOL,
        sizeof "lvmthin: t1\n\tthinpool da\0ta\n\tvgname pve\n" - 1},
-      {"a NUL byte in an id", "lvmthin: t\0x1\n" T, "", "1 \\0 skipped storage ID '\\0' contains illegal characters",
+      {"a NUL byte in an id", "lvmthin: t\0x1\n" T, "",
+       "1 \\0 skipped storage ID '\\0' contains illegal characters",
        sizeof "lvmthin: t\0x1\n" T - 1},
       {"NUL bytes alone separate", "lvmthin: t1\n" T "\tnodes a\0b\n",
        "t1:lvmthin{content=images,rootdir nodes=a,b "
@@ -230,7 +258,8 @@ static void test_lines(void **state)
       {"with NUL bytes a comma is part of a word", "lvmthin: t1\n" T "\tnodes a,b\0c\n", T1,
        "4 t1 " DROPPED("nodes", "invalid format - value does not look like a valid node name"),
        sizeof "lvmthin: t1\n" T "\tnodes a,b\0c\n" - 1},
-      {"not UTF-8", "lvmthin: t1\n" T "\tx\xff 1\n", T1, "4 t1 " DROPPED("x\xef\xbf\xbd", "unknown property type"), 0},
+      {"not UTF-8", "lvmthin: t1\n" T "\tx\xff 1\n", T1,
+       "4 t1 " DROPPED("x\xef\xbf\xbd", "unknown property type"), 0},
   };
 
   check_cases(cases, G_N_ELEMENTS(cases));
@@ -264,8 +293,9 @@ static void test_ids(void **state)
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_autofree char *text = g_strdup_printf("lvmthin: %s\n" T, cases[i].id);
     g_autoptr(StorageCfg) cfg = storagecfg_parse("storage.cfg", text, strlen(text));
-    g_autofree char *want = cases[i].refusal ? g_strdup_printf("1 %s skipped %s", cases[i].id, cases[i].refusal)
-                                             : g_strdup(""),
+    g_autofree char *want = cases[i].refusal
+                                ? g_strdup_printf("1 %s skipped %s", cases[i].id, cases[i].refusal)
+                                : g_strdup(""),
                     *got = show_warnings(cfg);
 
     assert_string_equal(got, want);
@@ -276,7 +306,9 @@ static void test_ids(void **state)
 
 /* --- local --- */
 
-#define LOCAL "local:dir{content=backup,images,iso,rootdir,snippets,vztmpl path=/var/lib/vz prune-backups=keep-all=1}"
+#define LOCAL                                                                                      \
+  "local:dir{content=backup,images,iso,rootdir,snippets,vztmpl path=/var/lib/vz "                  \
+  "prune-backups=keep-all=1}"
 
 static void test_local(void **state)
 {
@@ -284,16 +316,18 @@ static void test_local(void **state)
       {"P20", "lvmthin: local\n" T, LOCAL, NULL, 0},
       {"as it comes", "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n",
        "local:dir{content=backup,iso,vztmpl path=/var/lib/vz}", NULL, 0},
-      {"default content", "dir: local\n\tpath /var/lib/vz\n", "local:dir{content=images,rootdir path=/var/lib/vz}",
-       NULL, 0},
-      {"no nodes", "dir: local\n\tpath /var/lib/vz\n\tnodes a\n", "local:dir{content=images,rootdir path=/var/lib/vz}",
-       NULL, 0},
+      {"default content", "dir: local\n\tpath /var/lib/vz\n",
+       "local:dir{content=images,rootdir path=/var/lib/vz}", NULL, 0},
+      {"no nodes", "dir: local\n\tpath /var/lib/vz\n\tnodes a\n",
+       "local:dir{content=images,rootdir path=/var/lib/vz}", NULL, 0},
       {"disabled", "dir: local\n\tpath /var/lib/vz\n\tdisable\n",
        "local:dir{content=images,rootdir disable=1 path=/var/lib/vz}", NULL, 0},
       {"elsewhere", "dir: local\n\tpath /srv\n\tdisable\n", LOCAL, NULL, 0},
       {"with a slash", "dir: local\n\tpath /var/lib/vz/\n", LOCAL, NULL, 0},
-      {"broken", "dir: local\n\tcontent iso\n", LOCAL, "2 local fatal missing value for required option 'path'", 0},
-      {"another id", "dir: Local\n\tpath /srv\n", "Local:dir{content=images,rootdir path=/srv}", NULL, 0},
+      {"broken", "dir: local\n\tcontent iso\n", LOCAL,
+       "2 local fatal missing value for required option 'path'", 0},
+      {"another id", "dir: Local\n\tpath /srv\n", "Local:dir{content=images,rootdir path=/srv}",
+       NULL, 0},
   };
 
   check_cases(cases, G_N_ELEMENTS(cases));
@@ -341,14 +375,14 @@ static void test_content(void **state)
       {"dir", ",", "", NULL},
       {"dir", "none,none", "none", NULL},
       {"dir", "none,images", NULL, ALONE},
-      {"dir", "images rootdir vztmpl iso backup snippets import", "backup,images,import,iso,rootdir,snippets,vztmpl",
-       NULL},
+      {"dir", "images rootdir vztmpl iso backup snippets import",
+       "backup,images,import,iso,rootdir,snippets,vztmpl", NULL},
       {"btrfs", "none", "none", NULL},
       {"btrfs", "import", "import", NULL},
       {"nfs", "none", NULL, UNSUPPORTED("none") "|" NO_NONE},
       {"nfs", "iso,none", "iso", UNSUPPORTED("none")},
-      {"nfs", "images rootdir vztmpl iso backup snippets import", "backup,images,import,iso,rootdir,snippets,vztmpl",
-       NULL},
+      {"nfs", "images rootdir vztmpl iso backup snippets import",
+       "backup,images,import,iso,rootdir,snippets,vztmpl", NULL},
       {"cifs", "import,rootdir", "import,rootdir", NULL},
       {"cephfs", "images", NULL, UNSUPPORTED("images") "|" NO_NONE},
       {"cephfs", "vztmpl,iso,backup,snippets,import", "backup,import,iso,snippets,vztmpl", NULL},
@@ -398,14 +432,16 @@ static void test_content(void **state)
         needed = required[j][1];
     assert_non_null(needed);
     {
-      g_autofree char *text = g_strdup_printf("%s: t1\n%s\tcontent%s%s\n", cases[i].type, needed,
-                                              cases[i].content ? " " : "", cases[i].content ? cases[i].content : "");
+      g_autofree char *text =
+          g_strdup_printf("%s: t1\n%s\tcontent%s%s\n", cases[i].type, needed,
+                          cases[i].content ? " " : "", cases[i].content ? cases[i].content : "");
       g_autoptr(StorageCfg) cfg = storagecfg_parse("storage.cfg", text, strlen(text));
       const StorageCfgStorage *storage = storagecfg_find(cfg, "t1");
       g_autofree char *warnings = show_warnings(cfg), *list = NULL;
       g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
       g_autofree char *begin = g_strdup_printf("%u t1 ", g_strv_length(lines) - 1), *want = NULL;
-      g_auto(GStrv) wanted = cases[i].warnings ? g_strsplit(cases[i].warnings, "|", -1) : g_new0(char *, 1);
+      g_auto(GStrv) wanted =
+          cases[i].warnings ? g_strsplit(cases[i].warnings, "|", -1) : g_new0(char *, 1);
 
       for (char **warning = wanted; *warning; warning++) {
         char *full = g_strconcat(begin, *warning, NULL);
@@ -415,7 +451,8 @@ static void test_content(void **state)
       }
       want = g_strjoinv("\n", wanted);
       expect(name, "warnings", warnings, want);
-      list = storage->broken ? g_strdup("!") : g_strjoinv(",", storagecfg_value(storage, "content")->list);
+      list = storage->broken ? g_strdup("!")
+                             : g_strjoinv(",", storagecfg_value(storage, "content")->list);
       expect(name, "content", list, cases[i].result ? cases[i].result : "!");
     }
   }
@@ -432,7 +469,8 @@ static void test_content(void **state)
 #define NO_VALUE "got undefined value"
 #define NO_INTEGER(value) "type check ('integer') failed - got '" value "'"
 #define NO_KEY "invalid format - missing key in comma-separated list property"
-#define NO_DEFAULT_KEY "invalid format - value without key, but schema does not define a default key"
+#define NO_DEFAULT_KEY                                                                             \
+  "invalid format - value without key, but schema does not define a default key"
 #define HEX "00:11:22:33:44:55:66:77:88:99:aA:bB:cC:dD:eE:fF"
 
 static void test_values(void **state)
@@ -480,29 +518,39 @@ static void test_values(void **state)
       {"bwlimit", ",", ",", NULL},
       {"bwlimit", "100", NULL, NO_DEFAULT_KEY},
       {"bwlimit", "move=-1", NULL, "invalid format - move: value must have a minimum value of 0"},
-      {"bwlimit", "foo=1", NULL, "invalid format - invalid key in comma-separated list property: foo"},
-      {"bwlimit", "move=1,move=2", NULL, "invalid format - duplicate key in comma-separated list property: move"},
+      {"bwlimit", "foo=1", NULL,
+       "invalid format - invalid key in comma-separated list property: foo"},
+      {"bwlimit", "move=1,move=2", NULL,
+       "invalid format - duplicate key in comma-separated list property: move"},
       {"bwlimit", "move=", NULL, NO_KEY},
       {"bwlimit", "=1", NULL, NO_KEY},
       {"bwlimit", "move=x", NULL, "invalid format - move: type check ('number') failed - got 'x'"},
-      {"bwlimit", "move=1 MiB", NULL, "invalid format - move: type check ('number') failed - got '1 MiB'"},
-      {"bwlimit", "move=1, clone=2", NULL, "invalid format - invalid key in comma-separated list property:  clone"},
-      {"bwlimit", "move=1;clone=2", NULL, "invalid format - move: type check ('number') failed - got '1;clone=2'"},
-      {"bwlimit", "Move=1", NULL, "invalid format - invalid key in comma-separated list property: Move"},
+      {"bwlimit", "move=1 MiB", NULL,
+       "invalid format - move: type check ('number') failed - got '1 MiB'"},
+      {"bwlimit", "move=1, clone=2", NULL,
+       "invalid format - invalid key in comma-separated list property:  clone"},
+      {"bwlimit", "move=1;clone=2", NULL,
+       "invalid format - move: type check ('number') failed - got '1;clone=2'"},
+      {"bwlimit", "Move=1", NULL,
+       "invalid format - invalid key in comma-separated list property: Move"},
       {"bwlimit", NULL, NULL, NO_VALUE},
       /* prune-backups */
       {"prune-backups", "keep-all=1", "keep-all=1", NULL},
       {"prune-backups", "keep-all=yes", "keep-all=yes", NULL},
       {"prune-backups", "keep-all=0,keep-last=3", "keep-all=0,keep-last=3", NULL},
       {"prune-backups", "keep-all=1,keep-last=0", "keep-all=1,keep-last=0", NULL},
-      {"prune-backups", "keep-last=1,keep-hourly=2,keep-daily=3,keep-weekly=4,keep-monthly=5,keep-yearly=6",
+      {"prune-backups",
+       "keep-last=1,keep-hourly=2,keep-daily=3,keep-weekly=4,keep-monthly=5,keep-yearly=6",
        "keep-last=1,keep-hourly=2,keep-daily=3,keep-weekly=4,keep-monthly=5,keep-yearly=6", NULL},
       {"prune-backups", "keep-last=0", "keep-last=0", NULL},
       {"prune-backups", "keep-all=1,keep-last=1", NULL,
        "invalid format - keep-all cannot be set together with other options."},
-      {"prune-backups", "keep-all=2", NULL, "invalid format - keep-all: type check ('boolean') failed - got '2'"},
-      {"prune-backups", "keep-last=1.5", NULL, "invalid format - keep-last: type check ('integer') failed - got '1.5'"},
-      {"prune-backups", "keep-last=-1", NULL, "invalid format - keep-last: value must have a minimum value of 0"},
+      {"prune-backups", "keep-all=2", NULL,
+       "invalid format - keep-all: type check ('boolean') failed - got '2'"},
+      {"prune-backups", "keep-last=1.5", NULL,
+       "invalid format - keep-last: type check ('integer') failed - got '1.5'"},
+      {"prune-backups", "keep-last=-1", NULL,
+       "invalid format - keep-last: value must have a minimum value of 0"},
       {"prune-backups", "keep-never=1", NULL,
        "invalid format - invalid key in comma-separated list property: keep-never"},
       {"prune-backups", "3", NULL, NO_DEFAULT_KEY},
@@ -669,8 +717,8 @@ static void test_values(void **state)
     storagecfg_check_value(property, cases[i].value, &error);
     expect(name, "refusal", error ? error->message : "", cases[i].refusal ? cases[i].refusal : "");
     for (const StorageCfgType *const *type = storagecfg_types(); *type && cases[i].result; type++) {
-      g_autofree char *text =
-          g_strdup_printf("%s: t1\n\t%s %s\n", (*type)->name, cases[i].property, cases[i].value ? cases[i].value : "");
+      g_autofree char *text = g_strdup_printf("%s: t1\n\t%s %s\n", (*type)->name, cases[i].property,
+                                              cases[i].value ? cases[i].value : "");
       g_autoptr(StorageCfg) cfg = storagecfg_parse("storage.cfg", text, strlen(text));
       const StorageCfgStorage *storage = storagecfg_find(cfg, "t1");
       const StorageCfgValue *value = storage ? storagecfg_value(storage, cases[i].property) : NULL;
@@ -703,9 +751,11 @@ static void test_lengths(void **state)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autofree char *rest = g_strnfill(cases[i].length, 'x'), *value = g_strconcat(cases[i].begin, rest, NULL);
+    g_autofree char *rest = g_strnfill(cases[i].length, 'x'),
+                    *value = g_strconcat(cases[i].begin, rest, NULL);
 
-    if (storagecfg_check_value(storagecfg_property_find(cases[i].property), value, NULL) != cases[i].ok)
+    if (storagecfg_check_value(storagecfg_property_find(cases[i].property), value, NULL) !=
+        cases[i].ok)
       fail_msg("%s of %s and %zu characters", cases[i].property, cases[i].begin, cases[i].length);
   }
   {
@@ -723,35 +773,44 @@ static void test_lengths(void **state)
 /* --- which type has which property --- */
 
 #define B " nodes disable content"
-#define FS " content-dirs prune-backups max-protected-backups format mkdir create-base-path create-subdirs bwlimit"
+#define FS                                                                                         \
+  " content-dirs prune-backups max-protected-backups format mkdir create-base-path "               \
+  "create-subdirs bwlimit"
 
 static const struct {
   const char *type, *required, *optional, *defaults;
 } tables[] = {
     {"lvmthin", "vgname thinpool", "bwlimit" B, "content=images,rootdir"},
     {"lvm", "vgname",
-     "base saferemove saferemove-stepsize saferemove_throughput tagged_only shared bwlimit snapshot-as-volume-chain" B,
+     "base saferemove saferemove-stepsize saferemove_throughput tagged_only shared bwlimit "
+     "snapshot-as-volume-chain" B,
      "content=images"},
-    {"dir", "path", "shared is_mountpoint preallocation snapshot-as-volume-chain" FS B, "content=images,rootdir"},
+    {"dir", "path", "shared is_mountpoint preallocation snapshot-as-volume-chain" FS B,
+     "content=images,rootdir"},
     {"nfs", "server export", "path options preallocation snapshot-as-volume-chain" FS B,
      "content=images path=/mnt/pve/t1 shared=1"},
     {"cifs", "server share",
-     "path subdir username password domain smbversion options preallocation snapshot-as-volume-chain" FS B,
+     "path subdir username password domain smbversion options preallocation "
+     "snapshot-as-volume-chain" FS B,
      "content=images path=/mnt/pve/t1 shared=1"},
     {"btrfs", "path",
-     "shared is_mountpoint nocow preallocation format mkdir create-base-path create-subdirs prune-backups "
+     "shared is_mountpoint nocow preallocation format mkdir create-base-path create-subdirs "
+     "prune-backups "
      "max-protected-backups" B,
      "content=images,rootdir"},
     {"cephfs", "", "path monhost subdir options username fuse keyring fs-name" FS B,
      "content=backup path=/mnt/pve/t1 shared=1"},
     {"iscsi", "portal target", "bwlimit" B, "content=images shared=1"},
     {"iscsidirect", "portal target", "bwlimit" B, "content=images shared=1"},
-    {"rbd", "", "monhost pool data-pool namespace username krbd keyring bwlimit" B, "content=images shared=1"},
+    {"rbd", "", "monhost pool data-pool namespace username krbd keyring bwlimit" B,
+     "content=images shared=1"},
     {"zfspool", "pool", "blocksize sparse mountpoint bwlimit" B, "content=images,rootdir"},
     {"zfs", "portal target pool blocksize iscsiprovider",
-     "nowritecache sparse comstar_hg comstar_tg lio_tpg zfs-base-path bwlimit" B, "content=images shared=1"},
+     "nowritecache sparse comstar_hg comstar_tg lio_tpg zfs-base-path bwlimit" B,
+     "content=images shared=1"},
     {"pbs", "server datastore",
-     "namespace port username password encryption-key master-pubkey fingerprint prune-backups max-protected-backups" B,
+     "namespace port username password encryption-key master-pubkey fingerprint prune-backups "
+     "max-protected-backups" B,
      "content=backup shared=1"},
     {"esxi", "server username", "password skip-cert-verification port shared" B, "content=import"},
 };
@@ -847,11 +906,14 @@ static void test_options(void **state)
       const char *property = all_properties[j][0];
       g_autoptr(GString) text = g_string_new(NULL);
       gboolean known = storagecfg_property_find(property) != NULL,
-               is_option = is_in(tables[i].required, property) || is_in(tables[i].optional, property);
-      g_autofree char *want = NULL, *got = NULL, *name = g_strconcat(tables[i].type, ": ", property, NULL);
+               is_option =
+                   is_in(tables[i].required, property) || is_in(tables[i].optional, property);
+      g_autofree char *want = NULL, *got = NULL,
+                      *name = g_strconcat(tables[i].type, ": ", property, NULL);
       g_autoptr(StorageCfg) cfg = NULL;
 
-      g_string_append_printf(text, "%s: t1\n\t%s %s\n", tables[i].type, property, all_properties[j][1]);
+      g_string_append_printf(text, "%s: t1\n\t%s %s\n", tables[i].type, property,
+                             all_properties[j][1]);
       append_required(text, tables[i].required, property);
       cfg = storagecfg_parse("storage.cfg", text->str, text->len);
       got = show_warnings(cfg);
@@ -861,10 +923,12 @@ static void test_options(void **state)
       else if (is_option)
         want = g_strdup("");
       else if (!known)
-        want = g_strdup_printf("2 t1 dropped unable to parse value of '%s': unknown property type", property);
+        want = g_strdup_printf("2 t1 dropped unable to parse value of '%s': unknown property type",
+                               property);
       else
         want =
-            g_strdup_printf("2 t1 dropped unable to parse value of '%s': unexpected property '%s'", property, property);
+            g_strdup_printf("2 t1 dropped unable to parse value of '%s': unexpected property '%s'",
+                            property, property);
       expect(name, "warnings", got, want);
     }
   assert_int_equal(failures, 0);
@@ -887,7 +951,8 @@ static void test_required(void **state)
       g_string_append_printf(text, "%s: t1\n", tables[i].type);
       append_required(text, tables[i].required, *missing);
       cfg = storagecfg_parse("storage.cfg", text->str, text->len);
-      want = g_strdup_printf("%u t1 fatal missing value for required option '%s'", g_strv_length(required), *missing);
+      want = g_strdup_printf("%u t1 fatal missing value for required option '%s'",
+                             g_strv_length(required), *missing);
       got = show_warnings(cfg);
       expect(tables[i].type, *missing, got, want);
       assert_true(storagecfg_find(cfg, "t1")->broken);
@@ -900,7 +965,8 @@ static void test_required(void **state)
       g_autofree char *list = value->list ? g_strjoinv(",", value->list) : NULL;
 
       if (!value->line)
-        g_string_append_printf(defaults, "%s%s=%s", defaults->len ? " " : "", storagecfg_property_name(value->property),
+        g_string_append_printf(defaults, "%s%s=%s", defaults->len ? " " : "",
+                               storagecfg_property_name(value->property),
                                list ? list : value->text);
     }
     expect(tables[i].type, "defaults", defaults->str, tables[i].defaults);
@@ -917,57 +983,74 @@ static void test_storages(void **state)
 {
   static const Case cases[] = {
       {"what Proxmox comes with",
-       "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n\nlvmthin: local-lvm\n\tthinpool data\n"
+       "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup\n\nlvmthin: "
+       "local-lvm\n\tthinpool data\n"
        "\tvgname pve\n\tcontent rootdir,images\n",
-       "local:dir{content=backup,iso,vztmpl path=/var/lib/vz}\nlocal-lvm:lvmthin{" WELL "}", NULL, 0},
+       "local:dir{content=backup,iso,vztmpl path=/var/lib/vz}\nlocal-lvm:lvmthin{" WELL "}", NULL,
+       0},
       {"the type once more", "lvmthin: t1\n\ttype lvmthin\n" T, T1, NULL, 0},
-      {"the type twice", "lvmthin: t1\n\ttype lvmthin\n\ttype lvmthin\n" T, T1, "3 t1 " DUPLICATE("type"), 0},
-      {"another type", "lvmthin: t1\n\ttype dir\n" T, T1, "2 t1 " DROPPED("type", "unexpected property 'type'"), 0},
-      {"no type", "lvmthin: t1\n\ttype\n" T, T1, "2 t1 " DROPPED("type", "unexpected property 'type'"), 0},
+      {"the type twice", "lvmthin: t1\n\ttype lvmthin\n\ttype lvmthin\n" T, T1,
+       "3 t1 " DUPLICATE("type"), 0},
+      {"another type", "lvmthin: t1\n\ttype dir\n" T, T1,
+       "2 t1 " DROPPED("type", "unexpected property 'type'"), 0},
+      {"no type", "lvmthin: t1\n\ttype\n" T, T1,
+       "2 t1 " DROPPED("type", "unexpected property 'type'"), 0},
       {"lvmthin is not shared", "lvmthin: t1\n" T "\tshared 1\n", T1,
        "4 t1 " DROPPED("shared", "unexpected property 'shared'"), 0},
-      {"nfs is", NFS, "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}", NULL, 0},
-      {"nfs says so itself", NFS "\tshared 0\n", "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}",
+      {"nfs is", NFS, "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}", NULL,
+       0},
+      {"nfs says so itself", NFS "\tshared 0\n",
+       "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}",
        "4 t1 " DROPPED("shared", "unexpected property 'shared'"), 0},
-      {"dir may be", "dir: t1\n\tpath /d\n\tshared\n", "t1:dir{content=images,rootdir path=/d shared=1}", NULL, 0},
-      {"a path of its own", NFS "\tpath /mnt/x\n", "t1:nfs{content=images export=/e path=/mnt/x server=s shared=1}",
-       NULL, 0},
+      {"dir may be", "dir: t1\n\tpath /d\n\tshared\n",
+       "t1:dir{content=images,rootdir path=/d shared=1}", NULL, 0},
+      {"a path of its own", NFS "\tpath /mnt/x\n",
+       "t1:nfs{content=images export=/e path=/mnt/x server=s shared=1}", NULL, 0},
       {"a bad path leaves the default", NFS "\tpath x\n",
-       "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}", "4 t1 " DROPPED("path", NO_PATH), 0},
+       "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}",
+       "4 t1 " DROPPED("path", NO_PATH), 0},
       {"dir: a path with a blank", "dir: t1\n\tpath /a b\n", "t1:dir!",
        "2 t1 fatal illegal path for directory storage: /a b", 0},
-      {"dir: characters of a path", "dir: t1\n\tpath /aZ0-9_.@/\n", "t1:dir{content=images,rootdir path=/aZ0-9_.@/}",
-       NULL, 0},
-      {"dir: a colon", "dir: t1\n\tpath /a:b\n", "t1:dir!", "2 t1 fatal illegal path for directory storage: /a:b", 0},
-      {"btrfs as dir", "btrfs: t1\n\tpath /a+b\n", "t1:btrfs!", "2 t1 fatal illegal path for directory storage: /a+b",
-       0},
-      {"nfs is not as strict", NFS "\tpath /a b\n", "t1:nfs{content=images export=/e path=/a b server=s shared=1}",
-       NULL, 0},
+      {"dir: characters of a path", "dir: t1\n\tpath /aZ0-9_.@/\n",
+       "t1:dir{content=images,rootdir path=/aZ0-9_.@/}", NULL, 0},
+      {"dir: a colon", "dir: t1\n\tpath /a:b\n", "t1:dir!",
+       "2 t1 fatal illegal path for directory storage: /a:b", 0},
+      {"btrfs as dir", "btrfs: t1\n\tpath /a+b\n", "t1:btrfs!",
+       "2 t1 fatal illegal path for directory storage: /a+b", 0},
+      {"nfs is not as strict", NFS "\tpath /a b\n",
+       "t1:nfs{content=images export=/e path=/a b server=s shared=1}", NULL, 0},
       {"dir without a path", "dir: t1\n\tcontent iso\n", "t1:dir!",
        "2 t1 fatal missing value for required option 'path'", 0},
-      {"format: not offered", "btrfs: t1\n\tpath /d\n\tformat qcow2\n", "t1:btrfs{content=images,rootdir path=/d}",
+      {"format: not offered", "btrfs: t1\n\tpath /d\n\tformat qcow2\n",
+       "t1:btrfs{content=images,rootdir path=/d}",
        "3 t1 dropped storage does not support format 'qcow2'", 0},
       {"format: offered", "btrfs: t1\n\tpath /d\n\tformat subvol\n",
        "t1:btrfs{content=images,rootdir format=subvol path=/d}", NULL, 0},
       {"format: nfs has no subvol", NFS "\tformat subvol\n",
        "t1:nfs{content=images export=/e path=/mnt/pve/t1 server=s shared=1}",
        "4 t1 dropped storage does not support format 'subvol'", 0},
-      {"format: none in cephfs", "cephfs: t1\n\tformat raw\n", "t1:cephfs{content=backup path=/mnt/pve/t1 shared=1}",
+      {"format: none in cephfs", "cephfs: t1\n\tformat raw\n",
+       "t1:cephfs{content=backup path=/mnt/pve/t1 shared=1}",
        "2 t1 dropped storage does not support format 'raw'", 0},
       {"content-dirs: what the type has not", "cephfs: t1\n\tcontent-dirs images=x,iso=y\n",
-       "t1:cephfs{content=backup content-dirs=iso=y path=/mnt/pve/t1 shared=1}", "2 t1 " UNSUPPORTED("images"), 0},
-      {"maxfiles is gone", "dir: t1\n\tpath /d\n\tmaxfiles 3\n", "t1:dir{content=images,rootdir path=/d}",
+       "t1:cephfs{content=backup content-dirs=iso=y path=/mnt/pve/t1 shared=1}",
+       "2 t1 " UNSUPPORTED("images"), 0},
+      {"maxfiles is gone", "dir: t1\n\tpath /d\n\tmaxfiles 3\n",
+       "t1:dir{content=images,rootdir path=/d}",
        "3 t1 " DROPPED("maxfiles", "unknown property type"), 0},
       {"glusterfs is gone", "glusterfs: t1\n\tpath /d\n\tvolume v\n\tbogus\n\nlvmthin: t2\n" T, T2,
        "1 t1 skipped unsupported type 'glusterfs'", 0},
-      {"authsupported is nobody's", "rbd: t1\n\tauthsupported x\n", "t1:rbd{content=images shared=1}",
+      {"authsupported is nobody's", "rbd: t1\n\tauthsupported x\n",
+       "t1:rbd{content=images shared=1}",
        "2 t1 " DROPPED("authsupported", "unexpected property 'authsupported'"), 0},
       {"a required one dropped", "lvmthin: t1\n\tthinpool data\n\tvgname\n", "t1:lvmthin!",
        "3 t1 " DROPPED("vgname", NO_VALUE) "\n3 t1 " NO_VG, 0},
-      {"broken ones harm no others", "lvmthin: br\n\nlvmthin: t1\n" T "\ndir: br2\n\nlvmthin: t2\n" T,
-       "br:lvmthin!\n" T1 "\nbr2:dir!\n" T2, "1 br " NO_VG "\n7 br2 fatal missing value for required option 'path'", 0},
-      {"the line is the section's last", "lvmthin: t1\n\tthinpool data\n# x\n\tfoo 1\n# y\n\n", "t1:lvmthin!",
-       "4 t1 " DROPPED("foo", "unknown property type") "\n4 t1 " NO_VG, 0},
+      {"broken ones harm no others",
+       "lvmthin: br\n\nlvmthin: t1\n" T "\ndir: br2\n\nlvmthin: t2\n" T,
+       "br:lvmthin!\n" T1 "\nbr2:dir!\n" T2,
+       "1 br " NO_VG "\n7 br2 fatal missing value for required option 'path'", 0},
+      {"the line is the section's last", "lvmthin: t1\n\tthinpool data\n# x\n\tfoo 1\n# y\n\n",
+       "t1:lvmthin!", "4 t1 " DROPPED("foo", "unknown property type") "\n4 t1 " NO_VG, 0},
   };
 
   check_cases(cases, G_N_ELEMENTS(cases));
@@ -1001,7 +1084,8 @@ static void test_answers(void **state)
   assert_int_equal(retired->len, 1);
   assert_string_equal(storagecfg_string(retired->pdata[0], "volume"), "v");
   assert_string_equal(storagecfg_string(retired->pdata[0], "path"), "/mnt/pve/g1");
-  assert_string_equal(first, "file /etc/pve/storage.cfg line 16 (skip section 'g1'): unsupported type 'glusterfs'");
+  assert_string_equal(
+      first, "file /etc/pve/storage.cfg line 16 (skip section 'g1'): unsupported type 'glusterfs'");
   assert_string_equal(second, "file /etc/pve/storage.cfg line 20 - ignore config line: hello");
   assert_string_equal(storagecfg_digest(nothing), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 }
@@ -1031,18 +1115,18 @@ static StorageCfg *run_edit(const StorageCfg *cfg, const Edit *edit, GError **er
   return storagecfg_remove(cfg, edit->id, error);
 }
 
-#define SET(key, value)                                                                                                \
-  {                                                                                                                    \
-    {                                                                                                                  \
-      key, value                                                                                                       \
-    }                                                                                                                  \
+#define SET(key, value)                                                                            \
+  {                                                                                                \
+    {                                                                                              \
+      key, value                                                                                   \
+    }                                                                                              \
   }
-#define NEW                                                                                                            \
-  {                                                                                                                    \
-    {"vgname", "pve"},                                                                                                 \
-    {                                                                                                                  \
-      "thinpool", "data"                                                                                               \
-    }                                                                                                                  \
+#define NEW                                                                                        \
+  {                                                                                                \
+    {"vgname", "pve"},                                                                             \
+    {                                                                                              \
+      "thinpool", "data"                                                                           \
+    }                                                                                              \
   }
 #define REMAINS "# about t2\nlvmthin: t2\n" T "\n# the end\n"
 
@@ -1050,11 +1134,12 @@ static void test_edits(void **state)
 {
   static const Edit edits[] = {
       {"add to nothing", "", "lvmthin", "t1", NEW, NULL, "lvmthin: t1\n" T "\n", NULL},
-      {"add behind an empty line", "# x\n\n", "lvmthin", "t1", NEW, NULL, "# x\n\nlvmthin: t1\n" T "\n", NULL},
+      {"add behind an empty line", "# x\n\n", "lvmthin", "t1", NEW, NULL,
+       "# x\n\nlvmthin: t1\n" T "\n", NULL},
       {"add behind an open section", "foo: f\n\tbar", "lvmthin", "t1", NEW, NULL,
        "foo: f\n\tbar\n\nlvmthin: t1\n" T "\n", NULL},
-      {"add behind a line of blanks", "foo: f\n\t\n", "lvmthin", "t1", NEW, NULL, "foo: f\n\t\n\nlvmthin: t1\n" T "\n",
-       NULL},
+      {"add behind a line of blanks", "foo: f\n\t\n", "lvmthin", "t1", NEW, NULL,
+       "foo: f\n\t\n\nlvmthin: t1\n" T "\n", NULL},
       {"add: disable first, then the required, then by name",
        "",
        "lvmthin",
@@ -1079,23 +1164,27 @@ static void test_edits(void **state)
        NULL,
        "lvm: t1\n\tvgname pve\n\tsaferemove 0\n\tshared 1\n\n",
        NULL},
-      {"add: taken", "lvmthin: t1\n" T, "lvmthin", "t1", NEW, NULL, NULL, "storage ID 't1' already defined"},
+      {"add: taken", "lvmthin: t1\n" T, "lvmthin", "t1", NEW, NULL, NULL,
+       "storage ID 't1' already defined"},
       {"add: taken by a broken one", "lvmthin: t1\n", "lvmthin", "t1", NEW, NULL, NULL,
        "storage ID 't1' already defined"},
-      {"add: a bad id", "", "lvmthin", "t", NEW, NULL, NULL, "storage ID 't' cannot be shorter than 2 characters"},
+      {"add: a bad id", "", "lvmthin", "t", NEW, NULL, NULL,
+       "storage ID 't' cannot be shorter than 2 characters"},
       {"add: an id with a line feed", "", "lvmthin", "t1\ndir: x", NEW, NULL, NULL,
        "storage ID 't1\ndir: x' contains illegal characters"},
       {"add: no type", "", "foo", "t1", NEW, NULL, NULL, "unknown storage type 'foo'"},
-      {"add: retired", "", "glusterfs", "t1", SET("volume", "v"), NULL, NULL, "storage type 'glusterfs' is retired"},
+      {"add: retired", "", "glusterfs", "t1", SET("volume", "v"), NULL, NULL,
+       "storage type 'glusterfs' is retired"},
       {"add: something missing", "", "lvmthin", "t1", SET("vgname", "pve"), NULL, NULL,
        "missing value for required option 'thinpool'"},
       {"add: another type's property", "", "lvmthin", "t1", SET("path", "/p"), NULL, NULL,
        "path: a storage of type lvmthin does not have this property"},
-      {"add: nobody's", "", "lvmthin", "t1", SET("foo", "1"), NULL, NULL, "foo: no type of storage has this property"},
+      {"add: nobody's", "", "lvmthin", "t1", SET("foo", "1"), NULL, NULL,
+       "foo: no type of storage has this property"},
       {"add: a bad value", "", "lvmthin", "t1", SET("vgname", "p"), NULL, NULL,
        "vgname: invalid format - lvm name 'p' contains illegal characters"},
-      {"add: a value with a line feed", "", "iscsi", "t1", SET("target", "x\n\tnodes a"), NULL, NULL,
-       "target: property contains a line feed"},
+      {"add: a value with a line feed", "", "iscsi", "t1", SET("target", "x\n\tnodes a"), NULL,
+       NULL, "target: property contains a line feed"},
       {"add: content that it has not",
        "",
        "lvmthin",
@@ -1122,27 +1211,31 @@ static void test_edits(void **state)
        NULL,
        "lvmthin: t1\n" T "\tnodes a\n\tdisable\n# end\n\n" REMAINS,
        NULL},
-      {"set: in its place", "lvmthin: t1\n # c\n nodes   x # 1\n\tnodes b\n" T "\n" REMAINS, NULL, "t1",
-       SET("nodes", "a,b"), NULL, "lvmthin: t1\n # c\n nodes   x # 1\n\tnodes a,b\n" T "\n" REMAINS, NULL},
-      {"set: keeps what was dropped and ignored", "lvmthin: t1\n\tfoo 1\nbar\n" T "\tnodes a_b\n", NULL, "t1",
-       SET("nodes", "ab"), NULL, "lvmthin: t1\n\tfoo 1\nbar\n" T "\tnodes ab\n\tnodes a_b\n", NULL},
-      {"set: no newline at the end", "lvmthin: t1\n\tthinpool data\n\tvgname pve", NULL, "t1", SET("nodes", "a"), NULL,
-       "lvmthin: t1\n" T "\tnodes a\n", NULL},
-      {"set: the last of an id", "lvmthin: t1\n" T "\nlvmthin: t1\n" T, NULL, "t1", SET("nodes", "a"), NULL,
-       "lvmthin: t1\n" T "\nlvmthin: t1\n" T "\tnodes a\n", NULL},
-      {"set: mend a broken one", "lvmthin: t1\n\tthinpool data\n", NULL, "t1", SET("vgname", "pve"), NULL,
-       "lvmthin: t1\n\tthinpool data\n\tvgname pve\n", NULL},
-      {"set: mend a bad value", "lvmthin: t1\n\tthinpool data\n\tvgname p\n", NULL, "t1", SET("vgname", "pve"), NULL,
-       "lvmthin: t1\n\tthinpool data\n\tvgname pve\n\tvgname p\n", NULL},
-      {"set: beside a broken one", "lvmthin: br\n\nlvmthin: t1\n" T, NULL, "t1", SET("nodes", "a"), NULL,
-       "lvmthin: br\n\nlvmthin: t1\n" T "\tnodes a\n", NULL},
+      {"set: in its place", "lvmthin: t1\n # c\n nodes   x # 1\n\tnodes b\n" T "\n" REMAINS, NULL,
+       "t1", SET("nodes", "a,b"), NULL,
+       "lvmthin: t1\n # c\n nodes   x # 1\n\tnodes a,b\n" T "\n" REMAINS, NULL},
+      {"set: keeps what was dropped and ignored", "lvmthin: t1\n\tfoo 1\nbar\n" T "\tnodes a_b\n",
+       NULL, "t1", SET("nodes", "ab"), NULL,
+       "lvmthin: t1\n\tfoo 1\nbar\n" T "\tnodes ab\n\tnodes a_b\n", NULL},
+      {"set: no newline at the end", "lvmthin: t1\n\tthinpool data\n\tvgname pve", NULL, "t1",
+       SET("nodes", "a"), NULL, "lvmthin: t1\n" T "\tnodes a\n", NULL},
+      {"set: the last of an id", "lvmthin: t1\n" T "\nlvmthin: t1\n" T, NULL, "t1",
+       SET("nodes", "a"), NULL, "lvmthin: t1\n" T "\nlvmthin: t1\n" T "\tnodes a\n", NULL},
+      {"set: mend a broken one", "lvmthin: t1\n\tthinpool data\n", NULL, "t1", SET("vgname", "pve"),
+       NULL, "lvmthin: t1\n\tthinpool data\n\tvgname pve\n", NULL},
+      {"set: mend a bad value", "lvmthin: t1\n\tthinpool data\n\tvgname p\n", NULL, "t1",
+       SET("vgname", "pve"), NULL, "lvmthin: t1\n\tthinpool data\n\tvgname pve\n\tvgname p\n",
+       NULL},
+      {"set: beside a broken one", "lvmthin: br\n\nlvmthin: t1\n" T, NULL, "t1", SET("nodes", "a"),
+       NULL, "lvmthin: br\n\nlvmthin: t1\n" T "\tnodes a\n", NULL},
       {"set: still broken", "lvmthin: t1\n", NULL, "t1", SET("vgname", "pve"), NULL, NULL,
        "missing value for required option 'thinpool'"},
       {"set: fixed", "lvmthin: t1\n" T, NULL, "t1", SET("thinpool", "data2"), NULL, NULL,
        "can't change value of fixed parameter 'thinpool'"},
-      {"set: not there", "lvmthin: t1\n" T, NULL, "t2", SET("nodes", "a"), NULL, NULL, "storage 't2' does not exist"},
-      {"set: local elsewhere", "dir: local\n\tpath /srv\n", NULL, "local", SET("disable", NULL), NULL, NULL,
-       "storage 'local' is always the folder /var/lib/vz: its section has no effect"},
+      {"set: not there", "lvmthin: t1\n" T, NULL, "t2", SET("nodes", "a"), NULL, NULL,
+       "storage 't2' does not exist"},
+      {"set: local elsewhere", "dir: local\n\tpath /srv\n", NULL, "local", SET("disable", NULL),
+       NULL, NULL, "storage 'local' is always the folder /var/lib/vz: its section has no effect"},
       {"set: local", "dir: local\n\tpath /var/lib/vz\n", NULL, "local", SET("disable", NULL), NULL,
        "dir: local\n\tpath /var/lib/vz\n\tdisable\n", NULL},
       {"delete",
@@ -1161,9 +1254,16 @@ static void test_edits(void **state)
        "nodes",
        "lvmthin: t1\n# c\n" T,
        NULL},
-      {"delete: and set", "lvmthin: t1\n\tnodes a\n" T, NULL, "t1", SET("bwlimit", "move=1"), "nodes",
-       "lvmthin: t1\n" T "\tbwlimit move=1\n", NULL},
-      {"delete: not set", "lvmthin: t1\n" T, NULL, "t1", {{NULL}}, "nodes", "lvmthin: t1\n" T, NULL},
+      {"delete: and set", "lvmthin: t1\n\tnodes a\n" T, NULL, "t1", SET("bwlimit", "move=1"),
+       "nodes", "lvmthin: t1\n" T "\tbwlimit move=1\n", NULL},
+      {"delete: not set",
+       "lvmthin: t1\n" T,
+       NULL,
+       "t1",
+       {{NULL}},
+       "nodes",
+       "lvmthin: t1\n" T,
+       NULL},
       {"delete: required",
        "lvmthin: t1\n" T,
        NULL,
@@ -1180,10 +1280,24 @@ static void test_edits(void **state)
        "base",
        NULL,
        "unable to delete fixed option 'base'"},
-      {"delete: nobody's", "lvmthin: t1\n" T, NULL, "t1", {{NULL}}, "path", NULL, "no such option 'path'"},
+      {"delete: nobody's",
+       "lvmthin: t1\n" T,
+       NULL,
+       "t1",
+       {{NULL}},
+       "path",
+       NULL,
+       "no such option 'path'"},
       {"delete: and set the same", "lvmthin: t1\n" T, NULL, "t1", SET("nodes", "a"), "nodes", NULL,
        "cannot set and delete property 'nodes' at the same time!"},
-      {"remove", "# a\nlvmthin: t1\n# in it\n" T "\n" REMAINS, NULL, "t1", {{NULL}}, NULL, "# a\n" REMAINS, NULL},
+      {"remove",
+       "# a\nlvmthin: t1\n# in it\n" T "\n" REMAINS,
+       NULL,
+       "t1",
+       {{NULL}},
+       NULL,
+       "# a\n" REMAINS,
+       NULL},
       {"remove: all of its id",
        "lvmthin: t1\n" T "\nfoo: f\n\nlvmthin: t1\n" T,
        NULL,
@@ -1201,17 +1315,26 @@ static void test_edits(void **state)
        NULL,
        "lvmthin: t2\n" T "\n# the end\n",
        NULL},
-      {"remove: not there", "foo: t1\n", NULL, "t1", {{NULL}}, NULL, NULL, "storage 't1' does not exist"},
+      {"remove: not there",
+       "foo: t1\n",
+       NULL,
+       "t1",
+       {{NULL}},
+       NULL,
+       NULL,
+       "storage 't1' does not exist"},
   };
 
   failures = 0;
   for (gsize i = 0; i < G_N_ELEMENTS(edits); i++) {
-    g_autoptr(StorageCfg) cfg = storagecfg_parse("storage.cfg", edits[i].before, strlen(edits[i].before));
+    g_autoptr(StorageCfg) cfg =
+        storagecfg_parse("storage.cfg", edits[i].before, strlen(edits[i].before));
     g_autoptr(GError) error = NULL;
     g_autoptr(StorageCfg) edited = run_edit(cfg, &edits[i], &error);
     gsize length;
 
-    expect(edits[i].name, "refusal", error ? error->message : "", edits[i].refusal ? edits[i].refusal : "");
+    expect(edits[i].name, "refusal", error ? error->message : "",
+           edits[i].refusal ? edits[i].refusal : "");
     if (edited && edits[i].after)
       expect(edits[i].name, "text", storagecfg_text(edited, &length), edits[i].after);
     else if (edited)
@@ -1251,10 +1374,12 @@ static void test_5000_sections(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_lines),   cmocka_unit_test(test_ids),      cmocka_unit_test(test_local),
-      cmocka_unit_test(test_content), cmocka_unit_test(test_values),   cmocka_unit_test(test_lengths),
-      cmocka_unit_test(test_options), cmocka_unit_test(test_required), cmocka_unit_test(test_storages),
-      cmocka_unit_test(test_answers), cmocka_unit_test(test_edits),    cmocka_unit_test(test_5000_sections),
+      cmocka_unit_test(test_lines),    cmocka_unit_test(test_ids),
+      cmocka_unit_test(test_local),    cmocka_unit_test(test_content),
+      cmocka_unit_test(test_values),   cmocka_unit_test(test_lengths),
+      cmocka_unit_test(test_options),  cmocka_unit_test(test_required),
+      cmocka_unit_test(test_storages), cmocka_unit_test(test_answers),
+      cmocka_unit_test(test_edits),    cmocka_unit_test(test_5000_sections),
   };
 
   return cmocka_run_group_tests_name("storage.cfg", tests, NULL, NULL);

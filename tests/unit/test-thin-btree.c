@@ -1,8 +1,9 @@
 /* virt-thin - the B-tree against GLib's tree, over random runs; and what each operation may cost
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Several trees live in one metadata device, copies of each other by reference count. Values stand for chunks, whose
- * counts the tree must keep: after each step the sum over all distinct leaves is known from the model.
+ * Several trees live in one metadata device, copies of each other by reference count. Values stand
+ * for chunks, whose counts the tree must keep: after each step the sum over all distinct leaves is
+ * known from the model.
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -74,7 +75,8 @@ typedef struct {
   guint64 n_entries;
 } Shape;
 
-static void check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64 upper, guint depth, Shape *shape)
+static void check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64 upper, guint depth,
+                        Shape *shape)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(ThinBlock) block = thin_cache_get(fixture->tm.cache, number, THIN_KIND_NODE, &error);
@@ -87,7 +89,8 @@ static void check_shape(Fixture *fixture, guint64 number, guint64 lower, guint64
     assert_true(key >= lower && key < upper && (i == 0 || key > thin_node_key(block->data, i - 1)));
   }
   for (guint i = n; i < thin_node_max(block->data); i++)
-    assert_int_equal(thin_node_key(block->data, i), 0); /* unused places are zero: the same state, the same bytes */
+    assert_int_equal(thin_node_key(block->data, i),
+                     0); /* unused places are zero: the same state, the same bytes */
   shape->n_nodes++;
   if (thin_node_is_leaf(block->data)) {
     assert_true(shape->depth == 0 || shape->depth == depth + 1);
@@ -122,7 +125,8 @@ static gboolean compare_entry(gpointer key, gpointer value, gpointer user_data)
     if (compare->leaf.block)
       compare->next = compare->leaf.upper;
     thin_leaf_clear(&compare->leaf);
-    assert_ok(thin_btree_seek(&compare->fixture->tree, compare->root, compare->next, &compare->leaf, &error));
+    assert_ok(thin_btree_seek(&compare->fixture->tree, compare->root, compare->next, &compare->leaf,
+                              &error));
   }
   assert_int_equal(thin_leaf_key(&compare->leaf, compare->leaf.first), GPOINTER_TO_SIZE(key));
   assert_int_equal(thin_leaf_u32(&compare->leaf, compare->leaf.first), GPOINTER_TO_UINT(value));
@@ -141,13 +145,15 @@ static Shape compare_trees(Fixture *fixture, guint64 root, GTree *model)
   return shape;
 }
 
-static void insert_keys(Fixture *fixture, guint64 *root, GTree *model, guint64 begin, guint64 stride, guint n)
+static void insert_keys(Fixture *fixture, guint64 *root, GTree *model, guint64 begin,
+                        guint64 stride, guint n)
 {
   g_autofree guint64 *keys = g_new(guint64, n);
   g_autofree guint8 *values = g_malloc0((gsize)n * fixture->tree.value_size);
   guint n_new, expected = 0;
   for (guint i = 0; i < n; i++) {
-    guint32 value = (guint32)g_rand_int_range(fixture->rand, 1, N_VALUES), disk = GUINT32_TO_LE(value);
+    guint32 value = (guint32)g_rand_int_range(fixture->rand, 1, N_VALUES),
+            disk = GUINT32_TO_LE(value);
     keys[i] = begin + i * stride;
     memcpy(values + (gsize)i * fixture->tree.value_size, &disk, sizeof disk);
     fixture->refs[value]++; /* as who allocates */
@@ -163,7 +169,8 @@ static guint remove_from_model(GTree *model, guint64 begin, guint64 end)
 {
   guint n = 0;
   GTreeNode *node;
-  while ((node = g_tree_lower_bound(model, GSIZE_TO_POINTER(begin))) && GPOINTER_TO_SIZE(g_tree_node_key(node)) < end) {
+  while ((node = g_tree_lower_bound(model, GSIZE_TO_POINTER(begin))) &&
+         GPOINTER_TO_SIZE(g_tree_node_key(node)) < end) {
     g_tree_remove(model, g_tree_node_key(node));
     n++;
   }
@@ -173,10 +180,12 @@ static guint remove_from_model(GTree *model, guint64 begin, guint64 end)
 static void random_step(Fixture *fixture, guint64 *root, GTree *model, guint64 space, guint most)
 {
   guint64 begin = (guint64)g_rand_int_range(fixture->rand, 1, (gint32)space);
-  guint n = (guint)g_rand_int_range(fixture->rand, 1, g_rand_boolean(fixture->rand) ? 4 : (gint32)most);
+  guint n =
+      (guint)g_rand_int_range(fixture->rand, 1, g_rand_boolean(fixture->rand) ? 4 : (gint32)most);
   if (g_rand_int_range(fixture->rand, 0, 100) < 55) {
     insert_keys(fixture, root, model, begin,
-                g_rand_boolean(fixture->rand) ? 1 : (guint64)g_rand_int_range(fixture->rand, 1, 50), n);
+                g_rand_boolean(fixture->rand) ? 1 : (guint64)g_rand_int_range(fixture->rand, 1, 50),
+                n);
   } else {
     guint64 removed, end = begin + (g_rand_int_range(fixture->rand, 0, 20) == 0 ? space / 3 : n);
     assert_ok(thin_btree_remove(&fixture->tree, root, begin, end, &removed, &error));
@@ -197,7 +206,8 @@ static void random_run(ThinTest *test, guint value_size, guint64 space, guint mo
     random_step(&fixture, &root, model, space, most);
     if (i % 16 == 0)
       depth = MAX(depth, compare_trees(&fixture, root, model).depth);
-    assert_int_equal(fixture.n_refs, g_tree_nnodes(model)); /* nothing is shared: each entry counts once */
+    assert_int_equal(fixture.n_refs,
+                     g_tree_nnodes(model)); /* nothing is shared: each entry counts once */
   }
   compare_trees(&fixture, root, model);
   assert_true(depth >= 3);
@@ -227,7 +237,8 @@ static void test_random_count_values(void **state)
 
 #define N_TREES 5
 
-static void clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N_TREES], guint from, guint to)
+static void clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N_TREES], guint from,
+                       guint to)
 {
   GTreeNode *node;
   assert_ok(thin_btree_delete(&fixture->tree, roots[to], &error));
@@ -239,8 +250,8 @@ static void clone_tree(Fixture *fixture, guint64 roots[N_TREES], GTree *models[N
     g_tree_insert(models[to], g_tree_node_key(node), g_tree_node_value(node));
 }
 
-/* No tree sees what is done to another, nodes are freed with the last, and a block is only ever reused when a "commit"
- * lies between. */
+/* No tree sees what is done to another, nodes are freed with the last, and a block is only ever
+ * reused when a "commit" lies between. */
 static void test_shared_trees(void **state)
 {
   Fixture fixture;
@@ -253,12 +264,14 @@ static void test_shared_trees(void **state)
     assert_ok(thin_btree_empty(&fixture.tree, &roots[i], &error));
   }
   for (guint step = 0; step < 1200; step++) {
-    guint i = (guint)g_rand_int_range(fixture.rand, 0, N_TREES), j = (guint)g_rand_int_range(fixture.rand, 0, N_TREES);
+    guint i = (guint)g_rand_int_range(fixture.rand, 0, N_TREES),
+          j = (guint)g_rand_int_range(fixture.rand, 0, N_TREES);
     if (i != j && g_rand_int_range(fixture.rand, 0, 12) == 0)
       clone_tree(&fixture, roots, models, i, j);
     else
       random_step(&fixture, &roots[i], models[i], 30000, 1500);
-    if (g_rand_int_range(fixture.rand, 0, 8) == 0) { /* commit: from now on all is copied before it changes */
+    if (g_rand_int_range(fixture.rand, 0, 8) ==
+        0) { /* commit: from now on all is copied before it changes */
       assert_ok(thin_cache_write_out(fixture.tm.cache, &error));
       thin_metadata_map_settle(fixture.tm.map);
     }
@@ -320,8 +333,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_random_mapping_values), TEST(test_random_details_values),  TEST(test_random_count_values),
-      TEST(test_shared_trees),          TEST(test_rising_keys_fill_nodes), TEST(test_copy_on_write_costs_one_path),
+      TEST(test_random_mapping_values),  TEST(test_random_details_values),
+      TEST(test_random_count_values),    TEST(test_shared_trees),
+      TEST(test_rising_keys_fill_nodes), TEST(test_copy_on_write_costs_one_path),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

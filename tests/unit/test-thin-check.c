@@ -1,5 +1,5 @@
-/* virt-thin - tests of the check of thin metadata: what it finds, and that nothing makes it fall over
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests of the check of thin metadata: what it finds, and that nothing makes it fall
+ * over SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -58,7 +58,8 @@ static void test_damaged_leaf(void **state)
 {
   g_autofree char *path = unpack(*state, "04b-damaged-leaf");
   g_autoptr(ThinReport) report = check(path);
-  assert_line(report->errors, WORDS("device 1", "block 148", "virtual chunks from 0 to the end are lost"));
+  assert_line(report->errors,
+              WORDS("device 1", "block 148", "virtual chunks from 0 to the end are lost"));
   assert_int_equal(report->errors->len, 1);
   assert_int_equal(report->leaks->len, 0); /* what the lost node maps is no leak */
 }
@@ -81,8 +82,10 @@ static void test_needs_check(void **state)
 
 /* --- damage of our own making ------------------------------------------------------- */
 
-/* Change a block of @path: @offset takes the @size bytes of @value, little endian; the checksum is made right again. */
-static void poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value, guint size)
+/* Change a block of @path: @offset takes the @size bytes of @value, little endian; the checksum is
+ * made right again. */
+static void poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value,
+                 guint size)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
   g_autoptr(VtIo) io = thin_test_open(path, FALSE);
@@ -93,8 +96,8 @@ static void poke(const char *path, guint64 number, ThinKind kind, guint offset, 
   assert_ok(vt_io_write(io, block, sizeof block, number * sizeof block, &error));
 }
 
-static void assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size,
-                              const char *const *words)
+static void assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset,
+                              guint64 value, guint size, const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
   poke(path, number, kind, offset, value, size);
@@ -103,8 +106,8 @@ static void assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, gui
   assert_line(report->leaks, words);
 }
 
-static void assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, guint offset, guint64 value, guint size,
-                              const char *const *words)
+static void assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, guint offset,
+                              guint64 value, guint size, const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
   poke(path, number, kind, offset, value, size);
@@ -125,12 +128,15 @@ static void test_superblock(void **state)
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 336, 100, 4, WORDS("chunks of 100 sectors"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 360, 4, 4, WORDS("unknown features"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192, G_MAXUINT64, 8, WORDS("cannot be"));
-  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 64, G_MAXUINT64, 8, WORDS("cannot be counted"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 64, G_MAXUINT64, 8,
+                    WORDS("cannot be counted"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 5000, 8,
                     WORDS("devices from 0 to the end are lost", "5000 of 2048"));
-  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 0, 8, WORDS("devices from 0 to the end are lost"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 0, 8,
+                    WORDS("devices from 0 to the end are lost"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 56, 1047, 8, WORDS("metadata snapshot"));
-  assert_poke_leaks(*state, 0, THIN_KIND_SUPERBLOCK, 64 + 8, 99, 8, WORDS("99 chunks are in use", "100"));
+  assert_poke_leaks(*state, 0, THIN_KIND_SUPERBLOCK, 64 + 8, 99, 8,
+                    WORDS("99 chunks are in use", "100"));
 }
 
 static void test_short(void **state)
@@ -149,30 +155,43 @@ static void test_short(void **state)
 
 static void test_nodes(void **state)
 {
-  /* leaf 148 is device 1's whole map, 74 entries; 1038 the top leaf, 1040 the details, 1041 the data index */
+  /* leaf 148 is device 1's whole map, 74 entries; 1038 the top leaf, 1040 the details, 1041 the
+   * data index */
   assert_poke_found(*state, 148, THIN_KIND_NODE, 16, 4000, 4,
                     WORDS("device 1", "block 148", "more entries than places"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 20, 100, 4, WORDS("device 1", "block 148", "places for entries"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 24, 0, 4, WORDS("device 1", "block 148", "wrong size"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 7, 4, WORDS("device 1", "block 148", "neither leaf nor"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 40, 9, 8, WORDS("device 1", "block 148", "out of order"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 1, 4, WORDS("device 1", "lost")); /* its chunks as children */
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 20, 100, 4,
+                    WORDS("device 1", "block 148", "places for entries"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 24, 0, 4,
+                    WORDS("device 1", "block 148", "wrong size"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 7, 4,
+                    WORDS("device 1", "block 148", "neither leaf nor"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 40, 9, 8,
+                    WORDS("device 1", "block 148", "out of order"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 4, 1, 4,
+                    WORDS("device 1", "lost")); /* its chunks as children */
   assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 77777ull << 24, 8,
                     WORDS("device 1", "virtual chunk 0", "chunk 77777 of 1536"));
-  assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 4, 8, WORDS("device 1", "virtual chunk 0", "time 4"));
-  assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410, 75, 8, WORDS("device 1", "75 chunks mapped", "74"));
+  assert_poke_found(*state, 148, THIN_KIND_NODE, 0x800, 4, 8,
+                    WORDS("device 1", "virtual chunk 0", "time 4"));
+  assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410, 75, 8,
+                    WORDS("device 1", "75 chunks mapped", "74"));
   assert_poke_found(*state, 1040, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no details"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no mapping tree"));
-  assert_poke_found(*state, 1038, THIN_KIND_NODE, 32 + 4 * 8, 1 << 24, 8, WORDS("device id 16777216"));
-  assert_poke_found(*state, 1038, THIN_KIND_NODE, 0x800, 1038, 8, WORDS("device 1", "used both as"));
+  assert_poke_found(*state, 1038, THIN_KIND_NODE, 32 + 4 * 8, 1 << 24, 8,
+                    WORDS("device id 16777216"));
+  assert_poke_found(*state, 1038, THIN_KIND_NODE, 0x800, 1038, 8,
+                    WORDS("device 1", "used both as"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 4, 1, 4, WORDS("lost"));
 }
 
 static void test_space_maps(void **state)
 {
-  assert_poke_found(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8, 9999, 8, WORDS("bitmap for 0", "9999 of 2048"));
-  assert_poke_leaks(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8 + 8, 1, 4, WORDS("index entry says 1"));
-  assert_poke_found(*state, 1036, THIN_KIND_BITMAP, 16, 0, 8, WORDS("chunk 0 is used 3 times", "counted 0 times"));
+  assert_poke_found(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8, 9999, 8,
+                    WORDS("bitmap for 0", "9999 of 2048"));
+  assert_poke_leaks(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8 + 8, 1, 4,
+                    WORDS("index entry says 1"));
+  assert_poke_found(*state, 1036, THIN_KIND_BITMAP, 16, 0, 8,
+                    WORDS("chunk 0 is used 3 times", "counted 0 times"));
   assert_poke_found(*state, 1046, THIN_KIND_BITMAP, 16 + 148 / 4, 0, 1,
                     WORDS("metadata block 148 is used 1 times", "counted 0"));
   assert_poke_found(*state, 1047, THIN_KIND_INDEX, 16, 1047, 8, WORDS("bitmap for 0", "used both"));
@@ -220,8 +239,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
   const struct CMUnitTest tests[] = {
-      TEST(test_clean), TEST(test_damaged_leaf), TEST(test_leaked_chunk), TEST(test_needs_check), TEST(test_superblock),
-      TEST(test_short), TEST(test_nodes),        TEST(test_space_maps),   TEST(test_loop),
+      TEST(test_clean),       TEST(test_damaged_leaf), TEST(test_leaked_chunk),
+      TEST(test_needs_check), TEST(test_superblock),   TEST(test_short),
+      TEST(test_nodes),       TEST(test_space_maps),   TEST(test_loop),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

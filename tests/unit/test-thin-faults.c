@@ -1,5 +1,5 @@
-/* virt-thin - the thin metadata when things go wrong: each I/O operation failing in turn, no space, damage
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - the thin metadata when things go wrong: each I/O operation failing in turn, no space,
+ * damage SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -12,7 +12,8 @@
 #define N_BLOCKS 1500
 #define N_CHUNKS 40000
 
-static gboolean map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step, GError **error)
+static gboolean map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, guint64 step,
+                    GError **error)
 {
   while (n > 0) {
     guint64 chunk, got;
@@ -51,7 +52,8 @@ static gboolean part_break_sharing(ThinMetadata *md, GError **error)
 
 static gboolean part_grow(ThinMetadata *md, GError **error)
 {
-  return thin_metadata_grow_data(md, N_CHUNKS * 2, error) && thin_metadata_grow_metadata(md, N_BLOCKS + 50, error);
+  return thin_metadata_grow_data(md, N_CHUNKS * 2, error) &&
+         thin_metadata_grow_metadata(md, N_BLOCKS + 50, error);
 }
 
 static gboolean part_delete(ThinMetadata *md, GError **error)
@@ -76,7 +78,8 @@ static gboolean part_release(ThinMetadata *md, GError **error)
 }
 
 static gboolean (*const parts[])(ThinMetadata *md, GError **error) = {
-    part_fill, part_snapshots, part_break_sharing, part_grow, part_delete, part_hold, part_change_held, part_release,
+    part_fill,   part_snapshots, part_break_sharing, part_grow,
+    part_delete, part_hold,      part_change_held,   part_release,
 };
 #define N_PARTS G_N_ELEMENTS(parts)
 
@@ -199,7 +202,8 @@ static void test_every_io_fails_once(void **state)
   g_autofree char *path = thin_test_path(*state, "meta");
   char *dumps[N_PARTS + 1];
   guint at = 0;
-  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL); /* abort() says that it cannot */
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet,
+                                    NULL); /* abort() says that it cannot */
 
   record(*state, path, dumps);
   while (fail_at(*state, path, at, dumps))
@@ -223,7 +227,8 @@ static ThinMetadata *new_pool(ThinTest *test, guint64 n_blocks, guint64 n_chunks
   return md;
 }
 
-/* Metadata fills up: changes that need it are refused and leave all as it was, deletes and commits go on. */
+/* Metadata fills up: changes that need it are refused and leave all as it was, deletes and commits
+ * go on. */
 static void test_metadata_full(void **state)
 {
   ThinMetadata *md = new_pool(*state, 200, 100000);
@@ -255,20 +260,24 @@ static void test_metadata_full(void **state)
   thin_metadata_close(md);
 }
 
-/* One random operation on a pool that is short of metadata. FALSE with ENOSPC, or because there is no such device. */
+/* One random operation on a pool that is short of metadata. FALSE with ENOSPC, or because there is
+ * no such device. */
 static gboolean random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks, GError **error)
 {
-  guint32 id = (guint32)g_rand_int_range(rand, 0, 30), other = (guint32)g_rand_int_range(rand, 0, 30);
+  guint32 id = (guint32)g_rand_int_range(rand, 0, 30),
+          other = (guint32)g_rand_int_range(rand, 0, 30);
   guint64 begin = (guint64)g_rand_int_range(rand, 0, (gint32)n_chunks / 2), chunk, n = 0;
   gint what = g_rand_int_range(rand, 0, 100);
 
   if (what < 10)
     return thin_metadata_snapshot(md, id, other, error);
   if (what < 18)
-    return thin_metadata_remove(md, id, begin, begin + (guint64)g_rand_int_range(rand, 1, 100), error);
+    return thin_metadata_remove(md, id, begin, begin + (guint64)g_rand_int_range(rand, 1, 100),
+                                error);
   if (what == 18)
     return thin_metadata_create(md, id, error);
-  if (!thin_metadata_alloc(md, g_rand_boolean(rand) ? 1 : (guint64)g_rand_int_range(rand, 1, 300), &chunk, &n, error))
+  if (!thin_metadata_alloc(md, g_rand_boolean(rand) ? 1 : (guint64)g_rand_int_range(rand, 1, 300),
+                           &chunk, &n, error))
     return FALSE;
   if (thin_metadata_insert(md, id, begin, chunk, n, error))
     return TRUE;
@@ -276,8 +285,8 @@ static gboolean random_operation(ThinMetadata *md, GRand *rand, guint64 n_chunks
   return FALSE;
 }
 
-/* Whatever is done in a pool as small as LVM makes them, full to the reserve: the next commit succeeds, and so does a
- * delete. */
+/* Whatever is done in a pool as small as LVM makes them, full to the reserve: the next commit
+ * succeeds, and so does a delete. */
 static void test_reserve_lasts(void **state)
 {
   const guint64 n_chunks = 512 * 64;
@@ -292,7 +301,8 @@ static void test_reserve_lasts(void **state)
     if (thin_metadata_wants_commit(md))
       assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
     if (random_operation(md, rand, n_chunks, &error) || !g_error_matches(error, VT_ERROR, ENOSPC)) {
-      if (error && !g_error_matches(error, VT_ERROR, ENOENT) && !g_error_matches(error, VT_ERROR, EEXIST))
+      if (error && !g_error_matches(error, VT_ERROR, ENOENT) &&
+          !g_error_matches(error, VT_ERROR, EEXIST))
         fail_msg("%s", error->message);
       continue;
     }
@@ -317,8 +327,8 @@ static void test_reserve_lasts(void **state)
   thin_metadata_close(md);
 }
 
-/* A disk that is full for each write of a commit in turn, as where room cannot be had ahead: the transaction stays, may
- * free more, and is committed when there is room. */
+/* A disk that is full for each write of a commit in turn, as where room cannot be had ahead: the
+ * transaction stays, may free more, and is committed when there is room. */
 static void test_commit_without_room(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "meta");
@@ -332,8 +342,8 @@ static void test_commit_without_room(void **state)
     assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, N_CHUNKS, &error));
     ThinMetadata *md = thin_metadata_open(failer, FALSE, 0, &error);
     assert_no_error(error);
-    assert_true(part_fill(md, NULL) && thin_metadata_commit(md, NULL, NULL, NULL) && part_snapshots(md, NULL) &&
-                part_break_sharing(md, NULL));
+    assert_true(part_fill(md, NULL) && thin_metadata_commit(md, NULL, NULL, NULL) &&
+                part_snapshots(md, NULL) && part_break_sharing(md, NULL));
     vt_io_failer_arm(failer, VT_IO_WRITE, at, ENOSPC);
     failed = !thin_metadata_commit(md, NULL, NULL, &error);
     if (failed) {
@@ -360,7 +370,8 @@ static void test_commit_without_room(void **state)
   assert_true(at > 3);
 }
 
-/* A flush that finds no room has lost what was written: the transaction is given up, and what is on disk is whole. */
+/* A flush that finds no room has lost what was written: the transaction is given up, and what is on
+ * disk is whole. */
 static void test_flush_without_room(void **state)
 {
   for (guint at = 0; at < 2; at++) { /* before the superblock, and behind it */
@@ -383,7 +394,8 @@ static void test_flush_without_room(void **state)
   }
 }
 
-/* The disk fills up while the metadata does not: what is backed is used, but for the reserve; that lets go what frees. */
+/* The disk fills up while the metadata does not: what is backed is used, but for the reserve; that
+ * lets go what frees. */
 static void test_backed_ahead(void **state)
 {
   const guint64 n_blocks = 60000;
@@ -458,7 +470,8 @@ static void test_data_full(void **state)
   /* Chunks that may not be taken by name: freed but not released yet, or mapped twice. */
   md = thin_metadata_open(io, FALSE, 0, NULL);
   assert_ok(thin_metadata_snapshot(md, 2, 1, &error));
-  assert_ok(thin_metadata_remove(md, 2, 0, 1, &error)); /* its own copy of the leaf: all in it are counted twice */
+  assert_ok(thin_metadata_remove(
+      md, 2, 0, 1, &error)); /* its own copy of the leaf: all in it are counted twice */
   assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
   assert_fails(thin_metadata_alloc_at(md, 50, 1, &error), EBADMSG);
   thin_metadata_close(md);
@@ -571,11 +584,13 @@ static void test_damaged_space_maps(void **state)
   g_autofree char *path = thin_test_path(*state, "meta");
   for (guint i = 0; i < 4; i++) {
     Places places = make_two(*state);
-    const guint64 blocks[] = {places.data_index, places.data_bitmap, places.metadata_index, places.details};
+    const guint64 blocks[] = {places.data_index, places.data_bitmap, places.metadata_index,
+                              places.details};
     overwrite(path, blocks[i]);
     assert_readable(*state, 2000, 0, 2);
     g_autoptr(VtIo) io = thin_test_open(path, FALSE);
-    if (i != 1 && i != 3) /* a bitmap of data and the details are not looked at before they are needed */
+    if (i != 1 &&
+        i != 3) /* a bitmap of data and the details are not looked at before they are needed */
       assert_fails(thin_metadata_open(io, FALSE, 0, &error), EBADMSG);
   }
 }
@@ -586,7 +601,8 @@ static void test_damaged_top(void **state)
   Places places = make_two(*state);
   overwrite(path, places.top);
   ThinMetadata *md = open_damaged(*state);
-  g_autoptr(GArray) devices = thin_metadata_list_devices(md, NULL); /* their details are still there */
+  g_autoptr(GArray) devices =
+      thin_metadata_list_devices(md, NULL); /* their details are still there */
   ThinRun run;
   assert_int_equal(devices->len, 2);
   assert_fails(thin_metadata_lookup(md, 1, 5, 100, &run, &error), EBADMSG);

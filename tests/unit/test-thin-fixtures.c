@@ -1,9 +1,10 @@
 /* virt-thin - tests: the engine goes on where the kernel stopped
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tests/fixtures/images/01-clean is a pool that the kernel's dm-thin has exercised: snapshots, overflow counts,
- * grown metadata. Random work on two of its volumes must leave the others, which share chunks with them, as
- * their recorded checksums say, and metadata that thin_check finds in order.
+ * tests/fixtures/images/01-clean is a pool that the kernel's dm-thin has exercised: snapshots,
+ * overflow counts, grown metadata. Random work on two of its volumes must leave the others, which
+ * share chunks with them, as their recorded checksums say, and metadata that thin_check finds in
+ * order.
  */
 #include "pool-helper.h"
 
@@ -29,7 +30,8 @@ static void fixture_open(Fixture *f, const char *path)
   assert_done((f->store = lvm_store_open(paths, "pve", FALSE, NULL, NULL, &error)) != NULL);
   LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(f->store), "data");
   ThinOptions options = {.chunk_size = lvm_pool_chunk_size(lv)};
-  assert_done((f->metadata = lvm_store_open_lv(f->store, lvm_pool_metadata(lv), FALSE, &error)) != NULL);
+  assert_done((f->metadata = lvm_store_open_lv(f->store, lvm_pool_metadata(lv), FALSE, &error)) !=
+              NULL);
   assert_done((f->data = lvm_store_open_lv(f->store, lvm_pool_data(lv), FALSE, &error)) != NULL);
   assert_done((f->pool = thin_pool_open(f->metadata, f->data, &options, &error)) != NULL);
   ThinStatus status;
@@ -57,7 +59,8 @@ static ThinVolume *open_lv(Fixture *f, const char *name)
   LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(f->store), name);
   ThinVolume *volume = NULL;
   assert_non_null(lv);
-  assert_done((volume = thin_volume_open(f->pool, lvm_thin_device(lv), lvm_lv_size(lv), FALSE, &error)) != NULL);
+  assert_done((volume = thin_volume_open(f->pool, lvm_thin_device(lv), lvm_lv_size(lv), FALSE,
+                                         &error)) != NULL);
   return volume;
 }
 
@@ -101,7 +104,8 @@ static void change(ThinVolume *volume, guint8 *now, GRand *rand)
 
 static void send(Fixture *f, ThinMessageKind kind, guint32 device, guint32 other)
 {
-  assert_done(thin_pool_send(f->pool, &(ThinMessage){kind, device, other}, 1, f->tid, f->tid + 1, &error));
+  assert_done(
+      thin_pool_send(f->pool, &(ThinMessage){kind, device, other}, 1, f->tid, f->tid + 1, &error));
   f->tid++;
 }
 

@@ -1,5 +1,5 @@
-/* virt-thin - tests of the thin metadata against pools made by the kernel, and against thin-provisioning-tools
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests of the thin metadata against pools made by the kernel, and against
+ * thin-provisioning-tools SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -47,8 +47,9 @@ static void test_recorded_dump(void **state)
 {
   ThinMetadata *md = open_fixture(*state, "01-clean", TRUE);
   g_autofree char *ours = thin_test_dump(md), *recorded = NULL;
-  g_autofree char *path = g_build_filename(g_getenv("abs_top_srcdir") ? g_getenv("abs_top_srcdir") : "..",
-                                           "tests/fixtures/thin-metadata/01-clean.xml", NULL);
+  g_autofree char *path =
+      g_build_filename(g_getenv("abs_top_srcdir") ? g_getenv("abs_top_srcdir") : "..",
+                       "tests/fixtures/thin-metadata/01-clean.xml", NULL);
   assert_ok(g_file_get_contents(path, &recorded, NULL, &error));
   assert_string_equal(ours, recorded);
   thin_metadata_close(md);
@@ -69,7 +70,8 @@ static void test_status_of_kernel_pool(void **state)
   thin_metadata_close(md);
 }
 
-static void assert_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 end, ThinRun expected)
+static void assert_run(ThinMetadata *md, guint32 device, guint64 begin, guint64 end,
+                       ThinRun expected)
 {
   ThinRun run;
   assert_ok(thin_metadata_lookup(md, device, begin, end, &run, &error));
@@ -210,7 +212,8 @@ static guint64 data_used(ThinMetadata *md)
   return status.data_used / THIN_CHUNK_MIN;
 }
 
-/* Counts of three and more live in a tree of their own: five snapshots, then each is rewritten whole, then all go. */
+/* Counts of three and more live in a tree of their own: five snapshots, then each is rewritten
+ * whole, then all go. */
 static void test_many_references(void **state)
 {
   ThinMetadata *md = new_pool(*state, 2000, 100000);
@@ -218,7 +221,8 @@ static void test_many_references(void **state)
   map_some(md, 0, 0, 5000);
   for (guint32 i = 1; i <= 6; i++)
     assert_ok(thin_metadata_snapshot(md, i, i / 2, &error));
-  /* Each device gets leaves of its own by one change in each of them; the chunks in there are then counted seven times.
+  /* Each device gets leaves of its own by one change in each of them; the chunks in there are then
+   * counted seven times.
    */
   for (guint32 i = 0; i <= 6; i++)
     for (guint64 at = 0; at < 5000; at += 80)
@@ -241,7 +245,8 @@ static void test_many_references(void **state)
   thin_metadata_close(md);
 }
 
-/* Hundreds of snapshots of one device: the counts of metadata blocks overflow into their tree, too. */
+/* Hundreds of snapshots of one device: the counts of metadata blocks overflow into their tree,
+ * too. */
 static void test_many_snapshots(void **state)
 {
   ThinMetadata *md = new_pool(*state, 4000, 100000);
@@ -265,7 +270,8 @@ static void test_many_snapshots(void **state)
   thin_metadata_close(md);
 }
 
-/* The number of blocks that a snapshot with its commit writes does not depend on the size of its origin. */
+/* The number of blocks that a snapshot with its commit writes does not depend on the size of its
+ * origin. */
 static void test_snapshot_cost(void **state)
 {
   ThinMetadata *md = new_pool(*state, 8000, 400000);
@@ -277,7 +283,8 @@ static void test_snapshot_cost(void **state)
     guint64 before = thin_metadata_map_n_usable(md->tm.map);
     assert_ok(thin_metadata_snapshot(md, 10 + i, 1, &error));
     assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
-    costs[i] = before - thin_metadata_map_n_usable(md->tm.map); /* nothing: each copy freed the old one */
+    costs[i] =
+        before - thin_metadata_map_n_usable(md->tm.map); /* nothing: each copy freed the old one */
     assert_ok(thin_metadata_snapshot(md, 20 + i, 1, &error));
     before -= thin_metadata_map_n_usable(
         md->tm.map); /* one each of top and details leaf; the map's own two come with the commit */
@@ -310,7 +317,8 @@ static void test_exchange(void **state)
   thin_metadata_close(md);
 }
 
-/* A volume whose snapshot is gone writes in place again, but not before the commit that took the snapshot away. */
+/* A volume whose snapshot is gone writes in place again, but not before the commit that took the
+ * snapshot away. */
 static void test_sharing_ends(void **state)
 {
   ThinMetadata *md = new_pool(*state, 1000, 10000);
@@ -322,7 +330,8 @@ static void test_sharing_ends(void **state)
   commit_and_judge(*state, md);
   assert_run(md, 1, 0, 1000, (ThinRun){.end = 100, .mapped = TRUE});
   assert_ok(thin_metadata_delete(md, 2, &error));
-  assert_run(md, 1, 100, 1000, (ThinRun){.end = 1000, .mapped = TRUE, .chunk = 100, .shared = TRUE});
+  assert_run(md, 1, 100, 1000,
+             (ThinRun){.end = 1000, .mapped = TRUE, .chunk = 100, .shared = TRUE});
   commit_and_judge(*state, md);
   assert_run(md, 1, 0, 1000, (ThinRun){.end = 1000, .mapped = TRUE});
   thin_metadata_close(md);

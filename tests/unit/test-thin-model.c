@@ -1,10 +1,11 @@
 /* virt-thin - the thin metadata against a plain model, over a long random run
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * After every operation what the devices map is compared with the model, and the metadata on disk, which is that of the
- * last commit, is checked; so a block that a transaction writes too early shows at once. The cache is as small as it
- * gets, so that blocks are written back all the time. Every hundred operations thin_check and thin_dump judge.
- * $VIRT_THIN_TEST_SEED sets the seed, $VIRT_THIN_TEST_LONG makes the run fifty times as long.
+ * After every operation what the devices map is compared with the model, and the metadata on disk,
+ * which is that of the last commit, is checked; so a block that a transaction writes too early
+ * shows at once. The cache is as small as it gets, so that blocks are written back all the time.
+ * Every hundred operations thin_check and thin_dump judge. $VIRT_THIN_TEST_SEED sets the seed,
+ * $VIRT_THIN_TEST_LONG makes the run fifty times as long.
  */
 #include "config.h"
 #include "thin-helper.h"
@@ -83,7 +84,8 @@ static gboolean must_share(Run *run, guint device, guint i)
   guint64 value = run->now.devices[device].map[i], chunk = THIN_MAPPING_CHUNK(value);
   if (model_is_shared(&run->now, device, i))
     return TRUE;
-  return THIN_MAPPING_TIME(value) < run->now.devices[device].snapshotted_time && run->committed.refs[chunk] > 1;
+  return THIN_MAPPING_TIME(value) < run->now.devices[device].snapshotted_time &&
+         run->committed.refs[chunk] > 1;
 }
 
 static void compare_mapped(Run *run, guint device, guint i, const ThinRun *found)
@@ -147,7 +149,8 @@ static guint compare_list(Run *run)
       continue;
     assert_true(n < list->len);
     assert_int_equal(g_array_index(list, ThinDevice, n).id, i);
-    assert_int_equal(g_array_index(list, ThinDevice, n).mapped, run->now.devices[i].mapped * THIN_CHUNK_MIN);
+    assert_int_equal(g_array_index(list, ThinDevice, n).mapped,
+                     run->now.devices[i].mapped * THIN_CHUNK_MIN);
     n++;
   }
   assert_int_equal(list->len, n);
@@ -366,8 +369,9 @@ static const struct {
   gboolean (*func)(Run *run);
   guint weight;
 } operations[] = {
-    {do_insert, 40}, {do_remove, 20}, {do_commit, 20}, {do_snapshot, 10}, {do_delete, 6}, {do_exchange, 2},
-    {do_create, 3},  {do_reopen, 2},  {do_abort, 1},   {do_grow, 1},      {do_held, 1},   {do_transaction_id, 2},
+    {do_insert, 40}, {do_remove, 20},  {do_commit, 20}, {do_snapshot, 10},
+    {do_delete, 6},  {do_exchange, 2}, {do_create, 3},  {do_reopen, 2},
+    {do_abort, 1},   {do_grow, 1},     {do_held, 1},    {do_transaction_id, 2},
 };
 
 /* --- the run ------------------------------------------------------------------------ */

@@ -1,8 +1,8 @@
 /* virt-thin - tests: the reader of a thin pool's metadata against the engine
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Two implementations of one format: on metadata that the kernel wrote they must agree on every device, every mapped
- * range and every count; on damaged metadata the reader must fail cleanly.
+ * Two implementations of one format: on metadata that the kernel wrote they must agree on every
+ * device, every mapped range and every count; on damaged metadata the reader must fail cleanly.
  */
 #include "thin-helper.h"
 
@@ -58,7 +58,8 @@ static void compare_map(ThinPool *pool, guint32 id, GArray *map)
 
       /* The engine's runs also end where chunks are not consecutive, or differ in being shared. */
       assert_true(n < map->len);
-      assert_true(g_array_index(map, DmkRange, n).begin <= offset && end <= g_array_index(map, DmkRange, n).end);
+      assert_true(g_array_index(map, DmkRange, n).begin <= offset &&
+                  end <= g_array_index(map, DmkRange, n).end);
       if (end == g_array_index(map, DmkRange, n).end)
         n++;
     }
@@ -93,7 +94,8 @@ static void compare(Fixture *f, guint64 root)
 
     compare_device(device, &g_array_index(all, ThinDevice, i));
     assert_ok(dmk_reader_count(reader, device->id, &exclusive, &shared, &error));
-    assert_ok(thin_pool_count_device(f->pool, device->id, &wanted_exclusive, &wanted_shared, &error));
+    assert_ok(
+        thin_pool_count_device(f->pool, device->id, &wanted_exclusive, &wanted_shared, &error));
     assert_int_equal(exclusive, wanted_exclusive);
     assert_int_equal(shared, wanted_shared);
     assert_ok((map = dmk_reader_map(reader, device->id, &error)) != NULL);
@@ -121,8 +123,9 @@ static void compare_superblock(Fixture *f)
 
 static void test_agrees_with_the_engine(void **state)
 {
-  static const char *const names[] = {"01-clean",         "02-crash",        "03a-tid-pool-ahead", "04a-needs-check",
-                                      "04c-leaked-block", "05a-out-of-data", "06-msg-pending"};
+  static const char *const names[] = {"01-clean",        "02-crash",         "03a-tid-pool-ahead",
+                                      "04a-needs-check", "04c-leaked-block", "05a-out-of-data",
+                                      "06-msg-pending"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
     Fixture f;
@@ -161,12 +164,14 @@ static void test_through_a_metadata_snapshot(void **state)
   close_fixture(&f);
 }
 
-/* Of thousands of devices one is looked up by the few blocks on its way, and a commit in between shows. */
+/* Of thousands of devices one is looked up by the few blocks on its way, and a commit in between
+ * shows. */
 static void test_one_device_of_many(void **state)
 {
   enum { N = 5000, STEP = 3 };
   g_autofree ThinMessage *messages = g_new0(ThinMessage, N);
-  VtIo *metadata = thin_test_file(*state, "metadata", 64 << 20), *data = thin_test_file(*state, "data", 64 << 20);
+  VtIo *metadata = thin_test_file(*state, "metadata", 64 << 20),
+       *data = thin_test_file(*state, "data", 64 << 20);
   ThinOptions options = {.chunk_size = THIN_CHUNK_MIN};
   DmkReader *reader = NULL;
   ThinPool *pool = NULL;
@@ -277,8 +282,10 @@ static void test_tangles_are_an_error(void **state)
 {
   enum { N = 500 };
   g_autofree ThinMessage *messages = g_new0(ThinMessage, N);
-  VtIo *metadata = thin_test_file(*state, "metadata", 16 << 20), *data = thin_test_file(*state, "data", 64 << 20);
-  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK), *tangled = g_malloc(THIN_METADATA_BLOCK);
+  VtIo *metadata = thin_test_file(*state, "metadata", 16 << 20),
+       *data = thin_test_file(*state, "data", 64 << 20);
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK),
+                    *tangled = g_malloc(THIN_METADATA_BLOCK);
   ThinOptions options = {.chunk_size = THIN_CHUNK_MIN};
   guint internal = 0, failures = 0;
   ThinPool *pool = NULL;
@@ -295,7 +302,8 @@ static void test_tangles_are_an_error(void **state)
     for (guint with = 0; with < 2; with++) {
       memcpy(tangled, block, THIN_METADATA_BLOCK);
       set_children(tangled, i, with ? i : thin_node_child(block, 0));
-      assert_ok(vt_io_write(metadata, tangled, THIN_METADATA_BLOCK, i * THIN_METADATA_BLOCK, &error));
+      assert_ok(
+          vt_io_write(metadata, tangled, THIN_METADATA_BLOCK, i * THIN_METADATA_BLOCK, &error));
       read_whole(metadata, &failures);
     }
     assert_ok(vt_io_write(metadata, block, THIN_METADATA_BLOCK, i * THIN_METADATA_BLOCK, &error));
@@ -324,11 +332,14 @@ static void test_an_empty_pool(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(test_agrees_with_the_engine, thin_test_setup, thin_test_teardown),
-      cmocka_unit_test_setup_teardown(test_through_a_metadata_snapshot, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_agrees_with_the_engine, thin_test_setup,
+                                      thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_through_a_metadata_snapshot, thin_test_setup,
+                                      thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_one_device_of_many, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_damage_is_an_error, thin_test_setup, thin_test_teardown),
-      cmocka_unit_test_setup_teardown(test_tangles_are_an_error, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_tangles_are_an_error, thin_test_setup,
+                                      thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_an_empty_pool, thin_test_setup, thin_test_teardown),
   };
 

@@ -1,5 +1,5 @@
-/* virt-thin - tests of the engine's data plane: space, flushes and commits, options, other chunk sizes
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests of the engine's data plane: space, flushes and commits, options, other chunk
+ * sizes SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,16 +12,16 @@
 
 #include "thin-harness.h"
 
-#define assert_error(call, expected)                                                                                   \
-  G_STMT_START                                                                                                         \
-  {                                                                                                                    \
-    GError *error = NULL;                                                                                              \
-    assert_false(call);                                                                                                \
-    assert_non_null(error);                                                                                            \
-    assert_int_equal(error->domain, VT_ERROR);                                                                         \
-    assert_int_equal(error->code, expected);                                                                           \
-    g_error_free(error);                                                                                               \
-  }                                                                                                                    \
+#define assert_error(call, expected)                                                               \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    GError *error = NULL;                                                                          \
+    assert_false(call);                                                                            \
+    assert_non_null(error);                                                                        \
+    assert_int_equal(error->domain, VT_ERROR);                                                     \
+    assert_int_equal(error->code, expected);                                                       \
+    g_error_free(error);                                                                           \
+  }                                                                                                \
   G_STMT_END
 
 static ThinMode mode_of(Harness *h)
@@ -90,7 +90,8 @@ static void test_out_of_data(void **state)
   finish(&h);
 }
 
-/* A full pool of a snapshotted volume: a write needs a chunk; the delete of the snapshot gives it. */
+/* A full pool of a snapshotted volume: a write needs a chunk; the delete of the snapshot gives
+ * it. */
 static void test_out_of_data_shared(void **state)
 {
   Harness h;
@@ -110,14 +111,16 @@ static void test_out_of_data_shared(void **state)
 }
 
 /* A data device that keeps nothing and reads zero: maps can be large. */
-static gboolean null_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean null_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                           GError **error)
 {
   for (int i = 0; i < n_iov; i++)
     memset(iov[i].iov_base, 0, iov[i].iov_len);
   return TRUE;
 }
 
-static gboolean null_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean null_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                            GError **error)
 {
   return TRUE;
 }
@@ -127,7 +130,8 @@ static gboolean null_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
-static gboolean null_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean null_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                          GError **error)
 {
   return TRUE;
 }
@@ -189,7 +193,8 @@ static void test_out_of_metadata(void **state)
 
 /* --- a full disk beneath --- */
 
-/* A commit finds no room: an error to who asked for it. What is mapped can be used; the rest waits. */
+/* A commit finds no room: an error to who asked for it. What is mapped can be used; the rest
+ * waits. */
 static void test_commit_waits_for_room(void **state)
 {
   Harness h;
@@ -269,7 +274,8 @@ static void test_shared_commit_without_room(void **state)
   finish(&h);
 }
 
-/* What cannot wait fails the pool, and leaves it in no need of a check: as it was at the last commit. */
+/* What cannot wait fails the pool, and leaves it in no need of a check: as it was at the last
+ * commit. */
 static void expect_last_commit(Harness *h)
 {
   g_autoptr(GError) error = NULL;
@@ -366,7 +372,8 @@ static void watched_open(Harness *h, Watch *w, guint64 n_chunks, const ThinOptio
   MUST(thin_pool_close(h->pool, &error));
   memset(w, 0, sizeof *w);
   w->order = g_string_new(NULL);
-  VtIo *metadata = harness_watch_new(h->metadata, watch_metadata, w), *data = harness_watch_new(h->data, watch_data, w);
+  VtIo *metadata = harness_watch_new(h->metadata, watch_metadata, w),
+       *data = harness_watch_new(h->data, watch_data, w);
   vt_io_unref(h->metadata);
   vt_io_unref(h->data);
   h->metadata = metadata;
@@ -424,7 +431,8 @@ static void test_untouched_never_commits(void **state)
   g_string_free(w.order, TRUE);
 }
 
-/* A freed chunk holds what the last commit promised until the next one: nothing may be written to it. */
+/* A freed chunk holds what the last commit promised until the next one: nothing may be written to
+ * it. */
 static void test_no_reuse_before_commit(void **state)
 {
   Harness h;
@@ -440,7 +448,8 @@ static void test_no_reuse_before_commit(void **state)
   harness_write(v, 20 * CHUNK, 8 * CHUNK, 4); /* the other half */
   assert_false(w.reused);
   assert_int_equal(w.superblocks, 2);
-  harness_write(v, 40 * CHUNK, CHUNK, 5); /* there is no other: commits first, which also passes the discard down */
+  harness_write(v, 40 * CHUNK, CHUNK,
+                5); /* there is no other: commits first, which also passes the discard down */
   assert_int_equal(w.superblocks, 3);
   assert_false(w.reused);
   assert_int_equal(w.discards, 1);
@@ -474,7 +483,8 @@ static void test_discard_options(void **state)
     MUST(thin_pool_commit(h.pool, &error));
     assert_int_equal(w.discards, d == THIN_DISCARD_PASSDOWN ? 1 : 0); /* neighbours are one */
     harness_expect(v, 0, 10 * CHUNK, d == THIN_DISCARD_IGNORE ? 0 : 0);
-    MUST(thin_volume_resize(v, 20 * CHUNK, &error)); /* a shrink discards whatever the option says */
+    MUST(
+        thin_volume_resize(v, 20 * CHUNK, &error)); /* a shrink discards whatever the option says */
     MUST(thin_pool_commit(h.pool, &error));
     assert_int_equal(harness_used(&h), d == THIN_DISCARD_IGNORE ? 20 : 10);
     thin_volume_close(v);
@@ -501,7 +511,8 @@ static void test_skip_zeroing(void **state)
   harness_snapshot(&h, 2, 1); /* a copy is a copy all the same */
   harness_write(v, 0, 10, 4);
   harness_expect(v, 1000, 3000, 3);
-  MUST(thin_volume_zero(v, 0, 3 * CHUNK, TRUE, &error)); /* zeros stay, whatever is written beside them */
+  MUST(thin_volume_zero(v, 0, 3 * CHUNK, TRUE,
+                        &error)); /* zeros stay, whatever is written beside them */
   harness_write(v, 2 * CHUNK, 10, 5);
   harness_expect(v, 0, 2 * CHUNK, 0);
   harness_expect(v, 2 * CHUNK + 10, CHUNK - 10, 0);
@@ -509,7 +520,8 @@ static void test_skip_zeroing(void **state)
   finish(&h);
 }
 
-/* Chunks that fit no buffer, of no power of two, over a data device with a rest that is no chunk. */
+/* Chunks that fit no buffer, of no power of two, over a data device with a rest that is no
+ * chunk. */
 static void test_chunk_sizes(void **state)
 {
   const guint64 sizes[] = {192 * KIB, 1 * MIB, 3 * MIB + 64 * KIB};
@@ -524,7 +536,8 @@ static void test_chunk_sizes(void **state)
       MUST(vt_io_write(data, junk, c, j * c, &error));
     MUST(thin_pool_format(metadata, c, 20 * c + 512, &error));
     ThinPool *pool = NULL;
-    assert_error(thin_pool_open(metadata, data, &(ThinOptions){.chunk_size = CHUNK}, &error), EBADMSG);
+    assert_error(thin_pool_open(metadata, data, &(ThinOptions){.chunk_size = CHUNK}, &error),
+                 EBADMSG);
     MUST(pool = thin_pool_open(metadata, data, &(ThinOptions){.chunk_size = c}, &error));
     ThinMessage messages[] = {{THIN_CREATE, 1, 0}, {THIN_SNAPSHOT, 2, 1}};
     MUST(thin_pool_send(pool, messages, 1, 0, 1, &error));
@@ -561,9 +574,11 @@ static void test_chunk_sizes(void **state)
 
 static void test_unformatted(void **state)
 {
-  g_autoptr(VtIo) metadata = harness_memory("metadata", 4 * MIB, NULL), data = harness_memory("data", 64 * CHUNK, NULL);
+  g_autoptr(VtIo) metadata = harness_memory("metadata", 4 * MIB, NULL),
+                  data = harness_memory("data", 64 * CHUNK, NULL);
   ThinPool *pool = NULL;
-  MUST(pool = thin_pool_open(metadata, data, &(ThinOptions){.read_only = TRUE, .chunk_size = 2 * CHUNK}, &error));
+  MUST(pool = thin_pool_open(metadata, data,
+                             &(ThinOptions){.read_only = TRUE, .chunk_size = 2 * CHUNK}, &error));
   ThinStatus status;
   thin_pool_get_status(pool, &status);
   assert_int_equal(status.mode, THIN_MODE_READ_ONLY);

@@ -1,5 +1,5 @@
-/* virt-thin - tests of the engine's data plane: what reads, writes, zeros, discards and snapshots do
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - tests of the engine's data plane: what reads, writes, zeros, discards and snapshots
+ * do SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,16 +12,16 @@
 
 #include "thin-harness.h"
 
-#define assert_error(call, expected)                                                                                   \
-  G_STMT_START                                                                                                         \
-  {                                                                                                                    \
-    GError *error = NULL;                                                                                              \
-    assert_false(call);                                                                                                \
-    assert_non_null(error);                                                                                            \
-    assert_int_equal(error->domain, VT_ERROR);                                                                         \
-    assert_int_equal(error->code, expected);                                                                           \
-    g_error_free(error);                                                                                               \
-  }                                                                                                                    \
+#define assert_error(call, expected)                                                               \
+  G_STMT_START                                                                                     \
+  {                                                                                                \
+    GError *error = NULL;                                                                          \
+    assert_false(call);                                                                            \
+    assert_non_null(error);                                                                        \
+    assert_int_equal(error->domain, VT_ERROR);                                                     \
+    assert_int_equal(error->code, expected);                                                       \
+    g_error_free(error);                                                                           \
+  }                                                                                                \
   G_STMT_END
 
 static int setup(void **state)
@@ -205,7 +205,8 @@ static void test_snapshot_is_of_the_moment(void **state)
   assert_error(harness_message(h, THIN_SNAPSHOT, 5, 77, &error), ENOENT);
 }
 
-/* Once its snapshots are gone, and that is committed, a volume writes in place again (the exact test). */
+/* Once its snapshots are gone, and that is committed, a volume writes in place again (the exact
+ * test). */
 static void test_in_place_after_delete(void **state)
 {
   Harness *h = *state;
@@ -222,8 +223,8 @@ static void test_in_place_after_delete(void **state)
   thin_volume_close(v);
 }
 
-/* A chunk that the other device left in this transaction is still its own until that is committed: a power cut
- * gives it back. */
+/* A chunk that the other device left in this transaction is still its own until that is committed:
+ * a power cut gives it back. */
 static void test_not_in_place_before_commit(void **state)
 {
   Harness *h = *state;
@@ -265,7 +266,8 @@ static void test_exchange(void **state)
   harness_snapshot(h, 2, 1);
   harness_write(v, 0, 1000, 4);
   harness_expect(v, 0, 1000, 4);
-  MUST(harness_message(h, THIN_EXCHANGE, 1, 2, &error)); /* the rollback: v is open, and sees the old content at once */
+  MUST(harness_message(h, THIN_EXCHANGE, 1, 2,
+                       &error)); /* the rollback: v is open, and sees the old content at once */
   harness_expect(v, 0, 1000, 3);
   harness_write(v, 500, 10, 9);
   ThinVolume *s = harness_volume(h, 2, MIB);
@@ -282,7 +284,8 @@ static void test_messages_are_one(void **state)
   ThinDevice device;
   MUST(thin_pool_get_device(h->pool, 1, &device, &error));
   assert_error(thin_pool_get_device(h->pool, 5, &device, &error), ENOENT);
-  ThinMessage good[] = {{THIN_CREATE, 5, 0}, {THIN_SNAPSHOT, 6, 5}, {THIN_DELETE, 5, 0}, {THIN_EXCHANGE, 1, 6}};
+  ThinMessage good[] = {
+      {THIN_CREATE, 5, 0}, {THIN_SNAPSHOT, 6, 5}, {THIN_DELETE, 5, 0}, {THIN_EXCHANGE, 1, 6}};
   assert_error(thin_pool_send(h->pool, good, 4, h->tid + 1, h->tid + 2, &error), EPERM);
   MUST(thin_pool_send(h->pool, good, 4, h->tid, h->tid + 1, &error));
   h->tid++;
@@ -353,7 +356,8 @@ static void test_zero(void **state)
   MUST(thin_volume_zero(v, 2 * CHUNK + 1, 2 * CHUNK, TRUE, &error)); /* one whole chunk inside */
   assert_int_equal(harness_used(h), 7);
   harness_expect(v, 2 * CHUNK + 1, 2 * CHUNK, 0);
-  MUST(thin_volume_zero(v, 20 * CHUNK, 50 * CHUNK + 5, FALSE, &error)); /* not mapped: nothing is done */
+  MUST(thin_volume_zero(v, 20 * CHUNK, 50 * CHUNK + 5, FALSE,
+                        &error)); /* not mapped: nothing is done */
   assert_int_equal(harness_used(h), 7);
   harness_snapshot(h, 2, 1);
   MUST(thin_volume_zero(v, 6 * CHUNK, CHUNK + 10, FALSE, &error)); /* shared */
@@ -385,7 +389,8 @@ static void test_discard(void **state)
   harness_expect(v, 0, 10 * MIB, 0);
   MUST(thin_volume_resize(v, 5 * CHUNK + 512, &error));
   harness_write(v, 5 * CHUNK, 512, 4);
-  MUST(thin_volume_discard(v, 5 * CHUNK, 512, &error)); /* to the end of the volume: its last chunk goes */
+  MUST(thin_volume_discard(v, 5 * CHUNK, 512,
+                           &error)); /* to the end of the volume: its last chunk goes */
   assert_int_equal(harness_used(h), 0);
   thin_volume_close(v);
 }

@@ -61,8 +61,20 @@ static void test_size_parse(void **state)
   assert_size("512b", 512);
   assert_size("20", 20u * MIB);
   assert_size("15e", 15ull << 60);
-  static const char *const bad[] = {
-      "", "G", "8X", "8GG", "8GiBB", "-8G", "+8G", "8 G", "0x10", "16e", "99999999999999999999b", "nan", "8sB", "1e3"};
+  static const char *const bad[] = {"",
+                                    "G",
+                                    "8X",
+                                    "8GG",
+                                    "8GiBB",
+                                    "-8G",
+                                    "+8G",
+                                    "8 G",
+                                    "0x10",
+                                    "16e",
+                                    "99999999999999999999b",
+                                    "nan",
+                                    "8sB",
+                                    "1e3"};
   for (guint i = 0; i < G_N_ELEMENTS(bad); i++)
     assert_no_size(bad[i]);
   guint64 bytes;
@@ -236,7 +248,8 @@ static void test_failer(void **state)
   assert_true(vt_io_write(io, "x", 1, 0, NULL));
 }
 
-/* What was flushed is there after any power cut; what was not may be there or not, by whole sectors. */
+/* What was flushed is there after any power cut; what was not may be there or not, by whole
+ * sectors. */
 static void test_replay(void **state)
 {
   File *file = *state;

@@ -36,8 +36,9 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-  static const char *const names[] = {"lvm.conf", "lvmlocal.conf", "profile/eager.profile", "other/eager.profile",
-                                      "profile",  "other"};
+  static const char *const names[] = {
+      "lvm.conf", "lvmlocal.conf", "profile/eager.profile", "other/eager.profile",
+      "profile",  "other"};
 
   for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
     g_autofree char *path = g_build_filename(folder, names[i], NULL);
@@ -49,12 +50,14 @@ static int teardown(void **state)
 
 static guint ask_lvmconfig(const char *program, const char *profile, const char *key)
 {
-  const char *argv[] = {program, "--typeconfig", "full", key, profile ? "--metadataprofile" : NULL, profile, NULL};
+  const char *argv[] = {
+      program, "--typeconfig", "full", key, profile ? "--metadataprofile" : NULL, profile, NULL};
   g_autofree char *said = NULL;
   g_autoptr(GError) error = NULL;
   int status;
 
-  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &said, NULL, &status, &error))
+  if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &said, NULL,
+                    &status, &error))
     fail_msg("%s", error->message);
   assert_int_equal(status, 0);
   assert_non_null(strchr(said, '='));
@@ -72,12 +75,15 @@ static void assert_as_lvm2(const char *profile)
     skip();
   dmk_watch_settings(profile, &settings);
   assert_int_equal(settings.monitoring, ask_lvmconfig(program, profile, "activation/monitoring"));
-  assert_int_equal(settings.percent, ask_lvmconfig(program, profile, "activation/thin_pool_autoextend_percent"));
-  assert_int_equal(settings.threshold,
-                   MAX(ask_lvmconfig(program, profile, "activation/thin_pool_autoextend_threshold"), 50));
+  assert_int_equal(settings.percent,
+                   ask_lvmconfig(program, profile, "activation/thin_pool_autoextend_percent"));
+  assert_int_equal(
+      settings.threshold,
+      MAX(ask_lvmconfig(program, profile, "activation/thin_pool_autoextend_threshold"), 50));
 }
 
-static void assert_settings(const char *profile, gboolean monitoring, guint threshold, guint percent)
+static void assert_settings(const char *profile, gboolean monitoring, guint threshold,
+                            guint percent)
 {
   DmkWatchSettings settings;
 
@@ -96,10 +102,11 @@ static void test_defaults(void **state)
 
 static void test_files(void **state)
 {
-  write_file("lvm.conf",
-             "# threshold=60\nactivation {\n\tmonitoring = 0 # why not\n\tthin_pool_autoextend_threshold=70\n}\n");
+  write_file("lvm.conf", "# threshold=60\nactivation {\n\tmonitoring = 0 # why "
+                         "not\n\tthin_pool_autoextend_threshold=70\n}\n");
   assert_settings(NULL, FALSE, 70, 20);
-  write_file("lvmlocal.conf", "activation/thin_pool_autoextend_percent=33\nactivation/monitoring=1");
+  write_file("lvmlocal.conf",
+             "activation/thin_pool_autoextend_percent=33\nactivation/monitoring=1");
   assert_settings(NULL, TRUE, 70, 33);
   write_file("lvm.conf", "activation { thin_pool_autoextend_threshold=30 }");
   assert_settings(NULL, TRUE, 50, 33); /* the least that lvm2 goes by */
@@ -146,8 +153,9 @@ static void test_nobody_watches(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_defaults),       cmocka_unit_test(test_files),    cmocka_unit_test(test_profiles),
-      cmocka_unit_test(test_profile_folder), cmocka_unit_test(test_nonsense), cmocka_unit_test(test_nobody_watches),
+      cmocka_unit_test(test_defaults), cmocka_unit_test(test_files),
+      cmocka_unit_test(test_profiles), cmocka_unit_test(test_profile_folder),
+      cmocka_unit_test(test_nonsense), cmocka_unit_test(test_nobody_watches),
   };
 
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -13,7 +13,10 @@ void harness_must(gboolean ok, GError **error, const char *what)
 {
   if (ok && !*error)
     return;
-  printf("Bail out! %s: %s\n", what, *error ? (*error)->message : ok ? "succeeded" : "failed without an error");
+  printf("Bail out! %s: %s\n", what,
+         *error ? (*error)->message
+         : ok   ? "succeeded"
+                : "failed without an error");
   fflush(stdout);
   abort();
 }
@@ -55,13 +58,15 @@ static guint64 length_of(const struct iovec *iov, int n_iov)
   return length;
 }
 
-static gboolean watched_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean watched_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   tell(io, VT_IO_READ, offset, length_of(iov, n_iov));
   return vt_io_readv(((Watched *)io)->base, iov, n_iov, offset, error);
 }
 
-static gboolean watched_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
+static gboolean watched_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                               GError **error)
 {
   tell(io, VT_IO_WRITE, offset, length_of(iov, n_iov));
   return vt_io_writev(((Watched *)io)->base, iov, n_iov, offset, error);
@@ -73,7 +78,8 @@ static gboolean watched_flush(VtIo *io, GError **error)
   return vt_io_flush(((Watched *)io)->base, error);
 }
 
-static gboolean watched_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
+static gboolean watched_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
+                             GError **error)
 {
   tell(io, VT_IO_ZERO, offset, length);
   return vt_io_zero(((Watched *)io)->base, offset, length, flags, error);
@@ -149,7 +155,8 @@ void harness_open(Harness *h, guint64 n_chunks, guint64 metadata_size, const Thi
   set_up(h, n_chunks, options);
 }
 
-void harness_open_failing(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options)
+void harness_open_failing(Harness *h, guint64 n_chunks, guint64 metadata_size,
+                          const ThinOptions *options)
 {
   memset(h, 0, sizeof *h);
   h->metadata = failing_memory("metadata", metadata_size, &h->metadata_fd);
@@ -173,7 +180,8 @@ void harness_close(Harness *h)
   close(h->data_fd);
 }
 
-gboolean harness_message(Harness *h, ThinMessageKind kind, guint32 device, guint32 other, GError **error)
+gboolean harness_message(Harness *h, ThinMessageKind kind, guint32 device, guint32 other,
+                         GError **error)
 {
   ThinMessage message = {kind, device, other};
   if (!thin_pool_send(h->pool, &message, 1, h->tid, h->tid + 1, error))
@@ -235,8 +243,8 @@ void harness_expect(ThinVolume *volume, guint64 offset, gsize n, guint8 seed)
   MUST(thin_volume_read(volume, found, n, offset, &error));
   for (gsize i = 0; i < n; i++)
     if (found[i] != expected[i]) {
-      printf("Bail out! thin device %u: byte %" G_GUINT64_FORMAT " is %02x, not %02x\n", thin_volume_id(volume),
-             offset + i, found[i], expected[i]);
+      printf("Bail out! thin device %u: byte %" G_GUINT64_FORMAT " is %02x, not %02x\n",
+             thin_volume_id(volume), offset + i, found[i], expected[i]);
       fflush(stdout);
       abort();
     }
@@ -275,7 +283,8 @@ void harness_tool_with(const char *tool, const char *option, int fd)
   g_autofree char *path = g_strdup_printf("/proc/%d/fd/%d", getpid(), fd), *out = NULL, *err = NULL;
   const char *argv[] = {tool, option ? option : path, option ? path : NULL, NULL};
   int status = 0;
-  MUST(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status, &error));
+  MUST(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status,
+                    &error));
   if (status == 0)
     return;
   printf("Bail out! %s fails: %s%s\n", tool, out, err);

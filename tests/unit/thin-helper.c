@@ -44,7 +44,8 @@ void thin_test_unpack(const char *name, const char *path)
 {
   g_autofree char *file = g_strconcat(name, ".gz", NULL);
   const char *top = g_getenv("abs_top_srcdir");
-  g_autofree char *source = g_build_filename(top ? top : "..", "tests/fixtures/thin-metadata", file, NULL);
+  g_autofree char *source =
+      g_build_filename(top ? top : "..", "tests/fixtures/thin-metadata", file, NULL);
   static guint8 buffer[1 << 16];
   gzFile in = gzopen(source, "rb");
   int out = g_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600), n;
@@ -83,7 +84,8 @@ char *thin_test_output(const char *const *argv)
   char *output = NULL;
   int status;
 
-  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, &errors, &status, &error);
+  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &output, &errors,
+               &status, &error);
   assert_no_error(error);
   if (!g_spawn_check_wait_status(status, &error) || *errors)
     fail_msg("%s: %s%s%s", argv[0], error ? error->message : "", output, errors);
@@ -110,13 +112,14 @@ static void end_range(Range *range)
 {
   if (range->n == 1)
     g_string_append_printf(range->xml,
-                           "    <single_mapping origin_block=\"%" G_GUINT64_FORMAT "\" data_block=\"%" G_GUINT64_FORMAT
-                           "\" time=\"%u\"/>\n",
+                           "    <single_mapping origin_block=\"%" G_GUINT64_FORMAT
+                           "\" data_block=\"%" G_GUINT64_FORMAT "\" time=\"%u\"/>\n",
                            range->begin, range->chunk, range->time);
   else if (range->n > 1)
     g_string_append_printf(range->xml,
-                           "    <range_mapping origin_begin=\"%" G_GUINT64_FORMAT "\" data_begin=\"%" G_GUINT64_FORMAT
-                           "\" length=\"%" G_GUINT64_FORMAT "\" time=\"%u\"/>\n",
+                           "    <range_mapping origin_begin=\"%" G_GUINT64_FORMAT
+                           "\" data_begin=\"%" G_GUINT64_FORMAT "\" length=\"%" G_GUINT64_FORMAT
+                           "\" time=\"%u\"/>\n",
                            range->begin, range->chunk, range->n, range->time);
   range->n = 0;
 }
@@ -125,7 +128,8 @@ static void dump_mapping(Range *range, guint64 key, guint64 value)
 {
   guint64 chunk = THIN_MAPPING_CHUNK(value);
   guint32 time = THIN_MAPPING_TIME(value);
-  if (range->n && (key != range->begin + range->n || chunk != range->chunk + range->n || time != range->time))
+  if (range->n &&
+      (key != range->begin + range->n || chunk != range->chunk + range->n || time != range->time))
     end_range(range);
   if (range->n++ == 0) {
     range->begin = key;
@@ -143,10 +147,11 @@ static void dump_device(ThinMetadata *md, guint32 id, GString *xml)
   guint64 key = 0;
 
   assert_no_error(error);
-  g_string_append_printf(xml,
-                         "  <device dev_id=\"%u\" mapped_blocks=\"%" G_GUINT64_FORMAT
-                         "\" transaction=\"%" G_GUINT64_FORMAT "\" creation_time=\"%u\" snap_time=\"%u\">\n",
-                         id, device->mapped, device->transaction_id, device->creation_time, device->snapshotted_time);
+  g_string_append_printf(
+      xml,
+      "  <device dev_id=\"%u\" mapped_blocks=\"%" G_GUINT64_FORMAT
+      "\" transaction=\"%" G_GUINT64_FORMAT "\" creation_time=\"%u\" snap_time=\"%u\">\n",
+      id, device->mapped, device->transaction_id, device->creation_time, device->snapshotted_time);
   do {
     g_auto(ThinLeaf) leaf = {0};
     thin_btree_seek(&tree, device->root, key, &leaf, &error);
@@ -168,11 +173,13 @@ char *thin_test_dump(ThinMetadata *md)
 
   assert_no_error(error);
   thin_metadata_status(md, &status);
-  g_string_append_printf(
-      xml,
-      "<superblock uuid=\"\" time=\"%u\" transaction=\"%" G_GUINT64_FORMAT "\" flags=\"%d\" "
-      "version=\"2\" data_block_size=\"%" G_GUINT64_FORMAT "\" nr_data_blocks=\"%" G_GUINT64_FORMAT "\">\n",
-      status.time, status.transaction_id, status.needs_check, status.chunk_size / 512, thin_metadata_n_chunks(md));
+  g_string_append_printf(xml,
+                         "<superblock uuid=\"\" time=\"%u\" transaction=\"%" G_GUINT64_FORMAT
+                         "\" flags=\"%d\" "
+                         "version=\"2\" data_block_size=\"%" G_GUINT64_FORMAT
+                         "\" nr_data_blocks=\"%" G_GUINT64_FORMAT "\">\n",
+                         status.time, status.transaction_id, status.needs_check,
+                         status.chunk_size / 512, thin_metadata_n_chunks(md));
   for (guint i = 0; i < devices->len; i++)
     dump_device(md, g_array_index(devices, ThinDevice, i).id, xml);
   g_string_append(xml, "</superblock>\n");

@@ -32,27 +32,27 @@ void thin_test_assert_thin_check(const char *path);
 char *thin_test_output(const char *const *argv);
 
 /* Fail with @error's message. */
-#define assert_no_error(error)                                                                                         \
-  do {                                                                                                                 \
-    if (error)                                                                                                         \
-      fail_msg("%s", (error)->message);                                                                                \
+#define assert_no_error(error)                                                                     \
+  do {                                                                                             \
+    if (error)                                                                                     \
+      fail_msg("%s", (error)->message);                                                            \
   } while (0)
 
 /* Run @call, which takes &error last, and fail with its message unless it is true. */
-#define assert_ok(call)                                                                                                \
-  do {                                                                                                                 \
-    GError *error = NULL;                                                                                              \
-    if (!(call))                                                                                                       \
-      fail_msg(#call ": %s", error ? error->message : "no error set");                                                 \
+#define assert_ok(call)                                                                            \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    if (!(call))                                                                                   \
+      fail_msg(#call ": %s", error ? error->message : "no error set");                             \
   } while (0)
-#define assert_fails(call, errno_code)                                                                                 \
-  do {                                                                                                                 \
-    GError *error = NULL;                                                                                              \
-    assert_false(call);                                                                                                \
-    assert_non_null(error);                                                                                            \
-    if (!g_error_matches(error, VT_ERROR, errno_code))                                                                 \
-      fail_msg(#call ": %s (code %d)", error->message, error->code);                                                   \
-    g_clear_error(&error);                                                                                             \
+#define assert_fails(call, errno_code)                                                             \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    assert_false(call);                                                                            \
+    assert_non_null(error);                                                                        \
+    if (!g_error_matches(error, VT_ERROR, errno_code))                                             \
+      fail_msg(#call ": %s (code %d)", error->message, error->code);                               \
+    g_clear_error(&error);                                                                         \
   } while (0)
 
 /* All that the metadata holds, in the words of thin_dump. */

@@ -1,5 +1,5 @@
-/* virt-thin - metadata blocks: number, checksum, and what else a block must show to be what its place demands
- * SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - metadata blocks: number, checksum, and what else a block must show to be what its
+ * place demands SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "config.h"
 #include "thin/format/block.h"
@@ -45,7 +45,8 @@ static const char *node_fault(const guint8 *data)
   return NULL;
 }
 
-gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device, GError **error)
+gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device,
+                           GError **error)
 {
   const ThinDiskHeader *header = (const ThinDiskHeader *)data;
   const char *fault = NULL;
@@ -60,15 +61,16 @@ gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, co
   else if (kind == THIN_KIND_NODE)
     fault = node_fault(data);
   if (fault)
-    return vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " (%s) %s", device, number,
-                        thin_kind_name(kind), fault);
+    return vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " (%s) %s", device,
+                        number, thin_kind_name(kind), fault);
   return TRUE;
 }
 
 gboolean thin_block_read(VtIo *io, guint64 number, ThinKind kind, guint8 *data, GError **error)
 {
   if (number >= vt_io_size(io) / THIN_METADATA_BLOCK)
-    return vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " (%s) is beyond its end",
+    return vt_set_error(error, EBADMSG,
+                        "%s: metadata block %" G_GUINT64_FORMAT " (%s) is beyond its end",
                         vt_io_name(io), number, thin_kind_name(kind));
   return vt_io_read(io, data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error) &&
          thin_block_verify(data, number, kind, vt_io_name(io), error);
@@ -87,12 +89,14 @@ gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *data, GError **e
   const char *name = vt_io_name(io);
 
   if (number >= vt_io_size(io) / THIN_METADATA_BLOCK)
-    return vt_set_error(error, EBADMSG, "%s: too short to hold the superblock in metadata block %" G_GUINT64_FORMAT,
+    return vt_set_error(error, EBADMSG,
+                        "%s: too short to hold the superblock in metadata block %" G_GUINT64_FORMAT,
                         name, number);
   if (!vt_io_read(io, data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error))
     return FALSE;
   if (number == 0 && thin_block_is_zero(data))
-    return vt_set_error(error, ENOENT, "%s: holds no thin metadata yet (the superblock is all zero)", name);
+    return vt_set_error(error, ENOENT,
+                        "%s: holds no thin metadata yet (the superblock is all zero)", name);
   if (GUINT64_FROM_LE(sb->magic) != THIN_SUPERBLOCK_MAGIC)
     return vt_set_error(error, EBADMSG,
                         "%s: metadata block %" G_GUINT64_FORMAT
@@ -105,9 +109,10 @@ gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *data, GError **e
     return vt_set_error(error, EBADMSG, "%s: superblock: version %u is not known", name, version);
   if (sectors < THIN_CHUNK_MIN / THIN_SECTOR || sectors > THIN_CHUNK_MAX / THIN_SECTOR ||
       sectors % (THIN_CHUNK_MIN / THIN_SECTOR))
-    return vt_set_error(error, EBADMSG, "%s: superblock: chunks of %u sectors cannot be", name, sectors);
+    return vt_set_error(error, EBADMSG, "%s: superblock: chunks of %u sectors cannot be", name,
+                        sectors);
   if (GUINT32_FROM_LE(sb->metadata_block_size) != THIN_METADATA_BLOCK / THIN_SECTOR)
-    return vt_set_error(error, EBADMSG, "%s: superblock: metadata blocks of %u sectors cannot be", name,
-                        GUINT32_FROM_LE(sb->metadata_block_size));
+    return vt_set_error(error, EBADMSG, "%s: superblock: metadata blocks of %u sectors cannot be",
+                        name, GUINT32_FROM_LE(sb->metadata_block_size));
   return TRUE;
 }

@@ -1,7 +1,8 @@
 /* virt-thin - access to what is in a B-tree node
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * @data is the content of a block that passed thin_block_verify(): entries and places are within it.
+ * @data is the content of a block that passed thin_block_verify(): entries and places are within
+ * it.
  */
 #pragma once
 
@@ -61,7 +62,8 @@ static inline const char *thin_node_fault(const guint8 *data, guint value_size, 
 /* Can entries move between the two? */
 static inline gboolean thin_node_alike(const guint8 *a, const guint8 *b)
 {
-  return thin_node_is_leaf(a) == thin_node_is_leaf(b) && thin_node_value_size(a) == thin_node_value_size(b);
+  return thin_node_is_leaf(a) == thin_node_is_leaf(b) &&
+         thin_node_value_size(a) == thin_node_value_size(b);
 }
 
 static inline guint64 *thin_node_keys(const guint8 *data)
@@ -81,7 +83,8 @@ static inline void thin_node_set_key(guint8 *data, guint i, guint64 key)
 
 static inline guint8 *thin_node_value(const guint8 *data, guint i)
 {
-  return (guint8 *)data + sizeof(ThinDiskNode) + 8 * thin_node_max(data) + (gsize)thin_node_value_size(data) * i;
+  return (guint8 *)data + sizeof(ThinDiskNode) + 8 * thin_node_max(data) +
+         (gsize)thin_node_value_size(data) * i;
 }
 
 /* Block of child @i of an internal node. */
@@ -153,7 +156,8 @@ static inline void thin_node_close(guint8 *data, guint at, guint n)
   thin_node_set_n(data, have - n);
 }
 
-/* Move the first @n entries of @right to the end of @left, or (@n < 0) the last -@n of @left to the front of @right. */
+/* Move the first @n entries of @right to the end of @left, or (@n < 0) the last -@n of @left to the
+ * front of @right. */
 static inline void thin_node_move(guint8 *left, guint8 *right, gint n)
 {
   guint size = thin_node_value_size(left), have = thin_node_n(left);

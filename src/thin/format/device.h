@@ -5,8 +5,9 @@
 
 #include <glib.h>
 
-#define THIN_CHUNK_MIN (64u << 10)       /* chunks are a multiple of this ... */
-#define THIN_CHUNK_MAX (1024u << 20)     /* ... up to 1 GiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN/MAX_SECTORS) */
+#define THIN_CHUNK_MIN (64u << 10) /* chunks are a multiple of this ... */
+#define THIN_CHUNK_MAX                                                                             \
+  (1024u << 20) /* ... up to 1 GiB (dm-thin.c DATA_DEV_BLOCK_SIZE_MIN/MAX_SECTORS) */
 #define THIN_DEVICE_MAX ((1u << 24) - 1) /* highest device id (dm-thin.h MAX_DEV_ID) */
 #define THIN_METADATA_BLOCK 4096u
 

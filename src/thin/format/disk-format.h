@@ -2,9 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Sources: linux drivers/md/dm-thin-metadata.c (superblock, device details, packing of mappings),
- * drivers/md/persistent-data/dm-btree-internal.h (nodes), dm-space-map-common.h (space maps). All integers are little
- * endian. A metadata block is 4096 bytes; each starts with a CRC-32C over bytes 4..4095, XORed with a salt that depends
- * on the kind of block and is the only mark of its kind.
+ * drivers/md/persistent-data/dm-btree-internal.h (nodes), dm-space-map-common.h (space maps). All
+ * integers are little endian. A metadata block is 4096 bytes; each starts with a CRC-32C over
+ * bytes 4..4095, XORed with a salt that depends on the kind of block and is the only mark of its
+ * kind.
  */
 #pragma once
 
@@ -54,7 +55,8 @@ typedef struct __attribute__((packed)) {
   guint64 device_details_root;
   guint32 data_block_size;     /* sectors */
   guint32 metadata_block_size; /* sectors */
-  guint64 metadata_nr_blocks;  /* at format time; the kernel leaves it stale when the metadata grows */
+  /* at format time; the kernel leaves it stale when the metadata grows */
+  guint64 metadata_nr_blocks;
   guint32 compat_flags;
   guint32 compat_ro_flags;
   guint32 incompat_flags;
@@ -80,7 +82,8 @@ typedef struct __attribute__((packed)) {
 G_STATIC_ASSERT(sizeof(ThinDiskNode) == 32);
 
 /* Entries of a node (dm-btree.c calc_max_entries: a multiple of 3, so that a third is whole). */
-#define THIN_NODE_MAX(value_size) ((THIN_METADATA_BLOCK - sizeof(ThinDiskNode)) / (8 + (value_size)) / 3 * 3)
+#define THIN_NODE_MAX(value_size)                                                                  \
+  ((THIN_METADATA_BLOCK - sizeof(ThinDiskNode)) / (8 + (value_size)) / 3 * 3)
 G_STATIC_ASSERT(THIN_NODE_MAX(8) == 252);
 G_STATIC_ASSERT(THIN_NODE_MAX(24) == 126);
 G_STATIC_ASSERT(THIN_NODE_MAX(16) == 168);
@@ -95,16 +98,19 @@ typedef struct __attribute__((packed)) {
 } ThinDiskDetails;
 G_STATIC_ASSERT(sizeof(ThinDiskDetails) == 24);
 
-/* Value of a device's mapping tree; the key is the virtual chunk (dm-thin-metadata.c pack_block_time). */
+/* Value of a device's mapping tree; the key is the virtual chunk (dm-thin-metadata.c
+ * pack_block_time). */
 #define THIN_MAPPING_TIME_BITS 24
 #define THIN_MAPPING_TIME_MAX ((1u << THIN_MAPPING_TIME_BITS) - 1)
-#define THIN_MAPPING(chunk, time) ((guint64)(chunk) << THIN_MAPPING_TIME_BITS | ((time)&THIN_MAPPING_TIME_MAX))
+#define THIN_MAPPING(chunk, time)                                                                  \
+  ((guint64)(chunk) << THIN_MAPPING_TIME_BITS | ((time)&THIN_MAPPING_TIME_MAX))
 #define THIN_MAPPING_CHUNK(value) ((value) >> THIN_MAPPING_TIME_BITS)
 #define THIN_MAPPING_TIME(value) ((guint32)((value)&THIN_MAPPING_TIME_MAX))
 #define THIN_CHUNKS_MAX (G_GUINT64_CONSTANT(1) << 40)
 
-/* Where one bitmap block lies and what is free in it: value of the data space map's index tree, and entry of the
- * metadata space map's one index block. nr_free counts every slot, also those past the end of the device. */
+/* Where one bitmap block lies and what is free in it: value of the data space map's index tree, and
+ * entry of the metadata space map's one index block. nr_free counts every slot, also those past the
+ * end of the device. */
 typedef struct __attribute__((packed)) {
   guint64 blocknr;
   guint32 nr_free;
@@ -119,13 +125,15 @@ typedef struct __attribute__((packed)) {
 } ThinDiskIndex;
 G_STATIC_ASSERT(sizeof(ThinDiskIndex) == THIN_METADATA_BLOCK);
 
-/* A bitmap block: the header, then 2 bits per count. 3 stands for "3 or more, see the reference count tree". */
+/* A bitmap block: the header, then 2 bits per count. 3 stands for "3 or more, see the reference
+ * count tree". */
 #define THIN_BITMAP_SLOTS ((THIN_METADATA_BLOCK - (guint)sizeof(ThinDiskHeader)) * 4)
 G_STATIC_ASSERT(THIN_BITMAP_SLOTS == 16320);
 /* dm-space-map-metadata.h DM_SM_METADATA_MAX_BLOCKS */
 #define THIN_METADATA_BLOCKS_MAX (THIN_INDEX_MAX * THIN_BITMAP_SLOTS)
 
-/* The high bit of a count comes first (dm-space-map-common.c sm_lookup_bitmap), so 10b is 1 and 01b is 2. */
+/* The high bit of a count comes first (dm-space-map-common.c sm_lookup_bitmap), so 10b is 1 and 01b
+ * is 2. */
 static inline guint thin_bitmap_get(const guint8 *block, guint slot)
 {
   guint bits = block[sizeof(ThinDiskHeader) + slot / 4] >> (2 * (slot % 4)) & 3;
@@ -139,7 +147,8 @@ static inline void thin_bitmap_set(guint8 *block, guint slot, guint count)
   *byte = (guint8)((*byte & ~(3u << shift)) | ((count & 1) << 1 | count >> 1) << shift);
 }
 
-/* The free slots among the 32 of 64-bit word @word: bit 2k is set when slot 32 * word + k is free. */
+/* The free slots among the 32 of 64-bit word @word: bit 2k is set when slot 32 * word + k is free.
+ */
 static inline guint64 thin_bitmap_free_mask(const guint8 *block, guint word)
 {
   guint64 bits;
@@ -157,6 +166,7 @@ typedef enum {
 
 static inline guint32 thin_salt(ThinKind kind)
 {
-  static const guint32 salts[] = {THIN_SALT_SUPERBLOCK, THIN_SALT_NODE, THIN_SALT_BITMAP, THIN_SALT_INDEX};
+  static const guint32 salts[] = {THIN_SALT_SUPERBLOCK, THIN_SALT_NODE, THIN_SALT_BITMAP,
+                                  THIN_SALT_INDEX};
   return salts[kind];
 }

@@ -6,8 +6,8 @@
 
 static gboolean set_fault(ThinWalk *walk, guint64 number, const char *what, GError **fault)
 {
-  return vt_set_error(fault, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " %s", vt_io_name(walk->io), number,
-                      what);
+  return vt_set_error(fault, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " %s",
+                      vt_io_name(walk->io), number, what);
 }
 
 static gboolean refer(ThinWalk *walk, guint64 number, GError **fault)
@@ -15,11 +15,13 @@ static gboolean refer(ThinWalk *walk, guint64 number, GError **fault)
   if (walk->refer && !walk->refer(walk, number, fault))
     return FALSE;
   return (number > 0 && number < walk->n_blocks) ||
-         set_fault(walk, number, "cannot hold a node: it is the superblock, or beyond the end", fault);
+         set_fault(walk, number, "cannot hold a node: it is the superblock, or beyond the end",
+                   fault);
 }
 
 /* Look into a node; not yet beneath it. */
-static gboolean look(ThinWalk *walk, guint64 number, guint depth, guint8 *data, ThinSubtree *found, GError **fault)
+static gboolean look(ThinWalk *walk, guint64 number, guint depth, guint8 *data, ThinSubtree *found,
+                     GError **fault)
 {
   const char *wrong;
   guint n;
@@ -33,35 +35,39 @@ static gboolean look(ThinWalk *walk, guint64 number, guint depth, guint8 *data, 
   if (walk->node)
     walk->node(walk, number, data, depth == 0);
   n = thin_node_n(data);
-  *found = (ThinSubtree){n ? thin_node_key(data, 0) : 1, n ? thin_node_key(data, n - 1) : 0, 0, THIN_SUBTREE_WHOLE};
+  *found = (ThinSubtree){n ? thin_node_key(data, 0) : 1, n ? thin_node_key(data, n - 1) : 0, 0,
+                         THIN_SUBTREE_WHOLE};
   return TRUE;
 }
 
 /* What is known of a node that was seen before. */
-static gboolean recall(ThinWalk *walk, guint64 number, const ThinSubtree *seen, ThinSubtree *found, GError **fault)
+static gboolean recall(ThinWalk *walk, guint64 number, const ThinSubtree *seen, ThinSubtree *found,
+                       GError **fault)
 {
   *found = *seen;
   if (seen->state == THIN_SUBTREE_UNDER_WAY)
     return set_fault(walk, number, "leads back to itself", fault);
-  return seen->state == THIN_SUBTREE_WHOLE || set_fault(walk, number, "is damaged, as said above", fault);
+  return seen->state == THIN_SUBTREE_WHOLE ||
+         set_fault(walk, number, "is damaged, as said above", fault);
 }
 
-static void check_range(ThinWalk *walk, guint64 number, const ThinSubtree *found, guint64 lower, guint64 upper,
-                        GError **fault)
+static void check_range(ThinWalk *walk, guint64 number, const ThinSubtree *found, guint64 lower,
+                        guint64 upper, GError **fault)
 {
   if (found->first <= found->last && (found->first < lower || found->last >= upper))
     vt_set_error(fault, EBADMSG,
-                 "%s: metadata block %" G_GUINT64_FORMAT " has keys from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-                 ", outside of the range its parent gives it",
+                 "%s: metadata block %" G_GUINT64_FORMAT " has keys from %" G_GUINT64_FORMAT
+                 " to %" G_GUINT64_FORMAT ", outside of the range its parent gives it",
                  vt_io_name(walk->io), number, found->first, found->last);
 }
 
-static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth, ThinSubtree *found,
-                          GError **error);
+static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth,
+                          ThinSubtree *found, GError **error);
 
 static gboolean walk_leaf(ThinWalk *walk, const guint8 *data, ThinSubtree *found, GError **error)
 {
-  guint begin = thin_node_lower_bound(data, walk->begin), end = thin_node_lower_bound(data, walk->end);
+  guint begin = thin_node_lower_bound(data, walk->begin),
+        end = thin_node_lower_bound(data, walk->end);
 
   found->n_entries = end - begin;
   for (guint i = begin; walk->entry && i < end; i++)
@@ -70,8 +76,8 @@ static gboolean walk_leaf(ThinWalk *walk, const guint8 *data, ThinSubtree *found
   return TRUE;
 }
 
-static gboolean walk_children(ThinWalk *walk, const guint8 *data, guint64 upper, guint depth, ThinSubtree *found,
-                              GError **error)
+static gboolean walk_children(ThinWalk *walk, const guint8 *data, guint64 upper, guint depth,
+                              ThinSubtree *found, GError **error)
 {
   guint n = thin_node_n(data), end = thin_node_lower_bound(data, walk->end);
 
@@ -89,8 +95,8 @@ static gboolean walk_children(ThinWalk *walk, const guint8 *data, guint64 upper,
   return TRUE;
 }
 
-static gboolean descend(ThinWalk *walk, const guint8 *data, guint64 upper, guint depth, ThinSubtree *found,
-                        GError **error)
+static gboolean descend(ThinWalk *walk, const guint8 *data, guint64 upper, guint depth,
+                        ThinSubtree *found, GError **error)
 {
   return thin_node_is_leaf(data) ? walk_leaf(walk, data, found, error)
                                  : walk_children(walk, data, upper, depth, found, error);
@@ -108,9 +114,10 @@ static gboolean lose(ThinWalk *walk, guint64 lower, guint64 upper, GError *fault
   return TRUE;
 }
 
-/* A node that does not keep within its range is lost to this parent; to another one who shares it, it may be right. */
-static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth, ThinSubtree *found,
-                          GError **error)
+/* A node that does not keep within its range is lost to this parent; to another one who shares it,
+ * it may be right. */
+static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth,
+                          ThinSubtree *found, GError **error)
 {
   guint64 block[THIN_METADATA_BLOCK / 8];
   guint8 *data = (guint8 *)block;
@@ -126,7 +133,8 @@ static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64
   is_new = seen->state == THIN_SUBTREE_UNSEEN;
   if (is_new)
     seen->state = THIN_SUBTREE_UNDER_WAY;
-  usable = is_new ? look(walk, number, depth, data, found, &fault) : recall(walk, number, seen, found, &fault);
+  usable = is_new ? look(walk, number, depth, data, found, &fault)
+                  : recall(walk, number, seen, found, &fault);
   if (usable)
     check_range(walk, number, found, lower, upper, &fault);
   if (fault && !lose(walk, lower, upper, fault, error))
