@@ -29,7 +29,7 @@ edit() { text >/dev/null && sed -i "$1" text && restore text; }
 # conf SOURCE [LOCAL]: system_id_source, and what lvmlocal.conf says
 nothing="local { }" # lvm2 takes no empty file
 conf() {
-  sed -i "/system_id_file/d; s|system_id_source=.*event|system_id_source=\"$1\" event|" \
+  sed -i "/system_id_file/d; s|system_id_source=\"[^\"]*\"|system_id_source=\"$1\"|" \
     "$LVM_SYSTEM_DIR/lvm.conf"
   echo "global/system_id_file = \"$tmp/id\"" >>"$LVM_SYSTEM_DIR/lvm.conf"
   echo "${2:-$nothing}" >"$LVM_SYSTEM_DIR/lvmlocal.conf"
