@@ -7,8 +7,8 @@
  *                        (pool-bundled.c)
  *   pool_connect()       a VG service over D-Bus (pool-remote.c)
  *   pool_open_kernel()   the kernel's device-mapper and lvm2's commands (pool-kernel.c, src/dm)
- * The rules that are virt-thin's own - names, what a backing volume makes, snapshots, rollback,
- * templates - live in pool-rules.c, once.
+ * What a change comes to - names, what a backing volume makes, snapshots, rollback, templates - is
+ * decided in plan.c, once.
  *
  * Units: bytes. Errors: VT_ERROR (util/error.h), code an errno value; every message names the
  * volume or pool, what was tried and the next step. Ownership: info structs and arrays returned are

@@ -308,3 +308,15 @@ void helper_judge(const char *path, const char *second_path)
   if (geteuid() == 0)
     run(argv);
 }
+
+void edit_text(const char *path, void (*change)(LvmVg *vg))
+{
+  const char *paths[] = {path, NULL};
+  g_autoptr(LvmStore) store = NULL;
+  LvmVg *vg;
+
+  assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  change(vg);
+  assert_done(lvm_store_commit(store, vg, NULL, "edited by a test", &error));
+}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "lvm/store.h"
 #include "pool/pool.h"
 
 #define KIB G_GUINT64_CONSTANT(1024)
@@ -68,3 +69,6 @@ void helper_check_pool(Pool *pool, const char *thin_pool);
 /* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without
  * root: nothing is asked. */
 void helper_judge(const char *path, const char *second_path);
+
+/* Change the text of the VG on @path, and leave its pools as they are. */
+void edit_text(const char *path, void (*change)(LvmVg *vg));

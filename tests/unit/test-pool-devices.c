@@ -45,19 +45,6 @@ static void beside(const char *path, const char *name, const ThinMessage *messag
   lvm_store_close(store);
 }
 
-/* Change the text alone. */
-static void edit(const char *path, void (*change)(LvmVg *vg))
-{
-  const char *paths[] = {path, NULL};
-  g_autoptr(LvmStore) store = NULL;
-  LvmVg *vg;
-
-  assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
-  vg = lvm_vg_copy(lvm_store_vg(store));
-  change(vg);
-  assert_done(lvm_store_commit(store, vg, NULL, "edited by a test", &error));
-}
-
 static const char *health(Pool *pool, const char *thin_pool)
 {
   static char text[512];
@@ -203,7 +190,7 @@ static void test_a_message_does_not_take_a_stray(void **state)
 {
   char *path = make_with_strays();
 
-  edit(path, pending_create);
+  edit_text(path, pending_create);
   assert_refused(path, "volume late is to be made as thin device 2");
 }
 
@@ -211,7 +198,7 @@ static void test_a_snapshot_is_of_its_origin(void **state)
 {
   char *path = make_with_strays();
 
-  edit(path, pending_snapshot);
+  edit_text(path, pending_snapshot);
   assert_refused(path, "volume late is to be made as thin device 7");
 }
 
@@ -230,7 +217,7 @@ static void test_what_a_message_has_made_is_taken(void **state)
     helper_write(pool, "v", 0, MIB, 1);
     helper_close(pool);
     beside(path, "data", messages[i], 1, 1, 1, NULL);
-    edit(path, texts[i]);
+    edit_text(path, texts[i]);
     pool = helper_open(path);
     helper_check(pool, "late", 0, MIB, i);
     helper_check_pool(pool, NULL);
@@ -258,7 +245,7 @@ static void test_what_is_to_be_deleted_is_no_stray(void **state)
   char *path = make_with_strays();
   Pool *pool;
 
-  edit(path, pending_delete);
+  edit_text(path, pending_delete);
   pool = helper_open_read(path);
   assert_strays(pool, "data", 0, NULL);
   assert_string_equal(health(pool, NULL), "well");
@@ -276,7 +263,7 @@ static void test_an_old_message_deletes_nothing(void **state)
   char *path = make_with_strays();
   Pool *pool;
 
-  edit(path, leave_delete);
+  edit_text(path, leave_delete);
   pool = helper_open_read(path);
   assert_strays(pool, "data", 2, "thin device 2 (64.00 KiB mapped");
   helper_close(pool);

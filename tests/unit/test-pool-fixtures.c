@@ -274,19 +274,6 @@ static void test_full_of_data(void **state)
 
 /* --- crash points that the images do not have, made from those --- */
 
-/* Change the VG's text and leave the pool as it is. */
-static void edit(const char *path, void (*change)(LvmVg *vg))
-{
-  const char *paths[] = {path, NULL};
-  g_autoptr(LvmStore) store = NULL;
-  LvmVg *vg;
-
-  assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
-  vg = lvm_vg_copy(lvm_store_vg(store));
-  change(vg);
-  assert_done(lvm_store_commit(store, vg, NULL, "edited by a test", &error));
-}
-
 static void leave_message(LvmVg *vg)
 {
   LvmLv *pool = lvm_vg_find_lv(vg, "data");
@@ -302,7 +289,7 @@ static void test_messages_that_were_carried_out(void **state)
   char *path = helper_fixture("01-clean");
   Pool *pool;
 
-  edit(path, leave_message);
+  edit_text(path, leave_message);
   pool = helper_open(path);
   assert_names(pool, NAMES_01);
   check_sums(pool, &fixtures[0], 2);
@@ -326,7 +313,7 @@ static void test_deleted_and_the_id_is_old(void **state)
   g_autoptr(PoolInfo) info = NULL;
   Pool *pool;
 
-  edit(path, wipe_deleted);
+  edit_text(path, wipe_deleted);
   pool = helper_open(path);
   check_sums(pool, &fixtures[0], 2);
   assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
@@ -350,7 +337,7 @@ static void test_a_number_taken_by_another_is_refused(void **state)
   char *path = helper_fixture("01-clean");
   const char *devices[] = {path, NULL};
 
-  edit(path, create_over_other);
+  edit_text(path, create_over_other);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM, "vm-101-disk-1");
 }
 
@@ -365,7 +352,7 @@ static void test_two_transactions_apart_is_refused(void **state)
   const char *devices[] = {path, NULL};
   Pool *pool;
 
-  edit(path, two_behind);
+  edit_text(path, two_behind);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM,
                "transaction id is 7, expected 9");
   pool = helper_open_read(path);
@@ -391,7 +378,7 @@ static void test_a_pending_merge_is_finished(void **state)
 
   before = helper_info(pool, "vm-100-disk-0");
   helper_close(pool);
-  edit(path, start_merge);
+  edit_text(path, start_merge);
   pool = helper_open_read(path);
   pending = helper_md5(pool, "vm-100-disk-0", 0);
   assert_string_equal(pending, "f58033394769c0068d1f3ff89f232a08");
