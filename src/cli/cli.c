@@ -8,9 +8,9 @@
 
 #include "cli/cli.h"
 #include "lvm/store.h"
-#include "pool/pool-choose.h"
-#include "pool/pool-service.h"
-#include "pool/settings.h"
+#include "pool/choose.h"
+#include "control/service.h"
+#include "settings/settings.h"
 #include "util/size.h"
 
 #define LOCK_PATIENCE_US (3 * G_TIME_SPAN_SECOND)
@@ -32,6 +32,8 @@ gboolean cli_usage(GError **error, const char *format, ...)
   va_end(args);
   return FALSE;
 }
+
+const CliCommand cli_end = {.name = NULL};
 
 int cli_status(gboolean ok)
 {
@@ -111,8 +113,6 @@ const char *const *cli_devices(void)
 }
 
 /* main.c: what --device said, made absolute. */
-void cli_set_devices(char **paths);
-
 void cli_set_devices(char **paths)
 {
   GPtrArray *full;
@@ -157,7 +157,7 @@ gboolean cli_is_served(const char *vg)
   g_autoptr(Pool) pool = NULL;
   g_autoptr(PoolVgInfo) info = NULL;
 
-  if (!settings_check_vg(vg, NULL) || !pool_service_is_running(vg))
+  if (!settings_check_vg(vg, NULL) || !control_service_is_running(vg))
     return FALSE;
   if (!given_devices)
     return TRUE;
@@ -267,7 +267,7 @@ static void tell_problems(GPtrArray *problems, GPtrArray *found)
 GStrv cli_list_vgs(gboolean *all)
 {
   g_auto(GStrv) paths = settings_devices();
-  g_auto(GStrv) served = pool_service_list(),
+  g_auto(GStrv) served = control_service_list(),
                 kernels = given_devices ? NULL : pool_list_kernel_vgs();
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GPtrArray) found = lvm_scan((const char *const *)paths, problems);

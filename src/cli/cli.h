@@ -35,10 +35,6 @@ struct CliCommand {
 };
 
 extern const CliCommand cli_end;
-extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate,
-    cli_extend, cli_list, cli_info, cli_check, cli_create, cli_clone, cli_template, cli_snapshot,
-    cli_rollback, cli_rename, cli_resize, cli_remove, cli_import, cli_export, cli_storage,
-    cli_enable, cli_disable, cli_stream;
 
 /* The exit status for a boolean outcome. */
 int cli_status(gboolean ok);
@@ -55,6 +51,8 @@ gboolean cli_parse_size(const char *option, const char *text, guint64 *size, GEr
 
 /* --- opening --- */
 
+/* --device, of the words or the options of a command. */
+void cli_set_devices(char **paths);
 /* --device, as given; NULL: not. */
 const char *const *cli_devices(void);
 /* Is @vg served, by a service that has one of cli_devices() if any are given? */

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The interface itself is org.virt_thin.VolumeGroup1.xml; control-info.h is generated from it. Peer
- * to peer: no bus is involved. What the structures in it mean in C is src/pool/pool-wire.h.
+ * to peer: no bus is involved. What the structures in it mean in C is src/pool/remote/wire.h.
  *
  * Errors: VT_ERROR. Over the wire the errno value EBUSY is org.virt_thin.Error.EBUSY, and so for
  * every errno name of the C library (names, because the numbers differ between architectures).

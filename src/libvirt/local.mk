@@ -14,7 +14,7 @@ src_libvirt_libvirt_storage_backend_logical_la_LIBADD = -ldl
 
 vtbackend_sources = \
 	src/libvirt/stock.c src/libvirt/stock.h \
-	src/libvirt/vtbackend.h \
+	src/libvirt/vtbackend-private.h \
 	src/libvirt/vtbackend-copy.c \
 	src/libvirt/vtbackend-data.c \
 	src/libvirt/vtbackend-dispatch.c \
@@ -34,7 +34,7 @@ src_libvirt_virt_thin_backend_la_CFLAGS = $(AM_CFLAGS) $(XML_CFLAGS)
 src_libvirt_virt_thin_backend_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared \
 	-export-symbols-regex '^vtbackend_register$$' -Wl,--no-undefined
 src_libvirt_virt_thin_backend_la_LIBADD = src/pool/libpool-kernel.la src/pool/libpool.la \
-	src/control/libcontrol.la src/lvm/liblvm.la $(GLIB_LIBS) $(XML_LIBS)
+	src/control/libcontrol.la src/settings/libsettings.la src/lvm/liblvm.la $(GLIB_LIBS) $(XML_LIBS)
 
 # A libvirt that is switched over to what is installed has a copy of the shim: of this version, and
 # none when it is uninstalled. By the program of this folder, that make may install everything in

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 
 #define BUFFER (1024 * 1024)
 /* zeros are left out in runs of this: the smallest chunk of a thin pool (dm-thin: 64 KiB) */

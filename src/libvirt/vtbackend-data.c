@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "libvirt/vtbackend.h"
-#include "pool/pool-guest.h"
-#include "pool/settings.h"
+#include "libvirt/vtbackend-private.h"
+#include "pool/guest.h"
+#include "settings/settings.h"
 #include "util/image-format.h"
 #include "util/block-users.h"
 
@@ -185,7 +185,7 @@ static PoolVolumeInfo *check_range(const VtSource *source, const char *name, gui
   return info;
 }
 
-/* A volume of the kernel's as a file that has holes (service/stream-file.h), which goes when
+/* A volume of the kernel's as a file that has holes (service/fuse/stream-file.h), which goes when
  * libvirt has opened and closed it. NULL: error. The path is the caller's. */
 static char *show_as_file(const char *vg, const char *name, gboolean read_only, GError **error)
 {
@@ -216,7 +216,7 @@ static char *stream_path(const char *vg, const char *name, const VtVolumeFile *f
 {
   g_autoptr(GError) error = NULL;
   /* libvirt cuts a regular file at each hole that it is sent; under this name the service lets it,
-   * and keeps the size (service/service.h). */
+   * and keeps the size (service/process/service.h). */
   char *path = file->device ? show_as_file(vg, name, read_only, &error)
                             : g_strconcat(file->path, read_only ? "" : "@upload", NULL);
   if (path)

@@ -7,7 +7,7 @@
  */
 #include "config.h"
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 
 static gboolean is_ours(VtPoolObj *obj)
 {

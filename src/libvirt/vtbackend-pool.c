@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libvirt/vtbackend.h"
-#include "pool/pool-choose.h"
-#include "pool/pool-service.h"
+#include "libvirt/vtbackend-private.h"
+#include "pool/choose.h"
+#include "pool/remote/service.h"
 
 #define START_DEADLINE_MS (60 * 1000)
 

@@ -9,7 +9,7 @@
 
 #include <stdio.h>
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 
 VtGlobal vt;
 

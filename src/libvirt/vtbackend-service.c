@@ -6,7 +6,7 @@
  * volumes one after the other: after a question that was not answered in time, further ones are
  * refused at once for a while.
  *
- * A VG that no service has, and that is the kernel's by choice (pool/pool-choose.h), is asked and
+ * A VG that no service has, and that is the kernel's by choice (pool/choose.h), is asked and
  * changed in this process, by the same interface. It stays so until a service has it.
  */
 #include "config.h"
@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "libvirt/vtbackend.h"
-#include "pool/pool-choose.h"
-#include "pool/pool-service.h"
+#include "libvirt/vtbackend-private.h"
+#include "pool/choose.h"
+#include "control/service.h"
 
 #define DEFAULT_DEADLINE_S 10
 #define CHANGE_DEADLINE_MS (60 * 1000)
@@ -119,7 +119,7 @@ static Service *find_service(const char *vg)
  * cannot be opened. Looking for it, outside the lock, opens block devices. */
 static Pool *kernel_pool(const char *vg, GError **error)
 {
-  if (pool_service_is_running(vg))
+  if (control_service_is_running(vg))
     return NULL;
   g_mutex_lock(&lock);
   Pool *pool = find_service(vg)->chosen ? find_service(vg)->kernel : NULL;

@@ -5,15 +5,15 @@
 
 #include <stdlib.h>
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 #include "lvm/store.h"
-#include "pool/pool-choose.h"
-#include "pool/pool-service.h"
+#include "pool/choose.h"
+#include "control/service.h"
 
 /* The thin pools of every VG that is served. */
 static void add_served(GHashTable *names)
 {
-  g_auto(GStrv) vgs = pool_service_list();
+  g_auto(GStrv) vgs = control_service_list();
   for (char **vg = vgs; *vg; vg++) {
     Pool *pool = vt_service(*vg, NULL);
     g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 
 #define LAST_WORDS_MAX 2000
 

@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "libvirt/vtbackend.h"
-#include "pool/pool-guest.h"
-#include "pool/pool-rules.h"
+#include "libvirt/vtbackend-private.h"
+#include "pool/guest.h"
+#include "pool/rules.h"
 
 /* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes
  * right before libvirt's sum. */

@@ -8,7 +8,7 @@
 #include <libxml/xpath.h>
 #include <string.h>
 
-#include "libvirt/vtbackend.h"
+#include "libvirt/vtbackend-private.h"
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathContext, xmlXPathFreeContext)

@@ -14,7 +14,7 @@
 #include <glib/gstdio.h>
 
 #include "lvm/store-private.h"
-#include "lvm/vg-private.h"
+#include "lvm/model/vg-private.h"
 
 #define RETAIN_MIN 10
 #define RETAIN_SECONDS (30 * 24 * 3600)

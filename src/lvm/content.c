@@ -12,7 +12,7 @@
 
 #include "lvm/content.h"
 #include "lvm/store-private.h"
-#include "lvm/vg.h"
+#include "lvm/model/vg.h"
 #include "util/image-format.h"
 
 #define MIB (G_GUINT64_CONSTANT(1) << 20)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "lvm/store-private.h"
-#include "lvm/vg-private.h"
+#include "lvm/model/vg-private.h"
 
 typedef struct {
   VtIo *io; /* NULL: the PV is missing */

@@ -15,7 +15,7 @@
 
 #include "lvm/lvm-conf.h"
 #include "lvm/store-private.h"
-#include "lvm/vg-private.h"
+#include "lvm/model/vg-private.h"
 
 #define LVM_ID_MAX 128
 #define OUR_PREFIX "virt-thin."

@@ -11,7 +11,7 @@
 
 #include "lvm/content.h"
 #include "lvm/store-private.h"
-#include "lvm/vg-private.h"
+#include "lvm/model/vg-private.h"
 
 /* Where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c). */
 #define DEFAULT_AREA 4096

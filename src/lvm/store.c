@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "lvm/store-private.h"
-#include "lvm/vg-private.h"
+#include "lvm/model/vg-private.h"
 #include "util/crc.h"
 
 LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)

@@ -9,7 +9,7 @@
  */
 #pragma once
 
-#include "lvm/vg.h"
+#include "lvm/model/vg.h"
 #include "util/io.h"
 
 typedef struct LvmStore LvmStore;

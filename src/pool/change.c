@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "lvm/vg.h"
-#include "pool/pool-internal.h"
+#include "lvm/model/vg.h"
+#include "pool/pool-private.h"
 
 const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
     [POOL_CREATE] = {"Create", "pns", "create volume"},

@@ -3,7 +3,7 @@
  *
  * What a caller wants of a volume group is a PoolChange: of which kind, and its particulars. The
  * functions of pool.h make one and hand it to pool_change(). It is passed on as it is - over D-Bus
- * by the table here (pool-wire.h) - to whoever decides about it (plan.h).
+ * by the table here (remote/wire.h) - to whoever decides about it (plan.h).
  *
  * A new kind of change is: its constructor in pool.h, a name and a row here (change.c), a function
  * in plan.c, and, to travel, a method in src/control/org.virt_thin.VolumeGroup1.xml.
@@ -49,7 +49,7 @@ typedef struct {
 
 typedef struct {
   const char *method;  /* on D-Bus */
-  const char *members; /* its arguments in order, a letter each (pool-wire.c) */
+  const char *members; /* its arguments in order, a letter each (remote/wire.c) */
   const char *verb;    /* for messages: "cannot <verb> VG/NAME" */
 } PoolChangeRow;
 extern const PoolChangeRow pool_changes[POOL_N_CHANGES];

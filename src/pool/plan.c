@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "pool/pool-rules.h"
+#include "pool/rules.h"
 #include "util/size.h"
 
 #define MAX_SIZE_TAG POOL_OWN_TAGS "max_size="

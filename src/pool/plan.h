@@ -6,9 +6,9 @@
  * what, and every message about them stands here, once, whoever carries the plan out:
  *
  *   bundled engine   all steps are one commit of the VG's text, with messages to the thin pool
- *                    (pool-bundled-change.c)
+ *                    (bundled/change.c)
  *   kernel           each step is a command of lvm2's, with another that takes it back
- *                    (pool-kernel-change.c)
+ *                    (kernel/change.c)
  *
  * The steps are
  *
@@ -41,9 +41,9 @@
  */
 #pragma once
 
-#include "lvm/vg.h"
+#include "lvm/model/vg.h"
 #include "pool/change.h"
-#include "pool/pool-layout.h"
+#include "pool/layout.h"
 
 typedef enum {
   POOL_STEP_ADD_THIN,

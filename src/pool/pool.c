@@ -1,7 +1,7 @@
 /* virt-thin - the pool interface: hands each call to the implementation behind the handle
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include "pool/pool-internal.h"
+#include "pool/pool-private.h"
 
 void pool_volume_info_free(PoolVolumeInfo *info)
 {

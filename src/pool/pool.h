@@ -2,11 +2,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a
- * thin pool is an LV as well. Three implementations; which one serves a VG, pool-choose.h says:
+ * thin pool is an LV as well. Three implementations; which one serves a VG, pool/choose.h says:
  *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
- *                        (pool-bundled.c)
- *   pool_connect()       a VG service over D-Bus (pool-remote.c)
- *   pool_open_kernel()   the kernel's device-mapper and lvm2's commands (pool-kernel.c, src/dm)
+ *                        (bundled/pool.c)
+ *   pool_connect()       a VG service over D-Bus (remote/pool.c)
+ *   pool_open_kernel()   the kernel's device-mapper and lvm2's commands (kernel/pool.c, src/dm)
  * What a change comes to - names, what a backing volume makes, snapshots, rollback, templates - is
  * decided in plan.c, once.
  *

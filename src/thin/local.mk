@@ -10,16 +10,16 @@ src_thin_libthinformat_la_LIBADD = $(GLIB_LIBS)
 
 noinst_LTLIBRARIES += src/thin/libthin.la
 src_thin_libthin_la_SOURCES = \
-	src/thin/thin.h src/thin/metadata.h \
-	src/thin/block-cache.c src/thin/block-cache.h \
-	src/thin/transaction.c src/thin/transaction.h \
-	src/thin/btree.c src/thin/btree.h \
-	src/thin/btree-insert.c src/thin/btree-remove.c \
-	src/thin/space-map-metadata.c src/thin/space-map-metadata.h \
-	src/thin/space-map-data.c src/thin/space-map-data.h \
-	src/thin/metadata.c src/thin/metadata-private.h \
-	src/thin/metadata-devices.c src/thin/metadata-maps.c \
-	src/thin/check.c src/thin/check-walk.c src/thin/check-counts.c src/thin/check-private.h \
+	src/thin/thin.h src/thin/metadata/metadata.h \
+	src/thin/metadata/block-cache.c src/thin/metadata/block-cache.h \
+	src/thin/metadata/transaction.c src/thin/metadata/transaction.h \
+	src/thin/metadata/btree.c src/thin/metadata/btree.h \
+	src/thin/metadata/btree-insert.c src/thin/metadata/btree-remove.c \
+	src/thin/metadata/space-map-metadata.c src/thin/metadata/space-map-metadata.h \
+	src/thin/metadata/space-map-data.c src/thin/metadata/space-map-data.h \
+	src/thin/metadata/metadata.c src/thin/metadata/metadata-private.h \
+	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \
+	src/thin/metadata/check.c src/thin/metadata/check-walk.c src/thin/metadata/check-counts.c src/thin/metadata/check-private.h \
 	src/thin/pool-private.h src/thin/gather.h \
 	src/thin/bounce.c \
 	src/thin/commit.c \

@@ -20,7 +20,7 @@
 #include <pthread.h>
 
 #include "thin/journal.h"
-#include "thin/metadata.h"
+#include "thin/metadata/metadata.h"
 #include "thin/thin.h"
 #include "thin/translations.h"
 

@@ -1,6 +1,7 @@
 noinst_LTLIBRARIES += src/util/libutil.la
 src_util_libutil_la_SOURCES = \
 	src/util/block-users.c src/util/block-users.h \
+	src/util/condition.h \
 	src/util/crc.c src/util/crc.h \
 	src/util/error.c src/util/error.h \
 	src/util/image-format.c src/util/image-format.h \
@@ -8,6 +9,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-file.c \
 	src/util/io-log.c \
 	src/util/io-failer.c \
+	src/util/library.c src/util/library.h \
 	src/util/memory.h \
 	src/util/size.c src/util/size.h
-src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -lm
+src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -ldl -lm

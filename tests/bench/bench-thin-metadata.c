@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "thin/metadata.h"
+#include "thin/metadata/metadata.h"
 
 static void must(gboolean ok, GError *error, const char *what)
 {

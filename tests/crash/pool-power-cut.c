@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
-#include "pool/pool-bundled.h"
+#include "pool/bundled/bundled-private.h"
 #include "util/memory.h"
 
 #define KIB 1024u

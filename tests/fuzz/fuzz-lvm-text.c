@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "lvm/text.h"
-#include "lvm/vg.h"
+#include "lvm/model/text.h"
+#include "lvm/model/vg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "../unit/memory-pool.h"
-#include "service/nbd-protocol.h"
-#include "service/nbd-server.h"
+#include "service/nbd/nbd-protocol.h"
+#include "service/nbd/nbd-server.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

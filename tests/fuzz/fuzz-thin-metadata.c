@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "thin/metadata.h"
+#include "thin/metadata/metadata.h"
 
 #define N_BLOCKS 160u
 #define N_POOLS 4

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pool/pool-internal.h"
+#include "pool/pool-private.h"
 
 typedef struct {
   Pool base;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "../unit/memory-pool.h"
-#include "service/nbd-server.h"
+#include "service/nbd/nbd-server.h"
 #include "util/size.h"
 
 static Pool *open_memory(char **volumes, GError **error)

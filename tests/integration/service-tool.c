@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/pool-service.h"
+#include "pool/remote/service.h"
 #include "pool/pool.h"
-#include "service/service.h"
+#include "service/process/service.h"
 #include "util/size.h"
 
 static gboolean run(const char *command, const char *vg, char **args, guint n_args, GError **error)

@@ -3,7 +3,7 @@
  */
 #include "fake-pool.h"
 
-#include "pool/pool-wire.h"
+#include "pool/remote/wire.h"
 
 gboolean fake_pool_note(Pool *pool, const char *format, ...)
 {

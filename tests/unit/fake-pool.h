@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "pool/pool-internal.h"
+#include "pool/pool-private.h"
 
 #define FAKE_POOL_VG "vg0"
 

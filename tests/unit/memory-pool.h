@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "pool/pool-internal.h"
+#include "pool/pool-private.h"
 
 #define MEMORY_CHUNK 65536u
 

@@ -6,8 +6,8 @@
 #pragma once
 
 #include "memory-pool.h"
-#include "service/nbd-protocol.h"
-#include "service/nbd-server.h"
+#include "service/nbd/nbd-protocol.h"
+#include "service/nbd/nbd-server.h"
 
 /* A server on a memory pool with volumes "vol" (8 MiB), "other" (1 MiB), "ro" (1 MiB, read-only),
  * "big" (64 MiB). */

@@ -1,4 +1,4 @@
-/* virt-thin - tests of the D-Bus layer: pool-remote.c against control-server.c in one process
+/* virt-thin - tests of the D-Bus layer: remote/pool.c against control-server.c in one process
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Behind the server is a fake pool. The server runs in a thread of its own.
@@ -22,10 +22,11 @@
 
 #include "control/control-socket.h"
 #include "control/control.h"
-#include "pool/pool-service.h"
-#include "pool/pool-wire.h"
-#include "pool/settings.h"
-#include "service/control-server.h"
+#include "control/service.h"
+#include "pool/remote/service.h"
+#include "pool/remote/wire.h"
+#include "settings/settings.h"
+#include "service/process/control-server.h"
 #include "fake-pool.h"
 
 /* --- the server's thread --- */
@@ -939,7 +940,7 @@ static void test_service_start(void **state)
   /* settings_program() was read from the environment at start: main() named it. */
   g_free(make_program("program", "#!/bin/sh\necho \"$@\" > \"$(dirname \"$0\")/args\"\necho 'pve: "
                                  "no such volume group' >&2\nexit 1\n"));
-  assert_false(pool_service_is_running("pve"));
+  assert_false(control_service_is_running("pve"));
   assert_false(pool_service_start("pve", NULL, devices, 5000, &error));
   assert_error(&error, EIO,
                "the service of volume group pve could not be started: pve: no such volume group");

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "lvm-helper.h"
-#include "lvm/text.h"
+#include "lvm/model/text.h"
 #include "util/memory.h"
 
 static LvmNode *parse(const char *text)

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pool/settings.h"
+#include "settings/settings.h"
 
 typedef struct {
   char *path;

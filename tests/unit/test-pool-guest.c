@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "pool/pool-guest.h"
+#include "pool/guest.h"
 
 #define ILLEGAL "illegal characters"
 #define NO_NAME "unable to parse lvm volume name"

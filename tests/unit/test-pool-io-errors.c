@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "pool/pool-bundled.h"
+#include "pool/bundled/bundled-private.h"
 
 static VtIo *the_failer;
 

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "pool/pool-rules.h"
+#include "pool/rules.h"
 
 #define GIB (G_GUINT64_CONSTANT(1) << 30)
 

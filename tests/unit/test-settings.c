@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <glib/gstdio.h>
 
-#include "pool/settings.h"
+#include "settings/settings.h"
 
 static char *folder;
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "thin/metadata-private.h"
+#include "thin/metadata/metadata-private.h"
 
 /* A folder of the test's own, removed by thin_test_teardown(). */
 typedef struct {

@@ -15,7 +15,7 @@ libs="$(pkg-config --libs glib-2.0 gio-2.0 cmocka zlib) -lm"
 echo "1..${#tests[@]}"
 objects=$(cd "$top" &&
   printf '%s\n' src/util/*.c src/thin/format/*.c \
-    src/thin/{block-cache,transaction,btree,space-map-,metadata,check}*.c \
+    src/thin/metadata/*.c \
     tests/unit/thin-helper.c)
 for test in "${tests[@]}"; do objects="$objects tests/unit/test-thin-$test.c"; done
 if ! printf "$top/%s\n" $objects |

@@ -3,7 +3,7 @@
  *
  * For those who read trees from end to end, straight from a VtIo: the checker, and the reader of a
  * pool that the kernel may have in use. (The engine looks up single keys in cached blocks:
- * thin/btree.h.)
+ * thin/metadata/btree.h.)
  *
  * Nothing is trusted. Every node must keep within the range of keys that its parent gives it, and
  * no tree is deeper than THIN_BTREE_DEPTH_MAX; so a walk meets a node once at each depth at most,

@@ -1,0 +1,125 @@
+/* virt-thin - command check: the metadata of a thin pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdio.h>
+
+#include "commands/commands.h"
+#include "cli/json.h"
+#include "cli/progress.h"
+#include "pool/choose.h"
+
+static gboolean json, clear;
+
+static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
+{
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+
+  json_builder_begin_object(builder);
+  cli_json_string(builder, "pool", name);
+  cli_json_strings(builder, "errors", (char **)errors->pdata, errors->len);
+  cli_json_strings(builder, "leaks", (char **)leaks->pdata, leaks->len);
+  cli_json_boolean(builder, "ok", errors->len == 0);
+  json_builder_end_object(builder);
+  cli_json_print(builder);
+}
+
+static void print_text(const char *name, GPtrArray *errors, GPtrArray *leaks)
+{
+  for (guint i = 0; i < errors->len; i++)
+    printf("error: %s\n", (char *)errors->pdata[i]);
+  for (guint i = 0; i < leaks->len; i++)
+    printf("leak: %s\n", (char *)leaks->pdata[i]);
+  printf("%s: %u error%s, %u leak%s\n", name, errors->len, errors->len == 1 ? "" : "s", leaks->len,
+         leaks->len == 1 ? "" : "s");
+}
+
+/* What keeps a pool from being opened or read at all is what the check finds. Not so what says
+ * nothing about it: that it is not there, or not ours. */
+static gboolean is_finding(const GError *error)
+{
+  return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO ||
+                                       error->code == EPERM || error->code == EINVAL);
+}
+
+/* Damage is left to the check to tell. */
+static gboolean clear_mark(const char *vg, const char *name, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (cli_is_served(vg))
+    return vt_set_error(error, EBUSY,
+                        "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
+  if (pool_choose_engine(vg, cli_devices()) == POOL_ENGINE_KERNEL)
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and "
+                        "have lvm2 check it and "
+                        "clear the mark: lvchange -ay --config "
+                        "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s",
+                        vg, name, vg, name, vg, name);
+  if (pool_clear_needs_check(vg, name, cli_devices(), &local) ||
+      g_error_matches(local, VT_ERROR, EBADMSG))
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
+static int run_check(char **args, GError **error)
+{
+  g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
+  g_autoptr(GError) local = NULL;
+  g_autofree char *vg = NULL, *name = NULL, *full = NULL;
+  CliBusy *busy;
+  Pool *pool;
+
+  if (!cli_split_name(args[0], &vg, &name, error))
+    return CLI_WRONG_USAGE;
+  if (clear && !clear_mark(vg, name, error))
+    return CLI_FAILED;
+  full = g_strdup_printf("%s/%s", vg, name);
+  busy = cli_busy_new("checking %s", full);
+  pool = cli_open_patient(vg, POOL_READ_ONLY, &local);
+  if (pool)
+    pool_check(pool, name, &errors, &leaks, &local);
+  cli_busy_free(busy);
+  if (!cli_close(pool, error))
+    return CLI_FAILED;
+  if (local && !is_finding(local)) {
+    g_propagate_error(error, g_steal_pointer(&local));
+    return CLI_FAILED;
+  }
+  if (!errors)
+    errors = g_ptr_array_new_with_free_func(g_free);
+  if (!leaks)
+    leaks = g_ptr_array_new_with_free_func(g_free);
+  if (local)
+    g_ptr_array_add(errors, g_strdup(local->message));
+  if (json)
+    print_json(full, errors, leaks);
+  else
+    print_text(full, errors, leaks);
+  return cli_status(errors->len == 0);
+}
+
+static const GOptionEntry check_options[] = {
+    {"clear-needs-check", 0, 0, G_OPTION_ARG_NONE, &clear,
+     "Take back the mark needs_check, if there are no other errors", NULL},
+    {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const CliCommand cli_check = {
+    .name = "check",
+    .arguments = "VG/POOL",
+    .summary = "Check the metadata of a thin pool",
+    .description =
+        "Exit status 1 when there are errors; a thin device that is known to no volume is one. "
+        "Leaks - "
+        "chunks or blocks that are counted and not used - are harmless. Changes nothing, but\n"
+        "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from "
+        "being "
+        "opened for writing.",
+    .options = check_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_check,
+};

@@ -1,0 +1,162 @@
+/* virt-thin - command export: a volume into an image
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands/commands.h"
+#include "image/copy.h"
+#include "image/qemu.h"
+#include "util/image-format.h"
+
+static char *format_text;
+
+typedef struct {
+  const char *path; /* NULL: standard output */
+  int fd;
+  CliTarget target;
+  gboolean created; /* by us: goes again when the export fails */
+} Target;
+
+/* Standard output that was redirected to a file can have holes, too. */
+static CliTarget kind_of(int fd)
+{
+  struct stat st;
+
+  if (fstat(fd, &st) < 0)
+    return CLI_DENSE;
+  if (S_ISBLK(st.st_mode))
+    return CLI_DEVICE;
+  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) &&
+                 lseek(fd, 0, SEEK_CUR) == st.st_size
+             ? CLI_SPARSE
+             : CLI_DENSE;
+}
+
+static gboolean open_target(Target *target, const char *argument, GError **error)
+{
+  if (strcmp(argument, "-") == 0) {
+    if (isatty(STDOUT_FILENO))
+      return cli_usage(error, "a disk image is nothing for a terminal: redirect standard output");
+    target->fd = dup(STDOUT_FILENO);
+  } else {
+    target->path = argument;
+    target->fd = open(argument, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    target->created = target->fd >= 0;
+    if (target->fd < 0 && errno == EEXIST)
+      target->fd = open(argument, O_WRONLY | O_TRUNC | O_CLOEXEC);
+  }
+  if (target->fd < 0)
+    return vt_set_errno(error, errno, "opening %s", argument);
+  target->target = kind_of(target->fd);
+  return TRUE;
+}
+
+static gboolean close_target(Target *target, gboolean keep, GError **error)
+{
+  gboolean ok = TRUE;
+
+  if (target->fd >= 0 && close(target->fd) < 0)
+    ok = vt_set_errno(keep ? error : NULL, errno, "writing %s",
+                      target->path ? target->path : "standard output");
+  if (target->created && (!keep || !ok))
+    unlink(target->path);
+  return ok;
+}
+
+static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const char *argument,
+                           GError **error)
+{
+  g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
+  g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, TRUE, opener, error);
+  g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
+  Target target = {.fd = -1};
+  CliProgress *progress;
+  gboolean ok;
+
+  if (!volume || !open_target(&target, argument, error))
+    return FALSE;
+  progress = cli_progress_new(pool_volume_size(volume), "exporting %s/%s", vg, lv);
+  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target,
+                    lost, progress, error);
+  cli_progress_free(progress);
+  ok = close_target(&target, ok, error) && ok;
+  for (guint i = 0; i < lost->len; i++)
+    cli_warn("%s", (char *)lost->pdata[i]);
+  if (ok && lost->len)
+    return vt_set_error(
+        error, EBADMSG,
+        "volume %s/%s was exported without what is lost: there the image reads zero", vg, lv);
+  return ok;
+}
+
+static gboolean export_converted(Pool *pool, const char *vg, const char *lv, const char *path,
+                                 GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  CliExport *export;
+  gboolean created, ok;
+  int fd;
+
+  if (!info)
+    return FALSE;
+  /* A file that qemu-img makes is for everybody to read. */
+  fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  created = fd >= 0;
+  if (created)
+    close(fd);
+  export = cli_qemu_export(pool, cli_is_served(vg), vg, lv, TRUE, error);
+  ok = export && cli_qemu_create(export, path, format_text, error);
+  cli_qemu_unexport(export);
+  if (!ok && created)
+    unlink(path);
+  return ok;
+}
+
+static int run_export(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL;
+  gboolean raw = !format_text || strcmp(format_text, "raw") == 0, ok;
+  Pool *pool;
+
+  if (!cli_split_name(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  if (!raw && strcmp(args[1], "-") == 0)
+    return cli_usage(error,
+                     "--format %s needs a file: parts of such an image are written out of order",
+                     format_text),
+           CLI_WRONG_USAGE;
+  pool = cli_open(vg, POOL_READ_ONLY, error);
+  if (!pool)
+    return CLI_FAILED;
+  if (!format_text && vt_image_is_named(args[1], NULL))
+    cli_warn("%s becomes a raw image, which its name does not say: --format qcow2 or another makes "
+             "such an image",
+             args[1]);
+  ok = raw ? export_raw(pool, vg, lv, args[1], error)
+           : export_converted(pool, vg, lv, args[1], error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry export_options[] = {
+    {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
+     "Format of the image: raw (default), qcow2, or another that qemu-img writes", "FORMAT"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const CliCommand cli_export = {
+    .name = "export",
+    .arguments = "VG/LV FILE|-",
+    .summary = "Write a volume into a disk image",
+    .description = "What the volume does not map is a hole in FILE. '-' is standard output (raw "
+                   "only). Of a damaged "
+                   "volume what can be reached is\n"
+                   "written, the lost ranges are named, and the exit status is 1. Changes nothing "
+                   "in the volume group.",
+    .options = export_options,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_export,
+};

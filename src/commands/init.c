@@ -1,0 +1,271 @@
+/* virt-thin - commands init and extend: volume groups, thin pools and physical volumes
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands/commands.h"
+#include "dm/dm.h"
+#include "lvm/content.h"
+#include "lvm/store.h"
+#include "pool/choose.h"
+
+static gboolean force;
+static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
+
+typedef struct {
+  guint64 size, max_size, extent_size;
+  PoolNew pool;
+} Sizes;
+
+static gboolean parse_sizes(Sizes *sizes, GError **error)
+{
+  const struct {
+    const char *option, *text;
+    guint64 *size;
+  } options[] = {
+      {"--size", size_text, &sizes->size},
+      {"--max-size", max_text, &sizes->max_size},
+      {"--reserve", reserve_text, &sizes->pool.reserve},
+      {"--chunk-size", chunk_text, &sizes->pool.chunk_size},
+      {"--metadata-size", metadata_text, &sizes->pool.metadata_size},
+      {"--extent-size", extent_text, &sizes->extent_size},
+  };
+
+  memset(sizes, 0, sizeof *sizes);
+  for (gsize i = 0; i < G_N_ELEMENTS(options); i++) {
+    if (!cli_parse_size(options[i].option, options[i].text, options[i].size, error))
+      return FALSE;
+    if (options[i].text && *options[i].size == 0 && options[i].size != &sizes->pool.reserve)
+      return cli_usage(error, "%s %s: a size of nothing", options[i].option, options[i].text);
+  }
+  if (sizes->max_size && sizes->max_size < sizes->size)
+    return cli_usage(error, "--max-size %s is smaller than --size %s", max_text, size_text);
+  return TRUE;
+}
+
+/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones
+ * would cost every clone and snapshot from the first day. */
+static gboolean choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
+{
+  guint64 unused = 0, metadata = 0;
+
+  if (!sizes->max_size || sizes->pool.metadata_size)
+    return TRUE;
+  if (!extent_size)
+    extent_size = 4 << 20;
+  if (!lvm_pool_choose(room, extent_size, &sizes->pool.chunk_size, &unused, error) ||
+      !lvm_pool_choose(sizes->max_size, extent_size, &sizes->pool.chunk_size, &metadata, error))
+    return FALSE;
+  /* It is there twice, with the spare; and it can grow later. */
+  if (metadata > room / 8) {
+    g_autofree char *wanted = cli_size(metadata), *got = NULL;
+
+    metadata = MAX(room / 8 / extent_size, 1) * extent_size;
+    got = cli_size(metadata);
+    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins "
+             "with %s: virt-thin "
+             "resize --metadata lets it grow later",
+             max_text, wanted, got);
+  }
+  sizes->pool.metadata_size = metadata;
+  return TRUE;
+}
+
+/* Which volume group has @path? NULL: none. The caller's. */
+static char *vg_of(const char *path)
+{
+  const char *const paths[] = {path, NULL};
+  g_autoptr(GPtrArray) found = lvm_scan(paths, NULL);
+
+  return found && found->len ? g_strdup(((LvmScan *)found->pdata[0])->vg_name) : NULL;
+}
+
+static char *find_kernel_vg(const char *vg)
+{
+  g_auto(GStrv) paths = dmk_available(NULL) ? pool_find_block_devices(vg) : NULL;
+
+  return paths ? g_strdup(paths[0]) : NULL;
+}
+
+/* Where is @vg already? A path, or "its service"; NULL: nowhere. The caller's. */
+static char *find_vg(const char *vg)
+{
+  g_auto(GStrv) paths = settings_devices();
+  g_autoptr(GPtrArray) found = NULL;
+
+  if (cli_is_served(vg))
+    return g_strdup("its service");
+  found = lvm_scan((const char *const *)paths, NULL);
+  for (guint i = 0; found && i < found->len; i++)
+    if (g_strcmp0(((LvmScan *)found->pdata[i])->vg_name, vg) == 0)
+      return g_strdup(((LvmScan *)found->pdata[i])->path);
+  return settings_devices_are_given() ? NULL : find_kernel_vg(vg);
+}
+
+static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
+{
+  Pool *pool = cli_open_patient(vg, 0, error);
+  g_autoptr(PoolVgInfo) info = pool ? pool_get_vg_info(pool, error) : NULL;
+  gboolean ok;
+
+  if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
+    vt_set_error(error, EINVAL,
+                 "volume group %s has extents of %" G_GUINT64_FORMAT
+                 " bytes: leave --extent-size away",
+                 vg, info->extent_size);
+  ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
+       choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
+  sizes->pool.size = sizes->size;
+  sizes->pool.max_size = sizes->max_size;
+  ok = ok && pool_create_pool(pool, name, &sizes->pool, error);
+  return cli_close(pool, error) && ok;
+}
+
+/* The file or device to make the volume group on. The caller's. */
+static char *choose_path(const char *vg, GError **error)
+{
+  const char *const *given = cli_devices();
+
+  if (file)
+    return g_canonicalize_filename(file, NULL);
+  if (!given)
+    return g_strdup_printf("%s/%s.img", settings_state_dir(), vg);
+  if (!given[1])
+    return g_strdup(given[0]);
+  cli_usage(error,
+            "a volume group begins on one device: give one --device, and add the others with "
+            "virt-thin extend %s PATH",
+            vg);
+  return NULL;
+}
+
+/* With --force, what is on @path goes. */
+static gboolean clear(const char *path, GError **error)
+{
+  return !force || !g_file_test(path, G_FILE_TEST_EXISTS) || lvm_content_clear(path, error);
+}
+
+static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes,
+                        GError **error)
+{
+  struct stat st = {0};
+
+  if (stat(path, &st) < 0 && !sizes->size)
+    return cli_usage(error, "%s is not there: --size says how large to make it", path);
+  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size,
+                         error) ||
+      !clear(path, error))
+    return FALSE;
+  sizes->pool.max_size = sizes->max_size;
+  if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
+    return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
+  if (S_ISBLK(st.st_mode) && settings_engine(vg) != POOL_ENGINE_BUNDLED && dmk_available(NULL))
+    return pool_kernel_init(vg, name, path, sizes->extent_size, &sizes->pool, error);
+  return pool_init(vg, name, path, sizes->size, sizes->extent_size, &sizes->pool, error);
+}
+
+static int run_init(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *name = NULL, *path = NULL, *where = NULL, *owner = NULL;
+  Sizes sizes;
+
+  if (!cli_split_name(args[0], &vg, &name, error) || !parse_sizes(&sizes, error))
+    return CLI_WRONG_USAGE;
+  if (!lvm_vg_name_check(vg, error) || !lvm_name_check(name, error))
+    return CLI_FAILED;
+  where = find_vg(vg);
+  if (where && !file)
+    return cli_status(add_pool(vg, name, &sizes, error));
+  path = choose_path(vg, error);
+  if (!path)
+    return CLI_WRONG_USAGE;
+  owner = vg_of(path);
+  if (owner && where && strcmp(owner, vg) == 0)
+    return cli_status(add_pool(vg, name, &sizes, error));
+  if (where)
+    return cli_status(vt_set_error(
+        error, EEXIST,
+        "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, "
+        "or leave --file away to give it a "
+        "further thin pool",
+        vg, where, path, vg, path));
+  if (owner)
+    return cli_status(vt_set_error(
+        error, EEXIST, "%s is a physical volume of volume group %s already", path, owner));
+  return cli_status(make_vg(vg, name, path, &sizes, error));
+}
+
+static const GOptionEntry init_options[] = {
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text,
+     "Size of the physical volume to make (of a further pool: its data)", "SIZE"},
+    {"file", 0, 0, G_OPTION_ARG_FILENAME, &file,
+     "File (made sparse) or block device; default: --device, else VG.img in the state folder",
+     "PATH"},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data",
+     NULL},
+    {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text,
+     "Let it grow to this when it fills (with the physical volume, if that is a file)", "SIZE"},
+    {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text,
+     "Leave this much of the volume group free", "SIZE"},
+    {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text,
+     "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
+    {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text,
+     "Thin pool's metadata size (default: lvm2's choice)", "SIZE"},
+    {"extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text,
+     "Volume group's extent size (default: 4m)", "SIZE"},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const CliCommand cli_init = {
+    .name = "init",
+    .arguments = "VG/POOL",
+    .summary = "Make a volume group with a thin pool in a file or on a device",
+    .description = "The pool takes all of the physical volume but its metadata, the spare and what "
+                   "--reserve leaves. A "
+                   "volume group that\n"
+                   "exists gains a further thin pool from its free extents. A file or device with "
+                   "something on it is "
+                   "refused,\n"
+                   "unless --force.\n\n"
+                   "Example: virt-thin init pve/data --size 100g",
+    .options = init_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_init,
+};
+
+static int run_extend(char **args, GError **error)
+{
+  g_autofree char *path = g_canonicalize_filename(args[1], NULL);
+  g_autofree char *vg = NULL, *lv = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_optional(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  if (lv)
+    return cli_usage(error, "\"%s\" is no volume group", args[0]), CLI_WRONG_USAGE;
+  pool = cli_open_patient(vg, 0, error);
+  ok = pool && clear(path, error) && pool_extend(pool, path, error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry extend_options[] = {
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data",
+     NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const CliCommand cli_extend = {
+    .name = "extend",
+    .arguments = "VG PATH",
+    .summary = "Add a physical volume, file or block device, to a volume group",
+    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE. Refused where "
+                   "something is on it, "
+                   "unless --force.",
+    .options = extend_options,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_extend,
+};

@@ -1,0 +1,142 @@
+/* virt-thin - command list: the volumes of a volume group or thin pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "cli/json.h"
+
+static gboolean json;
+
+/* Volumes of one VG; FALSE with a word on standard error. */
+static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
+{
+  Pool *pool = cli_open(vg, POOL_READ_ONLY, error);
+  g_autoptr(GPtrArray) volumes = NULL;
+
+  if (!pool)
+    return FALSE;
+  /* Of a pool that is not there there is no list, not an empty one. */
+  if (thin_pool) {
+    g_autoptr(PoolInfo) info = pool_get_info(pool, thin_pool, error);
+
+    if (!info)
+      return cli_close(pool, error), FALSE;
+  }
+  volumes = pool_list_volumes(pool, thin_pool, error);
+  if (volumes) {
+    g_ptr_array_set_free_func(volumes, NULL);
+    for (guint i = 0; i < volumes->len; i++)
+      g_ptr_array_add(all, volumes->pdata[i]);
+  }
+  return cli_close(pool, error) && volumes;
+}
+
+static void print_json(GPtrArray *volumes)
+{
+  g_autoptr(JsonBuilder) builder = json_builder_new();
+
+  json_builder_begin_object(builder);
+  json_builder_set_member_name(builder, "volumes");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < volumes->len; i++) {
+    const PoolVolumeInfo *v = volumes->pdata[i];
+
+    json_builder_begin_object(builder);
+    cli_json_string(builder, "vg", v->vg);
+    cli_json_string(builder, "name", v->name);
+    cli_json_string(builder, "pool", v->pool);
+    cli_json_number(builder, "vmid", v->vmid < 0 ? G_MAXUINT64 : (guint64)v->vmid);
+    cli_json_number(builder, "size", v->size);
+    cli_json_number(builder, "mapped", v->mapped);
+    cli_json_string(builder, "origin", v->origin);
+    cli_json_number(builder, "device_id", v->pool ? v->device_id : G_MAXUINT64);
+    cli_json_string(builder, "uuid", v->uuid);
+    cli_json_boolean(builder, "readonly", v->read_only);
+    cli_json_strings(builder, "tags", v->tags, v->tags ? g_strv_length(v->tags) : 0);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_array(builder);
+  json_builder_end_object(builder);
+  cli_json_print(builder);
+}
+
+static void print_text(GPtrArray *volumes)
+{
+  int width = (int)strlen("VOLUME");
+
+  for (guint i = 0; i < volumes->len; i++) {
+    const PoolVolumeInfo *v = volumes->pdata[i];
+
+    width = MAX(width, (int)(strlen(v->vg) + 1 + strlen(v->name)));
+  }
+  printf("%-*s %-12s %12s %12s %-3s %s\n", width, "VOLUME", "POOL", "SIZE", "MAPPED", "", "ORIGIN");
+  for (guint i = 0; i < volumes->len; i++) {
+    const PoolVolumeInfo *v = volumes->pdata[i];
+    g_autofree char *name = g_strdup_printf("%s/%s", v->vg, v->name), *size = cli_size(v->size),
+                    *mapped = cli_size(v->mapped);
+
+    printf("%-*s %-12s %12s %12s %-3s %s\n", width, name, v->pool ? v->pool : "-", size, mapped,
+           v->read_only ? "ro" : "rw", v->origin ? v->origin : "");
+  }
+}
+
+/* Every volume group there is; those that cannot be read are told, and the rest listed. */
+static gboolean collect_all(GPtrArray *volumes)
+{
+  gboolean all;
+  g_auto(GStrv) vgs = cli_list_vgs(&all);
+
+  for (char **vg = vgs; *vg; vg++) {
+    g_autoptr(GError) local = NULL;
+
+    if (!collect(*vg, NULL, volumes, &local)) {
+      cli_warn("%s", local->message);
+      all = FALSE;
+    }
+  }
+  return all;
+}
+
+static int run_list(char **args, GError **error)
+{
+  g_autoptr(GPtrArray) volumes =
+      g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+  g_autofree char *vg = NULL, *thin_pool = NULL;
+  gboolean ok;
+
+  if (args && !cli_split_optional(args[0], &vg, &thin_pool, error))
+    return CLI_WRONG_USAGE;
+  ok = vg ? collect(vg, thin_pool, volumes, error) : collect_all(volumes);
+  if (vg && !ok)
+    return CLI_FAILED;
+  if (json)
+    print_json(volumes);
+  else
+    print_text(volumes);
+  for (guint i = 0; i < volumes->len; i++) {
+    const PoolVolumeInfo *v = volumes->pdata[i];
+
+    if (v->damage)
+      cli_warn("%s/%s cannot be read whole: %s", v->vg, v->name, v->damage);
+  }
+  return cli_status(ok);
+}
+
+static const GOptionEntry list_options[] = {
+    {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON, sizes in bytes", NULL},
+    {NULL, 0, 0, 0, NULL, NULL, NULL},
+};
+
+const CliCommand cli_list = {
+    .name = "list",
+    .arguments = "[VG[/POOL]]",
+    .summary = "List volumes",
+    .description =
+        "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
+    .options = list_options,
+    .min_args = 0,
+    .max_args = 1,
+    .run = run_list,
+};

@@ -1,0 +1,15 @@
+# commands: virt-thin's own, and main().
+virt_thin_SOURCES += \
+	src/commands/activate.c \
+	src/commands/check.c \
+	src/commands/commands.h \
+	src/commands/enable.c \
+	src/commands/export.c \
+	src/commands/import.c \
+	src/commands/info.c \
+	src/commands/init.c \
+	src/commands/list.c \
+	src/commands/main.c \
+	src/commands/serve.c \
+	src/commands/stream.c \
+	src/commands/volume.c

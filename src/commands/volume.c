@@ -1,0 +1,400 @@
+/* virt-thin - commands create, clone, template, snapshot, rollback, rename, resize, remove: changes
+ * of volumes SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "cli/progress.h"
+#include "pool/guest.h"
+#include "util/size.h"
+
+static char *size_text, *thin_pool;
+static gboolean shrink, metadata, with_snapshots, full, force;
+
+static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
+
+/* Two names of one volume group; the second may be given without it. */
+static gboolean second_name(const char *argument, const char *vg, char **lv, GError **error)
+{
+  g_autofree char *other = NULL, *name = NULL;
+
+  if (!strchr(argument, '/')) {
+    if (!*argument)
+      return cli_usage(error, "the new name is empty");
+    *lv = g_strdup(argument);
+    return TRUE;
+  }
+  if (!cli_split_name(argument, &other, &name, error))
+    return FALSE;
+  if (strcmp(other, vg) != 0)
+    return cli_usage(error, "\"%s\" is in another volume group than %s", argument, vg);
+  *lv = g_steal_pointer(&name);
+  return TRUE;
+}
+
+/* An overcommitted pool is no mistake, but worth a word. */
+static void tell_overcommit(Pool *pool, const char *lv)
+{
+  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, lv, NULL);
+  g_autoptr(PoolInfo) info =
+      volume && volume->pool ? pool_get_info(pool, volume->pool, NULL) : NULL;
+
+  if (info && info->size && info->virtual_size > info->size) {
+    g_autofree char *sum = cli_size(info->virtual_size), *size = cli_size(info->size);
+
+    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f "
+             "times",
+             info->vg, info->name, sum, size, (double)info->virtual_size / (double)info->size);
+  }
+}
+
+static int run_create(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL;
+  guint64 size;
+  Pool *pool;
+  gboolean ok;
+
+  if (!size_text)
+    return cli_usage(error, "--size is missing"), CLI_WRONG_USAGE;
+  if (!cli_split_name(args[0], &vg, &lv, error) ||
+      !cli_parse_size("--size", size_text, &size, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool && pool_create(pool, thin_pool, lv, size, error);
+  if (ok)
+    tell_overcommit(pool, lv);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry create_options[] = {
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text, "Size of the volume, rounded up to extents",
+     "SIZE"},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool, "Thin pool (default: the only one)", "POOL"},
+    no_more,
+};
+
+const CliCommand cli_create = {
+    .name = "create",
+    .arguments = "VG/LV",
+    .summary = "Create an empty volume",
+    .description = "It takes space only as it is written.\n\nExample: virt-thin create "
+                   "pve/vm-100-disk-0 --size 32g",
+    .options = create_options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_create,
+};
+
+static void tell_copied(guint64 done, gpointer progress)
+{
+  cli_progress_update(progress, done);
+}
+
+static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const char *name,
+                            GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  CliProgress *progress;
+  gboolean ok;
+
+  if (!info)
+    return FALSE;
+  progress = cli_progress_new(info->size, "cloning %s/%s", vg, lv);
+  ok = pool_guest_copy(pool, lv, thin_pool, name, tell_copied, progress, error);
+  cli_progress_free(progress);
+  return ok;
+}
+
+static int run_clone(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (thin_pool && !full)
+    return cli_usage(error,
+                     "--pool needs --full: a clone that shares blocks is in its origin's pool"),
+           CLI_WRONG_USAGE;
+  if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool &&
+       (full ? copy_volume(pool, vg, lv, name, error) : pool_clone(pool, lv, name, 0, error));
+  if (ok)
+    tell_overcommit(pool, name);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry clone_options[] = {
+    {"full", 0, 0, G_OPTION_ARG_NONE, &full, "Copy it: share nothing", NULL},
+    {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool,
+     "With --full: thin pool (default: the volume's)", "POOL"},
+    no_more,
+};
+
+const CliCommand cli_clone = {
+    .name = "clone",
+    .arguments = "VG/LV VG/NEW",
+    .summary = "Clone a volume, at once and sharing every block",
+    .description = "A clone named snap_LV_something becomes a read-only snapshot, one named "
+                   "base-VMID-something a "
+                   "template. With --full\nwhat the volume maps is copied instead.",
+    .options = clone_options,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_clone,
+};
+
+static int run_template(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL, *base = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_name(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool && pool_guest_make_template(pool, lv, &base, error);
+  ok = cli_close(pool, error) && ok;
+  if (ok)
+    printf("%s/%s\n", vg, base);
+  return cli_status(ok);
+}
+
+const CliCommand cli_template = {
+    .name = "template",
+    .arguments = "VG/LV",
+    .summary = "Make a guest's volume a template, to clone from",
+    .description =
+        "The volume vm-VMID-NAME becomes base-VMID-NAME, read-only and skipped at activation, as "
+        "in Proxmox "
+        "VE; it keeps its UUID\nand tags. Refused while it is open or has snapshots. Prints the "
+        "new name.\n\n"
+        "Example: virt-thin template pve/vm-9000-disk-0 && virt-thin clone pve/base-9000-disk-0 "
+        "pve/vm-101-disk-0",
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_template,
+};
+
+/* The @n volumes of one volume group that begin @args; the caller's GStrv. */
+static GStrv group_names(char **args, guint n, char **vg, GError **error)
+{
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *one = NULL, *lv = NULL;
+
+    if (!cli_split_name(args[i], &one, &lv, error))
+      return NULL;
+    if (*vg && strcmp(*vg, one) != 0) {
+      cli_usage(
+          error,
+          "%s and %s: it is done to all volumes, or none, so they must be of one volume group",
+          args[0], args[i]);
+      return NULL;
+    }
+    if (!*vg)
+      *vg = g_steal_pointer(&one);
+    g_ptr_array_add(names, g_steal_pointer(&lv));
+  }
+  g_ptr_array_add(names, NULL);
+  return (GStrv)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+}
+
+static int run_snapshot(char **args, GError **error)
+{
+  guint n = g_strv_length(args) - 1;
+  g_autofree char *vg = NULL;
+  g_auto(GStrv) names = group_names(args, n, &vg, error);
+  Pool *pool;
+  gboolean ok;
+
+  if (!names)
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool && pool_snapshot_group(pool, (const char *const *)names, args[n], error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+const CliCommand cli_snapshot = {
+    .name = "snapshot",
+    .arguments = "VG/LV... NAME",
+    .summary = "Take a snapshot of a volume, or of several at one instant",
+    .description =
+        "Makes the read-only volume snap_LV_NAME of each: all of them, or none. What has several "
+        "disks is\n"
+        "written to all the while; its snapshots are of one moment. They are of one thin pool.\n\n"
+        "Example: virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before",
+    .min_args = 2,
+    .max_args = -1,
+    .run = run_snapshot,
+};
+
+static int run_rollback(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_name(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open_patient(vg, 0, error);
+  ok = pool && pool_rollback(pool, lv, args[1], error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+const CliCommand cli_rollback = {
+    .name = "rollback",
+    .arguments = "VG/LV NAME",
+    .summary = "Give a volume the content of its snapshot",
+    .description =
+        "The volume keeps its name, UUID, tags and all its snapshots. Refused while it is open.",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_rollback,
+};
+
+static int run_rename(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
+    return CLI_WRONG_USAGE;
+  pool = cli_open(vg, 0, error);
+  ok = pool && pool_rename(pool, lv, name, error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+const CliCommand cli_rename = {
+    .name = "rename",
+    .arguments = "VG/LV NEW",
+    .summary = "Rename a volume, and its snapshots with it",
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_rename,
+};
+
+/* --- resize --- */
+
+static gboolean apply_sign(char sign, guint64 current, guint64 by, guint64 *size, GError **error)
+{
+  if (sign == '+' && by > G_MAXUINT64 - current)
+    return vt_set_error(error, EINVAL, "a size beyond 16 EiB");
+  if (sign == '-' && by >= current)
+    return vt_set_error(error, EINVAL, "nothing would be left");
+  *size = sign == '+' ? current + by : sign == '-' ? current - by : by;
+  return TRUE;
+}
+
+/* @lv is a thin pool of @pool: FALSE, without an error, if it is none. */
+static gboolean resize_pool(Pool *pool, PoolInfo *info, char sign, guint64 by, GError **error)
+{
+  guint64 size;
+
+  return apply_sign(sign, metadata ? info->metadata_size : info->size, by, &size, error) &&
+         pool_resize_pool(pool, info->name, size, metadata, error);
+}
+
+static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  guint64 size;
+
+  if (!info)
+    return FALSE;
+  if (metadata)
+    return vt_set_error(error, EINVAL, "%s/%s is no thin pool: only a pool has metadata to resize",
+                        info->vg, lv);
+  if (!apply_sign(sign, info->size, by, &size, error)) {
+    g_prefix_error(error, "resizing volume %s/%s: ", info->vg, lv);
+    return FALSE;
+  }
+  if (!pool_resize(pool, lv, size, shrink, error))
+    return FALSE;
+  if (size > info->size)
+    tell_overcommit(pool, lv);
+  return TRUE;
+}
+
+static int run_resize(char **args, GError **error)
+{
+  g_autofree char *vg = NULL, *lv = NULL;
+  g_autoptr(PoolInfo) info = NULL;
+  g_autoptr(GError) local = NULL;
+  guint64 by;
+  char sign;
+  Pool *pool;
+  gboolean ok;
+
+  if (!cli_split_name(args[0], &vg, &lv, error))
+    return CLI_WRONG_USAGE;
+  if (!vt_size_parse(args[1], &by, &sign, &local))
+    return cli_usage(error, "%s: %s", args[1], local->message), CLI_WRONG_USAGE;
+  pool = cli_open_patient(vg, 0, error);
+  if (!pool)
+    return CLI_FAILED;
+  info = pool_get_info(pool, lv, NULL);
+  ok = info ? resize_pool(pool, info, sign, by, error) : resize_volume(pool, lv, sign, by, error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry resize_options[] = {
+    {"shrink", 0, 0, G_OPTION_ARG_NONE, &shrink, "Permit a smaller size: what lies beyond is lost",
+     NULL},
+    {"metadata", 0, 0, G_OPTION_ARG_NONE, &metadata, "Resize a thin pool's metadata, not its data",
+     NULL},
+    no_more,
+};
+
+const CliCommand cli_resize = {
+    .name = "resize",
+    .arguments = "VG/LV|VG/POOL [+|-]SIZE",
+    .summary = "Resize a volume, or grow a thin pool",
+    .options = resize_options,
+    .min_args = 2,
+    .max_args = 2,
+    .dash_size = TRUE,
+    .run = run_resize,
+};
+
+/* --- remove --- */
+
+static int run_remove(char **args, GError **error)
+{
+  g_autofree char *vg = NULL;
+  g_auto(GStrv) names = group_names(args, g_strv_length(args), &vg, error);
+  const char *const *all = (const char *const *)names;
+  Pool *pool;
+  gboolean ok;
+
+  if (!names)
+    return CLI_WRONG_USAGE;
+  pool = cli_open_patient(vg, 0, error);
+  ok = pool &&
+       (force || pool_guest_check_clones(pool, all, "--force removes it nevertheless", error)) &&
+       pool_remove(pool, all, with_snapshots, error);
+  return cli_status(cli_close(pool, error) && ok);
+}
+
+static const GOptionEntry remove_options[] = {
+    {"snapshots", 0, 0, G_OPTION_ARG_NONE, &with_snapshots,
+     "Remove their snapshots, too; else those stay, whole", NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force,
+     "Remove a template (base-...), too, that has linked clones, which stay whole", NULL},
+    no_more,
+};
+
+const CliCommand cli_remove = {
+    .name = "remove",
+    .arguments = "VG/LV...",
+    .summary = "Remove volumes, or empty thin pools: all of them, or none",
+    .options = remove_options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_remove,
+};

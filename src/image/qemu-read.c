@@ -1,0 +1,175 @@
+/* virt-thin - the content of an image of any format, read through qemu-nbd
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * qemu-img writes raw images to files that it can seek in alone. qemu-nbd is given a socket as
+ * systemd gives one (LISTEN_FDS; QEMU's manual, qemu-nbd(8)) to which we are connected already: so
+ * there is nothing to wait for, and it ends with us. libnbd would start it so, too; but its
+ * socket's folder stays until the connection is closed, and for ever when we are killed; and
+ * standard output, which may be the stream, would be qemu-nbd's as well.
+ */
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "image/copy.h"
+#include "image/libnbd-client.h"
+#include "image/qemu.h"
+
+#define FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
+/* libnbd goes on waiting after a signal: look so often whether there was one */
+#define POLL_MS 100
+
+struct CliImage {
+  const char *path;
+  const LibnbdClient *lib;
+  struct nbd_handle *nbd;
+  GSubprocess *server;
+};
+
+/* Two sockets, one of which listens; nothing is left of their name. */
+static gboolean make_sockets(int *listener, int *fd, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  g_autofree char *folder = g_dir_make_tmp("virt-thin-XXXXXX", &local), *path = NULL;
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const struct sockaddr *name = (const struct sockaddr *)&address;
+  gboolean ok;
+
+  if (!folder)
+    return vt_set_error(error, EIO, "making a folder for an NBD socket: %s", local->message);
+  path = g_build_filename(folder, "nbd", NULL);
+  if (g_strlcpy(address.sun_path, path, sizeof address.sun_path) >= sizeof address.sun_path) {
+    g_rmdir(folder);
+    return vt_set_error(error, ENAMETOOLONG, "the path of socket %s is too long: set TMPDIR", path);
+  }
+  *listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ok = *listener >= 0 && *fd >= 0 && bind(*listener, name, sizeof address) == 0 &&
+       listen(*listener, 1) == 0 && connect(*fd, name, sizeof address) == 0;
+  if (!ok)
+    vt_set_errno(error, errno, "making socket %s", path);
+  g_unlink(path);
+  g_rmdir(folder);
+  return ok;
+}
+
+/* A shell, because LISTEN_PID is to be the process's own. @listener: taken. */
+static gboolean start_server(CliImage *image, const CliQemuFile *file, int listener, GError **error)
+{
+  static const char script[] = "export LISTEN_PID=$$; exec qemu-nbd --read-only -f \"$0\" \"$1\"";
+  g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
+  g_autofree char *program = g_find_program_in_path("qemu-nbd"), *name = NULL;
+  g_autoptr(GError) local = NULL;
+  CliQemuFile given = *file;
+
+  g_subprocess_launcher_take_fd(launcher, listener, FIRST_PASSED_FD);
+  if (!program)
+    return vt_set_error(error, ENOENT,
+                        "reading %s: there is no qemu-nbd; install it (Debian: qemu-utils)",
+                        file->path);
+  given.fd = fcntl(file->fd, F_DUPFD_CLOEXEC, FIRST_PASSED_FD + 1);
+  g_subprocess_launcher_take_fd(launcher, given.fd, given.fd);
+  g_subprocess_launcher_take_stdout_fd(launcher, dup(STDERR_FILENO));
+  g_subprocess_launcher_setenv(launcher, "LISTEN_FDS", "1", TRUE);
+  name = cli_qemu_name(&given);
+  image->server = g_subprocess_launcher_spawn(launcher, &local, "/bin/sh", "-c", script,
+                                              file->format, name, NULL);
+  return image->server || vt_set_error(error, EIO, "cannot start qemu-nbd: %s", local->message);
+}
+
+/* Why the connection to it broke: what it said itself, unless it ended well. Always FALSE. */
+static gboolean server_failed(CliImage *image, GError **error)
+{
+  g_autofree char *why = g_strdup(image->lib->nbd_get_error());
+
+  if (cli_interrupted())
+    return vt_set_error(error, ECANCELED, "interrupted");
+  g_clear_pointer(&image->nbd, image->lib->nbd_close);
+  g_subprocess_wait(image->server, NULL, NULL);
+  return g_subprocess_get_successful(image->server)
+             ? vt_set_error(error, EPROTO, "reading %s: %s", image->path, why)
+             : vt_set_error(error, EIO, "reading %s: qemu-nbd failed", image->path);
+}
+
+static gboolean wait_for_server(CliImage *image)
+{
+  return !cli_interrupted() && image->lib->nbd_poll(image->nbd, POLL_MS) >= 0;
+}
+
+/* @fd: taken. */
+static gboolean shake_hands(CliImage *image, int fd, GError **error)
+{
+  image->nbd = image->lib->nbd_create();
+  if (!image->nbd || image->lib->nbd_aio_connect_socket(image->nbd, fd) < 0) {
+    close(fd);
+    return server_failed(image, error);
+  }
+  while (image->lib->nbd_aio_is_connecting(image->nbd) && wait_for_server(image))
+    ;
+  return image->lib->nbd_aio_is_ready(image->nbd) || server_failed(image, error);
+}
+
+CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error)
+{
+  const LibnbdClient *lib = libnbd_client(error);
+  CliImage *image;
+  int listener = -1, fd = -1;
+
+  if (!lib) {
+    g_prefix_error(error, "reading %s: ", file->path);
+    return NULL;
+  }
+  image = g_new0(CliImage, 1);
+  *image = (CliImage){.path = file->path, .lib = lib};
+  cli_catch_interrupts();
+  if (make_sockets(&listener, &fd, error) && start_server(image, file, listener, error) &&
+      shake_hands(image, fd, error)) {
+    *size = (guint64)lib->nbd_get_size(image->nbd);
+    return image;
+  }
+  cli_image_close(image);
+  return NULL;
+}
+
+gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset,
+                      GError **error)
+{
+  CliImage *image = user_data;
+  const LibnbdClient *lib = image->lib;
+  guint64 size = (guint64)lib->nbd_get_size(image->nbd);
+  gsize count = (gsize)MIN(length, size - MIN(offset, size));
+  int64_t cookie;
+  int done = 0;
+
+  if (count == 0)
+    return 0;
+  cookie = lib->nbd_aio_pread(image->nbd, buffer, count, offset, NBD_NULL_COMPLETION, 0);
+  while (cookie >= 0 &&
+         (done = lib->nbd_aio_command_completed(image->nbd, (uint64_t)cookie)) == 0 &&
+         wait_for_server(image))
+    ;
+  if (done > 0)
+    return (gssize)count;
+  if (done < 0 && lib->nbd_aio_is_ready(image->nbd))
+    vt_set_error(error, EIO, "reading %s at offset %" G_GUINT64_FORMAT ": %s", image->path, offset,
+                 g_strerror(lib->nbd_get_errno()));
+  else
+    server_failed(image, error);
+  return -1;
+}
+
+void cli_image_close(CliImage *image)
+{
+  image->lib->nbd_close(image->nbd);
+  if (image->server) {
+    g_subprocess_send_signal(image->server,
+                             SIGTERM); /* also when it is still opening what it is to serve */
+    g_subprocess_wait(image->server, NULL, NULL);
+    g_object_unref(image->server);
+  }
+  g_free(image);
+}

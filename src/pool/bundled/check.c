@@ -1,0 +1,204 @@
+/* virt-thin - the bundled pool: checking a thin pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/bundled/bundled-private.h"
+
+#include <string.h>
+
+#include "pool/devices.h"
+#include "pool/rules.h"
+
+/* Its metadata, to be read, though the pool may be refused; give it back with end_reading(). */
+static ThinPool *begin_reading(Bundled *b, BundledPool *pool, GError **error)
+{
+  const ThinOptions options = {
+      .read_only = TRUE,
+      .block_cache = 4u << 20,
+      .translations = 1024,
+      .chunk_size = lvm_pool_chunk_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name))};
+
+  if (pool->thin)
+    return pool->thin;
+  if (pool->data)
+    return thin_pool_open(pool->metadata, pool->data, &options, error);
+  g_propagate_error(error, g_error_copy(pool->refused));
+  return NULL;
+}
+
+static void end_reading(BundledPool *pool, ThinPool *thin)
+{
+  if (thin && thin != pool->thin)
+    thin_pool_close(thin, NULL);
+}
+
+gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error)
+{
+  LvmVg *vg = lvm_store_vg(b->store);
+  g_autoptr(GError) failure = NULL;
+  ThinPool *thin = begin_reading(b, pool, &failure);
+  g_autoptr(GArray) devices = thin ? thin_pool_list_devices(thin, &failure) : NULL;
+  ThinStatus status;
+
+  if (thin)
+    thin_pool_get_status(thin, &status);
+  end_reading(pool, thin);
+  if (devices)
+    return pool_devices_check_removal(vg, lvm_vg_find_lv(vg, pool->name), status.transaction_id,
+                                      devices, error);
+  return pool_devices_unknown(b->vg_name, pool->name, failure, error);
+}
+
+/* A pool in use is read while it goes on. A commit or two in the middle of that may free what is
+ * being read; then the errors mean nothing. */
+static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, GError **error)
+{
+  g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
+
+  *report = NULL;
+  for (guint i = 0; i < 10; i++) {
+    g_clear_pointer(report, thin_report_free);
+    if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
+      return FALSE;
+    *report = thin_check(metadata, vt_io_size(data), error);
+    if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
+      return *report != NULL;
+    if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
+      return FALSE;
+    if (memcmp(before, after, THIN_METADATA_BLOCK) == 0)
+      return TRUE;
+  }
+  return vt_set_error(error, EBUSY,
+                      "the pool was changed ten times while it was being checked: check it when "
+                      "there is less to do");
+}
+
+static gboolean is_unformatted(VtIo *metadata)
+{
+  static const guint8 zeros[THIN_METADATA_BLOCK];
+  g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
+
+  return vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, NULL) &&
+         memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
+}
+
+static gboolean is_under_way(GArray *messages, const char *name)
+{
+  for (guint i = 0; i < messages->len; i++)
+    if (!g_strcmp0(g_array_index(messages, LvmMessage, i).create, name))
+      return TRUE;
+  return FALSE;
+}
+
+/* Do VG text and pool speak of the same devices, at the same time? */
+static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
+  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv),
+                    devices = thin_pool_list_devices(thin, NULL), strays = NULL;
+  char *conflict;
+  ThinStatus status;
+
+  thin_pool_get_status(thin, &status);
+  conflict = pool_rules_tid_conflict(pool_lv, status.transaction_id);
+  if (conflict)
+    g_ptr_array_add(errors, conflict);
+  if (status.needs_check && errors->len == 0)
+    g_ptr_array_add(
+        errors,
+        g_strdup(
+            "the metadata is marked needs_check: a commit failed, or a repair was not finished"));
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+    g_autoptr(GError) failure = NULL;
+    ThinDevice device;
+
+    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
+        !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) &&
+        !is_under_way(messages, lvm_lv_name(lv)))
+      g_ptr_array_add(errors,
+                      g_strdup_printf("volume %s: its thin device %u cannot be found: %s",
+                                      lvm_lv_name(lv), lvm_thin_device(lv), failure->message));
+  }
+  if (devices)
+    pool_devices_tell(strays = pool_devices_strays(lvm_store_vg(b->store), pool_lv,
+                                                   status.transaction_id, devices),
+                      errors);
+}
+
+static void move_strings(GPtrArray *from, GPtrArray *to)
+{
+  for (guint i = 0; i < from->len; i++)
+    g_ptr_array_add(to, g_strdup(from->pdata[i]));
+}
+
+static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
+{
+  LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
+  g_autoptr(GError) failure = NULL;
+  ThinPool *thin = begin_reading(b, pool, &failure);
+
+  if (thin)
+    compare_with_text(b, pool_lv, thin, errors);
+  else if (errors->len == 0)
+    g_ptr_array_add(errors, g_strdup(failure->message));
+  end_reading(pool, thin);
+}
+
+/* Called without the lock, @pool held. */
+static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks,
+                           GError **error)
+{
+  g_autoptr(ThinReport) report = NULL;
+
+  /* Damaged copies of label and text that another made up for. */
+  bundled_lock(b);
+  for (const char *const *warning = lvm_store_warnings(b->store); warning && *warning; warning++)
+    g_ptr_array_add(errors, g_strdup(*warning));
+  bundled_unlock(b);
+  if (!pool->metadata || !pool->data) {
+    g_ptr_array_add(errors, g_strdup(pool->refused->message));
+    return TRUE;
+  }
+  if (is_unformatted(pool->metadata)) {
+    if (pool->refused) { /* it was not always so */
+      g_ptr_array_add(errors, g_strdup(pool->refused->message));
+      return TRUE;
+    }
+  } else {
+    if (!check_metadata(pool->metadata, pool->data, &report, error))
+      return FALSE;
+    move_strings(report->errors, errors);
+    move_strings(report->leaks, leaks);
+  }
+  bundled_lock(b);
+  check_text(b, pool, errors);
+  bundled_unlock(b);
+  return TRUE;
+}
+
+gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
+                       GError **error)
+{
+  Bundled *b = (Bundled *)pool;
+  g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
+                       l = g_ptr_array_new_with_free_func(g_free);
+  BundledPool *p;
+  gboolean ok = FALSE;
+
+  bundled_lock(b);
+  p = bundled_find_pool(b, thin_pool, error);
+  if (p)
+    bundled_pool_hold(b, p);
+  bundled_unlock(b);
+  if (p) {
+    ok = check_pool(b, p, e, l, error);
+    bundled_lock(b);
+    bundled_pool_release(b, p);
+    bundled_unlock(b);
+  }
+  if (!ok)
+    return pool_rules_failed(POOL_CHECKING, b->vg_name, thin_pool, error);
+  *errors = g_steal_pointer(&e);
+  *leaks = g_steal_pointer(&l);
+  return TRUE;
+}

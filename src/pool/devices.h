@@ -1,0 +1,43 @@
+/* virt-thin - the thin devices of a pool that its volume group does not know
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A stray is a thin device in a pool's metadata that no volume of the VG's text has: a command of
+ * lvm2's was interrupted between its steps, an older text was restored, or something other than LVM
+ * (Docker's devicemapper, dmsetup) makes devices in the pool. What is in it may be a guest's, so it
+ * is neither given out nor removed here, and a pool that has one is not empty. Not a stray is a
+ * device that a message in the text says to delete, while the pool has not carried that out: text
+ * and pool count transactions, and the text is then one ahead.
+ *
+ * A pool that the text gives transaction id 0, while it has another, is managed by something else;
+ * neither lvm2 (tools/lvcreate.c) nor we make volumes in it.
+ *
+ * @tid is the transaction id in the pool's superblock, @devices what its metadata has: GArray of
+ * ThinDevice. Units, errors: as in thin/thin.h. Thread-safety: pure functions.
+ */
+#pragma once
+
+#include "lvm/model/vg.h"
+#include "thin/format/device.h"
+#include "util/error.h"
+
+/* NULL: there is none of that number. */
+const ThinDevice *pool_devices_find(GArray *devices, guint32 id);
+/* The strays among @devices, in order: GArray of ThinDevice, the caller's. */
+GArray *pool_devices_strays(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices);
+/* A line for each, for what `check` finds. */
+void pool_devices_tell(GArray *strays, GPtrArray *errors);
+/* What PoolInfo.health says of them, and of a pool that something else manages; @strays NULL: not
+ * looked for. NULL: all is well. The caller's. */
+char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays);
+
+/* May the pool be removed, which has no volumes? EBUSY names the strays. */
+gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices,
+                                    GError **error);
+/* For who cannot tell, because of @failure. Always FALSE. */
+gboolean pool_devices_unknown(const char *vg, const char *pool, const GError *failure,
+                              GError **error);
+/* May the messages in the text that say to make a device be carried out, or taken for carried out?
+ * EPERM: a device of that number is there that was not made by the message. EBADMSG: it is about no
+ * thin volume. */
+gboolean pool_devices_check_messages(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices,
+                                     GError **error);

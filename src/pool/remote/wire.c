@@ -1,0 +1,295 @@
+/* virt-thin - what pool.h's structs look like on D-Bus
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/remote/wire.h"
+
+#include <string.h>
+
+/* A string for the wire; floating. */
+static GVariant *text(const char *string)
+{
+  if (!string)
+    return g_variant_new_string("");
+  if (g_utf8_validate(string, -1, NULL))
+    return g_variant_new_string(string);
+  return g_variant_new_take_string(g_utf8_make_valid(string, -1));
+}
+
+static GVariant *texts(const char *const *strings)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("as"));
+  for (; strings && *strings; strings++)
+    g_variant_builder_add_value(&builder, text(*strings));
+  return g_variant_builder_end(&builder);
+}
+
+static GVariant *further(void)
+{
+  return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);
+}
+
+GVariant *pool_wire_from_strings(GPtrArray *strings)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("as"));
+  for (guint i = 0; strings && i < strings->len; i++)
+    g_variant_builder_add_value(&builder, text(strings->pdata[i]));
+  return g_variant_builder_end(&builder);
+}
+
+GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
+{
+  return g_variant_new(
+      "(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
+      info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin),
+      text(info->snapshot_of), text(info->snapshot_name), info->size, info->mapped, info->vmid,
+      info->device_id, info->read_only, info->active, texts((const char *const *)info->tags),
+      text(info->path), info->creation_time, text(info->damage), info->path_is_block, further());
+}
+
+GVariant *pool_wire_from_pool(const PoolInfo *info)
+{
+  GVariantBuilder more;
+
+  g_variant_builder_init(&more, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&more, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
+  g_variant_builder_add(&more, "{sv}", "metadata_spare",
+                        g_variant_new_uint64(info->metadata_spare));
+  g_variant_builder_add(&more, "{sv}", "zeroes", g_variant_new_boolean(info->zeroes));
+  g_variant_builder_add(&more, "{sv}", "grown", text(info->grown));
+  g_variant_builder_add(&more, "{sv}", "grows_at", g_variant_new_uint32(info->grows_at));
+  g_variant_builder_add(&more, "{sv}", "grows_by", g_variant_new_uint32(info->grows_by));
+  g_variant_builder_add(&more, "{sv}", "unwatched", text(info->unwatched));
+  return g_variant_new("(@s@s@stttttttubbb@s@a{sv})", text(info->vg), text(info->name),
+                       text(info->uuid), info->size, info->used, info->metadata_size,
+                       info->metadata_used, info->chunk_size, info->virtual_size,
+                       info->transaction_id, info->n_volumes, info->needs_check, info->read_only,
+                       info->active, text(info->health), g_variant_builder_end(&more));
+}
+
+GVariant *pool_wire_from_vg(const PoolVgInfo *info)
+{
+  return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid),
+                       info->extent_size, info->size, info->free, info->seqno,
+                       info->metadata_area_used, info->metadata_area_size,
+                       texts((const char *const *)info->devices), text(info->served_by), further());
+}
+
+/* "" back to NULL; takes @string. */
+static char *take(char *string)
+{
+  if (string && *string)
+    return string;
+  g_free(string);
+  return NULL;
+}
+
+PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
+{
+  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  const char *kind;
+
+  g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind,
+                &info->pool, &info->origin, &info->snapshot_of, &info->snapshot_name, &info->size,
+                &info->mapped, &info->vmid, &info->device_id, &info->read_only, &info->active,
+                &info->tags, &info->path, &info->creation_time, &info->damage, &info->path_is_block,
+                NULL);
+  info->kind = g_str_equal(kind, "linear") ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
+  info->pool = take(info->pool);
+  info->origin = take(info->origin);
+  info->snapshot_of = take(info->snapshot_of);
+  info->snapshot_name = take(info->snapshot_name);
+  info->path = take(info->path);
+  info->damage = take(info->damage);
+  return info;
+}
+
+PoolInfo *pool_wire_to_pool(GVariant *value)
+{
+  PoolInfo *info = g_new0(PoolInfo, 1);
+  g_autoptr(GVariant) more = NULL;
+
+  g_variant_get(value, "(ssstttttttubbbs@a{sv})", &info->vg, &info->name, &info->uuid, &info->size,
+                &info->used, &info->metadata_size, &info->metadata_used, &info->chunk_size,
+                &info->virtual_size, &info->transaction_id, &info->n_volumes, &info->needs_check,
+                &info->read_only, &info->active, &info->health, &more);
+  g_variant_lookup(more, "max_size", "t", &info->max_size);
+  g_variant_lookup(more, "metadata_spare", "t", &info->metadata_spare);
+  g_variant_lookup(more, "zeroes", "b", &info->zeroes);
+  g_variant_lookup(more, "grown", "s", &info->grown);
+  g_variant_lookup(more, "grows_at", "u", &info->grows_at);
+  g_variant_lookup(more, "grows_by", "u", &info->grows_by);
+  g_variant_lookup(more, "unwatched", "s", &info->unwatched);
+  info->grown = take(info->grown);
+  info->unwatched = take(info->unwatched);
+  info->health = take(info->health);
+  return info;
+}
+
+PoolVgInfo *pool_wire_to_vg(GVariant *value)
+{
+  PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+
+  g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size,
+                &info->size, &info->free, &info->seqno, &info->metadata_area_used,
+                &info->metadata_area_size, &info->devices, &info->served_by, NULL);
+  info->served_by = take(info->served_by);
+  return info;
+}
+
+GPtrArray *pool_wire_to_strings(GVariant *value)
+{
+  GPtrArray *strings = g_ptr_array_new_with_free_func(g_free);
+  GVariantIter iter;
+  char *string;
+
+  g_variant_iter_init(&iter, value);
+  while (g_variant_iter_next(&iter, "s", &string))
+    g_ptr_array_add(strings, string);
+  return strings;
+}
+
+const char *pool_wire_event(PoolEvent event)
+{
+  static const char *const names[] = {"added", "removed", "renamed", "resized", "replaced"};
+
+  return (guint)event < G_N_ELEMENTS(names) ? names[event] : "changed";
+}
+
+/* --- changes --- */
+
+gboolean pool_wire_check_text(const char *string, GError **error)
+{
+  g_autofree char *readable = NULL;
+
+  if (!string || g_utf8_validate(string, -1, NULL))
+    return TRUE;
+  readable = g_strescape(string, NULL);
+  return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
+}
+
+/* What the letters of a row stand for. */
+static const struct {
+  char letter;
+  const char *type;
+  gsize offset;
+} members[] = {
+    {'n', "s", offsetof(PoolChange, name)},
+    {'P', "s", offsetof(PoolChange, name)}, /* a path: absolute, as the service is elsewhere */
+    {'o', "s", offsetof(PoolChange, other)},
+    {'p', "s", offsetof(PoolChange, thin_pool)}, /* "": NULL */
+    {'l', "as", offsetof(PoolChange, names)},
+    {'+', "as", offsetof(PoolChange, add)},
+    {'-', "as", offsetof(PoolChange, remove)},
+    {'s', "t", offsetof(PoolChange, size)},
+    {'f', "b", offsetof(PoolChange, flag)},
+    {'S', "t", offsetof(PoolChange, new_pool.size)},
+    {'R', "t", offsetof(PoolChange, new_pool.reserve)},
+    {'C', "t", offsetof(PoolChange, new_pool.chunk_size)},
+    {'M', "t", offsetof(PoolChange, new_pool.metadata_size)},
+    {'X', "t", offsetof(PoolChange, new_pool.max_size)},
+};
+
+static gsize find_member(char letter)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS(members); i++)
+    if (members[i].letter == letter)
+      return i;
+  g_assert_not_reached();
+}
+
+static GVariant *from_string(char letter, const char *string, GError **error)
+{
+  g_autofree char *path = letter == 'P' ? g_canonicalize_filename(string, NULL) : NULL;
+
+  return pool_wire_check_text(path ? path : string, error) ? text(path ? path : string) : NULL;
+}
+
+static GVariant *from_strings(const char *const *strings, GError **error)
+{
+  for (const char *const *string = strings; string && *string; string++)
+    if (!pool_wire_check_text(*string, error))
+      return NULL;
+  return texts(strings);
+}
+
+static GVariant *from_member(char letter, const PoolChange *change, GError **error)
+{
+  gsize i = find_member(letter);
+  gconstpointer at = (const char *)change + members[i].offset;
+
+  switch (*members[i].type) {
+  case 's': return from_string(letter, *(const char *const *)at, error);
+  case 'a': return from_strings(*(const char *const *const *)at, error);
+  case 't': return g_variant_new_uint64(*(const guint64 *)at);
+  default: return g_variant_new_boolean(*(const gboolean *)at);
+  }
+}
+
+GVariant *pool_wire_from_change(const PoolChange *change, GError **error)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE_TUPLE);
+  for (const char *letter = pool_changes[change->kind].members; *letter; letter++) {
+    GVariant *value = from_member(*letter, change, error);
+
+    if (!value) {
+      g_variant_builder_clear(&builder);
+      return NULL;
+    }
+    g_variant_builder_add_value(&builder, value);
+  }
+  return g_variant_builder_end(&builder);
+}
+
+static gboolean to_string(char letter, GVariant *value, const char **string, GError **error)
+{
+  *string = g_variant_get_string(value, NULL);
+  if (letter == 'p' && !**string)
+    *string = NULL;
+  return letter != 'P' || g_path_is_absolute(*string) ||
+         vt_set_error(error, EINVAL, "adding %s: the service needs an absolute path", *string);
+}
+
+static gboolean to_member(char letter, GVariant *value, PoolChange *change, GError **error)
+{
+  gsize i = find_member(letter);
+  gpointer at = (char *)change + members[i].offset;
+
+  switch (*members[i].type) {
+  case 's': return to_string(letter, value, at, error);
+  case 'a': *(const char ***)at = g_variant_get_strv(value, NULL); return TRUE;
+  case 't': *(guint64 *)at = g_variant_get_uint64(value); return TRUE;
+  default: *(gboolean *)at = g_variant_get_boolean(value); return TRUE;
+  }
+}
+
+gboolean pool_wire_to_change(const char *method, GVariant *in, PoolChange *change, GError **error)
+{
+  const char *letters;
+
+  *change = (PoolChange){0};
+  while (change->kind < POOL_N_CHANGES && strcmp(pool_changes[change->kind].method, method) != 0)
+    change->kind++;
+  if (change->kind == POOL_N_CHANGES)
+    return FALSE;
+  letters = pool_changes[change->kind].members;
+  for (gsize i = 0; letters[i]; i++) {
+    g_autoptr(GVariant) value = g_variant_get_child_value(in, i);
+
+    if (!to_member(letters[i], value, change, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+void pool_wire_change_clear(PoolChange *change)
+{
+  g_free((gpointer)change->names);
+  g_free((gpointer)change->add);
+  g_free((gpointer)change->remove);
+}

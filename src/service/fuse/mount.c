@@ -1,0 +1,137 @@
+/* virt-thin - the mount of the FUSE folder: made by the holder, taken away by it or its successor
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "service/fuse/mount.h"
+
+/* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by
+ * _FUSE_COMMFD (libfuse lib/mount.c). */
+static int receive_fd(int socket)
+{
+  char byte;
+  struct iovec iov = {&byte, 1};
+  union {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(sizeof(int))];
+  } control;
+  struct msghdr message = {
+      .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  int fd = -1;
+
+  if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0)
+    return -1;
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+    memcpy(&fd, CMSG_DATA(header), sizeof fd);
+  return fd;
+}
+
+static int mount_as_user(const char *folder, GError **error)
+{
+  int sockets[2], said[2], fd;
+  g_autofree char *number = NULL;
+  char words[512] = "";
+
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == -1 ||
+      pipe2(said, O_CLOEXEC) == -1) {
+    vt_set_errno(error, errno, "cannot make a socket pair");
+    return -1;
+  }
+  number = g_strdup_printf("%d", sockets[0]);
+  pid_t pid = fork();
+  if (pid == 0) {
+    fcntl(sockets[0], F_SETFD, 0);
+    dup2(said[1], STDERR_FILENO);
+    setenv("_FUSE_COMMFD", number, 1);
+    execlp("fusermount3", "fusermount3", "-o",
+           "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--",
+           folder, NULL);
+    _exit(127);
+  }
+  close(sockets[0]);
+  close(said[1]);
+  fd = pid == -1 ? -1 : receive_fd(sockets[1]);
+  close(sockets[1]);
+  if (pid != -1)
+    waitpid(pid, NULL, 0);
+  if (fd == -1 && read(said[0], words, sizeof words - 1) <= 0)
+    strcpy(words, "fusermount3 (package fuse3) did not mount it");
+  close(said[0]);
+  if (fd == -1)
+    vt_set_error(error, EPERM, "cannot mount %s: %s", folder, g_strchomp(words));
+  return fd;
+}
+
+int mount_fuse(const char *folder, GError **error)
+{
+  if (geteuid() != 0)
+    return mount_as_user(folder, error);
+
+  int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+  if (fd == -1) {
+    vt_set_errno(error, errno, "cannot open /dev/fuse (is the kernel's fuse module there?)");
+    return -1;
+  }
+  g_autofree char *options = g_strdup_printf(
+      "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions", fd);
+  if (mount("virt-thin", folder, "fuse.virt-thin", MS_NOSUID | MS_NODEV | MS_NOATIME, options) ==
+      -1) {
+    vt_set_errno(error, errno, "cannot mount %s", folder);
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* The mount table writes a blank, tab, newline or backslash of a path as \ooo. */
+static char *unescape(const char *text)
+{
+  return g_strcompress(text);
+}
+
+gboolean is_mounted(const char *folder)
+{
+  g_autofree char *table = NULL;
+  g_auto(GStrv) lines = NULL;
+  char path[4096];
+
+  if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+    return FALSE;
+  lines = g_strsplit(table, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    if (sscanf(*line, "%*s %*s %*s %*s %4095s", path) != 1)
+      continue;
+    g_autofree char *plain = unescape(path);
+    if (strcmp(plain, folder) == 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+gboolean unmount_fuse(const char *folder, GError **error)
+{
+  for (guint i = 0; i < 16 && is_mounted(folder); i++) {
+    if (geteuid() != 0) {
+      g_autofree char *said = NULL;
+      const char *argv[] = {"fusermount3", "-u", "-z", "--", folder, NULL};
+      g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
+                   NULL, NULL, NULL, &said, NULL, NULL);
+      if (is_mounted(folder))
+        return vt_set_error(error, EBUSY, "cannot unmount %s: %s", folder,
+                            said ? g_strchomp(said) : "fusermount3 failed");
+    } else if (umount2(folder, MNT_DETACH | UMOUNT_NOFOLLOW) == -1) {
+      return vt_set_errno(error, errno, "cannot unmount %s", folder);
+    }
+  }
+  return TRUE;
+}

@@ -1,0 +1,126 @@
+/* virt-thin - what the files of the NBD server share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * nbd-server.c      listens, keeps the list of connections, stops
+ * nbd/handshake.c   options, up to the choice of an export
+ * nbd/connection.c  receives requests in batches, and shares them among the connection's threads
+ * nbd/request.c     carries out a request and builds its reply
+ *
+ * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then
+ * connection->lock; never with connection->send_lock.
+ */
+#pragma once
+
+#include <pthread.h>
+
+#include "service/nbd/nbd-protocol.h"
+#include "service/nbd/nbd-server.h"
+
+#define NBD_BATCH 16                /* requests that a thread takes at once */
+#define NBD_PIECE (2u << 20)        /* longer transfers go through buffers of this size */
+#define NBD_REQUEST_MAX (32u << 20) /* the advertised maximum: what every client may send */
+#define NBD_ARENA (256u << 10) /* reply and receive buffers of a connection that does small I/O */
+#define NBD_HANDSHAKE_MS 60000
+
+/* Received bytes; several batches may point into one. */
+typedef struct {
+  gint refs;
+  gsize capacity;
+  guint8 *data;
+} NbdBuffer;
+
+typedef struct {
+  NbdServer *server;
+  int fd;
+  gboolean view;
+  pid_t pid;
+  uid_t uid;
+  char *command;
+
+  /* Set by the handshake, then constant. */
+  char *export_name; /* published under server->lock */
+  PoolVolume *volume;
+  gboolean read_only;
+  gboolean structured;
+  gboolean block_status; /* base:allocation was selected for export_name */
+  guint64 chunk_size;
+
+  pthread_mutex_t lock; /* guards the next block */
+  pthread_cond_t leader_gone;
+  gboolean has_leader;
+  guint n_threads, n_waiting;
+  NbdBuffer *spares[4];
+
+  /* The leader's alone. */
+  NbdBuffer *rx;
+  gsize rx_start, rx_end; /* received, not yet taken */
+  gboolean idle;          /* recv() waits without a limit */
+
+  pthread_mutex_t send_lock; /* whole replies, one after the other */
+  pthread_mutex_t big_lock;  /* one reply larger than NBD_PIECE at a time */
+
+  /* Atomic. */
+  gboolean ended;    /* take no more requests: client said so, hung up, or the server stops */
+  gboolean dead;     /* nothing can be sent any more */
+  gint64 request_ns; /* how long a request takes, averaged */
+  guint64 requests, errors;
+  gint64 warned; /* monotonic time of the last logged error */
+} NbdConnection;
+
+struct NbdServer {
+  Pool *pool;
+  gboolean read_only, check_peer;
+  guint threads, max_clients;
+  gboolean (*is_view)(pid_t pid, gpointer user_data);
+  gpointer user_data;
+  int listen_fd, wake_fd;
+  char *socket_path; /* to remove; NULL */
+  pthread_t acceptor;
+  pthread_mutex_t lock;
+  pthread_cond_t connection_gone;
+  GPtrArray *connections;
+  gboolean stopping;
+};
+
+/* A thread of a connection, with the requests it carries out and the replies it gathers. */
+typedef struct {
+  NbdConnection *connection;
+
+  NbdRequest batch[NBD_BATCH]; /* in the processor's byte order */
+  const guint8 *payload[NBD_BATCH];
+  guint n_requests;
+  NbdBuffer *rx;     /* what payload points into; referenced */
+  gboolean streamed; /* batch[0] is a write whose payload is still in the socket */
+
+  guint8 *arena; /* replies in the order of sending, with gaps for alignment */
+  gsize arena_size, arena_used;
+  struct iovec out[2 * NBD_BATCH];
+  guint n_out;
+} NbdWorker;
+
+/* nbd-server.c */
+gboolean nbd_thread_start(pthread_t *thread, void *(*function)(void *), void *data);
+void nbd_server_forget(NbdConnection *connection); /* by its last thread; frees it */
+/* Claim @name for @connection, a view. EBUSY: another view has it; ETIMEDOUT: one that has hung up
+ * is still busy at
+ * @deadline_us of g_get_monotonic_time(). */
+gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us,
+                          GError **error);
+
+/* nbd/handshake.c: FALSE: the connection ends. */
+gboolean nbd_handshake(NbdConnection *connection);
+
+/* nbd/connection.c */
+void *nbd_connection_main(void *connection);
+/* No more requests; what is in flight goes on. */
+void nbd_connection_end(NbdConnection *connection);
+void nbd_connection_kill(NbdConnection *connection); /* and nothing is sent any more */
+gboolean nbd_connection_is_dead(NbdConnection *connection);
+/* Receive exactly @length bytes that belong to a streamed write. */
+gboolean nbd_receive_payload(NbdConnection *connection, void *data, gsize length);
+gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov);
+
+/* nbd/request.c */
+void nbd_execute(NbdWorker *worker); /* the whole batch, and sends the replies */
+void nbd_worker_clear(NbdWorker *worker);
+void nbd_worker_trim(NbdWorker *worker); /* give memory back that only large requests needed */

@@ -1,0 +1,94 @@
+/* virt-thin - the sync process: before the end, has the file systems on block nodes write what they
+ * hold back SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A machine that shuts down ends services before it unmounts what somebody has mounted by hand.
+ * What was written to such a file system would be lost with its node. A process of its own, because
+ * it waits for the engine.
+ */
+#include "config.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "settings/settings.h"
+#include "service/nodes/nodes.h"
+
+/* Device numbers of the block nodes, as gint64 *. */
+static GHashTable *list_devices(const char *vg)
+{
+  GHashTable *devices = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+  g_autofree char *links = g_build_filename(settings_dev_dir(), vg, NULL);
+  GDir *dir = g_dir_open(links, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name(dir))) {
+    g_autofree char *path = g_build_filename(links, name, NULL);
+    struct stat st;
+    gint64 *key;
+
+    if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+      continue;
+    key = g_new(gint64, 1);
+    *key = st.st_rdev;
+    g_hash_table_add(devices, key);
+  }
+  if (dir)
+    g_dir_close(dir);
+  return devices;
+}
+
+/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw". btrfs gives a number that is no
+ * device's: its source tells. */
+static gboolean is_on(GHashTable *devices, const char *line, char where[static 4096])
+{
+  const char *rest = strstr(line, " - ");
+  unsigned major_number, minor_number;
+  char source[4096];
+  struct stat st;
+  gint64 key;
+
+  if (!rest || sscanf(line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
+    return FALSE;
+  key = makedev(major_number, minor_number);
+  if (g_hash_table_contains(devices, &key))
+    return TRUE;
+  if (sscanf(rest, " - %*s %4095s", source) != 1 || *source != '/' || stat(source, &st) < 0 ||
+      !S_ISBLK(st.st_mode))
+    return FALSE;
+  key = st.st_rdev;
+  return g_hash_table_contains(devices, &key);
+}
+
+int node_sync_main(const char *vg)
+{
+  g_autoptr(GHashTable) devices = list_devices(vg);
+  g_autofree char *table = NULL;
+  g_auto(GStrv) lines = NULL;
+  char where[4096];
+  int status = 0;
+
+  if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
+    return 1;
+  lines = g_strsplit(table, "\n", -1);
+  for (char **line = lines; *line; line++) {
+    g_autofree char *path = NULL;
+    int fd;
+
+    if (!is_on(devices, *line, where))
+      continue;
+    path = g_strcompress(where); /* a blank is written as \040 */
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd == -1 || syncfs(fd) < 0) {
+      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s", path,
+                vg, g_strerror(errno));
+      status = 1;
+    }
+    if (fd != -1)
+      close(fd);
+  }
+  return status;
+}

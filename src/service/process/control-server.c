@@ -1,0 +1,450 @@
+/* virt-thin - the D-Bus object of a VG service over its pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * GDBus hands each call to the main loop, which only queues it; threads run it against the pool.
+ * Stop alone is for the main loop, whose end it begins. The pool outlives its calls:
+ * control_server_stop() waits for those under way.
+ */
+#include "config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "control/control-info.h"
+#include "control/control.h"
+#include "pool/remote/wire.h"
+#include "settings/settings.h"
+#include "service/process/control-server.h"
+
+#define CALLS_AT_ONCE 32
+
+struct ControlServer {
+  Pool *pool;
+  char *vg;
+  ControlStopFunc stop_func;
+  gpointer user_data;
+  ControlListener *listener;
+  GThreadPool *threads;
+  GMutex lock; /* of what follows */
+  GCond idle;
+  guint n_calls;
+  gboolean stopping;
+  GPtrArray *peers; /* of GDBusConnection */
+};
+
+/* --- one function per method: the answer's tuple (floating), or NULL with an error --- */
+
+/* "" is how an absent name travels. */
+static const char *optional(const char *name)
+{
+  return *name ? name : NULL;
+}
+
+static GVariant *done(gboolean ok)
+{
+  return ok ? g_variant_new("()") : NULL;
+}
+
+static GVariant *call_get_volume_group(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
+
+  return info ? g_variant_new("(@" POOL_WIRE_VG ")", pool_wire_from_vg(info)) : NULL;
+}
+
+static GVariant *call_list_pools(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(GPtrArray) pools = pool_list_pools(pool, error);
+  GVariantBuilder builder;
+
+  if (!pools)
+    return NULL;
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a" POOL_WIRE_POOL));
+  for (guint i = 0; i < pools->len; i++)
+    g_variant_builder_add_value(&builder, pool_wire_from_pool(pools->pdata[i]));
+  return g_variant_new("(@a" POOL_WIRE_POOL ")", g_variant_builder_end(&builder));
+}
+
+static GVariant *call_get_pool(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(PoolInfo) info = NULL;
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  info = pool_get_info(pool, optional(name), error);
+  return info ? g_variant_new("(@" POOL_WIRE_POOL ")", pool_wire_from_pool(info)) : NULL;
+}
+
+static GVariant *call_list_volumes(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(GPtrArray) volumes = NULL;
+  GVariantBuilder builder;
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  volumes = pool_list_volumes(pool, optional(name), error);
+  if (!volumes)
+    return NULL;
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a" POOL_WIRE_VOLUME));
+  for (guint i = 0; i < volumes->len; i++)
+    g_variant_builder_add_value(&builder, pool_wire_from_volume(volumes->pdata[i]));
+  return g_variant_new("(@a" POOL_WIRE_VOLUME ")", g_variant_builder_end(&builder));
+}
+
+static GVariant *call_get_volume(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = NULL;
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  info = pool_get_volume(pool, name, error);
+  return info ? g_variant_new("(@" POOL_WIRE_VOLUME ")", pool_wire_from_volume(info)) : NULL;
+}
+
+static GVariant *call_count_volume(Pool *pool, GVariant *in, GError **error)
+{
+  guint64 exclusive, shared;
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  return pool_count_volume(pool, name, &exclusive, &shared, error)
+             ? g_variant_new("(tt)", exclusive, shared)
+             : NULL;
+}
+
+static GVariant *call_check(Pool *pool, GVariant *in, GError **error)
+{
+  g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  if (!pool_check(pool, optional(name), &errors, &leaks, error))
+    return NULL;
+  return g_variant_new("(@as@as)", pool_wire_from_strings(errors), pool_wire_from_strings(leaks));
+}
+
+static GVariant *call_activate(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  return done(pool_activate(pool, optional(name), error));
+}
+
+static GVariant *call_activate_alone(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+
+  g_variant_get(in, "(&s)", &name);
+  return done(pool_activate_alone(pool, name, error));
+}
+
+static GVariant *call_deactivate(Pool *pool, GVariant *in, GError **error)
+{
+  const char *name;
+  gboolean force;
+
+  g_variant_get(in, "(&sb)", &name, &force);
+  return done(pool_deactivate(pool, optional(name), force, error));
+}
+
+static GVariant *call_commit(Pool *pool, GVariant *in, GError **error)
+{
+  return done(pool_commit(pool, error));
+}
+
+static const struct {
+  const char *method;
+  GVariant *(*call)(Pool *pool, GVariant *in, GError **error);
+} methods[] = {
+    {"GetVolumeGroup", call_get_volume_group},
+    {"ListPools", call_list_pools},
+    {"GetPool", call_get_pool},
+    {"ListVolumes", call_list_volumes},
+    {"GetVolume", call_get_volume},
+    {"CountVolume", call_count_volume},
+    {"Check", call_check},
+    {"Activate", call_activate},
+    {"ActivateAlone", call_activate_alone},
+    {"Deactivate", call_deactivate},
+    {"Commit", call_commit},
+};
+
+/* --- calls --- */
+
+static void return_error(GDBusMethodInvocation *invocation, GError *error)
+{
+  g_autofree char *message = g_utf8_make_valid(error->message, -1);
+
+  g_dbus_method_invocation_return_dbus_error(invocation,
+                                             control_error_name(vt_error_to_errno(error)), message);
+  g_error_free(error);
+}
+
+static gboolean begin_call(ControlServer *server)
+{
+  gboolean ok;
+
+  g_mutex_lock(&server->lock);
+  ok = !server->stopping;
+  if (ok)
+    server->n_calls++;
+  g_mutex_unlock(&server->lock);
+  return ok;
+}
+
+static void end_call(ControlServer *server)
+{
+  g_mutex_lock(&server->lock);
+  if (--server->n_calls == 0)
+    g_cond_broadcast(&server->idle);
+  g_mutex_unlock(&server->lock);
+}
+
+/* One that only asks, or a change. NULL without an error: there is no such method. */
+static GVariant *answer_call(Pool *pool, const char *method, GVariant *in, GError **error)
+{
+  g_auto(PoolChange) change = {0};
+  g_autoptr(GError) failure = NULL;
+
+  for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
+    if (strcmp(method, methods[i].method) == 0)
+      return methods[i].call(pool, in, error);
+  if (pool_wire_to_change(method, in, &change, &failure))
+    return done(pool_change(pool, &change, error));
+  if (failure)
+    g_propagate_error(error, g_steal_pointer(&failure));
+  return NULL;
+}
+
+static void run_call(gpointer data, gpointer user_data)
+{
+  ControlServer *server = user_data;
+  GDBusMethodInvocation *invocation = data;
+  const char *name = g_dbus_method_invocation_get_method_name(invocation);
+  GError *error = NULL;
+  GVariant *answer =
+      answer_call(server->pool, name, g_dbus_method_invocation_get_parameters(invocation), &error);
+
+  if (answer)
+    g_dbus_method_invocation_return_value(invocation, answer);
+  else if (error)
+    return_error(invocation, error);
+  else
+    g_dbus_method_invocation_return_dbus_error(invocation,
+                                               "org.freedesktop.DBus.Error.UnknownMethod", name);
+  end_call(server);
+}
+
+static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
+{
+  GError *error = NULL;
+  gboolean force;
+
+  g_variant_get(g_dbus_method_invocation_get_parameters(invocation), "(b)", &force);
+  if (server->stop_func(force, server->user_data, &error))
+    g_dbus_method_invocation_return_value(invocation, NULL);
+  else
+    return_error(invocation, error);
+}
+
+static void method_call(GDBusConnection *connection, const char *sender, const char *path,
+                        const char *interface, const char *method, GVariant *parameters,
+                        GDBusMethodInvocation *invocation, gpointer user_data)
+{
+  ControlServer *server = user_data;
+
+  if (!begin_call(server)) {
+    return_error(
+        invocation,
+        g_error_new(
+            VT_ERROR, ESHUTDOWN,
+            "the service of volume group %s is ending: start it again with virt-thin serve %s",
+            server->vg, server->vg));
+  } else if (strcmp(method, "Stop") == 0) {
+    call_stop(server, invocation);
+    end_call(server);
+  } else {
+    g_thread_pool_push(server->threads, invocation, NULL);
+  }
+}
+
+static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path,
+                              const char *interface, const char *property, GError **error,
+                              gpointer user_data)
+{
+  ControlServer *server = user_data;
+
+  if (strcmp(property, "Name") == 0)
+    return g_variant_new_string(server->vg);
+  if (strcmp(property, "Version") == 0)
+    return g_variant_new_string(PACKAGE_VERSION);
+  return g_variant_new_uint32((guint32)getpid());
+}
+
+/* --- peers --- */
+
+static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *error,
+                        gpointer user_data)
+{
+  ControlServer *server = user_data;
+
+  g_signal_handlers_disconnect_by_data(connection, server);
+  g_mutex_lock(&server->lock);
+  g_ptr_array_remove_fast(server->peers, connection);
+  g_mutex_unlock(&server->lock);
+}
+
+static void peer_came(GDBusConnection *connection, gpointer user_data)
+{
+  static const GDBusInterfaceVTable vtable = {.method_call = method_call,
+                                              .get_property = get_property};
+  ControlServer *server = user_data;
+  g_autoptr(GError) error = NULL;
+
+  if (!g_dbus_connection_register_object(
+          connection, CONTROL_OBJECT_PATH,
+          (GDBusInterfaceInfo *)&org_virt_thin_volume_group1_interface, &vtable, server, NULL,
+          &error)) {
+    g_warning("control socket of %s: %s", server->vg, error->message);
+    g_dbus_connection_close(connection, NULL, NULL, NULL);
+    return;
+  }
+  g_mutex_lock(&server->lock);
+  g_ptr_array_add(server->peers, g_object_ref(connection));
+  g_mutex_unlock(&server->lock);
+  g_signal_connect(connection, "closed", G_CALLBACK(peer_closed), server);
+}
+
+guint control_server_n_peers(ControlServer *server)
+{
+  guint n;
+
+  g_mutex_lock(&server->lock);
+  n = server->peers->len;
+  g_mutex_unlock(&server->lock);
+  return n;
+}
+
+static GPtrArray *copy_peers(ControlServer *server)
+{
+  GPtrArray *peers = g_ptr_array_new_with_free_func(g_object_unref);
+
+  g_mutex_lock(&server->lock);
+  for (guint i = 0; i < server->peers->len; i++)
+    g_ptr_array_add(peers, g_object_ref(server->peers->pdata[i]));
+  g_mutex_unlock(&server->lock);
+  return peers;
+}
+
+void control_server_emit(ControlServer *server, PoolEvent event, const char *name,
+                         const char *old_name)
+{
+  g_autoptr(GPtrArray) peers = copy_peers(server);
+
+  for (guint i = 0; i < peers->len; i++)
+    g_dbus_connection_emit_signal(
+        peers->pdata[i], NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "VolumeChanged",
+        g_variant_new("(sss)", pool_wire_event(event), name ? name : "", old_name ? old_name : ""),
+        NULL);
+}
+
+/* --- the server's life --- */
+
+ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop,
+                                  gpointer user_data, GError **error)
+{
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
+  ControlServer *server;
+
+  if (!info)
+    return NULL;
+  server = g_new0(ControlServer, 1);
+  g_mutex_init(&server->lock);
+  g_cond_init(&server->idle);
+  server->pool = pool;
+  server->vg = g_strdup(info->name);
+  server->stop_func = stop;
+  server->user_data = user_data;
+  server->peers = g_ptr_array_new_with_free_func(g_object_unref);
+  server->threads = g_thread_pool_new(run_call, server, CALLS_AT_ONCE, FALSE, NULL);
+  server->listener = control_listener_new(listen_fd, (settings_socket_mode() & 0077) != 0,
+                                          peer_came, server, error);
+  if (!server->listener) {
+    control_server_free(server);
+    return NULL;
+  }
+  return server;
+}
+
+typedef struct {
+  GPtrArray *peers;
+  GAsyncQueue *done;
+} Flush;
+
+static gpointer flush_peers(gpointer data)
+{
+  Flush *flush = data;
+
+  for (guint i = 0; i < flush->peers->len; i++)
+    g_dbus_connection_flush_sync(flush->peers->pdata[i], NULL, NULL);
+  g_async_queue_push(flush->done, flush);
+  g_ptr_array_unref(flush->peers);
+  g_async_queue_unref(flush->done);
+  g_free(flush);
+  return NULL;
+}
+
+/* Let answers that are still queued reach the peers. In a thread of its own: a peer that does not
+ * read must not hold us up. */
+static void flush_answers(ControlServer *server, guint timeout_ms)
+{
+  g_autoptr(GAsyncQueue) done = g_async_queue_new();
+  Flush *flush = g_new0(Flush, 1);
+
+  flush->peers = copy_peers(server);
+  flush->done = g_async_queue_ref(done);
+  g_thread_unref(g_thread_new("flush", flush_peers, flush));
+  g_async_queue_timeout_pop(done, timeout_ms * (guint64)G_TIME_SPAN_MILLISECOND);
+}
+
+static gboolean wait_idle(ControlServer *server, gint64 deadline)
+{
+  gboolean idle = TRUE;
+
+  g_mutex_lock(&server->lock);
+  server->stopping = TRUE;
+  while (server->n_calls && idle)
+    idle = g_cond_wait_until(&server->idle, &server->lock, deadline);
+  idle = server->n_calls == 0;
+  g_mutex_unlock(&server->lock);
+  return idle;
+}
+
+gboolean control_server_stop(ControlServer *server, guint timeout_ms)
+{
+  gint64 deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
+  gboolean idle;
+
+  g_clear_pointer(&server->listener, control_listener_free);
+  idle = wait_idle(server, deadline);
+  flush_answers(server, 500);
+  return idle;
+}
+
+void control_server_free(ControlServer *server)
+{
+  if (!server)
+    return;
+  g_clear_pointer(&server->listener, control_listener_free);
+  for (guint i = 0; i < server->peers->len; i++) {
+    g_signal_handlers_disconnect_by_data(server->peers->pdata[i], server);
+    g_dbus_connection_close(server->peers->pdata[i], NULL, NULL, NULL);
+  }
+  g_thread_pool_free(server->threads, FALSE, TRUE);
+  g_ptr_array_unref(server->peers);
+  g_cond_clear(&server->idle);
+  g_mutex_clear(&server->lock);
+  g_free(server->vg);
+  g_free(server);
+}

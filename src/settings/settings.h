@@ -1,0 +1,69 @@
+/* virt-thin - where things are: virt-thin.conf, the environment, the folders
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Root: /etc/virt-thin/virt-thin.conf (sysconfdir), state /var/lib/virt-thin, runtime
+ * /run/virt-thin. Else: XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_RUNTIME_DIR, each + /virt-thin.
+ * $VIRT_THIN_CONFIG (a file), $VIRT_THIN_STATE_DIR and $VIRT_THIN_RUNTIME_DIR override; instances
+ * with different runtime folders do not see each other (but the PVs' locks do).
+ *
+ * Runtime folder of a served VG, <runtime>/<vg>/:
+ *   control    D-Bus socket
+ *   nbd        NBD socket, one export per LV
+ *   volumes/   FUSE folder
+ *   pid        "<holder pid>\n"
+ *   lock       held (flock) by the holder while the VG is served
+ *
+ * Thread-safety: read once, constant afterwards. Strings returned belong to the settings unless
+ * said otherwise.
+ */
+#pragma once
+
+#include "util/error.h"
+
+/* Variables above that hold a relative path: make it absolute, for processes that begin in another
+ * folder. */
+void settings_make_environment_absolute(void);
+
+/* Sparse PV files <state>/<vg>.img, archives under <state>/archive. */
+const char *settings_state_dir(void);
+const char *settings_runtime_dir(void);
+/* Can @vg be a volume group's name, and so a folder's? EINVAL. */
+gboolean settings_check_vg(const char *vg, GError **error);
+char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */
+char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
+char *settings_archive_dir(void);                         /* the caller's */
+
+/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img.
+ * The caller's GStrv.
+ */
+void settings_set_devices(const char *const *paths);
+GStrv settings_devices(void);
+/* Do they come from --device? Then they are all there is. */
+gboolean settings_devices_are_given(void);
+
+/* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit
+ * (default). */
+double settings_overcommit_limit(void);
+/* [autoextend] threshold=80: how full, in percent, a thin pool's data or metadata may become before
+ * it grows (100: never), and percent=20: by how much of its size. lvm.conf's
+ * thin_pool_autoextend_threshold and _percent, but for pools that virt-thin serves. */
+guint settings_autoextend_threshold(void);
+guint settings_autoextend_percent(void);
+/* Who serves a VG: $VIRT_THIN_ENGINE, else what settings_set_engine() was told, else [vg NAME]
+ * engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/choose.h decides). */
+typedef enum { POOL_ENGINE_AUTO, POOL_ENGINE_KERNEL, POOL_ENGINE_BUNDLED } PoolEngine;
+PoolEngine settings_engine(const char *vg);
+/* What a pool's own document says; AUTO: nothing. */
+void settings_set_engine(const char *vg, PoolEngine engine);
+/* "auto", "kernel" or "bundled"; else FALSE. */
+gboolean settings_parse_engine(const char *word, PoolEngine *engine);
+const char *settings_engine_name(PoolEngine engine);
+/* [service] block-nodes=auto|nbd|loop|none, socket-mode=0600, socket-group=, threads=32. */
+const char *settings_block_nodes(void);
+guint settings_socket_mode(void);
+const char *settings_socket_group(void); /* NULL: unchanged */
+guint settings_threads(void);
+/* $VIRT_THIN_DEV_DIR, [service] dev-dir=, else "/dev": where <vg>/<lv> links are made. */
+const char *settings_dev_dir(void);
+/* The program to start a service with: $VIRT_THIN_PROGRAM, else sbindir/virt-thin. */
+const char *settings_program(void);
