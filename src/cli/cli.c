@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "control/service.h"
 #include "lvm/store.h"
 #include "pool/choose.h"
-#include "control/service.h"
 #include "settings/settings.h"
 #include "util/size.h"
 
@@ -154,20 +154,20 @@ static gboolean shares_a_device(PoolVgInfo *info)
  * service that does not answer is taken for the one. */
 gboolean cli_is_served(const char *vg)
 {
-  g_autoptr(Pool) pool = NULL;
+  g_autoptr(VolumeGroup) group = NULL;
   g_autoptr(PoolVgInfo) info = NULL;
 
   if (!settings_check_vg(vg, NULL) || !control_service_is_running(vg))
     return FALSE;
   if (!given_devices)
     return TRUE;
-  pool = pool_connect(vg, 0, NULL);
-  info = pool ? pool_get_vg_info(pool, NULL) : NULL;
+  group = pool_connect(vg, 0, NULL);
+  info = group ? pool_get_vg_info(group, NULL) : NULL;
   return !info || shares_a_device(info);
 }
 
 /* Through the engine in this process, or the kernel. */
-static Pool *open_here(const char *vg, PoolOpenFlags flags, GError **error)
+static VolumeGroup *open_here(const char *vg, PoolOpenFlags flags, GError **error)
 {
   if (pool_choose_engine(vg, NULL) == POOL_ENGINE_KERNEL)
     return pool_open_kernel(vg, cli_devices(), flags, error);
@@ -176,7 +176,8 @@ static Pool *open_here(const char *vg, PoolOpenFlags flags, GError **error)
 
 /* Another command may have the volume group open for a moment, or a service be about to take it:
  * wait for them a little, as lvm2's commands do for their locks. FALSE: it is served now. */
-static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, GError **error)
+static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, VolumeGroup **group,
+                             GError **error)
 {
   gint64 deadline = g_get_monotonic_time() + LOCK_PATIENCE_US;
 
@@ -185,8 +186,8 @@ static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, G
 
     if (cli_is_served(vg))
       return FALSE;
-    *pool = open_here(vg, flags, &local);
-    if (*pool)
+    *group = open_here(vg, flags, &local);
+    if (*group)
       return TRUE;
     if (local->domain != VT_ERROR || local->code != EBUSY || g_get_monotonic_time() >= deadline) {
       g_propagate_error(error, g_steal_pointer(&local));
@@ -196,14 +197,14 @@ static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, Pool **pool, G
   }
 }
 
-static Pool *open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
+static VolumeGroup *open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GError **error)
 {
-  Pool *pool = NULL;
+  VolumeGroup *group = NULL;
 
-  if (open_in_turn(vg, flags, &pool, error))
-    return pool;
+  if (open_in_turn(vg, flags, &group, error))
+    return group;
   if (patient) {
-    g_autoptr(Pool) answers = pool_connect(vg, 0, error);
+    g_autoptr(VolumeGroup) answers = pool_connect(vg, 0, error);
 
     if (!answers)
       return NULL;
@@ -211,21 +212,21 @@ static Pool *open_vg(const char *vg, PoolOpenFlags flags, gboolean patient, GErr
   return pool_connect(vg, patient ? PATIENT_TIMEOUT_MS : 0, error);
 }
 
-Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error)
+VolumeGroup *cli_open(const char *vg, PoolOpenFlags flags, GError **error)
 {
   return open_vg(vg, flags, FALSE, error);
 }
 
-Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error)
+VolumeGroup *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error)
 {
   return open_vg(vg, flags, TRUE, error);
 }
 
-gboolean cli_close(Pool *pool, GError **error)
+gboolean cli_close(VolumeGroup *group, GError **error)
 {
   g_autoptr(GError) local = NULL;
 
-  if (!pool || pool_close(pool, &local))
+  if (!group || pool_close(group, &local))
     return TRUE;
   if (error && !*error)
     g_propagate_error(error, g_steal_pointer(&local));

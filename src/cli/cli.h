@@ -58,13 +58,13 @@ const char *const *cli_devices(void);
 /* Is @vg served, by a service that has one of cli_devices() if any are given? */
 gboolean cli_is_served(const char *vg);
 /* Open @vg through its service, else as pool_choose_engine() says. */
-Pool *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
+VolumeGroup *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
 /* The same for calls that may take long: a service is first asked whether it answers, then given
  * all the time it needs.
  */
-Pool *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
+VolumeGroup *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
-gboolean cli_close(Pool *pool, GError **error);
+gboolean cli_close(VolumeGroup *group, GError **error);
 /* The volume groups on the devices, those served and the kernel's. The caller's GStrv. Damage is
  * told on standard error; a device that cannot be read at all makes *all FALSE. */
 GStrv cli_list_vgs(gboolean *all);

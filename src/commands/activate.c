@@ -8,14 +8,15 @@ static gboolean force;
 static int run(char **args, gboolean on, GError **error)
 {
   g_autofree char *vg = NULL, *name = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, POOL_READ_ONLY, error);
-  ok = pool && (on ? pool_activate(pool, name, error) : pool_deactivate(pool, name, force, error));
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open_patient(vg, POOL_READ_ONLY, error);
+  ok = group &&
+       (on ? pool_activate(group, name, error) : pool_deactivate(group, name, force, error));
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static int run_activate(char **args, GError **error)

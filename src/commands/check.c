@@ -3,9 +3,9 @@
  */
 #include <stdio.h>
 
-#include "commands/commands.h"
 #include "cli/json.h"
 #include "cli/progress.h"
+#include "commands/commands.h"
 #include "pool/choose.h"
 
 static gboolean json, clear;
@@ -69,7 +69,7 @@ static int run_check(char **args, GError **error)
   g_autoptr(GError) local = NULL;
   g_autofree char *vg = NULL, *name = NULL, *full = NULL;
   CliBusy *busy;
-  Pool *pool;
+  VolumeGroup *group;
 
   if (!cli_split_name(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
@@ -77,11 +77,11 @@ static int run_check(char **args, GError **error)
     return CLI_FAILED;
   full = g_strdup_printf("%s/%s", vg, name);
   busy = cli_busy_new("checking %s", full);
-  pool = cli_open_patient(vg, POOL_READ_ONLY, &local);
-  if (pool)
-    pool_check(pool, name, &errors, &leaks, &local);
+  group = cli_open_patient(vg, POOL_READ_ONLY, &local);
+  if (group)
+    pool_check(group, name, &errors, &leaks, &local);
   cli_busy_free(busy);
-  if (!cli_close(pool, error))
+  if (!cli_close(group, error))
     return CLI_FAILED;
   if (local && !is_finding(local)) {
     g_propagate_error(error, g_steal_pointer(&local));

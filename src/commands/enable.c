@@ -29,7 +29,7 @@ static char *root;
 static gboolean no_restart, if_enabled;
 
 static const char *const services[] = {"libvirtd", "virtstoraged"};
-/* libvirt src/storage/storage_backend.c, virStorageBackendDriversRegister(). */
+/* libvirt src/storage/pvesm_backend.c, virStorageBackendDriversRegister(). */
 static const char *const modules[] = {"fs",   "iscsi", "iscsi-direct", "scsi", "mpath",
                                       "disk", "rbd",   "gluster",      "zfs",  "vstorage"};
 

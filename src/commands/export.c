@@ -66,11 +66,11 @@ static gboolean close_target(Target *target, gboolean keep, GError **error)
   return ok;
 }
 
-static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const char *argument,
+static gboolean export_raw(VolumeGroup *group, const char *vg, const char *lv, const char *argument,
                            GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
-  g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, TRUE, opener, error);
+  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, TRUE, opener, error);
   g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
   Target target = {.fd = -1};
   CliProgress *progress;
@@ -92,10 +92,10 @@ static gboolean export_raw(Pool *pool, const char *vg, const char *lv, const cha
   return ok;
 }
 
-static gboolean export_converted(Pool *pool, const char *vg, const char *lv, const char *path,
-                                 GError **error)
+static gboolean export_converted(VolumeGroup *group, const char *vg, const char *lv,
+                                 const char *path, GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, error);
   CliExport *export;
   gboolean created, ok;
   int fd;
@@ -107,7 +107,7 @@ static gboolean export_converted(Pool *pool, const char *vg, const char *lv, con
   created = fd >= 0;
   if (created)
     close(fd);
-  export = cli_qemu_export(pool, cli_is_served(vg), vg, lv, TRUE, error);
+  export = cli_qemu_export(group, cli_is_served(vg), vg, lv, TRUE, error);
   ok = export && cli_qemu_create(export, path, format_text, error);
   cli_qemu_unexport(export);
   if (!ok && created)
@@ -119,7 +119,7 @@ static int run_export(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   gboolean raw = !format_text || strcmp(format_text, "raw") == 0, ok;
-  Pool *pool;
+  VolumeGroup *group;
 
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
@@ -128,16 +128,16 @@ static int run_export(char **args, GError **error)
                      "--format %s needs a file: parts of such an image are written out of order",
                      format_text),
            CLI_WRONG_USAGE;
-  pool = cli_open(vg, POOL_READ_ONLY, error);
-  if (!pool)
+  group = cli_open(vg, POOL_READ_ONLY, error);
+  if (!group)
     return CLI_FAILED;
   if (!format_text && vt_image_is_named(args[1], NULL))
     cli_warn("%s becomes a raw image, which its name does not say: --format qcow2 or another makes "
              "such an image",
              args[1]);
-  ok = raw ? export_raw(pool, vg, lv, args[1], error)
-           : export_converted(pool, vg, lv, args[1], error);
-  return cli_status(cli_close(pool, error) && ok);
+  ok = raw ? export_raw(group, vg, lv, args[1], error)
+           : export_converted(group, vg, lv, args[1], error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry export_options[] = {

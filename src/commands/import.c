@@ -178,11 +178,12 @@ static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 w
 }
 
 /* The volume to write to, made when it is not there. */
-static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const Source *source,
-                               guint64 size, gboolean *created, GError **error)
+static gboolean prepare_volume(VolumeGroup *group, const char *vg, const char *lv,
+                               const Source *source, guint64 size, gboolean *created,
+                               GError **error)
 {
   g_autoptr(GError) local = NULL;
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, &local);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, &local);
   guint64 wanted = MAX(size, source->size == CLI_UNKNOWN_SIZE ? 0 : source->size);
 
   *created = FALSE;
@@ -202,12 +203,12 @@ static gboolean prepare_volume(Pool *pool, const char *vg, const char *lv, const
   if (wanted == 0 && source->head_length == 0)
     return vt_set_error(error, EINVAL, "%s is empty", source->name);
   wanted = MAX(wanted, 1); /* of a pipe's size nothing is known: the volume grows with it */
-  *created = pool_create(pool, thin_pool, lv, wanted, error);
+  *created = pool_create(group, thin_pool, lv, wanted, error);
   return *created;
 }
 
 typedef struct {
-  Pool *pool;
+  VolumeGroup *group;
   const char *lv;
 } Growing;
 
@@ -216,23 +217,23 @@ static gboolean grow(guint64 size, gpointer user_data, GError **error)
 {
   Growing *growing = user_data;
 
-  return pool_resize(growing->pool, growing->lv, 2 * size, FALSE, NULL) ||
-         pool_resize(growing->pool, growing->lv, size, FALSE, error);
+  return pool_resize(growing->group, growing->lv, 2 * size, FALSE, NULL) ||
+         pool_resize(growing->group, growing->lv, size, FALSE, error);
 }
 
 /* @fresh: nothing but zeros is in the volume. @growing: as large as the source turns out to be. */
-static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean fresh,
+static gboolean import_raw(VolumeGroup *group, const char *lv, Source *source, gboolean fresh,
                            gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
-  g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, opener, error);
+  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, FALSE, opener, error);
   CliSource from = {.fd = source->fd,
                     .name = source->name,
                     .size = source->size,
                     .head = source->head,
                     .head_length = source->head_length,
                     .grow = growing ? grow : NULL,
-                    .user_data = &(Growing){pool, lv}};
+                    .user_data = &(Growing){group, lv}};
   CliProgress *progress;
   gboolean ok;
 
@@ -243,33 +244,33 @@ static gboolean import_raw(Pool *pool, const char *lv, Source *source, gboolean 
   ok = cli_copy_in(&from, volume, fresh, progress, error);
   cli_progress_free(progress);
   g_clear_pointer(&volume, pool_volume_close);
-  return ok && (!growing || pool_resize(pool, lv, from.size, TRUE, error));
+  return ok && (!growing || pool_resize(group, lv, from.size, TRUE, error));
 }
 
-static gboolean zero_volume(Pool *pool, const char *lv, GError **error)
+static gboolean zero_volume(VolumeGroup *group, const char *lv, GError **error)
 {
-  g_autoptr(PoolVolume) volume = pool_volume_open(pool, lv, FALSE, "virt-thin import", error);
+  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, FALSE, "virt-thin import", error);
 
   return volume && pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error);
 }
 
-static gboolean import_converted(Pool *pool, const char *vg, const char *lv, Source *source,
+static gboolean import_converted(VolumeGroup *group, const char *vg, const char *lv, Source *source,
                                  gboolean fresh, GError **error)
 {
   CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
   CliExport *export;
   gboolean ok;
 
-  if (!fresh && !zero_volume(pool, lv, error))
+  if (!fresh && !zero_volume(group, lv, error))
     return FALSE;
-  export = cli_qemu_export(pool, cli_is_served(vg), vg, lv, FALSE, error);
+  export = cli_qemu_export(group, cli_is_served(vg), vg, lv, FALSE, error);
   ok = export && cli_qemu_import(&file, export, error);
   cli_qemu_unexport(export);
   return ok;
 }
 
-static gboolean import(Pool *pool, const char *vg, const char *lv, Source *source, guint64 size,
-                       GError **error)
+static gboolean import(VolumeGroup *group, const char *vg, const char *lv, Source *source,
+                       guint64 size, GError **error)
 {
   const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
@@ -280,15 +281,15 @@ static gboolean import(Pool *pool, const char *vg, const char *lv, Source *sourc
                         "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
                         size_text, source->name, source->size);
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
-  if (!prepare_volume(pool, vg, lv, source, size, &created, error))
+  if (!prepare_volume(group, vg, lv, source, size, &created, error))
     return FALSE;
-  ok = pool_guest_reads_zero(pool, lv, &fresh, error);
+  ok = pool_guest_reads_zero(group, lv, &fresh, error);
   fresh = fresh && created;
   ok = ok && (strcmp(source->format, "raw") == 0
-                  ? import_raw(pool, lv, source, fresh, created && source->pipe && !size, error)
-                  : import_converted(pool, vg, lv, source, fresh, error));
-  ok = ok && (!created || pool_guest_finish(pool, lv, error));
-  if (!ok && created && !pool_remove(pool, names, FALSE, &local))
+                  ? import_raw(group, lv, source, fresh, created && source->pipe && !size, error)
+                  : import_converted(group, vg, lv, source, fresh, error));
+  ok = ok && (!created || pool_guest_finish(group, lv, error));
+  if (!ok && created && !pool_remove(group, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);
   return ok;
 }
@@ -298,7 +299,7 @@ static int run_import(char **args, GError **error)
   Source source = {.fd = -1};
   g_autofree char *vg = NULL, *lv = NULL;
   guint64 size;
-  Pool *pool = NULL;
+  VolumeGroup *group = NULL;
   gboolean ok;
 
   if (!cli_split_name(args[1], &vg, &lv, error) ||
@@ -306,10 +307,10 @@ static int run_import(char **args, GError **error)
     return CLI_WRONG_USAGE;
   if (size_text && size == 0)
     return cli_usage(error, "--size %s: a size of nothing", size_text), CLI_WRONG_USAGE;
-  ok = open_source(&source, args[0], error) && (pool = cli_open_patient(vg, 0, error)) &&
-       import(pool, vg, lv, &source, size, error);
+  ok = open_source(&source, args[0], error) && (group = cli_open_patient(vg, 0, error)) &&
+       import(group, vg, lv, &source, size, error);
   close_source(&source);
-  return cli_status(cli_close(pool, error) && ok);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry import_options[] = {

@@ -3,8 +3,8 @@
  */
 #include <stdio.h>
 
-#include "commands/commands.h"
 #include "cli/json.h"
+#include "commands/commands.h"
 
 static gboolean json;
 
@@ -240,10 +240,10 @@ static void json_finish(JsonBuilder *builder)
 
 /* --- the command --- */
 
-static gboolean info_vg(Pool *pool, GError **error)
+static gboolean info_vg(VolumeGroup *group, GError **error)
 {
-  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
-  g_autoptr(GPtrArray) pools = info ? pool_list_pools(pool, error) : NULL;
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(group, error);
+  g_autoptr(GPtrArray) pools = info ? pool_list_pools(group, error) : NULL;
 
   if (!pools)
     return FALSE;
@@ -258,9 +258,9 @@ static gboolean info_vg(Pool *pool, GError **error)
   return TRUE;
 }
 
-static gboolean info_pool(Pool *pool, const char *name)
+static gboolean info_pool(VolumeGroup *group, const char *name)
 {
-  g_autoptr(PoolInfo) info = pool_get_info(pool, name, NULL);
+  g_autoptr(PoolInfo) info = pool_get_info(group, name, NULL);
 
   if (!info)
     return FALSE;
@@ -275,16 +275,16 @@ static gboolean info_pool(Pool *pool, const char *name)
   return TRUE;
 }
 
-static gboolean info_volume(Pool *pool, const char *name, GError **error)
+static gboolean info_volume(VolumeGroup *group, const char *name, GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
   Counts counts = {0};
 
   if (!info)
     return FALSE;
   /* Of a damaged volume they cannot be told; the damage is. */
   counts.known =
-      info->pool && pool_count_volume(pool, name, &counts.exclusive, &counts.shared, NULL);
+      info->pool && pool_count_volume(group, name, &counts.exclusive, &counts.shared, NULL);
   if (json) {
     JsonBuilder *builder = json_document("volume");
 
@@ -299,19 +299,19 @@ static gboolean info_volume(Pool *pool, const char *name, GError **error)
 static int run_info(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_optional(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, POOL_READ_ONLY, error);
-  if (!pool)
+  group = cli_open_patient(vg, POOL_READ_ONLY, error);
+  if (!group)
     return CLI_FAILED;
   if (!lv)
-    ok = info_vg(pool, error);
+    ok = info_vg(group, error);
   else
-    ok = info_pool(pool, lv) || info_volume(pool, lv, error);
-  return cli_status(cli_close(pool, error) && ok);
+    ok = info_pool(group, lv) || info_volume(group, lv, error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry info_options[] = {

@@ -105,8 +105,8 @@ static char *find_vg(const char *vg)
 
 static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
 {
-  Pool *pool = cli_open_patient(vg, 0, error);
-  g_autoptr(PoolVgInfo) info = pool ? pool_get_vg_info(pool, error) : NULL;
+  VolumeGroup *group = cli_open_patient(vg, 0, error);
+  g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, error) : NULL;
   gboolean ok;
 
   if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
@@ -118,8 +118,8 @@ static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError 
        choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
   sizes->pool.size = sizes->size;
   sizes->pool.max_size = sizes->max_size;
-  ok = ok && pool_create_pool(pool, name, &sizes->pool, error);
-  return cli_close(pool, error) && ok;
+  ok = ok && pool_create_pool(group, name, &sizes->pool, error);
+  return cli_close(group, error) && ok;
 }
 
 /* The file or device to make the volume group on. The caller's. */
@@ -239,16 +239,16 @@ static int run_extend(char **args, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename(args[1], NULL);
   g_autofree char *vg = NULL, *lv = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_optional(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
   if (lv)
     return cli_usage(error, "\"%s\" is no volume group", args[0]), CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, 0, error);
-  ok = pool && clear(path, error) && pool_extend(pool, path, error);
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open_patient(vg, 0, error);
+  ok = group && clear(path, error) && pool_extend(group, path, error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry extend_options[] = {

@@ -4,33 +4,33 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands/commands.h"
 #include "cli/json.h"
+#include "commands/commands.h"
 
 static gboolean json;
 
 /* Volumes of one VG; FALSE with a word on standard error. */
 static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
 {
-  Pool *pool = cli_open(vg, POOL_READ_ONLY, error);
+  VolumeGroup *group = cli_open(vg, POOL_READ_ONLY, error);
   g_autoptr(GPtrArray) volumes = NULL;
 
-  if (!pool)
+  if (!group)
     return FALSE;
   /* Of a pool that is not there there is no list, not an empty one. */
   if (thin_pool) {
-    g_autoptr(PoolInfo) info = pool_get_info(pool, thin_pool, error);
+    g_autoptr(PoolInfo) info = pool_get_info(group, thin_pool, error);
 
     if (!info)
-      return cli_close(pool, error), FALSE;
+      return cli_close(group, error), FALSE;
   }
-  volumes = pool_list_volumes(pool, thin_pool, error);
+  volumes = pool_list_volumes(group, thin_pool, error);
   if (volumes) {
     g_ptr_array_set_free_func(volumes, NULL);
     for (guint i = 0; i < volumes->len; i++)
       g_ptr_array_add(all, volumes->pdata[i]);
   }
-  return cli_close(pool, error) && volumes;
+  return cli_close(group, error) && volumes;
 }
 
 static void print_json(GPtrArray *volumes)

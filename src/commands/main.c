@@ -12,8 +12,8 @@
 
 #include "commands/commands.h"
 #include "pvesm/commands.h"
-#include "settings/settings.h"
 #include "service/process/service.h"
+#include "settings/settings.h"
 
 static const CliCommand *const commands[] = {
     &cli_init,       &cli_extend, &cli_serve,    &cli_stop,     &cli_release,  &cli_activate,

@@ -4,8 +4,8 @@
 #include "commands/commands.h"
 #include "control/service.h"
 #include "pool/remote/service.h"
-#include "settings/settings.h"
 #include "service/process/service.h"
+#include "settings/settings.h"
 
 static gboolean foreground, force;
 
@@ -86,7 +86,7 @@ const CliCommand cli_stop = {
 static int run_release(char **args, GError **error)
 {
   g_autofree char *vg = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   if (!vg_argument(args[0], &vg, error))
     return CLI_WRONG_USAGE;
@@ -94,8 +94,8 @@ static int run_release(char **args, GError **error)
     return CLI_FAILED;
   /* Opening ends what was under way, and takes the VG over from an engine that died with it;
    * closing gives it back. */
-  pool = pool_open_bundled(vg, NULL, 0, error);
-  return cli_status(pool && cli_close(pool, error));
+  group = pool_open_bundled(vg, NULL, 0, error);
+  return cli_status(group && cli_close(group, error));
 }
 
 const CliCommand cli_release = {

@@ -27,15 +27,15 @@ static void become_background(void)
 static gboolean serve(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &lv, error))
     return FALSE;
-  pool = cli_open(vg, read_only ? POOL_READ_ONLY : 0, error);
-  ok = pool &&
-       stream_file_serve(pool, lv, read_only, args[1], PATIENCE_MS, become_background, error);
-  return cli_close(pool, error) && ok;
+  group = cli_open(vg, read_only ? POOL_READ_ONLY : 0, error);
+  ok = group &&
+       stream_file_serve(group, lv, read_only, args[1], PATIENCE_MS, become_background, error);
+  return cli_close(group, error) && ok;
 }
 
 static int run_stream(char **args, GError **error)

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "commands/commands.h"
 #include "cli/progress.h"
+#include "commands/commands.h"
 #include "pool/guest.h"
 #include "util/size.h"
 
@@ -34,11 +34,11 @@ static gboolean second_name(const char *argument, const char *vg, char **lv, GEr
 }
 
 /* An overcommitted pool is no mistake, but worth a word. */
-static void tell_overcommit(Pool *pool, const char *lv)
+static void tell_overcommit(VolumeGroup *group, const char *lv)
 {
-  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, lv, NULL);
+  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(group, lv, NULL);
   g_autoptr(PoolInfo) info =
-      volume && volume->pool ? pool_get_info(pool, volume->pool, NULL) : NULL;
+      volume && volume->pool ? pool_get_info(group, volume->pool, NULL) : NULL;
 
   if (info && info->size && info->virtual_size > info->size) {
     g_autofree char *sum = cli_size(info->virtual_size), *size = cli_size(info->size);
@@ -53,7 +53,7 @@ static int run_create(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   guint64 size;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!size_text)
@@ -61,11 +61,11 @@ static int run_create(char **args, GError **error)
   if (!cli_split_name(args[0], &vg, &lv, error) ||
       !cli_parse_size("--size", size_text, &size, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open(vg, 0, error);
-  ok = pool && pool_create(pool, thin_pool, lv, size, error);
+  group = cli_open(vg, 0, error);
+  ok = group && pool_create(group, thin_pool, lv, size, error);
   if (ok)
-    tell_overcommit(pool, lv);
-  return cli_status(cli_close(pool, error) && ok);
+    tell_overcommit(group, lv);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry create_options[] = {
@@ -92,17 +92,17 @@ static void tell_copied(guint64 done, gpointer progress)
   cli_progress_update(progress, done);
 }
 
-static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const char *name,
+static gboolean copy_volume(VolumeGroup *group, const char *vg, const char *lv, const char *name,
                             GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, error);
   CliProgress *progress;
   gboolean ok;
 
   if (!info)
     return FALSE;
   progress = cli_progress_new(info->size, "cloning %s/%s", vg, lv);
-  ok = pool_guest_copy(pool, lv, thin_pool, name, tell_copied, progress, error);
+  ok = pool_guest_copy(group, lv, thin_pool, name, tell_copied, progress, error);
   cli_progress_free(progress);
   return ok;
 }
@@ -110,7 +110,7 @@ static gboolean copy_volume(Pool *pool, const char *vg, const char *lv, const ch
 static int run_clone(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (thin_pool && !full)
@@ -119,12 +119,12 @@ static int run_clone(char **args, GError **error)
            CLI_WRONG_USAGE;
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open(vg, 0, error);
-  ok = pool &&
-       (full ? copy_volume(pool, vg, lv, name, error) : pool_clone(pool, lv, name, 0, error));
+  group = cli_open(vg, 0, error);
+  ok = group &&
+       (full ? copy_volume(group, vg, lv, name, error) : pool_clone(group, lv, name, 0, error));
   if (ok)
-    tell_overcommit(pool, name);
-  return cli_status(cli_close(pool, error) && ok);
+    tell_overcommit(group, name);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry clone_options[] = {
@@ -150,14 +150,14 @@ const CliCommand cli_clone = {
 static int run_template(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *base = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open(vg, 0, error);
-  ok = pool && pool_guest_make_template(pool, lv, &base, error);
-  ok = cli_close(pool, error) && ok;
+  group = cli_open(vg, 0, error);
+  ok = group && pool_guest_make_template(group, lv, &base, error);
+  ok = cli_close(group, error) && ok;
   if (ok)
     printf("%s/%s\n", vg, base);
   return cli_status(ok);
@@ -209,14 +209,14 @@ static int run_snapshot(char **args, GError **error)
   guint n = g_strv_length(args) - 1;
   g_autofree char *vg = NULL;
   g_auto(GStrv) names = group_names(args, n, &vg, error);
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!names)
     return CLI_WRONG_USAGE;
-  pool = cli_open(vg, 0, error);
-  ok = pool && pool_snapshot_group(pool, (const char *const *)names, args[n], error);
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open(vg, 0, error);
+  ok = group && pool_snapshot_group(group, (const char *const *)names, args[n], error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 const CliCommand cli_snapshot = {
@@ -236,14 +236,14 @@ const CliCommand cli_snapshot = {
 static int run_rollback(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, 0, error);
-  ok = pool && pool_rollback(pool, lv, args[1], error);
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open_patient(vg, 0, error);
+  ok = group && pool_rollback(group, lv, args[1], error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 const CliCommand cli_rollback = {
@@ -260,14 +260,14 @@ const CliCommand cli_rollback = {
 static int run_rename(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL, *name = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &lv, error) || !second_name(args[1], vg, &name, error))
     return CLI_WRONG_USAGE;
-  pool = cli_open(vg, 0, error);
-  ok = pool && pool_rename(pool, lv, name, error);
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open(vg, 0, error);
+  ok = group && pool_rename(group, lv, name, error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 const CliCommand cli_rename = {
@@ -291,18 +291,20 @@ static gboolean apply_sign(char sign, guint64 current, guint64 by, guint64 *size
   return TRUE;
 }
 
-/* @lv is a thin pool of @pool: FALSE, without an error, if it is none. */
-static gboolean resize_pool(Pool *pool, PoolInfo *info, char sign, guint64 by, GError **error)
+/* @lv is a thin pool of @group: FALSE, without an error, if it is none. */
+static gboolean resize_pool(VolumeGroup *group, PoolInfo *info, char sign, guint64 by,
+                            GError **error)
 {
   guint64 size;
 
   return apply_sign(sign, metadata ? info->metadata_size : info->size, by, &size, error) &&
-         pool_resize_pool(pool, info->name, size, metadata, error);
+         pool_resize_pool(group, info->name, size, metadata, error);
 }
 
-static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by, GError **error)
+static gboolean resize_volume(VolumeGroup *group, const char *lv, char sign, guint64 by,
+                              GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, lv, error);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, error);
   guint64 size;
 
   if (!info)
@@ -314,10 +316,10 @@ static gboolean resize_volume(Pool *pool, const char *lv, char sign, guint64 by,
     g_prefix_error(error, "resizing volume %s/%s: ", info->vg, lv);
     return FALSE;
   }
-  if (!pool_resize(pool, lv, size, shrink, error))
+  if (!pool_resize(group, lv, size, shrink, error))
     return FALSE;
   if (size > info->size)
-    tell_overcommit(pool, lv);
+    tell_overcommit(group, lv);
   return TRUE;
 }
 
@@ -328,19 +330,19 @@ static int run_resize(char **args, GError **error)
   g_autoptr(GError) local = NULL;
   guint64 by;
   char sign;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!cli_split_name(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
   if (!vt_size_parse(args[1], &by, &sign, &local))
     return cli_usage(error, "%s: %s", args[1], local->message), CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, 0, error);
-  if (!pool)
+  group = cli_open_patient(vg, 0, error);
+  if (!group)
     return CLI_FAILED;
-  info = pool_get_info(pool, lv, NULL);
-  ok = info ? resize_pool(pool, info, sign, by, error) : resize_volume(pool, lv, sign, by, error);
-  return cli_status(cli_close(pool, error) && ok);
+  info = pool_get_info(group, lv, NULL);
+  ok = info ? resize_pool(group, info, sign, by, error) : resize_volume(group, lv, sign, by, error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry resize_options[] = {
@@ -369,16 +371,16 @@ static int run_remove(char **args, GError **error)
   g_autofree char *vg = NULL;
   g_auto(GStrv) names = group_names(args, g_strv_length(args), &vg, error);
   const char *const *all = (const char *const *)names;
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!names)
     return CLI_WRONG_USAGE;
-  pool = cli_open_patient(vg, 0, error);
-  ok = pool &&
-       (force || pool_guest_check_clones(pool, all, "--force removes it nevertheless", error)) &&
-       pool_remove(pool, all, with_snapshots, error);
-  return cli_status(cli_close(pool, error) && ok);
+  group = cli_open_patient(vg, 0, error);
+  ok = group &&
+       (force || pool_guest_check_clones(group, all, "--force removes it nevertheless", error)) &&
+       pool_remove(group, all, with_snapshots, error);
+  return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry remove_options[] = {

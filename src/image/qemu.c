@@ -10,8 +10,8 @@
 
 #include "image/copy.h"
 #include "image/qemu.h"
-#include "settings/settings.h"
 #include "service/nbd/nbd-server.h"
+#include "settings/settings.h"
 #include "util/image-format.h"
 
 /* --- what QEMU is given --- */
@@ -174,7 +174,8 @@ struct CliExport {
   NbdServer *server;
 };
 
-static gboolean serve_privately(CliExport *export, Pool *pool, gboolean read_only, GError **error)
+static gboolean serve_privately(CliExport *export, VolumeGroup *group, gboolean read_only,
+                                GError **error)
 {
   NbdServerOptions options = {.read_only = read_only};
   g_autoptr(GError) local = NULL;
@@ -183,11 +184,11 @@ static gboolean serve_privately(CliExport *export, Pool *pool, gboolean read_onl
   if (!export->folder)
     return vt_set_error(error, EIO, "making a folder for an NBD socket: %s", local->message);
   export->socket = g_build_filename(export->folder, "nbd", NULL);
-  export->server = nbd_server_start(pool, export->socket, &options, error);
+  export->server = nbd_server_start(group, export->socket, &options, error);
   return export->server != NULL;
 }
 
-CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv,
+CliExport *cli_qemu_export(VolumeGroup *group, gboolean served, const char *vg, const char *lv,
                            gboolean read_only, GError **error)
 {
   CliExport *export = g_new0(CliExport, 1);
@@ -195,7 +196,7 @@ CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const ch
 
   if (served)
     export->socket = settings_vg_file(vg, "nbd");
-  else if (!serve_privately(export, pool, read_only, error)) {
+  else if (!serve_privately(export, group, read_only, error)) {
     cli_qemu_unexport(export);
     return NULL;
   }

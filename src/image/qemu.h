@@ -40,7 +40,7 @@ void cli_image_close(CliImage *image);
 /* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of
  * our own over @pool on a private socket until cli_qemu_unexport(). */
 typedef struct CliExport CliExport;
-CliExport *cli_qemu_export(Pool *pool, gboolean served, const char *vg, const char *lv,
+CliExport *cli_qemu_export(VolumeGroup *group, gboolean served, const char *vg, const char *lv,
                            gboolean read_only, GError **error);
 void cli_qemu_unexport(CliExport *export);
 

@@ -108,12 +108,12 @@ static int delete_pool(VtPoolObj *obj, unsigned int flags)
   return is_refused(obj) ? -1 : stock.delete_pool(obj, flags);
 }
 
-const char *vt_guard_register(const char *stock_path, const char *reason)
+const char *vtbackend_guard_register(const char *stock_path, const char *reason)
 {
   static VtBackend guarded;
   snprintf(why, sizeof why, "%s",
            reason); /* which may be dlerror()'s, gone with the next dlopen() */
-  const char *problem = vt_stock_load(stock_path, &stock);
+  const char *problem = vtbackend_stock_load(stock_path, &stock);
   if (!problem)
     problem = resolve();
   if (problem)

@@ -8,4 +8,4 @@
 /* Register the stock backend at @stock_path with libvirt, but for pools on VG/POOL, which it
  * neither starts nor builds nor deletes: the error says @reason, which is copied. NULL: done. Else
  * why not, and nothing is registered. */
-const char *vt_guard_register(const char *stock_path, const char *reason);
+const char *vtbackend_guard_register(const char *stock_path, const char *reason);

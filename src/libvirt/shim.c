@@ -66,7 +66,7 @@ static const char *load_and_call(const char *path, const char *function, const c
 
 static void register_stock(const char *stock, const char *reason)
 {
-  const char *problem = vt_guard_register(stock, reason);
+  const char *problem = vtbackend_guard_register(stock, reason);
   if (!problem)
     return;
   fprintf(stderr, "virt-thin: pools on VG/POOL are not guarded from it: %s\n", problem);

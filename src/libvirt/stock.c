@@ -32,7 +32,7 @@ static bool is_in_order(const VtBackend *stock)
          (void *)stock->download_vol == dlsym(RTLD_DEFAULT, "virStorageBackendVolDownloadLocal");
 }
 
-const char *vt_stock_load(const char *path, VtBackend *table)
+const char *vtbackend_stock_load(const char *path, VtBackend *table)
 {
   static char why[PATH_MAX + 128];
   void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);

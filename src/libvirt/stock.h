@@ -41,4 +41,4 @@ typedef struct {
 
 /* Load the module at @path and copy its table, after it was held against what is known of it. NULL:
  * done. Else why not, which holds until the next call. */
-const char *vt_stock_load(const char *path, VtBackend *table);
+const char *vtbackend_stock_load(const char *path, VtBackend *table);

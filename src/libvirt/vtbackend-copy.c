@@ -106,7 +106,7 @@ static gboolean copy_range(int in, int out, char *buf, guint64 begin, guint64 en
   return TRUE;
 }
 
-gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error)
+gboolean vtbackend_copy_sparse(int in, int out, guint64 size, const char *name, GError **error)
 {
   g_autofree char *buf = g_malloc(BUFFER);
   guint64 begin = 0, end = 0;
@@ -118,26 +118,26 @@ gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError 
   return TRUE;
 }
 
-void vt_fd_clear(VtFd *fd)
+void vtbackend_fd_clear(VtFd *fd)
 {
   if (fd->fd >= 0)
     close(fd->fd);
 }
 
-gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error)
+gboolean vtbackend_fd_open(VtFd *fd, const char *path, int flags, GError **error)
 {
   fd->fd = open(path, flags | O_CLOEXEC);
   return fd->fd >= 0 || vt_set_errno(error, errno, "opening %s", path);
 }
 
-gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name,
-                    GError **error)
+gboolean vtbackend_discard(const VtVolumeFile *file, guint64 offset, guint64 length,
+                           const char *name, GError **error)
 {
   g_auto(VtFd) fd = {-1};
   if (file->device)
     return pool_volume_zero(file->device, offset, length, TRUE, error) &&
            pool_volume_flush(file->device, error);
-  if (!vt_fd_open(&fd, file->path, O_RDWR, error))
+  if (!vtbackend_fd_open(&fd, file->path, O_RDWR, error))
     return FALSE;
   if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
                                (off_t)length) == 0)
@@ -227,12 +227,14 @@ static gboolean overwrite_file(int fd, guint64 length, const char *name, GError 
   return fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
 
-gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
+gboolean vtbackend_overwrite(const VtVolumeFile *file, guint64 length, const char *name,
+                             GError **error)
 {
   g_auto(VtFd) fd = {-1};
   if (file->device)
     return zero_device(file->device, length, TRUE, error);
-  return vt_fd_open(&fd, file->path, O_RDWR, error) && overwrite_file(fd.fd, length, name, error);
+  return vtbackend_fd_open(&fd, file->path, O_RDWR, error) &&
+         overwrite_file(fd.fd, length, name, error);
 }
 
 static gboolean allocate_file(int fd, guint64 length, const char *name, GError **error)
@@ -248,10 +250,12 @@ static gboolean allocate_file(int fd, guint64 length, const char *name, GError *
   return fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
 
-gboolean vt_allocate(const VtVolumeFile *file, guint64 length, const char *name, GError **error)
+gboolean vtbackend_allocate(const VtVolumeFile *file, guint64 length, const char *name,
+                            GError **error)
 {
   g_auto(VtFd) fd = {-1};
   if (file->device)
     return zero_device(file->device, length, FALSE, error);
-  return vt_fd_open(&fd, file->path, O_RDWR, error) && allocate_file(fd.fd, length, name, error);
+  return vtbackend_fd_open(&fd, file->path, O_RDWR, error) &&
+         allocate_file(fd.fd, length, name, error);
 }

@@ -16,8 +16,8 @@
 #include "libvirt/vtbackend-private.h"
 #include "pool/guest.h"
 #include "settings/settings.h"
-#include "util/image-format.h"
 #include "util/block-users.h"
+#include "util/image-format.h"
 
 /* Since libvirt 8.10; not every header has it. */
 #define CREATE_VALIDATE (1u << 2)
@@ -27,9 +27,9 @@
 /* The volume of thin pool @source that @vol is; NULL: it is another pool's. */
 static PoolVolumeInfo *find_in_pool(const VtSource *source, VtVolDef *vol)
 {
-  g_autofree char *name = vt_volume_of_path(source->vg, vt_vol_path(vol));
-  g_autoptr(PoolVolumeInfo) info = name ? vt_service_volume(source->vg, name, NULL) : NULL;
-  if (!info || g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 ||
+  g_autofree char *name = vtbackend_volume_of_path(source->vg, vtbackend_vol_path(vol));
+  g_autoptr(PoolVolumeInfo) info = name ? vtbackend_service_volume(source->vg, name, NULL) : NULL;
+  if (!info || g_strcmp0(info->uuid, vtbackend_vol_key(vol)) != 0 ||
       g_strcmp0(info->pool, source->pool) != 0)
     return NULL;
   return g_steal_pointer(&info);
@@ -39,14 +39,14 @@ static PoolVolumeInfo *find_in_pool(const VtSource *source, VtVolDef *vol)
  * it is a volume of one. */
 static gboolean open_source(VtVolDef *vol, VtVolumeFile *file, GError **error)
 {
-  const char *path = vt_vol_path(vol);
+  const char *path = vtbackend_vol_path(vol);
   g_autofree char *folder = g_path_get_dirname(path);
   g_autofree char *vg = g_path_get_basename(folder);
   g_autoptr(PoolVolumeInfo) info = NULL;
-  if (vt_vol_type(vol) == VIR_STORAGE_VOL_BLOCK && g_str_has_prefix(path, "/dev/"))
-    info = vt_service_volume(vg, vt_vol_name(vol), NULL);
-  if (info && g_strcmp0(info->uuid, vt_vol_key(vol)) == 0)
-    return vt_volume_file_open(vg, info->name, TRUE, file, error);
+  if (vtbackend_vol_type(vol) == VIR_STORAGE_VOL_BLOCK && g_str_has_prefix(path, "/dev/"))
+    info = vtbackend_service_volume(vg, vtbackend_vol_name(vol), NULL);
+  if (info && g_strcmp0(info->uuid, vtbackend_vol_key(vol)) == 0)
+    return vtbackend_volume_file_open(vg, info->name, TRUE, file, error);
   file->path = g_strdup(path);
   return TRUE;
 }
@@ -60,7 +60,7 @@ static gboolean convert(const char *format, int in, const char *to, const char *
   const char *const argv[] = {"qemu-img",         "convert", "-f",  format, "-O", "raw", "-n",
                               "--target-is-zero", "-S",      "64k", from,   to,   NULL};
   g_auto(VtFd) out = {-1};
-  if (!vt_spawn_with(argv, &in, error) || !vt_fd_open(&out, to, O_RDWR, error))
+  if (!vtbackend_spawn_with(argv, &in, error) || !vtbackend_fd_open(&out, to, O_RDWR, error))
     return FALSE;
   return fsync(out.fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
 }
@@ -105,68 +105,69 @@ static gboolean copy_in(const VtSource *source, VtVolDef *vol, VtVolDef *from, G
   g_auto(VtVolDocument) document = {0};
   g_auto(VtVolumeFile) source_file = {0}, file = {0};
   g_auto(VtFd) in = {-1}, out = {-1};
-  const char *name = vt_vol_name(vol);
-  int type = vt_vol_type(from);
-  if (!vt_vol_document_read(vt.dir_pool, from, &document, error))
+  const char *name = vtbackend_vol_name(vol);
+  int type = vtbackend_vol_type(from);
+  if (!vtbackend_vol_document_read(vt.dir_pool, from, &document, error))
     return FALSE;
   if (document.encrypted)
     return vt_set_error(error, EOPNOTSUPP,
                         "volume %s is encrypted; copying it into a thin pool is not supported",
-                        vt_vol_name(from));
+                        vtbackend_vol_name(from));
   if (type != VIR_STORAGE_VOL_FILE && type != VIR_STORAGE_VOL_BLOCK)
     return vt_set_error(error, EOPNOTSUPP,
                         "volume %s is neither a file nor a block device and cannot be copied",
-                        vt_vol_name(from));
-  g_autoptr(PoolVolumeInfo) info = vt_service_volume(source->vg, name, error);
+                        vtbackend_vol_name(from));
+  g_autoptr(PoolVolumeInfo) info = vtbackend_service_volume(source->vg, name, error);
   if (!info)
     return FALSE;
   gboolean raw = type == VIR_STORAGE_VOL_BLOCK || is_raw(document.format);
   if (!open_source(from, &source_file, error) ||
-      !vt_fd_open(&in, source_file.path, O_RDONLY, error) ||
+      !vtbackend_fd_open(&in, source_file.path, O_RDONLY, error) ||
       (!raw && !check_image(in.fd, source_file.path, document.format, error)))
     return FALSE;
   /* With a backing store in its document, the volume is not empty. */
-  if (!vt_volume_file_open(source->vg, name, FALSE, &file, error) ||
-      !vt_discard(&file, 0, info->size, name, error))
+  if (!vtbackend_volume_file_open(source->vg, name, FALSE, &file, error) ||
+      !vtbackend_discard(&file, 0, info->size, name, error))
     return FALSE;
   if (!raw)
     return convert(document.format, in.fd, file.path, name, error);
-  return vt_fd_open(&out, file.path, O_RDWR, error) &&
-         vt_copy_sparse(in.fd, out.fd, info->size, name, error);
+  return vtbackend_fd_open(&out, file.path, O_RDWR, error) &&
+         vtbackend_copy_sparse(in.fd, out.fd, info->size, name, error);
 }
 
 /* createVol has made @vol empty: libvirt tells only here what it is built from. libvirt deletes it
  * when this fails. */
-int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int flags)
+int vtbackend_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_CREATE_REFLINK | CREATE_VALIDATE;
   gboolean done;
   if (flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA)
-    return vt_report(VIR_ERR_INVALID_ARG,
-                     "volume %s: metadata preallocation is not supported in a thin pool",
-                     vt_vol_name(vol));
+    return vtbackend_report(VIR_ERR_INVALID_ARG,
+                            "volume %s: metadata preallocation is not supported in a thin pool",
+                            vtbackend_vol_name(vol));
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s",
-                     flags & ~known, vt_vol_name(vol));
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building volume %s",
+                            flags & ~known, vtbackend_vol_name(vol));
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool)
-    return vt_report_gerror(g_steal_pointer(&error));
+  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
+  if (!group)
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_autoptr(PoolVolumeInfo) origin = find_in_pool(&source, from);
   if (origin)
-    done = pool_clone_into(pool, origin->name, vt_vol_name(vol), &error);
+    done = pool_clone_into(group, origin->name, vtbackend_vol_name(vol), &error);
   else if (flags & VIR_STORAGE_VOL_CREATE_REFLINK)
-    return vt_report(VIR_ERR_OPERATION_UNSUPPORTED,
-                     "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be "
-                     "cloned without a copy",
-                     vt_vol_name(from), source.vg, source.pool);
+    return vtbackend_report(
+        VIR_ERR_OPERATION_UNSUPPORTED,
+        "volume %s is not in thin pool %s/%s: only a volume of one thin pool can be "
+        "cloned without a copy",
+        vtbackend_vol_name(from), source.vg, source.pool);
   else
     done = copy_in(&source, vol, from, &error);
-  done = done && pool_guest_finish(pool, vt_vol_name(vol), &error);
-  return done ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  done = done && pool_guest_finish(group, vtbackend_vol_name(vol), &error);
+  return done ? 0 : vtbackend_report_gerror(g_steal_pointer(&error));
 }
 
 /* --- upload and download --- */
@@ -174,7 +175,7 @@ int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *from, unsigned in
 static PoolVolumeInfo *check_range(const VtSource *source, const char *name, guint64 offset,
                                    guint64 length, GError **error)
 {
-  PoolVolumeInfo *info = vt_service_volume(source->vg, name, error);
+  PoolVolumeInfo *info = vtbackend_service_volume(source->vg, name, error);
   if (info && (offset > info->size || length > info->size - offset)) {
     vt_set_error(error, EINVAL,
                  "volume %s/%s has %" G_GUINT64_FORMAT " bytes: byte %" G_GUINT64_FORMAT
@@ -203,7 +204,7 @@ static char *show_as_file(const char *vg, const char *name, gboolean read_only, 
     vt_set_errno(error, errno, "making folder %s", folder);
     return NULL;
   }
-  if (vt_spawn(argv, error))
+  if (vtbackend_spawn(argv, error))
     return g_build_filename(folder, name, NULL);
   g_rmdir(folder);
   return NULL;
@@ -226,45 +227,47 @@ static char *stream_path(const char *vg, const char *name, const VtVolumeFile *f
   return g_strdup(file->path);
 }
 
-int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                  unsigned long long length, unsigned int flags)
+int vtbackend_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                         unsigned long long length, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean sparse = (flags & VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM) != 0;
-  const char *name = vt_vol_name(vol);
-  if (!vt_source_of(obj, &source))
+  const char *name = vtbackend_vol_name(vol);
+  if (!vtbackend_source_of(obj, &source))
     return -1;
   g_autoptr(PoolVolumeInfo) info = check_range(&source, name, offset, length, &error);
   if (info && info->read_only)
     vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg,
                  name);
   if (error)
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_auto(VtVolumeFile) file = {0};
-  if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) ||
-      (sparse && !vt_discard(&file, offset, length ? length : info->size - offset, name, &error)))
-    return vt_report_gerror(g_steal_pointer(&error));
+  if (!vtbackend_volume_file_open(source.vg, name, FALSE, &file, &error) ||
+      (sparse &&
+       !vtbackend_discard(&file, offset, length ? length : info->size - offset, name, &error)))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   /* Zeros that come to the kernel's device would take space. */
   g_autofree char *path =
       sparse || file.device ? stream_path(source.vg, name, &file, FALSE) : g_strdup(file.path);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_WRONLY);
 }
 
-int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                    unsigned long long length, unsigned int flags)
+int vtbackend_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream,
+                           unsigned long long offset, unsigned long long length, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean sparse = (flags & VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM) != 0;
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  g_autoptr(PoolVolumeInfo) info = check_range(&source, vt_vol_name(vol), offset, length, &error);
+  g_autoptr(PoolVolumeInfo) info =
+      check_range(&source, vtbackend_vol_name(vol), offset, length, &error);
   if (!info)
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_auto(VtVolumeFile) file = {0};
-  if (!vt_volume_file_open(source.vg, info->name, TRUE, &file, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+  if (!vtbackend_volume_file_open(source.vg, info->name, TRUE, &file, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_autofree char *path =
       sparse ? stream_path(source.vg, info->name, &file, TRUE) : g_strdup(file.path);
   return vt.libvirt.stream_open_block_device(stream, path, offset, length, sparse, O_RDONLY);
@@ -280,8 +283,8 @@ static const char *const scrub_patterns[] = {
  * whoever reads the volume. */
 static gboolean wipe_zero(const VtVolumeFile *file, const PoolVolumeInfo *info, GError **error)
 {
-  return vt_overwrite(file, info->size, info->name, error) &&
-         vt_discard(file, 0, info->size, info->name, error);
+  return vtbackend_overwrite(file, info->size, info->name, error) &&
+         vtbackend_discard(file, 0, info->size, info->name, error);
 }
 
 /* What wipes a mounted file system ends more than a volume's content. */
@@ -302,30 +305,32 @@ static gboolean wipe(const PoolVolumeInfo *info, unsigned int algorithm, GError 
   if (algorithm != VIR_STORAGE_VOL_WIPE_ALG_TRIM && algorithm >= G_N_ELEMENTS(scrub_patterns))
     return vt_set_error(error, EOPNOTSUPP, "wiping algorithm %u is not known", algorithm);
   if (!require_unused(info, error) ||
-      !vt_volume_file_open(info->vg, info->name, FALSE, &file, error))
+      !vtbackend_volume_file_open(info->vg, info->name, FALSE, &file, error))
     return FALSE;
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_ZERO)
     return wipe_zero(&file, info, error);
   if (algorithm == VIR_STORAGE_VOL_WIPE_ALG_TRIM)
-    return vt_discard(&file, 0, info->size, info->name, error);
+    return vtbackend_discard(&file, 0, info->size, info->name, error);
   const char *const argv[] = {"scrub",
                               "-f",
                               "-p",
                               scrub_patterns[algorithm],
                               info->path && info->path_is_block ? info->path : file.path,
                               NULL};
-  return vt_spawn(argv, error);
+  return vtbackend_spawn(argv, error);
 }
 
-int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
+int vtbackend_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for wiping volume %s", flags,
-                     vt_vol_name(vol));
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for wiping volume %s",
+                            flags, vtbackend_vol_name(vol));
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  g_autoptr(PoolVolumeInfo) info = vt_service_volume(source.vg, vt_vol_name(vol), &error);
-  return info && wipe(info, algorithm, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  g_autoptr(PoolVolumeInfo) info =
+      vtbackend_service_volume(source.vg, vtbackend_vol_name(vol), &error);
+  return info && wipe(info, algorithm, &error) ? 0
+                                               : vtbackend_report_gerror(g_steal_pointer(&error));
 }

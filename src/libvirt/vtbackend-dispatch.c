@@ -11,50 +11,50 @@
 
 static gboolean is_ours(VtPoolObj *obj)
 {
-  return vt_source_is_ours(vt_pool_source_name(vt.libvirt.pool_obj_get_def(obj)));
+  return vtbackend_source_is_ours(vtbackend_pool_source_name(vt.libvirt.pool_obj_get_def(obj)));
 }
 
 static int check_pool(VtPoolObj *obj, bool *active)
 {
-  return is_ours(obj) ? vt_check_pool(obj, active) : vt.stock.check_pool(obj, active);
+  return is_ours(obj) ? vtbackend_check_pool(obj, active) : vt.stock.check_pool(obj, active);
 }
 
 static int start_pool(VtPoolObj *obj)
 {
-  return is_ours(obj) ? vt_start_pool(obj) : vt.stock.start_pool(obj);
+  return is_ours(obj) ? vtbackend_start_pool(obj) : vt.stock.start_pool(obj);
 }
 
 static int build_pool(VtPoolObj *obj, unsigned int flags)
 {
-  return is_ours(obj) ? vt_build_pool(obj, flags) : vt.stock.build_pool(obj, flags);
+  return is_ours(obj) ? vtbackend_build_pool(obj, flags) : vt.stock.build_pool(obj, flags);
 }
 
 static int refresh_pool(VtPoolObj *obj)
 {
-  return is_ours(obj) ? vt_refresh_pool(obj) : vt.stock.refresh_pool(obj);
+  return is_ours(obj) ? vtbackend_refresh_pool(obj) : vt.stock.refresh_pool(obj);
 }
 
 static int stop_pool(VtPoolObj *obj)
 {
-  return is_ours(obj) ? vt_stop_pool(obj) : vt.stock.stop_pool(obj);
+  return is_ours(obj) ? vtbackend_stop_pool(obj) : vt.stock.stop_pool(obj);
 }
 
 static int delete_pool(VtPoolObj *obj, unsigned int flags)
 {
-  return is_ours(obj) ? vt_delete_pool(obj, flags) : vt.stock.delete_pool(obj, flags);
+  return is_ours(obj) ? vtbackend_delete_pool(obj, flags) : vt.stock.delete_pool(obj, flags);
 }
 
 /* Without a buildVol, libvirt builds nothing. */
 static int build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   if (is_ours(obj))
-    return vt_build_vol(obj, vol, flags);
+    return vtbackend_build_vol(obj, vol, flags);
   return vt.stock.build_vol ? vt.stock.build_vol(obj, vol, flags) : 0;
 }
 
 static int build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags)
 {
-  return is_ours(obj) ? vt_build_vol_from(obj, vol, source, flags)
+  return is_ours(obj) ? vtbackend_build_vol_from(obj, vol, source, flags)
                       : vt.stock.build_vol_from(obj, vol, source, flags);
 }
 
@@ -62,61 +62,63 @@ static int build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsig
 static int create_vol(VtPoolObj *obj, VtVolDef *vol)
 {
   if (is_ours(obj))
-    return vt_create_vol(obj, vol);
-  if (!vt.stock.build_vol && vt_vol_capacity(vol) == 0)
-    return vt_report(VIR_ERR_NO_SUPPORT, "%s", "volume capacity required for this storage pool");
+    return vtbackend_create_vol(obj, vol);
+  if (!vt.stock.build_vol && vtbackend_vol_capacity(vol) == 0)
+    return vtbackend_report(VIR_ERR_NO_SUPPORT, "%s",
+                            "volume capacity required for this storage pool");
   return vt.stock.create_vol(obj, vol);
 }
 
 static int refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 {
   if (is_ours(obj))
-    return vt_refresh_vol(obj, vol);
+    return vtbackend_refresh_vol(obj, vol);
   return vt.stock.refresh_vol ? vt.stock.refresh_vol(obj, vol) : 0;
 }
 
 static int delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
-  return is_ours(obj) ? vt_delete_vol(obj, vol, flags) : vt.stock.delete_vol(obj, vol, flags);
+  return is_ours(obj) ? vtbackend_delete_vol(obj, vol, flags)
+                      : vt.stock.delete_vol(obj, vol, flags);
 }
 
 static int resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity,
                       unsigned int flags)
 {
   if (is_ours(obj))
-    return vt_resize_vol(obj, vol, capacity, flags);
+    return vtbackend_resize_vol(obj, vol, capacity, flags);
   if (vt.stock.resize_vol)
     return vt.stock.resize_vol(obj, vol, capacity, flags);
-  return vt_report(VIR_ERR_NO_SUPPORT, "%s",
-                   "storage pool does not support changing of volume capacity");
+  return vtbackend_report(VIR_ERR_NO_SUPPORT, "%s",
+                          "storage pool does not support changing of volume capacity");
 }
 
 static int upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
                       unsigned long long length, unsigned int flags)
 {
-  return is_ours(obj) ? vt_upload_vol(obj, vol, stream, offset, length, flags)
+  return is_ours(obj) ? vtbackend_upload_vol(obj, vol, stream, offset, length, flags)
                       : vt.stock.upload_vol(obj, vol, stream, offset, length, flags);
 }
 
 static int download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
                         unsigned long long length, unsigned int flags)
 {
-  return is_ours(obj) ? vt_download_vol(obj, vol, stream, offset, length, flags)
+  return is_ours(obj) ? vtbackend_download_vol(obj, vol, stream, offset, length, flags)
                       : vt.stock.download_vol(obj, vol, stream, offset, length, flags);
 }
 
 static int wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags)
 {
-  return is_ours(obj) ? vt_wipe_vol(obj, vol, algorithm, flags)
+  return is_ours(obj) ? vtbackend_wipe_vol(obj, vol, algorithm, flags)
                       : vt.stock.wipe_vol(obj, vol, algorithm, flags);
 }
 
-VtBackend *vt_dispatch_table(void)
+VtBackend *vtbackend_dispatch_table(void)
 {
   static VtBackend table;
   table = (VtBackend){
       .type = vt.stock.type,
-      .find_sources = vt_find_sources,
+      .find_sources = vtbackend_find_sources,
       .check_pool = check_pool,
       .start_pool = start_pool,
       .build_pool = build_pool,

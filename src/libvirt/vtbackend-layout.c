@@ -60,7 +60,7 @@ typedef struct {
   char message[256];
 } Report;
 
-void vt_layout_set_string(gpointer object, guint32 offset, const char *value)
+void vtbackend_layout_set_string(gpointer object, guint32 offset, const char *value)
 {
   g_free(VT_FIELD(object, offset, char *));
   VT_FIELD(object, offset, char *) = g_strdup(value);
@@ -133,14 +133,14 @@ static gboolean element_is(const char *xml, const char *element, const char *wan
 static VtPoolDef *sentinel_pool(const VtLibvirt *libvirt, const char *tag)
 {
   g_autofree char *xml = g_strdup_printf(POOL_XML, tag, tag);
-  return vt_pool_def_parse(libvirt, xml);
+  return vtbackend_pool_def_parse(libvirt, xml);
 }
 
 static VtVolDef *sentinel_vol(const VtLibvirt *libvirt, VtPoolDef *pool, const char *type,
                               const char *tag, guint64 capacity, guint64 allocation)
 {
   g_autofree char *xml = g_strdup_printf(VOL_XML, type, tag, tag, capacity, allocation, tag);
-  return vt_vol_def_parse(libvirt, pool, xml);
+  return vtbackend_vol_def_parse(libvirt, pool, xml);
 }
 
 /* A number to set that is a readable address, too; never the same twice. */
@@ -327,7 +327,7 @@ static gboolean prove_pool(const VtLibvirt *libvirt, const VtLayout *layout, VtP
   if (g_strcmp0(VT_FIELD(pool, layout->pool_source_name, char *), "vtproof/source") != 0 ||
       g_strcmp0(VT_FIELD(pool, layout->pool_target_path, char *), "/dev/vtproof/source") != 0)
     return FALSE;
-  vt_layout_set_string(pool, layout->pool_target_path, "/dev/vtproof");
+  vtbackend_layout_set_string(pool, layout->pool_target_path, "/dev/vtproof");
   VT_FIELD(pool, layout->pool_capacity, guint64) = 70000003;
   VT_FIELD(pool, layout->pool_allocation, guint64) = 30000001;
   VT_FIELD(pool, layout->pool_available, guint64) = 40000002;
@@ -353,8 +353,8 @@ static gboolean prove_vol(const VtLibvirt *libvirt, const VtLayout *layout, VtPo
       return FALSE;
   if (!fits(vol, layout->vol_type, sizeof(int)) || VT_FIELD(vol, layout->vol_type, int) != 0)
     return FALSE;
-  vt_layout_set_string(vol, layout->vol_key, "vtproof-second-key");
-  vt_layout_set_string(vol, layout->vol_path, "/dev/vtproof/second-path");
+  vtbackend_layout_set_string(vol, layout->vol_key, "vtproof-second-key");
+  vtbackend_layout_set_string(vol, layout->vol_path, "/dev/vtproof/second-path");
   VT_FIELD(vol, layout->vol_type, int) = 1;
   VT_FIELD(vol, layout->vol_capacity, guint64) = 7000000000001;
   VT_FIELD(vol, layout->vol_allocation, guint64) = 7000000000002;
@@ -388,7 +388,7 @@ static gboolean prove(const VtLibvirt *libvirt, const VtLayout *layout, GError *
   return TRUE;
 }
 
-gboolean vt_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, GError **error)
+gboolean vtbackend_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, GError **error)
 {
   Report report = {0};
   for (guint attempt = 1;; attempt++) {

@@ -32,9 +32,9 @@ typedef struct {
 /* EINVAL says which field could not be found or did not behave. Takes up to some seconds when
  * libvirt's functions hang.
  */
-gboolean vt_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, GError **error);
+gboolean vtbackend_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, GError **error);
 
 #define VT_FIELD(object, offset, ctype) G_STRUCT_MEMBER(ctype, (gpointer)(object), (offset))
 
 /* Free the string at @offset of @object and put a copy of @value there. */
-void vt_layout_set_string(gpointer object, guint32 offset, const char *value);
+void vtbackend_layout_set_string(gpointer object, guint32 offset, const char *value);

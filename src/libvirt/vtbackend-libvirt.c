@@ -43,7 +43,7 @@ static const Symbol symbols[] = {
     SYMBOL(stream_open_block_device, "virFDStreamOpenBlockDevice"),
 };
 
-gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error)
+gboolean vtbackend_libvirt_resolve(VtLibvirt *libvirt, GError **error)
 {
   *libvirt = (VtLibvirt){0};
   for (gsize i = 0; i < G_N_ELEMENTS(symbols); i++) {
@@ -59,13 +59,13 @@ gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error)
   return TRUE;
 }
 
-VtPoolDef *vt_pool_def_parse(const VtLibvirt *libvirt, const char *xml)
+VtPoolDef *vtbackend_pool_def_parse(const VtLibvirt *libvirt, const char *xml)
 {
   return libvirt->pool_def_parse ? libvirt->pool_def_parse(xml, NULL, 0)
                                  : libvirt->pool_def_parse_string(xml, 0);
 }
 
-VtVolDef *vt_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml)
+VtVolDef *vtbackend_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml)
 {
   return libvirt->vol_def_parse ? libvirt->vol_def_parse(pool, xml, NULL, 0)
                                 : libvirt->vol_def_parse_string(pool, xml, 0);

@@ -45,8 +45,8 @@ typedef struct {
 } VtLibvirt;
 
 /* Find every function in this process. ENOENT names what is missing. */
-gboolean vt_libvirt_resolve(VtLibvirt *libvirt, GError **error);
+gboolean vtbackend_libvirt_resolve(VtLibvirt *libvirt, GError **error);
 
 /* NULL: libvirt's error is set. */
-VtPoolDef *vt_pool_def_parse(const VtLibvirt *libvirt, const char *xml);
-VtVolDef *vt_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml);
+VtPoolDef *vtbackend_pool_def_parse(const VtLibvirt *libvirt, const char *xml);
+VtVolDef *vtbackend_vol_def_parse(const VtLibvirt *libvirt, VtPoolDef *pool, const char *xml);

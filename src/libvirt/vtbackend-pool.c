@@ -35,16 +35,16 @@ static _Thread_local VtPoolObj *refresh_failed;
 
 static void set_target(VtPoolDef *def, const VtSource *source, GPtrArray *volumes)
 {
-  g_autofree char *folder = vt_volume_folder(source->vg, volumes);
-  if (g_strcmp0(vt_pool_target_path(def), folder) != 0)
-    vt_layout_set_string(def, vt.layout.pool_target_path, folder);
+  g_autofree char *folder = vtbackend_volume_folder(source->vg, volumes);
+  if (g_strcmp0(vtbackend_pool_target_path(def), folder) != 0)
+    vtbackend_layout_set_string(def, vt.layout.pool_target_path, folder);
 }
 
-void vt_set_totals(VtPoolDef *def, const PoolInfo *info)
+void vtbackend_set_totals(VtPoolDef *def, const PoolInfo *info)
 {
-  vt_pool_capacity(def) = info->size;
-  vt_pool_allocation(def) = MIN(info->used, info->size);
-  vt_pool_available(def) = info->size - MIN(info->used, info->size);
+  vtbackend_pool_capacity(def) = info->size;
+  vtbackend_pool_allocation(def) = MIN(info->used, info->size);
+  vtbackend_pool_available(def) = info->size - MIN(info->used, info->size);
 }
 
 /* lvm2 activates a pool at boot, but not the volumes that are flagged against that: until all are,
@@ -53,7 +53,7 @@ void vt_set_totals(VtPoolDef *def, const PoolInfo *info)
 static gboolean is_whole(const VtSource *source)
 {
   g_autoptr(GPtrArray) volumes =
-      vt_is_kernels(source->vg) ? vt_service_volumes(source, NULL) : NULL;
+      vtbackend_is_kernels(source->vg) ? vtbackend_service_volumes(source, NULL) : NULL;
   for (guint i = 0; volumes && i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
     if (!info->active && !info->skipped)
@@ -66,20 +66,20 @@ static gboolean is_whole(const VtSource *source)
 static gboolean read_document(VtPoolDef *def, const VtSource *source, VtPoolDocument *document,
                               GError **error)
 {
-  if (!vt_pool_document_read(def, document, error))
+  if (!vtbackend_pool_document_read(def, document, error))
     return FALSE;
   settings_set_engine(source->vg, document->engine);
   return TRUE;
 }
 
-int vt_check_pool(VtPoolObj *obj, bool *active)
+int vtbackend_check_pool(VtPoolObj *obj, bool *active)
 {
   g_auto(VtSource) source = {0};
   g_auto(VtPoolDocument) document = {0};
   g_autoptr(GError) error = NULL;
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   *active = false;
-  if (!vt_source_parse(vt_pool_source_name(def), &source, NULL))
+  if (!vtbackend_source_parse(vtbackend_pool_source_name(def), &source, NULL))
     return 0;
   set_target(def, &source, NULL);
   if (!read_document(def, &source, &document, &error)) {
@@ -87,7 +87,7 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
             error->message);
     return 0;
   }
-  g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
+  g_autoptr(PoolInfo) info = vtbackend_service_pool(&source, &error);
   *active = info && info->active && (vt.libvirt.pool_obj_is_active(obj) || is_whole(&source));
   /* ENOENT is the pool at rest. */
   if (!info && error->code != ENOENT)
@@ -99,37 +99,37 @@ int vt_check_pool(VtPoolObj *obj, bool *active)
 /* The devices of the pool's document: only where to look first, the VG may have more. */
 static gboolean start_service(const VtSource *source, char **devices, GError **error)
 {
-  vt_choose_again(source->vg);
+  vtbackend_choose_again(source->vg);
   if (pool_choose_engine(source->vg, NULL) == POOL_ENGINE_KERNEL) {
-    Pool *pool = vt_service_for_changes(source->vg, error);
-    return pool && pool_activate(pool, source->pool, error);
+    VolumeGroup *group = vtbackend_service_for_changes(source->vg, error);
+    return group && pool_activate(group, source->pool, error);
   }
   return pool_service_start(source->vg, source->pool,
                             *devices ? (const char *const *)devices : NULL, START_DEADLINE_MS,
                             error);
 }
 
-int vt_start_pool(VtPoolObj *obj)
+int vtbackend_start_pool(VtPoolObj *obj)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
   g_auto(VtPoolDocument) document = {0};
   if (!read_document(def, &source, &document, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   /* libvirt has marked the pool as starting, so it may be unlocked, as the stock backend does
    * around vgchange. */
   vt.libvirt.object_unlock(obj);
   gboolean started = start_service(&source, document.devices, &error);
   vt.libvirt.object_lock(obj);
   if (!started)
-    return vt_report_gerror(g_steal_pointer(&error));
-  vt_service_answered(source.vg, TRUE, NULL);
-  g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
+    return vtbackend_report_gerror(g_steal_pointer(&error));
+  vtbackend_service_answered(source.vg, TRUE, NULL);
+  g_autoptr(PoolInfo) info = vtbackend_service_pool(&source, &error);
   if (!info)
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   set_target(vt.libvirt.pool_obj_get_def(obj), &source, NULL);
   return 0;
 }
@@ -157,7 +157,7 @@ static GPtrArray *program_words(const VtPoolDocument *document)
 static gboolean run_words(GPtrArray *argv, GError **error)
 {
   g_ptr_array_add(argv, NULL);
-  return vt_spawn((const char *const *)argv->pdata, error);
+  return vtbackend_spawn((const char *const *)argv->pdata, error);
 }
 
 /* The size of the PV to be; 0: cannot be told. */
@@ -176,32 +176,34 @@ static guint64 device_size(const char *path)
   return size;
 }
 
-int vt_build_pool(VtPoolObj *obj, unsigned int flags)
+int vtbackend_build_pool(VtPoolObj *obj, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags & ~(OVERWRITE | NO_OVERWRITE))
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for building a thin pool",
-                     flags & ~(OVERWRITE | NO_OVERWRITE));
+    return vtbackend_report(VIR_ERR_INVALID_ARG,
+                            "unsupported flags (0x%x) for building a thin pool",
+                            flags & ~(OVERWRITE | NO_OVERWRITE));
   if ((flags & OVERWRITE) && (flags & NO_OVERWRITE))
-    return vt_report(VIR_ERR_INVALID_ARG, "%s", "overwrite and no-overwrite exclude each other");
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG, "%s",
+                            "overwrite and no-overwrite exclude each other");
+  if (!vtbackend_source_of(obj, &source))
     return -1;
   g_auto(VtPoolDocument) document = {0};
-  if (!vt_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+  if (!vtbackend_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   char **devices = document.devices;
   if (g_strv_length(devices) != 1)
-    return vt_report(VIR_ERR_CONFIG_UNSUPPORTED,
-                     "building %s/%s needs exactly one <device path='...'/> in the pool's "
-                     "<source>: the disk or file "
-                     "to put it on; or make it with "
-                     "`virt-thin init %s/%s --size SIZE`",
-                     source.vg, source.pool, source.vg, source.pool);
+    return vtbackend_report(VIR_ERR_CONFIG_UNSUPPORTED,
+                            "building %s/%s needs exactly one <device path='...'/> in the pool's "
+                            "<source>: the disk or file "
+                            "to put it on; or make it with "
+                            "`virt-thin init %s/%s --size SIZE`",
+                            source.vg, source.pool, source.vg, source.pool);
   guint64 size = device_size(devices[0]);
   if (size == 0)
-    return vt_report(VIR_ERR_OPERATION_FAILED,
-                     "%s is not a disk or file that exists and has a size", devices[0]);
+    return vtbackend_report(VIR_ERR_OPERATION_FAILED,
+                            "%s is not a disk or file that exists and has a size", devices[0]);
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
   g_autoptr(GPtrArray) argv = program_words(&document);
@@ -211,7 +213,7 @@ int vt_build_pool(VtPoolObj *obj, unsigned int flags)
   vt.libvirt.object_unlock(obj);
   gboolean built = run_words(argv, &error);
   vt.libvirt.object_lock(obj);
-  return built ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  return built ? 0 : vtbackend_report_gerror(g_steal_pointer(&error));
 }
 
 /* The path of each volume by its name, for origins. */
@@ -220,7 +222,7 @@ static GHashTable *paths_of(GPtrArray *volumes)
   GHashTable *paths = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
   for (guint i = 0; i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
-    g_hash_table_insert(paths, info->name, vt_volume_path(info));
+    g_hash_table_insert(paths, info->name, vtbackend_volume_path(info));
   }
   return paths;
 }
@@ -232,7 +234,7 @@ static void add_volumes(VtPoolObj *obj, GPtrArray *volumes)
   for (guint i = 0; i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
     g_autoptr(GError) error = NULL;
-    VtVolDef *vol = vt_volume_object(def, info, paths, &error);
+    VtVolDef *vol = vtbackend_volume_object(def, info, paths, &error);
     if (vol && vt.libvirt.pool_obj_add_vol(obj, vol) == 0)
       continue;
     fprintf(stderr, "virt-thin: volume %s/%s is left out of the pool's list: %s\n", info->vg,
@@ -243,20 +245,20 @@ static void add_volumes(VtPoolObj *obj, GPtrArray *volumes)
   }
 }
 
-int vt_refresh_pool(VtPoolObj *obj)
+int vtbackend_refresh_pool(VtPoolObj *obj)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   refresh_failed = obj;
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  g_autoptr(PoolInfo) info = vt_service_pool(&source, &error);
-  g_autoptr(GPtrArray) volumes = info ? vt_service_volumes(&source, &error) : NULL;
+  g_autoptr(PoolInfo) info = vtbackend_service_pool(&source, &error);
+  g_autoptr(GPtrArray) volumes = info ? vtbackend_service_volumes(&source, &error) : NULL;
   if (!volumes)
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   set_target(def, &source, volumes);
-  vt_set_totals(def, info);
+  vtbackend_set_totals(def, info);
   add_volumes(obj, volumes);
   refresh_failed = NULL;
   return 0;
@@ -265,19 +267,19 @@ int vt_refresh_pool(VtPoolObj *obj)
 /* End a service that no active pool needs. One that somebody uses otherwise says so, and stays. */
 static void stop_idle_service(const char *vg)
 {
-  Pool *pool = vt_service(vg, NULL);
-  g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
+  VolumeGroup *group = vtbackend_service(vg, NULL);
+  g_autoptr(GPtrArray) pools = group ? pool_list_pools(group, NULL) : NULL;
   g_autoptr(GError) error = NULL;
   if (!pools)
     return;
   for (guint i = 0; i < pools->len; i++)
     if (((PoolInfo *)g_ptr_array_index(pools, i))->active)
       return;
-  if (!pool_service_stop(vg, FALSE, vt_deadline_ms(), &error))
+  if (!pool_service_stop(vg, FALSE, vtbackend_deadline_ms(), &error))
     fprintf(stderr, "virt-thin: the service of volume group %s goes on: %s\n", vg, error->message);
 }
 
-int vt_stop_pool(VtPoolObj *obj)
+int vtbackend_stop_pool(VtPoolObj *obj)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
@@ -285,41 +287,41 @@ int vt_stop_pool(VtPoolObj *obj)
   refresh_failed = NULL;
   if (after_failure)
     return 0;
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
   /* A service that is not there or does not answer cannot be told; the pool becomes inactive all
    * the same, and whoever uses a volume keeps it. */
-  Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool) {
+  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
+  if (!group) {
     if (error->code != ENOENT)
       fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg,
               source.pool, error->message);
     return 0;
   }
-  if (!pool_deactivate(pool, source.pool, FALSE, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
-  if (!vt_is_kernels(source.vg))
+  if (!pool_deactivate(group, source.pool, FALSE, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
+  if (!vtbackend_is_kernels(source.vg))
     stop_idle_service(source.vg);
   return 0;
 }
 
-int vt_delete_pool(VtPoolObj *obj, unsigned int flags)
+int vtbackend_delete_pool(VtPoolObj *obj, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   if (flags)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting a thin pool",
-                     flags);
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG,
+                            "unsupported flags (0x%x) for deleting a thin pool", flags);
+  if (!vtbackend_source_of(obj, &source))
     return -1;
   g_auto(VtPoolDocument) document = {0};
-  if (!vt_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+  if (!vtbackend_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   /* Removes a pool only when it is empty, and never the volume group. */
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
   g_autoptr(GPtrArray) argv = program_words(&document);
   for (char **device = document.devices; *device; device++)
     add_words(argv, "--device", *device, NULL);
   add_words(argv, "remove", pool, NULL);
-  return run_words(argv, &error) ? 0 : vt_report_gerror(g_steal_pointer(&error));
+  return run_words(argv, &error) ? 0 : vtbackend_report_gerror(g_steal_pointer(&error));
 }

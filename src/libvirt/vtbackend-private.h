@@ -50,47 +50,48 @@ int vtbackend_register(const char *stock_path);
 
 /* --- dispatch --- */
 /* The table to register. */
-VtBackend *vt_dispatch_table(void);
+VtBackend *vtbackend_dispatch_table(void);
 
 /* --- errors: always return -1 --- */
-#define vt_report(code, ...)                                                                       \
+#define vtbackend_report(code, ...)                                                                \
   (vt.libvirt.report_error(VIR_FROM_STORAGE, (code), __FILE__, __func__, __LINE__, __VA_ARGS__), -1)
 /* Report and free @error. */
-#define vt_report_gerror(error) vt_report_gerror_at((error), __FILE__, __func__, __LINE__)
-int vt_report_gerror_at(GError *error, const char *file, const char *function, gsize line);
+#define vtbackend_report_gerror(error)                                                             \
+  vtbackend_report_gerror_at((error), __FILE__, __func__, __LINE__)
+int vtbackend_report_gerror_at(GError *error, const char *file, const char *function, gsize line);
 
 /* --- source names and the service --- */
 
 typedef struct {
   char *vg, *pool; /* of VG/POOL */
 } VtSource;
-void vt_source_clear(VtSource *source);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtSource, vt_source_clear)
+void vtbackend_source_clear(VtSource *source);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtSource, vtbackend_source_clear)
 /* Is source name @name ours at all? */
-gboolean vt_source_is_ours(const char *name);
-gboolean vt_source_parse(const char *name, VtSource *source, GError **error);
+gboolean vtbackend_source_is_ours(const char *name);
+gboolean vtbackend_source_parse(const char *name, VtSource *source, GError **error);
 /* Of a pool; reports. */
-gboolean vt_source_of(VtPoolObj *obj, VtSource *source);
+gboolean vtbackend_source_of(VtPoolObj *obj, VtSource *source);
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
-guint vt_deadline_ms(void);
+guint vtbackend_deadline_ms(void);
 /* Is @vg the kernel's (pool/choose.h), with no service? Then the functions below ask and
  * change it in this process.
  */
-gboolean vt_is_kernels(const char *vg);
-void vt_choose_again(const char *vg); /* look anew whose it is */
+gboolean vtbackend_is_kernels(const char *vg);
+void vtbackend_choose_again(const char *vg); /* look anew whose it is */
 /* The service of @vg for questions, or for changes, which may take longer. Never freed by the
  * caller. ETIMEDOUT at once for some seconds after the service did not answer: a list of a thousand
- * volumes must not wait a thousand deadlines. A Pool for changes is given only to a service that
+ * volumes must not wait a thousand deadlines. One for changes is given only to a service that
  * answers. */
-Pool *vt_service(const char *vg, GError **error);
-Pool *vt_service_for_changes(const char *vg, GError **error);
+VolumeGroup *vtbackend_service(const char *vg, GError **error);
+VolumeGroup *vtbackend_service_for_changes(const char *vg, GError **error);
 /* Tell what became of a question: keeps the record for the fast refusal above. Returns @ok. */
-gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error);
+gboolean vtbackend_service_answered(const char *vg, gboolean ok, const GError *error);
 
-PoolVolumeInfo *vt_service_volume(const char *vg, const char *name, GError **error);
-GPtrArray *vt_service_volumes(const VtSource *source, GError **error);
-PoolInfo *vt_service_pool(const VtSource *source, GError **error);
+PoolVolumeInfo *vtbackend_service_volume(const char *vg, const char *name, GError **error);
+GPtrArray *vtbackend_service_volumes(const VtSource *source, GError **error);
+PoolInfo *vtbackend_service_pool(const VtSource *source, GError **error);
 
 /* A volume to be opened by its path: the file in the service's FUSE folder, or the kernel's device,
  * which is active as long as this is open, or something that was opened meanwhile. */
@@ -98,22 +99,22 @@ typedef struct {
   char *path;
   PoolVolume *device; /* NULL: a file */
 } VtVolumeFile;
-gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only,
-                             VtVolumeFile *file, GError **error);
-void vt_volume_file_close(VtVolumeFile *file);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolumeFile, vt_volume_file_close)
+gboolean vtbackend_volume_file_open(const char *vg, const char *name, gboolean read_only,
+                                    VtVolumeFile *file, GError **error);
+void vtbackend_volume_file_close(VtVolumeFile *file);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolumeFile, vtbackend_volume_file_close)
 /* The folder volumes are reported in: /dev/<vg>, or the FUSE folder where there are no block nodes.
  * The caller's. */
-char *vt_volume_folder(const char *vg, GPtrArray *volumes);
+char *vtbackend_volume_folder(const char *vg, GPtrArray *volumes);
 /* Where and as what @info is reported. The path is the caller's. */
-char *vt_volume_path(const PoolVolumeInfo *info);
+char *vtbackend_volume_path(const PoolVolumeInfo *info);
 /* Of a new volume that will be a template when it has its content: it is where it is found then.
  * Its file is there from the beginning; its node, if it has one, goes. libvirt keeps the path that
  * it was told first. */
-void vt_expect_template(PoolVolumeInfo *info);
-int vt_volume_type(const PoolVolumeInfo *info);
+void vtbackend_expect_template(PoolVolumeInfo *info);
+int vtbackend_volume_type(const PoolVolumeInfo *info);
 /* The volume of @vg that @path names - node, link or file; NULL: none. The caller's. */
-char *vt_volume_of_path(const char *vg, const char *path);
+char *vtbackend_volume_of_path(const char *vg, const char *path);
 
 /* --- documents --- */
 
@@ -129,84 +130,88 @@ typedef struct {
   uid_t owner;
   gid_t group;
 } VtVolDocument;
-void vt_vol_document_clear(VtVolDocument *document);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolDocument, vt_vol_document_clear)
-gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
-                              GError **error);
+void vtbackend_vol_document_clear(VtVolDocument *document);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtVolDocument, vtbackend_vol_document_clear)
+gboolean vtbackend_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
+                                     GError **error);
 /* What the backend wants to know of a pool's <source>. */
 typedef struct {
   GStrv devices; /* <device path=…> */
   /* <vendor name='virt-thin'/><product name='bundled'/>; AUTO: it does not say */
   PoolEngine engine;
 } VtPoolDocument;
-void vt_pool_document_clear(VtPoolDocument *document);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPoolDocument, vt_pool_document_clear)
-gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error);
+void vtbackend_pool_document_clear(VtPoolDocument *document);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtPoolDocument, vtbackend_pool_document_clear)
+gboolean vtbackend_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error);
 /* A volume object made of @info; @paths: the path of each volume there is, by name, for its origin.
  * NULL: error. */
-VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
-                           GError **error);
+VtVolDef *vtbackend_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
+                                  GError **error);
 /* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool")
  * added. libvirt's to free. */
-char *vt_sources_document(const char *sources, GPtrArray *names);
+char *vtbackend_sources_document(const char *sources, GPtrArray *names);
 
 /* --- programs --- */
 /* Run @argv, wait, and make its last words the error. No shell, no terminal, default signals. */
-gboolean vt_spawn(const char *const *argv, GError **error);
+gboolean vtbackend_spawn(const char *const *argv, GError **error);
 /* The same, with descriptor *@kept open in it. */
-gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error);
+gboolean vtbackend_spawn_with(const char *const *argv, const int *kept, GError **error);
 
 /* --- data --- */
 /* A descriptor that goes with its block: g_auto(VtFd) fd = {-1}. */
 typedef struct {
   int fd;
 } VtFd;
-void vt_fd_clear(VtFd *fd);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtFd, vt_fd_clear)
-gboolean vt_fd_open(VtFd *fd, const char *path, int flags, GError **error);
+void vtbackend_fd_clear(VtFd *fd);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VtFd, vtbackend_fd_clear)
+gboolean vtbackend_fd_open(VtFd *fd, const char *path, int flags, GError **error);
 /* The part of @in that is not zero to @out, which reads zero; @name for messages. */
-gboolean vt_copy_sparse(int in, int out, guint64 size, const char *name, GError **error);
+gboolean vtbackend_copy_sparse(int in, int out, guint64 size, const char *name, GError **error);
 /* Make [@offset, @offset + @length) read zero and release its space. */
-gboolean vt_discard(const VtVolumeFile *file, guint64 offset, guint64 length, const char *name,
-                    GError **error);
+gboolean vtbackend_discard(const VtVolumeFile *file, guint64 offset, guint64 length,
+                           const char *name, GError **error);
 /* Overwrite what is mapped there with zeros, on the medium. */
-gboolean vt_overwrite(const VtVolumeFile *file, guint64 length, const char *name, GError **error);
+gboolean vtbackend_overwrite(const VtVolumeFile *file, guint64 length, const char *name,
+                             GError **error);
 /* Give every hole of [0, @length) its space. */
-gboolean vt_allocate(const VtVolumeFile *file, guint64 length, const char *name, GError **error);
+gboolean vtbackend_allocate(const VtVolumeFile *file, guint64 length, const char *name,
+                            GError **error);
 
 /* --- the callbacks for VG/POOL; contracts: libvirt src/storage/storage_backend.h --- */
-char *vt_find_sources(const char *spec, unsigned int flags);
-int vt_check_pool(VtPoolObj *obj, bool *active);
-int vt_start_pool(VtPoolObj *obj);
-int vt_build_pool(VtPoolObj *obj, unsigned int flags);
-int vt_refresh_pool(VtPoolObj *obj);
-int vt_stop_pool(VtPoolObj *obj);
-int vt_delete_pool(VtPoolObj *obj, unsigned int flags);
-int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
-int vt_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags);
-int vt_create_vol(VtPoolObj *obj, VtVolDef *vol);
-int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol);
-int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
-int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags);
-int vt_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                  unsigned long long length, unsigned int flags);
-int vt_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
-                    unsigned long long length, unsigned int flags);
-int vt_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
+char *vtbackend_find_sources(const char *spec, unsigned int flags);
+int vtbackend_check_pool(VtPoolObj *obj, bool *active);
+int vtbackend_start_pool(VtPoolObj *obj);
+int vtbackend_build_pool(VtPoolObj *obj, unsigned int flags);
+int vtbackend_refresh_pool(VtPoolObj *obj);
+int vtbackend_stop_pool(VtPoolObj *obj);
+int vtbackend_delete_pool(VtPoolObj *obj, unsigned int flags);
+int vtbackend_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
+int vtbackend_build_vol_from(VtPoolObj *obj, VtVolDef *vol, VtVolDef *source, unsigned int flags);
+int vtbackend_create_vol(VtPoolObj *obj, VtVolDef *vol);
+int vtbackend_refresh_vol(VtPoolObj *obj, VtVolDef *vol);
+int vtbackend_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags);
+int vtbackend_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity,
+                         unsigned int flags);
+int vtbackend_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsigned long long offset,
+                         unsigned long long length, unsigned int flags);
+int vtbackend_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream,
+                           unsigned long long offset, unsigned long long length,
+                           unsigned int flags);
+int vtbackend_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, unsigned int flags);
 
 /* Write the pool's totals into its definition. */
-void vt_set_totals(VtPoolDef *def, const PoolInfo *info);
+void vtbackend_set_totals(VtPoolDef *def, const PoolInfo *info);
 
 /* --- fields of libvirt's objects --- */
-#define vt_pool_source_name(def) VT_FIELD(def, vt.layout.pool_source_name, char *)
-#define vt_pool_target_path(def) VT_FIELD(def, vt.layout.pool_target_path, char *)
-#define vt_pool_capacity(def) VT_FIELD(def, vt.layout.pool_capacity, unsigned long long)
-#define vt_pool_allocation(def) VT_FIELD(def, vt.layout.pool_allocation, unsigned long long)
-#define vt_pool_available(def) VT_FIELD(def, vt.layout.pool_available, unsigned long long)
-#define vt_vol_name(vol) VT_FIELD(vol, vt.layout.vol_name, char *)
-#define vt_vol_key(vol) VT_FIELD(vol, vt.layout.vol_key, char *)
-#define vt_vol_path(vol) VT_FIELD(vol, vt.layout.vol_path, char *)
-#define vt_vol_type(vol) VT_FIELD(vol, vt.layout.vol_type, int)
-#define vt_vol_capacity(vol) VT_FIELD(vol, vt.layout.vol_capacity, unsigned long long)
-#define vt_vol_allocation(vol) VT_FIELD(vol, vt.layout.vol_allocation, unsigned long long)
-#define vt_vol_physical(vol) VT_FIELD(vol, vt.layout.vol_physical, unsigned long long)
+#define vtbackend_pool_source_name(def) VT_FIELD(def, vt.layout.pool_source_name, char *)
+#define vtbackend_pool_target_path(def) VT_FIELD(def, vt.layout.pool_target_path, char *)
+#define vtbackend_pool_capacity(def) VT_FIELD(def, vt.layout.pool_capacity, unsigned long long)
+#define vtbackend_pool_allocation(def) VT_FIELD(def, vt.layout.pool_allocation, unsigned long long)
+#define vtbackend_pool_available(def) VT_FIELD(def, vt.layout.pool_available, unsigned long long)
+#define vtbackend_vol_name(vol) VT_FIELD(vol, vt.layout.vol_name, char *)
+#define vtbackend_vol_key(vol) VT_FIELD(vol, vt.layout.vol_key, char *)
+#define vtbackend_vol_path(vol) VT_FIELD(vol, vt.layout.vol_path, char *)
+#define vtbackend_vol_type(vol) VT_FIELD(vol, vt.layout.vol_type, int)
+#define vtbackend_vol_capacity(vol) VT_FIELD(vol, vt.layout.vol_capacity, unsigned long long)
+#define vtbackend_vol_allocation(vol) VT_FIELD(vol, vt.layout.vol_allocation, unsigned long long)
+#define vtbackend_vol_physical(vol) VT_FIELD(vol, vt.layout.vol_physical, unsigned long long)

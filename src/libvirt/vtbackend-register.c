@@ -22,13 +22,13 @@ VtGlobal vt;
 static gboolean prepare(const char *stock_path, GError **error)
 {
   const char *problem;
-  if (!vt_libvirt_resolve(&vt.libvirt, error))
+  if (!vtbackend_libvirt_resolve(&vt.libvirt, error))
     return FALSE;
-  if ((problem = vt_stock_load(stock_path, &vt.stock)))
+  if ((problem = vtbackend_stock_load(stock_path, &vt.stock)))
     return vt_set_error(error, EINVAL, "%s", problem);
-  if (!vt_layout_discover(&vt.libvirt, &vt.layout, error))
+  if (!vtbackend_layout_discover(&vt.libvirt, &vt.layout, error))
     return FALSE;
-  if (!(vt.dir_pool = vt_pool_def_parse(&vt.libvirt, DIR_POOL_XML)))
+  if (!(vt.dir_pool = vtbackend_pool_def_parse(&vt.libvirt, DIR_POOL_XML)))
     return vt_set_error(error, EINVAL, "libvirt does not parse a pool of type dir");
   return TRUE;
 }
@@ -43,5 +43,5 @@ int vtbackend_register(const char *stock_path)
     fprintf(stderr, "virt-thin: this libvirt is not understood: %s\n", error->message);
     return -1;
   }
-  return vt.libvirt.backend_register(vt_dispatch_table());
+  return vt.libvirt.backend_register(vtbackend_dispatch_table());
 }

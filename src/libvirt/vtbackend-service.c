@@ -1,10 +1,10 @@
 /* virt-thin - source names of pools, and who is behind them: a service, or the kernel
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool over D-Bus makes its connection again when the service was restarted, so one is kept for
- * each VG as long as libvirtd lives. What it cannot know is that libvirtd asks about a thousand
- * volumes one after the other: after a question that was not answered in time, further ones are
- * refused at once for a while.
+ * A VolumeGroup over D-Bus makes its connection again when the service was restarted, so one is
+ * kept for each VG as long as libvirtd lives. What it cannot know is that libvirtd asks about a
+ * thousand volumes one after the other: after a question that was not answered in time, further
+ * ones are refused at once for a while.
  *
  * A VG that no service has, and that is the kernel's by choice (pool/choose.h), is asked and
  * changed in this process, by the same interface. It stays so until a service has it.
@@ -14,17 +14,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "control/service.h"
 #include "libvirt/vtbackend-private.h"
 #include "pool/choose.h"
-#include "control/service.h"
 
 #define DEFAULT_DEADLINE_S 10
 #define CHANGE_DEADLINE_MS (60 * 1000)
 #define SILENCE_US (3 * G_TIME_SPAN_SECOND)
 
 typedef struct {
-  Pool *questions, *changes;
-  Pool *kernel;        /* made once, kept */
+  VolumeGroup *questions, *changes;
+  VolumeGroup *kernel; /* made once, kept */
   gboolean chosen;     /* the kernel, at the last look */
   gint64 silent_until; /* monotonic; 0: it answers */
 } Service;
@@ -34,18 +34,18 @@ static GHashTable *services; /* name of VG: Service. Entries stay. */
 
 /* --- source names --- */
 
-void vt_source_clear(VtSource *source)
+void vtbackend_source_clear(VtSource *source)
 {
   g_clear_pointer(&source->vg, g_free);
   g_clear_pointer(&source->pool, g_free);
 }
 
-gboolean vt_source_is_ours(const char *name)
+gboolean vtbackend_source_is_ours(const char *name)
 {
   return name && strchr(name, '/');
 }
 
-gboolean vt_source_parse(const char *name, VtSource *source, GError **error)
+gboolean vtbackend_source_parse(const char *name, VtSource *source, GError **error)
 {
   static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
   g_auto(GStrv) parts = g_strsplit(name ? name : "", "/", -1);
@@ -63,12 +63,13 @@ gboolean vt_source_parse(const char *name, VtSource *source, GError **error)
   return TRUE;
 }
 
-gboolean vt_source_of(VtPoolObj *obj, VtSource *source)
+gboolean vtbackend_source_of(VtPoolObj *obj, VtSource *source)
 {
   g_autoptr(GError) error = NULL;
-  if (vt_source_parse(vt_pool_source_name(vt.libvirt.pool_obj_get_def(obj)), source, &error))
+  if (vtbackend_source_parse(vtbackend_pool_source_name(vt.libvirt.pool_obj_get_def(obj)), source,
+                             &error))
     return TRUE;
-  vt_report_gerror(g_steal_pointer(&error));
+  vtbackend_report_gerror(g_steal_pointer(&error));
   return FALSE;
 }
 
@@ -86,7 +87,7 @@ static int error_code(int err)
   }
 }
 
-int vt_report_gerror_at(GError *error, const char *file, const char *function, gsize line)
+int vtbackend_report_gerror_at(GError *error, const char *file, const char *function, gsize line)
 {
   vt.libvirt.report_error(VIR_FROM_STORAGE, error_code(vt_error_to_errno(error)), file, function,
                           line, "%s", error->message);
@@ -96,7 +97,7 @@ int vt_report_gerror_at(GError *error, const char *file, const char *function, g
 
 /* --- the service --- */
 
-guint vt_deadline_ms(void)
+guint vtbackend_deadline_ms(void)
 {
   const char *text = g_getenv("VIRT_THIN_LIBVIRT_TIMEOUT");
   guint64 seconds = text ? g_ascii_strtoull(text, NULL, 10) : 0;
@@ -117,16 +118,16 @@ static Service *find_service(const char *vg)
 
 /* The kernel's pool of @vg, if that has it; else NULL, with @error set when it is the kernel's and
  * cannot be opened. Looking for it, outside the lock, opens block devices. */
-static Pool *kernel_pool(const char *vg, GError **error)
+static VolumeGroup *kernel_pool(const char *vg, GError **error)
 {
   if (control_service_is_running(vg))
     return NULL;
   g_mutex_lock(&lock);
-  Pool *pool = find_service(vg)->chosen ? find_service(vg)->kernel : NULL;
+  VolumeGroup *group = find_service(vg)->chosen ? find_service(vg)->kernel : NULL;
   g_mutex_unlock(&lock);
-  if (pool || pool_choose_engine(vg, NULL) != POOL_ENGINE_KERNEL)
-    return pool;
-  g_autoptr(Pool) mine = pool_open_kernel(vg, NULL, 0, error);
+  if (group || pool_choose_engine(vg, NULL) != POOL_ENGINE_KERNEL)
+    return group;
+  g_autoptr(VolumeGroup) mine = pool_open_kernel(vg, NULL, 0, error);
   if (!mine)
     return NULL;
   g_mutex_lock(&lock);
@@ -134,30 +135,31 @@ static Pool *kernel_pool(const char *vg, GError **error)
   if (!service->kernel)
     service->kernel = g_steal_pointer(&mine);
   service->chosen = TRUE;
-  pool = service->kernel;
+  group = service->kernel;
   g_mutex_unlock(&lock);
-  return pool;
+  return group;
 }
 
-void vt_choose_again(const char *vg)
+void vtbackend_choose_again(const char *vg)
 {
   g_mutex_lock(&lock);
   find_service(vg)->chosen = FALSE;
   g_mutex_unlock(&lock);
 }
 
-gboolean vt_is_kernels(const char *vg)
+gboolean vtbackend_is_kernels(const char *vg)
 {
   return kernel_pool(vg, NULL) != NULL;
 }
 
 /* Connect outside the lock: it may take until the deadline. */
-static Pool *connect_service(const char *vg, gboolean changes, guint timeout_ms, GError **error)
+static VolumeGroup *connect_service(const char *vg, gboolean changes, guint timeout_ms,
+                                    GError **error)
 {
   g_mutex_lock(&lock);
   Service *service = find_service(vg);
-  Pool **place = changes ? &service->changes : &service->questions;
-  Pool *pool = *place;
+  VolumeGroup **place = changes ? &service->changes : &service->questions;
+  VolumeGroup *group = *place;
   gboolean silent = service->silent_until > g_get_monotonic_time();
   g_mutex_unlock(&lock);
   if (silent) {
@@ -167,24 +169,24 @@ static Pool *connect_service(const char *vg, gboolean changes, guint timeout_ms,
                  vg, vg);
     return NULL;
   }
-  if (pool)
-    return pool;
+  if (group)
+    return group;
   g_autoptr(GError) local = NULL;
-  g_autoptr(Pool) mine = pool_connect(vg, timeout_ms, &local);
+  g_autoptr(VolumeGroup) mine = pool_connect(vg, timeout_ms, &local);
   if (!mine) {
-    vt_service_answered(vg, FALSE, local);
+    vtbackend_service_answered(vg, FALSE, local);
     g_propagate_error(error, g_steal_pointer(&local));
     return NULL;
   }
   g_mutex_lock(&lock);
   if (!*place)
     *place = g_steal_pointer(&mine);
-  pool = *place;
+  group = *place;
   g_mutex_unlock(&lock);
-  return pool;
+  return group;
 }
 
-gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error)
+gboolean vtbackend_service_answered(const char *vg, gboolean ok, const GError *error)
 {
   gboolean silent = !ok && error && error->domain == VT_ERROR && error->code == ETIMEDOUT;
   g_mutex_lock(&lock);
@@ -193,57 +195,57 @@ gboolean vt_service_answered(const char *vg, gboolean ok, const GError *error)
   return ok;
 }
 
-Pool *vt_service(const char *vg, GError **error)
+VolumeGroup *vtbackend_service(const char *vg, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  Pool *kernel = kernel_pool(vg, &local);
+  VolumeGroup *kernel = kernel_pool(vg, &local);
   if (local)
     g_propagate_error(error, g_steal_pointer(&local));
   else if (!kernel)
-    return connect_service(vg, FALSE, vt_deadline_ms(), error);
+    return connect_service(vg, FALSE, vtbackend_deadline_ms(), error);
   return kernel;
 }
 
-Pool *vt_service_for_changes(const char *vg, GError **error)
+VolumeGroup *vtbackend_service_for_changes(const char *vg, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  Pool *questions = vt_service(vg, error);
-  if (!questions || vt_is_kernels(vg))
+  VolumeGroup *questions = vtbackend_service(vg, error);
+  if (!questions || vtbackend_is_kernels(vg))
     return questions;
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(questions, &local);
-  if (!vt_service_answered(vg, info != NULL, local)) {
+  if (!vtbackend_service_answered(vg, info != NULL, local)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return NULL;
   }
   return connect_service(vg, TRUE, CHANGE_DEADLINE_MS, error);
 }
 
-PoolVolumeInfo *vt_service_volume(const char *vg, const char *name, GError **error)
+PoolVolumeInfo *vtbackend_service_volume(const char *vg, const char *name, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  Pool *pool = vt_service(vg, error);
-  PoolVolumeInfo *info = pool ? pool_get_volume(pool, name, &local) : NULL;
-  if (pool && !vt_service_answered(vg, info != NULL, local))
+  VolumeGroup *group = vtbackend_service(vg, error);
+  PoolVolumeInfo *info = group ? pool_get_volume(group, name, &local) : NULL;
+  if (group && !vtbackend_service_answered(vg, info != NULL, local))
     g_propagate_error(error, g_steal_pointer(&local));
   return info;
 }
 
-GPtrArray *vt_service_volumes(const VtSource *source, GError **error)
+GPtrArray *vtbackend_service_volumes(const VtSource *source, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  Pool *pool = vt_service(source->vg, error);
-  GPtrArray *volumes = pool ? pool_list_volumes(pool, source->pool, &local) : NULL;
-  if (pool && !vt_service_answered(source->vg, volumes != NULL, local))
+  VolumeGroup *group = vtbackend_service(source->vg, error);
+  GPtrArray *volumes = group ? pool_list_volumes(group, source->pool, &local) : NULL;
+  if (group && !vtbackend_service_answered(source->vg, volumes != NULL, local))
     g_propagate_error(error, g_steal_pointer(&local));
   return volumes;
 }
 
-PoolInfo *vt_service_pool(const VtSource *source, GError **error)
+PoolInfo *vtbackend_service_pool(const VtSource *source, GError **error)
 {
   g_autoptr(GError) local = NULL;
-  Pool *pool = vt_service(source->vg, error);
-  PoolInfo *info = pool ? pool_get_info(pool, source->pool, &local) : NULL;
-  if (pool && !vt_service_answered(source->vg, info != NULL, local))
+  VolumeGroup *group = vtbackend_service(source->vg, error);
+  PoolInfo *info = group ? pool_get_info(group, source->pool, &local) : NULL;
+  if (group && !vtbackend_service_answered(source->vg, info != NULL, local))
     g_propagate_error(error, g_steal_pointer(&local));
   return info;
 }
@@ -257,18 +259,18 @@ static char *files_folder(const char *vg)
 
 static char *nodes_folder(const char *vg)
 {
-  return g_build_filename(vt_is_kernels(vg) ? "/dev" : settings_dev_dir(), vg, NULL);
+  return g_build_filename(vtbackend_is_kernels(vg) ? "/dev" : settings_dev_dir(), vg, NULL);
 }
 
 static gboolean shows_nodes(const char *vg)
 {
-  return vt_is_kernels(vg) || strcmp(settings_block_nodes(), "none") != 0;
+  return vtbackend_is_kernels(vg) || strcmp(settings_block_nodes(), "none") != 0;
 }
 
-gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_only,
-                             VtVolumeFile *file, GError **error)
+gboolean vtbackend_volume_file_open(const char *vg, const char *name, gboolean read_only,
+                                    VtVolumeFile *file, GError **error)
 {
-  Pool *kernel = kernel_pool(vg, NULL);
+  VolumeGroup *kernel = kernel_pool(vg, NULL);
   g_autofree char *folder = kernel ? nodes_folder(vg) : files_folder(vg);
   file->path = g_build_filename(folder, name, NULL);
   if (kernel)
@@ -276,13 +278,13 @@ gboolean vt_volume_file_open(const char *vg, const char *name, gboolean read_onl
   return !kernel || file->device;
 }
 
-void vt_volume_file_close(VtVolumeFile *file)
+void vtbackend_volume_file_close(VtVolumeFile *file)
 {
   g_clear_pointer(&file->path, g_free);
   g_clear_pointer(&file->device, pool_volume_close);
 }
 
-char *vt_volume_folder(const char *vg, GPtrArray *volumes)
+char *vtbackend_volume_folder(const char *vg, GPtrArray *volumes)
 {
   for (guint i = 0; volumes && i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
@@ -293,32 +295,32 @@ char *vt_volume_folder(const char *vg, GPtrArray *volumes)
 }
 
 /* A volume that is not served now - a snapshot, say - is where it would be, were it. */
-char *vt_volume_path(const PoolVolumeInfo *info)
+char *vtbackend_volume_path(const PoolVolumeInfo *info)
 {
   if (info->path)
     return g_strdup(info->path);
-  g_autofree char *folder = vt_volume_folder(info->vg, NULL);
+  g_autofree char *folder = vtbackend_volume_folder(info->vg, NULL);
   return g_build_filename(folder, info->name, NULL);
 }
 
-void vt_expect_template(PoolVolumeInfo *info)
+void vtbackend_expect_template(PoolVolumeInfo *info)
 {
   g_autofree char *folder = files_folder(info->vg);
-  if (vt_is_kernels(info->vg) || !info->path_is_block)
+  if (vtbackend_is_kernels(info->vg) || !info->path_is_block)
     return;
   g_free(info->path);
   info->path = g_build_filename(folder, info->name, NULL);
   info->path_is_block = FALSE;
 }
 
-int vt_volume_type(const PoolVolumeInfo *info)
+int vtbackend_volume_type(const PoolVolumeInfo *info)
 {
   if (info->path)
     return info->path_is_block ? VIR_STORAGE_VOL_BLOCK : VIR_STORAGE_VOL_FILE;
   return shows_nodes(info->vg) ? VIR_STORAGE_VOL_BLOCK : VIR_STORAGE_VOL_FILE;
 }
 
-char *vt_volume_of_path(const char *vg, const char *path)
+char *vtbackend_volume_of_path(const char *vg, const char *path)
 {
   if (!path)
     return NULL;

@@ -5,18 +5,18 @@
 
 #include <stdlib.h>
 
+#include "control/service.h"
 #include "libvirt/vtbackend-private.h"
 #include "lvm/store.h"
 #include "pool/choose.h"
-#include "control/service.h"
 
 /* The thin pools of every VG that is served. */
 static void add_served(GHashTable *names)
 {
   g_auto(GStrv) vgs = control_service_list();
   for (char **vg = vgs; *vg; vg++) {
-    Pool *pool = vt_service(*vg, NULL);
-    g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
+    VolumeGroup *group = vtbackend_service(*vg, NULL);
+    g_autoptr(GPtrArray) pools = group ? pool_list_pools(group, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
       g_hash_table_add(
           names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
@@ -54,8 +54,8 @@ static void add_kernels(GHashTable *names)
 {
   g_auto(GStrv) vgs = pool_list_kernel_vgs();
   for (char **vg = vgs; *vg; vg++) {
-    g_autoptr(Pool) pool = pool_open_kernel(*vg, NULL, POOL_READ_ONLY, NULL);
-    g_autoptr(GPtrArray) pools = pool ? pool_list_pools(pool, NULL) : NULL;
+    g_autoptr(VolumeGroup) group = pool_open_kernel(*vg, NULL, POOL_READ_ONLY, NULL);
+    g_autoptr(GPtrArray) pools = group ? pool_list_pools(group, NULL) : NULL;
     for (guint i = 0; pools && i < pools->len; i++)
       g_hash_table_add(
           names, g_strdup_printf("%s/%s", *vg, ((PoolInfo *)g_ptr_array_index(pools, i))->name));
@@ -64,7 +64,7 @@ static void add_kernels(GHashTable *names)
 
 /* libvirt's own list, with every thin pool as VG/POOL behind it: virt-manager offers the names for
  * choice. */
-char *vt_find_sources(const char *spec, unsigned int flags)
+char *vtbackend_find_sources(const char *spec, unsigned int flags)
 {
   g_autoptr(GHashTable) set = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   char *stock = vt.stock.find_sources(spec, flags);
@@ -83,7 +83,7 @@ char *vt_find_sources(const char *spec, unsigned int flags)
   for (g_hash_table_iter_init(&iter, set); g_hash_table_iter_next(&iter, &name, NULL);)
     g_ptr_array_add(names, name);
   g_ptr_array_sort(names, compare_names);
-  char *document = vt_sources_document(stock, names);
+  char *document = vtbackend_sources_document(stock, names);
   free(stock);
   return document;
 }

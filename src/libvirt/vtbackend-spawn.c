@@ -24,12 +24,12 @@ static void prepare_child(gpointer kept)
     fcntl(*(const int *)kept, F_SETFD, 0);
 }
 
-gboolean vt_spawn(const char *const *argv, GError **error)
+gboolean vtbackend_spawn(const char *const *argv, GError **error)
 {
-  return vt_spawn_with(argv, NULL, error);
+  return vtbackend_spawn_with(argv, NULL, error);
 }
 
-gboolean vt_spawn_with(const char *const *argv, const int *kept, GError **error)
+gboolean vtbackend_spawn_with(const char *const *argv, const int *kept, GError **error)
 {
   g_autoptr(GError) local = NULL;
   g_autofree char *said = NULL;

@@ -18,8 +18,8 @@
 #include "pool/guest.h"
 #include "pool/rules.h"
 
-/* The volume that vt_create_vol() has just made on this thread: the next refreshVol of it comes
- * right before libvirt's sum. */
+/* The volume that vtbackend_create_vol() has just made on this thread: the next refreshVol of it
+ * comes right before libvirt's sum. */
 static _Thread_local VtVolDef *just_created;
 
 /* virsh vol-clone sends the document of the volume it clones, with another name, and so do people
@@ -31,9 +31,9 @@ static _Thread_local GError *backing_error;
 
 static void refresh_totals(VtPoolObj *obj, const VtSource *source)
 {
-  g_autoptr(PoolInfo) info = vt_service_pool(source, NULL);
+  g_autoptr(PoolInfo) info = vtbackend_service_pool(source, NULL);
   if (info)
-    vt_set_totals(vt.libvirt.pool_obj_get_def(obj), info);
+    vtbackend_set_totals(vt.libvirt.pool_obj_get_def(obj), info);
 }
 
 static guint64 allocation_of(const PoolVolumeInfo *info)
@@ -58,45 +58,45 @@ static gboolean set_permissions(const char *path, const VtVolDocument *document,
 
 static gboolean may_be_copied(const VtSource *source, const VtVolDocument *document)
 {
-  g_autofree char *name = vt_volume_of_path(source->vg, document->path);
-  g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
+  g_autofree char *name = vtbackend_volume_of_path(source->vg, document->path);
+  g_autofree char *origin = vtbackend_volume_of_path(source->vg, document->backing);
   return !origin || (name && strcmp(name, document->name) != 0);
 }
 
-static gboolean create_backed(Pool *pool, const VtSource *source, const VtVolDocument *document,
-                              guint64 capacity, GError **error)
+static gboolean create_backed(VolumeGroup *group, const VtSource *source,
+                              const VtVolDocument *document, guint64 capacity, GError **error)
 {
-  g_autofree char *origin = vt_volume_of_path(source->vg, document->backing);
+  g_autofree char *origin = vtbackend_volume_of_path(source->vg, document->backing);
   if (!origin)
     return vt_set_error(error, EINVAL,
                         "backing store %s of volume %s is not in volume group %s: a thin volume "
                         "can only be backed by "
                         "one of its own pool",
                         document->backing, document->name, source->vg);
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, origin, error);
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, origin, error);
   if (!info)
     return FALSE;
   if (g_strcmp0(info->pool, source->pool) != 0)
     return vt_set_error(error, EINVAL, "backing store %s of volume %s is not in thin pool %s/%s",
                         document->backing, document->name, source->vg, source->pool);
-  return pool_clone(pool, origin, document->name, capacity, error);
+  return pool_clone(group, origin, document->name, capacity, error);
 }
 
 /* Make the volume @document describes, with @capacity bytes. */
-static gboolean create(Pool *pool, const VtSource *source, const VtVolDocument *document,
+static gboolean create(VolumeGroup *group, const VtSource *source, const VtVolDocument *document,
                        guint64 capacity, GError **error)
 {
   g_autoptr(GError) refused = NULL;
   if (!document->backing)
-    return pool_create(pool, source->pool, document->name, capacity, error);
-  if (create_backed(pool, source, document, capacity, &refused))
+    return pool_create(group, source->pool, document->name, capacity, error);
+  if (create_backed(group, source, document, capacity, &refused))
     return TRUE;
   if (!capacity || !may_be_copied(source, document)) {
     g_propagate_error(error, g_steal_pointer(&refused));
     return FALSE;
   }
   backing_error = g_steal_pointer(&refused);
-  return pool_create(pool, source->pool, document->name, capacity, error);
+  return pool_create(group, source->pool, document->name, capacity, error);
 }
 
 static gboolean check_document(const VtVolDocument *document, guint64 capacity, GError **error)
@@ -116,47 +116,47 @@ static gboolean check_document(const VtVolDocument *document, guint64 capacity, 
 
 static void fill(VtVolDef *vol, const PoolVolumeInfo *info)
 {
-  g_autofree char *path = vt_volume_path(info);
-  vt_layout_set_string(vol, vt.layout.vol_key, info->uuid);
-  vt_layout_set_string(vol, vt.layout.vol_path, path);
-  vt_vol_type(vol) = vt_volume_type(info);
-  vt_vol_capacity(vol) = info->size;
-  vt_vol_allocation(vol) = allocation_of(info);
-  vt_vol_physical(vol) = info->size;
+  g_autofree char *path = vtbackend_volume_path(info);
+  vtbackend_layout_set_string(vol, vt.layout.vol_key, info->uuid);
+  vtbackend_layout_set_string(vol, vt.layout.vol_path, path);
+  vtbackend_vol_type(vol) = vtbackend_volume_type(info);
+  vtbackend_vol_capacity(vol) = info->size;
+  vtbackend_vol_allocation(vol) = allocation_of(info);
+  vtbackend_vol_physical(vol) = info->size;
 }
 
 /* Take back a volume that was made, keeping the error that made it necessary. */
-static void take_back(Pool *pool, const char *vg, const char *name)
+static void take_back(VolumeGroup *group, const char *vg, const char *name)
 {
   const char *const names[] = {name, NULL};
   g_autoptr(GError) error = NULL;
-  if (!pool_remove(pool, names, FALSE, &error))
+  if (!pool_remove(group, names, FALSE, &error))
     fprintf(stderr, "virt-thin: volume %s/%s, whose creation failed, could not be removed: %s\n",
             vg, name, error->message);
 }
 
-int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
+int vtbackend_create_vol(VtPoolObj *obj, VtVolDef *vol)
 {
   g_auto(VtSource) source = {0};
   g_auto(VtVolDocument) document = {0};
   g_autoptr(GError) error = NULL;
   just_created = NULL;
   g_clear_error(&backing_error);
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  guint64 capacity = vt_vol_capacity(vol);
-  if (!vt_vol_document_read(vt.libvirt.pool_obj_get_def(obj), vol, &document, &error) ||
+  guint64 capacity = vtbackend_vol_capacity(vol);
+  if (!vtbackend_vol_document_read(vt.libvirt.pool_obj_get_def(obj), vol, &document, &error) ||
       !check_document(&document, capacity, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
-  Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool || !create(pool, &source, &document, capacity, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, document.name, &error);
+    return vtbackend_report_gerror(g_steal_pointer(&error));
+  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
+  if (!group || !create(group, &source, &document, capacity, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, document.name, &error);
   if (info && pool_rules_is_template_name(info->name))
-    vt_expect_template(info);
+    vtbackend_expect_template(info);
   if (!info || (info->path && !set_permissions(info->path, &document, &error))) {
-    take_back(pool, source.vg, document.name);
-    return vt_report_gerror(g_steal_pointer(&error));
+    take_back(group, source.vg, document.name);
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   }
   fill(vol, info);
   just_created = vol;
@@ -165,22 +165,22 @@ int vt_create_vol(VtPoolObj *obj, VtVolDef *vol)
 
 /* Everything is done by createVol; but libvirt allows a volume without a capacity - a clone as
  * large as its origin - only where there is a buildVol. */
-int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
+int vtbackend_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) refused = g_steal_pointer(&backing_error);
   if (!refused && !(flags & VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA))
     return 0;
-  if (vt_source_of(obj, &source)) {
-    Pool *pool = vt_service_for_changes(source.vg, NULL);
-    if (pool)
-      take_back(pool, source.vg, vt_vol_name(vol));
+  if (vtbackend_source_of(obj, &source)) {
+    VolumeGroup *group = vtbackend_service_for_changes(source.vg, NULL);
+    if (group)
+      take_back(group, source.vg, vtbackend_vol_name(vol));
   }
   if (refused)
-    return vt_report_gerror(g_steal_pointer(&refused));
-  return vt_report(VIR_ERR_INVALID_ARG,
-                   "volume %s: metadata preallocation is not supported in a thin pool",
-                   vt_vol_name(vol));
+    return vtbackend_report_gerror(g_steal_pointer(&refused));
+  return vtbackend_report(VIR_ERR_INVALID_ARG,
+                          "volume %s: metadata preallocation is not supported in a thin pool",
+                          vtbackend_vol_name(vol));
 }
 
 /* --- refresh --- */
@@ -188,28 +188,28 @@ int vt_build_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 /* libvirt also calls this with the source of a copy, which may be in another pool: then, and while
  * a volume is being built, it must do no harm. So only numbers are set here, and only when name,
  * place and UUID say that this volume is ours. */
-int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
+int vtbackend_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   gboolean in_creation = just_created == vol;
   just_created = NULL;
-  if (!vt_source_of(obj, &source))
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  g_autofree char *name = vt_volume_of_path(source.vg, vt_vol_path(vol));
-  if (!name || g_strcmp0(name, vt_vol_name(vol)) != 0)
+  g_autofree char *name = vtbackend_volume_of_path(source.vg, vtbackend_vol_path(vol));
+  if (!name || g_strcmp0(name, vtbackend_vol_name(vol)) != 0)
     return 0;
-  g_autoptr(PoolVolumeInfo) info = vt_service_volume(source.vg, name, &error);
+  g_autoptr(PoolVolumeInfo) info = vtbackend_service_volume(source.vg, name, &error);
   if (!info)
-    return vt_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   /* The kernel's volumes get another UUID by becoming a clone; libvirt's key follows at the next
    * refresh of the pool.
    */
-  if (g_strcmp0(info->uuid, vt_vol_key(vol)) != 0 && !vt_is_kernels(source.vg))
+  if (g_strcmp0(info->uuid, vtbackend_vol_key(vol)) != 0 && !vtbackend_is_kernels(source.vg))
     return 0;
-  vt_vol_capacity(vol) = info->size;
-  vt_vol_allocation(vol) = in_creation ? 0 : allocation_of(info);
-  vt_vol_physical(vol) = info->size;
+  vtbackend_vol_capacity(vol) = info->size;
+  vtbackend_vol_allocation(vol) = in_creation ? 0 : allocation_of(info);
+  vtbackend_vol_physical(vol) = info->size;
   if (in_creation)
     refresh_totals(obj, &source);
   return 0;
@@ -217,27 +217,28 @@ int vt_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
 
 /* --- resize --- */
 
-int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, unsigned int flags)
+int vtbackend_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity,
+                         unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_RESIZE_ALLOCATE | VIR_STORAGE_VOL_RESIZE_SHRINK;
-  const char *name = vt_vol_name(vol);
+  const char *name = vtbackend_vol_name(vol);
   just_created = NULL;
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for resizing volume %s",
-                     flags & ~known, name);
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for resizing volume %s",
+                            flags & ~known, name);
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool ||
-      !pool_resize(pool, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
+  if (!group ||
+      !pool_resize(group, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   if (flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE) {
     g_auto(VtVolumeFile) file = {0};
-    if (!vt_volume_file_open(source.vg, name, FALSE, &file, &error) ||
-        !vt_allocate(&file, capacity, name, &error))
-      return vt_report_gerror(g_steal_pointer(&error));
+    if (!vtbackend_volume_file_open(source.vg, name, FALSE, &file, &error) ||
+        !vtbackend_allocate(&file, capacity, name, &error))
+      return vtbackend_report_gerror(g_steal_pointer(&error));
   }
   return 0;
 }
@@ -248,15 +249,15 @@ int vt_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capacity, un
 static gboolean zero_volume(const VtSource *source, const char *name, guint64 size, GError **error)
 {
   g_auto(VtVolumeFile) file = {0};
-  return vt_volume_file_open(source->vg, name, FALSE, &file, error) &&
-         vt_overwrite(&file, size, name, error);
+  return vtbackend_volume_file_open(source->vg, name, FALSE, &file, error) &&
+         vtbackend_overwrite(&file, size, name, error);
 }
 
 /* Names of the snapshots that go with volume @name. */
 static GPtrArray *snapshots_of(const VtSource *source, const char *name)
 {
   GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-  g_autoptr(GPtrArray) volumes = vt_service_volumes(source, NULL);
+  g_autoptr(GPtrArray) volumes = vtbackend_service_volumes(source, NULL);
   for (guint i = 0; volumes && i < volumes->len; i++) {
     PoolVolumeInfo *info = g_ptr_array_index(volumes, i);
     if (g_strcmp0(info->snapshot_of, name) == 0)
@@ -278,34 +279,34 @@ static void forget_volumes(VtPoolObj *obj, GPtrArray *names)
   }
 }
 
-int vt_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
+int vtbackend_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS;
   gboolean with_snapshots = (flags & VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS) != 0;
-  const char *const names[] = {vt_vol_name(vol), NULL};
+  const char *const names[] = {vtbackend_vol_name(vol), NULL};
   just_created = NULL;
   if (flags & ~known)
-    return vt_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s",
-                     flags & ~known, names[0]);
-  if (!vt_source_of(obj, &source))
+    return vtbackend_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s",
+                            flags & ~known, names[0]);
+  if (!vtbackend_source_of(obj, &source))
     return -1;
-  Pool *pool = vt_service_for_changes(source.vg, &error);
-  if (!pool ||
+  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
+  if (!group ||
       (!with_snapshots &&
        !pool_guest_check_clones(
-           pool, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
-    return vt_report_gerror(g_steal_pointer(&error));
+           group, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_autoptr(GPtrArray) snapshots =
       with_snapshots ? snapshots_of(&source, names[0]) : g_ptr_array_new();
   if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) &&
-      !zero_volume(&source, names[0], vt_vol_capacity(vol), &error))
-    return vt_report_gerror(g_steal_pointer(&error));
-  if (!pool_remove(pool, names, with_snapshots, &error))
-    return vt_report_gerror(g_steal_pointer(&error));
+      !zero_volume(&source, names[0], vtbackend_vol_capacity(vol), &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
+  if (!pool_remove(group, names, with_snapshots, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   forget_volumes(obj, snapshots);
-  vt_vol_allocation(vol) = 0;
+  vtbackend_vol_allocation(vol) = 0;
   refresh_totals(obj, &source);
   return 0;
 }

@@ -43,7 +43,7 @@ static gboolean xpath_number(xmlXPathContext *context, const char *expression, g
   return TRUE;
 }
 
-void vt_vol_document_clear(VtVolDocument *document)
+void vtbackend_vol_document_clear(VtVolDocument *document)
 {
   g_clear_pointer(&document->name, g_free);
   g_clear_pointer(&document->backing, g_free);
@@ -51,8 +51,8 @@ void vt_vol_document_clear(VtVolDocument *document)
   g_clear_pointer(&document->format, g_free);
 }
 
-gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
-                              GError **error)
+gboolean vtbackend_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *document,
+                                     GError **error)
 {
   g_autofree char *xml = vt.libvirt.vol_def_format(pool, vol);
   g_autoptr(xmlDoc) doc = parse(xml, "the volume's document", error);
@@ -78,7 +78,7 @@ gboolean vt_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocument *doc
   return TRUE;
 }
 
-void vt_pool_document_clear(VtPoolDocument *document)
+void vtbackend_pool_document_clear(VtPoolDocument *document)
 {
   g_clear_pointer(&document->devices, g_strfreev);
 }
@@ -110,7 +110,7 @@ static gboolean read_engine(xmlXPathContext *context, PoolEngine *engine, GError
                       word);
 }
 
-gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error)
+gboolean vtbackend_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError **error)
 {
   g_autofree char *xml = vt.libvirt.pool_def_format(pool);
   g_autoptr(xmlDoc) doc = parse(xml, "the pool's document", error);
@@ -121,10 +121,10 @@ gboolean vt_pool_document_read(VtPoolDef *pool, VtPoolDocument *document, GError
   return TRUE;
 }
 
-VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
-                           GError **error)
+VtVolDef *vtbackend_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTable *paths,
+                                  GError **error)
 {
-  g_autofree char *path = vt_volume_path(info);
+  g_autofree char *path = vtbackend_volume_path(info);
   g_autofree char *backing = NULL;
   const char *origin = info->origin && paths ? g_hash_table_lookup(paths, info->origin) : NULL;
   if (origin)
@@ -133,15 +133,15 @@ VtVolDef *vt_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, GHashTab
       "<volume type='%s'><name>%s</name><key>%s</key><capacity unit='bytes'>%" G_GUINT64_FORMAT
       "</capacity>"
       "<allocation unit='bytes'>%" G_GUINT64_FORMAT "</allocation><target><path>%s</path></target>",
-      vt_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name, info->uuid,
-      info->size, info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
+      vtbackend_volume_type(info) == VIR_STORAGE_VOL_BLOCK ? "block" : "file", info->name,
+      info->uuid, info->size, info->mapped == G_MAXUINT64 ? info->size : info->mapped, path);
   g_autofree char *whole = g_strconcat(xml, backing ? backing : "", "</volume>", NULL);
-  VtVolDef *vol = vt_vol_def_parse(&vt.libvirt, pool, whole);
+  VtVolDef *vol = vtbackend_vol_def_parse(&vt.libvirt, pool, whole);
   if (!vol) {
     vt_set_error(error, EINVAL, "libvirt does not take volume %s/%s", info->vg, info->name);
     return NULL;
   }
-  vt_vol_physical(vol) = info->size;
+  vtbackend_vol_physical(vol) = info->size;
   return vol;
 }
 
@@ -153,7 +153,7 @@ static void append_source(GString *document, const char *name)
   g_string_append(document, source);
 }
 
-char *vt_sources_document(const char *sources, GPtrArray *names)
+char *vtbackend_sources_document(const char *sources, GPtrArray *names)
 {
   const char *end = sources ? g_strrstr(sources, "</sources>") : NULL;
   if (sources && (names->len == 0 || (!end && !strstr(sources, "<sources/>"))))

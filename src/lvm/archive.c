@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <glib/gstdio.h>
 
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 
 #define RETAIN_MIN 10
 #define RETAIN_SECONDS (30 * 24 * 3600)

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "lvm/content.h"
-#include "lvm/store-private.h"
 #include "lvm/model/vg.h"
+#include "lvm/store-private.h"
 #include "util/image-format.h"
 
 #define MIB (G_GUINT64_CONSTANT(1) << 20)

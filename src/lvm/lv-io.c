@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 
 typedef struct {
   VtIo *io; /* NULL: the PV is missing */

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 
 #include "lvm/lvm-conf.h"
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 
 #define LVM_ID_MAX 128
 #define OUR_PREFIX "virt-thin."

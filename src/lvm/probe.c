@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 
 #include "lvm/content.h"
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 
 /* Where lvm2 puts the first metadata area (FORMAT pe_align, lib/format_text/format-text.c). */
 #define DEFAULT_AREA 4096

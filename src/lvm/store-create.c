@@ -12,8 +12,8 @@
 
 #include "lvm/content.h"
 #include "lvm/lvm-conf.h"
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)

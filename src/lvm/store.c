@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-#include "lvm/store-private.h"
 #include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
 #include "util/crc.h"
 
 LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)

@@ -80,135 +80,139 @@ gboolean pool_change_failed(const PoolChange *change, const char *vg, GError **e
   return FALSE;
 }
 
-gboolean pool_change(Pool *pool, const PoolChange *change, GError **error)
+gboolean pool_change(VolumeGroup *group, const PoolChange *change, GError **error)
 {
-  if (!pool->ops->change)
-    return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name,
+  if (!group->ops->change)
+    return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", group->ops->name,
                         pool_changes[change->kind].verb);
-  return pool->ops->change(pool, change, error);
+  return group->ops->change(group, change, error);
 }
 
 /* --- constructors --- */
 
-gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size,
+gboolean pool_create(VolumeGroup *group, const char *thin_pool, const char *name, guint64 size,
                      GError **error)
 {
   const PoolChange change = {
       .kind = POOL_CREATE, .thin_pool = thin_pool, .name = name, .size = size};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error)
+gboolean pool_create_linear(VolumeGroup *group, const char *name, guint64 size, GError **error)
 {
   const PoolChange change = {.kind = POOL_CREATE_LINEAR, .name = name, .size = size};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_remove_linear(Pool *pool, const char *name, GError **error)
+gboolean pool_remove_linear(VolumeGroup *group, const char *name, GError **error)
 {
   const PoolChange change = {.kind = POOL_REMOVE_LINEAR, .name = name};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error)
+gboolean pool_clone(VolumeGroup *group, const char *origin, const char *name, guint64 size,
+                    GError **error)
 {
   const PoolChange change = {.kind = POOL_CLONE, .other = origin, .name = name, .size = size};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean pool_snapshot(VolumeGroup *group, const char *volume, const char *snapshot, GError **error)
 {
   const PoolChange change = {.kind = POOL_SNAPSHOT, .name = volume, .other = snapshot};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
 /* One alone is a call that older services know. */
-gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot,
+gboolean pool_snapshot_group(VolumeGroup *group, const char *const *volumes, const char *snapshot,
                              GError **error)
 {
   const PoolChange change = {.kind = POOL_SNAPSHOT_GROUP, .names = volumes, .other = snapshot};
 
   if (volumes[0] && !volumes[1])
-    return pool_snapshot(pool, volumes[0], snapshot, error);
-  return pool_change(pool, &change, error);
+    return pool_snapshot(group, volumes[0], snapshot, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error)
+gboolean pool_rollback(VolumeGroup *group, const char *volume, const char *snapshot, GError **error)
 {
   const PoolChange change = {.kind = POOL_ROLLBACK, .name = volume, .other = snapshot};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error)
+gboolean pool_clone_into(VolumeGroup *group, const char *origin, const char *name, GError **error)
 {
   const PoolChange change = {.kind = POOL_CLONE_INTO, .other = origin, .name = name};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error)
+gboolean pool_rename(VolumeGroup *group, const char *name, const char *new_name, GError **error)
 {
   const PoolChange change = {.kind = POOL_RENAME, .name = name, .other = new_name};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error)
+gboolean pool_template(VolumeGroup *group, const char *name, const char *new_name, GError **error)
 {
   const PoolChange change = {.kind = POOL_TEMPLATE, .name = name, .other = new_name};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error)
+gboolean pool_resize(VolumeGroup *group, const char *name, guint64 size, gboolean shrink,
+                     GError **error)
 {
   const PoolChange change = {.kind = POOL_RESIZE, .name = name, .size = size, .flag = shrink};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata,
-                          GError **error)
+gboolean pool_resize_pool(VolumeGroup *group, const char *thin_pool, guint64 size,
+                          gboolean metadata, GError **error)
 {
   const PoolChange change = {
       .kind = POOL_RESIZE_POOL, .thin_pool = thin_pool, .size = size, .flag = metadata};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error)
+gboolean pool_remove(VolumeGroup *group, const char *const *names, gboolean with_snapshots,
+                     GError **error)
 {
   const PoolChange change = {.kind = POOL_REMOVE, .names = names, .flag = with_snapshots};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add,
+gboolean pool_set_tags(VolumeGroup *group, const char *name, const char *const *add,
                        const char *const *remove, GError **error)
 {
   const PoolChange change = {.kind = POOL_SET_TAGS, .name = name, .add = add, .remove = remove};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error)
+gboolean pool_create_pool(VolumeGroup *group, const char *thin_pool, const PoolNew *params,
+                          GError **error)
 {
   PoolChange change = {.kind = POOL_CREATE_POOL, .name = thin_pool};
 
   if (params)
     change.new_pool = *params;
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }
 
-gboolean pool_extend(Pool *pool, const char *path, GError **error)
+gboolean pool_extend(VolumeGroup *group, const char *path, GError **error)
 {
   const PoolChange change = {.kind = POOL_EXTEND, .name = path};
 
-  return pool_change(pool, &change, error);
+  return pool_change(group, &change, error);
 }

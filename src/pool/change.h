@@ -54,8 +54,8 @@ typedef struct {
 } PoolChangeRow;
 extern const PoolChangeRow pool_changes[POOL_N_CHANGES];
 
-/* Have @pool carry it out: it is done, and durable, or has changed nothing. */
-gboolean pool_change(Pool *pool, const PoolChange *change, GError **error);
+/* Have @group carry it out: it is done, and durable, or has changed nothing. */
+gboolean pool_change(VolumeGroup *group, const PoolChange *change, GError **error);
 
 /* @name for a message: control characters escaped, cut when very long. The caller's. */
 char *pool_show_name(const char *name);

@@ -158,9 +158,9 @@ guint64 pool_guest_used(guint64 size, guint64 used)
 
 /* --- on a pool --- */
 
-GStrv pool_guest_names(Pool *pool, GError **error)
+GStrv pool_guest_names(VolumeGroup *group, GError **error)
 {
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, error);
+  g_autoptr(GPtrArray) volumes = pool_list_volumes(group, NULL, error);
   GPtrArray *names;
 
   if (!volumes)
@@ -191,8 +191,8 @@ static char *other_clones(GPtrArray *volumes, const char *name, const char *cons
   return clones ? g_string_free(clones, FALSE) : NULL;
 }
 
-gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise,
-                                 GError **error)
+gboolean pool_guest_check_clones(VolumeGroup *group, const char *const *names,
+                                 const char *otherwise, GError **error)
 {
   g_autoptr(GPtrArray) volumes = NULL;
 
@@ -201,7 +201,7 @@ gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const cha
 
     if (!pool_rules_is_template_name(*name))
       continue;
-    if (!volumes && !(volumes = pool_list_volumes(pool, NULL, error)))
+    if (!volumes && !(volumes = pool_list_volumes(group, NULL, error)))
       return FALSE;
     clones = other_clones(volumes, *name, names);
     if (clones)
@@ -214,9 +214,9 @@ gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const cha
 }
 
 /* The snapshots of a volume stand in the way of its becoming a template. */
-static gboolean check_no_snapshots(Pool *pool, const char *name, GError **error)
+static gboolean check_no_snapshots(VolumeGroup *group, const char *name, GError **error)
 {
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, error);
+  g_autoptr(GPtrArray) volumes = pool_list_volumes(group, NULL, error);
 
   for (guint i = 0; volumes && i < volumes->len; i++) {
     const PoolVolumeInfo *volume = volumes->pdata[i];
@@ -229,7 +229,7 @@ static gboolean check_no_snapshots(Pool *pool, const char *name, GError **error)
   return volumes != NULL;
 }
 
-gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GError **error)
+gboolean pool_guest_make_template(VolumeGroup *group, const char *name, char **base, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = NULL;
   g_autofree char *new_name = NULL;
@@ -240,21 +240,21 @@ gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GEr
   pool_guest_name_clear(&parsed);
   if (parsed.is_base)
     return vt_set_error(error, EINVAL, "create_base not possible with base image");
-  info = pool_get_volume(pool, name, error);
-  if (!info || !check_no_snapshots(pool, name, error))
+  info = pool_get_volume(group, name, error);
+  if (!info || !check_no_snapshots(group, name, error))
     return FALSE;
   if (info->kind != POOL_VOLUME_THIN)
     return vt_set_error(error, EOPNOTSUPP, "can't create base images in lvm storage");
   new_name = g_strconcat("base-", name + strlen("vm-"), NULL);
-  if (!pool_template(pool, name, new_name, error))
+  if (!pool_template(group, name, new_name, error))
     return FALSE;
   *base = g_steal_pointer(&new_name);
   return TRUE;
 }
 
-gboolean pool_guest_finish(Pool *pool, const char *name, GError **error)
+gboolean pool_guest_finish(VolumeGroup *group, const char *name, GError **error)
 {
-  return !pool_rules_is_template_name(name) || pool_template(pool, name, name, error);
+  return !pool_rules_is_template_name(name) || pool_template(group, name, name, error);
 }
 
 /* --- copy --- */
@@ -291,44 +291,45 @@ static gboolean copy_content(PoolVolume *from, PoolVolume *to,
   return pool_volume_flush(to, error);
 }
 
-gboolean pool_guest_reads_zero(Pool *pool, const char *name, gboolean *reads_zero, GError **error)
+gboolean pool_guest_reads_zero(VolumeGroup *group, const char *name, gboolean *reads_zero,
+                               GError **error)
 {
-  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(pool, name, error);
+  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(group, name, error);
   g_autoptr(PoolInfo) info =
-      volume && volume->pool ? pool_get_info(pool, volume->pool, error) : NULL;
+      volume && volume->pool ? pool_get_info(group, volume->pool, error) : NULL;
 
   *reads_zero = info && info->zeroes;
   return volume && (info || !volume->pool);
 }
 
-static gboolean make_blank(Pool *pool, const char *name, PoolVolume *volume, GError **error)
+static gboolean make_blank(VolumeGroup *group, const char *name, PoolVolume *volume, GError **error)
 {
   gboolean blank;
 
-  return pool_guest_reads_zero(pool, name, &blank, error) &&
+  return pool_guest_reads_zero(group, name, &blank, error) &&
          (blank || pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error));
 }
 
-gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
-                         void (*told)(guint64 done, gpointer user_data), gpointer user_data,
-                         GError **error)
+gboolean pool_guest_copy(VolumeGroup *group, const char *name, const char *thin_pool,
+                         const char *new_name, void (*told)(guint64 done, gpointer user_data),
+                         gpointer user_data, GError **error)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
-  PoolVolume *from = info ? pool_volume_open(pool, name, TRUE, "a full clone", error) : NULL,
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
+  PoolVolume *from = info ? pool_volume_open(group, name, TRUE, "a full clone", error) : NULL,
              *to = NULL;
   const char *made[] = {new_name, NULL};
   gboolean ok = FALSE, created = FALSE;
 
   if (from)
-    created = pool_create(pool, thin_pool ? thin_pool : info->pool, new_name, info->size, error);
+    created = pool_create(group, thin_pool ? thin_pool : info->pool, new_name, info->size, error);
   if (created)
-    to = pool_volume_open(pool, new_name, FALSE, "a full clone", error);
+    to = pool_volume_open(group, new_name, FALSE, "a full clone", error);
   if (to)
-    ok = make_blank(pool, new_name, to, error) && copy_content(from, to, told, user_data, error);
+    ok = make_blank(group, new_name, to, error) && copy_content(from, to, told, user_data, error);
   g_clear_pointer(&to, pool_volume_close);
   g_clear_pointer(&from, pool_volume_close);
-  ok = ok && pool_guest_finish(pool, new_name, error);
+  ok = ok && pool_guest_finish(group, new_name, error);
   if (created && !ok)
-    pool_remove(pool, made, FALSE, NULL);
+    pool_remove(group, made, FALSE, NULL);
   return ok;
 }

@@ -5,7 +5,7 @@
  * running them. One thing is stricter: a name may not end in a line feed.
  *
  * Errors: VT_ERROR, with Proxmox's words. Ownership: strings returned are the caller's.
- * Thread-safety: pure functions, but for those that take a Pool.
+ * Thread-safety: pure functions, but for those that take a VolumeGroup.
  */
 #pragma once
 
@@ -55,24 +55,26 @@ guint64 pool_guest_used(guint64 size, guint64 used);
 
 /* Does what was never written to volume @name read zero for good? Not in a pool that does not zero
  * its new chunks (PoolInfo.zeroes): there zeros are to be written, too. */
-gboolean pool_guest_reads_zero(Pool *pool, const char *name, gboolean *reads_zero, GError **error);
+gboolean pool_guest_reads_zero(VolumeGroup *group, const char *name, gboolean *reads_zero,
+                               GError **error);
 
 /* The LVs of the whole volume group, NULL-terminated: for pool_guest_next_name(). */
-GStrv pool_guest_names(Pool *pool, GError **error);
+GStrv pool_guest_names(VolumeGroup *group, GError **error);
 /* EBUSY: a template of @names has linked clones that are not of @names; @otherwise says what
  * removes it nevertheless.
  */
-gboolean pool_guest_check_clones(Pool *pool, const char *const *names, const char *otherwise,
-                                 GError **error);
+gboolean pool_guest_check_clones(VolumeGroup *group, const char *const *names,
+                                 const char *otherwise, GError **error);
 /* Make volume vm-<VMID>-… the template base-<VMID>-…: read-only, skipped at activation. *base: its
  * name. EINVAL: it is one, or no guest's. EBUSY: it is in use, or has snapshots. EEXIST: the name
  * is taken. A failure leaves the volume as it was. */
-gboolean pool_guest_make_template(Pool *pool, const char *name, char **base, GError **error);
+gboolean pool_guest_make_template(VolumeGroup *group, const char *name, char **base,
+                                  GError **error);
 /* New volume @name has its content: it becomes a template now if it is called one. */
-gboolean pool_guest_finish(Pool *pool, const char *name, GError **error);
+gboolean pool_guest_finish(VolumeGroup *group, const char *name, GError **error);
 /* A copy of @name that shares nothing with it, in @thin_pool (NULL: its own; of a linear volume the
  * only one): what is not mapped is not copied. Its progress is told to @told, bytes of the volume,
  * where that is not NULL. A failure leaves nothing. */
-gboolean pool_guest_copy(Pool *pool, const char *name, const char *thin_pool, const char *new_name,
-                         void (*told)(guint64 done, gpointer user_data), gpointer user_data,
-                         GError **error);
+gboolean pool_guest_copy(VolumeGroup *group, const char *name, const char *thin_pool,
+                         const char *new_name, void (*told)(guint64 done, gpointer user_data),
+                         gpointer user_data, GError **error);

@@ -1,10 +1,10 @@
 /* virt-thin - what an implementation of the pool interface provides
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool.h is what callers see; pool.c checks arguments and hands each call to the Pool's or the
- * PoolVolume's table below. An implementation embeds Pool and PoolVolume as the first member of its
- * own structs. Each member has the contract of the function of the same name in pool.h. A NULL
- * member means EOPNOTSUPP, except where noted.
+ * pool.h is what callers see; pool.c checks arguments and hands each call to the VolumeGroup's or
+ * the PoolVolume's table below. An implementation embeds VolumeGroup and PoolVolume as the first
+ * member of its own structs. Each member has the contract of the function of the same name in
+ * pool.h. A NULL member means EOPNOTSUPP, except where noted.
  */
 #pragma once
 
@@ -14,38 +14,39 @@
 typedef struct {
   const char *name; /* "bundled", "service": for messages */
 
-  gboolean (*close)(Pool *pool, GError **error); /* frees the Pool, also on failure. Never NULL */
-  PoolVgInfo *(*get_vg_info)(Pool *pool, GError **error);
-  GPtrArray *(*list_pools)(Pool *pool, GError **error);
-  PoolInfo *(*get_info)(Pool *pool, const char *thin_pool, GError **error);
-  GPtrArray *(*list_volumes)(Pool *pool, const char *thin_pool, GError **error);
-  PoolVolumeInfo *(*get_volume)(Pool *pool, const char *name, GError **error);
-  gboolean (*count_volume)(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                           GError **error);
+  gboolean (*close)(VolumeGroup *group,
+                    GError **error); /* frees the VolumeGroup, also on failure. Never NULL */
+  PoolVgInfo *(*get_vg_info)(VolumeGroup *group, GError **error);
+  GPtrArray *(*list_pools)(VolumeGroup *group, GError **error);
+  PoolInfo *(*get_info)(VolumeGroup *group, const char *thin_pool, GError **error);
+  GPtrArray *(*list_volumes)(VolumeGroup *group, const char *thin_pool, GError **error);
+  PoolVolumeInfo *(*get_volume)(VolumeGroup *group, const char *name, GError **error);
+  gboolean (*count_volume)(VolumeGroup *group, const char *name, guint64 *exclusive,
+                           guint64 *shared, GError **error);
 
-  gboolean (*change)(Pool *pool, const PoolChange *change, GError **error);
-  gboolean (*check)(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                    GError **error);
+  gboolean (*change)(VolumeGroup *group, const PoolChange *change, GError **error);
+  gboolean (*check)(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                    GPtrArray **leaks, GError **error);
 
-  gboolean (*activate)(Pool *pool, const char *thin_pool,
+  gboolean (*activate)(VolumeGroup *group, const char *thin_pool,
                        GError **error); /* NULL: does nothing, well */
-  gboolean (*activate_alone)(Pool *pool, const char *thin_pool,
+  gboolean (*activate_alone)(VolumeGroup *group, const char *thin_pool,
                              GError **error); /* NULL: as activate */
-  gboolean (*deactivate)(Pool *pool, const char *thin_pool, gboolean force,
+  gboolean (*deactivate)(VolumeGroup *group, const char *thin_pool, gboolean force,
                          GError **error); /* NULL: does nothing, well */
 
-  PoolVolume *(*volume_open)(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                             GError **error);
-  PoolVolume *(*volume_open_view)(Pool *pool, const char *name, GError **error);
+  PoolVolume *(*volume_open)(VolumeGroup *group, const char *name, gboolean read_only,
+                             const char *opener, GError **error);
+  PoolVolume *(*volume_open_view)(VolumeGroup *group, const char *name, GError **error);
 
-  void (*set_event_func)(Pool *pool, PoolEventFunc func,
+  void (*set_event_func)(VolumeGroup *group, PoolEventFunc func,
                          gpointer user_data); /* NULL: there are no events */
-  void (*set_user_func)(Pool *pool, PoolUserFunc func,
-                        gpointer user_data);      /* NULL: nobody is asked */
-  gboolean (*commit)(Pool *pool, GError **error); /* NULL: there is nothing to commit */
+  void (*set_user_func)(VolumeGroup *group, PoolUserFunc func,
+                        gpointer user_data);              /* NULL: nobody is asked */
+  gboolean (*commit)(VolumeGroup *group, GError **error); /* NULL: there is nothing to commit */
 } PoolOps;
 
-struct Pool {
+struct VolumeGroup {
   const PoolOps *ops;
 };
 

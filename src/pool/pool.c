@@ -45,123 +45,123 @@ void pool_vg_info_free(PoolVgInfo *info)
 }
 
 /* A handle of an implementation that cannot do @what. */
-static gboolean unsupported(Pool *pool, const char *what, GError **error)
+static gboolean unsupported(VolumeGroup *group, const char *what, GError **error)
 {
-  return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", pool->ops->name, what);
+  return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", group->ops->name, what);
 }
 
-gboolean pool_close(Pool *pool, GError **error)
+gboolean pool_close(VolumeGroup *group, GError **error)
 {
-  return pool->ops->close(pool, error);
+  return group->ops->close(group, error);
 }
 
-void pool_unref(Pool *pool)
+void pool_unref(VolumeGroup *group)
 {
   g_autoptr(GError) error = NULL;
 
-  if (pool && !pool_close(pool, &error))
+  if (group && !pool_close(group, &error))
     g_warning("closing the volume group: %s", error->message);
 }
 
-PoolVgInfo *pool_get_vg_info(Pool *pool, GError **error)
+PoolVgInfo *pool_get_vg_info(VolumeGroup *group, GError **error)
 {
-  if (!pool->ops->get_vg_info)
-    return unsupported(pool, "describe its volume group", error), NULL;
-  return pool->ops->get_vg_info(pool, error);
+  if (!group->ops->get_vg_info)
+    return unsupported(group, "describe its volume group", error), NULL;
+  return group->ops->get_vg_info(group, error);
 }
 
-GPtrArray *pool_list_pools(Pool *pool, GError **error)
+GPtrArray *pool_list_pools(VolumeGroup *group, GError **error)
 {
-  if (!pool->ops->list_pools)
-    return unsupported(pool, "list thin pools", error), NULL;
-  return pool->ops->list_pools(pool, error);
+  if (!group->ops->list_pools)
+    return unsupported(group, "list thin pools", error), NULL;
+  return group->ops->list_pools(group, error);
 }
 
-PoolInfo *pool_get_info(Pool *pool, const char *thin_pool, GError **error)
+PoolInfo *pool_get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  if (!pool->ops->get_info)
-    return unsupported(pool, "describe a thin pool", error), NULL;
-  return pool->ops->get_info(pool, thin_pool, error);
+  if (!group->ops->get_info)
+    return unsupported(group, "describe a thin pool", error), NULL;
+  return group->ops->get_info(group, thin_pool, error);
 }
 
-GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+GPtrArray *pool_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  if (!pool->ops->list_volumes)
-    return unsupported(pool, "list volumes", error), NULL;
-  return pool->ops->list_volumes(pool, thin_pool, error);
+  if (!group->ops->list_volumes)
+    return unsupported(group, "list volumes", error), NULL;
+  return group->ops->list_volumes(group, thin_pool, error);
 }
 
-PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error)
+PoolVolumeInfo *pool_get_volume(VolumeGroup *group, const char *name, GError **error)
 {
-  if (!pool->ops->get_volume)
-    return unsupported(pool, "describe a volume", error), NULL;
-  return pool->ops->get_volume(pool, name, error);
+  if (!group->ops->get_volume)
+    return unsupported(group, "describe a volume", error), NULL;
+  return group->ops->get_volume(group, name, error);
 }
 
-gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                           GError **error)
+gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                           guint64 *shared, GError **error)
 {
-  if (!pool->ops->count_volume)
-    return unsupported(pool, "count a volume's chunks", error);
-  return pool->ops->count_volume(pool, name, exclusive, shared, error);
+  if (!group->ops->count_volume)
+    return unsupported(group, "count a volume's chunks", error);
+  return group->ops->count_volume(group, name, exclusive, shared, error);
 }
 
-gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                    GError **error)
+gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                    GPtrArray **leaks, GError **error)
 {
-  if (!pool->ops->check)
-    return unsupported(pool, "check a thin pool", error);
-  return pool->ops->check(pool, thin_pool, errors, leaks, error);
+  if (!group->ops->check)
+    return unsupported(group, "check a thin pool", error);
+  return group->ops->check(group, thin_pool, errors, leaks, error);
 }
 
-gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error)
+gboolean pool_activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  return pool->ops->activate ? pool->ops->activate(pool, thin_pool, error) : TRUE;
+  return group->ops->activate ? group->ops->activate(group, thin_pool, error) : TRUE;
 }
 
-gboolean pool_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+gboolean pool_activate_alone(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  return pool->ops->activate_alone ? pool->ops->activate_alone(pool, thin_pool, error)
-                                   : pool_activate(pool, thin_pool, error);
+  return group->ops->activate_alone ? group->ops->activate_alone(group, thin_pool, error)
+                                    : pool_activate(group, thin_pool, error);
 }
 
-gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+gboolean pool_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force, GError **error)
 {
-  return pool->ops->deactivate ? pool->ops->deactivate(pool, thin_pool, force, error) : TRUE;
+  return group->ops->deactivate ? group->ops->deactivate(group, thin_pool, force, error) : TRUE;
 }
 
-void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
+void pool_set_event_func(VolumeGroup *group, PoolEventFunc func, gpointer user_data)
 {
-  if (pool->ops->set_event_func)
-    pool->ops->set_event_func(pool, func, user_data);
+  if (group->ops->set_event_func)
+    group->ops->set_event_func(group, func, user_data);
 }
 
-void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
+void pool_set_user_func(VolumeGroup *group, PoolUserFunc func, gpointer user_data)
 {
-  if (pool->ops->set_user_func)
-    pool->ops->set_user_func(pool, func, user_data);
+  if (group->ops->set_user_func)
+    group->ops->set_user_func(group, func, user_data);
 }
 
-gboolean pool_commit(Pool *pool, GError **error)
+gboolean pool_commit(VolumeGroup *group, GError **error)
 {
-  return pool->ops->commit ? pool->ops->commit(pool, error) : TRUE;
+  return group->ops->commit ? group->ops->commit(group, error) : TRUE;
 }
 
 /* --- volume I/O --- */
 
-PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                             GError **error)
+PoolVolume *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                             const char *opener, GError **error)
 {
-  if (!pool->ops->volume_open)
-    return unsupported(pool, "open a volume", error), NULL;
-  return pool->ops->volume_open(pool, name, read_only, opener, error);
+  if (!group->ops->volume_open)
+    return unsupported(group, "open a volume", error), NULL;
+  return group->ops->volume_open(group, name, read_only, opener, error);
 }
 
-PoolVolume *pool_volume_open_view(Pool *pool, const char *name, GError **error)
+PoolVolume *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
-  if (!pool->ops->volume_open_view)
-    return unsupported(pool, "open a view of a volume", error), NULL;
-  return pool->ops->volume_open_view(pool, name, error);
+  if (!group->ops->volume_open_view)
+    return unsupported(group, "open a view of a volume", error), NULL;
+  return group->ops->volume_open_view(group, name, error);
 }
 
 void pool_volume_close(PoolVolume *volume)

@@ -1,7 +1,7 @@
 /* virt-thin - one interface to the thin pools of a volume group, whoever serves them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A Pool is an opened volume group. Volumes are known by their LV names, unique in the group; a
+ * A VolumeGroup is one that is open. Volumes are known by their LV names, unique in the group; a
  * thin pool is an LV as well. Three implementations; which one serves a VG, pool/choose.h says:
  *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
  *                        (bundled/pool.c)
@@ -20,7 +20,7 @@
 
 #include "util/error.h"
 
-typedef struct Pool Pool;
+typedef struct VolumeGroup VolumeGroup;
 typedef struct PoolVolume PoolVolume; /* a volume opened for I/O */
 
 /* --- what there is --- */
@@ -104,83 +104,88 @@ typedef enum {
 /* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and
  * command, or "served: use its service". @devices NULL: as settings_devices() finds them, and then,
  * where there is a device-mapper, wherever lvm2 would look. */
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                        GError **error);
+VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                               GError **error);
 
 /* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within
  * @timeout_ms (which then holds for every call; 0: the default, 30 s). */
-Pool *pool_connect(const char *vg, guint timeout_ms, GError **error);
+VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error);
 
 /* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing
  * is locked, and what others do to the VG shows at once. A volume's path is that of its device,
  * while it is active. pool_rollback() and pool_clone_into() give the volume another UUID. An engine
  * that has the VG is EBUSY to every change. */
-Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                       GError **error);
+VolumeGroup *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                              GError **error);
 
 /* Release everything; a bundled pool commits. The error tells of a failed last commit. */
-gboolean pool_close(Pool *pool, GError **error);
-void pool_unref(Pool *pool); /* pool_close(), failure logged */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_unref)
+gboolean pool_close(VolumeGroup *group, GError **error);
+void pool_unref(VolumeGroup *group); /* pool_close(), failure logged */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VolumeGroup, pool_unref)
 
-PoolVgInfo *pool_get_vg_info(Pool *pool, GError **error);
-GPtrArray *pool_list_pools(Pool *pool, GError **error); /* of PoolInfo */
-PoolInfo *pool_get_info(Pool *pool, const char *thin_pool, GError **error);
+PoolVgInfo *pool_get_vg_info(VolumeGroup *group, GError **error);
+GPtrArray *pool_list_pools(VolumeGroup *group, GError **error); /* of PoolInfo */
+PoolInfo *pool_get_info(VolumeGroup *group, const char *thin_pool, GError **error);
 /* Of PoolVolumeInfo; NULL: of the whole VG, hidden LVs left out. */
-GPtrArray *pool_list_volumes(Pool *pool, const char *thin_pool, GError **error);
-PoolVolumeInfo *pool_get_volume(Pool *pool, const char *name, GError **error);
-gboolean pool_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                           GError **error);
+GPtrArray *pool_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error);
+PoolVolumeInfo *pool_get_volume(VolumeGroup *group, const char *name, GError **error);
+gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                           guint64 *shared, GError **error);
 
 /* --- changing: each is done, and durable, or has changed nothing --- */
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
-gboolean pool_create(Pool *pool, const char *thin_pool, const char *name, guint64 size,
+gboolean pool_create(VolumeGroup *group, const char *thin_pool, const char *name, guint64 size,
                      GError **error);
 /* A new linear volume, in no thin pool: all its space is taken from the volume group now, and what
  * was there before may show in it, but for what a program would take for content (lvm2 wipes
  * signatures, the bundled engine zeroes all). It is not activated with the host (lvm2's
  * autoactivation), as the volume group may be other hosts', too. */
-gboolean pool_create_linear(Pool *pool, const char *name, guint64 size, GError **error);
+gboolean pool_create_linear(VolumeGroup *group, const char *name, guint64 size, GError **error);
 /* EBUSY when open, or when another volume needs it; EINVAL for a thin one. */
-gboolean pool_remove_linear(Pool *pool, const char *name, GError **error);
+gboolean pool_remove_linear(VolumeGroup *group, const char *name, GError **error);
 /* A new volume backed by @origin, O(1): read-only and skipped at activation when @name is
  * snap_<origin>_<something> (a snapshot) or base-<VMID>-<something> (a template), else a writable
  * clone.
  * @size 0: the origin's; smaller is EINVAL, larger grows. */
-gboolean pool_clone(Pool *pool, const char *origin, const char *name, guint64 size, GError **error);
+gboolean pool_clone(VolumeGroup *group, const char *origin, const char *name, guint64 size,
+                    GError **error);
 /* Snapshot snap_<volume>_<snapshot>. */
-gboolean pool_snapshot(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean pool_snapshot(VolumeGroup *group, const char *volume, const char *snapshot,
+                       GError **error);
 /* The same of several volumes (each once) of one thin pool, at one instant: all, or none.
  * ETIMEDOUT: one of them could not be held still. */
-gboolean pool_snapshot_group(Pool *pool, const char *const *volumes, const char *snapshot,
+gboolean pool_snapshot_group(VolumeGroup *group, const char *const *volumes, const char *snapshot,
                              GError **error);
 /* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the
  * snapshot, and all its snapshots. EBUSY when open. */
-gboolean pool_rollback(Pool *pool, const char *volume, const char *snapshot, GError **error);
+gboolean pool_rollback(VolumeGroup *group, const char *volume, const char *snapshot,
+                       GError **error);
 /* The content of volume @name becomes @origin's, O(1), as if pool_clone() had made it; it keeps
  * name, UUID, tags, its size (EINVAL when that is smaller than the origin's) and its snapshots.
  * Both in one thin pool (else EINVAL). EBUSY when @name is open. For those who learn what a volume
  * is a clone of after they had to name it: libvirt creates an empty volume first and says from what
  * it is built afterwards. */
-gboolean pool_clone_into(Pool *pool, const char *origin, const char *name, GError **error);
+gboolean pool_clone_into(VolumeGroup *group, const char *origin, const char *name, GError **error);
 /* Its snapshots (by tag) are renamed with it. The tag pve-vm-<VMID>, by which Proxmox knows whose a
  * volume is, follows to the guest that @new_name names. */
-gboolean pool_rename(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean pool_rename(VolumeGroup *group, const char *name, const char *new_name, GError **error);
 /* Make thin volume @name the template @new_name: renamed as by pool_rename(), read-only and skipped
  * at activation, in one step. @new_name may be @name. EBUSY when open. */
-gboolean pool_template(Pool *pool, const char *name, const char *new_name, GError **error);
+gboolean pool_template(VolumeGroup *group, const char *name, const char *new_name, GError **error);
 /* Smaller needs @shrink (EINVAL without it); what lies beyond is unmapped. A read-only snapshot is
  * EPERM. */
-gboolean pool_resize(Pool *pool, const char *name, guint64 size, gboolean shrink, GError **error);
+gboolean pool_resize(VolumeGroup *group, const char *name, guint64 size, gboolean shrink,
+                     GError **error);
 /* Grow a thin pool's data or metadata (shrinking is EOPNOTSUPP). */
-gboolean pool_resize_pool(Pool *pool, const char *thin_pool, guint64 size, gboolean metadata,
-                          GError **error);
+gboolean pool_resize_pool(VolumeGroup *group, const char *thin_pool, guint64 size,
+                          gboolean metadata, GError **error);
 /* Remove thin volumes (or an empty thin pool): in one go, all or none. EBUSY when open; a thin
  * pool, too, that has thin devices which no volume is known for. Snapshots of it stay whole unless
  * @with_snapshots. */
-gboolean pool_remove(Pool *pool, const char *const *names, gboolean with_snapshots, GError **error);
-gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add,
+gboolean pool_remove(VolumeGroup *group, const char *const *names, gboolean with_snapshots,
+                     GError **error);
+gboolean pool_set_tags(VolumeGroup *group, const char *name, const char *const *add,
                        const char *const *remove, GError **error);
 /* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve.
  * @max_size: to what its data may grow by itself, or, with @size 0, its data and all else in the
@@ -188,9 +193,10 @@ gboolean pool_set_tags(Pool *pool, const char *name, const char *const *add,
 typedef struct {
   guint64 size, reserve, chunk_size, metadata_size, max_size;
 } PoolNew;
-gboolean pool_create_pool(Pool *pool, const char *thin_pool, const PoolNew *params, GError **error);
+gboolean pool_create_pool(VolumeGroup *group, const char *thin_pool, const PoolNew *params,
+                          GError **error);
 /* Add a PV. */
-gboolean pool_extend(Pool *pool, const char *path, GError **error);
+gboolean pool_extend(VolumeGroup *group, const char *path, GError **error);
 
 /* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size
  * bytes when it does not exist. @extent_size 0: 4 MiB. */
@@ -208,8 +214,8 @@ gboolean pool_release(const char *vg, const char *const *devices, GError **error
 /* Check the metadata of a thin pool (thin_check() of thin.h), and whether it and the VG's text have
  * the same thin devices. Strings as there; @errors and @leaks are the caller's GPtrArrays of char
  * *. Reads only. */
-gboolean pool_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                    GError **error);
+gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                    GPtrArray **leaks, GError **error);
 
 /* Of a VG of the bundled engine's, open in no process: take back the mark needs_check of
  * @thin_pool, if a check of its metadata finds nothing else. EBADMSG: it does. EBUSY: it is open.
@@ -218,12 +224,12 @@ gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const cha
                                 GError **error);
 
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
-gboolean pool_activate(Pool *pool, const char *thin_pool, GError **error);
+gboolean pool_activate(VolumeGroup *group, const char *thin_pool, GError **error);
 /* For who has started the service because of @thin_pool: the others become inactive, and so are
  * those made later, but for what has been activated since the service began. */
-gboolean pool_activate_alone(Pool *pool, const char *thin_pool, GError **error);
+gboolean pool_activate_alone(VolumeGroup *group, const char *thin_pool, GError **error);
 /* EBUSY names volume and opener, unless @force. */
-gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
+gboolean pool_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force, GError **error);
 
 /* --- volume I/O --- */
 
@@ -232,11 +238,11 @@ gboolean pool_deactivate(Pool *pool, const char *thin_pool, gboolean force, GErr
  * pools, on a service's through its FUSE file; on kernel pools through its device, where a volume
  * that is not active is activated for as long as it is open.
  */
-PoolVolume *pool_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                             GError **error);
+PoolVolume *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                             const char *opener, GError **error);
 /* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees
  * a rollback or resize at once, and turns to ENOENT when the volume is removed. */
-PoolVolume *pool_volume_open_view(Pool *pool, const char *name, GError **error);
+PoolVolume *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error);
 void pool_volume_close(PoolVolume *volume);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolume, pool_volume_close)
 const char *pool_volume_name(PoolVolume *volume);
@@ -273,17 +279,17 @@ typedef enum {
 } PoolEvent;
 typedef void (*PoolEventFunc)(PoolEvent event, const char *name, const char *old_name,
                               gpointer user_data);
-void pool_set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data);
+void pool_set_event_func(VolumeGroup *group, PoolEventFunc func, gpointer user_data);
 /* Asked, outside all locks, before a removal, rollback, shrink, template or deactivation of @names:
  * who else has one of them open (through a node)? NULL: nobody; else a description, freed by the
  * caller, and in @used that one of @names. First looks without @claim; with it, shortly before the
  * change, sees to it that nobody opens them until it is done. */
 typedef char *(*PoolUserFunc)(const char *const *names, gboolean claim, const char **used,
                               gpointer user_data);
-void pool_set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data);
+void pool_set_user_func(VolumeGroup *group, PoolUserFunc func, gpointer user_data);
 /* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not
  * committed when it dies (thin/journal.h; goes to ThinOptions of every pool opened read-write).
  * Zeroed when new; kept by the caller until the pool is closed. */
 void pool_set_journal(void *memory, gsize size);
 /* Commit what has been written; the service calls it once a second. */
-gboolean pool_commit(Pool *pool, GError **error);
+gboolean pool_commit(VolumeGroup *group, GError **error);

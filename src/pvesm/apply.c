@@ -89,7 +89,7 @@ static gboolean has_conflict(const ApplyPlan *plan)
 
 static int run_apply(char **args, GError **error)
 {
-  g_autofree char *node = node_option ? g_strdup(node_option) : storage_node_name();
+  g_autofree char *node = node_option ? g_strdup(node_option) : pvesm_node_name();
   g_autoptr(StorageCfg) cfg = NULL;
   g_autoptr(ApplyHost) host = NULL;
   g_autoptr(ApplyPlan) plan = NULL;
@@ -98,7 +98,7 @@ static int run_apply(char **args, GError **error)
 
   if (node_option && !storagecfg_check_node(node, &local))
     return cli_usage(error, "--node %s: %s", node, local->message), CLI_WRONG_USAGE;
-  cfg = storage_config_load(config, FALSE, error);
+  cfg = pvesm_config_load(config, FALSE, error);
   host = cfg ? apply_host_open(uri, error) : NULL;
   if (!host)
     return CLI_FAILED;
@@ -122,7 +122,7 @@ static const GOptionEntry apply_options[] = {
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
-const CliCommand storage_apply = {
+const CliCommand pvesm_apply = {
     .name = "apply",
     .arguments = "",
     .summary = "Make libvirt's pools match a storage.cfg",

@@ -119,7 +119,7 @@ static void print_text(const StorageCfg *cfg)
 
 static int run_check(char **args, GError **error)
 {
-  g_autoptr(StorageCfg) cfg = storage_config_load(args ? args[0] : NULL, json, error);
+  g_autoptr(StorageCfg) cfg = pvesm_config_load(args ? args[0] : NULL, json, error);
   guint n;
 
   if (!cfg)
@@ -143,7 +143,7 @@ static const GOptionEntry check_options[] = {
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
-const CliCommand storage_check = {
+const CliCommand pvesm_check = {
     .name = "check",
     .arguments = "[FILE]",
     .summary = "Tell what Proxmox VE makes of a storage.cfg",

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 /* What plugins of pve-storage 9.1.7 are made for: scripts ask for it. */
-static gboolean tell_api(const StorageWords *words, GError **error)
+static gboolean tell_api(const PvesmWords *words, GError **error)
 {
   printf("APIVER 15\nAPIAGE 6\n");
   return TRUE;
@@ -15,42 +15,26 @@ static gboolean tell_api(const StorageWords *words, GError **error)
 static int run_apiinfo(char **words)
 {
   static const char *const no_arguments[] = {NULL};
-  static const StorageUsage usage = {.name = "apiinfo",
-                                     .arguments = no_arguments,
-                                     .summary =
-                                         "Which version of Proxmox's storage API this is like"};
+  static const PvesmUsage usage = {.name = "apiinfo",
+                                   .arguments = no_arguments,
+                                   .summary =
+                                       "Which version of Proxmox's storage API this is like"};
 
-  return storage_run(&usage, tell_api, words);
+  return pvesm_run(&usage, tell_api, words);
 }
 
-static const CliCommand storage_apiinfo = {
-    .name = "apiinfo",
-    .summary = "Which version of Proxmox's storage API this is like",
-    .run_words = run_apiinfo};
+static const CliCommand pvesm_apiinfo = {.name = "apiinfo",
+                                         .summary =
+                                             "Which version of Proxmox's storage API this is like",
+                                         .run_words = run_apiinfo};
 
 static const CliCommand *const commands[] = {
-    &storage_check,
-    &storage_apply,
-    NULL,
-    &storage_status,
-    &storage_list,
-    &storage_alloc,
-    &storage_free,
-    &storage_path,
-    &storage_scan,
-    &storage_export,
-    &storage_import,
-    NULL,
-    &storage_add,
-    &storage_set,
-    &storage_remove,
-    NULL,
-    &storage_prune,
-    &storage_extract,
-    &storage_apiinfo,
-    &storage_lvmscan,
-    &storage_lvmthinscan,
-    &cli_end,
+    &pvesm_check,       &pvesm_apply,   NULL,           &pvesm_status,
+    &pvesm_list,        &pvesm_alloc,   &pvesm_free,    &pvesm_path,
+    &pvesm_scan,        &pvesm_export,  &pvesm_import,  NULL,
+    &pvesm_add,         &pvesm_set,     &pvesm_remove,  NULL,
+    &pvesm_prune,       &pvesm_extract, &pvesm_apiinfo, &pvesm_lvmscan,
+    &pvesm_lvmthinscan, &cli_end,
 };
 
 const CliCommand cli_storage = {

@@ -9,7 +9,7 @@
 
 extern const CliCommand cli_storage;
 
-extern const CliCommand storage_check, storage_apply;
-extern const CliCommand storage_status, storage_list, storage_alloc, storage_free, storage_path,
-    storage_scan, storage_lvmscan, storage_lvmthinscan, storage_export, storage_import,
-    storage_prune, storage_extract, storage_add, storage_set, storage_remove;
+extern const CliCommand pvesm_check, pvesm_apply;
+extern const CliCommand pvesm_status, pvesm_list, pvesm_alloc, pvesm_free, pvesm_path, pvesm_scan,
+    pvesm_lvmscan, pvesm_lvmthinscan, pvesm_export, pvesm_import, pvesm_prune, pvesm_extract,
+    pvesm_add, pvesm_set, pvesm_remove;

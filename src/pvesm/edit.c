@@ -61,17 +61,16 @@ static gboolean check_owner(const File *file, gboolean force, GError **error)
 }
 
 /* @may_be_new: a file that is not there is an empty one. */
-static gboolean file_open(File *file, const StorageWords *words, gboolean may_be_new,
-                          GError **error)
+static gboolean file_open(File *file, const PvesmWords *words, gboolean may_be_new, GError **error)
 {
-  g_autofree char *given = storage_config_path(storage_option(words, "config"));
-  const char *digest = storage_option(words, "digest");
+  g_autofree char *given = pvesm_config_path(pvesm_option(words, "config"));
+  const char *digest = pvesm_option(words, "digest");
   g_autoptr(GError) local = NULL;
   char *real = realpath(given, NULL);
 
   file->path = real ? g_strdup(real) : g_canonicalize_filename(given, NULL);
   free(real);
-  if (!check_owner(file, storage_flag(words, "force"), error) || !lock_folder(file, error))
+  if (!check_owner(file, pvesm_flag(words, "force"), error) || !lock_folder(file, error))
     return FALSE;
   file->cfg = storagecfg_load(file->path, &local);
   if (!file->cfg && local->code == ENOENT && may_be_new)
@@ -107,18 +106,18 @@ static int compare_settings(gconstpointer a, gconstpointer b)
   return strcmp(((const StorageCfgSetting *)a)->property, ((const StorageCfgSetting *)b)->property);
 }
 
-static gboolean is_own_option(const StorageWords *words, const char *name)
+static gboolean is_own_option(const PvesmWords *words, const char *name)
 {
   if (strcmp(name, "config") == 0 || strcmp(name, "help") == 0)
     return TRUE;
-  for (const StorageOption *option = words->usage->options; option->name; option++)
+  for (const PvesmOption *option = words->usage->options; option->name; option++)
     if (strcmp(option->name, name) == 0)
       return TRUE;
   return FALSE;
 }
 
 /* Of StorageCfgSetting, by name; the words'. */
-static GArray *collect_settings(const StorageWords *words)
+static GArray *collect_settings(const PvesmWords *words)
 {
   GArray *settings = g_array_new(FALSE, FALSE, sizeof(StorageCfgSetting));
   GHashTableIter iter;
@@ -157,25 +156,25 @@ static gboolean check_is_there(const StorageCfgStorage *storage, GError **error)
 {
   const char *vg = storagecfg_string(storage, "vgname"),
              *thin_pool = storagecfg_string(storage, "thinpool");
-  g_autofree char *node = storage_node_name();
+  g_autofree char *node = pvesm_node_name();
   g_autoptr(PoolInfo) info = NULL;
   g_autoptr(GError) local = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   if (!vg || !storagecfg_is_enabled(storage) || !storagecfg_is_on_node(storage, node))
     return TRUE;
-  pool = cli_open(vg, POOL_READ_ONLY, &local);
-  if (!pool)
+  group = cli_open(vg, POOL_READ_ONLY, &local);
+  if (!group)
     return vt_set_error(error, ENOENT, "no such volume group '%s': %s", vg, local->message);
-  info = thin_pool ? pool_get_info(pool, thin_pool, &local) : NULL;
-  cli_close(pool, NULL);
+  info = thin_pool ? pool_get_info(group, thin_pool, &local) : NULL;
+  cli_close(group, NULL);
   return !thin_pool || info ||
          vt_set_error(error, ENOENT, "no such logical volume %s/%s", vg, thin_pool);
 }
 
-static gboolean add_storage(const StorageWords *words, const GArray *settings, GError **error)
+static gboolean add_storage(const PvesmWords *words, const GArray *settings, GError **error)
 {
-  const char *type = storage_word(words, 0), *id = storage_word(words, 1);
+  const char *type = pvesm_word(words, 0), *id = pvesm_word(words, 1);
   g_auto(File) file = {.lock = -1};
   g_autoptr(StorageCfg) edited = NULL;
 
@@ -187,17 +186,17 @@ static gboolean add_storage(const StorageWords *words, const GArray *settings, G
          file_write(&file, edited, error);
 }
 
-static gboolean add(const StorageWords *words, GError **error)
+static gboolean add(const PvesmWords *words, GError **error)
 {
-  const char *type = storage_word(words, 0), *id = storage_word(words, 1);
+  const char *type = pvesm_word(words, 0), *id = pvesm_word(words, 1);
   g_autoptr(GArray) settings = collect_settings(words);
   const StorageCfgType *known = storagecfg_type_find(type);
   g_autoptr(GError) local = NULL;
 
   if (!known || known->retired)
-    return storage_bad_parameter(error, "type", "value '%s' is no type of storage", type);
+    return pvesm_bad_parameter(error, "type", "value '%s' is no type of storage", type);
   if (!storagecfg_check_id(id, &local))
-    return storage_bad_parameter(error, "storage", "invalid format - %s", local->message);
+    return pvesm_bad_parameter(error, "storage", "invalid format - %s", local->message);
   for (guint i = 0; i < settings->len; i++) {
     const StorageCfgSetting *setting = &g_array_index(settings, StorageCfgSetting, i);
 
@@ -205,7 +204,7 @@ static gboolean add(const StorageWords *words, GError **error)
       g_array_remove_index(settings, i--);
     else if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value,
                                      &local))
-      return storage_bad_parameter(error, setting->property, "%s", local->message);
+      return pvesm_bad_parameter(error, setting->property, "%s", local->message);
   }
   if (check_secrets(settings, error) && add_storage(words, settings, error))
     return TRUE;
@@ -229,7 +228,7 @@ static gboolean check_options(const StorageCfgStorage *storage, const GArray *se
       return cli_usage(error, "unknown option: %s", setting->property);
     if (!storagecfg_check_value(storagecfg_property_find(setting->property), setting->value,
                                 &local))
-      return storage_bad_parameter(error, setting->property, "%s", local->message);
+      return pvesm_bad_parameter(error, setting->property, "%s", local->message);
   }
   return TRUE;
 }
@@ -263,10 +262,10 @@ static GPtrArray *split_deleted(const char *list)
   return deleted;
 }
 
-static gboolean set_storage(const StorageWords *words, const File *file,
+static gboolean set_storage(const PvesmWords *words, const File *file,
                             const StorageCfgStorage *storage, GArray *settings, GError **error)
 {
-  g_autoptr(GPtrArray) deleted = split_deleted(storage_option(words, "delete"));
+  g_autoptr(GPtrArray) deleted = split_deleted(pvesm_option(words, "delete"));
   g_autoptr(StorageCfg) edited = NULL;
 
   if (!check_secrets(settings, error))
@@ -278,10 +277,10 @@ static gboolean set_storage(const StorageWords *words, const File *file,
   return edited && file_write(file, edited, error);
 }
 
-static gboolean set(const StorageWords *words, GError **error)
+static gboolean set(const PvesmWords *words, GError **error)
 {
   g_autoptr(GArray) settings = collect_settings(words);
-  const char *id = storage_word(words, 0);
+  const char *id = pvesm_word(words, 0);
   const StorageCfgStorage *storage;
   g_auto(File) file = {.lock = -1};
 
@@ -315,9 +314,9 @@ static gboolean check_unused(const StorageCfg *cfg, const char *id, GError **err
   return TRUE;
 }
 
-static gboolean remove_storage(const StorageWords *words, GError **error)
+static gboolean remove_storage(const PvesmWords *words, GError **error)
 {
-  const char *id = storage_word(words, 0);
+  const char *id = pvesm_word(words, 0);
   g_auto(File) file = {.lock = -1};
   g_autoptr(StorageCfg) edited = NULL;
 
@@ -332,53 +331,53 @@ static gboolean remove_storage(const StorageWords *words, GError **error)
 
 /* --- the commands --- */
 
-static const char *const add_arguments[] = {"type", "storage", NULL}, *const storage_argument[] = {
+static const char *const add_arguments[] = {"type", "storage", NULL}, *const pvesm_argument[] = {
                                                                           "storage", NULL};
 #define FORCE                                                                                      \
   {                                                                                                \
-    "force", STORAGE_FLAG, "  Also a file below /etc/pve"                                          \
+    "force", PVESM_FLAG, "  Also a file below /etc/pve"                                            \
   }
-static const StorageOption add_options[] = {FORCE, {NULL, 0, NULL}};
-static const StorageOption set_options[] = {
-    {"delete", STORAGE_LIST, "LIST  Properties to take away"},
-    {"digest", STORAGE_TEXT, "SHA1  Only if the file still has this digest"},
+static const PvesmOption add_options[] = {FORCE, {NULL, 0, NULL}};
+static const PvesmOption set_options[] = {
+    {"delete", PVESM_LIST, "LIST  Properties to take away"},
+    {"digest", PVESM_TEXT, "SHA1  Only if the file still has this digest"},
     FORCE,
     {NULL, 0, NULL},
 };
-static const StorageUsage add_usage = {.name = "add",
-                                       .arguments = add_arguments,
-                                       .options = add_options,
-                                       .properties = TRUE,
-                                       .summary = "Add a storage to the file"},
-                          set_usage = {.name = "set",
-                                       .arguments = storage_argument,
-                                       .options = set_options,
-                                       .properties = TRUE,
-                                       .summary = "Change a storage in the file"},
-                          remove_usage = {.name = "remove",
-                                          .arguments = storage_argument,
-                                          .options = add_options,
-                                          .summary = "Take a storage out of the file",
-                                          .description = "Its volumes stay."};
+static const PvesmUsage add_usage = {.name = "add",
+                                     .arguments = add_arguments,
+                                     .options = add_options,
+                                     .properties = TRUE,
+                                     .summary = "Add a storage to the file"},
+                        set_usage = {.name = "set",
+                                     .arguments = pvesm_argument,
+                                     .options = set_options,
+                                     .properties = TRUE,
+                                     .summary = "Change a storage in the file"},
+                        remove_usage = {.name = "remove",
+                                        .arguments = pvesm_argument,
+                                        .options = add_options,
+                                        .summary = "Take a storage out of the file",
+                                        .description = "Its volumes stay."};
 
 static int run_add(char **words)
 {
-  return storage_run(&add_usage, add, words);
+  return pvesm_run(&add_usage, add, words);
 }
 
 static int run_set(char **words)
 {
-  return storage_run(&set_usage, set, words);
+  return pvesm_run(&set_usage, set, words);
 }
 
 static int run_remove(char **words)
 {
-  return storage_run(&remove_usage, remove_storage, words);
+  return pvesm_run(&remove_usage, remove_storage, words);
 }
 
-const CliCommand storage_add = {
+const CliCommand pvesm_add = {
     .name = "add", .summary = "Add a storage to the file", .run_words = run_add};
-const CliCommand storage_set = {
+const CliCommand pvesm_set = {
     .name = "set", .summary = "Change a storage in the file", .run_words = run_set};
-const CliCommand storage_remove = {
+const CliCommand pvesm_remove = {
     .name = "remove", .summary = "Take a storage out of the file", .run_words = run_remove};

@@ -36,7 +36,7 @@ static gboolean has_format(const char *path, const char *format, guint64 size, g
   return n >= 0;
 }
 
-/* *size: STORAGE_UNKNOWN_SIZE of an image that cannot be read. *format becomes "invalid" of a file
+/* *size: PVESM_UNKNOWN_SIZE of an image that cannot be read. *format becomes "invalid" of a file
  * that is none of its format. */
 static gboolean look_into(const char *path, const struct stat *st, char **format, guint64 *size,
                           char **backing, GError **error)
@@ -55,7 +55,7 @@ static gboolean look_into(const char *path, const struct stat *st, char **format
   }
   if (!local && cli_qemu_info(&(CliQemuFile){path, *format, -1, TRUE}, size, backing, &local))
     return TRUE;
-  *size = STORAGE_UNKNOWN_SIZE;
+  *size = PVESM_UNKNOWN_SIZE;
   if (access(path, F_OK) < 0)
     return TRUE; /* it has been freed meanwhile */
   if (local->code == ENOENT)
@@ -74,14 +74,14 @@ static char *base_of(const char *images, const char *folder, const char *backing
   g_auto(FolderVolume) base = {0};
 
   if (!full || strncmp(full, root, n) != 0 || full[n] != '/' ||
-      !storage_folder_parse(full + n + 1, &base, NULL))
+      !pvesm_folder_parse(full + n + 1, &base, NULL))
     return NULL;
   return g_strdup(full + n + 1);
 }
 
 /* Of a file of a guest; NULL, without an error, when it is no volume. */
-static StorageItem *look_at(const StorageCfgStorage *storage, const char *images,
-                            const FolderVolume *volume, const char *path, GError **error)
+static PvesmItem *look_at(const StorageCfgStorage *storage, const char *images,
+                          const FolderVolume *volume, const char *path, GError **error)
 {
   g_autofree char *folder = g_build_filename(images, volume->vmid, NULL),
                   *format = g_strdup(volume->format), *backing = NULL, *base = NULL;
@@ -107,9 +107,9 @@ static StorageItem *look_at(const StorageCfgStorage *storage, const char *images
   name = base && g_str_has_prefix(backing, "../")
              ? g_strdup_printf("%s/%s/%s", base, volume->vmid, volume->file)
              : g_strdup_printf("%s/%s", volume->vmid, volume->file);
-  return storage_item_new(
-      storage->id, name, storage_is_container(volume->vmid) ? "rootdir" : "images",
-      g_steal_pointer(&format), size, g_strdup(volume->vmid), g_steal_pointer(&base));
+  return pvesm_item_new(storage->id, name, pvesm_is_container(volume->vmid) ? "rootdir" : "images",
+                        g_steal_pointer(&format), size, g_strdup(volume->vmid),
+                        g_steal_pointer(&base));
 }
 
 static gboolean has_word(const char *words, const char *word)
@@ -135,13 +135,13 @@ static gboolean volume_of(const StorageCfgStorage *storage, const char *vmid, co
     return FALSE;
   if (!btrfs && (!dot || !has_word(storage->type->formats, dot + 1)))
     return FALSE;
-  if (storage_folder_parse(volume_name, volume, NULL))
+  if (pvesm_folder_parse(volume_name, volume, NULL))
     return TRUE;
   if (!g_str_has_prefix(name, "snap-") && dot)
     cli_warn(
         "this volume name '%s' is not supported: vm-<VMID>-<name>.%s is what an image is called",
         volume_name, dot + 1);
-  storage_folder_clear(volume);
+  pvesm_folder_clear(volume);
   return FALSE;
 }
 
@@ -149,17 +149,17 @@ static gboolean list_guest(const StorageCfgStorage *storage, const char *images,
                            GPtrArray *items, GError **error)
 {
   g_autofree char *folder = g_build_filename(images, vmid, NULL);
-  g_autoptr(GPtrArray) names = storage_folder_read(folder, error);
+  g_autoptr(GPtrArray) names = pvesm_folder_read(folder, error);
 
   for (guint i = 0; names && i < names->len; i++) {
     g_auto(FolderVolume) volume = {0};
     g_autofree char *path = NULL;
     g_autoptr(GError) local = NULL;
-    StorageItem *item;
+    PvesmItem *item;
 
     if (!volume_of(storage, vmid, names->pdata[i], &volume))
       continue;
-    path = storage_folder_path(storage, &volume);
+    path = pvesm_folder_path(storage, &volume);
     item = look_at(storage, images, &volume, path, &local);
     if (local)
       return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
@@ -173,7 +173,7 @@ static gboolean list_images(const StorageCfgStorage *storage, const char *vmid, 
                             GError **error)
 {
   g_autofree char *images = storagecfg_content_folder(storage, "images");
-  g_autoptr(GPtrArray) owners = storage_folder_read(images, error);
+  g_autoptr(GPtrArray) owners = pvesm_folder_read(images, error);
 
   for (guint i = 0; owners && i < owners->len; i++) {
     const char *owner = owners->pdata[i];
@@ -187,10 +187,10 @@ static gboolean list_images(const StorageCfgStorage *storage, const char *vmid, 
   return owners != NULL;
 }
 
-gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char *vmid,
-                                   const char *base, char **of, GError **error)
+gboolean pvesm_folder_find_clone(const StorageCfgStorage *storage, const char *vmid,
+                                 const char *base, char **of, GError **error)
 {
-  g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
+  g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)pvesm_item_free);
   g_autofree char *name = g_strdup_printf("%s/%s", vmid, base);
   const char *unknown = NULL;
 
@@ -198,9 +198,9 @@ gboolean storage_folder_find_clone(const StorageCfgStorage *storage, const char 
   if (!list_images(storage, NULL, items, error))
     return FALSE;
   for (guint i = 0; i < items->len && !*of; i++) {
-    const StorageItem *item = items->pdata[i];
+    const PvesmItem *item = items->pdata[i];
 
-    if (item->size == STORAGE_UNKNOWN_SIZE)
+    if (item->size == PVESM_UNKNOWN_SIZE)
       unknown = item->volid;
     else if (g_strcmp0(item->base, name) == 0)
       *of = g_strdup(item->volid);
@@ -244,12 +244,12 @@ static gboolean list_files(const StorageCfgStorage *storage, const char *content
 {
   gboolean backups = strcmp(content, "backup") == 0, imports = strcmp(content, "import") == 0;
   g_autofree char *folder = storagecfg_content_folder(storage, content);
-  g_autoptr(GPtrArray) names = storage_folder_read(folder, error);
+  g_autoptr(GPtrArray) names = pvesm_folder_read(folder, error);
 
   for (guint i = 0; names && i < names->len; i++) {
     const char *name = names->pdata[i];
     g_autofree char *path = g_build_filename(folder, name, NULL),
-                    *format = storage_folder_format(content, name), *owner = NULL;
+                    *format = pvesm_folder_format(content, name), *owner = NULL;
     struct stat st;
 
     /* A name with a blank can be told to import, but is not listed. */
@@ -258,9 +258,9 @@ static gboolean list_files(const StorageCfgStorage *storage, const char *content
         S_ISDIR(st.st_mode))
       continue;
     owner = !backups ? NULL : vmid ? g_strdup(vmid) : backup_owner(name, format);
-    g_ptr_array_add(items, storage_item_new(storage->id, g_strdup_printf("%s/%s", content, name),
-                                            content, g_steal_pointer(&format), (guint64)st.st_size,
-                                            g_steal_pointer(&owner), NULL));
+    g_ptr_array_add(items, pvesm_item_new(storage->id, g_strdup_printf("%s/%s", content, name),
+                                          content, g_steal_pointer(&format), (guint64)st.st_size,
+                                          g_steal_pointer(&owner), NULL));
   }
   return names != NULL;
 }
@@ -272,29 +272,29 @@ static gboolean list_files(const StorageCfgStorage *storage, const char *content
 static gboolean list_wanted_images(const StorageCfgStorage *storage, const char *vmid,
                                    const char *content, GPtrArray *items, GError **error)
 {
-  g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
+  g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)pvesm_item_free);
 
   if (!list_images(storage, vmid, all, error))
     return FALSE;
   while (all->len > 0) {
-    StorageItem *item = g_ptr_array_steal_index(all, all->len - 1);
+    PvesmItem *item = g_ptr_array_steal_index(all, all->len - 1);
 
     if (storagecfg_has_content(storage, item->content) &&
         (!content || strcmp(content, item->content) == 0))
       g_ptr_array_add(items, item);
     else
-      storage_item_free(item);
+      pvesm_item_free(item);
   }
   return TRUE;
 }
 
-gboolean storage_folder_list(const StorageCfgStorage *storage, const char *vmid,
-                             const char *content, GPtrArray *items, GError **error)
+gboolean pvesm_folder_list(const StorageCfgStorage *storage, const char *vmid, const char *content,
+                           GPtrArray *items, GError **error)
 {
   static const char *const files[] = {"vztmpl", "iso", "backup", "snippets", "import"};
   gboolean images = !content || strcmp(content, "images") == 0 || strcmp(content, "rootdir") == 0;
 
-  if (!storage_folder_activate(storage, FALSE, error))
+  if (!pvesm_folder_activate(storage, FALSE, error))
     return FALSE;
   if (images &&
       (storagecfg_has_content(storage, "images") || storagecfg_has_content(storage, "rootdir")) &&

@@ -104,14 +104,14 @@ static gboolean look_into(FolderSource *source, const FolderVolume *volume, cons
   return source->image != NULL;
 }
 
-FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const char *name,
-                                        const char *stream, gboolean with_snapshots, GError **error)
+FolderSource *pvesm_folder_source_new(const StorageCfgStorage *storage, const char *name,
+                                      const char *stream, gboolean with_snapshots, GError **error)
 {
   const char *wanted = data_format(stream), *own;
   g_auto(FolderVolume) volume = {0};
   g_autoptr(FolderSource) source = NULL;
 
-  if (!storage_folder_parse(name, &volume, error) || !check_image(&volume, name, error))
+  if (!pvesm_folder_parse(name, &volume, error) || !check_image(&volume, name, error))
     return NULL;
   own = file_format(&volume);
   /* With snapshots is a file as it is, without them a disk. */
@@ -121,23 +121,23 @@ FolderSource *storage_folder_source_new(const StorageCfgStorage *storage, const 
                  storage->type->name);
     return NULL;
   }
-  if (!storage_folder_activate(storage, FALSE, error))
+  if (!pvesm_folder_activate(storage, FALSE, error))
     return NULL;
   source = g_new0(FolderSource, 1);
   source->name = g_strdup_printf("%s:%s", storage->id, name);
-  source->path = storage_folder_path(storage, &volume);
+  source->path = pvesm_folder_path(storage, &volume);
   source->fd = open_file(source->path, &source->length, error);
   if (source->fd < 0 || !look_into(source, &volume, own, strcmp(wanted, own) != 0, error))
     return NULL;
   return g_steal_pointer(&source);
 }
 
-guint64 storage_folder_source_size(const FolderSource *source)
+guint64 pvesm_folder_source_size(const FolderSource *source)
 {
   return source->size;
 }
 
-gboolean storage_folder_source_is(const FolderSource *source, const char *path)
+gboolean pvesm_folder_source_is(const FolderSource *source, const char *path)
 {
   struct stat own, other;
 
@@ -145,8 +145,8 @@ gboolean storage_folder_source_is(const FolderSource *source, const char *path)
          own.st_ino == other.st_ino;
 }
 
-gboolean storage_folder_source_copy(FolderSource *source, int fd, const char *target_name,
-                                    CliTarget target, GError **error)
+gboolean pvesm_folder_source_copy(FolderSource *source, int fd, const char *target_name,
+                                  CliTarget target, GError **error)
 {
   CliProgress *progress = cli_progress_new(source->length, "exporting %s", source->name);
   CliRead read = source->image ? cli_image_read : cli_read_file;
@@ -162,7 +162,7 @@ gboolean storage_folder_source_copy(FolderSource *source, int fd, const char *ta
   return ok;
 }
 
-void storage_folder_source_free(FolderSource *source)
+void pvesm_folder_source_free(FolderSource *source)
 {
   if (!source)
     return;
@@ -177,8 +177,8 @@ void storage_folder_source_free(FolderSource *source)
 
 /* --- import --- */
 
-gboolean storage_folder_check_import(const StorageCfgStorage *storage, const char *name,
-                                     const char *stream, gboolean with_snapshots, GError **error)
+gboolean pvesm_folder_check_import(const StorageCfgStorage *storage, const char *name,
+                                   const char *stream, gboolean with_snapshots, GError **error)
 {
   const char *format = data_format(stream);
   gboolean raw = !format || is_raw(format); /* or tar */
@@ -191,7 +191,7 @@ gboolean storage_folder_check_import(const StorageCfgStorage *storage, const cha
   if (raw == with_snapshots)
     return vt_set_error(error, EINVAL, "format %s cannot be imported %s snapshots", stream,
                         raw ? "with" : "without");
-  if (!storage_folder_parse(name, &volume, error))
+  if (!pvesm_folder_parse(name, &volume, error))
     return FALSE;
   if (!volume.vmid)
     return vt_set_error(error, EINVAL, "unable to parse volume filename '%s'", volume.file);
@@ -270,20 +270,19 @@ static gboolean fill(const char *path, gpointer user_data, GError **error)
   return ok;
 }
 
-char *storage_folder_import(const StorageCfgStorage *storage, const char *name,
-                            gboolean allow_rename, int fd, guint64 size, GError **error)
+char *pvesm_folder_import(const StorageCfgStorage *storage, const char *name, gboolean allow_rename,
+                          int fd, guint64 size, GError **error)
 {
   g_auto(FolderVolume) volume = {0};
   g_autofree char *path = NULL, *made = NULL;
   g_autoptr(GError) local = NULL;
   Import import = {.name = name, .stream = fd, .size = size};
 
-  if (!storage_folder_parse(name, &volume, error))
+  if (!pvesm_folder_parse(name, &volume, error))
     return NULL;
   import.format = volume.format;
-  path = storage_folder_path(storage, &volume);
-  made =
-      storage_folder_make(storage, volume.vmid, volume.file, volume.format, fill, &import, &local);
+  path = pvesm_folder_path(storage, &volume);
+  made = pvesm_folder_make(storage, volume.vmid, volume.file, volume.format, fill, &import, &local);
   if (made)
     return g_steal_pointer(&made);
   if (local->code != EEXIST) {
@@ -295,5 +294,5 @@ char *storage_folder_import(const StorageCfgStorage *storage, const char *name,
     return NULL;
   }
   cli_warn("file '%s' already exists - importing with a different name", path);
-  return storage_folder_make(storage, volume.vmid, "", volume.format, fill, &import, error);
+  return pvesm_folder_make(storage, volume.vmid, "", volume.format, fill, &import, error);
 }

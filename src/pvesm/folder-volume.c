@@ -19,7 +19,7 @@
 /* What stands in a guest's folder for image @file. */
 static char *entry_of(const StorageCfgStorage *storage, const char *file, const char *format)
 {
-  return storage_folder_is_subvolume(storage, format)
+  return pvesm_folder_is_subvolume(storage, format)
              ? g_strndup(file, strlen(file) - strlen(format) - 1)
              : g_strdup(file);
 }
@@ -40,7 +40,7 @@ typedef struct {
 
 static gboolean check_file(const char *file, const char *format, GError **error)
 {
-  g_autofree char *own = storage_folder_format("images", file);
+  g_autofree char *own = pvesm_folder_format("images", file);
 
   if (!own)
     return vt_set_error(error, EINVAL, "unable to parse volume filename '%s'", file);
@@ -67,7 +67,7 @@ static char *numbered(const StorageCfgStorage *storage, const char *name, const 
 static char *next_file(const NewImage *image, const GPtrArray *taken, GError **error)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free),
-                       here = storage_folder_read(image->folder, error);
+                       here = pvesm_folder_read(image->folder, error);
   g_autofree char *name = NULL;
 
   if (!here)
@@ -119,8 +119,8 @@ static int claim(const NewImage *image, int folder, const char *name)
   g_autofree char *entry = entry_of(image->storage, name, image->format);
   int fd;
 
-  if (storage_folder_is_subvolume(image->storage, image->format))
-    return storage_subvolume_make(folder, entry) ? 0 : errno;
+  if (pvesm_folder_is_subvolume(image->storage, image->format))
+    return pvesm_subvolume_make(folder, entry) ? 0 : errno;
   fd = openat(folder, entry, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
   if (fd < 0)
     return errno;
@@ -173,7 +173,7 @@ static gboolean make_rootdir(const char *path, const char *label, const char *pr
 {
   int fd, result;
 
-  if (!storage_make_ext4(path, label, size, error))
+  if (!pvesm_make_ext4(path, label, size, error))
     return FALSE;
   if (strcmp(preallocation, "off") == 0)
     return TRUE;
@@ -192,15 +192,15 @@ static gboolean fill(const NewImage *image, int folder, const char *name, GError
                          .vmid = (char *)image->vmid,
                          .file = (char *)name,
                          .format = (char *)image->format};
-  g_autofree char *path = storage_folder_path(image->storage, &volume),
+  g_autofree char *path = pvesm_folder_path(image->storage, &volume),
                   *label = g_strndup(name, strlen(name) - strlen(image->format) - 1);
 
-  if (storage_folder_is_subvolume(image->storage, image->format)) {
-    if (!storage_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE),
-                                image->size, error))
+  if (pvesm_folder_is_subvolume(image->storage, image->format)) {
+    if (!pvesm_subvolume_fill(folder, label, storagecfg_boolean(image->storage, "nocow", FALSE),
+                              image->size, error))
       return FALSE;
     if (!image->fill) /* which is never preallocated */
-      return !image->rootdir || storage_make_ext4(path, label, image->size, error);
+      return !image->rootdir || pvesm_make_ext4(path, label, image->size, error);
   }
   if (image->fill)
     return image->fill(path, image->user_data, error);
@@ -213,8 +213,8 @@ static gboolean remove_entry(const StorageCfgStorage *storage, int folder, const
 {
   g_autofree char *entry = entry_of(storage, file, format);
 
-  return storage_folder_is_subvolume(storage, format) ? storage_subvolume_remove(folder, entry)
-                                                      : unlinkat(folder, entry, 0) == 0;
+  return pvesm_folder_is_subvolume(storage, format) ? pvesm_subvolume_remove(folder, entry)
+                                                    : unlinkat(folder, entry, 0) == 0;
 }
 
 /* One process at a time chooses a number, whatever the format. In the guest's folder, which is
@@ -275,14 +275,14 @@ static char *make_volume(NewImage *image, GError **error)
   image->folder = folder;
   if (!check_format(image->format, image->rootdir, error) ||
       (*image->file && !check_file(image->file, image->format, error)) ||
-      !storage_folder_activate(image->storage, TRUE, error))
+      !pvesm_folder_activate(image->storage, TRUE, error))
     return NULL;
   name = make_image(image, error);
   return name ? g_strdup_printf("%s/%s", image->vmid, name) : NULL;
 }
 
-char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file,
-                              const char *format, const char *content, guint64 size, GError **error)
+char *pvesm_folder_allocate(const StorageCfgStorage *storage, const char *vmid, const char *file,
+                            const char *format, const char *content, guint64 size, GError **error)
 {
   const char *own = storagecfg_string(storage, "format");
   NewImage image = {.storage = storage,
@@ -297,8 +297,8 @@ char *storage_folder_allocate(const StorageCfgStorage *storage, const char *vmid
   return make_volume(&image, error);
 }
 
-char *storage_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file,
-                          const char *format, FolderFill fill, gpointer user_data, GError **error)
+char *pvesm_folder_make(const StorageCfgStorage *storage, const char *vmid, const char *file,
+                        const char *format, FolderFill fill, gpointer user_data, GError **error)
 {
   NewImage image = {.storage = storage,
                     .vmid = vmid,
@@ -400,9 +400,9 @@ static gboolean may_be_freed(const StorageCfgStorage *storage, int folder,
     return vt_set_error(error, EPERM, "cannot remove protected volume '%s' on '%s'", name,
                         storage->id);
   /* Clones of a subvolume share its blocks, and do not need it. */
-  if (!volume->is_base || force || storage_folder_is_subvolume(storage, volume->format))
+  if (!volume->is_base || force || pvesm_folder_is_subvolume(storage, volume->format))
     return TRUE;
-  if (!storage_folder_find_clone(storage, volume->vmid, volume->file, &clone, error))
+  if (!pvesm_folder_find_clone(storage, volume->vmid, volume->file, &clone, error))
     return FALSE;
   return !clone ||
          vt_set_error(
@@ -418,8 +418,8 @@ static void remove_companions(const StorageCfgStorage *storage, int folder,
 {
   if (strcmp(volume->content, "backup") == 0)
     remove_notes(folder, volume);
-  else if (volume->vmid && storage_folder_is_subvolume(storage, volume->format))
-    storage_subvolume_remove_snapshots(folder, entry);
+  else if (volume->vmid && pvesm_folder_is_subvolume(storage, volume->format))
+    pvesm_subvolume_remove_snapshots(folder, entry);
   else if (volume->vmid && storagecfg_boolean(storage, "snapshot-as-volume-chain", FALSE))
     remove_snapshots(folder, volume->file);
 }
@@ -429,7 +429,7 @@ static gboolean free_volume(const StorageCfgStorage *storage, int folder,
                             const FolderVolume *volume, const char *name, gboolean force,
                             GError **error)
 {
-  gboolean subvolume = volume->vmid && storage_folder_is_subvolume(storage, volume->format);
+  gboolean subvolume = volume->vmid && pvesm_folder_is_subvolume(storage, volume->format);
   g_autofree char *entry =
       subvolume ? entry_of(storage, volume->file, volume->format) : g_strdup(volume->file);
   struct stat st;
@@ -447,7 +447,7 @@ static gboolean free_volume(const StorageCfgStorage *storage, int folder,
     return FALSE;
   if (volume->is_base && !subvolume)
     make_mutable(folder, entry);
-  if (!(subvolume ? storage_subvolume_remove(folder, entry) : unlinkat(folder, entry, 0) == 0))
+  if (!(subvolume ? pvesm_subvolume_remove(folder, entry) : unlinkat(folder, entry, 0) == 0))
     return vt_set_errno(error, errno, "removing volume '%s:%s'", storage->id, name);
   remove_companions(storage, folder, volume, entry);
   printf("Removed volume '%s:%s'\n", storage->id, name);
@@ -463,16 +463,15 @@ static void remove_empty_folder(const StorageCfgStorage *storage, const FolderVo
   rmdir(folder);
 }
 
-gboolean storage_folder_free(const StorageCfgStorage *storage, const char *name, gboolean force,
-                             GError **error)
+gboolean pvesm_folder_free(const StorageCfgStorage *storage, const char *name, gboolean force,
+                           GError **error)
 {
   g_auto(FolderVolume) volume = {0};
   g_autoptr(GError) local = NULL;
   gboolean ok;
   int folder;
 
-  if (!storage_folder_parse(name, &volume, error) ||
-      !storage_folder_activate(storage, FALSE, error))
+  if (!pvesm_folder_parse(name, &volume, error) || !pvesm_folder_activate(storage, FALSE, error))
     return FALSE;
   if (strcmp(volume.format, "subvol") == 0)
     return vt_set_error(error, EOPNOTSUPP,

@@ -11,7 +11,7 @@
 
 #include "storagecfg/pools.h"
 
-gboolean storage_is_folder(const StorageCfgStorage *storage)
+gboolean pvesm_is_folder(const StorageCfgStorage *storage)
 {
   return storagecfg_string(storage, "path") != NULL;
 }
@@ -49,7 +49,7 @@ static char *find_shared_folder(const StorageCfgStorage *storage)
   return NULL;
 }
 
-char *storage_folder_problem(const StorageCfgStorage *storage)
+char *pvesm_folder_problem(const StorageCfgStorage *storage)
 {
   const char *path = storagecfg_string(storage, "path"),
              *mount = storagecfg_string(storage, "is_mountpoint");
@@ -63,12 +63,12 @@ char *storage_folder_problem(const StorageCfgStorage *storage)
     return g_strdup_printf("nothing is mounted at %s", mount);
   if (access(path, F_OK) < 0)
     return g_strdup_printf("%s: %s", path, g_strerror(errno));
-  if (strcmp(storage->type->name, "btrfs") == 0 && !storage_is_on_btrfs(path))
+  if (strcmp(storage->type->name, "btrfs") == 0 && !pvesm_is_on_btrfs(path))
     return g_strdup_printf("'%s' is not a btrfs file system", path);
   return find_shared_folder(storage);
 }
 
-GPtrArray *storage_folder_read(const char *path, GError **error)
+GPtrArray *pvesm_folder_read(const char *path, GError **error)
 {
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   DIR *dir = opendir(path);
@@ -99,7 +99,7 @@ static gboolean may_be_made(const StorageCfgStorage *storage)
                             storagecfg_boolean(storage, "mkdir", TRUE));
 }
 
-gboolean storage_folder_activate(const StorageCfgStorage *storage, gboolean make, GError **error)
+gboolean pvesm_folder_activate(const StorageCfgStorage *storage, gboolean make, GError **error)
 {
   const char *path = storagecfg_string(storage, "path");
   g_autofree char *problem = NULL;
@@ -111,7 +111,7 @@ gboolean storage_folder_activate(const StorageCfgStorage *storage, gboolean make
       return vt_set_errno(error, errno, "unable to activate storage '%s' - making folder %s",
                           storage->id, path);
   }
-  problem = storage_folder_problem(storage);
+  problem = pvesm_folder_problem(storage);
   return !problem ||
          vt_set_error(error, ENOENT, "unable to activate storage '%s' - %s", storage->id, problem);
 }
@@ -168,7 +168,7 @@ static char *find_format(const char **content, const char *file)
   return NULL;
 }
 
-char *storage_folder_format(const char *content, const char *file)
+char *pvesm_folder_format(const char *content, const char *file)
 {
   return find_format(&content, file);
 }
@@ -181,7 +181,7 @@ static gboolean is_digits(const char *text)
 static gboolean parse_image(const char *vmid, const char *file, FolderVolume *parsed,
                             GError **error)
 {
-  parsed->format = storage_folder_format("images", file);
+  parsed->format = pvesm_folder_format("images", file);
   if (!parsed->format)
     return vt_set_error(error, EINVAL, "unable to parse volume filename '%s'", file);
   parsed->content = "images";
@@ -199,13 +199,13 @@ static gboolean parse_images(const char *volume, FolderVolume *parsed, GError **
 
   if (g_strv_length(parts) != 4 || !is_digits(parts[2]))
     return parse_image(parts[0], volume + strlen(parts[0]) + 1, parsed, error);
-  base_format = storage_folder_format("images", parts[1]);
+  base_format = pvesm_folder_format("images", parts[1]);
   if (!base_format)
     return vt_set_error(error, EINVAL, "unable to parse volume filename '%s'", parts[1]);
   return parse_image(parts[2], parts[3], parsed, error);
 }
 
-gboolean storage_folder_parse(const char *volume, FolderVolume *parsed, GError **error)
+gboolean pvesm_folder_parse(const char *volume, FolderVolume *parsed, GError **error)
 {
   const char *slash = strchr(volume, '/'), *content;
   g_autofree char *first = g_strndup(volume, slash ? slash - volume : 0);
@@ -223,7 +223,7 @@ gboolean storage_folder_parse(const char *volume, FolderVolume *parsed, GError *
   return vt_set_error(error, EINVAL, "unable to parse directory volume name '%s'", volume);
 }
 
-void storage_folder_clear(FolderVolume *parsed)
+void pvesm_folder_clear(FolderVolume *parsed)
 {
   g_free(parsed->vmid);
   g_free(parsed->file);
@@ -231,19 +231,19 @@ void storage_folder_clear(FolderVolume *parsed)
   memset(parsed, 0, sizeof *parsed);
 }
 
-gboolean storage_folder_is_subvolume(const StorageCfgStorage *storage, const char *format)
+gboolean pvesm_folder_is_subvolume(const StorageCfgStorage *storage, const char *format)
 {
   return strcmp(storage->type->name, "btrfs") == 0 && strcmp(format, "raw") == 0;
 }
 
-char *storage_folder_path(const StorageCfgStorage *storage, const FolderVolume *volume)
+char *pvesm_folder_path(const StorageCfgStorage *storage, const FolderVolume *volume)
 {
   g_autofree char *folder = storagecfg_content_folder(storage, volume->content), *stem = NULL;
 
   if (!volume->vmid)
     return g_build_filename(folder, volume->file, NULL);
-  if (!storage_folder_is_subvolume(storage, volume->format))
+  if (!pvesm_folder_is_subvolume(storage, volume->format))
     return g_build_filename(folder, volume->vmid, volume->file, NULL);
   stem = g_strndup(volume->file, strlen(volume->file) - strlen(".raw"));
-  return g_build_filename(folder, volume->vmid, stem, STORAGE_SUBVOLUME_FILE, NULL);
+  return g_build_filename(folder, volume->vmid, stem, PVESM_SUBVOLUME_FILE, NULL);
 }

@@ -6,10 +6,10 @@
 #include <glob.h>
 #include <unistd.h>
 
-StorageItem *storage_item_new(const char *storage, char *volume, const char *content, char *format,
-                              guint64 size, char *vmid, char *base)
+PvesmItem *pvesm_item_new(const char *storage, char *volume, const char *content, char *format,
+                          guint64 size, char *vmid, char *base)
 {
-  StorageItem *item = g_new0(StorageItem, 1);
+  PvesmItem *item = g_new0(PvesmItem, 1);
 
   item->volid = g_strconcat(storage, ":", volume, NULL);
   item->key = g_ascii_strdown(item->volid, -1);
@@ -22,7 +22,7 @@ StorageItem *storage_item_new(const char *storage, char *volume, const char *con
   return item;
 }
 
-void storage_item_free(StorageItem *item)
+void pvesm_item_free(PvesmItem *item)
 {
   g_free(item->volid);
   g_free(item->key);
@@ -33,7 +33,7 @@ void storage_item_free(StorageItem *item)
 }
 
 /* Where there is a cluster, it knows containers by their configuration. */
-gboolean storage_is_container(const char *vmid)
+gboolean pvesm_is_container(const char *vmid)
 {
   g_autofree char *pattern = g_strdup_printf("/etc/pve/nodes/*/lxc/%s.conf", vmid);
   glob_t found = {0};
@@ -43,7 +43,7 @@ gboolean storage_is_container(const char *vmid)
   return is;
 }
 
-gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GError **error)
+gboolean pvesm_make_ext4(const char *path, const char *label, guint64 size, GError **error)
 {
   g_autofree char *short_label = g_strndup(label, 16);
   const char *const argv[] = {"mkfs.ext4",      "-q", "-F",        "-O", "mmp", "-E",

@@ -7,7 +7,7 @@
 
 #include "util/error.h"
 
-#define STORAGE_UNKNOWN_SIZE G_MAXUINT64
+#define PVESM_UNKNOWN_SIZE G_MAXUINT64
 /* What `storage list` shows of a volume. */
 typedef struct {
   char *volid; /* "<storage>:<volume>" */
@@ -16,15 +16,15 @@ typedef struct {
   char *base;  /* of a linked clone in a folder: "<vmid>/<file>" of what it is one of; NULL */
   const char *content; /* "images" */
   char *format;
-  guint64 size; /* bytes; STORAGE_UNKNOWN_SIZE: it cannot be read */
-} StorageItem;
+  guint64 size; /* bytes; PVESM_UNKNOWN_SIZE: it cannot be read */
+} PvesmItem;
 /* Takes over all but @storage and @content, which is constant. */
-StorageItem *storage_item_new(const char *storage, char *volume, const char *content, char *format,
-                              guint64 size, char *vmid, char *base);
-void storage_item_free(StorageItem *item);
+PvesmItem *pvesm_item_new(const char *storage, char *volume, const char *content, char *format,
+                          guint64 size, char *vmid, char *base);
+void pvesm_item_free(PvesmItem *item);
 /* Does the cluster, where there is one, know guest @vmid as a container? */
-gboolean storage_is_container(const char *vmid);
+gboolean pvesm_is_container(const char *vmid);
 /* The tag of a volume that is a container's. */
-#define STORAGE_ROOTDIR_TAG "virt-thin-rootdir"
+#define PVESM_ROOTDIR_TAG "virt-thin-rootdir"
 /* Make file @path one of @size bytes with an empty ext4 file system. */
-gboolean storage_make_ext4(const char *path, const char *label, guint64 size, GError **error);
+gboolean pvesm_make_ext4(const char *path, const char *label, guint64 size, GError **error);

@@ -11,9 +11,8 @@
 
 static const char *content_of(const PoolVolumeInfo *volume, const char *vmid)
 {
-  return (volume->tags &&
-          g_strv_contains((const char *const *)volume->tags, STORAGE_ROOTDIR_TAG)) ||
-                 storage_is_container(vmid)
+  return (volume->tags && g_strv_contains((const char *const *)volume->tags, PVESM_ROOTDIR_TAG)) ||
+                 pvesm_is_container(vmid)
              ? "rootdir"
              : "images";
 }
@@ -34,7 +33,7 @@ static gboolean is_of(const StorageCfgStorage *storage, const PoolVolumeInfo *vo
           (volume->tags && g_strv_contains((const char *const *)volume->tags, tag)));
 }
 
-static StorageItem *make_item(const StorageCfgStorage *storage, const PoolVolumeInfo *volume)
+static PvesmItem *make_item(const StorageCfgStorage *storage, const PoolVolumeInfo *volume)
 {
   const char *digits = g_str_has_prefix(volume->name, "vm-")     ? volume->name + 3
                        : g_str_has_prefix(volume->name, "base-") ? volume->name + 5
@@ -47,41 +46,41 @@ static StorageItem *make_item(const StorageCfgStorage *storage, const PoolVolume
   if (!n || digits[n] != '-' || !is_of(storage, volume, vmid))
     return NULL;
   content = content_of(volume, vmid);
-  return storage_item_new(storage->id, g_strdup(volume->name), content,
-                          g_strdup(qcow2 ? "qcow2" : "raw"), volume->size, g_steal_pointer(&vmid),
-                          NULL);
+  return pvesm_item_new(storage->id, g_strdup(volume->name), content,
+                        g_strdup(qcow2 ? "qcow2" : "raw"), volume->size, g_steal_pointer(&vmid),
+                        NULL);
 }
 
 static gboolean list_volume_group(const StorageCfgStorage *storage, const char *vmid,
                                   const char *content, GPtrArray *items, GError **error)
 {
-  Pool *pool = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
-  g_autoptr(GPtrArray) volumes = pool ? pool_list_volumes(pool, NULL, error) : NULL;
+  VolumeGroup *group = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
+  g_autoptr(GPtrArray) volumes = group ? pool_list_volumes(group, NULL, error) : NULL;
 
   for (guint i = 0; volumes && i < volumes->len; i++) {
-    StorageItem *item = make_item(storage, volumes->pdata[i]);
+    PvesmItem *item = make_item(storage, volumes->pdata[i]);
 
     if (item && (!vmid || strcmp(vmid, item->vmid) == 0) &&
         (!content || strcmp(content, item->content) == 0))
       g_ptr_array_add(items, item);
     else if (item)
-      storage_item_free(item);
+      pvesm_item_free(item);
   }
-  return cli_close(pool, error) && volumes;
+  return cli_close(group, error) && volumes;
 }
 
 static int compare_items(gconstpointer a, gconstpointer b)
 {
-  return strcmp((*(StorageItem *const *)a)->key, (*(StorageItem *const *)b)->key);
+  return strcmp((*(PvesmItem *const *)a)->key, (*(PvesmItem *const *)b)->key);
 }
 
 static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid,
                              const char *content, GError **error)
 {
-  g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)storage_item_free);
+  g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func((GDestroyNotify)pvesm_item_free);
 
-  if (!(storage_is_folder(storage) ? storage_folder_list(storage, vmid, content, items, error)
-                                   : list_volume_group(storage, vmid, content, items, error)))
+  if (!(pvesm_is_folder(storage) ? pvesm_folder_list(storage, vmid, content, items, error)
+                                 : list_volume_group(storage, vmid, content, items, error)))
     return NULL;
   g_ptr_array_sort(items, compare_items);
   return g_steal_pointer(&items);
@@ -91,16 +90,16 @@ static GPtrArray *list_items(const StorageCfgStorage *storage, const char *vmid,
 
 static int compare_formats(gconstpointer a, gconstpointer b)
 {
-  const StorageItem *one = *(StorageItem *const *)a, *other = *(StorageItem *const *)b;
+  const PvesmItem *one = *(PvesmItem *const *)a, *other = *(PvesmItem *const *)b;
   int order = strcmp(one->format, other->format);
 
   return order ? order : strcmp(one->key, other->key);
 }
 
-static char *size_of(const StorageItem *item)
+static char *size_of(const PvesmItem *item)
 {
-  return item->size == STORAGE_UNKNOWN_SIZE ? g_strdup("-")
-                                            : g_strdup_printf("%" G_GUINT64_FORMAT, item->size);
+  return item->size == PVESM_UNKNOWN_SIZE ? g_strdup("-")
+                                          : g_strdup_printf("%" G_GUINT64_FORMAT, item->size);
 }
 
 /* Those of a guest come first, then the others by format. */
@@ -112,12 +111,12 @@ static void print_items(GPtrArray *items)
   for (guint i = 0; i < items->len; i++) {
     g_autofree char *size = size_of(items->pdata[i]);
 
-    width = MAX(width, (int)strlen(((StorageItem *)items->pdata[i])->volid));
+    width = MAX(width, (int)strlen(((PvesmItem *)items->pdata[i])->volid));
     digits = MAX(digits, (int)strlen(size));
   }
   printf("%-*s %-7s %-9s %*s %s\n", width, "Volid", "Format", "Type", digits, "Size", "VMID");
   for (guint i = 0; i < items->len; i++) {
-    StorageItem *item = items->pdata[i];
+    PvesmItem *item = items->pdata[i];
     g_autofree char *size = size_of(item);
     guint64 vmid = item->vmid ? g_ascii_strtoull(item->vmid, NULL, 10) : 0;
 
@@ -129,7 +128,7 @@ static void print_items(GPtrArray *items)
   }
   g_ptr_array_sort(others, compare_formats);
   for (guint i = 0; i < others->len; i++) {
-    const StorageItem *item = others->pdata[i];
+    const PvesmItem *item = others->pdata[i];
     g_autofree char *size = size_of(item);
 
     printf("%-*s %-7s %-9s %*s\n", width, item->volid, item->format, item->content, digits, size);
@@ -138,25 +137,25 @@ static void print_items(GPtrArray *items)
 
 /* --- the command --- */
 
-static gboolean list(const StorageWords *words, GError **error)
+static gboolean list(const PvesmWords *words, GError **error)
 {
-  const char *id = storage_word(words, 0), *vmid = storage_option(words, "vmid"),
-             *content = storage_option(words, "content");
+  const char *id = pvesm_word(words, 0), *vmid = pvesm_option(words, "vmid"),
+             *content = pvesm_option(words, "content");
   g_autoptr(StorageCfg) cfg = NULL;
   g_autoptr(GPtrArray) items = NULL;
   const StorageCfgStorage *storage;
   PoolGuestStorage kind;
 
-  if (vmid && !storage_check_vmid(vmid, error))
+  if (vmid && !pvesm_check_vmid(vmid, error))
     return FALSE;
   if (content && (strpbrk(content, ",; ") ||
                   !storagecfg_check_value(storagecfg_property_find("content"), content, NULL)))
-    return storage_bad_parameter(error, "content", "invalid format - invalid content type '%s'",
-                                 content);
-  cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
-  storage = cfg ? storage_find_enabled(cfg, id, error) : NULL;
+    return pvesm_bad_parameter(error, "content", "invalid format - invalid content type '%s'",
+                               content);
+  cfg = pvesm_config_load(pvesm_option(words, "config"), FALSE, error);
+  storage = cfg ? pvesm_find_enabled(cfg, id, error) : NULL;
   if (!storage ||
-      (!storage_is_folder(storage) && !storage_require_lvm(storage, "list volumes", &kind, error)))
+      (!pvesm_is_folder(storage) && !pvesm_require_lvm(storage, "list volumes", &kind, error)))
     return FALSE;
   items = list_items(storage, vmid, content, error);
   if (items)
@@ -171,7 +170,7 @@ static int compare_names(gconstpointer a, gconstpointer b)
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static gboolean scan_lvm(const StorageWords *words, GError **error)
+static gboolean scan_lvm(const PvesmWords *words, GError **error)
 {
   gboolean all;
   g_auto(GStrv) vgs = cli_list_vgs(&all);
@@ -193,71 +192,70 @@ static gboolean is_vg_name(const char *name)
   return TRUE;
 }
 
-static gboolean scan_lvmthin(const StorageWords *words, GError **error)
+static gboolean scan_lvmthin(const PvesmWords *words, GError **error)
 {
-  const char *vg = storage_word(words, 0);
+  const char *vg = pvesm_word(words, 0);
   g_autoptr(GPtrArray) pools = NULL, names = g_ptr_array_new();
-  Pool *pool;
+  VolumeGroup *group;
 
   if (!is_vg_name(vg))
-    return storage_bad_parameter(error, "vg", "value does not match the regex pattern");
-  pool = cli_open(vg, POOL_READ_ONLY, error);
-  pools = pool ? pool_list_pools(pool, error) : NULL;
+    return pvesm_bad_parameter(error, "vg", "value does not match the regex pattern");
+  group = cli_open(vg, POOL_READ_ONLY, error);
+  pools = group ? pool_list_pools(group, error) : NULL;
   for (guint i = 0; pools && i < pools->len; i++)
     g_ptr_array_add(names, ((PoolInfo *)pools->pdata[i])->name);
   g_ptr_array_sort(names, compare_names);
   for (guint i = 0; i < names->len; i++)
     printf("%s\n", (char *)names->pdata[i]);
-  return cli_close(pool, error) && pools;
+  return cli_close(group, error) && pools;
 }
 
 /* --- the commands --- */
 
-static const char *const storage_argument[] = {"storage", NULL},
-                         *const vg_argument[] = {"vg", NULL}, *const no_arguments[] = {NULL},
-                         *const type_argument[] = {"type", NULL};
-static const StorageOption list_options[] = {
-    {"vmid", STORAGE_TEXT, "VMID  Only this guest's"},
-    {"content", STORAGE_TEXT,
+static const char *const pvesm_argument[] = {"storage", NULL}, *const vg_argument[] = {"vg", NULL},
+                         *const no_arguments[] = {NULL}, *const type_argument[] = {"type", NULL};
+static const PvesmOption list_options[] = {
+    {"vmid", PVESM_TEXT, "VMID  Only this guest's"},
+    {"content", PVESM_TEXT,
      "WORD  Only volumes of this content, of a folder's also iso, vztmpl, backup, snippets, "
      "import"},
     {NULL, 0, NULL},
 };
-static const StorageUsage list_usage = {.name = "list",
-                                        .arguments = storage_argument,
-                                        .options = list_options,
-                                        .summary = "List a storage's volumes: sizes in bytes"},
-                          lvm_usage = {.name = "scan lvm",
-                                       .arguments = no_arguments,
-                                       .summary = "List volume groups"},
-                          lvmthin_usage = {.name = "scan lvmthin",
-                                           .arguments = vg_argument,
-                                           .summary = "List a volume group's thin pools"},
-                          scan_usage = {
-                              .name = "scan",
-                              .arguments = type_argument,
-                              .summary =
-                                  "List what storages can be made of: scan lvm, scan lvmthin <vg>"};
+static const PvesmUsage list_usage = {.name = "list",
+                                      .arguments = pvesm_argument,
+                                      .options = list_options,
+                                      .summary = "List a storage's volumes: sizes in bytes"},
+                        lvm_usage = {.name = "scan lvm",
+                                     .arguments = no_arguments,
+                                     .summary = "List volume groups"},
+                        lvmthin_usage = {.name = "scan lvmthin",
+                                         .arguments = vg_argument,
+                                         .summary = "List a volume group's thin pools"},
+                        scan_usage = {
+                            .name = "scan",
+                            .arguments = type_argument,
+                            .summary =
+                                "List what storages can be made of: scan lvm, scan lvmthin <vg>"};
 
 static int run_list(char **words)
 {
-  return storage_run(&list_usage, list, words);
+  return pvesm_run(&list_usage, list, words);
 }
 
 static int run_lvm(char **words)
 {
-  return storage_run(&lvm_usage, scan_lvm, words);
+  return pvesm_run(&lvm_usage, scan_lvm, words);
 }
 
 static int run_lvmthin(char **words)
 {
-  return storage_run(&lvmthin_usage, scan_lvmthin, words);
+  return pvesm_run(&lvmthin_usage, scan_lvmthin, words);
 }
 
-static gboolean no_scan(const StorageWords *words, GError **error)
+static gboolean no_scan(const PvesmWords *words, GError **error)
 {
   return cli_usage(error, "unknown command 'scan %s': virt-thin scans lvm and lvmthin",
-                   storage_word(words, 0));
+                   pvesm_word(words, 0));
 }
 
 static int run_scan(char **words)
@@ -266,15 +264,15 @@ static int run_scan(char **words)
     return run_lvm(words + 1);
   if (words[0] && strcmp(words[0], "lvmthin") == 0)
     return run_lvmthin(words + 1);
-  return storage_run(&scan_usage, no_scan, words);
+  return pvesm_run(&scan_usage, no_scan, words);
 }
 
-const CliCommand storage_list = {
+const CliCommand pvesm_list = {
     .name = "list", .summary = "List a storage's volumes", .run_words = run_list};
-const CliCommand storage_scan = {.name = "scan",
-                                 .summary = "List volume groups (lvm) or thin pools (lvmthin VG)",
-                                 .run_words = run_scan};
-const CliCommand storage_lvmscan = {
+const CliCommand pvesm_scan = {.name = "scan",
+                               .summary = "List volume groups (lvm) or thin pools (lvmthin VG)",
+                               .run_words = run_scan};
+const CliCommand pvesm_lvmscan = {
     .name = "lvmscan", .summary = "The same as scan lvm", .run_words = run_lvm};
-const CliCommand storage_lvmthinscan = {
+const CliCommand pvesm_lvmthinscan = {
     .name = "lvmthinscan", .summary = "The same as scan lvmthin", .run_words = run_lvmthin};

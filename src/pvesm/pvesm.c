@@ -8,7 +8,7 @@
 
 #define PVE_CONFIG "/etc/pve/storage.cfg"
 
-char *storage_config_path(const char *given)
+char *pvesm_config_path(const char *given)
 {
   g_autofree char *own = g_build_filename(VIRT_THIN_SYSCONFDIR, "virt-thin", "storage.cfg", NULL);
 
@@ -19,9 +19,9 @@ char *storage_config_path(const char *given)
              : g_strdup(PVE_CONFIG);
 }
 
-StorageCfg *storage_config_load(const char *given, gboolean quietly, GError **error)
+StorageCfg *pvesm_config_load(const char *given, gboolean quietly, GError **error)
 {
-  g_autofree char *path = storage_config_path(given);
+  g_autofree char *path = pvesm_config_path(given);
   StorageCfg *cfg = storagecfg_load(path, error);
   const GPtrArray *warnings;
 
@@ -36,14 +36,14 @@ StorageCfg *storage_config_load(const char *given, gboolean quietly, GError **er
   return cfg;
 }
 
-char *storage_node_name(void)
+char *pvesm_node_name(void)
 {
   const char *host = g_get_host_name();
 
   return g_strndup(host, strcspn(host, "."));
 }
 
-const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GError **error)
+const StorageCfgStorage *pvesm_find(const StorageCfg *cfg, const char *id, GError **error)
 {
   const StorageCfgStorage *storage = storagecfg_find(cfg, id);
 
@@ -55,10 +55,10 @@ const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GEr
   return storage && !storage->broken ? storage : NULL;
 }
 
-const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char *id, GError **error)
+const StorageCfgStorage *pvesm_find_enabled(const StorageCfg *cfg, const char *id, GError **error)
 {
-  const StorageCfgStorage *storage = storage_find(cfg, id, error);
-  g_autofree char *node = storage_node_name();
+  const StorageCfgStorage *storage = pvesm_find(cfg, id, error);
+  g_autofree char *node = pvesm_node_name();
 
   if (!storage)
     return NULL;
@@ -71,17 +71,17 @@ const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char 
   return NULL;
 }
 
-gboolean storage_check_vmid(const char *vmid, GError **error)
+gboolean pvesm_check_vmid(const char *vmid, GError **error)
 {
   if (!*vmid || strspn(vmid, "0123456789") != strlen(vmid))
-    return storage_bad_parameter(error, "vmid", "type check ('integer') failed - got '%s'", vmid);
+    return pvesm_bad_parameter(error, "vmid", "type check ('integer') failed - got '%s'", vmid);
   return pool_guest_is_vmid(vmid) ||
-         storage_bad_parameter(error, "vmid",
-                               "invalid format - value does not look like a valid VM ID");
+         pvesm_bad_parameter(error, "vmid",
+                             "invalid format - value does not look like a valid VM ID");
 }
 
-gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what,
-                             PoolGuestStorage *kind, GError **error)
+gboolean pvesm_require_lvm(const StorageCfgStorage *storage, const char *what,
+                           PoolGuestStorage *kind, GError **error)
 {
   gboolean thin = strcmp(storage->type->name, "lvmthin") == 0;
 
@@ -94,22 +94,22 @@ gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what,
                       storage->id, storage->type->name, what);
 }
 
-gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume,
-                              GError **error)
+gboolean pvesm_split_volume(const char *text, const char *storage, char **id, char **volume,
+                            GError **error)
 {
   g_autoptr(GError) local = NULL;
 
   *id = *volume = NULL;
   if (!strchr(text, ':')) {
     if (!storage)
-      return storage_bad_parameter(error, "volume", "no storage specified - incomplete volume ID");
+      return pvesm_bad_parameter(error, "volume", "no storage specified - incomplete volume ID");
     *id = g_strdup(storage);
     *volume = g_strdup(text);
     return TRUE;
   }
   if (!pool_guest_parse_volume_id(text, id, volume, &local))
-    return storage_bad_parameter(error, "volume", "%s", local->message);
+    return pvesm_bad_parameter(error, "volume", "%s", local->message);
   if (storage && strcmp(storage, *id) != 0)
-    return storage_bad_parameter(error, "volume", "storage ID mismatch (%s != %s)", *id, storage);
+    return pvesm_bad_parameter(error, "volume", "storage ID mismatch (%s != %s)", *id, storage);
   return TRUE;
 }

@@ -14,63 +14,62 @@
 #include "pool/guest.h"
 #include "storagecfg/storagecfg.h"
 
-#define STORAGE_WRONG_USAGE 255
+#define PVESM_WRONG_USAGE 255
 
 /* The file: @given, else /etc/virt-thin/storage.cfg (sysconfdir) when it is there, else
  * /etc/pve/storage.cfg. Free with g_free(). */
-char *storage_config_path(const char *given);
+char *pvesm_config_path(const char *given);
 /* Parse it. What is wrong in it is told on standard error in Proxmox's words, unless @quietly. */
-StorageCfg *storage_config_load(const char *given, gboolean quietly, GError **error);
+StorageCfg *pvesm_config_load(const char *given, gboolean quietly, GError **error);
 /* This node's name, as Proxmox takes it: the host's name up to the first dot. Free with
  * g_free(). */
-char *storage_node_name(void);
+char *pvesm_node_name(void);
 
 /* --- words of pvesm's commands --- */
 
-typedef enum { STORAGE_TEXT, STORAGE_FLAG, STORAGE_LIST } StorageOptionKind;
+typedef enum { PVESM_TEXT, PVESM_FLAG, PVESM_LIST } PvesmOptionKind;
 typedef struct {
   const char *name;
-  StorageOptionKind kind;
+  PvesmOptionKind kind;
   const char *help; /* "ID  Only this storage" */
-} StorageOption;
+} PvesmOption;
 
 typedef struct {
   const char *name;             /* "scan lvm": behind `virt-thin storage` */
   const char *const *arguments; /* names, NULL-terminated */
-  const StorageOption *options; /* the last has no name; NULL: none */
+  const PvesmOption *options;   /* the last has no name; NULL: none */
   gboolean properties;          /* those of storage.cfg are options, too */
   const char *summary, *description;
-} StorageUsage;
+} PvesmUsage;
 
 typedef struct {
-  const StorageUsage *usage;
+  const PvesmUsage *usage;
   GPtrArray *arguments; /* as many as usage has */
   GHashTable *options;  /* name -> text; of a flag "1" or "0" */
-} StorageWords;
+} PvesmWords;
 
 /* Parse @words, run @command, tell how it ended; the exit status. */
-int storage_run(const StorageUsage *usage, gboolean (*command)(const StorageWords *, GError **),
-                char **words);
-const char *storage_word(const StorageWords *words, guint i);
-const char *storage_option(const StorageWords *words, const char *name); /* NULL: not given */
-gboolean storage_flag(const StorageWords *words, const char *name);
+int pvesm_run(const PvesmUsage *usage, gboolean (*command)(const PvesmWords *, GError **),
+              char **words);
+const char *pvesm_word(const PvesmWords *words, guint i);
+const char *pvesm_option(const PvesmWords *words, const char *name); /* NULL: not given */
+gboolean pvesm_flag(const PvesmWords *words, const char *name);
 /* Set a usage error about parameter @name. Always FALSE. */
-gboolean storage_bad_parameter(GError **error, const char *name, const char *format, ...)
+gboolean pvesm_bad_parameter(GError **error, const char *name, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
 /* --- storages --- */
 
 /* The storage @id of the file. ENOENT: none of that name. EINVAL: it is broken. */
-const StorageCfgStorage *storage_find(const StorageCfg *cfg, const char *id, GError **error);
+const StorageCfgStorage *pvesm_find(const StorageCfg *cfg, const char *id, GError **error);
 /* That, and enabled, and meant for this node (EPERM). */
-const StorageCfgStorage *storage_find_enabled(const StorageCfg *cfg, const char *id,
-                                              GError **error);
+const StorageCfgStorage *pvesm_find_enabled(const StorageCfg *cfg, const char *id, GError **error);
 /* A guest's number, as parameter "vmid". */
-gboolean storage_check_vmid(const char *vmid, GError **error);
+gboolean pvesm_check_vmid(const char *vmid, GError **error);
 /* What pvesm's commands do with volumes they do on storages of types lvmthin and lvm, besides those
  * that are folders (EOPNOTSUPP). *kind: which. */
-gboolean storage_require_lvm(const StorageCfgStorage *storage, const char *what,
-                             PoolGuestStorage *kind, GError **error);
+gboolean pvesm_require_lvm(const StorageCfgStorage *storage, const char *what,
+                           PoolGuestStorage *kind, GError **error);
 /* "<storage>:<volume>" of @text, or @text a volume's name and @storage given. */
-gboolean storage_split_volume(const char *text, const char *storage, char **id, char **volume,
-                              GError **error);
+gboolean pvesm_split_volume(const char *text, const char *storage, char **id, char **volume,
+                            GError **error);

@@ -30,11 +30,12 @@ static void ask_thin_pool(Status *status)
 {
   const char *name = storagecfg_string(status->storage, "thinpool");
   g_autoptr(GError) error = NULL;
-  Pool *pool = cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
+  VolumeGroup *group =
+      cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
 
-  status->pool = pool ? pool_get_info(pool, name, &error) : NULL;
-  if (pool)
-    cli_close(pool, NULL);
+  status->pool = group ? pool_get_info(group, name, &error) : NULL;
+  if (group)
+    cli_close(group, NULL);
   if (!status->pool) {
     status->problem = g_strdup(error->message);
     return;
@@ -48,11 +49,12 @@ static void ask_thin_pool(Status *status)
 static void ask_volume_group(Status *status)
 {
   g_autoptr(GError) error = NULL;
-  Pool *pool = cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
-  g_autoptr(PoolVgInfo) info = pool ? pool_get_vg_info(pool, &error) : NULL;
+  VolumeGroup *group =
+      cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
+  g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, &error) : NULL;
 
-  if (pool)
-    cli_close(pool, NULL);
+  if (group)
+    cli_close(group, NULL);
   if (!info) {
     status->problem = g_strdup(error->message);
     return;
@@ -68,7 +70,7 @@ static void ask_folder(Status *status)
   const char *path = storagecfg_string(status->storage, "path");
   struct statvfs fs;
 
-  status->problem = storage_folder_problem(status->storage);
+  status->problem = pvesm_folder_problem(status->storage);
   if (status->problem)
     return;
   if (statvfs(path, &fs) < 0) {
@@ -95,7 +97,7 @@ static Status *ask(const StorageCfgStorage *storage, const char *node)
     ask_thin_pool(status);
   else if (strcmp(storage->type->name, "lvm") == 0)
     ask_volume_group(status);
-  else if (storage_is_folder(storage))
+  else if (pvesm_is_folder(storage))
     ask_folder(status);
   else
     status->problem =
@@ -219,41 +221,41 @@ static int compare_ids(gconstpointer a, gconstpointer b)
 }
 
 /* For the other node, too, must a storage of --target be. */
-static gboolean is_chosen(const StorageCfgStorage *storage, const StorageWords *words,
+static gboolean is_chosen(const StorageCfgStorage *storage, const PvesmWords *words,
                           const char *node)
 {
-  const char *id = storage_option(words, "storage"), *content = storage_option(words, "content"),
-             *target = storage_option(words, "target");
+  const char *id = pvesm_option(words, "storage"), *content = pvesm_option(words, "content"),
+             *target = pvesm_option(words, "target");
 
   if (id && strcmp(id, storage->id) != 0)
     return FALSE;
   if (content && !has_any_content(storage, content))
     return FALSE;
-  if (storage_flag(words, "enabled") &&
+  if (pvesm_flag(words, "enabled") &&
       (!storagecfg_is_enabled(storage) || !storagecfg_is_on_node(storage, node)))
     return FALSE;
   return !target || strcmp(target, node) == 0 ||
          (storagecfg_is_on_node(storage, target) && storagecfg_boolean(storage, "shared", FALSE));
 }
 
-static gboolean check_words(const StorageCfg *cfg, const StorageWords *words, GError **error)
+static gboolean check_words(const StorageCfg *cfg, const PvesmWords *words, GError **error)
 {
-  const char *id = storage_option(words, "storage"), *content = storage_option(words, "content");
+  const char *id = pvesm_option(words, "storage"), *content = pvesm_option(words, "content");
   g_autoptr(GError) local = NULL;
 
   if (content && !storagecfg_check_value(storagecfg_property_find("content"), content, &local))
-    return storage_bad_parameter(error, "content", "%s", local->message);
+    return pvesm_bad_parameter(error, "content", "%s", local->message);
   return !id || storagecfg_find(cfg, id) ||
-         storage_bad_parameter(error, "storage", "No such storage.");
+         pvesm_bad_parameter(error, "storage", "No such storage.");
 }
 
-static gboolean run(const StorageWords *words, GError **error)
+static gboolean run(const PvesmWords *words, GError **error)
 {
-  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  g_autoptr(StorageCfg) cfg = pvesm_config_load(pvesm_option(words, "config"), FALSE, error);
   g_autoptr(GPtrArray) chosen = g_ptr_array_new(),
                        all = g_ptr_array_new_with_free_func((GDestroyNotify)status_free);
-  g_autofree char *node = storage_node_name();
-  const char *format = storage_option(words, "output-format");
+  g_autofree char *node = pvesm_node_name();
+  const char *format = pvesm_option(words, "output-format");
   const GPtrArray *storages;
 
   if (!cfg || !check_words(cfg, words, error))
@@ -265,11 +267,11 @@ static gboolean run(const StorageWords *words, GError **error)
   g_ptr_array_sort(chosen, compare_ids);
   for (guint i = 0; i < chosen->len; i++)
     g_ptr_array_add(all, ask(chosen->pdata[i], node));
-  if (storage_flag(words, "json") || (format && g_str_has_prefix(format, "json")))
+  if (pvesm_flag(words, "json") || (format && g_str_has_prefix(format, "json")))
     print_json(all);
   else
-    print_text(all, storage_flag(words, "verbose"));
-  for (guint i = 0; i < all->len && !storage_flag(words, "json"); i++) {
+    print_text(all, pvesm_flag(words, "verbose"));
+  for (guint i = 0; i < all->len && !pvesm_flag(words, "json"); i++) {
     const Status *status = all->pdata[i];
 
     if (status->problem)
@@ -279,18 +281,18 @@ static gboolean run(const StorageWords *words, GError **error)
 }
 
 static const char *const no_arguments[] = {NULL};
-static const StorageOption options[] = {
-    {"storage", STORAGE_TEXT, "ID  Only this storage"},
-    {"content", STORAGE_LIST, "LIST  Only storages with one of these contents"},
-    {"enabled", STORAGE_FLAG, "[0|1]  Only those that are enabled and meant for this node"},
-    {"target", STORAGE_TEXT, "NODE  Only those that this other node has, too"},
-    {"format", STORAGE_FLAG, "[0|1]  As pvesm has it; changes nothing"},
-    {"output-format", STORAGE_TEXT, "text|json|json-pretty  As pvesh has it"},
-    {"json", STORAGE_FLAG, "  Print JSON, in bytes, with metadata, health, overcommit and growth"},
-    {"verbose", STORAGE_FLAG, "  Metadata, health, overcommit and growth, too; also -v"},
+static const PvesmOption options[] = {
+    {"storage", PVESM_TEXT, "ID  Only this storage"},
+    {"content", PVESM_LIST, "LIST  Only storages with one of these contents"},
+    {"enabled", PVESM_FLAG, "[0|1]  Only those that are enabled and meant for this node"},
+    {"target", PVESM_TEXT, "NODE  Only those that this other node has, too"},
+    {"format", PVESM_FLAG, "[0|1]  As pvesm has it; changes nothing"},
+    {"output-format", PVESM_TEXT, "text|json|json-pretty  As pvesh has it"},
+    {"json", PVESM_FLAG, "  Print JSON, in bytes, with metadata, health, overcommit and growth"},
+    {"verbose", PVESM_FLAG, "  Metadata, health, overcommit and growth, too; also -v"},
     {NULL, 0, NULL},
 };
-static const StorageUsage usage = {
+static const PvesmUsage usage = {
     .name = "status",
     .arguments = no_arguments,
     .options = options,
@@ -300,10 +302,10 @@ static const StorageUsage usage = {
 
 static int run_status(char **words)
 {
-  return storage_run(&usage, run, words);
+  return pvesm_run(&usage, run, words);
 }
 
-const CliCommand storage_status = {
+const CliCommand pvesm_status = {
     .name = "status",
     .summary = "The state of the storages",
     .run_words = run_status,

@@ -36,23 +36,23 @@ static gboolean check_format(const char *format, GError **error)
   g_autofree char *all = g_strjoinv(", ", (GStrv)known);
 
   return g_strv_contains(known, format) ||
-         storage_bad_parameter(error, "format",
-                               "value '%s' does not have a value in the enumeration '%s'", format,
-                               all);
+         pvesm_bad_parameter(error, "format",
+                             "value '%s' does not have a value in the enumeration '%s'", format,
+                             all);
 }
 
 /* The storage and the name of what is to be streamed. */
-static gboolean find_volume(const StorageCfg *cfg, const StorageWords *words,
+static gboolean find_volume(const StorageCfg *cfg, const PvesmWords *words,
                             const StorageCfgStorage **storage, char **name, GError **error)
 {
   g_autofree char *id = NULL;
   g_autoptr(GError) local = NULL;
 
-  if (!check_format(storage_word(words, 1), error))
+  if (!check_format(pvesm_word(words, 1), error))
     return FALSE;
-  if (!pool_guest_parse_volume_id(storage_word(words, 0), &id, name, &local))
-    return storage_bad_parameter(error, "volume", "%s", local->message);
-  *storage = storage_find_enabled(cfg, id, error);
+  if (!pool_guest_parse_volume_id(pvesm_word(words, 0), &id, name, &local))
+    return pvesm_bad_parameter(error, "volume", "%s", local->message);
+  *storage = pvesm_find_enabled(cfg, id, error);
   return *storage != NULL;
 }
 
@@ -62,7 +62,7 @@ static gboolean parse_name(const StorageCfgStorage *storage, const char *name,
 {
   PoolGuestStorage kind;
 
-  if (!storage_require_lvm(storage, "stream volumes", &kind, error) ||
+  if (!pvesm_require_lvm(storage, "stream volumes", &kind, error) ||
       !pool_guest_parse_name(kind, name, parsed, error))
     return FALSE;
   if (strcmp(parsed->format, "raw") == 0)
@@ -164,9 +164,9 @@ static gboolean close_target(Target *target, gboolean ok, GError **error)
 static gboolean export_volume(const StorageCfgStorage *storage, const char *name,
                               const char *argument, GError **error)
 {
-  Pool *pool = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
+  VolumeGroup *group = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
   PoolVolume *volume =
-      pool ? pool_volume_open(pool, name, TRUE, "virt-thin storage export", error) : NULL;
+      group ? pool_volume_open(group, name, TRUE, "virt-thin storage export", error) : NULL;
   Target target;
   gboolean ok = FALSE;
 
@@ -174,13 +174,13 @@ static gboolean export_volume(const StorageCfgStorage *storage, const char *name
     ok = close_target(&target, stream_out(volume, name, &target, error), error);
   if (volume)
     pool_volume_close(volume);
-  return cli_close(pool, error) && ok;
+  return cli_close(group, error) && ok;
 }
 
-static gboolean export_from_group(const StorageWords *words, const StorageCfgStorage *storage,
+static gboolean export_from_group(const PvesmWords *words, const StorageCfgStorage *storage,
                                   const char *name, GError **error)
 {
-  const char *format = storage_word(words, 1), *type = storage->type->name;
+  const char *format = pvesm_word(words, 1), *type = storage->type->name;
   PoolGuestName parsed;
 
   if (!parse_name(storage, name, &parsed, error))
@@ -189,55 +189,55 @@ static gboolean export_from_group(const StorageWords *words, const StorageCfgSto
   if (strcmp(format, "raw+size") != 0)
     return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format,
                         type);
-  if (storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list"))
+  if (pvesm_flag(words, "with-snapshots") || pvesm_option(words, "snapshot-list"))
     return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s",
                         type);
-  if (storage_option(words, "base"))
+  if (pvesm_option(words, "base"))
     return vt_set_error(error, EINVAL, "cannot export an incremental stream in %s", type);
-  if (storage_option(words, "snapshot"))
+  if (pvesm_option(words, "snapshot"))
     return vt_set_error(error, EINVAL, "cannot export a snapshot in %s", type);
-  return export_volume(storage, name, storage_word(words, 2), error);
+  return export_volume(storage, name, pvesm_word(words, 2), error);
 }
 
-static gboolean export_from_folder(const StorageWords *words, const StorageCfgStorage *storage,
+static gboolean export_from_folder(const PvesmWords *words, const StorageCfgStorage *storage,
                                    const char *name, GError **error)
 {
-  const char *format = storage_word(words, 1), *type = storage->type->name;
+  const char *format = pvesm_word(words, 1), *type = storage->type->name;
   gboolean with_snapshots =
-      storage_flag(words, "with-snapshots") || storage_option(words, "snapshot-list");
+      pvesm_flag(words, "with-snapshots") || pvesm_option(words, "snapshot-list");
   g_autoptr(FolderSource) source = NULL;
   Target target;
 
   if (with_snapshots && storagecfg_boolean(storage, "snapshot-as-volume-chain", FALSE))
     return vt_set_error(error, EINVAL, "cannot export volumes together with their snapshots in %s",
                         type);
-  if (storage_option(words, "base") || storage_option(words, "snapshot"))
+  if (pvesm_option(words, "base") || pvesm_option(words, "snapshot"))
     return vt_set_error(error, EINVAL, "volume export format %s not available for %s", format,
                         type);
-  source = storage_folder_source_new(storage, name, format, with_snapshots, error);
+  source = pvesm_folder_source_new(storage, name, format, with_snapshots, error);
   if (!source)
     return FALSE;
-  if (storage_folder_source_is(source, storage_word(words, 2)))
-    return vt_set_error(error, EINVAL, "%s is the volume itself", storage_word(words, 2));
-  if (!open_target(&target, storage_word(words, 2), error))
+  if (pvesm_folder_source_is(source, pvesm_word(words, 2)))
+    return vt_set_error(error, EINVAL, "%s is the volume itself", pvesm_word(words, 2));
+  if (!open_target(&target, pvesm_word(words, 2), error))
     return FALSE;
   return close_target(&target,
-                      write_header(target.fd, storage_folder_source_size(source), error) &&
-                          storage_folder_source_copy(source, target.fd, target_name(&target),
-                                                     target_kind(&target), error),
+                      write_header(target.fd, pvesm_folder_source_size(source), error) &&
+                          pvesm_folder_source_copy(source, target.fd, target_name(&target),
+                                                   target_kind(&target), error),
                       error);
 }
 
-static gboolean export(const StorageWords *words, GError **error)
+static gboolean export(const PvesmWords *words, GError **error)
 {
-  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  g_autoptr(StorageCfg) cfg = pvesm_config_load(pvesm_option(words, "config"), FALSE, error);
   const StorageCfgStorage *storage;
   g_autofree char *name = NULL;
 
   if (!cfg || !find_volume(cfg, words, &storage, &name, error))
     return FALSE;
-  return storage_is_folder(storage) ? export_from_folder(words, storage, name, error)
-                                    : export_from_group(words, storage, name, error);
+  return pvesm_is_folder(storage) ? export_from_folder(words, storage, name, error)
+                                  : export_from_group(words, storage, name, error);
 }
 
 /* --- where a stream comes from --- */
@@ -420,15 +420,16 @@ static gboolean read_header(int fd, guint64 *size, GError **error)
 }
 
 /* All of the stream, and no less. */
-static gboolean stream_in(Pool *pool, const char *name, int fd, guint64 size, GError **error)
+static gboolean stream_in(VolumeGroup *group, const char *name, int fd, guint64 size,
+                          GError **error)
 {
   g_autoptr(PoolVolume) volume =
-      pool_volume_open(pool, name, FALSE, "virt-thin storage import", error);
+      pool_volume_open(group, name, FALSE, "virt-thin storage import", error);
   CliSource source = {.fd = fd, .name = "the stream", .size = CLI_UNKNOWN_SIZE};
   CliProgress *progress;
   gboolean fresh, ok;
 
-  if (!volume || !pool_guest_reads_zero(pool, name, &fresh, error))
+  if (!volume || !pool_guest_reads_zero(group, name, &fresh, error))
     return FALSE;
   progress = cli_progress_new(size, "importing %s", name);
   ok = cli_copy_in(&source, volume, fresh, progress, error);
@@ -471,32 +472,32 @@ static gboolean choose_name(GStrv names, const StorageCfgStorage *storage, const
   return TRUE;
 }
 
-static char *import_volume(Pool *pool, const StorageCfgStorage *storage, const char *wanted,
+static char *import_volume(VolumeGroup *group, const StorageCfgStorage *storage, const char *wanted,
                            const PoolGuestName *parsed, gboolean allow_rename, int fd, guint64 size,
                            GError **error)
 {
-  g_auto(GStrv) names = pool_guest_names(pool, error);
+  g_auto(GStrv) names = pool_guest_names(group, error);
   g_autofree char *asked = NULL, *name = NULL, *base = NULL;
 
   if (!names || !choose_name(names, storage, wanted, parsed, allow_rename, &asked, error))
     return NULL;
-  name = storage_allocate(pool, storage, parsed->vmid, asked, (size + 1023) / 1024 * 1024, error);
+  name = pvesm_allocate(group, storage, parsed->vmid, asked, (size + 1023) / 1024 * 1024, error);
   if (!name)
     return NULL;
-  if (stream_in(pool, name, fd, size, error)) {
+  if (stream_in(group, name, fd, size, error)) {
     if (!parsed->is_base)
       return g_steal_pointer(&name);
-    if (pool_guest_make_template(pool, name, &base, error))
+    if (pool_guest_make_template(group, name, &base, error))
       return g_steal_pointer(&base);
   }
-  storage_free_volume(pool, storage, name, NULL);
+  pvesm_free_volume(group, storage, name, NULL);
   return NULL;
 }
 
 /* The stream, behind its header; -1: an error. */
-static int open_stream(const StorageWords *words, guint64 *size, GError **error)
+static int open_stream(const PvesmWords *words, guint64 *size, GError **error)
 {
-  int fd = open_source(storage_word(words, 2), error);
+  int fd = open_source(pvesm_word(words, 2), error);
 
   if (fd >= 0 && !read_header(fd, size, error)) {
     close(fd);
@@ -506,12 +507,12 @@ static int open_stream(const StorageWords *words, guint64 *size, GError **error)
 }
 
 /* The new volume's name. */
-static char *import_to_group(const StorageWords *words, const StorageCfgStorage *storage,
+static char *import_to_group(const PvesmWords *words, const StorageCfgStorage *storage,
                              const char *wanted, const PoolGuestName *parsed, GError **error)
 {
-  const char *format = storage_word(words, 1), *type = storage->type->name;
+  const char *format = pvesm_word(words, 1), *type = storage->type->name;
   g_autofree char *name = NULL;
-  Pool *pool = NULL;
+  VolumeGroup *group = NULL;
   guint64 size = 0;
   int fd;
 
@@ -519,57 +520,56 @@ static char *import_to_group(const StorageWords *words, const StorageCfgStorage 
     vt_set_error(error, EINVAL, "volume import format %s not available for %s", format, type);
     return NULL;
   }
-  if (storage_flag(words, "with-snapshots") || storage_option(words, "delete-snapshot")) {
+  if (pvesm_flag(words, "with-snapshots") || pvesm_option(words, "delete-snapshot")) {
     vt_set_error(error, EINVAL, "cannot import a volume together with its snapshots in %s", type);
     return NULL;
   }
   fd = open_stream(words, &size, error);
-  pool = fd < 0 ? NULL : cli_open(storagecfg_string(storage, "vgname"), 0, error);
-  if (pool)
-    name = import_volume(pool, storage, wanted, parsed, storage_flag(words, "allow-rename"), fd,
+  group = fd < 0 ? NULL : cli_open(storagecfg_string(storage, "vgname"), 0, error);
+  if (group)
+    name = import_volume(group, storage, wanted, parsed, pvesm_flag(words, "allow-rename"), fd,
                          size, error);
   if (fd >= 0)
     close(fd);
-  return cli_close(pool, error) ? g_steal_pointer(&name) : NULL;
+  return cli_close(group, error) ? g_steal_pointer(&name) : NULL;
 }
 
-static char *import_to_folder(const StorageWords *words, const StorageCfgStorage *storage,
+static char *import_to_folder(const PvesmWords *words, const StorageCfgStorage *storage,
                               const char *wanted, GError **error)
 {
   g_autofree char *name = NULL;
   guint64 size = 0;
   int fd;
 
-  if (storage_option(words, "delete-snapshot")) {
+  if (pvesm_option(words, "delete-snapshot")) {
     vt_set_error(error, EINVAL, "cannot delete a snapshot of what is imported in %s",
                  storage->type->name);
     return NULL;
   }
-  if (!storage_folder_check_import(storage, wanted, storage_word(words, 1),
-                                   storage_flag(words, "with-snapshots"), error))
+  if (!pvesm_folder_check_import(storage, wanted, pvesm_word(words, 1),
+                                 pvesm_flag(words, "with-snapshots"), error))
     return NULL;
   fd = open_stream(words, &size, error);
   if (fd < 0)
     return NULL;
-  name =
-      storage_folder_import(storage, wanted, storage_flag(words, "allow-rename"), fd, size, error);
+  name = pvesm_folder_import(storage, wanted, pvesm_flag(words, "allow-rename"), fd, size, error);
   close(fd);
   return g_steal_pointer(&name);
 }
 
-static gboolean import(const StorageWords *words, GError **error)
+static gboolean import(const PvesmWords *words, GError **error)
 {
-  g_autoptr(StorageCfg) cfg = storage_config_load(storage_option(words, "config"), FALSE, error);
+  g_autoptr(StorageCfg) cfg = pvesm_config_load(pvesm_option(words, "config"), FALSE, error);
   const StorageCfgStorage *storage;
   g_autofree char *wanted = NULL, *name = NULL;
   PoolGuestName parsed = {NULL};
 
   if (!cfg || !find_volume(cfg, words, &storage, &wanted, error))
     return FALSE;
-  if (storage_option(words, "base"))
+  if (pvesm_option(words, "base"))
     return vt_set_error(error, EINVAL, "cannot import an incremental stream in %s",
                         storage->type->name);
-  if (storage_is_folder(storage))
+  if (pvesm_is_folder(storage))
     name = import_to_folder(words, storage, wanted, error);
   else if (parse_name(storage, wanted, &parsed, error))
     name = import_to_group(words, storage, wanted, &parsed, error);
@@ -582,22 +582,22 @@ static gboolean import(const StorageWords *words, GError **error)
 /* --- the commands --- */
 
 static const char *const arguments[] = {"volume", "format", "filename", NULL};
-static const StorageOption export_options[] = {
-    {"snapshot", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
-    {"base", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
-    {"with-snapshots", STORAGE_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
-    {"snapshot-list", STORAGE_LIST, "LIST  As --with-snapshots"},
+static const PvesmOption export_options[] = {
+    {"snapshot", PVESM_TEXT, "NAME  As pvesm has it: refused"},
+    {"base", PVESM_TEXT, "NAME  As pvesm has it: refused"},
+    {"with-snapshots", PVESM_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
+    {"snapshot-list", PVESM_LIST, "LIST  As --with-snapshots"},
     {NULL, 0, NULL},
 };
-static const StorageOption import_options[] = {
-    {"allow-rename", STORAGE_FLAG, "[0|1]  Take another name when this one is taken"},
-    {"snapshot", STORAGE_TEXT, "NAME  As pvesm has it; changes nothing"},
-    {"base", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
-    {"with-snapshots", STORAGE_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
-    {"delete-snapshot", STORAGE_TEXT, "NAME  As pvesm has it: refused"},
+static const PvesmOption import_options[] = {
+    {"allow-rename", PVESM_FLAG, "[0|1]  Take another name when this one is taken"},
+    {"snapshot", PVESM_TEXT, "NAME  As pvesm has it; changes nothing"},
+    {"base", PVESM_TEXT, "NAME  As pvesm has it: refused"},
+    {"with-snapshots", PVESM_FLAG, "[0|1]  qcow2+size, vmdk+size: needed; else refused"},
+    {"delete-snapshot", PVESM_TEXT, "NAME  As pvesm has it: refused"},
     {NULL, 0, NULL},
 };
-static const StorageUsage export_usage = {
+static const PvesmUsage export_usage = {
     .name = "export",
     .arguments = arguments,
     .options = export_options,
@@ -606,7 +606,7 @@ static const StorageUsage export_usage = {
                    "snapshots and all,\n"
                    "qcow2+size or vmdk+size. The filename - is standard output.",
 };
-static const StorageUsage import_usage = {
+static const PvesmUsage import_usage = {
     .name = "import",
     .arguments = arguments,
     .options = import_options,
@@ -619,15 +619,15 @@ static const StorageUsage import_usage = {
 
 static int run_export(char **words)
 {
-  return storage_run(&export_usage, export, words);
+  return pvesm_run(&export_usage, export, words);
 }
 
 static int run_import(char **words)
 {
-  return storage_run(&import_usage, import, words);
+  return pvesm_run(&import_usage, import, words);
 }
 
-const CliCommand storage_export = {
+const CliCommand pvesm_export = {
     .name = "export", .summary = "Write a volume as a stream", .run_words = run_export};
-const CliCommand storage_import = {
+const CliCommand pvesm_import = {
     .name = "import", .summary = "Make a volume from a stream", .run_words = run_import};

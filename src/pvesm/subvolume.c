@@ -17,7 +17,7 @@
 
 #include "pvesm/folder.h"
 
-gboolean storage_is_on_btrfs(const char *path)
+gboolean pvesm_is_on_btrfs(const char *path)
 {
   struct statfs fs;
 
@@ -35,15 +35,15 @@ static gboolean call(int folder, unsigned long what, const char *name)
   return ioctl(folder, what, &args) == 0;
 }
 
-gboolean storage_subvolume_make(int folder, const char *name)
+gboolean pvesm_subvolume_make(int folder, const char *name)
 {
   return call(folder, BTRFS_IOC_SUBVOL_CREATE, name);
 }
 
-gboolean storage_subvolume_fill(int folder, const char *name, gboolean nocow, guint64 size,
-                                GError **error)
+gboolean pvesm_subvolume_fill(int folder, const char *name, gboolean nocow, guint64 size,
+                              GError **error)
 {
-  g_autofree char *file = g_build_filename(name, STORAGE_SUBVOLUME_FILE, NULL);
+  g_autofree char *file = g_build_filename(name, PVESM_SUBVOLUME_FILE, NULL);
   int fd = openat(folder, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640), flags;
   gboolean ok = fd >= 0;
 
@@ -59,12 +59,12 @@ gboolean storage_subvolume_fill(int folder, const char *name, gboolean nocow, gu
   return ok;
 }
 
-gboolean storage_subvolume_remove(int folder, const char *name)
+gboolean pvesm_subvolume_remove(int folder, const char *name)
 {
   return call(folder, BTRFS_IOC_SNAP_DESTROY, name);
 }
 
-void storage_subvolume_remove_snapshots(int folder, const char *name)
+void pvesm_subvolume_remove_snapshots(int folder, const char *name)
 {
   g_autofree char *prefix = g_strconcat(name, "@", NULL);
   int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -72,7 +72,7 @@ void storage_subvolume_remove_snapshots(int folder, const char *name)
   struct dirent *entry;
 
   while (dir && (entry = readdir(dir)))
-    if (g_str_has_prefix(entry->d_name, prefix) && !storage_subvolume_remove(folder, entry->d_name))
+    if (g_str_has_prefix(entry->d_name, prefix) && !pvesm_subvolume_remove(folder, entry->d_name))
       cli_warn("removing snapshot %s: %s", entry->d_name, g_strerror(errno));
   if (dir)
     closedir(dir);

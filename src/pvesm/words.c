@@ -11,19 +11,19 @@
 #include "pvesm/pvesm.h"
 
 /* Those of all commands. */
-static const StorageOption common[] = {
-    {"config", STORAGE_TEXT, "FILE  The storage.cfg"},
-    {"device", STORAGE_LIST, "PATH  A physical volume, file or block device; may be repeated"},
-    {"help", STORAGE_FLAG, "  Explain, and do nothing"},
+static const PvesmOption common[] = {
+    {"config", PVESM_TEXT, "FILE  The storage.cfg"},
+    {"device", PVESM_LIST, "PATH  A physical volume, file or block device; may be repeated"},
+    {"help", PVESM_FLAG, "  Explain, and do nothing"},
     {NULL, 0, NULL},
 };
 
-static char *command_name(const StorageUsage *usage)
+static char *command_name(const PvesmUsage *usage)
 {
   return g_strconcat("virt-thin storage ", usage->name, NULL);
 }
 
-static void print_usage(const StorageUsage *usage, FILE *to)
+static void print_usage(const PvesmUsage *usage, FILE *to)
 {
   g_autofree char *name = command_name(usage);
 
@@ -33,7 +33,7 @@ static void print_usage(const StorageUsage *usage, FILE *to)
   fprintf(to, " [OPTIONS]\n");
 }
 
-static void print_options(const StorageOption *options)
+static void print_options(const PvesmOption *options)
 {
   for (; options && options->name; options++) {
     g_auto(GStrv) parts = g_strsplit(options->help, "  ", 2);
@@ -43,7 +43,7 @@ static void print_options(const StorageOption *options)
   }
 }
 
-static void print_help(const StorageUsage *usage)
+static void print_help(const PvesmUsage *usage)
 {
   g_autofree char *name = command_name(usage);
 
@@ -60,23 +60,23 @@ static void print_help(const StorageUsage *usage)
 
 /* --- options --- */
 
-static gboolean find_option(const StorageUsage *usage, const char *name, StorageOption *found)
+static gboolean find_option(const PvesmUsage *usage, const char *name, PvesmOption *found)
 {
   const StorageCfgProperty *property;
 
-  for (const StorageOption *option = common; option->name; option++)
+  for (const PvesmOption *option = common; option->name; option++)
     if (strcmp(option->name, name) == 0)
       return *found = *option, TRUE;
-  for (const StorageOption *option = usage->options; option && option->name; option++)
+  for (const PvesmOption *option = usage->options; option && option->name; option++)
     if (strcmp(option->name, name) == 0)
       return *found = *option, TRUE;
   property = usage->properties ? storagecfg_property_find(name) : NULL;
   if (!property)
     return FALSE;
   found->name = storagecfg_property_name(property);
-  found->kind = storagecfg_property_kind(property) == STORAGECFG_BOOLEAN ? STORAGE_FLAG
-                : storagecfg_property_kind(property) == STORAGECFG_LIST  ? STORAGE_LIST
-                                                                         : STORAGE_TEXT;
+  found->kind = storagecfg_property_kind(property) == STORAGECFG_BOOLEAN ? PVESM_FLAG
+                : storagecfg_property_kind(property) == STORAGECFG_LIST  ? PVESM_LIST
+                                                                         : PVESM_TEXT;
   return TRUE;
 }
 
@@ -92,7 +92,7 @@ static gboolean wrong(GError **error, const char *format, ...)
   return cli_usage(error, "%s", text);
 }
 
-static gboolean take_flag(StorageWords *parsed, const char *name, const char *value, char ***next,
+static gboolean take_flag(PvesmWords *parsed, const char *name, const char *value, char ***next,
                           GError **error)
 {
   gboolean flag = TRUE;
@@ -107,7 +107,7 @@ static gboolean take_flag(StorageWords *parsed, const char *name, const char *va
   return TRUE;
 }
 
-static void add_to_list(StorageWords *parsed, const char *name, const char *value)
+static void add_to_list(PvesmWords *parsed, const char *name, const char *value)
 {
   const char *old = g_hash_table_lookup(parsed->options, name);
 
@@ -116,12 +116,12 @@ static void add_to_list(StorageWords *parsed, const char *name, const char *valu
 }
 
 /* @word: without its dashes. *next: what comes behind it. */
-static gboolean take_option(StorageWords *parsed, const char *word, char ***next,
-                            GPtrArray *devices, GError **error)
+static gboolean take_option(PvesmWords *parsed, const char *word, char ***next, GPtrArray *devices,
+                            GError **error)
 {
   const char *equals = strchr(word, '='), *value = equals ? equals + 1 : NULL;
   g_autofree char *name = equals ? g_strndup(word, equals - word) : g_strdup(word);
-  StorageOption option;
+  PvesmOption option;
 
   if (strcmp(name, "h") == 0 || strcmp(name, "v") == 0) {
     g_free(name);
@@ -129,7 +129,7 @@ static gboolean take_option(StorageWords *parsed, const char *word, char ***next
   }
   if (!find_option(parsed->usage, name, &option))
     return wrong(error, "unknown option: %s", name);
-  if (option.kind == STORAGE_FLAG)
+  if (option.kind == PVESM_FLAG)
     return take_flag(parsed, option.name, value, next, error);
   if (!value && !**next)
     return wrong(error, "option %s requires an argument", name);
@@ -137,14 +137,14 @@ static gboolean take_option(StorageWords *parsed, const char *word, char ***next
     value = *(*next)++;
   if (strcmp(option.name, "device") == 0)
     g_ptr_array_add(devices, (gpointer)value);
-  else if (option.kind == STORAGE_LIST)
+  else if (option.kind == PVESM_LIST)
     add_to_list(parsed, option.name, value);
   else
     g_hash_table_replace(parsed->options, g_strdup(option.name), g_strdup(value));
   return TRUE;
 }
 
-static gboolean take_words(StorageWords *parsed, char **words, GPtrArray *devices, GError **error)
+static gboolean take_words(PvesmWords *parsed, char **words, GPtrArray *devices, GError **error)
 {
   gboolean options = TRUE;
 
@@ -165,7 +165,7 @@ static gboolean take_words(StorageWords *parsed, char **words, GPtrArray *device
 
 /* --- endings --- */
 
-gboolean storage_bad_parameter(GError **error, const char *name, const char *format, ...)
+gboolean pvesm_bad_parameter(GError **error, const char *name, const char *format, ...)
 {
   g_autofree char *text = NULL;
   va_list args;
@@ -177,13 +177,13 @@ gboolean storage_bad_parameter(GError **error, const char *name, const char *for
 }
 
 /* Tell how a command ended. */
-static int finish(const StorageUsage *usage, gboolean ok, const GError *error)
+static int finish(const PvesmUsage *usage, gboolean ok, const GError *error)
 {
   if (error && error->domain == CLI_USAGE) {
     fflush(stdout);
     fprintf(stderr, "400 %s\n", error->message);
     print_usage(usage, stderr);
-    return STORAGE_WRONG_USAGE;
+    return PVESM_WRONG_USAGE;
   }
   if (error) {
     fflush(stdout);
@@ -199,14 +199,14 @@ static int finish(const StorageUsage *usage, gboolean ok, const GError *error)
 
 /* --- a command --- */
 
-static void clear(StorageWords *words)
+static void clear(PvesmWords *words)
 {
   g_clear_pointer(&words->arguments, g_ptr_array_unref);
   g_clear_pointer(&words->options, g_hash_table_unref);
 }
 
 /* FALSE: *status is the exit status, and all is said. */
-static gboolean parse(const StorageUsage *usage, char **words, StorageWords *parsed, int *status)
+static gboolean parse(const PvesmUsage *usage, char **words, PvesmWords *parsed, int *status)
 {
   g_autoptr(GPtrArray) devices = g_ptr_array_new();
   g_autoptr(GError) error = NULL;
@@ -217,7 +217,7 @@ static gboolean parse(const StorageUsage *usage, char **words, StorageWords *par
   parsed->options = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   *status = CLI_OK;
   if (take_words(parsed, words, devices, &error)) {
-    if (storage_flag(parsed, "help")) {
+    if (pvesm_flag(parsed, "help")) {
       print_help(usage);
       *status = finish(usage, TRUE, NULL);
     } else if (parsed->arguments->len != wanted) {
@@ -236,26 +236,26 @@ static gboolean parse(const StorageUsage *usage, char **words, StorageWords *par
   return FALSE;
 }
 
-const char *storage_word(const StorageWords *words, guint i)
+const char *pvesm_word(const PvesmWords *words, guint i)
 {
   return words->arguments->pdata[i];
 }
 
-const char *storage_option(const StorageWords *words, const char *name)
+const char *pvesm_option(const PvesmWords *words, const char *name)
 {
   return g_hash_table_lookup(words->options, name);
 }
 
-gboolean storage_flag(const StorageWords *words, const char *name)
+gboolean pvesm_flag(const PvesmWords *words, const char *name)
 {
-  return g_strcmp0(storage_option(words, name), "1") == 0;
+  return g_strcmp0(pvesm_option(words, name), "1") == 0;
 }
 
-int storage_run(const StorageUsage *usage, gboolean (*command)(const StorageWords *, GError **),
-                char **words)
+int pvesm_run(const PvesmUsage *usage, gboolean (*command)(const PvesmWords *, GError **),
+              char **words)
 {
   g_autoptr(GError) error = NULL;
-  StorageWords parsed;
+  PvesmWords parsed;
   gboolean ok;
   int status;
 

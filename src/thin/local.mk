@@ -10,24 +10,26 @@ src_thin_libthinformat_la_LIBADD = $(GLIB_LIBS)
 
 noinst_LTLIBRARIES += src/thin/libthin.la
 src_thin_libthin_la_SOURCES = \
-	src/thin/thin.h src/thin/metadata/metadata.h \
-	src/thin/metadata/block-cache.c src/thin/metadata/block-cache.h \
-	src/thin/metadata/transaction.c src/thin/metadata/transaction.h \
-	src/thin/metadata/btree.c src/thin/metadata/btree.h \
-	src/thin/metadata/btree-insert.c src/thin/metadata/btree-remove.c \
-	src/thin/metadata/space-map-metadata.c src/thin/metadata/space-map-metadata.h \
-	src/thin/metadata/space-map-data.c src/thin/metadata/space-map-data.h \
-	src/thin/metadata/metadata.c src/thin/metadata/metadata-private.h \
-	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \
-	src/thin/metadata/check.c src/thin/metadata/check-walk.c src/thin/metadata/check-counts.c src/thin/metadata/check-private.h \
-	src/thin/pool-private.h src/thin/gather.h \
 	src/thin/bounce.c \
 	src/thin/commit.c \
+	src/thin/gather.h \
 	src/thin/journal.c src/thin/journal.h \
 	src/thin/messages.c \
-	src/thin/pool.c \
+	src/thin/pool.c src/thin/pool-private.h \
+	src/thin/thin.h \
 	src/thin/translations.c src/thin/translations.h \
 	src/thin/unmap.c \
 	src/thin/volume.c \
-	src/thin/write.c
+	src/thin/write.c \
+	src/thin/metadata/block-cache.c src/thin/metadata/block-cache.h \
+	src/thin/metadata/btree.c src/thin/metadata/btree.h \
+	src/thin/metadata/btree-insert.c src/thin/metadata/btree-remove.c \
+	src/thin/metadata/check.c src/thin/metadata/check-private.h \
+	src/thin/metadata/check-walk.c src/thin/metadata/check-counts.c \
+	src/thin/metadata/metadata.c src/thin/metadata/metadata.h \
+	src/thin/metadata/metadata-private.h \
+	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \
+	src/thin/metadata/space-map-data.c src/thin/metadata/space-map-data.h \
+	src/thin/metadata/space-map-metadata.c src/thin/metadata/space-map-metadata.h \
+	src/thin/metadata/transaction.c src/thin/metadata/transaction.h
 src_thin_libthin_la_LIBADD = src/thin/libthinformat.la src/util/libutil.la $(GLIB_LIBS)

@@ -47,7 +47,7 @@ static const guint weights[N_KINDS] = {4, 4, 6, 4, 2, 8, 4, 40, 5, 8, 20, 5, 1};
 typedef struct {
   GRand *rand;
   GPtrArray *vols; /* of Vol */
-  Pool *pool;
+  VolumeGroup *pool;
   char *path;
   guint32 next; /* for names and stamps */
   guint done[N_KINDS], full, checks;

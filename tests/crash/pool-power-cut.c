@@ -168,7 +168,7 @@ static void drop(State *s, Volume *gone)
 /* --- operations, on the pool and on what it should hold --- */
 
 typedef struct {
-  Pool *pool;
+  VolumeGroup *pool;
   State *now;
   GRand *rand;
   guint n_made;
@@ -552,7 +552,7 @@ static gssize first_difference(const guint8 *found, gsize size, const Volume *a,
 }
 
 /* NULL: all content is that of @s, or on the way from @other to it. */
-static char *compare_content(Pool *pool, const State *s, const State *other)
+static char *compare_content(VolumeGroup *group, const State *s, const State *other)
 {
   for (guint i = 0; i < s->volumes->len; i++) {
     const Volume *v = s->volumes->pdata[i], *z = other ? find(other, v->name) : NULL;
@@ -560,7 +560,7 @@ static char *compare_content(Pool *pool, const State *s, const State *other)
     PoolVolume *volume;
     gssize at;
 
-    must((volume = pool_volume_open(pool, v->name, TRUE, "check", &error)) != NULL);
+    must((volume = pool_volume_open(group, v->name, TRUE, "check", &error)) != NULL);
     must(pool_volume_read(volume, found, v->size, 0, &error));
     pool_volume_close(volume);
     at = first_difference(found, v->size, v, z);
@@ -601,18 +601,18 @@ static char *describe_state(const State *s)
 }
 
 /* The state before or after the operation under way. */
-static void compare(Pool *pool, const State *before, const State *after, const char *cut)
+static void compare(VolumeGroup *group, const State *before, const State *after, const char *cut)
 {
   g_autoptr(GPtrArray) infos = NULL;
   g_autofree char *no_before = NULL, *no_after = NULL, *found = NULL, *was = NULL, *becomes = NULL;
   gboolean in_place = g_str_has_prefix(after->what, "write");
 
-  must((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  must((infos = pool_list_volumes(group, NULL, &error)) != NULL);
   if (same_list(before, infos) &&
-      !(no_before = compare_content(pool, before, in_place ? after : NULL)))
+      !(no_before = compare_content(group, before, in_place ? after : NULL)))
     return;
   if (same_list(after, infos) &&
-      !(no_after = compare_content(pool, after, in_place ? before : NULL)))
+      !(no_after = compare_content(group, after, in_place ? before : NULL)))
     return;
   found = describe(infos);
   was = describe_state(before);
@@ -683,23 +683,23 @@ static void check_after(const char *path, const State *before, const State *afte
   const char *argv[] = {judge, "--quiet", path, NULL};
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   g_autoptr(GError) error = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   if (n % 4 == 0) { /* whoever looks before it is recovered sees all of it, too */
-    must((pool = pool_open_bundled("pve", devices, POOL_READ_ONLY, &error)) != NULL);
+    must((group = pool_open_bundled("pve", devices, POOL_READ_ONLY, &error)) != NULL);
     if (!g_str_has_prefix(after->what, "roll") && !g_str_has_prefix(after->what, "clone"))
-      compare(pool, before, after, cut);
-    must(pool_close(pool, &error));
+      compare(group, before, after, cut);
+    must(pool_close(group, &error));
   }
-  pool = pool_open_bundled("pve", devices, 0, &error);
-  if (!pool)
+  group = pool_open_bundled("pve", devices, 0, &error);
+  if (!group)
     die("%s (%s): %s", cut, after->what, error->message);
-  compare(pool, before, after, cut);
-  must(pool_check(pool, NULL, &errors, &leaks, &error));
+  compare(group, before, after, cut);
+  must(pool_check(group, NULL, &errors, &leaks, &error));
   if (errors->len)
     die("%s (%s): %s", cut, after->what, (char *)errors->pdata[0]);
-  must(pool_create(pool, NULL, "afterwards", EXTENT, &error));
-  must(pool_close(pool, &error));
+  must(pool_create(group, NULL, "afterwards", EXTENT, &error));
+  must(pool_close(group, &error));
   if (n % 10 == 0)
     ask_thin_check(path);
   if (n % 250 == 0 && geteuid() == 0)

@@ -23,8 +23,8 @@ not_ok() { n=$((n + 1)); failed=1; echo "not ok $n - $1"; sed 's/^/# /' "$work/l
 # Build the library's objects: $1 a name, $2 the sanitizers.
 objects() {
   mkdir "$work/$1"
-  printf '%s\n' "$src"/src/util/*.c "$src"/src/thin/{,format/,metadata/}*.c "$src"/tests/unit/thin-harness.c \
-    "$src"/tests/crash/scenario.c |
+  printf '%s\n' "$src"/src/util/*.c "$src"/src/thin/{,format/,metadata/}*.c \
+    "$src"/tests/unit/thin-harness.c "$src"/tests/crash/scenario.c |
     (cd "$work/$1" && xargs -P 2 -n 4 ${CC:-gcc} $cflags -fsanitize="$2" -c) 2>"$work/log" ||
     { cat "$work/log"; exit 1; }
 }

@@ -20,7 +20,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static Pool *pool;
+static VolumeGroup *group;
 static NbdServer *server;
 
 static void silence(const char *domain, GLogLevelFlags level, const char *message, gpointer data)
@@ -30,10 +30,10 @@ static void silence(const char *domain, GLogLevelFlags level, const char *messag
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
   g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_DEBUG, silence, NULL);
-  pool = memory_pool_new();
-  memory_pool_add(pool, "v", 1 << 20, FALSE);
-  memory_pool_add(pool, "r", 1 << 20, TRUE);
-  server = nbd_server_start_fd(pool, -1, NULL, NULL);
+  group = memory_pool_new();
+  memory_pool_add(group, "v", 1 << 20, FALSE);
+  memory_pool_add(group, "r", 1 << 20, TRUE);
+  server = nbd_server_start_fd(group, -1, NULL, NULL);
   return 0;
 }
 
@@ -108,7 +108,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   size--;
   int pair[2];
   g_assert_true(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-  memory_pool_fail(pool, MEMORY_WRITE, how & 64 ? ENOSPC : 0);
+  memory_pool_fail(group, MEMORY_WRITE, how & 64 ? ENOSPC : 0);
   g_assert_true(nbd_server_add(server, pair[0], FALSE, NULL));
   g_autoptr(GByteArray) out = g_byte_array_new();
   if (how & 1) {
@@ -131,6 +131,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
       break;
     g_usleep(20);
   }
-  g_assert_cmpuint(memory_pool_opens(pool, "v", NULL), ==, 0);
+  g_assert_cmpuint(memory_pool_opens(group, "v", NULL), ==, 0);
   return 0;
 }

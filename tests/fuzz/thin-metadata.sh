@@ -5,4 +5,5 @@ export FUZZ_OPTIONS="-max_len=512"
 exec "$(dirname "$0")/run.sh" thin-metadata thin/format/{block,walk}.c \
   thin/metadata/{block-cache,transaction,btree,btree-insert,btree-remove}.c \
   thin/metadata/space-map-{metadata,data}.c \
-  thin/metadata/metadata{,-devices,-maps}.c thin/metadata/check{,-walk,-counts}.c util/{crc,error,io}.c
+  thin/metadata/metadata{,-devices,-maps}.c thin/metadata/check{,-walk,-counts}.c \
+  util/{crc,error,io}.c

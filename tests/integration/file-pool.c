@@ -19,7 +19,7 @@
 #include "pool/pool-private.h"
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   char *vg;
   const char *folder;
   GMutex lock;
@@ -171,10 +171,10 @@ static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_o
   return &handle->base;
 }
 
-static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                               GError **error)
+static PoolVolume *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                               const char *opener, GError **error)
 {
-  return open_handle((FilePool *)pool, name, read_only, opener, error);
+  return open_handle((FilePool *)group, name, read_only, opener, error);
 }
 
 static gboolean is_read_only(const char *name)
@@ -182,14 +182,14 @@ static gboolean is_read_only(const char *name)
   return g_str_has_prefix(name, "snap_");
 }
 
-static PoolVolume *volume_open_view(Pool *pool, const char *name, GError **error)
+static PoolVolume *volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
-  return open_handle((FilePool *)pool, name, is_read_only(name), NULL, error);
+  return open_handle((FilePool *)group, name, is_read_only(name), NULL, error);
 }
 
 /* --- what there is --- */
 
-static PoolVolumeInfo *get_volume(Pool *base, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(VolumeGroup *base, const char *name, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   g_autofree char *path = path_of(pool, name);
@@ -213,7 +213,7 @@ static PoolVolumeInfo *get_volume(Pool *base, const char *name, GError **error)
   return info;
 }
 
-static GPtrArray *list_volumes(Pool *base, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(VolumeGroup *base, const char *thin_pool, GError **error)
 {
   FilePool *pool = (FilePool *)base;
   GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
@@ -227,7 +227,7 @@ static GPtrArray *list_volumes(Pool *base, const char *thin_pool, GError **error
   return volumes;
 }
 
-static PoolInfo *get_info(Pool *base, const char *thin_pool, GError **error)
+static PoolInfo *get_info(VolumeGroup *base, const char *thin_pool, GError **error)
 {
   PoolInfo *info = g_new0(PoolInfo, 1);
 
@@ -240,14 +240,14 @@ static PoolInfo *get_info(Pool *base, const char *thin_pool, GError **error)
   return info;
 }
 
-static GPtrArray *list_pools(Pool *base, GError **error)
+static GPtrArray *list_pools(VolumeGroup *base, GError **error)
 {
   GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
   g_ptr_array_add(pools, get_info(base, "data", NULL));
   return pools;
 }
 
-static PoolVgInfo *get_vg_info(Pool *base, GError **error)
+static PoolVgInfo *get_vg_info(VolumeGroup *base, GError **error)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
 
@@ -369,7 +369,7 @@ static gboolean remove_volumes(FilePool *pool, const char *const *names, GError 
   return TRUE;
 }
 
-static gboolean change(Pool *base, const PoolChange *c, GError **error)
+static gboolean change(VolumeGroup *base, const PoolChange *c, GError **error)
 {
   FilePool *pool = (FilePool *)base;
 
@@ -384,7 +384,7 @@ static gboolean change(Pool *base, const PoolChange *c, GError **error)
   }
 }
 
-static gboolean deactivate(Pool *base, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(VolumeGroup *base, const char *thin_pool, gboolean force, GError **error)
 {
   g_autoptr(GPtrArray) volumes = list_volumes(base, NULL, NULL);
 
@@ -394,19 +394,19 @@ static gboolean deactivate(Pool *base, const char *thin_pool, gboolean force, GE
   return TRUE;
 }
 
-static void set_event_func(Pool *base, PoolEventFunc func, gpointer user_data)
+static void set_event_func(VolumeGroup *base, PoolEventFunc func, gpointer user_data)
 {
   ((FilePool *)base)->event_data = user_data;
   ((FilePool *)base)->event_func = func;
 }
 
-static void set_user_func(Pool *base, PoolUserFunc func, gpointer user_data)
+static void set_user_func(VolumeGroup *base, PoolUserFunc func, gpointer user_data)
 {
   ((FilePool *)base)->user_data = user_data;
   ((FilePool *)base)->user_func = func;
 }
 
-static gboolean close_pool(Pool *base, GError **error)
+static gboolean close_pool(VolumeGroup *base, GError **error)
 {
   FilePool *pool = (FilePool *)base;
 
@@ -437,8 +437,8 @@ void pool_set_journal(void *memory, gsize size)
 {
 }
 
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                        GError **error)
+VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                               GError **error)
 {
   FilePool *pool = g_new0(FilePool, 1);
 

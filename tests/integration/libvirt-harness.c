@@ -66,7 +66,7 @@ static VtVolDef *parse(const char *format, ...)
   va_start(args, format);
   g_autofree char *xml = g_strdup_vprintf(format, args);
   va_end(args);
-  VtVolDef *vol = vt_vol_def_parse(&lv, lv.pool_obj_get_def(obj), xml);
+  VtVolDef *vol = vtbackend_vol_def_parse(&lv, lv.pool_obj_get_def(obj), xml);
   g_assert(vol);
   return vol;
 }
@@ -120,10 +120,10 @@ static void drive_pool(const char *name)
   refused(backend->build_pool(obj, 1u << 9), "unsupported flags",
           "build with unknown flags is refused");
   refused(backend->delete_pool(obj, 1), "unsupported flags", "delete with flags is refused");
-  vt_layout_set_string(lv.pool_obj_get_def(obj), layout.pool_source_name, wrong);
+  vtbackend_layout_set_string(lv.pool_obj_get_def(obj), layout.pool_source_name, wrong);
   refused(backend->refresh_pool(obj), "is not VG/POOL", "a wrong name is refused");
   result(backend->stop_pool(obj) == 0, "and the stop that follows does nothing");
-  vt_layout_set_string(lv.pool_obj_get_def(obj), layout.pool_source_name, name);
+  vtbackend_layout_set_string(lv.pool_obj_get_def(obj), layout.pool_source_name, name);
 }
 
 static void drive_volumes(const char *folder)
@@ -250,7 +250,8 @@ int main(int argc, char **argv)
   void (*set_def)(VtPoolObj *, VtPoolDef *) =
       (void (*)(VtPoolObj *, VtPoolDef *))symbol("virStoragePoolObjSetDef");
   void (*end_api)(VtPoolObj **) = (void (*)(VtPoolObj **))symbol("virStoragePoolObjEndAPI");
-  if (failures || !vt_libvirt_resolve(&lv, &error) || !vt_layout_discover(&lv, &layout, &error)) {
+  if (failures || !vtbackend_libvirt_resolve(&lv, &error) ||
+      !vtbackend_layout_discover(&lv, &layout, &error)) {
     printf("Bail out! %s\n", error ? error->message : dlerror());
     return 1;
   }
@@ -259,7 +260,7 @@ int main(int argc, char **argv)
       "<pool type='logical'><name>h</name><source><name>%s</name></source><target/></pool>",
       argv[4]);
   obj = obj_new(); /* locked */
-  set_def(obj, vt_pool_def_parse(&lv, xml));
+  set_def(obj, vtbackend_pool_def_parse(&lv, xml));
 
   drive_pool(argv[4]);
   drive_volumes(argv[5]);

@@ -13,19 +13,19 @@
 #include "service/nbd/nbd-server.h"
 #include "util/size.h"
 
-static Pool *open_memory(char **volumes, GError **error)
+static VolumeGroup *open_memory(char **volumes, GError **error)
 {
-  Pool *pool = memory_pool_new();
+  VolumeGroup *group = memory_pool_new();
   for (; *volumes; volumes++) {
     g_auto(GStrv) parts = g_strsplit_set(*volumes, "=,", 3);
     guint64 size = 0;
     if (!parts[0] || !parts[1] || !vt_size_parse(parts[1], &size, NULL, error)) {
-      pool_unref(pool);
+      pool_unref(group);
       return NULL;
     }
-    memory_pool_add(pool, parts[0], size, parts[2] != NULL);
+    memory_pool_add(group, parts[0], size, parts[2] != NULL);
   }
-  return pool;
+  return group;
 }
 
 int main(int argc, char **argv)
@@ -42,8 +42,8 @@ int main(int argc, char **argv)
   sigprocmask(SIG_BLOCK, &end, NULL);
 
   g_autoptr(GError) error = NULL;
-  Pool *pool = open_memory(argv + 3, &error);
-  NbdServer *server = pool ? nbd_server_start(pool, argv[1], NULL, &error) : NULL;
+  VolumeGroup *group = open_memory(argv + 3, &error);
+  NbdServer *server = group ? nbd_server_start(group, argv[1], NULL, &error) : NULL;
   if (!server) {
     fprintf(stderr, "nbd-serve: %s\n", error->message);
     return 1;
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
   gint64 start = g_get_monotonic_time();
   nbd_server_stop(server, 2000);
   printf("stopped in %" G_GINT64_FORMAT " ms\n", (g_get_monotonic_time() - start) / 1000);
-  if (pool_close(pool, &error))
+  if (pool_close(group, &error))
     return 0;
   fprintf(stderr, "nbd-serve: %s\n", error->message);
   return 1;

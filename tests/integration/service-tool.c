@@ -21,7 +21,7 @@
 
 static gboolean run(const char *command, const char *vg, char **args, guint n_args, GError **error)
 {
-  g_autoptr(Pool) pool = NULL;
+  g_autoptr(VolumeGroup) group = NULL;
   const char *names[] = {n_args > 0 ? args[0] : NULL, NULL};
   guint64 size = 0;
 
@@ -35,18 +35,18 @@ static gboolean run(const char *command, const char *vg, char **args, guint n_ar
   if (n_args > 1 && (strcmp(command, "create") == 0 || strcmp(command, "resize") == 0) &&
       !vt_size_parse(args[1], &size, NULL, error))
     return FALSE;
-  if (!(pool = pool_connect(vg, 0, error)))
+  if (!(group = pool_connect(vg, 0, error)))
     return FALSE;
   if (n_args < 1)
     return vt_set_error(error, EINVAL, "an argument is missing");
   if (strcmp(command, "activate") == 0)
-    return pool_activate(pool, args[0], error);
+    return pool_activate(group, args[0], error);
   if (strcmp(command, "deactivate") == 0)
-    return pool_deactivate(pool, args[0], FALSE, error);
+    return pool_deactivate(group, args[0], FALSE, error);
   if (strcmp(command, "remove") == 0)
-    return pool_remove(pool, names, FALSE, error);
+    return pool_remove(group, names, FALSE, error);
   if (strcmp(command, "path") == 0) {
-    g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, args[0], error);
+    g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, args[0], error);
     if (info)
       printf("%s\n", info->path ? info->path : "");
     return info != NULL;
@@ -54,17 +54,17 @@ static gboolean run(const char *command, const char *vg, char **args, guint n_ar
   if (n_args < 2)
     return vt_set_error(error, EINVAL, "an argument is missing");
   if (strcmp(command, "create") == 0)
-    return pool_create(pool, NULL, args[0], size, error);
+    return pool_create(group, NULL, args[0], size, error);
   if (strcmp(command, "resize") == 0)
-    return pool_resize(pool, args[0], size, n_args > 2, error);
+    return pool_resize(group, args[0], size, n_args > 2, error);
   if (strcmp(command, "rename") == 0)
-    return pool_rename(pool, args[0], args[1], error);
+    return pool_rename(group, args[0], args[1], error);
   if (strcmp(command, "template") == 0)
-    return pool_template(pool, args[0], args[1], error);
+    return pool_template(group, args[0], args[1], error);
   if (strcmp(command, "snapshot") == 0)
-    return pool_snapshot(pool, args[0], args[1], error);
+    return pool_snapshot(group, args[0], args[1], error);
   if (strcmp(command, "rollback") == 0)
-    return pool_rollback(pool, args[0], args[1], error);
+    return pool_rollback(group, args[0], args[1], error);
   return vt_set_error(error, EINVAL, "no such command: %s", command);
 }
 

@@ -1,13 +1,13 @@
-/* virt-thin - a Pool for tests of the D-Bus layer
+/* virt-thin - a VolumeGroup for tests of the D-Bus layer
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "fake-pool.h"
 
 #include "pool/remote/wire.h"
 
-gboolean fake_pool_note(Pool *pool, const char *format, ...)
+gboolean fake_pool_note(VolumeGroup *group, const char *format, ...)
 {
-  FakePool *fake = (FakePool *)pool;
+  FakePool *fake = (FakePool *)group;
   va_list args;
 
   g_mutex_lock(&fake->lock);
@@ -19,9 +19,9 @@ gboolean fake_pool_note(Pool *pool, const char *format, ...)
   return TRUE;
 }
 
-static gboolean outcome(Pool *pool, GError **error)
+static gboolean outcome(VolumeGroup *group, GError **error)
 {
-  int fail = ((FakePool *)pool)->fail;
+  int fail = ((FakePool *)group)->fail;
 
   return !fail || vt_set_error(error, fail, "vg0/x: it \"fails\" with %d: é", fail);
 }
@@ -105,49 +105,50 @@ PoolVgInfo *fake_pool_make_vg(void)
   return info;
 }
 
-static gboolean fake_close(Pool *pool, GError **error)
+static gboolean fake_close(VolumeGroup *group, GError **error)
 {
   return TRUE;
 }
 
-static PoolVgInfo *fake_get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *fake_get_vg_info(VolumeGroup *group, GError **error)
 {
-  return fake_pool_note(pool, "get_vg_info") && outcome(pool, error) ? fake_pool_make_vg() : NULL;
+  return fake_pool_note(group, "get_vg_info") && outcome(group, error) ? fake_pool_make_vg() : NULL;
 }
 
-static GPtrArray *fake_list_pools(Pool *pool, GError **error)
+static GPtrArray *fake_list_pools(VolumeGroup *group, GError **error)
 {
   GPtrArray *pools = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
 
-  fake_pool_note(pool, "list_pools");
+  fake_pool_note(group, "list_pools");
   g_ptr_array_add(pools, fake_pool_make_info());
   g_ptr_array_add(pools, fake_pool_make_info());
   return pools;
 }
 
-static PoolInfo *fake_get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *fake_get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  g_atomic_int_inc(&((FakePool *)pool)->n_infos);
-  return fake_pool_note(pool, "get_info %s", thin_pool ? thin_pool : "NULL") && outcome(pool, error)
+  g_atomic_int_inc(&((FakePool *)group)->n_infos);
+  return fake_pool_note(group, "get_info %s", thin_pool ? thin_pool : "NULL") &&
+                 outcome(group, error)
              ? fake_pool_make_info()
              : NULL;
 }
 
-static GPtrArray *fake_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *fake_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
   GPtrArray *volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
 
-  fake_pool_note(pool, "list_volumes %s", thin_pool ? thin_pool : "NULL");
-  for (guint i = 0; i < ((FakePool *)pool)->n_volumes; i++)
+  fake_pool_note(group, "list_volumes %s", thin_pool ? thin_pool : "NULL");
+  for (guint i = 0; i < ((FakePool *)group)->n_volumes; i++)
     g_ptr_array_add(volumes, fake_pool_make_volume(i));
   return volumes;
 }
 
-static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *fake_get_volume(VolumeGroup *group, const char *name, GError **error)
 {
   PoolVolumeInfo *info;
 
-  if (!fake_pool_note(pool, "get_volume %s", name) || !outcome(pool, error))
+  if (!fake_pool_note(group, "get_volume %s", name) || !outcome(group, error))
     return NULL;
   info = fake_pool_make_volume(2);
   g_free(info->name);
@@ -155,22 +156,22 @@ static PoolVolumeInfo *fake_get_volume(Pool *pool, const char *name, GError **er
   return info;
 }
 
-static gboolean fake_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                                  GError **error)
+static gboolean fake_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                                  guint64 *shared, GError **error)
 {
   *exclusive = 1;
   *shared = G_MAXUINT64;
-  return fake_pool_note(pool, "count_volume %s", name);
+  return fake_pool_note(group, "count_volume %s", name);
 }
 
 /* "Snapshot ('v', 's')": a change is noted as it travels. */
-static gboolean fake_change(Pool *pool, const PoolChange *change, GError **error)
+static gboolean fake_change(VolumeGroup *group, const PoolChange *change, GError **error)
 {
   g_autoptr(GVariant) wire = g_variant_ref_sink(pool_wire_from_change(change, NULL));
   g_autofree char *text = g_variant_print(wire, FALSE);
-  FakePool *fake = (FakePool *)pool;
+  FakePool *fake = (FakePool *)group;
 
-  fake_pool_note(pool, "%s %s", pool_changes[change->kind].method, text);
+  fake_pool_note(group, "%s %s", pool_changes[change->kind].method, text);
   if (change->kind == POOL_SNAPSHOT) {
     g_mutex_lock(&fake->lock);
     fake->hanging++;
@@ -180,40 +181,41 @@ static gboolean fake_change(Pool *pool, const PoolChange *change, GError **error
     fake->hanging--;
     g_mutex_unlock(&fake->lock);
   }
-  return outcome(pool, error);
+  return outcome(group, error);
 }
 
-static gboolean fake_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                           GError **error)
+static gboolean fake_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                           GPtrArray **leaks, GError **error)
 {
   *errors = g_ptr_array_new_with_free_func(g_free);
   *leaks = g_ptr_array_new_with_free_func(g_free);
   g_ptr_array_add(*errors, g_strdup("block 148: checksum"));
   g_ptr_array_add(*errors, g_strdup("device 3: 0-65536"));
   g_ptr_array_add(*leaks, g_strdup("chunk 1500"));
-  return fake_pool_note(pool, "check %s", thin_pool ? thin_pool : "NULL");
+  return fake_pool_note(group, "check %s", thin_pool ? thin_pool : "NULL");
 }
 
-static gboolean fake_activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean fake_activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  return fake_pool_note(pool, "activate %s", thin_pool ? thin_pool : "NULL") &&
-         outcome(pool, error);
+  return fake_pool_note(group, "activate %s", thin_pool ? thin_pool : "NULL") &&
+         outcome(group, error);
 }
 
-static gboolean fake_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+static gboolean fake_activate_alone(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  return fake_pool_note(pool, "activate %s alone", thin_pool) && outcome(pool, error);
+  return fake_pool_note(group, "activate %s alone", thin_pool) && outcome(group, error);
 }
 
-static gboolean fake_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean fake_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                                GError **error)
 {
-  return fake_pool_note(pool, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) &&
-         outcome(pool, error);
+  return fake_pool_note(group, "deactivate %s %d", thin_pool ? thin_pool : "NULL", force) &&
+         outcome(group, error);
 }
 
-static gboolean fake_commit(Pool *pool, GError **error)
+static gboolean fake_commit(VolumeGroup *group, GError **error)
 {
-  return fake_pool_note(pool, "commit") && outcome(pool, error);
+  return fake_pool_note(group, "commit") && outcome(group, error);
 }
 
 const PoolOps fake_pool_ops = {

@@ -1,4 +1,4 @@
-/* virt-thin - a Pool for tests of the D-Bus layer
+/* virt-thin - a VolumeGroup for tests of the D-Bus layer
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * It writes down what it is asked, answers with every field filled, and fails or hangs as told.
@@ -10,7 +10,7 @@
 #define FAKE_POOL_VG "vg0"
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   GMutex lock;
   GCond changed;
   char *asked;   /* the last call, as text */
@@ -28,4 +28,4 @@ PoolVolumeInfo *fake_pool_make_volume(guint i);
 PoolInfo *fake_pool_make_info(void);
 PoolVgInfo *fake_pool_make_vg(void);
 /* As a call does. */
-gboolean fake_pool_note(Pool *pool, const char *format, ...) G_GNUC_PRINTF(2, 3);
+gboolean fake_pool_note(VolumeGroup *group, const char *format, ...) G_GNUC_PRINTF(2, 3);

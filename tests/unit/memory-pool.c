@@ -1,4 +1,4 @@
-/* virt-thin - a Pool in memory, for tests of what serves one
+/* virt-thin - a VolumeGroup in memory, for tests of what serves one
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "memory-pool.h"
@@ -19,7 +19,7 @@ typedef struct {
 } Memory;
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   pthread_mutex_t lock;
   pthread_cond_t opened;
   GPtrArray *volumes;
@@ -242,8 +242,8 @@ static Memory *find(MemoryPool *pool, const char *name, GError **error)
   return NULL;
 }
 
-static PoolVolume *open_volume(Pool *base, const char *name, gboolean read_only, const char *opener,
-                               GError **error)
+static PoolVolume *open_volume(VolumeGroup *base, const char *name, gboolean read_only,
+                               const char *opener, GError **error)
 {
   MemoryPool *pool = (MemoryPool *)base;
   Memory *memory = find(pool, name, error);
@@ -264,7 +264,7 @@ static PoolVolume *open_volume(Pool *base, const char *name, gboolean read_only,
   return &volume->base;
 }
 
-static PoolVolume *open_view(Pool *base, const char *name, GError **error)
+static PoolVolume *open_view(VolumeGroup *base, const char *name, GError **error)
 {
   return open_volume(base, name, FALSE, NULL, error);
 }
@@ -280,13 +280,13 @@ static PoolVolumeInfo *info_new(Memory *memory)
   return info;
 }
 
-static PoolVolumeInfo *get_volume(Pool *base, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(VolumeGroup *base, const char *name, GError **error)
 {
   Memory *memory = find((MemoryPool *)base, name, error);
   return memory ? info_new(memory) : NULL;
 }
 
-static GPtrArray *list_volumes(Pool *base, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(VolumeGroup *base, const char *thin_pool, GError **error)
 {
   MemoryPool *pool = (MemoryPool *)base;
   GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
@@ -309,7 +309,7 @@ static void memory_free(gpointer data)
   g_free(memory);
 }
 
-static gboolean memory_close(Pool *base, GError **error)
+static gboolean memory_close(VolumeGroup *base, GError **error)
 {
   MemoryPool *pool = (MemoryPool *)base;
   for (guint i = 0; i < pool->volumes->len; i++)
@@ -330,7 +330,7 @@ static const PoolOps pool_ops = {
     .volume_open_view = open_view,
 };
 
-Pool *memory_pool_new(void)
+VolumeGroup *memory_pool_new(void)
 {
   MemoryPool *pool = g_new0(MemoryPool, 1);
   pool->base.ops = &pool_ops;
@@ -340,7 +340,7 @@ Pool *memory_pool_new(void)
   return &pool->base;
 }
 
-void memory_pool_add(Pool *base, const char *name, guint64 size, gboolean read_only)
+void memory_pool_add(VolumeGroup *base, const char *name, guint64 size, gboolean read_only)
 {
   Memory *memory = g_new0(Memory, 1);
   memory->name = g_strdup(name);
@@ -354,17 +354,17 @@ void memory_pool_add(Pool *base, const char *name, guint64 size, gboolean read_o
   g_ptr_array_add(((MemoryPool *)base)->volumes, memory);
 }
 
-void memory_pool_fail(Pool *base, MemoryKind kind, int err)
+void memory_pool_fail(VolumeGroup *base, MemoryKind kind, int err)
 {
   __atomic_store_n(&((MemoryPool *)base)->fail[kind], err, __ATOMIC_RELAXED);
 }
 
-void memory_pool_delay(Pool *base, MemoryKind kind, guint delay_us)
+void memory_pool_delay(VolumeGroup *base, MemoryKind kind, guint delay_us)
 {
   __atomic_store_n(&((MemoryPool *)base)->delay[kind], delay_us, __ATOMIC_RELAXED);
 }
 
-guint memory_pool_gate(Pool *base, MemoryKind kind, gboolean closed)
+guint memory_pool_gate(VolumeGroup *base, MemoryKind kind, gboolean closed)
 {
   MemoryPool *pool = (MemoryPool *)base;
   pthread_mutex_lock(&pool->lock);
@@ -375,7 +375,7 @@ guint memory_pool_gate(Pool *base, MemoryKind kind, gboolean closed)
   return waiting;
 }
 
-guint memory_pool_waiting(Pool *base)
+guint memory_pool_waiting(VolumeGroup *base)
 {
   MemoryPool *pool = (MemoryPool *)base;
   pthread_mutex_lock(&pool->lock);
@@ -384,12 +384,12 @@ guint memory_pool_waiting(Pool *base)
   return waiting;
 }
 
-guint memory_pool_count(Pool *base, MemoryKind kind)
+guint memory_pool_count(VolumeGroup *base, MemoryKind kind)
 {
   return __atomic_load_n(&((MemoryPool *)base)->count[kind], __ATOMIC_RELAXED);
 }
 
-guint memory_pool_opens(Pool *base, const char *name, char **opener)
+guint memory_pool_opens(VolumeGroup *base, const char *name, char **opener)
 {
   MemoryPool *pool = (MemoryPool *)base;
   Memory *memory = find(pool, name, NULL);
@@ -401,7 +401,7 @@ guint memory_pool_opens(Pool *base, const char *name, char **opener)
   return opens;
 }
 
-guint memory_pool_views(Pool *base, const char *name)
+guint memory_pool_views(VolumeGroup *base, const char *name)
 {
   MemoryPool *pool = (MemoryPool *)base;
   Memory *memory = find(pool, name, NULL);
@@ -411,7 +411,7 @@ guint memory_pool_views(Pool *base, const char *name)
   return views;
 }
 
-void memory_pool_resize(Pool *base, const char *name, guint64 size)
+void memory_pool_resize(VolumeGroup *base, const char *name, guint64 size)
 {
   Memory *memory = find((MemoryPool *)base, name, NULL);
   g_assert(size / MEMORY_CHUNK < memory->n_chunks);

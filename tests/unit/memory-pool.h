@@ -1,4 +1,4 @@
-/* virt-thin - a Pool in memory, for tests of what serves one
+/* virt-thin - a VolumeGroup in memory, for tests of what serves one
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Volumes of 64 KiB chunks that are mapped when they are written. Faults can be set: an errno value
@@ -21,17 +21,17 @@ typedef enum {
   MEMORY_KINDS
 } MemoryKind;
 
-Pool *memory_pool_new(void);
-void memory_pool_add(Pool *pool, const char *name, guint64 size, gboolean read_only);
+VolumeGroup *memory_pool_new(void);
+void memory_pool_add(VolumeGroup *group, const char *name, guint64 size, gboolean read_only);
 /* Every call of @kind fails with @err (0: none) from now on. */
-void memory_pool_fail(Pool *pool, MemoryKind kind, int err);
+void memory_pool_fail(VolumeGroup *group, MemoryKind kind, int err);
 /* Every call of @kind waits @delay_us first. */
-void memory_pool_delay(Pool *pool, MemoryKind kind, guint delay_us);
+void memory_pool_delay(VolumeGroup *group, MemoryKind kind, guint delay_us);
 /* While closed, calls of @kind wait. Returns how many wait. */
-guint memory_pool_gate(Pool *pool, MemoryKind kind, gboolean closed);
-guint memory_pool_waiting(Pool *pool);
-guint memory_pool_count(Pool *pool, MemoryKind kind); /* calls so far */
+guint memory_pool_gate(VolumeGroup *group, MemoryKind kind, gboolean closed);
+guint memory_pool_waiting(VolumeGroup *group);
+guint memory_pool_count(VolumeGroup *group, MemoryKind kind); /* calls so far */
 /* How many opens there are of @name, and who the last opener was (the caller's; NULL). */
-guint memory_pool_opens(Pool *pool, const char *name, char **opener);
-guint memory_pool_views(Pool *pool, const char *name);
-void memory_pool_resize(Pool *pool, const char *name, guint64 size);
+guint memory_pool_opens(VolumeGroup *group, const char *name, char **opener);
+guint memory_pool_views(VolumeGroup *group, const char *name);
+void memory_pool_resize(VolumeGroup *group, const char *name, guint64 size);

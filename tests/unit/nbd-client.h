@@ -12,7 +12,7 @@
 /* A server on a memory pool with volumes "vol" (8 MiB), "other" (1 MiB), "ro" (1 MiB, read-only),
  * "big" (64 MiB). */
 typedef struct {
-  Pool *pool;
+  VolumeGroup *pool;
   NbdServer *server;
 } Served;
 Served *served_new(void);

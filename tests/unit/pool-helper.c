@@ -135,28 +135,28 @@ char *helper_make(guint64 size, guint64 extent_size)
   return path;
 }
 
-static Pool *open_pool(const char *path, PoolOpenFlags flags)
+static VolumeGroup *open_pool(const char *path, PoolOpenFlags flags)
 {
   const char *devices[] = {path, NULL};
-  Pool *pool;
+  VolumeGroup *group;
 
-  assert_done((pool = pool_open_bundled(NULL, devices, flags, &error)) != NULL);
-  return pool;
+  assert_done((group = pool_open_bundled(NULL, devices, flags, &error)) != NULL);
+  return group;
 }
 
-Pool *helper_open(const char *path)
+VolumeGroup *helper_open(const char *path)
 {
   return open_pool(path, 0);
 }
 
-Pool *helper_open_read(const char *path)
+VolumeGroup *helper_open_read(const char *path)
 {
   return open_pool(path, POOL_READ_ONLY);
 }
 
-void helper_close(Pool *pool)
+void helper_close(VolumeGroup *group)
 {
-  assert_done(pool_close(pool, &error));
+  assert_done(pool_close(group, &error));
 }
 
 char *helper_fixture(const char *name)
@@ -208,13 +208,13 @@ char *helper_digest(const char *path)
   return g_strdup(g_checksum_get_string(sum));
 }
 
-char *helper_md5(Pool *pool, const char *name, guint64 length)
+char *helper_md5(VolumeGroup *group, const char *name, guint64 length)
 {
   g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_MD5);
   g_autofree guint8 *buf = g_malloc(MIB);
   PoolVolume *volume;
 
-  assert_done((volume = pool_volume_open(pool, name, TRUE, "md5", &error)) != NULL);
+  assert_done((volume = pool_volume_open(group, name, TRUE, "md5", &error)) != NULL);
   if (!length)
     length = pool_volume_size(volume);
   for (guint64 offset = 0; offset < length; offset += MIB) {
@@ -236,25 +236,25 @@ static void fill(guint64 *words, guint64 offset, guint64 length, guint seed)
                     : 0;
 }
 
-void helper_write(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
+void helper_write(VolumeGroup *group, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length);
   PoolVolume *volume;
 
   fill(words, offset, length, seed);
-  assert_done((volume = pool_volume_open(pool, name, FALSE, "writer", &error)) != NULL);
+  assert_done((volume = pool_volume_open(group, name, FALSE, "writer", &error)) != NULL);
   assert_done(pool_volume_write(volume, words, length, offset, &error));
   assert_done(pool_volume_flush(volume, &error));
   pool_volume_close(volume);
 }
 
-void helper_check(Pool *pool, const char *name, guint64 offset, guint64 length, guint seed)
+void helper_check(VolumeGroup *group, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length), *found = g_malloc(length);
   PoolVolume *volume;
 
   fill(words, offset, length, seed);
-  assert_done((volume = pool_volume_open(pool, name, TRUE, "reader", &error)) != NULL);
+  assert_done((volume = pool_volume_open(group, name, TRUE, "reader", &error)) != NULL);
   assert_done(pool_volume_read(volume, found, length, offset, &error));
   pool_volume_close(volume);
   if (memcmp(words, found, length) != 0)
@@ -268,12 +268,12 @@ static gint compare_names(gconstpointer a, gconstpointer b)
   return strcmp((*(PoolVolumeInfo *const *)a)->name, (*(PoolVolumeInfo *const *)b)->name);
 }
 
-char *helper_names(Pool *pool)
+char *helper_names(VolumeGroup *group)
 {
   GString *names = g_string_new(NULL);
   GPtrArray *infos;
 
-  assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  assert_done((infos = pool_list_volumes(group, NULL, &error)) != NULL);
   g_ptr_array_sort(infos, compare_names);
   for (guint i = 0; i < infos->len; i++)
     g_string_append_printf(names, "%s%s", i ? " " : "", ((PoolVolumeInfo *)infos->pdata[i])->name);
@@ -281,19 +281,19 @@ char *helper_names(Pool *pool)
   return g_string_free(names, FALSE);
 }
 
-PoolVolumeInfo *helper_info(Pool *pool, const char *volume)
+PoolVolumeInfo *helper_info(VolumeGroup *group, const char *volume)
 {
   PoolVolumeInfo *info;
 
-  assert_done((info = pool_get_volume(pool, volume, &error)) != NULL);
+  assert_done((info = pool_get_volume(group, volume, &error)) != NULL);
   return info;
 }
 
-void helper_check_pool(Pool *pool, const char *thin_pool)
+void helper_check_pool(VolumeGroup *group, const char *thin_pool)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
 
-  assert_done(pool_check(pool, thin_pool, &errors, &leaks, &error));
+  assert_done(pool_check(group, thin_pool, &errors, &leaks, &error));
   if (errors->len)
     fail_msg("check: %s", (char *)errors->pdata[0]);
   if (leaks->len)

@@ -43,9 +43,9 @@ void helper_check_error(const char *call, const GError *error, int errnum, const
 /* A VG pve with thin pool data on a new file pv.img of @size bytes; @extent_size 0: 4 MiB. Returns
  * its path. */
 char *helper_make(guint64 size, guint64 extent_size);
-Pool *helper_open(const char *path);      /* read-write; the test fails if it cannot be */
-Pool *helper_open_read(const char *path); /* read-only */
-void helper_close(Pool *pool);
+VolumeGroup *helper_open(const char *path);      /* read-write; the test fails if it cannot be */
+VolumeGroup *helper_open_read(const char *path); /* read-only */
+void helper_close(VolumeGroup *group);
 
 /* Unpack fixture image @name ("01-clean"); returns its path. */
 char *helper_fixture(const char *name);
@@ -53,19 +53,20 @@ char *helper_fixture(const char *name);
 /* A checksum of a file's bytes; holes cost nothing. The caller's. */
 char *helper_digest(const char *path);
 /* MD5 of the first @length bytes of a volume (0: of all). The caller's. */
-char *helper_md5(Pool *pool, const char *volume, guint64 length);
+char *helper_md5(VolumeGroup *group, const char *volume, guint64 length);
 
 /* Write and check bytes that @seed tells. */
-void helper_write(Pool *pool, const char *volume, guint64 offset, guint64 length, guint seed);
-void helper_check(Pool *pool, const char *volume, guint64 offset, guint64 length,
+void helper_write(VolumeGroup *group, const char *volume, guint64 offset, guint64 length,
+                  guint seed);
+void helper_check(VolumeGroup *group, const char *volume, guint64 offset, guint64 length,
                   guint seed); /* seed 0: zeros */
 
 /* "name name ..." of all volumes, sorted. The caller's. */
-char *helper_names(Pool *pool);
-PoolVolumeInfo *helper_info(Pool *pool, const char *volume); /* the caller's */
+char *helper_names(VolumeGroup *group);
+PoolVolumeInfo *helper_info(VolumeGroup *group, const char *volume); /* the caller's */
 
 /* virt-thin's own check finds neither errors nor leaks. */
-void helper_check_pool(Pool *pool, const char *thin_pool);
+void helper_check_pool(VolumeGroup *group, const char *thin_pool);
 /* lvm2 and thin-provisioning-tools find nothing to complain of (on a VG that is closed). Without
  * root: nothing is asked. */
 void helper_judge(const char *path, const char *second_path);

@@ -153,14 +153,14 @@ static int setup(void **state)
   return 0;
 }
 
-static Pool *connected(guint timeout_ms)
+static VolumeGroup *connected(guint timeout_ms)
 {
   GError *error = NULL;
-  Pool *pool = pool_connect(FAKE_POOL_VG, timeout_ms, &error);
+  VolumeGroup *group = pool_connect(FAKE_POOL_VG, timeout_ms, &error);
 
-  if (!pool)
+  if (!group)
     fail_msg("%s", error->message);
-  return pool;
+  return group;
 }
 
 static void assert_error(GError **error, int code, const char *part)
@@ -209,8 +209,8 @@ static void assert_same_volume(PoolVolumeInfo *a, PoolVolumeInfo *b)
 
 static void test_volumes(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, NULL);
+  g_autoptr(VolumeGroup) group = connected(0);
+  g_autoptr(GPtrArray) volumes = pool_list_volumes(group, NULL, NULL);
   g_autoptr(PoolVolumeInfo) one = NULL;
 
   assert_string_equal(fake.asked, "list_volumes NULL");
@@ -221,9 +221,9 @@ static void test_volumes(void **state)
     assert_same_volume(expected, volumes->pdata[i]);
   }
   g_ptr_array_unref(volumes);
-  volumes = pool_list_volumes(pool, "data", NULL);
+  volumes = pool_list_volumes(group, "data", NULL);
   assert_string_equal(fake.asked, "list_volumes data");
-  one = pool_get_volume(pool, "vm-102-disk-0", NULL);
+  one = pool_get_volume(group, "vm-102-disk-0", NULL);
   assert_string_equal(fake.asked, "get_volume vm-102-disk-0");
   assert_same_volume(volumes->pdata[2], one);
 }
@@ -256,23 +256,23 @@ static void assert_info(PoolInfo *info)
 
 static void test_pools(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
-  g_autoptr(GPtrArray) pools = pool_list_pools(pool, NULL);
-  g_autoptr(PoolInfo) info = pool_get_info(pool, "data", NULL);
+  g_autoptr(VolumeGroup) group = connected(0);
+  g_autoptr(GPtrArray) pools = pool_list_pools(group, NULL);
+  g_autoptr(PoolInfo) info = pool_get_info(group, "data", NULL);
 
   assert_string_equal(fake.asked, "get_info data");
   assert_int_equal(pools->len, 2);
   assert_info(pools->pdata[1]);
   assert_info(info);
   pool_info_free(g_steal_pointer(&info));
-  info = pool_get_info(pool, NULL, NULL);
+  info = pool_get_info(group, NULL, NULL);
   assert_string_equal(fake.asked, "get_info NULL");
 }
 
 static void test_vg(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
-  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, NULL);
+  g_autoptr(VolumeGroup) group = connected(0);
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(group, NULL);
 
   assert_string_equal(info->name, FAKE_POOL_VG);
   assert_string_equal(info->uuid, "vg-uuid");
@@ -290,7 +290,7 @@ static void test_vg(void **state)
 }
 
 /* Call each change with @ok expected; what arrived is compared with what was sent. */
-static void check_changes(Pool *pool, gboolean ok)
+static void check_changes(VolumeGroup *group, gboolean ok)
 {
   const char *const two[] = {"a", "b", NULL}, *const one[] = {"t", NULL};
   const PoolNew params = {
@@ -305,56 +305,56 @@ static void check_changes(Pool *pool, gboolean ok)
       assert_error(&error, ENOSPC, "vg0/x: it \"fails\" with 28: é");                              \
   } while (0)
 
-  CHANGE(pool_create(pool, NULL, "v", G_MAXUINT64, &error),
+  CHANGE(pool_create(group, NULL, "v", G_MAXUINT64, &error),
          "Create ('', 'v', 18446744073709551615)");
-  CHANGE(pool_create(pool, "data", "v", 5, &error), "Create ('data', 'v', 5)");
-  CHANGE(pool_create_linear(pool, "v", 5, &error), "CreateLinear ('v', 5)");
-  CHANGE(pool_remove_linear(pool, "v", &error), "RemoveLinear ('v',)");
-  CHANGE(pool_clone(pool, "o", "n", 7, &error), "Clone ('o', 'n', 7)");
-  CHANGE(pool_snapshot(pool, "v", "s", &error), "Snapshot ('v', 's')");
-  CHANGE(pool_snapshot_group(pool, two, "s", &error), "SnapshotGroup (['a', 'b'], 's')");
-  CHANGE(pool_snapshot_group(pool, one, "s", &error), "Snapshot ('t', 's')");
-  CHANGE(pool_rollback(pool, "v", "s", &error), "Rollback ('v', 's')");
-  CHANGE(pool_clone_into(pool, "o", "v", &error), "CloneInto ('o', 'v')");
-  CHANGE(pool_rename(pool, "v", "w", &error), "Rename ('v', 'w')");
-  CHANGE(pool_template(pool, "v", "w", &error), "Template ('v', 'w')");
-  CHANGE(pool_resize(pool, "v", 9, TRUE, &error), "Resize ('v', 9, true)");
-  CHANGE(pool_resize(pool, "v", 9, FALSE, &error), "Resize ('v', 9, false)");
-  CHANGE(pool_resize_pool(pool, "data", 9, TRUE, &error), "ResizePool ('data', 9, true)");
-  CHANGE(pool_resize_pool(pool, NULL, 9, TRUE, &error), "ResizePool ('', 9, true)");
-  CHANGE(pool_remove(pool, two, TRUE, &error), "Remove (['a', 'b'], true)");
-  CHANGE(pool_remove(pool, one, FALSE, &error), "Remove (['t'], false)");
-  CHANGE(pool_set_tags(pool, "v", two, one, &error), "SetTags ('v', ['a', 'b'], ['t'])");
-  CHANGE(pool_set_tags(pool, "v", NULL, NULL, &error), "SetTags ('v', [], [])");
-  CHANGE(pool_create_pool(pool, "p2", &params, &error), "CreatePool ('p2', 1, 2, 3, 4, 5)");
-  CHANGE(pool_create_pool(pool, "p2", NULL, &error), "CreatePool ('p2', 0, 0, 0, 0, 0)");
-  CHANGE(pool_extend(pool, "/x/../y", &error), "Extend ('/y',)");
-  CHANGE(pool_activate(pool, "data", &error), "activate data");
-  CHANGE(pool_activate(pool, NULL, &error), "activate NULL");
-  CHANGE(pool_activate_alone(pool, "data", &error), "activate data alone");
-  CHANGE(pool_deactivate(pool, "data", TRUE, &error), "deactivate data 1");
-  CHANGE(pool_commit(pool, &error), "commit");
+  CHANGE(pool_create(group, "data", "v", 5, &error), "Create ('data', 'v', 5)");
+  CHANGE(pool_create_linear(group, "v", 5, &error), "CreateLinear ('v', 5)");
+  CHANGE(pool_remove_linear(group, "v", &error), "RemoveLinear ('v',)");
+  CHANGE(pool_clone(group, "o", "n", 7, &error), "Clone ('o', 'n', 7)");
+  CHANGE(pool_snapshot(group, "v", "s", &error), "Snapshot ('v', 's')");
+  CHANGE(pool_snapshot_group(group, two, "s", &error), "SnapshotGroup (['a', 'b'], 's')");
+  CHANGE(pool_snapshot_group(group, one, "s", &error), "Snapshot ('t', 's')");
+  CHANGE(pool_rollback(group, "v", "s", &error), "Rollback ('v', 's')");
+  CHANGE(pool_clone_into(group, "o", "v", &error), "CloneInto ('o', 'v')");
+  CHANGE(pool_rename(group, "v", "w", &error), "Rename ('v', 'w')");
+  CHANGE(pool_template(group, "v", "w", &error), "Template ('v', 'w')");
+  CHANGE(pool_resize(group, "v", 9, TRUE, &error), "Resize ('v', 9, true)");
+  CHANGE(pool_resize(group, "v", 9, FALSE, &error), "Resize ('v', 9, false)");
+  CHANGE(pool_resize_pool(group, "data", 9, TRUE, &error), "ResizePool ('data', 9, true)");
+  CHANGE(pool_resize_pool(group, NULL, 9, TRUE, &error), "ResizePool ('', 9, true)");
+  CHANGE(pool_remove(group, two, TRUE, &error), "Remove (['a', 'b'], true)");
+  CHANGE(pool_remove(group, one, FALSE, &error), "Remove (['t'], false)");
+  CHANGE(pool_set_tags(group, "v", two, one, &error), "SetTags ('v', ['a', 'b'], ['t'])");
+  CHANGE(pool_set_tags(group, "v", NULL, NULL, &error), "SetTags ('v', [], [])");
+  CHANGE(pool_create_pool(group, "p2", &params, &error), "CreatePool ('p2', 1, 2, 3, 4, 5)");
+  CHANGE(pool_create_pool(group, "p2", NULL, &error), "CreatePool ('p2', 0, 0, 0, 0, 0)");
+  CHANGE(pool_extend(group, "/x/../y", &error), "Extend ('/y',)");
+  CHANGE(pool_activate(group, "data", &error), "activate data");
+  CHANGE(pool_activate(group, NULL, &error), "activate NULL");
+  CHANGE(pool_activate_alone(group, "data", &error), "activate data alone");
+  CHANGE(pool_deactivate(group, "data", TRUE, &error), "deactivate data 1");
+  CHANGE(pool_commit(group, &error), "commit");
 }
 
 static void test_changes(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   guint64 exclusive, shared;
 
-  check_changes(pool, TRUE);
+  check_changes(group, TRUE);
   fake.fail = ENOSPC;
-  check_changes(pool, FALSE);
-  assert_true(pool_count_volume(pool, "v", &exclusive, &shared, NULL));
+  check_changes(group, FALSE);
+  assert_true(pool_count_volume(group, "v", &exclusive, &shared, NULL));
   assert_int_equal(exclusive, 1);
   assert_true(shared == G_MAXUINT64);
 }
 
 static void test_check(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
 
-  assert_true(pool_check(pool, "data", &errors, &leaks, NULL));
+  assert_true(pool_check(group, "data", &errors, &leaks, NULL));
   assert_string_equal(fake.asked, "check data");
   assert_int_equal(errors->len, 2);
   assert_string_equal(errors->pdata[1], "device 3: 0-65536");
@@ -365,7 +365,7 @@ static void test_check(void **state)
 /* Each errno the C library knows arrives as itself. */
 static void test_every_error(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   guint n = 0;
 
   for (int err = 1; err <= 133; err++) {
@@ -374,7 +374,7 @@ static void test_every_error(void **state)
     if (!strerrorname_np(err))
       continue;
     fake.fail = err;
-    assert_false(pool_rename(pool, "a", "b", &error));
+    assert_false(pool_rename(group, "a", "b", &error));
     assert_int_equal(error->code, err);
     assert_true(error->domain == VT_ERROR);
     n++;
@@ -386,7 +386,7 @@ static void test_every_error(void **state)
 
 static void test_bad_names(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   const char *const bad[] = {"good",
                              "b\xff"
                              "d",
@@ -395,13 +395,13 @@ static void test_bad_names(void **state)
   GError *error = NULL;
 
   fake_pool_note(&fake.base, "nothing");
-  assert_false(pool_create(pool, NULL, "x\xff", 1, &error));
+  assert_false(pool_create(group, NULL, "x\xff", 1, &error));
   assert_error(&error, EINVAL, "not UTF-8");
-  assert_false(pool_create(pool, "\xff", "x", 1, &error));
+  assert_false(pool_create(group, "\xff", "x", 1, &error));
   assert_error(&error, EINVAL, "not UTF-8");
-  assert_false(pool_remove(pool, bad, FALSE, &error));
+  assert_false(pool_remove(group, bad, FALSE, &error));
   assert_error(&error, EINVAL, "b\\377d");
-  assert_null(pool_get_volume(pool, "\xc3", &error));
+  assert_null(pool_get_volume(group, "\xc3", &error));
   assert_error(&error, EINVAL, "not UTF-8");
   assert_string_equal(fake.asked, "nothing");
   for (gsize i = 0; i < G_N_ELEMENTS(vgs); i++) {
@@ -412,10 +412,10 @@ static void test_bad_names(void **state)
 
 static gpointer hanging_snapshot(gpointer data)
 {
-  g_autoptr(Pool) pool = connected(250);
+  g_autoptr(VolumeGroup) group = connected(250);
   GError *error = NULL;
 
-  if (pool_snapshot(pool, "v", "s", &error))
+  if (pool_snapshot(group, "v", "s", &error))
     g_error("a hanging call returned");
   return error;
 }
@@ -433,7 +433,7 @@ static void release_hang(void)
 /* A call that hangs ends at the client's deadline, and keeps no other waiting. */
 static void test_hanging_call(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   gint64 began = g_get_monotonic_time();
   GThread *thread;
   GError *error;
@@ -444,7 +444,7 @@ static void test_hanging_call(void **state)
   while (!fake.hanging)
     g_cond_wait(&fake.changed, &fake.lock);
   g_mutex_unlock(&fake.lock);
-  assert_true(pool_rename(pool, "a", "b", NULL));
+  assert_true(pool_rename(group, "a", "b", NULL));
   error = g_thread_join(thread);
   assert_error(&error, ETIMEDOUT, "cannot take a snapshot of vg0/v: no answer in time");
   assert_true(g_get_monotonic_time() - began < 5 * G_TIME_SPAN_SECOND);
@@ -465,7 +465,7 @@ static void test_stop_with_a_call_under_way(void **state)
   g_mutex_unlock(&fake.lock);
   assert_false(control_server_stop(host.server, 50));
   {
-    g_autoptr(Pool) late = pool_connect(
+    g_autoptr(VolumeGroup) late = pool_connect(
         FAKE_POOL_VG, 300, &error); /* nobody accepts any more: it waits in the backlog */
 
     assert_null(late);
@@ -523,7 +523,7 @@ static void test_no_service(void **state)
 /* A service that is restarted on the same descriptor costs its clients nothing between calls. */
 static void test_restart(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
 
   for (int i = 0; i < 3; i++) {
     g_autoptr(PoolInfo) info = NULL;
@@ -531,10 +531,10 @@ static void test_restart(void **state)
 
     stop_host();
     start_host();
-    info = pool_get_info(pool, "data", &error);
+    info = pool_get_info(group, "data", &error);
     if (!info)
       fail_msg("%s", error->message);
-    assert_true(pool_commit(pool, NULL) || i >= 0);
+    assert_true(pool_commit(group, NULL) || i >= 0);
   }
 }
 
@@ -594,23 +594,23 @@ static void test_lost_call(void **state)
   GError *error = NULL;
   Quitter quitter = {0};
   ControlListener *listener;
-  Pool *pool;
+  VolumeGroup *group;
 
   make_vg_dir("quits", &socket);
   quitter.fd = control_socket_listen(socket, 0600, NULL, NULL);
   listener = control_listener_new(quitter.fd, FALSE, quitter_peer, &quitter, NULL);
-  pool = pool_connect("quits", 2000, &error);
-  assert_non_null(pool);
+  group = pool_connect("quits", 2000, &error);
+  assert_non_null(group);
   /* It changes something: tried once only. */
-  assert_false(pool_create(pool, NULL, "v", 1, &error));
+  assert_false(pool_create(group, NULL, "v", 1, &error));
   assert_error(&error, ECONNRESET,
                "cannot create volume quits/v: the service ended before it answered");
   assert_int_equal(quitter.calls, 1);
   /* It only asks: tried again. */
-  assert_null(pool_get_vg_info(pool, &error));
+  assert_null(pool_get_vg_info(group, &error));
   assert_error(&error, ECONNRESET, "asking about volume group quits: the service ended");
   assert_int_equal(quitter.calls, 4);
-  pool_unref(pool);
+  pool_unref(group);
   control_listener_free(listener);
   close(quitter.fd);
 }
@@ -774,13 +774,13 @@ static void test_socket_paths(void **state)
 /* 20,000 volumes fit into one answer. */
 static void test_many(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   g_autoptr(GPtrArray) volumes = NULL;
   gint64 began = g_get_monotonic_time();
   GError *error = NULL;
 
   fake.n_volumes = 20000;
-  volumes = pool_list_volumes(pool, "data", &error);
+  volumes = pool_list_volumes(group, "data", &error);
   if (!volumes)
     fail_msg("%s", error->message);
   assert_int_equal(volumes->len, 20000);
@@ -842,7 +842,7 @@ static void test_tools(void **state)
  * it. */
 static void test_volume_io(void **state)
 {
-  g_autoptr(Pool) pool = connected(0);
+  g_autoptr(VolumeGroup) group = connected(0);
   g_autofree char *folder = vg_path("volumes"), *path = g_build_filename(folder, "vm-1", NULL);
   char one[70000], two[sizeof one], zeros[sizeof one] = {0};
   struct iovec iov[2] = {{one, 1000}, {one + 1000, sizeof one - 1000}};
@@ -855,8 +855,8 @@ static void test_volume_io(void **state)
   fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   assert_int_equal(ftruncate(fd, 16 << 20), 0);
   {
-    g_autoptr(PoolVolume) volume = pool_volume_open(pool, "vm-1", FALSE, NULL, &error);
-    g_autoptr(PoolVolume) reader = pool_volume_open(pool, "vm-1", TRUE, NULL, NULL);
+    g_autoptr(PoolVolume) volume = pool_volume_open(group, "vm-1", FALSE, NULL, &error);
+    g_autoptr(PoolVolume) reader = pool_volume_open(group, "vm-1", TRUE, NULL, NULL);
 
     assert_non_null(volume);
     assert_string_equal(pool_volume_name(volume), "vm-1");
@@ -889,7 +889,7 @@ static void test_volume_io(void **state)
     assert_true(pool_volume_write(volume, one, 4096, 30 << 20, NULL));
   }
   close(fd);
-  assert_null(pool_volume_open(pool, "gone", FALSE, NULL, &error));
+  assert_null(pool_volume_open(group, "gone", FALSE, NULL, &error));
   assert_error(&error, ENOENT, "gone");
 }
 
@@ -897,7 +897,7 @@ static void test_volume_io(void **state)
 static void test_bad_peers(void **state)
 {
   g_autofree char *path = vg_path("control");
-  g_autoptr(Pool) pool = NULL;
+  g_autoptr(VolumeGroup) group = NULL;
   int fds[40];
 
   for (gsize i = 0; i < G_N_ELEMENTS(fds); i++) {
@@ -910,8 +910,8 @@ static void test_bad_peers(void **state)
       fds[i] = -1;
     }
   }
-  pool = connected(5000);
-  assert_true(pool_commit(pool, NULL));
+  group = connected(5000);
+  assert_true(pool_commit(group, NULL));
   for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
     if (fds[i] >= 0)
       close(fds[i]);

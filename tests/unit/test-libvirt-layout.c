@@ -180,7 +180,7 @@ static void assert_found(void)
 {
   VtLayout layout;
   g_autoptr(GError) error = NULL;
-  if (!vt_layout_discover(&stand_in, &layout, &error))
+  if (!vtbackend_layout_discover(&stand_in, &layout, &error))
     fail_msg("%s", error->message);
   assert_memory_equal(&layout, &model.at, sizeof layout);
 }
@@ -189,7 +189,7 @@ static void assert_refused(const char *message)
 {
   VtLayout layout = {0};
   g_autoptr(GError) error = NULL;
-  assert_false(vt_layout_discover(&stand_in, &layout, &error));
+  assert_false(vtbackend_layout_discover(&stand_in, &layout, &error));
   assert_non_null(strstr(error->message, message));
   assert_int_equal(layout.vol_key, 0);
 }
@@ -211,7 +211,7 @@ static void test_old_names(void **state)
   old.pool_def_parse_string = pool_parse_string;
   old.vol_def_parse_string = vol_parse_string;
   model = release_model(0);
-  assert_true(vt_layout_discover(&old, &layout, NULL));
+  assert_true(vtbackend_layout_discover(&old, &layout, NULL));
   assert_memory_equal(&layout, &model.at, sizeof layout);
 }
 

@@ -11,7 +11,7 @@
 typedef struct {
   char *path;
   char *before; /* digest of the PV, taken when the pool is open and idle */
-  Pool *pool;
+  VolumeGroup *pool;
 } Ground;
 
 static Ground ground(void)

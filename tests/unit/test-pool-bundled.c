@@ -7,9 +7,9 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
-static void assert_names(Pool *pool, const char *expected)
+static void assert_names(VolumeGroup *group, const char *expected)
 {
-  g_autofree char *names = helper_names(pool);
+  g_autofree char *names = helper_names(group);
 
   assert_string_equal(names, expected);
 }
@@ -19,18 +19,18 @@ static void assert_names(Pool *pool, const char *expected)
 static void test_init_and_list(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVgInfo) vg = NULL;
   g_autoptr(PoolInfo) info = NULL;
   g_autoptr(GPtrArray) pools = NULL;
 
-  assert_done((vg = pool_get_vg_info(pool, &error)) != NULL);
+  assert_done((vg = pool_get_vg_info(group, &error)) != NULL);
   assert_string_equal(vg->name, "pve");
   assert_int_equal(vg->extent_size, 4 * MIB);
   assert_int_equal(vg->free, 0);
   assert_string_equal(vg->devices[0], path);
   assert_true(vg->metadata_area_size > 4 * MIB);
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   assert_string_equal(info->name, "data");
   assert_int_equal(info->chunk_size, 64 * KIB);
   assert_int_equal(info->used, 0);
@@ -38,24 +38,24 @@ static void test_init_and_list(void **state)
   assert_true(info->size >= 90 * MIB);
   assert_null(info->health);
   assert_false(info->read_only);
-  assert_done((pools = pool_list_pools(pool, &error)) != NULL);
+  assert_done((pools = pool_list_pools(group, &error)) != NULL);
   assert_int_equal(pools->len, 1);
-  assert_names(pool, "");
-  helper_check_pool(pool, "data");
-  helper_close(pool);
+  assert_names(group, "");
+  helper_check_pool(group, "data");
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_create_write_reopen(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) info = NULL, later = NULL;
   guint64 exclusive, shared;
 
-  assert_done(pool_create(pool, NULL, "vm-100-disk-0", 9 * MIB, &error));
-  assert_done(pool_create(pool, "data", "vm-101-disk-0", GIB, &error)); /* thin provisioning */
-  info = helper_info(pool, "vm-100-disk-0");
+  assert_done(pool_create(group, NULL, "vm-100-disk-0", 9 * MIB, &error));
+  assert_done(pool_create(group, "data", "vm-101-disk-0", GIB, &error)); /* thin provisioning */
+  info = helper_info(group, "vm-100-disk-0");
   assert_int_equal(info->size, 12 * MIB);
   assert_int_equal(info->mapped, 0);
   assert_int_equal(info->vmid, 100);
@@ -64,35 +64,35 @@ static void test_create_write_reopen(void **state)
   assert_false(info->read_only);
   assert_true(info->active);
   assert_true(info->creation_time > 0);
-  helper_write(pool, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
-  assert_done(pool_count_volume(pool, "vm-100-disk-0", &exclusive, &shared, &error));
+  helper_write(group, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
+  assert_done(pool_count_volume(group, "vm-100-disk-0", &exclusive, &shared, &error));
   assert_int_equal(exclusive, 256 * KIB);
   assert_int_equal(shared, 0);
-  helper_close(pool);
+  helper_close(group);
   helper_judge(path, NULL);
 
-  pool = helper_open_read(path);
-  assert_names(pool, "vm-100-disk-0 vm-101-disk-0");
-  later = helper_info(pool, "vm-100-disk-0");
+  group = helper_open_read(path);
+  assert_names(group, "vm-100-disk-0 vm-101-disk-0");
+  later = helper_info(group, "vm-100-disk-0");
   assert_int_equal(later->mapped, 256 * KIB);
   assert_string_equal(later->uuid, info->uuid);
-  helper_check(pool, "vm-100-disk-0", 0, 64 * KIB, 0);
-  helper_check(pool, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
-  assert_fails(pool_create(pool, NULL, "x", MIB, &error), EROFS, "read-only");
-  assert_fails(pool_volume_open(pool, "vm-100-disk-0", FALSE, "me", &error), EROFS, NULL);
-  helper_close(pool);
+  helper_check(group, "vm-100-disk-0", 0, 64 * KIB, 0);
+  helper_check(group, "vm-100-disk-0", 64 * KIB, 256 * KIB, 7);
+  assert_fails(pool_create(group, NULL, "x", MIB, &error), EROFS, "read-only");
+  assert_fails(pool_volume_open(group, "vm-100-disk-0", FALSE, "me", &error), EROFS, NULL);
+  helper_close(group);
 }
 
 static void test_extents_of_a_volume(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   PoolVolume *volume;
   guint64 length;
   gboolean mapped;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", MIB, 64 * KIB, 1);
-  assert_done((volume = pool_volume_open(pool, "v", FALSE, "test", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", MIB, 64 * KIB, 1);
+  assert_done((volume = pool_volume_open(group, "v", FALSE, "test", &error)) != NULL);
   assert_int_equal(pool_volume_chunk_size(volume), 64 * KIB);
   assert_done(pool_volume_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
   assert_int_equal(length, MIB);
@@ -107,7 +107,7 @@ static void test_extents_of_a_volume(void **state)
   assert_done(pool_volume_zero(volume, 0, MIB, TRUE, &error));
   assert_fails(pool_volume_read(volume, &length, 8, 8 * MIB, &error), EINVAL, NULL);
   pool_volume_close(volume);
-  helper_close(pool);
+  helper_close(group);
 }
 
 /* --- clones and snapshots --- */
@@ -115,46 +115,46 @@ static void test_extents_of_a_volume(void **state)
 static void test_clone(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) same = NULL, larger = NULL;
 
-  assert_done(pool_create(pool, NULL, "base-100-disk-0", 8 * MIB, &error));
-  helper_write(pool, "base-100-disk-0", 0, MIB, 3);
-  assert_done(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error));
-  assert_done(pool_clone(pool, "base-100-disk-0", "vm-102-disk-0", 11 * MIB, &error));
-  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-103-disk-0", 4 * MIB, &error), EINVAL,
+  assert_done(pool_create(group, NULL, "base-100-disk-0", 8 * MIB, &error));
+  helper_write(group, "base-100-disk-0", 0, MIB, 3);
+  assert_done(pool_clone(group, "base-100-disk-0", "vm-101-disk-0", 0, &error));
+  assert_done(pool_clone(group, "base-100-disk-0", "vm-102-disk-0", 11 * MIB, &error));
+  assert_fails(pool_clone(group, "base-100-disk-0", "vm-103-disk-0", 4 * MIB, &error), EINVAL,
                "is less than the 8.00 MiB");
-  assert_fails(pool_clone(pool, "base-100-disk-0", "vm-101-disk-0", 0, &error), EEXIST, NULL);
-  same = helper_info(pool, "vm-101-disk-0");
-  larger = helper_info(pool, "vm-102-disk-0");
+  assert_fails(pool_clone(group, "base-100-disk-0", "vm-101-disk-0", 0, &error), EEXIST, NULL);
+  same = helper_info(group, "vm-101-disk-0");
+  larger = helper_info(group, "vm-102-disk-0");
   assert_string_equal(same->origin, "base-100-disk-0");
   assert_null(same->snapshot_of);
   assert_false(same->read_only);
   assert_true(same->active);
   assert_int_equal(same->mapped, MIB);
   assert_int_equal(larger->size, 12 * MIB);
-  helper_write(pool, "vm-101-disk-0", 0, 64 * KIB, 4);
-  helper_check(pool, "base-100-disk-0", 0, MIB, 3);
-  helper_check(pool, "vm-101-disk-0", 0, 64 * KIB, 4);
-  helper_check(pool, "vm-102-disk-0", 0, MIB, 3);
-  helper_check(pool, "vm-102-disk-0", 8 * MIB, 4 * MIB, 0);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_write(group, "vm-101-disk-0", 0, 64 * KIB, 4);
+  helper_check(group, "base-100-disk-0", 0, MIB, 3);
+  helper_check(group, "vm-101-disk-0", 0, 64 * KIB, 4);
+  helper_check(group, "vm-102-disk-0", 0, MIB, 3);
+  helper_check(group, "vm-102-disk-0", 8 * MIB, 4 * MIB, 0);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_snapshot(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   g_autoptr(PoolVolumeInfo) snapshot = NULL, by_name = NULL;
   const char *const tags[] = {"virt-thin.snapshot-of=v", NULL};
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 3);
-  assert_done(pool_snapshot(pool, "v", "before", &error));
-  assert_done(pool_clone(pool, "v", "snap_v_by_name", 0, &error));
-  snapshot = helper_info(pool, "snap_v_before");
-  by_name = helper_info(pool, "snap_v_by_name");
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 3);
+  assert_done(pool_snapshot(group, "v", "before", &error));
+  assert_done(pool_clone(group, "v", "snap_v_by_name", 0, &error));
+  snapshot = helper_info(group, "snap_v_before");
+  by_name = helper_info(group, "snap_v_by_name");
   assert_string_equal(snapshot->snapshot_of, "v");
   assert_string_equal(snapshot->snapshot_name, "before");
   assert_string_equal(snapshot->origin, "v");
@@ -163,13 +163,14 @@ static void test_snapshot(void **state)
   assert_true(g_strv_equal((const char *const *)snapshot->tags, tags));
   assert_string_equal(by_name->snapshot_of, "v");
   assert_string_equal(by_name->snapshot_name, "by_name");
-  assert_fails(pool_snapshot(pool, "v", "before", &error), EEXIST, NULL);
-  assert_fails(pool_snapshot(pool, "w", "before", &error), ENOENT, NULL);
-  assert_fails(pool_volume_open(pool, "snap_v_before", FALSE, "me", &error), EROFS, "make a clone");
-  assert_fails(pool_resize(pool, "snap_v_before", 16 * MIB, FALSE, &error), EPERM, "read-only");
-  helper_write(pool, "v", 0, MIB, 9);
-  helper_check(pool, "snap_v_before", 0, MIB, 3);
-  helper_close(pool);
+  assert_fails(pool_snapshot(group, "v", "before", &error), EEXIST, NULL);
+  assert_fails(pool_snapshot(group, "w", "before", &error), ENOENT, NULL);
+  assert_fails(pool_volume_open(group, "snap_v_before", FALSE, "me", &error), EROFS,
+               "make a clone");
+  assert_fails(pool_resize(group, "snap_v_before", 16 * MIB, FALSE, &error), EPERM, "read-only");
+  helper_write(group, "v", 0, MIB, 9);
+  helper_check(group, "snap_v_before", 0, MIB, 3);
+  helper_close(group);
 }
 
 /* --- snapshots of several at one instant --- */
@@ -191,9 +192,9 @@ static gpointer write_both(gpointer data)
   return NULL;
 }
 
-static guint32 read_first(Pool *pool, const char *name)
+static guint32 read_first(VolumeGroup *group, const char *name)
 {
-  PoolVolume *volume = pool_volume_open(pool, name, TRUE, "test", NULL);
+  PoolVolume *volume = pool_volume_open(group, name, TRUE, "test", NULL);
   guint32 value;
 
   assert_non_null(volume);
@@ -204,16 +205,16 @@ static guint32 read_first(Pool *pool, const char *name)
 
 static void test_snapshot_group(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const both[] = {"a", "b", NULL}, *const all[] = {"a", "b", "c", NULL};
   g_autofree char *names = NULL;
   Writer w = {0};
   GThread *thread;
 
-  assert_done(pool_create(pool, NULL, "a", 4 * MIB, &error));
-  assert_done(pool_create(pool, NULL, "b", 4 * MIB, &error));
-  assert_done((w.a = pool_volume_open(pool, "a", FALSE, "test", &error)) != NULL);
-  assert_done((w.b = pool_volume_open(pool, "b", FALSE, "test", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "a", 4 * MIB, &error));
+  assert_done(pool_create(group, NULL, "b", 4 * MIB, &error));
+  assert_done((w.a = pool_volume_open(group, "a", FALSE, "test", &error)) != NULL);
+  assert_done((w.b = pool_volume_open(group, "b", FALSE, "test", &error)) != NULL);
   thread = g_thread_new("writer", write_both, &w);
   for (guint i = 0; i < 50; i++) {
     g_autofree char *s = g_strdup_printf("%u", i), *a = g_strdup_printf("snap_a_%u", i),
@@ -221,8 +222,8 @@ static void test_snapshot_group(void **state)
     guint32 ahead;
 
     g_usleep(1000);
-    assert_done(pool_snapshot_group(pool, both, s, &error));
-    ahead = read_first(pool, a) - read_first(pool, b);
+    assert_done(pool_snapshot_group(group, both, s, &error));
+    ahead = read_first(group, a) - read_first(group, b);
     if (ahead > 1)
       fail_msg("snapshot %u: a is %d ahead of b", i, (gint32)ahead);
   }
@@ -230,50 +231,50 @@ static void test_snapshot_group(void **state)
   g_thread_join(thread);
   pool_volume_close(w.a);
   pool_volume_close(w.b);
-  assert_done(pool_remove(pool, both, TRUE, &error));
-  assert_done(pool_create(pool, NULL, "a", 4 * MIB, &error));
-  assert_done(pool_create(pool, NULL, "b", 4 * MIB, &error));
-  assert_fails(pool_snapshot_group(pool, all, "s", &error), ENOENT,
+  assert_done(pool_remove(group, both, TRUE, &error));
+  assert_done(pool_create(group, NULL, "a", 4 * MIB, &error));
+  assert_done(pool_create(group, NULL, "b", 4 * MIB, &error));
+  assert_fails(pool_snapshot_group(group, all, "s", &error), ENOENT,
                "cannot take a snapshot of pve/a and others: volume group pve has no volume c");
-  assert_done(pool_snapshot(pool, "b", "s", &error));
-  assert_fails(pool_snapshot_group(pool, both, "s", &error), EEXIST, "snap_b_s already");
-  names = helper_names(pool);
+  assert_done(pool_snapshot(group, "b", "s", &error));
+  assert_fails(pool_snapshot_group(group, both, "s", &error), EEXIST, "snap_b_s already");
+  names = helper_names(group);
   assert_string_equal(names, "a b snap_b_s");
-  helper_check_pool(pool, "data");
-  helper_close(pool);
+  helper_check_pool(group, "data");
+  helper_close(group);
 }
 
 static void test_rollback(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s1 = NULL;
   const char *const tags[] = {"mine", NULL};
   PoolVolume *view;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  assert_done(pool_set_tags(pool, "v", tags, NULL, &error));
-  before = helper_info(pool, "v");
-  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
-  helper_write(pool, "v", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "v", "s1", &error));
-  helper_write(pool, "v", 512 * KIB, MIB, 2);
-  assert_done(pool_snapshot(pool, "v", "s2", &error));
-  helper_write(pool, "v", 0, 4 * MIB, 3);
-  assert_done(pool_rollback(pool, "v", "s1", &error));
-  helper_check(pool, "v", 0, MIB, 1);
-  helper_check(pool, "v", MIB, 3 * MIB, 0);
-  assert_done(pool_rollback(pool, "v", "s2", &error));
-  helper_check(pool, "v", 0, 512 * KIB, 1);
-  helper_check(pool, "v", 512 * KIB, MIB, 2);
-  helper_write(pool, "v", 0, MIB, 5);
-  assert_done(pool_rollback(pool, "v", "snap_v_s2", &error)); /* the LV's own name will do */
-  helper_check(pool, "v", 0, 512 * KIB, 1);
-  helper_check(pool, "snap_v_s1", 0, MIB, 1);
-  helper_check(pool, "snap_v_s2", 512 * KIB, MIB, 2);
-  assert_fails(pool_rollback(pool, "v", "s3", &error), ENOENT, "it has s1, s2");
-  after = helper_info(pool, "v");
-  s1 = helper_info(pool, "snap_v_s1");
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_set_tags(group, "v", tags, NULL, &error));
+  before = helper_info(group, "v");
+  assert_done((view = pool_volume_open_view(group, "v", &error)) != NULL);
+  helper_write(group, "v", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "v", "s1", &error));
+  helper_write(group, "v", 512 * KIB, MIB, 2);
+  assert_done(pool_snapshot(group, "v", "s2", &error));
+  helper_write(group, "v", 0, 4 * MIB, 3);
+  assert_done(pool_rollback(group, "v", "s1", &error));
+  helper_check(group, "v", 0, MIB, 1);
+  helper_check(group, "v", MIB, 3 * MIB, 0);
+  assert_done(pool_rollback(group, "v", "s2", &error));
+  helper_check(group, "v", 0, 512 * KIB, 1);
+  helper_check(group, "v", 512 * KIB, MIB, 2);
+  helper_write(group, "v", 0, MIB, 5);
+  assert_done(pool_rollback(group, "v", "snap_v_s2", &error)); /* the LV's own name will do */
+  helper_check(group, "v", 0, 512 * KIB, 1);
+  helper_check(group, "snap_v_s1", 0, MIB, 1);
+  helper_check(group, "snap_v_s2", 512 * KIB, MIB, 2);
+  assert_fails(pool_rollback(group, "v", "s3", &error), ENOENT, "it has s1, s2");
+  after = helper_info(group, "v");
+  s1 = helper_info(group, "snap_v_s1");
   assert_string_equal(after->uuid, before->uuid);
   assert_true(g_strv_equal((const char *const *)after->tags, tags));
   assert_int_equal(after->size, before->size);
@@ -282,120 +283,120 @@ static void test_rollback(void **state)
   assert_string_equal(s1->snapshot_of, "v");
   assert_int_equal(pool_volume_size(view), 8 * MIB);
   pool_volume_close(view);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_rollback_brings_the_size_back(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) smaller = NULL, larger = NULL;
   PoolVolume *view;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
-  helper_write(pool, "v", 7 * MIB, MIB, 1);
-  assert_done(pool_snapshot(pool, "v", "eight", &error));
-  assert_done(pool_resize(pool, "v", 16 * MIB, FALSE, &error));
-  helper_write(pool, "v", 15 * MIB, MIB, 2);
-  assert_done(pool_snapshot(pool, "v", "sixteen", &error));
-  assert_done(pool_rollback(pool, "v", "eight", &error));
-  smaller = helper_info(pool, "v");
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  assert_done((view = pool_volume_open_view(group, "v", &error)) != NULL);
+  helper_write(group, "v", 7 * MIB, MIB, 1);
+  assert_done(pool_snapshot(group, "v", "eight", &error));
+  assert_done(pool_resize(group, "v", 16 * MIB, FALSE, &error));
+  helper_write(group, "v", 15 * MIB, MIB, 2);
+  assert_done(pool_snapshot(group, "v", "sixteen", &error));
+  assert_done(pool_rollback(group, "v", "eight", &error));
+  smaller = helper_info(group, "v");
   assert_int_equal(smaller->size, 8 * MIB);
   assert_int_equal(pool_volume_size(view), 8 * MIB);
-  helper_check(pool, "v", 7 * MIB, MIB, 1);
-  assert_done(pool_rollback(pool, "v", "sixteen", &error));
-  larger = helper_info(pool, "v");
+  helper_check(group, "v", 7 * MIB, MIB, 1);
+  assert_done(pool_rollback(group, "v", "sixteen", &error));
+  larger = helper_info(group, "v");
   assert_int_equal(larger->size, 16 * MIB);
   assert_int_equal(pool_volume_size(view), 16 * MIB);
-  helper_check(pool, "v", 15 * MIB, MIB, 2);
+  helper_check(group, "v", 15 * MIB, MIB, 2);
   pool_volume_close(view);
-  helper_close(pool);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_clone_into(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, circle = NULL;
 
-  assert_done(pool_create(pool, NULL, "template", 8 * MIB, &error));
-  helper_write(pool, "template", 0, MIB, 1);
-  assert_done(pool_create(pool, NULL, "v", 12 * MIB, &error));
-  helper_write(pool, "v", 0, 2 * MIB, 2);
-  before = helper_info(pool, "v");
-  assert_done(pool_clone_into(pool, "template", "v", &error));
-  after = helper_info(pool, "v");
+  assert_done(pool_create(group, NULL, "template", 8 * MIB, &error));
+  helper_write(group, "template", 0, MIB, 1);
+  assert_done(pool_create(group, NULL, "v", 12 * MIB, &error));
+  helper_write(group, "v", 0, 2 * MIB, 2);
+  before = helper_info(group, "v");
+  assert_done(pool_clone_into(group, "template", "v", &error));
+  after = helper_info(group, "v");
   assert_string_equal(after->uuid, before->uuid);
   assert_string_equal(after->origin, "template");
   assert_int_equal(after->size, 12 * MIB);
   assert_int_equal(after->mapped, MIB);
-  helper_check(pool, "v", 0, MIB, 1);
-  helper_check(pool, "v", MIB, MIB, 0);
-  assert_done(pool_clone_into(pool, "v", "template", &error) ||
+  helper_check(group, "v", 0, MIB, 1);
+  helper_check(group, "v", MIB, MIB, 0);
+  assert_done(pool_clone_into(group, "v", "template", &error) ||
               g_error_matches(error, VT_ERROR, EINVAL));
-  assert_fails(pool_clone_into(pool, "v", "v", &error), EINVAL, NULL);
-  assert_done(pool_resize(pool, "template", 16 * MIB, FALSE, &error));
-  assert_fails(pool_clone_into(pool, "template", "v", &error), EINVAL, "resize it first");
-  assert_done(pool_clone_into(pool, "v", "template", &error));
-  circle = helper_info(pool, "template");
+  assert_fails(pool_clone_into(group, "v", "v", &error), EINVAL, NULL);
+  assert_done(pool_resize(group, "template", 16 * MIB, FALSE, &error));
+  assert_fails(pool_clone_into(group, "template", "v", &error), EINVAL, "resize it first");
+  assert_done(pool_clone_into(group, "v", "template", &error));
+  circle = helper_info(group, "template");
   assert_null(circle->origin); /* v comes from it: origins do not run in circles */
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_rename(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) s1 = NULL;
   PoolVolume *view, *opened;
 
-  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
-  helper_write(pool, "a", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "a", "s1", &error));
-  assert_done(pool_snapshot(pool, "a", "s_2", &error));
-  assert_done(pool_create(pool, NULL, "a_s", 4 * MIB, &error));
-  assert_done(pool_snapshot(pool, "a_s", "2", &error) ||
+  assert_done(pool_create(group, NULL, "a", 8 * MIB, &error));
+  helper_write(group, "a", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "a", "s1", &error));
+  assert_done(pool_snapshot(group, "a", "s_2", &error));
+  assert_done(pool_create(group, NULL, "a_s", 4 * MIB, &error));
+  assert_done(pool_snapshot(group, "a_s", "2", &error) ||
               g_error_matches(error, VT_ERROR, EEXIST)); /* snap_a_s_2 is taken */
-  assert_done((view = pool_volume_open_view(pool, "a", &error)) != NULL);
-  assert_done((opened = pool_volume_open(pool, "snap_a_s1", TRUE, "backup", &error)) != NULL);
-  assert_done(pool_rename(pool, "a", "vm-100-disk-0", &error));
+  assert_done((view = pool_volume_open_view(group, "a", &error)) != NULL);
+  assert_done((opened = pool_volume_open(group, "snap_a_s1", TRUE, "backup", &error)) != NULL);
+  assert_done(pool_rename(group, "a", "vm-100-disk-0", &error));
   assert_string_equal(pool_volume_name(view), "vm-100-disk-0");
   assert_string_equal(pool_volume_name(opened), "snap_vm-100-disk-0_s1");
-  assert_names(pool, "a_s snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
-  s1 = helper_info(pool, "snap_vm-100-disk-0_s1");
+  assert_names(group, "a_s snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
+  s1 = helper_info(group, "snap_vm-100-disk-0_s1");
   assert_string_equal(s1->snapshot_of, "vm-100-disk-0");
   assert_string_equal(s1->origin, "vm-100-disk-0");
   assert_string_equal(s1->tags[0], "virt-thin.snapshot-of=vm-100-disk-0");
   pool_volume_close(view);
   pool_volume_close(opened);
-  assert_done(pool_rollback(pool, "vm-100-disk-0", "s1", &error));
-  helper_check(pool, "vm-100-disk-0", 0, MIB, 1);
-  assert_fails(pool_rename(pool, "vm-100-disk-0", "a_s", &error), EEXIST, NULL);
-  assert_fails(pool_rename(pool, "gone", "b", &error), ENOENT, NULL);
-  assert_done(pool_create(pool, NULL, "snap_b_s1", 4 * MIB, &error));
-  assert_fails(pool_rename(pool, "vm-100-disk-0", "b", &error), EEXIST, "snap_b_s1");
-  assert_names(pool, "a_s snap_b_s1 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
-  helper_close(pool);
+  assert_done(pool_rollback(group, "vm-100-disk-0", "s1", &error));
+  helper_check(group, "vm-100-disk-0", 0, MIB, 1);
+  assert_fails(pool_rename(group, "vm-100-disk-0", "a_s", &error), EEXIST, NULL);
+  assert_fails(pool_rename(group, "gone", "b", &error), ENOENT, NULL);
+  assert_done(pool_create(group, NULL, "snap_b_s1", 4 * MIB, &error));
+  assert_fails(pool_rename(group, "vm-100-disk-0", "b", &error), EEXIST, "snap_b_s1");
+  assert_names(group, "a_s snap_b_s1 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
-static guint64 seqno_of(Pool *pool)
+static guint64 seqno_of(VolumeGroup *group)
 {
   g_autoptr(PoolVgInfo) info = NULL;
 
-  assert_done((info = pool_get_vg_info(pool, &error)) != NULL);
+  assert_done((info = pool_get_vg_info(group, &error)) != NULL);
   return info->seqno;
 }
 
-static void assert_template(Pool *pool, const char *name, const char *uuid)
+static void assert_template(VolumeGroup *group, const char *name, const char *uuid)
 {
-  g_autoptr(PoolVolumeInfo) info = helper_info(pool, name);
+  g_autoptr(PoolVolumeInfo) info = helper_info(group, name);
 
   assert_true(info->read_only && info->skipped && !info->snapshot_of);
   if (uuid)
@@ -406,145 +407,145 @@ static void test_template(void **state)
 {
   const char *const owner[] = {"pve-vm-100", "other", NULL};
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, s = NULL, base = NULL;
   PoolVolume *view, *opened;
   guint64 seqno;
 
-  assert_done(pool_create(pool, NULL, "vm-100-disk-0", 8 * MIB, &error));
-  assert_done(pool_set_tags(pool, "vm-100-disk-0", owner, NULL, &error));
-  helper_write(pool, "vm-100-disk-0", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "vm-100-disk-0", "s", &error));
-  before = helper_info(pool, "vm-100-disk-0");
-  assert_done((opened = pool_volume_open(pool, "vm-100-disk-0", TRUE, "backup", &error)) != NULL);
-  assert_fails(pool_template(pool, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY,
+  assert_done(pool_create(group, NULL, "vm-100-disk-0", 8 * MIB, &error));
+  assert_done(pool_set_tags(group, "vm-100-disk-0", owner, NULL, &error));
+  helper_write(group, "vm-100-disk-0", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "vm-100-disk-0", "s", &error));
+  before = helper_info(group, "vm-100-disk-0");
+  assert_done((opened = pool_volume_open(group, "vm-100-disk-0", TRUE, "backup", &error)) != NULL);
+  assert_fails(pool_template(group, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY,
                "in use by backup");
   pool_volume_close(opened);
-  assert_done(pool_create(pool, NULL, "base-101-disk-0", 4 * MIB, &error));
-  assert_fails(pool_template(pool, "vm-100-disk-0", "base-101-disk-0", &error), EEXIST, NULL);
-  assert_fails(pool_template(pool, "vm-100-disk-0", "-x", &error), EINVAL, NULL);
-  assert_fails(pool_template(pool, "gone", "base-1-x", &error), ENOENT,
+  assert_done(pool_create(group, NULL, "base-101-disk-0", 4 * MIB, &error));
+  assert_fails(pool_template(group, "vm-100-disk-0", "base-101-disk-0", &error), EEXIST, NULL);
+  assert_fails(pool_template(group, "vm-100-disk-0", "-x", &error), EINVAL, NULL);
+  assert_fails(pool_template(group, "gone", "base-1-x", &error), ENOENT,
                "cannot make a template of volume pve/gone");
 
-  assert_done((view = pool_volume_open_view(pool, "vm-100-disk-0", &error)) != NULL);
-  seqno = seqno_of(pool);
-  assert_done(pool_template(pool, "vm-100-disk-0", "base-102-disk-0", &error));
-  assert_int_equal(seqno_of(pool), seqno + 1);
-  assert_template(pool, "base-102-disk-0", before->uuid);
-  base = helper_info(pool, "base-102-disk-0");
+  assert_done((view = pool_volume_open_view(group, "vm-100-disk-0", &error)) != NULL);
+  seqno = seqno_of(group);
+  assert_done(pool_template(group, "vm-100-disk-0", "base-102-disk-0", &error));
+  assert_int_equal(seqno_of(group), seqno + 1);
+  assert_template(group, "base-102-disk-0", before->uuid);
+  base = helper_info(group, "base-102-disk-0");
   assert_true(g_strv_contains((const char *const *)base->tags, "pve-vm-102"));
   assert_true(g_strv_contains((const char *const *)base->tags, "other"));
   assert_int_equal(g_strv_length(base->tags), 2);
-  s = helper_info(pool, "snap_base-102-disk-0_s");
+  s = helper_info(group, "snap_base-102-disk-0_s");
   assert_string_equal(s->snapshot_of, "base-102-disk-0");
   assert_string_equal(pool_volume_name(view), "base-102-disk-0");
   assert_true(pool_volume_is_read_only(view));
   assert_fails(pool_volume_write(view, "x", 1, 0, &error), EROFS, NULL);
   pool_volume_close(view);
-  assert_fails(pool_volume_open(pool, "base-102-disk-0", FALSE, "me", &error), EROFS, NULL);
-  assert_fails(pool_resize(pool, "base-102-disk-0", 16 * MIB, FALSE, &error), EPERM, NULL);
-  helper_check(pool, "base-102-disk-0", 0, MIB, 1);
+  assert_fails(pool_volume_open(group, "base-102-disk-0", FALSE, "me", &error), EROFS, NULL);
+  assert_fails(pool_resize(group, "base-102-disk-0", 16 * MIB, FALSE, &error), EPERM, NULL);
+  helper_check(group, "base-102-disk-0", 0, MIB, 1);
 
   /* Under its own name, and by that of a clone. */
-  assert_done(pool_template(pool, "base-101-disk-0", "base-101-disk-0", &error));
-  assert_template(pool, "base-101-disk-0", NULL);
-  seqno = seqno_of(pool);
-  assert_done(pool_template(pool, "base-101-disk-0", "base-101-disk-0", &error));
-  assert_int_equal(seqno_of(pool), seqno);
-  assert_done(pool_clone(pool, "base-102-disk-0", "base-103-disk-0", 0, &error));
-  assert_template(pool, "base-103-disk-0", NULL);
-  assert_done(pool_clone(pool, "base-102-disk-0", "vm-103-disk-0", 0, &error));
-  helper_write(pool, "vm-103-disk-0", 0, MIB, 2);
-  helper_close(pool);
+  assert_done(pool_template(group, "base-101-disk-0", "base-101-disk-0", &error));
+  assert_template(group, "base-101-disk-0", NULL);
+  seqno = seqno_of(group);
+  assert_done(pool_template(group, "base-101-disk-0", "base-101-disk-0", &error));
+  assert_int_equal(seqno_of(group), seqno);
+  assert_done(pool_clone(group, "base-102-disk-0", "base-103-disk-0", 0, &error));
+  assert_template(group, "base-103-disk-0", NULL);
+  assert_done(pool_clone(group, "base-102-disk-0", "vm-103-disk-0", 0, &error));
+  helper_write(group, "vm-103-disk-0", 0, MIB, 2);
+  helper_close(group);
   helper_judge(path, NULL);
-  pool = helper_open(path);
-  assert_template(pool, "base-102-disk-0", before->uuid);
-  helper_check(pool, "base-102-disk-0", 0, MIB, 1);
-  helper_close(pool);
+  group = helper_open(path);
+  assert_template(group, "base-102-disk-0", before->uuid);
+  helper_check(group, "base-102-disk-0", 0, MIB, 1);
+  helper_close(group);
 }
 
 static void test_remove_leaves_snapshots(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   const char *const names[] = {"v", NULL};
   g_autoptr(PoolVolumeInfo) s1 = NULL;
   g_autoptr(PoolInfo) info = NULL;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "v", "s1", &error));
-  helper_write(pool, "v", 0, MIB, 2);
-  assert_done(pool_remove(pool, names, FALSE, &error));
-  assert_names(pool, "snap_v_s1");
-  s1 = helper_info(pool, "snap_v_s1");
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "v", "s1", &error));
+  helper_write(group, "v", 0, MIB, 2);
+  assert_done(pool_remove(group, names, FALSE, &error));
+  assert_names(group, "snap_v_s1");
+  s1 = helper_info(group, "snap_v_s1");
   assert_null(s1->origin);
   assert_string_equal(s1->snapshot_of, "v");
-  helper_check(pool, "snap_v_s1", 0, MIB, 1);
+  helper_check(group, "snap_v_s1", 0, MIB, 1);
   /* What was lost comes back: a new volume of the name has the old one's snapshots. */
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  assert_done(pool_rollback(pool, "v", "s1", &error));
-  helper_check(pool, "v", 0, MIB, 1);
-  helper_check_pool(pool, NULL);
-  assert_done(pool_remove(pool, names, TRUE, &error));
-  assert_names(pool, "");
-  assert_done(pool_commit(pool, &error));
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_rollback(group, "v", "s1", &error));
+  helper_check(group, "v", 0, MIB, 1);
+  helper_check_pool(group, NULL);
+  assert_done(pool_remove(group, names, TRUE, &error));
+  assert_names(group, "");
+  assert_done(pool_commit(group, &error));
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(info->used, 0);
-  helper_close(pool);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
 static void test_remove_is_all_or_none(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const with_missing[] = {"a", "b", "nobody", NULL},
                     *const both[] = {"a", "b", "a", NULL}, *const none[] = {NULL};
   PoolVolume *volume;
 
-  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
-  assert_done(pool_create(pool, NULL, "b", 8 * MIB, &error));
-  assert_done(pool_create(pool, NULL, "c", 8 * MIB, &error));
-  helper_write(pool, "a", 0, MIB, 1);
-  assert_fails(pool_remove(pool, with_missing, FALSE, &error), ENOENT, "nobody");
-  assert_names(pool, "a b c");
-  assert_done((volume = pool_volume_open(pool, "b", TRUE, "nbd client, pid 99", &error)) != NULL);
-  assert_fails(pool_remove(pool, both, FALSE, &error), EBUSY, "b is in use by nbd client, pid 99");
-  assert_fails(pool_rollback(pool, "b", "s", &error), ENOENT, NULL);
-  assert_names(pool, "a b c");
-  helper_check(pool, "a", 0, MIB, 1);
+  assert_done(pool_create(group, NULL, "a", 8 * MIB, &error));
+  assert_done(pool_create(group, NULL, "b", 8 * MIB, &error));
+  assert_done(pool_create(group, NULL, "c", 8 * MIB, &error));
+  helper_write(group, "a", 0, MIB, 1);
+  assert_fails(pool_remove(group, with_missing, FALSE, &error), ENOENT, "nobody");
+  assert_names(group, "a b c");
+  assert_done((volume = pool_volume_open(group, "b", TRUE, "nbd client, pid 99", &error)) != NULL);
+  assert_fails(pool_remove(group, both, FALSE, &error), EBUSY, "b is in use by nbd client, pid 99");
+  assert_fails(pool_rollback(group, "b", "s", &error), ENOENT, NULL);
+  assert_names(group, "a b c");
+  helper_check(group, "a", 0, MIB, 1);
   pool_volume_close(volume);
-  assert_done(pool_remove(pool, both, FALSE, &error));
-  assert_done(pool_remove(pool, none, FALSE, &error));
-  assert_names(pool, "c");
-  helper_close(pool);
+  assert_done(pool_remove(group, both, FALSE, &error));
+  assert_done(pool_remove(group, none, FALSE, &error));
+  assert_names(group, "c");
+  helper_close(group);
 }
 
 static void test_in_use(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const names[] = {"v", NULL};
   PoolVolume *one, *two;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  assert_done(pool_snapshot(pool, "v", "s", &error));
-  assert_done((one = pool_volume_open(pool, "v", FALSE, "qemu", &error)) != NULL);
-  assert_done((two = pool_volume_open(pool, "v", TRUE, "backup", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_snapshot(group, "v", "s", &error));
+  assert_done((one = pool_volume_open(group, "v", FALSE, "qemu", &error)) != NULL);
+  assert_done((two = pool_volume_open(group, "v", TRUE, "backup", &error)) != NULL);
   assert_fails(pool_volume_write(two, "x", 1, 0, &error), EROFS, NULL);
-  assert_fails(pool_remove(pool, names, FALSE, &error), EBUSY, "qemu, backup");
-  assert_fails(pool_rollback(pool, "v", "s", &error), EBUSY, "qemu");
-  assert_fails(pool_resize(pool, "v", 4 * MIB, TRUE, &error), EBUSY, "qemu");
-  assert_fails(pool_deactivate(pool, "data", FALSE, &error), EBUSY, "qemu");
-  assert_fails(pool_deactivate(pool, NULL, FALSE, &error), EBUSY, "v is in use");
-  assert_done(pool_deactivate(pool, "data", TRUE, &error));
-  assert_done(pool_resize(pool, "v", 16 * MIB, FALSE, &error)); /* growing harms nobody */
+  assert_fails(pool_remove(group, names, FALSE, &error), EBUSY, "qemu, backup");
+  assert_fails(pool_rollback(group, "v", "s", &error), EBUSY, "qemu");
+  assert_fails(pool_resize(group, "v", 4 * MIB, TRUE, &error), EBUSY, "qemu");
+  assert_fails(pool_deactivate(group, "data", FALSE, &error), EBUSY, "qemu");
+  assert_fails(pool_deactivate(group, NULL, FALSE, &error), EBUSY, "v is in use");
+  assert_done(pool_deactivate(group, "data", TRUE, &error));
+  assert_done(pool_resize(group, "v", 16 * MIB, FALSE, &error)); /* growing harms nobody */
   assert_int_equal(pool_volume_size(one), 16 * MIB);
-  assert_done(pool_snapshot(pool, "v", "s2", &error));
+  assert_done(pool_snapshot(group, "v", "s2", &error));
   pool_volume_close(one);
   pool_volume_close(two);
-  assert_done(pool_deactivate(pool, "data", FALSE, &error));
-  assert_done(pool_rollback(pool, "v", "s", &error));
-  helper_close(pool);
+  assert_done(pool_deactivate(group, "data", FALSE, &error));
+  assert_done(pool_rollback(group, "v", "s", &error));
+  helper_close(group);
 }
 
 /* --- sizes --- */
@@ -552,26 +553,26 @@ static void test_in_use(void **state)
 static void test_resize(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) info = NULL;
   g_autoptr(PoolInfo) usage = NULL;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, 8 * MIB, 1);
-  assert_fails(pool_resize(pool, "v", 4 * MIB, FALSE, &error), EINVAL, "--shrink");
-  assert_done(pool_resize(pool, "v", 3 * MIB, TRUE, &error)); /* rounded up to an extent */
-  info = helper_info(pool, "v");
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, 8 * MIB, 1);
+  assert_fails(pool_resize(group, "v", 4 * MIB, FALSE, &error), EINVAL, "--shrink");
+  assert_done(pool_resize(group, "v", 3 * MIB, TRUE, &error)); /* rounded up to an extent */
+  info = helper_info(group, "v");
   assert_int_equal(info->size, 4 * MIB);
   assert_int_equal(info->mapped, 4 * MIB);
-  assert_done((usage = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((usage = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(usage->used, 4 * MIB);
-  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
-  helper_check(pool, "v", 0, 4 * MIB, 1);
-  helper_check(pool, "v", 4 * MIB, 4 * MIB, 0); /* what was cut off is gone */
-  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
-  assert_fails(pool_resize(pool, "w", 8 * MIB, FALSE, &error), ENOENT, NULL);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  assert_done(pool_resize(group, "v", 8 * MIB, FALSE, &error));
+  helper_check(group, "v", 0, 4 * MIB, 1);
+  helper_check(group, "v", 4 * MIB, 4 * MIB, 0); /* what was cut off is gone */
+  assert_done(pool_resize(group, "v", 8 * MIB, FALSE, &error));
+  assert_fails(pool_resize(group, "w", 8 * MIB, FALSE, &error), ENOENT, NULL);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -581,37 +582,37 @@ static void test_larger_pool(void **state)
   const char *devices[] = {path, second, NULL};
   const PoolNew small = {.size = 16 * MIB, .metadata_size = 4 * MIB};
   g_autoptr(PoolInfo) data = NULL, metadata = NULL, again = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &small, &error));
   assert_true(g_file_set_contents(second, "", 0, NULL));
   assert_int_equal(truncate(second, 64 * MIB), 0);
-  pool = helper_open(path);
-  assert_done(pool_create(pool, NULL, "v", 64 * MIB, &error));
-  helper_write(pool, "v", 0, 16 * MIB, 1); /* full */
-  assert_done((data = pool_get_info(pool, "data", &error)) != NULL);
+  group = helper_open(path);
+  assert_done(pool_create(group, NULL, "v", 64 * MIB, &error));
+  helper_write(group, "v", 0, 16 * MIB, 1); /* full */
+  assert_done((data = pool_get_info(group, "data", &error)) != NULL);
   assert_int_equal(data->used, 16 * MIB);
-  assert_done(pool_resize_pool(pool, "data", 32 * MIB, FALSE, &error));
-  helper_write(pool, "v", 16 * MIB, 8 * MIB, 1);
-  assert_done(pool_resize_pool(pool, "data", 9 * MIB, TRUE, &error));
-  assert_done((metadata = pool_get_info(pool, "data", &error)) != NULL);
+  assert_done(pool_resize_pool(group, "data", 32 * MIB, FALSE, &error));
+  helper_write(group, "v", 16 * MIB, 8 * MIB, 1);
+  assert_done(pool_resize_pool(group, "data", 9 * MIB, TRUE, &error));
+  assert_done((metadata = pool_get_info(group, "data", &error)) != NULL);
   assert_int_equal(metadata->size, 32 * MIB);
   assert_int_equal(metadata->metadata_size, 12 * MIB);
-  assert_fails(pool_resize_pool(pool, "data", 16 * MIB, FALSE, &error), EOPNOTSUPP,
+  assert_fails(pool_resize_pool(group, "data", 16 * MIB, FALSE, &error), EOPNOTSUPP,
                "cannot shrink");
-  assert_fails(pool_resize_pool(pool, "data", GIB, FALSE, &error), ENOSPC, NULL);
-  assert_done(pool_extend(pool, second, &error));
-  assert_done(pool_resize_pool(pool, "data", 96 * MIB, FALSE, &error));
-  helper_write(pool, "v", 24 * MIB, 32 * MIB, 1);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  assert_fails(pool_resize_pool(group, "data", GIB, FALSE, &error), ENOSPC, NULL);
+  assert_done(pool_extend(group, second, &error));
+  assert_done(pool_resize_pool(group, "data", 96 * MIB, FALSE, &error));
+  helper_write(group, "v", 24 * MIB, 32 * MIB, 1);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, second);
 
-  assert_done((pool = pool_open_bundled("pve", devices, 0, &error)) != NULL);
-  assert_done((again = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((group = pool_open_bundled("pve", devices, 0, &error)) != NULL);
+  assert_done((again = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(again->size, 96 * MIB);
-  helper_check(pool, "v", 0, 56 * MIB, 1);
-  helper_close(pool);
+  helper_check(group, "v", 0, 56 * MIB, 1);
+  helper_close(group);
 }
 
 static void test_second_pool(void **state)
@@ -621,30 +622,30 @@ static void test_second_pool(void **state)
   const char *const pool_name[] = {"fast", NULL}, *const from_both[] = {"a", "b", NULL},
                     *const b[] = {"b", NULL};
   g_autoptr(PoolVgInfo) vg = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &part, &error));
-  pool = helper_open(path);
-  assert_done(pool_create_pool(pool, "fast", &rest, &error));
-  assert_fails(pool_create_pool(pool, "data", &rest, &error), EEXIST, NULL);
-  assert_done((vg = pool_get_vg_info(pool, &error)) != NULL);
+  group = helper_open(path);
+  assert_done(pool_create_pool(group, "fast", &rest, &error));
+  assert_fails(pool_create_pool(group, "data", &rest, &error), EEXIST, NULL);
+  assert_done((vg = pool_get_vg_info(group, &error)) != NULL);
   assert_int_equal(vg->free, 8 * MIB);
-  assert_fails(pool_create(pool, NULL, "x", MIB, &error), EINVAL, "say which one");
-  assert_done(pool_create(pool, "data", "a", 8 * MIB, &error));
-  assert_done(pool_create(pool, "fast", "b", 8 * MIB, &error));
-  helper_write(pool, "b", 0, MIB, 2);
-  assert_fails(pool_remove(pool, from_both, FALSE, &error), EOPNOTSUPP, "of one pool");
-  assert_fails(pool_clone_into(pool, "a", "b", &error), EINVAL, "thin pool");
-  assert_fails(pool_remove(pool, pool_name, FALSE, &error), EBUSY, "has 1 volume:");
-  helper_close(pool);
+  assert_fails(pool_create(group, NULL, "x", MIB, &error), EINVAL, "say which one");
+  assert_done(pool_create(group, "data", "a", 8 * MIB, &error));
+  assert_done(pool_create(group, "fast", "b", 8 * MIB, &error));
+  helper_write(group, "b", 0, MIB, 2);
+  assert_fails(pool_remove(group, from_both, FALSE, &error), EOPNOTSUPP, "of one pool");
+  assert_fails(pool_clone_into(group, "a", "b", &error), EINVAL, "thin pool");
+  assert_fails(pool_remove(group, pool_name, FALSE, &error), EBUSY, "has 1 volume:");
+  helper_close(group);
   helper_judge(path, NULL);
-  pool = helper_open(path);
-  helper_check(pool, "b", 0, MIB, 2);
-  assert_done(pool_remove(pool, b, FALSE, &error));
-  assert_done(pool_remove(pool, pool_name, FALSE, &error));
-  assert_names(pool, "a");
-  helper_write(pool, "a", 0, MIB, 3);
-  helper_close(pool);
+  group = helper_open(path);
+  helper_check(group, "b", 0, MIB, 2);
+  assert_done(pool_remove(group, b, FALSE, &error));
+  assert_done(pool_remove(group, pool_name, FALSE, &error));
+  assert_names(group, "a");
+  helper_write(group, "a", 0, MIB, 3);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -657,46 +658,46 @@ static void test_linear(void **state)
   g_autoptr(PoolVolumeInfo) info = NULL;
   PoolVolume *view, *held;
   char byte = 1;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &part, &error));
-  pool = helper_open(path);
-  assert_done(pool_create(pool, NULL, "a", 8 * MIB, &error));
-  assert_done((before = pool_get_vg_info(pool, &error)) != NULL);
-  assert_done(pool_create_linear(pool, "root", 9 * MIB, &error));
-  assert_fails(pool_create_linear(pool, "root", MIB, &error), EEXIST, "root already");
-  assert_fails(pool_create_linear(pool, "a/b", MIB, &error), EINVAL, NULL);
-  assert_fails(pool_create_linear(pool, "x", 0, &error), EINVAL, "size of 0");
-  assert_fails(pool_create_linear(pool, "x", 128 * MIB, &error), ENOSPC, "free extents");
-  assert_done((after = pool_get_vg_info(pool, &error)) != NULL);
+  group = helper_open(path);
+  assert_done(pool_create(group, NULL, "a", 8 * MIB, &error));
+  assert_done((before = pool_get_vg_info(group, &error)) != NULL);
+  assert_done(pool_create_linear(group, "root", 9 * MIB, &error));
+  assert_fails(pool_create_linear(group, "root", MIB, &error), EEXIST, "root already");
+  assert_fails(pool_create_linear(group, "a/b", MIB, &error), EINVAL, NULL);
+  assert_fails(pool_create_linear(group, "x", 0, &error), EINVAL, "size of 0");
+  assert_fails(pool_create_linear(group, "x", 128 * MIB, &error), ENOSPC, "free extents");
+  assert_done((after = pool_get_vg_info(group, &error)) != NULL);
   assert_int_equal(before->free - after->free, 12 * MIB);
-  info = helper_info(pool, "root");
+  info = helper_info(group, "root");
   assert_int_equal(info->kind, POOL_VOLUME_LINEAR);
   assert_int_equal(info->size, 12 * MIB);
   assert_null(info->pool);
-  helper_write(pool, "root", 0, 12 * MIB, 5);
-  helper_close(pool);
+  helper_write(group, "root", 0, 12 * MIB, 5);
+  helper_close(group);
   helper_judge(path, NULL);
 
-  pool = helper_open(path);
-  helper_check(pool, "root", 0, 12 * MIB, 5);
-  assert_fails(pool_remove(pool, root, FALSE, &error), EOPNOTSUPP, "in no thin pool");
-  assert_fails(pool_remove_linear(pool, "a", &error), EINVAL, "in thin pool data");
-  assert_fails(pool_remove_linear(pool, "nobody", &error), ENOENT, "nobody");
-  assert_done((held = pool_volume_open(pool, "root", TRUE, "a reader", &error)) != NULL);
-  assert_fails(pool_remove_linear(pool, "root", &error), EBUSY, "a reader");
+  group = helper_open(path);
+  helper_check(group, "root", 0, 12 * MIB, 5);
+  assert_fails(pool_remove(group, root, FALSE, &error), EOPNOTSUPP, "in no thin pool");
+  assert_fails(pool_remove_linear(group, "a", &error), EINVAL, "in thin pool data");
+  assert_fails(pool_remove_linear(group, "nobody", &error), ENOENT, "nobody");
+  assert_done((held = pool_volume_open(group, "root", TRUE, "a reader", &error)) != NULL);
+  assert_fails(pool_remove_linear(group, "root", &error), EBUSY, "a reader");
   pool_volume_close(held);
-  assert_done((view = pool_volume_open_view(pool, "root", &error)) != NULL);
-  assert_done(pool_remove_linear(pool, "root", &error));
+  assert_done((view = pool_volume_open_view(group, "root", &error)) != NULL);
+  assert_done(pool_remove_linear(group, "root", &error));
   assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "was removed");
   pool_volume_close(view);
-  assert_done(pool_create_linear(pool, "root", 12 * MIB, &error)); /* in the same place */
-  helper_check(pool, "root", 0, 12 * MIB, 0);
-  assert_done(pool_remove_linear(pool, "root", &error));
-  assert_done((end = pool_get_vg_info(pool, &error)) != NULL);
+  assert_done(pool_create_linear(group, "root", 12 * MIB, &error)); /* in the same place */
+  helper_check(group, "root", 0, 12 * MIB, 0);
+  assert_done(pool_remove_linear(group, "root", &error));
+  assert_done((end = pool_get_vg_info(group, &error)) != NULL);
   assert_int_equal(end->free, before->free);
-  assert_names(pool, "a");
-  helper_close(pool);
+  assert_names(group, "a");
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -710,61 +711,61 @@ static void test_full_metadata(void **state)
   g_autoptr(PoolInfo) before = NULL, after = NULL;
   const char *names[] = {"v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", NULL};
   guint n = 0;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 40 * MIB, 64 * KIB, &params, &error));
-  pool = helper_open(path);
+  group = helper_open(path);
   for (;; n++) {
     g_autofree char *name = g_strdup_printf("v%u", n);
 
     g_clear_pointer(&before, pool_info_free);
-    assert_done((before = pool_get_info(pool, NULL, &error)) != NULL);
-    if (!pool_create(pool, NULL, name, 64 * KIB, &failure))
+    assert_done((before = pool_get_info(group, NULL, &error)) != NULL);
+    if (!pool_create(group, NULL, name, 64 * KIB, &failure))
       break;
     assert_true(n < 1000);
   }
   helper_check_error("create", failure, ENOSPC, "metadata");
   assert_true(n > 100);
-  assert_done((after = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((after = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(after->transaction_id, before->transaction_id);
-  assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  assert_done((infos = pool_list_volumes(group, NULL, &error)) != NULL);
   assert_int_equal(infos->len, n);
-  helper_check_pool(pool, NULL);
-  assert_done(pool_remove(pool, names, FALSE, &error)); /* from the reserve */
-  assert_done(pool_create(pool, NULL, "again", 64 * KIB, &error));
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  assert_done(pool_remove(group, names, FALSE, &error)); /* from the reserve */
+  assert_done(pool_create(group, NULL, "again", 64 * KIB, &error));
+  helper_close(group);
   helper_judge(path, NULL);
-  pool = helper_open(path);
-  assert_done(pool_resize_pool(pool, NULL, 3 * MIB, TRUE, &error));
+  group = helper_open(path);
+  assert_done(pool_resize_pool(group, NULL, 3 * MIB, TRUE, &error));
   for (guint i = 0; i < 20; i++) {
     g_autofree char *name = g_strdup_printf("w%u", i);
 
-    assert_done(pool_create(pool, NULL, name, 64 * KIB, &error));
+    assert_done(pool_create(group, NULL, name, 64 * KIB, &error));
   }
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
 }
 
 /* --- tags, events, openers --- */
 
 static void test_tags(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const add[] = {"pve-vm-100", "x=y", NULL}, *const take[] = {"x=y", "absent", NULL},
                     *const own[] = {"virt-thin.snapshot-of=v", NULL};
   const char *const bad[] = {"with space", NULL};
   g_autoptr(PoolVolumeInfo) info = NULL;
 
-  assert_done(pool_create(pool, NULL, "v", MIB, &error));
-  assert_done(pool_set_tags(pool, "v", add, NULL, &error));
-  assert_done(pool_set_tags(pool, "v", NULL, take, &error));
-  assert_done(pool_set_tags(pool, "data", add, NULL, &error));
-  assert_fails(pool_set_tags(pool, "v", own, NULL, &error), EPERM, NULL);
-  assert_fails(pool_set_tags(pool, "v", bad, NULL, &error), EINVAL, NULL);
-  info = helper_info(pool, "v");
+  assert_done(pool_create(group, NULL, "v", MIB, &error));
+  assert_done(pool_set_tags(group, "v", add, NULL, &error));
+  assert_done(pool_set_tags(group, "v", NULL, take, &error));
+  assert_done(pool_set_tags(group, "data", add, NULL, &error));
+  assert_fails(pool_set_tags(group, "v", own, NULL, &error), EPERM, NULL);
+  assert_fails(pool_set_tags(group, "v", bad, NULL, &error), EINVAL, NULL);
+  info = helper_info(group, "v");
   assert_int_equal(g_strv_length(info->tags), 1);
   assert_string_equal(info->tags[0], "pve-vm-100");
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void note_event(PoolEvent event, const char *name, const char *old_name, gpointer user_data)
@@ -790,66 +791,66 @@ static char *find_user(const char *const *names, gboolean claim, const char **us
 
 static void test_events_and_users(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   g_autoptr(GString) events = g_string_new(NULL);
   const char *const w[] = {"w", NULL}, *const busy[] = {"snap_w_s", NULL};
 
-  pool_set_event_func(pool, note_event, events);
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  assert_done(pool_snapshot(pool, "v", "s", &error));
-  assert_done(pool_rename(pool, "v", "w", &error));
-  assert_done(pool_resize(pool, "w", 12 * MIB, FALSE, &error));
-  assert_done(pool_rollback(pool, "w", "s", &error));
-  pool_set_user_func(pool, find_user, "snap_w_s");
-  assert_fails(pool_remove(pool, busy, FALSE, &error), EBUSY, "loop7");
-  assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY,
+  pool_set_event_func(group, note_event, events);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  assert_done(pool_snapshot(group, "v", "s", &error));
+  assert_done(pool_rename(group, "v", "w", &error));
+  assert_done(pool_resize(group, "w", 12 * MIB, FALSE, &error));
+  assert_done(pool_rollback(group, "w", "s", &error));
+  pool_set_user_func(group, find_user, "snap_w_s");
+  assert_fails(pool_remove(group, busy, FALSE, &error), EBUSY, "loop7");
+  assert_fails(pool_remove(group, w, TRUE, &error), EBUSY,
                "snap_w_s is in use by the kernel (loop7)");
-  pool_set_user_func(pool, find_user, "!snap_w_s");
-  assert_fails(pool_remove(pool, w, TRUE, &error), EBUSY, "loop7");
-  assert_fails(pool_deactivate(pool, NULL, FALSE, &error), EBUSY, "loop7");
-  pool_set_user_func(pool, find_user, "w");
-  assert_fails(pool_rollback(pool, "w", "s", &error), EBUSY, "loop7");
-  assert_fails(pool_resize(pool, "w", 1, TRUE, &error), EBUSY, "loop7");
-  pool_set_user_func(pool, NULL, NULL);
-  assert_done(pool_remove(pool, w, TRUE, &error));
-  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
-  pool_set_user_func(pool, find_user, "v");
-  assert_fails(pool_template(pool, "v", "base-1-v", &error), EBUSY, "loop7");
-  pool_set_user_func(pool, NULL, NULL);
-  assert_done(pool_template(pool, "v", "base-1-v", &error));
+  pool_set_user_func(group, find_user, "!snap_w_s");
+  assert_fails(pool_remove(group, w, TRUE, &error), EBUSY, "loop7");
+  assert_fails(pool_deactivate(group, NULL, FALSE, &error), EBUSY, "loop7");
+  pool_set_user_func(group, find_user, "w");
+  assert_fails(pool_rollback(group, "w", "s", &error), EBUSY, "loop7");
+  assert_fails(pool_resize(group, "w", 1, TRUE, &error), EBUSY, "loop7");
+  pool_set_user_func(group, NULL, NULL);
+  assert_done(pool_remove(group, w, TRUE, &error));
+  assert_done(pool_create(group, NULL, "v", 4 * MIB, &error));
+  pool_set_user_func(group, find_user, "v");
+  assert_fails(pool_template(group, "v", "base-1-v", &error), EBUSY, "loop7");
+  pool_set_user_func(group, NULL, NULL);
+  assert_done(pool_template(group, "v", "base-1-v", &error));
   assert_string_equal(events->str,
                       "added v; added snap_v_s; renamed snap_w_s was snap_v_s; renamed w was v; "
                       "resized w; replaced w; resized w; "
                       "removed snap_w_s; removed w; added v; renamed base-1-v was v; ");
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void test_views_follow(void **state)
 {
-  Pool *pool = helper_open(helper_make(128 * MIB, 0));
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const names[] = {"v", NULL};
   PoolVolume *view;
   char byte = 1;
 
-  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
-  assert_done(pool_snapshot(pool, "v", "empty", &error));
-  assert_done((view = pool_volume_open_view(pool, "v", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 4 * MIB, &error));
+  assert_done(pool_snapshot(group, "v", "empty", &error));
+  assert_done((view = pool_volume_open_view(group, "v", &error)) != NULL);
   assert_done(pool_volume_write(view, &byte, 1, 0, &error));
-  assert_done(pool_rollback(pool, "v", "empty", &error));
+  assert_done(pool_rollback(group, "v", "empty", &error));
   assert_done(pool_volume_read(view, &byte, 1, 0, &error));
   assert_int_equal(byte, 0);
-  assert_done(pool_resize(pool, "v", 8 * MIB, FALSE, &error));
+  assert_done(pool_resize(group, "v", 8 * MIB, FALSE, &error));
   assert_int_equal(pool_volume_size(view), 8 * MIB);
   assert_done(pool_volume_write(view, "z", 1, 8 * MIB - 1, &error));
-  assert_done(pool_resize(pool, "v", 4 * MIB, TRUE, &error));
+  assert_done(pool_resize(group, "v", 4 * MIB, TRUE, &error));
   assert_fails(pool_volume_read(view, &byte, 1, 8 * MIB - 1, &error), EINVAL, NULL);
-  assert_done(pool_remove(pool, names, FALSE, &error));
+  assert_done(pool_remove(group, names, FALSE, &error));
   assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "removed");
   assert_fails(pool_volume_write(view, &byte, 1, 0, &error), ENOENT, "removed");
-  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error)); /* another one of that name */
+  assert_done(pool_create(group, NULL, "v", 4 * MIB, &error)); /* another one of that name */
   assert_fails(pool_volume_flush(view, &error), ENOENT, "removed");
   pool_volume_close(view);
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void test_second_opener(void **state)
@@ -857,12 +858,12 @@ static void test_second_opener(void **state)
   char *path = helper_make(128 * MIB, 0);
   const char *devices[] = {path, NULL};
   g_autofree char *pid = g_strdup_printf("%d", getpid());
-  Pool *pool = helper_open(path), *reader;
+  VolumeGroup *group = helper_open(path), *reader;
 
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, pid);
   reader = helper_open_read(path); /* takes no lock */
   helper_close(reader);
-  helper_close(pool);
+  helper_close(group);
   helper_close(helper_open(path));
 }
 

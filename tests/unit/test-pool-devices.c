@@ -45,23 +45,23 @@ static void beside(const char *path, const char *name, const ThinMessage *messag
   lvm_store_close(store);
 }
 
-static const char *health(Pool *pool, const char *thin_pool)
+static const char *health(VolumeGroup *group, const char *thin_pool)
 {
   static char text[512];
   g_autoptr(PoolInfo) info = NULL;
 
-  assert_done((info = pool_get_info(pool, thin_pool, &error)) != NULL);
+  assert_done((info = pool_get_info(group, thin_pool, &error)) != NULL);
   g_strlcpy(text, info->health ? info->health : "well", sizeof text);
   return text;
 }
 
 /* The check finds @n devices that no volume is known for, one of which is said as @text. */
-static void assert_strays(Pool *pool, const char *thin_pool, guint n, const char *text)
+static void assert_strays(VolumeGroup *group, const char *thin_pool, guint n, const char *text)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   gboolean found = FALSE;
 
-  assert_done(pool_check(pool, thin_pool, &errors, &leaks, &error));
+  assert_done(pool_check(group, thin_pool, &errors, &leaks, &error));
   assert_int_equal(errors->len, n);
   assert_int_equal(leaks->len, 0);
   for (guint i = 0; i < n; i++)
@@ -69,18 +69,19 @@ static void assert_strays(Pool *pool, const char *thin_pool, guint n, const char
   assert_true(n == 0 || found);
 }
 
-static void remove_one(Pool *pool, const char *name)
+static void remove_one(VolumeGroup *group, const char *name)
 {
   const char *names[] = {name, NULL};
 
-  assert_done(pool_remove(pool, names, FALSE, &error));
+  assert_done(pool_remove(group, names, FALSE, &error));
 }
 
-static void assert_not_removed(Pool *pool, const char *thin_pool, int errnum, const char *text)
+static void assert_not_removed(VolumeGroup *group, const char *thin_pool, int errnum,
+                               const char *text)
 {
   const char *names[] = {thin_pool, NULL};
 
-  assert_fails(pool_remove(pool, names, FALSE, &error), errnum, text);
+  assert_fails(pool_remove(group, names, FALSE, &error), errnum, text);
 }
 
 /* --- a command that was interrupted --- */
@@ -91,11 +92,11 @@ static char *make_with_strays(void)
 {
   static const ThinMessage messages[] = {{THIN_CREATE, 2, 0}, {THIN_CREATE, 7, 0}};
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 1);
-  helper_close(pool);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 1);
+  helper_close(group);
   beside(path, "data", messages, 2, 1, 1, "SECRET");
   return path;
 }
@@ -103,25 +104,25 @@ static char *make_with_strays(void)
 static void test_no_volume_is_made_of_a_stray(void **state)
 {
   char *path = make_with_strays();
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
 
   for (guint i = 0; i < 8; i++) {
     g_autofree char *name = g_strdup_printf("new-%u", i), *clone = g_strdup_printf("clone-%u", i);
 
-    assert_done(pool_create(pool, NULL, name, 8 * MIB, &error));
-    helper_check(pool, name, 0, 8 * MIB, 0);
-    assert_done(pool_clone(pool, "v", clone, 0, &error));
-    helper_check(pool, clone, 0, MIB, 1);
+    assert_done(pool_create(group, NULL, name, 8 * MIB, &error));
+    helper_check(group, name, 0, 8 * MIB, 0);
+    assert_done(pool_clone(group, "v", clone, 0, &error));
+    helper_check(group, clone, 0, MIB, 1);
   }
-  assert_done(pool_snapshot(pool, "v", "s", &error));
-  helper_write(pool, "v", 0, MIB, 2);
-  assert_done(pool_rollback(pool, "v", "s", &error));
-  helper_check(pool, "v", 0, MIB, 1);
-  assert_done(pool_clone_into(pool, "new-0", "new-1", &error));
-  helper_check(pool, "new-1", 0, 8 * MIB, 0);
-  assert_strays(pool, "data", 2,
+  assert_done(pool_snapshot(group, "v", "s", &error));
+  helper_write(group, "v", 0, MIB, 2);
+  assert_done(pool_rollback(group, "v", "s", &error));
+  helper_check(group, "v", 0, MIB, 1);
+  assert_done(pool_clone_into(group, "new-0", "new-1", &error));
+  helper_check(group, "new-1", 0, 8 * MIB, 0);
+  assert_strays(group, "data", 2,
                 "thin device 2 (64.00 KiB mapped, made at transaction 1) is known to no volume");
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void test_strays_are_told(void **state)
@@ -130,30 +131,31 @@ static void test_strays_are_told(void **state)
       "it has 2 thin devices that no volume is known for: 2 (64.00 KiB mapped), 7 (0 B "
       "mapped)";
   char *path = make_with_strays();
-  Pool *pool = helper_open_read(path);
+  VolumeGroup *group = helper_open_read(path);
 
-  assert_string_equal(health(pool, NULL), said);
-  assert_strays(pool, "data", 2, "thin device 7 (0 B mapped");
-  helper_close(pool);
-  pool = helper_open(path);
-  assert_string_equal(health(pool, NULL), said);
-  assert_strays(pool, "data", 2, "thin device 2");
-  helper_close(pool);
+  assert_string_equal(health(group, NULL), said);
+  assert_strays(group, "data", 2, "thin device 7 (0 B mapped");
+  helper_close(group);
+  group = helper_open(path);
+  assert_string_equal(health(group, NULL), said);
+  assert_strays(group, "data", 2, "thin device 2");
+  helper_close(group);
 }
 
 static void test_a_pool_with_strays_is_not_empty(void **state)
 {
   char *path = make_with_strays();
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
 
-  assert_not_removed(pool, "data", EBUSY, "has 1 volume");
-  remove_one(pool, "v");
-  assert_not_removed(pool, "data", EBUSY, "thin pool pve/data is not empty: it has 2 thin devices");
-  helper_close(pool);
-  pool = helper_open(path);
-  assert_not_removed(pool, "data", EBUSY, "lvremove pve/data");
-  assert_strays(pool, "data", 2, "thin device 2 (64.00 KiB mapped");
-  helper_close(pool);
+  assert_not_removed(group, "data", EBUSY, "has 1 volume");
+  remove_one(group, "v");
+  assert_not_removed(group, "data", EBUSY,
+                     "thin pool pve/data is not empty: it has 2 thin devices");
+  helper_close(group);
+  group = helper_open(path);
+  assert_not_removed(group, "data", EBUSY, "lvremove pve/data");
+  assert_strays(group, "data", 2, "thin device 2 (64.00 KiB mapped");
+  helper_close(group);
 }
 
 /* --- a message whose number another device has --- */
@@ -211,17 +213,17 @@ static void test_what_a_message_has_made_is_taken(void **state)
 
   for (guint i = 0; i < 2; i++) {
     char *path = helper_make(64 * MIB, 0);
-    Pool *pool = helper_open(path);
+    VolumeGroup *group = helper_open(path);
 
-    assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-    helper_write(pool, "v", 0, MIB, 1);
-    helper_close(pool);
+    assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+    helper_write(group, "v", 0, MIB, 1);
+    helper_close(group);
     beside(path, "data", messages[i], 1, 1, 1, NULL);
     edit_text(path, texts[i]);
-    pool = helper_open(path);
-    helper_check(pool, "late", 0, MIB, i);
-    helper_check_pool(pool, NULL);
-    helper_close(pool);
+    group = helper_open(path);
+    helper_check(group, "late", 0, MIB, i);
+    helper_check_pool(group, NULL);
+    helper_close(group);
     unlink(path);
   }
 }
@@ -243,33 +245,33 @@ static void leave_delete(LvmVg *vg)
 static void test_what_is_to_be_deleted_is_no_stray(void **state)
 {
   char *path = make_with_strays();
-  Pool *pool;
+  VolumeGroup *group;
 
   edit_text(path, pending_delete);
-  pool = helper_open_read(path);
-  assert_strays(pool, "data", 0, NULL);
-  assert_string_equal(health(pool, NULL), "well");
-  helper_close(pool);
-  pool = helper_open(path); /* carries it out */
-  assert_done(pool_create(pool, NULL, "next", 8 * MIB, &error));
-  helper_check(pool, "next", 0, 8 * MIB, 0);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  group = helper_open_read(path);
+  assert_strays(group, "data", 0, NULL);
+  assert_string_equal(health(group, NULL), "well");
+  helper_close(group);
+  group = helper_open(path); /* carries it out */
+  assert_done(pool_create(group, NULL, "next", 8 * MIB, &error));
+  helper_check(group, "next", 0, 8 * MIB, 0);
+  helper_check_pool(group, NULL);
+  helper_close(group);
 }
 
 /* The pool is through with the message: a device that it names was made since, by somebody else. */
 static void test_an_old_message_deletes_nothing(void **state)
 {
   char *path = make_with_strays();
-  Pool *pool;
+  VolumeGroup *group;
 
   edit_text(path, leave_delete);
-  pool = helper_open_read(path);
-  assert_strays(pool, "data", 2, "thin device 2 (64.00 KiB mapped");
-  helper_close(pool);
-  pool = helper_open(path);
-  assert_strays(pool, "data", 2, "thin device 2 (64.00 KiB mapped");
-  helper_close(pool);
+  group = helper_open_read(path);
+  assert_strays(group, "data", 2, "thin device 2 (64.00 KiB mapped");
+  helper_close(group);
+  group = helper_open(path);
+  assert_strays(group, "data", 2, "thin device 2 (64.00 KiB mapped");
+  helper_close(group);
 }
 
 /* --- a pool that another manages --- */
@@ -278,26 +280,26 @@ static void check_foreign(guint64 tid, const char *said, gboolean makes_volumes)
 {
   static const ThinMessage messages[] = {{THIN_CREATE, 0, 0}, {THIN_SNAPSHOT, 1, 0}};
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool;
+  VolumeGroup *group;
 
   beside(path, "data", messages, 2, 0, tid, "an image");
-  pool = helper_open_read(path);
-  assert_string_equal(health(pool, NULL), said);
-  assert_strays(pool, "data", 2, "thin device 0 (64.00 KiB mapped, made at transaction 0)");
-  helper_close(pool);
-  pool = helper_open(path);
-  assert_string_equal(health(pool, NULL), said);
-  assert_not_removed(pool, "data", EBUSY, "0 (64.00 KiB mapped), 1 (0 B mapped)");
+  group = helper_open_read(path);
+  assert_string_equal(health(group, NULL), said);
+  assert_strays(group, "data", 2, "thin device 0 (64.00 KiB mapped, made at transaction 0)");
+  helper_close(group);
+  group = helper_open(path);
+  assert_string_equal(health(group, NULL), said);
+  assert_not_removed(group, "data", EBUSY, "0 (64.00 KiB mapped), 1 (0 B mapped)");
   if (makes_volumes) {
-    assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-    helper_check(pool, "v", 0, 8 * MIB, 0);
-    remove_one(pool, "v");
+    assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+    helper_check(group, "v", 0, 8 * MIB, 0);
+    remove_one(group, "v");
   } else {
-    assert_fails(pool_create(pool, NULL, "v", 8 * MIB, &error), EPERM,
+    assert_fails(pool_create(group, NULL, "v", 8 * MIB, &error), EPERM,
                  "counted by something other than LVM");
   }
-  assert_strays(pool, "data", 2, "thin device 0 (64.00 KiB mapped");
-  helper_close(pool);
+  assert_strays(group, "data", 2, "thin device 0 (64.00 KiB mapped");
+  helper_close(group);
 }
 
 static void test_a_pool_that_another_counts_for(void **state)
@@ -337,18 +339,18 @@ static void test_a_pool_that_cannot_be_read_is_not_empty(void **state)
   static const ThinMessage message = {THIN_CREATE, 5, 0};
   static const PoolNew params = {.size = 16 * MIB};
   char *path = helper_path("two.img");
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &params, &error));
-  pool = helper_open(path);
-  assert_done(pool_create_pool(pool, "second", &params, &error));
-  helper_close(pool);
+  group = helper_open(path);
+  assert_done(pool_create_pool(group, "second", &params, &error));
+  helper_close(group);
   beside(path, "second", &message, 1, 0, 0, "SECRET");
   damage(path, "second_tmeta");
-  pool = helper_open(path);
-  assert_not_removed(pool, "second", EBADMSG, "whether it is empty cannot be told");
-  assert_not_removed(pool, "second", EBADMSG, "lvremove pve/second");
-  helper_close(pool);
+  group = helper_open(path);
+  assert_not_removed(group, "second", EBADMSG, "whether it is empty cannot be told");
+  assert_not_removed(group, "second", EBADMSG, "lvremove pve/second");
+  helper_close(group);
 }
 
 int main(void)

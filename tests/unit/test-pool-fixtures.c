@@ -118,29 +118,29 @@ static const Fixture fixtures[] = {
      {{"vm-500-disk-0", 0, ORIGIN_06}}},
 };
 
-static void assert_names(Pool *pool, const char *expected)
+static void assert_names(VolumeGroup *group, const char *expected)
 {
-  g_autofree char *names = helper_names(pool);
+  g_autofree char *names = helper_names(group);
 
   assert_string_equal(names, expected);
 }
 
 /* Of the first @n. */
-static void check_sums(Pool *pool, const Fixture *f, guint n)
+static void check_sums(VolumeGroup *group, const Fixture *f, guint n)
 {
   for (guint i = 0; i < MIN(n, G_N_ELEMENTS(f->sums)) && f->sums[i].volume; i++) {
-    g_autofree char *md5 = helper_md5(pool, f->sums[i].volume, f->sums[i].length);
+    g_autofree char *md5 = helper_md5(group, f->sums[i].volume, f->sums[i].length);
 
     if (strcmp(md5, f->sums[i].md5) != 0)
       fail_msg("%s: %s has MD5 %s, not %s", f->name, f->sums[i].volume, md5, f->sums[i].md5);
   }
 }
 
-static void check_check(Pool *pool, const Fixture *f)
+static void check_check(VolumeGroup *group, const Fixture *f)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
 
-  assert_done(pool_check(pool, "data", &errors, &leaks, &error));
+  assert_done(pool_check(group, "data", &errors, &leaks, &error));
   if ((errors->len > 0) != (f->n_errors > 0))
     fail_msg("%s: %u errors: %s", f->name, errors->len,
              errors->len ? (char *)errors->pdata[0] : "");
@@ -155,15 +155,15 @@ static void test_reading_is_whole_and_writes_nothing(void **state)
     const Fixture *f = &fixtures[i];
     char *path = helper_fixture(f->name);
     g_autofree char *before = helper_digest(path), *after = NULL;
-    Pool *pool = helper_open_read(path);
+    VolumeGroup *group = helper_open_read(path);
     g_autoptr(PoolInfo) info = NULL;
 
-    assert_names(pool, f->names);
-    assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+    assert_names(group, f->names);
+    assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
     assert_true(info->used > 0 && info->metadata_used > 0);
-    check_sums(pool, f, G_MAXUINT);
-    check_check(pool, f);
-    helper_close(pool);
+    check_sums(group, f, G_MAXUINT);
+    check_check(group, f);
+    helper_close(group);
     after = helper_digest(path);
     assert_string_equal(before, after);
     unlink(path);
@@ -172,24 +172,24 @@ static void test_reading_is_whole_and_writes_nothing(void **state)
 
 static void open_writable(const Fixture *f, const char *path)
 {
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolInfo) info = NULL;
 
-  assert_names(pool, f->after ? f->after : f->names);
-  check_sums(pool, f, 2);
-  check_check(pool, f);
-  helper_close(pool);
+  assert_names(group, f->after ? f->after : f->names);
+  check_sums(group, f, 2);
+  check_check(group, f);
+  helper_close(group);
   if (!f->n_leaks)
     helper_judge(path, NULL);
   /* And once more, now that nothing is left to do. */
-  pool = helper_open(path);
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  group = helper_open(path);
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   if (strcmp(f->name, "05a-out-of-data") != 0) {
-    assert_done(pool_create(pool, NULL, "fresh", 8 * MIB, &error));
-    helper_write(pool, "fresh", 0, MIB, 1);
-    assert_done(pool_snapshot(pool, "fresh", "s", &error));
+    assert_done(pool_create(group, NULL, "fresh", 8 * MIB, &error));
+    helper_write(group, "fresh", 0, MIB, 1);
+    assert_done(pool_snapshot(group, "fresh", "s", &error));
   }
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void test_opening_for_writing(void **state)
@@ -215,9 +215,9 @@ static void test_opening_for_writing(void **state)
 static void test_the_lost_range_is_named(void **state)
 {
   char *path = helper_fixture("04b-damaged-leaf");
-  Pool *pool = helper_open_read(path);
-  g_autoptr(PoolVolumeInfo) damaged = helper_info(pool, "vm-100-disk-0"),
-                            whole = helper_info(pool, "vm-101-disk-1");
+  VolumeGroup *group = helper_open_read(path);
+  g_autoptr(PoolVolumeInfo) damaged = helper_info(group, "vm-100-disk-0"),
+                            whole = helper_info(group, "vm-101-disk-1");
   g_autoptr(PoolInfo) info = NULL;
   guint64 length, lost = 0;
   gboolean mapped;
@@ -227,7 +227,7 @@ static void test_the_lost_range_is_named(void **state)
   assert_non_null(strstr(damaged->damage, "cannot be read"));
   assert_non_null(strstr(damaged->damage, "148"));
   assert_null(whole->damage);
-  assert_done((volume = pool_volume_open(pool, "vm-100-disk-0", TRUE, "export", &error)) != NULL);
+  assert_done((volume = pool_volume_open(group, "vm-100-disk-0", TRUE, "export", &error)) != NULL);
   for (guint64 offset = 0; offset < pool_volume_size(volume); offset += length) {
     g_autoptr(GError) error = NULL;
 
@@ -240,35 +240,35 @@ static void test_the_lost_range_is_named(void **state)
   }
   assert_true(lost > 0);
   pool_volume_close(volume);
-  helper_close(pool);
+  helper_close(group);
 }
 
 static void test_full_of_data(void **state)
 {
   char *path = helper_fixture("05a-out-of-data");
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolInfo) full = NULL, freed = NULL;
   PoolVolume *volume;
   char buf[4096] = "x";
   guint64 hole = 0, length;
   gboolean mapped = TRUE;
 
-  assert_done((volume = pool_volume_open(pool, "vm-300-disk-0", FALSE, "test", &error)) != NULL);
+  assert_done((volume = pool_volume_open(group, "vm-300-disk-0", FALSE, "test", &error)) != NULL);
   for (; mapped; hole += length)
     assert_done(pool_volume_extent(volume, hole, G_MAXUINT64, &length, &mapped, &error));
   hole -= length;
   assert_fails(pool_volume_write(volume, buf, sizeof buf, hole, &error), ENOSPC, NULL);
-  assert_done((full = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((full = pool_get_info(group, NULL, &error)) != NULL);
   assert_string_equal(full->health, "out of data space");
   assert_done(pool_volume_write(volume, buf, sizeof buf, 0, &error)); /* in its own chunk */
   assert_done(pool_volume_discard(volume, 0, 16 * MIB, &error));
   assert_done(pool_volume_flush(volume, &error));
   assert_done(pool_volume_write(volume, buf, sizeof buf, hole, &error));
-  assert_done((freed = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((freed = pool_get_info(group, NULL, &error)) != NULL);
   assert_true(
       g_str_has_prefix(freed->health, "it has 28 thin devices that no volume is known for"));
   pool_volume_close(volume);
-  helper_close(pool);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -287,13 +287,13 @@ static void leave_message(LvmVg *vg)
 static void test_messages_that_were_carried_out(void **state)
 {
   char *path = helper_fixture("01-clean");
-  Pool *pool;
+  VolumeGroup *group;
 
   edit_text(path, leave_message);
-  pool = helper_open(path);
-  assert_names(pool, NAMES_01);
-  check_sums(pool, &fixtures[0], 2);
-  helper_close(pool);
+  group = helper_open(path);
+  assert_names(group, NAMES_01);
+  check_sums(group, &fixtures[0], 2);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -311,14 +311,14 @@ static void test_deleted_and_the_id_is_old(void **state)
 {
   char *path = helper_fixture("01-clean");
   g_autoptr(PoolInfo) info = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   edit_text(path, wipe_deleted);
-  pool = helper_open(path);
-  check_sums(pool, &fixtures[0], 2);
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  group = helper_open(path);
+  check_sums(group, &fixtures[0], 2);
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(info->transaction_id, 8);
-  helper_close(pool);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -350,14 +350,14 @@ static void test_two_transactions_apart_is_refused(void **state)
 {
   char *path = helper_fixture("01-clean");
   const char *devices[] = {path, NULL};
-  Pool *pool;
+  VolumeGroup *group;
 
   edit_text(path, two_behind);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM,
                "transaction id is 7, expected 9");
-  pool = helper_open_read(path);
-  check_sums(pool, &fixtures[0], 2);
-  helper_close(pool);
+  group = helper_open_read(path);
+  check_sums(group, &fixtures[0], 2);
+  helper_close(group);
 }
 
 static void start_merge(LvmVg *vg)
@@ -374,27 +374,27 @@ static void test_a_pending_merge_is_finished(void **state)
   char *path = helper_fixture("01-clean");
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s2 = NULL;
   g_autofree char *md5 = NULL, *pending = NULL;
-  Pool *pool = helper_open_read(path);
+  VolumeGroup *group = helper_open_read(path);
 
-  before = helper_info(pool, "vm-100-disk-0");
-  helper_close(pool);
+  before = helper_info(group, "vm-100-disk-0");
+  helper_close(group);
   edit_text(path, start_merge);
-  pool = helper_open_read(path);
-  pending = helper_md5(pool, "vm-100-disk-0", 0);
+  group = helper_open_read(path);
+  pending = helper_md5(group, "vm-100-disk-0", 0);
   assert_string_equal(pending, "f58033394769c0068d1f3ff89f232a08");
-  helper_close(pool);
-  pool = helper_open(path);
-  assert_names(pool, "root snap_vm-100-disk-0_s2 vm-100-disk-0 vm-101-disk-1 vm-102-disk-0");
-  after = helper_info(pool, "vm-100-disk-0");
-  s2 = helper_info(pool, "snap_vm-100-disk-0_s2");
+  helper_close(group);
+  group = helper_open(path);
+  assert_names(group, "root snap_vm-100-disk-0_s2 vm-100-disk-0 vm-101-disk-1 vm-102-disk-0");
+  after = helper_info(group, "vm-100-disk-0");
+  s2 = helper_info(group, "snap_vm-100-disk-0_s2");
   assert_string_equal(after->uuid, before->uuid);
   assert_int_equal(after->device_id, 3);
   assert_int_equal(after->size, 128 * MIB);
   assert_null(s2->origin);
-  md5 = helper_md5(pool, "vm-100-disk-0", 0);
+  md5 = helper_md5(group, "vm-100-disk-0", 0);
   assert_string_equal(md5, "670106f7a3b68dc4daaffb1fac12ec5a");
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -420,23 +420,23 @@ static void test_damaged_superblock(void **state)
   g_autoptr(PoolVolumeInfo) info = NULL;
   g_autoptr(PoolInfo) pool_info = NULL;
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   overwrite(path, TMETA_01 + 100, "damage", 6);
   before = helper_digest(path);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, "superblock");
-  pool = helper_open_read(path);
-  assert_names(pool, NAMES_01);
-  md5 = helper_md5(pool, "root", 0);
+  group = helper_open_read(path);
+  assert_names(group, NAMES_01);
+  md5 = helper_md5(group, "root", 0);
   assert_string_equal(md5, "96995b58d4cbf6aaa9041b4f00c7f6ae");
-  info = helper_info(pool, "vm-100-disk-0");
+  info = helper_info(group, "vm-100-disk-0");
   assert_non_null(info->damage);
-  assert_done((pool_info = pool_get_info(pool, NULL, &error)) != NULL);
+  assert_done((pool_info = pool_get_info(group, NULL, &error)) != NULL);
   assert_non_null(pool_info->health);
-  assert_fails(pool_volume_open(pool, "vm-100-disk-0", TRUE, "me", &error), EBADMSG, "superblock");
-  assert_done(pool_check(pool, NULL, &errors, &leaks, &error));
+  assert_fails(pool_volume_open(group, "vm-100-disk-0", TRUE, "me", &error), EBADMSG, "superblock");
+  assert_done(pool_check(group, NULL, &errors, &leaks, &error));
   assert_true(errors->len > 0);
-  helper_close(pool);
+  helper_close(group);
   after = helper_digest(path);
   assert_string_equal(before, after);
 }
@@ -478,18 +478,18 @@ static void test_truncated_file(void **state)
   g_autofree char *before = NULL, *after = NULL;
   PoolVolume *volume;
   char buf[512];
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_int_equal(truncate(path, 112 * MIB), 0); /* pool and metadata are before, root behind */
   before = helper_digest(path);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, NULL);
-  pool = helper_open_read(path);
-  assert_names(pool, NAMES_01);
-  check_sums(pool, &volumes, 2);
-  assert_done((volume = pool_volume_open(pool, "root", TRUE, "export", &error)) != NULL);
+  group = helper_open_read(path);
+  assert_names(group, NAMES_01);
+  check_sums(group, &volumes, 2);
+  assert_done((volume = pool_volume_open(group, "root", TRUE, "export", &error)) != NULL);
   assert_fails(pool_volume_read(volume, buf, sizeof buf, 4 * MIB, &error), EIO, "truncated");
   pool_volume_close(volume);
-  helper_close(pool);
+  helper_close(group);
   after = helper_digest(path);
   assert_string_equal(before, after);
 }
@@ -504,18 +504,18 @@ static void test_a_refused_pool_keeps_nobody_away(void **state)
   const char *const gone[] = {"b", NULL};
   g_autoptr(PoolInfo) bad = NULL;
   g_autoptr(PoolVolumeInfo) volume = NULL;
-  Pool *pool;
+  VolumeGroup *group;
   off_t place = 0;
   guint8 block[4096];
   int fd;
 
   assert_done(pool_init("pve", "data", path, 128 * MIB, 0, &part, &error));
-  pool = helper_open(path);
-  assert_done(pool_create_pool(pool, "other", &part, &error));
-  assert_done(pool_create(pool, "data", "a", 4 * MIB, &error));
-  assert_done(pool_create(pool, "other", "b", 4 * MIB, &error));
-  helper_write(pool, "a", 0, MIB, 1);
-  helper_close(pool);
+  group = helper_open(path);
+  assert_done(pool_create_pool(group, "other", &part, &error));
+  assert_done(pool_create(group, "data", "a", 4 * MIB, &error));
+  assert_done(pool_create(group, "other", "b", 4 * MIB, &error));
+  helper_write(group, "a", 0, MIB, 1);
+  helper_close(group);
   /* The last superblock on the PV is other's. */
   fd = open(path, O_RDWR | O_CLOEXEC);
   for (off_t at = 17 * MIB; pread(fd, block, sizeof block, at) == sizeof block; at += 4096)
@@ -524,17 +524,17 @@ static void test_a_refused_pool_keeps_nobody_away(void **state)
   assert_true(place > 0);
   close(fd);
   overwrite(path, place, zeros, sizeof zeros);
-  pool = helper_open(path);
-  assert_done((bad = pool_get_info(pool, "other", &error)) != NULL);
+  group = helper_open(path);
+  assert_done((bad = pool_get_info(group, "other", &error)) != NULL);
   assert_non_null(strstr(bad->health, "all zero"));
   assert_true(bad->read_only);
-  volume = helper_info(pool, "b");
+  volume = helper_info(group, "b");
   assert_non_null(volume->damage);
-  assert_fails(pool_create(pool, "other", "c", MIB, &error), EBADMSG, "thin_repair");
-  assert_fails(pool_remove(pool, gone, FALSE, &error), EBADMSG, "all zero");
-  helper_check(pool, "a", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "a", "s", &error));
-  helper_close(pool);
+  assert_fails(pool_create(group, "other", "c", MIB, &error), EBADMSG, "thin_repair");
+  assert_fails(pool_remove(group, gone, FALSE, &error), EBADMSG, "all zero");
+  helper_check(group, "a", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "a", "s", &error));
+  helper_close(group);
 }
 
 int main(void)

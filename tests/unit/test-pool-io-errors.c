@@ -25,68 +25,68 @@ static VtIo *open_failer(const char *path, gboolean read_only, gpointer user_dat
   return failer;
 }
 
-static gboolean op_create(Pool *pool, GError **error)
+static gboolean op_create(VolumeGroup *group, GError **error)
 {
-  return pool_create(pool, NULL, "new", 512 * KIB, error);
+  return pool_create(group, NULL, "new", 512 * KIB, error);
 }
 
-static gboolean op_snapshot(Pool *pool, GError **error)
+static gboolean op_snapshot(VolumeGroup *group, GError **error)
 {
-  return pool_snapshot(pool, "v", "new", error);
+  return pool_snapshot(group, "v", "new", error);
 }
 
-static gboolean op_rollback(Pool *pool, GError **error)
+static gboolean op_rollback(VolumeGroup *group, GError **error)
 {
-  return pool_rollback(pool, "v", "s", error);
+  return pool_rollback(group, "v", "s", error);
 }
 
-static gboolean op_rename(Pool *pool, GError **error)
+static gboolean op_rename(VolumeGroup *group, GError **error)
 {
-  return pool_rename(pool, "v", "w", error);
+  return pool_rename(group, "v", "w", error);
 }
 
-static gboolean op_template(Pool *pool, GError **error)
+static gboolean op_template(VolumeGroup *group, GError **error)
 {
-  return pool_template(pool, "v", "base-1-v", error);
+  return pool_template(group, "v", "base-1-v", error);
 }
 
-static gboolean op_grow(Pool *pool, GError **error)
+static gboolean op_grow(VolumeGroup *group, GError **error)
 {
-  return pool_resize(pool, "v", MIB, FALSE, error);
+  return pool_resize(group, "v", MIB, FALSE, error);
 }
 
-static gboolean op_shrink(Pool *pool, GError **error)
+static gboolean op_shrink(VolumeGroup *group, GError **error)
 {
-  return pool_resize(pool, "v", 256 * KIB, TRUE, error);
+  return pool_resize(group, "v", 256 * KIB, TRUE, error);
 }
 
-static gboolean op_remove(Pool *pool, GError **error)
+static gboolean op_remove(VolumeGroup *group, GError **error)
 {
   const char *const names[] = {"v", NULL};
 
-  return pool_remove(pool, names, TRUE, error);
+  return pool_remove(group, names, TRUE, error);
 }
 
-static gboolean op_grow_pool(Pool *pool, GError **error)
+static gboolean op_grow_pool(VolumeGroup *group, GError **error)
 {
-  return pool_resize_pool(pool, NULL, 8 * MIB, FALSE, error);
+  return pool_resize_pool(group, NULL, 8 * MIB, FALSE, error);
 }
 
-static gboolean op_grow_metadata(Pool *pool, GError **error)
+static gboolean op_grow_metadata(VolumeGroup *group, GError **error)
 {
-  return pool_resize_pool(pool, NULL, 3 * MIB, TRUE, error);
+  return pool_resize_pool(group, NULL, 3 * MIB, TRUE, error);
 }
 
-static gboolean op_create_pool(Pool *pool, GError **error)
+static gboolean op_create_pool(VolumeGroup *group, GError **error)
 {
   const PoolNew params = {.size = MIB};
 
-  return pool_create_pool(pool, "second", &params, error);
+  return pool_create_pool(group, "second", &params, error);
 }
 
 static const struct {
   const char *name;
-  gboolean (*run)(Pool *pool, GError **error);
+  gboolean (*run)(VolumeGroup *group, GError **error);
 } ops[] = {
     {"create", op_create},
     {"snapshot", op_snapshot},
@@ -102,21 +102,21 @@ static const struct {
 };
 
 /* All that can be seen, in one string. */
-static char *describe(Pool *pool)
+static char *describe(VolumeGroup *group)
 {
   GString *text = g_string_new(NULL);
   g_autoptr(GPtrArray) infos = NULL, pools = NULL;
 
-  assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+  assert_done((infos = pool_list_volumes(group, NULL, &error)) != NULL);
   for (guint i = 0; i < infos->len; i++) {
     PoolVolumeInfo *info = infos->pdata[i];
-    g_autofree char *md5 = helper_md5(pool, info->name, 0), *tags = g_strjoinv(",", info->tags);
+    g_autofree char *md5 = helper_md5(group, info->name, 0), *tags = g_strjoinv(",", info->tags);
 
     g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " of %s, %s, %s%s; ", info->name,
                            info->size, info->origin, tags, md5,
                            info->read_only ? ", read-only" : "");
   }
-  assert_done((pools = pool_list_pools(pool, &error)) != NULL);
+  assert_done((pools = pool_list_pools(group, &error)) != NULL);
   for (guint i = 0; i < pools->len; i++) {
     PoolInfo *info = pools->pdata[i];
 
@@ -138,29 +138,29 @@ static char *make_base(void)
 {
   const PoolNew params = {.size = 4 * MIB, .metadata_size = 2 * MIB};
   char *path = helper_path("base.img");
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 40 * MIB, 64 * KIB, &params, &error));
-  pool = helper_open(path);
-  assert_done(pool_create(pool, NULL, "v", 512 * KIB, &error));
-  helper_write(pool, "v", 0, 384 * KIB, 1);
-  assert_done(pool_snapshot(pool, "v", "s", &error));
-  helper_write(pool, "v", 0, 128 * KIB, 2);
-  helper_close(pool);
+  group = helper_open(path);
+  assert_done(pool_create(group, NULL, "v", 512 * KIB, &error));
+  helper_write(group, "v", 0, 384 * KIB, 1);
+  assert_done(pool_snapshot(group, "v", "s", &error));
+  helper_write(group, "v", 0, 128 * KIB, 2);
+  helper_close(group);
   return path;
 }
 
-static char *state_after(const char *base, gboolean (*run)(Pool *pool, GError **error))
+static char *state_after(const char *base, gboolean (*run)(VolumeGroup *group, GError **error))
 {
   char *path = helper_path("after.img"), *text;
-  Pool *pool;
+  VolumeGroup *group;
 
   copy(base, path);
-  pool = helper_open(path);
+  group = helper_open(path);
   if (run)
-    assert_done(run(pool, &error));
-  text = describe(pool);
-  helper_close(pool);
+    assert_done(run(group, &error));
+  text = describe(group);
+  helper_close(group);
   return text;
 }
 
@@ -174,21 +174,21 @@ static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint count
   g_autoptr(GError) failure = NULL;
   gboolean done, through;
   guint seen;
-  Pool *pool;
+  VolumeGroup *group;
 
   copy(base, path);
-  assert_done((pool = bundled_open("pve", devices, 0, open_failer, NULL, &error)) != NULL);
+  assert_done((group = bundled_open("pve", devices, 0, open_failer, NULL, &error)) != NULL);
   vt_io_failer_arm(the_failer, kinds, countdown, EIO);
   seen = vt_io_failer_count(the_failer);
-  done = ops[op].run(pool, &failure);
+  done = ops[op].run(group, &failure);
   if (!done && !failure)
     fail_msg("%s failed at %u without saying why", ops[op].name, countdown);
   through = done && countdown >= vt_io_failer_count(the_failer) - seen;
-  pool_close(pool, NULL); /* with the disk still broken */
-  pool = helper_open(path);
-  found = describe(pool);
-  helper_check_pool(pool, "data");
-  helper_close(pool);
+  pool_close(group, NULL); /* with the disk still broken */
+  group = helper_open(path);
+  found = describe(group);
+  helper_check_pool(group, "data");
+  helper_close(group);
   if (strcmp(found, after) == 0)
     return through;
   if (done || strcmp(found, before) != 0)

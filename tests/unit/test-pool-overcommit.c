@@ -10,25 +10,25 @@ static void test_overcommit_limit(void **state)
   const char *const names[] = {"v2", NULL};
   g_autofree char *before = NULL, *after = NULL;
   char *config = helper_path("virt-thin.conf"), *path;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_true(g_file_set_contents(config, "[limits]\novercommit=2.5\n", -1, NULL));
   g_setenv("VIRT_THIN_CONFIG", config, TRUE);
   path = helper_make(64 * MIB, 0); /* a pool of less than 48 MiB, so volumes of 120 MiB at most */
-  pool = helper_open(path);
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
+  group = helper_open(path);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   before = helper_digest(path);
-  assert_fails(pool_create(pool, NULL, "w", 120 * MIB, &error), EPERM,
+  assert_fails(pool_create(group, NULL, "w", 120 * MIB, &error), EPERM,
                "over the limit of 2.5 times");
-  assert_fails(pool_clone(pool, "v", "w", 120 * MIB, &error), EPERM, "virt-thin.conf");
-  assert_fails(pool_resize(pool, "v", 128 * MIB, FALSE, &error), EPERM, "overcommitted");
+  assert_fails(pool_clone(group, "v", "w", 120 * MIB, &error), EPERM, "virt-thin.conf");
+  assert_fails(pool_resize(group, "v", 128 * MIB, FALSE, &error), EPERM, "overcommitted");
   after = helper_digest(path);
   assert_string_equal(before, after);
-  assert_done(pool_create(pool, NULL, "v2", 60 * MIB, &error));
-  assert_fails(pool_snapshot(pool, "v2", "s", &error), EPERM, NULL);
-  assert_done(pool_remove(pool, names, FALSE, &error));
-  assert_done(pool_snapshot(pool, "v", "s", &error));
-  helper_close(pool);
+  assert_done(pool_create(group, NULL, "v2", 60 * MIB, &error));
+  assert_fails(pool_snapshot(group, "v2", "s", &error), EPERM, NULL);
+  assert_done(pool_remove(group, names, FALSE, &error));
+  assert_done(pool_snapshot(group, "v", "s", &error));
+  helper_close(group);
 }
 
 int main(void)

@@ -91,7 +91,7 @@ static void assert_faster(const char *what, Time time, double limit)
     fail_msg("%s took %.1f ms, more than %.0f", what, time.cpu, limit);
 }
 
-static Time best_list(Pool *pool)
+static Time best_list(VolumeGroup *group)
 {
   Time best = WORST;
 
@@ -99,7 +99,7 @@ static Time best_list(Pool *pool)
     Time start = now();
     GPtrArray *infos;
 
-    assert_done((infos = pool_list_volumes(pool, NULL, &error)) != NULL);
+    assert_done((infos = pool_list_volumes(group, NULL, &error)) != NULL);
     take_better(&best, start);
     assert_true(infos->len >= N);
     g_ptr_array_unref(infos);
@@ -109,7 +109,7 @@ static Time best_list(Pool *pool)
 
 typedef enum { CREATE, SNAPSHOT, CLONE, ROLLBACK, RENAME, REMOVE } Kind;
 
-static Time best_of(Pool *pool, Kind kind)
+static Time best_of(VolumeGroup *group, Kind kind)
 {
   Time best = WORST;
 
@@ -121,12 +121,12 @@ static Time best_of(Pool *pool, Kind kind)
     Time start = now();
 
     switch (kind) {
-    case CREATE: assert_done(pool_create(pool, NULL, volume, GIB, &error)); break;
-    case SNAPSHOT: assert_done(pool_snapshot(pool, "vm-100-disk-0", name, &error)); break;
-    case CLONE: assert_done(pool_clone(pool, "vm-100-disk-0", clone, 0, &error)); break;
-    case ROLLBACK: assert_done(pool_rollback(pool, "vm-100-disk-0", name, &error)); break;
-    case RENAME: assert_done(pool_rename(pool, clone, renamed, &error)); break;
-    case REMOVE: assert_done(pool_remove(pool, names, FALSE, &error)); break;
+    case CREATE: assert_done(pool_create(group, NULL, volume, GIB, &error)); break;
+    case SNAPSHOT: assert_done(pool_snapshot(group, "vm-100-disk-0", name, &error)); break;
+    case CLONE: assert_done(pool_clone(group, "vm-100-disk-0", clone, 0, &error)); break;
+    case ROLLBACK: assert_done(pool_rollback(group, "vm-100-disk-0", name, &error)); break;
+    case RENAME: assert_done(pool_rename(group, clone, renamed, &error)); break;
+    case REMOVE: assert_done(pool_remove(group, names, FALSE, &error)); break;
     }
     take_better(&best, start);
   }
@@ -138,23 +138,23 @@ static void test_ten_thousand_volumes(void **state)
   char *path = helper_path("pv.img");
   const PoolNew params = {.metadata_size = 128 * MIB};
   Time time = WORST, start;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, GIB, 0, &params, &error));
   synthesise(path);
   start = now();
-  pool = helper_open(path);
+  group = helper_open(path);
   take_better(&time, start);
   assert_faster("open", time, 1000);
-  assert_faster("list", best_list(pool), 50);
-  assert_faster("create", best_of(pool, CREATE), 100);
-  assert_faster("snapshot", best_of(pool, SNAPSHOT), 100);
-  assert_faster("clone", best_of(pool, CLONE), 100);
-  assert_faster("rollback", best_of(pool, ROLLBACK), 100);
-  assert_faster("rename", best_of(pool, RENAME), 100);
-  assert_faster("remove", best_of(pool, REMOVE), 100);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  assert_faster("list", best_list(group), 50);
+  assert_faster("create", best_of(group, CREATE), 100);
+  assert_faster("snapshot", best_of(group, SNAPSHOT), 100);
+  assert_faster("clone", best_of(group, CLONE), 100);
+  assert_faster("rollback", best_of(group, ROLLBACK), 100);
+  assert_faster("rename", best_of(group, RENAME), 100);
+  assert_faster("remove", best_of(group, REMOVE), 100);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 

@@ -55,30 +55,30 @@ static void ignore(const char *domain, GLogLevelFlags level, const char *message
 static void test_a_rename_by_a_stranger(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   guint warnings = 0, handler;
   PoolVolume *volume;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 1);
-  assert_done((volume = pool_volume_open(pool, "v", FALSE, "guest", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 1);
+  assert_done((volume = pool_volume_open(group, "v", FALSE, "guest", &error)) != NULL);
   handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, ignore, &warnings);
   change_behind_its_back(path, rename_a_volume);
-  assert_done(pool_commit(pool, &error)); /* once a second in a service */
+  assert_done(pool_commit(group, &error)); /* once a second in a service */
   assert_int_equal(warnings, 1);
-  assert_fails(pool_create(pool, NULL, "w", 8 * MIB, &error), ESTALE, "restart the service");
-  assert_fails(pool_snapshot(pool, "v", "s", &error), ESTALE, "Reading and writing go on");
+  assert_fails(pool_create(group, NULL, "w", 8 * MIB, &error), ESTALE, "restart the service");
+  assert_fails(pool_snapshot(group, "v", "s", &error), ESTALE, "Reading and writing go on");
   /* The guest goes on, in new chunks, too. */
   assert_done(pool_volume_write(volume, "still here", 10, 4 * MIB, &error));
   assert_done(pool_volume_flush(volume, &error));
   pool_volume_close(volume);
-  helper_close(pool);
+  helper_close(group);
   g_log_remove_handler("virt-thin", handler);
   helper_judge(path, NULL);
-  pool = helper_open(path);
-  helper_check(pool, "renamed", 0, MIB, 1);
-  assert_done(pool_snapshot(pool, "renamed", "s", &error));
-  helper_close(pool);
+  group = helper_open(path);
+  helper_check(group, "renamed", 0, MIB, 1);
+  assert_done(pool_snapshot(group, "renamed", "s", &error));
+  helper_close(group);
 }
 
 static void make_another_pool(LvmVg *vg)
@@ -91,27 +91,27 @@ static void make_another_pool(LvmVg *vg)
 static void test_a_stranger_takes_the_extents(void **state)
 {
   char *path = helper_make(64 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autofree char *before = NULL, *after = NULL;
   g_autoptr(GError) last = NULL;
   guint warnings = 0, handler;
   PoolVolume *volume;
 
-  assert_done(pool_create(pool, NULL, "v", 8 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 1);
-  assert_done((volume = pool_volume_open(pool, "v", FALSE, "guest", &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 1);
+  assert_done((volume = pool_volume_open(group, "v", FALSE, "guest", &error)) != NULL);
   assert_done(pool_volume_write(volume, "not flushed", 11, 4 * MIB, &error)); /* a commit is due */
   handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, ignore, &warnings);
   change_behind_its_back(path, make_another_pool);
   before = helper_digest(path);
-  assert_fails(pool_commit(pool, &error), ESTALE, "Its extents moved");
+  assert_fails(pool_commit(group, &error), ESTALE, "Its extents moved");
   assert_fails(pool_volume_write(volume, "x", 1, 0, &error), ESTALE, NULL);
   assert_fails(pool_volume_zero(volume, 0, 64 * KIB, TRUE, &error), ESTALE, NULL);
   assert_fails(pool_volume_discard(volume, 0, 64 * KIB, &error), ESTALE, NULL);
   assert_fails(pool_volume_flush(volume, &error), ESTALE, NULL);
-  assert_fails(pool_create(pool, NULL, "w", 8 * MIB, &error), ESTALE, "vgcfgrestore");
+  assert_fails(pool_create(group, NULL, "w", 8 * MIB, &error), ESTALE, "vgcfgrestore");
   pool_volume_close(volume);
-  assert_false(pool_close(pool, &last));
+  assert_false(pool_close(group, &last));
   helper_check_error("pool_close", last, ESTALE, NULL);
   g_log_remove_handler("virt-thin", handler);
   after = helper_digest(path);
@@ -132,9 +132,9 @@ static void test_another_process_is_named(void **state)
   assert_int_equal(pipe(ready), 0);
   pid = fork();
   if (pid == 0) {
-    Pool *pool = pool_open_bundled("pve", devices, 0, NULL);
+    VolumeGroup *group = pool_open_bundled("pve", devices, 0, NULL);
 
-    if (pool && write(ready[1], "r", 1) == 1)
+    if (group && write(ready[1], "r", 1) == 1)
       pause();
     _exit(1);
   }
@@ -177,9 +177,9 @@ static void die_with_it_open(const char *device)
   pid_t pid = fork();
 
   if (pid == 0) {
-    Pool *pool = pool_open_bundled("pve", devices, 0, NULL);
+    VolumeGroup *group = pool_open_bundled("pve", devices, 0, NULL);
 
-    if (pool && pool_create(pool, NULL, "v", 4 * MIB, NULL))
+    if (group && pool_create(group, NULL, "v", 4 * MIB, NULL))
       raise(SIGKILL);
     _exit(1);
   }
@@ -223,7 +223,7 @@ static void test_block_device(void **state)
   char *path = helper_path("disk");
   const char *names[] = {"v", NULL};
   const char *device;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_true(g_file_set_contents(path, "", 0, NULL));
   assert_int_equal(truncate(path, 64 * MIB), 0);
@@ -234,26 +234,26 @@ static void test_block_device(void **state)
 
   assert_done(pool_init("pve", "data", device, 0, 0, NULL, &error));
   assert_taken(device, FALSE);
-  pool = helper_open(device);
+  group = helper_open(device);
   assert_taken(device, TRUE);
-  assert_done(pool_create(pool, NULL, "v", 4 * MIB, &error));
-  helper_write(pool, "v", 0, MIB, 1);
+  assert_done(pool_create(group, NULL, "v", 4 * MIB, &error));
+  helper_write(group, "v", 0, MIB, 1);
   assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, "test-pool-stran");
   assert_fails(pool_release("pve", devices, &error), EBUSY, NULL);
-  assert_done(pool_remove(pool, names, FALSE, &error));
-  helper_close(pool);
+  assert_done(pool_remove(group, names, FALSE, &error));
+  helper_close(group);
   assert_taken(device, FALSE);
   die_with_it_open(device);
   assert_taken(device, TRUE);
   assert_done(pool_release("pve", devices, &error));
   assert_taken(device, FALSE);
-  pool = helper_open(device);
-  assert_done(pool_remove(pool, names, FALSE, &error));
-  helper_close(pool);
+  group = helper_open(device);
+  assert_done(pool_remove(group, names, FALSE, &error));
+  helper_close(group);
   die_with_it_open(device);
-  pool = helper_open(device);
+  group = helper_open(device);
   assert_taken(device, TRUE);
-  helper_close(pool);
+  helper_close(group);
   assert_taken(device, FALSE);
   detach_loop();
   helper_judge(path, NULL);
@@ -262,7 +262,7 @@ static void test_block_device(void **state)
 /* --- many threads --- */
 
 typedef struct {
-  Pool *pool;
+  VolumeGroup *pool;
   guint number;
   gint *stop;
 } Worker;
@@ -332,21 +332,21 @@ static gpointer look(gpointer user_data)
 static void test_many_threads(void **state)
 {
   char *path = helper_make(128 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   Worker workers[5];
   GThread *threads[5];
   gint stop = 0;
 
   for (guint i = 0; i < 5; i++) {
-    workers[i] = (Worker){pool, i, &stop};
+    workers[i] = (Worker){group, i, &stop};
     threads[i] = g_thread_new("worker", i < 4 ? work : look, &workers[i]);
   }
   for (guint i = 0; i < 4; i++)
     g_thread_join(threads[i]);
   g_atomic_int_set(&stop, 1);
   g_thread_join(threads[4]);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 

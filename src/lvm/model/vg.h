@@ -1,8 +1,8 @@
 /* virt-thin - a volume group as LVM2 writes it in its metadata text
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The text tree (lvm/model/text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on
- * its nodes. What this code does not understand stays in the tree and is written back byte for
+ * The text tree (text.h) IS the model: LvmVg owns the tree, and LvmLv and LvmPv are views on its
+ * nodes. What this code does not understand stays in the tree and is written back byte for
  * byte. Names of keys and their meaning: lvm2 lib/format_text/{import,export}_vsn1.c, flags.c;
  * segment types: lib/thin/thin.c, lib/striped/striped.c.
  *

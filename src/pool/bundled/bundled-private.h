@@ -45,7 +45,7 @@ typedef struct {
 } BundledPool;
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   pthread_mutex_t lock; /* pthread's, not GLib's: ThreadSanitizer sees those */
   pthread_cond_t idle;  /* a BundledPool.users fell to 0 */
   gboolean read_only;   /* constant */
@@ -97,13 +97,13 @@ typedef struct {
 /* --- bundled/pool.c --- */
 
 /* pool_open_bundled() with a hook between store and PVs, for tests. */
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                   LvmOpenFunc open, gpointer user_data, GError **error);
+VolumeGroup *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                          LvmOpenFunc open, gpointer user_data, GError **error);
 /* VG @vg where pool_open_bundled() looks without being given devices. */
 LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open,
                              gpointer user_data, GError **error);
 /* A pool over a store already open, which it takes (also on failure). */
-Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
+VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
 
 /* --- bundled/base.c --- */
 
@@ -172,14 +172,14 @@ gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
 /* --- bundled/change.c, -check.c: members of PoolOps --- */
 
-gboolean bundled_change(Pool *pool, const PoolChange *change, GError **error);
+gboolean bundled_change(VolumeGroup *group, const PoolChange *change, GError **error);
 /* The same under the lock, which is let go of while the service's nodes are asked for users. */
 gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error);
 /* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes
  * from then on. Called without the lock. */
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
-gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                       GError **error);
+gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                       GPtrArray **leaks, GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */
 gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
 
@@ -196,9 +196,9 @@ gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
 
 /* --- bundled/handle.c: members of PoolOps --- */
 
-PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only,
+PoolVolume *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
                                 const char *opener, GError **error);
-PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error);
+PoolVolume *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error);
 
 /* --- bundled/volume.c --- */
 

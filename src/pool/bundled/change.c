@@ -451,9 +451,9 @@ gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **er
   return plan && carry_out(b, plan, description, error);
 }
 
-gboolean bundled_change(Pool *pool, const PoolChange *change, GError **error)
+gboolean bundled_change(VolumeGroup *group, const PoolChange *change, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   gboolean ok;
 
   bundled_lock(b);

@@ -176,10 +176,10 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
   return TRUE;
 }
 
-gboolean bundled_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                       GError **error)
+gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                       GPtrArray **leaks, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
                        l = g_ptr_array_new_with_free_func(g_free);
   BundledPool *p;

@@ -294,13 +294,13 @@ static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboo
   return handle ? &handle->base : NULL;
 }
 
-PoolVolume *bundled_volume_open(Pool *pool, const char *name, gboolean read_only,
+PoolVolume *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
                                 const char *opener, GError **error)
 {
-  return open_handle((Bundled *)pool, name, FALSE, read_only, opener, error);
+  return open_handle((Bundled *)group, name, FALSE, read_only, opener, error);
 }
 
-PoolVolume *bundled_volume_open_view(Pool *pool, const char *name, GError **error)
+PoolVolume *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
-  return open_handle((Bundled *)pool, name, TRUE, FALSE, NULL, error);
+  return open_handle((Bundled *)group, name, TRUE, FALSE, NULL, error);
 }

@@ -129,17 +129,17 @@ static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint
   const char *paths[] = {undo->path, NULL};
   const LvmCreate create = {.extent_size = extent_size, .no_autoactivate = !is_block};
   LvmStore *store = lvm_store_create(vg, paths, &create, error);
-  Pool *pool;
+  VolumeGroup *group;
   gboolean ok;
 
   if (!store)
     return FALSE;
   undo->labelled = TRUE;
-  pool = bundled_open_store(store, FALSE, error);
-  if (!pool)
+  group = bundled_open_store(store, FALSE, error);
+  if (!group)
     return FALSE;
-  ok = pool_create_pool(pool, thin_pool, params, error);
-  return pool_close(pool, ok ? error : NULL) && ok;
+  ok = pool_create_pool(group, thin_pool, params, error);
+  return pool_close(group, ok ? error : NULL) && ok;
 }
 
 gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,

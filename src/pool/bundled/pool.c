@@ -13,9 +13,9 @@
 
 /* --- those who ask and are told --- */
 
-static void set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
+static void set_event_func(VolumeGroup *group, PoolEventFunc func, gpointer user_data)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
 
   bundled_lock(b);
   b->event_func = func;
@@ -23,9 +23,9 @@ static void set_event_func(Pool *pool, PoolEventFunc func, gpointer user_data)
   bundled_unlock(b);
 }
 
-static void set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
+static void set_user_func(VolumeGroup *group, PoolUserFunc func, gpointer user_data)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
 
   bundled_lock(b);
   b->user_func = func;
@@ -35,9 +35,9 @@ static void set_user_func(Pool *pool, PoolUserFunc func, gpointer user_data)
 
 /* --- information --- */
 
-static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *get_vg_info(VolumeGroup *group, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   PoolVgInfo *info;
 
   bundled_lock(b);
@@ -112,9 +112,9 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   return info;
 }
 
-static GPtrArray *list_pools(Pool *pool, GError **error)
+static GPtrArray *list_pools(VolumeGroup *group, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   GPtrArray *infos = g_ptr_array_new_with_free_func((GDestroyNotify)pool_info_free);
   g_autoptr(GPtrArray) lvs = NULL;
 
@@ -130,9 +130,9 @@ static GPtrArray *list_pools(Pool *pool, GError **error)
   return infos;
 }
 
-static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   BundledPool *p;
   PoolInfo *info = NULL;
 
@@ -197,9 +197,9 @@ static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cach
   return info;
 }
 
-static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   g_autoptr(GPtrArray) infos =
       g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   g_autoptr(GPtrArray) lvs = NULL;
@@ -240,9 +240,9 @@ static void cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
   }
 }
 
-static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(VolumeGroup *group, const char *name, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   DeviceCache cache = {NULL, NULL};
   PoolVolumeInfo *info = NULL;
   LvmLv *lv;
@@ -258,10 +258,10 @@ static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
   return info;
 }
 
-static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                             GError **error)
+static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                             guint64 *shared, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   BundledPool *p = NULL;
   gboolean ok = FALSE;
   guint32 device = 0;
@@ -333,9 +333,9 @@ static gboolean is_still_ours(Bundled *b, GError **error)
 }
 
 /* Every pool is committed, whatever befalls the others; the first error is told. */
-static gboolean commit(Pool *pool, GError **error)
+static gboolean commit(VolumeGroup *group, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   GPtrArray *pools;
   gboolean ok = TRUE;
 
@@ -376,9 +376,10 @@ static GPtrArray *list_names(Bundled *b, const char *thin_pool)
 }
 
 /* There are no nodes here: all that deactivation means is that nobody may be using a volume. */
-static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                           GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   g_autoptr(GPtrArray) names = NULL;
   gboolean ok;
 
@@ -417,9 +418,9 @@ static gboolean close_pools(Bundled *b, GError **error)
   return ok;
 }
 
-static gboolean bundled_close(Pool *pool, GError **error)
+static gboolean bundled_close(VolumeGroup *group, GError **error)
 {
-  Bundled *b = (Bundled *)pool;
+  Bundled *b = (Bundled *)group;
   gboolean ok;
 
   bundled_lock(b);
@@ -462,7 +463,7 @@ static const PoolOps bundled_ops = {
     .commit = commit,
 };
 
-Pool *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
+VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
 {
   Bundled *b = g_new0(Bundled, 1);
 
@@ -566,8 +567,8 @@ LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc ope
   return open_store(vg, (const char *const *)elsewhere, FALSE, read_only, open, user_data, error);
 }
 
-Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                   LvmOpenFunc open, gpointer user_data, GError **error)
+VolumeGroup *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                          LvmOpenFunc open, gpointer user_data, GError **error)
 {
   gboolean read_only = (flags & POOL_READ_ONLY) != 0;
   LvmStore *store = devices ? open_store(vg, devices, FALSE, read_only, open, user_data, error)
@@ -576,8 +577,8 @@ Pool *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags fla
   return store ? bundled_open_store(store, read_only, error) : NULL;
 }
 
-Pool *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                        GError **error)
+VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                               GError **error)
 {
   return bundled_open(vg, devices, flags, NULL, NULL, error);
 }

@@ -305,9 +305,9 @@ static gboolean carry_out_change(KernelChange *change, const PoolChange *what, G
 
 /* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of
  * them. */
-static void catch_up_spare(Pool *pool)
+static void catch_up_spare(VolumeGroup *group)
 {
-  g_autoptr(GPtrArray) infos = pool_list_pools(pool, NULL);
+  g_autoptr(GPtrArray) infos = pool_list_pools(group, NULL);
   g_autoptr(GError) error = NULL;
   PoolInfo *largest = NULL;
 
@@ -319,19 +319,19 @@ static void catch_up_spare(Pool *pool)
   }
   if (!largest || !largest->metadata_spare || largest->metadata_spare >= largest->metadata_size)
     return;
-  if (!pool_resize_pool(pool, largest->name, largest->metadata_size + 1, TRUE, &error))
+  if (!pool_resize_pool(group, largest->name, largest->metadata_size + 1, TRUE, &error))
     g_warning("the spare metadata stays smaller than that of thin pool %s/%s: %s", largest->vg,
               largest->name, error->message);
 }
 
-gboolean kernel_change(Pool *pool, const PoolChange *what, GError **error)
+gboolean kernel_change(VolumeGroup *group, const PoolChange *what, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_VG, error);
 
   if (!change || !kernel_change_end(change, carry_out_change(change, what, error), error))
     return pool_change_failed(what, k->vg_name, error);
   if (what->kind == POOL_EXTEND)
-    catch_up_spare(pool);
+    catch_up_spare(group);
   return TRUE;
 }

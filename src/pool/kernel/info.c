@@ -22,9 +22,9 @@ static void done(KernelPool *k, gboolean active)
 
 /* --- information: the VG and its thin pools --- */
 
-PoolVgInfo *kernel_get_vg_info(Pool *pool, GError **error)
+PoolVgInfo *kernel_get_vg_info(VolumeGroup *group, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   PoolVgInfo *info = NULL;
   LvmVg *vg;
 
@@ -116,9 +116,9 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean with_de
   return info;
 }
 
-GPtrArray *kernel_list_pools(Pool *pool, GError **error)
+GPtrArray *kernel_list_pools(VolumeGroup *group, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   GPtrArray *infos = NULL;
   gboolean active = FALSE;
   LvmVg *vg;
@@ -206,9 +206,9 @@ static PoolVolumeInfo *make_volume_info(MappedCache *cache, LvmLv *lv)
   return info;
 }
 
-GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+GPtrArray *kernel_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   g_autoptr(GHashTable) pools =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
@@ -232,9 +232,9 @@ GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error
   return infos;
 }
 
-PoolVolumeInfo *kernel_get_volume(Pool *pool, const char *name, GError **error)
+PoolVolumeInfo *kernel_get_volume(VolumeGroup *group, const char *name, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   g_autoptr(GHashTable) pools =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, unref_devices);
   MappedCache cache = {k, NULL, pools};
@@ -262,10 +262,10 @@ static gboolean count(gpointer reader, gpointer data, GError **error)
   return dmk_reader_count(reader, request->device, request->exclusive, request->shared, error);
 }
 
-gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                             GError **error)
+gboolean kernel_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                             guint64 *shared, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   CountRequest request = {0, exclusive, shared};
   gboolean ok = FALSE;
   LvmVg *vg;

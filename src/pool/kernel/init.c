@@ -25,13 +25,13 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   const char *const create[] = {
       "vgcreate", "--metadatasize", "16m", "--physicalextentsize", extent, vg, path, NULL};
   const char *const devices[] = {path, NULL};
-  g_autoptr(Pool) pool = NULL;
+  g_autoptr(VolumeGroup) group = NULL;
   gboolean made = FALSE;
 
   if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) &&
       pool_plan_require_no_max_size(params, error) && lvm_content_check_free(path, error) &&
-      (made = dmk_lvm2(create, error)) && (pool = pool_open_kernel(vg, devices, 0, error)) &&
-      pool_create_pool(pool, thin_pool, params, error))
+      (made = dmk_lvm2(create, error)) && (group = pool_open_kernel(vg, devices, 0, error)) &&
+      pool_create_pool(group, thin_pool, params, error))
     return TRUE;
   if (made)
     take_back_vg(vg, path);

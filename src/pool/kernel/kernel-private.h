@@ -33,7 +33,7 @@
 #include "pool/pool-private.h"
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   char *vg_name;      /* constant */
   GStrv devices;      /* constant; NULL: wherever lvm2 would look */
   gboolean read_only; /* constant */
@@ -140,15 +140,15 @@ gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GEr
 
 /* --- kernel/info.c: members of PoolOps --- */
 
-PoolVgInfo *kernel_get_vg_info(Pool *pool, GError **error);
-GPtrArray *kernel_list_pools(Pool *pool, GError **error);
+PoolVgInfo *kernel_get_vg_info(VolumeGroup *group, GError **error);
+GPtrArray *kernel_list_pools(VolumeGroup *group, GError **error);
 /* @with_devices FALSE: for who looks at its thin devices himself. */
 PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices,
                           GError **error);
-GPtrArray *kernel_list_volumes(Pool *pool, const char *thin_pool, GError **error);
-PoolVolumeInfo *kernel_get_volume(Pool *pool, const char *name, GError **error);
-gboolean kernel_count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                             GError **error);
+GPtrArray *kernel_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error);
+PoolVolumeInfo *kernel_get_volume(VolumeGroup *group, const char *name, GError **error);
+gboolean kernel_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                             guint64 *shared, GError **error);
 
 /* --- kernel/group.c --- */
 
@@ -164,10 +164,11 @@ gboolean kernel_finish_groups(KernelChange *change, gboolean *changed, GError **
 
 /* --- kernel/change.c, -pools.c, -volume.c: members of PoolOps --- */
 
-gboolean kernel_change(Pool *pool, const PoolChange *change, GError **error);
-gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                      GError **error);
-gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error);
-gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error);
-PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                               GError **error);
+gboolean kernel_change(VolumeGroup *group, const PoolChange *change, GError **error);
+gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                      GPtrArray **leaks, GError **error);
+gboolean kernel_activate(VolumeGroup *group, const char *thin_pool, GError **error);
+gboolean kernel_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                           GError **error);
+PoolVolume *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                               const char *opener, GError **error);

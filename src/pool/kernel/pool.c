@@ -3,14 +3,14 @@
  */
 #include "pool/kernel/kernel-private.h"
 
-static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  return kernel_get_info((KernelPool *)pool, thin_pool, TRUE, error);
+  return kernel_get_info((KernelPool *)group, thin_pool, TRUE, error);
 }
 
-static gboolean kernel_close(Pool *pool, GError **error)
+static gboolean kernel_close(VolumeGroup *group, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
 
   kernel_forget(k);
   g_strfreev(k->paths);
@@ -37,8 +37,8 @@ static const PoolOps kernel_ops = {
     .volume_open = kernel_volume_open,
 };
 
-Pool *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                       GError **error)
+VolumeGroup *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
+                              GError **error)
 {
   KernelPool *k = g_new0(KernelPool, 1);
   gboolean ok;

@@ -37,9 +37,9 @@ static gboolean activate(KernelChange *change, LvmLv *pool, GError **error)
   return FALSE;
 }
 
-gboolean kernel_activate(Pool *pool, const char *thin_pool, GError **error)
+gboolean kernel_activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_USE, error);
   LvmLv *lv = change ? pool_rules_find_pool(change->vg, thin_pool, error) : NULL;
   gboolean ok = lv && activate(change, lv, error);
@@ -89,9 +89,10 @@ static gboolean deactivate(KernelChange *change, LvmLv *pool, gboolean force, GE
   return words->len == 2 || kernel_run_words(change, words, error);
 }
 
-gboolean kernel_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+gboolean kernel_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                           GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_USE, error);
   LvmLv *lv = change ? pool_rules_find_pool(change->vg, thin_pool, error) : NULL;
 
@@ -185,10 +186,10 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
   return errors->len > 0 || kernel_compare_devices(change, pool, errors, error);
 }
 
-gboolean kernel_check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                      GError **error)
+gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                      GPtrArray **leaks, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_USE, error);
 

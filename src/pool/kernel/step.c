@@ -12,10 +12,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "control/service.h"
 #include "dm/lvm2.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
-#include "control/service.h"
 #include "settings/settings.h"
 #include "util/block-users.h"
 

@@ -129,10 +129,10 @@ static KernelVolume *volume_new(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean re
   return volume;
 }
 
-PoolVolume *kernel_volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                               GError **error)
+PoolVolume *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                               const char *opener, GError **error)
 {
-  KernelPool *k = (KernelPool *)pool;
+  KernelPool *k = (KernelPool *)group;
   KernelVolume *volume = NULL;
   LvmVg *vg;
   LvmLv *lv;

@@ -19,7 +19,7 @@
 #include "settings/settings.h"
 
 typedef struct {
-  Pool base;
+  VolumeGroup base;
   char *vg;
   char *socket;
   int timeout_ms;
@@ -106,17 +106,17 @@ static GVariant *call_interface(RemotePool *remote, const char *interface, const
 }
 
 /* A call that changes nothing, and may be repeated. */
-static GVariant *ask(Pool *pool, const char *method, GVariant *in, const char *out,
+static GVariant *ask(VolumeGroup *group, const char *method, GVariant *in, const char *out,
                      const char *what, GError **error)
 {
-  return call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
+  return call_interface((RemotePool *)group, CONTROL_INTERFACE, method, in, out, TRUE, what, error);
 }
 
-static gboolean change(Pool *pool, const char *method, GVariant *in, const char *what,
+static gboolean change(VolumeGroup *group, const char *method, GVariant *in, const char *what,
                        GError **error)
 {
   g_autoptr(GVariant) out =
-      call_interface((RemotePool *)pool, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
+      call_interface((RemotePool *)group, CONTROL_INTERFACE, method, in, "()", FALSE, what, error);
 
   return out != NULL;
 }
@@ -128,19 +128,21 @@ static const char *or_empty(const char *text)
 
 /* --- what there is --- */
 
-static PoolVgInfo *remote_get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *remote_get_vg_info(VolumeGroup *group, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about volume group %s", ((RemotePool *)pool)->vg);
-  g_autoptr(GVariant) out = ask(pool, "GetVolumeGroup", NULL, "(" POOL_WIRE_VG ")", what, error);
+  g_autofree char *what =
+      g_strdup_printf("asking about volume group %s", ((RemotePool *)group)->vg);
+  g_autoptr(GVariant) out = ask(group, "GetVolumeGroup", NULL, "(" POOL_WIRE_VG ")", what, error);
   g_autoptr(GVariant) value = out ? g_variant_get_child_value(out, 0) : NULL;
 
   return value ? pool_wire_to_vg(value) : NULL;
 }
 
-static GPtrArray *remote_list_pools(Pool *pool, GError **error)
+static GPtrArray *remote_list_pools(VolumeGroup *group, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("listing the thin pools of %s", ((RemotePool *)pool)->vg);
-  g_autoptr(GVariant) out = ask(pool, "ListPools", NULL, "(a" POOL_WIRE_POOL ")", what, error);
+  g_autofree char *what =
+      g_strdup_printf("listing the thin pools of %s", ((RemotePool *)group)->vg);
+  g_autoptr(GVariant) out = ask(group, "ListPools", NULL, "(a" POOL_WIRE_POOL ")", what, error);
   GPtrArray *pools;
   GVariantIter *iter;
   GVariant *child;
@@ -157,24 +159,24 @@ static GPtrArray *remote_list_pools(Pool *pool, GError **error)
   return pools;
 }
 
-static PoolInfo *remote_get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *remote_get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *)pool)->vg,
+  g_autofree char *what = g_strdup_printf("asking about thin pool %s/%s", ((RemotePool *)group)->vg,
                                           or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
   if (!pool_wire_check_text(thin_pool, error))
     return NULL;
-  out = ask(pool, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")",
+  out = ask(group, "GetPool", g_variant_new("(s)", or_empty(thin_pool)), "(" POOL_WIRE_POOL ")",
             what, error);
   value = out ? g_variant_get_child_value(out, 0) : NULL;
   return value ? pool_wire_to_pool(value) : NULL;
 }
 
-static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *remote_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("listing the volumes of %s", ((RemotePool *)pool)->vg);
+  g_autofree char *what = g_strdup_printf("listing the volumes of %s", ((RemotePool *)group)->vg);
   g_autoptr(GVariant) out = NULL;
   GPtrArray *volumes;
   GVariantIter *iter;
@@ -182,7 +184,7 @@ static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError 
 
   if (!pool_wire_check_text(thin_pool, error))
     return NULL;
-  out = ask(pool, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)),
+  out = ask(group, "ListVolumes", g_variant_new("(s)", or_empty(thin_pool)),
             "(a" POOL_WIRE_VOLUME ")", what, error);
   if (!out)
     return NULL;
@@ -196,48 +198,48 @@ static GPtrArray *remote_list_volumes(Pool *pool, const char *thin_pool, GError 
   return volumes;
 }
 
-static PoolVolumeInfo *remote_get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *remote_get_volume(VolumeGroup *group, const char *name, GError **error)
 {
   g_autofree char *what =
-      g_strdup_printf("asking about volume %s/%s", ((RemotePool *)pool)->vg, name);
+      g_strdup_printf("asking about volume %s/%s", ((RemotePool *)group)->vg, name);
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) value = NULL;
 
   if (!pool_wire_check_text(name, error))
     return NULL;
-  out = ask(pool, "GetVolume", g_variant_new("(s)", name), "(" POOL_WIRE_VOLUME ")", what, error);
+  out = ask(group, "GetVolume", g_variant_new("(s)", name), "(" POOL_WIRE_VOLUME ")", what, error);
   value = out ? g_variant_get_child_value(out, 0) : NULL;
   return value ? pool_wire_to_volume(value) : NULL;
 }
 
-static gboolean remote_count_volume(Pool *pool, const char *name, guint64 *exclusive,
+static gboolean remote_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
                                     guint64 *shared, GError **error)
 {
   g_autofree char *what =
-      g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)pool)->vg, name);
+      g_strdup_printf("counting the chunks of volume %s/%s", ((RemotePool *)group)->vg, name);
   g_autoptr(GVariant) out = NULL;
 
   if (!pool_wire_check_text(name, error))
     return FALSE;
-  out = ask(pool, "CountVolume", g_variant_new("(s)", name), "(tt)", what, error);
+  out = ask(group, "CountVolume", g_variant_new("(s)", name), "(tt)", what, error);
   if (!out)
     return FALSE;
   g_variant_get(out, "(tt)", exclusive, shared);
   return TRUE;
 }
 
-static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **errors,
+static gboolean remote_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                              GPtrArray **leaks, GError **error)
 {
   g_autofree char *what =
-      g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+      g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)group)->vg, or_empty(thin_pool));
   g_autoptr(GVariant) out = NULL;
   g_autoptr(GVariant) found = NULL;
   g_autoptr(GVariant) leaked = NULL;
 
   if (!pool_wire_check_text(thin_pool, error))
     return FALSE;
-  out = ask(pool, "Check", g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
+  out = ask(group, "Check", g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
   if (!out)
     return FALSE;
   found = g_variant_get_child_value(out, 0);
@@ -249,53 +251,55 @@ static gboolean remote_check(Pool *pool, const char *thin_pool, GPtrArray **erro
 
 /* --- changing --- */
 
-static gboolean remote_change(Pool *pool, const PoolChange *c, GError **error)
+static gboolean remote_change(VolumeGroup *group, const PoolChange *c, GError **error)
 {
-  g_autofree char *what = pool_change_failure(c, ((RemotePool *)pool)->vg);
+  g_autofree char *what = pool_change_failure(c, ((RemotePool *)group)->vg);
   GVariant *in = pool_wire_from_change(c, error);
 
-  return in && change(pool, pool_changes[c->kind].method, in, what, error);
+  return in && change(group, pool_changes[c->kind].method, in, what, error);
 }
 
-static gboolean remote_activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean remote_activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
   g_autofree char *what =
-      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, or_empty(thin_pool));
+      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)group)->vg, or_empty(thin_pool));
 
   return pool_wire_check_text(thin_pool, error) &&
-         change(pool, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
+         change(group, "Activate", g_variant_new("(s)", or_empty(thin_pool)), what, error);
 }
 
-static gboolean remote_activate_alone(Pool *pool, const char *thin_pool, GError **error)
+static gboolean remote_activate_alone(VolumeGroup *group, const char *thin_pool, GError **error)
 {
   g_autofree char *what =
-      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)pool)->vg, thin_pool);
+      g_strdup_printf("activating thin pool %s/%s", ((RemotePool *)group)->vg, thin_pool);
 
   return pool_wire_check_text(thin_pool, error) &&
-         change(pool, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
+         change(group, "ActivateAlone", g_variant_new("(s)", thin_pool), what, error);
 }
 
-static gboolean remote_deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean remote_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                                  GError **error)
 {
-  g_autofree char *what = g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)pool)->vg,
+  g_autofree char *what = g_strdup_printf("deactivating thin pool %s/%s", ((RemotePool *)group)->vg,
                                           or_empty(thin_pool));
 
   return pool_wire_check_text(thin_pool, error) &&
-         change(pool, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what, error);
+         change(group, "Deactivate", g_variant_new("(sb)", or_empty(thin_pool), force), what,
+                error);
 }
 
-static gboolean remote_commit(Pool *pool, GError **error)
+static gboolean remote_commit(VolumeGroup *group, GError **error)
 {
-  g_autofree char *what = g_strdup_printf("committing volume group %s", ((RemotePool *)pool)->vg);
+  g_autofree char *what = g_strdup_printf("committing volume group %s", ((RemotePool *)group)->vg);
 
-  return change(pool, "Commit", NULL, what, error);
+  return change(group, "Commit", NULL, what, error);
 }
 
-static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean read_only,
+static PoolVolume *remote_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
                                       const char *opener, GError **error)
 {
-  RemotePool *remote = (RemotePool *)pool;
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(pool, name, error);
+  RemotePool *remote = (RemotePool *)group;
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
   g_autoptr(PoolInfo) thin_pool = NULL;
 
   if (!info)
@@ -305,16 +309,16 @@ static PoolVolume *remote_volume_open(Pool *pool, const char *name, gboolean rea
     return NULL;
   }
   if (info->pool)
-    thin_pool = pool_get_info(pool, info->pool, NULL);
+    thin_pool = pool_get_info(group, info->pool, NULL);
   return pool_remote_volume_new(remote->vg, name, read_only, thin_pool ? thin_pool->chunk_size : 0,
                                 error);
 }
 
 /* --- opening --- */
 
-static gboolean remote_close(Pool *pool, GError **error)
+static gboolean remote_close(VolumeGroup *group, GError **error)
 {
-  RemotePool *remote = (RemotePool *)pool;
+  RemotePool *remote = (RemotePool *)group;
 
   if (remote->connection) {
     g_dbus_connection_close(remote->connection, NULL, NULL, NULL);
@@ -345,7 +349,7 @@ static const PoolOps remote_ops = {
     .commit = remote_commit,
 };
 
-Pool *pool_connect(const char *vg, guint timeout_ms, GError **error)
+VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error)
 {
   g_autoptr(GVariant) name = NULL;
   RemotePool *remote;

@@ -14,8 +14,8 @@
 
 #include "control/control.h"
 #include "control/service.h"
-#include "pool/remote/service.h"
 #include "pool/pool.h"
+#include "pool/remote/service.h"
 #include "settings/settings.h"
 
 #define LAST_WORDS_MAX 4096
@@ -216,14 +216,14 @@ static gboolean start_unit(const char *vg, const char *const *devices, gint64 de
 }
 
 /* Connect; somebody who is only just starting or restarting gets time until @deadline. */
-static Pool *wait_for_answer(const char *vg, gint64 deadline, GError **error)
+static VolumeGroup *wait_for_answer(const char *vg, gint64 deadline, GError **error)
 {
   for (;;) {
     g_autoptr(GError) local = NULL;
-    Pool *pool = pool_connect(vg, MAX(remaining_ms(deadline), 1), &local);
+    VolumeGroup *group = pool_connect(vg, MAX(remaining_ms(deadline), 1), &local);
 
-    if (pool)
-      return pool;
+    if (group)
+      return group;
     if (local->code != ENOENT || !control_service_is_running(vg) || remaining_ms(deadline) == 0) {
       g_propagate_error(error, g_steal_pointer(&local));
       return NULL;
@@ -234,10 +234,11 @@ static Pool *wait_for_answer(const char *vg, gint64 deadline, GError **error)
 
 /* A service that was begun for a pool which is not there would keep the volume group from
  * others. */
-static gboolean activate(Pool *pool, const char *vg, const char *thin_pool, gboolean started,
-                         gint64 deadline, GError **error)
+static gboolean activate(VolumeGroup *group, const char *vg, const char *thin_pool,
+                         gboolean started, gint64 deadline, GError **error)
 {
-  if (started ? pool_activate_alone(pool, thin_pool, error) : pool_activate(pool, thin_pool, error))
+  if (started ? pool_activate_alone(group, thin_pool, error)
+              : pool_activate(group, thin_pool, error))
     return TRUE;
   if (started)
     pool_service_stop(vg, FALSE, MAX(remaining_ms(deadline), 1), NULL);
@@ -251,7 +252,7 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
       g_get_monotonic_time() +
       (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
-  g_autoptr(Pool) pool = NULL;
+  g_autoptr(VolumeGroup) group = NULL;
   gboolean started = FALSE;
 
   if (!settings_check_vg(vg, error))
@@ -266,10 +267,10 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
                           "the service of volume group %s could not be started: %s", vg,
                           local->message);
   }
-  pool = wait_for_answer(vg, deadline, error);
-  if (!pool || !thin_pool)
-    return pool != NULL;
-  return activate(pool, vg, thin_pool, started, deadline, error);
+  group = wait_for_answer(vg, deadline, error);
+  if (!group || !thin_pool)
+    return group != NULL;
+  return activate(group, vg, thin_pool, started, deadline, error);
 }
 
 /* --- stopping --- */

@@ -15,7 +15,7 @@
 #include "service/fuse/folder.h"
 
 struct Folder {
-  Pool *pool;
+  VolumeGroup *group;
   Shared *shared;
   pthread_rwlock_t lock;      /* tables, and what changes in FolderVolume */
   GHashTable *by_name;        /* char * (the volume's) -> FolderVolume, owned by by_ino */
@@ -127,10 +127,10 @@ static PoolVolume *open_pool_volume(Folder *folder, const char *name, const Shar
                                     GError **error)
 {
   if (open->flags & SHARED_OPEN_NODE)
-    return pool_volume_open_view(folder->pool, name, error);
+    return pool_volume_open_view(folder->group, name, error);
   g_autofree char *opener =
       g_strdup_printf("%s, pid %d", open->comm[0] ? open->comm : "a process", open->pid);
-  return pool_volume_open(folder->pool, name, !(open->flags & SHARED_OPEN_WRITE), opener, error);
+  return pool_volume_open(folder->group, name, !(open->flags & SHARED_OPEN_WRITE), opener, error);
 }
 
 static void restore_opens(Folder *folder)
@@ -474,9 +474,9 @@ gboolean folder_shows(Folder *folder, const char *thin_pool)
 }
 
 /* Bytes; 0: not known. Asked of the pool, so not while a FUSE request is being answered. */
-static guint64 chunk_size_of(Pool *pool, const char *thin_pool)
+static guint64 chunk_size_of(VolumeGroup *group, const char *thin_pool)
 {
-  g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(pool, thin_pool, NULL) : NULL;
+  g_autoptr(PoolInfo) info = thin_pool ? pool_get_info(group, thin_pool, NULL) : NULL;
   return info ? info->chunk_size : 0;
 }
 
@@ -484,8 +484,8 @@ static guint64 chunk_size_of(Pool *pool, const char *thin_pool)
  * the changes. */
 static void update_name(Folder *folder, const char *name)
 {
-  g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, name, NULL);
-  guint64 chunk_size = info ? chunk_size_of(folder->pool, info->pool) : 0;
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->group, name, NULL);
+  guint64 chunk_size = info ? chunk_size_of(folder->group, info->pool) : 0;
 
   pthread_rwlock_wrlock(&folder->lock);
   FolderVolume *old = g_hash_table_lookup(folder->by_name, name);
@@ -505,7 +505,7 @@ void folder_update(Folder *folder, const char *name, const char *old_name)
 
 static void refresh_space(Folder *folder)
 {
-  g_autoptr(GPtrArray) pools = pool_list_pools(folder->pool, NULL);
+  g_autoptr(GPtrArray) pools = pool_list_pools(folder->group, NULL);
   guint64 size = 0, used = 0;
 
   for (guint i = 0; pools && i < pools->len; i++) {
@@ -544,7 +544,7 @@ void folder_refresh(Folder *folder)
   pthread_rwlock_unlock(&folder->lock);
 
   for (guint i = 0; i < names->len; i++) {
-    g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->pool, names->pdata[i], NULL);
+    g_autoptr(PoolVolumeInfo) info = pool_get_volume(folder->group, names->pdata[i], NULL);
     g_autoptr(FolderVolume) volume = info ? folder_lookup(folder, info->name) : NULL;
     if (!volume || info->mapped == G_MAXUINT64)
       continue;
@@ -554,16 +554,16 @@ void folder_refresh(Folder *folder)
   }
 }
 
-Folder *folder_new(Pool *pool, Shared *shared, GError **error)
+Folder *folder_new(VolumeGroup *group, Shared *shared, GError **error)
 {
-  g_autoptr(GPtrArray) volumes = pool_list_volumes(pool, NULL, error);
+  g_autoptr(GPtrArray) volumes = pool_list_volumes(group, NULL, error);
   g_autoptr(GHashTable) chunk_sizes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
   struct group *disk = geteuid() == 0 ? getgrnam("disk") : NULL;
 
   if (!volumes)
     return NULL;
   Folder *folder = g_new0(Folder, 1);
-  folder->pool = pool;
+  folder->group = group;
   folder->shared = shared;
   pthread_rwlock_init(&folder->lock, NULL);
   pthread_mutex_init(&folder->opens_lock, NULL);
@@ -579,7 +579,7 @@ Folder *folder_new(Pool *pool, Shared *shared, GError **error)
     guint64 *chunk_size = g_hash_table_lookup(chunk_sizes, info->pool ? info->pool : "");
     if (!chunk_size) {
       chunk_size = g_new(guint64, 1);
-      *chunk_size = chunk_size_of(pool, info->pool);
+      *chunk_size = chunk_size_of(group, info->pool);
       g_hash_table_insert(chunk_sizes, info->pool ? info->pool : (char *)"", chunk_size);
     }
     add_volume(folder, info, *chunk_size);

@@ -42,8 +42,8 @@ typedef struct {
   char *name;
 } FolderEntry;
 
-/* The volumes of @pool, and the open files that @shared remembers: reopened. */
-Folder *folder_new(Pool *pool, Shared *shared, GError **error);
+/* The volumes of @group, and the open files that @shared remembers: reopened. */
+Folder *folder_new(VolumeGroup *group, Shared *shared, GError **error);
 void folder_free(Folder *folder);
 
 /* Is @thin_pool (of a linear LV: NULL) shown? All are at first. Remembered by the caller. */

@@ -2,7 +2,7 @@
  * pool's volumes SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * libfuse's session does the protocol; the reading is ours, for a request has to lie in its slot
- * (service/fuse/shared.h) before anything else happens. The mount belongs to the holder and outlives
+ * (shared.h) before anything else happens. The mount belongs to the holder and outlives
  * this process. A connection is negotiated once, by an INIT request; an engine that takes over
  * feeds its session that same request again, and the kernel ignores the answer (or, should the
  * first engine have died over it, takes it).

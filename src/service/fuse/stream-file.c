@@ -26,7 +26,7 @@ typedef struct {
 } Range;
 
 typedef struct {
-  Pool *pool;
+  VolumeGroup *group;
   const char *name, *folder;
   gboolean read_only, reads_zero;
   PoolVolume *volume; /* NULL: closed, until there is something to do */
@@ -60,7 +60,7 @@ static gboolean open_volume(StreamFile *file, GError **error)
 {
   if (!file->volume)
     file->volume =
-        pool_volume_open(file->pool, file->name, file->read_only, "a stream of libvirt's", error);
+        pool_volume_open(file->group, file->name, file->read_only, "a stream of libvirt's", error);
   return file->volume != NULL;
 }
 
@@ -380,12 +380,12 @@ static gboolean mount_and_run(StreamFile *file, int patience_ms, void (*ready)(v
   return ok;
 }
 
-gboolean stream_file_serve(Pool *pool, const char *name, gboolean read_only, const char *folder,
-                           int patience_ms, void (*ready)(void), GError **error)
+gboolean stream_file_serve(VolumeGroup *group, const char *name, gboolean read_only,
+                           const char *folder, int patience_ms, void (*ready)(void), GError **error)
 {
-  StreamFile file = {.pool = pool, .name = name, .folder = folder, .read_only = read_only};
+  StreamFile file = {.group = group, .name = name, .folder = folder, .read_only = read_only};
   gboolean ok =
-      open_volume(&file, error) && pool_guest_reads_zero(pool, name, &file.reads_zero, error);
+      open_volume(&file, error) && pool_guest_reads_zero(group, name, &file.reads_zero, error);
 
   if (!ok) {
     g_clear_pointer(&file.volume, pool_volume_close);

@@ -4,7 +4,7 @@
  * libvirt knows no holes in a block device: it sends them as zeros, and writes zeros for those that
  * it is sent (src/util/virfdstream.c, virFDStreamThreadDoRead and ...DoWrite). In a regular file it
  * finds them by SEEK_DATA and SEEK_HOLE, and makes them by seeking over them and cutting the file
- * there. A volume that virt-thin's own engine has is such a file already (service/process/service.h); of
+ * there. A volume that virt-thin's own engine has is such a file already (process/service.h); of
  * the kernel's this makes one for as long as a stream lasts:
  *   - the file's holes are what is not mapped;
  *   - whole chunks of zeros that are written are unmapped, and zeros for a chunk that is not mapped
@@ -21,5 +21,6 @@
  * @ready. The mount, and the empty folder, go as soon as the file is open. A close() of it waits
  * until everything is on disk and the volume is not held any more. Returns after the last close(),
  * or when nobody has opened the file for @patience_ms. */
-gboolean stream_file_serve(Pool *pool, const char *name, gboolean read_only, const char *folder,
-                           int patience_ms, void (*ready)(void), GError **error);
+gboolean stream_file_serve(VolumeGroup *group, const char *name, gboolean read_only,
+                           const char *folder, int patience_ms, void (*ready)(void),
+                           GError **error);

@@ -174,7 +174,7 @@ static char *describe(const PoolVolumeInfo *info)
 static PoolVolumeInfo *get_export(Handshake *handshake, const char *name, GError **error)
 {
   if (*name)
-    return pool_get_volume(handshake->connection->server->pool, name, error);
+    return pool_get_volume(handshake->connection->server->group, name, error);
   vt_set_error(error, ENOENT, "there is no default export: say the name of a logical volume");
   return NULL;
 }
@@ -185,22 +185,22 @@ static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info,
                                GError **error)
 {
   NbdConnection *connection = handshake->connection;
-  Pool *pool = connection->server->pool;
+  VolumeGroup *group = connection->server->group;
   if (!peek && connection->view &&
       !nbd_server_claim(connection, info->name, handshake->deadline, error))
     return NULL;
   if (peek || connection->view)
-    return pool_volume_open_view(pool, info->name, error);
+    return pool_volume_open_view(group, info->name, error);
   g_autofree char *opener = g_strdup_printf(
       "nbd client, pid %d%s%s%s", (int)connection->pid, connection->command ? " (" : "",
       connection->command ?: "", connection->command ? ")" : "");
   if (info->read_only || connection->server->read_only)
-    return pool_volume_open(pool, info->name, TRUE, opener, error);
+    return pool_volume_open(group, info->name, TRUE, opener, error);
   g_autoptr(GError) first = NULL;
-  PoolVolume *volume = pool_volume_open(pool, info->name, FALSE, opener, &first);
+  PoolVolume *volume = pool_volume_open(group, info->name, FALSE, opener, &first);
   if (!volume &&
       vt_error_to_errno(first) == EROFS) /* a pool that takes no writes can still be read */
-    return pool_volume_open(pool, info->name, TRUE, opener, error);
+    return pool_volume_open(group, info->name, TRUE, opener, error);
   if (!volume)
     g_propagate_error(error, g_steal_pointer(&first));
   return volume;
@@ -336,7 +336,7 @@ static Step list(Handshake *handshake)
 {
   g_autoptr(GError) error = NULL;
   g_autoptr(GPtrArray) volumes =
-      pool_list_volumes(handshake->connection->server->pool, NULL, &error);
+      pool_list_volumes(handshake->connection->server->group, NULL, &error);
   if (!volumes)
     return reply_error(handshake, NBD_OPT_LIST, error);
   g_autoptr(GByteArray) out = g_byte_array_new();

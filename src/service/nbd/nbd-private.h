@@ -68,7 +68,7 @@ typedef struct {
 } NbdConnection;
 
 struct NbdServer {
-  Pool *pool;
+  VolumeGroup *group;
   gboolean read_only, check_peer;
   guint threads, max_clients;
   gboolean (*is_view)(pid_t pid, gpointer user_data);

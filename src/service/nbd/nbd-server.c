@@ -239,14 +239,14 @@ static void *accept_clients(void *data)
   }
 }
 
-NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions *options,
+NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServerOptions *options,
                                GError **error)
 {
   static const NbdServerOptions defaults;
   if (!options)
     options = &defaults;
   NbdServer *server = g_new0(NbdServer, 1);
-  server->pool = pool;
+  server->group = group;
   server->read_only = options->read_only;
   server->check_peer = (options->socket_mode & 0066) == 0;
   server->threads = options->threads ?: 16;
@@ -276,14 +276,14 @@ NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions
   return NULL;
 }
 
-NbdServer *nbd_server_start(Pool *pool, const char *socket_path, const NbdServerOptions *options,
-                            GError **error)
+NbdServer *nbd_server_start(VolumeGroup *group, const char *socket_path,
+                            const NbdServerOptions *options, GError **error)
 {
   guint mode = options && options->socket_mode ? options->socket_mode : 0600;
   int fd = control_socket_listen(socket_path, mode, options ? options->socket_group : NULL, error);
   if (fd < 0)
     return NULL;
-  NbdServer *server = nbd_server_start_fd(pool, fd, options, error);
+  NbdServer *server = nbd_server_start_fd(group, fd, options, error);
   if (server)
     server->socket_path = g_strdup(socket_path);
   else

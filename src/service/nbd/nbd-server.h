@@ -1,4 +1,4 @@
-/* virt-thin - a small NBD server over a Pool: every logical volume is an export by its name
+/* virt-thin - a small NBD server over a VolumeGroup: every logical volume is an export by its name
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Fixed newstyle on a Unix socket, without TLS. Structured replies (holes in reads), flush, FUA,
@@ -34,14 +34,14 @@ typedef struct {
   gpointer user_data;
 } NbdServerOptions;
 
-/* Serve @pool, which must outlive the server, on a new socket at @socket_path. @options NULL: the
+/* Serve @group, which must outlive the server, on a new socket at @socket_path. @options NULL: the
  * defaults. */
-NbdServer *nbd_server_start(Pool *pool, const char *socket_path, const NbdServerOptions *options,
-                            GError **error);
+NbdServer *nbd_server_start(VolumeGroup *group, const char *socket_path,
+                            const NbdServerOptions *options, GError **error);
 
 /* The same on @listen_fd, a listening Unix socket (taken over: the server closes it). -1: no socket
  * at all, only nbd_server_connect() and nbd_server_add(). */
-NbdServer *nbd_server_start_fd(Pool *pool, int listen_fd, const NbdServerOptions *options,
+NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServerOptions *options,
                                GError **error);
 
 /* Take no more requests, finish those in flight and send their replies (for up to @timeout_ms, then

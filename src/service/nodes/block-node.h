@@ -1,8 +1,8 @@
-/* virt-thin - block nodes: a kernel block device over a volume's file, linked as
- * <dev-dir>/<vg>/<lv> SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - block nodes: kernel block devices over volumes' files, linked as <dev-dir>/<vg>/<lv>
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Used by the nodes process (service/nodes/node-process.c) alone. Of its kinds the first that works here
- * is taken, unless virt-thin.conf says otherwise. Thread-safety: none. Errors: VT_ERROR.
+ * Used by the nodes process (node-process.c) alone. Of its kinds the first that works here is
+ * taken, unless virt-thin.conf says otherwise. Thread-safety: none. Errors: VT_ERROR.
  */
 #pragma once
 

@@ -27,8 +27,8 @@
 #include <unistd.h>
 
 #include "control/control-socket.h"
-#include "service/nodes/nbd-kernel.h"
 #include "service/nbd/nbd-protocol.h"
+#include "service/nodes/nbd-kernel.h"
 
 #define CONNECT_MS 10000
 #define CFLAG_DISCONNECT_ON_CLOSE (1u << 1) /* NBD_CFLAG_DISCONNECT_ON_CLOSE of linux/nbd.h */

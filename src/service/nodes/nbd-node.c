@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "settings/settings.h"
 #include "service/nodes/block-node.h"
 #include "service/nodes/nbd-kernel.h"
+#include "settings/settings.h"
 
 #define PREFIX "virt-thin "
 

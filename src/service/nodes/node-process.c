@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "settings/settings.h"
 #include "service/nodes/block-node.h"
 #include "service/nodes/nodes.h"
+#include "settings/settings.h"
 #include "util/block-users.h"
 
 #define ONLOOKER_PATIENCE_MS 2000

@@ -14,8 +14,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "settings/settings.h"
 #include "service/nodes/nodes.h"
+#include "settings/settings.h"
 
 /* Device numbers of the block nodes, as gint64 *. */
 static GHashTable *list_devices(const char *vg)

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "util/condition.h"
 #include "service/nodes/nodes.h"
+#include "util/condition.h"
 
 #define REPLY_MS 15000
 

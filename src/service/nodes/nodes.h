@@ -1,8 +1,8 @@
 /* virt-thin - the engine's side of block nodes: tells the nodes process what to show
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Nodes are made by a process of their own (service/nodes/node-process.c), because making one reads from
- * the FUSE folder: a thread of the engine that waits for the engine could not be killed, and a dead
+ * Nodes are made by a process of their own (node-process.c), because making one reads from the
+ * FUSE folder: a thread of the engine that waits for the engine could not be killed, and a dead
  * engine not be replaced. With thousands of volumes nodes_sync() goes on in the background.
  *
  * Thread-safety: all functions from any thread that holds no lock which answering a FUSE request

@@ -13,13 +13,13 @@
 #include "control/control-info.h"
 #include "control/control.h"
 #include "pool/remote/wire.h"
-#include "settings/settings.h"
 #include "service/process/control-server.h"
+#include "settings/settings.h"
 
 #define CALLS_AT_ONCE 32
 
 struct ControlServer {
-  Pool *pool;
+  VolumeGroup *group;
   char *vg;
   ControlStopFunc stop_func;
   gpointer user_data;
@@ -45,16 +45,16 @@ static GVariant *done(gboolean ok)
   return ok ? g_variant_new("()") : NULL;
 }
 
-static GVariant *call_get_volume_group(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_volume_group(VolumeGroup *group, GVariant *in, GError **error)
 {
-  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(group, error);
 
   return info ? g_variant_new("(@" POOL_WIRE_VG ")", pool_wire_from_vg(info)) : NULL;
 }
 
-static GVariant *call_list_pools(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_list_pools(VolumeGroup *group, GVariant *in, GError **error)
 {
-  g_autoptr(GPtrArray) pools = pool_list_pools(pool, error);
+  g_autoptr(GPtrArray) pools = pool_list_pools(group, error);
   GVariantBuilder builder;
 
   if (!pools)
@@ -65,24 +65,24 @@ static GVariant *call_list_pools(Pool *pool, GVariant *in, GError **error)
   return g_variant_new("(@a" POOL_WIRE_POOL ")", g_variant_builder_end(&builder));
 }
 
-static GVariant *call_get_pool(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_pool(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(PoolInfo) info = NULL;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  info = pool_get_info(pool, optional(name), error);
+  info = pool_get_info(group, optional(name), error);
   return info ? g_variant_new("(@" POOL_WIRE_POOL ")", pool_wire_from_pool(info)) : NULL;
 }
 
-static GVariant *call_list_volumes(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_list_volumes(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) volumes = NULL;
   GVariantBuilder builder;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  volumes = pool_list_volumes(pool, optional(name), error);
+  volumes = pool_list_volumes(group, optional(name), error);
   if (!volumes)
     return NULL;
   g_variant_builder_init(&builder, G_VARIANT_TYPE("a" POOL_WIRE_VOLUME));
@@ -91,71 +91,71 @@ static GVariant *call_list_volumes(Pool *pool, GVariant *in, GError **error)
   return g_variant_new("(@a" POOL_WIRE_VOLUME ")", g_variant_builder_end(&builder));
 }
 
-static GVariant *call_get_volume(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_get_volume(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = NULL;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  info = pool_get_volume(pool, name, error);
+  info = pool_get_volume(group, name, error);
   return info ? g_variant_new("(@" POOL_WIRE_VOLUME ")", pool_wire_from_volume(info)) : NULL;
 }
 
-static GVariant *call_count_volume(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_count_volume(VolumeGroup *group, GVariant *in, GError **error)
 {
   guint64 exclusive, shared;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  return pool_count_volume(pool, name, &exclusive, &shared, error)
+  return pool_count_volume(group, name, &exclusive, &shared, error)
              ? g_variant_new("(tt)", exclusive, shared)
              : NULL;
 }
 
-static GVariant *call_check(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_check(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  if (!pool_check(pool, optional(name), &errors, &leaks, error))
+  if (!pool_check(group, optional(name), &errors, &leaks, error))
     return NULL;
   return g_variant_new("(@as@as)", pool_wire_from_strings(errors), pool_wire_from_strings(leaks));
 }
 
-static GVariant *call_activate(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_activate(VolumeGroup *group, GVariant *in, GError **error)
 {
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  return done(pool_activate(pool, optional(name), error));
+  return done(pool_activate(group, optional(name), error));
 }
 
-static GVariant *call_activate_alone(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_activate_alone(VolumeGroup *group, GVariant *in, GError **error)
 {
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  return done(pool_activate_alone(pool, name, error));
+  return done(pool_activate_alone(group, name, error));
 }
 
-static GVariant *call_deactivate(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_deactivate(VolumeGroup *group, GVariant *in, GError **error)
 {
   const char *name;
   gboolean force;
 
   g_variant_get(in, "(&sb)", &name, &force);
-  return done(pool_deactivate(pool, optional(name), force, error));
+  return done(pool_deactivate(group, optional(name), force, error));
 }
 
-static GVariant *call_commit(Pool *pool, GVariant *in, GError **error)
+static GVariant *call_commit(VolumeGroup *group, GVariant *in, GError **error)
 {
-  return done(pool_commit(pool, error));
+  return done(pool_commit(group, error));
 }
 
 static const struct {
   const char *method;
-  GVariant *(*call)(Pool *pool, GVariant *in, GError **error);
+  GVariant *(*call)(VolumeGroup *group, GVariant *in, GError **error);
 } methods[] = {
     {"GetVolumeGroup", call_get_volume_group},
     {"ListPools", call_list_pools},
@@ -202,16 +202,16 @@ static void end_call(ControlServer *server)
 }
 
 /* One that only asks, or a change. NULL without an error: there is no such method. */
-static GVariant *answer_call(Pool *pool, const char *method, GVariant *in, GError **error)
+static GVariant *answer_call(VolumeGroup *group, const char *method, GVariant *in, GError **error)
 {
   g_auto(PoolChange) change = {0};
   g_autoptr(GError) failure = NULL;
 
   for (gsize i = 0; i < G_N_ELEMENTS(methods); i++)
     if (strcmp(method, methods[i].method) == 0)
-      return methods[i].call(pool, in, error);
+      return methods[i].call(group, in, error);
   if (pool_wire_to_change(method, in, &change, &failure))
-    return done(pool_change(pool, &change, error));
+    return done(pool_change(group, &change, error));
   if (failure)
     g_propagate_error(error, g_steal_pointer(&failure));
   return NULL;
@@ -224,7 +224,7 @@ static void run_call(gpointer data, gpointer user_data)
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
   GVariant *answer =
-      answer_call(server->pool, name, g_dbus_method_invocation_get_parameters(invocation), &error);
+      answer_call(server->group, name, g_dbus_method_invocation_get_parameters(invocation), &error);
 
   if (answer)
     g_dbus_method_invocation_return_value(invocation, answer);
@@ -351,10 +351,10 @@ void control_server_emit(ControlServer *server, PoolEvent event, const char *nam
 
 /* --- the server's life --- */
 
-ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop,
+ControlServer *control_server_new(VolumeGroup *group, int listen_fd, ControlStopFunc stop,
                                   gpointer user_data, GError **error)
 {
-  g_autoptr(PoolVgInfo) info = pool_get_vg_info(pool, error);
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(group, error);
   ControlServer *server;
 
   if (!info)
@@ -362,7 +362,7 @@ ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc sto
   server = g_new0(ControlServer, 1);
   g_mutex_init(&server->lock);
   g_cond_init(&server->idle);
-  server->pool = pool;
+  server->group = group;
   server->vg = g_strdup(info->name);
   server->stop_func = stop;
   server->user_data = user_data;

@@ -18,9 +18,9 @@ typedef struct ControlServer ControlServer;
  * begin the end (g_main_loop_quit()), do not finish it here. */
 typedef gboolean (*ControlStopFunc)(gboolean force, gpointer user_data, GError **error);
 
-/* Serve @pool on the listening Unix socket @listen_fd (from control_socket_listen(), perhaps in
+/* Serve @group on the listening Unix socket @listen_fd (from control_socket_listen(), perhaps in
  * another process; duplicated, so the caller still owns its own). */
-ControlServer *control_server_new(Pool *pool, int listen_fd, ControlStopFunc stop,
+ControlServer *control_server_new(VolumeGroup *group, int listen_fd, ControlStopFunc stop,
                                   gpointer user_data, GError **error);
 
 /* Take no more connections and calls (ESHUTDOWN), and wait up to @timeout_ms for those under way.

@@ -18,13 +18,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "service/fuse/fuse-view.h"
+#include "service/nbd/nbd-server.h"
+#include "service/process/control-server.h"
+#include "service/process/holder.h"
+#include "service/process/service-pool.h"
 #include "settings/settings.h"
 #include "util/condition.h"
-#include "service/process/control-server.h"
-#include "service/fuse/fuse-view.h"
-#include "service/process/holder.h"
-#include "service/nbd/nbd-server.h"
-#include "service/process/service-pool.h"
 #include "util/io.h"
 
 #define NODES_WAIT_MS 2000
@@ -32,7 +32,7 @@
 typedef struct {
   const char *vg;
   Shared *shared;
-  Pool *inner, *pool;
+  VolumeGroup *inner, *group;
   Folder *folder;
   FuseView *view;
   Nodes *nodes;
@@ -126,7 +126,7 @@ static gboolean on_stop(gboolean force, gpointer data, GError **error)
 {
   Engine *engine = data;
 
-  if (!force && !pool_deactivate(engine->pool, NULL, FALSE, error))
+  if (!force && !pool_deactivate(engine->group, NULL, FALSE, error))
     return FALSE;
   kill(getppid(), SIGTERM);
   return TRUE;
@@ -187,17 +187,17 @@ static gboolean start(Engine *engine, GError **error)
       !(engine->folder = folder_new(engine->inner, engine->shared, error)))
     return FALSE;
   engine->nodes = nodes_new(engine->vg, SERVICE_FD_NODES);
-  engine->pool = service_pool_new(engine->vg, engine->inner, engine->folder, engine->nodes);
+  engine->group = service_pool_new(engine->vg, engine->inner, engine->folder, engine->nodes);
   engine->view = fuse_view_new(engine->folder, engine->shared, SERVICE_FD_FUSE, error);
   if (!engine->view || !fuse_view_start(engine->view, error))
     return FALSE;
-  engine->nbd = nbd_server_start_fd(engine->pool, SERVICE_FD_NBD, &options, error);
+  engine->nbd = nbd_server_start_fd(engine->group, SERVICE_FD_NBD, &options, error);
   if (!engine->nbd)
     return FALSE;
-  engine->control = control_server_new(engine->pool, SERVICE_FD_CONTROL, on_stop, engine, error);
+  engine->control = control_server_new(engine->group, SERVICE_FD_CONTROL, on_stop, engine, error);
   if (!engine->control)
     return FALSE;
-  service_pool_follow(engine->pool, on_event, engine);
+  service_pool_follow(engine->group, on_event, engine);
   nodes_sync(engine->nodes, engine->folder, NODES_WAIT_MS);
   engine->committer = g_thread_new("commit", committer, engine);
   return TRUE;
@@ -223,7 +223,7 @@ static int finish(Engine *engine)
     ok = pool_commit(engine->inner, &error);
   } else {
     g_thread_join(engine->committer);
-    pool_unref(engine->pool);
+    pool_unref(engine->group);
     folder_free(engine->folder);
     ok = pool_close(engine->inner, &error);
   }

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "settings/settings.h"
-#include "service/process/holder.h"
 #include "service/fuse/mount.h"
 #include "service/nodes/nodes.h"
+#include "service/process/holder.h"
+#include "settings/settings.h"
 
 static char *describe_holder(const char *dir)
 {

@@ -19,10 +19,10 @@
 
 #include "control/control-socket.h"
 #include "pool/remote/service.h"
-#include "settings/settings.h"
-#include "service/process/holder.h"
 #include "service/fuse/mount.h"
 #include "service/fuse/shared.h"
+#include "service/process/holder.h"
+#include "settings/settings.h"
 
 /* Of the 5 seconds that the end may take then. */
 /* for file systems on block nodes that hold back what was written to them; */

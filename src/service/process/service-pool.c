@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 #include "pool/pool-private.h"
-#include "settings/settings.h"
 #include "service/process/service-pool.h"
+#include "settings/settings.h"
 
 struct ServicePool {
-  Pool base;
+  VolumeGroup base;
   char *vg, *vg_dir, *links;
-  Pool *inner;
+  VolumeGroup *inner;
   Folder *folder;
   Nodes *nodes;
   pthread_mutex_t lock; /* activation, one at a time; and of: */
@@ -47,9 +47,9 @@ static void add_place(ServicePool *service, PoolVolumeInfo *info)
                                    : g_build_filename(service->vg_dir, "volumes", info->name, NULL);
 }
 
-static PoolVgInfo *get_vg_info(Pool *pool, GError **error)
+static PoolVgInfo *get_vg_info(VolumeGroup *group, GError **error)
 {
-  PoolVgInfo *info = pool_get_vg_info(INNER(pool), error);
+  PoolVgInfo *info = pool_get_vg_info(INNER(group), error);
 
   if (info && !info->served_by)
     info->served_by = g_strdup_printf("virt-thin service, pid %d", getppid());
@@ -61,46 +61,46 @@ static void add_pool_state(ServicePool *service, PoolInfo *info)
   info->active = info->active && folder_shows(service->folder, info->name);
 }
 
-static GPtrArray *list_pools(Pool *pool, GError **error)
+static GPtrArray *list_pools(VolumeGroup *group, GError **error)
 {
-  GPtrArray *pools = pool_list_pools(INNER(pool), error);
+  GPtrArray *pools = pool_list_pools(INNER(group), error);
 
   for (guint i = 0; pools && i < pools->len; i++)
-    add_pool_state(SERVICE(pool), pools->pdata[i]);
+    add_pool_state(SERVICE(group), pools->pdata[i]);
   return pools;
 }
 
-static PoolInfo *get_info(Pool *pool, const char *thin_pool, GError **error)
+static PoolInfo *get_info(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  PoolInfo *info = pool_get_info(INNER(pool), thin_pool, error);
+  PoolInfo *info = pool_get_info(INNER(group), thin_pool, error);
 
   if (info)
-    add_pool_state(SERVICE(pool), info);
+    add_pool_state(SERVICE(group), info);
   return info;
 }
 
-static GPtrArray *list_volumes(Pool *pool, const char *thin_pool, GError **error)
+static GPtrArray *list_volumes(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  GPtrArray *volumes = pool_list_volumes(INNER(pool), thin_pool, error);
+  GPtrArray *volumes = pool_list_volumes(INNER(group), thin_pool, error);
 
   for (guint i = 0; volumes && i < volumes->len; i++)
-    add_place(SERVICE(pool), volumes->pdata[i]);
+    add_place(SERVICE(group), volumes->pdata[i]);
   return volumes;
 }
 
-static PoolVolumeInfo *get_volume(Pool *pool, const char *name, GError **error)
+static PoolVolumeInfo *get_volume(VolumeGroup *group, const char *name, GError **error)
 {
-  PoolVolumeInfo *info = pool_get_volume(INNER(pool), name, error);
+  PoolVolumeInfo *info = pool_get_volume(INNER(group), name, error);
 
   if (info)
-    add_place(SERVICE(pool), info);
+    add_place(SERVICE(group), info);
   return info;
 }
 
-static gboolean count_volume(Pool *pool, const char *name, guint64 *exclusive, guint64 *shared,
-                             GError **error)
+static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
+                             guint64 *shared, GError **error)
 {
-  return pool_count_volume(INNER(pool), name, exclusive, shared, error);
+  return pool_count_volume(INNER(group), name, exclusive, shared, error);
 }
 
 /* --- changes --- */
@@ -122,26 +122,26 @@ static gboolean give_back(ServicePool *service, gboolean done)
   return done;
 }
 
-static gboolean check(Pool *pool, const char *thin_pool, GPtrArray **errors, GPtrArray **leaks,
-                      GError **error)
+static gboolean check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
+                      GPtrArray **leaks, GError **error)
 {
-  return pool_check(INNER(pool), thin_pool, errors, leaks, error);
+  return pool_check(INNER(group), thin_pool, errors, leaks, error);
 }
 
-static PoolVolume *volume_open(Pool *pool, const char *name, gboolean read_only, const char *opener,
-                               GError **error)
+static PoolVolume *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                               const char *opener, GError **error)
 {
-  return pool_volume_open(INNER(pool), name, read_only, opener, error);
+  return pool_volume_open(INNER(group), name, read_only, opener, error);
 }
 
-static PoolVolume *volume_open_view(Pool *pool, const char *name, GError **error)
+static PoolVolume *volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
-  return pool_volume_open_view(INNER(pool), name, error);
+  return pool_volume_open_view(INNER(group), name, error);
 }
 
-static gboolean commit(Pool *pool, GError **error)
+static gboolean commit(VolumeGroup *group, GError **error)
 {
-  return pool_commit(INNER(pool), error);
+  return pool_commit(INNER(group), error);
 }
 
 /* --- activation --- */
@@ -211,9 +211,9 @@ static void hide_later(ServicePool *service, const char *thin_pool)
 }
 
 /* Passed on; the inner pool's events tell what came of it. */
-static gboolean change(Pool *pool, const PoolChange *change, GError **error)
+static gboolean change(VolumeGroup *group, const PoolChange *change, GError **error)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
   gboolean done = pool_change(service->inner, change, error);
 
   if (change->kind == POOL_EXTEND)
@@ -233,9 +233,9 @@ static gboolean can_activate(ServicePool *service, const char *thin_pool, GError
   return info != NULL;
 }
 
-static gboolean activate(Pool *pool, const char *thin_pool, GError **error)
+static gboolean activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
 
   if (thin_pool && !can_activate(service, thin_pool, error))
     return FALSE;
@@ -250,9 +250,9 @@ static gboolean activate(Pool *pool, const char *thin_pool, GError **error)
   return TRUE;
 }
 
-static gboolean activate_alone(Pool *pool, const char *thin_pool, GError **error)
+static gboolean activate_alone(VolumeGroup *group, const char *thin_pool, GError **error)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
   g_autoptr(GPtrArray) pools = pool_list_pools(service->inner, error);
 
   if (!pools || !can_activate(service, thin_pool, error))
@@ -270,9 +270,10 @@ static gboolean activate_alone(Pool *pool, const char *thin_pool, GError **error
   return TRUE;
 }
 
-static gboolean deactivate(Pool *pool, const char *thin_pool, gboolean force, GError **error)
+static gboolean deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
+                           GError **error)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
   gboolean done;
 
   pthread_mutex_lock(&service->lock);
@@ -345,9 +346,9 @@ static void on_event(PoolEvent event, const char *name, const char *old_name, gp
     service->event_func(event, name, old_name, service->event_data);
 }
 
-void service_pool_follow(Pool *pool, PoolEventFunc func, gpointer user_data)
+void service_pool_follow(VolumeGroup *group, PoolEventFunc func, gpointer user_data)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
 
   service->event_func = func;
   service->event_data = user_data;
@@ -395,7 +396,7 @@ GStrv service_pool_devices(const char *vg)
   return (GStrv)g_ptr_array_free(g_steal_pointer(&devices), FALSE);
 }
 
-void service_pool_remember_devices(const char *vg, Pool *inner)
+void service_pool_remember_devices(const char *vg, VolumeGroup *inner)
 {
   g_autoptr(GPtrArray) devices = read_devices(vg);
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(inner, NULL);
@@ -414,9 +415,9 @@ void service_pool_remember_devices(const char *vg, Pool *inner)
 
 /* --- the table --- */
 
-static gboolean close_pool(Pool *pool, GError **error)
+static gboolean close_pool(VolumeGroup *group, GError **error)
 {
-  ServicePool *service = SERVICE(pool);
+  ServicePool *service = SERVICE(group);
 
   pool_set_event_func(service->inner, NULL, NULL);
   pool_set_user_func(service->inner, NULL, NULL);
@@ -448,7 +449,7 @@ static const PoolOps ops = {
     .commit = commit,
 };
 
-Pool *service_pool_new(const char *vg, Pool *inner, Folder *folder, Nodes *nodes)
+VolumeGroup *service_pool_new(const char *vg, VolumeGroup *inner, Folder *folder, Nodes *nodes)
 {
   ServicePool *service = g_new0(ServicePool, 1);
 

@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "settings/settings.h"
-#include "service/process/holder.h"
 #include "service/nodes/nodes.h"
+#include "service/process/holder.h"
 #include "service/process/service.h"
+#include "settings/settings.h"
 
 gboolean service_child_main(int argc, char **argv, int *status)
 {

@@ -3,8 +3,8 @@
  */
 #pragma once
 
-#include "thin/metadata/btree.h"
 #include "thin/format/walk.h"
+#include "thin/metadata/btree.h"
 #include "thin/thin.h"
 
 #define CHECK_LINES_MAX 1000 /* errors, or leaks, told one by one */
