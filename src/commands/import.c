@@ -174,7 +174,7 @@ static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 w
                       "volume %s/%s has %s (%" G_GUINT64_FORMAT
                       " bytes) and the import needs %s (%" G_GUINT64_FORMAT " bytes): "
                       "virt-thin resize %s/%s %" G_GUINT64_FORMAT "b first",
-                      vg, lv, a, has, b, wanted, vg, lv, (wanted + 511) / 512);
+                      vg, lv, a, has, b, wanted, vg, lv, wanted);
 }
 
 /* The volume to write to, made when it is not there. */

@@ -35,6 +35,8 @@ static gboolean choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout, GEr
 static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, PoolLayout *layout,
                                  GError **error)
 {
+  g_autofree char *free_text = NULL;
+
   layout->data = rest_for_data(vg, params->reserve, 0);
   for (guint i = 0; layout->data && i < 4; i++) {
     if (!choose(vg, params, layout, error))
@@ -43,11 +45,11 @@ static gboolean lay_out_all_free(LvmVg *vg, const PoolNew *params, PoolLayout *l
   }
   if (layout->data)
     return TRUE;
+  free_text = lvm_vg_format_extents(vg, lvm_vg_n_free_extents(vg));
   return vt_set_error(error, ENOSPC,
-                      "volume group %s has %" G_GUINT64_FORMAT
-                      " free extents, not enough for a thin pool, its metadata and the reserve: "
-                      "add a physical volume, or reserve less",
-                      lvm_vg_name(vg), lvm_vg_n_free_extents(vg));
+                      "volume group %s has %s free, not enough for a thin pool, its metadata and "
+                      "the reserve: add a physical volume, or reserve less",
+                      lvm_vg_name(vg), free_text);
 }
 
 gboolean pool_layout_choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout, GError **error)

@@ -268,13 +268,29 @@ static gboolean plan_create(Work *w, GError **error)
          add_thin(w, pool, c->name, extents, NULL, error);
 }
 
+/* In sizes, as it was asked for; lvm2 would say it in extents. */
+static gboolean require_room(Work *w, guint64 wanted, const char *what_for, GError **error)
+{
+  guint64 n_free = lvm_vg_n_free_extents(w->vg);
+  g_autofree char *wanted_text = lvm_vg_format_extents(w->vg, wanted),
+                  *free_text = lvm_vg_format_extents(w->vg, n_free);
+
+  return wanted <= n_free ||
+         vt_set_error(
+             error, ENOSPC,
+             "that takes %s%s, and volume group %s has %s free: add a physical volume with "
+             "virt-thin extend",
+             wanted_text, what_for, lvm_vg_name(w->vg), free_text);
+}
+
 static gboolean plan_create_linear(Work *w, GError **error)
 {
   const char *name = w->change->name;
   guint64 extents;
   LvmLv *lv;
 
-  if (!require_free_name(w, name, error) || !get_extents(w, "a volume", &extents, error))
+  if (!require_free_name(w, name, error) || !get_extents(w, "a volume", &extents, error) ||
+      !require_room(w, extents, "", error))
     return FALSE;
   add_step(w, POOL_STEP_ADD_LINEAR, name)->extents = extents;
   if (w->facts->lvm2)
@@ -507,20 +523,16 @@ static gboolean plan_resize(Work *w, GError **error)
 
 /* lvm2 would let the metadata grow without its spare when there is room for one only, and say so in
  * passing. */
-static gboolean require_room_for_spare(Work *w, LvmLv *metadata, guint64 extents, GError **error)
+static gboolean require_room_to_grow(Work *w, LvmLv *lv, guint64 extents, gboolean metadata,
+                                     GError **error)
 {
-  LvmLv *spare = pool_rules_find_spare(w->vg);
-  guint64 wanted = extents - lvm_lv_n_extents(metadata), n_free = lvm_vg_n_free_extents(w->vg);
+  LvmLv *spare = metadata ? pool_rules_find_spare(w->vg) : NULL;
+  guint64 more = extents - lvm_lv_n_extents(lv);
 
-  if (spare && extents > lvm_lv_n_extents(spare))
-    wanted += extents - lvm_lv_n_extents(spare);
-  return wanted <= n_free ||
-         vt_set_error(error, ENOSPC,
-                      "that takes %" G_GUINT64_FORMAT
-                      " extents, with the spare that is to be as large as the metadata, "
-                      "and volume group %s has %" G_GUINT64_FORMAT
-                      " free: add a physical volume with virt-thin extend",
-                      wanted, lvm_vg_name(w->vg), n_free);
+  if (!spare || extents <= lvm_lv_n_extents(spare))
+    return require_room(w, more, "", error);
+  return require_room(w, more + extents - lvm_lv_n_extents(spare),
+                      ", with the spare that is to be as large as the metadata", error);
 }
 
 /* The bundled engine brings a spare that stayed behind up to the metadata's size, too. */
@@ -557,8 +569,8 @@ static gboolean plan_resize_pool(Work *w, GError **error)
                         has);
   }
   grown = extents > old;
-  if (w->facts->lvm2 ? metadata && !require_room_for_spare(w, lv, extents, error)
-                     : !grow_pool(w, pool, extents, &grown, error))
+  if ((grown && !require_room_to_grow(w, lv, extents, metadata, error)) ||
+      (!w->facts->lvm2 && !grow_pool(w, pool, extents, &grown, error)))
     return FALSE;
   if (!grown)
     return TRUE;
@@ -714,7 +726,8 @@ static gboolean plan_create_pool(Work *w, GError **error)
 
   if (!require_free_name(w, w->change->name, error) ||
       (w->facts->lvm2 && !pool_plan_require_no_max_size(&w->change->new_pool, error)) ||
-      !pool_layout_choose(w->vg, &w->change->new_pool, &layout, error))
+      !pool_layout_choose(w->vg, &w->change->new_pool, &layout, error) ||
+      !require_room(w, layout.data + layout.metadata, " with its metadata", error))
     return FALSE;
   add_step(w, POOL_STEP_ADD_POOL, w->change->name)->layout = layout;
   return w->facts->lvm2 || add_pool(w, &layout, error);

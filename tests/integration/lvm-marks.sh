@@ -110,7 +110,7 @@ refused "max_lv: virt-thin" 1 'may have 3 volumes' both create pve/x --size 4m
 lvm2 vgchange -l 0 pve >/dev/null
 lvm2 pvchange -x n "$second" >/dev/null
 refused "not allocatable: lvm2" 5 'nsufficient free space' lvm2 lvcreate -an -Zn -l14 -n l pve
-refused "not allocatable: virt-thin" 1 'free extents' both resize pve/data +56m
+refused "not allocatable: virt-thin" 1 'MiB free' both resize pve/data +56m
 lvm2 pvchange -x y "$second" >/dev/null
 
 # --- allocation policies: 15 extents are free on the second physical volume, few on the first ---

@@ -108,7 +108,7 @@ thick:vm-700-disk-2 raw     images    4194304 700|list thick --vmid 700"
 )
 thick_refusals=(
   "alloc: beyond what the group has|1|
-    cannot create volume pve/vm-701-disk-0: .*(free extents|insufficient free space)|
+    cannot create volume pve/vm-701-disk-0: .*(has [0-9.]+ .iB free|insufficient free space)|
     alloc thick 701 '' 100G"
   "alloc: a format|1|^unsupported format 'qcow2'$|alloc thick 701 vm-701-disk-0.qcow2 4M"
   "free: not from another storage|1|

@@ -668,7 +668,7 @@ static void test_linear(void **state)
   assert_fails(pool_create_linear(group, "root", MIB, &error), EEXIST, "root already");
   assert_fails(pool_create_linear(group, "a/b", MIB, &error), EINVAL, NULL);
   assert_fails(pool_create_linear(group, "x", 0, &error), EINVAL, "size of 0");
-  assert_fails(pool_create_linear(group, "x", 128 * MIB, &error), ENOSPC, "free extents");
+  assert_fails(pool_create_linear(group, "x", 128 * MIB, &error), ENOSPC, "MiB free");
   assert_done((after = pool_get_vg_info(group, &error)) != NULL);
   assert_int_equal(before->free - after->free, 12 * MIB);
   info = helper_info(group, "root");

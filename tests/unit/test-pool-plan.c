@@ -372,6 +372,15 @@ static void test_pools(void **state)
   PLAN(POOL_RESIZE_POOL, "grow-pool data 3 metadata", NULL, .size = 12 * MIB, .flag = TRUE);
   PLAN(POOL_RESIZE_POOL, "", "", .thin_pool = "data", .size = 96 * MIB);
   REFUSED(POOL_RESIZE_POOL, EOPNOTSUPP, "a thin pool cannot shrink", .size = 1);
+  /* In the units of sizes, whoever would carry it out. */
+  REFUSED(POOL_RESIZE_POOL, ENOSPC,
+          "that takes 9.91 GiB, and volume group pve has 132.00 MiB free: add a physical volume",
+          .size = 10240 * MIB);
+  REFUSED(POOL_RESIZE_POOL, ENOSPC, "that takes 184.00 MiB, with the spare", .size = 100 * MIB,
+          .flag = TRUE);
+  REFUSED(POOL_CREATE_LINEAR, ENOSPC, "that takes 1.00 GiB, and", .name = "v", .size = 1024 * MIB);
+  REFUSED(POOL_CREATE_POOL, ENOSPC, "that takes 1.00 GiB with its metadata, and", .name = "more",
+          .new_pool = {.size = 1024 * MIB});
   PLAN(POOL_CREATE_POOL, "add-pool more 2+1", NULL, .name = "more", .new_pool = {.size = 8 * MIB});
   REFUSED(POOL_CREATE_POOL, EEXIST, "there is a thin pool data already", .name = "data");
   REFUSED(POOL_REMOVE, EBUSY, "thin pool pve/data has 5 volumes: remove those first",

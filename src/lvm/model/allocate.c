@@ -344,19 +344,20 @@ guint64 lvm_lv_n_growth(LvmLv *lv)
 static gboolean no_room(LvmLv *lv, guint64 n, guint64 available, GError **error)
 {
   guint64 free_extents = lvm_vg_n_free_extents(lv->vg);
+  g_autofree char *needed = lvm_vg_format_extents(lv->vg, n),
+                  *free_text = lvm_vg_format_extents(lv->vg, free_extents),
+                  *usable = lvm_vg_format_extents(lv->vg, available);
 
   if (free_extents >= n)
     return vt_set_error(
         error, ENOSPC,
-        "volume group %s has %" G_GUINT64_FORMAT " free extents, but only %" G_GUINT64_FORMAT
-        " where allocation policy %s lets logical volume %s have them, and it needs "
-        "%" G_GUINT64_FORMAT "; change the policy with lvchange --alloc or vgchange --alloc",
-        lvm_vg_name(lv->vg), free_extents, available, policy_of(lv), lvm_lv_name(lv), n);
+        "volume group %s has %s free, but only %s where allocation policy %s lets logical volume "
+        "%s have it, and it needs %s; change the policy with lvchange --alloc or vgchange --alloc",
+        lvm_vg_name(lv->vg), free_text, usable, policy_of(lv), lvm_lv_name(lv), needed);
   return vt_set_error(error, ENOSPC,
-                      "volume group %s has %" G_GUINT64_FORMAT
-                      " free extents, but logical volume %s needs %" G_GUINT64_FORMAT
-                      "; add a physical volume (virt-thin extend)",
-                      lvm_vg_name(lv->vg), free_extents, lvm_lv_name(lv), n);
+                      "volume group %s has %s free, but logical volume %s needs %s more; add a "
+                      "physical volume (virt-thin extend)",
+                      lvm_vg_name(lv->vg), free_text, lvm_lv_name(lv), needed);
 }
 
 /* The free run to go on with: see the top of this file. */

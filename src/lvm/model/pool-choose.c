@@ -9,6 +9,7 @@
 #include "config.h"
 
 #include "lvm/model/vg.h"
+#include "util/size.h"
 
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
@@ -24,19 +25,17 @@ static guint64 estimate(guint64 data_size, guint64 chunk_size)
 
 static gboolean check_chunk(guint64 data_size, guint64 chunk_size, GError **error)
 {
+  g_autofree char *chunk = vt_size_format(chunk_size), *data = vt_size_format(data_size);
+
   if (chunk_size < MIN_CHUNK || chunk_size > MAX_CHUNK || chunk_size % MIN_CHUNK != 0)
-    return vt_set_error(
-        error, EINVAL,
-        "the chunk size of a thin pool is a multiple of 64 KiB up to 1 GiB, not %" G_GUINT64_FORMAT
-        " bytes",
-        chunk_size);
-  if (estimate(data_size, chunk_size) > LVM_POOL_METADATA_MAX)
     return vt_set_error(error, EINVAL,
-                        "a thin pool of %" G_GUINT64_FORMAT
-                        " bytes is too large for chunks of %" G_GUINT64_FORMAT
-                        " KiB: its metadata would exceed 15.81 GiB; choose larger chunks",
-                        data_size, chunk_size / KIB);
-  return TRUE;
+                        "the chunk size of a thin pool is a multiple of 64 KiB up to 1 GiB, not %s",
+                        chunk);
+  return estimate(data_size, chunk_size) <= LVM_POOL_METADATA_MAX ||
+         vt_set_error(error, EINVAL,
+                      "a thin pool of %s is too large for chunks of %s: its metadata would exceed "
+                      "15.81 GiB; choose larger chunks",
+                      data, chunk);
 }
 
 gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_size,

@@ -238,15 +238,14 @@ static char *spare_name(LvmVg *vg)
 static gboolean check_free(LvmVg *vg, const char *what, const char *name, guint64 n, GError **error)
 {
   guint64 available = lvm_vg_n_free_extents(vg);
+  g_autofree char *needed = lvm_vg_format_extents(vg, n),
+                  *free_text = lvm_vg_format_extents(vg, available);
 
-  if (n <= available)
-    return TRUE;
-  return vt_set_error(
-      error, ENOSPC,
-      "%s %s/%s needs %" G_GUINT64_FORMAT
-      " extents with its metadata and spare, but only %" G_GUINT64_FORMAT
-      " are free; add a physical volume (virt-thin extend) or choose a smaller size",
-      what, lvm_vg_name(vg), name, n, available);
+  return n <= available ||
+         vt_set_error(error, ENOSPC,
+                      "%s %s/%s needs %s with its metadata and spare, but only %s is free; add a "
+                      "physical volume (virt-thin extend) or choose a smaller size",
+                      what, lvm_vg_name(vg), name, needed, free_text);
 }
 
 static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
@@ -329,9 +328,11 @@ static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, gui
     return NULL;
   }
   if (n_extents < lv->n_extents) {
-    vt_set_error(error, EINVAL,
-                 "%s/%s has %" G_GUINT64_FORMAT " extents and cannot shrink to %" G_GUINT64_FORMAT,
-                 lvm_vg_name(vg), name, lv->n_extents, n_extents);
+    g_autofree char *has = lvm_vg_format_extents(vg, lv->n_extents),
+                    *asked = lvm_vg_format_extents(vg, n_extents);
+
+    vt_set_error(error, EINVAL, "%s/%s has %s and cannot shrink to %s", lvm_vg_name(vg), name, has,
+                 asked);
     return NULL;
   }
   *more = n_extents - lv->n_extents;

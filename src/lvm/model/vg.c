@@ -7,6 +7,7 @@
 
 #include "lvm/model/vg-private.h"
 #include "util/memory.h"
+#include "util/size.h"
 
 #define SECTOR 512
 
@@ -495,6 +496,11 @@ void lvm_vg_set_seqno(LvmVg *vg, guint64 seqno)
 guint64 lvm_vg_extent_size(LvmVg *vg)
 {
   return vg->extent_size;
+}
+
+char *lvm_vg_format_extents(LvmVg *vg, guint64 n)
+{
+  return vt_size_format(n * vg->extent_size);
 }
 
 guint64 lvm_vg_n_extents(LvmVg *vg)

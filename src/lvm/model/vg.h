@@ -37,8 +37,9 @@ const char *lvm_vg_uuid(LvmVg *vg);
 guint64 lvm_vg_seqno(LvmVg *vg);
 guint64 lvm_vg_extent_size(LvmVg *vg); /* bytes */
 guint64 lvm_vg_n_extents(LvmVg *vg);
-guint64 lvm_vg_n_free_extents(LvmVg *vg);                    /* on allocatable, present PVs */
-const char *lvm_vg_system_id(LvmVg *vg);                     /* NULL: none */
+char *lvm_vg_format_extents(LvmVg *vg, guint64 n); /* "8.00 GiB": for messages; the caller's */
+guint64 lvm_vg_n_free_extents(LvmVg *vg);          /* on allocatable, present PVs */
+const char *lvm_vg_system_id(LvmVg *vg);           /* NULL: none */
 void lvm_vg_set_system_id(LvmVg *vg, const char *system_id); /* NULL: none */
 GStrv lvm_vg_tags(LvmVg *vg);                                /* the caller's */
 gboolean lvm_vg_has_tag(LvmVg *vg, const char *tag);
