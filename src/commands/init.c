@@ -239,19 +239,28 @@ static int run_extend(char **args, GError **error)
 {
   g_autofree char *path = g_canonicalize_filename(args[1], NULL);
   g_autofree char *vg = NULL, *lv = NULL;
+  guint64 size;
   VolumeGroup *group;
   gboolean ok;
 
-  if (!cli_split_optional(args[0], &vg, &lv, error))
+  if (!cli_split_optional(args[0], &vg, &lv, error) ||
+      !cli_parse_size("--size", size_text, &size, error))
     return CLI_WRONG_USAGE;
+  if (size_text && !size)
+    return cli_usage(error, "--size %s: a size of nothing", size_text), CLI_WRONG_USAGE;
   if (lv)
     return cli_usage(error, "\"%s\" is no volume group", args[0]), CLI_WRONG_USAGE;
+  if (!size && !g_file_test(path, G_FILE_TEST_EXISTS))
+    return cli_usage(error, "%s is not there: --size says how large to make it", path),
+           CLI_WRONG_USAGE;
   group = cli_open_patient(vg, 0, error);
-  ok = group && clear(path, error) && pool_extend(group, path, error);
+  ok = group && clear(path, error) && pool_extend_with_file(group, path, size, error);
   return cli_status(cli_close(group, error) && ok);
 }
 
 static const GOptionEntry extend_options[] = {
+    {"size", 0, 0, G_OPTION_ARG_FILENAME, &size_text,
+     "Make it: a sparse file of this size, that nobody else may read", "SIZE"},
     {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Erase what is on it: a file system, an image, data",
      NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -261,9 +270,9 @@ const CliCommand cli_extend = {
     .name = "extend",
     .arguments = "VG PATH",
     .summary = "Add a physical volume, file or block device, to a volume group",
-    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE. Refused where "
-                   "something is on it, "
-                   "unless --force.",
+    .description = "The thin pool grows into it with virt-thin resize VG/POOL +SIZE, or\n"
+                   "+100%FREE. Refused where something is on it, unless --force.\n\n"
+                   "Example: virt-thin extend pve /srv/second.img --size 200g",
     .options = extend_options,
     .min_args = 2,
     .max_args = 2,

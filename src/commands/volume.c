@@ -291,18 +291,82 @@ static gboolean apply_sign(char sign, guint64 current, guint64 by, guint64 *size
   return TRUE;
 }
 
-/* @lv is a thin pool of @group: FALSE, without an error, if it is none. */
-static gboolean resize_pool(VolumeGroup *group, PoolInfo *info, char sign, guint64 by,
-                            GError **error)
-{
-  guint64 size;
+/* A size, or as lvm2's --extents has it, a part of something. */
+typedef struct {
+  char sign;     /* '+', '-', 0 */
+  guint64 bytes; /* @of NULL */
+  double part;   /* of @of: 1 is 100% */
+  const char *of;
+} Amount;
 
-  return apply_sign(sign, metadata ? info->metadata_size : info->size, by, &size, error) &&
-         pool_resize_pool(group, info->name, size, metadata, error);
+/* "+100%FREE", "50%VG", "+20%LV". FALSE: it is none of those. */
+static gboolean parse_part(const char *text, Amount *amount)
+{
+  static const char *const bases[] = {"FREE", "VG", "LV"};
+  const char *digits = text + strspn(text, "+-");
+  char *end;
+
+  amount->sign = digits > text ? *text : 0;
+  amount->part = g_ascii_strtod(digits, &end) / 100;
+  if (digits - text > 1 || !g_ascii_isdigit(*digits) || *end != '%')
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS(bases) && !amount->of; i++)
+    if (g_ascii_strcasecmp(end + 1, bases[i]) == 0)
+      amount->of = bases[i];
+  return amount->of != NULL;
 }
 
-static gboolean resize_volume(VolumeGroup *group, const char *lv, char sign, guint64 by,
-                              GError **error)
+static gboolean parse_amount(const char *text, Amount *amount, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (parse_part(text, amount) ||
+      (!strchr(text, '%') && vt_size_parse(text, &amount->bytes, &amount->sign, &local)))
+    return TRUE;
+  return cli_usage(error, "%s: %s", text,
+                   local ? local->message
+                         : "a part is N%FREE or N%VG (of a thin pool), or N%LV: +100%FREE");
+}
+
+/* Make of a part of something what it is in bytes, down to whole extents. */
+static gboolean resolve_amount(VolumeGroup *group, Amount *amount, gboolean of_pool,
+                               guint64 lv_size, GError **error)
+{
+  g_autoptr(PoolVgInfo) vg = amount->of ? pool_get_vg_info(group, error) : NULL;
+  gboolean of_lv = g_strcmp0(amount->of, "LV") == 0, of_free = g_strcmp0(amount->of, "FREE") == 0;
+  guint64 base;
+
+  if (!amount->of || !vg)
+    return !amount->of;
+  if (!of_lv && (!of_pool || metadata))
+    return vt_set_error(error, EINVAL,
+                        "%%%s is for the data of a thin pool, which alone takes its space from the "
+                        "volume group: give a size, or N%%LV",
+                        amount->of);
+  if (of_free && amount->sign != '+')
+    return vt_set_error(error, EINVAL, "%%FREE is what is added: +%g%%FREE", amount->part * 100);
+  base = of_lv ? lv_size : of_free ? vg->free : vg->size;
+  amount->bytes = (guint64)((double)(base / vg->extent_size) * amount->part) * vg->extent_size;
+  if (amount->bytes == 0 && of_free)
+    return vt_set_error(error, ENOSPC,
+                        "volume group %s has no extent free for that: add a physical volume with "
+                        "virt-thin extend",
+                        vg->name);
+  return TRUE;
+}
+
+static gboolean resize_pool(VolumeGroup *group, PoolInfo *info, Amount *amount, GError **error)
+{
+  guint64 size, now = metadata ? info->metadata_size : info->size;
+
+  if (resolve_amount(group, amount, TRUE, now, error) &&
+      apply_sign(amount->sign, now, amount->bytes, &size, error))
+    return pool_resize_pool(group, info->name, size, metadata, error);
+  g_prefix_error(error, "resizing thin pool %s/%s: ", info->vg, info->name);
+  return FALSE;
+}
+
+static gboolean resize_volume(VolumeGroup *group, const char *lv, Amount *amount, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, error);
   guint64 size;
@@ -312,7 +376,8 @@ static gboolean resize_volume(VolumeGroup *group, const char *lv, char sign, gui
   if (metadata)
     return vt_set_error(error, EINVAL, "%s/%s is no thin pool: only a pool has metadata to resize",
                         info->vg, lv);
-  if (!apply_sign(sign, info->size, by, &size, error)) {
+  if (!resolve_amount(group, amount, FALSE, info->size, error) ||
+      !apply_sign(amount->sign, info->size, amount->bytes, &size, error)) {
     g_prefix_error(error, "resizing volume %s/%s: ", info->vg, lv);
     return FALSE;
   }
@@ -327,21 +392,17 @@ static int run_resize(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   g_autoptr(PoolInfo) info = NULL;
-  g_autoptr(GError) local = NULL;
-  guint64 by;
-  char sign;
+  Amount amount = {0};
   VolumeGroup *group;
   gboolean ok;
 
-  if (!cli_split_name(args[0], &vg, &lv, error))
+  if (!cli_split_name(args[0], &vg, &lv, error) || !parse_amount(args[1], &amount, error))
     return CLI_WRONG_USAGE;
-  if (!vt_size_parse(args[1], &by, &sign, &local))
-    return cli_usage(error, "%s: %s", args[1], local->message), CLI_WRONG_USAGE;
   group = cli_open_patient(vg, 0, error);
   if (!group)
     return CLI_FAILED;
   info = pool_get_info(group, lv, NULL);
-  ok = info ? resize_pool(group, info, sign, by, error) : resize_volume(group, lv, sign, by, error);
+  ok = info ? resize_pool(group, info, &amount, error) : resize_volume(group, lv, &amount, error);
   return cli_status(cli_close(group, error) && ok);
 }
 
@@ -357,6 +418,10 @@ const CliCommand cli_resize = {
     .name = "resize",
     .arguments = "VG/LV|VG/POOL [+|-]SIZE",
     .summary = "Resize a volume, or grow a thin pool",
+    .description = "SIZE may also be a part, as lvm2 has it: +100%FREE or 50%VG for a thin pool,\n"
+                   "+20%LV for either. The file system in a volume grows on its own: see\n"
+                   "\"More room\" in docs/cli.md.\n\n"
+                   "Example: virt-thin resize pve/data +100%FREE",
     .options = resize_options,
     .min_args = 2,
     .max_args = 2,

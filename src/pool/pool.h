@@ -197,6 +197,9 @@ gboolean pool_create_pool(VolumeGroup *group, const char *thin_pool, const PoolN
                           GError **error);
 /* Add a PV. */
 gboolean pool_extend(VolumeGroup *group, const char *path, GError **error);
+/* The same, of a file that is made with @size bytes (0: it is there) as by pool_init(), and goes
+ * when that fails. Not in libpool: who has the file makes it. */
+gboolean pool_extend_with_file(VolumeGroup *group, const char *path, guint64 size, GError **error);
 
 /* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size
  * bytes when it does not exist. @extent_size 0: 4 MiB. */

@@ -8,7 +8,7 @@ integration_tests = \
 	tests/integration/cli-fixtures-lvm.sh \
 	tests/integration/cli-fixtures.sh \
 	tests/integration/cli-full-disk.sh \
-	tests/integration/cli-grow.sh \
+	tests/integration/cli-grow.sh tests/integration/cli-growing.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-images-foreign.sh \

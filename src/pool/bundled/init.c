@@ -13,6 +13,7 @@
 #include "lvm/content.h"
 #include "pool/rules.h"
 #include "settings/settings.h"
+#include "util/size.h"
 
 /* What is to be taken back when the rest fails. */
 typedef struct {
@@ -92,11 +93,14 @@ static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError 
     return vt_set_error(error, EINVAL, "%s is neither a file nor a block device", undo->path);
   if (*is_block || size == 0 || (guint64)st.st_size == size)
     return TRUE;
-  if ((guint64)st.st_size > size)
+  if ((guint64)st.st_size > size) {
+    g_autofree char *has = vt_size_format((guint64)st.st_size), *asked = vt_size_format(size);
+
     return vt_set_error(error, EINVAL,
-                        "%s exists, and is larger (%" G_GUINT64_FORMAT
-                        " bytes) than the %" G_GUINT64_FORMAT " asked for: give its size, or none",
-                        undo->path, (guint64)st.st_size, size);
+                        "%s exists, and is larger (%s) than the %s asked for: give its size, or "
+                        "none",
+                        undo->path, has, asked);
+  }
   /* Now, for marks at its end are not found any more when it is longer. */
   if (!lvm_content_check_free(undo->path, error))
     return FALSE;
@@ -156,6 +160,20 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
     return TRUE;
   undo_init(&undo);
   return pool_rules_init_failed(vg, path, error);
+}
+
+gboolean pool_extend_with_file(VolumeGroup *group, const char *path, guint64 size, GError **error)
+{
+  g_autofree char *absolute = g_canonicalize_filename(path, NULL);
+  Undo undo = {.path = absolute, .size_before = -1};
+  gboolean is_block = FALSE;
+
+  if ((!size || prepare_pv(&undo, size, &is_block, error)) && pool_extend(group, absolute, error))
+    return TRUE;
+  /* A service whose answer was lost may have taken it. */
+  if (lvm_content_check_free(absolute, NULL))
+    undo_init(&undo);
+  return FALSE;
 }
 
 static LvmStore *open_for_writing(const char *vg, const char *const *devices, GError **error)
