@@ -181,8 +181,11 @@ static int run_init(char **args, GError **error)
   if (!path)
     return CLI_WRONG_USAGE;
   owner = vg_of(path);
-  if (owner && where && strcmp(owner, vg) == 0)
+  if (owner && strcmp(owner, vg) == 0) {
+    if (!where) /* it lies where nobody would look */
+      settings_set_devices((const char *const[]){path, NULL});
     return cli_status(add_pool(vg, name, &sizes, error));
+  }
   if (where)
     return cli_status(vt_set_error(
         error, EEXIST,

@@ -241,7 +241,7 @@ int vtbackend_upload_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream, unsign
     vt_set_error(&error, EROFS, "volume %s/%s is read-only: a snapshot, or a template", source.vg,
                  name);
   if (error)
-    return vtbackend_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_volume(obj, &source, name, g_steal_pointer(&error));
   g_auto(VtVolumeFile) file = {0};
   if (!vtbackend_volume_file_open(source.vg, name, FALSE, &file, &error) ||
       (sparse &&
@@ -264,7 +264,7 @@ int vtbackend_download_vol(VtPoolObj *obj, VtVolDef *vol, VtStream *stream,
   g_autoptr(PoolVolumeInfo) info =
       check_range(&source, vtbackend_vol_name(vol), offset, length, &error);
   if (!info)
-    return vtbackend_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_volume(obj, &source, vtbackend_vol_name(vol), g_steal_pointer(&error));
   g_auto(VtVolumeFile) file = {0};
   if (!vtbackend_volume_file_open(source.vg, info->name, TRUE, &file, &error))
     return vtbackend_report_gerror(g_steal_pointer(&error));
@@ -331,6 +331,8 @@ int vtbackend_wipe_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int algorithm, un
     return -1;
   g_autoptr(PoolVolumeInfo) info =
       vtbackend_service_volume(source.vg, vtbackend_vol_name(vol), &error);
-  return info && wipe(info, algorithm, &error) ? 0
-                                               : vtbackend_report_gerror(g_steal_pointer(&error));
+  return info && wipe(info, algorithm, &error)
+             ? 0
+             : vtbackend_report_volume(obj, &source, vtbackend_vol_name(vol),
+                                       g_steal_pointer(&error));
 }

@@ -160,20 +160,51 @@ static gboolean run_words(GPtrArray *argv, GError **error)
   return vtbackend_spawn((const char *const *)argv->pdata, error);
 }
 
-/* The size of the PV to be; 0: cannot be told. */
-static guint64 device_size(const char *path)
+/* Is there a disk, or a file with a size? */
+static gboolean has_size(const char *path)
 {
   guint64 size = 0;
   struct stat st;
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0)
-    return 0;
-  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-    size = st.st_size;
-  else if (ioctl(fd, BLKGETSIZE64, &size) < 0)
-    size = 0;
-  close(fd);
-  return size;
+  g_auto(VtFd) fd = {open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (fd.fd < 0)
+    return FALSE;
+  if (fstat(fd.fd, &st) == 0 && S_ISREG(st.st_mode))
+    return st.st_size > 0;
+  return ioctl(fd.fd, BLKGETSIZE64, &size) == 0 && size > 0;
+}
+
+/* May it be built, where there is @place? */
+static gboolean check_place(VtPlace place, const VtSource *source, const VtPoolDocument *document,
+                            GError **error)
+{
+  if (place == VT_GROUP_WITH_POOL)
+    return vt_set_error(error, EBUSY,
+                        "thin pool %s/%s is there already: `virsh pool-start %s` starts it",
+                        source->vg, source->pool, document->name);
+  if (place == VT_GROUP)
+    return TRUE;
+  if (g_strv_length(document->devices) != 1)
+    return vt_set_error(error, EINVAL,
+                        "there is no volume group %s yet: building %s/%s then needs exactly one "
+                        "<device path='...'/> in the pool's <source>, the disk or file to put it "
+                        "on; or make it with `virt-thin init %s/%s --size SIZE`",
+                        source->vg, source->vg, source->pool, source->vg, source->pool);
+  return has_size(document->devices[0]) ||
+         vt_set_error(error, EIO, "%s is not a disk or file that exists and has a size",
+                      document->devices[0]);
+}
+
+/* In a VG that is there, or with one on the device. */
+static GPtrArray *build_words(VtPlace place, const VtPoolDocument *document, const char *pool,
+                              gboolean overwrite)
+{
+  GPtrArray *argv = program_words(document);
+  for (char **device = document->devices; place == VT_GROUP && *device; device++)
+    add_words(argv, "--device", *device, NULL);
+  add_words(argv, "init", pool, NULL);
+  if (place == VT_NO_GROUP)
+    add_words(argv, "--file", document->devices[0], overwrite ? "--force" : NULL, NULL);
+  return argv;
 }
 
 int vtbackend_build_pool(VtPoolObj *obj, unsigned int flags)
@@ -192,24 +223,11 @@ int vtbackend_build_pool(VtPoolObj *obj, unsigned int flags)
   g_auto(VtPoolDocument) document = {0};
   if (!vtbackend_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, &error))
     return vtbackend_report_gerror(g_steal_pointer(&error));
-  char **devices = document.devices;
-  if (g_strv_length(devices) != 1)
-    return vtbackend_report(VIR_ERR_CONFIG_UNSUPPORTED,
-                            "building %s/%s needs exactly one <device path='...'/> in the pool's "
-                            "<source>: the disk or file "
-                            "to put it on; or make it with "
-                            "`virt-thin init %s/%s --size SIZE`",
-                            source.vg, source.pool, source.vg, source.pool);
-  guint64 size = device_size(devices[0]);
-  if (size == 0)
-    return vtbackend_report(VIR_ERR_OPERATION_FAILED,
-                            "%s is not a disk or file that exists and has a size", devices[0]);
+  VtPlace place = vtbackend_find_place(&source, document.devices);
+  if (!check_place(place, &source, &document, &error))
+    return vtbackend_report_gerror(g_steal_pointer(&error));
   g_autofree char *pool = g_strdup_printf("%s/%s", source.vg, source.pool);
-  g_autofree char *bytes = g_strdup_printf("%" G_GUINT64_FORMAT "b", size);
-  g_autoptr(GPtrArray) argv = program_words(&document);
-  add_words(argv, "init", pool, "--size", bytes, "--file", devices[0], NULL);
-  if (flags & OVERWRITE)
-    add_words(argv, "--force", NULL);
+  g_autoptr(GPtrArray) argv = build_words(place, &document, pool, (flags & OVERWRITE) != 0);
   vt.libvirt.object_unlock(obj);
   gboolean built = run_words(argv, &error);
   vt.libvirt.object_lock(obj);

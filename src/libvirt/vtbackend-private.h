@@ -72,6 +72,10 @@ gboolean vtbackend_source_is_ours(const char *name);
 gboolean vtbackend_source_parse(const char *name, VtSource *source, GError **error);
 /* Of a pool; reports. */
 gboolean vtbackend_source_of(VtPoolObj *obj, VtSource *source);
+/* Report and free @error about volume @name, and where libvirt's list is not of now - the volume is
+ * not there, or is there already - how that is mended. Always -1. */
+int vtbackend_report_volume(VtPoolObj *obj, const VtSource *source, const char *name,
+                            GError *error);
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
 guint vtbackend_deadline_ms(void);
@@ -136,6 +140,7 @@ gboolean vtbackend_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocume
                                      GError **error);
 /* What the backend wants to know of a pool's <source>. */
 typedef struct {
+  char *name;    /* libvirt's, of the pool */
   GStrv devices; /* <device path=…> */
   /* <vendor name='virt-thin'/><product name='bundled'/>; AUTO: it does not say */
   PoolEngine engine;
@@ -150,6 +155,11 @@ VtVolDef *vtbackend_volume_object(VtPoolDef *pool, const PoolVolumeInfo *info, G
 /* @sources (libvirt's <sources> document; NULL for none) with the thin pools @names (of "vg/pool")
  * added. libvirt's to free. */
 char *vtbackend_sources_document(const char *sources, GPtrArray *names);
+
+/* --- what there is, as the physical volumes tell --- */
+typedef enum { VT_NO_GROUP, VT_GROUP, VT_GROUP_WITH_POOL } VtPlace;
+/* @devices: where to look first. */
+VtPlace vtbackend_find_place(const VtSource *source, char **devices);
 
 /* --- programs --- */
 /* Run @argv, wait, and make its last words the error. No shell, no terminal, default signals. */

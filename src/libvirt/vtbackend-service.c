@@ -95,6 +95,24 @@ int vtbackend_report_gerror_at(GError *error, const char *file, const char *func
   return -1;
 }
 
+/* libvirt has looked into its list before it asked, so what contradicts that was done without it. */
+int vtbackend_report_volume(VtPoolObj *obj, const VtSource *source, const char *name, GError *error)
+{
+  g_auto(VtPoolDocument) document = {0};
+  gboolean absent = g_error_matches(error, VT_ERROR, ENOENT),
+           present = g_error_matches(error, VT_ERROR, EEXIST);
+  g_autoptr(PoolInfo) pool = absent || present ? vtbackend_service_pool(source, NULL) : NULL;
+  g_autoptr(PoolVolumeInfo) volume = pool ? vtbackend_service_volume(source->vg, name, NULL) : NULL;
+  if (pool && (present ? volume && g_strcmp0(volume->pool, source->pool) == 0 : !volume) &&
+      vtbackend_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, NULL)) {
+    g_autofree char *message = g_steal_pointer(&error->message);
+    error->message = g_strdup_printf("%s; volume %s was %s without libvirt, whose list `virsh "
+                                     "pool-refresh %s` brings up to date",
+                                     message, name, present ? "made" : "removed", document.name);
+  }
+  return vtbackend_report_gerror(error);
+}
+
 /* --- the service --- */
 
 guint vtbackend_deadline_ms(void)

@@ -44,6 +44,20 @@ static void add_unserved(GHashTable *names)
   }
 }
 
+VtPlace vtbackend_find_place(const VtSource *source, char **devices)
+{
+  g_auto(GStrv) usual = settings_devices(), elsewhere = NULL;
+  const char *const *paths = (const char *const *)(*devices ? devices : usual);
+  g_autoptr(LvmStore) store = lvm_store_open_usual(paths, source->vg, TRUE, NULL, NULL, NULL);
+  LvmLv *lv;
+  if (!store && *(elsewhere = pool_find_block_devices(source->vg)))
+    store = lvm_store_open((const char *const *)elsewhere, source->vg, TRUE, NULL, NULL, NULL);
+  if (!store)
+    return VT_NO_GROUP;
+  lv = lvm_vg_find_lv(lvm_store_vg(store), source->pool);
+  return lv && lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? VT_GROUP_WITH_POOL : VT_GROUP;
+}
+
 static int compare_names(gconstpointer a, gconstpointer b)
 {
   return g_strcmp0(*(const char *const *)a, *(const char *const *)b);

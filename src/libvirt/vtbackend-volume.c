@@ -150,7 +150,7 @@ int vtbackend_create_vol(VtPoolObj *obj, VtVolDef *vol)
     return vtbackend_report_gerror(g_steal_pointer(&error));
   VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
   if (!group || !create(group, &source, &document, capacity, &error))
-    return vtbackend_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_volume(obj, &source, document.name, g_steal_pointer(&error));
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, document.name, &error);
   if (info && pool_rules_is_template_name(info->name))
     vtbackend_expect_template(info);
@@ -201,7 +201,7 @@ int vtbackend_refresh_vol(VtPoolObj *obj, VtVolDef *vol)
     return 0;
   g_autoptr(PoolVolumeInfo) info = vtbackend_service_volume(source.vg, name, &error);
   if (!info)
-    return vtbackend_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_volume(obj, &source, name, g_steal_pointer(&error));
   /* The kernel's volumes get another UUID by becoming a clone; libvirt's key follows at the next
    * refresh of the pool.
    */
@@ -233,7 +233,7 @@ int vtbackend_resize_vol(VtPoolObj *obj, VtVolDef *vol, unsigned long long capac
   VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
   if (!group ||
       !pool_resize(group, name, capacity, (flags & VIR_STORAGE_VOL_RESIZE_SHRINK) != 0, &error))
-    return vtbackend_report_gerror(g_steal_pointer(&error));
+    return vtbackend_report_volume(obj, &source, name, g_steal_pointer(&error));
   if (flags & VIR_STORAGE_VOL_RESIZE_ALLOCATE) {
     g_auto(VtVolumeFile) file = {0};
     if (!vtbackend_volume_file_open(source.vg, name, FALSE, &file, &error) ||
@@ -279,33 +279,53 @@ static void forget_volumes(VtPoolObj *obj, GPtrArray *names)
   }
 }
 
+/* Was volume @name removed from the group, or moved out of it, without libvirt? */
+static gboolean is_gone(const VtSource *source, const char *name)
+{
+  g_autoptr(GError) error = NULL;
+  g_autoptr(PoolInfo) group = vtbackend_service_pool(source, NULL);
+  g_autoptr(PoolVolumeInfo) volume =
+      group ? vtbackend_service_volume(source->vg, name, &error) : NULL;
+  return volume ? g_strcmp0(volume->pool, source->pool) != 0
+                : group && g_error_matches(error, VT_ERROR, ENOENT);
+}
+
+static gboolean delete_volume(VtPoolObj *obj, VtVolDef *vol, const VtSource *source,
+                              unsigned int flags, GError **error)
+{
+  const char *const names[] = {vtbackend_vol_name(vol), NULL};
+  gboolean with_snapshots = (flags & VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS) != 0;
+  VolumeGroup *group = vtbackend_service_for_changes(source->vg, error);
+  if (!group ||
+      (!with_snapshots &&
+       !pool_guest_check_clones(
+           group, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", error)))
+    return FALSE;
+  g_autoptr(GPtrArray) snapshots =
+      with_snapshots ? snapshots_of(source, names[0]) : g_ptr_array_new();
+  if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) &&
+      !zero_volume(source, names[0], vtbackend_vol_capacity(vol), error))
+    return FALSE;
+  if (!pool_remove(group, names, with_snapshots, error))
+    return FALSE;
+  forget_volumes(obj, snapshots);
+  return TRUE;
+}
+
 int vtbackend_delete_vol(VtPoolObj *obj, VtVolDef *vol, unsigned int flags)
 {
   g_auto(VtSource) source = {0};
   g_autoptr(GError) error = NULL;
   const unsigned int known = VIR_STORAGE_VOL_DELETE_ZEROED | VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS;
-  gboolean with_snapshots = (flags & VIR_STORAGE_VOL_DELETE_WITH_SNAPSHOTS) != 0;
-  const char *const names[] = {vtbackend_vol_name(vol), NULL};
   just_created = NULL;
   if (flags & ~known)
     return vtbackend_report(VIR_ERR_INVALID_ARG, "unsupported flags (0x%x) for deleting volume %s",
-                            flags & ~known, names[0]);
+                            flags & ~known, vtbackend_vol_name(vol));
   if (!vtbackend_source_of(obj, &source))
     return -1;
-  VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
-  if (!group ||
-      (!with_snapshots &&
-       !pool_guest_check_clones(
-           group, names, "virsh vol-delete --delete-snapshots deletes it nevertheless", &error)))
+  if (!is_gone(&source, vtbackend_vol_name(vol)) &&
+      !delete_volume(obj, vol, &source, flags, &error))
     return vtbackend_report_gerror(g_steal_pointer(&error));
-  g_autoptr(GPtrArray) snapshots =
-      with_snapshots ? snapshots_of(&source, names[0]) : g_ptr_array_new();
-  if ((flags & VIR_STORAGE_VOL_DELETE_ZEROED) &&
-      !zero_volume(&source, names[0], vtbackend_vol_capacity(vol), &error))
-    return vtbackend_report_gerror(g_steal_pointer(&error));
-  if (!pool_remove(group, names, with_snapshots, &error))
-    return vtbackend_report_gerror(g_steal_pointer(&error));
-  forget_volumes(obj, snapshots);
   vtbackend_vol_allocation(vol) = 0;
   refresh_totals(obj, &source);
   return 0;

@@ -80,6 +80,7 @@ gboolean vtbackend_vol_document_read(VtPoolDef *pool, VtVolDef *vol, VtVolDocume
 
 void vtbackend_pool_document_clear(VtPoolDocument *document)
 {
+  g_clear_pointer(&document->name, g_free);
   g_clear_pointer(&document->devices, g_strfreev);
 }
 
@@ -117,6 +118,7 @@ gboolean vtbackend_pool_document_read(VtPoolDef *pool, VtPoolDocument *document,
   g_autoptr(xmlXPathContext) context = doc ? xmlXPathNewContext(doc) : NULL;
   if (!context || !read_engine(context, &document->engine, error))
     return FALSE;
+  document->name = xpath_string(context, "string(/pool/name)");
   document->devices = device_paths(context);
   return TRUE;
 }

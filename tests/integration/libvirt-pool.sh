@@ -2,7 +2,7 @@
 # A thin pool's life behind virsh: define, start, restart of libvirtd, autostart, refresh, sources,
 # stop, build, delete; a service that is gone.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 89
+plan 96
 
 state() { virsh pool-info "${1-thin}" | sed -n 's/^State: *//p'; }
 target() { virsh pool-dumpxml thin | xmllint --xpath 'string(/pool/target/path)' -; }
@@ -151,8 +151,24 @@ virsh vol-delete v1 fast >/dev/null
 ok "destroy" virsh pool-destroy fast
 ok "delete, now that it is empty" virsh pool-delete fast
 not_ok "not started after that" virsh pool-start fast
-like "a pool without a device cannot be built" \
-  "$(virsh pool-destroy thin >/dev/null; virsh pool-build thin 2>&1)" "needs exactly one <device"
+ok "build again, in the volume group that has stayed" virsh pool-build fast
+ok "it starts" virsh pool-start fast
+ok "and takes volumes" virsh vol-create-as fast v1 10M
+virsh vol-delete v1 fast >/dev/null; virsh pool-destroy fast >/dev/null
+ok "delete it again" virsh pool-delete fast
+virsh pool-define-as none logical --source-name "none$vg/data" >/dev/null
+like "a volume group that is not there needs a device" \
+  "$(virsh pool-build none 2>&1)" "no volume group none$vg yet: .* needs exactly one <device"
+virsh pool-undefine none >/dev/null
+virsh pool-destroy thin >/dev/null
+like "a pool that is there is not built, but started" \
+  "$(virsh pool-build thin 2>&1)" "$vg/data is there already: .virsh pool-start thin. starts it"
+new_vg "w$vg/data" 256m --reserve 100m
+has_service || "$VIRT_THIN_PROGRAM" deactivate "w$vg/data"
+virsh pool-define-as second logical --source-name "w$vg/second" >/dev/null
+ok "a second pool is built in a volume group that is there" virsh pool-build second
+ok "and starts" virsh pool-start second
+virsh pool-destroy second >/dev/null; virsh pool-undefine second >/dev/null
 rmdir "/dev/b$vg" 2>/dev/null
 ok "undefine" virsh pool-undefine fast
 
