@@ -38,7 +38,9 @@
   F(virStoragePoolGetXMLDesc)                                                                      \
   F(virStoragePoolIsActive)                                                                        \
   F(virStoragePoolIsPersistent)                                                                    \
+  F(virStoragePoolLookupByName)                                                                    \
   F(virStoragePoolLookupByUUIDString)                                                              \
+  F(virStoragePoolRefresh)                                                                         \
   F(virStoragePoolSetAutostart)                                                                    \
   F(virStoragePoolUndefine)
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "cli/refresh.h"
 #include "control/service.h"
 #include "lvm/store.h"
 #include "pool/choose.h"
@@ -166,11 +167,19 @@ gboolean cli_is_served(const char *vg)
   return !info || shares_a_device(info);
 }
 
+static void note_change(const char *vg, PoolOpenFlags flags)
+{
+  if (!(flags & POOL_READ_ONLY))
+    cli_refresh_later(vg);
+}
+
 /* Through the engine in this process, or the kernel. */
 static VolumeGroup *open_here(const char *vg, PoolOpenFlags flags, GError **error)
 {
-  if (pool_choose_engine(vg, NULL) == POOL_ENGINE_KERNEL)
+  if (pool_choose_engine(vg, NULL) == POOL_ENGINE_KERNEL) {
+    note_change(vg, flags);
     return pool_open_kernel(vg, cli_devices(), flags, error);
+  }
   return pool_open_bundled(vg, NULL, flags, error);
 }
 
@@ -209,6 +218,7 @@ static VolumeGroup *open_vg(const char *vg, PoolOpenFlags flags, gboolean patien
     if (!answers)
       return NULL;
   }
+  note_change(vg, flags);
   return pool_connect(vg, patient ? PATIENT_TIMEOUT_MS : 0, error);
 }
 

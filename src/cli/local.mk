@@ -3,7 +3,8 @@ sbin_PROGRAMS += virt-thin
 virt_thin_SOURCES = \
 	src/cli/cli.h src/cli/cli.c \
 	src/cli/json.h src/cli/json.c \
-	src/cli/progress.h src/cli/progress.c
+	src/cli/progress.h src/cli/progress.c \
+	src/cli/refresh.h src/cli/refresh.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(LIBVIRT_CFLAGS) $(NBD_CFLAGS) $(XML_CFLAGS)
 virt_thin_LDADD = $(src_libs) $(JSON_LIBS) $(XML_LIBS) -ldl

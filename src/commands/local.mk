@@ -10,6 +10,7 @@ virt_thin_SOURCES += \
 	src/commands/init.c \
 	src/commands/list.c \
 	src/commands/main.c \
+	src/commands/refresh.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
 	src/commands/volume.c

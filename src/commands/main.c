@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/refresh.h"
 #include "commands/commands.h"
 #include "pvesm/commands.h"
 #include "service/process/service.h"
@@ -24,10 +25,10 @@ static const CliCommand *const commands[] = {
 };
 
 /* What other parts of virt-thin run. */
-static const CliCommand *const internal_commands[] = {&cli_stream};
+static const CliCommand *const internal_commands[] = {&cli_stream, &cli_refresh};
 
 static char **devices;
-static gboolean version, help;
+static gboolean version, help, internal;
 static char **arguments;
 
 /* For this process and those that it starts. */
@@ -294,7 +295,8 @@ static int main_strv(char **argv)
     return usage_failed(NULL, "which command?");
   }
   command = find_command(commands, G_N_ELEMENTS(commands), *rest_argv);
-  if (!command)
+  internal = !command;
+  if (internal)
     command = find_command(internal_commands, G_N_ELEMENTS(internal_commands), *rest_argv);
   if (!command) {
     g_autofree char *message = g_strdup_printf("there is no command \"%s\"", *rest_argv);
@@ -352,7 +354,11 @@ int main(int argc, char **argv)
 
     g_free(words[0]);
     words[0] = g_strdup(cli_storage.name);
-    return run_group(&cli_storage, words);
+    status = run_group(&cli_storage, words);
+  } else {
+    status = main_strv(g_strdupv(argv));
   }
-  return main_strv(g_strdupv(argv));
+  if (status == CLI_OK && !internal)
+    cli_refresh_now();
+  return status;
 }

@@ -17,6 +17,7 @@
 #                                      a disk
 #   pv_file VG                         its file
 #   at_rest VG                         as after a boot: nobody has VG        is_at_rest VG
+#   behind COMMAND ARGUMENT...         `virt-thin COMMAND`, which does not see that libvirt runs
 #   has_service                        what follows is about a service
 #   without_service N                  skips N tests that are
 
@@ -80,6 +81,9 @@ new_vg() {
     "$VIRT_THIN_PROGRAM" init "$1" --file "$device" "${@:3}"
 }
 at_rest() { if has_service; then "$VIRT_THIN_PROGRAM" stop "$1"; else vgchange -qq -an "$1"; fi; }
+behind() {
+  unshare --mount sh -c 'mount -t tmpfs none /run/libvirt && exec "$@"' sh "$VIRT_THIN_PROGRAM" "$@"
+}
 is_at_rest() {
   if has_service; then
     [ ! -e "$VIRT_THIN_RUNTIME_DIR/$1/control" ]

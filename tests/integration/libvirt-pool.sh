@@ -54,14 +54,14 @@ for name in "$vg/data/more" "/data" "$vg/" "$vg/-x" "$vg/.."; do
 done
 
 # --- what others do behind libvirt's back ---
-"$VIRT_THIN_PROGRAM" create "$vg/behind" --size 8m
+behind create "$vg/behind" --size 8m
 is "a volume made by others is not seen" "$(names)" v1
 ok "until a refresh" virsh pool-refresh thin
 is "then it is" "$(names)" "behind v1"
 rm "/dev/$vg/behind"
 ok "a node that is missing does not fail a refresh" virsh pool-refresh thin
 is "nor hide a volume" "$(names)" "behind v1"
-"$VIRT_THIN_PROGRAM" remove "$vg/behind"
+behind remove "$vg/behind"
 not_ok "one that is gone cannot be asked about" virsh vol-info behind thin
 ok "a refresh forgets it" virsh pool-refresh thin
 is "so it is" "$(names)" v1

@@ -26,6 +26,7 @@ integration_tests = \
 	tests/integration/dist.sh \
 	tests/integration/folders.sh \
 	tests/integration/format.sh \
+	tests/integration/libvirt-behind.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-hang.sh \
