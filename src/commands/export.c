@@ -41,15 +41,14 @@ static gboolean open_target(Target *target, const char *argument, GError **error
     if (isatty(STDOUT_FILENO))
       return cli_usage(error, "a disk image is nothing for a terminal: redirect standard output");
     target->fd = dup(STDOUT_FILENO);
+    if (target->fd < 0)
+      return vt_set_errno(error, errno, "standard output");
   } else {
     target->path = argument;
-    target->fd = open(argument, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    target->created = target->fd >= 0;
-    if (target->fd < 0 && errno == EEXIST)
-      target->fd = open(argument, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    target->fd = cli_open_output(argument, TRUE, &target->created, error);
+    if (target->fd < 0)
+      return FALSE;
   }
-  if (target->fd < 0)
-    return vt_set_errno(error, errno, "opening %s", argument);
   target->target = kind_of(target->fd);
   return TRUE;
 }
@@ -102,11 +101,11 @@ static gboolean export_converted(VolumeGroup *group, const char *vg, const char 
 
   if (!info)
     return FALSE;
-  /* A file that qemu-img makes is for everybody to read. */
-  fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  created = fd >= 0;
-  if (created)
-    close(fd);
+  /* Before qemu-img, which makes a file for everybody to read, and wherever a link leads. */
+  fd = cli_open_output(path, FALSE, &created, error);
+  if (fd < 0)
+    return FALSE;
+  close(fd);
   export = cli_qemu_export(group, cli_is_served(vg), vg, lv, TRUE, error);
   ok = export && cli_qemu_create(export, path, format_text, error);
   cli_qemu_unexport(export);

@@ -507,6 +507,20 @@ static gboolean is_hole(int fd, guint64 offset, gsize length)
   return errno == ENXIO && fstat(fd, &st) == 0 && (guint64)st.st_size >= offset + length;
 }
 
+int cli_open_output(const char *path, gboolean truncate, gboolean *created, GError **error)
+{
+  int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+  *created = fd >= 0;
+  if (fd < 0 && errno == EEXIST)
+    fd = open(path, O_WRONLY | (truncate ? O_TRUNC : 0) | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT && g_file_test(path, G_FILE_TEST_IS_SYMLINK))
+    vt_set_error(error, ENOENT, "opening %s: it is a symbolic link to what is not there", path);
+  else if (fd < 0)
+    vt_set_errno(error, errno, "opening %s", path);
+  return fd;
+}
+
 gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
 {
   if (is_hole(*(int *)fd, offset, length)) {

@@ -31,6 +31,11 @@ typedef struct {
 gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
                      GError **error);
 
+/* Open @path for an image to be written to: a new file, for its owner alone, or what is there, cut
+ * to nothing if @truncate. A symbolic link to what is not there is refused: ENOENT. *created: it is
+ * new. -1: @error. */
+int cli_open_output(const char *path, gboolean truncate, gboolean *created, GError **error);
+
 typedef enum {
   CLI_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */
   CLI_DENSE,  /* anything that takes bytes in order: zeros are written */

@@ -83,6 +83,8 @@ typedef struct {
 
 static gboolean open_target(Target *target, const char *argument, GError **error)
 {
+  gboolean created;
+
   *target = (Target){argument, -1};
   if (strcmp(argument, "-") == 0) {
     if (isatty(STDOUT_FILENO))
@@ -90,10 +92,10 @@ static gboolean open_target(Target *target, const char *argument, GError **error
                           "a stream is nothing for a terminal: redirect standard output");
     target->path = NULL;
     target->fd = dup(STDOUT_FILENO);
-  } else {
-    target->fd = open(argument, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    return target->fd >= 0 || vt_set_errno(error, errno, "standard output");
   }
-  return target->fd >= 0 || vt_set_errno(error, errno, "open(%s)", argument);
+  target->fd = cli_open_output(argument, TRUE, &created, error);
+  return target->fd >= 0;
 }
 
 static gboolean write_header(int fd, guint64 size, GError **error)

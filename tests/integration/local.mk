@@ -12,6 +12,7 @@ integration_tests = \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-images-foreign.sh \
+	tests/integration/cli-outputs.sh \
 	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
