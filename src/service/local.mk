@@ -42,6 +42,7 @@ src_service_libnbdserver_la_SOURCES = \
 	src/service/nbd/nbd-server.c src/service/nbd/nbd-server.h \
 	src/service/nbd/handshake.c \
 	src/service/nbd/connection.c \
+	src/service/nbd/memory.c \
 	src/service/nbd/request.c \
 	src/service/nbd/nbd-private.h src/service/nbd/nbd-protocol.h
 src_service_libnbdserver_la_LIBADD = $(GLIB_LIBS)

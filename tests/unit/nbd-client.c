@@ -10,6 +10,11 @@
 
 Served *served_new(void)
 {
+  return served_new_with(NULL);
+}
+
+Served *served_new_with(const NbdServerOptions *options)
+{
   Served *served = g_new0(Served, 1);
   served->pool = memory_pool_new();
   memory_pool_add(served->pool, "vol", 8 << 20, FALSE);
@@ -17,7 +22,7 @@ Served *served_new(void)
   memory_pool_add(served->pool, "ro", 1 << 20, TRUE);
   memory_pool_add(served->pool, "big", 64 << 20, FALSE);
   g_autoptr(GError) error = NULL;
-  served->server = nbd_server_start_fd(served->pool, -1, NULL, &error);
+  served->server = nbd_server_start_fd(served->pool, -1, options, &error);
   g_assert_no_error(error);
   return served;
 }

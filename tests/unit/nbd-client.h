@@ -16,6 +16,7 @@ typedef struct {
   NbdServer *server;
 } Served;
 Served *served_new(void);
+Served *served_new_with(const NbdServerOptions *options);
 void served_free(Served *served); /* also checks that nothing stays open */
 
 /* A new connection, nothing read or sent. */

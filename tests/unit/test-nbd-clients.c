@@ -130,6 +130,90 @@ static void test_stalled_reader(void **state)
   close(bad);
 }
 
+/* Send requests, each followed by @payload bytes, until no more are taken: answers are never read. */
+static int stalled_client(Served *served, gboolean structured, guint16 type, guint32 length)
+{
+  int fd = client_go(served, "big", structured, FALSE);
+  NbdRequest request = {
+      GUINT32_TO_BE(NBD_REQUEST_MAGIC), 0, GUINT16_TO_BE(type), 0, 0, GUINT32_TO_BE(length)};
+  if (type == NBD_CMD_WRITE) { /* and half a payload */
+    static const char zeros[1 << 20];
+    request.offset = GUINT64_TO_BE(32 << 20);
+    client_send(fd, &request, sizeof request);
+    client_send(fd, zeros, MIN(length / 2, sizeof zeros));
+    return fd;
+  }
+  for (guint i = 0; i < 200; i++)
+    if (send(fd, &request, sizeof request, MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof request)
+      break;
+  return fd;
+}
+
+/* However many ask for however much and do not read: there is a bound over all of them, and who
+ * reads gets what it asks for. */
+static void test_many_stalled(void **state)
+{
+  static const guint32 lengths[] = {32 << 20, 5 << 20, 2 << 20, 300 << 10, 64 << 10, 4 << 10};
+  enum { N = 240 };
+  Served *served = *state;
+  int good = client_go(served, "big", FALSE, FALSE), fds[N];
+  g_autofree guint8 *data = pattern_new(1, 32 << 20), *back = g_malloc(32 << 20);
+  g_assert_cmpuint(client_write(good, 0, 0, data, 32 << 20), ==, 0);
+  gsize before = resident();
+  for (guint i = 0; i < N; i++)
+    fds[i] = stalled_client(served, i % 2, i % 5 == 4 ? NBD_CMD_WRITE : NBD_CMD_READ,
+                            lengths[i % G_N_ELEMENTS(lengths)]);
+  for (guint i = 0; i < 10; i++) {
+    client_request(good, 0, NBD_CMD_READ, i, 0, 32 << 20);
+    g_assert_cmpuint(client_simple(good, i), ==, 0);
+    client_receive(good, back, 32 << 20);
+    g_assert_true(memcmp(back, data, 32 << 20) == 0);
+  }
+#ifndef __SANITIZE_THREAD__
+  g_assert_cmpuint(resident(), <, before + (256 << 20) + N * (512 << 10) + (16 << 20));
+#else
+  (void)before;
+#endif
+  for (guint i = 0; i < N; i++)
+    close(fds[i]);
+  close(good);
+}
+
+/* Read it all, then ask for more and stop reading. */
+static int client_that_stops(Served *served)
+{
+  g_autofree guint8 *back = g_malloc(32 << 20);
+  int fd = client_go(served, "big", FALSE, FALSE);
+  client_request(fd, 0, NBD_CMD_READ, 1, 0, 32 << 20);
+  g_assert_cmpuint(client_simple(fd, 1), ==, 0);
+  client_receive(fd, back, 32 << 20);
+  for (guint i = 0; i < 100; i++)
+    client_request(fd, 0, NBD_CMD_READ, i, 0, 2 << 20);
+  return fd;
+}
+
+/* Who has earned memory and stops reading loses its connection when others miss the memory; those
+ * who miss it are served meanwhile. */
+static void test_missed_memory(void **state)
+{
+  NbdServerOptions options = {.memory = 12 << 20, .stall_ms = 300};
+  Served *served = served_new_with(&options);
+  int fds[4], good = client_go(served, "vol", FALSE, FALSE);
+  g_autofree guint8 *back = g_malloc(4 << 20);
+  for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+    fds[i] = client_that_stops(served);
+  WAIT_FOR(({
+    client_request(good, 0, NBD_CMD_READ, 1, 0, 4 << 20);
+    g_assert_cmpuint(client_simple(good, 1), ==, 0);
+    client_receive(good, back, 4 << 20);
+    n_clients(served) < 5;
+  }));
+  for (guint i = 0; i < G_N_ELEMENTS(fds); i++)
+    close(fds[i]);
+  close(good);
+  served_free(served);
+}
+
 /* Stopping waits for no client that has nothing in flight, wherever it stands. */
 static void test_stop_idle(void **state)
 {
@@ -417,7 +501,7 @@ int main(void)
       TEST(test_hang_up),        TEST(test_stalled_reader), TEST(test_stop_idle),
       TEST(test_stop_in_flight), TEST(test_parallel),       TEST(test_disconnect),
       TEST(test_views),          TEST(test_view_again),     TEST(test_socket),
-      TEST(test_strangers),
+      TEST(test_strangers),      TEST(test_many_stalled),   TEST(test_missed_memory),
   };
   return cmocka_run_group_tests_name("nbd-clients", tests, NULL, NULL);
 }

@@ -23,6 +23,14 @@ static int setup(void **state)
   return 0;
 }
 
+/* All memory that connections share is with others. */
+static int setup_scarce(void **state)
+{
+  alarm(100);
+  *state = served_new_with(&(NbdServerOptions){.memory = 1});
+  return 0;
+}
+
 static int teardown(void **state)
 {
   served_free(*state);
@@ -511,5 +519,11 @@ int main(void)
       TEST(test_trim),    TEST(test_zero),       TEST(test_block_status), TEST(test_read_only),
       TEST(test_resize),  TEST(test_pipeline),   TEST(test_multi_conn),
   };
-  return cmocka_run_group_tests_name("nbd-requests", tests, NULL, NULL);
+  struct CMUnitTest scarce[G_N_ELEMENTS(tests)];
+  for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+    scarce[i] = tests[i];
+    scarce[i].setup_func = setup_scarce;
+  }
+  return cmocka_run_group_tests_name("nbd-requests", tests, NULL, NULL) +
+         cmocka_run_group_tests_name("nbd-requests with no memory", scarce, NULL, NULL);
 }

@@ -14,10 +14,11 @@
  *
  * Bounds: a thread has one arena for replies and the connection one receive buffer (and those that
  * batches in flight still point into): NBD_ARENA each for small I/O, a little over NBD_PIECE for
- * large; writes larger than that are written as they arrive, reads are sent in pieces. What was
- * needed for large I/O only is given back when the connection is idle. A client that does not read
- * its replies blocks the threads of its own connection, one after the other, and then nothing of it
- * is received any more.
+ * large; writes larger than that are written as they arrive, reads are sent in pieces. Where the
+ * memory for large I/O is not to be had (memory.c), pieces are small. What was needed for it
+ * only is given back when the connection is idle. A client that does not read its replies blocks
+ * the threads of its own connection, one after the other, and then nothing of it is received any
+ * more.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -60,6 +61,21 @@ static gboolean has_ended(NbdConnection *connection)
 
 /* --- buffers --- */
 
+static gsize beyond_arena(gsize capacity)
+{
+  return capacity > NBD_ARENA ? capacity - NBD_ARENA : 0;
+}
+
+void nbd_buffer_free(NbdConnection *connection, NbdBuffer *buffer)
+{
+  if (!buffer)
+    return;
+  nbd_memory_give(connection, beyond_arena(buffer->capacity));
+  g_free(buffer->data);
+  g_free(buffer);
+}
+
+/* NULL: there is no memory for one of more than NBD_ARENA. */
 static NbdBuffer *buffer_get(NbdConnection *connection, gsize capacity)
 {
   NbdBuffer *buffer = NULL;
@@ -68,6 +84,8 @@ static NbdBuffer *buffer_get(NbdConnection *connection, gsize capacity)
     if (connection->spares[i] && connection->spares[i]->capacity >= capacity)
       buffer = g_steal_pointer(&connection->spares[i]);
   pthread_mutex_unlock(&connection->lock);
+  if (!buffer && beyond_arena(capacity) && !nbd_memory_take(connection, beyond_arena(capacity)))
+    return NULL;
   if (!buffer) {
     buffer = g_new0(NbdBuffer, 1);
     buffer->capacity = MAX(capacity, NBD_ARENA);
@@ -91,37 +109,34 @@ static void buffer_unref(NbdConnection *connection, NbdBuffer *buffer)
       buffer = smaller;
     }
   pthread_mutex_unlock(&connection->lock);
-  if (buffer) {
-    g_free(buffer->data);
-    g_free(buffer);
-  }
+  nbd_buffer_free(connection, buffer);
 }
 
-/* Idle: forget what only large requests needed. The leader, with nothing received. */
-static void trim(NbdConnection *connection, NbdWorker *worker)
+static void free_spares(NbdConnection *connection)
 {
-  nbd_worker_trim(worker);
   NbdBuffer *old[G_N_ELEMENTS(connection->spares)];
   pthread_mutex_lock(&connection->lock);
   memcpy(old, connection->spares, sizeof old);
   memset(connection->spares, 0, sizeof connection->spares);
   pthread_mutex_unlock(&connection->lock);
   for (guint i = 0; i < G_N_ELEMENTS(old); i++)
-    if (old[i]) {
-      g_free(old[i]->data);
-      g_free(old[i]);
-    }
+    nbd_buffer_free(connection, old[i]);
+}
+
+/* Idle: forget what only large requests needed. The leader, with nothing received. */
+static void trim(NbdConnection *connection, NbdWorker *worker)
+{
+  nbd_worker_trim(worker);
+  free_spares(connection);
   if (connection->rx && connection->rx->capacity > NBD_ARENA &&
-      connection->rx_start == connection->rx_end && g_atomic_int_get(&connection->rx->refs) == 1) {
-    g_free(connection->rx->data);
-    g_clear_pointer(&connection->rx, g_free);
-  }
+      connection->rx_start == connection->rx_end && g_atomic_int_get(&connection->rx->refs) == 1)
+    nbd_buffer_free(connection, g_steal_pointer(&connection->rx));
 }
 
 /* --- receiving: the leader alone --- */
 
-/* Make room for @need bytes from rx_start on. */
-static void make_room(NbdConnection *connection, gsize need)
+/* Make room for @need bytes from rx_start on. FALSE: there is no memory for them at once. */
+static gboolean make_room(NbdConnection *connection, gsize need)
 {
   NbdBuffer *rx = connection->rx;
   gsize have = connection->rx_end - connection->rx_start;
@@ -134,16 +149,20 @@ static void make_room(NbdConnection *connection, gsize need)
       connection->rx_start = 0;
       connection->rx_end = have;
     }
-    return;
+    return TRUE;
   }
-  if (rx && room >= need - have && room >= ROOM_MIN)
-    return;
-  connection->rx = buffer_get(connection, need);
+  if (rx && room >= need - have && (room >= ROOM_MIN || need > NBD_ARENA))
+    return TRUE;
+  NbdBuffer *buffer = buffer_get(connection, need);
+  if (!buffer)
+    return FALSE;
+  connection->rx = buffer;
   if (have)
-    memcpy(connection->rx->data, rx->data + connection->rx_start, have);
+    memcpy(buffer->data, rx->data + connection->rx_start, have);
   connection->rx_start = 0;
   connection->rx_end = have;
   buffer_unref(connection, rx);
+  return TRUE;
 }
 
 /* Set how long recv() waits, 0: for ever. */
@@ -166,6 +185,7 @@ static gssize receive_some(NbdConnection *connection, NbdWorker *worker, void *d
       if (connection->idle)
         set_receive_timeout(connection, IDLE_TRIM_S);
       connection->idle = FALSE;
+      __atomic_fetch_add(&connection->moved, MAX(n, 0), __ATOMIC_RELAXED);
       return n < 0 ? -err : n;
     }
     connection->idle = TRUE;
@@ -178,11 +198,12 @@ static gssize receive_some(NbdConnection *connection, NbdWorker *worker, void *d
   }
 }
 
-/* Have @need bytes at rx_start. FALSE: the client is gone. */
+/* Have @need bytes at rx_start, for which there is memory. FALSE: the client is gone. */
 static gboolean fill(NbdConnection *connection, NbdWorker *worker, gsize need)
 {
   while (connection->rx_end - connection->rx_start < need) {
-    make_room(connection, need);
+    if (!make_room(connection, need))
+      return FALSE;
     NbdBuffer *rx = connection->rx;
     gssize n = receive_some(connection, worker, rx->data + connection->rx_end,
                             rx->capacity - connection->rx_end);
@@ -255,16 +276,17 @@ static gboolean receive_batch(NbdConnection *connection, NbdWorker *worker, guin
     if (is_end(&request))
       return FALSE;
     gsize payload = request.type == NBD_CMD_WRITE ? request.length : 0;
-    gboolean streamed = payload > NBD_PIECE;
-    if (streamed && worker->n_requests > 0)
+    need = sizeof request + payload;
+    gboolean whole = connection->rx_end - connection->rx_start >= need;
+    if (!whole && worker->n_requests > 0)
       return TRUE;
-    need = sizeof request + (streamed ? 0 : payload);
-    if (connection->rx_end - connection->rx_start < need)
+    gboolean streamed = !whole && (payload > NBD_PIECE || !make_room(connection, need));
+    if (!whole && !streamed)
       continue;
     guint i = worker->n_requests++;
     worker->batch[i] = request;
     worker->payload[i] = data + sizeof request;
-    connection->rx_start += need;
+    connection->rx_start += streamed ? sizeof request : need;
     need = sizeof request;
     if (i == 0) {
       worker->rx = connection->rx;
@@ -280,11 +302,11 @@ static gboolean receive_batch(NbdConnection *connection, NbdWorker *worker, guin
 
 /* --- sending --- */
 
-gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov)
+gboolean nbd_send_locked(NbdConnection *connection, struct iovec *iov, guint n_iov)
 {
   struct msghdr msg = {.msg_iov = iov, .msg_iovlen = n_iov};
-  pthread_mutex_lock(&connection->send_lock);
   while (msg.msg_iovlen > 0 && !nbd_connection_is_dead(connection)) {
+    __atomic_store_n(&connection->sending_since, g_get_monotonic_time(), __ATOMIC_RELAXED);
     ssize_t n = sendmsg(connection->fd, &msg, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR)
       continue;
@@ -292,6 +314,7 @@ gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov)
       nbd_connection_kill(connection);
       break;
     }
+    __atomic_fetch_add(&connection->moved, n, __ATOMIC_RELAXED);
     while (msg.msg_iovlen > 0 && (gsize)n >= msg.msg_iov->iov_len) {
       n -= msg.msg_iov->iov_len;
       msg.msg_iov++;
@@ -302,8 +325,16 @@ gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov)
       msg.msg_iov->iov_len -= n;
     }
   }
-  pthread_mutex_unlock(&connection->send_lock);
+  __atomic_store_n(&connection->sending_since, 0, __ATOMIC_RELAXED);
   return msg.msg_iovlen == 0;
+}
+
+gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov)
+{
+  pthread_mutex_lock(&connection->send_lock);
+  gboolean ok = nbd_send_locked(connection, iov, n_iov);
+  pthread_mutex_unlock(&connection->send_lock);
+  return ok;
 }
 
 /* --- leader and followers --- */
@@ -334,19 +365,33 @@ static guint batch_limit(gint64 request_ns)
   return CLAMP(BATCH_NS / MAX(request_ns, 1), 1, NBD_BATCH);
 }
 
+/* Those there are must do where one more cannot be had. */
+static void start_follower(NbdConnection *connection)
+{
+  if (!nbd_memory_take(connection, NBD_THREAD_MEMORY))
+    return;
+  pthread_mutex_lock(&connection->lock);
+  connection->n_threads++;
+  gboolean ok = connection->n_threads <= connection->server->threads &&
+                nbd_thread_start(NULL, worker_main, connection);
+  connection->n_threads -= !ok;
+  pthread_mutex_unlock(&connection->lock);
+  if (!ok)
+    nbd_memory_give(connection, NBD_THREAD_MEMORY);
+}
+
 /* Stop being the leader: wake a follower, or start one. */
 static void hand_over(NbdConnection *connection)
 {
   pthread_mutex_lock(&connection->lock);
   connection->has_leader = FALSE;
-  if (connection->n_waiting > 0)
+  gboolean all_busy = connection->n_waiting == 0,
+           more = connection->n_threads < connection->server->threads;
+  if (!all_busy)
     pthread_cond_signal(&connection->leader_gone);
-  else if (connection->n_threads < connection->server->threads) {
-    connection->n_threads++;
-    if (!nbd_thread_start(NULL, worker_main, connection))
-      connection->n_threads--; /* those there are must do */
-  }
   pthread_mutex_unlock(&connection->lock);
+  if (all_busy && more)
+    start_follower(connection);
 }
 
 /* Become the leader. FALSE: not needed any more. */
@@ -411,8 +456,11 @@ static void *worker_main(void *data)
     lead(connection, worker);
   nbd_worker_clear(worker);
   g_free(worker);
+  free_spares(connection); /* of which there are as many as there were threads */
   pthread_mutex_lock(&connection->lock);
   gboolean last = --connection->n_threads == 0;
+  if (!last)
+    nbd_memory_give(connection, NBD_THREAD_MEMORY);
   pthread_mutex_unlock(&connection->lock);
   if (last)
     nbd_server_forget(connection);

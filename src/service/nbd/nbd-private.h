@@ -5,9 +5,10 @@
  * nbd/handshake.c   options, up to the choice of an export
  * nbd/connection.c  receives requests in batches, and shares them among the connection's threads
  * nbd/request.c     carries out a request and builds its reply
+ * nbd/memory.c      what all connections may take together
  *
  * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then
- * connection->lock; never with connection->send_lock.
+ * connection->lock, then server->memory_lock; never with connection->send_lock.
  */
 #pragma once
 
@@ -20,6 +21,7 @@
 #define NBD_PIECE (2u << 20)        /* longer transfers go through buffers of this size */
 #define NBD_REQUEST_MAX (32u << 20) /* the advertised maximum: what every client may send */
 #define NBD_ARENA (256u << 10) /* reply and receive buffers of a connection that does small I/O */
+#define NBD_THREAD_MEMORY (2 * NBD_ARENA) /* of each: its arena, and what it was sent */
 #define NBD_HANDSHAKE_MS 60000
 
 /* Received bytes; several batches may point into one. */
@@ -64,7 +66,11 @@ typedef struct {
   gboolean dead;     /* nothing can be sent any more */
   gint64 request_ns; /* how long a request takes, averaged */
   guint64 requests, errors;
-  gint64 warned; /* monotonic time of the last logged error */
+  guint64 moved;        /* bytes received and sent */
+  gint64 sending_since; /* monotonic time of the last progress of who is sending; 0: nobody is */
+  gint64 warned;        /* monotonic time of the last logged error */
+
+  gsize holds; /* of server->memory_left; under its lock */
 } NbdConnection;
 
 struct NbdServer {
@@ -80,6 +86,10 @@ struct NbdServer {
   pthread_cond_t connection_gone;
   GPtrArray *connections;
   gboolean stopping;
+  gint64 stall_us; /* constant */
+  gint64 looked;   /* for connections that have stalled: monotonic time */
+  pthread_mutex_t memory_lock;
+  gsize memory_left; /* of what connections share */
 };
 
 /* A thread of a connection, with the requests it carries out and the replies it gathers. */
@@ -107,6 +117,11 @@ void nbd_server_forget(NbdConnection *connection); /* by its last thread; frees 
 gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 deadline_us,
                           GError **error);
 
+/* nbd/memory.c: beyond a connection's own NBD_THREAD_MEMORY. FALSE: do without. Not to be taken
+ * under a lock. */
+gboolean nbd_memory_take(NbdConnection *connection, gsize bytes);
+void nbd_memory_give(NbdConnection *connection, gsize bytes);
+
 /* nbd/handshake.c: FALSE: the connection ends. */
 gboolean nbd_handshake(NbdConnection *connection);
 
@@ -118,7 +133,11 @@ void nbd_connection_kill(NbdConnection *connection); /* and nothing is sent any 
 gboolean nbd_connection_is_dead(NbdConnection *connection);
 /* Receive exactly @length bytes that belong to a streamed write. */
 gboolean nbd_receive_payload(NbdConnection *connection, void *data, gsize length);
+/* One reply, or several. FALSE: the connection is dead. */
 gboolean nbd_send(NbdConnection *connection, struct iovec *iov, guint n_iov);
+/* The same of a part, by who holds send_lock for the whole. */
+gboolean nbd_send_locked(NbdConnection *connection, struct iovec *iov, guint n_iov);
+void nbd_buffer_free(NbdConnection *connection, NbdBuffer *buffer);
 
 /* nbd/request.c */
 void nbd_execute(NbdWorker *worker); /* the whole batch, and sends the replies */

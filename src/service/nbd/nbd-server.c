@@ -15,6 +15,8 @@
 
 #define STACK_SIZE (1u << 20)
 #define SEND_BUFFER (1 << 20) /* the system may grant less */
+#define MEMORY (256u << 20)
+#define STALL_MS 30000u
 
 /* A detached thread, or with @thread a joinable one, that takes no signals. */
 gboolean nbd_thread_start(pthread_t *thread, void *(*function)(void *), void *data)
@@ -75,20 +77,12 @@ static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
   return connection;
 }
 
-static void buffer_free(NbdBuffer *buffer)
-{
-  if (!buffer)
-    return;
-  g_free(buffer->data);
-  g_free(buffer);
-}
-
 static void connection_free(NbdConnection *connection)
 {
   close(connection->fd);
-  buffer_free(connection->rx);
+  nbd_buffer_free(connection, connection->rx);
   for (guint i = 0; i < G_N_ELEMENTS(connection->spares); i++)
-    buffer_free(connection->spares[i]);
+    nbd_buffer_free(connection, connection->spares[i]);
   pthread_mutex_destroy(&connection->lock);
   pthread_cond_destroy(&connection->leader_gone);
   pthread_mutex_destroy(&connection->send_lock);
@@ -251,12 +245,15 @@ NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServe
   server->check_peer = (options->socket_mode & 0066) == 0;
   server->threads = options->threads ?: 16;
   server->max_clients = options->max_clients ?: 1000;
+  server->memory_left = options->memory ?: MEMORY;
+  server->stall_us = (options->stall_ms ?: STALL_MS) * G_GINT64_CONSTANT(1000);
   server->is_view = options->is_view;
   server->user_data = options->user_data;
   server->listen_fd = listen_fd;
   server->wake_fd = eventfd(0, EFD_CLOEXEC);
   server->connections = g_ptr_array_new();
   pthread_mutex_init(&server->lock, NULL);
+  pthread_mutex_init(&server->memory_lock, NULL);
   cond_init(&server->connection_gone);
   gboolean ok =
       server->wake_fd >= 0 || vt_set_errno(error, errno, "nbd: cannot make an event descriptor");
@@ -329,6 +326,7 @@ void nbd_server_stop(NbdServer *server, guint timeout_ms)
   if (server->wake_fd >= 0)
     close(server->wake_fd);
   pthread_mutex_destroy(&server->lock);
+  pthread_mutex_destroy(&server->memory_lock);
   pthread_cond_destroy(&server->connection_gone);
   g_ptr_array_unref(server->connections);
   g_free(server->socket_path);

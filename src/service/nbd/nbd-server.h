@@ -7,8 +7,9 @@
  * pid 99 (qemu-img)". The size is the volume's of the moment: a client that knows of a resize may
  * use it at once.
  *
- * What one client does harms no other: each connection has its own threads (one while it is idle),
- * its own bounded buffers, and nothing of it is held that another one waits for.
+ * What one client does harms no other: each connection has a thread and small buffers of its own,
+ * and nothing of it is held that another one waits for. More threads and larger buffers come from
+ * what all share (memory.c): who gets none is served more slowly.
  *
  * Units: bytes. Errors: VT_ERROR. Thread-safety: every function may be called from any thread; stop
  * only once.
@@ -28,6 +29,9 @@ typedef struct {
   gboolean read_only;       /* all exports */
   guint threads;            /* most per connection; 0: 16 */
   guint max_clients;        /* 0: 1000 */
+  gsize memory;             /* that clients share, beyond 512 KiB for each; 0: 256 MiB */
+  guint stall_ms;           /* who reads no reply for longer may be disconnected when others miss
+                               memory that it holds; 0: 30000 */
   /* Is a client with this pid the service's own standing view (a kernel NBD device)? See
    * nbd_server_add(). NULL: none is. Any thread. */
   gboolean (*is_view)(pid_t pid, gpointer user_data);

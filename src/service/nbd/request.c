@@ -15,14 +15,18 @@
 #include "service/nbd/nbd-private.h"
 
 #define DATA_ALIGN 64
-#define EXTENTS_MAX 4096  /* descriptors in one block status reply */
-#define SLICE (64u << 20) /* long zeroing and trimming looks up now and then */
+#define SMALL_PIECE (NBD_ARENA / 2) /* where there is no memory for NBD_PIECE */
+#define PIECE_MARGIN 4096           /* of an arena beside a piece: headers, a refusal */
+#define EXTENTS_MAX 4096            /* descriptors in one block status reply */
+#define SLICE (64u << 20)           /* long zeroing and trimming looks up now and then */
 #define LOG_INTERVAL (10 * G_USEC_PER_SEC)
 
 /* --- the arena --- */
 
 void nbd_worker_clear(NbdWorker *worker)
 {
+  if (worker->arena_size > NBD_ARENA)
+    nbd_memory_give(worker->connection, worker->arena_size - NBD_ARENA);
   g_clear_pointer(&worker->arena, g_free);
   worker->arena_size = worker->arena_used = 0;
 }
@@ -41,8 +45,33 @@ static void send_replies(NbdWorker *worker)
   worker->arena_used = 0;
 }
 
+/* Have an arena for @length bytes at once. FALSE: there is no memory for more than NBD_ARENA. */
+static gboolean make_arena(NbdWorker *worker, gsize length)
+{
+  gsize size = MAX(length, NBD_ARENA);
+  if (size <= worker->arena_size)
+    return TRUE;
+  if (size > NBD_ARENA && !nbd_memory_take(worker->connection, size - NBD_ARENA)) {
+    make_arena(worker, NBD_ARENA);
+    return FALSE;
+  }
+  send_replies(worker);
+  nbd_worker_clear(worker);
+  worker->arena = g_malloc(size);
+  worker->arena_size = size;
+  return TRUE;
+}
+
+/* An arena for pieces of @length bytes, NBD_PIECE at most; the length that they can have. */
+static gsize make_piece(NbdWorker *worker, gsize length)
+{
+  length = MIN(length, NBD_PIECE);
+  return make_arena(worker, length + PIECE_MARGIN) ? length : SMALL_PIECE;
+}
+
 /* Room for @length bytes of a reply, of which those from @header on are aligned. The room is sent
- * with the rest unless drop_room() takes it back. */
+ * with the rest unless drop_room() takes it back. For more than SMALL_PIECE make_arena() has been
+ * asked. */
 static guint8 *add_room(NbdWorker *worker, gsize header, gsize length)
 {
   gsize start = worker->arena_used;
@@ -51,11 +80,7 @@ static guint8 *add_room(NbdWorker *worker, gsize header, gsize length)
   if (start + length > worker->arena_size || worker->n_out == G_N_ELEMENTS(worker->out)) {
     send_replies(worker);
     start = length > header ? -header % DATA_ALIGN : 0;
-    if (start + length > worker->arena_size) {
-      g_free(worker->arena);
-      worker->arena_size = MAX(start + length, NBD_ARENA);
-      worker->arena = g_malloc(worker->arena_size);
-    }
+    make_arena(worker, start + length);
   }
   guint8 *room = worker->arena + start;
   struct iovec *last = worker->n_out ? &worker->out[worker->n_out - 1] : NULL;
@@ -220,28 +245,71 @@ static gboolean read_into(NbdWorker *worker, guint8 *data, gsize length, guint64
   return pool_volume_readv(worker->connection->volume, &iov, 1, offset, error);
 }
 
-/* One reply in one piece: simple, or a single data chunk. */
+/* Of a reply in one piece: simple, or a single data chunk. */
+static gsize read_header_size(NbdWorker *worker)
+{
+  return worker->connection->structured ? sizeof(NbdDataChunk) : sizeof(NbdSimpleReply);
+}
+
+static void put_read_header(NbdWorker *worker, const NbdRequest *request, guint8 *room)
+{
+  NbdDataChunk data = {
+      chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length),
+      GUINT64_TO_BE(request->offset)};
+  NbdSimpleReply simple = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), 0, request->cookie};
+  if (worker->connection->structured)
+    memcpy(room, &data, sizeof data);
+  else
+    memcpy(room, &simple, sizeof simple);
+}
+
+/* A reply in one piece, read and sent part by part for want of memory. Once it has begun, an error
+ * can only be told by hanging up. */
+static void read_in_parts(NbdWorker *worker, const NbdRequest *request)
+{
+  NbdConnection *connection = worker->connection;
+  gsize header = read_header_size(worker);
+  guint8 *data = worker->arena + PIECE_MARGIN;
+  g_autoptr(GError) error = NULL;
+  gboolean ok = TRUE;
+  send_replies(worker);
+  pthread_mutex_lock(&connection->send_lock);
+  for (guint32 done = 0, n; ok && done < request->length; done += n, header = 0) {
+    n = MIN(SMALL_PIECE, request->length - done);
+    ok = read_into(worker, data, n, request->offset + done, &error);
+    if (!ok && done == 0)
+      break;
+    if (done == 0)
+      put_read_header(worker, request, data - header);
+    struct iovec iov = {data - header, header + n};
+    ok = ok && nbd_send_locked(connection, &iov, 1);
+    if (!ok)
+      nbd_connection_kill(connection);
+  }
+  pthread_mutex_unlock(&connection->send_lock);
+  if (error)
+    reply_error(worker, request, error);
+}
+
+/* A reply in one piece. */
 static void read_whole(NbdWorker *worker, const NbdRequest *request)
 {
-  gboolean structured = worker->connection->structured, big = request->length > NBD_PIECE;
-  gsize header = structured ? sizeof(NbdDataChunk) : sizeof(NbdSimpleReply);
+  gsize header = read_header_size(worker);
+  gboolean big = request->length > NBD_PIECE;
   if (big) {
     send_replies(worker);
     pthread_mutex_lock(&worker->connection->big_lock);
   }
-  guint8 *room = add_room(worker, header, header + request->length);
-  g_autoptr(GError) error = NULL;
-  if (!read_into(worker, room + header, request->length, request->offset, &error)) {
-    drop_room(worker, header + request->length);
-    reply_error(worker, request, error);
-  } else if (structured) {
-    NbdDataChunk reply = {
-        chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_OFFSET_DATA, 8 + request->length),
-        GUINT64_TO_BE(request->offset)};
-    memcpy(room, &reply, sizeof reply);
+  if (!make_arena(worker, header + request->length + DATA_ALIGN)) {
+    read_in_parts(worker, request);
   } else {
-    NbdSimpleReply reply = {GUINT32_TO_BE(NBD_SIMPLE_REPLY_MAGIC), 0, request->cookie};
-    memcpy(room, &reply, sizeof reply);
+    guint8 *room = add_room(worker, header, header + request->length);
+    g_autoptr(GError) error = NULL;
+    put_read_header(worker, request, room);
+    if (!read_into(worker, room + header, request->length, request->offset, &error)) {
+      drop_room(worker, header + request->length);
+      reply_error(worker, request, error);
+    }
   }
   if (big) {
     send_replies(worker);
@@ -277,12 +345,13 @@ static void read_pieces(NbdWorker *worker, const NbdRequest *request)
 {
   PoolVolume *volume = worker->connection->volume;
   guint64 offset = request->offset, end = offset + request->length, length;
+  gsize piece = make_piece(worker, request->length);
   for (; offset < end; offset += length) {
     gboolean mapped;
     g_autoptr(GError) error = NULL;
     gboolean ok = pool_volume_extent(volume, offset, end - offset, &length, &mapped, &error);
     if (ok && mapped)
-      length = MIN(length, NBD_PIECE);
+      length = MIN(length, piece);
     guint16 flags = ok && offset + length == end ? NBD_REPLY_FLAG_DONE : 0;
     if (ok && !mapped)
       reply_hole(worker, request, flags, offset, length);
@@ -336,13 +405,14 @@ static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 
  * whole chunks stay whole. Also what is refused must be received. */
 static void do_streamed_write(NbdWorker *worker, const NbdRequest *request)
 {
+  gsize piece = make_piece(worker, NBD_PIECE);
+  guint8 *data = worker->arena + PIECE_MARGIN; /* before it: a refusal */
   gboolean refused = !check_write(worker, request), ok = !refused;
-  g_autofree guint8 *data = g_malloc(NBD_PIECE);
   g_autoptr(GError) error = NULL;
   gsize length;
   for (guint64 done = 0; done < request->length; done += length) {
     guint64 offset = request->offset + done;
-    length = MIN(NBD_PIECE - offset % NBD_PIECE, request->length - done);
+    length = MIN(piece - offset % piece, request->length - done);
     if (!nbd_receive_payload(worker->connection, data, length)) {
       nbd_connection_kill(worker->connection);
       return;
