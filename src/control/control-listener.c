@@ -2,8 +2,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that
- * clients queue in its backlog while an engine is restarted. So: GSocketService accepts, the
- * kernel's word on the peer (SO_PEERCRED) decides, and GDBusConnection does the rest.
+ * clients queue in its backlog while an engine is restarted. So: we accept, the kernel's word on
+ * the peer (SO_PEERCRED) decides, and GDBusConnection does the rest, in a thread of GLib's few. It
+ * gets to see a peer when that has said something.
+ *
+ * Peers that connect and go no further keep nobody out: the one that has waited longest makes way
+ * for the next. Where there is no descriptor left, those who come wait in the backlog.
  *
  * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for
  * matches. They are answered as far as it makes sense between two.
@@ -12,6 +16,7 @@
 
 #include <fcntl.h>
 #include <gio/gunixconnection.h>
+#include <glib-unix.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -20,23 +25,32 @@
 
 #define HANDSHAKE_SECONDS 10
 #define HANDSHAKES_MAX 64
+#define THREADS_MAX 8   /* of handshakes: GLib has ten for such work, and others need them, too */
+#define PATIENCE_MS 250 /* with one that has begun, while another waits for its thread */
+#define NO_DESCRIPTOR_PAUSE_MS 200
+#define WARN_US (10 * G_USEC_PER_SEC)
 
 struct ControlListener {
-  GSocketService *service;
+  GSocket *socket;
+  guint source; /* accepts, or pauses */
   char *guid;
   gboolean any_user;
   ControlPeerFunc func;
   gpointer user_data;
-  guint handshakes;
-  GCancellable *cancellable; /* of all handshakes */
-  gint refs;                 /* the owner's, and one of each handshake */
+  gint64 warned;                 /* of missing descriptors: monotonic time */
+  GQueue silent, waiting, begun; /* of Handshake, the oldest first */
+  guint impatient;               /* source that looks at them again; 0: none */
+  gint refs;                     /* the owner's, and one of each handshake */
 };
 
 typedef struct {
   ControlListener *listener;
+  GSocketConnection *stream;
+  GQueue *queue; /* which it is in; NULL: cancelled */
   GCancellable *cancellable;
+  gint64 since; /* it began: monotonic time */
+  guint word;   /* source of its first word; 0: it came */
   guint timeout;
-  gulong chained;
 } Handshake;
 
 static const char bus_xml[] = "<node><interface name='org.freedesktop.DBus'>"
@@ -67,20 +81,52 @@ static void listener_unref(ControlListener *listener)
 {
   if (!g_atomic_int_dec_and_test(&listener->refs))
     return;
-  g_object_unref(listener->cancellable);
+  g_object_unref(listener->socket);
   g_free(listener->guid);
   g_free(listener);
 }
 
+static void leave_queue(Handshake *handshake)
+{
+  if (handshake->queue)
+    g_queue_remove(handshake->queue, handshake);
+  handshake->queue = NULL;
+}
+
+static void enter_queue(Handshake *handshake, GQueue *queue)
+{
+  leave_queue(handshake);
+  handshake->queue = queue;
+  handshake->since = g_get_monotonic_time();
+  g_queue_push_tail(queue, handshake);
+}
+
+static void advance(ControlListener *listener);
+
 static void handshake_free(Handshake *handshake)
 {
+  leave_queue(handshake);
+  advance(handshake->listener);
   if (handshake->timeout)
     g_source_remove(handshake->timeout);
-  g_cancellable_disconnect(handshake->listener->cancellable, handshake->chained);
+  if (handshake->word)
+    g_source_remove(handshake->word);
   g_object_unref(handshake->cancellable);
-  handshake->listener->handshakes--;
+  g_object_unref(handshake->stream);
   listener_unref(handshake->listener);
   g_free(handshake);
+}
+
+/* One that GDBus has is freed when GDBus has noticed. */
+static void handshake_end(Handshake *handshake)
+{
+  gboolean begun = handshake->queue == &handshake->listener->begun;
+
+  leave_queue(handshake);
+  if (begun)
+    g_cancellable_cancel(handshake->cancellable);
+  else
+    handshake_free(handshake);
 }
 
 static gboolean handshake_late(gpointer data)
@@ -88,13 +134,9 @@ static gboolean handshake_late(gpointer data)
   Handshake *handshake = data;
 
   handshake->timeout = 0;
-  g_cancellable_cancel(handshake->cancellable);
+  if (handshake->queue)
+    handshake_end(handshake);
   return G_SOURCE_REMOVE;
-}
-
-static void handshake_cancel(GCancellable *all, gpointer one)
-{
-  g_cancellable_cancel(one);
 }
 
 static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
@@ -105,7 +147,7 @@ static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
   g_autoptr(GError) error = NULL;
   g_autoptr(GDBusConnection) connection = g_dbus_connection_new_finish(result, &error);
 
-  if (connection && g_cancellable_is_cancelled(listener->cancellable)) {
+  if (connection && !handshake->queue) {
     g_dbus_connection_close(connection, NULL, NULL, NULL);
   } else if (connection) {
     g_dbus_connection_set_exit_on_close(connection, FALSE);
@@ -137,32 +179,109 @@ static gboolean peer_allowed(ControlListener *listener, GSocket *socket)
   return FALSE;
 }
 
-static gboolean incoming(GSocketService *service, GSocketConnection *stream, GObject *source,
-                         gpointer data)
+static void handshake_begin(Handshake *handshake)
 {
-  ControlListener *listener = data;
-  Handshake *handshake;
-
-  if (!peer_allowed(listener, g_socket_connection_get_socket(stream)))
-    return TRUE; /* dropped, and so closed */
-  if (listener->handshakes >= HANDSHAKES_MAX) {
-    g_warning("control socket: %u peers have not completed their handshake: another is refused",
-              listener->handshakes);
-    return TRUE;
-  }
-  handshake = g_new0(Handshake, 1);
-  handshake->listener = listener;
-  g_atomic_int_inc(&listener->refs);
-  listener->handshakes++;
-  handshake->cancellable = g_cancellable_new();
-  handshake->chained = g_cancellable_connect(listener->cancellable, G_CALLBACK(handshake_cancel),
-                                             handshake->cancellable, NULL);
-  handshake->timeout = g_timeout_add_seconds(HANDSHAKE_SECONDS, handshake_late, handshake);
-  g_dbus_connection_new(G_IO_STREAM(stream), listener->guid,
+  enter_queue(handshake, &handshake->listener->begun);
+  g_dbus_connection_new(G_IO_STREAM(handshake->stream), handshake->listener->guid,
                         G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
                             G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
                         NULL, handshake->cancellable, handshake_done, handshake);
-  return TRUE;
+}
+
+static gboolean advance_later(gpointer data)
+{
+  ControlListener *listener = data;
+
+  listener->impatient = 0;
+  advance(listener);
+  return G_SOURCE_REMOVE;
+}
+
+/* The last to come is the first to begin: whoever has waited may well be waiting for nothing. */
+static void advance(ControlListener *listener)
+{
+  while (listener->waiting.length) {
+    Handshake *oldest = g_queue_peek_head(&listener->begun);
+
+    if (listener->begun.length < THREADS_MAX) {
+      handshake_begin(g_queue_peek_tail(&listener->waiting));
+    } else if (g_get_monotonic_time() - oldest->since >= PATIENCE_MS * G_TIME_SPAN_MILLISECOND) {
+      handshake_end(oldest);
+    } else {
+      if (!listener->impatient)
+        listener->impatient = g_timeout_add(PATIENCE_MS, advance_later, listener);
+      return;
+    }
+  }
+}
+
+static gboolean first_word(gint fd, GIOCondition condition, gpointer data)
+{
+  Handshake *handshake = data;
+
+  handshake->word = 0;
+  enter_queue(handshake, &handshake->listener->waiting);
+  advance(handshake->listener);
+  return G_SOURCE_REMOVE;
+}
+
+/* The one that has waited longest of all. */
+static Handshake *oldest_handshake(ControlListener *listener)
+{
+  GQueue *queues[] = {&listener->silent, &listener->waiting, &listener->begun};
+
+  for (guint i = 0; i < G_N_ELEMENTS(queues); i++)
+    if (queues[i]->length)
+      return g_queue_peek_head(queues[i]);
+  return NULL;
+}
+
+static void begin(ControlListener *listener, GSocket *socket)
+{
+  Handshake *handshake;
+
+  if (listener->silent.length + listener->waiting.length + listener->begun.length >= HANDSHAKES_MAX)
+    handshake_end(oldest_handshake(listener));
+  handshake = g_new0(Handshake, 1);
+  handshake->listener = listener;
+  g_atomic_int_inc(&listener->refs);
+  handshake->stream = g_socket_connection_factory_create_connection(socket);
+  handshake->cancellable = g_cancellable_new();
+  handshake->timeout = g_timeout_add_seconds(HANDSHAKE_SECONDS, handshake_late, handshake);
+  handshake->word = g_unix_fd_add(g_socket_get_fd(socket), G_IO_IN, first_word, handshake);
+  enter_queue(handshake, &listener->silent);
+}
+
+static void watch(ControlListener *listener);
+
+static gboolean pause_over(gpointer data)
+{
+  watch(data);
+  return G_SOURCE_REMOVE;
+}
+
+static gboolean incoming(gint fd, GIOCondition condition, gpointer data)
+{
+  ControlListener *listener = data;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(GSocket) socket = g_socket_accept(listener->socket, NULL, &error);
+  gint64 now = g_get_monotonic_time();
+
+  if (socket && peer_allowed(listener, socket))
+    begin(listener, socket);
+  if (socket || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
+    return G_SOURCE_CONTINUE; /* one that is not allowed is dropped, and so closed */
+  if (!listener->warned || now - listener->warned > WARN_US) {
+    g_warning("control socket: cannot take a new peer: %s", error->message);
+    listener->warned = now;
+  }
+  listener->source = g_timeout_add(NO_DESCRIPTOR_PAUSE_MS, pause_over, listener);
+  return G_SOURCE_REMOVE;
+}
+
+static void watch(ControlListener *listener)
+{
+  listener->source = g_unix_fd_add(g_socket_get_fd(listener->socket), G_IO_IN, incoming, listener);
 }
 
 ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc func,
@@ -186,19 +305,13 @@ ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc
   }
   listener = g_new0(ControlListener, 1);
   listener->refs = 1;
-  listener->cancellable = g_cancellable_new();
   listener->guid = g_dbus_generate_guid();
   listener->any_user = any_user;
   listener->func = func;
   listener->user_data = user_data;
-  listener->service = g_socket_service_new();
-  if (!g_socket_listener_add_socket(G_SOCKET_LISTENER(listener->service), socket, NULL, &local)) {
-    vt_set_error(error, vt_error_to_errno(local), "control socket: %s", local->message);
-    control_listener_free(listener);
-    return NULL;
-  }
-  g_signal_connect(listener->service, "incoming", G_CALLBACK(incoming), listener);
-  g_socket_service_start(listener->service);
+  g_socket_set_blocking(socket, FALSE);
+  listener->socket = g_steal_pointer(&socket);
+  watch(listener);
   return listener;
 }
 
@@ -206,10 +319,11 @@ void control_listener_free(ControlListener *listener)
 {
   if (!listener)
     return;
-  g_socket_service_stop(listener->service);
-  g_signal_handlers_disconnect_by_data(listener->service, listener);
-  g_socket_listener_close(G_SOCKET_LISTENER(listener->service));
-  g_object_unref(listener->service);
-  g_cancellable_cancel(listener->cancellable);
+  g_source_remove(listener->source);
+  for (Handshake *handshake; (handshake = oldest_handshake(listener));)
+    handshake_end(handshake);
+  if (listener->impatient)
+    g_source_remove(listener->impatient);
+  listener->impatient = 0;
   listener_unref(listener);
 }

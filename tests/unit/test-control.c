@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,6 +45,8 @@ typedef struct {
   int stopped; /* 1 + force */
 } Host;
 static Host host;
+
+#define PEERS_MOST 128 /* of 1024 descriptors */
 
 static gboolean host_stop(gboolean force, gpointer user_data, GError **error)
 {
@@ -103,6 +106,11 @@ static int group_setup(void **state)
   g_autofree char *folder = NULL, *path = NULL, *program = NULL, *config = NULL;
   GError *error = NULL;
 
+  struct rlimit limit;
+
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = 8 * PEERS_MOST;
+  setrlimit(RLIMIT_NOFILE, &limit);
   top = g_dir_make_tmp("virt-thin-control-XXXXXX", NULL);
   g_chmod(top, 0755);
   g_setenv("VIRT_THIN_RUNTIME_DIR", top, TRUE);
@@ -917,6 +925,34 @@ static void test_bad_peers(void **state)
       close(fds[i]);
 }
 
+/* So many idle peers that no descriptor would be left keep nobody out: not those that say nothing,
+ * nor those that say half, nor those that have come in. */
+static void test_idle_peers(void **state)
+{
+  g_autofree char *path = vg_path("control");
+  g_autoptr(GPtrArray) connections = g_ptr_array_new_with_free_func(g_object_unref);
+  g_autoptr(VolumeGroup) group = NULL;
+  int fds[200];
+
+  for (gsize i = 0; i < G_N_ELEMENTS(fds); i++) {
+    fds[i] = control_socket_connect(path, 5000, NULL);
+    assert_true(fds[i] >= 0);
+    if (i % 4 == 3)
+      assert_true(write(fds[i], "\0AUTH", 5) == 5);
+  }
+  group = connected(5000);
+  assert_true(pool_commit(group, NULL));
+  for (guint i = 0; i < 2 * PEERS_MOST; i++) {
+    GDBusConnection *connection = control_connect(path, 5000, NULL);
+    assert_non_null(connection);
+    g_ptr_array_add(connections, connection);
+  }
+  assert_true(control_server_n_peers(host.server) <= PEERS_MOST);
+  assert_true(pool_commit(group, NULL)); /* connects again, if it was among them */
+  for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+    close(fds[i]);
+}
+
 /* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or
  * never, make clear errors.
  */
@@ -991,6 +1027,7 @@ int main(void)
       cmocka_unit_test_setup(test_tools, setup),
       cmocka_unit_test_setup(test_volume_io, setup),
       cmocka_unit_test_setup(test_bad_peers, setup),
+      cmocka_unit_test_setup(test_idle_peers, setup),
       cmocka_unit_test_setup(test_service_start, setup),
   };
 

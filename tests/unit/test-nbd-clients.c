@@ -130,13 +130,13 @@ static void test_stalled_reader(void **state)
   close(bad);
 }
 
-/* Send requests, each followed by @payload bytes, until no more are taken: answers are never read. */
+/* Send requests until no more are taken, or a write and half its payload; read nothing. */
 static int stalled_client(Served *served, gboolean structured, guint16 type, guint32 length)
 {
   int fd = client_go(served, "big", structured, FALSE);
   NbdRequest request = {
       GUINT32_TO_BE(NBD_REQUEST_MAGIC), 0, GUINT16_TO_BE(type), 0, 0, GUINT32_TO_BE(length)};
-  if (type == NBD_CMD_WRITE) { /* and half a payload */
+  if (type == NBD_CMD_WRITE) {
     static const char zeros[1 << 20];
     request.offset = GUINT64_TO_BE(32 << 20);
     client_send(fd, &request, sizeof request);
@@ -447,16 +447,37 @@ static void test_socket(void **state)
     client_receive(fds[i], &greeting, sizeof greeting);
     WAIT_FOR(n_clients(&probe) == i + 1); /* the second server's knock at the door is over */
   }
-  assert_closed(connect_to(path)); /* full */
-  close(fds[0]);
-  WAIT_FOR(n_clients(&probe) == 2);
-  fds[0] = connect_to(path);
-  client_receive(fds[0], &greeting, sizeof greeting);
+  int next = connect_to(path); /* full: the first makes way, that says nothing */
+  client_receive(next, &greeting, sizeof greeting);
+  assert_closed(fds[0]);
+  fds[0] = next;
   nbd_server_stop(server, 1000);
   for (guint i = 0; i < 3; i++)
     assert_closed(fds[i]);
   g_assert_cmpint(access(path, F_OK), !=, 0);
   g_rmdir(dir);
+}
+
+/* Those who are at work make way for nobody. */
+static void test_full(void **state)
+{
+  Served *served = served_new_with(&(NbdServerOptions){.max_clients = 3});
+  int fds[3], pair[2];
+  g_autoptr(GError) error = NULL;
+  for (guint i = 0; i < 3; i++)
+    fds[i] = client_go(served, "vol", FALSE, FALSE);
+  g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), ==, 0);
+  g_assert_false(nbd_server_add(served->server, pair[0], FALSE, &error));
+  g_assert_error(error, VT_ERROR, EUSERS);
+  close(pair[1]);
+  close(fds[0]);
+  WAIT_FOR(n_clients(served) == 2);
+  fds[0] = client_go(served, "vol", FALSE, FALSE);
+  for (guint i = 0; i < 3; i++) {
+    assert_works(fds[i], i);
+    close(fds[i]);
+  }
+  served_free(served);
 }
 
 /* A stranger who got hold of a socket meant for one user: turned away, unless the mode says that
@@ -502,6 +523,7 @@ int main(void)
       TEST(test_stop_in_flight), TEST(test_parallel),       TEST(test_disconnect),
       TEST(test_views),          TEST(test_view_again),     TEST(test_socket),
       TEST(test_strangers),      TEST(test_many_stalled),   TEST(test_missed_memory),
+      TEST(test_full),
   };
   return cmocka_run_group_tests_name("nbd-clients", tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ typedef struct {
   pid_t pid;
   uid_t uid;
   char *command;
+  gint64 since; /* monotonic time */
 
   /* Set by the handshake, then constant. */
   char *export_name; /* published under server->lock */

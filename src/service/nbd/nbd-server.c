@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #define STACK_SIZE (1u << 20)
 #define SEND_BUFFER (1 << 20) /* the system may grant less */
+#define CLIENTS_MAX 1000      /* or half of the descriptors there may be: the rest is for others */
 #define MEMORY (256u << 20)
 #define STALL_MS 30000u
 
@@ -65,6 +67,7 @@ static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
   connection->server = server;
   connection->fd = fd;
   connection->view = view;
+  connection->since = g_get_monotonic_time();
   connection->uid = (uid_t)-1;
   gid_t gid;
   if (control_socket_peer(fd, &connection->uid, &gid, &connection->pid, NULL))
@@ -158,6 +161,33 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
   return ok;
 }
 
+/* How many are connected and not on their way out, and are no views; *idle: the one of those that
+ * has been choosing an export longest. */
+static guint count_clients(NbdServer *server, NbdConnection **idle)
+{
+  guint n = 0;
+  *idle = NULL;
+  for (guint i = 0; i < server->connections->len; i++) {
+    NbdConnection *connection = server->connections->pdata[i];
+    if (connection->view || nbd_connection_is_dead(connection))
+      continue;
+    n++;
+    if (!connection->export_name && (!*idle || connection->since < (*idle)->since))
+      *idle = connection;
+  }
+  return n;
+}
+
+/* Is there room for one more client? One that has not chosen an export makes way. */
+static gboolean make_way(NbdServer *server)
+{
+  NbdConnection *idle;
+  gboolean full = count_clients(server, &idle) >= server->max_clients;
+  if (full && idle)
+    nbd_connection_kill(idle);
+  return !full || idle;
+}
+
 gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error)
 {
   NbdConnection *connection = connection_new(server, fd, view);
@@ -176,7 +206,7 @@ gboolean nbd_server_add(NbdServer *server, int fd, gboolean view, GError **error
   gboolean ok;
   if (server->stopping)
     ok = vt_set_error(error, ESHUTDOWN, "nbd: the server is stopping");
-  else if (!connection->view && server->connections->len >= server->max_clients)
+  else if (!connection->view && !make_way(server))
     ok = vt_set_error(error, EUSERS,
                       "nbd: refused a client, pid %d (%s): %u are connected, which is the most",
                       (int)connection->pid, connection->command ?: "?", server->max_clients);
@@ -208,9 +238,25 @@ int nbd_server_connect(NbdServer *server, GError **error)
 
 /* --- listening --- */
 
+static gboolean is_shortage(int err)
+{
+  return err == EMFILE || err == ENFILE || err == ENOMEM || err == ENOBUFS;
+}
+
+/* At most one of the kind in 10 seconds. */
+static void warn_seldom(gint64 *last, const char *message)
+{
+  gint64 now = g_get_monotonic_time();
+  if (*last && now - *last < 10 * G_USEC_PER_SEC)
+    return;
+  *last = now;
+  g_warning("%s", message);
+}
+
 static void *accept_clients(void *data)
 {
   NbdServer *server = data;
+  gint64 short_warned = 0, refused_warned = 0;
   int pause_ms = -1;
   for (;;) {
     struct pollfd fds[2] = {{.fd = server->wake_fd, .events = POLLIN},
@@ -221,16 +267,25 @@ static void *accept_clients(void *data)
       return NULL;
     int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
-      if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-        g_warning("nbd: cannot take a new client: %s", g_strerror(errno));
+      if (is_shortage(errno)) {
+        g_autofree char *message =
+            g_strdup_printf("nbd: cannot take a new client: %s", g_strerror(errno));
+        warn_seldom(&short_warned, message);
         pause_ms = 200;
       }
       continue;
     }
     g_autoptr(GError) error = NULL;
     if (!nbd_server_add(server, fd, FALSE, &error))
-      g_warning("%s", error->message);
+      warn_seldom(&refused_warned, error->message);
   }
+}
+
+static guint count_max_clients(void)
+{
+  struct rlimit limit;
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? CLAMP(limit.rlim_cur / 2, 8, CLIENTS_MAX)
+                                               : CLIENTS_MAX;
 }
 
 NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServerOptions *options,
@@ -244,7 +299,7 @@ NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServe
   server->read_only = options->read_only;
   server->check_peer = (options->socket_mode & 0066) == 0;
   server->threads = options->threads ?: 16;
-  server->max_clients = options->max_clients ?: 1000;
+  server->max_clients = options->max_clients ?: count_max_clients();
   server->memory_left = options->memory ?: MEMORY;
   server->stall_us = (options->stall_ms ?: STALL_MS) * G_GINT64_CONSTANT(1000);
   server->is_view = options->is_view;

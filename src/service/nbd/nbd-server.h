@@ -28,9 +28,10 @@ typedef struct {
   const char *socket_group; /* NULL: unchanged */
   gboolean read_only;       /* all exports */
   guint threads;            /* most per connection; 0: 16 */
-  guint max_clients;        /* 0: 1000 */
-  gsize memory;             /* that clients share, beyond 512 KiB for each; 0: 256 MiB */
-  guint stall_ms;           /* who reads no reply for longer may be disconnected when others miss
+  guint max_clients; /* 0: 1000, or half of RLIMIT_NOFILE; when there are as many, the one that
+                               has been choosing an export longest makes way for the next */
+  gsize memory;      /* that clients share, beyond 512 KiB for each; 0: 256 MiB */
+  guint stall_ms;    /* who reads no reply for longer may be disconnected when others miss
                                memory that it holds; 0: 30000 */
   /* Is a client with this pid the service's own standing view (a kernel NBD device)? See
    * nbd_server_add(). NULL: none is. Any thread. */

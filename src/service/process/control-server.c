@@ -8,6 +8,7 @@
 #include "config.h"
 
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "control/control-info.h"
@@ -17,6 +18,7 @@
 #include "settings/settings.h"
 
 #define CALLS_AT_ONCE 32
+#define PEERS_MAX 256 /* or an eighth of the descriptors there may be */
 
 struct ControlServer {
   VolumeGroup *group;
@@ -29,7 +31,8 @@ struct ControlServer {
   GCond idle;
   guint n_calls;
   gboolean stopping;
-  GPtrArray *peers; /* of GDBusConnection */
+  GPtrArray *peers; /* of GDBusConnection, the one that has been silent longest first */
+  guint max_peers;
 };
 
 /* --- one function per method: the answer's tuple (floating), or NULL with an error --- */
@@ -181,21 +184,35 @@ static void return_error(GDBusMethodInvocation *invocation, GError *error)
   g_error_free(error);
 }
 
-static gboolean begin_call(ControlServer *server)
+/* Calls of a peer that are under way, for its qdata. */
+static void count_call(GDBusConnection *peer, int by)
+{
+  int n = GPOINTER_TO_INT(g_object_get_data(G_OBJECT(peer), "virt-thin-calls"));
+
+  g_object_set_data(G_OBJECT(peer), "virt-thin-calls", GINT_TO_POINTER(n + by));
+}
+
+static gboolean begin_call(ControlServer *server, GDBusConnection *peer)
 {
   gboolean ok;
+  guint i;
 
   g_mutex_lock(&server->lock);
   ok = !server->stopping;
-  if (ok)
+  if (ok) {
     server->n_calls++;
+    count_call(peer, 1);
+  }
+  if (g_ptr_array_find(server->peers, peer, &i))
+    g_ptr_array_add(server->peers, g_ptr_array_steal_index(server->peers, i));
   g_mutex_unlock(&server->lock);
   return ok;
 }
 
-static void end_call(ControlServer *server)
+static void end_call(ControlServer *server, GDBusConnection *peer)
 {
   g_mutex_lock(&server->lock);
+  count_call(peer, -1);
   if (--server->n_calls == 0)
     g_cond_broadcast(&server->idle);
   g_mutex_unlock(&server->lock);
@@ -221,6 +238,8 @@ static void run_call(gpointer data, gpointer user_data)
 {
   ControlServer *server = user_data;
   GDBusMethodInvocation *invocation = data;
+  g_autoptr(GDBusConnection) peer =
+      g_object_ref(g_dbus_method_invocation_get_connection(invocation));
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
   GVariant *answer =
@@ -233,7 +252,7 @@ static void run_call(gpointer data, gpointer user_data)
   else
     g_dbus_method_invocation_return_dbus_error(invocation,
                                                "org.freedesktop.DBus.Error.UnknownMethod", name);
-  end_call(server);
+  end_call(server, peer);
 }
 
 static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
@@ -254,7 +273,7 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
 {
   ControlServer *server = user_data;
 
-  if (!begin_call(server)) {
+  if (!begin_call(server, connection)) {
     return_error(
         invocation,
         g_error_new(
@@ -263,7 +282,7 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
             server->vg, server->vg));
   } else if (strcmp(method, "Stop") == 0) {
     call_stop(server, invocation);
-    end_call(server);
+    end_call(server, connection);
   } else {
     g_thread_pool_push(server->threads, invocation, NULL);
   }
@@ -291,8 +310,18 @@ static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *e
 
   g_signal_handlers_disconnect_by_data(connection, server);
   g_mutex_lock(&server->lock);
-  g_ptr_array_remove_fast(server->peers, connection);
+  g_ptr_array_remove(server->peers, connection);
   g_mutex_unlock(&server->lock);
+}
+
+/* The one to make way for another, the caller's. Called with the lock held; NULL: none has to, or
+ * can. */
+static GDBusConnection *longest_silent(ControlServer *server)
+{
+  for (guint i = 0; server->peers->len >= server->max_peers && i < server->peers->len; i++)
+    if (!g_object_get_data(server->peers->pdata[i], "virt-thin-calls"))
+      return g_ptr_array_steal_index(server->peers, i);
+  return NULL;
 }
 
 static void peer_came(GDBusConnection *connection, gpointer user_data)
@@ -300,6 +329,7 @@ static void peer_came(GDBusConnection *connection, gpointer user_data)
   static const GDBusInterfaceVTable vtable = {.method_call = method_call,
                                               .get_property = get_property};
   ControlServer *server = user_data;
+  g_autoptr(GDBusConnection) silent = NULL;
   g_autoptr(GError) error = NULL;
 
   if (!g_dbus_connection_register_object(
@@ -310,10 +340,17 @@ static void peer_came(GDBusConnection *connection, gpointer user_data)
     g_dbus_connection_close(connection, NULL, NULL, NULL);
     return;
   }
+  g_signal_connect(connection, "closed", G_CALLBACK(peer_closed), server);
   g_mutex_lock(&server->lock);
+  silent = longest_silent(server);
   g_ptr_array_add(server->peers, g_object_ref(connection));
   g_mutex_unlock(&server->lock);
-  g_signal_connect(connection, "closed", G_CALLBACK(peer_closed), server);
+  if (silent) {
+    g_info("control socket of %s: %u peers are connected, the one that has been silent longest "
+           "makes way for another",
+           server->vg, server->max_peers);
+    g_dbus_connection_close(silent, NULL, NULL, NULL);
+  }
 }
 
 guint control_server_n_peers(ControlServer *server)
@@ -351,6 +388,14 @@ void control_server_emit(ControlServer *server, PoolEvent event, const char *nam
 
 /* --- the server's life --- */
 
+static guint count_max_peers(void)
+{
+  struct rlimit limit;
+
+  return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? CLAMP(limit.rlim_cur / 8, 8, PEERS_MAX)
+                                               : PEERS_MAX;
+}
+
 ControlServer *control_server_new(VolumeGroup *group, int listen_fd, ControlStopFunc stop,
                                   gpointer user_data, GError **error)
 {
@@ -365,6 +410,7 @@ ControlServer *control_server_new(VolumeGroup *group, int listen_fd, ControlStop
   server->group = group;
   server->vg = g_strdup(info->name);
   server->stop_func = stop;
+  server->max_peers = count_max_peers();
   server->user_data = user_data;
   server->peers = g_ptr_array_new_with_free_func(g_object_unref);
   server->threads = g_thread_pool_new(run_call, server, CALLS_AT_ONCE, FALSE, NULL);
