@@ -17,7 +17,7 @@ typedef struct {
   double overcommit;
   guint autoextend_threshold, autoextend_percent;
   char *block_nodes, *socket_group, *dev_dir, *program;
-  guint socket_mode, threads;
+  guint socket_mode, threads, watchdog;
   GHashTable *engines; /* name of VG, or "": PoolEngine; NULL: the environment's for all */
   PoolEngine engine;   /* of the environment */
 } Settings;
@@ -123,6 +123,7 @@ static void read_service(Settings *s, GKeyFile *file, const char *path)
   else if (mode)
     complain(path, "service", "socket-mode", mode, "an octal mode such as 0600");
   s->threads = read_number(file, path, "service", "threads", 1, 1024, 32);
+  s->watchdog = read_number(file, path, "service", "watchdog", 0, 3600, 30);
   s->socket_group = get_value(file, "service", "socket-group");
 }
 
@@ -405,6 +406,11 @@ const char *settings_socket_group(void)
 guint settings_threads(void)
 {
   return settings()->threads;
+}
+
+guint settings_watchdog(void)
+{
+  return settings()->watchdog;
 }
 
 const char *settings_dev_dir(void)

@@ -63,6 +63,8 @@ const char *settings_block_nodes(void);
 guint settings_socket_mode(void);
 const char *settings_socket_group(void); /* NULL: unchanged */
 guint settings_threads(void);
+/* [service] watchdog=30: seconds after which a silent engine is replaced; 0: never. */
+guint settings_watchdog(void);
 /* $VIRT_THIN_DEV_DIR, [service] dev-dir=, else "/dev": where <vg>/<lv> links are made. */
 const char *settings_dev_dir(void);
 /* The program to start a service with: $VIRT_THIN_PROGRAM, else sbindir/virt-thin. */

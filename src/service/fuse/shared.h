@@ -85,7 +85,8 @@ typedef struct {
   guint32 version; /* SHARED_VERSION */
   guint32 n_slots;
   guint32 init_length; /* the INIT request, as the first engine got it; 0: not yet */
-  char init[1024];
+  char init[1020];
+  guint32 beats; /* of the engine's main loop, one a second, counted; 0: it has none */
   gint32 nodes_pid;
   guint32 engine_generation; /* counts engines */
   guint32 n_locks;           /* at SERVICE_FD_LOCKS */

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * GDBus hands each call to the main loop, which only queues it; threads run it against the pool.
- * Stop alone is for the main loop, whose end it begins. The pool outlives its calls:
+ * Stop has a thread of its own: others may all wait for a disk. The pool outlives its calls:
  * control_server_stop() waits for those under way.
  */
 #include "config.h"
@@ -255,8 +255,18 @@ static void run_call(gpointer data, gpointer user_data)
   end_call(server, peer);
 }
 
-static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
+typedef struct {
+  ControlServer *server;
+  GDBusMethodInvocation *invocation;
+} StopCall;
+
+static gpointer run_stop(gpointer data)
 {
+  g_autofree StopCall *call = data;
+  ControlServer *server = call->server;
+  GDBusMethodInvocation *invocation = call->invocation;
+  g_autoptr(GDBusConnection) peer =
+      g_object_ref(g_dbus_method_invocation_get_connection(invocation));
   GError *error = NULL;
   gboolean force;
 
@@ -265,6 +275,16 @@ static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
     g_dbus_method_invocation_return_value(invocation, NULL);
   else
     return_error(invocation, error);
+  end_call(server, peer);
+  return NULL;
+}
+
+static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
+{
+  StopCall *call = g_new(StopCall, 1);
+
+  *call = (StopCall){server, invocation};
+  g_thread_unref(g_thread_new("stop", run_stop, call));
 }
 
 static void method_call(GDBusConnection *connection, const char *sender, const char *path,
@@ -282,7 +302,6 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
             server->vg, server->vg));
   } else if (strcmp(method, "Stop") == 0) {
     call_stop(server, invocation);
-    end_call(server, connection);
   } else {
     g_thread_pool_push(server->threads, invocation, NULL);
   }

@@ -13,9 +13,9 @@
 
 typedef struct ControlServer ControlServer;
 
-/* A peer asked the service to end; called in the main loop. Return FALSE with @error (EBUSY naming
+/* A peer asked the service to end; called in a thread. Return FALSE with @error (EBUSY naming
  * volume and opener) to refuse. The peer is answered before this function's effect can show, so
- * begin the end (g_main_loop_quit()), do not finish it here. */
+ * begin the end, do not finish it here. */
 typedef gboolean (*ControlStopFunc)(gboolean force, gpointer user_data, GError **error);
 
 /* Serve @group on the listening Unix socket @listen_fd (from control_socket_listen(), perhaps in

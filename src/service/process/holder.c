@@ -37,6 +37,7 @@
 #define RESTART_MS 3000
 #define FAILED_STARTS_MAX 40 /* in a row: about five minutes with the pauses between them */
 #define PAUSE_MAX_MS 10000
+#define TICK_MS 1000 /* as the engine's beats */
 
 typedef struct {
   HolderFolder *folder;
@@ -51,8 +52,11 @@ typedef struct {
   guint n_failed;           /* starts in a row that did not get ready */
   gboolean was_ready, ready, stopping, restarting;
   gboolean writing; /* at the end: nobody is connected any more, the last commit is under way */
-  GString *status;  /* what the engine said and is not yet a line */
-  char *failure;    /* why the engine could not start */
+  guint32 beats;    /* as last seen */
+  guint n_missed;   /* ticks since they went on */
+  guint n_ticks;
+  GString *status; /* what the engine said and is not yet a line */
+  char *failure;   /* why the engine could not start */
   int exit_status;
 } Holder;
 
@@ -398,6 +402,7 @@ static void start_engine(Holder *holder)
     g_array_append_vals(all, holder->locks->data, holder->locks->len);
   holder->shared->header->n_locks = holder->locks->len;
   holder->shared->header->engine_generation++;
+  holder->shared->header->beats = 0;
   holder->engine = spawn(holder, "virt-thin-engine", (const int *)(void *)all->data, all->len);
   if (holder->engine)
     g_child_watch_add(holder->engine, on_engine_exit, holder);
@@ -440,6 +445,48 @@ static void start_nodes(Holder *holder)
   holder->shared->header->nodes_pid = holder->nodes;
   if (holder->nodes)
     g_child_watch_add(holder->nodes, on_nodes_exit, holder);
+}
+
+/* --- the watchdogs --- */
+
+/* Tell systemd's that this process goes on. */
+static void reassure_systemd(guint n_ticks)
+{
+  const char *usec = g_getenv("WATCHDOG_USEC"), *pid = g_getenv("WATCHDOG_PID");
+  guint64 period = usec ? g_ascii_strtoull(usec, NULL, 10) / 4 / (TICK_MS * 1000) : 0;
+
+  if (usec && (!pid || g_ascii_strtoll(pid, NULL, 10) == getpid()) && n_ticks % MAX(period, 1) == 0)
+    service_notify("WATCHDOG=1");
+}
+
+/* An engine whose main loop stands is replaced as if it had died. That loop does no I/O to physical
+ * volumes: a slow disk is no reason. Ticks are counted, not time: when the whole machine stood,
+ * this process stood, too. */
+static void watch_engine(Holder *holder)
+{
+  guint32 beats = __atomic_load_n(&holder->shared->header->beats, __ATOMIC_RELAXED);
+  guint limit = settings_watchdog();
+  gboolean watched = holder->ready && holder->engine && !holder->stopping && !holder->restarting;
+
+  if (!watched || limit == 0 || beats == 0 || beats != holder->beats) {
+    holder->beats = beats;
+    holder->n_missed = 0;
+  } else if (++holder->n_missed * TICK_MS >= limit * 1000) {
+    g_warning(
+        "the engine of volume group %s, pid %d, has been silent for %u seconds, and is killed",
+        holder->folder->vg, (int)holder->engine, limit);
+    kill(holder->engine, SIGKILL);
+    holder->n_missed = 0;
+  }
+}
+
+static gboolean on_tick(gpointer data)
+{
+  Holder *holder = data;
+
+  reassure_systemd(holder->n_ticks++);
+  watch_engine(holder);
+  return G_SOURCE_CONTINUE;
 }
 
 /* --- signals --- */
@@ -574,6 +621,7 @@ int holder_run(HolderFolder *folder, int starter_fd)
   g_unix_signal_add(SIGINT, on_term, &holder);
   g_unix_signal_add(SIGHUP, on_hup, &holder);
   g_unix_fd_add(holder.status_read_fd, G_IO_IN, on_status, &holder);
+  g_timeout_add(TICK_MS, on_tick, &holder);
   start_nodes(&holder);
   start_engine(&holder);
   g_main_loop_run(holder.loop);
