@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "util/io.h"
 
 #define THIN_GATHER 64
@@ -84,4 +86,25 @@ static inline struct iovec thin_cursor_next(ThinCursor *cursor, guint64 most)
                        MIN(most, cursor->iov->iov_len - cursor->skip)};
   cursor->skip += part.iov_len;
   return part;
+}
+
+/* Leave out @length bytes. There must be as many left. */
+static inline void thin_cursor_skip(ThinCursor *cursor, guint64 length)
+{
+  while (length > 0)
+    length -= thin_cursor_next(cursor, length).iov_len;
+}
+
+/* Are the next @length bytes all zero? Stops at the first that is not. There must be as many
+ * left. */
+static inline gboolean thin_cursor_is_zero(ThinCursor cursor, guint64 length)
+{
+  while (length > 0) {
+    struct iovec part = thin_cursor_next(&cursor, length);
+    const char *data = part.iov_base;
+    if (data[0] != 0 || memcmp(data, data + 1, part.iov_len - 1) != 0)
+      return FALSE;
+    length -= part.iov_len;
+  }
+  return TRUE;
 }

@@ -8,6 +8,10 @@
  * the map as it was. A power cut between the two leaves a counted chunk that nobody maps at worst,
  * as the kernel does.
  *
+ * Zeros need no chunk where nothing is mapped: it reads zero already. Not so in a pool that leaves
+ * new chunks as they are (skip_zeroing): what is written beside the zeros later would bring up what
+ * the data device holds.
+ *
  * Out of space: chunks that were freed in the open transaction can be had after a commit, so one is
  * tried before ENOSPC is returned; not again and again, if nothing was freed since.
  */
@@ -22,7 +26,7 @@ static const char zeros[ZEROS_SIZE] __attribute__((aligned(4096)));
 /* What is to be written: a caller's memory, or zeros. */
 typedef struct {
   ThinCursor cursor;
-  gboolean is_zero, leaves_holes;
+  gboolean is_zero;
   VtIoZeroFlags flags;
 } Payload;
 
@@ -240,20 +244,35 @@ static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Tr
   return TRUE;
 }
 
-/* Zeros need not be written where nothing is mapped, and new chunks are zeroed. */
-static gboolean is_skipped(const Translation *t, const Payload *payload)
+/* Make TRANSLATION_NONE, nothing to do, of what reads zero and is to. TRUE: something is left that
+ * needs a new chunk. */
+static gboolean pass_over_zeros(const ThinPool *pool, const Payload *payload, guint64 offset,
+                                guint64 length, Translation *map)
 {
-  return payload->leaves_holes && t->state == TRANSLATION_UNMAPPED;
+  ThinCursor cursor = payload->cursor;
+  gboolean provisions = FALSE;
+  for (guint64 part, skip = offset % pool->chunk_size; length > 0;
+       length -= part, skip = 0, map++) {
+    part = MIN(length, pool->chunk_size - skip);
+    if (map->state == TRANSLATION_UNMAPPED && !pool->skip_zeroing &&
+        (payload->is_zero || thin_cursor_is_zero(cursor, part)))
+      map->state = TRANSLATION_NONE;
+    provisions |= map->state == TRANSLATION_UNMAPPED || map->state == TRANSLATION_SHARED;
+    if (!payload->is_zero)
+      thin_cursor_skip(&cursor, part);
+  }
+  return provisions;
 }
 
 /* How many of the first @n entries of @map are like the first: to be written in place (side by
  * side), to be provisioned, or to be left alone. */
-static guint64 count_alike(const Translation *map, guint64 n, const Payload *payload)
+static guint64 count_alike(const Translation *map, guint64 n)
 {
   guint64 i = 1;
-  gboolean owned = map->state == TRANSLATION_OWNED, skipped = is_skipped(map, payload);
+  gboolean owned = map->state == TRANSLATION_OWNED, skipped = map->state == TRANSLATION_NONE;
   while (i < n && (map[i].state == TRANSLATION_OWNED) == owned &&
-         is_skipped(&map[i], payload) == skipped && (!owned || map[i].chunk == map->chunk + i))
+         (map[i].state == TRANSLATION_NONE) == skipped &&
+         (!owned || map[i].chunk == map->chunk + i))
     i++;
   return i;
 }
@@ -264,7 +283,7 @@ static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const
 {
   ThinPool *pool = volume->pool;
   for (guint64 n; begin < end; begin += n, map += n) {
-    n = count_alike(map, end - begin, payload);
+    n = count_alike(map, end - begin);
     guint64 stop = MIN(to, (begin + n) * pool->chunk_size);
     if (map->state == TRANSLATION_OWNED) {
       ThinGather gather;
@@ -275,21 +294,15 @@ static gboolean write_runs(ThinVolume *volume, guint64 begin, guint64 end, const
       thin_pool_set_dirty(pool);
       if (!ok)
         return FALSE;
-    } else if (!is_skipped(map, payload) &&
-               !provision(volume, begin, n, map, from, stop, payload, error)) {
-      return FALSE;
+    } else if (map->state != TRANSLATION_NONE) {
+      if (!provision(volume, begin, n, map, from, stop, payload, error))
+        return FALSE;
+    } else if (!payload->is_zero) {
+      thin_cursor_skip(&payload->cursor, stop - from);
     }
     from = stop;
   }
   return TRUE;
-}
-
-static gboolean needs_provision(const Translation *map, guint64 n, const Payload *payload)
-{
-  for (guint64 i = 0; i < n; i++)
-    if (map[i].state != TRANSLATION_OWNED && !is_skipped(&map[i], payload))
-      return TRUE;
-  return FALSE;
 }
 
 /* Most writes find their chunks mapped and owned, and hold their stripes for reading only. Else it
@@ -305,7 +318,8 @@ static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset
     gboolean ok = thin_volume_check_range(volume, "write", offset, length, error) &&
                   thin_volume_check_writable(volume, error) &&
                   thin_volume_translate(volume, begin, end, exclusive, map, error);
-    gboolean again = ok && !exclusive && needs_provision(map, end - begin, payload);
+    gboolean again =
+        ok && pass_over_zeros(volume->pool, payload, offset, length, map) && !exclusive;
     if (ok && !again)
       ok = write_runs(volume, begin, end, map, offset, offset + length, payload, error);
     thin_volume_unlock_range(volume, begin, end);
@@ -354,6 +368,6 @@ gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, gu
 gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 length,
                                  VtIoZeroFlags flags, GError **error)
 {
-  Payload payload = {.is_zero = TRUE, .leaves_holes = !volume->pool->skip_zeroing, .flags = flags};
+  Payload payload = {.is_zero = TRUE, .flags = flags};
   return write_pieces(volume, &payload, offset, length, error);
 }

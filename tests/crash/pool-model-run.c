@@ -179,7 +179,8 @@ static void io(Run *run, Kind kind)
   Vol *v = vol_any(run, kind == READ ? -1 : 0);
   PoolVolume *volume;
   guint begin, n;
-  guint32 stamp = kind == WRITE ? run->next++ : 0;
+  gboolean zeros = g_rand_int_range(run->rand, 0, 6) == 0;
+  guint32 stamp = kind == WRITE && !zeros ? run->next++ : 0;
   g_autoptr(GError) cause = NULL;
   if (!v)
     return;

@@ -76,13 +76,18 @@ static void exchange(Model *model, guint32 a, guint32 b)
   y->size = swap.size, y->now = swap.now, y->durable = swap.durable;
 }
 
-/* Which sectors @op changes, and to what. */
-static gboolean changes(Model *model, const Op *op, guint64 *begin, guint64 *end, guint32 *stamp)
+/* What @op makes of a sector that it changes. */
+static guint32 stamp_at(const Op *op, guint64 number)
+{
+  return op->kind != OP_WRITE || (op->gaps && number / PER_CHUNK % 2) ? 0 : op->stamp;
+}
+
+/* Which sectors @op changes. */
+static gboolean changes(Model *model, const Op *op, guint64 *begin, guint64 *end)
 {
   ModelDevice *d = find(model, op->device);
   *begin = op->begin;
   *end = op->begin + op->n;
-  *stamp = op->kind == OP_WRITE ? op->stamp : 0;
   switch (op->kind) {
   case OP_WRITE:
   case OP_ZERO: return TRUE;
@@ -98,8 +103,7 @@ static gboolean changes(Model *model, const Op *op, guint64 *begin, guint64 *end
 void model_begin(Model *model, const Op *op)
 {
   guint64 begin, end;
-  guint32 stamp;
-  if (changes(model, op, &begin, &end, &stamp))
+  if (changes(model, op, &begin, &end))
     g_array_append_val(find(model, op->device)->since, *op);
 }
 
@@ -139,10 +143,10 @@ static gboolean may_hold(Model *model, ModelDevice *d, guint64 number, guint32 s
   if (stamp == d->now[number] || stamp == d->durable[number])
     return TRUE;
   for (guint i = 0; i < d->since->len; i++) {
+    const Op *op = &g_array_index(d->since, Op, i);
     guint64 begin, end;
-    guint32 value;
-    if (changes(model, &g_array_index(d->since, Op, i), &begin, &end, &value) && number >= begin &&
-        number < end && value == stamp)
+    if (changes(model, op, &begin, &end) && number >= begin && number < end &&
+        stamp_at(op, number) == stamp)
       return TRUE;
   }
   return FALSE;
@@ -241,6 +245,9 @@ Op scenario_next(Model *model, GRand *rand, const guint weights[OP_REOPEN + 1])
     op.begin = 1 + g_rand_int_range(rand, 0, SCENARIO_SECTORS);
   else
     any_range(d, rand, &op);
+  if (op.kind == OP_WRITE && g_rand_int_range(rand, 0, 6) == 0)
+    op.stamp = 0;
+  op.gaps = g_rand_int_range(rand, 0, 6) == 0;
   return op;
 }
 
@@ -274,12 +281,31 @@ static ThinVolume *volume_of(Scenario *scenario, Model *model, guint32 id, GErro
   return volume;
 }
 
+/* Bytes of what is mapped where @op writes zeros. */
+static guint64 mapped_zeros(ThinVolume *volume, const Op *op)
+{
+  guint64 sum = 0, length, end;
+  for (guint64 at = op->begin; at < op->begin + op->n; at = end) {
+    gboolean mapped = FALSE;
+    end = MIN((at / PER_CHUNK + 1) * PER_CHUNK, op->begin + op->n);
+    if (stamp_at(op, at) == 0)
+      MUST(thin_volume_extent(volume, at * SECTOR, (end - at) * SECTOR, &length, &mapped, &error));
+    sum += mapped ? (end - at) * SECTOR : 0;
+  }
+  return sum;
+}
+
+/* Zeros map nothing. */
 static gboolean write_op(ThinVolume *volume, const Op *op, GError **error)
 {
   g_autofree Sector *sectors = g_new(Sector, op->n);
+  guint64 mapped = mapped_zeros(volume, op);
   for (guint64 i = 0; i < op->n; i++)
-    fill_sector(&sectors[i], op->stamp, op->begin + i);
-  return thin_volume_write(volume, sectors, op->n * SECTOR, op->begin * SECTOR, error);
+    fill_sector(&sectors[i], stamp_at(op, op->begin + i), op->begin + i);
+  if (!thin_volume_write(volume, sectors, op->n * SECTOR, op->begin * SECTOR, error))
+    return FALSE;
+  g_assert_cmpuint(mapped_zeros(volume, op), ==, mapped);
+  return TRUE;
 }
 
 static gboolean message_op(Scenario *scenario, Model *model, const Op *op, GError **error)
@@ -344,7 +370,7 @@ gboolean scenario_do(Scenario *scenario, Model *model, Op *op, GError **error)
 
 /* How far did a write come that ran out of space? Each sector is the old or the new one. */
 static void ask_pool(Model *model, Scenario *scenario, ModelDevice *d, guint64 begin, guint64 end,
-                     guint32 stamp)
+                     const Op *op)
 {
   g_autofree Sector *found = g_new(Sector, end - begin);
   ThinVolume *volume = NULL;
@@ -352,7 +378,7 @@ static void ask_pool(Model *model, Scenario *scenario, ModelDevice *d, guint64 b
   MUST(thin_volume_read(volume, found, (end - begin) * SECTOR, begin * SECTOR, &error));
   for (guint64 i = begin; i < end; i++) {
     guint32 is;
-    if (!stamp_of(&found[i - begin], i, &is) || (is != stamp && is != d->now[i]))
+    if (!stamp_of(&found[i - begin], i, &is) || (is != stamp_at(op, i) && is != d->now[i]))
       wrong("after ENOSPC", d->id, i, &found[i - begin], d);
     d->now[i] = is;
   }
@@ -362,14 +388,13 @@ static void change(Model *model, Scenario *scenario, const Op *op)
 {
   ModelDevice *d = find(model, op->device);
   guint64 begin, end;
-  guint32 stamp;
   model_begin(model, op);
-  changes(model, op, &begin, &end, &stamp);
+  changes(model, op, &begin, &end);
   if (op->no_space && scenario)
-    ask_pool(model, scenario, d, begin, MIN(end, d->size), stamp);
+    ask_pool(model, scenario, d, begin, MIN(end, d->size), op);
   else if (!op->no_space)
     for (guint64 i = begin; i < end; i++)
-      d->now[i] = stamp;
+      d->now[i] = stamp_at(op, i);
   if (op->kind == OP_RESIZE && !op->no_space)
     d->size = op->begin;
 }

@@ -2,7 +2,8 @@
  * be there SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The unit is the 512-byte sector: each that is written holds the number of the write and its own
- * number, many times over, so that whatever turns up in its place is recognised. The model knows of
+ * number, many times over, so that whatever turns up in its place is recognised; some writes are
+ * of zeros, which map nothing. The model knows of
  * every device what it holds now, what it held when last made durable, and what was written since:
  * after a power cut each sector must be one of these.
  */
@@ -33,7 +34,8 @@ typedef struct {
   OpKind kind;
   guint32 device, other;
   guint64 begin, n; /* sectors; OP_RESIZE: begin is the new size */
-  guint32 stamp;
+  guint32 stamp;    /* 0: zeros are written */
+  gboolean gaps;    /* ... to every other chunk, whatever the stamp is */
   gboolean unmap;
   gboolean no_space; /* it failed with ENOSPC */
 } Op;

@@ -5,7 +5,7 @@
 for program in virt-install virt-clone qemu-system-x86_64; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-plan 46
+plan 50
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -67,6 +67,19 @@ like "it can be written again" "$(qemu_io 'write -P 0xa5 200M 4M')" "wrote 41943
 is "no guest has stopped" \
   "$(virsh domstate vm-101) $(virsh domblkerror vm-101 | head -1)" "running No errors found"
 ok "libvirt's pool goes on" virsh pool-refresh thin
+# A mirror writes the zeros that it reads of a disk whose holes it cannot see.
+virsh vol-create-as thin copy 256M >/dev/null
+sum_before=$(sum vm-100-disk-0)
+ok "blockcopy onto a volume" virsh blockcopy vm-100 vda --dest "/dev/$vg/copy" --blockdev \
+  --format raw --reuse-external --transient-job --wait --finish
+is "copies it" "$(sum copy)" "$sum_before"
+allocated=$(virsh vol-info copy thin --bytes | sed -n 's/^Allocation: *\([0-9]*\).*/\1/p')
+if has_service; then
+  is "and it is as thin as it was" "$allocated" $((20 * MiB))
+else
+  skip 1 "the kernel maps what is written"
+fi
+ok "deleted" virsh vol-delete copy thin
 virsh destroy vm-100 >/dev/null; virsh destroy vm-101 >/dev/null
 is "what the guest wrote is there" \
   "$(dd if="/dev/$vg/vm-101-disk-0" bs=1M skip=200 count=4 status=none | tr -d '\245' | wc -c)" 0

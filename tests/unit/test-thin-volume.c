@@ -372,6 +372,78 @@ static void test_zero(void **state)
   thin_volume_close(v);
 }
 
+static gboolean is_mapped(ThinVolume *v, guint64 offset)
+{
+  guint64 length;
+  gboolean mapped = FALSE;
+  MUST(thin_volume_extent(v, offset, 1, &length, &mapped, &error));
+  return mapped;
+}
+
+/* A write of zeros, as who copies without knowing of holes makes it. */
+static void test_written_zeros(void **state)
+{
+  Harness *h = *state;
+  ThinVolume *v = harness_volume(h, 1, 10 * MIB);
+  enum { N = 6 };
+  g_autofree guint8 *buf = g_malloc0(N * CHUNK);
+  MUST(thin_volume_write(v, buf, N * CHUNK, 100, &error));
+  MUST(thin_volume_write(v, buf, 512, 10 * MIB - 512, &error));
+  assert_int_equal(harness_used(h), 0);
+  /* Each chunk by itself, whatever pieces it comes in: data in the last byte of one, and in the
+   * first of another. */
+  buf[2 * CHUNK - 1] = 1;
+  buf[4 * CHUNK] = 2;
+  struct iovec iov[] = {{buf, 1}, {buf, 0}, {buf + 1, 2 * CHUNK}, {buf + 2 * CHUNK + 1, 3 * CHUNK}};
+  MUST(thin_volume_writev(v, iov, G_N_ELEMENTS(iov), 20 * CHUNK, &error));
+  assert_int_equal(harness_used(h), 2);
+  assert_true(is_mapped(v, 21 * CHUNK) && is_mapped(v, 24 * CHUNK));
+  g_autofree guint8 *back = g_malloc(5 * CHUNK);
+  MUST(thin_volume_read(v, back, 5 * CHUNK, 20 * CHUNK, &error));
+  assert_memory_equal(buf, back, 5 * CHUNK);
+  /* What is mapped is written; what is shared, to a chunk of its own. */
+  memset(buf, 0, N * CHUNK);
+  harness_snapshot(h, 2, 1);
+  MUST(thin_volume_write(v, buf, N * CHUNK, 19 * CHUNK, &error));
+  assert_int_equal(harness_used(h), 4);
+  harness_expect(v, 0, 10 * MIB, 0);
+  ThinVolume *s = harness_volume(h, 2, 10 * MIB);
+  MUST(thin_volume_read(s, back, CHUNK, 21 * CHUNK, &error));
+  assert_int_equal(back[CHUNK - 1], 1);
+  /* What was discarded stays so, durably once the zeros are flushed. */
+  MUST(thin_volume_discard(v, 21 * CHUNK, CHUNK, &error));
+  MUST(thin_volume_write(v, buf, CHUNK, 21 * CHUNK, &error));
+  MUST(thin_volume_flush(v, &error));
+  assert_int_equal(harness_used(h), 3);
+  /* Where nothing may be written, zeros may not either. */
+  thin_volume_close(v);
+  MUST(v = thin_volume_open(h->pool, 1, 10 * MIB, TRUE, &error));
+  assert_error(thin_volume_write(v, buf, 512, 0, &error), EROFS);
+  thin_volume_close(v);
+  thin_volume_close(s);
+}
+
+/* A chunk of such a pool keeps what the data device holds where nothing is written: zeros are. */
+static void test_written_zeros_without_zeroing(void **state)
+{
+  Harness h;
+  harness_open(&h, 256, 4 * MIB, &(ThinOptions){.skip_zeroing = TRUE});
+  g_autofree char *junk = g_malloc(MIB), *zeros = g_malloc0(CHUNK);
+  memset(junk, 0xdb, MIB);
+  MUST(vt_io_write(h.data, junk, MIB, 0, &error));
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, 10 * MIB);
+  MUST(thin_volume_write(v, zeros, 4096, 0, &error));
+  MUST(thin_volume_write(v, zeros, CHUNK, CHUNK, &error));
+  harness_write(v, 4096, 4096, 3);
+  harness_write(v, CHUNK + 4096, 4096, 3);
+  harness_expect(v, 0, 4096, 0);
+  harness_expect(v, CHUNK, 4096, 0);
+  harness_expect(v, CHUNK + 8192, CHUNK - 8192, 0);
+  thin_volume_close(v);
+  harness_close(&h);
+}
+
 static void test_discard(void **state)
 {
   Harness *h = *state;
@@ -471,6 +543,8 @@ int main(void)
       T(test_counts),
       T(test_metadata_snapshot),
       T(test_zero),
+      T(test_written_zeros),
+      cmocka_unit_test(test_written_zeros_without_zeroing),
       T(test_discard),
       T(test_resize),
       T(test_extents),
