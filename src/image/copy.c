@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "image/copy.h"
+#include "util/memory.h"
 
 #define BUFFER_SIZE (4u << 20)
 #define DEFAULT_GRANULE (64u << 10)
@@ -44,11 +45,6 @@ gboolean cli_interrupted(void)
 static gboolean check_interrupt(GError **error)
 {
   return !interrupted || vt_set_error(error, ECANCELED, "interrupted");
-}
-
-static gboolean is_zero(const char *data, gsize length)
-{
-  return length == 0 || (data[0] == 0 && memcmp(data, data + 1, length - 1) == 0);
 }
 
 #define WHERE_IT_STANDS G_MAXUINT64
@@ -117,10 +113,10 @@ static gboolean put(CopyIn *copy, guint64 offset, gsize length, GError **error)
 
   while (done < length) {
     gsize step = MIN(copy->granule, length - done), run = 0;
-    gboolean zero = is_zero(copy->buffer + done, step);
+    gboolean zero = vt_is_zero(copy->buffer + done, step);
 
     while (done + run < length &&
-           is_zero(copy->buffer + done + run, MIN(copy->granule, length - done - run)) == zero)
+           vt_is_zero(copy->buffer + done + run, MIN(copy->granule, length - done - run)) == zero)
       run += MIN(copy->granule, length - done - run);
     if (copy->granule > copy->buffer_size)
       zero = FALSE; /* part of a chunk only: it has to be covered */
@@ -315,7 +311,7 @@ static gboolean write_buffer(CopyOut *copy, guint64 offset, gsize length, GError
   for (gsize done = 0; done < length;) {
     gsize part = MIN(length - done, DEFAULT_GRANULE);
 
-    if (!(copy->target == CLI_SPARSE && is_zero(copy->buffer + done, part)) &&
+    if (!(copy->target == CLI_SPARSE && vt_is_zero(copy->buffer + done, part)) &&
         !write_bytes(copy, copy->buffer + done, part, offset + done, error))
       return FALSE;
     done += part;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "libvirt/vtbackend-private.h"
+#include "util/memory.h"
 
 #define BUFFER (1024 * 1024)
 /* zeros are left out in runs of this: the smallest chunk of a thin pool (dm-thin: 64 KiB) */
@@ -65,11 +66,6 @@ static gboolean write_all(int fd, const char *buf, gsize length, guint64 offset,
   return TRUE;
 }
 
-static gboolean is_zero(const char *buf, gsize length)
-{
-  return length == 0 || (buf[0] == 0 && memcmp(buf, buf + 1, length - 1) == 0);
-}
-
 /* Write what is not zero of the @length bytes for @offset. */
 static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 offset,
                               const char *name, GError **error)
@@ -78,11 +74,11 @@ static gboolean write_nonzero(int fd, const char *buf, gsize length, guint64 off
   while (start < length) {
     /* To the end of the grain, counted from the volume's beginning. */
     gsize end = MIN(length, start + GRAIN - (gsize)((offset + start) % GRAIN));
-    if (is_zero(buf + start, end - start)) {
+    if (vt_is_zero(buf + start, end - start)) {
       start = end;
       continue;
     }
-    while (end < length && !is_zero(buf + end, MIN(GRAIN, length - end)))
+    while (end < length && !vt_is_zero(buf + end, MIN(GRAIN, length - end)))
       end = MIN(length, end + GRAIN);
     if (!write_all(fd, buf + start, end - start, offset + start, name, error))
       return FALSE;

@@ -8,6 +8,7 @@
 
 #include "thin/format/block.h"
 #include "thin/pool-private.h"
+#include "util/memory.h"
 
 #define BLOCK_CACHE_DEFAULT (64u << 20)
 #define TRANSLATIONS_DEFAULT (1u << 20)
@@ -23,7 +24,7 @@ static gboolean read_superblock_is_zero(VtIo *metadata, gboolean *is_zero, GErro
                         vt_io_name(metadata), vt_io_size(metadata));
   if (!vt_io_read(metadata, block, sizeof block, 0, error))
     return FALSE;
-  *is_zero = thin_block_is_zero(block);
+  *is_zero = vt_is_zero(block, THIN_METADATA_BLOCK);
   return TRUE;
 }
 

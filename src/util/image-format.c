@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "util/error.h"
+#include "util/memory.h"
 
 const char *vt_image_format(int fd, guint64 size, const char *head, gsize head_length)
 {
@@ -82,13 +83,6 @@ typedef struct {
             1]; /* behind that: where QEMU looks for a descriptor in an image of VMware's */
 } Image;
 
-static gboolean is_zero(const guchar *at, gsize length)
-{
-  static const guchar zeros[8];
-
-  return memcmp(at, zeros, length) == 0;
-}
-
 static const char *const base = "an image that it is based on";
 
 /* Each says what the image refers to; NULL: nothing. */
@@ -96,14 +90,14 @@ static const char *const base = "an image that it is based on";
 /* Also of version 1: backing_file_offset. Version 3: incompatible_features, external data file. */
 static const char *refers_qcow2(const Image *image)
 {
-  if (!is_zero(image->head + 8, 8))
+  if (!vt_is_zero(image->head + 8, 8))
     return base;
   return image->head[7] >= 3 && image->head[79] & 4 ? "an external data file" : NULL;
 }
 
 static const char *refers_qcow(const Image *image)
 {
-  return is_zero(image->head + 8, 8) ? NULL : base;
+  return vt_is_zero(image->head + 8, 8) ? NULL : base;
 }
 
 /* QED_F_BACKING_FILE */
@@ -115,7 +109,7 @@ static const char *refers_qed(const Image *image)
 /* A descriptor alone, and what QEMU takes for that, as its capacity is 0. */
 static const char *refers_vmdk(const Image *image)
 {
-  if (image->head[0] == '#' || (image->head[0] == 'K' && is_zero(image->head + 12, 8)))
+  if (image->head[0] == '#' || (image->head[0] == 'K' && vt_is_zero(image->head + 12, 8)))
     return "a file of extents";
   return strstr(image->text, "parentFileNameHint") ? base : NULL;
 }
@@ -188,7 +182,7 @@ gboolean vt_image_is_encrypted(int fd, const char *format)
 
   return (first || strcmp(format, "qcow2") == 0) &&
          pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, "QFI\xfb", 4) == 0 &&
-         !is_zero(head + (first ? 36 : 32), 4);
+         !vt_is_zero(head + (first ? 36 : 32), 4);
 }
 
 char *vt_image_qemu_name(int fd)

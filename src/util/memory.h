@@ -14,3 +14,9 @@ static inline gpointer vt_memdup(gconstpointer data, gsize size)
 {
   return data && size ? memcpy(g_malloc(size), data, size) : NULL;
 }
+
+static inline gboolean vt_is_zero(gconstpointer data, gsize length)
+{
+  const char *p = data;
+  return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
+}

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "pool-helper.h"
+#include "util/memory.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -177,11 +178,6 @@ char *helper_fixture(const char *name)
 
 #define BLOCK 4096
 
-static gboolean is_zero(const guint8 *bytes, gsize length)
-{
-  return bytes[0] == 0 && memcmp(bytes, bytes + 1, length - 1) == 0;
-}
-
 char *helper_digest(const char *path)
 {
   g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA1);
@@ -198,7 +194,7 @@ char *helper_digest(const char *path)
       ssize_t got = pread(fd, block, BLOCK, start);
 
       assert_true(got > 0);
-      if (is_zero(block, got))
+      if (vt_is_zero(block, got))
         continue;
       g_checksum_update(sum, (guchar *)&start, sizeof start);
       g_checksum_update(sum, block, got);

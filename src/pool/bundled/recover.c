@@ -26,6 +26,7 @@
 
 #include "pool/devices.h"
 #include "pool/rules.h"
+#include "util/memory.h"
 #include "util/size.h"
 
 #define SURVEY_CACHE (4u << 20) /* bytes: the survey reads each block about once */
@@ -52,11 +53,6 @@ static gboolean tid_refusal(Bundled *b, const char *name, const char *conflict, 
       "that belongs to the text (thin_dump, "
       "thin_restore)",
       b->vg_name, name, conflict, b->vg_name);
-}
-
-static gboolean is_zero(const guint8 *block, gsize length)
-{
-  return block[0] == 0 && memcmp(block, block + 1, length - 1) == 0;
 }
 
 static gboolean is_created_by_message(GArray *messages, const char *name)
@@ -156,7 +152,7 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
 
   if (!vt_io_read(pool->metadata, block, THIN_METADATA_BLOCK, 0, error))
     return FALSE;
-  if (is_zero(block, THIN_METADATA_BLOCK))
+  if (vt_is_zero(block, THIN_METADATA_BLOCK))
     return check_unformatted(b, pool_lv, messages, error);
   thin = open_metadata(b, pool, &options, error);
   if (!thin)
@@ -199,7 +195,7 @@ static gboolean check_overwritten(Bundled *b, BundledPool *pool, LvmLv *pool_lv,
   g_autofree guint8 *block = g_malloc(THIN_METADATA_BLOCK);
 
   return !b->read_only || !vt_io_read(pool->metadata, block, THIN_METADATA_BLOCK, 0, NULL) ||
-         !is_zero(block, THIN_METADATA_BLOCK) || check_unformatted(b, pool_lv, messages, error);
+         !vt_is_zero(block, THIN_METADATA_BLOCK) || check_unformatted(b, pool_lv, messages, error);
 }
 
 static gboolean open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)

@@ -17,6 +17,7 @@
 #include "pool/guest.h"
 #include "service/fuse/mount.h"
 #include "service/fuse/stream-file.h"
+#include "util/memory.h"
 
 #define FILE_INO 2
 #define MAX_TRANSFER (1u << 20)
@@ -65,11 +66,6 @@ static gboolean open_volume(StreamFile *file, GError **error)
 }
 
 /* --- writing --- */
-
-static gboolean is_zero(const char *data, gsize length)
-{
-  return data[0] == 0 && memcmp(data, data + 1, length - 1) == 0;
-}
 
 static gboolean list_mapped(StreamFile *file, GError **error)
 {
@@ -137,7 +133,7 @@ static gboolean take_data(StreamFile *file, guint64 begin, guint64 chunk_end, co
  * from @data. */
 static gsize whole_zeros(StreamFile *file, const char *data, gsize length, gsize limit)
 {
-  while (length + file->chunk_size <= limit && is_zero(data + length, file->chunk_size))
+  while (length + file->chunk_size <= limit && vt_is_zero(data + length, file->chunk_size))
     length += file->chunk_size;
   return length;
 }
@@ -155,14 +151,14 @@ static gboolean take(StreamFile *file, const char *data, gsize length, guint64 o
     guint64 chunk_end = MIN(begin + file->chunk_size, file->size), end = MIN(chunk_end, last);
     const char *piece = data + (file->at - offset);
 
-    if (is_zero(piece, end - file->at)) {
+    if (vt_is_zero(piece, end - file->at)) {
       if (file->zeros_from <= begin && end == chunk_end)
         end = file->at + whole_zeros(file, piece, end - file->at, last - file->at);
       if (!take_zeros(file, begin, end, error))
         return FALSE;
       continue;
     }
-    while (end < last && !is_zero(data + (end - offset), MIN(file->chunk_size, last - end))) {
+    while (end < last && !vt_is_zero(data + (end - offset), MIN(file->chunk_size, last - end))) {
       chunk_end = MIN(chunk_end + file->chunk_size, file->size);
       end = MIN(chunk_end, last);
     }

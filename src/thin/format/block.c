@@ -5,16 +5,12 @@
 #include "thin/format/block.h"
 
 #include "util/crc.h"
+#include "util/memory.h"
 
 const char *thin_kind_name(ThinKind kind)
 {
   static const char *names[] = {"superblock", "B-tree node", "bitmap", "metadata index"};
   return names[kind];
-}
-
-gboolean thin_block_is_zero(const guint8 *data)
-{
-  return data[0] == 0 && memcmp(data, data + 1, THIN_METADATA_BLOCK - 1) == 0;
 }
 
 static guint32 checksum(const guint8 *data, ThinKind kind)
@@ -94,7 +90,7 @@ gboolean thin_superblock_read(VtIo *io, guint64 number, guint8 *data, GError **e
                         name, number);
   if (!vt_io_read(io, data, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, error))
     return FALSE;
-  if (number == 0 && thin_block_is_zero(data))
+  if (number == 0 && vt_is_zero(data, THIN_METADATA_BLOCK))
     return vt_set_error(error, ENOENT,
                         "%s: holds no thin metadata yet (the superblock is all zero)", name);
   if (GUINT64_FROM_LE(sb->magic) != THIN_SUPERBLOCK_MAGIC)

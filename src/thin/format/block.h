@@ -13,7 +13,6 @@
 /* "B-tree node" and the like, for messages. */
 const char *thin_kind_name(ThinKind kind);
 
-gboolean thin_block_is_zero(const guint8 *data);
 /* The checks a block must pass; of a node also that its entries lie within it, in order. @device:
  * for messages. */
 gboolean thin_block_verify(const guint8 *data, guint64 number, ThinKind kind, const char *device,

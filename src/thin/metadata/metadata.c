@@ -8,6 +8,7 @@
  */
 #include "config.h"
 #include "thin/metadata/metadata-private.h"
+#include "util/memory.h"
 
 #define CACHE_DEFAULT (64u << 20)
 #define BACK_STEP 1024 /* blocks that are backed at a time */
@@ -304,7 +305,7 @@ static gboolean format_checks(VtIo *io, guint64 chunk_size, guint64 n_chunks, GE
     return vt_set_error(error, EINVAL, "%s: too small for thin metadata", vt_io_name(io));
   if (!vt_io_read(io, block, sizeof block, 0, error))
     return FALSE;
-  if (!thin_block_is_zero((const guint8 *)block))
+  if (!vt_is_zero(block, THIN_METADATA_BLOCK))
     return vt_set_error(error, EEXIST,
                         "%s: the first block is not zero: it may hold thin metadata already",
                         vt_io_name(io));
