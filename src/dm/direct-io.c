@@ -56,12 +56,10 @@ static gboolean direct_readv(VtIo *io, const struct iovec *iov, int n_iov, guint
                              GError **error)
 {
   DirectIo *direct = (DirectIo *)io;
-  guint64 begin = offset / ALIGNMENT * ALIGNMENT, end = offset;
+  guint64 begin = offset / ALIGNMENT * ALIGNMENT, end = offset + vt_iov_length(iov, n_iov);
   void *buf = NULL;
   gboolean ok;
 
-  for (int i = 0; i < n_iov; i++)
-    end += iov[i].iov_len;
   end = MIN((end + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, direct->size);
   if (posix_memalign(&buf, ALIGNMENT, end - begin) != 0)
     return vt_set_error(error, ENOMEM, "%s: no memory to read %" G_GUINT64_FORMAT " bytes",

@@ -236,11 +236,9 @@ static gboolean transfer_split(VtIo *io, VectorFunc func, const struct iovec *io
 static gboolean transfer(VtIo *io, VectorFunc func, const struct iovec *iov, int n_iov,
                          guint64 offset, GError **error)
 {
-  guint64 length = 0, pv_offset, run;
+  guint64 length = vt_iov_length(iov, n_iov), pv_offset, run;
   const Stripe *stripe;
 
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
   if (length == 0)
     return TRUE;
   stripe = map_find(get_map(io), offset, &pv_offset, &run);

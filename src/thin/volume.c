@@ -309,9 +309,7 @@ static gboolean read_piece(ThinVolume *volume, ThinCursor *cursor, guint64 offse
 gboolean thin_volume_readv(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
                            GError **error)
 {
-  guint64 piece_size = THIN_PIECE * volume->pool->chunk_size, length = 0;
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
+  guint64 piece_size = THIN_PIECE * volume->pool->chunk_size, length = vt_iov_length(iov, n_iov);
   gboolean ok;
   if (thin_volume_direct_io(volume, iov, n_iov, offset, length, FALSE, &ok, error))
     return ok;

@@ -345,9 +345,7 @@ static gboolean write_pieces(ThinVolume *volume, Payload *payload, guint64 offse
 gboolean thin_volume_writev(ThinVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
                             GError **error)
 {
-  guint64 length = 0;
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
+  guint64 length = vt_iov_length(iov, n_iov);
   gboolean ok;
   if (!volume->read_only &&
       thin_volume_direct_io(volume, iov, n_iov, offset, length, TRUE, &ok, error))

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Reads and writes go through the page cache; vt_io_flush() is fdatasync(), which on Linux also
- * flushes the drive's own cache. The size of a file is kept and only read again by
+ * flushes the drive's own cache. The size of a file opened here is kept and only read again by
  * vt_io_grow_file(), so that the data path asks the kernel nothing but the I/O itself.
  */
 #include <fcntl.h>
@@ -29,16 +29,30 @@
 typedef struct {
   VtIo io;
   int fd;
-  gboolean is_block;
+  gboolean is_block, asks_size;
   guint sector_size;
-  guint64 size; /* atomic: only grows */
+  guint64 size; /* atomic: only grows; not if @asks_size */
 } FileIo;
 
 static const VtIoOps file_ops;
 
+static gboolean read_size(FileIo *file, guint64 *size, GError **error)
+{
+  struct stat st;
+  if (file->is_block ? ioctl(file->fd, BLKGETSIZE64, size) < 0 : fstat(file->fd, &st) < 0)
+    return vt_set_errno(error, errno, "%s: cannot tell the size", file->io.name);
+  if (!file->is_block)
+    *size = st.st_size;
+  return TRUE;
+}
+
 static guint64 file_size(VtIo *io)
 {
-  return __atomic_load_n(&((FileIo *)io)->size, __ATOMIC_RELAXED);
+  FileIo *file = (FileIo *)io;
+  guint64 size = 0;
+  if (!file->asks_size)
+    return __atomic_load_n(&file->size, __ATOMIC_RELAXED);
+  return read_size(file, &size, NULL) ? size : 0;
 }
 
 typedef ssize_t (*VectorCall)(int fd, const struct iovec *iov, int n_iov, off_t offset);
@@ -87,9 +101,7 @@ static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const stru
                          int n_iov, guint64 offset, GError **error)
 {
   FileIo *file = (FileIo *)io;
-  gsize length = 0;
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
+  gsize length = vt_iov_length(iov, n_iov);
   ssize_t n = call(file->fd, iov, MIN(n_iov, IOV_MAX), offset);
   if (n >= 0 && (gsize)n == length)
     return TRUE;
@@ -120,7 +132,7 @@ static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint6
 
 static gboolean file_flush(VtIo *io, GError **error)
 {
-  if (fdatasync(((FileIo *)io)->fd) == 0)
+  if (io->read_only || fdatasync(((FileIo *)io)->fd) == 0)
     return TRUE;
   return vt_set_errno(error, errno, "%s: cannot flush", io->name);
 }
@@ -130,37 +142,24 @@ static gboolean is_unsupported(int err)
   return err == EOPNOTSUPP || err == ENOSYS || err == ENOTTY || err == EINVAL;
 }
 
-static gboolean write_zeros(VtIo *io, guint64 offset, guint64 length, GError **error)
-{
-  static const char zeros[1 << 20];
-  for (guint64 done = 0; done < length;) {
-    struct iovec iov[16];
-    int n = 0;
-    guint64 batch = 0;
-    for (; n < (int)G_N_ELEMENTS(iov) && done + batch < length; n++) {
-      iov[n].iov_base = (void *)zeros;
-      iov[n].iov_len = MIN(sizeof zeros, length - done - batch);
-      batch += iov[n].iov_len;
-    }
-    if (!file_writev(io, iov, n, offset + done, error))
-      return FALSE;
-    done += batch;
-  }
-  return TRUE;
-}
-
-/* fallocate() serves files and, since Linux 4.9, block devices alike. */
+/* fallocate() serves files and, since Linux 4.9, block devices alike, these in whole sectors. */
 static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
                           GError **error)
 {
+  FileIo *file = (FileIo *)io;
   int mode = flags & VT_IO_ZERO_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
-  if (fallocate(((FileIo *)io)->fd, mode | FALLOC_FL_KEEP_SIZE, offset, length) == 0)
-    return TRUE;
+  guint64 unit = file->is_block ? file->sector_size : 1, stop = offset + length,
+          begin = (offset + unit - 1) / unit * unit, end = stop / unit * unit;
+  if (begin >= end)
+    return vt_io_write_zeros(io, offset, length, error);
+  if (fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, begin, end - begin) == 0)
+    return vt_io_write_zeros(io, offset, begin - offset, error) &&
+           vt_io_write_zeros(io, end, stop - end, error);
   if (!is_unsupported(errno))
     return vt_set_errno(error, errno,
                         "%s: cannot zero %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT,
                         io->name, length, offset);
-  return write_zeros(io, offset, length, error);
+  return vt_io_write_zeros(io, offset, length, error);
 }
 
 static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
@@ -182,18 +181,30 @@ static guint file_sector_size(VtIo *io)
   return ((FileIo *)io)->sector_size;
 }
 
-/* Where the file system does not allocate, zeros are written where it says that holes are. One that
- * does not know holes either has none to tell. */
-static gboolean fill_holes(VtIo *io, guint64 offset, guint64 end, GError **error)
+/* Who does not know holes, as a block device, has none to tell. */
+static gboolean file_extent(VtIo *io, guint64 offset, guint64 limit, guint64 *length,
+                            gboolean *mapped, GError **error)
 {
   int fd = ((FileIo *)io)->fd;
-  while (offset < end) {
-    off_t hole = lseek(fd, offset, SEEK_HOLE);
-    if (hole < 0 || (guint64)hole >= end)
-      return TRUE;
-    off_t data = lseek(fd, hole, SEEK_DATA);
-    offset = data < 0 ? end : MIN((guint64)data, end);
-    if (!write_zeros(io, hole, offset - hole, error))
+  off_t begin = offset, end = lseek(fd, begin, SEEK_DATA);
+  gboolean hole_to_end = end < 0 && errno == ENXIO;
+  *mapped = end <= begin && !hole_to_end;
+  if (end == begin)
+    end = lseek(fd, begin, SEEK_HOLE);
+  if (end < 0 && !hole_to_end && !is_unsupported(errno))
+    return vt_set_errno(error, errno, "%s: cannot look for holes at offset %" G_GUINT64_FORMAT,
+                        io->name, offset);
+  *length = end > begin ? MIN((guint64)(end - begin), limit) : limit;
+  return TRUE;
+}
+
+/* Where the file system does not allocate, zeros are written where it says that holes are. */
+static gboolean fill_holes(VtIo *io, guint64 offset, guint64 end, GError **error)
+{
+  for (guint64 length; offset < end; offset += length) {
+    gboolean mapped;
+    if (!vt_io_extent(io, offset, end - offset, &length, &mapped, error) ||
+        (!mapped && !vt_io_write_zeros(io, offset, length, error)))
       return FALSE;
   }
   return TRUE;
@@ -233,25 +244,39 @@ static const VtIoOps file_ops = {
     .zero = file_zero,
     .discard = file_discard,
     .back = file_back,
+    .extent = file_extent,
     .size = file_size,
     .sector_size = file_sector_size,
     .free = file_free,
 };
-
-static gboolean read_size(int fd, const char *path, const struct stat *st, guint64 *size,
-                          GError **error)
-{
-  *size = st->st_size;
-  if (S_ISBLK(st->st_mode) && ioctl(fd, BLKGETSIZE64, size) < 0)
-    return vt_set_errno(error, errno, "%s: cannot tell the size", path);
-  return TRUE;
-}
 
 static guint read_sector_size(int fd, const struct stat *st)
 {
   int size = 0;
 
   return S_ISBLK(st->st_mode) && ioctl(fd, BLKSSZGET, &size) == 0 && size > 0 ? (guint)size : 512;
+}
+
+VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **error)
+{
+  struct stat st;
+  gboolean ok = fstat(fd, &st) == 0 || vt_set_errno(error, errno, "%s: cannot stat", name);
+  if (ok && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+    ok = vt_set_error(error, EINVAL, "%s: neither a regular file nor a block device", name);
+  if (!ok) {
+    close(fd);
+    return NULL;
+  }
+  FileIo *file = g_new0(FileIo, 1);
+  vt_io_init(&file->io, &file_ops, name, read_only);
+  file->fd = fd;
+  file->is_block = S_ISBLK(st.st_mode);
+  file->asks_size = TRUE;
+  file->sector_size = read_sector_size(fd, &st);
+  if (read_size(file, &file->size, error))
+    return &file->io;
+  vt_io_unref(&file->io);
+  return NULL;
 }
 
 VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
@@ -261,22 +286,10 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
     vt_set_errno(error, errno, "%s: cannot open", path);
     return NULL;
   }
-  struct stat st;
-  guint64 size = 0;
-  gboolean ok = fstat(fd, &st) == 0 || vt_set_errno(error, errno, "%s: cannot stat", path);
-  if (ok && !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-    ok = vt_set_error(error, EINVAL, "%s: neither a regular file nor a block device", path);
-  if (!ok || !read_size(fd, path, &st, &size, error)) {
-    close(fd);
-    return NULL;
-  }
-  FileIo *file = g_new0(FileIo, 1);
-  vt_io_init(&file->io, &file_ops, path, read_only);
-  file->fd = fd;
-  file->is_block = S_ISBLK(st.st_mode);
-  file->sector_size = read_sector_size(fd, &st);
-  file->size = size;
-  return &file->io;
+  VtIo *io = vt_io_new_file(fd, path, read_only, error);
+  if (io)
+    ((FileIo *)io)->asks_size = FALSE;
+  return io;
 }
 
 /* Who holds a flock on @fd's inode, from /proc/locks ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0
@@ -414,11 +427,8 @@ gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error)
 {
   g_return_val_if_fail(io->ops == &file_ops, FALSE);
   FileIo *file = (FileIo *)io;
-  struct stat st;
   guint64 current;
-  if (fstat(file->fd, &st) < 0)
-    return vt_set_errno(error, errno, "%s: cannot stat", io->name);
-  if (!read_size(file->fd, io->name, &st, &current, error))
+  if (!read_size(file, &current, error))
     return FALSE;
   if (size < current || (file->is_block && size > current))
     return vt_set_error(error, EINVAL,

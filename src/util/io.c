@@ -23,19 +23,30 @@ void vt_io_unref(VtIo *io)
 {
   if (!io || !g_atomic_int_dec_and_test(&io->refs))
     return;
-  char *name = io->name;
+  GSList *names = g_slist_prepend(io->old_names, io->name);
   io->ops->free(io);
-  g_free(name);
+  g_slist_free_full(names, g_free);
 }
 
 const char *vt_io_name(VtIo *io)
 {
-  return io->name;
+  return g_atomic_pointer_get(&io->name);
+}
+
+void vt_io_rename(VtIo *io, const char *name)
+{
+  io->old_names = g_slist_prepend(io->old_names, io->name);
+  g_atomic_pointer_set(&io->name, g_strdup(name));
 }
 
 guint64 vt_io_size(VtIo *io)
 {
   return io->ops->size(io);
+}
+
+guint64 vt_io_chunk_size(VtIo *io)
+{
+  return io->chunk_size;
 }
 
 guint vt_io_sector_size(VtIo *io)
@@ -45,7 +56,7 @@ guint vt_io_sector_size(VtIo *io)
 
 gboolean vt_io_is_read_only(VtIo *io)
 {
-  return io->read_only;
+  return g_atomic_int_get(&io->read_only);
 }
 
 static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 length,
@@ -56,29 +67,21 @@ static gboolean check_range(VtIo *io, const char *verb, guint64 offset, guint64 
     return vt_set_error(error, EINVAL,
                         "%s: cannot %s %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
                         ": it ends at %" G_GUINT64_FORMAT,
-                        io->name, verb, length, offset, size);
-  if (changes && io->read_only)
-    return vt_set_error(error, EROFS, "%s: cannot %s: it is open read-only", io->name, verb);
+                        vt_io_name(io), verb, length, offset, size);
+  if (changes && vt_io_is_read_only(io))
+    return vt_set_error(error, EROFS, "%s: cannot %s: it is open read-only", vt_io_name(io), verb);
   return TRUE;
-}
-
-static guint64 iov_length(const struct iovec *iov, int n_iov)
-{
-  guint64 length = 0;
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
-  return length;
 }
 
 gboolean vt_io_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  return check_range(io, "read", offset, iov_length(iov, n_iov), FALSE, error) &&
+  return check_range(io, "read", offset, vt_iov_length(iov, n_iov), FALSE, error) &&
          io->ops->readv(io, iov, n_iov, offset, error);
 }
 
 gboolean vt_io_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset, GError **error)
 {
-  return check_range(io, "write", offset, iov_length(iov, n_iov), TRUE, error) &&
+  return check_range(io, "write", offset, vt_iov_length(iov, n_iov), TRUE, error) &&
          io->ops->writev(io, iov, n_iov, offset, error);
 }
 
@@ -96,7 +99,7 @@ gboolean vt_io_write(VtIo *io, const void *buf, gsize length, guint64 offset, GE
 
 gboolean vt_io_flush(VtIo *io, GError **error)
 {
-  return io->read_only || io->ops->flush(io, error);
+  return io->ops->flush(io, error);
 }
 
 gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error)
@@ -115,4 +118,36 @@ gboolean vt_io_back(VtIo *io, guint64 offset, guint64 length, GError **error)
 {
   return check_range(io, "allocate", offset, length, TRUE, error) &&
          (length == 0 || !io->ops->back || io->ops->back(io, offset, length, error));
+}
+
+gboolean vt_io_extent(VtIo *io, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                      GError **error)
+{
+  guint64 size = vt_io_size(io);
+  *length = 0;
+  if (offset >= size || limit == 0)
+    return vt_set_error(error, EINVAL,
+                        "%s: there is no extent of %" G_GUINT64_FORMAT
+                        " bytes at offset %" G_GUINT64_FORMAT ": it ends at %" G_GUINT64_FORMAT,
+                        vt_io_name(io), limit, offset, size);
+  limit = MIN(limit, size - offset);
+  if (io->ops->extent)
+    return io->ops->extent(io, offset, limit, length, mapped, error);
+  *length = limit;
+  *mapped = TRUE;
+  return TRUE;
+}
+
+gboolean vt_io_write_zeros(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  static const char zeros[1 << 20];
+  struct iovec iov[16];
+  for (guint64 n; length > 0; offset += n, length -= n) {
+    int i = 0;
+    for (n = 0; i < (int)G_N_ELEMENTS(iov) && n < length; n += iov[i++].iov_len)
+      iov[i] = (struct iovec){(void *)zeros, MIN(sizeof zeros, length - n)};
+    if (!vt_io_writev(io, iov, i, offset, error))
+      return FALSE;
+  }
+  return TRUE;
 }

@@ -2,8 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A VtIo is a run of bytes [0, size) that can be read, written, flushed, zeroed and discarded.
- * There are three kinds below (a file or block device; a recorder; a failer) and one in
- * src/lvm (a logical volume, mapped on its physical volumes). All offsets and lengths are bytes.
+ * There are three kinds below (a file or block device; a recorder; a failer), one in src/lvm (a
+ * logical volume, mapped on its physical volumes), and what is open of a volume for who reads and
+ * writes it (pool_volume_open()). All offsets and lengths are bytes.
  *
  * Contract, for each kind:
  *   - a read or write is whole or an error: no short counts. Past the end is EINVAL.
@@ -13,6 +14,7 @@
  *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.
  *   - vt_io_discard(): a hint; the range's contents are undefined until written again.
  *     Never fails for want of support.
+ *   - vt_io_extent(): what is not mapped reads zero, and takes no room.
  *   - vt_io_back(): the range keeps its contents, and from then on (until it is zeroed with
  *     MAY_UNMAP or discarded) a write to it does not fail for want of room beneath: a file's holes
  *     there are allocated. An error of vt_error_is_room() is the answer that there is no room. A
@@ -44,17 +46,21 @@ typedef struct {
   gboolean (*discard)(VtIo *io, guint64 offset, guint64 length, GError **error);
   gboolean (*back)(VtIo *io, guint64 offset, guint64 length,
                    GError **error); /* NULL: nothing to be done */
-  guint64 (*size)(VtIo *io);        /* may grow while open */
-  guint (*sector_size)(VtIo *io);   /* NULL: 512 */
-  void (*free)(VtIo *io);           /* releases what the kind owns, and the struct itself */
+  gboolean (*extent)(VtIo *io, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                     GError **error); /* NULL: all is mapped. @limit: to the end at most, never 0 */
+  guint64 (*size)(VtIo *io);          /* may change while open */
+  guint (*sector_size)(VtIo *io);     /* NULL: 512 */
+  void (*free)(VtIo *io);             /* releases what the kind owns, and the struct itself */
 } VtIoOps;
 
 /* A kind embeds this as its first member and initialises it with vt_io_init(). */
 struct VtIo {
   const VtIoOps *ops;
-  char *name; /* for messages: the path of a file, vg/lv of a logical volume */
+  char *name; /* atomic */
+  GSList *old_names;
   gint refs;
-  gboolean read_only;
+  gint read_only;     /* atomic; once set it stays */
+  guint64 chunk_size; /* 0; a kind may set another before it hands the VtIo out */
 };
 
 void vt_io_init(VtIo *io, const VtIoOps *ops, const char *name, gboolean read_only);
@@ -62,8 +68,14 @@ VtIo *vt_io_ref(VtIo *io);
 void vt_io_unref(VtIo *io);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VtIo, vt_io_unref)
 
+/* For messages: the path of a file, vg/lv of a logical volume. Valid as long as @io, also when it
+ * has another since. */
 const char *vt_io_name(VtIo *io);
+/* One thread at a time. */
+void vt_io_rename(VtIo *io, const char *name);
 guint64 vt_io_size(VtIo *io);
+/* The preferred unit of large I/O and of discards; 0: none. */
+guint64 vt_io_chunk_size(VtIo *io);
 /* Bytes of the smallest piece that what is below can be addressed by: a block device's logical
  * sector size; 512 of a file, as of a loop device over it. What is read and written here need not
  * keep to it. */
@@ -79,11 +91,29 @@ gboolean vt_io_flush(VtIo *io, GError **error);
 gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
 gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error);
 gboolean vt_io_back(VtIo *io, guint64 offset, guint64 length, GError **error);
+/* The run of equal kind at @offset: its length, @limit at most, and whether it is mapped. EINVAL at
+ * the end. Of a run that damage makes unreachable: EBADMSG, and *length is the lost run's; of any
+ * other error 0. */
+gboolean vt_io_extent(VtIo *io, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
+                      GError **error);
+/* Zeros by writing them: the range is mapped then. */
+gboolean vt_io_write_zeros(VtIo *io, guint64 offset, guint64 length, GError **error);
+
+static inline guint64 vt_iov_length(const struct iovec *iov, int n_iov)
+{
+  guint64 length = 0;
+  for (int i = 0; i < n_iov; i++)
+    length += iov[i].iov_len;
+  return length;
+}
 
 /* --- a file or a block device ------------------------------------------------------- */
 
 /* Open @path (regular file or block device). Takes no lock: see vt_io_lock(). */
 VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
+/* @fd (taken, also on failure) as "@name". Its size is the system's at any time: others change
+ * it. */
+VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **error);
 
 /* Lock a VtIo made by vt_io_open_file() against every other virt-thin process: flock(), and
  * for a block device O_EXCL as well; where that succeeds, a flock() of udev's is waited for.

@@ -170,6 +170,54 @@ static void test_back(void **state)
   assert_true(g_error_matches(error, VT_ERROR, EINVAL));
 }
 
+static void assert_extent(VtIo *io, guint64 offset, guint64 limit, guint64 length, gboolean mapped)
+{
+  guint64 found = 0;
+  gboolean is_mapped = !mapped;
+  assert_true(vt_io_extent(io, offset, limit, &found, &is_mapped, NULL));
+  assert_int_equal(found, length);
+  assert_int_equal(is_mapped, mapped);
+}
+
+static void test_extents(void **state)
+{
+  File *file = *state;
+  g_autoptr(GError) error = NULL;
+  gboolean mapped;
+  guint64 length = 1;
+  assert_true(vt_io_write_zeros(file->io, 65536, 65536, &error));
+  assert_extent(file->io, 0, G_MAXUINT64, 65536, FALSE);
+  assert_extent(file->io, 4096, 512, 512, FALSE);
+  assert_extent(file->io, 65536, G_MAXUINT64, 65536, TRUE);
+  assert_extent(file->io, 70000, 100, 100, TRUE);
+  assert_extent(file->io, 131072, G_MAXUINT64, MIB - 131072, FALSE);
+  assert_false(vt_io_extent(file->io, MIB, 1, &length, &mapped, &error));
+  assert_true(g_error_matches(error, VT_ERROR, EINVAL));
+  assert_int_equal(length, 0);
+  assert_false(vt_io_extent(file->io, 0, 0, &length, &mapped, NULL));
+
+  /* Of a kind that knows none, all is mapped. */
+  g_autoptr(VtIo) failer = vt_io_failer_new(file->io, 0, G_MAXUINT, EIO);
+  assert_extent(failer, 4096, G_MAXUINT64, MIB - 4096, TRUE);
+}
+
+/* What others resize has the size it has; what is renamed keeps the names it had. */
+static void test_followed_file(void **state)
+{
+  File *file = *state;
+  int fd = open(file->path, O_RDWR | O_CLOEXEC);
+  g_autoptr(VtIo) io = vt_io_new_file(fd, "vg/lv", FALSE, NULL);
+  const char *name = vt_io_name(io);
+  assert_true(vt_io_grow_file(file->io, 2 * MIB, NULL));
+  assert_int_equal(vt_io_size(io), 2 * MIB);
+  assert_true(vt_io_write(io, "x", 1, 2 * MIB - 1, NULL));
+  assert_int_equal(ftruncate(fd, MIB), 0);
+  assert_false(vt_io_write(io, "x", 1, 2 * MIB - 1, NULL));
+  vt_io_rename(io, "vg/new");
+  assert_string_equal(vt_io_name(io), "vg/new");
+  assert_string_equal(name, "vg/lv");
+}
+
 /* Whatever the system calls want of room, it is ENOSPC; what it was stays in the message. */
 static void test_no_room(void **state)
 {
@@ -296,6 +344,8 @@ int main(void)
       cmocka_unit_test(test_size_format),
       cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_back, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_extents, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_followed_file, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_no_room, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
