@@ -95,7 +95,7 @@ int vtbackend_report_gerror_at(GError *error, const char *file, const char *func
   return -1;
 }
 
-/* libvirt has looked into its list before it asked, so what contradicts that was done without it. */
+/* libvirt has looked into its list before it asked: what contradicts that was done without it. */
 int vtbackend_report_volume(VtPoolObj *obj, const VtSource *source, const char *name, GError *error)
 {
   g_auto(VtPoolDocument) document = {0};

@@ -14,7 +14,7 @@ cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-f
   -pthread -I$src/src -I$top_builddir -I$src/tests/unit
   $(pkg-config --cflags glib-2.0 gio-unix-2.0 cmocka)"
 libs="$(pkg-config --libs glib-2.0 gio-unix-2.0 cmocka) -lm"
-sources=("$src"/src/service/nbd/{nbd-server,handshake,connection,request}.c
+sources=("$src"/src/service/nbd/*.c
   "$src"/src/control/control-socket.c "$src"/src/pool/pool.c
   "$src"/src/util/{error,size}.c "$src"/tests/unit/{memory-pool,nbd-client}.c)
 echo 'race:tzset_internal' >"$tmp/suppressions"

@@ -25,7 +25,8 @@ def receive(client, length):
     return data
 def ask(client, name, i):
     receive(client, 18)
-    client.sendall(struct.pack('>I8sIII', 3, b'IHAVEOPT', 7, len(name) + 6, len(name)) + name + b'\0\0')
+    client.sendall(struct.pack('>I8sIII', 3, b'IHAVEOPT', 7, len(name) + 6, len(name)) +
+                   name + b'\0\0')
     kind = 0
     while kind != 1:
         magic, option, kind, length = struct.unpack('>QIII', receive(client, 20))

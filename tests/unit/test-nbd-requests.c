@@ -519,11 +519,13 @@ int main(void)
       TEST(test_trim),    TEST(test_zero),       TEST(test_block_status), TEST(test_read_only),
       TEST(test_resize),  TEST(test_pipeline),   TEST(test_multi_conn),
   };
-  struct CMUnitTest scarce[G_N_ELEMENTS(tests)];
+  struct CMUnitTest all[2 * G_N_ELEMENTS(tests)];
   for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
-    scarce[i] = tests[i];
-    scarce[i].setup_func = setup_scarce;
+    g_autofree char *name = g_strconcat(tests[i].name, "_with_scarce_memory", NULL);
+    struct CMUnitTest *scarce = &all[G_N_ELEMENTS(tests) + i];
+    all[i] = *scarce = tests[i];
+    scarce->name = g_intern_string(name);
+    scarce->setup_func = setup_scarce;
   }
-  return cmocka_run_group_tests_name("nbd-requests", tests, NULL, NULL) +
-         cmocka_run_group_tests_name("nbd-requests with no memory", scarce, NULL, NULL);
+  return cmocka_run_group_tests_name("nbd-requests", all, NULL, NULL);
 }
