@@ -26,7 +26,9 @@ unit_tests = \
 	tests/unit/test-pool-strangers \
 	tests/unit/test-settings \
 	tests/unit/test-storagecfg \
+	tests/unit/test-storagecfg-edit \
 	tests/unit/test-storagecfg-pools \
+	tests/unit/test-storagecfg-values \
 	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
 	tests/unit/test-thin-faults \
