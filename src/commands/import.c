@@ -18,7 +18,7 @@
 #include "util/image-format.h"
 
 static char *size_text, *thin_pool, *format_text;
-static gboolean follow_backing;
+static gboolean follow_backing, whole;
 
 typedef struct {
   char *path;       /* NULL: standard input */
@@ -221,13 +221,15 @@ static gboolean grow(guint64 size, gpointer user_data, GError **error)
          pool_resize(growing->group, growing->lv, size, FALSE, error);
 }
 
-/* @fresh: nothing but zeros is in the volume. @growing: as large as the source turns out to be. */
-static gboolean import_raw(VolumeGroup *group, const char *lv, Source *source, gboolean fresh,
-                           gboolean growing, GError **error)
+/* @image: NULL, or what to read @source through. @growing: the volume becomes as large as the
+ * source turns out to be. */
+static gboolean import_read(VolumeGroup *group, const char *lv, Source *source, CliImage *image,
+                            CliOver over, gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
   g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, FALSE, opener, error);
   CliSource from = {.fd = source->fd,
+                    .image = image,
                     .name = source->name,
                     .size = source->size,
                     .head = source->head,
@@ -241,7 +243,7 @@ static gboolean import_raw(VolumeGroup *group, const char *lv, Source *source, g
     return FALSE;
   progress = cli_progress_new(source->size == CLI_UNKNOWN_SIZE ? 0 : source->size, "importing %s",
                               source->name);
-  ok = cli_copy_in(&from, volume, fresh, progress, error);
+  ok = cli_copy_in(&from, volume, over, progress, error);
   cli_progress_free(progress);
   g_clear_pointer(&volume, pool_volume_close);
   return ok && (!growing || pool_resize(group, lv, from.size, TRUE, error));
@@ -254,18 +256,39 @@ static gboolean zero_volume(VolumeGroup *group, const char *lv, GError **error)
   return volume && pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error);
 }
 
-static gboolean import_converted(VolumeGroup *group, const char *vg, const char *lv, Source *source,
-                                 gboolean fresh, GError **error)
+/* By qemu-img, which looks at nothing that is in the volume. */
+static gboolean import_converted(VolumeGroup *group, const char *vg, const char *lv,
+                                 const CliQemuFile *file, gboolean fresh, GError **error)
 {
-  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
   CliExport *export;
   gboolean ok;
 
   if (!fresh && !zero_volume(group, lv, error))
     return FALSE;
   export = cli_qemu_export(group, cli_is_served(vg), vg, lv, FALSE, error);
-  ok = export && cli_qemu_import(&file, export, error);
+  ok = export && cli_qemu_import(file, export, error);
   cli_qemu_unexport(export);
+  return ok;
+}
+
+static gboolean import_image(VolumeGroup *group, const char *vg, const char *lv, Source *source,
+                             CliOver over, GError **error)
+{
+  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
+  g_autoptr(GError) local = NULL;
+  CliImage *image = over == CLI_OVER_EQUAL ? cli_image_open(&file, &source->size, &local) : NULL;
+  gboolean ok;
+
+  if (local && local->code != ENOENT) {
+    g_propagate_error(error, g_steal_pointer(&local));
+    return FALSE;
+  }
+  if (local)
+    cli_warn("what %s/%s has of it already is written, too: %s", vg, lv, local->message);
+  if (!image)
+    return import_converted(group, vg, lv, &file, over == CLI_OVER_ZEROS, error);
+  ok = import_read(group, lv, source, image, over, FALSE, error);
+  cli_image_close(image);
   return ok;
 }
 
@@ -274,7 +297,8 @@ static gboolean import(VolumeGroup *group, const char *vg, const char *lv, Sourc
 {
   const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
-  gboolean created, fresh, ok;
+  gboolean created, reads_zero, ok;
+  CliOver over;
 
   if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
     return vt_set_error(error, EINVAL,
@@ -283,11 +307,12 @@ static gboolean import(VolumeGroup *group, const char *vg, const char *lv, Sourc
   cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(group, vg, lv, source, size, &created, error))
     return FALSE;
-  ok = pool_guest_reads_zero(group, lv, &fresh, error);
-  fresh = fresh && created;
-  ok = ok && (strcmp(source->format, "raw") == 0
-                  ? import_raw(group, lv, source, fresh, created && source->pipe && !size, error)
-                  : import_converted(group, vg, lv, source, fresh, error));
+  ok = pool_guest_reads_zero(group, lv, &reads_zero, error);
+  over = created && reads_zero ? CLI_OVER_ZEROS : created || whole ? CLI_OVER_ANY : CLI_OVER_EQUAL;
+  ok = ok &&
+       (strcmp(source->format, "raw") == 0
+            ? import_read(group, lv, source, NULL, over, created && source->pipe && !size, error)
+            : import_image(group, vg, lv, source, over, error));
   ok = ok && (!created || pool_guest_finish(group, lv, error));
   if (!ok && created && !pool_remove(group, names, FALSE, &local))
     cli_warn("%s/%s is left behind, half written: %s", vg, lv, local->message);
@@ -321,6 +346,8 @@ static const GOptionEntry import_options[] = {
     {"format", 0, 0, G_OPTION_ARG_FILENAME, &format_text,
      "Format of the image, as qemu-img calls it (default: recognised, if its name says so)",
      "FORMAT"},
+    {"whole", 0, 0, G_OPTION_ARG_NONE, &whole,
+     "Write also what is in the volume already, so that it shares none of it", NULL},
     {"follow-backing", 0, 0, G_OPTION_ARG_NONE, &follow_backing,
      "Read the files of this host that the image refers to, too", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -333,6 +360,7 @@ const CliCommand cli_import = {
     .description = "Creates the volume, or overwrites one that is large enough, the rest of which "
                    "then reads zero. '-' is "
                    "standard input (raw only).\n"
+                   "Chunks that hold it already are left alone, and stay shared.\n"
                    "Holes and zeros of the image take no space in the pool. Formats other than raw "
                    "are read by qemu-img. A new "
                    "volume named\nbase-VMID-something is a template in the end.\n"

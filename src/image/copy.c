@@ -3,7 +3,8 @@
  *
  * In: data is read in whole chunks of the pool, and a chunk of zeros is not written. Whole chunks,
  * because a pool may leave new chunks as they are (lvcreate
- * --zero n): what is written into one must cover it.
+ * --zero n): what is written into one must cover it. Nor, over a volume that is there, is a chunk
+ * written that holds it all already: it may be shared, and stays so.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -78,9 +79,9 @@ typedef struct {
   CliSource *source;
   PoolVolume *volume;
   guint64 volume_size;
-  gboolean fresh;
+  CliOver over;
   guint64 granule;
-  char *buffer;
+  char *buffer, *there;
   gsize buffer_size;          /* a multiple of granule, where that is not larger */
   guint64 zero_from, zero_to; /* gathered, not yet zeroed */
   CliProgress *progress;
@@ -92,7 +93,8 @@ static gboolean end_zeros(CopyIn *copy, GError **error)
   guint64 from = copy->zero_from, to = copy->zero_to;
 
   copy->zero_from = copy->zero_to = 0;
-  return copy->fresh || from == to || pool_volume_zero(copy->volume, from, to - from, TRUE, error);
+  return copy->over == CLI_OVER_ZEROS || from == to ||
+         pool_volume_zero(copy->volume, from, to - from, TRUE, error);
 }
 
 static gboolean add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error)
@@ -104,6 +106,28 @@ static gboolean add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error
   }
   copy->zero_to = to;
   return TRUE;
+}
+
+/* Write what the volume does not hold already, in whole granules. What it cannot tell is
+ * written. */
+static gboolean write_data(CopyIn *copy, const char *data, gsize length, guint64 offset,
+                           GError **error)
+{
+  gsize from = 0;
+
+  if (copy->over == CLI_OVER_EQUAL &&
+      pool_volume_read(copy->volume, copy->there, length, offset, NULL))
+    for (gsize at = 0, step; at < length; at += step) {
+      step = MIN(copy->granule, length - at);
+      if (memcmp(data + at, copy->there + at, step) != 0)
+        continue;
+      if (from < at &&
+          !pool_volume_write(copy->volume, data + from, at - from, offset + from, error))
+        return FALSE;
+      from = at + step;
+    }
+  return from == length ||
+         pool_volume_write(copy->volume, data + from, length - from, offset + from, error);
 }
 
 /* One buffer's worth at @offset, in runs of zero and other granules. */
@@ -122,7 +146,7 @@ static gboolean put(CopyIn *copy, guint64 offset, gsize length, GError **error)
       zero = FALSE; /* part of a chunk only: it has to be covered */
     if (zero ? !add_zeros(copy, offset + done, offset + done + run, error)
              : !(end_zeros(copy, error) &&
-                 pool_volume_write(copy->volume, copy->buffer + done, run, offset + done, error)))
+                 write_data(copy, copy->buffer + done, run, offset + done, error)))
       return FALSE;
     done += run;
   }
@@ -136,6 +160,11 @@ static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GEr
   gboolean ok;
 
   *got = 0;
+  if (copy->source->image) {
+    gssize n = cli_image_read(copy->source->image, copy->buffer, length, offset, error);
+    *got = (gsize)MAX(n, 0);
+    return n >= 0;
+  }
   if (!copy->seekable && copy->head_length) {
     *got = MIN(copy->head_length, length);
     memcpy(copy->buffer, copy->head, *got);
@@ -201,22 +230,33 @@ static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end,
   return TRUE;
 }
 
-/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of
- * the source when there is none. */
-static void next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
+static void seek_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to)
 {
   off_t data = lseek(copy->fd, (off_t)offset, SEEK_DATA), hole;
 
-  if (data < 0) {
-    *from =
-        errno == ENXIO ? copy->size : offset; /* a file system that knows no holes: all is data */
-    *to = copy->size;
+  *to = copy->size;
+  if (data < 0) { /* a file system that knows no holes: all is data */
+    *from = errno == ENXIO ? copy->size : offset;
     return;
   }
+  *from = (guint64)data;
   hole = lseek(copy->fd, data, SEEK_HOLE);
-  *from = MAX(offset, (guint64)data / copy->granule * copy->granule);
-  *to = hole < 0 ? copy->size : (guint64)hole;
+  if (hole >= 0)
+    *to = (guint64)hole;
+}
+
+/* The next run of data at or behind @offset, in whole granules: [*from, *to); *from at the end of
+ * the source when there is none. */
+static gboolean next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *to, GError **error)
+{
+  if (!copy->source->image)
+    seek_data(copy, offset, from, to);
+  else if (!cli_image_next_data(copy->source->image, offset, from, to, error))
+    return FALSE;
+  if (*from < copy->size)
+    *from = MAX(offset, *from / copy->granule * copy->granule);
   *to = MIN(*to + (copy->granule - *to % copy->granule) % copy->granule, copy->size);
+  return TRUE;
 }
 
 static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
@@ -226,7 +266,8 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   while (offset < copy->size) {
     guint64 from, to;
 
-    next_data(copy, offset, &from, &to);
+    if (!next_data(copy, offset, &from, &to, error))
+      return FALSE;
     if (from > offset && !add_zeros(copy, offset, from, error))
       return FALSE;
     *end = MAX(*end, from);
@@ -237,7 +278,7 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliProgress *progress,
                      GError **error)
 {
   CopyIn copy = {.source = source,
@@ -247,7 +288,7 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliP
                  .head = source->head,
                  .head_length = source->head_length,
                  .volume = volume,
-                 .fresh = fresh,
+                 .over = over,
                  .progress = progress};
   guint64 end = 0;
   gboolean ok;
@@ -259,6 +300,7 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliP
   copy.buffer_size =
       copy.granule <= BUFFER_SIZE ? BUFFER_SIZE / copy.granule * copy.granule : BUFFER_SIZE;
   copy.buffer = g_malloc(copy.buffer_size);
+  copy.there = over == CLI_OVER_EQUAL ? g_malloc(copy.buffer_size) : NULL;
   if (copy.seekable)
     ok = copy_seekable(&copy, &end, error);
   else
@@ -266,6 +308,7 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliP
   ok = ok && (end >= copy.volume_size || add_zeros(&copy, end, copy.volume_size, error)) &&
        end_zeros(&copy, error) && pool_volume_flush(volume, error);
   g_free(copy.buffer);
+  g_free(copy.there);
   return ok;
 }
 

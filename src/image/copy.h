@@ -6,6 +6,7 @@
 #pragma once
 
 #include "cli/progress.h"
+#include "image/qemu.h"
 #include "pool/pool.h"
 
 #define CLI_UNKNOWN_SIZE G_MAXUINT64
@@ -16,6 +17,7 @@ void cli_catch_interrupts(void);
 
 typedef struct {
   int fd;
+  CliImage *image;  /* not NULL: read that instead */
   const char *name; /* for messages */
   guint64 size;     /* CLI_UNKNOWN_SIZE: to its end; on return, how much that was */
   const char *head; /* what has been read already of a @fd that cannot seek */
@@ -25,10 +27,16 @@ typedef struct {
   gpointer user_data;
 } CliSource;
 
-/* Write @source to the volume's beginning; zeros are not written. What of the volume that leaves is
- * zero: because it is
- * @fresh, else it is made so, to its end. Flushed on return. */
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, gboolean fresh, CliProgress *progress,
+/* What is in a volume that is written to. */
+typedef enum {
+  CLI_OVER_ZEROS, /* nothing but zeros, which are not written again */
+  CLI_OVER_EQUAL, /* maybe some of the same data: read, and left alone if so */
+  CLI_OVER_ANY,   /* that is not looked at */
+} CliOver;
+
+/* Write @source to the volume's beginning, which reads zero behind it, and where @source does.
+ * Flushed on return. */
+gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliProgress *progress,
                      GError **error);
 
 /* Open @path for an image to be written to: a new file, for its owner alone, or what is there, cut

@@ -10,11 +10,14 @@
 #include "util/library.h"
 
 #define LIBNBD_CLIENT_FUNCTIONS(F)                                                                 \
+  F(nbd_add_meta_context)                                                                          \
+  F(nbd_aio_block_status)                                                                          \
   F(nbd_aio_command_completed)                                                                     \
   F(nbd_aio_connect_socket)                                                                        \
   F(nbd_aio_is_connecting)                                                                         \
   F(nbd_aio_is_ready)                                                                              \
   F(nbd_aio_pread)                                                                                 \
+  F(nbd_can_meta_context)                                                                          \
   F(nbd_close)                                                                                     \
   F(nbd_create)                                                                                    \
   F(nbd_get_errno)                                                                                 \

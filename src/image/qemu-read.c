@@ -22,6 +22,8 @@
 #define FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
 /* libnbd goes on waiting after a signal: look so often whether there was one */
 #define POLL_MS 100
+/* asked for at a time: what it is of */
+#define STATUS_SIZE (1u << 30)
 
 struct CliImage {
   const char *path;
@@ -104,7 +106,8 @@ static gboolean wait_for_server(CliImage *image)
 static gboolean shake_hands(CliImage *image, int fd, GError **error)
 {
   image->nbd = image->lib->nbd_create();
-  if (!image->nbd || image->lib->nbd_aio_connect_socket(image->nbd, fd) < 0) {
+  if (!image->nbd || image->lib->nbd_add_meta_context(image->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
+      image->lib->nbd_aio_connect_socket(image->nbd, fd) < 0) {
     close(fd);
     return server_failed(image, error);
   }
@@ -135,31 +138,82 @@ CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error)
   return NULL;
 }
 
-gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset,
-                      GError **error)
+static gboolean finish(CliImage *image, int64_t cookie, guint64 offset, GError **error)
 {
-  CliImage *image = user_data;
   const LibnbdClient *lib = image->lib;
-  guint64 size = (guint64)lib->nbd_get_size(image->nbd);
-  gsize count = (gsize)MIN(length, size - MIN(offset, size));
-  int64_t cookie;
   int done = 0;
 
-  if (count == 0)
-    return 0;
-  cookie = lib->nbd_aio_pread(image->nbd, buffer, count, offset, NBD_NULL_COMPLETION, 0);
   while (cookie >= 0 &&
          (done = lib->nbd_aio_command_completed(image->nbd, (uint64_t)cookie)) == 0 &&
          wait_for_server(image))
     ;
   if (done > 0)
-    return (gssize)count;
+    return TRUE;
   if (done < 0 && lib->nbd_aio_is_ready(image->nbd))
-    vt_set_error(error, EIO, "reading %s at offset %" G_GUINT64_FORMAT ": %s", image->path, offset,
-                 g_strerror(lib->nbd_get_errno()));
-  else
-    server_failed(image, error);
-  return -1;
+    return vt_set_error(error, EIO, "reading %s at offset %" G_GUINT64_FORMAT ": %s", image->path,
+                        offset, g_strerror(lib->nbd_get_errno()));
+  return server_failed(image, error);
+}
+
+gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset,
+                      GError **error)
+{
+  CliImage *image = user_data;
+  guint64 size = (guint64)image->lib->nbd_get_size(image->nbd);
+  gsize count = (gsize)MIN(length, size - MIN(offset, size));
+
+  if (count == 0)
+    return 0;
+  return finish(
+             image,
+             image->lib->nbd_aio_pread(image->nbd, buffer, count, offset, NBD_NULL_COMPLETION, 0),
+             offset, error)
+             ? (gssize)count
+             : -1;
+}
+
+typedef struct {
+  guint64 from, to; /* behind zeros, the first run of data; alike: none so far */
+} Data;
+
+static int on_extents(void *user_data, const char *context, uint64_t offset, uint32_t *entries,
+                      size_t n, int *error)
+{
+  Data *data = user_data;
+
+  for (size_t i = 0; i + 1 < n; i += 2) {
+    gboolean zero = entries[i + 1] & LIBNBD_STATE_ZERO;
+    if (zero && data->from < data->to)
+      break;
+    data->to += entries[i];
+    if (zero)
+      data->from = data->to;
+  }
+  return 0;
+}
+
+gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, guint64 *to,
+                             GError **error)
+{
+  const LibnbdClient *lib = image->lib;
+  guint64 size = (guint64)lib->nbd_get_size(image->nbd);
+  gboolean tells = lib->nbd_can_meta_context(image->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) > 0;
+  Data data = {offset, tells ? offset : size};
+  nbd_extent_callback callback = {.callback = on_extents, .user_data = &data};
+
+  while (data.from == data.to && data.to < size) {
+    guint64 at = data.to;
+    int64_t cookie = lib->nbd_aio_block_status(image->nbd, MIN(size - at, STATUS_SIZE), at,
+                                               callback, NBD_NULL_COMPLETION, 0);
+
+    if (!finish(image, cookie, at, error))
+      return FALSE;
+    if (data.to == at)
+      data.to = size; /* it does not tell */
+  }
+  *from = data.from;
+  *to = MIN(data.to, size);
+  return TRUE;
 }
 
 void cli_image_close(CliImage *image)

@@ -35,6 +35,10 @@ typedef struct CliImage CliImage;
 CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error);
 /* A CliRead of a CliImage. */
 gssize cli_image_read(gpointer image, char *buffer, gsize length, guint64 offset, GError **error);
+/* The next run [*from, *to) at or behind @offset that need not read zero; *from is its size when
+ * there is none. */
+gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, guint64 *to,
+                             GError **error);
 void cli_image_close(CliImage *image);
 
 /* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of

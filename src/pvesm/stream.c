@@ -434,7 +434,7 @@ static gboolean stream_in(VolumeGroup *group, const char *name, int fd, guint64 
   if (!volume || !pool_guest_reads_zero(group, name, &fresh, error))
     return FALSE;
   progress = cli_progress_new(size, "importing %s", name);
-  ok = cli_copy_in(&source, volume, fresh, progress, error);
+  ok = cli_copy_in(&source, volume, fresh ? CLI_OVER_ZEROS : CLI_OVER_ANY, progress, error);
   cli_progress_free(progress);
   if (ok && source.size != size)
     return vt_set_error(error, EINVAL,

@@ -103,7 +103,7 @@ gboolean pvesm_format(VolumeGroup *group, const char *name, GError **error)
   if (pvesm_make_ext4(path, name, source.size, error)) {
     CliProgress *progress = cli_progress_new(source.size, "formatting %s", name);
 
-    ok = cli_copy_in(&source, volume, blank, progress, error);
+    ok = cli_copy_in(&source, volume, blank ? CLI_OVER_ZEROS : CLI_OVER_ANY, progress, error);
     cli_progress_free(progress);
   }
   close(source.fd);

@@ -99,6 +99,8 @@ images() {
   refused "$how: export of what is not there" 1 'nope' vt export pve/nope "$tmp/x"
   not_ok "$how: makes no file" test -e "$tmp/x"
 
+  equal "$how"
+
   # A terabyte with a little data, in seconds.
   rm -f "$tmp/huge" && truncate -s 1t "$tmp/huge"
   for offset in 0 1 500000 1048575; do
@@ -122,6 +124,41 @@ images() {
   # shellcheck disable=SC2046
   ok "$how: remove all" vt remove $(names pve | sed 's|[^ ]*|pve/&|g')
   is "$how: every chunk is back" "$(used)" 0
+}
+exclusive() { vt info --json "$1" | field "d['volume']['exclusive']"; }
+# Over a golden image's clone: what is equal stays shared.
+equal() {
+  local how=$1 image before
+  head -c 20000000 /dev/urandom >"$tmp/golden.raw"
+  truncate -s 30m "$tmp/golden.raw"
+  qemu-img convert -q -f raw -O qcow2 "$tmp/golden.raw" "$tmp/golden.qcow2"
+  vt import "$tmp/golden.raw" pve/golden && vt clone pve/golden pve/again
+  before=$(used)
+  for image in raw qcow2; do
+    ok "$how: the same image again, $image" vt import "$tmp/golden.$image" pve/again
+    is "$how: takes nothing" "$(exclusive pve/again) $(used)" "0 $before"
+  done
+  cp "$tmp/golden.raw" "$tmp/newer.raw"
+  dd if=/dev/urandom of="$tmp/newer.raw" bs=64k seek=70 count=3 conv=notrunc status=none
+  dd if=/dev/zero of="$tmp/newer.raw" bs=64k seek=100 count=3 conv=notrunc status=none
+  printf x | dd of="$tmp/newer.raw" bs=1 seek=29000000 conv=notrunc status=none
+  qemu-img convert -q -f raw -O qcow2 "$tmp/newer.raw" "$tmp/newer.qcow2"
+  for image in raw qcow2; do
+    vt import "$tmp/golden.raw" pve/again
+    ok "$how: a newer one, $image" vt import "$tmp/newer.$image" pve/again
+    is "$how: takes what is new" "$(exclusive pve/again)" $((4 * 65536))
+    is "$how: is what was imported" \
+      "$(export_md5 export pve/again)" "$( (cat "$tmp/newer.raw"; head -c 2m /dev/zero) | md5)"
+  done
+  vt remove pve/again && vt clone pve/golden pve/again
+  ok "$how: over a clone from a pipe" sh -c "cat '$tmp/golden.raw' | '$VIRT_THIN_PROGRAM' import - pve/again"
+  is "$how: takes nothing, too" "$(exclusive pve/again)" 0
+  for image in raw qcow2; do
+    ok "$how: --whole, $image" vt import --whole "$tmp/golden.$image" pve/again
+    is "$how: shares nothing" "$(exclusive pve/again)" "$(volume pve/golden mapped)"
+    is "$how: and is the image" "$(export_md5 export pve/again)" "$(export_md5 export pve/golden)"
+  done
+  vt remove pve/again pve/golden
 }
 # stopped HOW SIGNAL: what was begun is taken back, though whoever started the test may have it
 # ignore hangups
@@ -151,7 +188,7 @@ for f in qcow2 vmdk vdi vpc vhdx; do
   qemu-img --help | grep -q "^Supported formats:.* $f" && formats+=" $f"
 done
 n=$(wc -w <<<"$formats")
-each=$((53 + 6 * n))
+each=$((71 + 6 * n))
 plan $((2 * each + 6))
 ok "init" vt init pve/data --size 512m
 bar
