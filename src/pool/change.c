@@ -88,6 +88,53 @@ gboolean pool_change(VolumeGroup *group, const PoolChange *change, GError **erro
   return group->ops->change(group, change, error);
 }
 
+/* --- mounted file systems --- */
+
+/* Not for what only looks like a name: that is refused later. */
+static void add_disk(GArray *disks, const char *nodes, const char *files, const char *name)
+{
+  FreezeDisk disk;
+
+  if (!name || *name == '.' || strchr(name, '/'))
+    return;
+  disk.device = g_build_filename(nodes, name, NULL);
+  disk.file = files ? g_build_filename(files, name, NULL) : NULL;
+  g_array_append_val(disks, disk);
+}
+
+static void clear_disk(gpointer data)
+{
+  FreezeDisk *disk = data;
+
+  g_free(disk->device);
+  g_free(disk->file);
+}
+
+gboolean pool_change_freeze(const PoolChange *change, const char *nodes, const char *files,
+                            guint min_depth, Freeze **freeze, GError **error)
+{
+  g_autoptr(GArray) disks = g_array_new(FALSE, FALSE, sizeof(FreezeDisk));
+  g_autoptr(GError) local = NULL;
+
+  g_array_set_clear_func(disks, clear_disk);
+  *freeze = NULL;
+  switch (change->kind) {
+  case POOL_CLONE:
+  case POOL_CLONE_INTO: add_disk(disks, nodes, files, change->other); break;
+  case POOL_SNAPSHOT: add_disk(disks, nodes, files, change->name); break;
+  case POOL_SNAPSHOT_GROUP:
+    for (const char *const *name = change->names; *name; name++)
+      add_disk(disks, nodes, files, *name);
+    break;
+  default: return TRUE;
+  }
+  *freeze = freeze_begin((const FreezeDisk *)disks->data, disks->len, min_depth, &local);
+  if (!local)
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
 /* --- constructors --- */
 
 gboolean pool_create(VolumeGroup *group, const char *thin_pool, const char *name, guint64 size,

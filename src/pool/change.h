@@ -13,6 +13,7 @@
 #pragma once
 
 #include "pool/pool.h"
+#include "util/freeze.h"
 
 typedef enum {
   POOL_CREATE,
@@ -56,6 +57,13 @@ extern const PoolChangeRow pool_changes[POOL_N_CHANGES];
 
 /* Have @group carry it out: it is done, and durable, or has changed nothing. */
 gboolean pool_change(VolumeGroup *group, const PoolChange *change, GError **error);
+
+/* Before it is carried out, without a lock: freeze the file systems that are mounted from volumes
+ * of which it makes a snapshot or clone. Their devices are in folder @nodes, and files that show
+ * them, if there are any, in @files; @min_depth: as of freeze_begin(). *freeze is for
+ * freeze_end(). */
+gboolean pool_change_freeze(const PoolChange *change, const char *nodes, const char *files,
+                            guint min_depth, Freeze **freeze, GError **error);
 
 /* @name for a message: control characters escaped, cut when very long. The caller's. */
 char *pool_show_name(const char *name);

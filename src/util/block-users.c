@@ -26,9 +26,10 @@
 
 struct BlockScan {
   GHashTable *users; /* gint64 *: device number -> char * */
-  GHashTable *upper; /* gint64 *: device number -> char *: the device built on it that no "holders"
-                        folder shows */
+  GHashTable *upper; /* gint64 *: device number -> GPtrArray of char *: the devices built on it that
+                        no "holders" folder shows */
   GHashTable *loops; /* char *: file -> GPtrArray of char *: the loop devices on it */
+  GPtrArray *mounts; /* BlockMount *; depth: not set */
 };
 
 static void add(GHashTable *table, dev_t rdev, char *text)
@@ -41,10 +42,21 @@ static void add(GHashTable *table, dev_t rdev, char *text)
     g_hash_table_insert(table, vt_memdup(&key, sizeof key), text);
 }
 
-static const char *look_up(GHashTable *table, dev_t rdev)
+static gpointer look_up(GHashTable *table, dev_t rdev)
 {
   gint64 key = rdev;
   return g_hash_table_lookup(table, &key);
+}
+
+/* @name to the names of @key, which is copied with its @size bytes. */
+static void add_name(GHashTable *table, gconstpointer key, gsize size, const char *name)
+{
+  GPtrArray *names = g_hash_table_lookup(table, key);
+
+  if (!names)
+    g_hash_table_insert(table, vt_memdup(key, size),
+                        names = g_ptr_array_new_with_free_func(g_free));
+  g_ptr_array_add(names, g_strdup(name));
 }
 
 /* --- processes --- */
@@ -104,6 +116,26 @@ static gboolean path_is_block(const char *path, dev_t *rdev)
   return found;
 }
 
+static void add_mount(BlockScan *scan, dev_t device, guint64 id, dev_t file_system,
+                      const char *whose, const char *where)
+{
+  BlockMount *mount = g_new0(BlockMount, 1);
+
+  mount->device = device;
+  mount->id = id;
+  mount->file_system = file_system;
+  mount->path = whose ? g_strdup_printf("/proc/%s/root%s", whose, where) : g_strdup(where);
+  g_ptr_array_add(scan->mounts, mount);
+}
+
+static void free_mount(gpointer data)
+{
+  BlockMount *mount = data;
+
+  g_free(mount->path);
+  g_free(mount);
+}
+
 /* The mounts that process @pid sees; @whose for the message, NULL: this process's. btrfs gives a
  * number that is no device's: there its source tells. "36 35 98:0 / /mnt rw,noatime shared:1 - ext4
  * /dev/nbd0 rw" */
@@ -112,9 +144,9 @@ static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
   g_autofree char *path = g_strdup_printf("/proc/%s/mountinfo", pid);
   g_autofree char *table = NULL;
   g_auto(GStrv) lines = NULL;
-  unsigned major_number, minor_number;
+  unsigned id, major_number, minor_number;
   char where[4096], source[4096];
-  dev_t rdev;
+  dev_t rdev, number;
 
   if (!g_file_get_contents(path, &table, NULL, NULL))
     return;
@@ -122,15 +154,19 @@ static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
   for (char **line = lines; *line; line++) {
     const char *rest = strstr(*line, " - ");
     if (!rest ||
-        sscanf(*line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
+        sscanf(*line, "%u %*s %u:%u %*s %4095s", &id, &major_number, &minor_number, where) != 4)
       continue;
     g_autofree char *plain = g_strcompress(where); /* a blank is written as \040 */
     g_autofree char *user = whose ? g_strdup_printf("a mount on %s that pid %s sees", plain, whose)
                                   : g_strdup_printf("a mount on %s", plain);
-    add(scan->users, makedev(major_number, minor_number), g_strdup(user));
+    number = makedev(major_number, minor_number);
+    add(scan->users, number, g_strdup(user));
+    add_mount(scan, number, id, number, whose, plain);
     if (sscanf(rest, " - %*s %4095s", source) == 1 && *source == '/' &&
-        path_is_block(source, &rdev))
+        path_is_block(source, &rdev) && rdev != number) {
       add(scan->users, rdev, g_steal_pointer(&user));
+      add_mount(scan, rdev, id, number, whose, plain);
+    }
   }
 }
 
@@ -173,16 +209,6 @@ static gboolean is_disabled(const char *folder)
   return g_file_get_contents(path, &text, NULL, NULL) && *text == '0';
 }
 
-static void add_loop(BlockScan *scan, const char *file, const char *name)
-{
-  GPtrArray *names = g_hash_table_lookup(scan->loops, file);
-
-  if (!names)
-    g_hash_table_insert(scan->loops, g_strdup(file),
-                        names = g_ptr_array_new_with_free_func(g_free));
-  g_ptr_array_add(names, g_strdup(name));
-}
-
 static void scan_path_file(BlockScan *scan, const char *file, const char *what)
 {
   g_autofree char *path = NULL, *folder = g_path_get_dirname(file);
@@ -194,9 +220,10 @@ static void scan_path_file(BlockScan *scan, const char *file, const char *what)
     return;
   if (!path_is_block(path, &rdev)) {
     if (!what)
-      add_loop(scan, path, name);
+      add_name(scan->loops, path, strlen(path) + 1, name);
   } else if (!what) {
-    add(scan->upper, rdev, g_strdup(name));
+    gint64 key = rdev;
+    add_name(scan->upper, &key, sizeof key, name);
   } else if (!is_disabled(folder)) {
     add(scan->users, rdev, g_strdup_printf("%s %s", what, folder));
   }
@@ -216,7 +243,7 @@ static void scan_path_files(BlockScan *scan)
 
 /* --- all of it --- */
 
-BlockScan *block_scan_new(void)
+static BlockScan *new_scan(gboolean mounts_alone)
 {
   g_autoptr(GHashTable) namespaces = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
   GDir *dir = g_dir_open("/proc", 0, NULL);
@@ -224,9 +251,11 @@ BlockScan *block_scan_new(void)
   const char *pid;
 
   scan->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
-  scan->upper = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+  scan->upper =
+      g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
   scan->loops =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+  scan->mounts = g_ptr_array_new_with_free_func(free_mount);
   scan_mounts(scan, "self", NULL);
   scan_swaps(scan);
   scan_path_files(scan);
@@ -236,7 +265,8 @@ BlockScan *block_scan_new(void)
 
     if (!g_ascii_isdigit(*pid) || (pid_t)g_ascii_strtoll(pid, NULL, 10) == getpid())
       continue;
-    scan_process(scan, pid);
+    if (!mounts_alone)
+      scan_process(scan, pid);
     if (ns && g_hash_table_add(namespaces, g_steal_pointer(&ns)))
       scan_mounts(scan, pid, pid);
   }
@@ -245,8 +275,14 @@ BlockScan *block_scan_new(void)
   return scan;
 }
 
+BlockScan *block_scan_new(void)
+{
+  return new_scan(FALSE);
+}
+
 void block_scan_free(BlockScan *scan)
 {
+  g_ptr_array_unref(scan->mounts);
   g_hash_table_unref(scan->users);
   g_hash_table_unref(scan->upper);
   g_hash_table_unref(scan->loops);
@@ -339,8 +375,11 @@ static gboolean is_held_exclusively(const char *device)
 static char *user_of(BlockScan *scan, dev_t rdev, const char *device, guint depth)
 {
   g_autofree char *folder = g_strdup_printf("/sys/dev/block/%u:%u", major(rdev), minor(rdev));
-  const char *known = look_up(scan->users, rdev), *upper = look_up(scan->upper, rdev);
-  char *user = known ? g_strdup(known) : upper ? describe_upper(scan, upper, depth) : NULL;
+  const char *known = look_up(scan->users, rdev);
+  GPtrArray *upper = look_up(scan->upper, rdev);
+  char *user = known   ? g_strdup(known)
+               : upper ? describe_upper(scan, upper->pdata[0], depth)
+                       : NULL;
 
   if (!user)
     user = find_holder(scan, folder, depth);
@@ -369,4 +408,68 @@ char *block_scan_file_user(BlockScan *scan, const char *file, const char *except
         strcmp(except + strlen("/dev/"), names->pdata[i]) != 0)
       return describe_upper(scan, names->pdata[i], 0);
   return NULL;
+}
+
+/* --- all mounts on a device --- */
+
+static void collect(BlockScan *scan, dev_t rdev, guint depth, GPtrArray *found);
+
+static void collect_named(BlockScan *scan, const char *name, guint depth, GPtrArray *found)
+{
+  g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL),
+                  *number = read_line(folder, "dev");
+  unsigned major_number, minor_number;
+
+  if (depth <= MAX_DEPTH && number && sscanf(number, "%u:%u", &major_number, &minor_number) == 2)
+    collect(scan, makedev(major_number, minor_number), depth, found);
+}
+
+/* Those of @folder that begin with @prefix: a device's holders, or its partitions. */
+static void collect_folder(BlockScan *scan, const char *folder, const char *prefix, guint depth,
+                           GPtrArray *found)
+{
+  g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name(dir)))
+    if (g_str_has_prefix(name, prefix))
+      collect_named(scan, name, depth, found);
+}
+
+static void collect(BlockScan *scan, dev_t rdev, guint depth, GPtrArray *found)
+{
+  g_autofree char *folder = g_strdup_printf("/sys/dev/block/%u:%u", major(rdev), minor(rdev)),
+                  *holders = g_build_filename(folder, "holders", NULL),
+                  *link = g_file_read_link(folder, NULL),
+                  *disk = link ? g_path_get_basename(link) : NULL;
+  GPtrArray *upper = look_up(scan->upper, rdev);
+
+  for (guint i = 0; upper && i < upper->len; i++)
+    collect_named(scan, upper->pdata[i], depth + 1, found);
+  collect_folder(scan, holders, "", depth + 1, found);
+  if (disk)
+    collect_folder(scan, folder, disk, depth + 1, found);
+  for (guint i = 0; i < scan->mounts->len; i++) {
+    BlockMount *mount = scan->mounts->pdata[i];
+    if (mount->device != rdev)
+      continue;
+    mount->depth = depth;
+    g_ptr_array_add(found, mount);
+  }
+}
+
+BlockScan *block_scan_new_mounts(void)
+{
+  return new_scan(TRUE);
+}
+
+void block_scan_mounts(BlockScan *scan, const char *device, const char *file, GPtrArray *found)
+{
+  GPtrArray *loops = file ? g_hash_table_lookup(scan->loops, file) : NULL;
+  struct stat st;
+
+  if (stat(device, &st) == 0 && S_ISBLK(st.st_mode))
+    collect(scan, st.st_rdev, 0, found);
+  for (guint i = 0; loops && i < loops->len; i++)
+    collect_named(scan, loops->pdata[i], 1, found);
 }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <glib.h>
+#include <sys/types.h>
 
 /* One look at all processes, mounts and what the kernel has been told to build on block devices. */
 typedef struct BlockScan BlockScan;
@@ -18,4 +19,18 @@ char *block_scan_user(BlockScan *scan, const char *device);
  * ("/dev/loop3") is none. */
 char *block_scan_file_user(BlockScan *scan, const char *file, const char *except);
 void block_scan_free(BlockScan *scan);
+
+/* A mount of a file system on a device. */
+typedef struct {
+  char *path;        /* from here, also in other mount namespaces: "/proc/99/root/mnt" */
+  guint64 id;        /* the kernel's, of the mount */
+  dev_t file_system; /* its number: the same for all its mounts */
+  dev_t device;
+  guint depth; /* devices between it and the one that was asked for */
+} BlockMount;
+/* A look at mounts and at devices on devices alone. */
+BlockScan *block_scan_new_mounts(void);
+/* Adds to @found the mounts of file systems on @device, on the loop devices of regular file @file
+ * (NULL: none), and on what is built on them; the uppermost come first. They are the scan's. */
+void block_scan_mounts(BlockScan *scan, const char *device, const char *file, GPtrArray *found);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockScan, block_scan_free)

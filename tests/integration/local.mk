@@ -44,6 +44,7 @@ integration_tests = \
 	tests/integration/nbd-pool.sh \
 	tests/integration/quickstart.sh \
 	tests/integration/service-crash.sh \
+	tests/integration/service-freeze.sh \
 	tests/integration/service-fuse.sh \
 	tests/integration/service-kill.sh \
 	tests/integration/service-life.sh \
@@ -65,6 +66,7 @@ EXTRA_DIST += $(integration_tests) \
 
 check_PROGRAMS += \
 	tests/integration/file-service \
+	tests/integration/freeze-tool \
 	tests/integration/libvirt-harness \
 	tests/integration/lvm-tool \
 	tests/integration/make-volumes \

@@ -283,6 +283,22 @@ static char *find_user(LvmLv *lv, gpointer data)
   return kernel_find_user(((KernelChange *)data)->vg, lv);
 }
 
+/* A file system that is mounted from the volume itself the kernel freezes when lvm2 suspends the
+ * volume; one on its partitions it does not. */
+static gboolean run_plan(KernelChange *change, const PoolChange *what, const PoolPlan *plan,
+                         GError **error)
+{
+  g_autofree char *nodes = g_build_filename("/dev", change->pool->vg_name, NULL);
+  gboolean group = kernel_tag_group(plan->steps), done;
+  Freeze *freeze;
+
+  if (!pool_change_freeze(what, nodes, NULL, 1, &freeze, error))
+    return FALSE;
+  done = (group ? run_group : run_steps)(change, plan->steps, error);
+  freeze_end(freeze);
+  return done;
+}
+
 /* What a crash left half done is ended first. */
 static gboolean carry_out_change(KernelChange *change, const PoolChange *what, GError **error)
 {
@@ -298,9 +314,7 @@ static gboolean carry_out_change(KernelChange *change, const PoolChange *what, G
       (changed && !kernel_change_read(change, KERNEL_CHANGE_VG, error)))
     return FALSE;
   plan = pool_plan(change->vg, what, &facts, error);
-  if (!plan)
-    return FALSE;
-  return (kernel_tag_group(plan->steps) ? run_group : run_steps)(change, plan->steps, error);
+  return plan && run_plan(change, what, plan, error);
 }
 
 /* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of

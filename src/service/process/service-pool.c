@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pool/change.h"
 #include "pool/pool-private.h"
 #include "service/process/service-pool.h"
 #include "settings/settings.h"
@@ -214,8 +215,14 @@ static void hide_later(ServicePool *service, const char *thin_pool)
 static gboolean change(VolumeGroup *group, const PoolChange *change, GError **error)
 {
   ServicePool *service = SERVICE(group);
-  gboolean done = pool_change(service->inner, change, error);
+  g_autofree char *files = g_build_filename(service->vg_dir, "volumes", NULL);
+  Freeze *freeze;
+  gboolean done;
 
+  if (!pool_change_freeze(change, service->links, files, 0, &freeze, error))
+    return pool_change_failed(change, service->vg, error);
+  done = pool_change(service->inner, change, error);
+  freeze_end(freeze);
   if (change->kind == POOL_EXTEND)
     service_pool_remember_devices(service->vg, service->inner);
   if (change->kind == POOL_CREATE_POOL && done)

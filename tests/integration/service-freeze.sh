@@ -1,0 +1,99 @@
+#!/bin/bash
+# virt-thin - files on a volume that is mounted on this machine are in its snapshots, written to the
+# disk or not: the file system is frozen meanwhile, and always thawed
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cli-lib.sh"
+. "$(dirname "$0")/service-lib.sh"
+command -v mkfs.ext4 >/dev/null || skip_all "mkfs.ext4 is not installed"
+need_root_fuse_loop
+plan 30
+vg=frz$$ service=$VIRT_THIN_PROGRAM
+volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes nodes=$VIRT_THIN_DEV_DIR/$vg
+printf '[service]\nblock-nodes=loop\n' >"$VIRT_THIN_CONFIG"
+tool=$top_builddir/tests/integration/freeze-tool
+mkdir "$tmp/mnt" "$tmp/mnt2" "$tmp/look"
+at_exit "umount -q $tmp/look; umount -q $tmp/mnt2; umount -q $tmp/mnt"
+
+ok "a volume group" vt init $vg/data --size 1G
+for v in a b; do vt create $vg/$v --size 64M >&2; done
+ok "serve it" vt serve $vg
+mkfs.ext4 -q "$nodes/a" && mkfs.ext4 -q "$nodes/b" || exit 1
+
+# holds VOLUME [OFFSET] [FILE]: what is in that file of it, through a clone
+clones=0
+holds() {
+  clones=$((clones + 1))
+  vt clone "$vg/$1" $vg/look$clones >&2 &&
+    mount -o "loop,offset=${2-0}" "$nodes/look$clones" "$tmp/look" &&
+    cat "$tmp/look/${3-file}"
+  umount -q "$tmp/look"
+  wait_until 10 vt remove $vg/look$clones >&2
+}
+writes() { timeout 5 sh -c "echo more >>'$1/more' && sync -f '$1/more'"; }
+
+ok "mount" mount "$nodes/a" "$tmp/mnt"
+echo one >"$tmp/mnt/file"
+ok "a snapshot of it" vt snapshot $vg/a s1
+is "has the file that was written a moment ago" "$(holds snap_a_s1)" one
+ok "it is writable again" writes "$tmp/mnt"
+echo two >"$tmp/mnt/file"
+ok "a clone" vt clone $vg/a $vg/c
+is "has it, too" "$(holds c)" two
+ok "mount another" mount "$nodes/b" "$tmp/mnt2"
+echo three >"$tmp/mnt/file"; echo four >"$tmp/mnt2/file"
+ok "snapshots of both" vt snapshot $vg/a $vg/b s2
+is "have what was written to either" "$(holds snap_a_s2) $(holds snap_b_s2)" "three four"
+ok "both are writable again" eval 'writes "$tmp/mnt" && writes "$tmp/mnt2"'
+not_ok "a snapshot that cannot be" vt snapshot $vg/a s1
+ok "leaves it writable" writes "$tmp/mnt"
+
+# Somebody else's freeze stays his.
+fsfreeze -f "$tmp/mnt2"
+ok "a snapshot of what is frozen" vt snapshot $vg/b s3
+not_ok "leaves it so" fsfreeze -f "$tmp/mnt2"
+fsfreeze -u "$tmp/mnt2"
+umount "$tmp/mnt2"
+
+# In a mount namespace of its own; on what lies between.
+inside="mount '$nodes/b' '$tmp/mnt2' && echo five >'$tmp/mnt2/file' && echo mounted && read -r _"
+coproc NAMESPACE { unshare -m bash -c "$inside"; }
+namespace_pid=$NAMESPACE_PID
+read -r -u "${NAMESPACE[0]}" mounted
+is "mounted where this shell does not see it" \
+  "$mounted $(findmnt -n "$tmp/mnt2" >&2 || echo nothing)" "mounted nothing"
+ok "a snapshot" vt snapshot $vg/b s4
+is "has it" "$(holds snap_b_s4)" five
+echo >&"${NAMESPACE[1]}"; wait "$namespace_pid"
+vt create $vg/p --size 64M >&2
+for below in "$nodes/p" "$volumes/p"; do
+  loop=$(losetup --find --show --offset 1M "$below") && mkfs.ext4 -q "$loop" &&
+    mount "$loop" "$tmp/mnt2" && echo "$below" >"$tmp/mnt2/file"
+  ok "a snapshot of what is mounted from a loop device on $(basename "$(dirname "$below")")" \
+    vt snapshot $vg/p "s$(basename "$(dirname "$below")" | tr -d 0-9)"
+  is "has the file" "$(holds "snap_p_s$(basename "$(dirname "$below")" | tr -d 0-9)" 1M)" "$below"
+  umount "$tmp/mnt2"; losetup -d "$loop"
+done
+
+# Whoever froze it may be killed, and the process that does it for him.
+freeze() {
+  coproc FREEZER { exec "$tool" "$nodes/a"; }
+  freezer=$FREEZER_PID
+  read -r -u "${FREEZER[0]}" said && [ "$said" = frozen ]
+}
+write_waits() {
+  (echo x >"$tmp/mnt/waits") & writer=$!
+  ! wait_until 1 ended $writer
+}
+ok "frozen" freeze
+ok "a write waits" write_waits
+kill -9 "$freezer"
+ok "killed: it goes on" wait_until 10 ended $writer
+wait 2>/dev/null
+ok "frozen again" freeze
+ok "a write waits" write_waits
+kill -9 "$(pgrep -f "^$tool $nodes/a" | grep -vx "$freezer")"
+eval "exec ${FREEZER[1]}>&-"
+ok "what froze it is killed: it goes on" wait_until 10 ended $writer
+wait 2>/dev/null
+ok "the file system is as it should be" eval 'umount "$tmp/mnt" && fsck.ext4 -fn "$nodes/a"'
