@@ -34,6 +34,7 @@ integration_tests = \
 	tests/integration/libvirt-harness.sh \
 	tests/integration/libvirt-pool.sh \
 	tests/integration/libvirt-scale.sh \
+	tests/integration/libvirt-sparse.sh \
 	tests/integration/libvirt-shim.sh \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-uninstall.sh \

@@ -7,8 +7,10 @@
 . "$(dirname "$0")/vm-lib.sh"
 vm_prepare_root
 tests="${TESTS_OF_SUITE:-libvirt-pool libvirt-thick}" limit=1800
-[ -z "${VIRT_THIN_TEST_LONG-}" ] ||
-  tests="libvirt-volume libvirt-pool libvirt-data libvirt-thick libvirt-clients" limit=9000
+if [ -n "${VIRT_THIN_TEST_LONG-}" ]; then
+  tests="libvirt-volume libvirt-pool libvirt-data libvirt-sparse libvirt-thick libvirt-clients"
+  limit=9000
+fi
 { echo "tests='$tests'"; cat "$vm_here/kernel-suite.guest"; } >"$tmp/script"
 # The tests' own files, and for a build folder one that leads to what is installed.
 source=$tmp/root/usr/src/virt-thin
