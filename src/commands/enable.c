@@ -13,12 +13,14 @@
 
 #include <dlfcn.h>
 #include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "commands/commands.h"
+#include "commands/libvirt-daemons.h"
 
 #define PREFIX "libvirt_storage_backend_"
 #define SHIM PREFIX "logical.so"
@@ -136,6 +138,17 @@ static gboolean can_be_loaded(const char *path, GError **error)
   return TRUE;
 }
 
+/* A daemon that has it loaded keeps it then. */
+static gboolean is_copy(const char *path, const char *data, gsize length)
+{
+  g_autofree char *have = NULL;
+  gsize has;
+
+  return !g_file_test(path, G_FILE_TEST_IS_SYMLINK) &&
+         g_file_get_contents(path, &have, &has, NULL) && has == length &&
+         memcmp(have, data, length) == 0;
+}
+
 static gboolean copy_shim(const char *folder, GError **error)
 {
   g_autofree char *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM),
@@ -146,7 +159,8 @@ static gboolean copy_shim(const char *folder, GError **error)
 
   if (!g_file_get_contents(installed, &data, &length, &local))
     return vt_set_error(error, EIO, "%s", local->message);
-  if (!write_file(path, data, length, error) || !copy_label(installed, path, error))
+  if ((!is_copy(path, data, length) && !write_file(path, data, length, error)) ||
+      !copy_label(installed, path, error))
     return FALSE;
   if (root || can_be_loaded(path, error))
     return TRUE;
@@ -207,11 +221,46 @@ static gboolean is_enabled(const char *folder)
   return ours;
 }
 
-static void tell_user(void)
+/* --- what came of it --- */
+
+/* Of a daemon that runs: has it what it should have, @enabled or not, or what is to be done? */
+static void tell_daemon(const LibvirtDaemon *daemon, gboolean enabled)
 {
-  if (no_restart && !root)
-    cli_warn("a libvirtd or virtstoraged that runs keeps the storage backends it has until it is "
-             "restarted");
+  gboolean has = g_strcmp0(daemon->backends, folder_path()) == 0;
+
+  if (has == enabled && !daemon->is_old)
+    printf("%s (pid %d) has them\n", daemon->name, daemon->pid);
+  else if (daemon->by_systemd)
+    cli_warn("%s (pid %d) keeps the storage backends it has until it is restarted: systemctl "
+             "restart %s",
+             daemon->name, daemon->pid, daemon->name);
+  else
+    cli_warn("%s (pid %d) runs outside systemd, and keeps the storage backends it has until it is "
+             "restarted, with%s LIBVIRT_STORAGE_BACKEND_DIR=%s in its environment",
+             daemon->name, daemon->pid, enabled ? "" : "out", folder_path());
+}
+
+static void tell_user(gboolean enabled)
+{
+  g_autoptr(GPtrArray) daemons = root ? NULL : libvirt_daemons_list();
+  g_autofree char *folder = rooted(folder_path());
+
+  if (enabled)
+    printf("libvirt's storage backends are those in %s, by drop-ins for libvirtd.service and "
+           "virtstoraged.service\n",
+           folder);
+  else
+    printf("libvirt's storage backends are its own again: %s and the drop-ins are gone\n", folder);
+  if (root)
+    return;
+  for (guint i = 0; i < daemons->len; i++)
+    tell_daemon(daemons->pdata[i], enabled);
+  if (daemons->len == 0)
+    printf("neither libvirtd nor virtstoraged runs: they have them from the next start on\n");
+  if (enabled && access("/run/systemd/system", F_OK) < 0)
+    cli_warn("systemd does not run here: who starts libvirtd or virtstoraged sets "
+             "LIBVIRT_STORAGE_BACKEND_DIR=%s in its environment",
+             folder_path());
 }
 
 static int run_enable(char **args, GError **error)
@@ -233,7 +282,7 @@ static int run_enable(char **args, GError **error)
       return CLI_FAILED;
   if (!tell_systemd(error))
     return CLI_FAILED;
-  tell_user();
+  tell_user(TRUE);
   return CLI_OK;
 }
 
@@ -296,7 +345,7 @@ static int run_disable(char **args, GError **error)
   /* systemd first: a daemon that it starts in between must find its modules. */
   if (!tell_systemd(error) || !remove_folder(folder, error))
     return CLI_FAILED;
-  tell_user();
+  tell_user(FALSE);
   return CLI_OK;
 }
 

@@ -8,6 +8,8 @@ virt_thin_SOURCES += \
 	src/commands/import.c \
 	src/commands/info.c \
 	src/commands/init.c \
+	src/commands/libvirt-daemons.c \
+	src/commands/libvirt-daemons.h \
 	src/commands/list.c \
 	src/commands/main.c \
 	src/commands/refresh.c \

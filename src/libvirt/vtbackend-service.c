@@ -106,9 +106,10 @@ int vtbackend_report_volume(VtPoolObj *obj, const VtSource *source, const char *
   if (pool && (present ? volume && g_strcmp0(volume->pool, source->pool) == 0 : !volume) &&
       vtbackend_pool_document_read(vt.libvirt.pool_obj_get_def(obj), &document, NULL)) {
     g_autofree char *message = g_steal_pointer(&error->message);
-    error->message = g_strdup_printf("%s; volume %s was %s without libvirt, whose list `virsh "
-                                     "pool-refresh %s` brings up to date",
-                                     message, name, present ? "made" : "removed", document.name);
+    error->message =
+        g_strdup_printf("%s; volume %s was %s without libvirt: `virsh pool-refresh %s` brings its "
+                        "list up to date",
+                        message, name, present ? "made" : "removed", document.name);
   }
   return vtbackend_report_gerror(error);
 }

@@ -48,7 +48,7 @@ virsh pool-undefine more >/dev/null
 behind create "$vg/behind" --size 8m
 is "what others do is not seen" "$(names)" "a d snap_a_s"
 like "to make it again says what helps" "$(virsh vol-create-as thin behind 8M 2>&1)" \
-  "there is a volume behind already.*without libvirt.*.virsh pool-refresh thin. brings"
+  "there is a volume behind already.*made without libvirt: .virsh pool-refresh thin. brings"
 ok "which does" virsh pool-refresh thin
 is "it is listed" "$(names)" "a behind d snap_a_s"
 behind remove "$vg/behind"
@@ -56,7 +56,7 @@ for command in "vol-info behind" "vol-resize behind 16M" "vol-upload behind $VIR
     "vol-download behind $tmp/out" "vol-wipe behind"; do
   # shellcheck disable=SC2086
   like "${command%% *} of what is gone says what helps" "$(virsh $command --pool thin 2>&1)" \
-    "behind was removed without libvirt, whose list .virsh pool-refresh thin. brings up to date"
+    "behind was removed without libvirt: .virsh pool-refresh thin. brings its list up to date"
 done
 ok "to delete it succeeds" virsh vol-delete behind thin
 is "and takes it off the list" "$(names)" "a d snap_a_s"

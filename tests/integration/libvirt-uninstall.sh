@@ -20,7 +20,7 @@ setting=$(strings -a "$VIRT_THIN_PROGRAM" | grep -m1 virt-thin-libvirt)
 case $setting in /var/lib/*) ;; *) skip_all "this build's folder is not in /var/lib";; esac
 program=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")/sbin/virt-thin
 shim=$setting/libvirt_storage_backend_logical.so
-plan 35
+plan 38
 
 # As systemd would, by the drop-in. libvirtd starts a service by the program that is installed.
 daemon() {
@@ -55,8 +55,16 @@ new_vg "$vg/data" 64m >/dev/null
 before=$(installed_files)
 ok "install" in_make install
 not_ok "switches nothing over" test -e "$setting"
-ok "enable" "$program" enable
+like "enable says what it did, and that no daemon runs" "$("$program" enable 2>&1)" \
+  "^libvirt's storage backends are those in $setting, by drop-ins .*|^neither .* runs"
+like "without systemd, what to set" "$("$program" enable 2>&1)" \
+  "systemd does not run here: .* sets LIBVIRT_STORAGE_BACKEND_DIR=$setting in its environment"
+private_libvirt_start "$stock_backends" "$log"
+daemon_pid() { cat /run/libvirt/libvirtd.pid; }
+like "a libvirtd outside systemd is named, and what to set" "$("$program" enable 2>&1)" \
+  "libvirtd .pid $(daemon_pid). runs outside systemd.*, with LIBVIRT_STORAGE_BACKEND_DIR=$setting"
 ok "libvirtd starts" daemon
+like "then it has them" "$("$program" enable 2>&1)" "^libvirtd .pid $(daemon_pid). has them"
 virsh pool-define-as thin logical --source-name "$vg/data" >/dev/null
 virsh pool-define-as thick logical --source-name "$vg-thick" >/dev/null
 pools_work "when enabled"
@@ -88,7 +96,8 @@ pools_work "again"
 # Not what another prefix is switched over to.
 in_make uninstall prefix="$tmp/elsewhere" DESTDIR="$tmp/elsewhere" >/dev/null 2>&1
 ok "uninstall under another root leaves it" test -e "$shim"
-like "uninstall says who has to be restarted" "$(in_make uninstall 2>&1)" "until it is restarted"
+like "uninstall says who has to be restarted" "$(in_make uninstall 2>&1)" \
+  "libvirtd .pid $(daemon_pid). .*until it is restarted, without LIBVIRT_STORAGE_BACKEND_DIR"
 plain_works "uninstalled"
 is "nothing is left" "$(installed_files)" "$before"
 ok "libvirtd starts" daemon
