@@ -13,6 +13,7 @@
 typedef struct {
   char *name, *uuid;
   gboolean active, autostart, persistent;
+  char *document;             /* as it is defined */
   GHashTable *defined, *live; /* fields of the documents: "type", "source name", "target", …; live
                                  NULL: not active */
 } ApplyPool;
@@ -40,9 +41,16 @@ GHashTable *apply_fields(const char *document);
 /* What differs between what is @wanted and what @is, in words; NULL: nothing. */
 char *apply_difference(GHashTable *wanted, GHashTable *is);
 
+/* Is it a pool of one type over one source, whatever else is said of it? */
+gboolean apply_is_same_source(GHashTable *wanted, GHashTable *is);
+
 /* --- changes --- */
 
 gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **error);
+/* Make @theirs, which is stopped for that, the pool @name with @uuid; its document stays. A failure
+ * is taken back. */
+gboolean apply_adopt(ApplyHost *host, const ApplyPool *theirs, const char *name, const char *uuid,
+                     GError **error);
 /* @build: make its folder first. */
 gboolean apply_start(ApplyHost *host, const char *uuid, gboolean build, GError **error);
 gboolean apply_stop(ApplyHost *host, const char *uuid, GError **error);
@@ -74,11 +82,12 @@ struct ApplyStep {
   char *reason;
   GPtrArray *notes;           /* of char * */
   const StorageCfgPool *want; /* create, update, start */
+  const ApplyPool *adopt;     /* somebody else's that becomes it; NULL */
   gboolean define, stop, start, undefine, autostart, no_autostart, build;
-  gboolean conflict;
-  const ApplyStep *mount; /* what its folder is in; NULL: nothing that a step mounts */
-  char *ceph_key;         /* for the secret of @want */
-  gboolean done;          /* what was to do is done */
+  gboolean conflict, at_rest; /* at_rest: somebody else's, that does not run */
+  const ApplyStep *mount;     /* what its folder is in; NULL: nothing that a step mounts */
+  char *ceph_key;             /* for the secret of @want */
+  gboolean done;              /* what was to do is done */
   GError *error;
 };
 
@@ -87,7 +96,8 @@ typedef struct {
   GPtrArray *kept;  /* StorageCfgPools that steps point to */
 } ApplyPlan;
 
-ApplyPlan *apply_plan_new(const StorageCfg *cfg, ApplyHost *host, const char *node);
+/* @adopt: take over pools of the same source that somebody else has defined. */
+ApplyPlan *apply_plan_new(const StorageCfg *cfg, ApplyHost *host, const char *node, gboolean adopt);
 void apply_plan_free(ApplyPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ApplyPlan, apply_plan_free)
 /* Do what is planned; a step that fails stops no other. FALSE: some failed. */

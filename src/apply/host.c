@@ -150,14 +150,16 @@ GHashTable *apply_fields(const char *document)
 
 char *apply_difference(GHashTable *wanted, GHashTable *is)
 {
+  static const char *const filled_in[] = {"target", "format", "device", NULL};
   GString *text = g_string_new(NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
     const char *field = places[i].field, *want = g_hash_table_lookup(wanted, field),
                *have = g_hash_table_lookup(is, field);
 
-    /* What a document does not say of these libvirt fills in. */
-    if (!want && (strcmp(field, "target") == 0 || strcmp(field, "format") == 0))
+    /* What a document does not say of these libvirt fills in, or whose pool it is may say: where a
+     * volume group is looked for. */
+    if (!want && g_strv_contains(filled_in, field))
       continue;
     if (g_strcmp0(want, have) != 0)
       g_string_append_printf(text, "%s%s: %s, not %s", text->len ? "; " : "", field,
@@ -169,24 +171,53 @@ char *apply_difference(GHashTable *wanted, GHashTable *is)
   return NULL;
 }
 
+/* Of iSCSI, that which is not said. */
+static char *without_usual_port(const char *host)
+{
+  return host && g_str_has_suffix(host, ":3260") ? g_strndup(host, strlen(host) - strlen(":3260"))
+                                                 : g_strdup(host);
+}
+
+gboolean apply_is_same_source(GHashTable *wanted, GHashTable *is)
+{
+  static const char *const fields[] = {"type", "source name", "folder on the host"};
+  const char *type = g_hash_table_lookup(wanted, "type");
+  g_autofree char *host = without_usual_port(g_hash_table_lookup(wanted, "host")),
+                  *has = without_usual_port(g_hash_table_lookup(is, "host"));
+  gboolean same = g_strcmp0(host, has) == 0;
+
+  for (gsize i = 0; i < G_N_ELEMENTS(fields); i++)
+    same = same && g_strcmp0(g_hash_table_lookup(wanted, fields[i]),
+                             g_hash_table_lookup(is, fields[i])) == 0;
+  /* A volume group is where it is; a folder is nothing else. */
+  if (g_strcmp0(type, "logical") != 0)
+    same = same &&
+           g_strcmp0(g_hash_table_lookup(wanted, "device"), g_hash_table_lookup(is, "device")) == 0;
+  if (g_strcmp0(type, "dir") == 0)
+    same = same &&
+           g_strcmp0(g_hash_table_lookup(wanted, "target"), g_hash_table_lookup(is, "target")) == 0;
+  return same;
+}
+
 /* --- pools --- */
 
 static void pool_free(ApplyPool *pool)
 {
   g_free(pool->name);
   g_free(pool->uuid);
+  g_free(pool->document);
   g_clear_pointer(&pool->defined, g_hash_table_unref);
   g_clear_pointer(&pool->live, g_hash_table_unref);
   g_free(pool);
 }
 
-static GHashTable *read_fields(virStoragePoolPtr pool, unsigned int flags)
+/* The caller's; NULL: it has gone meanwhile. */
+static char *read_document(virStoragePoolPtr pool, unsigned int flags)
 {
-  char *document = libvirt->virStoragePoolGetXMLDesc(pool, flags);
-  GHashTable *fields = document ? apply_fields(document) : NULL;
+  char *document = libvirt->virStoragePoolGetXMLDesc(pool, flags), *copy = g_strdup(document);
 
   free(document);
-  return fields;
+  return copy;
 }
 
 /* NULL: it has gone meanwhile. */
@@ -194,6 +225,7 @@ static ApplyPool *read_pool(virStoragePoolPtr handle)
 {
   ApplyPool *pool = g_new0(ApplyPool, 1);
   char uuid[VIR_UUID_STRING_BUFLEN];
+  g_autofree char *live = NULL;
   int autostart = 0;
 
   pool->name = g_strdup(libvirt->virStoragePoolGetName(handle));
@@ -203,8 +235,10 @@ static ApplyPool *read_pool(virStoragePoolPtr handle)
   pool->persistent = libvirt->virStoragePoolIsPersistent(handle) == 1;
   if (pool->persistent && libvirt->virStoragePoolGetAutostart(handle, &autostart) == 0)
     pool->autostart = autostart;
-  pool->defined = read_fields(handle, pool->persistent ? VIR_STORAGE_XML_INACTIVE : 0);
-  pool->live = pool->active ? read_fields(handle, 0) : NULL;
+  pool->document = read_document(handle, pool->persistent ? VIR_STORAGE_XML_INACTIVE : 0);
+  live = pool->active ? read_document(handle, 0) : NULL;
+  pool->defined = pool->document ? apply_fields(pool->document) : NULL;
+  pool->live = live ? apply_fields(live) : NULL;
   if (pool->name && pool->uuid && pool->defined)
     return pool;
   pool_free(pool);
@@ -445,14 +479,19 @@ static virStoragePoolPtr find(ApplyHost *host, const char *uuid, GError **error)
   return pool;
 }
 
-gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **error)
+static gboolean define(ApplyHost *host, const char *document, const char *name, GError **error)
 {
-  virStoragePoolPtr handle = libvirt->virStoragePoolDefineXML(host->connection, pool->document, 0);
+  virStoragePoolPtr handle = libvirt->virStoragePoolDefineXML(host->connection, document, 0);
 
   if (!handle)
-    return libvirt_failed(error, "defining pool", pool->name);
+    return libvirt_failed(error, "defining pool", name);
   libvirt->virStoragePoolFree(handle);
   return TRUE;
+}
+
+gboolean apply_define(ApplyHost *host, const StorageCfgPool *pool, GError **error)
+{
+  return define(host, pool->document, pool->name, error);
 }
 
 /* Each call resets libvirt's last error, virStoragePoolGetName() too: the name is asked for
@@ -510,6 +549,51 @@ gboolean apply_set_autostart(ApplyHost *host, const char *uuid, gboolean autosta
 gboolean apply_undefine(ApplyHost *host, const char *uuid, GError **error)
 {
   return change(host, uuid, libvirt->virStoragePoolUndefine, "undefining pool", error);
+}
+
+/* @document with another <name> and <uuid>, of which libvirt writes one each before any other. */
+static char *rename_document(const char *document, const char *name, const char *uuid)
+{
+  static const char *const tags[] = {"name", "uuid"};
+  const char *const values[] = {name, uuid};
+  char *text = g_strdup(document);
+
+  for (gsize i = 0; i < G_N_ELEMENTS(tags); i++) {
+    g_autofree char *before = g_steal_pointer(&text),
+                    *pattern = g_strdup_printf("<%s>[^<]*</%s>", tags[i], tags[i]),
+                    *value = g_markup_printf_escaped("%s", values[i]),
+                    *element = g_strdup_printf("<%s>%s</%s>", tags[i], value, tags[i]);
+    g_autoptr(GRegex) regex = g_regex_new(pattern, 0, 0, NULL);
+    g_autoptr(GMatchInfo) match = NULL;
+    int start = 0, end = 0;
+
+    if (g_regex_match(regex, before, 0, &match))
+      g_match_info_fetch_pos(match, 0, &start, &end);
+    text = g_strdup_printf("%.*s%s%s", start, before, end ? element : "", before + end);
+  }
+  return text;
+}
+
+static void give_back(ApplyHost *host, const ApplyPool *theirs)
+{
+  if (theirs->persistent && define(host, theirs->document, theirs->name, NULL) && theirs->autostart)
+    apply_set_autostart(host, theirs->uuid, TRUE, NULL);
+  if (theirs->active)
+    apply_start(host, theirs->uuid, FALSE, NULL);
+}
+
+gboolean apply_adopt(ApplyHost *host, const ApplyPool *theirs, const char *name, const char *uuid,
+                     GError **error)
+{
+  g_autofree char *document = rename_document(theirs->document, name, uuid);
+
+  if (theirs->active && !apply_stop(host, theirs->uuid, error))
+    return FALSE;
+  if ((!theirs->persistent || apply_undefine(host, theirs->uuid, error)) &&
+      define(host, document, name, error))
+    return TRUE;
+  give_back(host, theirs);
+  return FALSE;
 }
 
 gboolean apply_has_secret(ApplyHost *host, const char *uuid)

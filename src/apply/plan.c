@@ -16,6 +16,7 @@ typedef struct {
   const StorageCfg *cfg;
   ApplyHost *host;
   const char *node;
+  gboolean adopt;
   StorageCfgHost facts;
   ApplyPlan *plan;
   GHashTable *wanted; /* name of a pool -> id of the storage that it is of */
@@ -310,58 +311,163 @@ static void plan_change(Planner *planner, const StorageCfgStorage *storage,
     step->reason = describe_source(want);
 }
 
-static void plan_pool(Planner *planner, const StorageCfgStorage *storage,
-                      const StorageCfgPool *want)
+/* --- what somebody else has defined --- */
+
+/* A pool that is not of our making and over the source of @want, though it may have another name;
+ * NULL: none. */
+static const ApplyPool *find_theirs(const Planner *planner, const StorageCfgPool *want)
+{
+  const GPtrArray *pools = apply_host_pools(planner->host);
+  g_autoptr(GHashTable) fields = apply_fields(want->document);
+  const ApplyPool *found = NULL;
+
+  for (guint i = 0; i < pools->len; i++) {
+    const ApplyPool *pool = pools->pdata[i];
+    gboolean named = strcmp(pool->name, want->name) == 0;
+    g_autofree char *ours = storage_of(pool);
+
+    if (!ours && (named || !g_hash_table_contains(planner->wanted, pool->name)) &&
+        apply_is_same_source(fields, pool->defined) && (!found || named))
+      found = pool;
+  }
+  return found;
+}
+
+static void leave_theirs(Planner *planner, const StorageCfgStorage *storage,
+                         const StorageCfgPool *want, const ApplyPool *theirs, const char *why)
+{
+  g_autofree char *source = describe_source(want);
+  gboolean named = strcmp(theirs->name, want->name) == 0;
+  ApplyStep *step =
+      add_step(planner, storage->id, APPLY_UNCHANGED,
+               g_strdup_printf("yours%s%s: %s; %s", named ? "" : ", under another name than ",
+                               named ? "" : want->name, source,
+                               why ? why : "--adopt makes it one that storage apply keeps"));
+
+  name_pool(step, theirs->name, theirs->uuid, want->type);
+  step->at_rest = !theirs->active;
+  if (step->at_rest)
+    g_ptr_array_add(step->notes, g_strdup_printf("it does not run: virsh pool-start %s starts it",
+                                                 theirs->name));
+}
+
+static void plan_adoption(Planner *planner, const StorageCfgStorage *storage,
+                          const StorageCfgPool *want, const ApplyPool *theirs)
+{
+  g_autoptr(GHashTable) fields = apply_fields(want->document);
+  g_autofree char *against = theirs->active || strcmp(theirs->name, want->name) != 0
+                                 ? why_not_stop(planner, theirs, storage->id)
+                                 : NULL,
+                  *why = against ? g_strdup_printf("not adopted: %s", against) : NULL,
+                  *difference = apply_difference(fields, theirs->defined);
+  ApplyStep *step;
+
+  if (why) {
+    leave_theirs(planner, storage, want, theirs, why);
+    return;
+  }
+  step = add_step(planner, storage->id, APPLY_UPDATE,
+                  g_strdup_printf("adopted: pool %s with UUID %s was defined by somebody else%s%s",
+                                  theirs->name, theirs->uuid, difference ? "; " : "",
+                                  difference ? difference : ""));
+  name_pool(step, want->name, want->uuid, want->type);
+  step->want = want;
+  step->adopt = theirs;
+  step->define = difference != NULL;
+  step->start = step->autostart = TRUE;
+  step->build = want->makes_folders;
+}
+
+/* --- pools --- */
+
+/* What stands in the way of the pool; NULL: nothing. */
+static char *find_conflict(const Planner *planner, const StorageCfgStorage *storage,
+                           const StorageCfgPool *want)
 {
   const ApplyPool *have = apply_host_find(planner->host, want->name),
                   *same = apply_host_find_uuid(planner->host, want->uuid);
-  const char *other = g_hash_table_lookup(planner->wanted, want->name),
-             *mount = missing_mount(planner, storage);
-  ApplyStep *step;
+  const char *other = g_hash_table_lookup(planner->wanted, want->name);
 
-  if (other && strcmp(other, storage->id) != 0) {
-    refuse(planner, storage->id, want, g_strdup_printf("storage %s has a pool of that name", other))
-        ->conflict = TRUE;
-  } else if (have && strcmp(have->uuid, want->uuid) != 0) {
-    refuse(planner, storage->id, want,
-           g_strdup_printf("conflict: pool %s is there, with UUID %s, and not of virt-thin's "
-                           "making: rename or undefine "
-                           "it",
-                           have->name, have->uuid))
-        ->conflict = TRUE;
-  } else if (!have && same) {
-    refuse(planner, storage->id, want,
-           g_strdup_printf("conflict: pool %s has its UUID %s", same->name, same->uuid))
-        ->conflict = TRUE;
-  } else if (!apply_host_supports(planner->host, want->type)) {
-    refuse(planner, storage->id, want,
-           g_strdup_printf("this libvirt has no backend for %s pools: install it (Debian: "
-                           "libvirt-daemon-driver-storage-%s)",
-                           want->type, want->type));
-  } else if (mount && !(have && have->active)) {
-    refuse(planner, storage->id, want,
-           g_strdup_printf("%s is to be a mount point, and nothing is mounted there", mount));
-  } else {
-    step = add_step(planner, storage->id, APPLY_CREATE, NULL);
-    name_pool(step, want->name, want->uuid, want->type);
-    step->want = want;
-    if (have) {
-      plan_change(planner, storage, want, have, step);
-    } else {
-      step->reason = describe_source(want);
-      step->define = step->start = step->autostart = TRUE;
-      step->build = want->makes_folders;
-    }
-    if (want->secret_uuid && !apply_has_secret(planner->host, want->secret_uuid)) {
-      step->ceph_key = apply_host_is_local(planner->host) ? find_key(storage) : NULL;
-      if (!step->ceph_key)
-        g_ptr_array_add(
-            step->notes,
-            g_strdup_printf(
-                "the key is not there: set it by `virsh secret-set-value %s --file KEY`",
-                want->secret_uuid));
-    }
+  if (other && strcmp(other, storage->id) != 0)
+    return g_strdup_printf("storage %s has a pool of that name", other);
+  if (same && same != have)
+    return g_strdup_printf("conflict: pool %s has its UUID %s", same->name, same->uuid);
+  if (have && strcmp(have->uuid, want->uuid) != 0 && !find_theirs(planner, want)) {
+    g_autoptr(GHashTable) fields = apply_fields(want->document);
+    g_autofree char *difference = apply_difference(fields, have->defined);
+
+    return g_strdup_printf("conflict: pool %s is there, with UUID %s, and not of virt-thin's "
+                           "making (%s): rename or undefine it",
+                           have->name, have->uuid, difference);
   }
+  return NULL;
+}
+
+/* Why this libvirt cannot have the pool @have, or NULL; NULL: it can. */
+static char *why_not_here(const Planner *planner, const StorageCfgStorage *storage,
+                          const StorageCfgPool *want, const ApplyPool *have)
+{
+  const char *mount = missing_mount(planner, storage);
+
+  if (!apply_host_supports(planner->host, want->type))
+    return g_strdup_printf("this libvirt has no backend for %s pools: install it (Debian: "
+                           "libvirt-daemon-driver-storage-%s)",
+                           want->type, want->type);
+  return mount && !(have && have->active)
+             ? g_strdup_printf("%s is to be a mount point, and nothing is mounted there", mount)
+             : NULL;
+}
+
+static void plan_secret(Planner *planner, const StorageCfgStorage *storage, ApplyStep *step)
+{
+  const char *uuid = step->want ? step->want->secret_uuid : NULL;
+
+  if (!uuid || apply_has_secret(planner->host, uuid))
+    return;
+  step->ceph_key = apply_host_is_local(planner->host) ? find_key(storage) : NULL;
+  if (!step->ceph_key)
+    g_ptr_array_add(
+        step->notes,
+        g_strdup_printf("the key is not there: set it by `virsh secret-set-value %s --file KEY`",
+                        uuid));
+}
+
+/* Of our own making, there or not. */
+static void plan_ours(Planner *planner, const StorageCfgStorage *storage,
+                      const StorageCfgPool *want, const ApplyPool *have)
+{
+  ApplyStep *step = add_step(planner, storage->id, APPLY_CREATE, NULL);
+
+  name_pool(step, want->name, want->uuid, want->type);
+  step->want = want;
+  if (have) {
+    plan_change(planner, storage, want, have, step);
+  } else {
+    step->reason = describe_source(want);
+    step->define = step->start = step->autostart = TRUE;
+    step->build = want->makes_folders;
+  }
+}
+
+static void plan_pool(Planner *planner, const StorageCfgStorage *storage,
+                      const StorageCfgPool *want)
+{
+  const ApplyPool *ours = apply_host_find_uuid(planner->host, want->uuid),
+                  *theirs = ours ? NULL : find_theirs(planner, want);
+  char *conflict = find_conflict(planner, storage, want), *why = NULL;
+
+  if (conflict)
+    refuse(planner, storage->id, want, conflict)->conflict = TRUE;
+  else if (theirs && !planner->adopt)
+    leave_theirs(planner, storage, want, theirs, NULL);
+  else if ((why = why_not_here(planner, storage, want, theirs ? theirs : ours)))
+    refuse(planner, storage->id, want, why);
+  else if (theirs)
+    plan_adoption(planner, storage, want, theirs);
+  else
+    plan_ours(planner, storage, want, ours);
+  plan_secret(planner, storage,
+              g_ptr_array_index(planner->plan->steps, planner->plan->steps->len - 1));
 }
 
 static void plan_storage(Planner *planner, const StorageCfgStorage *storage)
@@ -445,10 +551,11 @@ static char *read_initiator(void)
   return NULL;
 }
 
-ApplyPlan *apply_plan_new(const StorageCfg *cfg, ApplyHost *host, const char *node)
+ApplyPlan *apply_plan_new(const StorageCfg *cfg, ApplyHost *host, const char *node, gboolean adopt)
 {
   g_autofree char *initiator = apply_host_is_local(host) ? read_initiator() : NULL;
-  Planner planner = {.cfg = cfg, .host = host, .node = node, .facts = {.initiator = initiator}};
+  Planner planner = {
+      .cfg = cfg, .host = host, .node = node, .adopt = adopt, .facts = {.initiator = initiator}};
   ApplyPlan *plan = g_new0(ApplyPlan, 1);
 
   plan->steps = g_ptr_array_new_with_free_func((GDestroyNotify)step_free);
@@ -488,6 +595,8 @@ static gboolean run_step(ApplyStep *step, ApplyHost *host)
   if (step->want && step->want->secret_uuid &&
       !apply_secret(host, step->want->secret_uuid, step->storage, step->ceph_key, error))
     return FALSE;
+  if (step->adopt && !apply_adopt(host, step->adopt, step->pool, step->uuid, error))
+    return FALSE;
   if (step->define && !apply_define(host, step->want, error))
     return FALSE;
   if (step->autostart && !apply_set_autostart(host, step->uuid, TRUE, error))
@@ -495,7 +604,8 @@ static gboolean run_step(ApplyStep *step, ApplyHost *host)
   if (!step->start)
     return TRUE;
   /* A folder made where the share is not mounted would be in its way. */
-  if (step->mount && (step->mount->error || step->mount->action == APPLY_NOT_POSSIBLE))
+  if (step->mount &&
+      (step->mount->error || step->mount->at_rest || step->mount->action == APPLY_NOT_POSSIBLE))
     return vt_set_error(error, ENOTCONN,
                         "pool %s is not started: pool %s, which mounts its folder, is not",
                         step->pool, step->mount->pool);

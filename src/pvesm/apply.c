@@ -9,7 +9,7 @@
 #include "pvesm/commands.h"
 
 static char *config, *node_option, *uri;
-static gboolean dry_run, json;
+static gboolean adopt, dry_run, json;
 
 static void add_step(JsonBuilder *builder, const ApplyStep *step)
 {
@@ -102,7 +102,7 @@ static int run_apply(char **args, GError **error)
   host = cfg ? apply_host_open(uri, error) : NULL;
   if (!host)
     return CLI_FAILED;
-  plan = apply_plan_new(cfg, host, node);
+  plan = apply_plan_new(cfg, host, node, adopt);
   if (!json)
     print_plan(plan);
   ok = dry_run || apply_plan_run(plan, host);
@@ -117,6 +117,8 @@ static const GOptionEntry apply_options[] = {
     {"node", 0, 0, G_OPTION_ARG_FILENAME, &node_option,
      "This node's name in it (default: the host's name)", "NAME"},
     {"connect", 'c', 0, G_OPTION_ARG_FILENAME, &uri, "libvirt's address (default: virsh's)", "URI"},
+    {"adopt", 0, 0, G_OPTION_ARG_NONE, &adopt,
+     "Take over pools of the same source that somebody else has defined", NULL},
     {"dry-run", 0, 0, G_OPTION_ARG_NONE, &dry_run, "Print the plan, and do nothing", NULL},
     {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print the plan, and what came of it, as JSON", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
@@ -130,8 +132,8 @@ const CliCommand pvesm_apply = {
                    "meant for this node, and stops\n"
                    "those of ours that are not; never what a domain uses, and no volume group that "
                    "another storage uses. Pools\n"
-                   "that virt-thin did not make are left alone, and no data is destroyed. Run "
-                   "twice, the second run changes\n"
+                   "that virt-thin did not make are left alone, or taken over by --adopt, and no "
+                   "data is destroyed. Run\ntwice, the second run changes\n"
                    "nothing. Exit status 1 when a pool could not be brought to what the plan says, "
                    "or its name is taken.",
     .options = apply_options,

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/libvirt-lib.sh"
 command -v qemu-system-x86_64 >/dev/null || skip_all "needs qemu-system-x86_64"
-plan 58
+plan 74
 
 cfg=$tmp/storage.cfg store=$tmp/store
 apply() { "$VIRT_THIN_PROGRAM" storage apply --config "$cfg" --node node1 "$@"; }
@@ -199,6 +199,51 @@ is "a pool of that name is a conflict" \
   "$(plan_of | tr ';' '\n' | grep taken) $(cat "$tmp/status")" "not possible taken 1"
 like "which is reported" "$(reason taken)" "conflict: pool taken is there, with UUID"
 is "and left alone" "$(element taken /pool/target/path)" "$tmp/taken"
+like "what is another source" "$(reason taken)" "making .target: $tmp/else/images, not $tmp/taken"
+
+# --- others' pools of the same source: README's, and one with another name ---
+cp "$cfg" "$tmp/cfg.before"
+"$VIRT_THIN_PROGRAM" init "m$vg/data" --size 64m
+# Their definition goes further than ours: what it says stays.
+said="<device path='$VIRT_THIN_STATE_DIR/m$vg.img'/>"
+said+="<vendor name='virt-thin'/><product name='bundled'/>"
+sed "s|pve/data|m$vg/data|; s|local-lvm|mine|; s|^  </source>|$said</source>|" \
+  "$top_srcdir/xml/local-lvm.xml" >"$tmp/mine.xml"
+virsh pool-define "$tmp/mine.xml" >/dev/null
+virsh pool-define-as images dir --target "$tmp/images/images" >/dev/null
+printf '\nlvmthin: mine\n\tthinpool data\n\tvgname m%s\n' "$vg" >>"$cfg"
+printf '\ndir: folder\n\tpath %s\n\tcontent images\n' "$tmp/images" >>"$cfg"
+sed -i '/^dir: taken/,/path/d' "$cfg"
+uuid=$(virsh pool-uuid mine)
+of_mine() { plan_of "$@" | tr ';' '\n' | grep -E 'mine|images|folder' | paste -sd';'; }
+is "a pool of the storage's type and source is it" "$(of_mine --dry-run)" \
+  "unchanged images;unchanged mine"
+is "no conflict" "$(cat "$tmp/status")" 0
+like "but yours" "$(reason mine)" "^yours: logical pool m$vg/data; --adopt makes it"
+like "which does not run" "$(reason mine)" "\| it does not run: virsh pool-start mine starts it"
+like "under whatever name" "$(reason images)" "^yours, under another name than folder: dir pool"
+is "it is left alone" "$(virsh pool-uuid mine | xargs) $(state mine)" \
+  "$(xargs <<<"$uuid") inactive autostart no"
+sed "s|/dev/$vg/vm-100-disk-0|/dev/$vg/none|; s|$store-2/images/a.img|$tmp/images/images/a.img|" \
+  "$tmp/domain.xml" >"$tmp/user.xml"
+virsh define "$tmp/user.xml" >/dev/null
+virsh pool-start mine >/dev/null
+is "--adopt takes over what no domain uses" "$(of_mine --adopt)" "unchanged images;update mine"
+like "the plan says why not" "$(reason images)" "not adopted: domain user uses it"
+is "it runs" "$(state mine)" "running autostart yes"
+not_ok "with the UUID of a storage" test "$(virsh pool-uuid mine)" = "$uuid"
+is "and all else that was said of it" \
+  "$(element mine /pool/source/device/@path) $(element mine /pool/source/product/@name)" \
+  "$VIRT_THIN_STATE_DIR/m$vg.img bundled"
+virsh undefine user >/dev/null
+is "as the other once it can be" "$(of_mine --adopt)" "unchanged mine;update folder"
+is "by its storage's name" "$(all_pools | grep -o 'folder\|images' | xargs) $(state folder)" \
+  "folder running autostart yes"
+is "then they are virt-thin's" "$(of_mine)" "unchanged folder;unchanged mine"
+cp "$tmp/cfg.before" "$cfg"
+plan_of >/dev/null
+is "and go with their storages" "$(all_pools | grep -o 'mine\|folder' | xargs)" ""
+"$VIRT_THIN_PROGRAM" remove "$vg/mine"
 printf '# nothing left\nlvmthin: broken\n\nfoo: store\n' >"$cfg"
 plan_of >/dev/null
 is "what the file has no more goes, others' pools stay, and what it is not clear about" \
