@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/refresh.h"
 #include "control/service.h"
+#include "lvm/content.h"
 #include "lvm/store.h"
 #include "pool/choose.h"
 #include "settings/settings.h"
@@ -275,6 +276,19 @@ static void tell_problems(GPtrArray *problems, GPtrArray *found)
   }
 }
 
+/* @path is no physical volume: is one in it? (A pattern of virt-thin.conf's matches a disk and its
+ * partitions.) */
+static gboolean tell_inside(const char *path)
+{
+  g_autofree char *inside = given_devices || g_file_test(path, G_FILE_TEST_IS_REGULAR)
+                                ? lvm_content_find_inside(path)
+                                : NULL;
+
+  if (inside)
+    cli_warn("%s", inside);
+  return inside != NULL;
+}
+
 GStrv cli_list_vgs(gboolean *all)
 {
   g_auto(GStrv) paths = settings_devices();
@@ -289,12 +303,15 @@ GStrv cli_list_vgs(gboolean *all)
 
   tell_problems(problems, found);
   *all = TRUE;
-  for (char **path = paths; *path; path++)
-    if (!was_found(found, *path) && (problems->len || given_devices)) {
-      *all = FALSE;
-      if (!problems->len)
-        cli_warn("%s is no physical volume", *path);
-    }
+  for (char **path = paths; *path; path++) {
+    gboolean inside = !was_found(found, *path) && tell_inside(*path);
+
+    if (was_found(found, *path) || !(problems->len || given_devices))
+      continue;
+    *all = FALSE;
+    if (!problems->len && !inside)
+      cli_warn("%s is no physical volume", *path);
+  }
   for (guint i = 0; found && i < found->len; i++)
     if (((LvmScan *)found->pdata[i])->vg_name)
       g_hash_table_add(names, ((LvmScan *)found->pdata[i])->vg_name);

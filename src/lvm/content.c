@@ -345,3 +345,73 @@ char *lvm_content_belongs_to(const char *path, guint64 pv_size, const LvmRange *
     what = find_multipath(&content);
   return what ? what : find_partitions(&content);
 }
+
+/* --- where in it is one? --- */
+
+/* lvm2 lib/label/label.h: in one of the first four sectors. */
+static gboolean has_label(const Content *content, guint64 offset)
+{
+  for (guint i = 0; i < 4; i++) {
+    char sector[LVM_SECTOR];
+
+    if (pread(content->fd, sector, sizeof sector, (off_t)(offset + i * LVM_SECTOR)) ==
+            sizeof sector &&
+        memcmp(sector, "LABELONE", 8) == 0 && memcmp(sector + 24, "LVM2 001", 8) == 0)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* Of a block device the kernel has made its own of each partition. */
+static void add_partition(GString *text, const Content *content, blkid_partition partition)
+{
+  guint64 offset = (guint64)blkid_partition_get_start(partition) * LVM_SECTOR,
+          size = (guint64)blkid_partition_get_size(partition) * LVM_SECTOR;
+  int number = blkid_partition_get_partno(partition);
+
+  if (!has_label(content, offset))
+    return;
+  if (text->len)
+    g_string_append(text, "; ");
+  g_string_append_printf(text, "partition %d of %s is a physical volume: ", number, content->path);
+  if (content->is_file)
+    g_string_append_printf(text,
+                           "losetup --find --show --offset %" G_GUINT64_FORMAT
+                           " --sizelimit %" G_GUINT64_FORMAT
+                           " %s makes it a block device, for --device",
+                           offset, size, content->path);
+  else
+    g_string_append_printf(text,
+                           "give that to --device; where it has no device of its own, partx "
+                           "--add %s makes one",
+                           content->path);
+}
+
+static char *find_in_image(const Content *content)
+{
+  char head[4096];
+  ssize_t n = pread(content->fd, head, sizeof head, 0);
+  const char *format = n > 0 ? vt_image_format(content->fd, content->size, head, (gsize)n) : "raw";
+
+  return strcmp(format, "raw") == 0
+             ? NULL
+             : g_strdup_printf("%s is a %s image: what is in it shows after qemu-img convert -O "
+                               "raw %s FILE",
+                               content->path, format, content->path);
+}
+
+char *lvm_content_find_inside(const char *path)
+{
+  g_auto(Content) content = {.fd = -1};
+  g_autoptr(GString) text = g_string_new(NULL);
+  blkid_partlist partitions;
+
+  if (!content_open(&content, path, NULL) || !content.probe)
+    return NULL;
+  blkid_probe_enable_partitions(content.probe, TRUE);
+  blkid_probe_set_partitions_flags(content.probe, BLKID_PARTS_FORCE_GPT);
+  partitions = blkid_probe_get_partitions(content.probe);
+  for (int i = 0; partitions && i < blkid_partlist_numof_partitions(partitions); i++)
+    add_partition(text, &content, blkid_partlist_get_partition(partitions, i));
+  return text->len ? g_strdup(text->str) : content.is_file ? find_in_image(&content) : NULL;
+}

@@ -23,3 +23,7 @@ gboolean lvm_content_clear(const char *path, GError **error);
  * extents proves nothing: guests write there.
  */
 char *lvm_content_belongs_to(const char *path, guint64 pv_size, const LvmRange *extents);
+
+/* What in @path, which is no PV, is one all the same, or may have one in it: partitions, a disk's
+ * image; and how it is got at. NULL: nothing. The caller's. */
+char *lvm_content_find_inside(const char *path);

@@ -485,6 +485,15 @@ static char *lone_pv(LvmProbe *probe)
   return NULL;
 }
 
+static char *find_inside(const char *const *paths)
+{
+  char *inside = NULL;
+
+  for (; *paths && !inside; paths++)
+    inside = lvm_content_find_inside(*paths);
+  return inside;
+}
+
 static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name,
                                GError **error)
 {
@@ -492,13 +501,13 @@ static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const 
   const char *problem = first_problem(probe);
   gboolean damaged = probe->devices->len > 0 && problem;
 
-  g_autofree char *part = problem ? NULL : lone_pv(probe);
+  g_autofree char *lone = problem ? NULL : lone_pv(probe);
+  g_autofree char *inside = problem || lone ? NULL : find_inside(paths);
+  const char *reason = problem ? problem : lone ? lone : inside;
 
   vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "",
-               name ? name : "", *where ? where : "no device at all", problem || part ? ": " : "",
-               problem ? problem
-               : part  ? part
-                       : "");
+               name ? name : "", *where ? where : "no device at all", reason ? ": " : "",
+               reason ? reason : "");
   return NULL;
 }
 

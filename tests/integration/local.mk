@@ -8,7 +8,8 @@ integration_tests = \
 	tests/integration/cli-fixtures-lvm.sh \
 	tests/integration/cli-fixtures.sh \
 	tests/integration/cli-full-disk.sh \
-	tests/integration/cli-grow.sh tests/integration/cli-growing.sh \
+	tests/integration/cli-grow.sh \
+	tests/integration/cli-growing.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-images-foreign.sh \
@@ -24,6 +25,7 @@ integration_tests = \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-volumes.sh \
+	tests/integration/cli-whole-disks.sh \
 	tests/integration/dist.sh \
 	tests/integration/folders.sh \
 	tests/integration/format.sh \
