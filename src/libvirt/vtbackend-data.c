@@ -200,7 +200,9 @@ static char *show_as_file(const char *vg, const char *name, gboolean read_only, 
                               folder,
                               read_only ? "--read-only" : NULL,
                               NULL};
-  if (g_mkdir_with_parents(settings_runtime_dir(), 0755) < 0 || !g_mkdtemp_full(folder, 0700)) {
+  if (!settings_make_folder(settings_runtime_dir(), error))
+    return NULL;
+  if (!g_mkdtemp_full(folder, 0700)) {
     vt_set_errno(error, errno, "making folder %s", folder);
     return NULL;
   }

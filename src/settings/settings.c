@@ -9,6 +9,7 @@
 
 #include <glob.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct {
@@ -401,6 +402,23 @@ guint settings_socket_mode(void)
 const char *settings_socket_group(void)
 {
   return settings()->socket_group;
+}
+
+/* FALSE: errno says why. */
+static gboolean make_folder(const char *path)
+{
+  g_autofree char *above = g_path_get_dirname(path);
+
+  if (mkdir(path, 0755) == 0)
+    return chmod(path, 0755) == 0;
+  if (errno == ENOENT && strcmp(above, path) != 0)
+    return make_folder(above) && make_folder(path);
+  return errno == EEXIST && g_file_test(path, G_FILE_TEST_IS_DIR);
+}
+
+gboolean settings_make_folder(const char *path, GError **error)
+{
+  return make_folder(path) || vt_set_errno(error, errno, "cannot make folder %s", path);
 }
 
 guint settings_threads(void)

@@ -29,6 +29,8 @@ const char *settings_state_dir(void);
 const char *settings_runtime_dir(void);
 /* Can @vg be a volume group's name, and so a folder's? EINVAL. */
 gboolean settings_check_vg(const char *vg, GError **error);
+/* Make @path and what is missing above it: for all to enter, whatever the umask is. */
+gboolean settings_make_folder(const char *path, GError **error);
 char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
 char *settings_archive_dir(void);                         /* the caller's */

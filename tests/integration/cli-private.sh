@@ -56,7 +56,10 @@ is "what nobody can open without a service" "$(opened)" ""
 
 # Who may use the sockets finds the service all the same.
 echo $'[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=nogroup' >"$VIRT_THIN_CONFIG"
+rmdir "$run/$vg" "$dev/$vg" 2>/dev/null
+umask 077
 ok "serve for a group" vt serve $vg
+umask 000
 is "what its members can open" "$(opened)" $'c run/VG/control\nc run/VG/nbd\nr run/VG/pid'
 if as_nobody test -x "$VIRT_THIN_PROGRAM"; then
   ok "they find it" as_nobody "$VIRT_THIN_PROGRAM" create $vg/vm-3-disk-0 --size 16m

@@ -100,9 +100,12 @@ static int lock_snapshots(KernelPool *k, GError **error)
 {
   g_autofree char *folder = g_build_filename(settings_runtime_dir(), ".metadata-snapshots", NULL);
   g_autofree char *path = g_build_filename(folder, k->vg_name, NULL);
-  int fd =
-      g_mkdir_with_parents(folder, 0700) == 0 ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+  int fd = -1;
 
+  if (!settings_make_folder(settings_runtime_dir(), error))
+    return -1;
+  if (g_mkdir_with_parents(folder, 0700) == 0)
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd >= 0 && flock(fd, LOCK_EX) == 0)
     return fd;
   vt_set_errno(error, errno, "locking %s", path);

@@ -28,6 +28,8 @@ static int open_lock(const char *vg, GError **error)
   g_autofree char *path = g_build_filename(folder, vg, NULL);
   int fd;
 
+  if (!settings_make_folder(settings_runtime_dir(), error))
+    return -1;
   if (g_mkdir_with_parents(folder, 0700) < 0) {
     vt_set_errno(error, errno, "making folder %s", folder);
     return -1;

@@ -168,8 +168,8 @@ static gboolean write_start_devices(const char *vg, const char *const *devices, 
     g_autofree char *full = g_canonicalize_filename(*devices, NULL);
     g_string_append_printf(text, "%s\n", full);
   }
-  if (g_mkdir_with_parents(dir, 0755) < 0)
-    return vt_set_errno(error, errno, "cannot make folder %s", dir);
+  if (!settings_make_folder(dir, error))
+    return FALSE;
   return g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
                                   &local) ||
          vt_set_error(error, EIO, "%s", local->message);

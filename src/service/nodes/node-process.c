@@ -112,8 +112,8 @@ static gboolean make_link(Process *process, const char *name, const char *device
   g_autofree char *new_path = g_strdup_printf("%s/.%s.new", process->links, name);
   struct stat st;
 
-  if (g_mkdir_with_parents(process->links, 0755) == -1)
-    return vt_set_errno(error, errno, "cannot make folder %s", process->links);
+  if (!settings_make_folder(process->links, error))
+    return FALSE;
   if (lstat(path, &st) == 0 && !is_our_link(process, path))
     return vt_set_error(
         error, EEXIST,

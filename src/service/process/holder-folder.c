@@ -91,9 +91,7 @@ gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error
                            .dir = settings_vg_dir(vg),
                            .folder = settings_vg_file(vg, "volumes"),
                            .lock_fd = -1};
-  if (g_mkdir_with_parents(folder->dir, 0755) == -1)
-    vt_set_errno(error, errno, "cannot make folder %s", folder->dir);
-  else
+  if (settings_make_folder(folder->dir, error))
     folder->lock_fd = take_lock(folder->dir, vg, error);
   if (folder->lock_fd == -1) {
     g_free(folder->vg);

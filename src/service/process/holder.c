@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -558,8 +559,10 @@ static gboolean write_pid(Holder *holder, GError **error)
   g_autofree char *text = g_strdup_printf("%d\n", getpid());
   g_autoptr(GError) local = NULL;
 
-  return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &local) ||
-         vt_set_error(error, EIO, "%s", local->message);
+  if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &local))
+    return vt_set_error(error, EIO, "%s", local->message);
+  /* Whatever the umask: for the clients that the sockets are for. */
+  return chmod(path, 0644) == 0 || vt_set_errno(error, errno, "setting the mode of %s", path);
 }
 
 static int listen_on(Holder *holder, const char *name, GError **error)
@@ -592,8 +595,8 @@ static gboolean prepare(Holder *holder, GError **error)
   if ((holder->shared_fd = shared_create(settings_threads(), error)) == -1 ||
       !(holder->shared = shared_map(holder->shared_fd, error)))
     return FALSE;
-  if (g_mkdir_with_parents(holder->folder->folder, 0755) == -1)
-    return vt_set_errno(error, errno, "cannot make folder %s", holder->folder->folder);
+  if (!settings_make_folder(holder->folder->folder, error))
+    return FALSE;
   holder->fuse_fd = mount_fuse(holder->folder->folder, error);
   return holder->fuse_fd != -1;
 }
