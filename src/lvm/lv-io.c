@@ -270,6 +270,19 @@ static gboolean lv_flush(VtIo *io, GError **error)
   return TRUE;
 }
 
+static gboolean map_check(const Map *map, GError **error)
+{
+  for (guint i = 0; i < map->ios->len; i++)
+    if (!vt_io_check(map->ios->pdata[i], error))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean lv_check(VtIo *io, GError **error)
+{
+  return map_check(get_map(io), error);
+}
+
 static gboolean lv_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
                         GError **error)
 {
@@ -358,6 +371,7 @@ static const VtIoOps lv_ops = {
     .zero = lv_zero,
     .discard = lv_discard,
     .back = lv_back,
+    .check = lv_check,
     .size = lv_size,
     .sector_size = lv_sector_size,
     .free = lv_free,
@@ -448,11 +462,13 @@ char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv)
   char *loss = NULL;
   Map *map;
 
-  if (!store->read_only || lv->kind != LVM_LV_STRIPED)
+  if (lv->kind != LVM_LV_STRIPED)
     return NULL;
   if (!(map = map_new(store, store->vg, lv, &error)))
-    return g_strdup(error->message);
-  for (guint i = 0; !loss && i < map->segments->len; i++) {
+    return store->read_only ? g_strdup(error->message) : NULL;
+  if (!map_check(map, &error))
+    loss = g_strdup(error->message);
+  for (guint i = 0; store->read_only && !loss && i < map->segments->len; i++) {
     const Segment *segment = &g_array_index(map->segments, Segment, i);
 
     for (guint j = 0; !loss && j < segment->n_stripes; j++)

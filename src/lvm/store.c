@@ -395,6 +395,15 @@ gboolean lvm_store_check_seqno(LvmStore *store, GError **error)
   return TRUE;
 }
 
+gboolean lvm_store_check_devices(LvmStore *store, GError **error)
+{
+  gboolean ok = TRUE;
+
+  for (guint i = 0; i < store->devices->len; i++)
+    ok = vt_io_check(((LvmDevice *)store->devices->pdata[i])->io, ok ? error : NULL) && ok;
+  return ok;
+}
+
 static gboolean flush_areas(LvmStore *store, GError **error)
 {
   VtIo *last = NULL;

@@ -62,6 +62,9 @@ gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir,
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
 gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 
+/* vt_io_check() of every PV; the first error. */
+gboolean lvm_store_check_devices(LvmStore *store, GError **error);
+
 /* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting
  * its system_id, and give it back before closing, with the system_id it had. In between, also
  * across a crash, the VG tag "virt-thin.system_id=ID" remembers that one; opening and releasing a

@@ -64,6 +64,11 @@ static gboolean failer_back(VtIo *io, guint64 offset, guint64 length, GError **e
   return pass(failer, VT_IO_BACK, error) && vt_io_back(failer->base, offset, length, error);
 }
 
+static gboolean failer_check(VtIo *io, GError **error)
+{
+  return vt_io_check(((Failer *)io)->base, error);
+}
+
 static guint64 failer_size(VtIo *io)
 {
   return vt_io_size(((Failer *)io)->base);
@@ -89,6 +94,7 @@ static const VtIoOps failer_ops = {
     .zero = failer_zero,
     .discard = failer_discard,
     .back = failer_back,
+    .check = failer_check,
     .size = failer_size,
     .sector_size = failer_sector_size,
     .free = failer_free,

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/loop.h>
+#include <linux/major.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +32,10 @@ typedef struct {
   VtIo io;
   int fd;
   gboolean is_block, asks_size;
+  gboolean has_name; /* constant: it had one when it was opened */
   guint sector_size;
   guint64 size; /* atomic: only grows; not if @asks_size */
+  char *lost;   /* atomic, set once: why nothing is written any more; NULL: it is whole */
 } FileIo;
 
 static const VtIoOps file_ops;
@@ -111,6 +115,75 @@ static gboolean transfer(VtIo *io, VectorCall call, const char *verb, const stru
   return transfer_rest(file, call, verb, iov, n_iov, offset, MAX(n, 0), error);
 }
 
+/* --- is it still there? --- */
+
+/* What has befallen the file behind a loop device of @size bytes. A deletion the kernel notes at
+ * the end of its path. */
+static const char *describe_loop_loss(int fd, const struct stat *st, guint64 size)
+{
+  g_autofree char *path = g_strdup_printf("/sys/dev/block/%u:%u/loop/backing_file",
+                                          major(st->st_rdev), minor(st->st_rdev)),
+                  *file = NULL;
+  struct loop_info64 info;
+  struct stat behind;
+  if (!g_file_get_contents(path, &file, NULL, NULL) || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
+    return NULL;
+  if (g_str_has_suffix(g_strchomp(file), " (deleted)"))
+    return "the file behind this loop device was deleted or replaced: copy the device before it is "
+           "detached";
+  if (stat(file, &behind) == 0 && behind.st_ino == info.lo_inode && S_ISREG(behind.st_mode) &&
+      (guint64)behind.st_size / 512 * 512 < info.lo_offset + size)
+    return "somebody has cut the file behind this loop device: what was behind is lost, restore it "
+           "from a backup";
+  return NULL;
+}
+
+/* What has befallen it, the caller's; NULL: nothing. */
+static char *describe_loss(FileIo *file)
+{
+  struct stat st;
+  guint64 size = 0, before = file_size(&file->io);
+  if (file->asks_size || fstat(file->fd, &st) < 0)
+    return NULL;
+  if (!read_size(file, &size, NULL) || (file->is_block && size == 0))
+    return g_strdup("the device is gone");
+  if (size < before)
+    return g_strdup_printf("somebody has cut it from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                           " bytes: what was behind is lost, restore it from a backup",
+                           before, size);
+  if (file->is_block && major(st.st_rdev) == LOOP_MAJOR)
+    return g_strdup(describe_loop_loss(file->fd, &st, size));
+  if (!file->is_block && file->has_name && st.st_nlink == 0)
+    return g_strdup_printf("the file was deleted or replaced: before the volume group is stopped, "
+                           "copy it with cp --sparse=always /proc/%d/fd/%d FILE",
+                           (int)getpid(), file->fd);
+  return NULL;
+}
+
+static gboolean set_lost(FileIo *file, const char *lost, GError **error)
+{
+  return vt_set_error(error, EIO, "%s: nothing more is written, for %s", file->io.name, lost);
+}
+
+/* Has a check found out? */
+static gboolean is_known_lost(FileIo *file, GError **error)
+{
+  const char *lost = __atomic_load_n(&file->lost, __ATOMIC_ACQUIRE);
+  return G_UNLIKELY(lost) && !set_lost(file, lost, error);
+}
+
+static gboolean file_check(VtIo *io, GError **error)
+{
+  FileIo *file = (FileIo *)io;
+  g_autofree char *lost =
+      __atomic_load_n(&file->lost, __ATOMIC_ACQUIRE) ? NULL : describe_loss(file);
+  char *none = NULL;
+  if (lost && __atomic_compare_exchange_n(&file->lost, &none, lost, FALSE, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE))
+    g_warning("%s: nothing more is written, for %s", io->name, g_steal_pointer(&lost));
+  return !is_known_lost(file, error);
+}
+
 /* One piece of memory, which is what most I/O has, is cheaper without a vector. */
 static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
                            GError **error)
@@ -124,6 +197,8 @@ static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64
 static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
                             GError **error)
 {
+  if (is_known_lost((FileIo *)io, error))
+    return FALSE;
   if (n_iov == 1 &&
       pwrite(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
     return TRUE;
@@ -132,9 +207,11 @@ static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint6
 
 static gboolean file_flush(VtIo *io, GError **error)
 {
-  if (io->read_only || fdatasync(((FileIo *)io)->fd) == 0)
+  if (io->read_only)
     return TRUE;
-  return vt_set_errno(error, errno, "%s: cannot flush", io->name);
+  if (fdatasync(((FileIo *)io)->fd) < 0)
+    return vt_set_errno(error, errno, "%s: cannot flush", io->name);
+  return file_check(io, error);
 }
 
 static gboolean is_unsupported(int err)
@@ -150,6 +227,8 @@ static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlag
   int mode = flags & VT_IO_ZERO_MAY_UNMAP ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
   guint64 unit = file->is_block ? file->sector_size : 1, stop = offset + length,
           begin = (offset + unit - 1) / unit * unit, end = stop / unit * unit;
+  if (is_known_lost(file, error))
+    return FALSE;
   if (begin >= end)
     return vt_io_write_zeros(io, offset, length, error);
   if (fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, begin, end - begin) == 0)
@@ -234,6 +313,7 @@ static gboolean file_back(VtIo *io, guint64 offset, guint64 length, GError **err
 static void file_free(VtIo *io)
 {
   close(((FileIo *)io)->fd);
+  g_free(((FileIo *)io)->lost);
   g_free(io);
 }
 
@@ -244,6 +324,7 @@ static const VtIoOps file_ops = {
     .zero = file_zero,
     .discard = file_discard,
     .back = file_back,
+    .check = file_check,
     .extent = file_extent,
     .size = file_size,
     .sector_size = file_sector_size,
@@ -271,6 +352,7 @@ VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **erro
   vt_io_init(&file->io, &file_ops, name, read_only);
   file->fd = fd;
   file->is_block = S_ISBLK(st.st_mode);
+  file->has_name = st.st_nlink > 0;
   file->asks_size = TRUE;
   file->sector_size = read_sector_size(fd, &st);
   if (read_size(file, &file->size, error))

@@ -156,6 +156,11 @@ static gboolean recorder_back(VtIo *io, guint64 offset, guint64 length, GError *
   return vt_io_back(((Recorder *)io)->base, offset, length, error);
 }
 
+static gboolean recorder_check(VtIo *io, GError **error)
+{
+  return vt_io_check(((Recorder *)io)->base, error);
+}
+
 static guint64 recorder_size(VtIo *io)
 {
   return vt_io_size(((Recorder *)io)->base);
@@ -179,6 +184,7 @@ static const VtIoOps recorder_ops = {
     .zero = recorder_zero,
     .discard = recorder_discard,
     .back = recorder_back,
+    .check = recorder_check,
     .size = recorder_size,
     .sector_size = recorder_sector_size,
     .free = recorder_free,

@@ -151,3 +151,8 @@ gboolean vt_io_write_zeros(VtIo *io, guint64 offset, guint64 length, GError **er
   }
   return TRUE;
 }
+
+gboolean vt_io_check(VtIo *io, GError **error)
+{
+  return !io->ops->check || io->ops->check(io, error);
+}

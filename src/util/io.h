@@ -11,6 +11,8 @@
  *   - after a write returns, every later read sees it, through any VtIo on the same file.
  *   - after vt_io_flush() returns TRUE, everything whose write, zero or discard had returned
  *     before the flush was called survives a power cut. Until then any subset may.
+ *   - vt_io_check(): is what is beneath still there and whole? EIO: a file was deleted or cut, a
+ *     device is gone. From then on (also if a flush finds it out) writes and flushes fail.
  *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.
  *   - vt_io_discard(): a hint; the range's contents are undefined until written again.
  *     Never fails for want of support.
@@ -48,9 +50,10 @@ typedef struct {
                    GError **error); /* NULL: nothing to be done */
   gboolean (*extent)(VtIo *io, guint64 offset, guint64 limit, guint64 *length, gboolean *mapped,
                      GError **error); /* NULL: all is mapped. @limit: to the end at most, never 0 */
-  guint64 (*size)(VtIo *io);          /* may change while open */
-  guint (*sector_size)(VtIo *io);     /* NULL: 512 */
-  void (*free)(VtIo *io);             /* releases what the kind owns, and the struct itself */
+  gboolean (*check)(VtIo *io, GError **error); /* NULL: it is always there */
+  guint64 (*size)(VtIo *io);                   /* may change while open */
+  guint (*sector_size)(VtIo *io);              /* NULL: 512 */
+  void (*free)(VtIo *io); /* releases what the kind owns, and the struct itself */
 } VtIoOps;
 
 /* A kind embeds this as its first member and initialises it with vt_io_init(). */
@@ -91,6 +94,7 @@ gboolean vt_io_flush(VtIo *io, GError **error);
 gboolean vt_io_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags, GError **error);
 gboolean vt_io_discard(VtIo *io, guint64 offset, guint64 length, GError **error);
 gboolean vt_io_back(VtIo *io, guint64 offset, guint64 length, GError **error);
+gboolean vt_io_check(VtIo *io, GError **error);
 /* The run of equal kind at @offset: its length, @limit at most, and whether it is mapped. EINVAL at
  * the end. Of a run that damage makes unreachable: EBADMSG, and *length is the lost run's; of any
  * other error 0. */

@@ -51,6 +51,7 @@ integration_tests = \
 	tests/integration/service-fuse.sh \
 	tests/integration/service-kill.sh \
 	tests/integration/service-life.sh \
+	tests/integration/service-lost.sh \
 	tests/integration/service-nodes.sh \
 	tests/integration/service-session.sh \
 	tests/integration/service-under-fire.sh \

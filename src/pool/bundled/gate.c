@@ -56,6 +56,11 @@ static gboolean gate_back(VtIo *io, guint64 offset, guint64 length, GError **err
   return is_open(io, error) && vt_io_back(((Gate *)io)->base, offset, length, error);
 }
 
+static gboolean gate_check(VtIo *io, GError **error)
+{
+  return vt_io_check(((Gate *)io)->base, error);
+}
+
 static guint64 gate_size(VtIo *io)
 {
   return vt_io_size(((Gate *)io)->base);
@@ -79,6 +84,7 @@ static const VtIoOps gate_ops = {
     .zero = gate_zero,
     .discard = gate_discard,
     .back = gate_back,
+    .check = gate_check,
     .size = gate_size,
     .sector_size = gate_sector_size,
     .free = gate_free,

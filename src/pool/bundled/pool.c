@@ -48,11 +48,16 @@ static PoolVgInfo *get_vg_info(VolumeGroup *group, GError **error)
 
 static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
 {
+  g_autoptr(GError) lost = NULL;
   const char *damage;
   char *conflict;
 
   if (pool->refused)
     return g_strdup(pool->refused->message);
+  if (!vt_io_check(pool->data, &lost) || !vt_io_check(pool->metadata, &lost))
+    return g_strdup(lost->message);
+  if (g_atomic_int_get(&b->lost) && b->stuck)
+    return g_strdup(b->stuck->message);
   conflict = pool_rules_tid_conflict(lv, status->transaction_id);
   if (conflict)
     return conflict;
@@ -316,13 +321,14 @@ static void release_pools(Bundled *b, GPtrArray *pools)
   g_ptr_array_unref(pools);
 }
 
-/* A commit by somebody else to the VG is noticed within a second. FALSE: what we would write to may
- * be another's by now. */
-static gboolean is_still_ours(Bundled *b, GError **error)
+/* A commit by somebody else to the VG is noticed within a second, and so is a PV that is gone
+ * (@lost). FALSE: what we would write to may be another's by now. */
+static gboolean is_still_ours(Bundled *b, GError **lost, GError **error)
 {
   gboolean ok = TRUE;
 
   bundled_lock(b);
+  lvm_store_check_devices(b->store, lost);
   bundled_check_seqno(b, NULL);
   if (g_atomic_int_get(&b->lost)) {
     g_propagate_error(error, g_error_copy(b->stuck));
@@ -336,13 +342,18 @@ static gboolean is_still_ours(Bundled *b, GError **error)
 static gboolean commit(VolumeGroup *group, GError **error)
 {
   Bundled *b = (Bundled *)group;
+  g_autoptr(GError) lost = NULL;
   GPtrArray *pools;
   gboolean ok = TRUE;
 
   if (b->read_only)
     return TRUE;
-  if (!is_still_ours(b, error))
+  if (!is_still_ours(b, &lost, error))
     return FALSE;
+  if (lost) {
+    g_propagate_error(error, g_steal_pointer(&lost));
+    ok = FALSE;
+  }
   pools = hold_pools(b);
   for (guint i = 0; i < pools->len; i++) {
     BundledPool *p = pools->pdata[i];
