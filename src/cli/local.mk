@@ -1,5 +1,5 @@
 # cli: the program. Here is what its commands are made of; their folders add to the sources.
-sbin_PROGRAMS += virt-thin
+bin_PROGRAMS += virt-thin
 virt_thin_SOURCES = \
 	src/cli/cli.h src/cli/cli.c \
 	src/cli/json.h src/cli/json.c \
@@ -12,3 +12,17 @@ virt_thin_LDADD = $(src_libs) $(JSON_LIBS) $(XML_LIBS) -ldl
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.cfg.5
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = src/cli/completion/virt-thin
+
+# pvesm is where Proxmox VE has it, for scripts that were written for that. A program that an earlier
+# version installed in sbin would be found first.
+install-exec-hook:
+	test '$(DESTDIR)$(bindir)/virt-thin' -ef '$(DESTDIR)$(sbindir)/virt-thin' || \
+	  rm -f '$(DESTDIR)$(sbindir)/virt-thin'
+if ENABLE_PVESM
+	$(MKDIR_P) '$(DESTDIR)$(sbindir)'
+	ln -srf '$(DESTDIR)$(bindir)/virt-thin' '$(DESTDIR)$(sbindir)/pvesm'
+endif
+if ENABLE_PVESM
+uninstall-hook:
+	rm -f '$(DESTDIR)$(sbindir)/pvesm'
+endif

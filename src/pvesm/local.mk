@@ -15,11 +15,3 @@ virt_thin_SOURCES += \
 	src/pvesm/subvolume.c \
 	src/pvesm/volume.h src/pvesm/volume.c \
 	src/pvesm/words.c
-
-# For scripts that were written for Proxmox VE's pvesm.
-if ENABLE_PVESM
-install-exec-hook:
-	cd $(DESTDIR)$(sbindir) && $(LN_S) -f virt-thin pvesm
-uninstall-hook:
-	rm -f $(DESTDIR)$(sbindir)/pvesm
-endif

@@ -9,7 +9,7 @@ CLEANFILES += $(systemdunit_DATA) $(udevrules_DATA)
 EXTRA_DIST += src/service/virt-thin@.service.in src/service/59-virt-thin.rules.in
 $(systemdunit_DATA) $(udevrules_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
-	  $(SED) -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@runstatedir[@]|$(runstatedir)|g' '$<' > '$@'
+	  $(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@runstatedir[@]|$(runstatedir)|g' '$<' > '$@'
 
 # The service as a library: what is in its processes besides main().
 noinst_LTLIBRARIES += src/service/libservice.la

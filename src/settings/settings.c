@@ -196,7 +196,7 @@ static Settings *load(void)
     s->block_nodes = g_strdup("auto");
   dev_dir = get_value(file, "service", "dev-dir");
   s->dev_dir = from_env_or("VIRT_THIN_DEV_DIR", dev_dir ? dev_dir : g_strdup("/dev"));
-  s->program = from_env_or("VIRT_THIN_PROGRAM", g_strdup(VIRT_THIN_SBINDIR "/virt-thin"));
+  s->program = from_env_or("VIRT_THIN_PROGRAM", g_strdup(VIRT_THIN_BINDIR "/virt-thin"));
   return s;
 }
 

@@ -69,5 +69,5 @@ guint settings_threads(void);
 guint settings_watchdog(void);
 /* $VIRT_THIN_DEV_DIR, [service] dev-dir=, else "/dev": where <vg>/<lv> links are made. */
 const char *settings_dev_dir(void);
-/* The program to start a service with: $VIRT_THIN_PROGRAM, else sbindir/virt-thin. */
+/* The program to start a service with: $VIRT_THIN_PROGRAM, else bindir/virt-thin. */
 const char *settings_program(void);

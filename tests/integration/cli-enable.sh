@@ -4,12 +4,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 28
+plan 30
 
-# A system of its own under --root, with the folders of this build.
+# A system of its own under --root, with the folders of this build, where an earlier version has been.
+prefix=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")
+mkdir -p "$tmp/root$prefix/sbin"; : >"$tmp/root$prefix/sbin/virt-thin"
 make -s -C "$top_builddir" install DESTDIR="$tmp/root" >"$tmp/install.log" 2>&1 ||
   skip_all "make install fails: $(tail -n 3 "$tmp/install.log")"
-program=$(find "$tmp/root" -name virt-thin -path '*sbin*' -type f)
+program=$tmp/root$prefix/bin/virt-thin
 shim=$(find "$tmp/root" -name libvirt_storage_backend_logical.so)
 folder=$(strings -a "$program" 2>/dev/null | grep -m1 'virt-thin-libvirt' || true)
 stock=$(strings -a "$program" | grep -m1 'libvirt/storage-backend$')
@@ -17,6 +19,8 @@ mkdir -p "$tmp/root$stock"; : > "$tmp/root$stock/libvirt_storage_backend_future.
 files() { (cd "$tmp/root" && find . -not -type d | sort); }
 before=$(files)
 
+ok "the program is where every user finds it" test -x "$program"
+not_ok "and not where an earlier version had it" test -e "$tmp/root$prefix/sbin/virt-thin"
 refused "not installed" 1 'not installed' vt enable --root "$tmp/nowhere"
 ok "enable" vt enable --root "$tmp/root"
 for service in libvirtd virtstoraged; do

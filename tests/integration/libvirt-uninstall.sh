@@ -18,7 +18,7 @@ for folder in /usr /etc /var/lib; do
 done
 setting=$(strings -a "$VIRT_THIN_PROGRAM" | grep -m1 virt-thin-libvirt)
 case $setting in /var/lib/*) ;; *) skip_all "this build's folder is not in /var/lib";; esac
-program=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")/sbin/virt-thin
+program=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")/bin/virt-thin
 shim=$setting/libvirt_storage_backend_logical.so
 plan 38
 

@@ -4,13 +4,13 @@
 #
 #   start_libvirtd     returns when it answers; what it says is in /tmp/libvirtd.log
 #   stop_libvirtd
-export VIRT_THIN_PROGRAM=/usr/sbin/virt-thin LIBVIRT_DEFAULT_URI=storage:///system
+export VIRT_THIN_PROGRAM=/usr/bin/virt-thin LIBVIRT_DEFAULT_URI=storage:///system
 mkdir -p /etc/libvirt/storage/autostart /var/lib/libvirt /var/log/libvirt /var/cache/libvirt \
   /run/libvirt /tmp/backends
 printf '%s\n' 'auth_unix_rw = "none"' 'unix_sock_rw_perms = "0700"' 'unix_sock_group = "root"' \
   'log_outputs = "2:stderr"' >/etc/libvirt/libvirtd.conf
 ln -s /usr/lib/*/libvirt/storage-backend/*.so /tmp/backends/
-ln -sf /usr/sbin/libvirt_storage_backend_logical.so /tmp/backends/
+ln -sf /usr/bin/libvirt_storage_backend_logical.so /tmp/backends/
 start_libvirtd() {
   LIBVIRT_STORAGE_BACKEND_DIR=/tmp/backends libvirtd -f /etc/libvirt/libvirtd.conf \
     -p /run/libvirt/libvirtd.pid >>/tmp/libvirtd.log 2>&1 &

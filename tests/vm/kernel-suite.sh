@@ -17,7 +17,7 @@ source=$tmp/root/usr/src/virt-thin
 mkdir -p "$source/tests" "$source/build/src/libvirt"
 cp -r "$top_srcdir"/{scripts,xml} "$source/" &&
   cp -r "$top_srcdir/tests/integration" "$source/tests/"
-ln -s /usr/sbin/virt-thin "$source/build/"
+ln -s /usr/bin/virt-thin "$source/build/"
 backend=$(find "$tmp/root" -name virt-thin-backend.so -printf '/%P')
 ln -s "${backend%/*}" "$source/build/src/libvirt/.libs"
 vm_run_root -m 1536 -s 2 -t $limit "$vm_kernel" "$tmp/base.cpio" "$tmp/script"

@@ -31,7 +31,7 @@ copy_libraries() {
     cp -L "$library" "$root$library"
   done
 }
-# A program in $PATH keeps its place, one of a build folder goes to /usr/sbin; a name that is a link
+# A program in $PATH keeps its place, one of a build folder goes to /usr/bin; a name that is a link
 # (lvcreate is one to lvm) stays one.
 copy_program() {
   local path target real
@@ -39,7 +39,7 @@ copy_program() {
   path=$(command -v "$1") || path=$(ls "$1" 2>/dev/null) || {
     echo "$0: there is no program $1" >&2; exit 1
   }
-  case $path in /bin/* | /sbin/* | /usr/*) target=$path;; *) target=/usr/sbin/${path##*/};; esac
+  case $path in /bin/* | /sbin/* | /usr/*) target=$path;; *) target=/usr/bin/${path##*/};; esac
   real=$(readlink -f "$path")
   mkdir -p "$root$(dirname "$target")"
   if [ "${real##*/}" != "${path##*/}" ]; then
