@@ -13,8 +13,8 @@ dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.c
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = src/cli/completion/virt-thin
 
-# pvesm is where Proxmox VE has it, for scripts that were written for that. A program that an earlier
-# version installed in sbin would be found first.
+# A program that an earlier version installed in sbin would be found first. pvesm, for scripts that
+# were written for Proxmox VE's, is where that has it.
 install-exec-hook:
 	test '$(DESTDIR)$(bindir)/virt-thin' -ef '$(DESTDIR)$(sbindir)/virt-thin' || \
 	  rm -f '$(DESTDIR)$(sbindir)/virt-thin'

@@ -1,39 +1,26 @@
-/* virt-thin - commands enable and disable: switch a host's libvirt over to our storage backend, and
- * back SPDX-License-Identifier: LGPL-2.1-or-later
+/* virt-thin - commands enable and disable: switch libvirt over to our storage backend, and back
+ * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * libvirt looks for all its storage backends in one folder, $LIBVIRT_STORAGE_BACKEND_DIR. Ours has
- * a link to each stock module - also to those that are not installed: libvirt passes over a
- * dangling link, and a module that is installed later is then there - but for the logical one,
- * which is our shim. systemd drop-ins point libvirtd and virtstoraged there.
- *
- * The shim is a copy, for it must be there when what is installed is not: it then lets libvirt's
- * own backend serve. The backend that it loads is a link, to be of the version that is installed.
+ * The host's: systemd drop-ins point libvirtd and virtstoraged to our folder of storage backends
+ * (backend-folder.h). A user's session: enable-session.h.
  */
 #include "config.h"
 
-#include <dlfcn.h>
-#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "commands/backend-folder.h"
 #include "commands/commands.h"
+#include "commands/enable-session.h"
 #include "commands/libvirt-daemons.h"
 
-#define PREFIX "libvirt_storage_backend_"
-#define SHIM PREFIX "logical.so"
-#define BACKEND "virt-thin-backend.so"
 #define DROP_IN "50-virt-thin.conf"
 
 static char *root;
-static gboolean no_restart, if_enabled;
+static gboolean session, no_restart, if_enabled;
 
 static const char *const services[] = {"libvirtd", "virtstoraged"};
-/* libvirt src/storage/pvesm_backend.c, virStorageBackendDriversRegister(). */
-static const char *const modules[] = {"fs",   "iscsi", "iscsi-direct", "scsi", "mpath",
-                                      "disk", "rbd",   "gluster",      "zfs",  "vstorage"};
 
 /* @path under --root. */
 static char *rooted(const char *path)
@@ -53,122 +40,6 @@ static char *drop_in_folder(const char *service)
   return rooted(path);
 }
 
-static gboolean make_folder(const char *path, GError **error)
-{
-  return g_mkdir_with_parents(path, 0755) == 0 ||
-         vt_set_errno(error, errno, "making folder %s", path);
-}
-
-/* Link @folder/@name to @target, in one step where something is there already. */
-static gboolean make_link(const char *folder, const char *name, const char *target, GError **error)
-{
-  g_autofree char *path = g_build_filename(folder, name, NULL),
-                  *fresh = g_strconcat(path, ".new", NULL);
-
-  if (unlink(fresh) < 0 && errno != ENOENT)
-    return vt_set_errno(error, errno, "removing %s", fresh);
-  if (symlink(target, fresh) < 0)
-    return vt_set_errno(error, errno, "linking %s to %s", fresh, target);
-  if (rename(fresh, path) < 0)
-    return vt_set_errno(error, errno, "linking %s to %s", path, target);
-  return TRUE;
-}
-
-static gboolean link_stock_module(const char *folder, const char *name, GError **error)
-{
-  g_autofree char *target = g_build_filename(STOCK_BACKEND_DIR, name, NULL);
-
-  return make_link(folder, name, target, error);
-}
-
-/* The modules we know, and whatever else is there. */
-static gboolean link_stock_modules(const char *folder, GError **error)
-{
-  g_autofree char *stock = rooted(STOCK_BACKEND_DIR);
-  GDir *dir = g_dir_open(stock, 0, NULL);
-  gboolean ok = TRUE;
-  const char *name;
-
-  for (gsize i = 0; i < G_N_ELEMENTS(modules) && ok; i++) {
-    g_autofree char *known = g_strdup_printf(PREFIX "%s.so", modules[i]);
-
-    ok = link_stock_module(folder, known, error);
-  }
-  while (ok && dir && (name = g_dir_read_name(dir)))
-    if (g_str_has_prefix(name, PREFIX) && g_str_has_suffix(name, ".so") && strcmp(name, SHIM) != 0)
-      ok = link_stock_module(folder, name, error);
-  if (dir)
-    g_dir_close(dir);
-  return ok;
-}
-
-/* All or nothing, also when the power fails: libvirtd does not start with half a module. */
-static gboolean write_file(const char *path, const char *data, gssize length, GError **error)
-{
-  g_autoptr(GError) local = NULL;
-
-  if (!g_file_set_contents_full(path, data, length,
-                                G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
-                                &local))
-    return vt_set_error(error, EIO, "%s", local->message);
-  return g_chmod(path, 0644) == 0 || vt_set_errno(error, errno, "%s: its mode", path);
-}
-
-/* SELinux lets a daemon load what is labelled as a library, as what is installed is, but not any
- * file in /var. */
-static gboolean copy_label(const char *from, const char *to, GError **error)
-{
-  char label[256];
-  gssize length = lgetxattr(from, "security.selinux", label, sizeof label);
-
-  return length <= 0 || lsetxattr(to, "security.selinux", label, length, 0) == 0 ||
-         vt_set_errno(error, errno, "%s: its SELinux label", to);
-}
-
-/* libvirtd does not start with a module that it cannot load. */
-static gboolean can_be_loaded(const char *path, GError **error)
-{
-  void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-
-  if (!module)
-    return vt_set_error(error, ENOEXEC,
-                        "libvirt could not load it, is its file system mounted noexec? %s",
-                        dlerror());
-  dlclose(module);
-  return TRUE;
-}
-
-/* A daemon that has it loaded keeps it then. */
-static gboolean is_copy(const char *path, const char *data, gsize length)
-{
-  g_autofree char *have = NULL;
-  gsize has;
-
-  return !g_file_test(path, G_FILE_TEST_IS_SYMLINK) &&
-         g_file_get_contents(path, &have, &has, NULL) && has == length &&
-         memcmp(have, data, length) == 0;
-}
-
-static gboolean copy_shim(const char *folder, GError **error)
-{
-  g_autofree char *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM),
-                  *path = g_build_filename(folder, SHIM, NULL);
-  g_autofree char *data = NULL;
-  g_autoptr(GError) local = NULL;
-  gsize length;
-
-  if (!g_file_get_contents(installed, &data, &length, &local))
-    return vt_set_error(error, EIO, "%s", local->message);
-  if ((!is_copy(path, data, length) && !write_file(path, data, length, error)) ||
-      !copy_label(installed, path, error))
-    return FALSE;
-  if (root || can_be_loaded(path, error))
-    return TRUE;
-  unlink(path);
-  rmdir(folder); /* stays when libvirt is switched over already */
-  return FALSE;
-}
-
 static gboolean write_drop_in(const char *service, GError **error)
 {
   g_autofree char *folder = drop_in_folder(service),
@@ -177,7 +48,7 @@ static gboolean write_drop_in(const char *service, GError **error)
   text = g_strdup_printf("# Written by virt-thin enable; virt-thin disable removes "
                          "it.\n[Service]\nEnvironment=LIBVIRT_STORAGE_BACKEND_DIR=%s\n",
                          folder_path());
-  return make_folder(folder, error) && write_file(path, text, -1, error);
+  return files_make_folder(folder, error) && files_write(path, text, -1, 0644, error);
 }
 
 /* Have systemd read what has changed, and the daemons that run now follow. Guests are not touched
@@ -203,22 +74,6 @@ static gboolean tell_systemd(GError **error)
       return vt_set_error(error, EIO, "systemctl %s: %s", commands[i][1], local->message);
   }
   return TRUE;
-}
-
-/* Is it this installation that libvirt is switched over to? One with another prefix may be it, by
- * the same folder. An earlier version linked the shim, too. */
-static gboolean is_enabled(const char *folder)
-{
-  const char *const links[] = {BACKEND, SHIM};
-  gboolean ours = FALSE;
-
-  for (gsize i = 0; i < G_N_ELEMENTS(links) && !ours; i++) {
-    g_autofree char *path = g_build_filename(folder, links[i], NULL),
-                    *target = g_file_read_link(path, NULL);
-
-    ours = target && g_str_has_prefix(target, VIRT_THIN_BACKEND_DIR "/");
-  }
-  return ours;
 }
 
 /* --- what came of it --- */
@@ -263,49 +118,43 @@ static void tell_user(gboolean enabled)
              folder_path());
 }
 
-static int run_enable(char **args, GError **error)
+/* Whose libvirt, and may it be done? */
+static gboolean check_options(GError **error)
 {
-  g_autofree char *folder = rooted(folder_path()),
-                  *installed = rooted(VIRT_THIN_BACKEND_DIR "/" SHIM);
-
-  if (if_enabled && !is_enabled(folder))
-    return CLI_OK;
-  if (access(installed, R_OK) < 0)
-    return vt_set_errno(error, errno, "the storage backend is not installed: %s", installed),
-           CLI_FAILED;
-  if (!make_folder(folder, error) || !copy_shim(folder, error) ||
-      !link_stock_modules(folder, error) ||
-      !make_link(folder, BACKEND, VIRT_THIN_BACKEND_DIR "/" BACKEND, error))
-    return CLI_FAILED;
-  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
-    if (!write_drop_in(services[i], error))
-      return CLI_FAILED;
-  if (!tell_systemd(error))
-    return CLI_FAILED;
-  tell_user(TRUE);
-  return CLI_OK;
+  if (session && (root || no_restart))
+    return cli_usage(error, "--session is about your own libvirt: no --root, no --no-restart");
+  if (session && geteuid() == 0)
+    return vt_set_error(error, EPERM,
+                        "--session is for users without root, run it as one: root's own libvirt is "
+                        "the host's");
+  if (!session && !root && geteuid() != 0)
+    return vt_set_error(error, EPERM,
+                        "the host's libvirt is root's to switch; --session is about your own "
+                        "(qemu:///session)");
+  return TRUE;
 }
 
-/* Those in @folder whose names begin with @prefix, so also what a write that was cut short has
- * left; or @only_links. */
-static gboolean remove_files(const char *folder, const char *prefix, gboolean only_links,
-                             GError **error)
+static gboolean enable_host(const char *folder, GError **error)
 {
-  GDir *dir = g_dir_open(folder, 0, NULL);
-  const char *name;
-  gboolean ok = TRUE;
+  if (!backend_folder_fill(folder, root, error))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
+    if (!write_drop_in(services[i], error))
+      return FALSE;
+  if (!tell_systemd(error))
+    return FALSE;
+  tell_user(TRUE);
+  return TRUE;
+}
 
-  while (ok && dir && (name = g_dir_read_name(dir))) {
-    g_autofree char *path = g_build_filename(folder, name, NULL);
-    GStatBuf st;
+static int run_enable(char **args, GError **error)
+{
+  g_autofree char *folder = session ? session_folder() : rooted(folder_path());
 
-    if (g_str_has_prefix(name, prefix) && g_lstat(path, &st) == 0 &&
-        (!only_links || S_ISLNK(st.st_mode)) && unlink(path) < 0)
-      ok = vt_set_errno(error, errno, "removing %s", path);
-  }
-  if (dir)
-    g_dir_close(dir);
-  return ok;
+  if (if_enabled && !backend_folder_is_ours(folder))
+    return CLI_OK;
+  return cli_status(check_options(error) &&
+                    (session ? session_enable(folder, error) : enable_host(folder, error)));
 }
 
 /* But not the one of an installation that has another folder. */
@@ -317,39 +166,37 @@ static gboolean remove_drop_in(const char *service, GError **error)
 
   if (g_file_get_contents(path, &text, NULL, NULL) && *text && !strstr(text, setting))
     return TRUE;
-  if (!remove_files(folder, DROP_IN, FALSE, error))
+  if (!files_remove(folder, DROP_IN, FALSE, error))
     return FALSE;
   rmdir(folder); /* stays when somebody else has something in it */
   return TRUE;
 }
 
-/* Only what enable makes, and last what is_enabled() looks at. */
-static gboolean remove_folder(const char *folder, GError **error)
+static gboolean disable_host(const char *folder, GError **error)
 {
-  if (!remove_files(folder, SHIM, FALSE, error) || !remove_files(folder, PREFIX, TRUE, error) ||
-      !remove_files(folder, BACKEND, TRUE, error))
+  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
+    if (!remove_drop_in(services[i], error))
+      return FALSE;
+  /* systemd first: a daemon that it starts in between must find its modules. */
+  if (!tell_systemd(error) || !backend_folder_remove(folder, error))
     return FALSE;
-  return rmdir(folder) == 0 || errno == ENOENT || errno == ENOTEMPTY ||
-         vt_set_errno(error, errno, "removing %s", folder);
+  tell_user(FALSE);
+  return TRUE;
 }
 
 static int run_disable(char **args, GError **error)
 {
-  g_autofree char *folder = rooted(folder_path());
+  g_autofree char *folder = session ? session_folder() : rooted(folder_path());
 
-  if (if_enabled && !is_enabled(folder))
+  if (if_enabled && !backend_folder_is_ours(folder))
     return CLI_OK;
-  for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
-    if (!remove_drop_in(services[i], error))
-      return CLI_FAILED;
-  /* systemd first: a daemon that it starts in between must find its modules. */
-  if (!tell_systemd(error) || !remove_folder(folder, error))
-    return CLI_FAILED;
-  tell_user(FALSE);
-  return CLI_OK;
+  return cli_status(check_options(error) &&
+                    (session ? session_disable(folder, error) : disable_host(folder, error)));
 }
 
 static const GOptionEntry options[] = {
+    {"session", 0, 0, G_OPTION_ARG_NONE, &session,
+     "Your own libvirt (qemu:///session), without root", NULL},
     {"root", 0, 0, G_OPTION_ARG_FILENAME, &root,
      "Do it to the system under this folder, and tell no daemon", "DIR"},
     {"no-restart", 0, 0, G_OPTION_ARG_NONE, &no_restart,
@@ -362,12 +209,12 @@ static const GOptionEntry options[] = {
 const CliCommand cli_enable = {
     .name = "enable",
     .arguments = "",
-    .summary = "Switch this host's libvirt over to virt-thin's storage backend",
-    .description = "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts "
-                   "those that run; "
-                   "guests go on. Pools of plain volume groups\n"
-                   "are served by libvirt's own backend as before, also if virt-thin is removed "
-                   "without disable.",
+    .summary = "Switch libvirt over to virt-thin's storage backend",
+    .description =
+        "Writes a drop-in for libvirtd.service and virtstoraged.service, and restarts those that "
+        "run;\nguests go on. Pools of plain volume groups are served by libvirt's own backend as\n"
+        "before, also if virt-thin is removed without disable. With --session it is done to the\n"
+        "libvirt that runs for you alone, by units of your own systemd.",
     .options = options,
     .min_args = 0,
     .max_args = 0,
@@ -377,7 +224,7 @@ const CliCommand cli_enable = {
 const CliCommand cli_disable = {
     .name = "disable",
     .arguments = "",
-    .summary = "Switch this host's libvirt back to its own storage backend",
+    .summary = "Switch libvirt back to its own storage backend",
     .options = options,
     .min_args = 0,
     .max_args = 0,

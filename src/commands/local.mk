@@ -1,9 +1,11 @@
 # commands: virt-thin's own, and main().
 virt_thin_SOURCES += \
 	src/commands/activate.c \
+	src/commands/backend-folder.h src/commands/backend-folder.c \
 	src/commands/check.c \
 	src/commands/commands.h \
 	src/commands/enable.c \
+	src/commands/enable-session.h src/commands/enable-session.c \
 	src/commands/export.c \
 	src/commands/import.c \
 	src/commands/info.c \

@@ -4,9 +4,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 30
+plan 32
 
-# A system of its own under --root, with the folders of this build, where an earlier version has been.
+# A system of its own under --root, with the folders of this build, after an earlier version.
 prefix=$(sed -n 's/^prefix = //p' "$top_builddir/Makefile")
 mkdir -p "$tmp/root$prefix/sbin"; : >"$tmp/root$prefix/sbin/virt-thin"
 make -s -C "$top_builddir" install DESTDIR="$tmp/root" >"$tmp/install.log" 2>&1 ||
@@ -80,3 +80,9 @@ not_ok "not our folder" test -e "$tmp/root$folder"
 ok "not enabled, nothing is renewed" vt enable --if-enabled --root "$tmp/root"
 not_ok "or made" test -e "$tmp/root$folder"
 ok "disable again" vt disable --root "$tmp/root"
+if [ "$(id -u)" = 0 ]; then
+  refused "a session is not root's" 1 "users without root" vt enable --session
+else
+  refused "the host is not a user's" 1 "root's to switch" vt enable
+fi
+refused "nor under another folder" 2 "no --root" vt enable --session --root "$tmp/root"

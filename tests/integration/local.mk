@@ -60,6 +60,7 @@ integration_tests = \
 	tests/integration/storage-apply.sh \
 	tests/integration/storage-iscsi-direct.sh \
 	tests/integration/storagecfg-xml.sh \
+	tests/integration/without-root.sh \
 	tests/integration/xml.sh
 EXTRA_DIST += $(integration_tests) \
 	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
