@@ -30,7 +30,8 @@ dd if=/dev/urandom of="/dev/$vg/vm-100-disk-0" bs=1M count=20 oflag=direct statu
 ok "xml/clone.xml" virsh vol-create thin <(document clone.xml)
 ok "xml/snapshot.xml" virsh vol-create thin <(document snapshot.xml)
 ok "xml/domain-volume.xml" virsh define --validate <(document domain-volume.xml)
-ok "xml/domain-block.xml" virsh define --validate <(document domain-block.xml)
+ok "xml/domain-block.xml" virsh define --validate \
+  <(document domain-block.xml | sed 's/vm-100/vm-101/')
 ok "a guest with a disk of type volume starts" virsh start vm-100
 ok "a guest with a disk of type block starts" virsh start vm-101
 is "the first has its volume's block node" \

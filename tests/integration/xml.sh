@@ -13,7 +13,7 @@ libvirts() {
 valid() { xmllint --noout --relaxng "$1" "$2"; }
 
 documents=(xml/*.xml)
-plan $((${#documents[@]} * 2 + 12))
+plan $((${#documents[@]} * 2 + 13))
 for document in "${documents[@]}"; do
   ok "$document is valid for libvirt" \
     valid "$libvirt_schemas/$(libvirts "$document").rng" "$document"
@@ -46,3 +46,17 @@ volume "<name>v</name><capacity>1</capacity><target><encryption format='luks'/><
 volume "<name>v</name><capacity>1</capacity><target/><backingStore><path>v1</path></backingStore>" \
   "a backing store that is no path"
 volume "<name>v</name><capacity unit='XB'>1</capacity><target/>" "a unit there is not"
+
+# AppArmor lets a guest open what libvirt's helper writes down for it. Of the document that the
+# quickstart begins with that is the disk.
+helper=/usr/lib/libvirt/virt-aa-helper
+document=$(grep -o 'xml/domain-[a-z]*\.xml' scripts/quickstart | sort -u)
+if [ -x $helper ]; then
+  id=$(cat /proc/sys/kernel/random/uuid) disk=$tmp/disk
+  : >"$disk"
+  like "AppArmor lets the guest of $document open its disk" \
+    "$(sed "s|<name>|<uuid>$id</uuid>&|; s|/dev/pve/vm-100-disk-0|$disk|" "$document" |
+      $helper --dryrun -c -u "libvirt-$id" 2>&1)" "\"$disk\" rw"
+else
+  skip 1 "needs $helper"
+fi
