@@ -32,6 +32,7 @@ integration_tests = \
 	tests/integration/libvirt-behind.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
+	tests/integration/libvirt-domain-snapshots.sh \
 	tests/integration/libvirt-hang.sh \
 	tests/integration/libvirt-harness.sh \
 	tests/integration/libvirt-pool.sh \
