@@ -20,6 +20,16 @@ struct CliProgress {
   gboolean terminal;
 };
 
+char *cli_bar(guint64 part, guint64 total)
+{
+  double share = total ? (double)MIN(part, total) / (double)total : 0;
+  char *bar = g_strnfill(BAR_WIDTH, part == G_MAXUINT64 ? '?' : '.');
+
+  if (part != G_MAXUINT64)
+    memset(bar, '#', (gsize)(share * BAR_WIDTH));
+  return bar;
+}
+
 CliProgress *cli_progress_new(guint64 total, const char *format, ...)
 {
   CliProgress *progress = g_new0(CliProgress, 1);
@@ -37,9 +47,7 @@ CliProgress *cli_progress_new(guint64 total, const char *format, ...)
 void cli_progress_update(CliProgress *progress, guint64 done)
 {
   gint64 now = g_get_monotonic_time();
-  g_autofree char *at = NULL, *total = NULL;
-  char bar[BAR_WIDTH + 1];
-  int filled;
+  g_autofree char *at = NULL, *total = NULL, *bar = NULL;
 
   if (!progress->terminal || now - progress->shown < UPDATE_US)
     return;
@@ -50,10 +58,7 @@ void cli_progress_update(CliProgress *progress, guint64 done)
             (int)((now - progress->began) / G_TIME_SPAN_SECOND));
     return;
   }
-  filled = (int)((double)MIN(done, progress->total) / (double)progress->total * BAR_WIDTH);
-  memset(bar, '#', (gsize)filled);
-  memset(bar + filled, '.', (gsize)(BAR_WIDTH - filled));
-  bar[BAR_WIDTH] = '\0';
+  bar = cli_bar(done, progress->total);
   total = vt_size_format(progress->total);
   fprintf(stderr, CLEAR_LINE "%s [%s] %3d%%  %s of %s", progress->name, bar,
           (int)((double)MIN(done, progress->total) / (double)progress->total * 100), at, total);

@@ -1,11 +1,14 @@
 /* virt-thin - a bar or a clock on a terminal's standard error
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Where standard error is no terminal nothing is shown.
+ * Where standard error is no terminal nothing is shown but what cli_bar() gives.
  */
 #pragma once
 
 #include <glib.h>
+
+/* "######...": the caller's. @part beyond @total is all of it; unknown (G_MAXUINT64): "??????". */
+char *cli_bar(guint64 part, guint64 total);
 
 /* How far something of @total bytes is; 0: not known. */
 typedef struct CliProgress CliProgress;

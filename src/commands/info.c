@@ -2,13 +2,18 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/json.h"
+#include "cli/progress.h"
 #include "commands/commands.h"
+#include "util/block-stack.h"
 
 static gboolean json;
+static gboolean terminal; /* for people, with bars; else as programs know it */
 
-/* --- for people: "name:   value" --- */
+/* --- for people: "name   value" --- */
 
 static void line(const char *name, const char *value)
 {
@@ -23,13 +28,20 @@ static void size_line(const char *name, guint64 bytes)
   line(name, text);
 }
 
+/* @part of @size, and how much of that is @used for the bar. */
+static void bar_line(const char *name, guint64 part, guint64 size, guint64 used)
+{
+  g_autofree char *a = cli_size(part), *b = cli_size(size), *bar = cli_bar(used, size),
+                  *shown = terminal ? g_strdup_printf("[%s] ", bar) : g_strdup(""), *text = NULL;
+
+  text = g_strdup_printf("%s%s of %s (%.2f %%)", shown, a, b,
+                         size ? 100.0 * (double)part / (double)size : 0.0);
+  line(name, text);
+}
+
 static void share_line(const char *name, guint64 used, guint64 size)
 {
-  g_autofree char *a = cli_size(used), *b = cli_size(size), *text = NULL;
-
-  text =
-      g_strdup_printf("%s of %s (%.2f %%)", a, b, size ? 100.0 * (double)used / (double)size : 0.0);
-  line(name, text);
+  bar_line(name, used, size, used);
 }
 
 static void number_line(const char *name, guint64 number)
@@ -86,16 +98,38 @@ static void print_pool(const PoolInfo *info)
   line("health", info->health ? info->health : "well");
 }
 
+/* What each physical volume is made of, and what is made of it. */
+static void print_stack(const PoolVgInfo *info, GPtrArray *pools)
+{
+  g_autoptr(GString) above = g_string_new(NULL);
+
+  g_string_printf(above, " -> volume group %s", info->name);
+  for (guint i = 0; i < pools->len; i++)
+    g_string_append_printf(above, "%s%s", i ? ", " : " -> thin pool ",
+                           ((PoolInfo *)pools->pdata[i])->name);
+  for (char **device = info->devices; device && *device; device++) {
+    struct stat st;
+    gboolean block = stat(*device, &st) == 0 && S_ISBLK(st.st_mode);
+    g_autofree char *below =
+        block ? block_stack_describe(st.st_rdev, "/sys") : g_strdup_printf("file %s", *device);
+    g_autofree char *text = g_strconcat(below, above->str, NULL);
+
+    line(device == info->devices ? "stack" : "", text);
+  }
+}
+
 static void print_vg(const PoolVgInfo *info, GPtrArray *pools)
 {
   line("volume group", info->name);
   line("uuid", info->uuid);
   list_line("devices", info->devices);
-  share_line("free", info->free, info->size);
+  bar_line("free", info->free, info->size, info->size - MIN(info->free, info->size));
   size_line("extent size", info->extent_size);
   share_line("metadata area", info->metadata_area_used, info->metadata_area_size);
   number_line("seqno", info->seqno);
   line("served by", info->served_by ? info->served_by : "nobody");
+  if (terminal)
+    print_stack(info, pools);
   for (guint i = 0; i < pools->len; i++) {
     putchar('\n');
     print_pool(pools->pdata[i]);
@@ -240,14 +274,17 @@ static void json_finish(JsonBuilder *builder)
 
 /* --- the command --- */
 
-static gboolean info_vg(VolumeGroup *group, GError **error)
+/* @all: one of several, for whose document it is. */
+static gboolean info_vg(VolumeGroup *group, JsonBuilder *all, GError **error)
 {
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(group, error);
   g_autoptr(GPtrArray) pools = info ? pool_list_pools(group, error) : NULL;
 
   if (!pools)
     return FALSE;
-  if (json) {
+  if (all) {
+    json_vg(all, info, pools);
+  } else if (json) {
     JsonBuilder *builder = json_document("volume_group");
 
     json_vg(builder, info, pools);
@@ -296,19 +333,51 @@ static gboolean info_volume(VolumeGroup *group, const char *name, GError **error
   return TRUE;
 }
 
+/* Every volume group there is; those that cannot be read are told, and the rest shown. */
+static gboolean info_all(void)
+{
+  JsonBuilder *builder = json ? json_document("volume_groups") : NULL;
+  gboolean ok;
+  g_auto(GStrv) vgs = cli_list_vgs(&ok);
+
+  if (!*vgs)
+    cli_warn("there is no volume group; virt-thin init makes one");
+  if (builder)
+    json_builder_begin_array(builder);
+  for (char **vg = vgs; *vg; vg++) {
+    g_autoptr(GError) local = NULL;
+    VolumeGroup *group = cli_open_patient(*vg, POOL_READ_ONLY, &local);
+
+    if (!json && vg != vgs)
+      printf("\n\n");
+    if (!group || !info_vg(group, builder, &local) || !cli_close(group, &local)) {
+      cli_warn("%s", local->message);
+      ok = FALSE;
+    }
+  }
+  if (builder) {
+    json_builder_end_array(builder);
+    json_finish(builder);
+  }
+  return ok;
+}
+
 static int run_info(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   VolumeGroup *group;
   gboolean ok;
 
+  terminal = !json && isatty(STDOUT_FILENO);
+  if (!args)
+    return cli_status(info_all());
   if (!cli_split_optional(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
   group = cli_open_patient(vg, POOL_READ_ONLY, error);
   if (!group)
     return CLI_FAILED;
   if (!lv)
-    ok = info_vg(group, error);
+    ok = info_vg(group, NULL, error);
   else
     ok = info_pool(group, lv) || info_volume(group, lv, error);
   return cli_status(cli_close(group, error) && ok);
@@ -321,13 +390,13 @@ static const GOptionEntry info_options[] = {
 
 const CliCommand cli_info = {
     .name = "info",
-    .arguments = "VG[/LV]",
+    .arguments = "[VG[/LV]]",
     .summary = "Tell about a volume group, thin pool or volume",
     .description = "Exclusive is what removing the volume would give back to the pool; shared is "
                    "used by others, too. "
-                   "Changes nothing.",
+                   "Without an argument: all volume groups. Changes nothing.",
     .options = info_options,
-    .min_args = 1,
+    .min_args = 0,
     .max_args = 1,
     .run = run_info,
 };

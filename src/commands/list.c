@@ -3,11 +3,14 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/json.h"
 #include "commands/commands.h"
+#include "commands/list-tree.h"
 
 static gboolean json;
+static ListTree *tree; /* NULL: for programs */
 
 /* Volumes of one VG; FALSE with a word on standard error. */
 static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
@@ -25,6 +28,8 @@ static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, G
       return cli_close(group, error), FALSE;
   }
   volumes = pool_list_volumes(group, thin_pool, error);
+  if (volumes && tree)
+    list_tree_add(tree, group, thin_pool, volumes);
   if (volumes) {
     g_ptr_array_set_free_func(volumes, NULL);
     for (guint i = 0; i < volumes->len; i++)
@@ -108,11 +113,14 @@ static int run_list(char **args, GError **error)
 
   if (args && !cli_split_optional(args[0], &vg, &thin_pool, error))
     return CLI_WRONG_USAGE;
+  tree = !json && isatty(STDOUT_FILENO) ? list_tree_new() : NULL;
   ok = vg ? collect(vg, thin_pool, volumes, error) : collect_all(volumes);
   if (vg && !ok)
     return CLI_FAILED;
   if (json)
     print_json(volumes);
+  else if (tree)
+    list_tree_print(tree);
   else
     print_text(volumes);
   for (guint i = 0; i < volumes->len; i++) {
@@ -121,6 +129,7 @@ static int run_list(char **args, GError **error)
     if (v->damage)
       cli_warn("%s/%s cannot be read whole: %s", v->vg, v->name, v->damage);
   }
+  g_clear_pointer(&tree, list_tree_free);
   return cli_status(ok);
 }
 
@@ -134,7 +143,9 @@ const CliCommand cli_list = {
     .arguments = "[VG[/POOL]]",
     .summary = "List volumes",
     .description =
-        "MAPPED is what a volume uses of its pool, alone or together with others. Changes nothing.",
+        "MAPPED is what a volume uses of its pool, alone or together with others. On a terminal\n"
+        "volumes hang on their origins. EXCLUSIVE is what removing one would give back; it is\n"
+        "counted for two seconds at most. FLAGS: ro or rw, a active, ! damaged. Changes nothing.",
     .options = list_options,
     .min_args = 0,
     .max_args = 1,

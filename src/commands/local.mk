@@ -13,6 +13,7 @@ virt_thin_SOURCES += \
 	src/commands/libvirt-daemons.c \
 	src/commands/libvirt-daemons.h \
 	src/commands/list.c \
+	src/commands/list-tree.h src/commands/list-tree.c \
 	src/commands/main.c \
 	src/commands/refresh.c \
 	src/commands/serve.c \

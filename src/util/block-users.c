@@ -28,6 +28,7 @@ struct BlockScan {
   GHashTable *users; /* gint64 *: device number -> char * */
   GHashTable *upper; /* gint64 *: device number -> GPtrArray of char *: the devices built on it that
                         no "holders" folder shows */
+  GHashTable *files; /* char *: regular file -> char *: the process that has it open */
   GHashTable *loops; /* char *: file -> GPtrArray of char *: the loop devices on it */
   GPtrArray *mounts; /* BlockMount *; depth: not set */
 };
@@ -61,18 +62,19 @@ static void add_name(GHashTable *table, gconstpointer key, gsize size, const cha
 
 /* --- processes --- */
 
-static gboolean fd_is_block(int dir, const char *name, dev_t *rdev)
+/* A block device, *@rdev, or a regular file, whose path is in @link then. */
+static gboolean look_at_fd(int dir, const char *name, char link[PATH_MAX], dev_t *rdev)
 {
-  char link[64];
   struct statx stx;
+  ssize_t n = readlinkat(dir, name, link, PATH_MAX - 1);
 
-  ssize_t n = readlinkat(dir, name, link, sizeof link - 1);
   if (n <= 0 || link[0] != '/')
     return FALSE; /* a socket, a pipe, an anonymous inode */
-  if (statx(dir, name, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) == -1 || !S_ISBLK(stx.stx_mode))
+  link[n] = '\0';
+  if (statx(dir, name, AT_STATX_DONT_SYNC, STATX_TYPE, &stx) == -1)
     return FALSE;
-  *rdev = makedev(stx.stx_rdev_major, stx.stx_rdev_minor);
-  return TRUE;
+  *rdev = S_ISBLK(stx.stx_mode) ? makedev(stx.stx_rdev_major, stx.stx_rdev_minor) : 0;
+  return S_ISBLK(stx.stx_mode) || S_ISREG(stx.stx_mode);
 }
 
 static void scan_process(BlockScan *scan, const char *pid)
@@ -81,16 +83,24 @@ static void scan_process(BlockScan *scan, const char *pid)
   g_autofree char *comm_path = g_strdup_printf("/proc/%s/comm", pid);
   int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   GDir *list = dir == -1 ? NULL : g_dir_open(path, 0, NULL);
+  g_autofree char *user = NULL;
   const char *name;
+  char link[PATH_MAX];
   dev_t rdev;
 
   while (list && (name = g_dir_read_name(list))) {
-    g_autofree char *comm = NULL;
-    if (!fd_is_block(dir, name, &rdev))
+    if (!look_at_fd(dir, name, link, &rdev))
       continue;
-    g_file_get_contents(comm_path, &comm, NULL, NULL);
-    add(scan->users, rdev,
-        g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid));
+    if (!user) {
+      g_autofree char *comm = NULL;
+
+      g_file_get_contents(comm_path, &comm, NULL, NULL);
+      user = g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid);
+    }
+    if (rdev)
+      add(scan->users, rdev, g_strdup(user));
+    else
+      g_hash_table_insert(scan->files, g_strdup(link), g_strdup(user));
   }
   if (list)
     g_dir_close(list);
@@ -253,6 +263,7 @@ static BlockScan *new_scan(gboolean mounts_alone)
   scan->users = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
   scan->upper =
       g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
+  scan->files = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   scan->loops =
       g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
   scan->mounts = g_ptr_array_new_with_free_func(free_mount);
@@ -285,6 +296,7 @@ void block_scan_free(BlockScan *scan)
   g_ptr_array_unref(scan->mounts);
   g_hash_table_unref(scan->users);
   g_hash_table_unref(scan->upper);
+  g_hash_table_unref(scan->files);
   g_hash_table_unref(scan->loops);
   g_free(scan);
 }
@@ -397,6 +409,11 @@ char *block_scan_user(BlockScan *scan, const char *device)
   if (stat(device, &st) == -1 || !S_ISBLK(st.st_mode))
     return NULL;
   return user_of(scan, st.st_rdev, device, 0);
+}
+
+char *block_scan_file_opener(BlockScan *scan, const char *file)
+{
+  return g_strdup(g_hash_table_lookup(scan->files, file));
 }
 
 char *block_scan_file_user(BlockScan *scan, const char *file, const char *except)

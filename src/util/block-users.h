@@ -18,6 +18,9 @@ char *block_scan_user(BlockScan *scan, const char *device);
 /* The loop device on regular file @file (absolute, without links), told likewise; @except
  * ("/dev/loop3") is none. */
 char *block_scan_file_user(BlockScan *scan, const char *file, const char *except);
+/* The process that has @file, a regular one, open: "qemu-system-x86, pid 99". NULL: none that can
+ * be found. The caller's. */
+char *block_scan_file_opener(BlockScan *scan, const char *file);
 void block_scan_free(BlockScan *scan);
 
 /* A mount of a file system on a device. */

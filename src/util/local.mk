@@ -1,5 +1,6 @@
 noinst_LTLIBRARIES += src/util/libutil.la
 src_util_libutil_la_SOURCES = \
+	src/util/block-stack.c src/util/block-stack.h \
 	src/util/block-users.c src/util/block-users.h \
 	src/util/condition.h \
 	src/util/crc.c src/util/crc.h \

@@ -23,6 +23,7 @@ integration_tests = \
 	tests/integration/cli-storage-folder-stream.sh \
 	tests/integration/cli-storage-folder.sh \
 	tests/integration/cli-storage.sh \
+	tests/integration/cli-terminal.sh \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-volumes.sh \
 	tests/integration/cli-whole-disks.sh \

@@ -1,5 +1,6 @@
 # One case a file, named for what it asks; each links tests/libhelpers.la and all of src (LDADD).
 unit_tests = \
+	tests/unit/test-block-stack \
 	tests/unit/test-control \
 	tests/unit/test-device-filter \
 	tests/unit/test-journal \
