@@ -50,7 +50,7 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
-  "info: no name|info"
+  "info: two names|info pve other"
   "check: a VG alone|check pve"
   "list: two names|list pve other"
   "serve: no VG|serve"
@@ -68,7 +68,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 7 + 1))
+plan $((n + 4 + ${#wrong[@]} + 2 + 17 + 1))
 
 for command in $commands; do
   run vt "$command" --help
@@ -102,7 +102,7 @@ while read -r command; do
   done
 done < <(tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands")
 is "the manual page has every command and option" "$missing" ""
-keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/pool/settings.c" |
+keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/settings/settings.c" |
   grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
 missing=
 for key in $keys; do
@@ -119,8 +119,25 @@ is "completion: commands" "$(complete re)" "release remove rename resize"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: options" "$(complete create --s)" "--size"
+is "completion: volume groups" "$(complete serve p)" "pve"
+is "completion: pools, also empty ones, where one is meant" "$(complete check pve/)" "pve/data"
+is "completion: a pool by itself" "$(complete create pve/vm-1 --pool d)" "data"
 vt create pve/vm-1 --size 4m
-is "completion: names" "$(complete info pve/)" "pve/vm-1"
+vt snapshot pve/vm-1 before; vt snapshot pve/vm-1 after; vt create pve/vm-11 --size 4m
+vt snapshot pve/vm-11 other
+is "completion: names" "$(complete info pve/vm)" "pve/vm-1 pve/vm-11"
+is "completion: no pool where a volume is meant" "$(complete clone pve/d)" ""
+is "completion: both" "$(complete resize pve/d)" "pve/data"
+is "completion: the volume's own snapshots" "$(complete rollback pve/vm-1 "")" "after before"
+printf 'lvmthin: thin\n\tvgname pve\n\tthinpool data\n' >"$tmp/storage.cfg"
+is "completion: storages" "$(complete storage list --config "$tmp/storage.cfg" t)" "thin"
+is "completion: before a volume of one" \
+  "$(complete storage path --config "$tmp/storage.cfg" t)" "thin:"
+vt create pve/vm-100-disk-0 --size 4m
+is "completion: its volumes" "$(complete storage path --config "$tmp/storage.cfg" thin:vm)" \
+  "thin:vm-100-disk-0"
+is "completion: where bash divides at the colon" \
+  "$(complete storage path --config "$tmp/storage.cfg" thin : vm)" "vm-100-disk-0"
 
 printf '[service]\nthreads=many\n' > "$VIRT_THIN_CONFIG"
 run vt list pve
