@@ -224,9 +224,8 @@ static void test_damage(void **state)
       {"pe_count = 63", "pe_count = -1", "pv0 has no valid"},
       {"physical_volumes {", "physical_things {", "physical_volumes"},
       {"vm-102-disk-0 {", "vm-100-disk-0 {", "two logical volumes vm-100-disk-0"},
-      {"device_id = 5", "device_id = 99999999",
-       "vm-102-disk-0 has no valid thin_pool and device_id"},
-      {"chunk_size = 128", "chunk_size = 0", "data is a thin pool without"},
+      {"device_id = 5", "device_id = 99999999", "vm-102-disk-0 has no valid device_id"},
+      {"chunk_size = 128", "chunk_size = 0", "data has no valid chunk_size"},
       {"segment_count = 2", "segment_count = 3", "segment_count"},
       {"start_extent = 16", "start_extent = 17", "start_extent"},
       {"extent_count = 48", "extent_count = 99999999999", "extent_count"},
@@ -239,6 +238,48 @@ static void test_damage(void **state)
 
     assert_null(read_changed(cases[i].from, cases[i].to, &error));
     assert_error(error, EBADMSG, cases[i].error);
+  }
+}
+
+/* What lvm2 demands (lib/format_text/import_vsn1.c, lib/thin/thin.c, lib/striped/striped.c) must be
+ * there and of its type, else it would be taken for 0, and written so. */
+static void test_types(void **state)
+{
+  static const struct {
+    const char *key;
+    gboolean required;
+  } keys[] = {
+      {"seqno", TRUE},          {"extent_size", TRUE},
+      {"max_lv", TRUE},         {"max_pv", TRUE},
+      {"pe_start", TRUE},       {"pe_count", TRUE},
+      {"dev_size", FALSE},      {"segment_count", TRUE},
+      {"creation_time", FALSE}, {"start_extent", TRUE},
+      {"extent_count", TRUE},   {"stripe_count", TRUE},
+      {"transaction_id", TRUE}, {"chunk_size", TRUE},
+      {"device_id", TRUE},      {"zero_new_blocks", FALSE},
+      {"discards", FALSE},      {"origin", FALSE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(keys); i++) {
+    const char *const values[] = {
+        " = \"7\"\nwas = ", " = 7.5\nwas = ", " = []\nwas = ", " = -7\nwas = "};
+    g_autofree char *from = g_strconcat(keys[i].key, " = ", NULL),
+                    *gone = g_strconcat("no_", from, NULL);
+    gboolean string = strcmp(keys[i].key, "discards") == 0 || strcmp(keys[i].key, "origin") == 0;
+    GError *missing = NULL;
+    g_autoptr(LvmVg) without = read_changed(from, gone, &missing);
+
+    if (keys[i].required)
+      assert_error(missing, EBADMSG, keys[i].key);
+    else
+      assert_ok(without, missing);
+    for (guint j = string; j < G_N_ELEMENTS(values); j++) {
+      g_autofree char *to = g_strconcat(keys[i].key, values[j], NULL);
+      GError *error = NULL;
+
+      assert_null(read_changed(from, to, &error));
+      assert_error(error, EBADMSG, keys[i].key);
+    }
   }
 }
 
@@ -750,27 +791,17 @@ static void test_uuids(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rings),
-      cmocka_unit_test(test_backups),
-      cmocka_unit_test(test_accessors),
-      cmocka_unit_test(test_merge),
-      cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_unwritable),
-      cmocka_unit_test(test_unknown),
-      cmocka_unit_test(test_add_thin),
-      cmocka_unit_test(test_messages),
-      cmocka_unit_test(test_remove),
-      cmocka_unit_test(test_remove_refused),
-      cmocka_unit_test(test_rename),
-      cmocka_unit_test(test_tags),
-      cmocka_unit_test(test_write_locked),
-      cmocka_unit_test(test_thin_changes),
-      cmocka_unit_test(test_order),
-      cmocka_unit_test(test_add_pool),
-      cmocka_unit_test(test_allocation),
-      cmocka_unit_test(test_not_allocatable),
-      cmocka_unit_test(test_choose),
-      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_rings),        cmocka_unit_test(test_backups),
+      cmocka_unit_test(test_accessors),    cmocka_unit_test(test_merge),
+      cmocka_unit_test(test_damage),       cmocka_unit_test(test_types),
+      cmocka_unit_test(test_unwritable),   cmocka_unit_test(test_unknown),
+      cmocka_unit_test(test_add_thin),     cmocka_unit_test(test_messages),
+      cmocka_unit_test(test_remove),       cmocka_unit_test(test_remove_refused),
+      cmocka_unit_test(test_rename),       cmocka_unit_test(test_tags),
+      cmocka_unit_test(test_write_locked), cmocka_unit_test(test_thin_changes),
+      cmocka_unit_test(test_order),        cmocka_unit_test(test_add_pool),
+      cmocka_unit_test(test_allocation),   cmocka_unit_test(test_not_allocatable),
+      cmocka_unit_test(test_choose),       cmocka_unit_test(test_names),
       cmocka_unit_test(test_uuids),
   };
 

@@ -51,7 +51,43 @@ gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *wor
   return FALSE;
 }
 
+const char *lvm_section_wrong_key(LvmNode *section, const LvmKey *keys)
+{
+  guint64 number;
+
+  for (; keys->key; keys++)
+    if (!(keys->optional && !lvm_section_find(section, keys->key)) &&
+        !(keys->type == LVM_KEY_NUMBER ? lvm_section_get_uint(section, keys->key, &number)
+                                       : lvm_section_get_string(section, keys->key) != NULL))
+      return keys->key;
+  return NULL;
+}
+
 /* --- reading --- */
+
+static const LvmKey lv_keys[] = {{"id", LVM_KEY_STRING, FALSE},
+                                 {"segment_count", LVM_KEY_NUMBER, FALSE},
+                                 {"creation_time", LVM_KEY_NUMBER, TRUE},
+                                 {NULL, 0, FALSE}};
+static const LvmKey segment_keys[] = {{"type", LVM_KEY_STRING, FALSE},
+                                      {"start_extent", LVM_KEY_NUMBER, FALSE},
+                                      {"extent_count", LVM_KEY_NUMBER, FALSE},
+                                      {NULL, 0, FALSE}};
+static const LvmKey thin_keys[] = {{"thin_pool", LVM_KEY_STRING, FALSE},
+                                   {"transaction_id", LVM_KEY_NUMBER, FALSE},
+                                   {"device_id", LVM_KEY_NUMBER, FALSE},
+                                   {"origin", LVM_KEY_STRING, TRUE},
+                                   {"merge", LVM_KEY_STRING, TRUE},
+                                   {"external_origin", LVM_KEY_STRING, TRUE},
+                                   {NULL, 0, FALSE}};
+static const LvmKey pool_keys[] = {
+    {"metadata", LVM_KEY_STRING, FALSE},       {"pool", LVM_KEY_STRING, FALSE},
+    {"transaction_id", LVM_KEY_NUMBER, FALSE}, {"chunk_size", LVM_KEY_NUMBER, FALSE},
+    {"discards", LVM_KEY_STRING, TRUE},        {"zero_new_blocks", LVM_KEY_NUMBER, TRUE},
+    {"crop_metadata", LVM_KEY_NUMBER, TRUE},   {NULL, 0, FALSE}};
+static const LvmKey striped_keys[] = {{"stripe_count", LVM_KEY_NUMBER, FALSE},
+                                      {"stripe_size", LVM_KEY_NUMBER, TRUE},
+                                      {NULL, 0, FALSE}};
 
 static gboolean bad(LvmLv *lv, GError **error, const char *what)
 {
@@ -59,21 +95,31 @@ static gboolean bad(LvmLv *lv, GError **error, const char *what)
                       lvm_node_name(lvm_lv_node(lv)), what);
 }
 
+static gboolean check_keys(LvmLv *lv, LvmNode *section, const LvmKey *keys, GError **error)
+{
+  const char *key = lvm_section_wrong_key(section, keys);
+  g_autofree char *what =
+      key ? g_strdup_printf("has no valid %s%s%s", key, section == lvm_lv_node(lv) ? "" : " in ",
+                            section == lvm_lv_node(lv) ? "" : lvm_node_name(section))
+          : NULL;
+
+  return !key || bad(lv, error, what);
+}
+
 static gboolean read_segments(LvmLv *lv, GError **error)
 {
-  guint64 n_segments, start, n, total = 0;
+  guint64 n_segments = 0, start = 0, n = 0, total = 0;
   guint64 limit = G_MAXINT64 / lvm_vg_extent_size(lv->vg);
   guint found = 0;
 
-  if (!lvm_section_get_uint(lvm_lv_node(lv), "segment_count", &n_segments))
-    return bad(lv, error, "has no valid segment_count");
+  lvm_section_get_uint(lvm_lv_node(lv), "segment_count", &n_segments);
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment), found++) {
-    if (!lvm_section_get_uint(segment, "start_extent", &start) ||
-        !lvm_section_get_uint(segment, "extent_count", &n) || n == 0 || start != total ||
-        n > G_MAXUINT32 || total + n > limit)
+    if (!check_keys(lv, segment, segment_keys, error))
+      return FALSE;
+    lvm_section_get_uint(segment, "start_extent", &start);
+    lvm_section_get_uint(segment, "extent_count", &n);
+    if (n == 0 || start != total || n > G_MAXUINT32 || total + n > limit)
       return bad(lv, error, "has a segment without a valid start_extent and extent_count");
-    if (!lvm_section_get_string(segment, "type"))
-      return bad(lv, error, "has a segment without a type");
     total += n;
   }
   if (found != n_segments)
@@ -84,25 +130,48 @@ static gboolean read_segments(LvmLv *lv, GError **error)
 
 static gboolean read_thin(LvmLv *lv, GError **error)
 {
-  guint64 device;
+  guint64 device = 0;
 
-  lv->pool = lvm_section_get_string(lv->segment, "thin_pool");
-  lv->origin = lvm_section_get_string(lv->segment, "origin");
-  if (!lv->pool || !lvm_section_get_uint(lv->segment, "device_id", &device) || device >= 1u << 24)
-    return bad(lv, error, "has no valid thin_pool and device_id");
+  if (!check_keys(lv, lv->segment, thin_keys, error))
+    return FALSE;
+  lvm_section_get_uint(lv->segment, "device_id", &device);
+  if (device >= 1u << 24)
+    return bad(lv, error, "has no valid device_id");
   if (lvm_segment_next(lv->segment))
     return bad(lv, error, "is a thin volume with more than one segment");
+  lv->pool = lvm_section_get_string(lv->segment, "thin_pool");
+  lv->origin = lvm_section_get_string(lv->segment, "origin");
   lv->device = device;
   return TRUE;
 }
 
 static gboolean read_pool(LvmLv *lv, GError **error)
 {
-  guint64 chunk;
+  guint64 chunk = 0;
 
-  if (!lvm_pool_metadata(lv) || !lvm_pool_data(lv) ||
-      !lvm_section_get_uint(lv->segment, "chunk_size", &chunk) || chunk == 0 || chunk > G_MAXUINT32)
-    return bad(lv, error, "is a thin pool without a valid metadata, pool and chunk_size");
+  if (!check_keys(lv, lv->segment, pool_keys, error))
+    return FALSE;
+  lvm_section_get_uint(lv->segment, "chunk_size", &chunk);
+  return (chunk > 0 && chunk <= G_MAXUINT32) || bad(lv, error, "has no valid chunk_size");
+}
+
+/* A stripe's size means something where there are several. */
+static gboolean read_striped(LvmLv *lv, GError **error)
+{
+  for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment)) {
+    guint64 stripes = 1;
+
+    if (lv->is_cow ||
+        (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear"))) {
+      lv->kind = LVM_LV_OTHER;
+      continue;
+    }
+    if (!check_keys(lv, segment, striped_keys, error))
+      return FALSE;
+    lvm_section_get_uint(segment, "stripe_count", &stripes);
+    if (stripes != 1 && !lvm_section_find(segment, "stripe_size"))
+      return bad(lv, error, "has stripes without a stripe_size");
+  }
   return TRUE;
 }
 
@@ -114,9 +183,7 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
   lv->pool = lv->origin = NULL;
   lv->visible = lvm_section_has_word(node, "status", "VISIBLE");
   lv->kind = LVM_LV_OTHER;
-  if (!lvm_section_get_string(node, "id"))
-    return bad(lv, error, "has no id");
-  if (!read_segments(lv, error))
+  if (!check_keys(lv, node, lv_keys, error) || !read_segments(lv, error))
     return FALSE;
   if (!lv->segment || !lvm_segment_is_known(lv->segment))
     return TRUE;
@@ -129,11 +196,7 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
     return read_pool(lv, error);
   }
   lv->kind = LVM_LV_STRIPED;
-  for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
-    if (lv->is_cow ||
-        (!lvm_segment_is_type(segment, "striped") && !lvm_segment_is_type(segment, "linear")))
-      lv->kind = LVM_LV_OTHER;
-  return TRUE;
+  return read_striped(lv, error);
 }
 
 /* --- all LVs --- */

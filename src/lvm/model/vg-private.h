@@ -77,6 +77,15 @@ static inline LvmNode *lvm_lv_node(LvmLv *lv)
   return lv->shared->node;
 }
 
+/* What a section must have, as lvm2 demands it. */
+typedef struct {
+  const char *key; /* NULL: the end of a list */
+  enum { LVM_KEY_NUMBER, LVM_KEY_STRING } type;
+  gboolean optional; /* but of that type if it is there */
+} LvmKey;
+/* The first key that is not as in @keys; NULL: all are. */
+const char *lvm_section_wrong_key(LvmNode *section, const LvmKey *keys);
+
 /* segment1, segment2...: the first of @section; the next after @segment. NULL: none. */
 LvmNode *lvm_segment_first(LvmNode *section);
 LvmNode *lvm_segment_next(LvmNode *segment);

@@ -165,18 +165,26 @@ static gboolean check_contents(LvmNode *header, GError **error)
 
 static gboolean check_vg(LvmVg *vg, GError **error)
 {
-  guint64 seqno, extent_size;
-  const char *name = lvm_vg_name(vg);
+  static const LvmKey keys[] = {{"seqno", LVM_KEY_NUMBER, FALSE},
+                                {"extent_size", LVM_KEY_NUMBER, FALSE},
+                                {"max_lv", LVM_KEY_NUMBER, FALSE},
+                                {"max_pv", LVM_KEY_NUMBER, FALSE},
+                                {NULL, 0, FALSE}};
+  guint64 seqno = 0, extent_size = 0;
+  const char *name = lvm_vg_name(vg), *wrong;
 
   if (!lvm_vg_name_check(name, NULL))
     return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name",
                         name);
   if (!is_uuid(lvm_section_get_string(vg->node, "id")))
     return vt_set_error(error, EBADMSG, "volume group %s has no valid id", name);
-  if (!lvm_section_get_uint(vg->node, "seqno", &seqno) || seqno > G_MAXUINT32)
+  if ((wrong = lvm_section_wrong_key(vg->node, keys)))
+    return vt_set_error(error, EBADMSG, "volume group %s has no valid %s", name, wrong);
+  lvm_section_get_uint(vg->node, "seqno", &seqno);
+  lvm_section_get_uint(vg->node, "extent_size", &extent_size);
+  if (seqno > G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid seqno", name);
-  if (!lvm_section_get_uint(vg->node, "extent_size", &extent_size) || extent_size == 0 ||
-      extent_size > G_MAXUINT32)
+  if (extent_size == 0 || extent_size > G_MAXUINT32)
     return vt_set_error(error, EBADMSG, "volume group %s has no valid extent_size", name);
   vg->extent_size = extent_size * SECTOR;
   return TRUE;
