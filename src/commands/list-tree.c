@@ -266,8 +266,8 @@ static void print_heading(const Section *section)
 static void print_total(const Section *section, int width)
 {
   guint64 size = 0, exclusive = 0;
-  g_autofree char *name = g_strdup_printf("%u volume%s", section->nodes->len,
-                                          section->nodes->len == 1 ? "" : "s");
+  g_autofree char *name =
+      g_strdup_printf("%u volume%s", section->nodes->len, section->nodes->len == 1 ? "" : "s");
 
   for (guint i = 0; i < section->nodes->len; i++) {
     const Node *node = section->nodes->pdata[i];

@@ -198,7 +198,7 @@ static void test_space_maps(void **state)
 {
   assert_poke_found(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8, 9999, 8,
                     WORDS("bitmap for 0", "9999 of 2048"));
-  /* sums in index entries; the metadata's in the superblock; bits behind the last chunk and block */
+  /* sums in index entries; the metadata's in the superblock; bits behind the last chunk, block */
   assert_poke_silent(*state, 1041, THIN_KIND_NODE, 32 + 168 * 8 + 8, 1, 4);
   assert_poke_silent(*state, 1047, THIN_KIND_INDEX, 16 + 8, 1, 4);
   assert_poke_silent(*state, 0, THIN_KIND_SUPERBLOCK, 192 + 8, 99, 8);
