@@ -6,9 +6,8 @@
  */
 #pragma once
 
-#include <string.h>
-
 #include "util/io.h"
+#include "util/memory.h"
 
 #define THIN_GATHER 64
 
@@ -101,8 +100,7 @@ static inline gboolean thin_cursor_is_zero(ThinCursor cursor, guint64 length)
 {
   while (length > 0) {
     struct iovec part = thin_cursor_next(&cursor, length);
-    const char *data = part.iov_base;
-    if (data[0] != 0 || memcmp(data, data + 1, part.iov_len - 1) != 0)
+    if (!vt_is_zero(part.iov_base, part.iov_len))
       return FALSE;
     length -= part.iov_len;
   }
