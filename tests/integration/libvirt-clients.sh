@@ -5,7 +5,7 @@
 for program in virt-install virt-clone qemu-system-x86_64; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-plan 50
+plan 56
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -68,6 +68,14 @@ like "it can be written again" "$(qemu_io 'write -P 0xa5 200M 4M')" "wrote 41943
 is "no guest has stopped" \
   "$(virsh domstate vm-101) $(virsh domblkerror vm-101 | head -1)" "running No errors found"
 ok "libvirt's pool goes on" virsh pool-refresh thin
+# docs/cli.md, "More room": by virsh, and by virt-thin.
+ok "its volume grows" virsh vol-resize vm-101-disk-0 64M --delta --pool thin
+ok "the guest is told" virsh blockresize vm-101 vda 448M
+ok "and again" "$VIRT_THIN_PROGRAM" resize "$vg/vm-101-disk-0" +64m
+ok "told" virsh blockresize vm-101 vda 512M
+is "its disk is as large" \
+  "$(virsh domblkinfo vm-101 vda | sed -n 's/^Capacity: *//p')" $((512 * MiB))
+like "QEMU has it" "$(qemu_io 'write -P 0x11 500M 1M')" "wrote 1048576"
 # A mirror writes the zeros that it reads of a disk whose holes it cannot see.
 virsh vol-create-as thin copy 256M >/dev/null
 sum_before=$(sum vm-100-disk-0)
