@@ -9,7 +9,7 @@ typedef struct {
   VtIo *base;
   GMutex lock;
   VtIoKinds kinds;
-  guint countdown, seen;
+  guint countdown, seen, failed;
   int err;
 } Failer;
 
@@ -21,6 +21,7 @@ static gboolean pass(Failer *failer, VtIoKinds kind, GError **error)
   gboolean fail = (failer->kinds & kind) && failer->countdown == 0;
   if ((failer->kinds & kind) && failer->countdown > 0 && failer->countdown != G_MAXUINT)
     failer->countdown--;
+  failer->failed += fail;
   g_mutex_unlock(&failer->lock);
   return !fail || vt_set_errno(error, failer->err, "%s: made to fail", failer->io.name);
 }
@@ -127,4 +128,13 @@ guint vt_io_failer_count(VtIo *io)
   guint seen = failer->seen;
   g_mutex_unlock(&failer->lock);
   return seen;
+}
+
+guint vt_io_failer_failed(VtIo *io)
+{
+  Failer *failer = (Failer *)io;
+  g_mutex_lock(&failer->lock);
+  guint failed = failer->failed;
+  g_mutex_unlock(&failer->lock);
+  return failed;
 }

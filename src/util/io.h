@@ -167,5 +167,6 @@ typedef enum {
 } VtIoKinds;
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
 void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown,
-                      int err);         /* G_MAXUINT: never */
-guint vt_io_failer_count(VtIo *failer); /* operations seen so far */
+                      int err);          /* G_MAXUINT: never */
+guint vt_io_failer_count(VtIo *failer);  /* operations seen so far */
+guint vt_io_failer_failed(VtIo *failer); /* of these, made to fail */

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "../unit/progress.h"
 #include "../unit/thin-harness.h"
 
 #define SECTOR 512u
@@ -154,9 +155,10 @@ static void *work(void *data)
   Worker *w = data;
   g_autoptr(GRand) rand =
       g_rand_new_with_seed(w->bench->seed + thin_volume_id(w->volume) * 100 + w->index);
-  for (guint i = 0; i < w->bench->rounds; i++, w->n_ops++) {
+  for (guint i = 0; i < w->bench->rounds; i++) {
     guint64 chunk = own_chunk(w, rand), begin = chunk * PER_CHUNK, n = PER_CHUNK;
     guint pick = g_rand_int_range(rand, 0, 100);
+    __atomic_fetch_add(&w->n_ops, 1, __ATOMIC_RELAXED);
     if (g_rand_boolean(rand)) {
       guint64 skip = g_rand_int_range(rand, 0, PER_CHUNK);
       begin += skip;
@@ -289,6 +291,14 @@ static void run(Bench *bench, guint n_chunks)
       g_assert_true(pthread_create(&threads[v][i], NULL, work, &workers[v][i]) == 0);
   g_assert_true(pthread_create(&snapshots, NULL, take_snapshots, bench) == 0);
   g_assert_true(pthread_create(&disturber, NULL, disturb, &workers[0][0]) == 0);
+  for (; still_working(bench); g_usleep(100000)) {
+    n_ops = 0;
+    for (guint v = 0; v < VOLUMES; v++)
+      for (guint i = 0; i < WORKERS; i++)
+        n_ops += __atomic_load_n(&workers[v][i].n_ops, __ATOMIC_RELAXED);
+    progress("%" G_GUINT64_FORMAT " operations", n_ops);
+  }
+  n_ops = 0;
   for (guint v = 0; v < VOLUMES; v++)
     for (guint i = 0; i < WORKERS; i++) {
       pthread_join(threads[v][i], NULL);

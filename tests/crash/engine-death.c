@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../unit/progress.h"
 #include "scenario.h"
 #include "thin/journal.h"
 
@@ -174,7 +175,9 @@ int main(int argc, char **argv)
   fflush(stdout);
   for (guint i = 0; i < n_seeds; i++)
     for (guint die_at = 1;; die_at++, deaths++)
-      if (!run(die_at, seed + i, journal, shared, &sectors))
+      if (run(die_at, seed + i, journal, shared, &sectors))
+        progress("%u engines killed, run %u of %u", deaths, i + 1, n_seeds);
+      else
         break;
   printf("# %u runs of %u operations, killed %u times, at each I/O in turn; %" G_GUINT64_FORMAT
          " sectors looked at\n",

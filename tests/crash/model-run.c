@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/progress.h"
 #include "scenario.h"
 
 #define DATA_CHUNKS 160u /* small enough to run full at times */
@@ -44,6 +45,7 @@ int main(int argc, char **argv)
   guint done[OP_REOPEN + 1] = {0}, tools = 0, full = 0, checks = 0;
   guint64 sectors = 0;
   for (guint i = 0; i < plan.ops; i++) {
+    progress("%u of %u operations", i, plan.ops);
     Op op = scenario_next(model, rand, scenario_weights);
     MUST(scenario_do(&scenario, model, &op, &error));
     model_do(model, &scenario, &op);

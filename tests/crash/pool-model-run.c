@@ -9,6 +9,7 @@
  * everything is read and the closed group is judged by lvm2 and thin-provisioning-tools.
  */
 #include "../unit/pool-helper.h"
+#include "../unit/progress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -348,6 +349,7 @@ static void test_run(void **state)
   run.path = helper_make(34 * MIB, MIB);
   run.pool = helper_open(run.path);
   for (guint i = 1; i <= n_ops; i++) {
+    progress("%u of %u operations", i, n_ops);
     Kind kind = any_kind(&run);
     if (kind >= WRITE && kind <= FLUSH) {
       run.done[kind]++;

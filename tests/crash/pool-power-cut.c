@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "../unit/progress.h"
 #include "pool/bundled/bundled-private.h"
 #include "util/memory.h"
 
@@ -752,8 +753,10 @@ int main(void)
   states = record(path, log);
   printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len,
          vt_io_log_length(log), (g_get_monotonic_time() - start) / 1e6);
-  for (guint n = 0; n < n_cuts; n++)
+  for (guint n = 0; n < n_cuts; n++) {
     cut_power(log, states, n, n_cuts);
+    progress("%u of %u power cuts", n + 1, n_cuts);
+  }
   printf("# %u power cuts in %.1f s\n", n_cuts, (g_get_monotonic_time() - start) / 1e6);
   printf("ok 1 - %u power cuts of %u pool operations\n", n_cuts, states->len);
   g_ptr_array_unref(states);

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../unit/progress.h"
 #include "../unit/thin-harness.h"
 
 #define SECTOR 512u
@@ -274,8 +275,10 @@ int main(int argc, char **argv)
     guint first = record(&r, seed + run * 1000), length = vt_io_log_length(r.log);
     entries += length;
     messages += r.harness.tid;
-    for (guint i = 0; i < per_run; i++)
+    for (guint i = 0; i < per_run; i++) {
       cut(&r, g_rand_int_range(rand, first, length + 1), rand, i % 8 == 0);
+      progress("%u of %u power cuts", run * per_run + i + 1, n_runs * per_run);
+    }
     recording_clear(&r);
   }
   printf("# %u runs of %u threads, %u messages meanwhile, %" G_GUINT64_FORMAT

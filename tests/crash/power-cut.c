@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../unit/progress.h"
 #include "scenario.h"
 
 #define DATA_CHUNKS 96u
@@ -201,8 +202,10 @@ int main(int argc, char **argv)
     record(&r, rand);
     guint length = vt_io_log_length(r.log);
     entries += length;
-    for (guint i = 0; i < per_run; i++)
+    for (guint i = 0; i < per_run; i++) {
       cut(&r, g_rand_int_range(rand, 0, length + 1), rand, is_long || i % 4 == 0, &totals);
+      progress("%u of %u power cuts", run * per_run + i + 1, n_runs * per_run);
+    }
     recording_clear(&r);
   }
   printf("# %u runs of up to %u operations, %" G_GUINT64_FORMAT

@@ -17,7 +17,8 @@ if ! command -v clang >/dev/null; then
   echo "ok 1 - build $name # SKIP no clang"; echo "ok 2 - run $name # SKIP no clang"
   exit 0
 fi
-work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
+tell=
+work=$(mktemp -d) && trap 'rm -rf "$work"; [ -z "$tell" ] || kill "$tell"' EXIT
 trap 'exit 143' TERM; trap 'exit 130' INT
 cd "$top/src" || exit 1
 if clang -g -O1 -std=gnu11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
@@ -35,6 +36,13 @@ fi
 mkdir "$work/corpus" "$work/found"
 corpus=$top/tests/fuzz/corpus-$name
 [ -d "$corpus" ] || corpus=
+# libFuzzer's own lines begin with "#", and how many inputs it has tried.
+tell_progress() {
+  while sleep 10 >/dev/null 2>&1; do
+    echo "# $(grep -ao '^#[0-9]*' "$work/log" | tail -n 1 | tr -d '#') inputs and more were tried"
+  done
+}
+[ -z "${VIRT_THIN_TEST_LONG:-}" ] || { tell_progress & tell=$!; }
 if G_SLICE=always-malloc "$work/fuzz" -max_total_time=$seconds -timeout=10 -rss_limit_mb=2048 \
     -print_final_stats=1 -artifact_prefix="$work/found/" ${FUZZ_OPTIONS:-} "$work/corpus" \
     $corpus >"$work/log" 2>&1; then

@@ -11,6 +11,7 @@
 #   skip N REASON              N tests in place
 #   wait_until SECONDS COMMAND...   polls until the command succeeds
 #   at_exit COMMAND            run at exit, the last first; also when the test fails or is killed
+#   progress TEXT              how far a long test is: in the long form a line every 10 seconds says
 # $tmp is a folder of this test's own, removed at exit. What commands say goes to standard error, or
 # behind a failed test as a comment.
 
@@ -36,6 +37,7 @@ plan() { tap_plan=$1; echo "1..$1"; }
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 tap_result() { # STATUS DESCRIPTION [LOG]
   tap_count=$((tap_count + 1))
+  echo $tap_count >"$tmp/.count"
   if [ "$1" = 0 ]; then echo "ok $tap_count - $2"; return 0; fi
   echo "not ok $tap_count - $2"
   [ -z "${3-}" ] || sed 's/^/# /' <<<"$3"
@@ -85,6 +87,17 @@ run_exit_commands() {
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/virt-thin-test.XXXXXX")
 trap run_exit_commands EXIT
 trap 'exit 143' TERM
+progress() { echo ", $*" >"$tmp/.progress"; }
+tell_progress() {
+  local count text
+  while sleep 10 >/dev/null 2>&1; do
+    count=0 text=
+    [ ! -e "$tmp/.count" ] || read -r count <"$tmp/.count"
+    [ ! -e "$tmp/.progress" ] || read -r text <"$tmp/.progress"
+    echo "# $SECONDS s: $count tests are done$text"
+  done
+}
+[ -z "${VIRT_THIN_TEST_LONG-}" ] || { tell_progress & at_exit "kill $!"; }
 trap 'exit 130' INT
 
 # --- lvm2 as a judge ---

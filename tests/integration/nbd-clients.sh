@@ -168,6 +168,7 @@ if fio --enghelp 2>/dev/null | grep -qw nbd; then
     kill -KILL $victim 2>/dev/null && killed=$((killed + 1)) # unless it was through already
     wait $victim 2>/dev/null
     kill -0 $server 2>/dev/null || break
+    progress "$killed of $kills clients are killed"
   done
   is "$kills clients killed with requests in flight" $killed "$kills"
   ok "the server lives" kill -0 $server

@@ -76,6 +76,7 @@ if fio --enghelp 2>/dev/null | grep -qw nbd; then
     sleep 0.0$((RANDOM % 40 + 10))
     kill -KILL $victim 2>/dev/null && killed=$((killed + 1))
     wait $victim 2>/dev/null
+    progress "$killed of $kills clients are killed"
   done
   is "$kills clients killed with requests in flight" "$killed" "$kills"
   kill -TERM $fio; wait $fio

@@ -70,7 +70,10 @@ ok "a request waits for the next engine" waits
 # A disk under load.
 kill_often() { # N, then hang up once
   local i
-  for ((i = 0; i < $1; i++)); do sleep 0.7; kill -9 "$(engine)"; done
+  for ((i = 0; i < $1; i++)); do
+    sleep 0.7; kill -9 "$(engine)"
+    progress "$i of $1 engines are killed"
+  done
   sleep 0.7
   kill -HUP "$(holder)"
 }

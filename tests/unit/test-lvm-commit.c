@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lvm-helper.h"
+#include "progress.h"
 
 #define N_PVS 2
 #define SIZE (8 * MIB)
@@ -411,6 +412,7 @@ static void test_power_cuts(void **state)
   for (guint upto = 0; upto <= vt_io_log_length(log); upto++) {
     guint promised = 0;
 
+    progress("%u power cuts", n_points);
     while (promised < done->len && g_array_index(done, guint, promised) <= upto)
       promised++;
     for (guint round = 0; round < 3; round++, n_points++)
@@ -483,6 +485,7 @@ static void test_ring(void **state)
     guint target = g_rand_int_range(rand, 0, 1000);
     g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
 
+    progress("%u of %u commits", i, n);
     for (guint k = 0; k < 100 && lvs->len + k < target; k++) {
       g_autofree char *name = g_strdup_printf("vm-%u-%u", i, k);
 

@@ -8,6 +8,7 @@
  * $VIRT_THIN_TEST_LONG makes the run fifty times as long.
  */
 #include "config.h"
+#include "progress.h"
 #include "thin-helper.h"
 
 #define N_DEVICES 12
@@ -415,6 +416,7 @@ static void test_random_run(void **state)
   reopen(run);
   print_message("# seed %u\n", seed);
   for (guint i = 0; i < n_steps; i++) {
+    progress("%u of %u operations", i, n_steps);
     step(run);
     compare_device(run, (guint)g_rand_int_range(run->rand, 0, N_DEVICES));
     compare_list(run);

@@ -39,6 +39,7 @@ wait_until 60 grep -q 'GUEST READY' "$tmp/said"
 while [ $killed -lt $kills ] && kill -0 $guest 2>/dev/null; do
   sleep 0.7
   kill_engine && killed=$((killed + 1))
+  progress "$killed of $kills engines are killed"
 done
 status=0; wait $guest || status=$?
 is "the guest saw no I/O error and no wrong byte" \

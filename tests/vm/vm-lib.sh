@@ -54,10 +54,18 @@ vm_prepare_root() {
     echo "Bail out! the guest's base archive"; exit 1
   }
 }
+# Pass on what a guest says, and count its tests for progress.
+vm_count() {
+  local line
+  while IFS= read -r line; do
+    echo "$line"
+    case $line in "ok "* | "not ok "*) echo $((tap_count += 1)) >"$tmp/.count" ;; esac
+  done
+}
 vm_run() {
   local status
   "$vm_here/vmrun" -c "$tmp/console" -i "$vm_here/guest-lib.sh" -i "$vm_here/guest-changes.sh" \
-    -i "$vm_here/guest-libvirt.sh" "$@" | grep --line-buffered -v '^VM_'
+    -i "$vm_here/guest-libvirt.sh" "$@" | grep --line-buffered -v '^VM_' | vm_count
   status=${PIPESTATUS[0]}
   [ "$status" = 0 ] || {
     tail -n 40 "$tmp/console" | sed 's/^/# /'; echo "Bail out! the guest ended with status $status"
