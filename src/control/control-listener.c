@@ -18,6 +18,7 @@
 #include <gio/gunixconnection.h>
 #include <glib-unix.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "control/control-socket.h"
@@ -150,6 +151,8 @@ static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
   if (connection && !handshake->queue) {
     g_dbus_connection_close(connection, NULL, NULL, NULL);
   } else if (connection) {
+    g_socket_set_option(g_socket_connection_get_socket(handshake->stream), SOL_SOCKET, SO_PASSCRED,
+                        FALSE, NULL);
     g_dbus_connection_set_exit_on_close(connection, FALSE);
     g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(),
                                       &bus_vtable, NULL, NULL, NULL);
@@ -240,6 +243,8 @@ static void begin(ControlListener *listener, GSocket *socket)
 {
   Handshake *handshake;
 
+  /* GDBus wants the kernel's word on who sent the first byte, which comes before GDBus does. */
+  g_socket_set_option(socket, SOL_SOCKET, SO_PASSCRED, TRUE, NULL);
   if (listener->silent.length + listener->waiting.length + listener->begun.length >= HANDSHAKES_MAX)
     handshake_end(oldest_handshake(listener));
   handshake = g_new0(Handshake, 1);
@@ -310,6 +315,7 @@ ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc
   listener->func = func;
   listener->user_data = user_data;
   g_socket_set_blocking(socket, FALSE);
+  g_socket_set_option(socket, SOL_SOCKET, SO_PASSCRED, TRUE, NULL); /* for those it accepts */
   listener->socket = g_steal_pointer(&socket);
   watch(listener);
   return listener;

@@ -192,6 +192,8 @@ static gboolean fake_check(VolumeGroup *group, const char *thin_pool, GPtrArray 
   g_ptr_array_add(*errors, g_strdup("block 148: checksum"));
   g_ptr_array_add(*errors, g_strdup("device 3: 0-65536"));
   g_ptr_array_add(*leaks, g_strdup("chunk 1500"));
+  if (((FakePool *)group)->leak)
+    g_ptr_array_add(*leaks, g_strnfill(((FakePool *)group)->leak, '1'));
   return fake_pool_note(group, "check %s", thin_pool ? thin_pool : "NULL");
 }
 

@@ -19,6 +19,7 @@ typedef struct {
   guint hanging;
   guint n_volumes; /* of list_volumes */
   guint n_infos;   /* calls of get_info */
+  gsize leak;      /* bytes that check says of one more leak; 0: no more */
 } FakePool;
 
 extern const PoolOps fake_pool_ops;

@@ -14,6 +14,7 @@
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <grp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -953,6 +954,87 @@ static void test_idle_peers(void **state)
     close(fds[i]);
 }
 
+static void say(int fd, const void *data, gsize length)
+{
+  assert_true(send(fd, data, length, MSG_NOSIGNAL) == (gssize)length);
+}
+
+/* A peer that has a pool checked @n times, and reads no answer. */
+static int deaf_peer(const char *path, guint n)
+{
+  g_autofree char *auth = NULL, *user = g_strdup_printf("%d", (int)geteuid());
+  g_autoptr(GString) hex = g_string_new(NULL);
+  int fd = control_socket_connect(path, 5000, NULL);
+  char answer[256];
+
+  assert_true(fd >= 0);
+  for (const char *p = user; *p; p++)
+    g_string_append_printf(hex, "%02x", *p);
+  auth = g_strdup_printf("AUTH EXTERNAL %s\r\n", hex->str);
+  say(fd, "", 1);
+  say(fd, auth, strlen(auth));
+  assert_true(recv(fd, answer, sizeof answer, 0) > 0 && g_str_has_prefix(answer, "OK "));
+  say(fd, "BEGIN\r\n", 7);
+  for (guint i = 1; i <= n; i++) {
+    g_autoptr(GDBusMessage) call =
+        g_dbus_message_new_method_call(NULL, CONTROL_OBJECT_PATH, CONTROL_INTERFACE, "Check");
+    g_autofree guchar *blob = NULL;
+    gsize length;
+
+    g_dbus_message_set_body(call, g_variant_new("(s)", ""));
+    g_dbus_message_set_serial(call, i);
+    blob = g_dbus_message_to_blob(call, &length, 0, NULL);
+    if (send(fd, blob, length, MSG_NOSIGNAL) < 0)
+      break; /* it has been hung up on */
+  }
+  return fd;
+}
+
+static gboolean is_hung_up(int fd)
+{
+  struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
+
+  return poll(&pfd, 1, 0) > 0;
+}
+
+static gsize resident(void)
+{
+  g_autofree char *text = NULL;
+  gsize size = 0, pages = 0;
+
+  assert_true(g_file_get_contents("/proc/self/statm", &text, NULL, NULL));
+  assert_int_equal(sscanf(text, "%zu %zu", &size, &pages), 2);
+  return pages * 4096;
+}
+
+/* Who asks and does not read takes a bounded part of the memory, and keeps nobody from theirs. */
+static void test_deaf_peers(void **state)
+{
+  g_autofree char *path = vg_path("control");
+  g_autoptr(VolumeGroup) group = NULL;
+  int fds[16];
+  guint n_gone = 0;
+  gsize before;
+
+  fake.leak = 1 << 20;
+  before = resident();
+  for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+    fds[i] = deaf_peer(path, 200);
+  for (gint64 end = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+       n_gone < G_N_ELEMENTS(fds) / 2 && g_get_monotonic_time() < end; g_usleep(1000)) {
+    n_gone = 0;
+    for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+      n_gone += is_hung_up(fds[i]);
+  }
+  assert_true(n_gone >= G_N_ELEMENTS(fds) / 2);
+  assert_true(resident() < before + (1u << 30)); /* of 3 GiB */
+  group = connected(5000);
+  assert_true(pool_commit(group, NULL));
+  fake.leak = 0;
+  for (gsize i = 0; i < G_N_ELEMENTS(fds); i++)
+    close(fds[i]);
+}
+
 /* Who serves is told by the lock's holder alone; programs that end at once, with a reason, or
  * never, make clear errors.
  */
@@ -1028,6 +1110,7 @@ int main(void)
       cmocka_unit_test_setup(test_volume_io, setup),
       cmocka_unit_test_setup(test_bad_peers, setup),
       cmocka_unit_test_setup(test_idle_peers, setup),
+      cmocka_unit_test_setup(test_deaf_peers, setup),
       cmocka_unit_test_setup(test_service_start, setup),
   };
 

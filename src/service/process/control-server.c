@@ -18,7 +18,10 @@
 #include "settings/settings.h"
 
 #define CALLS_AT_ONCE 32
-#define PEERS_MAX 256 /* or an eighth of the descriptors there may be */
+#define PEERS_MAX 256          /* or an eighth of the descriptors there may be */
+#define PEER_CALLS_MAX 256     /* under way */
+#define ANSWER_SIZE 512        /* beside what it says */
+#define UNREAD_MAX (64u << 20) /* bytes of answers that peers have not read, together */
 
 struct ControlServer {
   VolumeGroup *group;
@@ -184,35 +187,125 @@ static void return_error(GDBusMethodInvocation *invocation, GError *error)
   g_error_free(error);
 }
 
-/* Calls of a peer that are under way, for its qdata. */
-static void count_call(GDBusConnection *peer, int by)
-{
-  int n = GPOINTER_TO_INT(g_object_get_data(G_OBJECT(peer), "virt-thin-calls"));
+/* What a peer carries: calls that are under way; bytes of answers that it has not read; whether we
+ * have hung up on it. */
+static const char CALLS[] = "virt-thin-calls", UNREAD[] = "virt-thin-unread",
+                  GONE[] = "virt-thin-gone";
 
-  g_object_set_data(G_OBJECT(peer), "virt-thin-calls", GINT_TO_POINTER(n + by));
+static gsize count(GDBusConnection *peer, const char *what, gssize by)
+{
+  gsize n = GPOINTER_TO_SIZE(g_object_get_data(G_OBJECT(peer), what)) + by;
+
+  g_object_set_data(G_OBJECT(peer), what, GSIZE_TO_POINTER(n));
+  return n;
 }
+
+/* --- answers that are not read --- */
+
+static struct {
+  GMutex lock; /* of all peers' UNREAD and GONE, too; after ControlServer.lock */
+  gsize bytes; /* of those that are not GONE */
+} unread;
+
+/* Also while it reads nothing, for which g_dbus_connection_close() would wait. */
+static void hang_up(GDBusConnection *peer)
+{
+  GIOStream *stream = g_dbus_connection_get_stream(peer);
+
+  g_mutex_lock(&unread.lock);
+  if (count(peer, GONE, 0) == 0) {
+    count(peer, GONE, 1);
+    unread.bytes -= count(peer, UNREAD, 0);
+  }
+  g_mutex_unlock(&unread.lock);
+  g_socket_shutdown(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), TRUE, TRUE, NULL);
+  g_dbus_connection_close(peer, NULL, NULL, NULL);
+}
+
+static gboolean is_gone(GDBusConnection *peer)
+{
+  g_mutex_lock(&unread.lock);
+  gboolean gone = count(peer, GONE, 0) > 0;
+  g_mutex_unlock(&unread.lock);
+  return gone;
+}
+
+/* @size may be negative. */
+static void count_unread(GDBusConnection *peer, gssize size)
+{
+  g_mutex_lock(&unread.lock);
+  count(peer, UNREAD, size);
+  if (count(peer, GONE, 0) == 0)
+    unread.bytes += size;
+  g_mutex_unlock(&unread.lock);
+}
+
+static void answer_read(GObject *peer, GAsyncResult *result, gpointer size)
+{
+  g_dbus_connection_flush_finish(G_DBUS_CONNECTION(peer), result, NULL);
+  count_unread(G_DBUS_CONNECTION(peer), -(gssize)GPOINTER_TO_SIZE(size));
+}
+
+/* The peer with most to read, the caller's; NULL: all together is not too much. */
+static GDBusConnection *worst_reader(ControlServer *server)
+{
+  GDBusConnection *worst = NULL;
+
+  g_mutex_lock(&server->lock);
+  g_mutex_lock(&unread.lock);
+  for (guint i = 0; unread.bytes > UNREAD_MAX && i < server->peers->len; i++) {
+    GDBusConnection *peer = server->peers->pdata[i];
+    if (!count(peer, GONE, 0) && (!worst || count(peer, UNREAD, 0) > count(worst, UNREAD, 0)))
+      worst = peer;
+  }
+  if (worst)
+    g_object_ref(worst);
+  g_mutex_unlock(&unread.lock);
+  g_mutex_unlock(&server->lock);
+  return worst;
+}
+
+/* An answer of @size bytes is on its way to @peer. Those who read none have to go when all of them
+ * are too much. */
+static void note_answer(ControlServer *server, GDBusConnection *peer, gsize size)
+{
+  count_unread(peer, (gssize)size);
+  g_dbus_connection_flush(peer, NULL, answer_read, GSIZE_TO_POINTER(size));
+  g_autoptr(GDBusConnection) worst = worst_reader(server);
+  if (!worst)
+    return;
+  g_warning("control socket of %s: peers have not read %u MiB of answers, the one with most of "
+            "them is disconnected",
+            server->vg, UNREAD_MAX >> 20);
+  hang_up(worst);
+}
+
+/* --- calls under way --- */
 
 static gboolean begin_call(ControlServer *server, GDBusConnection *peer)
 {
   gboolean ok;
+  gsize n = 0;
   guint i;
 
   g_mutex_lock(&server->lock);
   ok = !server->stopping;
   if (ok) {
     server->n_calls++;
-    count_call(peer, 1);
+    n = count(peer, CALLS, 1);
   }
   if (g_ptr_array_find(server->peers, peer, &i))
     g_ptr_array_add(server->peers, g_ptr_array_steal_index(server->peers, i));
   g_mutex_unlock(&server->lock);
+  if (n > PEER_CALLS_MAX)
+    hang_up(peer);
   return ok;
 }
 
 static void end_call(ControlServer *server, GDBusConnection *peer)
 {
   g_mutex_lock(&server->lock);
-  count_call(peer, -1);
+  count(peer, CALLS, -1);
   if (--server->n_calls == 0)
     g_cond_broadcast(&server->idle);
   g_mutex_unlock(&server->lock);
@@ -242,16 +335,23 @@ static void run_call(gpointer data, gpointer user_data)
       g_object_ref(g_dbus_method_invocation_get_connection(invocation));
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
-  GVariant *answer =
-      answer_call(server->group, name, g_dbus_method_invocation_get_parameters(invocation), &error);
+  gsize size = ANSWER_SIZE;
+  GVariant *answer = NULL;
 
-  if (answer)
+  if (is_gone(peer))
+    vt_set_error(&error, ESHUTDOWN, "the peer has been disconnected");
+  else
+    answer = answer_call(server->group, name, g_dbus_method_invocation_get_parameters(invocation),
+                         &error);
+  if (answer) {
+    size += g_variant_get_size(answer);
     g_dbus_method_invocation_return_value(invocation, answer);
-  else if (error)
+  } else if (error)
     return_error(invocation, error);
   else
     g_dbus_method_invocation_return_dbus_error(invocation,
                                                "org.freedesktop.DBus.Error.UnknownMethod", name);
+  note_answer(server, peer, size);
   end_call(server, peer);
 }
 
@@ -338,7 +438,7 @@ static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *e
 static GDBusConnection *longest_silent(ControlServer *server)
 {
   for (guint i = 0; server->peers->len >= server->max_peers && i < server->peers->len; i++)
-    if (!g_object_get_data(server->peers->pdata[i], "virt-thin-calls"))
+    if (!count(server->peers->pdata[i], CALLS, 0))
       return g_ptr_array_steal_index(server->peers, i);
   return NULL;
 }
@@ -368,7 +468,7 @@ static void peer_came(GDBusConnection *connection, gpointer user_data)
     g_info("control socket of %s: %u peers are connected, the one that has been silent longest "
            "makes way for another",
            server->vg, server->max_peers);
-    g_dbus_connection_close(silent, NULL, NULL, NULL);
+    hang_up(silent);
   }
 }
 
