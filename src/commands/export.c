@@ -69,7 +69,7 @@ static gboolean export_raw(VolumeGroup *group, const char *vg, const char *lv, c
                            GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
-  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, TRUE, opener, error);
+  g_autoptr(VtIo) volume = pool_volume_open(group, lv, TRUE, opener, error);
   g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
   Target target = {.fd = -1};
   CliProgress *progress;
@@ -77,7 +77,7 @@ static gboolean export_raw(VolumeGroup *group, const char *vg, const char *lv, c
 
   if (!volume || !open_target(&target, argument, error))
     return FALSE;
-  progress = cli_progress_new(pool_volume_size(volume), "exporting %s/%s", vg, lv);
+  progress = cli_progress_new(vt_io_size(volume), "exporting %s/%s", vg, lv);
   ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target,
                     lost, progress, error);
   cli_progress_free(progress);

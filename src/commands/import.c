@@ -227,7 +227,7 @@ static gboolean import_read(VolumeGroup *group, const char *lv, Source *source, 
                             CliOver over, gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
-  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, FALSE, opener, error);
+  g_autoptr(VtIo) volume = pool_volume_open(group, lv, FALSE, opener, error);
   CliSource from = {.fd = source->fd,
                     .image = image,
                     .name = source->name,
@@ -245,15 +245,15 @@ static gboolean import_read(VolumeGroup *group, const char *lv, Source *source, 
                               source->name);
   ok = cli_copy_in(&from, volume, over, progress, error);
   cli_progress_free(progress);
-  g_clear_pointer(&volume, pool_volume_close);
+  g_clear_pointer(&volume, vt_io_unref);
   return ok && (!growing || pool_resize(group, lv, from.size, TRUE, error));
 }
 
 static gboolean zero_volume(VolumeGroup *group, const char *lv, GError **error)
 {
-  g_autoptr(PoolVolume) volume = pool_volume_open(group, lv, FALSE, "virt-thin import", error);
+  g_autoptr(VtIo) volume = pool_volume_open(group, lv, FALSE, "virt-thin import", error);
 
-  return volume && pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error);
+  return volume && vt_io_zero(volume, 0, vt_io_size(volume), VT_IO_ZERO_MAY_UNMAP, error);
 }
 
 /* By qemu-img, which looks at nothing that is in the volume. */

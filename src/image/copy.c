@@ -77,7 +77,7 @@ typedef struct {
   gsize head_length;
   gboolean seekable;
   CliSource *source;
-  PoolVolume *volume;
+  VtIo *volume;
   guint64 volume_size;
   CliOver over;
   guint64 granule;
@@ -94,7 +94,7 @@ static gboolean end_zeros(CopyIn *copy, GError **error)
 
   copy->zero_from = copy->zero_to = 0;
   return copy->over == CLI_OVER_ZEROS || from == to ||
-         pool_volume_zero(copy->volume, from, to - from, TRUE, error);
+         vt_io_zero(copy->volume, from, to - from, VT_IO_ZERO_MAY_UNMAP, error);
 }
 
 static gboolean add_zeros(CopyIn *copy, guint64 from, guint64 to, GError **error)
@@ -116,18 +116,18 @@ static gboolean write_data(CopyIn *copy, const char *data, gsize length, guint64
   gsize from = 0;
 
   if (copy->over == CLI_OVER_EQUAL &&
-      pool_volume_read(copy->volume, copy->there, length, offset, NULL))
+      vt_io_read(copy->volume, copy->there, length, offset, NULL))
     for (gsize at = 0, step; at < length; at += step) {
       step = MIN(copy->granule, length - at);
       if (memcmp(data + at, copy->there + at, step) != 0)
         continue;
       if (from < at &&
-          !pool_volume_write(copy->volume, data + from, at - from, offset + from, error))
+          !vt_io_write(copy->volume, data + from, at - from, offset + from, error))
         return FALSE;
       from = at + step;
     }
   return from == length ||
-         pool_volume_write(copy->volume, data + from, length - from, offset + from, error);
+         vt_io_write(copy->volume, data + from, length - from, offset + from, error);
 }
 
 /* One buffer's worth at @offset, in runs of zero and other granules. */
@@ -195,12 +195,12 @@ static gboolean make_room(CopyIn *copy, guint64 size, GError **error)
   if (size > copy->volume_size && copy->source->grow) {
     if (!copy->source->grow(size, copy->source->user_data, error))
       return FALSE;
-    copy->volume_size = pool_volume_size(copy->volume);
+    copy->volume_size = vt_io_size(copy->volume);
   }
   return size <= copy->volume_size ||
          vt_set_error(error, EINVAL,
                       "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes",
-                      copy->name, pool_volume_name(copy->volume), copy->volume_size);
+                      copy->name, vt_io_name(copy->volume), copy->volume_size);
 }
 
 /* [from, to) of the source, all of it to be read; *end is where it ended. */
@@ -278,7 +278,7 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliProgress *progress,
+gboolean cli_copy_in(CliSource *source, VtIo *volume, CliOver over, CliProgress *progress,
                      GError **error)
 {
   CopyIn copy = {.source = source,
@@ -295,8 +295,8 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliPro
 
   cli_catch_interrupts();
   copy.seekable = copy.size != CLI_UNKNOWN_SIZE;
-  copy.volume_size = pool_volume_size(volume);
-  copy.granule = pool_volume_chunk_size(volume) ? pool_volume_chunk_size(volume) : DEFAULT_GRANULE;
+  copy.volume_size = vt_io_size(volume);
+  copy.granule = vt_io_chunk_size(volume) ? vt_io_chunk_size(volume) : DEFAULT_GRANULE;
   copy.buffer_size =
       copy.granule <= BUFFER_SIZE ? BUFFER_SIZE / copy.granule * copy.granule : BUFFER_SIZE;
   copy.buffer = g_malloc(copy.buffer_size);
@@ -306,7 +306,7 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliPro
   else
     ok = copy_range(&copy, 0, copy.size, &end, error);
   ok = ok && (end >= copy.volume_size || add_zeros(&copy, end, copy.volume_size, error)) &&
-       end_zeros(&copy, error) && pool_volume_flush(volume, error);
+       end_zeros(&copy, error) && vt_io_flush(volume, error);
   g_free(copy.buffer);
   g_free(copy.there);
   return ok;
@@ -315,7 +315,7 @@ gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliPro
 /* --- out --- */
 
 typedef struct {
-  PoolVolume *volume;
+  VtIo *volume;
   int fd;
   const char *name;
   CliTarget target;
@@ -388,7 +388,7 @@ static void end_lost(CopyOut *copy)
     g_ptr_array_add(copy->lost, g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                                                 " of volume %s are lost: %s",
                                                 copy->lost_from, copy->lost_to - 1,
-                                                pool_volume_name(copy->volume), copy->lost_why));
+                                                vt_io_name(copy->volume), copy->lost_why));
   copy->lost_from = copy->lost_to = 0;
   g_clear_pointer(&copy->lost_why, g_free);
 }
@@ -415,7 +415,7 @@ static gboolean read_what_there_is(CopyOut *copy, guint64 offset, gsize length, 
 {
   g_autoptr(GError) local = NULL;
 
-  if (pool_volume_read(copy->volume, copy->buffer, length, offset, &local))
+  if (vt_io_read(copy->volume, copy->buffer, length, offset, &local))
     return TRUE;
   if (!is_damage(local)) {
     g_propagate_error(error, g_steal_pointer(&local));
@@ -425,7 +425,7 @@ static gboolean read_what_there_is(CopyOut *copy, guint64 offset, gsize length, 
     g_autoptr(GError) why = NULL;
     gsize step = MIN(length - done, (gsize)(copy->granule - (offset + done) % copy->granule));
 
-    if (!pool_volume_read(copy->volume, copy->buffer + done, step, offset + done, &why)) {
+    if (!vt_io_read(copy->volume, copy->buffer + done, step, offset + done, &why)) {
       if (!is_damage(why)) {
         g_propagate_error(error, g_steal_pointer(&why));
         return FALSE;
@@ -464,7 +464,7 @@ static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
 
     if (!check_interrupt(error))
       return FALSE;
-    if (!pool_volume_extent(copy->volume, offset, size - offset, &length, &mapped, &local)) {
+    if (!vt_io_extent(copy->volume, offset, size - offset, &length, &mapped, &local)) {
       if (!is_damage(local) || length == 0) {
         g_propagate_error(error, g_steal_pointer(&local));
         return FALSE;
@@ -497,8 +497,8 @@ static gboolean set_end(CopyOut *copy, guint64 size, GError **error)
                       copy->name, copy->base + size);
 }
 
-gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target,
-                      GPtrArray *lost, CliProgress *progress, GError **error)
+gboolean cli_copy_out(VtIo *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
+                      CliProgress *progress, GError **error)
 {
   CopyOut copy = {.volume = volume,
                   .fd = fd,
@@ -506,11 +506,11 @@ gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget ta
                   .target = target,
                   .lost = lost,
                   .progress = progress};
-  guint64 size = pool_volume_size(volume);
+  guint64 size = vt_io_size(volume);
   gboolean ok;
 
   cli_catch_interrupts();
-  copy.granule = pool_volume_chunk_size(volume) ? pool_volume_chunk_size(volume) : DEFAULT_GRANULE;
+  copy.granule = vt_io_chunk_size(volume) ? vt_io_chunk_size(volume) : DEFAULT_GRANULE;
   if (!find_base(&copy, error) || !set_end(&copy, size, error))
     return FALSE;
   copy.buffer = g_malloc(BUFFER_SIZE);

@@ -36,7 +36,7 @@ typedef enum {
 
 /* Write @source to the volume's beginning, which reads zero behind it, and where @source does.
  * Flushed on return. */
-gboolean cli_copy_in(CliSource *source, PoolVolume *volume, CliOver over, CliProgress *progress,
+gboolean cli_copy_in(CliSource *source, VtIo *volume, CliOver over, CliProgress *progress,
                      GError **error);
 
 /* Open @path for an image to be written to: a new file, for its owner alone, or what is there, cut
@@ -52,8 +52,8 @@ typedef enum {
 
 /* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read
  * zero there, and are described in @lost (char *). */
-gboolean cli_copy_out(PoolVolume *volume, int fd, const char *name, CliTarget target,
-                      GPtrArray *lost, CliProgress *progress, GError **error);
+gboolean cli_copy_out(VtIo *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
+                      CliProgress *progress, GError **error);
 
 /* What @source has at @offset: how many bytes it has put into @buffer, less than @length at its end
  * alone; -1: @error.

@@ -131,8 +131,8 @@ gboolean vtbackend_discard(const VtVolumeFile *file, guint64 offset, guint64 len
 {
   g_auto(VtFd) fd = {-1};
   if (file->device)
-    return pool_volume_zero(file->device, offset, length, TRUE, error) &&
-           pool_volume_flush(file->device, error);
+    return vt_io_zero(file->device, offset, length, VT_IO_ZERO_MAY_UNMAP, error) &&
+           vt_io_flush(file->device, error);
   if (!vtbackend_fd_open(&fd, file->path, O_RDWR, error))
     return FALSE;
   if (length == 0 || fallocate(fd.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
@@ -150,13 +150,13 @@ typedef struct {
 
 /* The runs of the first @length bytes that the kernel maps, or does not: all before the first is
  * written, which changes the map. */
-static GArray *list_runs(PoolVolume *device, guint64 length, gboolean wanted, GError **error)
+static GArray *list_runs(VtIo *device, guint64 length, gboolean wanted, GError **error)
 {
   g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(Run));
   Run run = {0, 0};
   for (; run.begin < length; run.begin += run.length) {
     gboolean mapped;
-    if (!pool_volume_extent(device, run.begin, length - run.begin, &run.length, &mapped, error))
+    if (!vt_io_extent(device, run.begin, length - run.begin, &run.length, &mapped, error))
       return NULL;
     if (mapped == wanted)
       g_array_append_val(runs, run);
@@ -165,17 +165,17 @@ static GArray *list_runs(PoolVolume *device, guint64 length, gboolean wanted, GE
 }
 
 /* Write zeros over what of the first @length bytes the kernel maps, or over what it does not. */
-static gboolean zero_device(PoolVolume *device, guint64 length, gboolean mapped, GError **error)
+static gboolean zero_device(VtIo *device, guint64 length, gboolean mapped, GError **error)
 {
   g_autoptr(GArray) runs = list_runs(device, length, mapped, error);
   if (!runs)
     return FALSE;
   for (guint i = 0; i < runs->len; i++) {
     Run *run = &g_array_index(runs, Run, i);
-    if (!pool_volume_zero(device, run->begin, run->length, FALSE, error))
+    if (!vt_io_zero(device, run->begin, run->length, 0, error))
       return FALSE;
   }
-  return pool_volume_flush(device, error);
+  return vt_io_flush(device, error);
 }
 
 static gboolean zero_range(int fd, const char *zeros, guint64 begin, guint64 end, const char *name,

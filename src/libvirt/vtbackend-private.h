@@ -101,7 +101,7 @@ PoolInfo *vtbackend_service_pool(const VtSource *source, GError **error);
  * which is active as long as this is open, or something that was opened meanwhile. */
 typedef struct {
   char *path;
-  PoolVolume *device; /* NULL: a file */
+  VtIo *device; /* NULL: a file */
 } VtVolumeFile;
 gboolean vtbackend_volume_file_open(const char *vg, const char *name, gboolean read_only,
                                     VtVolumeFile *file, GError **error);

@@ -300,7 +300,7 @@ gboolean vtbackend_volume_file_open(const char *vg, const char *name, gboolean r
 void vtbackend_volume_file_close(VtVolumeFile *file)
 {
   g_clear_pointer(&file->path, g_free);
-  g_clear_pointer(&file->device, pool_volume_close);
+  g_clear_pointer(&file->device, vt_io_unref);
 }
 
 char *vtbackend_volume_folder(const char *vg, GPtrArray *volumes)

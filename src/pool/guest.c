@@ -259,36 +259,35 @@ gboolean pool_guest_finish(VolumeGroup *group, const char *name, GError **error)
 
 /* --- copy --- */
 
-static gboolean copy_run(PoolVolume *from, PoolVolume *to, guint64 offset, guint64 length,
-                         char *buffer, GError **error)
+static gboolean copy_run(VtIo *from, VtIo *to, guint64 offset, guint64 length, char *buffer,
+                         GError **error)
 {
   for (guint64 done = 0; done < length;) {
     gsize step = (gsize)MIN(COPY_SIZE, length - done);
 
-    if (!pool_volume_read(from, buffer, step, offset + done, error) ||
-        !pool_volume_write(to, buffer, step, offset + done, error))
+    if (!vt_io_read(from, buffer, step, offset + done, error) ||
+        !vt_io_write(to, buffer, step, offset + done, error))
       return FALSE;
     done += step;
   }
   return TRUE;
 }
 
-static gboolean copy_content(PoolVolume *from, PoolVolume *to,
-                             void (*told)(guint64 done, gpointer user_data), gpointer user_data,
-                             GError **error)
+static gboolean copy_content(VtIo *from, VtIo *to, void (*told)(guint64 done, gpointer user_data),
+                             gpointer user_data, GError **error)
 {
   g_autofree char *buffer = g_malloc(COPY_SIZE);
-  guint64 size = pool_volume_size(from), length;
+  guint64 size = vt_io_size(from), length;
   gboolean mapped;
 
   for (guint64 offset = 0; offset < size; offset += length) {
-    if (!pool_volume_extent(from, offset, size - offset, &length, &mapped, error) ||
+    if (!vt_io_extent(from, offset, size - offset, &length, &mapped, error) ||
         (mapped && !copy_run(from, to, offset, length, buffer, error)))
       return FALSE;
     if (told)
       told(offset + length, user_data);
   }
-  return pool_volume_flush(to, error);
+  return vt_io_flush(to, error);
 }
 
 gboolean pool_guest_reads_zero(VolumeGroup *group, const char *name, gboolean *reads_zero,
@@ -302,12 +301,12 @@ gboolean pool_guest_reads_zero(VolumeGroup *group, const char *name, gboolean *r
   return volume && (info || !volume->pool);
 }
 
-static gboolean make_blank(VolumeGroup *group, const char *name, PoolVolume *volume, GError **error)
+static gboolean make_blank(VolumeGroup *group, const char *name, VtIo *volume, GError **error)
 {
   gboolean blank;
 
   return pool_guest_reads_zero(group, name, &blank, error) &&
-         (blank || pool_volume_zero(volume, 0, pool_volume_size(volume), TRUE, error));
+         (blank || vt_io_zero(volume, 0, vt_io_size(volume), VT_IO_ZERO_MAY_UNMAP, error));
 }
 
 gboolean pool_guest_copy(VolumeGroup *group, const char *name, const char *thin_pool,
@@ -315,8 +314,7 @@ gboolean pool_guest_copy(VolumeGroup *group, const char *name, const char *thin_
                          gpointer user_data, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
-  PoolVolume *from = info ? pool_volume_open(group, name, TRUE, "a full clone", error) : NULL,
-             *to = NULL;
+  VtIo *from = info ? pool_volume_open(group, name, TRUE, "a full clone", error) : NULL, *to = NULL;
   const char *made[] = {new_name, NULL};
   gboolean ok = FALSE, created = FALSE;
 
@@ -326,8 +324,8 @@ gboolean pool_guest_copy(VolumeGroup *group, const char *name, const char *thin_
     to = pool_volume_open(group, new_name, FALSE, "a full clone", error);
   if (to)
     ok = make_blank(group, new_name, to, error) && copy_content(from, to, told, user_data, error);
-  g_clear_pointer(&to, pool_volume_close);
-  g_clear_pointer(&from, pool_volume_close);
+  g_clear_pointer(&to, vt_io_unref);
+  g_clear_pointer(&from, vt_io_unref);
   ok = ok && pool_guest_finish(group, new_name, error);
   if (created && !ok)
     pool_remove(group, made, FALSE, NULL);

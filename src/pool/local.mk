@@ -10,9 +10,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-private.h src/pool/pool.c \
 	src/pool/rules.h src/pool/rules.c \
 	src/pool/remote/pool.c \
-	src/pool/remote/remote-private.h \
 	src/pool/remote/service.h src/pool/remote/service.c \
-	src/pool/remote/volume.c \
 	src/pool/remote/wire.h src/pool/remote/wire.c
 src_pool_libpool_la_LIBADD = $(GLIB_LIBS)
 

@@ -1,10 +1,10 @@
 /* virt-thin - what an implementation of the pool interface provides
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool.h is what callers see; pool.c checks arguments and hands each call to the VolumeGroup's or
- * the PoolVolume's table below. An implementation embeds VolumeGroup and PoolVolume as the first
- * member of its own structs. Each member has the contract of the function of the same name in
- * pool.h. A NULL member means EOPNOTSUPP, except where noted.
+ * pool.h is what callers see; pool.c checks arguments and hands each call to the VolumeGroup's
+ * table below. An implementation embeds VolumeGroup as the first member of its own struct. Each
+ * member has the contract of the function of the same name in pool.h. A NULL member means
+ * EOPNOTSUPP, except where noted.
  */
 #pragma once
 
@@ -35,9 +35,9 @@ typedef struct {
   gboolean (*deactivate)(VolumeGroup *group, const char *thin_pool, gboolean force,
                          GError **error); /* NULL: does nothing, well */
 
-  PoolVolume *(*volume_open)(VolumeGroup *group, const char *name, gboolean read_only,
-                             const char *opener, GError **error);
-  PoolVolume *(*volume_open_view)(VolumeGroup *group, const char *name, GError **error);
+  VtIo *(*volume_open)(VolumeGroup *group, const char *name, gboolean read_only, const char *opener,
+                       GError **error);
+  VtIo *(*volume_open_view)(VolumeGroup *group, const char *name, GError **error);
 
   void (*set_event_func)(VolumeGroup *group, PoolEventFunc func,
                          gpointer user_data); /* NULL: there are no events */
@@ -48,27 +48,4 @@ typedef struct {
 
 struct VolumeGroup {
   const PoolOps *ops;
-};
-
-/* All members are there: a volume that cannot do one sets an error itself. */
-typedef struct {
-  void (*close)(PoolVolume *volume); /* frees the PoolVolume */
-  const char *(*name)(PoolVolume *volume);
-  guint64 (*size)(PoolVolume *volume);
-  guint64 (*chunk_size)(PoolVolume *volume);
-  gboolean (*is_read_only)(PoolVolume *volume);
-  gboolean (*readv)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                    GError **error);
-  gboolean (*writev)(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                     GError **error);
-  gboolean (*zero)(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
-                   GError **error);
-  gboolean (*discard)(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
-  gboolean (*flush)(PoolVolume *volume, GError **error);
-  gboolean (*extent)(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
-                     gboolean *mapped, GError **error);
-} PoolVolumeOps;
-
-struct PoolVolume {
-  const PoolVolumeOps *ops;
 };

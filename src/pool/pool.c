@@ -149,93 +149,17 @@ gboolean pool_commit(VolumeGroup *group, GError **error)
 
 /* --- volume I/O --- */
 
-PoolVolume *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                             const char *opener, GError **error)
+VtIo *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only, const char *opener,
+                       GError **error)
 {
   if (!group->ops->volume_open)
     return unsupported(group, "open a volume", error), NULL;
   return group->ops->volume_open(group, name, read_only, opener, error);
 }
 
-PoolVolume *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error)
+VtIo *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
   if (!group->ops->volume_open_view)
     return unsupported(group, "open a view of a volume", error), NULL;
   return group->ops->volume_open_view(group, name, error);
-}
-
-void pool_volume_close(PoolVolume *volume)
-{
-  if (volume)
-    volume->ops->close(volume);
-}
-
-const char *pool_volume_name(PoolVolume *volume)
-{
-  return volume->ops->name(volume);
-}
-
-guint64 pool_volume_size(PoolVolume *volume)
-{
-  return volume->ops->size(volume);
-}
-
-guint64 pool_volume_chunk_size(PoolVolume *volume)
-{
-  return volume->ops->chunk_size(volume);
-}
-
-gboolean pool_volume_is_read_only(PoolVolume *volume)
-{
-  return volume->ops->is_read_only(volume);
-}
-
-gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                           GError **error)
-{
-  return volume->ops->readv(volume, iov, n_iov, offset, error);
-}
-
-gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                            GError **error)
-{
-  return volume->ops->writev(volume, iov, n_iov, offset, error);
-}
-
-gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
-                          GError **error)
-{
-  return volume->ops->zero(volume, offset, length, may_unmap, error);
-}
-
-gboolean pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
-{
-  return volume->ops->discard(volume, offset, length, error);
-}
-
-gboolean pool_volume_flush(PoolVolume *volume, GError **error)
-{
-  return volume->ops->flush(volume, error);
-}
-
-gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
-                            gboolean *mapped, GError **error)
-{
-  return volume->ops->extent(volume, offset, limit, length, mapped, error);
-}
-
-gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset,
-                          GError **error)
-{
-  struct iovec iov = {buf, length};
-
-  return pool_volume_readv(volume, &iov, 1, offset, error);
-}
-
-gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset,
-                           GError **error)
-{
-  struct iovec iov = {(void *)buf, length};
-
-  return pool_volume_writev(volume, &iov, 1, offset, error);
 }

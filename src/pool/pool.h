@@ -16,12 +16,10 @@
  */
 #pragma once
 
-#include <sys/uio.h>
-
 #include "util/error.h"
+#include "util/io.h"
 
 typedef struct VolumeGroup VolumeGroup;
-typedef struct PoolVolume PoolVolume; /* a volume opened for I/O */
 
 /* --- what there is --- */
 
@@ -236,39 +234,16 @@ gboolean pool_deactivate(VolumeGroup *group, const char *thin_pool, gboolean for
 
 /* --- volume I/O --- */
 
-/* Open for I/O. @opener says who, for EBUSY messages of others: "nbd client, pid 99". Several opens
- * of one volume share it; a removal, a rollback or a shrink meanwhile is EBUSY. Works on bundled
- * pools, on a service's through its FUSE file; on kernel pools through its device, where a volume
- * that is not active is activated for as long as it is open.
- */
-PoolVolume *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                             const char *opener, GError **error);
+/* Open for I/O: a VtIo named vg/lv, which vt_io_unref() closes. @opener says who, for EBUSY
+ * messages of others: "nbd client, pid 99". Several opens of one volume share it; a removal, a
+ * rollback or a shrink meanwhile is EBUSY. Works on bundled pools, on a service's through its FUSE
+ * file; on kernel pools through its device, where a volume that is not active is activated for as
+ * long as it is open. */
+VtIo *pool_volume_open(VolumeGroup *group, const char *name, gboolean read_only, const char *opener,
+                       GError **error);
 /* For the service's own standing views (the FUSE folder, block nodes): counts as nobody's use, sees
  * a rollback or resize at once, and turns to ENOENT when the volume is removed. */
-PoolVolume *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error);
-void pool_volume_close(PoolVolume *volume);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolume, pool_volume_close)
-const char *pool_volume_name(PoolVolume *volume);
-guint64 pool_volume_size(PoolVolume *volume);
-/* 0: none; the preferred unit of large I/O and discards. */
-guint64 pool_volume_chunk_size(PoolVolume *volume);
-gboolean pool_volume_is_read_only(PoolVolume *volume);
-
-gboolean pool_volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                           GError **error);
-gboolean pool_volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
-                            GError **error);
-gboolean pool_volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
-                          GError **error);
-gboolean pool_volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error);
-gboolean pool_volume_flush(PoolVolume *volume, GError **error);
-/* As thin_volume_extent(): the run of equal kind at @offset. */
-gboolean pool_volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
-                            gboolean *mapped, GError **error);
-gboolean pool_volume_read(PoolVolume *volume, void *buf, gsize length, guint64 offset,
-                          GError **error);
-gboolean pool_volume_write(PoolVolume *volume, const void *buf, gsize length, guint64 offset,
-                           GError **error);
+VtIo *pool_volume_open_view(VolumeGroup *group, const char *name, GError **error);
 
 /* --- for a service --- */
 

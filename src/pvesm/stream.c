@@ -130,10 +130,10 @@ static CliTarget target_kind(const Target *target)
   return is_sparse_file(target->fd) ? CLI_SPARSE : CLI_DENSE;
 }
 
-static gboolean stream_out(PoolVolume *volume, const char *name, Target *target, GError **error)
+static gboolean stream_out(VtIo *volume, const char *name, Target *target, GError **error)
 {
   g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
-  guint64 size = pool_volume_size(volume);
+  guint64 size = vt_io_size(volume);
   CliProgress *progress;
   gboolean ok;
 
@@ -167,7 +167,7 @@ static gboolean export_volume(const StorageCfgStorage *storage, const char *name
                               const char *argument, GError **error)
 {
   VolumeGroup *group = cli_open(storagecfg_string(storage, "vgname"), POOL_READ_ONLY, error);
-  PoolVolume *volume =
+  VtIo *volume =
       group ? pool_volume_open(group, name, TRUE, "virt-thin storage export", error) : NULL;
   Target target;
   gboolean ok = FALSE;
@@ -175,7 +175,7 @@ static gboolean export_volume(const StorageCfgStorage *storage, const char *name
   if (volume && open_target(&target, argument, error))
     ok = close_target(&target, stream_out(volume, name, &target, error), error);
   if (volume)
-    pool_volume_close(volume);
+    vt_io_unref(volume);
   return cli_close(group, error) && ok;
 }
 
@@ -425,8 +425,7 @@ static gboolean read_header(int fd, guint64 *size, GError **error)
 static gboolean stream_in(VolumeGroup *group, const char *name, int fd, guint64 size,
                           GError **error)
 {
-  g_autoptr(PoolVolume) volume =
-      pool_volume_open(group, name, FALSE, "virt-thin storage import", error);
+  g_autoptr(VtIo) volume = pool_volume_open(group, name, FALSE, "virt-thin storage import", error);
   CliSource source = {.fd = fd, .name = "the stream", .size = CLI_UNKNOWN_SIZE};
   CliProgress *progress;
   gboolean fresh, ok;

@@ -89,14 +89,13 @@ char *pvesm_allocate(VolumeGroup *group, const StorageCfgStorage *storage, const
 gboolean pvesm_format(VolumeGroup *group, const char *name, GError **error)
 {
   g_autofree char *path = NULL;
-  g_autoptr(PoolVolume) volume =
-      pool_volume_open(group, name, FALSE, "virt-thin storage alloc", error);
+  g_autoptr(VtIo) volume = pool_volume_open(group, name, FALSE, "virt-thin storage alloc", error);
   CliSource source = {.name = "the new file system"};
   gboolean blank, ok = FALSE;
 
   if (!volume || !pool_guest_reads_zero(group, name, &blank, error))
     return FALSE;
-  source.size = pool_volume_size(volume);
+  source.size = vt_io_size(volume);
   source.fd = g_file_open_tmp("virt-thin-XXXXXX", &path, error);
   if (source.fd < 0)
     return FALSE;

@@ -123,11 +123,11 @@ static void compare(Run *run, Vol *v, const guint64 *found, guint begin, guint n
   run->n_blocks += n;
 }
 
-static void read_and_compare(Run *run, PoolVolume *volume, Vol *v, guint begin, guint n,
+static void read_and_compare(Run *run, VtIo *volume, Vol *v, guint begin, guint n,
                              const guint32 *other)
 {
   g_autofree guint64 *found = g_malloc(n * BLOCK + 1);
-  assert_done(pool_volume_read(volume, found, (gsize)n * BLOCK, (guint64)begin * BLOCK, &error));
+  assert_done(vt_io_read(volume, found, (gsize)n * BLOCK, (guint64)begin * BLOCK, &error));
   compare(run, v, found, begin, n, other);
 }
 
@@ -135,12 +135,12 @@ static void verify_all(Run *run)
 {
   for (guint i = 0; i < run->vols->len; i++) {
     Vol *v = run->vols->pdata[i];
-    PoolVolume *volume;
+    VtIo *volume;
     assert_done((volume = pool_volume_open(run->pool, v->name, TRUE, "the model run", &error)) !=
                 NULL);
-    assert_int_equal(pool_volume_size(volume), (guint64)v->blocks * BLOCK);
+    assert_int_equal(vt_io_size(volume), (guint64)v->blocks * BLOCK);
     read_and_compare(run, volume, v, 0, v->blocks, NULL);
-    pool_volume_close(volume);
+    vt_io_unref(volume);
   }
   g_autoptr(GPtrArray) infos = NULL;
   assert_done((infos = pool_list_volumes(run->pool, "data", &error)) != NULL);
@@ -159,26 +159,27 @@ static void any_range(Run *run, const Vol *v, guint *begin, guint *n)
   *n = MIN(*n, v->blocks - *begin);
 }
 
-static gboolean do_io(Run *run, Kind kind, PoolVolume *volume, guint begin, guint n, guint32 stamp,
+static gboolean do_io(Run *run, Kind kind, VtIo *volume, guint begin, guint n, guint32 stamp,
                       GError **error)
 {
   guint64 offset = (guint64)begin * BLOCK, length = (guint64)n * BLOCK;
   if (kind == ZERO)
-    return pool_volume_zero(volume, offset, length, g_rand_boolean(run->rand), error);
+    return vt_io_zero(volume, offset, length, g_rand_boolean(run->rand) ? VT_IO_ZERO_MAY_UNMAP : 0,
+                      error);
   if (kind == DISCARD)
-    return pool_volume_discard(volume, offset, length, error);
+    return vt_io_discard(volume, offset, length, error);
   if (kind == FLUSH)
-    return pool_volume_flush(volume, error);
+    return vt_io_flush(volume, error);
   g_autofree guint64 *buf = g_malloc(length);
   for (guint i = 0; i < n; i++)
     fill_block(buf + (gsize)i * BLOCK / 8, stamp, begin + i);
-  return pool_volume_write(volume, buf, length, offset, error);
+  return vt_io_write(volume, buf, length, offset, error);
 }
 
 static void io(Run *run, Kind kind)
 {
   Vol *v = vol_any(run, kind == READ ? -1 : 0);
-  PoolVolume *volume;
+  VtIo *volume;
   guint begin, n;
   gboolean zeros = g_rand_int_range(run->rand, 0, 6) == 0;
   guint32 stamp = kind == WRITE && !zeros ? run->next++ : 0;
@@ -204,7 +205,7 @@ static void io(Run *run, Kind kind)
     for (guint i = begin; i < begin + n; i++)
       v->now[i] = stamp;
   }
-  pool_volume_close(volume);
+  vt_io_unref(volume);
 }
 
 /* --- changes of the group --- */

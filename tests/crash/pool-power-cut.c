@@ -423,7 +423,7 @@ static char *op_write(Run *r)
 {
   Volume *v = any(r, FALSE);
   gsize offset, length;
-  PoolVolume *volume;
+  VtIo *volume;
 
   if (!v || v->template)
     return NULL;
@@ -433,14 +433,15 @@ static char *op_write(Run *r)
   must((volume = pool_volume_open(r->pool, v->name, FALSE, "run", &error)) != NULL);
   if (g_rand_int_range(r->rand, 0, 4) == 0) {
     memset(v->bytes + offset, 0, length);
-    must(pool_volume_zero(volume, offset, length, g_rand_boolean(r->rand), &error));
+    must(vt_io_zero(volume, offset, length, g_rand_boolean(r->rand) ? VT_IO_ZERO_MAY_UNMAP : 0,
+                    &error));
   } else {
     for (gsize i = 0; i < length; i += 4)
       *(guint32 *)(v->bytes + offset + i) = g_rand_int(r->rand);
-    must(pool_volume_write(volume, v->bytes + offset, length, offset, &error));
+    must(vt_io_write(volume, v->bytes + offset, length, offset, &error));
   }
-  must(pool_volume_flush(volume, &error));
-  pool_volume_close(volume);
+  must(vt_io_flush(volume, &error));
+  vt_io_unref(volume);
   return g_strdup_printf("write %s", v->name);
 }
 
@@ -558,12 +559,12 @@ static char *compare_content(VolumeGroup *group, const State *s, const State *ot
   for (guint i = 0; i < s->volumes->len; i++) {
     const Volume *v = s->volumes->pdata[i], *z = other ? find(other, v->name) : NULL;
     g_autofree guint8 *found = g_malloc(v->size);
-    PoolVolume *volume;
+    VtIo *volume;
     gssize at;
 
     must((volume = pool_volume_open(group, v->name, TRUE, "check", &error)) != NULL);
-    must(pool_volume_read(volume, found, v->size, 0, &error));
-    pool_volume_close(volume);
+    must(vt_io_read(volume, found, v->size, 0, &error));
+    vt_io_unref(volume);
     at = first_difference(found, v->size, v, z);
     if (at >= 0)
       return g_strdup_printf("%s at byte %zd", v->name, at);

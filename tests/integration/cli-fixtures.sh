@@ -124,7 +124,7 @@ use 04b-damaged-leaf
 refuses "damaged leaf" 'pve/data' '148'
 volumes_whole "damaged leaf" vm-100-disk-0
 refused "damaged leaf: export of the damaged volume" 1 \
-  'bytes 0 to 201326591 of volume vm-100-disk-0 are lost' fx export pve/vm-100-disk-0 "$tmp/out"
+  'bytes 0 to 201326591 of volume pve/vm-100-disk-0 are lost' fx export pve/vm-100-disk-0 "$tmp/out"
 is "damaged leaf: what cannot be reached is a hole" "$(stat -c %s "$tmp/out")" 201326592
 is "damaged leaf: check names block and range" \
   "$(fx check --json pve/data | field "any('148' in e and 'chunk' in e for e in d['errors'])")" true
@@ -206,7 +206,7 @@ truncate -s 100m "$image"; before=$(sparse_md5 "$image")
 refused "truncated: read-write" 1 '01-clean.img' fx create pve/new --size 4m
 refused "truncated: check" 1 '' fx check pve/data
 refused "truncated: what lay behind the cut is lost, and named" 1 \
-  'bytes 0 to 8388607 of volume root are lost' fx export pve/root "$tmp/out"
+  'bytes 0 to 8388607 of volume pve/root are lost' fx export pve/root "$tmp/out"
 unchanged "truncated"
 truncate -s 1024 "$image"; before=$(sparse_md5 "$image")
 refused "truncated to the label: read-write" 1 'ends at offset 1024.*truncated' \

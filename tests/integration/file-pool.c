@@ -9,7 +9,6 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,11 +29,10 @@ typedef struct {
 } FilePool;
 
 typedef struct {
-  PoolVolume base;
+  VtIo io;
   FilePool *pool;
-  int fd;
-  gboolean read_only;
-  char *name, *opener;
+  VtIo *file;
+  char *opener;
 } Handle;
 
 /* --- I/O --- */
@@ -44,135 +42,106 @@ static char *path_of(FilePool *pool, const char *name)
   return g_build_filename(pool->folder, name, NULL);
 }
 
-static void volume_close(PoolVolume *volume)
+static VtIo *file_of(VtIo *volume)
+{
+  return ((Handle *)volume)->file;
+}
+
+static void volume_free(VtIo *volume)
 {
   Handle *handle = (Handle *)volume;
 
   g_mutex_lock(&handle->pool->lock);
   g_ptr_array_remove(handle->pool->handles, handle);
   g_mutex_unlock(&handle->pool->lock);
-  close(handle->fd);
-  g_free(handle->name);
+  vt_io_unref(handle->file);
   g_free(handle->opener);
   g_free(handle);
 }
 
-static const char *volume_name(PoolVolume *volume)
+static guint64 volume_size(VtIo *volume)
 {
-  return ((Handle *)volume)->name;
+  return vt_io_size(file_of(volume));
 }
 
-static guint64 volume_size(PoolVolume *volume)
-{
-  struct stat st;
-  return fstat(((Handle *)volume)->fd, &st) == 0 ? st.st_size : 0;
-}
-
-static guint64 volume_chunk_size(PoolVolume *volume)
-{
-  return 65536;
-}
-
-static gboolean volume_is_read_only(PoolVolume *volume)
-{
-  return ((Handle *)volume)->read_only;
-}
-
-static gboolean check(Handle *handle, ssize_t n, GError **error)
-{
-  return n >= 0 || vt_set_errno(error, errno, "%s", handle->name);
-}
-
-static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+static gboolean volume_readv(VtIo *volume, const struct iovec *iov, int n_iov, guint64 offset,
                              GError **error)
 {
-  Handle *handle = (Handle *)volume;
-  return check(handle, preadv(handle->fd, iov, n_iov, offset), error);
+  return vt_io_readv(file_of(volume), iov, n_iov, offset, error);
 }
 
-static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov,
-                              guint64 offset, GError **error)
+static gboolean volume_writev(VtIo *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
-  Handle *handle = (Handle *)volume;
   const char *poison = g_getenv("FILE_POOL_POISON");
 
   if (poison && iov[0].iov_len >= strlen(poison) &&
       memcmp(iov[0].iov_base, poison, strlen(poison)) == 0)
     raise(SIGILL);
-  return check(handle, pwritev(handle->fd, iov, n_iov, offset), error);
+  return vt_io_writev(file_of(volume), iov, n_iov, offset, error);
 }
 
-static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+static gboolean volume_zero(VtIo *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
                             GError **error)
 {
-  Handle *handle = (Handle *)volume;
-  return check(handle,
-               fallocate(handle->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length),
-               error);
+  return vt_io_zero(file_of(volume), offset, length, VT_IO_ZERO_MAY_UNMAP, error);
 }
 
-static gboolean volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
+static gboolean volume_discard(VtIo *volume, guint64 offset, guint64 length, GError **error)
 {
-  return volume_zero(volume, offset, length, TRUE, error);
+  return vt_io_discard(file_of(volume), offset, length, error);
 }
 
-static gboolean volume_flush(PoolVolume *volume, GError **error)
+static gboolean volume_flush(VtIo *volume, GError **error)
 {
-  Handle *handle = (Handle *)volume;
-  return check(handle, fdatasync(handle->fd), error);
+  return vt_io_flush(file_of(volume), error);
 }
 
-static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+static gboolean volume_extent(VtIo *volume, guint64 offset, guint64 limit, guint64 *length,
                               gboolean *mapped, GError **error)
 {
-  Handle *handle = (Handle *)volume;
-  off_t data = lseek(handle->fd, offset, SEEK_DATA), size = volume_size(volume);
-
-  *mapped = data == (off_t)offset;
-  off_t end = *mapped ? lseek(handle->fd, offset, SEEK_HOLE) : data == -1 ? size : data;
-  *length = MIN((guint64)end - offset, limit);
-  return TRUE;
+  return vt_io_extent(file_of(volume), offset, limit, length, mapped, error);
 }
 
-static const PoolVolumeOps volume_ops = {
-    .close = volume_close,
-    .name = volume_name,
-    .size = volume_size,
-    .chunk_size = volume_chunk_size,
-    .is_read_only = volume_is_read_only,
+static const VtIoOps volume_ops = {
     .readv = volume_readv,
     .writev = volume_writev,
     .zero = volume_zero,
     .discard = volume_discard,
     .flush = volume_flush,
     .extent = volume_extent,
+    .size = volume_size,
+    .free = volume_free,
 };
 
-static PoolVolume *open_handle(FilePool *pool, const char *name, gboolean read_only,
-                               const char *opener, GError **error)
+static VtIo *open_handle(FilePool *pool, const char *name, gboolean read_only, const char *opener,
+                         GError **error)
 {
   g_autofree char *path = path_of(pool, name);
-  Handle *handle = g_new0(Handle, 1);
+  int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+  Handle *handle;
+  VtIo *file;
 
-  handle->base.ops = &volume_ops;
-  handle->pool = pool;
-  handle->fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
-  if (handle->fd == -1) {
+  if (fd == -1) {
     vt_set_errno(error, errno, "%s", name);
-    g_free(handle);
     return NULL;
   }
-  handle->read_only = read_only;
-  handle->name = g_strdup(name);
+  if (!(file = vt_io_new_file(fd, path, read_only, error)))
+    return NULL;
+  handle = g_new0(Handle, 1);
+  vt_io_init(&handle->io, &volume_ops, name, read_only);
+  handle->io.chunk_size = 65536;
+  handle->pool = pool;
+  handle->file = file;
   handle->opener = g_strdup(opener);
   g_mutex_lock(&pool->lock);
   g_ptr_array_add(pool->handles, handle);
   g_mutex_unlock(&pool->lock);
-  return &handle->base;
+  return &handle->io;
 }
 
-static PoolVolume *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                               const char *opener, GError **error)
+static VtIo *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                         const char *opener, GError **error)
 {
   return open_handle((FilePool *)group, name, read_only, opener, error);
 }
@@ -182,7 +151,7 @@ static gboolean is_read_only(const char *name)
   return g_str_has_prefix(name, "snap_");
 }
 
-static PoolVolume *volume_open_view(VolumeGroup *group, const char *name, GError **error)
+static VtIo *volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
   return open_handle((FilePool *)group, name, is_read_only(name), NULL, error);
 }
@@ -274,7 +243,7 @@ static gboolean check_unused(FilePool *pool, const char *name, GError **error)
   g_mutex_lock(&pool->lock);
   for (guint i = 0; i < pool->handles->len && !user; i++) {
     Handle *handle = pool->handles->pdata[i];
-    if (handle->opener && strcmp(handle->name, name) == 0)
+    if (handle->opener && strcmp(vt_io_name(&handle->io), name) == 0)
       user = g_strdup(handle->opener);
   }
   g_mutex_unlock(&pool->lock);

@@ -30,13 +30,13 @@ typedef struct {
 } MemoryPool;
 
 typedef struct {
-  PoolVolume base;
+  VtIo io;
   MemoryPool *pool;
   Memory *memory;
-  gboolean read_only, view;
+  gboolean view;
 } MemoryVolume;
 
-static gboolean enter(PoolVolume *volume, MemoryKind kind, GError **error)
+static gboolean enter(VtIo *volume, MemoryKind kind, GError **error)
 {
   MemoryPool *pool = ((MemoryVolume *)volume)->pool;
   __atomic_fetch_add(&pool->count[kind], 1, __ATOMIC_RELAXED);
@@ -55,13 +55,6 @@ static gboolean enter(PoolVolume *volume, MemoryKind kind, GError **error)
   return err == 0 || vt_set_errno(error, err, "the test says no");
 }
 
-static gboolean in_range(Memory *memory, guint64 offset, guint64 length, GError **error)
-{
-  guint64 size = __atomic_load_n(&memory->size, __ATOMIC_RELAXED);
-  return (offset <= size && length <= size - offset) ||
-         vt_set_error(error, EINVAL, "beyond the end of %s", memory->name);
-}
-
 static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
 {
   guint8 *chunk = __atomic_load_n(&memory->chunks[index], __ATOMIC_ACQUIRE);
@@ -73,14 +66,6 @@ static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
     return fresh;
   g_free(fresh);
   return chunk;
-}
-
-static gsize iov_length(const struct iovec *iov, int n_iov)
-{
-  gsize length = 0;
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
-  return length;
 }
 
 static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64 offset,
@@ -107,27 +92,21 @@ static void transfer(Memory *memory, const struct iovec *iov, int n_iov, guint64
   pthread_rwlock_unlock(&memory->unmapping);
 }
 
-static gboolean volume_readv(PoolVolume *volume, const struct iovec *iov, int n_iov, guint64 offset,
+static gboolean volume_readv(VtIo *volume, const struct iovec *iov, int n_iov, guint64 offset,
                              GError **error)
 {
-  Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_READ, error) ||
-      !in_range(memory, offset, iov_length(iov, n_iov), error))
+  if (!enter(volume, MEMORY_READ, error))
     return FALSE;
-  transfer(memory, iov, n_iov, offset, FALSE);
+  transfer(((MemoryVolume *)volume)->memory, iov, n_iov, offset, FALSE);
   return TRUE;
 }
 
-static gboolean volume_writev(PoolVolume *volume, const struct iovec *iov, int n_iov,
-                              guint64 offset, GError **error)
+static gboolean volume_writev(VtIo *volume, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
-  Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_WRITE, error) ||
-      !in_range(memory, offset, iov_length(iov, n_iov), error))
+  if (!enter(volume, MEMORY_WRITE, error))
     return FALSE;
-  if (((MemoryVolume *)volume)->read_only)
-    return vt_set_error(error, EROFS, "%s is read-only", memory->name);
-  transfer(memory, iov, n_iov, offset, TRUE);
+  transfer(((MemoryVolume *)volume)->memory, iov, n_iov, offset, TRUE);
   return TRUE;
 }
 
@@ -148,37 +127,35 @@ static void clear(Memory *memory, guint64 offset, guint64 length, gboolean unmap
   pthread_rwlock_unlock(&memory->unmapping);
 }
 
-static gboolean volume_zero(PoolVolume *volume, guint64 offset, guint64 length, gboolean may_unmap,
+static gboolean volume_zero(VtIo *volume, guint64 offset, guint64 length, VtIoZeroFlags flags,
                             GError **error)
 {
-  Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_ZERO, error) || !in_range(memory, offset, length, error))
+  if (!enter(volume, MEMORY_ZERO, error))
     return FALSE;
-  clear(memory, offset, length, may_unmap, TRUE);
+  clear(((MemoryVolume *)volume)->memory, offset, length, flags & VT_IO_ZERO_MAY_UNMAP, TRUE);
   return TRUE;
 }
 
-static gboolean volume_discard(PoolVolume *volume, guint64 offset, guint64 length, GError **error)
+static gboolean volume_discard(VtIo *volume, guint64 offset, guint64 length, GError **error)
 {
-  Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_DISCARD, error) || !in_range(memory, offset, length, error))
+  if (!enter(volume, MEMORY_DISCARD, error))
     return FALSE;
-  clear(memory, offset, length, TRUE, FALSE);
+  clear(((MemoryVolume *)volume)->memory, offset, length, TRUE, FALSE);
   return TRUE;
 }
 
-static gboolean volume_flush(PoolVolume *volume, GError **error)
+static gboolean volume_flush(VtIo *volume, GError **error)
 {
   return enter(volume, MEMORY_FLUSH, error);
 }
 
-static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit, guint64 *length,
+static gboolean volume_extent(VtIo *volume, guint64 offset, guint64 limit, guint64 *length,
                               gboolean *mapped, GError **error)
 {
   Memory *memory = ((MemoryVolume *)volume)->memory;
-  if (!enter(volume, MEMORY_EXTENT, error) || !in_range(memory, offset, 1, error))
+  if (!enter(volume, MEMORY_EXTENT, error))
     return FALSE;
-  guint64 end = MIN(offset + limit, __atomic_load_n(&memory->size, __ATOMIC_RELAXED)), at = offset;
+  guint64 end = offset + limit, at = offset;
   *mapped = get_chunk(memory, at / MEMORY_CHUNK, FALSE) != NULL;
   do
     at = (at / MEMORY_CHUNK + 1) * MEMORY_CHUNK;
@@ -187,27 +164,12 @@ static gboolean volume_extent(PoolVolume *volume, guint64 offset, guint64 limit,
   return TRUE;
 }
 
-static const char *volume_name(PoolVolume *volume)
-{
-  return ((MemoryVolume *)volume)->memory->name;
-}
-
-static guint64 volume_size(PoolVolume *volume)
+static guint64 volume_size(VtIo *volume)
 {
   return __atomic_load_n(&((MemoryVolume *)volume)->memory->size, __ATOMIC_RELAXED);
 }
 
-static guint64 volume_chunk_size(PoolVolume *volume)
-{
-  return MEMORY_CHUNK;
-}
-
-static gboolean volume_is_read_only(PoolVolume *volume)
-{
-  return ((MemoryVolume *)volume)->read_only;
-}
-
-static void volume_close(PoolVolume *base)
+static void volume_free(VtIo *base)
 {
   MemoryVolume *volume = (MemoryVolume *)base;
   pthread_mutex_lock(&volume->pool->lock);
@@ -219,18 +181,15 @@ static void volume_close(PoolVolume *base)
   g_free(volume);
 }
 
-static const PoolVolumeOps volume_ops = {
-    .close = volume_close,
-    .name = volume_name,
-    .size = volume_size,
-    .chunk_size = volume_chunk_size,
-    .is_read_only = volume_is_read_only,
+static const VtIoOps volume_ops = {
     .readv = volume_readv,
     .writev = volume_writev,
     .zero = volume_zero,
     .discard = volume_discard,
     .flush = volume_flush,
     .extent = volume_extent,
+    .size = volume_size,
+    .free = volume_free,
 };
 
 static Memory *find(MemoryPool *pool, const char *name, GError **error)
@@ -242,8 +201,8 @@ static Memory *find(MemoryPool *pool, const char *name, GError **error)
   return NULL;
 }
 
-static PoolVolume *open_volume(VolumeGroup *base, const char *name, gboolean read_only,
-                               const char *opener, GError **error)
+static VtIo *open_volume(VolumeGroup *base, const char *name, gboolean read_only,
+                         const char *opener, GError **error)
 {
   MemoryPool *pool = (MemoryPool *)base;
   Memory *memory = find(pool, name, error);
@@ -252,7 +211,11 @@ static PoolVolume *open_volume(VolumeGroup *base, const char *name, gboolean rea
   if (opener && memory->read_only && !read_only)
     return vt_set_error(error, EROFS, "%s is read-only", name), NULL;
   MemoryVolume *volume = g_new0(MemoryVolume, 1);
-  *volume = (MemoryVolume){{&volume_ops}, pool, memory, read_only || memory->read_only, !opener};
+  vt_io_init(&volume->io, &volume_ops, name, read_only || memory->read_only);
+  volume->io.chunk_size = MEMORY_CHUNK;
+  volume->pool = pool;
+  volume->memory = memory;
+  volume->view = !opener;
   pthread_mutex_lock(&pool->lock);
   if (opener) {
     memory->opens++;
@@ -261,10 +224,10 @@ static PoolVolume *open_volume(VolumeGroup *base, const char *name, gboolean rea
   } else
     memory->views++;
   pthread_mutex_unlock(&pool->lock);
-  return &volume->base;
+  return &volume->io;
 }
 
-static PoolVolume *open_view(VolumeGroup *base, const char *name, GError **error)
+static VtIo *open_view(VolumeGroup *base, const char *name, GError **error)
 {
   return open_volume(base, name, FALSE, NULL, error);
 }

@@ -208,18 +208,18 @@ char *helper_md5(VolumeGroup *group, const char *name, guint64 length)
 {
   g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_MD5);
   g_autofree guint8 *buf = g_malloc(MIB);
-  PoolVolume *volume;
+  VtIo *volume;
 
   assert_done((volume = pool_volume_open(group, name, TRUE, "md5", &error)) != NULL);
   if (!length)
-    length = pool_volume_size(volume);
+    length = vt_io_size(volume);
   for (guint64 offset = 0; offset < length; offset += MIB) {
     gsize n = MIN(MIB, length - offset);
 
-    assert_done(pool_volume_read(volume, buf, n, offset, &error));
+    assert_done(vt_io_read(volume, buf, n, offset, &error));
     g_checksum_update(sum, buf, n);
   }
-  pool_volume_close(volume);
+  vt_io_unref(volume);
   return g_strdup(g_checksum_get_string(sum));
 }
 
@@ -235,24 +235,24 @@ static void fill(guint64 *words, guint64 offset, guint64 length, guint seed)
 void helper_write(VolumeGroup *group, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length);
-  PoolVolume *volume;
+  VtIo *volume;
 
   fill(words, offset, length, seed);
   assert_done((volume = pool_volume_open(group, name, FALSE, "writer", &error)) != NULL);
-  assert_done(pool_volume_write(volume, words, length, offset, &error));
-  assert_done(pool_volume_flush(volume, &error));
-  pool_volume_close(volume);
+  assert_done(vt_io_write(volume, words, length, offset, &error));
+  assert_done(vt_io_flush(volume, &error));
+  vt_io_unref(volume);
 }
 
 void helper_check(VolumeGroup *group, const char *name, guint64 offset, guint64 length, guint seed)
 {
   g_autofree guint64 *words = g_malloc(length), *found = g_malloc(length);
-  PoolVolume *volume;
+  VtIo *volume;
 
   fill(words, offset, length, seed);
   assert_done((volume = pool_volume_open(group, name, TRUE, "reader", &error)) != NULL);
-  assert_done(pool_volume_read(volume, found, length, offset, &error));
-  pool_volume_close(volume);
+  assert_done(vt_io_read(volume, found, length, offset, &error));
+  vt_io_unref(volume);
   if (memcmp(words, found, length) != 0)
     fail_msg("%s: not what was written with seed %u at %" G_GUINT64_FORMAT, name, seed, offset);
 }

@@ -864,38 +864,38 @@ static void test_volume_io(void **state)
   fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   assert_int_equal(ftruncate(fd, 16 << 20), 0);
   {
-    g_autoptr(PoolVolume) volume = pool_volume_open(group, "vm-1", FALSE, NULL, &error);
-    g_autoptr(PoolVolume) reader = pool_volume_open(group, "vm-1", TRUE, NULL, NULL);
+    g_autoptr(VtIo) volume = pool_volume_open(group, "vm-1", FALSE, NULL, &error);
+    g_autoptr(VtIo) reader = pool_volume_open(group, "vm-1", TRUE, NULL, NULL);
 
     assert_non_null(volume);
-    assert_string_equal(pool_volume_name(volume), "vm-1");
-    assert_int_equal(pool_volume_size(volume), 16 << 20);
-    assert_int_equal(pool_volume_chunk_size(volume), 65536);
+    assert_string_equal(vt_io_name(volume), "vg0/vm-1");
+    assert_int_equal(vt_io_size(volume), 16 << 20);
+    assert_int_equal(vt_io_chunk_size(volume), 65536);
     memset(one, 'x', sizeof one);
-    assert_true(pool_volume_writev(volume, iov, 2, 4 << 20, NULL));
-    assert_true(pool_volume_flush(volume, NULL));
-    assert_true(pool_volume_read(reader, two, sizeof two, 4 << 20, NULL));
+    assert_true(vt_io_writev(volume, iov, 2, 4 << 20, NULL));
+    assert_true(vt_io_flush(volume, NULL));
+    assert_true(vt_io_read(reader, two, sizeof two, 4 << 20, NULL));
     assert_memory_equal(one, two, sizeof one);
-    assert_true(pool_volume_extent(reader, 0, G_MAXUINT64, &length, &mapped, NULL));
+    assert_true(vt_io_extent(reader, 0, G_MAXUINT64, &length, &mapped, NULL));
     assert_false(mapped);
     assert_int_equal(length, 4 << 20);
-    assert_true(pool_volume_extent(reader, 4 << 20, G_MAXUINT64, &length, &mapped, NULL));
+    assert_true(vt_io_extent(reader, 4 << 20, G_MAXUINT64, &length, &mapped, NULL));
     assert_true(mapped);
     assert_true(length >= sizeof one && length < (1 << 20));
-    assert_true(pool_volume_extent(reader, 8 << 20, 4096, &length, &mapped, NULL));
+    assert_true(vt_io_extent(reader, 8 << 20, 4096, &length, &mapped, NULL));
     assert_false(mapped);
     assert_int_equal(length, 4096);
-    assert_true(pool_volume_zero(volume, 4 << 20, sizeof one, TRUE, NULL));
-    assert_true(pool_volume_read(reader, two, sizeof two, 4 << 20, NULL));
+    assert_true(vt_io_zero(volume, 4 << 20, sizeof one, VT_IO_ZERO_MAY_UNMAP, NULL));
+    assert_true(vt_io_read(reader, two, sizeof two, 4 << 20, NULL));
     assert_memory_equal(zeros, two, sizeof two);
-    assert_true(pool_volume_discard(volume, 0, 1 << 20, NULL));
-    assert_false(pool_volume_write(volume, one, 4096, (16 << 20) - 1, &error));
-    assert_error(&error, EINVAL, "beyond its end");
-    assert_false(pool_volume_write(reader, one, 4096, 0, &error));
+    assert_true(vt_io_discard(volume, 0, 1 << 20, NULL));
+    assert_false(vt_io_write(volume, one, 4096, (16 << 20) - 1, &error));
+    assert_error(&error, EINVAL, "it ends at");
+    assert_false(vt_io_write(reader, one, 4096, 0, &error));
     assert_error(&error, EROFS, "read-only");
     assert_int_equal(ftruncate(fd, 32 << 20), 0); /* a resize is seen at once */
-    assert_int_equal(pool_volume_size(volume), 32 << 20);
-    assert_true(pool_volume_write(volume, one, 4096, 30 << 20, NULL));
+    assert_int_equal(vt_io_size(volume), 32 << 20);
+    assert_true(vt_io_write(volume, one, 4096, 30 << 20, NULL));
   }
   close(fd);
   assert_null(pool_volume_open(group, "gone", FALSE, NULL, &error));

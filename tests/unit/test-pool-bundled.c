@@ -86,27 +86,27 @@ static void test_create_write_reopen(void **state)
 static void test_extents_of_a_volume(void **state)
 {
   VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
-  PoolVolume *volume;
+  VtIo *volume;
   guint64 length;
   gboolean mapped;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   helper_write(group, "v", MIB, 64 * KIB, 1);
   assert_done((volume = pool_volume_open(group, "v", FALSE, "test", &error)) != NULL);
-  assert_int_equal(pool_volume_chunk_size(volume), 64 * KIB);
-  assert_done(pool_volume_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
+  assert_int_equal(vt_io_chunk_size(volume), 64 * KIB);
+  assert_done(vt_io_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
   assert_int_equal(length, MIB);
   assert_false(mapped);
-  assert_done(pool_volume_extent(volume, MIB, 8 * MIB, &length, &mapped, &error));
+  assert_done(vt_io_extent(volume, MIB, 8 * MIB, &length, &mapped, &error));
   assert_int_equal(length, 64 * KIB);
   assert_true(mapped);
-  assert_done(pool_volume_discard(volume, MIB, 64 * KIB, &error));
-  assert_done(pool_volume_flush(volume, &error));
-  assert_done(pool_volume_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
+  assert_done(vt_io_discard(volume, MIB, 64 * KIB, &error));
+  assert_done(vt_io_flush(volume, &error));
+  assert_done(vt_io_extent(volume, 0, 8 * MIB, &length, &mapped, &error));
   assert_int_equal(length, 8 * MIB);
-  assert_done(pool_volume_zero(volume, 0, MIB, TRUE, &error));
-  assert_fails(pool_volume_read(volume, &length, 8, 8 * MIB, &error), EINVAL, NULL);
-  pool_volume_close(volume);
+  assert_done(vt_io_zero(volume, 0, MIB, VT_IO_ZERO_MAY_UNMAP, &error));
+  assert_fails(vt_io_read(volume, &length, 8, 8 * MIB, &error), EINVAL, NULL);
+  vt_io_unref(volume);
   helper_close(group);
 }
 
@@ -176,7 +176,7 @@ static void test_snapshot(void **state)
 /* --- snapshots of several at one instant --- */
 
 typedef struct {
-  PoolVolume *a, *b;
+  VtIo *a, *b;
   gint stop; /* atomic */
 } Writer;
 
@@ -186,20 +186,19 @@ static gpointer write_both(gpointer data)
   Writer *w = data;
 
   for (guint32 i = 1; !g_atomic_int_get(&w->stop); i++)
-    if (!pool_volume_write(w->a, &i, sizeof i, 0, NULL) ||
-        !pool_volume_write(w->b, &i, sizeof i, 0, NULL))
+    if (!vt_io_write(w->a, &i, sizeof i, 0, NULL) || !vt_io_write(w->b, &i, sizeof i, 0, NULL))
       g_error("a write failed");
   return NULL;
 }
 
 static guint32 read_first(VolumeGroup *group, const char *name)
 {
-  PoolVolume *volume = pool_volume_open(group, name, TRUE, "test", NULL);
+  VtIo *volume = pool_volume_open(group, name, TRUE, "test", NULL);
   guint32 value;
 
   assert_non_null(volume);
-  assert_true(pool_volume_read(volume, &value, sizeof value, 0, NULL));
-  pool_volume_close(volume);
+  assert_true(vt_io_read(volume, &value, sizeof value, 0, NULL));
+  vt_io_unref(volume);
   return value;
 }
 
@@ -229,8 +228,8 @@ static void test_snapshot_group(void **state)
   }
   g_atomic_int_set(&w.stop, 1);
   g_thread_join(thread);
-  pool_volume_close(w.a);
-  pool_volume_close(w.b);
+  vt_io_unref(w.a);
+  vt_io_unref(w.b);
   assert_done(pool_remove(group, both, TRUE, &error));
   assert_done(pool_create(group, NULL, "a", 4 * MIB, &error));
   assert_done(pool_create(group, NULL, "b", 4 * MIB, &error));
@@ -250,7 +249,7 @@ static void test_rollback(void **state)
   VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, after = NULL, s1 = NULL;
   const char *const tags[] = {"mine", NULL};
-  PoolVolume *view;
+  VtIo *view;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   assert_done(pool_set_tags(group, "v", tags, NULL, &error));
@@ -281,8 +280,8 @@ static void test_rollback(void **state)
   assert_null(after->origin);
   assert_string_equal(s1->origin, "v");
   assert_string_equal(s1->snapshot_of, "v");
-  assert_int_equal(pool_volume_size(view), 8 * MIB);
-  pool_volume_close(view);
+  assert_int_equal(vt_io_size(view), 8 * MIB);
+  vt_io_unref(view);
   helper_check_pool(group, NULL);
   helper_close(group);
   helper_judge(path, NULL);
@@ -293,7 +292,7 @@ static void test_rollback_brings_the_size_back(void **state)
   char *path = helper_make(128 * MIB, 0);
   VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) smaller = NULL, larger = NULL;
-  PoolVolume *view;
+  VtIo *view;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   assert_done((view = pool_volume_open_view(group, "v", &error)) != NULL);
@@ -305,14 +304,14 @@ static void test_rollback_brings_the_size_back(void **state)
   assert_done(pool_rollback(group, "v", "eight", &error));
   smaller = helper_info(group, "v");
   assert_int_equal(smaller->size, 8 * MIB);
-  assert_int_equal(pool_volume_size(view), 8 * MIB);
+  assert_int_equal(vt_io_size(view), 8 * MIB);
   helper_check(group, "v", 7 * MIB, MIB, 1);
   assert_done(pool_rollback(group, "v", "sixteen", &error));
   larger = helper_info(group, "v");
   assert_int_equal(larger->size, 16 * MIB);
-  assert_int_equal(pool_volume_size(view), 16 * MIB);
+  assert_int_equal(vt_io_size(view), 16 * MIB);
   helper_check(group, "v", 15 * MIB, MIB, 2);
-  pool_volume_close(view);
+  vt_io_unref(view);
   helper_close(group);
   helper_judge(path, NULL);
 }
@@ -354,7 +353,7 @@ static void test_rename(void **state)
   char *path = helper_make(128 * MIB, 0);
   VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) s1 = NULL;
-  PoolVolume *view, *opened;
+  VtIo *view, *opened;
 
   assert_done(pool_create(group, NULL, "a", 8 * MIB, &error));
   helper_write(group, "a", 0, MIB, 1);
@@ -366,15 +365,15 @@ static void test_rename(void **state)
   assert_done((view = pool_volume_open_view(group, "a", &error)) != NULL);
   assert_done((opened = pool_volume_open(group, "snap_a_s1", TRUE, "backup", &error)) != NULL);
   assert_done(pool_rename(group, "a", "vm-100-disk-0", &error));
-  assert_string_equal(pool_volume_name(view), "vm-100-disk-0");
-  assert_string_equal(pool_volume_name(opened), "snap_vm-100-disk-0_s1");
+  assert_string_equal(vt_io_name(view), "pve/vm-100-disk-0");
+  assert_string_equal(vt_io_name(opened), "pve/snap_vm-100-disk-0_s1");
   assert_names(group, "a_s snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s_2 vm-100-disk-0");
   s1 = helper_info(group, "snap_vm-100-disk-0_s1");
   assert_string_equal(s1->snapshot_of, "vm-100-disk-0");
   assert_string_equal(s1->origin, "vm-100-disk-0");
   assert_string_equal(s1->tags[0], "virt-thin.snapshot-of=vm-100-disk-0");
-  pool_volume_close(view);
-  pool_volume_close(opened);
+  vt_io_unref(view);
+  vt_io_unref(opened);
   assert_done(pool_rollback(group, "vm-100-disk-0", "s1", &error));
   helper_check(group, "vm-100-disk-0", 0, MIB, 1);
   assert_fails(pool_rename(group, "vm-100-disk-0", "a_s", &error), EEXIST, NULL);
@@ -409,7 +408,7 @@ static void test_template(void **state)
   char *path = helper_make(128 * MIB, 0);
   VolumeGroup *group = helper_open(path);
   g_autoptr(PoolVolumeInfo) before = NULL, s = NULL, base = NULL;
-  PoolVolume *view, *opened;
+  VtIo *view, *opened;
   guint64 seqno;
 
   assert_done(pool_create(group, NULL, "vm-100-disk-0", 8 * MIB, &error));
@@ -420,7 +419,7 @@ static void test_template(void **state)
   assert_done((opened = pool_volume_open(group, "vm-100-disk-0", TRUE, "backup", &error)) != NULL);
   assert_fails(pool_template(group, "vm-100-disk-0", "base-100-disk-0", &error), EBUSY,
                "in use by backup");
-  pool_volume_close(opened);
+  vt_io_unref(opened);
   assert_done(pool_create(group, NULL, "base-101-disk-0", 4 * MIB, &error));
   assert_fails(pool_template(group, "vm-100-disk-0", "base-101-disk-0", &error), EEXIST, NULL);
   assert_fails(pool_template(group, "vm-100-disk-0", "-x", &error), EINVAL, NULL);
@@ -438,10 +437,10 @@ static void test_template(void **state)
   assert_int_equal(g_strv_length(base->tags), 2);
   s = helper_info(group, "snap_base-102-disk-0_s");
   assert_string_equal(s->snapshot_of, "base-102-disk-0");
-  assert_string_equal(pool_volume_name(view), "base-102-disk-0");
-  assert_true(pool_volume_is_read_only(view));
-  assert_fails(pool_volume_write(view, "x", 1, 0, &error), EROFS, NULL);
-  pool_volume_close(view);
+  assert_string_equal(vt_io_name(view), "pve/base-102-disk-0");
+  assert_true(vt_io_is_read_only(view));
+  assert_fails(vt_io_write(view, "x", 1, 0, &error), EROFS, NULL);
+  vt_io_unref(view);
   assert_fails(pool_volume_open(group, "base-102-disk-0", FALSE, "me", &error), EROFS, NULL);
   assert_fails(pool_resize(group, "base-102-disk-0", 16 * MIB, FALSE, &error), EPERM, NULL);
   helper_check(group, "base-102-disk-0", 0, MIB, 1);
@@ -501,7 +500,7 @@ static void test_remove_is_all_or_none(void **state)
   VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const with_missing[] = {"a", "b", "nobody", NULL},
                     *const both[] = {"a", "b", "a", NULL}, *const none[] = {NULL};
-  PoolVolume *volume;
+  VtIo *volume;
 
   assert_done(pool_create(group, NULL, "a", 8 * MIB, &error));
   assert_done(pool_create(group, NULL, "b", 8 * MIB, &error));
@@ -514,7 +513,7 @@ static void test_remove_is_all_or_none(void **state)
   assert_fails(pool_rollback(group, "b", "s", &error), ENOENT, NULL);
   assert_names(group, "a b c");
   helper_check(group, "a", 0, MIB, 1);
-  pool_volume_close(volume);
+  vt_io_unref(volume);
   assert_done(pool_remove(group, both, FALSE, &error));
   assert_done(pool_remove(group, none, FALSE, &error));
   assert_names(group, "c");
@@ -525,13 +524,13 @@ static void test_in_use(void **state)
 {
   VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const names[] = {"v", NULL};
-  PoolVolume *one, *two;
+  VtIo *one, *two;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   assert_done(pool_snapshot(group, "v", "s", &error));
   assert_done((one = pool_volume_open(group, "v", FALSE, "qemu", &error)) != NULL);
   assert_done((two = pool_volume_open(group, "v", TRUE, "backup", &error)) != NULL);
-  assert_fails(pool_volume_write(two, "x", 1, 0, &error), EROFS, NULL);
+  assert_fails(vt_io_write(two, "x", 1, 0, &error), EROFS, NULL);
   assert_fails(pool_remove(group, names, FALSE, &error), EBUSY, "qemu, backup");
   assert_fails(pool_rollback(group, "v", "s", &error), EBUSY, "qemu");
   assert_fails(pool_resize(group, "v", 4 * MIB, TRUE, &error), EBUSY, "qemu");
@@ -539,10 +538,10 @@ static void test_in_use(void **state)
   assert_fails(pool_deactivate(group, NULL, FALSE, &error), EBUSY, "v is in use");
   assert_done(pool_deactivate(group, "data", TRUE, &error));
   assert_done(pool_resize(group, "v", 16 * MIB, FALSE, &error)); /* growing harms nobody */
-  assert_int_equal(pool_volume_size(one), 16 * MIB);
+  assert_int_equal(vt_io_size(one), 16 * MIB);
   assert_done(pool_snapshot(group, "v", "s2", &error));
-  pool_volume_close(one);
-  pool_volume_close(two);
+  vt_io_unref(one);
+  vt_io_unref(two);
   assert_done(pool_deactivate(group, "data", FALSE, &error));
   assert_done(pool_rollback(group, "v", "s", &error));
   helper_close(group);
@@ -656,7 +655,7 @@ static void test_linear(void **state)
   const char *const root[] = {"root", NULL};
   g_autoptr(PoolVgInfo) before = NULL, after = NULL, end = NULL;
   g_autoptr(PoolVolumeInfo) info = NULL;
-  PoolVolume *view, *held;
+  VtIo *view, *held;
   char byte = 1;
   VolumeGroup *group;
 
@@ -686,11 +685,11 @@ static void test_linear(void **state)
   assert_fails(pool_remove_linear(group, "nobody", &error), ENOENT, "nobody");
   assert_done((held = pool_volume_open(group, "root", TRUE, "a reader", &error)) != NULL);
   assert_fails(pool_remove_linear(group, "root", &error), EBUSY, "a reader");
-  pool_volume_close(held);
+  vt_io_unref(held);
   assert_done((view = pool_volume_open_view(group, "root", &error)) != NULL);
   assert_done(pool_remove_linear(group, "root", &error));
-  assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "was removed");
-  pool_volume_close(view);
+  assert_fails(vt_io_read(view, &byte, 1, 0, &error), ENOENT, "was removed");
+  vt_io_unref(view);
   assert_done(pool_create_linear(group, "root", 12 * MIB, &error)); /* in the same place */
   helper_check(group, "root", 0, 12 * MIB, 0);
   assert_done(pool_remove_linear(group, "root", &error));
@@ -829,27 +828,27 @@ static void test_views_follow(void **state)
 {
   VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
   const char *const names[] = {"v", NULL};
-  PoolVolume *view;
+  VtIo *view;
   char byte = 1;
 
   assert_done(pool_create(group, NULL, "v", 4 * MIB, &error));
   assert_done(pool_snapshot(group, "v", "empty", &error));
   assert_done((view = pool_volume_open_view(group, "v", &error)) != NULL);
-  assert_done(pool_volume_write(view, &byte, 1, 0, &error));
+  assert_done(vt_io_write(view, &byte, 1, 0, &error));
   assert_done(pool_rollback(group, "v", "empty", &error));
-  assert_done(pool_volume_read(view, &byte, 1, 0, &error));
+  assert_done(vt_io_read(view, &byte, 1, 0, &error));
   assert_int_equal(byte, 0);
   assert_done(pool_resize(group, "v", 8 * MIB, FALSE, &error));
-  assert_int_equal(pool_volume_size(view), 8 * MIB);
-  assert_done(pool_volume_write(view, "z", 1, 8 * MIB - 1, &error));
+  assert_int_equal(vt_io_size(view), 8 * MIB);
+  assert_done(vt_io_write(view, "z", 1, 8 * MIB - 1, &error));
   assert_done(pool_resize(group, "v", 4 * MIB, TRUE, &error));
-  assert_fails(pool_volume_read(view, &byte, 1, 8 * MIB - 1, &error), EINVAL, NULL);
+  assert_fails(vt_io_read(view, &byte, 1, 8 * MIB - 1, &error), EINVAL, NULL);
   assert_done(pool_remove(group, names, FALSE, &error));
-  assert_fails(pool_volume_read(view, &byte, 1, 0, &error), ENOENT, "removed");
-  assert_fails(pool_volume_write(view, &byte, 1, 0, &error), ENOENT, "removed");
+  assert_fails(vt_io_read(view, &byte, 1, 0, &error), ENOENT, "removed");
+  assert_fails(vt_io_write(view, &byte, 1, 0, &error), ENOENT, "removed");
   assert_done(pool_create(group, NULL, "v", 4 * MIB, &error)); /* another one of that name */
-  assert_fails(pool_volume_flush(view, &error), ENOENT, "removed");
-  pool_volume_close(view);
+  assert_fails(vt_io_flush(view, &error), ENOENT, "removed");
+  vt_io_unref(view);
   helper_close(group);
 }
 

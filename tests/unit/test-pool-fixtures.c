@@ -221,25 +221,25 @@ static void test_the_lost_range_is_named(void **state)
   g_autoptr(PoolInfo) info = NULL;
   guint64 length, lost = 0;
   gboolean mapped;
-  PoolVolume *volume;
+  VtIo *volume;
 
   assert_non_null(damaged->damage);
   assert_non_null(strstr(damaged->damage, "cannot be read"));
   assert_non_null(strstr(damaged->damage, "148"));
   assert_null(whole->damage);
   assert_done((volume = pool_volume_open(group, "vm-100-disk-0", TRUE, "export", &error)) != NULL);
-  for (guint64 offset = 0; offset < pool_volume_size(volume); offset += length) {
+  for (guint64 offset = 0; offset < vt_io_size(volume); offset += length) {
     g_autoptr(GError) error = NULL;
 
     length = 0;
-    if (!pool_volume_extent(volume, offset, G_MAXUINT64, &length, &mapped, &error)) {
+    if (!vt_io_extent(volume, offset, G_MAXUINT64, &length, &mapped, &error)) {
       assert_true(g_error_matches(error, VT_ERROR, EBADMSG));
       lost += length;
     }
     assert_true(length > 0);
   }
   assert_true(lost > 0);
-  pool_volume_close(volume);
+  vt_io_unref(volume);
   helper_close(group);
 }
 
@@ -248,26 +248,26 @@ static void test_full_of_data(void **state)
   char *path = helper_fixture("05a-out-of-data");
   VolumeGroup *group = helper_open(path);
   g_autoptr(PoolInfo) full = NULL, freed = NULL;
-  PoolVolume *volume;
+  VtIo *volume;
   char buf[4096] = "x";
   guint64 hole = 0, length;
   gboolean mapped = TRUE;
 
   assert_done((volume = pool_volume_open(group, "vm-300-disk-0", FALSE, "test", &error)) != NULL);
   for (; mapped; hole += length)
-    assert_done(pool_volume_extent(volume, hole, G_MAXUINT64, &length, &mapped, &error));
+    assert_done(vt_io_extent(volume, hole, G_MAXUINT64, &length, &mapped, &error));
   hole -= length;
-  assert_fails(pool_volume_write(volume, buf, sizeof buf, hole, &error), ENOSPC, NULL);
+  assert_fails(vt_io_write(volume, buf, sizeof buf, hole, &error), ENOSPC, NULL);
   assert_done((full = pool_get_info(group, NULL, &error)) != NULL);
   assert_string_equal(full->health, "out of data space");
-  assert_done(pool_volume_write(volume, buf, sizeof buf, 0, &error)); /* in its own chunk */
-  assert_done(pool_volume_discard(volume, 0, 16 * MIB, &error));
-  assert_done(pool_volume_flush(volume, &error));
-  assert_done(pool_volume_write(volume, buf, sizeof buf, hole, &error));
+  assert_done(vt_io_write(volume, buf, sizeof buf, 0, &error)); /* in its own chunk */
+  assert_done(vt_io_discard(volume, 0, 16 * MIB, &error));
+  assert_done(vt_io_flush(volume, &error));
+  assert_done(vt_io_write(volume, buf, sizeof buf, hole, &error));
   assert_done((freed = pool_get_info(group, NULL, &error)) != NULL);
   assert_true(
       g_str_has_prefix(freed->health, "it has 28 thin devices that no volume is known for"));
-  pool_volume_close(volume);
+  vt_io_unref(volume);
   helper_close(group);
   helper_judge(path, NULL);
 }
@@ -476,7 +476,7 @@ static void test_truncated_file(void **state)
       .name = "truncated",
       .sums = {VM_100, {"vm-101-disk-1", 0, "3d6ddcc9ac438d8cadbc782fcf41885d"}}};
   g_autofree char *before = NULL, *after = NULL;
-  PoolVolume *volume;
+  VtIo *volume;
   char buf[512];
   VolumeGroup *group;
 
@@ -487,8 +487,8 @@ static void test_truncated_file(void **state)
   assert_names(group, NAMES_01);
   check_sums(group, &volumes, 2);
   assert_done((volume = pool_volume_open(group, "root", TRUE, "export", &error)) != NULL);
-  assert_fails(pool_volume_read(volume, buf, sizeof buf, 4 * MIB, &error), EIO, "truncated");
-  pool_volume_close(volume);
+  assert_fails(vt_io_read(volume, buf, sizeof buf, 4 * MIB, &error), EIO, "truncated");
+  vt_io_unref(volume);
   helper_close(group);
   after = helper_digest(path);
   assert_string_equal(before, after);

@@ -57,7 +57,7 @@ static void test_a_rename_by_a_stranger(void **state)
   char *path = helper_make(64 * MIB, 0);
   VolumeGroup *group = helper_open(path);
   guint warnings = 0, handler;
-  PoolVolume *volume;
+  VtIo *volume;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   helper_write(group, "v", 0, MIB, 1);
@@ -69,9 +69,9 @@ static void test_a_rename_by_a_stranger(void **state)
   assert_fails(pool_create(group, NULL, "w", 8 * MIB, &error), ESTALE, "restart the service");
   assert_fails(pool_snapshot(group, "v", "s", &error), ESTALE, "Reading and writing go on");
   /* The guest goes on, in new chunks, too. */
-  assert_done(pool_volume_write(volume, "still here", 10, 4 * MIB, &error));
-  assert_done(pool_volume_flush(volume, &error));
-  pool_volume_close(volume);
+  assert_done(vt_io_write(volume, "still here", 10, 4 * MIB, &error));
+  assert_done(vt_io_flush(volume, &error));
+  vt_io_unref(volume);
   helper_close(group);
   g_log_remove_handler("virt-thin", handler);
   helper_judge(path, NULL);
@@ -95,22 +95,22 @@ static void test_a_stranger_takes_the_extents(void **state)
   g_autofree char *before = NULL, *after = NULL;
   g_autoptr(GError) last = NULL;
   guint warnings = 0, handler;
-  PoolVolume *volume;
+  VtIo *volume;
 
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   helper_write(group, "v", 0, MIB, 1);
   assert_done((volume = pool_volume_open(group, "v", FALSE, "guest", &error)) != NULL);
-  assert_done(pool_volume_write(volume, "not flushed", 11, 4 * MIB, &error)); /* a commit is due */
+  assert_done(vt_io_write(volume, "not flushed", 11, 4 * MIB, &error)); /* a commit is due */
   handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, ignore, &warnings);
   change_behind_its_back(path, make_another_pool);
   before = helper_digest(path);
   assert_fails(pool_commit(group, &error), ESTALE, "Its extents moved");
-  assert_fails(pool_volume_write(volume, "x", 1, 0, &error), ESTALE, NULL);
-  assert_fails(pool_volume_zero(volume, 0, 64 * KIB, TRUE, &error), ESTALE, NULL);
-  assert_fails(pool_volume_discard(volume, 0, 64 * KIB, &error), ESTALE, NULL);
-  assert_fails(pool_volume_flush(volume, &error), ESTALE, NULL);
+  assert_fails(vt_io_write(volume, "x", 1, 0, &error), ESTALE, NULL);
+  assert_fails(vt_io_zero(volume, 0, 64 * KIB, VT_IO_ZERO_MAY_UNMAP, &error), ESTALE, NULL);
+  assert_fails(vt_io_discard(volume, 0, 64 * KIB, &error), ESTALE, NULL);
+  assert_fails(vt_io_flush(volume, &error), ESTALE, NULL);
   assert_fails(pool_create(group, NULL, "w", 8 * MIB, &error), ESTALE, "vgcfgrestore");
-  pool_volume_close(volume);
+  vt_io_unref(volume);
   assert_false(pool_close(group, &last));
   helper_check_error("pool_close", last, ESTALE, NULL);
   g_log_remove_handler("virt-thin", handler);
@@ -286,27 +286,27 @@ static gpointer work(gpointer user_data)
   check_worker(pool_create(w->pool, NULL, name, 4 * MIB, &error), error);
   for (guint i = 0; i < 25; i++) {
     guint64 offset = (i * 7 % 60) * 64 * KIB;
-    PoolVolume *volume = pool_volume_open(w->pool, name, FALSE, "worker", &error);
+    VtIo *volume = pool_volume_open(w->pool, name, FALSE, "worker", &error);
 
     check_worker(volume != NULL, error);
     for (guint j = 0; j < G_N_ELEMENTS(buf); j++)
       buf[j] = (guint64)w->number << 32 | (i * 1000 + j);
-    check_worker(pool_volume_write(volume, buf, sizeof buf, offset, &error), error);
-    check_worker(pool_volume_flush(volume, &error), error);
-    pool_volume_close(volume);
+    check_worker(vt_io_write(volume, buf, sizeof buf, offset, &error), error);
+    check_worker(vt_io_flush(volume, &error), error);
+    vt_io_unref(volume);
     check_worker(pool_snapshot(w->pool, name, "s", &error), error);
     volume = pool_volume_open(w->pool, name, FALSE, "worker", &error);
     check_worker(volume != NULL, error);
-    check_worker(pool_volume_zero(volume, offset, sizeof buf, FALSE, &error), error);
-    pool_volume_close(volume);
+    check_worker(vt_io_zero(volume, offset, sizeof buf, 0, &error), error);
+    vt_io_unref(volume);
     check_worker(pool_rollback(w->pool, name, "s", &error), error);
     check_worker(pool_remove(w->pool, names, FALSE, &error), error);
     volume = pool_volume_open(w->pool, name, TRUE, "worker", &error);
     check_worker(volume != NULL, error);
-    check_worker(pool_volume_read(volume, found, sizeof found, offset, &error), error);
+    check_worker(vt_io_read(volume, found, sizeof found, offset, &error), error);
     if (memcmp(buf, found, sizeof buf) != 0)
       g_error("%s: something else was read than was written", name);
-    pool_volume_close(volume);
+    vt_io_unref(volume);
   }
   return NULL;
 }

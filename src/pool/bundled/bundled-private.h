@@ -72,26 +72,24 @@ typedef struct {
 typedef struct {
   pthread_rwlock_t lock;
   Bundled *owner;
-  const char *name;  /* atomic; one of @names */
-  GPtrArray *names;  /* every name it had: handles may still hold an older one */
+  char *name;        /* the LV's; under Bundled.lock */
   BundledPool *pool; /* NULL: a linear LV */
   guint refs;
   gint read_only;     /* atomic; once set it stays */
   guint64 chunk_size; /* constant; 0: a linear LV */
+  guint64 size;       /* atomic; of one that is gone, what it had */
   GPtrArray *handles; /* of BundledHandle */
   /* under BundledVolume.lock: */
   ThinVolume *thin;
   ThinPool *private_thin; /* a second, read-only pool that @thin belongs to: see open_pending() */
-  VtIo *io;               /* a linear LV */
-  guint64 zeros;          /* neither: this many bytes that read zero */
+  VtIo *io;               /* a linear LV; with neither, it reads zero */
   gboolean gone;          /* removed, or the pool is closed */
 } BundledVolume;
 
 typedef struct {
-  PoolVolume base;
+  VtIo io; /* named vg/lv */
   BundledVolume *volume;
-  gint read_only; /* atomic; once set it stays */
-  char *opener;   /* NULL: a view */
+  char *opener; /* NULL: a view */
 } BundledHandle;
 
 /* --- bundled/pool.c --- */
@@ -196,13 +194,12 @@ gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
 
 /* --- bundled/handle.c: members of PoolOps --- */
 
-PoolVolume *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                                const char *opener, GError **error);
-PoolVolume *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error);
+VtIo *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                          const char *opener, GError **error);
+VtIo *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error);
 
 /* --- bundled/volume.c --- */
 
-const char *bundled_volume_name(BundledVolume *volume); /* from any thread */
 /* Under Bundled.lock: the volume, opened if it is not; give it back with bundled_volume_put(). */
 BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error);
 void bundled_volume_put(BundledVolume *volume);

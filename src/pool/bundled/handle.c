@@ -9,7 +9,7 @@
 
 /* --- handles: I/O --- */
 
-static BundledVolume *begin_io(PoolVolume *handle, GError **error)
+static BundledVolume *begin_io(VtIo *handle, GError **error)
 {
   BundledVolume *volume = ((BundledHandle *)handle)->volume;
 
@@ -18,27 +18,26 @@ static BundledVolume *begin_io(PoolVolume *handle, GError **error)
     return volume;
   pthread_rwlock_unlock(&volume->lock);
   vt_set_error(error, ENOENT, "volume %s was removed, or its volume group closed",
-               bundled_volume_name(volume));
+               vt_io_name(handle));
   return NULL;
 }
 
-static BundledVolume *begin_change(PoolVolume *handle, const char *what, GError **error)
+/* Asked with its lock held: it may have become read-only since vt_io_*() looked. */
+static BundledVolume *begin_change(VtIo *handle, const char *what, GError **error)
 {
-  BundledHandle *h = (BundledHandle *)handle;
   BundledVolume *volume = begin_io(handle, error);
 
   if (!volume)
     return NULL;
-  if (g_atomic_int_get(&h->read_only))
-    vt_set_error(error, EROFS, "cannot %s volume %s: it is %s", what, bundled_volume_name(volume),
-                 g_atomic_int_get(&volume->read_only) ? "read-only" : "open read-only");
+  if (vt_io_is_read_only(handle))
+    vt_set_error(error, EROFS, "cannot %s volume %s: it is read-only", what, vt_io_name(handle));
   else if (!g_atomic_int_get(&volume->owner->lost))
     return volume;
   else
     vt_set_error(
         error, ESTALE,
         "cannot %s volume %s: somebody else moved the volume group's extents; stop the service",
-        what, bundled_volume_name(volume));
+        what, vt_io_name(handle));
   pthread_rwlock_unlock(&volume->lock);
   return NULL;
 }
@@ -49,30 +48,7 @@ static gboolean end_io(BundledVolume *volume, gboolean ok)
   return ok;
 }
 
-static guint64 current_size(BundledVolume *volume)
-{
-  if (volume->thin)
-    return thin_volume_size(volume->thin);
-  return volume->io ? vt_io_size(volume->io) : volume->zeros;
-}
-
-static gboolean read_zeros(BundledVolume *volume, const struct iovec *iov, int n_iov,
-                           guint64 offset, GError **error)
-{
-  guint64 length = 0;
-
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
-  if (offset > volume->zeros || length > volume->zeros - offset)
-    return vt_set_error(error, EINVAL,
-                        "volume %s: cannot read beyond its end at %" G_GUINT64_FORMAT,
-                        bundled_volume_name(volume), volume->zeros);
-  for (int i = 0; i < n_iov; i++)
-    memset(iov[i].iov_base, 0, iov[i].iov_len);
-  return TRUE;
-}
-
-static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_iov, guint64 offset,
+static gboolean handle_readv(VtIo *handle, const struct iovec *iov, int n_iov, guint64 offset,
                              GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
@@ -83,7 +59,9 @@ static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_
     return end_io(volume, thin_volume_readv(volume->thin, iov, n_iov, offset, error));
   if (volume->io)
     return end_io(volume, vt_io_readv(volume->io, iov, n_iov, offset, error));
-  return end_io(volume, read_zeros(volume, iov, n_iov, offset, error));
+  for (int i = 0; i < n_iov; i++)
+    memset(iov[i].iov_base, 0, iov[i].iov_len);
+  return end_io(volume, TRUE);
 }
 
 /* Of a change of a thin volume with its outcome: end it; or, TRUE, it is to be tried again, for its
@@ -91,7 +69,8 @@ static gboolean handle_readv(PoolVolume *handle, const struct iovec *iov, int n_
 static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done, GError **failure,
                           GError **error)
 {
-  gboolean again = !*done && (*failure)->code == ENOSPC && bundled_make_room(volume, n_growths);
+  gboolean again =
+      !*done && g_error_matches(*failure, VT_ERROR, ENOSPC) && bundled_make_room(volume, n_growths);
 
   pthread_rwlock_unlock(&volume->lock);
   if (again)
@@ -101,8 +80,8 @@ static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done
   return again;
 }
 
-static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n_iov,
-                              guint64 offset, GError **error)
+static gboolean handle_writev(VtIo *handle, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
   GError *failure = NULL;
   BundledVolume *volume;
@@ -121,28 +100,27 @@ static gboolean handle_writev(PoolVolume *handle, const struct iovec *iov, int n
   return done;
 }
 
-static gboolean handle_zero(PoolVolume *handle, guint64 offset, guint64 length, gboolean may_unmap,
+static gboolean handle_zero(VtIo *handle, guint64 offset, guint64 length, VtIoZeroFlags flags,
                             GError **error)
 {
+  gboolean unmap = (flags & VT_IO_ZERO_MAY_UNMAP) != 0, done;
   GError *failure = NULL;
   BundledVolume *volume;
   guint n_growths;
-  gboolean done;
 
   do {
     volume = begin_change(handle, "zero part of", error);
     if (!volume)
       return FALSE;
     if (!volume->thin)
-      return end_io(volume, vt_io_zero(volume->io, offset, length,
-                                       may_unmap ? VT_IO_ZERO_MAY_UNMAP : 0, error));
+      return end_io(volume, vt_io_zero(volume->io, offset, length, flags, error));
     n_growths = g_atomic_int_get(&volume->pool->n_growths);
-    done = thin_volume_zero(volume->thin, offset, length, may_unmap, &failure);
+    done = thin_volume_zero(volume->thin, offset, length, unmap, &failure);
   } while (try_again(volume, n_growths, &done, &failure, error));
   return done;
 }
 
-static gboolean handle_discard(PoolVolume *handle, guint64 offset, guint64 length, GError **error)
+static gboolean handle_discard(VtIo *handle, guint64 offset, guint64 length, GError **error)
 {
   BundledVolume *volume = begin_change(handle, "discard part of", error);
 
@@ -155,7 +133,7 @@ static gboolean handle_discard(PoolVolume *handle, guint64 offset, guint64 lengt
 
 /* Of a handle that cannot write there may be nothing to flush, but what others wrote through the
  * volume counts. */
-static gboolean handle_flush(PoolVolume *handle, GError **error)
+static gboolean handle_flush(VtIo *handle, GError **error)
 {
   BundledVolume *volume;
 
@@ -168,27 +146,13 @@ static gboolean handle_flush(PoolVolume *handle, GError **error)
     return end_io(volume, vt_set_error(error, ESTALE,
                                        "cannot flush volume %s: somebody else moved the volume "
                                        "group's extents; stop the service",
-                                       bundled_volume_name(volume)));
+                                       vt_io_name(handle)));
   if (volume->thin)
     return end_io(volume, thin_volume_flush(volume->thin, error));
   return end_io(volume, vt_io_flush(volume->io, error));
 }
 
-static gboolean flat_extent(BundledVolume *volume, guint64 offset, guint64 limit, guint64 *length,
-                            gboolean *mapped, GError **error)
-{
-  guint64 size = current_size(volume);
-
-  if (offset >= size)
-    return vt_set_error(error, EINVAL,
-                        "volume %s ends at %" G_GUINT64_FORMAT ", before %" G_GUINT64_FORMAT,
-                        bundled_volume_name(volume), size, offset);
-  *length = MIN(limit, size - offset);
-  *mapped = volume->io != NULL;
-  return TRUE;
-}
-
-static gboolean handle_extent(PoolVolume *handle, guint64 offset, guint64 limit, guint64 *length,
+static gboolean handle_extent(VtIo *handle, guint64 offset, guint64 limit, guint64 *length,
                               gboolean *mapped, GError **error)
 {
   BundledVolume *volume = begin_io(handle, error);
@@ -197,12 +161,14 @@ static gboolean handle_extent(PoolVolume *handle, guint64 offset, guint64 limit,
     return FALSE;
   if (volume->thin)
     return end_io(volume, thin_volume_extent(volume->thin, offset, limit, length, mapped, error));
-  return end_io(volume, flat_extent(volume, offset, limit, length, mapped, error));
+  *length = limit;
+  *mapped = volume->io != NULL;
+  return end_io(volume, TRUE);
 }
 
 /* --- handles: the rest --- */
 
-static void handle_close(PoolVolume *handle)
+static void handle_free(VtIo *handle)
 {
   BundledHandle *h = (BundledHandle *)handle;
   BundledVolume *volume = h->volume;
@@ -218,46 +184,34 @@ static void handle_close(PoolVolume *handle)
   g_free(h);
 }
 
-static const char *handle_name(PoolVolume *handle)
+static guint64 handle_size(VtIo *handle)
 {
-  return bundled_volume_name(((BundledHandle *)handle)->volume);
+  return __atomic_load_n(&((BundledHandle *)handle)->volume->size, __ATOMIC_RELAXED);
 }
 
-static guint64 handle_size(PoolVolume *handle)
-{
-  BundledVolume *volume = begin_io(handle, NULL);
-  guint64 size;
-
-  if (!volume)
-    return 0;
-  size = current_size(volume);
-  end_io(volume, TRUE);
-  return size;
-}
-
-static guint64 handle_chunk_size(PoolVolume *handle)
-{
-  return ((BundledHandle *)handle)->volume->chunk_size;
-}
-
-static gboolean handle_is_read_only(PoolVolume *handle)
-{
-  return g_atomic_int_get(&((BundledHandle *)handle)->read_only);
-}
-
-static const PoolVolumeOps handle_ops = {
-    .close = handle_close,
-    .name = handle_name,
-    .size = handle_size,
-    .chunk_size = handle_chunk_size,
-    .is_read_only = handle_is_read_only,
+static const VtIoOps handle_ops = {
     .readv = handle_readv,
     .writev = handle_writev,
     .zero = handle_zero,
     .discard = handle_discard,
     .flush = handle_flush,
     .extent = handle_extent,
+    .size = handle_size,
+    .free = handle_free,
 };
+
+static VtIo *handle_new(BundledVolume *volume, gboolean read_only, const char *opener)
+{
+  BundledHandle *handle = g_new0(BundledHandle, 1);
+  g_autofree char *name = g_strdup_printf("%s/%s", volume->owner->vg_name, volume->name);
+
+  vt_io_init(&handle->io, &handle_ops, name, volume->read_only || read_only);
+  handle->io.chunk_size = volume->chunk_size;
+  handle->volume = volume;
+  handle->opener = g_strdup(opener);
+  g_ptr_array_add(volume->handles, handle);
+  return &handle->io;
+}
 
 static gboolean has_old_snapshot(Bundled *b, const char *name)
 {
@@ -266,11 +220,11 @@ static gboolean has_old_snapshot(Bundled *b, const char *name)
   return lv && lvm_lv_has_old_snapshot(lv);
 }
 
-static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only,
-                               const char *opener, GError **error)
+static VtIo *open_handle(Bundled *b, const char *name, gboolean view, gboolean read_only,
+                         const char *opener, GError **error)
 {
-  BundledHandle *handle = NULL;
   BundledVolume *volume;
+  VtIo *handle = NULL;
 
   bundled_lock(b);
   volume = bundled_volume_get(b, name, error);
@@ -283,24 +237,19 @@ static PoolVolume *open_handle(Bundled *b, const char *name, gboolean view, gboo
                                     : "; make a clone of it, and write to that");
     bundled_volume_put(volume);
   } else if (volume) {
-    handle = g_new0(BundledHandle, 1);
-    handle->base.ops = &handle_ops;
-    handle->volume = volume;
-    handle->read_only = volume->read_only || read_only;
-    handle->opener = view ? NULL : g_strdup(opener ? opener : "an unnamed user");
-    g_ptr_array_add(volume->handles, handle);
+    handle = handle_new(volume, read_only, view ? NULL : opener ? opener : "an unnamed user");
   }
   bundled_unlock(b);
-  return handle ? &handle->base : NULL;
+  return handle;
 }
 
-PoolVolume *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                                const char *opener, GError **error)
+VtIo *bundled_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                          const char *opener, GError **error)
 {
   return open_handle((Bundled *)group, name, FALSE, read_only, opener, error);
 }
 
-PoolVolume *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error)
+VtIo *bundled_volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
   return open_handle((Bundled *)group, name, TRUE, FALSE, NULL, error);
 }

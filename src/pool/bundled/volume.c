@@ -11,17 +11,6 @@
 
 /* --- the shared volume --- */
 
-const char *bundled_volume_name(BundledVolume *volume)
-{
-  return g_atomic_pointer_get(&volume->name);
-}
-
-static void set_name(BundledVolume *volume, const char *name)
-{
-  g_ptr_array_add(volume->names, g_strdup(name));
-  g_atomic_pointer_set(&volume->name, volume->names->pdata[volume->names->len - 1]);
-}
-
 static BundledVolume *volume_new(Bundled *b, LvmLv *lv)
 {
   BundledVolume *volume = g_new0(BundledVolume, 1);
@@ -34,10 +23,9 @@ static BundledVolume *volume_new(Bundled *b, LvmLv *lv)
   pthread_rwlockattr_destroy(&attr);
   volume->owner = b;
   volume->refs = 1;
-  volume->names = g_ptr_array_new_with_free_func(g_free);
   volume->handles = g_ptr_array_new();
   volume->read_only = b->read_only || !lvm_lv_is_writable(lv);
-  set_name(volume, lvm_lv_name(lv));
+  volume->name = g_strdup(lvm_lv_name(lv));
   return volume;
 }
 
@@ -58,8 +46,8 @@ static void volume_free(BundledVolume *volume)
 {
   close_devices(volume);
   pthread_rwlock_destroy(&volume->lock);
-  g_ptr_array_unref(volume->names);
   g_ptr_array_unref(volume->handles);
+  g_free(volume->name);
   g_free(volume);
 }
 
@@ -72,10 +60,8 @@ static gboolean open_pending(Bundled *b, BundledVolume *volume, LvmLv *lv, GErro
   const char *name = lvm_thin_origin(lv);
   LvmLv *origin = name ? lvm_vg_find_lv(lvm_store_vg(b->store), name) : NULL;
 
-  if (!origin) {
-    volume->zeros = lvm_lv_size(lv);
+  if (!origin)
     return TRUE;
-  }
   volume->private_thin =
       thin_pool_open(volume->pool->metadata, volume->pool->data, &options, error);
   if (volume->private_thin)
@@ -125,11 +111,13 @@ static gboolean open_devices(Bundled *b, BundledVolume *volume, LvmLv *lv, GErro
   else
     ok = (volume->io = lvm_store_open_lv(b->store, lvm_lv_name(lv), volume->read_only, error)) !=
          NULL;
-  if (!ok) {
-    close_devices(volume);
-    g_prefix_error(error, "cannot open volume %s/%s: ", b->vg_name, lvm_lv_name(lv));
+  if (ok) {
+    __atomic_store_n(&volume->size, lvm_lv_size(lv), __ATOMIC_RELAXED);
+    return TRUE;
   }
-  return ok;
+  close_devices(volume);
+  g_prefix_error(error, "cannot open volume %s/%s: ", b->vg_name, lvm_lv_name(lv));
+  return FALSE;
 }
 
 BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error)
@@ -149,7 +137,7 @@ BundledVolume *bundled_volume_get(Bundled *b, const char *name, GError **error)
     volume_free(volume);
     return NULL;
   }
-  g_hash_table_insert(b->volumes, (gpointer)volume->name, volume);
+  g_hash_table_insert(b->volumes, volume->name, volume);
   return volume;
 }
 
@@ -227,26 +215,35 @@ void bundled_volume_sealed(Bundled *b, const char *name)
   pthread_rwlock_wrlock(&volume->lock);
   g_atomic_int_set(&volume->read_only, TRUE);
   for (guint i = 0; i < volume->handles->len; i++)
-    g_atomic_int_set(&((BundledHandle *)volume->handles->pdata[i])->read_only, TRUE);
+    g_atomic_int_set(&((BundledHandle *)volume->handles->pdata[i])->io.read_only, TRUE);
   pthread_rwlock_unlock(&volume->lock);
 }
 
 void bundled_volume_renamed(Bundled *b, const char *name, const char *new_name)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
+  g_autofree char *shown = g_strdup_printf("%s/%s", b->vg_name, new_name);
 
   if (!volume)
     return;
   g_hash_table_remove(b->volumes, name);
-  set_name(volume, new_name);
-  g_hash_table_insert(b->volumes, (gpointer)volume->name, volume);
+  g_free(volume->name);
+  volume->name = g_strdup(new_name);
+  for (guint i = 0; i < volume->handles->len; i++)
+    vt_io_rename(&((BundledHandle *)volume->handles->pdata[i])->io, shown);
+  g_hash_table_insert(b->volumes, volume->name, volume);
 }
 
 gboolean bundled_volume_resized(Bundled *b, const char *name, guint64 size, GError **error)
 {
   BundledVolume *volume = g_hash_table_lookup(b->volumes, name);
 
-  return !volume || !volume->thin || thin_volume_resize(volume->thin, size, error);
+  if (!volume || !volume->thin)
+    return TRUE;
+  if (!thin_volume_resize(volume->thin, size, error))
+    return FALSE;
+  __atomic_store_n(&volume->size, size, __ATOMIC_RELAXED);
+  return TRUE;
 }
 
 void bundled_volumes_close(Bundled *b)

@@ -170,5 +170,5 @@ gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **err
 gboolean kernel_activate(VolumeGroup *group, const char *thin_pool, GError **error);
 gboolean kernel_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
                            GError **error);
-PoolVolume *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                               const char *opener, GError **error);
+VtIo *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                         const char *opener, GError **error);

@@ -7,9 +7,7 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/fs.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,20 +15,17 @@
 #include "dm/thin-reader.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
-#include "util/memory.h"
 
 #define SECTOR 512u
-#define ZEROS_SIZE (1u << 20)
 
 typedef struct {
-  PoolVolume base;
+  VtIo io; /* named vg/lv */
   KernelPool *pool;
-  char *name, *shown; /* "vg/lv", for messages */
-  char *uuid;         /* of the device */
-  int fd;
-  guint64 chunk_size;
-  gboolean zeroes; /* as in PoolInfo */
-  gboolean thin, read_only;
+  char *name, *uuid; /* of the LV, of the device */
+  VtIo *file;        /* the device's node */
+  int fd;            /* of @file */
+  gboolean zeroes;   /* as in PoolInfo */
+  gboolean thin;
   gboolean activated; /* by us */
   GMutex lock;        /* of the map */
   GArray *map;        /* of DmkRange: what was mapped when it was first asked for; NULL: not read */
@@ -41,6 +36,7 @@ typedef struct {
 
 static gboolean open_device(KernelVolume *volume, GError **error)
 {
+  const char *shown = vt_io_name(&volume->io);
   g_autofree char *path = NULL;
   struct stat st;
   DmkInfo info;
@@ -48,13 +44,16 @@ static gboolean open_device(KernelVolume *volume, GError **error)
   if (!dmk_get_info(volume->uuid, &info, error))
     return FALSE;
   path = g_build_filename("/dev/mapper", info.name, NULL);
-  volume->fd = open(path, (volume->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+  volume->fd = open(path, (vt_io_is_read_only(&volume->io) ? O_RDONLY : O_RDWR) | O_CLOEXEC);
   if (volume->fd < 0)
-    return vt_set_errno(error, errno, "opening volume %s as %s", volume->shown, path);
+    return vt_set_errno(error, errno, "opening volume %s as %s", shown, path);
+  volume->file = vt_io_new_file(volume->fd, shown, vt_io_is_read_only(&volume->io), error);
+  if (!volume->file)
+    return FALSE;
   if (fstat(volume->fd, &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == info.device)
     return TRUE;
   return vt_set_error(error, EIO, "%s is not the node of volume %s: vgmknodes makes it anew", path,
-                      volume->shown);
+                      shown);
 }
 
 /* Only this needs the VG's turn. */
@@ -80,57 +79,53 @@ static void deactivate(KernelVolume *volume)
   DmkInfo info;
 
   if (change && dmk_is_active(volume->uuid, &info) && info.open_count == 0 &&
-      kernel_run(change, NULL, "lvchange", "-an", volume->shown, NULL)) {
+      kernel_run(change, NULL, "lvchange", "-an", vt_io_name(&volume->io), NULL)) {
     kernel_change_end(change, TRUE, NULL);
     return;
   }
-  if (!dmk_remove_when_closed(volume->uuid, &error) && error->code != ENOENT)
-    g_warning("volume %s stays active: %s", volume->shown, error->message);
+  if (!dmk_remove_when_closed(volume->uuid, &error) && !g_error_matches(error, VT_ERROR, ENOENT))
+    g_warning("volume %s stays active: %s", vt_io_name(&volume->io), error->message);
   if (change)
     kernel_change_end(change, TRUE, NULL);
 }
 
-static void volume_close(PoolVolume *base)
+static void volume_free(VtIo *io)
 {
-  KernelVolume *volume = (KernelVolume *)base;
+  KernelVolume *volume = (KernelVolume *)io;
 
-  if (volume->fd >= 0)
-    close(volume->fd);
+  vt_io_unref(volume->file);
   if (volume->activated)
     deactivate(volume);
   if (volume->map)
     g_array_unref(volume->map);
   g_mutex_clear(&volume->lock);
   g_free(volume->uuid);
-  g_free(volume->shown);
   g_free(volume->name);
   g_free(volume);
 }
 
-static const PoolVolumeOps volume_ops;
+static const VtIoOps volume_ops;
 
 static KernelVolume *volume_new(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean read_only)
 {
+  g_autofree char *shown = g_strdup_printf("%s/%s", k->vg_name, lvm_lv_name(lv));
   KernelVolume *volume = g_new0(KernelVolume, 1);
   LvmLv *pool;
 
-  volume->base.ops = &volume_ops;
+  vt_io_init(&volume->io, &volume_ops, shown, read_only);
   g_mutex_init(&volume->lock);
   volume->pool = k;
   volume->name = g_strdup(lvm_lv_name(lv));
-  volume->shown = g_strdup_printf("%s/%s", k->vg_name, volume->name);
   volume->uuid = kernel_uuid(vg, lv);
-  volume->fd = -1;
-  volume->read_only = read_only;
   volume->thin = lvm_lv_kind(lv) == LVM_LV_THIN;
   pool = volume->thin ? pool_rules_find_pool(vg, lvm_thin_pool(lv), NULL) : NULL;
-  volume->chunk_size = pool ? lvm_pool_chunk_size(pool) : 0;
+  volume->io.chunk_size = pool ? lvm_pool_chunk_size(pool) : 0;
   volume->zeroes = pool && lvm_pool_zeroes(pool);
   return volume;
 }
 
-PoolVolume *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                               const char *opener, GError **error)
+VtIo *kernel_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                         const char *opener, GError **error)
 {
   KernelPool *k = (KernelPool *)group;
   KernelVolume *volume = NULL;
@@ -150,135 +145,48 @@ PoolVolume *kernel_volume_open(VolumeGroup *group, const char *name, gboolean re
   g_mutex_unlock(&k->lock);
   if (volume && (dmk_is_active(volume->uuid, NULL) ? open_device(volume, error)
                                                    : activate_and_open(volume, error)))
-    return &volume->base;
+    return &volume->io;
   if (volume)
-    volume_close(&volume->base);
+    vt_io_unref(&volume->io);
   return NULL;
-}
-
-/* --- about it --- */
-
-static const char *volume_name(PoolVolume *base)
-{
-  return ((KernelVolume *)base)->name;
-}
-
-/* The device may grow while it is open. */
-static guint64 volume_size(PoolVolume *base)
-{
-  guint64 size = 0;
-
-  return ioctl(((KernelVolume *)base)->fd, BLKGETSIZE64, &size) == 0 ? size : 0;
-}
-
-static guint64 volume_chunk_size(PoolVolume *base)
-{
-  return ((KernelVolume *)base)->chunk_size;
-}
-
-static gboolean volume_is_read_only(PoolVolume *base)
-{
-  return ((KernelVolume *)base)->read_only;
-}
-
-static gboolean check_writable(KernelVolume *volume, GError **error)
-{
-  return !volume->read_only ||
-         vt_set_error(error, EROFS, "volume %s is open read-only", volume->shown);
-}
-
-static gboolean check_range(KernelVolume *volume, guint64 offset, guint64 length, GError **error)
-{
-  guint64 size = volume_size(&volume->base);
-
-  if (offset <= size && length <= size - offset)
-    return TRUE;
-  return vt_set_error(error, EINVAL,
-                      "volume %s: %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
-                      " reach beyond its end at %" G_GUINT64_FORMAT,
-                      volume->shown, length, offset, size);
 }
 
 /* --- reading and writing --- */
 
-static gboolean transfer_one(KernelVolume *volume, gboolean write, char *buf, gsize length,
-                             guint64 offset, GError **error)
+static guint64 volume_size(VtIo *io)
 {
-  while (length > 0) {
-    ssize_t n = write ? pwrite(volume->fd, buf, length, (off_t)offset)
-                      : pread(volume->fd, buf, length, (off_t)offset);
-
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n <= 0)
-      return vt_set_errno(error, n < 0 ? errno : EIO,
-                          "volume %s: cannot %s at offset %" G_GUINT64_FORMAT, volume->shown,
-                          write ? "write" : "read", offset);
-    buf += n;
-    length -= (gsize)n;
-    offset += (guint64)n;
-  }
-  return TRUE;
+  return vt_io_size(((KernelVolume *)io)->file);
 }
 
-static gboolean transfer(KernelVolume *volume, gboolean write, const struct iovec *iov, int n_iov,
-                         guint64 offset, GError **error)
-{
-  guint64 length = 0;
-
-  for (int i = 0; i < n_iov; i++)
-    length += iov[i].iov_len;
-  if (!check_range(volume, offset, length, error))
-    return FALSE;
-  for (int i = 0; i < n_iov; offset += iov[i++].iov_len)
-    if (!transfer_one(volume, write, iov[i].iov_base, iov[i].iov_len, offset, error))
-      return FALSE;
-  return TRUE;
-}
-
-static gboolean volume_readv(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
+static gboolean volume_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
                              GError **error)
 {
-  return transfer((KernelVolume *)base, FALSE, iov, n_iov, offset, error);
+  return vt_io_readv(((KernelVolume *)io)->file, iov, n_iov, offset, error);
 }
 
 /* What was read of its map is true no more. */
-static void forget_map(KernelVolume *volume)
+static gboolean forget_map(VtIo *io, gboolean ok)
 {
+  KernelVolume *volume = (KernelVolume *)io;
+
   g_mutex_lock(&volume->lock);
   g_clear_pointer(&volume->map, g_array_unref);
   g_mutex_unlock(&volume->lock);
-}
-
-static gboolean volume_writev(PoolVolume *base, const struct iovec *iov, int n_iov, guint64 offset,
-                              GError **error)
-{
-  KernelVolume *volume = (KernelVolume *)base;
-  gboolean ok = check_writable(volume, error) && transfer(volume, TRUE, iov, n_iov, offset, error);
-
-  forget_map(volume);
   return ok;
 }
 
-static gboolean volume_flush(PoolVolume *base, GError **error)
+static gboolean volume_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
+                              GError **error)
 {
-  KernelVolume *volume = (KernelVolume *)base;
+  return forget_map(io, vt_io_writev(((KernelVolume *)io)->file, iov, n_iov, offset, error));
+}
 
-  return fdatasync(volume->fd) == 0 ||
-         vt_set_errno(error, errno, "volume %s: cannot flush", volume->shown);
+static gboolean volume_flush(VtIo *io, GError **error)
+{
+  return vt_io_flush(((KernelVolume *)io)->file, error);
 }
 
 /* --- zeroing and discarding --- */
-
-static gboolean write_zeros(KernelVolume *volume, guint64 offset, guint64 end, GError **error)
-{
-  g_autofree char *zeros = offset < end ? g_malloc0(MIN(end - offset, ZEROS_SIZE)) : NULL;
-
-  for (; offset < end; offset += MIN(end - offset, ZEROS_SIZE))
-    if (!transfer_one(volume, TRUE, zeros, (gsize)MIN(end - offset, ZEROS_SIZE), offset, error))
-      return FALSE;
-  return TRUE;
-}
 
 /* The largest part of [*begin, *end) in whole units of @unit; FALSE: none. */
 static gboolean whole_units(guint64 unit, guint64 *begin, guint64 *end)
@@ -288,77 +196,38 @@ static gboolean whole_units(guint64 unit, guint64 *begin, guint64 *end)
   return *begin < *end;
 }
 
-/* The kernel keeps the page cache in step with both ioctls. */
-static gboolean range_ioctl(KernelVolume *volume, unsigned long request, const char *verb,
-                            guint64 begin, guint64 end, GError **error)
-{
-  guint64 range[2] = {begin, end - begin};
-
-  return ioctl(volume->fd, request, range) == 0 ||
-         vt_set_errno(error, errno,
-                      "volume %s: cannot %s %" G_GUINT64_FORMAT
-                      " bytes at offset %" G_GUINT64_FORMAT,
-                      volume->shown, verb, end - begin, begin);
-}
-
-static gboolean zero_range(KernelVolume *volume, guint64 begin, guint64 end, GError **error)
-{
-  guint64 first = begin, last = end;
-
-  if (!whole_units(SECTOR, &first, &last))
-    return write_zeros(volume, begin, end, error);
-  return write_zeros(volume, begin, first, error) &&
-         range_ioctl(volume, BLKZEROOUT, "zero", first, last, error) &&
-         write_zeros(volume, last, end, error);
-}
-
 /* Chunks that are unmapped read zero; where new ones are not zeroed, only until something in them
  * is written. A pool may be set to ignore discards. */
-static gboolean unmap_range(KernelVolume *volume, guint64 begin, guint64 end, GError **error)
-{
-  guint64 first = begin, last = end;
-  g_autoptr(GError) local = NULL;
-
-  if (!volume->zeroes || !volume->chunk_size || !whole_units(volume->chunk_size, &first, &last))
-    return zero_range(volume, begin, end, error);
-  if (!range_ioctl(volume, BLKDISCARD, "discard", first, last, &local)) {
-    if (local->code == EOPNOTSUPP)
-      return zero_range(volume, begin, end, error);
-    g_propagate_error(error, g_steal_pointer(&local));
-    return FALSE;
-  }
-  return zero_range(volume, begin, first, error) && zero_range(volume, last, end, error);
-}
-
-static gboolean volume_zero(PoolVolume *base, guint64 offset, guint64 length, gboolean may_unmap,
+static gboolean volume_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
                             GError **error)
 {
-  KernelVolume *volume = (KernelVolume *)base;
-  gboolean ok;
+  KernelVolume *volume = (KernelVolume *)io;
+  guint64 begin = offset, stop = offset + length, end = stop;
+  gboolean unmap = (flags & VT_IO_ZERO_MAY_UNMAP) && volume->zeroes && io->chunk_size &&
+                   whole_units(io->chunk_size, &begin, &end);
+  guint64 range[2] = {begin, end - begin};
 
-  if (!check_writable(volume, error) || !check_range(volume, offset, length, error))
-    return FALSE;
-  ok =
-      length == 0 || (may_unmap ? unmap_range : zero_range)(volume, offset, offset + length, error);
-  forget_map(volume);
-  return ok;
+  if (unmap && ioctl(volume->fd, BLKDISCARD, range) < 0) {
+    if (errno != EOPNOTSUPP)
+      return vt_set_errno(error, errno,
+                          "%s: cannot discard %" G_GUINT64_FORMAT
+                          " bytes at offset %" G_GUINT64_FORMAT,
+                          vt_io_name(io), range[1], range[0]);
+    unmap = FALSE;
+  }
+  if (!unmap)
+    begin = end = stop;
+  return forget_map(io, vt_io_zero(volume->file, offset, begin - offset, 0, error) &&
+                            vt_io_zero(volume->file, end, stop - end, 0, error));
 }
 
-static gboolean volume_discard(PoolVolume *base, guint64 offset, guint64 length, GError **error)
+/* Parts of chunks stay: it is a hint. */
+static gboolean volume_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
 {
-  KernelVolume *volume = (KernelVolume *)base;
   guint64 begin = offset, end = offset + length;
-  g_autoptr(GError) local = NULL;
-  gboolean ok;
 
-  if (!check_writable(volume, error) || !check_range(volume, offset, length, error))
-    return FALSE;
-  ok = !whole_units(volume->chunk_size ? volume->chunk_size : SECTOR, &begin, &end) ||
-       range_ioctl(volume, BLKDISCARD, "discard", begin, end, &local) || local->code == EOPNOTSUPP;
-  forget_map(volume);
-  if (!ok)
-    g_propagate_error(error, g_steal_pointer(&local));
-  return ok;
+  return !whole_units(io->chunk_size ? io->chunk_size : SECTOR, &begin, &end) ||
+         forget_map(io, vt_io_discard(((KernelVolume *)io)->file, begin, end - begin, error));
 }
 
 /* --- what is mapped --- */
@@ -413,15 +282,12 @@ static const DmkRange *find_range(GArray *map, guint64 offset)
   return low < map->len ? &g_array_index(map, DmkRange, low) : NULL;
 }
 
-static gboolean volume_extent(PoolVolume *base, guint64 offset, guint64 limit, guint64 *length,
+static gboolean volume_extent(VtIo *io, guint64 offset, guint64 limit, guint64 *length,
                               gboolean *mapped, GError **error)
 {
-  KernelVolume *volume = (KernelVolume *)base;
+  KernelVolume *volume = (KernelVolume *)io;
   const DmkRange *range;
 
-  if (!check_range(volume, offset, 1, error))
-    return FALSE;
-  limit = MIN(limit, volume_size(base) - offset);
   g_mutex_lock(&volume->lock);
   if (volume->thin && !volume->map && !volume->no_map)
     volume->no_map = !(volume->map = read_map(volume));
@@ -436,16 +302,13 @@ static gboolean volume_extent(PoolVolume *base, guint64 offset, guint64 limit, g
   return TRUE;
 }
 
-static const PoolVolumeOps volume_ops = {
-    .close = volume_close,
-    .name = volume_name,
-    .size = volume_size,
-    .chunk_size = volume_chunk_size,
-    .is_read_only = volume_is_read_only,
+static const VtIoOps volume_ops = {
     .readv = volume_readv,
     .writev = volume_writev,
+    .flush = volume_flush,
     .zero = volume_zero,
     .discard = volume_discard,
-    .flush = volume_flush,
     .extent = volume_extent,
+    .size = volume_size,
+    .free = volume_free,
 };

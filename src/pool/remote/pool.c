@@ -11,9 +11,10 @@
  */
 #include "config.h"
 
+#include <fcntl.h>
+
 #include "control/control.h"
 #include "pool/pool-private.h"
-#include "pool/remote/remote-private.h"
 #include "pool/remote/service.h"
 #include "pool/remote/wire.h"
 #include "settings/settings.h"
@@ -295,12 +296,27 @@ static gboolean remote_commit(VolumeGroup *group, GError **error)
   return change(group, "Commit", NULL, what, error);
 }
 
-static PoolVolume *remote_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                                      const char *opener, GError **error)
+/* The file that it is in the service's FUSE folder. */
+static VtIo *open_file(const char *vg, const char *name, gboolean read_only, GError **error)
+{
+  g_autofree char *folder = settings_vg_file(vg, "volumes");
+  g_autofree char *path = g_build_filename(folder, name, NULL), *shown = NULL;
+  int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC);
+
+  shown = g_strdup_printf("%s/%s", vg, name);
+  if (fd >= 0)
+    return vt_io_new_file(fd, shown, read_only, error);
+  vt_set_errno(error, errno, "opening volume %s as %s", shown, path);
+  return NULL;
+}
+
+static VtIo *remote_volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                                const char *opener, GError **error)
 {
   RemotePool *remote = (RemotePool *)group;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
   g_autoptr(PoolInfo) thin_pool = NULL;
+  VtIo *io;
 
   if (!info)
     return NULL;
@@ -308,10 +324,12 @@ static PoolVolume *remote_volume_open(VolumeGroup *group, const char *name, gboo
     vt_set_error(error, EROFS, "volume %s/%s is read-only", remote->vg, name);
     return NULL;
   }
-  if (info->pool)
+  io = open_file(remote->vg, name, read_only, error);
+  if (io && info->pool)
     thin_pool = pool_get_info(group, info->pool, NULL);
-  return pool_remote_volume_new(remote->vg, name, read_only, thin_pool ? thin_pool->chunk_size : 0,
-                                error);
+  if (thin_pool)
+    io->chunk_size = thin_pool->chunk_size;
+  return io;
 }
 
 /* --- opening --- */

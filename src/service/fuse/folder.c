@@ -24,7 +24,7 @@ struct Folder {
   GHashTable *hidden;         /* thin pools not shown; "" for linear LVs */
   pthread_mutex_t opens_lock; /* SharedOpen allocation, SharedMode */
   guint next_open;
-  PoolVolume **handles; /* of SHARED_MAX_OPENS */
+  VtIo **handles; /* of SHARED_MAX_OPENS */
   uid_t uid;
   gid_t gid;
   guint64 size, used; /* bytes of all thin pools */
@@ -123,8 +123,8 @@ static SharedOpen *handle_find(Folder *folder, guint64 fh)
                                                                                        : NULL;
 }
 
-static PoolVolume *open_pool_volume(Folder *folder, const char *name, const SharedOpen *open,
-                                    GError **error)
+static VtIo *open_pool_volume(Folder *folder, const char *name, const SharedOpen *open,
+                              GError **error)
 {
   if (open->flags & SHARED_OPEN_NODE)
     return pool_volume_open_view(folder->group, name, error);
@@ -203,7 +203,7 @@ gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t
   open->flags = (write ? SHARED_OPEN_WRITE : 0) |
                 (pid == folder->shared->header->nodes_pid ? SHARED_OPEN_NODE : 0);
   read_comm(pid, open->comm);
-  PoolVolume *handle = open_pool_volume(folder, name, open, error);
+  VtIo *handle = open_pool_volume(folder, name, open, error);
   if (!handle) {
     __atomic_store_n(&open->ino, 0, __ATOMIC_RELEASE);
     return FALSE;
@@ -220,7 +220,7 @@ void folder_forget_open(Folder *folder, guint64 unique)
   for (guint i = 0; i < SHARED_MAX_OPENS; i++) {
     SharedOpen *open = &folder->shared->header->opens[i];
     if (open->ino && open->unique == unique) {
-      g_clear_pointer(&folder->handles[i], pool_volume_close);
+      g_clear_pointer(&folder->handles[i], vt_io_unref);
       open->ino = 0;
     }
   }
@@ -233,16 +233,16 @@ void folder_close(Folder *folder, guint64 fh)
 
   if (!open)
     return; /* released by an engine that died before it could say so */
-  PoolVolume *handle = g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh]);
+  VtIo *handle = g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh]);
   g_atomic_pointer_set((gpointer *)&folder->handles[(guint32)fh], NULL);
   pthread_mutex_lock(&folder->opens_lock);
   __atomic_store_n(&open->ino, 0, __ATOMIC_RELEASE);
   pthread_mutex_unlock(&folder->opens_lock);
   if (handle)
-    pool_volume_close(handle);
+    vt_io_unref(handle);
 }
 
-PoolVolume *folder_handle(Folder *folder, guint64 fh)
+VtIo *folder_handle(Folder *folder, guint64 fh)
 {
   return handle_find(folder, fh) ? g_atomic_pointer_get((gpointer *)&folder->handles[(guint32)fh])
                                  : NULL;
@@ -571,7 +571,7 @@ Folder *folder_new(VolumeGroup *group, Shared *shared, GError **error)
   folder->by_ino =
       g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify)folder_volume_unref);
   folder->hidden = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  folder->handles = g_new0(PoolVolume *, SHARED_MAX_OPENS);
+  folder->handles = g_new0(VtIo *, SHARED_MAX_OPENS);
   folder->uid = geteuid();
   folder->gid = disk ? disk->gr_gid : getegid();
   for (guint i = 0; i < volumes->len; i++) {
@@ -593,7 +593,7 @@ void folder_free(Folder *folder)
 {
   for (guint i = 0; i < SHARED_MAX_OPENS; i++)
     if (folder->handles[i])
-      pool_volume_close(folder->handles[i]);
+      vt_io_unref(folder->handles[i]);
   g_free(folder->handles);
   g_hash_table_unref(folder->by_name);
   g_hash_table_unref(folder->by_ino);

@@ -81,5 +81,5 @@ gboolean folder_open(Folder *folder, FolderVolume *volume, gboolean write, pid_t
 void folder_forget_open(Folder *folder, guint64 unique);
 void folder_close(Folder *folder, guint64 fh);
 /* The pool's handle behind an open file; NULL: the volume could not be reopened, or is gone. */
-PoolVolume *folder_handle(Folder *folder, guint64 fh);
+VtIo *folder_handle(Folder *folder, guint64 fh);
 gboolean folder_handle_writes(Folder *folder, guint64 fh);

@@ -295,9 +295,9 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /* The volume behind the request's file; answers it with an error when there is none. */
-static PoolVolume *handle_of(fuse_req_t req, struct fuse_file_info *fi, gboolean to_write)
+static VtIo *handle_of(fuse_req_t req, struct fuse_file_info *fi, gboolean to_write)
 {
-  PoolVolume *volume = fi ? folder_handle(folder_of(req), fi->fh) : NULL;
+  VtIo *volume = fi ? folder_handle(folder_of(req), fi->fh) : NULL;
   if (!volume)
     reply_done(req, EIO);
   else if (to_write && !folder_handle_writes(folder_of(req), fi->fh)) {
@@ -310,14 +310,14 @@ static PoolVolume *handle_of(fuse_req_t req, struct fuse_file_info *fi, gboolean
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-  PoolVolume *volume = handle_of(req, fi, FALSE);
+  VtIo *volume = handle_of(req, fi, FALSE);
   if (!volume)
     return;
-  guint64 end = pool_volume_size(volume);
+  guint64 end = vt_io_size(volume);
   GError *error = NULL;
 
   size = (guint64)offset >= end ? 0 : MIN(MIN(size, end - offset), SHARED_MAX_WRITE);
-  if (size && !pool_volume_read(volume, fuse_worker.buffer, size, offset, &error))
+  if (size && !vt_io_read(volume, fuse_worker.buffer, size, offset, &error))
     fuse_reply_err(req, take_error(error));
   else
     fuse_reply_buf(req, fuse_worker.buffer, size);
@@ -326,10 +326,10 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-  PoolVolume *volume = handle_of(req, fi, TRUE);
+  VtIo *volume = handle_of(req, fi, TRUE);
   if (!volume)
     return;
-  guint64 end = pool_volume_size(volume);
+  guint64 end = vt_io_size(volume);
   GError *error = NULL;
 
   if (size && (guint64)offset >= end) {
@@ -337,7 +337,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     return;
   }
   size = MIN(size, end - offset);
-  if (!pool_volume_write(volume, data, size, offset, &error)) {
+  if (!vt_io_write(volume, data, size, offset, &error)) {
     reply_done(req, take_error(error));
     return;
   }
@@ -347,22 +347,21 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
-  PoolVolume *volume = handle_of(req, fi, FALSE);
+  VtIo *volume = handle_of(req, fi, FALSE);
   GError *error = NULL;
   if (!volume)
     return;
-  reply_done(req, pool_volume_is_read_only(volume) || pool_volume_flush(volume, &error)
-                      ? 0
-                      : take_error(error));
+  reply_done(req,
+             vt_io_is_read_only(volume) || vt_io_flush(volume, &error) ? 0 : take_error(error));
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
                          struct fuse_file_info *fi)
 {
-  PoolVolume *volume = handle_of(req, fi, TRUE);
+  VtIo *volume = handle_of(req, fi, TRUE);
   if (!volume)
     return;
-  guint64 end = pool_volume_size(volume);
+  guint64 end = vt_io_size(volume);
   gboolean keep_size = mode & FALLOC_FL_KEEP_SIZE, done = TRUE;
   GError *error = NULL;
 
@@ -382,7 +381,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
   case FALLOC_FL_ZERO_RANGE:
   case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:
     if (length)
-      done = pool_volume_zero(volume, offset, length, mode & FALLOC_FL_PUNCH_HOLE, &error);
+      done = vt_io_zero(volume, offset, length,
+                        mode & FALLOC_FL_PUNCH_HOLE ? VT_IO_ZERO_MAY_UNMAP : 0, &error);
     break;
   default: reply_done(req, EOPNOTSUPP); return;
   }
@@ -392,10 +392,10 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-  PoolVolume *volume = handle_of(req, fi, FALSE);
+  VtIo *volume = handle_of(req, fi, FALSE);
   if (!volume)
     return;
-  guint64 end = pool_volume_size(volume), at = offset, length;
+  guint64 end = vt_io_size(volume), at = offset, length;
   gboolean mapped, wanted = whence == SEEK_DATA;
   GError *error = NULL;
 
@@ -408,7 +408,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
     return;
   }
   while (at < end) {
-    if (!pool_volume_extent(volume, at, end - at, &length, &mapped, &error)) {
+    if (!vt_io_extent(volume, at, end - at, &length, &mapped, &error)) {
       fuse_reply_err(req, take_error(error));
       return;
     }

@@ -30,7 +30,7 @@ typedef struct {
   VolumeGroup *group;
   const char *name, *folder;
   gboolean read_only, reads_zero;
-  PoolVolume *volume; /* NULL: closed, until there is something to do */
+  VtIo *volume; /* NULL: closed, until there is something to do */
   guint64 size, chunk_size;
   GArray *mapped; /* Ranges of whole chunks, as it was before the first write */
   struct fuse_session *session;
@@ -73,7 +73,7 @@ static gboolean list_mapped(StreamFile *file, GError **error)
   gboolean mapped;
 
   for (guint64 at = 0; at < file->size; at += length) {
-    if (!pool_volume_extent(file->volume, at, file->size - at, &length, &mapped, error))
+    if (!vt_io_extent(file->volume, at, file->size - at, &length, &mapped, error))
       return FALSE;
     Range range = {at, at + length};
     if (mapped)
@@ -107,12 +107,12 @@ static gboolean take_zeros(StreamFile *file, guint64 begin, guint64 end, GError 
   file->at = end;
   if (file->zeros_from <= begin && end % file->chunk_size == 0) {
     file->kept_back = end;
-    return pool_volume_zero(file->volume, begin, end - begin, TRUE, error);
+    return vt_io_zero(file->volume, begin, end - begin, VT_IO_ZERO_MAY_UNMAP, error);
   }
   if (!is_mapped(file, begin))
     return TRUE; /* kept back */
   file->kept_back = end;
-  return pool_volume_zero(file->volume, from, end - from, FALSE, error);
+  return vt_io_zero(file->volume, from, end - from, 0, error);
 }
 
 /* Data up to @end. What was kept back of its chunk goes first: a pool need not zero the chunks it
@@ -124,9 +124,8 @@ static gboolean take_data(StreamFile *file, guint64 begin, guint64 chunk_end, co
 
   file->at = file->zeros_from = file->kept_back = end;
   file->mapped_end = chunk_end;
-  return (kept_back >= from ||
-          pool_volume_zero(file->volume, kept_back, from - kept_back, FALSE, error)) &&
-         pool_volume_write(file->volume, data, end - from, from, error);
+  return (kept_back >= from || vt_io_zero(file->volume, kept_back, from - kept_back, 0, error)) &&
+         vt_io_write(file->volume, data, end - from, from, error);
 }
 
 /* Where the zeros end that begin with @length bytes of @data and go on in whole chunks, counted
@@ -233,8 +232,8 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
   GError *error = NULL;
 
   size = (guint64)offset >= file->size ? 0 : MIN(MIN(size, file->size - offset), MAX_TRANSFER);
-  if (size && (!open_volume(file, &error) ||
-               !pool_volume_read(file->volume, file->buffer, size, offset, &error)))
+  if (size &&
+      (!open_volume(file, &error) || !vt_io_read(file->volume, file->buffer, size, offset, &error)))
     fuse_reply_err(req, take_error(error));
   else
     fuse_reply_buf(req, file->buffer, size);
@@ -259,7 +258,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
 
 static gboolean flush(StreamFile *file, GError **error)
 {
-  return !file->volume || file->read_only || pool_volume_flush(file->volume, error);
+  return !file->volume || file->read_only || vt_io_flush(file->volume, error);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -277,7 +276,7 @@ static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
   GError *error = NULL;
   gboolean ok = flush(file, &error);
 
-  g_clear_pointer(&file->volume, pool_volume_close);
+  g_clear_pointer(&file->volume, vt_io_unref);
   fuse_reply_err(req, ok ? 0 : take_error(error));
 }
 
@@ -297,7 +296,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 
   for (; at < file->size; at += length) {
     if (!open_volume(file, &error) ||
-        !pool_volume_extent(file->volume, at, file->size - at, &length, &mapped, &error)) {
+        !vt_io_extent(file->volume, at, file->size - at, &length, &mapped, &error)) {
       fuse_reply_err(req, take_error(error));
       return;
     }
@@ -384,15 +383,15 @@ gboolean stream_file_serve(VolumeGroup *group, const char *name, gboolean read_o
       open_volume(&file, error) && pool_guest_reads_zero(group, name, &file.reads_zero, error);
 
   if (!ok) {
-    g_clear_pointer(&file.volume, pool_volume_close);
+    g_clear_pointer(&file.volume, vt_io_unref);
     return FALSE;
   }
-  file.size = pool_volume_size(file.volume);
-  file.chunk_size = MAX(pool_volume_chunk_size(file.volume), 65536);
+  file.size = vt_io_size(file.volume);
+  file.chunk_size = MAX(vt_io_chunk_size(file.volume), 65536);
   file.mapped = g_array_new(FALSE, FALSE, sizeof(Range));
   file.buffer = g_malloc(MAX_TRANSFER);
   ok = (read_only || list_mapped(&file, error)) && mount_and_run(&file, patience_ms, ready, error);
-  g_clear_pointer(&file.volume, pool_volume_close);
+  g_clear_pointer(&file.volume, vt_io_unref);
   g_free(file.buffer);
   g_array_unref(file.mapped);
   return ok;

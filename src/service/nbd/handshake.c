@@ -181,8 +181,8 @@ static PoolVolumeInfo *get_export(Handshake *handshake, const char *name, GError
 
 /* Open what is called @info->name for transmission, or only to tell about it (@peek: nobody's
  * use). */
-static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info, gboolean peek,
-                               GError **error)
+static VtIo *open_export(Handshake *handshake, const PoolVolumeInfo *info, gboolean peek,
+                         GError **error)
 {
   NbdConnection *connection = handshake->connection;
   VolumeGroup *group = connection->server->group;
@@ -197,7 +197,7 @@ static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info,
   if (info->read_only || connection->server->read_only)
     return pool_volume_open(group, info->name, TRUE, opener, error);
   g_autoptr(GError) first = NULL;
-  PoolVolume *volume = pool_volume_open(group, info->name, FALSE, opener, &first);
+  VtIo *volume = pool_volume_open(group, info->name, FALSE, opener, &first);
   if (!volume &&
       vt_error_to_errno(first) == EROFS) /* a pool that takes no writes can still be read */
     return pool_volume_open(group, info->name, TRUE, opener, error);
@@ -207,9 +207,9 @@ static PoolVolume *open_export(Handshake *handshake, const PoolVolumeInfo *info,
 }
 
 static gboolean export_is_read_only(NbdConnection *connection, const PoolVolumeInfo *info,
-                                    PoolVolume *volume)
+                                    VtIo *volume)
 {
-  return info->read_only || connection->server->read_only || pool_volume_is_read_only(volume);
+  return info->read_only || connection->server->read_only || vt_io_is_read_only(volume);
 }
 
 static guint16 export_flags(NbdConnection *connection, gboolean read_only)
@@ -226,13 +226,13 @@ static guint16 export_flags(NbdConnection *connection, gboolean read_only)
 }
 
 /* The connection takes @volume over and serves it from now on. */
-static void begin(Handshake *handshake, const PoolVolumeInfo *info, PoolVolume *volume)
+static void begin(Handshake *handshake, const PoolVolumeInfo *info, VtIo *volume)
 {
   NbdConnection *connection = handshake->connection;
   pthread_mutex_lock(&connection->server->lock);
   connection->volume = volume;
   connection->read_only = export_is_read_only(connection, info, volume);
-  connection->chunk_size = pool_volume_chunk_size(volume);
+  connection->chunk_size = vt_io_chunk_size(volume);
   connection->block_status =
       connection->structured && g_strcmp0(handshake->context_export, info->name) == 0;
   if (!connection->view) /* a view has claimed it */
@@ -245,13 +245,13 @@ static Step export_name(Handshake *handshake, Reader reader)
   g_autofree char *name = read_string(&reader, reader.left);
   g_autoptr(GError) error = NULL;
   g_autoptr(PoolVolumeInfo) info = name ? get_export(handshake, name, &error) : NULL;
-  PoolVolume *volume = info ? open_export(handshake, info, FALSE, &error) : NULL;
+  VtIo *volume = info ? open_export(handshake, info, FALSE, &error) : NULL;
   if (!volume) {
     g_debug("nbd: %s", error ? error->message : "a client sent a name that is none");
     return HANDSHAKE_END; /* this option has no error reply */
   }
   begin(handshake, info, volume);
-  NbdExportNameReply out = {.size = GUINT64_TO_BE(pool_volume_size(volume)),
+  NbdExportNameReply out = {.size = GUINT64_TO_BE(vt_io_size(volume)),
                             .flags = GUINT16_TO_BE(export_flags(handshake->connection,
                                                                 handshake->connection->read_only))};
   return transmit(handshake, &out, handshake->no_zeroes ? 10 : sizeof out) ? HANDSHAKE_DONE
@@ -283,16 +283,16 @@ static guint32 minimum_size(guint sector_size)
 }
 
 static void add_info(GByteArray *out, Handshake *handshake, guint32 option, guint32 asked,
-                     const PoolVolumeInfo *info, PoolVolume *volume)
+                     const PoolVolumeInfo *info, VtIo *volume)
 {
   NbdConnection *connection = handshake->connection;
   NbdInfoExport export = {
-      GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(pool_volume_size(volume)),
+      GUINT16_TO_BE(NBD_INFO_EXPORT), GUINT64_TO_BE(vt_io_size(volume)),
       GUINT16_TO_BE(export_flags(connection, export_is_read_only(connection, info, volume)))};
   add_reply(out, option, NBD_REP_INFO, &export, sizeof export);
   NbdInfoBlockSize size = {
       GUINT16_TO_BE(NBD_INFO_BLOCK_SIZE), GUINT32_TO_BE(minimum_size(info->sector_size)),
-      GUINT32_TO_BE(MAX(preferred_size(pool_volume_chunk_size(volume)), info->sector_size)),
+      GUINT32_TO_BE(MAX(preferred_size(vt_io_chunk_size(volume)), info->sector_size)),
       GUINT32_TO_BE(NBD_REQUEST_MAX)};
   if (asked & 1u << NBD_INFO_BLOCK_SIZE)
     add_reply(out, option, NBD_REP_INFO, &size, sizeof size);
@@ -318,13 +318,13 @@ static Step info_or_go(Handshake *handshake, guint32 option, Reader reader)
 
   g_autoptr(GError) error = NULL;
   g_autoptr(PoolVolumeInfo) info = get_export(handshake, name, &error);
-  PoolVolume *volume = info ? open_export(handshake, info, option == NBD_OPT_INFO, &error) : NULL;
+  VtIo *volume = info ? open_export(handshake, info, option == NBD_OPT_INFO, &error) : NULL;
   if (!volume)
     return reply_error(handshake, option, error);
   g_autoptr(GByteArray) out = g_byte_array_new();
   add_info(out, handshake, option, asked, info, volume);
   if (option == NBD_OPT_INFO)
-    pool_volume_close(volume);
+    vt_io_unref(volume);
   else
     begin(handshake, info, volume);
   if (!transmit(handshake, out->data, out->len))

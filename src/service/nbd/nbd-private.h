@@ -42,7 +42,7 @@ typedef struct {
 
   /* Set by the handshake, then constant. */
   char *export_name; /* published under server->lock */
-  PoolVolume *volume;
+  VtIo *volume;
   gboolean read_only;
   gboolean structured;
   gboolean block_status; /* base:allocation was selected for export_name */

@@ -101,7 +101,7 @@ void nbd_server_forget(NbdConnection *connection)
 {
   NbdServer *server = connection->server;
   if (connection->volume)
-    pool_volume_close(connection->volume);
+    vt_io_unref(connection->volume);
   pthread_mutex_lock(&server->lock);
   g_ptr_array_remove_fast(server->connections, connection);
   connection_free(connection);

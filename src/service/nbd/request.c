@@ -209,7 +209,7 @@ static gboolean check_flags(NbdWorker *worker, const NbdRequest *request, guint1
 
 static gboolean check_range(NbdWorker *worker, const NbdRequest *request, guint32 beyond)
 {
-  guint64 size = pool_volume_size(worker->connection->volume);
+  guint64 size = vt_io_size(worker->connection->volume);
   if (request->length == 0)
     reply_refusal(worker, request, NBD_EINVAL, "the request is for no byte at all");
   else if (request->offset > size || request->length > size - request->offset)
@@ -242,7 +242,7 @@ static gboolean read_into(NbdWorker *worker, guint8 *data, gsize length, guint64
                           GError **error)
 {
   struct iovec iov = {data, length};
-  return pool_volume_readv(worker->connection->volume, &iov, 1, offset, error);
+  return vt_io_readv(worker->connection->volume, &iov, 1, offset, error);
 }
 
 /* Of a reply in one piece: simple, or a single data chunk. */
@@ -343,13 +343,13 @@ static gboolean reply_data(NbdWorker *worker, const NbdRequest *request, guint16
 /* Data and holes in turn. */
 static void read_pieces(NbdWorker *worker, const NbdRequest *request)
 {
-  PoolVolume *volume = worker->connection->volume;
+  VtIo *volume = worker->connection->volume;
   guint64 offset = request->offset, end = offset + request->length, length;
   gsize piece = make_piece(worker, request->length);
   for (; offset < end; offset += length) {
     gboolean mapped;
     g_autoptr(GError) error = NULL;
-    gboolean ok = pool_volume_extent(volume, offset, end - offset, &length, &mapped, &error);
+    gboolean ok = vt_io_extent(volume, offset, end - offset, &length, &mapped, &error);
     if (ok && mapped)
       length = MIN(length, piece);
     guint16 flags = ok && offset + length == end ? NBD_REPLY_FLAG_DONE : 0;
@@ -380,8 +380,7 @@ static void do_read(NbdWorker *worker, const NbdRequest *request)
 
 static gboolean finish_write(NbdWorker *worker, const NbdRequest *request, GError **error)
 {
-  return !(request->flags & NBD_CMD_FLAG_FUA) ||
-         pool_volume_flush(worker->connection->volume, error);
+  return !(request->flags & NBD_CMD_FLAG_FUA) || vt_io_flush(worker->connection->volume, error);
 }
 
 static gboolean check_write(NbdWorker *worker, const NbdRequest *request)
@@ -396,7 +395,7 @@ static void do_write(NbdWorker *worker, const NbdRequest *request, const guint8 
     return;
   struct iovec iov = {(void *)payload, request->length};
   g_autoptr(GError) error = NULL;
-  gboolean ok = pool_volume_writev(worker->connection->volume, &iov, 1, request->offset, &error) &&
+  gboolean ok = vt_io_writev(worker->connection->volume, &iov, 1, request->offset, &error) &&
                 finish_write(worker, request, &error);
   reply_result(worker, request, ok, error);
 }
@@ -418,7 +417,7 @@ static void do_streamed_write(NbdWorker *worker, const NbdRequest *request)
       return;
     }
     struct iovec iov = {data, length};
-    ok = ok && pool_volume_writev(worker->connection->volume, &iov, 1, offset, &error);
+    ok = ok && vt_io_writev(worker->connection->volume, &iov, 1, offset, &error);
   }
   if (refused)
     return;
@@ -449,7 +448,7 @@ static void do_trim(NbdWorker *worker, const NbdRequest *request)
   gboolean ok = TRUE;
   for (; ok && offset < end && !nbd_connection_is_dead(connection); offset += length) {
     length = slice_length(connection, offset, end);
-    ok = pool_volume_discard(connection->volume, offset, length, &error);
+    ok = vt_io_discard(connection->volume, offset, length, &error);
   }
   if (!ok &&
       vt_error_to_errno(error) == EOPNOTSUPP) { /* trim is a hint; a pool may be set to take none */
@@ -461,30 +460,15 @@ static void do_trim(NbdWorker *worker, const NbdRequest *request)
 }
 
 /* NO_HOLE wants the range provisioned: what is not mapped is written. */
-static gboolean write_zeros(NbdConnection *connection, guint64 offset, guint64 length,
-                            GError **error)
-{
-  static const guint8 zeros[1 << 20];
-  struct iovec iov[16];
-  for (guint64 n; length > 0; offset += n, length -= n) {
-    int i = 0;
-    for (n = 0; i < (int)G_N_ELEMENTS(iov) && n < length; n += iov[i++].iov_len)
-      iov[i] = (struct iovec){(void *)zeros, MIN(sizeof zeros, length - n)};
-    if (!pool_volume_writev(connection->volume, iov, i, offset, error))
-      return FALSE;
-  }
-  return TRUE;
-}
-
 static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guint64 length,
                                  GError **error)
 {
   for (guint64 run; length > 0; offset += run, length -= run) {
     gboolean mapped;
-    if (!pool_volume_extent(connection->volume, offset, length, &run, &mapped, error))
+    if (!vt_io_extent(connection->volume, offset, length, &run, &mapped, error))
       return FALSE;
-    if (mapped ? !pool_volume_zero(connection->volume, offset, run, FALSE, error)
-               : !write_zeros(connection, offset, run, error))
+    if (mapped ? !vt_io_zero(connection->volume, offset, run, 0, error)
+               : !vt_io_write_zeros(connection->volume, offset, run, error))
       return FALSE;
   }
   return TRUE;
@@ -501,8 +485,8 @@ static gboolean zeroing_is_fast(NbdConnection *connection, const NbdRequest *req
     return TRUE;
   guint64 length;
   gboolean mapped;
-  return pool_volume_extent(connection->volume, request->offset, request->length, &length, &mapped,
-                            NULL) &&
+  return vt_io_extent(connection->volume, request->offset, request->length, &length, &mapped,
+                      NULL) &&
          !mapped && length >= request->length;
 }
 
@@ -523,7 +507,7 @@ static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
     length = slice_length(connection, offset, end);
     ok = request->flags & NBD_CMD_FLAG_NO_HOLE
              ? zero_provisioned(connection, offset, length, &error)
-             : pool_volume_zero(connection->volume, offset, length, TRUE, &error);
+             : vt_io_zero(connection->volume, offset, length, VT_IO_ZERO_MAY_UNMAP, &error);
   }
   ok = ok && finish_write(worker, request, &error);
   reply_result(worker, request, ok, error);
@@ -540,7 +524,7 @@ static void do_flush(NbdWorker *worker, const NbdRequest *request)
     return;
   }
   g_autoptr(GError) error = NULL;
-  gboolean ok = pool_volume_flush(worker->connection->volume, &error);
+  gboolean ok = vt_io_flush(worker->connection->volume, &error);
   reply_result(worker, request, ok, error);
 }
 
@@ -561,7 +545,7 @@ static guint map_range(NbdConnection *connection, const NbdRequest *request,
   guint64 offset = request->offset, end = offset + request->length, length;
   for (; offset < end; offset += length) {
     gboolean mapped;
-    if (!pool_volume_extent(connection->volume, offset, end - offset, &length, &mapped, error)) {
+    if (!vt_io_extent(connection->volume, offset, end - offset, &length, &mapped, error)) {
       if (n == 0)
         return 0;
       g_clear_error(error); /* as far as it goes; the client asks again from there */

@@ -129,13 +129,13 @@ static gboolean check(VolumeGroup *group, const char *thin_pool, GPtrArray **err
   return pool_check(INNER(group), thin_pool, errors, leaks, error);
 }
 
-static PoolVolume *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
-                               const char *opener, GError **error)
+static VtIo *volume_open(VolumeGroup *group, const char *name, gboolean read_only,
+                         const char *opener, GError **error)
 {
   return pool_volume_open(INNER(group), name, read_only, opener, error);
 }
 
-static PoolVolume *volume_open_view(VolumeGroup *group, const char *name, GError **error)
+static VtIo *volume_open_view(VolumeGroup *group, const char *name, GError **error)
 {
   return pool_volume_open_view(INNER(group), name, error);
 }
