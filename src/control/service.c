@@ -5,36 +5,13 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "settings/settings.h"
-
-/* Does /proc/locks list a flock on file @st? ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0 EOF").
- * Asking this way takes no lock, and so is in no holder's way that is just starting. */
-static gboolean lock_listed(const struct stat *st)
-{
-  g_autofree char *locks = NULL, *inode = NULL;
-  g_auto(GStrv) lines = NULL;
-
-  if (!g_file_get_contents("/proc/locks", &locks, NULL, NULL))
-    return FALSE;
-  inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st->st_dev), minor(st->st_dev),
-                          (guint64)st->st_ino);
-  lines = g_strsplit(locks, "\n", -1);
-  for (char **line = lines; *line; line++) {
-    char kind[16], where[64];
-
-    if (sscanf(*line, "%*s %15s %*s %*s %*d %63s", kind, where) == 2 &&
-        strcmp(kind, "FLOCK") == 0 && strcmp(where, inode) == 0)
-      return TRUE;
-  }
-  return FALSE;
-}
+#include "util/proc.h"
 
 pid_t control_service_holder(const char *vg)
 {
@@ -57,7 +34,7 @@ gboolean control_service_is_running(const char *vg)
 
   if (stat(path, &st) < 0)
     return FALSE;
-  if (lock_listed(&st))
+  if (vt_flock_holder(&st, NULL))
     return TRUE;
   /* Some file systems are listed under another device number. With a holder that is alive, trying
    * the lock disturbs nobody; who may use the service's sockets alone cannot try. */

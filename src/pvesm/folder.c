@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "storagecfg/pools.h"
+#include "util/proc.h"
 
 gboolean pvesm_is_folder(const StorageCfgStorage *storage)
 {
@@ -18,13 +19,11 @@ gboolean pvesm_is_folder(const StorageCfgStorage *storage)
 
 /* --- is it there? --- */
 
-/* Another file system than the folder's above. */
 static gboolean is_mounted(const char *path)
 {
-  g_autofree char *above = g_path_get_dirname(path);
-  struct stat here, there;
+  g_autofree char *real = realpath(path, NULL);
 
-  return stat(path, &here) == 0 && stat(above, &there) == 0 && here.st_dev != there.st_dev;
+  return real && vt_is_mounted(real);
 }
 
 /* content-dirs may lead two contents to one folder, whose files would be volumes of both. */

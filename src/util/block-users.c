@@ -21,6 +21,7 @@
 
 #include "util/block-users.h"
 #include "util/memory.h"
+#include "util/proc.h"
 
 #define MAX_DEPTH 8 /* devices on devices */
 
@@ -126,16 +127,16 @@ static gboolean path_is_block(const char *path, dev_t *rdev)
   return found;
 }
 
-static void add_mount(BlockScan *scan, dev_t device, guint64 id, dev_t file_system,
-                      const char *whose, const char *where)
+static void add_mount(BlockScan *scan, const VtMount *mount, dev_t device, const char *whose)
 {
-  BlockMount *mount = g_new0(BlockMount, 1);
+  BlockMount *added = g_new0(BlockMount, 1);
 
-  mount->device = device;
-  mount->id = id;
-  mount->file_system = file_system;
-  mount->path = whose ? g_strdup_printf("/proc/%s/root%s", whose, where) : g_strdup(where);
-  g_ptr_array_add(scan->mounts, mount);
+  added->device = device;
+  added->id = mount->id;
+  added->file_system = mount->device;
+  added->path =
+      whose ? g_strdup_printf("/proc/%s/root%s", whose, mount->where) : g_strdup(mount->where);
+  g_ptr_array_add(scan->mounts, added);
 }
 
 static void free_mount(gpointer data)
@@ -146,36 +147,23 @@ static void free_mount(gpointer data)
   g_free(mount);
 }
 
-/* The mounts that process @pid sees; @whose for the message, NULL: this process's. btrfs gives a
- * number that is no device's: there its source tells. "36 35 98:0 / /mnt rw,noatime shared:1 - ext4
- * /dev/nbd0 rw" */
+/* The mounts that process @pid sees; @whose for the message, NULL: this process's. */
 static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
 {
-  g_autofree char *path = g_strdup_printf("/proc/%s/mountinfo", pid);
-  g_autofree char *table = NULL;
-  g_auto(GStrv) lines = NULL;
-  unsigned id, major_number, minor_number;
-  char where[4096], source[4096];
-  dev_t rdev, number;
+  g_autoptr(GArray) mounts = vt_list_mounts(pid);
+  dev_t rdev;
 
-  if (!g_file_get_contents(path, &table, NULL, NULL))
-    return;
-  lines = g_strsplit(table, "\n", -1);
-  for (char **line = lines; *line; line++) {
-    const char *rest = strstr(*line, " - ");
-    if (!rest ||
-        sscanf(*line, "%u %*s %u:%u %*s %4095s", &id, &major_number, &minor_number, where) != 4)
-      continue;
-    g_autofree char *plain = g_strcompress(where); /* a blank is written as \040 */
-    g_autofree char *user = whose ? g_strdup_printf("a mount on %s that pid %s sees", plain, whose)
-                                  : g_strdup_printf("a mount on %s", plain);
-    number = makedev(major_number, minor_number);
-    add(scan->users, number, g_strdup(user));
-    add_mount(scan, number, id, number, whose, plain);
-    if (sscanf(rest, " - %*s %4095s", source) == 1 && *source == '/' &&
-        path_is_block(source, &rdev) && rdev != number) {
+  for (guint i = 0; i < mounts->len; i++) {
+    const VtMount *mount = &g_array_index(mounts, VtMount, i);
+    g_autofree char *user =
+        whose ? g_strdup_printf("a mount on %s that pid %s sees", mount->where, whose)
+              : g_strdup_printf("a mount on %s", mount->where);
+
+    add(scan->users, mount->device, g_strdup(user));
+    add_mount(scan, mount, mount->device, whose);
+    if (*mount->source == '/' && path_is_block(mount->source, &rdev) && rdev != mount->device) {
       add(scan->users, rdev, g_steal_pointer(&user));
-      add_mount(scan, rdev, id, number, whose, plain);
+      add_mount(scan, mount, rdev, whose);
     }
   }
 }

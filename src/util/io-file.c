@@ -11,18 +11,16 @@
 #include <linux/loop.h>
 #include <linux/major.h>
 #include <limits.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "util/error.h"
 #include "util/io.h"
 #include "util/memory.h"
+#include "util/proc.h"
 
 /* A block device that nobody else has claimed may still be locked by who looks at it for a moment,
  * as udev does after each writer. */
@@ -374,31 +372,18 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
   return io;
 }
 
-/* Who holds a flock on @fd's inode, from /proc/locks ("1: FLOCK  ADVISORY  WRITE 123 00:2f:4711 0
- * EOF"). */
 static char *lock_holder(int fd)
 {
   struct stat st;
-  g_autofree char *locks = NULL;
-  if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &locks, NULL, NULL))
+  pid_t pid = 0;
+  if (fstat(fd, &st) < 0 || !vt_flock_holder(&st, &pid) || pid == 0)
     return g_strdup("another process");
-  g_autofree char *inode = g_strdup_printf("%02x:%02x:%" G_GUINT64_FORMAT, major(st.st_dev),
-                                           minor(st.st_dev), (guint64)st.st_ino);
-  g_auto(GStrv) lines = g_strsplit(locks, "\n", -1);
-  for (char **line = lines; *line; line++) {
-    char kind[16], where[64];
-    int pid;
-    if (sscanf(*line, "%*s %15s %*s %*s %d %63s", kind, &pid, where) != 3 ||
-        strcmp(kind, "FLOCK") != 0 || strcmp(where, inode) != 0)
-      continue;
-    g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", pid);
-    g_autofree char *comm = NULL;
-    g_file_get_contents(comm_path, &comm, NULL, NULL);
-    return comm ? g_strdup_printf("pid %d (%s)", pid, g_strstrip(comm))
-                : g_strdup_printf("the service that process %d was the engine of",
-                                  pid); /* see vt_io_keep_locks() */
-  }
-  return g_strdup("another process");
+  g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", (int)pid);
+  g_autofree char *comm = NULL;
+  g_file_get_contents(comm_path, &comm, NULL, NULL);
+  return comm ? g_strdup_printf("pid %d (%s)", (int)pid, g_strstrip(comm))
+              : g_strdup_printf("the service that process %d was the engine of",
+                                (int)pid); /* see vt_io_keep_locks() */
 }
 
 /* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be

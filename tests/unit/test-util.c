@@ -11,12 +11,14 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "util/crc.h"
 #include "util/error.h"
 #include "util/io.h"
+#include "util/proc.h"
 #include "util/size.h"
 
 #define MIB (1u << 20)
@@ -336,6 +338,44 @@ static void test_replay(void **state)
   vt_io_log_free(log);
 }
 
+/* --- /proc --- */
+
+static void test_flock_holder(void **state)
+{
+  File *file = *state;
+  int fd = open(file->path, O_RDWR | O_CLOEXEC);
+  struct stat st;
+  pid_t holder = -1;
+  assert_int_equal(fstat(fd, &st), 0);
+  assert_false(vt_flock_holder(&st, &holder));
+  assert_int_equal(flock(fd, LOCK_SH), 0);
+  assert_true(vt_flock_holder(&st, &holder));
+  assert_int_equal(holder, getpid());
+  assert_true(vt_flock_holder(&st, NULL));
+  close(fd);
+  assert_false(vt_flock_holder(&st, NULL));
+}
+
+static void test_mounts(void **state)
+{
+  g_autoptr(GArray) mounts = vt_list_mounts("self");
+  struct stat st;
+  gboolean found = FALSE;
+  assert_int_equal(stat("/proc/self", &st), 0);
+  for (guint i = 0; i < mounts->len; i++) {
+    const VtMount *mount = &g_array_index(mounts, VtMount, i);
+    assert_int_equal(*mount->where, '/');
+    if (strcmp(mount->where, "/proc") == 0)
+      found = mount->device == st.st_dev && strcmp(mount->source, "proc") == 0;
+  }
+  assert_true(found);
+  assert_true(vt_is_mounted("/"));
+  assert_true(vt_is_mounted("/proc"));
+  assert_false(vt_is_mounted("/proc/self"));
+  g_autoptr(GArray) none = vt_list_mounts("nobody");
+  assert_int_equal(none->len, 0);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -350,6 +390,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_flock_holder, setup_file, teardown_file),
+      cmocka_unit_test(test_mounts),
       cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),
   };

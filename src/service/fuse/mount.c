@@ -4,7 +4,6 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "service/fuse/mount.h"
+#include "util/proc.h"
 
 /* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by
  * _FUSE_COMMFD (libfuse lib/mount.c). */
@@ -93,40 +93,15 @@ int mount_fuse(const char *folder, GError **error)
   return fd;
 }
 
-/* The mount table writes a blank, tab, newline or backslash of a path as \ooo. */
-static char *unescape(const char *text)
-{
-  return g_strcompress(text);
-}
-
-gboolean is_mounted(const char *folder)
-{
-  g_autofree char *table = NULL;
-  g_auto(GStrv) lines = NULL;
-  char path[4096];
-
-  if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
-    return FALSE;
-  lines = g_strsplit(table, "\n", -1);
-  for (char **line = lines; *line; line++) {
-    if (sscanf(*line, "%*s %*s %*s %*s %4095s", path) != 1)
-      continue;
-    g_autofree char *plain = unescape(path);
-    if (strcmp(plain, folder) == 0)
-      return TRUE;
-  }
-  return FALSE;
-}
-
 gboolean unmount_fuse(const char *folder, GError **error)
 {
-  for (guint i = 0; i < 16 && is_mounted(folder); i++) {
+  for (guint i = 0; i < 16 && vt_is_mounted(folder); i++) {
     if (geteuid() != 0) {
       g_autofree char *said = NULL;
       const char *argv[] = {"fusermount3", "-u", "-z", "--", folder, NULL};
       g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
                    NULL, NULL, NULL, &said, NULL, NULL);
-      if (is_mounted(folder))
+      if (vt_is_mounted(folder))
         return vt_set_error(error, EBUSY, "cannot unmount %s: %s", folder,
                             said ? g_strchomp(said) : "fusermount3 failed");
     } else if (umount2(folder, MNT_DETACH | UMOUNT_NOFOLLOW) == -1) {

@@ -14,5 +14,3 @@ int mount_fuse(const char *folder, GError **error);
 /* Take the mount away at once, also when it is in use or its server is dead; TRUE when there was
  * none. Enters the mount nowhere. */
 gboolean unmount_fuse(const char *folder, GError **error);
-/* Is something mounted on @folder? Asks the mount table, not the folder. */
-gboolean is_mounted(const char *folder);

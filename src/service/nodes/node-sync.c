@@ -8,14 +8,12 @@
 #include "config.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "service/nodes/nodes.h"
 #include "settings/settings.h"
+#include "util/proc.h"
 
 /* Device numbers of the block nodes, as gint64 *. */
 static GHashTable *list_devices(const char *vg)
@@ -41,23 +39,15 @@ static GHashTable *list_devices(const char *vg)
   return devices;
 }
 
-/* "36 35 98:0 / /mnt rw,noatime shared:1 - ext4 /dev/nbd0 rw". btrfs gives a number that is no
- * device's: its source tells. */
-static gboolean is_on(GHashTable *devices, const char *line, char where[static 4096])
+/* btrfs gives a number that is no device's: its source tells. */
+static gboolean is_on(GHashTable *devices, const VtMount *mount)
 {
-  const char *rest = strstr(line, " - ");
-  unsigned major_number, minor_number;
-  char source[4096];
   struct stat st;
-  gint64 key;
+  gint64 key = mount->device;
 
-  if (!rest || sscanf(line, "%*s %*s %u:%u %*s %4095s", &major_number, &minor_number, where) != 3)
-    return FALSE;
-  key = makedev(major_number, minor_number);
   if (g_hash_table_contains(devices, &key))
     return TRUE;
-  if (sscanf(rest, " - %*s %4095s", source) != 1 || *source != '/' || stat(source, &st) < 0 ||
-      !S_ISBLK(st.st_mode))
+  if (*mount->source != '/' || stat(mount->source, &st) < 0 || !S_ISBLK(st.st_mode))
     return FALSE;
   key = st.st_rdev;
   return g_hash_table_contains(devices, &key);
@@ -66,25 +56,19 @@ static gboolean is_on(GHashTable *devices, const char *line, char where[static 4
 int node_sync_main(const char *vg)
 {
   g_autoptr(GHashTable) devices = list_devices(vg);
-  g_autofree char *table = NULL;
-  g_auto(GStrv) lines = NULL;
-  char where[4096];
-  int status = 0;
+  g_autoptr(GArray) mounts = vt_list_mounts("self");
+  int status = mounts->len == 0;
 
-  if (!g_file_get_contents("/proc/self/mountinfo", &table, NULL, NULL))
-    return 1;
-  lines = g_strsplit(table, "\n", -1);
-  for (char **line = lines; *line; line++) {
-    g_autofree char *path = NULL;
+  for (guint i = 0; i < mounts->len; i++) {
+    const VtMount *mount = &g_array_index(mounts, VtMount, i);
     int fd;
 
-    if (!is_on(devices, *line, where))
+    if (!is_on(devices, mount))
       continue;
-    path = g_strcompress(where); /* a blank is written as \040 */
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    fd = open(mount->where, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1 || syncfs(fd) < 0) {
-      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s", path,
-                vg, g_strerror(errno));
+      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s",
+                mount->where, vg, g_strerror(errno));
       status = 1;
     }
     if (fd != -1)
