@@ -13,6 +13,7 @@
 #include "lvm/store.h"
 #include "pool/choose.h"
 #include "settings/settings.h"
+#include "util/name.h"
 #include "util/size.h"
 
 #define LOCK_PATIENCE_US (3 * G_TIME_SPAN_SECOND)
@@ -159,7 +160,7 @@ gboolean cli_is_served(const char *vg)
   g_autoptr(VolumeGroup) group = NULL;
   g_autoptr(PoolVgInfo) info = NULL;
 
-  if (!settings_check_vg(vg, NULL) || !control_service_is_running(vg))
+  if (!vt_vg_name_check(vg, NULL) || !control_service_is_running(vg))
     return FALSE;
   if (!given_devices)
     return TRUE;

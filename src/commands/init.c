@@ -9,6 +9,7 @@
 #include "lvm/content.h"
 #include "lvm/store.h"
 #include "pool/choose.h"
+#include "util/name.h"
 
 static gboolean force;
 static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
@@ -172,7 +173,7 @@ static int run_init(char **args, GError **error)
 
   if (!cli_split_name(args[0], &vg, &name, error) || !parse_sizes(&sizes, error))
     return CLI_WRONG_USAGE;
-  if (!lvm_vg_name_check(vg, error) || !lvm_name_check(name, error))
+  if (!vt_vg_name_check(vg, error) || !vt_lv_name_check(name, error))
     return CLI_FAILED;
   where = find_vg(vg);
   if (where && !file)

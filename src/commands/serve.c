@@ -6,6 +6,7 @@
 #include "pool/remote/service.h"
 #include "service/process/service.h"
 #include "settings/settings.h"
+#include "util/name.h"
 
 static gboolean foreground, force;
 
@@ -18,7 +19,7 @@ static gboolean vg_argument(const char *argument, char **vg, GError **error)
     return FALSE;
   if (lv)
     return cli_usage(error, "\"%s\" is no volume group", argument);
-  return settings_check_vg(*vg, error);
+  return vt_vg_name_check(*vg, error);
 }
 
 static int run_serve(char **args, GError **error)

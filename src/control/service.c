@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "settings/settings.h"
+#include "util/name.h"
 #include "util/proc.h"
 
 pid_t control_service_holder(const char *vg)
@@ -60,7 +61,7 @@ GStrv control_service_list(void)
   const char *name;
 
   while (dir && (name = g_dir_read_name(dir)))
-    if (settings_check_vg(name, NULL) && control_service_is_running(name))
+    if (vt_vg_name_check(name, NULL) && control_service_is_running(name))
       g_ptr_array_add(names, g_strdup(name));
   if (dir)
     g_dir_close(dir);

@@ -17,6 +17,7 @@
 #include "control/service.h"
 #include "libvirt/vtbackend-private.h"
 #include "pool/choose.h"
+#include "util/name.h"
 
 #define DEFAULT_DEADLINE_S 10
 #define CHANGE_DEADLINE_MS (60 * 1000)
@@ -47,13 +48,9 @@ gboolean vtbackend_source_is_ours(const char *name)
 
 gboolean vtbackend_source_parse(const char *name, VtSource *source, GError **error)
 {
-  static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
   g_auto(GStrv) parts = g_strsplit(name ? name : "", "/", -1);
-  gboolean good = g_strv_length(parts) == 2;
-  for (guint i = 0; good && i < 2; i++)
-    good = *parts[i] && *parts[i] != '-' && strlen(parts[i]) <= 127 &&
-           strspn(parts[i], legal) == strlen(parts[i]) && strcmp(parts[i], ".") != 0 &&
-           strcmp(parts[i], "..") != 0;
+  gboolean good = g_strv_length(parts) == 2 && vt_vg_name_check(parts[0], NULL) &&
+                  vt_lv_name_check(parts[1], NULL);
   if (!good)
     return vt_set_error(error, EINVAL,
                         "source name '%s' is not VG/POOL, a volume group and a thin pool in it",

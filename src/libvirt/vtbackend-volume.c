@@ -17,6 +17,7 @@
 #include "libvirt/vtbackend-private.h"
 #include "pool/guest.h"
 #include "pool/rules.h"
+#include "util/name.h"
 
 /* The volume that vtbackend_create_vol() has just made on this thread: the next refreshVol of it
  * comes right before libvirt's sum. */
@@ -101,7 +102,7 @@ static gboolean create(VolumeGroup *group, const VtSource *source, const VtVolDo
 
 static gboolean check_document(const VtVolDocument *document, guint64 capacity, GError **error)
 {
-  if (!lvm_name_check(document->name, error))
+  if (!vt_lv_name_check(document->name, error))
     return FALSE;
   if (document->encrypted)
     return vt_set_error(error, EOPNOTSUPP,

@@ -11,7 +11,7 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/lv-io.c \
 	src/lvm/lvm-conf.c src/lvm/lvm-conf.h \
 	src/lvm/metadata-area.c src/lvm/metadata-area.h \
-	src/lvm/model/names.c \
+	src/lvm/model/uuid.c \
 	src/lvm/ownership.c \
 	src/lvm/model/pool-choose.c \
 	src/lvm/probe.c \

@@ -14,6 +14,7 @@
 #include "lvm/lvm-conf.h"
 #include "lvm/model/vg-private.h"
 #include "lvm/store-private.h"
+#include "util/name.h"
 
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
@@ -197,7 +198,7 @@ static gboolean check_params(const char *name, const char *const *paths, guint64
 {
   gboolean power = extent_size && (extent_size & (extent_size - 1)) == 0;
 
-  if (!lvm_vg_name_check(name, error))
+  if (!vt_vg_name_check(name, error))
     return FALSE;
   if (!paths || !*paths)
     return vt_set_error(error, EINVAL, "volume group %s needs at least one file or device", name);

@@ -7,6 +7,7 @@
 
 #include "lvm/model/vg.h"
 #include "pool/pool-private.h"
+#include "util/name.h"
 
 const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
     [POOL_CREATE] = {"Create", "pns", "create volume"},
@@ -33,8 +34,8 @@ char *pool_show_name(const char *name)
 {
   g_autofree char *safe = g_strescape(name, NULL);
 
-  if (strlen(safe) > 2 * LVM_NAME_MAX)
-    strcpy(safe + 2 * LVM_NAME_MAX, "...");
+  if (strlen(safe) > 2 * VT_NAME_MAX)
+    strcpy(safe + 2 * VT_NAME_MAX, "...");
   return g_steal_pointer(&safe);
 }
 

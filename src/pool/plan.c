@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "pool/rules.h"
+#include "util/name.h"
 #include "util/size.h"
 
 #define MAX_SIZE_TAG POOL_OWN_TAGS "max_size="
@@ -109,7 +110,7 @@ static gboolean require_free_name(Work *w, const char *name, GError **error)
 {
   LvmLv *lv;
 
-  if (!lvm_name_check(name, error))
+  if (!vt_lv_name_check(name, error))
     return FALSE;
   lv = lvm_vg_find_lv(w->vg, name);
   return !lv || vt_set_error(error, EEXIST,
@@ -465,7 +466,7 @@ static gboolean plan_rename(Work *w, GError **error)
   const char *name = w->change->name, *new_name = w->change->other;
   LvmLv *lv;
 
-  return lvm_name_check(new_name, error) && (lv = pool_rules_find_volume(w->vg, name, error)) &&
+  return vt_lv_name_check(new_name, error) && (lv = pool_rules_find_volume(w->vg, name, error)) &&
          require_free_name(w, new_name, error) && rename_snapshots(w, name, new_name, error) &&
          rename_volume(w, lv, new_name, error);
 }
@@ -476,7 +477,7 @@ static gboolean plan_template(Work *w, GError **error)
   gboolean same = strcmp(name, new_name) == 0;
   LvmLv *pool, *lv;
 
-  if (!lvm_name_check(new_name, error) || !(lv = find_thin(w, name, &pool, error)))
+  if (!vt_lv_name_check(new_name, error) || !(lv = find_thin(w, name, &pool, error)))
     return FALSE;
   if (same && pool_rules_is_sealed(lv))
     return TRUE;

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "pool/rules.h"
+#include "util/name.h"
 
 #include <string.h>
 
@@ -81,7 +82,7 @@ char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError 
                  volume);
     return NULL;
   }
-  return lvm_name_check(name, error) ? g_steal_pointer(&name) : NULL;
+  return vt_lv_name_check(name, error) ? g_steal_pointer(&name) : NULL;
 }
 
 char *pool_rules_snapshot_tag(const char *volume)
@@ -501,7 +502,7 @@ gboolean pool_rules_check_tags(const char *const *tags, GError **error)
   for (guint i = 0; tags && tags[i]; i++) {
     g_autofree char *shown = g_strescape(tags[i], NULL);
 
-    if (!lvm_tag_check(tags[i], error))
+    if (!vt_tag_check(tags[i], error))
       return FALSE;
     if (g_str_has_prefix(tags[i], POOL_OWN_TAGS))
       return vt_set_error(

@@ -239,18 +239,6 @@ static char *as_component(const char *name)
   return *escaped == '.' || !*escaped ? g_strconcat("%", escaped, NULL) : g_steal_pointer(&escaped);
 }
 
-gboolean settings_check_vg(const char *vg, GError **error)
-{
-  static const char legal[] = G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "+_.-";
-  g_autofree char *readable = NULL;
-
-  if (*vg && *vg != '-' && strlen(vg) <= 127 && strspn(vg, legal) == strlen(vg) &&
-      strcmp(vg, ".") != 0 && strcmp(vg, "..") != 0)
-    return TRUE;
-  readable = g_strescape(vg, NULL);
-  return vt_set_error(error, EINVAL, "\"%s\" cannot be the name of a volume group", readable);
-}
-
 char *settings_vg_dir(const char *vg)
 {
   g_autofree char *component = as_component(vg);

@@ -27,8 +27,6 @@ void settings_make_environment_absolute(void);
 /* Sparse PV files <state>/<vg>.img, archives under <state>/archive. */
 const char *settings_state_dir(void);
 const char *settings_runtime_dir(void);
-/* Can @vg be a volume group's name, and so a folder's? EINVAL. */
-gboolean settings_check_vg(const char *vg, GError **error);
 /* Make @path and what is missing above it: for all to enter, whatever the umask is. */
 gboolean settings_make_folder(const char *path, GError **error);
 char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the caller's */

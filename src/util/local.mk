@@ -13,6 +13,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-failer.c \
 	src/util/library.c src/util/library.h \
 	src/util/memory.h \
+	src/util/name.c src/util/name.h \
 	src/util/proc.c src/util/proc.h \
 	src/util/size.c src/util/size.h
 src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -ldl -lm

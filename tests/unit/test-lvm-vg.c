@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lvm-helper.h"
+#include "util/name.h"
 
 static const char *const fixtures[] = {"01-clean",           "02-crash",
                                        "03a-tid-pool-ahead", "04a-needs-check",
@@ -748,14 +749,14 @@ static void test_names(void **state)
   GError *error = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS(good); i++)
-    assert_ok(lvm_name_check(good[i], &error), error);
+    assert_ok(vt_lv_name_check(good[i], &error), error);
   for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
-    assert_false(lvm_name_check(bad[i], &error));
+    assert_false(vt_lv_name_check(bad[i], &error));
     assert_error(error, EINVAL, "");
     assert_null(lvm_vg_add_thin(vg, pool, bad[i], 1, 1, NULL, NULL));
   }
-  assert_ok(lvm_name_check(longest, &error), error);
-  assert_false(lvm_name_check(too_long, &error));
+  assert_ok(vt_lv_name_check(longest, &error), error);
+  assert_false(vt_lv_name_check(too_long, &error));
   assert_error(error, EINVAL, "128 characters");
   assert_null(lvm_vg_add_thin(vg, pool, longest, 1, 1, NULL, &error));
   assert_error(error, EINVAL, "device-mapper name");
@@ -765,13 +766,13 @@ static void test_names(void **state)
   assert_error(error, EINVAL, "device-mapper name");
   longest[100] = '\0';
   assert_ok(lvm_vg_add_thin_pool(vg, longest, 1, 1, 65536, &error), error);
-  assert_ok(lvm_vg_name_check("snapshot", &error), error);
-  assert_false(lvm_vg_name_check("a/b", &error));
+  assert_ok(vt_vg_name_check("snapshot", &error), error);
+  assert_false(vt_vg_name_check("a/b", &error));
   assert_error(error, EINVAL, "a/b");
-  assert_ok(lvm_tag_check("a_+.-/=!:&#", &error), error);
-  assert_false(lvm_tag_check("-a", &error));
+  assert_ok(vt_tag_check("a_+.-/=!:&#", &error), error);
+  assert_false(vt_tag_check("-a", &error));
   assert_error(error, EINVAL, "-a");
-  assert_false(lvm_tag_check("a@b", &error));
+  assert_false(vt_tag_check("a@b", &error));
   assert_error(error, EINVAL, "a@b");
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pool/rules.h"
+#include "util/name.h"
 
 #define GIB (G_GUINT64_CONSTANT(1) << 30)
 
@@ -145,7 +146,7 @@ static void test_snapshot_names(void **state)
   g_autoptr(GError) error = NULL;
 
   assert_string_equal(name, "snap_vm-100-disk-0_before");
-  assert_true(lvm_tag_check(tag, NULL));
+  assert_true(vt_tag_check(tag, NULL));
   assert_null(strchr(tag, ':'));
   assert_true(pool_rules_is_snapshot_name("snap_a_b", "a"));
   assert_true(pool_rules_is_snapshot_name("snap_a_b_c", "a"));

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lvm/model/vg-private.h"
+#include "util/name.h"
 
 #define SECTOR 512
 #define MAX_DEVICE ((1u << 24) - 1) /* DM_THIN_MAX_DEVICE_ID */
@@ -60,7 +61,7 @@ static void change_lv_word(LvmLv *lv, const char *key, const char *word, gboolea
 
 gboolean lvm_lv_add_tag(LvmLv *lv, const char *tag, GError **error)
 {
-  if (!lvm_tag_check(tag, error))
+  if (!vt_tag_check(tag, error))
     return FALSE;
   change_lv_word(lv, "tags", tag, TRUE, "flags");
   return TRUE;
@@ -138,7 +139,7 @@ static gboolean check_length(LvmVg *vg, const char *name, GError **error)
 
 static gboolean check_new_name(LvmVg *vg, const char *name, GError **error)
 {
-  if (!lvm_name_check(name, error) || !check_length(vg, name, error))
+  if (!vt_lv_name_check(name, error) || !check_length(vg, name, error))
     return FALSE;
   if (lvm_vg_find_lv(vg, name))
     return vt_set_error(error, EEXIST, "volume group %s has a volume %s already", lvm_vg_name(vg),

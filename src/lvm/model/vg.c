@@ -7,6 +7,7 @@
 
 #include "lvm/model/vg-private.h"
 #include "util/memory.h"
+#include "util/name.h"
 #include "util/size.h"
 
 #define SECTOR 512
@@ -173,7 +174,7 @@ static gboolean check_vg(LvmVg *vg, GError **error)
   guint64 seqno = 0, extent_size = 0;
   const char *name = lvm_vg_name(vg), *wrong;
 
-  if (!lvm_vg_name_check(name, NULL))
+  if (!vt_vg_name_check(name, NULL))
     return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name",
                         name);
   if (!is_uuid(lvm_section_get_string(vg->node, "id")))

@@ -18,7 +18,6 @@ typedef struct LvmVg LvmVg;
 typedef struct LvmLv LvmLv;
 typedef struct LvmPv LvmPv;
 
-#define LVM_NAME_MAX 127
 /* What lvm2 lets a thin pool's metadata grow to, bytes (lvm2 lib/config/defaults.h, in the form of
  * thin_pool_crop_metadata). */
 #define LVM_POOL_METADATA_MAX (G_GUINT64_CONSTANT(33161216) * 512)
@@ -126,12 +125,6 @@ void lvm_thin_set_origin(LvmLv *lv, const char *origin); /* NULL drops it */
 void lvm_thin_set_merge(LvmLv *lv, const char *target);  /* NULL drops it */
 
 /* --- changes (of this copy; nothing reaches a disk before lvm_store_commit()) --- */
-
-/* EINVAL with the rule broken: characters, '-' first, "." "..", 128 characters, reserved prefix or
- * substring. */
-gboolean lvm_name_check(const char *name, GError **error);
-gboolean lvm_vg_name_check(const char *name, GError **error);
-gboolean lvm_tag_check(const char *tag, GError **error);
 
 char *lvm_uuid_new(void); /* with dashes */
 

@@ -13,6 +13,7 @@
 #include "lvm/content.h"
 #include "pool/rules.h"
 #include "settings/settings.h"
+#include "util/name.h"
 #include "util/size.h"
 
 /* What is to be taken back when the rest fails. */
@@ -153,7 +154,7 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
   Undo undo = {.path = absolute, .size_before = -1};
   gboolean is_block = FALSE;
 
-  if (!lvm_vg_name_check(vg, error) || !lvm_name_check(thin_pool, error))
+  if (!vt_vg_name_check(vg, error) || !vt_lv_name_check(thin_pool, error))
     return FALSE;
   if (require_new_vg(vg, error) && prepare_pv(&undo, size, &is_block, error) &&
       make_vg(vg, thin_pool, &undo, extent_size, is_block, params, error))

@@ -5,6 +5,7 @@
 #include "lvm/content.h"
 #include "pool/plan.h"
 #include "pool/rules.h"
+#include "util/name.h"
 
 static void take_back_vg(const char *vg, const char *path)
 {
@@ -28,7 +29,7 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   g_autoptr(VolumeGroup) group = NULL;
   gboolean made = FALSE;
 
-  if (lvm_vg_name_check(vg, error) && lvm_name_check(thin_pool, error) &&
+  if (vt_vg_name_check(vg, error) && vt_lv_name_check(thin_pool, error) &&
       pool_plan_require_no_max_size(params, error) && lvm_content_check_free(path, error) &&
       (made = dmk_lvm2(create, error)) && (group = pool_open_kernel(vg, devices, 0, error)) &&
       pool_create_pool(group, thin_pool, params, error))

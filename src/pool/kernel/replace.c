@@ -25,6 +25,7 @@
 
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
+#include "util/name.h"
 
 #define REPLACES_TAG POOL_OWN_TAGS "replaces="
 #define ID_LENGTH 6 /* of a UUID's first group */
@@ -105,7 +106,7 @@ static gboolean parse_tag(KernelChange *change, LvmLv *lv, Replacement *r)
       continue;
     *r = name_replacement(change, kernel_word(change, "%.*s", (int)(slash - value), value),
                           slash + 1);
-    return lvm_name_check(r->volume, NULL) && lvm_name_check(r->new_name, NULL);
+    return vt_lv_name_check(r->volume, NULL) && vt_lv_name_check(r->new_name, NULL);
   }
   return FALSE;
 }

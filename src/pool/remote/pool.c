@@ -18,6 +18,7 @@
 #include "pool/remote/service.h"
 #include "pool/remote/wire.h"
 #include "settings/settings.h"
+#include "util/name.h"
 
 typedef struct {
   VolumeGroup base;
@@ -372,7 +373,7 @@ VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error)
   g_autoptr(GVariant) name = NULL;
   RemotePool *remote;
 
-  if (!settings_check_vg(vg, error))
+  if (!vt_vg_name_check(vg, error))
     return NULL;
   remote = g_new0(RemotePool, 1);
   remote->base.ops = &remote_ops;

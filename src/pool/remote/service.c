@@ -17,6 +17,7 @@
 #include "pool/pool.h"
 #include "pool/remote/service.h"
 #include "settings/settings.h"
+#include "util/name.h"
 
 #define LAST_WORDS_MAX 4096
 /* How long a service that is to end whatever it does gets to answer. */
@@ -255,7 +256,7 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
   g_autoptr(VolumeGroup) group = NULL;
   gboolean started = FALSE;
 
-  if (!settings_check_vg(vg, error))
+  if (!vt_vg_name_check(vg, error))
     return FALSE;
   if (!control_service_is_running(vg)) {
     started = pool_service_uses_systemd() ? start_unit(vg, devices, deadline, &local)
@@ -323,7 +324,7 @@ gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GEr
   g_autoptr(GError) local = NULL;
   pid_t holder;
 
-  if (!settings_check_vg(vg, error))
+  if (!vt_vg_name_check(vg, error))
     return FALSE;
   if (!control_service_is_running(vg))
     return vt_set_error(error, ENOENT, "volume group %s is not served", vg);

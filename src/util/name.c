@@ -1,15 +1,11 @@
-/* virt-thin - what LVM2 takes for a name, a tag, a UUID
+/* virt-thin - what LVM2 takes for a name, a tag
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Rules: lvm2 lib/misc/lvm-string.c (validate_name, apply_lvname_restrictions, validate_tag),
- * lib/uuid/uuid.c.
+ * Rules: lvm2 lib/misc/lvm-string.c (validate_name, apply_lvname_restrictions, validate_tag).
  */
-#include "config.h"
+#include "util/name.h"
 
 #include <string.h>
-#include <sys/random.h>
-
-#include "lvm/model/vg.h"
 
 #define TAG_MAX 1023
 
@@ -37,19 +33,19 @@ static gboolean check_characters(const char *what, const char *name, gsize max, 
 
 static gboolean check_name(const char *what, const char *name, GError **error)
 {
-  if (!check_characters(what, name, LVM_NAME_MAX, "+_.-", error))
+  if (!check_characters(what, name, VT_NAME_MAX, "+_.-", error))
     return FALSE;
   if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
     return vt_set_error(error, EINVAL, "\"%s\" cannot be a %s", name, what);
   return TRUE;
 }
 
-gboolean lvm_vg_name_check(const char *name, GError **error)
+gboolean vt_vg_name_check(const char *name, GError **error)
 {
   return check_name("volume group name", name, error);
 }
 
-gboolean lvm_name_check(const char *name, GError **error)
+gboolean vt_lv_name_check(const char *name, GError **error)
 {
   static const char *const prefixes[] = {"snapshot", "pvmove"};
   static const char *const parts[] = {
@@ -71,30 +67,7 @@ gboolean lvm_name_check(const char *name, GError **error)
   return TRUE;
 }
 
-gboolean lvm_tag_check(const char *tag, GError **error)
+gboolean vt_tag_check(const char *tag, GError **error)
 {
   return check_characters("tag", tag, TAG_MAX, "_+.-/=!:&#", error);
-}
-
-/* 32 random characters, in groups of 6-4-4-4-4-4-6. */
-char *lvm_uuid_new(void)
-{
-  static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-  GString *uuid = g_string_sized_new(40);
-  guint8 random[64];
-  guint n = 0;
-
-  while (n < 32) {
-    if (getrandom(random, sizeof random, 0) != sizeof random)
-      g_error("getrandom() does not work: %s", g_strerror(errno));
-    for (guint i = 0; i < sizeof random && n < 32; i++) {
-      if (random[i] >= 4 * 62)
-        continue; /* so that each letter is equally likely */
-      if (n >= 6 && n < 30 && (n - 6) % 4 == 0)
-        g_string_append_c(uuid, '-');
-      g_string_append_c(uuid, letters[random[i] % 62]);
-      n++;
-    }
-  }
-  return g_string_free(uuid, FALSE);
 }
