@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/name.h"
+
 typedef struct {
   char *state_dir, *runtime_dir;
   GStrv devices; /* as written, NULL: the state folder's images */
@@ -422,6 +424,41 @@ guint settings_watchdog(void)
 const char *settings_dev_dir(void)
 {
   return settings()->dev_dir;
+}
+
+/* Links of volumes, dead ones among them, and nothing else. */
+static gboolean has_only_links(const char *folder)
+{
+  GDir *dir = g_dir_open(folder, 0, NULL);
+  gboolean ok = dir != NULL;
+  const char *name;
+  struct stat st;
+
+  while (ok && (name = g_dir_read_name(dir))) {
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+
+    ok = vt_lv_name_check(name, NULL) && lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
+         (stat(path, &st) < 0 || S_ISBLK(st.st_mode));
+  }
+  if (dir)
+    g_dir_close(dir);
+  return ok;
+}
+
+gboolean settings_check_links(const char *vg, GError **error)
+{
+  g_autofree char *path = g_build_filename(settings_dev_dir(), vg, NULL);
+  struct stat st, above;
+
+  if (lstat(path, &st) < 0)
+    return TRUE;
+  if (S_ISDIR(st.st_mode) && stat(settings_dev_dir(), &above) == 0 && st.st_dev == above.st_dev &&
+      has_only_links(path))
+    return TRUE;
+  return vt_set_error(error, EEXIST,
+                      "%s is there already, and no volume group's: no links are made in it, the "
+                      "volume group needs another name",
+                      path);
 }
 
 const char *settings_program(void)

@@ -67,5 +67,8 @@ guint settings_threads(void);
 guint settings_watchdog(void);
 /* $VIRT_THIN_DEV_DIR, [service] dev-dir=, else "/dev": where <vg>/<lv> links are made. */
 const char *settings_dev_dir(void);
+/* May <dev>/@vg be the folder of those links? EEXIST: it is there and is another's, as /dev/disk,
+ * /dev/mapper and /dev/shm are. lvm2 makes no volume group of a name that is in /dev. */
+gboolean settings_check_links(const char *vg, GError **error);
 /* The program to start a service with: $VIRT_THIN_PROGRAM, else bindir/virt-thin. */
 const char *settings_program(void);

@@ -74,6 +74,12 @@ bad "init: metadata beyond the limit" 'metadata' vt init pve/x --size 16m --meta
 bad "init: the only file full of something else" 'ext4' sh -c \
   "truncate -s 64m '$tmp/ext4' && mkfs.ext4 -q '$tmp/ext4' &&
     '$VIRT_THIN_PROGRAM' init second/data --size 64m --file '$tmp/ext4'"
+# A folder of the host's; one of links is what an end without warning leaves.
+mkdir -p "$VIRT_THIN_DEV_DIR/disk/by-id" "$VIRT_THIN_DEV_DIR/left"
+ln -s /nowhere "$VIRT_THIN_DEV_DIR/left/vm-1"
+bad "init: a name that the host has in /dev" "$VIRT_THIN_DEV_DIR/disk is there already" \
+  vt init disk/data --size 64m --file "$tmp/other.img"
+ok "init: beside dead links" vt init left/data --size 64m --file "$tmp/left.img"
 for line in "${names[@]}"; do
   case ${line%%|*} in
     "a slash"|"a leading -"|"a reserved"*) ;; # VG/LV, an option, legal for a volume group

@@ -5,7 +5,7 @@
 need_root_fuse_loop
 service_instance thin-service
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
-plan 59
+plan 63
 
 ok "a volume group, served" make_group 2g vm-1=256m vm-2=64m
 n=$nodes/vm-1 f=$volumes/vm-1
@@ -123,3 +123,13 @@ is "no node is left" "$(ls "$nodes" 2>/dev/null)" ""
 is "nor a file" "$(ls "$volumes")" ""
 ok "activate" "$service" activate $vg data
 ok "fsck" e2fsck -fn "$nodes/vm-3"
+
+# Beside a folder of the host's of its name, as /dev/disk is.
+ok "stop" "$service" stop $vg
+wait_until 10 service_gone
+mkdir -p "$nodes/by-id"
+ok "a folder of its name that is the host's: served" serve
+is "... without links in it" "$("$service" path $vg vm-3; ls "$nodes")" "$volumes/vm-3
+by-id"
+ok "... and told why" wait_until 5 grep -q "$nodes is there already" "$tmp/run/$vg/log"
+rmdir "$nodes/by-id" "$nodes"

@@ -156,7 +156,8 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
 
   if (!vt_vg_name_check(vg, error) || !vt_lv_name_check(thin_pool, error))
     return FALSE;
-  if (require_new_vg(vg, error) && prepare_pv(&undo, size, &is_block, error) &&
+  if (settings_check_links(vg, error) && require_new_vg(vg, error) &&
+      prepare_pv(&undo, size, &is_block, error) &&
       make_vg(vg, thin_pool, &undo, extent_size, is_block, params, error))
     return TRUE;
   undo_init(&undo);

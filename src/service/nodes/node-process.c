@@ -62,11 +62,17 @@ static void node_free(gpointer data)
   g_free(node);
 }
 
-static const BlockNodeKind *choose_kind(char **reason)
+static const BlockNodeKind *choose_kind(const char *vg, char **reason)
 {
   const char *wanted = settings_block_nodes();
-  GString *why = g_string_new(NULL);
+  g_autoptr(GError) foreign = NULL;
+  GString *why;
 
+  if (!settings_check_links(vg, &foreign)) {
+    *reason = g_strdup(foreign->message);
+    return NULL;
+  }
+  why = g_string_new(NULL);
   for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
     g_autoptr(GError) error = NULL;
     if (strcmp(wanted, "auto") != 0 && strcmp(wanted, kinds[i]->name) != 0)
@@ -558,7 +564,7 @@ static void process_init(Process *process, const char *vg, const char *folder, g
                        .links = g_build_filename(settings_dev_dir(), vg, NULL),
                        .unserved = unserved};
   process->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, node_free);
-  process->kind = choose_kind(&process->reason);
+  process->kind = choose_kind(vg, &process->reason);
   adopt(process);
 }
 
