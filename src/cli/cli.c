@@ -200,7 +200,7 @@ static gboolean open_in_turn(const char *vg, PoolOpenFlags flags, VolumeGroup **
     *group = open_here(vg, flags, &local);
     if (*group)
       return TRUE;
-    if (local->domain != VT_ERROR || local->code != EBUSY || g_get_monotonic_time() >= deadline) {
+    if (!g_error_matches(local, VT_ERROR, EBUSY) || g_get_monotonic_time() >= deadline) {
       g_propagate_error(error, g_steal_pointer(&local));
       return TRUE;
     }

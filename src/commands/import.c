@@ -94,7 +94,7 @@ static gboolean look_into(Source *source, GError **error)
                  source->name);
   else if (cli_qemu_look(&file, &source->size, &local))
     return TRUE;
-  if (local->code == EOPNOTSUPP)
+  if (g_error_matches(local, VT_ERROR, EOPNOTSUPP))
     return vt_set_error(error, EOPNOTSUPP,
                         "%s: --format raw if it is the content of a disk, such as a raw export; "
                         "--follow-backing to "
@@ -196,7 +196,7 @@ static gboolean prepare_volume(VolumeGroup *group, const char *vg, const char *l
                           vg, lv);
     return info->size >= wanted || too_small(vg, lv, info->size, wanted, error);
   }
-  if (local->code != ENOENT) {
+  if (!g_error_matches(local, VT_ERROR, ENOENT)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
   }

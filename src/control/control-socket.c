@@ -70,9 +70,10 @@ static gboolean remove_stale(const char *path, GError **error)
     return vt_set_error(error, EEXIST, "%s is there and is no socket: move it away", path);
   fd = control_socket_connect(path, 1000, &local);
   close_fd(fd);
-  if (fd >= 0 || local->code == ETIMEDOUT)
+  if (fd >= 0 || g_error_matches(local, VT_ERROR, ETIMEDOUT))
     return vt_set_error(error, EADDRINUSE, "somebody listens on %s already", path);
-  if (local->code != ECONNREFUSED && local->code != ENOENT) {
+  if (!g_error_matches(local, VT_ERROR, ECONNREFUSED) &&
+      !g_error_matches(local, VT_ERROR, ENOENT)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
   }

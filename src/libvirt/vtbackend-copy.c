@@ -195,7 +195,8 @@ static gboolean overwrite_range(int fd, const char *zeros, guint64 begin, guint6
   while (begin < end) {
     g_autoptr(GError) local = NULL;
     guint64 stop = MIN(end, begin - begin % GRAIN + GRAIN);
-    if (!zero_range(fd, zeros, begin, stop, name, &local) && local->code != ENOSPC) {
+    if (!zero_range(fd, zeros, begin, stop, name, &local) &&
+        !g_error_matches(local, VT_ERROR, ENOSPC)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }
@@ -213,7 +214,7 @@ static gboolean overwrite_file(int fd, guint64 length, const char *name, GError 
     g_autoptr(GError) local = NULL;
     if (zero_range(fd, zeros, begin, end, name, &local))
       continue;
-    if (local->code != ENOSPC) {
+    if (!g_error_matches(local, VT_ERROR, ENOSPC)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }

@@ -94,7 +94,7 @@ static gboolean check_image(int in, const char *path, const char *format, GError
                       "virt-thin import --format "
                       "raw%s",
                       local->message,
-                      local->code == EOPNOTSUPP
+                      g_error_matches(local, VT_ERROR, EOPNOTSUPP)
                           ? "; virt-thin import --follow-backing has that file read, too"
                           : "");
 }

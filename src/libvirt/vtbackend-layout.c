@@ -395,7 +395,7 @@ gboolean vtbackend_layout_discover(const VtLibvirt *libvirt, VtLayout *layout, G
     g_autoptr(GError) local = NULL;
     if (ask_child(libvirt, &report, &local))
       break;
-    if (local->code != ETIMEDOUT || attempt == ATTEMPTS) {
+    if (!g_error_matches(local, VT_ERROR, ETIMEDOUT) || attempt == ATTEMPTS) {
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;
     }

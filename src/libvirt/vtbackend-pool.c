@@ -90,7 +90,7 @@ int vtbackend_check_pool(VtPoolObj *obj, bool *active)
   g_autoptr(PoolInfo) info = vtbackend_service_pool(&source, &error);
   *active = info && info->active && (vt.libvirt.pool_obj_is_active(obj) || is_whole(&source));
   /* ENOENT is the pool at rest. */
-  if (!info && error->code != ENOENT)
+  if (!info && !g_error_matches(error, VT_ERROR, ENOENT))
     fprintf(stderr, "virt-thin: pool %s/%s is taken for inactive: %s\n", source.vg, source.pool,
             error->message);
   return 0;
@@ -311,7 +311,7 @@ int vtbackend_stop_pool(VtPoolObj *obj)
    * the same, and whoever uses a volume keeps it. */
   VolumeGroup *group = vtbackend_service_for_changes(source.vg, &error);
   if (!group) {
-    if (error->code != ENOENT)
+    if (!g_error_matches(error, VT_ERROR, ENOENT))
       fprintf(stderr, "virt-thin: pool %s/%s is stopped for libvirt only: %s\n", source.vg,
               source.pool, error->message);
     return 0;

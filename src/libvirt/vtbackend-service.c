@@ -204,7 +204,7 @@ static VolumeGroup *connect_service(const char *vg, gboolean changes, guint time
 
 gboolean vtbackend_service_answered(const char *vg, gboolean ok, const GError *error)
 {
-  gboolean silent = !ok && error && error->domain == VT_ERROR && error->code == ETIMEDOUT;
+  gboolean silent = !ok && g_error_matches(error, VT_ERROR, ETIMEDOUT);
   g_mutex_lock(&lock);
   find_service(vg)->silent_until = silent ? g_get_monotonic_time() + SILENCE_US : 0;
   g_mutex_unlock(&lock);

@@ -73,7 +73,7 @@ static gboolean file_open(File *file, const PvesmWords *words, gboolean may_be_n
   if (!check_owner(file, pvesm_flag(words, "force"), error) || !lock_folder(file, error))
     return FALSE;
   file->cfg = storagecfg_load(file->path, &local);
-  if (!file->cfg && local->code == ENOENT && may_be_new)
+  if (!file->cfg && g_error_matches(local, VT_ERROR, ENOENT) && may_be_new)
     file->cfg = storagecfg_parse(file->path, "", 0);
   else if (!file->cfg)
     return g_propagate_error(error, g_steal_pointer(&local)), FALSE;

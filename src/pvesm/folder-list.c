@@ -58,7 +58,7 @@ static gboolean look_into(const char *path, const struct stat *st, char **format
   *size = PVESM_UNKNOWN_SIZE;
   if (access(path, F_OK) < 0)
     return TRUE; /* it has been freed meanwhile */
-  if (local->code == ENOENT)
+  if (g_error_matches(local, VT_ERROR, ENOENT))
     return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
   cli_warn("%s", local->message);
   return TRUE;

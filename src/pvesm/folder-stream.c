@@ -92,7 +92,7 @@ static gboolean look_into(FolderSource *source, const FolderVolume *volume, cons
     return TRUE;
   }
   if (!file.follow && !cli_qemu_look(&file, &source->size, &local)) {
-    if (convert || local->code != EOPNOTSUPP)
+    if (convert || !g_error_matches(local, VT_ERROR, EOPNOTSUPP))
       return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
     return vt_set_error(error, EOPNOTSUPP, "%s: export it as raw+size, which has all of it",
                         local->message);
@@ -285,7 +285,7 @@ char *pvesm_folder_import(const StorageCfgStorage *storage, const char *name, gb
   made = pvesm_folder_make(storage, volume.vmid, volume.file, volume.format, fill, &import, &local);
   if (made)
     return g_steal_pointer(&made);
-  if (local->code != EEXIST) {
+  if (!g_error_matches(local, VT_ERROR, EEXIST)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return NULL;
   }

@@ -246,7 +246,7 @@ static char *make_image(const NewImage *image, GError **error)
       close(folder);
     if (ok)
       return g_steal_pointer(&name);
-    if (local && local->code == ENOENT)
+    if (g_error_matches(local, VT_ERROR, ENOENT))
       continue;
     if (local)
       g_propagate_error(error, g_steal_pointer(&local));

@@ -65,7 +65,7 @@ static char *allocate_next(VolumeGroup *group, const StorageCfgStorage *storage,
       return NULL;
     if (make_volume(group, storage, vmid, name, size, &local))
       return g_steal_pointer(&name);
-    if (local->code != EEXIST) {
+    if (!g_error_matches(local, VT_ERROR, EEXIST)) {
       g_propagate_error(error, g_steal_pointer(&local));
       return NULL;
     }
@@ -239,7 +239,7 @@ static gboolean free_volume(VolumeGroup *group, const StorageCfgStorage *storage
   g_autoptr(GError) local = NULL;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, &local);
 
-  if (!info && local->code == ENOENT) {
+  if (!info && g_error_matches(local, VT_ERROR, ENOENT)) {
     cli_warn("volume '%s:%s' is not there: nothing to free", storage->id, name);
     return TRUE;
   }

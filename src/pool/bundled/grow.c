@@ -50,7 +50,7 @@ static guint64 find_extents(Bundled *b, const char *name, guint64 wanted, gboole
 
   if (n_free < wanted && may_grow_file &&
       !lvm_store_grow_file(b->store, wanted - n_free, b->archive_dir, &error) &&
-      error->code != ENOENT)
+      !g_error_matches(error, VT_ERROR, ENOENT))
     g_warning("volume group %s: no room for a larger thin pool: %s", b->vg_name, error->message);
   return MIN(wanted, lvm_lv_n_growth(lvm_vg_find_lv(lvm_store_vg(b->store), name)));
 }

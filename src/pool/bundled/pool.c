@@ -240,7 +240,7 @@ static void cache_one(Bundled *b, LvmLv *lv, DeviceCache *cache)
   if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, &error)) {
     cache->devices = g_array_new(FALSE, FALSE, sizeof device);
     g_array_append_val(cache->devices, device);
-  } else if (error->code == ENOENT) {
+  } else if (g_error_matches(error, VT_ERROR, ENOENT)) {
     cache->devices = g_array_new(FALSE, FALSE, sizeof device);
   }
 }
@@ -538,7 +538,7 @@ static LvmStore *open_store(const char *vg, const char *const *paths, gboolean u
                  "[devices] of virt-thin.conf, "
                  "or put an image into %s",
                  vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
-  if (local && local->code == EBUSY)
+  if (g_error_matches(local, VT_ERROR, EBUSY))
     explain_busy(paths, vg, &local);
   /* A file can be locked though the kernel has it, through a loop device. */
   if (store && !read_only && !check_inactive(store, &local))
@@ -569,7 +569,7 @@ LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc ope
   LvmStore *store =
       open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
 
-  if (store || given || !vg || local->code != ENOENT ||
+  if (store || given || !vg || !g_error_matches(local, VT_ERROR, ENOENT) ||
       !*(elsewhere = find_elsewhere(vg, (const char *const *)usual))) {
     if (local)
       g_propagate_error(error, g_steal_pointer(&local));

@@ -49,7 +49,7 @@ static gboolean read_patiently(KernelPool *k, GError **error)
 
     if (read_once(k, &local) || (k->store && i == READ_ATTEMPTS))
       return TRUE;
-    if (i == READ_ATTEMPTS || local->code == ENOENT) {
+    if (i == READ_ATTEMPTS || g_error_matches(local, VT_ERROR, ENOENT)) {
       kernel_forget(k);
       g_propagate_error(error, g_steal_pointer(&local));
       return FALSE;

@@ -38,7 +38,7 @@ static GArray *read_devices(KernelChange *change, LvmLv *pool, guint32 first, gu
 
   if (devices)
     return devices;
-  if (local->code != EOPNOTSUPP || kernel_pool_is_active(change, pool)) {
+  if (!g_error_matches(local, VT_ERROR, EOPNOTSUPP) || kernel_pool_is_active(change, pool)) {
     g_propagate_error(error, g_steal_pointer(&local));
     return NULL;
   }

@@ -36,7 +36,7 @@ static const PoolOps remote_ops;
 /* ENOENT for what means that no service runs, whatever connect() called it. */
 static gboolean explain_connect(RemotePool *remote, GError *local, GError **error)
 {
-  if (local->code == ENOENT || local->code == ECONNREFUSED) {
+  if (g_error_matches(local, VT_ERROR, ENOENT) || g_error_matches(local, VT_ERROR, ECONNREFUSED)) {
     vt_set_error(
         error, ENOENT,
         "volume group %s is not served: no service answers on %s (virt-thin serve %s starts one)",
@@ -44,7 +44,7 @@ static gboolean explain_connect(RemotePool *remote, GError *local, GError **erro
     g_error_free(local);
     return FALSE;
   }
-  if (local->code == ETIMEDOUT)
+  if (g_error_matches(local, VT_ERROR, ETIMEDOUT))
     g_prefix_error(&local, "the service of volume group %s does not answer: ", remote->vg);
   g_propagate_error(error, local);
   return FALSE;

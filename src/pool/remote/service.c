@@ -204,7 +204,7 @@ static gboolean start_unit(const char *vg, const char *const *devices, gint64 de
   before = ask_systemd(unit, "ActiveState", deadline);
   if (run_command(start, FALSE, deadline, said, &local))
     return TRUE;
-  if (local->code == EIO) {
+  if (g_error_matches(local, VT_ERROR, EIO)) {
     /* systemctl itself only says where to look. */
     reason = ask_systemd(unit, "StatusText", deadline);
     if (strcmp(before, "inactive") == 0 || strcmp(before, "failed") == 0)
@@ -225,7 +225,8 @@ static VolumeGroup *wait_for_answer(const char *vg, gint64 deadline, GError **er
 
     if (group)
       return group;
-    if (local->code != ENOENT || !control_service_is_running(vg) || remaining_ms(deadline) == 0) {
+    if (!g_error_matches(local, VT_ERROR, ENOENT) || !control_service_is_running(vg) ||
+        remaining_ms(deadline) == 0) {
       g_propagate_error(error, g_steal_pointer(&local));
       return NULL;
     }
