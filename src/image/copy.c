@@ -115,14 +115,12 @@ static gboolean write_data(CopyIn *copy, const char *data, gsize length, guint64
 {
   gsize from = 0;
 
-  if (copy->over == CLI_OVER_EQUAL &&
-      vt_io_read(copy->volume, copy->there, length, offset, NULL))
+  if (copy->over == CLI_OVER_EQUAL && vt_io_read(copy->volume, copy->there, length, offset, NULL))
     for (gsize at = 0, step; at < length; at += step) {
       step = MIN(copy->granule, length - at);
       if (memcmp(data + at, copy->there + at, step) != 0)
         continue;
-      if (from < at &&
-          !vt_io_write(copy->volume, data + from, at - from, offset + from, error))
+      if (from < at && !vt_io_write(copy->volume, data + from, at - from, offset + from, error))
         return FALSE;
       from = at + step;
     }

@@ -154,14 +154,14 @@ int main(int argc, char **argv)
   static const struct {
     Fault fault;
     const char *name;
-  } faults[] = {{{FALSE, VT_IO_READ}, "read of the metadata"},
-                {{FALSE, VT_IO_WRITE}, "write of the metadata"},
-                {{FALSE, VT_IO_FLUSH}, "flush of the metadata"},
-                {{TRUE, VT_IO_READ}, "read of the data"},
-                {{TRUE, VT_IO_WRITE}, "write of the data"},
-                {{TRUE, VT_IO_FLUSH}, "flush of the data"},
-                {{TRUE, VT_IO_ZERO}, "zero of the data"},
-                {{TRUE, VT_IO_DISCARD}, "discard of the data"}};
+  } faults[] = {{{.data = FALSE, .kind = VT_IO_READ}, "read of the metadata"},
+                {{.data = FALSE, .kind = VT_IO_WRITE}, "write of the metadata"},
+                {{.data = FALSE, .kind = VT_IO_FLUSH}, "flush of the metadata"},
+                {{.data = TRUE, .kind = VT_IO_READ}, "read of the data"},
+                {{.data = TRUE, .kind = VT_IO_WRITE}, "write of the data"},
+                {{.data = TRUE, .kind = VT_IO_FLUSH}, "flush of the data"},
+                {{.data = TRUE, .kind = VT_IO_ZERO}, "zero of the data"},
+                {{.data = TRUE, .kind = VT_IO_DISCARD}, "discard of the data"}};
   gboolean is_long = g_getenv("VIRT_THIN_TEST_LONG") != NULL;
   guint32 seed = argc > 1 ? strtoul(argv[1], NULL, 0) : 20250404;
   printf("TAP version 13\n1..%u\n# seed %u\n", (guint)G_N_ELEMENTS(faults), seed);
