@@ -34,8 +34,11 @@ static void bar_line(const char *name, guint64 part, guint64 size, guint64 used)
   g_autofree char *a = cli_size(part), *b = cli_size(size), *bar = cli_bar(used, size),
                   *shown = terminal ? g_strdup_printf("[%s] ", bar) : g_strdup(""), *text = NULL;
 
-  text = g_strdup_printf("%s%s of %s (%.2f %%)", shown, a, b,
-                         size ? 100.0 * (double)part / (double)size : 0.0);
+  if (part == G_MAXUINT64)
+    text = g_strdup_printf("%snot known, of %s", shown, b);
+  else
+    text = g_strdup_printf("%s%s of %s (%.2f %%)", shown, a, b,
+                           size ? 100.0 * (double)part / (double)size : 0.0);
   line(name, text);
 }
 

@@ -283,6 +283,8 @@ static void print_total(const Section *section, int width)
 
 void list_tree_print(ListTree *tree)
 {
+  if (!tree->sections->len)
+    printf("There is no thin pool, and no volume.\n");
   for (guint i = 0; i < tree->sections->len; i++) {
     Section *section = tree->sections->pdata[i];
     int width = MAX(walk_all(tree, section, 0), (int)strlen("000 volumes"));

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 23
+plan 24
 
 # What a command writes on a terminal, and its status.
 terminal() {
@@ -77,4 +77,5 @@ is "JSON has them in an array" \
   "$(vt info --json | field "' '.join(v['name'] for v in d['volume_groups'])")" "other pve"
 ok "as its schema says" valid info < <(vt info --json)
 rm "$state"/*.img
+like "list of nothing says so" "$(terminal list)" "no thin pool, and no volume"
 like "none: how to make one" "$(vt info 2>&1)" "no volume group; virt-thin init makes one"
