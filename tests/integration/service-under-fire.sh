@@ -49,10 +49,14 @@ crowd() { # SOCKET NUMBER [VOLUME]: $crowd is its pid
   : >"$tmp/crowd"
   python3 "$tmp/connect.py" "$@" >"$tmp/crowd" 2>&1 &
   crowd=$!
-  at_exit "kill $crowd 2>/dev/null"
   wait_until 60 grep -q there "$tmp/crowd" || cat "$tmp/crowd"
 }
-disperse() { kill $crowd; wait $crowd 2>/dev/null; }
+disperse() {
+  [ -z "$crowd" ] || { kill "$crowd"; wait "$crowd"; } 2>/dev/null
+  crowd=
+}
+crowd=
+at_exit disperse
 log() { cat "$tmp/run/$vg/log"; }
 
 # --- an engine that stands ---
