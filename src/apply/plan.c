@@ -392,13 +392,13 @@ static char *find_conflict(const Planner *planner, const StorageCfgStorage *stor
     return g_strdup_printf("storage %s has a pool of that name", other);
   if (same && same != have)
     return g_strdup_printf("conflict: pool %s has its UUID %s", same->name, same->uuid);
-  if (have && strcmp(have->uuid, want->uuid) != 0 && !find_theirs(planner, want)) {
+  if (have && have != same && have != find_theirs(planner, want)) {
     g_autoptr(GHashTable) fields = apply_fields(want->document);
     g_autofree char *difference = apply_difference(fields, have->defined);
 
     return g_strdup_printf("conflict: pool %s is there, with UUID %s, and not of virt-thin's "
                            "making (%s): rename or undefine it",
-                           have->name, have->uuid, difference);
+                           have->name, have->uuid, difference ? difference : "of another storage");
   }
   return NULL;
 }

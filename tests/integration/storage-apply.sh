@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/libvirt-lib.sh"
 command -v qemu-system-x86_64 >/dev/null || skip_all "needs qemu-system-x86_64"
-plan 74
+plan 75
 
 cfg=$tmp/storage.cfg store=$tmp/store
 apply() { "$VIRT_THIN_PROGRAM" storage apply --config "$cfg" --node node1 "$@"; }
@@ -199,6 +199,11 @@ is "a pool of that name is a conflict" \
   "$(plan_of | tr ';' '\n' | grep taken) $(cat "$tmp/status")" "not possible taken 1"
 like "which is reported" "$(reason taken)" "conflict: pool taken is there, with UUID"
 is "and left alone" "$(element taken /pool/target/path)" "$tmp/taken"
+virsh pool-define-as beside dir --target "$tmp/else/images" >/dev/null
+is "also where another pool has the source" \
+  "$(plan_of --adopt | tr ';' '\n' | grep -E 'taken|beside') $(cat "$tmp/status")" \
+  "not possible taken 1"
+virsh pool-undefine beside >/dev/null
 like "what is another source" "$(reason taken)" "making .target: $tmp/else/images, not $tmp/taken"
 
 # --- others' pools of the same source: README's, and one with another name ---
