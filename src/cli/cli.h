@@ -71,6 +71,8 @@ GStrv cli_list_vgs(gboolean *all);
 
 /* --- telling --- */
 
+/* Print help, wrapped at 80 columns; @text is ASCII. */
+void cli_print_help(const char *text);
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
 char *cli_size(guint64 bytes);

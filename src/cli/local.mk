@@ -2,6 +2,7 @@
 bin_PROGRAMS += virt-thin
 virt_thin_SOURCES = \
 	src/cli/cli.h src/cli/cli.c \
+	src/cli/help.c \
 	src/cli/json.h src/cli/json.c \
 	src/cli/progress.h src/cli/progress.c \
 	src/cli/refresh.h src/cli/refresh.c

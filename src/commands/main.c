@@ -101,7 +101,8 @@ static int print_help(GOptionContext *context)
   g_auto(GStrv) parts = g_strsplit(text, "…", -1);
   g_autofree char *plain = g_strjoinv("...", parts);
 
-  return fputs(plain, stdout) < 0 || fflush(stdout) != 0 ? CLI_FAILED : CLI_OK;
+  cli_print_help(plain);
+  return fflush(stdout) != 0 || ferror(stdout) ? CLI_FAILED : CLI_OK;
 }
 
 static int usage_failed(const char *command, const char *message)
@@ -230,12 +231,12 @@ static int run_group(const CliCommand *group, char **argv)
   while (group->commands[n] != &cli_end)
     n++;
   if (word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
-    GString *text = list_commands(group->commands, n);
+    g_autofree char *list = g_string_free(list_commands(group->commands, n), FALSE);
+    g_autofree char *text =
+        g_strdup_printf("Usage:\n  virt-thin %s COMMAND [ARGUMENT...] - %s\n\n%s\n%s\n",
+                        group->name, group->summary, list, group->description);
 
-    g_autofree char *list = g_string_free(text, FALSE);
-
-    printf("Usage:\n  virt-thin %s COMMAND [ARGUMENT...] - %s\n\n%s\n%s\n", group->name,
-           group->summary, list, group->description);
+    cli_print_help(text);
     g_strfreev(argv);
     return finish_command(group->name, CLI_OK, NULL);
   }

@@ -6,6 +6,7 @@
  * several times.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pvesm/pvesm.h"
@@ -33,29 +34,34 @@ static void print_usage(const PvesmUsage *usage, FILE *to)
   fprintf(to, " [OPTIONS]\n");
 }
 
-static void print_options(const PvesmOption *options)
+static void print_options(const PvesmOption *options, FILE *to)
 {
   for (; options && options->name; options++) {
     g_auto(GStrv) parts = g_strsplit(options->help, "  ", 2);
     g_autofree char *left = g_strconcat("--", options->name, *parts[0] ? " " : "", parts[0], NULL);
 
-    printf("  %-26s %s\n", left, parts[1]);
+    fprintf(to, "  %-26s  %s\n", left, parts[1]);
   }
 }
 
 static void print_help(const PvesmUsage *usage)
 {
-  g_autofree char *name = command_name(usage);
+  char *text = NULL;
+  size_t length;
+  FILE *to = open_memstream(&text, &length);
 
-  printf("Usage:\n  ");
-  print_usage(usage, stdout);
-  printf("\n%s.%s%s\n\nOptions:\n", usage->summary, usage->description ? " " : "",
-         usage->description ? usage->description : "");
-  print_options(usage->options);
-  print_options(common);
+  fprintf(to, "Usage:\n  ");
+  print_usage(usage, to);
+  fprintf(to, "\n%s.%s%s\n\nOptions:\n", usage->summary, usage->description ? " " : "",
+          usage->description ? usage->description : "");
+  print_options(usage->options, to);
+  print_options(common, to);
   if (usage->properties)
-    printf("  %-26s %s\n", "--PROPERTY VALUE",
-           "A property of the storage: see virt-thin-storage.cfg(5)");
+    fprintf(to, "  %-26s  %s\n", "--PROPERTY VALUE",
+            "A property of the storage: see virt-thin-storage.cfg(5)");
+  fclose(to);
+  cli_print_help(text);
+  free(text);
 }
 
 /* --- options --- */

@@ -68,7 +68,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 17 + 1))
+plan $((n + 4 + ${#wrong[@]} + 2 + 17 + 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -102,6 +102,9 @@ while read -r command; do
   done
 done < <(tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands")
 is "the manual page has every command and option" "$missing" ""
+wide=$(while read -r command; do vt $command --help; done \
+  < <(echo; tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands") | awk 'length > 80')
+is "help fits into 80 columns" "$wide" ""
 keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/settings/settings.c" |
   grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
 missing=
