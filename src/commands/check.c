@@ -10,7 +10,7 @@
 
 static gboolean json, clear;
 
-static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
+static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks, const char *health)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
 
@@ -18,13 +18,16 @@ static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks)
   cli_json_string(builder, "pool", name);
   cli_json_strings(builder, "errors", (char **)errors->pdata, errors->len);
   cli_json_strings(builder, "leaks", (char **)leaks->pdata, leaks->len);
+  cli_json_string(builder, "health", health);
   cli_json_boolean(builder, "ok", errors->len == 0);
   json_builder_end_object(builder);
   cli_json_print(builder);
 }
 
-static void print_text(const char *name, GPtrArray *errors, GPtrArray *leaks)
+static void print_text(const char *name, GPtrArray *errors, GPtrArray *leaks, const char *health)
 {
+  if (health && errors->len == 0) /* else that is what they say */
+    printf("health: %s\n", health);
   for (guint i = 0; i < errors->len; i++)
     printf("error: %s\n", (char *)errors->pdata[i]);
   for (guint i = 0; i < leaks->len; i++)
@@ -68,6 +71,7 @@ static int run_check(char **args, GError **error)
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   g_autoptr(GError) local = NULL;
   g_autofree char *vg = NULL, *name = NULL, *full = NULL;
+  g_autoptr(PoolInfo) info = NULL;
   CliBusy *busy;
   VolumeGroup *group;
 
@@ -78,8 +82,8 @@ static int run_check(char **args, GError **error)
   full = g_strdup_printf("%s/%s", vg, name);
   busy = cli_busy_new("checking %s", full);
   group = cli_open_patient(vg, POOL_READ_ONLY, &local);
-  if (group)
-    pool_check(group, name, &errors, &leaks, &local);
+  if (group && pool_check(group, name, &errors, &leaks, &local))
+    info = pool_get_info(group, name, NULL);
   cli_busy_free(busy);
   if (!cli_close(group, error))
     return CLI_FAILED;
@@ -94,9 +98,9 @@ static int run_check(char **args, GError **error)
   if (local)
     g_ptr_array_add(errors, g_strdup(local->message));
   if (json)
-    print_json(full, errors, leaks);
+    print_json(full, errors, leaks, info ? info->health : NULL);
   else
-    print_text(full, errors, leaks);
+    print_text(full, errors, leaks, info ? info->health : NULL);
   return cli_status(errors->len == 0);
 }
 

@@ -44,7 +44,12 @@ static void bar_line(const char *name, guint64 part, guint64 size, guint64 used)
 
 static void share_line(const char *name, guint64 used, guint64 size)
 {
-  bar_line(name, used, size, used);
+  g_autofree char *whole = cli_size(size), *text = g_strdup_printf("not known, of %s", whole);
+
+  if (used == G_MAXUINT64)
+    line(name, text);
+  else
+    bar_line(name, used, size, used);
 }
 
 static void number_line(const char *name, guint64 number)
@@ -131,6 +136,7 @@ static void print_vg(const PoolVgInfo *info, GPtrArray *pools)
   share_line("metadata area", info->metadata_area_used, info->metadata_area_size);
   number_line("seqno", info->seqno);
   line("served by", info->served_by ? info->served_by : "nobody");
+  line("health", info->health ? info->health : "well");
   if (terminal)
     print_stack(info, pools);
   for (guint i = 0; i < pools->len; i++) {
@@ -224,6 +230,7 @@ static void json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *poo
   cli_json_number(builder, "metadata_area_used", info->metadata_area_used);
   cli_json_number(builder, "seqno", info->seqno);
   cli_json_string(builder, "served_by", info->served_by);
+  cli_json_string(builder, "health", info->health);
   json_builder_set_member_name(builder, "pools");
   json_builder_begin_array(builder);
   for (guint i = 0; i < pools->len; i++)

@@ -12,8 +12,46 @@
 static gboolean json;
 static ListTree *tree; /* NULL: for programs */
 
+typedef struct {
+  GPtrArray *volumes;  /* of PoolVolumeInfo */
+  GPtrArray *warnings; /* of char * */
+} Listing;
+
+static void listing_clear(Listing *listing)
+{
+  g_ptr_array_unref(listing->volumes);
+  g_ptr_array_unref(listing->warnings);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Listing, listing_clear)
+
+/* --- what there is --- */
+
+static void add_warning(Listing *listing, const char *vg, const char *name, const char *what)
+{
+  g_ptr_array_add(listing->warnings,
+                  g_strdup_printf("%s%s%s: %s", vg, name ? "/" : "", name ? name : "", what));
+}
+
+/* How the VG and its pools, or one of them, are. What a pool has from the VG is told once; the
+ * tree's headings tell it of pools. */
+static void collect_health(VolumeGroup *group, const char *thin_pool, Listing *listing)
+{
+  g_autoptr(PoolVgInfo) vg = pool_get_vg_info(group, NULL);
+  g_autoptr(GPtrArray) pools = pool_list_pools(group, NULL);
+
+  if (vg && vg->health)
+    add_warning(listing, vg->name, NULL, vg->health);
+  for (guint i = 0; !tree && vg && pools && i < pools->len; i++) {
+    const PoolInfo *info = pools->pdata[i];
+
+    if (info->health && g_strcmp0(info->health, vg->health) != 0 &&
+        (!thin_pool || strcmp(thin_pool, info->name) == 0))
+      add_warning(listing, info->vg, info->name, info->health);
+  }
+}
+
 /* Volumes of one VG; FALSE with a word on standard error. */
-static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, GError **error)
+static gboolean collect(const char *vg, const char *thin_pool, Listing *listing, GError **error)
 {
   VolumeGroup *group = cli_open(vg, POOL_READ_ONLY, error);
   g_autoptr(GPtrArray) volumes = NULL;
@@ -33,10 +71,13 @@ static gboolean collect(const char *vg, const char *thin_pool, GPtrArray *all, G
   if (volumes) {
     g_ptr_array_set_free_func(volumes, NULL);
     for (guint i = 0; i < volumes->len; i++)
-      g_ptr_array_add(all, volumes->pdata[i]);
+      g_ptr_array_add(listing->volumes, volumes->pdata[i]);
+    collect_health(group, thin_pool, listing);
   }
   return cli_close(group, error) && volumes;
 }
+
+/* --- telling --- */
 
 static void print_json(GPtrArray *volumes)
 {
@@ -88,7 +129,7 @@ static void print_text(GPtrArray *volumes)
 }
 
 /* Every volume group there is; those that cannot be read are told, and the rest listed. */
-static gboolean collect_all(GPtrArray *volumes)
+static gboolean collect_all(Listing *listing)
 {
   gboolean all;
   g_auto(GStrv) vgs = cli_list_vgs(&all);
@@ -96,7 +137,7 @@ static gboolean collect_all(GPtrArray *volumes)
   for (char **vg = vgs; *vg; vg++) {
     g_autoptr(GError) local = NULL;
 
-    if (!collect(*vg, NULL, volumes, &local)) {
+    if (!collect(*vg, NULL, listing, &local)) {
       cli_warn("%s", local->message);
       all = FALSE;
     }
@@ -106,25 +147,27 @@ static gboolean collect_all(GPtrArray *volumes)
 
 static int run_list(char **args, GError **error)
 {
-  g_autoptr(GPtrArray) volumes =
-      g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
+  g_auto(Listing) listing = {g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free),
+                             g_ptr_array_new_with_free_func(g_free)};
   g_autofree char *vg = NULL, *thin_pool = NULL;
   gboolean ok;
 
   if (args && !cli_split_optional(args[0], &vg, &thin_pool, error))
     return CLI_WRONG_USAGE;
   tree = !json && isatty(STDOUT_FILENO) ? list_tree_new() : NULL;
-  ok = vg ? collect(vg, thin_pool, volumes, error) : collect_all(volumes);
+  ok = vg ? collect(vg, thin_pool, &listing, error) : collect_all(&listing);
   if (vg && !ok)
     return CLI_FAILED;
   if (json)
-    print_json(volumes);
+    print_json(listing.volumes);
   else if (tree)
     list_tree_print(tree);
   else
-    print_text(volumes);
-  for (guint i = 0; i < volumes->len; i++) {
-    const PoolVolumeInfo *v = volumes->pdata[i];
+    print_text(listing.volumes);
+  for (guint i = 0; i < listing.warnings->len; i++)
+    cli_warn("%s", (char *)listing.warnings->pdata[i]);
+  for (guint i = 0; i < listing.volumes->len; i++) {
+    const PoolVolumeInfo *v = listing.volumes->pdata[i];
 
     if (v->damage)
       cli_warn("%s/%s cannot be read whole: %s", v->vg, v->name, v->damage);

@@ -35,9 +35,12 @@ void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock)
   *superblock = (DmkSuperblock){
       .transaction_id = GUINT64_FROM_LE(sb->trans_id),
       .chunk_size = reader->chunk_size,
+      .data_size = GUINT64_FROM_LE(sb->data_space_map.root.nr_blocks) * reader->chunk_size,
       .data_used = GUINT64_FROM_LE(sb->data_space_map.root.nr_allocated) * reader->chunk_size,
       .metadata_used =
-          GUINT64_FROM_LE(sb->metadata_space_map.root.nr_allocated) * THIN_METADATA_BLOCK,
+          thin_metadata_shown_used(GUINT64_FROM_LE(sb->metadata_space_map.root.nr_blocks),
+                                   GUINT64_FROM_LE(sb->metadata_space_map.root.nr_allocated)) *
+          THIN_METADATA_BLOCK,
       .needs_check = (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0,
   };
 }

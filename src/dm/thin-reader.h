@@ -26,8 +26,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DmkReader, dmk_reader_close)
 typedef struct {
   guint64 transaction_id;
   guint64 chunk_size;
+  guint64 data_size;     /* bytes that it counts on */
   guint64 data_used;     /* bytes; these two mean nothing for a metadata snapshot */
-  guint64 metadata_used; /* bytes */
+  guint64 metadata_used; /* bytes, as the kernel shows it: with the reserve */
   gboolean needs_check;
 } DmkSuperblock;
 void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock);

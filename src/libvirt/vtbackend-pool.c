@@ -42,6 +42,7 @@ static void set_target(VtPoolDef *def, const VtSource *source, GPtrArray *volume
 
 void vtbackend_set_totals(VtPoolDef *def, const PoolInfo *info)
 {
+  /* libvirt knows no "not known": then nothing is known to be free */
   vtbackend_pool_capacity(def) = info->size;
   vtbackend_pool_allocation(def) = MIN(info->used, info->size);
   vtbackend_pool_available(def) = info->size - MIN(info->used, info->size);
@@ -277,6 +278,8 @@ int vtbackend_refresh_pool(VtPoolObj *obj)
   VtPoolDef *def = vt.libvirt.pool_obj_get_def(obj);
   set_target(def, &source, volumes);
   vtbackend_set_totals(def, info);
+  if (info->health)
+    fprintf(stderr, "virt-thin: pool %s/%s: %s\n", source.vg, source.pool, info->health);
   add_volumes(obj, volumes);
   refresh_failed = NULL;
   return 0;

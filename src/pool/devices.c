@@ -1,4 +1,4 @@
-/* virt-thin - the thin devices of a pool that its volume group does not know
+/* virt-thin - the thin devices of a pool and its volume group's volumes: do they agree?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "pool/devices.h"
@@ -34,6 +34,11 @@ static gboolean is_ahead(LvmLv *pool, guint64 tid)
   return tid + 1 == lvm_pool_transaction_id(pool);
 }
 
+static gboolean is_in_pool(LvmLv *lv, LvmLv *pool)
+{
+  return lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool)) == 0;
+}
+
 static GHashTable *known_devices(LvmVg *vg, LvmLv *pool, guint64 tid)
 {
   GHashTable *known = g_hash_table_new(NULL, NULL);
@@ -41,8 +46,7 @@ static GHashTable *known_devices(LvmVg *vg, LvmLv *pool, guint64 tid)
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
 
   for (guint i = 0; i < lvs->len; i++)
-    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN &&
-        strcmp(lvm_thin_pool(lvs->pdata[i]), lvm_lv_name(pool)) == 0)
+    if (is_in_pool(lvs->pdata[i], pool))
       g_hash_table_add(known, GUINT_TO_POINTER(lvm_thin_device(lvs->pdata[i])));
   for (guint i = 0; is_ahead(pool, tid) && i < messages->len; i++) {
     const LvmMessage *message = &g_array_index(messages, LvmMessage, i);
@@ -67,10 +71,46 @@ GArray *pool_devices_strays(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices
   return strays;
 }
 
+static gboolean is_to_be_made(GArray *messages, const char *name)
+{
+  for (guint i = 0; i < messages->len; i++)
+    if (g_strcmp0(g_array_index(messages, LvmMessage, i).create, name) == 0)
+      return TRUE;
+  return FALSE;
+}
+
+/* Volumes without a device: of LvmLv. */
+static GPtrArray *find_lost(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+  g_autoptr(GArray) messages = lvm_pool_messages(pool);
+  GPtrArray *lost = g_ptr_array_new();
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (is_in_pool(lv, pool) && !pool_devices_find(devices, lvm_thin_device(lv)) &&
+        !(is_ahead(pool, tid) && is_to_be_made(messages, lvm_lv_name(lv))))
+      g_ptr_array_add(lost, lv);
+  }
+  return lost;
+}
+
 /* --- telling --- */
 
-void pool_devices_tell(GArray *strays, GPtrArray *errors)
+static char *tell_lost(GPtrArray *lost, guint i)
 {
+  return g_strdup_printf("volume %s: its thin device %u is not in the pool",
+                         lvm_lv_name(lost->pdata[i]), lvm_thin_device(lost->pdata[i]));
+}
+
+void pool_devices_compare(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GPtrArray *errors)
+{
+  g_autoptr(GPtrArray) lost = find_lost(vg, pool, tid, devices);
+  g_autoptr(GArray) strays = pool_devices_strays(vg, pool, tid, devices);
+
+  for (guint i = 0; i < lost->len; i++)
+    g_ptr_array_add(errors, tell_lost(lost, i));
   for (guint i = 0; i < strays->len; i++) {
     const ThinDevice *stray = &g_array_index(strays, ThinDevice, i);
     g_autofree char *mapped = vt_size_format(stray->mapped);
@@ -100,20 +140,31 @@ static char *describe(GArray *strays)
   return g_string_free(text, FALSE);
 }
 
-char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays)
+/* "2 thin devices that…", or a lost volume and how many more there are. */
+static char *describe_difference(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
 {
-  g_autofree char *manager =
-      tid != 0 && lvm_pool_transaction_id(pool) == 0
-          ? g_strdup_printf(
-                "something other than LVM manages it: its transaction id is %" G_GUINT64_FORMAT
-                ", the volume group leaves it at 0",
-                tid)
-          : NULL;
-  g_autofree char *found = strays && strays->len ? describe(strays) : NULL;
+  g_autoptr(GPtrArray) lost = find_lost(vg, pool, tid, devices);
+  g_autoptr(GArray) strays = pool_devices_strays(vg, pool, tid, devices);
+  g_autofree char *stray = strays->len ? describe(strays) : NULL,
+                  *first = lost->len ? tell_lost(lost, 0) : NULL;
+  GString *text = g_string_new(first);
 
-  if (manager && found)
-    return g_strdup_printf("%s; it has %s", manager, found);
-  return manager ? g_steal_pointer(&manager) : found ? g_strdup_printf("it has %s", found) : NULL;
+  if (lost->len > 1)
+    g_string_append_printf(text, ", nor are those of %u more", lost->len - 1);
+  if (stray)
+    g_string_append_printf(text, "%sit has %s", first ? "; " : "", stray);
+  return g_string_free(text, text->len == 0);
+}
+
+char *pool_devices_health(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
+{
+  g_autofree char *found = devices ? describe_difference(vg, pool, tid, devices) : NULL;
+
+  if (tid == 0 || lvm_pool_transaction_id(pool) != 0)
+    return g_steal_pointer(&found);
+  return g_strdup_printf("something other than LVM manages it: its transaction id is "
+                         "%" G_GUINT64_FORMAT ", the volume group leaves it at 0%s%s",
+                         tid, found ? "; " : "", found ? found : "");
 }
 
 /* --- deciding --- */

@@ -1,4 +1,4 @@
-/* virt-thin - the thin devices of a pool that its volume group does not know
+/* virt-thin - the thin devices of a pool and its volume group's volumes: do they agree?
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A stray is a thin device in a pool's metadata that no volume of the VG's text has: a command of
@@ -6,7 +6,8 @@
  * (Docker's devicemapper, dmsetup) makes devices in the pool. What is in it may be a guest's, so it
  * is neither given out nor removed here, and a pool that has one is not empty. Not a stray is a
  * device that a message in the text says to delete, while the pool has not carried that out: text
- * and pool count transactions, and the text is then one ahead.
+ * and pool count transactions, and the text is then one ahead. As
+ * long a volume that a message says to make needs no device; any other that has none is lost.
  *
  * A pool that the text gives transaction id 0, while it has another, is managed by something else;
  * neither lvm2 (tools/lvcreate.c) nor we make volumes in it.
@@ -24,11 +25,12 @@
 const ThinDevice *pool_devices_find(GArray *devices, guint32 id);
 /* The strays among @devices, in order: GArray of ThinDevice, the caller's. */
 GArray *pool_devices_strays(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices);
-/* A line for each, for what `check` finds. */
-void pool_devices_tell(GArray *strays, GPtrArray *errors);
-/* What PoolInfo.health says of them, and of a pool that something else manages; @strays NULL: not
- * looked for. NULL: all is well. The caller's. */
-char *pool_devices_health(LvmLv *pool, guint64 tid, GArray *strays);
+/* A line for each stray, and for each volume of the text whose device is not among @devices, for
+ * what `check` finds. */
+void pool_devices_compare(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GPtrArray *errors);
+/* What PoolInfo.health says of them, and of a pool that something else manages; @devices NULL: not
+ * read. NULL: all is well. The caller's. */
+char *pool_devices_health(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices);
 
 /* May the pool be removed, which has no volumes? EBUSY names the strays. */
 gboolean pool_devices_check_removal(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices,

@@ -5,6 +5,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/change.h src/pool/change.c \
 	src/pool/devices.h src/pool/devices.c \
 	src/pool/guest.h src/pool/guest.c \
+	src/pool/health.h src/pool/health.c \
 	src/pool/layout.h src/pool/layout.c \
 	src/pool/plan.h src/pool/plan.c \
 	src/pool/pool.h src/pool/pool-private.h src/pool/pool.c \

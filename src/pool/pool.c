@@ -41,6 +41,7 @@ void pool_vg_info_free(PoolVgInfo *info)
   g_free(info->uuid);
   g_strfreev(info->devices);
   g_free(info->served_by);
+  g_free(info->health);
   g_free(info);
 }
 

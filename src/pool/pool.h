@@ -55,8 +55,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolumeInfo, pool_volume_info_free)
 
 typedef struct {
   char *vg, *name, *uuid;
-  guint64 size, used; /* data */
-  guint64 metadata_size, metadata_used;
+  /* data, and metadata; used G_MAXUINT64: not known, for it cannot be read */
+  guint64 size, used, metadata_size, metadata_used;
   guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is
                              well; 0: none */
   guint64 chunk_size;
@@ -75,7 +75,8 @@ typedef struct {
   char *unwatched; /* NULL: and something watches it that it does; else why not, and what to do */
   char *grown;  /* what grew by itself last, from and to what, and when; NULL: nothing since it is
                    served */
-  char *health; /* NULL: well; else "out of data space", "metadata read-only: needs_check",
+  char *health; /* NULL: well; the same for whoever asks (health.h): "out of data space",
+               "metadata read-only: needs_check",
                "transaction id is 9, expected 7", "something other than LVM manages it…", … */
 } PoolInfo;
 void pool_info_free(PoolInfo *info);
@@ -88,6 +89,7 @@ typedef struct {
   guint64 metadata_area_used, metadata_area_size;
   GStrv devices;   /* PV paths */
   char *served_by; /* "virt-thin service, pid 123"; NULL: nobody */
+  char *health; /* NULL: well; else which physical volume is missing, whose label is damaged… */
 } PoolVgInfo;
 void pool_vg_info_free(PoolVgInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVgInfo, pool_vg_info_free)

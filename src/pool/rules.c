@@ -6,9 +6,9 @@
 
 #include <string.h>
 
+#include "pool/health.h"
 #include "util/size.h"
 
-#define SNAPSHOT_PREFIX "snap_"
 #define OWNER_TAG "pve-vm-"
 
 gboolean pool_rules_is_proxmox_name(const char *name)
@@ -59,9 +59,9 @@ static const char *snapshot_part(const char *name, const char *volume)
 {
   gsize length = strlen(volume);
 
-  if (!g_str_has_prefix(name, SNAPSHOT_PREFIX))
+  if (!g_str_has_prefix(name, POOL_SNAPSHOT_PREFIX))
     return NULL;
-  name += strlen(SNAPSHOT_PREFIX);
+  name += strlen(POOL_SNAPSHOT_PREFIX);
   if (strncmp(name, volume, length) != 0 || name[length] != '_' || !name[length + 1])
     return NULL;
   return name + length + 1;
@@ -74,12 +74,12 @@ gboolean pool_rules_is_snapshot_name(const char *name, const char *origin)
 
 char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error)
 {
-  g_autofree char *name = g_strconcat(SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);
+  g_autofree char *name = g_strconcat(POOL_SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);
 
   if (!*snapshot) {
     vt_set_error(error, EINVAL,
-                 "a snapshot of %s needs a name: it becomes " SNAPSHOT_PREFIX "%s_NAME", volume,
-                 volume);
+                 "a snapshot of %s needs a name: it becomes " POOL_SNAPSHOT_PREFIX "%s_NAME",
+                 volume, volume);
     return NULL;
   }
   return vt_lv_name_check(name, error) ? g_steal_pointer(&name) : NULL;
@@ -434,6 +434,7 @@ PoolVgInfo *pool_rules_vg_info(LvmStore *store)
   info->seqno = lvm_vg_seqno(vg);
   lvm_store_metadata_space(store, &info->metadata_area_used, &info->metadata_area_size);
   info->devices = g_strdupv((GStrv)lvm_store_paths(store));
+  info->health = pool_health_of_vg(store);
   return info;
 }
 
@@ -446,6 +447,7 @@ PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool)
   info->name = g_strdup(lvm_lv_name(pool));
   info->uuid = g_strdup(lvm_lv_uuid(pool));
   info->size = lvm_lv_size(pool);
+  info->used = info->metadata_used = G_MAXUINT64;
   info->metadata_size = metadata ? lvm_lv_size(metadata) : 0;
   info->metadata_spare = spare ? lvm_lv_size(spare) : 0;
   info->chunk_size = lvm_pool_chunk_size(pool);
@@ -453,16 +455,6 @@ PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool)
   info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(pool);
   return info;
-}
-
-char *pool_rules_tid_conflict(LvmLv *pool, guint64 tid)
-{
-  guint64 expected = lvm_pool_transaction_id(pool);
-
-  if (expected == 0 || tid == expected || tid + 1 == expected)
-    return NULL;
-  return g_strdup_printf("transaction id is %" G_GUINT64_FORMAT ", expected %" G_GUINT64_FORMAT,
-                         tid, expected);
 }
 
 char *pool_rules_missing_pool(LvmVg *vg, LvmLv *lv)

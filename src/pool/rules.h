@@ -31,6 +31,7 @@
 #include "util/error.h"
 
 #define POOL_OWN_TAGS "virt-thin." /* what begins so is not the user's to change */
+#define POOL_SNAPSHOT_PREFIX "snap_"
 #define POOL_SNAPSHOT_TAG "virt-thin.snapshot-of="
 
 /* Proxmox's "lvm name": ASCII alphanumeric at both ends, and . _ - between (PVE::JSONSchema
@@ -114,16 +115,9 @@ guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
  * (@told). */
 gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told);
 /* The VG as @store has read it; a thin pool as the VG's text has it. What that does not say is left
- * at nothing. */
+ * at nothing; usage at "not known". */
 PoolVgInfo *pool_rules_vg_info(LvmStore *store);
 PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool);
-/* How the transaction ids of the VG's text and of thin pool @pool, which says @tid, disagree, or
- * NULL. lvm2 leaves one more in its text while a message is under way. The caller's. */
-char *pool_rules_tid_conflict(LvmLv *pool, guint64 tid);
-/* Words of PoolInfo.health that both implementations have. */
-#define POOL_HEALTH_NEEDS_CHECK "metadata read-only: needs_check"
-#define POOL_HEALTH_NO_DATA "out of data space"
-#define POOL_HEALTH_NO_METADATA "out of metadata space"
 /* Why thin volume @lv cannot be read: its pool is not there; else NULL. The caller's. */
 char *pool_rules_missing_pool(LvmVg *vg, LvmLv *lv);
 /* What the VG's text says of volume @lv. What it does not is left at nothing; "mapped" at the

@@ -12,7 +12,7 @@
 typedef struct {
   const StorageCfgStorage *storage;
   gboolean enabled, active;
-  guint64 total, used, available; /* bytes */
+  guint64 total, used, available; /* bytes; G_MAXUINT64: not known */
   PoolInfo *pool;                 /* of a thin pool; NULL */
   char *problem;                  /* why it is not active; NULL */
 } Status;
@@ -42,6 +42,8 @@ static void ask_thin_pool(Status *status)
   }
   status->active = TRUE;
   status->total = status->pool->size;
+  if (status->pool->used == G_MAXUINT64)
+    return;
   status->used = pool_guest_used(status->pool->size, status->pool->used);
   status->available = status->total - status->used;
 }
@@ -88,6 +90,7 @@ static Status *ask(const StorageCfgStorage *storage, const char *node)
   Status *status = g_new0(Status, 1);
 
   status->storage = storage;
+  status->total = status->used = status->available = G_MAXUINT64;
   status->enabled = storagecfg_is_enabled(storage) && storagecfg_is_on_node(storage, node);
   if (!status->enabled)
     return status;
@@ -112,22 +115,41 @@ static const char *state_of(const Status *status)
   return !status->enabled ? "disabled" : status->active ? "active" : "inactive";
 }
 
+/* As pvesm: of what is not active all is 0. */
+static char *kib(const Status *status, guint64 bytes)
+{
+  if (!status->active)
+    return g_strdup("0");
+  return bytes == G_MAXUINT64 ? g_strdup("unknown")
+                              : g_strdup_printf("%" G_GUINT64_FORMAT, bytes / 1024);
+}
+
+static char *percent(const Status *status, guint64 used, guint64 total)
+{
+  if (!status->enabled)
+    return g_strdup("N/A");
+  if (status->active && used == G_MAXUINT64)
+    return g_strdup("unknown");
+  return g_strdup_printf("%.2f%%",
+                         status->active && total ? (double)used * 100 / (double)total : 0);
+}
+
 static void tell_more(const Status *status)
 {
   const PoolInfo *pool = status->pool;
-  g_autofree char *growth = NULL;
+  g_autofree char *growth = NULL, *used = NULL, *share = NULL;
 
   if (status->problem)
     printf("  %s\n", status->problem);
   if (!pool)
     return;
   growth = cli_growth(pool);
-  printf("  metadata %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-         " KiB, %.2f%%; health: %s; volumes of %" G_GUINT64_FORMAT
+  used = kib(status, pool->metadata_used);
+  share = percent(status, pool->metadata_used, pool->metadata_size);
+  printf("  metadata %s of %" G_GUINT64_FORMAT " KiB, %s; health: %s; volumes of %" G_GUINT64_FORMAT
          " KiB in all, %.2f times the pool%s%s\n",
-         pool->metadata_used / 1024, pool->metadata_size / 1024,
-         pool->metadata_size ? (double)pool->metadata_used * 100 / (double)pool->metadata_size : 0,
-         pool->health ? pool->health : "well", pool->virtual_size / 1024,
+         used, pool->metadata_size / 1024, share, pool->health ? pool->health : "well",
+         pool->virtual_size / 1024,
          pool->size ? (double)pool->virtual_size / (double)pool->size : 0, growth ? "; grows " : "",
          growth ? growth : "");
 }
@@ -143,18 +165,24 @@ static void print_text(GPtrArray *all, gboolean verbose)
          "Used (KiB)", "Available (KiB)", "%");
   for (guint i = 0; i < all->len; i++) {
     const Status *status = all->pdata[i];
+    g_autofree char *total = kib(status, status->total), *used = kib(status, status->used),
+                    *available = kib(status, status->available),
+                    *share = percent(status, status->used, status->total);
 
-    printf("%-*s %10s %10s %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT " %15" G_GUINT64_FORMAT
-           " ",
-           width, status->storage->id, status->storage->type->name, state_of(status),
-           status->total / 1024, status->used / 1024, status->available / 1024);
-    if (status->enabled)
-      printf("% 7.2f%%\n", status->total ? (double)status->used * 100 / (double)status->total : 0);
-    else
-      printf("%8s\n", "N/A");
+    printf("%-*s %10s %10s %15s %15s %15s %8s\n", width, status->storage->id,
+           status->storage->type->name, state_of(status), total, used, available, share);
     if (verbose)
       tell_more(status);
   }
+}
+
+/* What -v says below a storage's line. */
+static void warn(const Status *status)
+{
+  const char *what = status->problem ? status->problem : status->pool ? status->pool->health : NULL;
+
+  if (what)
+    cli_warn("storage '%s': %s", status->storage->id, what);
 }
 
 static void add_status(JsonBuilder *builder, const Status *status)
@@ -256,6 +284,7 @@ static gboolean run(const PvesmWords *words, GError **error)
                        all = g_ptr_array_new_with_free_func((GDestroyNotify)status_free);
   g_autofree char *node = pvesm_node_name();
   const char *format = pvesm_option(words, "output-format");
+  gboolean verbose = pvesm_flag(words, "verbose");
   const GPtrArray *storages;
 
   if (!cfg || !check_words(cfg, words, error))
@@ -270,13 +299,9 @@ static gboolean run(const PvesmWords *words, GError **error)
   if (pvesm_flag(words, "json") || (format && g_str_has_prefix(format, "json")))
     print_json(all);
   else
-    print_text(all, pvesm_flag(words, "verbose"));
-  for (guint i = 0; i < all->len && !pvesm_flag(words, "json"); i++) {
-    const Status *status = all->pdata[i];
-
-    if (status->problem)
-      cli_warn("storage '%s': %s", status->storage->id, status->problem);
-  }
+    print_text(all, verbose);
+  for (guint i = 0; !verbose && i < all->len && !pvesm_flag(words, "json"); i++)
+    warn(all->pdata[i]);
   return TRUE;
 }
 

@@ -10,6 +10,9 @@ integration_tests = \
 	tests/integration/cli-full-disk.sh \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-growing.sh \
+	tests/integration/cli-grow.sh tests/integration/cli-growing.sh \
+	tests/integration/cli-grow.sh \
+	tests/integration/cli-health.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-images-foreign.sh \

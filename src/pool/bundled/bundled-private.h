@@ -123,6 +123,10 @@ void bundled_pool_release(Bundled *b, BundledPool *pool);
 /* @base (taken), but changes are ESTALE once Bundled.lost is set. */
 VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 
+/* --- bundled/pool.c --- */
+
+char *bundled_pool_health(Bundled *b, BundledPool *pool); /* PoolInfo.health */
+
 /* --- bundled/recover.c --- */
 
 /* Fill Bundled.pools; read-write also finish or undo what a crash left. FALSE: the VG cannot be

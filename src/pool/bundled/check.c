@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "pool/devices.h"
+#include "pool/health.h"
 #include "pool/rules.h"
 
 /* Its metadata, to be read, though the pool may be refused; give it back with end_reading(). */
@@ -50,7 +51,8 @@ gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error)
 
 /* A pool in use is read while it goes on. A commit or two in the middle of that may free what is
  * being read; then the errors mean nothing. */
-static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, GError **error)
+static gboolean check_metadata(VtIo *metadata, guint64 data_size, ThinReport **report,
+                               GError **error)
 {
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
 
@@ -59,7 +61,7 @@ static gboolean check_metadata(VtIo *metadata, VtIo *data, ThinReport **report, 
     g_clear_pointer(report, thin_report_free);
     if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
       return FALSE;
-    *report = thin_check(metadata, vt_io_size(data), error);
+    *report = thin_check(metadata, data_size, error);
     if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
       return *report != NULL;
     if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
@@ -81,48 +83,18 @@ static gboolean is_unformatted(VtIo *metadata)
          memcmp(block, zeros, THIN_METADATA_BLOCK) == 0;
 }
 
-static gboolean is_under_way(GArray *messages, const char *name)
-{
-  for (guint i = 0; i < messages->len; i++)
-    if (!g_strcmp0(g_array_index(messages, LvmMessage, i).create, name))
-      return TRUE;
-  return FALSE;
-}
-
 /* Do VG text and pool speak of the same devices, at the same time? */
 static void compare_with_text(Bundled *b, LvmLv *pool_lv, ThinPool *thin, GPtrArray *errors)
 {
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
-  g_autoptr(GArray) messages = lvm_pool_messages(pool_lv),
-                    devices = thin_pool_list_devices(thin, NULL), strays = NULL;
-  char *conflict;
+  g_autoptr(GArray) devices = thin_pool_list_devices(thin, NULL);
   ThinStatus status;
+  char *conflict;
 
   thin_pool_get_status(thin, &status);
-  conflict = pool_rules_tid_conflict(pool_lv, status.transaction_id);
-  if (conflict)
+  if ((conflict = pool_health_tid_conflict(pool_lv, status.transaction_id)))
     g_ptr_array_add(errors, conflict);
-  if (status.needs_check && errors->len == 0)
-    g_ptr_array_add(
-        errors,
-        g_strdup(
-            "the metadata is marked needs_check: a commit failed, or a repair was not finished"));
-  for (guint i = 0; i < lvs->len; i++) {
-    LvmLv *lv = lvs->pdata[i];
-    g_autoptr(GError) failure = NULL;
-    ThinDevice device;
-
-    if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), lvm_lv_name(pool_lv)) == 0 &&
-        !thin_pool_get_device(thin, lvm_thin_device(lv), &device, &failure) &&
-        !is_under_way(messages, lvm_lv_name(lv)))
-      g_ptr_array_add(errors,
-                      g_strdup_printf("volume %s: its thin device %u cannot be found: %s",
-                                      lvm_lv_name(lv), lvm_thin_device(lv), failure->message));
-  }
   if (devices)
-    pool_devices_tell(strays = pool_devices_strays(lvm_store_vg(b->store), pool_lv,
-                                                   status.transaction_id, devices),
-                      errors);
+    pool_devices_compare(lvm_store_vg(b->store), pool_lv, status.transaction_id, devices, errors);
 }
 
 static void move_strings(GPtrArray *from, GPtrArray *to)
@@ -134,13 +106,10 @@ static void move_strings(GPtrArray *from, GPtrArray *to)
 static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name);
-  g_autoptr(GError) failure = NULL;
-  ThinPool *thin = begin_reading(b, pool, &failure);
+  ThinPool *thin = begin_reading(b, pool, NULL);
 
   if (thin)
     compare_with_text(b, pool_lv, thin, errors);
-  else if (errors->len == 0)
-    g_ptr_array_add(errors, g_strdup(failure->message));
   end_reading(pool, thin);
 }
 
@@ -149,26 +118,26 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
                            GError **error)
 {
   g_autoptr(ThinReport) report = NULL;
+  guint64 data_size;
 
-  /* Damaged copies of label and text that another made up for. */
   bundled_lock(b);
+  data_size = pool->data ? vt_io_size(pool->data)
+                         : lvm_lv_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
+  /* Damaged copies of label and text that another made up for. */
   for (const char *const *warning = lvm_store_warnings(b->store); warning && *warning; warning++)
     g_ptr_array_add(errors, g_strdup(*warning));
   bundled_unlock(b);
-  if (!pool->metadata || !pool->data) {
-    g_ptr_array_add(errors, g_strdup(pool->refused->message));
+  if (!pool->metadata && pool->refused->code == EOPNOTSUPP)
+    return g_propagate_error(error, g_error_copy(pool->refused)), FALSE;
+  if (!pool->metadata)
     return TRUE;
-  }
-  if (is_unformatted(pool->metadata)) {
-    if (pool->refused) { /* it was not always so */
-      g_ptr_array_add(errors, g_strdup(pool->refused->message));
-      return TRUE;
-    }
-  } else {
-    if (!check_metadata(pool->metadata, pool->data, &report, error))
+  if (!is_unformatted(pool->metadata)) {
+    if (!check_metadata(pool->metadata, data_size, &report, error))
       return FALSE;
     move_strings(report->errors, errors);
     move_strings(report->leaks, leaks);
+  } else if (pool->refused) { /* it was not always so */
+    return TRUE;
   }
   bundled_lock(b);
   check_text(b, pool, errors);
@@ -182,6 +151,7 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
   Bundled *b = (Bundled *)group;
   g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
                        l = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *health = NULL;
   BundledPool *p;
   gboolean ok = FALSE;
 
@@ -193,6 +163,8 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
   if (p) {
     ok = check_pool(b, p, e, l, error);
     bundled_lock(b);
+    health = bundled_pool_health(b, p);
+    pool_health_add(health, e);
     bundled_pool_release(b, p);
     bundled_unlock(b);
   }

@@ -8,6 +8,7 @@
 #include "dm/block-devices.h"
 #include "dm/dm.h"
 #include "pool/devices.h"
+#include "pool/health.h"
 #include "pool/rules.h"
 #include "settings/settings.h"
 
@@ -46,50 +47,70 @@ static PoolVgInfo *get_vg_info(VolumeGroup *group, GError **error)
   return info;
 }
 
-static char *describe_health(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status)
+/* As last known, if it is not open. */
+static ThinStatus get_status(BundledPool *pool)
 {
-  g_autoptr(GError) lost = NULL;
-  const char *damage;
-  char *conflict;
+  ThinStatus status = pool->status;
 
-  if (pool->refused)
-    return g_strdup(pool->refused->message);
-  if (!vt_io_check(pool->data, &lost) || !vt_io_check(pool->metadata, &lost))
-    return g_strdup(lost->message);
-  if (g_atomic_int_get(&b->lost) && b->stuck)
-    return g_strdup(b->stuck->message);
-  conflict = pool_rules_tid_conflict(lv, status->transaction_id);
-  if (conflict)
-    return conflict;
-  if (status->needs_check)
-    return g_strdup(POOL_HEALTH_NEEDS_CHECK);
-  if ((damage = bundled_pool_first_damage(b, pool)))
-    return g_strdup_printf("the metadata is damaged: %s", damage);
+  if (pool->thin)
+    thin_pool_get_status(pool->thin, &status);
+  return status;
+}
+
+static const char *describe_room(const ThinStatus *status)
+{
   switch (status->mode) {
-  case THIN_MODE_OUT_OF_DATA: return g_strdup(POOL_HEALTH_NO_DATA);
-  case THIN_MODE_OUT_OF_METADATA: return g_strdup(POOL_HEALTH_NO_METADATA);
-  case THIN_MODE_OUT_OF_ROOM: return g_strdup("out of room where its files lie");
-  case THIN_MODE_FAILED:
-    return g_strdup("a commit failed: nothing is written any more, open the volume group again");
+  case THIN_MODE_OUT_OF_DATA: return POOL_HEALTH_NO_DATA;
+  case THIN_MODE_OUT_OF_METADATA: return POOL_HEALTH_NO_METADATA;
+  case THIN_MODE_OUT_OF_ROOM: return POOL_HEALTH_NO_ROOM;
   default: /* opened read-only, a full pool is no less full */
-    return status->data_size && status->data_used >= status->data_size
-               ? g_strdup(POOL_HEALTH_NO_DATA)
-               : NULL;
+    return status->data_size && status->data_used >= status->data_size ? POOL_HEALTH_NO_DATA : NULL;
   }
 }
 
-/* More devices than volumes: some are known to none. (A volume that has lost its device may hide
- * one; the check finds both.) */
-static char *describe_devices(Bundled *b, BundledPool *pool, LvmLv *lv, const ThinStatus *status,
-                              guint n_volumes)
+/* Why nothing that it says of itself counts. */
+static GError *find_failure(Bundled *b, BundledPool *pool)
 {
-  g_autoptr(GArray) devices = NULL, strays = NULL;
+  GError *lost = NULL;
 
-  if (!pool->thin)
-    return NULL;
-  if (status->n_devices > n_volumes && (devices = thin_pool_list_devices(pool->thin, NULL)))
-    strays = pool_devices_strays(lvm_store_vg(b->store), lv, status->transaction_id, devices);
-  return pool_devices_health(lv, status->transaction_id, strays);
+  if (pool->refused)
+    return g_error_copy(pool->refused);
+  if (!vt_io_check(pool->data, &lost) || !vt_io_check(pool->metadata, &lost))
+    return lost;
+  return g_atomic_int_get(&b->lost) && b->stuck ? g_error_copy(b->stuck) : NULL;
+}
+
+static char *describe_trouble(Bundled *b, BundledPool *pool, const ThinStatus *status)
+{
+  const char *damage = bundled_pool_first_damage(b, pool);
+
+  if (damage)
+    return g_strdup_printf("the metadata is damaged: %s", damage);
+  return status->mode == THIN_MODE_FAILED
+             ? g_strdup("a commit failed: nothing is written any more, "
+                        "open the volume group again")
+             : NULL;
+}
+
+char *bundled_pool_health(Bundled *b, BundledPool *pool)
+{
+  ThinStatus status = get_status(pool);
+  g_autofree char *trouble = describe_trouble(b, pool, &status);
+  g_autoptr(GError) failure = find_failure(b, pool);
+  g_autoptr(GArray) devices = pool->thin ? thin_pool_list_devices(pool->thin, NULL) : NULL;
+  const PoolState state = {
+      .store = b->store,
+      .pool = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name),
+      .failure = failure,
+      .tid = status.transaction_id,
+      .data_size = status.data_size,
+      .needs_check = status.needs_check,
+      .trouble = trouble,
+      .devices = devices,
+      .remark = describe_room(&status),
+  };
+
+  return pool_health(&state);
 }
 
 static PoolInfo *make_info(Bundled *b, BundledPool *pool)
@@ -97,12 +118,12 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   LvmVg *vg = lvm_store_vg(b->store);
   LvmLv *lv = lvm_vg_find_lv(vg, pool->name);
   PoolInfo *info = pool_rules_pool_info(vg, lv);
-  ThinStatus status = pool->status;
+  ThinStatus status = get_status(pool);
 
-  if (pool->thin)
-    thin_pool_get_status(pool->thin, &status);
-  info->used = status.data_used;
-  info->metadata_used = status.metadata_used;
+  if (status.chunk_size) { /* else it could not be read, not even once */
+    info->used = status.data_used;
+    info->metadata_used = status.metadata_used;
+  }
   if (info->metadata_size == 0)
     info->metadata_size = status.metadata_size;
   info->needs_check = status.needs_check;
@@ -111,9 +132,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->active = pool->thin != NULL;
   bundled_fill_growth(lv, info);
   info->grown = g_strdup(pool->grown);
-  info->health = describe_health(b, pool, lv, &status);
-  if (!info->health)
-    info->health = describe_devices(b, pool, lv, &status, info->n_volumes);
+  info->health = bundled_pool_health(b, pool);
   return info;
 }
 
@@ -488,7 +507,8 @@ VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **er
   b->pools = g_hash_table_new(g_str_hash, g_str_equal);
   b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
   b->events = bundled_events_new();
-  for (const char *const *warning = lvm_store_warnings(store); warning && *warning; warning++)
+  /* Who only looks is told by what he asks for. */
+  for (const char *const *warning = lvm_store_warnings(store); !read_only && *warning; warning++)
     g_warning("volume group %s: %s", b->vg_name, *warning);
   if (!bundled_open_pools(b, error)) {
     pool_unref(&b->base);

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "pool/devices.h"
+#include "pool/health.h"
 #include "pool/rules.h"
 #include "util/memory.h"
 #include "util/size.h"
@@ -42,17 +43,18 @@ void pool_set_journal(void *memory, gsize size)
 
 /* --- what state a pool is in --- */
 
-static gboolean tid_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
+/* @conflict: by what it shows (health.h). */
+static gboolean time_refusal(Bundled *b, const char *name, const char *conflict, GError **error)
 {
   return vt_set_error(
       error, EPERM,
       "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it "
-      "read-only to copy volumes off; to use it "
-      "again, restore the text that belongs to the pool (vgcfgrestore --list %s), or the pool "
-      "metadata "
-      "that belongs to the text (thin_dump, "
-      "thin_restore)",
-      b->vg_name, name, conflict, b->vg_name);
+      "read-only to copy volumes off; to use it again, put back the text that belongs to the pool: "
+      "vgcfgrestore --force -f FILE %s. Such a FILE is in %s, in what vgcfgrestore --list %s "
+      "shows, "
+      "or on the disk still: pvck --dump metadata_search PV lists those, and with "
+      "--settings metadata_offset=N -f FILE takes one out",
+      b->vg_name, name, conflict, b->vg_name, b->archive_dir, b->vg_name);
 }
 
 static gboolean is_created_by_message(GArray *messages, const char *name)
@@ -72,6 +74,7 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(lvm_store_vg(b->store));
   const char *name = lvm_lv_name(pool_lv);
+  g_autofree char *conflict = NULL;
 
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
@@ -85,12 +88,8 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
                           "with thin_repair from a copy of the metadata",
                           b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv));
   }
-  if (lvm_pool_transaction_id(pool_lv) > 1) {
-    g_autofree char *conflict = pool_rules_tid_conflict(pool_lv, 0);
-
-    return tid_refusal(b, name, conflict, error);
-  }
-  return TRUE;
+  conflict = pool_health_tid_conflict(pool_lv, 0);
+  return !conflict || time_refusal(b, name, conflict, error);
 }
 
 /* Messages that are still to be sent must not meet somebody else's device. */
@@ -158,9 +157,9 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
   if (!thin)
     return FALSE;
   thin_pool_get_status(thin, &pool->status);
-  conflict = pool_rules_tid_conflict(pool_lv, pool->status.transaction_id);
-  if (conflict)
-    ok = tid_refusal(b, pool->name, conflict, error);
+  if ((conflict = pool_health_tid_conflict(pool_lv, pool->status.transaction_id)) ||
+      (conflict = pool_health_size_conflict(pool_lv, pool->status.data_size)))
+    ok = time_refusal(b, pool->name, conflict, error);
   else if (pool->status.needs_check)
     ok = vt_set_error(
         error, EPERM,

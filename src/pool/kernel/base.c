@@ -16,6 +16,7 @@
 /* A reader that comes upon a commit finds it done some milliseconds later. */
 #define READ_ATTEMPTS 20
 #define READ_PAUSE_US (10 * G_TIME_SPAN_MILLISECOND)
+#define PEEK_ATTEMPTS 3
 
 /* --- reading the VG --- */
 
@@ -215,6 +216,18 @@ static gboolean take_devices(gpointer reader, gpointer data, GError **error)
     return request->devices != NULL;
   g_clear_pointer(&request->devices, g_array_unref);
   return vt_set_error(error, EBUSY, "a commit came in between");
+}
+
+GArray *kernel_peek_devices(KernelPool *k, LvmLv *pool, guint64 tid)
+{
+  DeviceRequest request = {0, THIN_DEVICE_MAX, TRUE, NULL, {0}};
+  gboolean ok = FALSE;
+
+  for (guint i = 0; !ok && i < PEEK_ATTEMPTS; i++)
+    ok = read_at(k, pool, 0, take_devices, &request, NULL);
+  if (ok && request.superblock.transaction_id != tid)
+    g_clear_pointer(&request.devices, g_array_unref);
+  return request.devices;
 }
 
 /* Few blocks are read between two commits, if not at once then soon; a pool that leaves no such gap

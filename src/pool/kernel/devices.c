@@ -160,21 +160,10 @@ gboolean kernel_require_empty(KernelChange *change, LvmLv *pool, GError **error)
 gboolean kernel_compare_devices(KernelChange *change, LvmLv *pool, GPtrArray *errors,
                                 GError **error)
 {
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(change->vg);
-  g_autoptr(GArray) strays = NULL;
   guint64 tid;
   g_autoptr(GArray) devices = read_devices(change, pool, 0, THIN_DEVICE_MAX, &tid, error);
 
-  if (!devices)
-    return FALSE;
-  for (guint i = 0; i < lvs->len; i++) {
-    LvmLv *lv = lvs->pdata[i];
-
-    if (pool_rules_is_in_pool(lv, lvm_lv_name(pool)) &&
-        !pool_devices_find(devices, lvm_thin_device(lv)))
-      g_ptr_array_add(errors, g_strdup_printf("volume %s: its thin device %u is not in the pool",
-                                              lvm_lv_name(lv), lvm_thin_device(lv)));
-  }
-  pool_devices_tell(strays = pool_devices_strays(change->vg, pool, tid, devices), errors);
-  return TRUE;
+  if (devices)
+    pool_devices_compare(change->vg, pool, tid, devices, errors);
+  return devices != NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "dm/thin-reader.h"
 #include "pool/devices.h"
+#include "pool/health.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
 
@@ -38,23 +39,27 @@ PoolVgInfo *kernel_get_vg_info(VolumeGroup *group, GError **error)
   return info;
 }
 
-static char *describe_health(LvmLv *lv, const PoolInfo *info, guint64 transaction_id,
-                             DmkPoolMode mode)
+/* Usage: the kernel's word while the pool is active, else its superblock's. What of health is the
+ * kernel's to say, goes to @state. */
+static void take_status(const DmkPoolStatus *status, PoolInfo *info, PoolState *state)
 {
-  char *conflict;
-
-  if (mode == DMK_FAILED)
-    return g_strdup(
-        "the kernel has given the pool up: deactivate it, and repair it with lvconvert --repair");
-  if (info->needs_check)
-    return g_strdup(POOL_HEALTH_NEEDS_CHECK);
-  if ((conflict = pool_rules_tid_conflict(lv, transaction_id)))
-    return conflict;
-  if (mode == DMK_OUT_OF_DATA || (info->size && info->used >= info->size))
-    return g_strdup(POOL_HEALTH_NO_DATA);
-  if (mode == DMK_READ_ONLY && info->metadata_used >= info->metadata_size)
-    return g_strdup(POOL_HEALTH_NO_METADATA);
-  return mode == DMK_READ_ONLY ? g_strdup("metadata read-only") : NULL;
+  state->tid = status->transaction_id;
+  state->needs_check = status->needs_check;
+  info->read_only = status->mode == DMK_READ_ONLY || status->mode == DMK_FAILED;
+  if (status->mode == DMK_FAILED) {
+    state->tid = info->transaction_id; /* it says no more than that */
+    state->trouble =
+        "the kernel has given the pool up: deactivate it, and repair it with lvconvert --repair";
+    return;
+  }
+  info->used = status->data_used * info->chunk_size;
+  info->metadata_used = status->metadata_used * 4096;
+  if (status->mode == DMK_OUT_OF_DATA)
+    state->remark = POOL_HEALTH_NO_DATA;
+  else if (status->mode == DMK_READ_ONLY && info->metadata_used >= info->metadata_size)
+    state->remark = POOL_HEALTH_NO_METADATA;
+  else if (status->mode == DMK_READ_ONLY)
+    state->trouble = "metadata read-only";
 }
 
 static gboolean take_superblock(gpointer reader, gpointer data, GError **error)
@@ -63,55 +68,41 @@ static gboolean take_superblock(gpointer reader, gpointer data, GError **error)
   return TRUE;
 }
 
-/* Usage: the kernel's word while the pool is active, else its superblock's. The transaction id of
- * either. */
-static guint64 fill_usage(KernelPool *k, LvmVg *vg, LvmLv *lv, PoolInfo *info)
+static gboolean read_superblock(KernelPool *k, LvmLv *lv, PoolInfo *info, PoolState *state,
+                                GError **error)
 {
-  g_autofree char *uuid = kernel_pool_uuid(vg, lv);
-  g_autoptr(GError) error = NULL;
   DmkSuperblock superblock = {0};
-  DmkPoolStatus status = {0};
 
-  info->active = dmk_is_active(uuid, NULL);
-  if (info->active && dmk_get_pool_status(uuid, &status, &error)) {
-    info->used = status.data_used * info->chunk_size;
-    info->metadata_used = status.metadata_used * 4096;
-    info->needs_check = status.needs_check;
-    info->read_only = status.mode == DMK_READ_ONLY || status.mode == DMK_FAILED;
-    info->health = describe_health(lv, info, status.transaction_id, status.mode);
-  } else if (!info->active && kernel_read_metadata(k, lv, take_superblock, &superblock, &error)) {
-    info->used = superblock.data_used;
-    info->metadata_used = superblock.metadata_used;
-    info->needs_check = superblock.needs_check;
-    info->health = describe_health(lv, info, superblock.transaction_id, DMK_READ_WRITE);
-  } else {
-    info->health = g_strdup(error->message);
-  }
-  return info->active ? status.transaction_id : superblock.transaction_id;
-}
-
-/* An active pool of many volumes is not read through for each question how it is: what it has
- * besides, the check finds. */
-static char *describe_devices(KernelPool *k, LvmVg *vg, LvmLv *lv, const PoolInfo *info,
-                              guint64 tid)
-{
-  g_autoptr(GArray) devices = NULL, strays = NULL;
-
-  if (!info->active || info->n_volumes == 0)
-    devices = kernel_read_devices(k, lv, 0, THIN_DEVICE_MAX, &tid, NULL);
-  if (devices)
-    strays = pool_devices_strays(vg, lv, tid, devices);
-  return pool_devices_health(lv, tid, strays);
+  if (!kernel_read_metadata(k, lv, take_superblock, &superblock, error))
+    return FALSE;
+  info->used = superblock.data_used;
+  info->metadata_used = superblock.metadata_used;
+  state->tid = superblock.transaction_id;
+  state->data_size = superblock.data_size;
+  state->needs_check = superblock.needs_check;
+  return TRUE;
 }
 
 static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean with_devices)
 {
+  g_autofree char *uuid = kernel_pool_uuid(vg, lv);
   PoolInfo *info = pool_rules_pool_info(vg, lv);
-  guint64 tid;
+  PoolState state = {.store = k->store, .pool = lv};
+  g_autoptr(GArray) devices = NULL;
+  g_autoptr(GError) error = NULL;
+  DmkPoolStatus status = {0};
 
-  tid = fill_usage(k, vg, lv, info);
-  if (!info->health && with_devices)
-    info->health = describe_devices(k, vg, lv, info, tid);
+  info->active = dmk_is_active(uuid, NULL);
+  if (info->active && dmk_get_pool_status(uuid, &status, &error))
+    take_status(&status, info, &state);
+  else if (!info->active)
+    read_superblock(k, lv, info, &state, &error);
+  if (!error && info->size && info->used != G_MAXUINT64 && info->used >= info->size)
+    state.remark = POOL_HEALTH_NO_DATA;
+  if (!error && with_devices)
+    state.devices = devices = kernel_peek_devices(k, lv, state.tid);
+  state.failure = error;
+  info->health = pool_health(&state);
   kernel_fill_watch(vg, lv, info);
   return info;
 }

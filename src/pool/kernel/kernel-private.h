@@ -65,6 +65,11 @@ char *kernel_metadata_device(LvmVg *vg, LvmLv *pool);
 GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 last, guint64 *tid,
                             GError **error);
 
+/* The same of all devices, for who can do without: NULL, and nothing is asked of the kernel, when a
+ * commit comes in between again and again, when the last one was before transaction @tid, or they
+ * cannot be read. */
+GArray *kernel_peek_devices(KernelPool *k, LvmLv *pool, guint64 tid);
+
 /* --- kernel/step.c --- */
 
 typedef struct {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dm/lvm2.h"
+#include "pool/health.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
 
@@ -176,14 +177,21 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
   LvmLv *pool = pool_rules_find_pool(change->vg, thin_pool, error);
   g_autoptr(PoolInfo) info =
       pool ? kernel_get_info(change->pool, lvm_lv_name(pool), FALSE, error) : NULL;
+  g_autoptr(GError) local = NULL;
 
   if (!info)
     return FALSE;
-  if (info->health && !g_str_has_prefix(info->health, "out of "))
-    g_ptr_array_add(errors, g_strdup(info->health));
-  if (!(info->active ? check_active : check_inactive)(change, pool, errors, error))
+  pool_health_add(info->health, errors);
+  if ((info->active ? check_active : check_inactive)(change, pool, errors, &local) &&
+      (errors->len > 0 || kernel_compare_devices(change, pool, errors, &local)))
+    return TRUE;
+  if (errors->len == 0) {
+    g_propagate_error(error, g_steal_pointer(&local));
     return FALSE;
-  return errors->len > 0 || kernel_compare_devices(change, pool, errors, error);
+  }
+  /* What is known is told, though the rest cannot be looked at. */
+  g_ptr_array_add(errors, g_strdup_printf("its metadata cannot be checked: %s", local->message));
+  return TRUE;
 }
 
 gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,

@@ -72,10 +72,15 @@ GVariant *pool_wire_from_pool(const PoolInfo *info)
 
 GVariant *pool_wire_from_vg(const PoolVgInfo *info)
 {
+  GVariantBuilder more;
+
+  g_variant_builder_init(&more, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&more, "{sv}", "health", text(info->health));
   return g_variant_new("(@s@stttttt@as@s@a{sv})", text(info->name), text(info->uuid),
                        info->extent_size, info->size, info->free, info->seqno,
                        info->metadata_area_used, info->metadata_area_size,
-                       texts((const char *const *)info->devices), text(info->served_by), further());
+                       texts((const char *const *)info->devices), text(info->served_by),
+                       g_variant_builder_end(&more));
 }
 
 /* "" back to NULL; takes @string. */
@@ -132,11 +137,14 @@ PoolInfo *pool_wire_to_pool(GVariant *value)
 PoolVgInfo *pool_wire_to_vg(GVariant *value)
 {
   PoolVgInfo *info = g_new0(PoolVgInfo, 1);
+  g_autoptr(GVariant) more = NULL;
 
   g_variant_get(value, "(sstttttt^ass@a{sv})", &info->name, &info->uuid, &info->extent_size,
                 &info->size, &info->free, &info->seqno, &info->metadata_area_used,
-                &info->metadata_area_size, &info->devices, &info->served_by, NULL);
+                &info->metadata_area_size, &info->devices, &info->served_by, &more);
+  g_variant_lookup(more, "health", "s", &info->health);
   info->served_by = take(info->served_by);
+  info->health = take(info->health);
   return info;
 }
 

@@ -511,7 +511,7 @@ static void refresh_space(Folder *folder)
   for (guint i = 0; pools && i < pools->len; i++) {
     const PoolInfo *info = pools->pdata[i];
     size += info->size;
-    used += info->used;
+    used += MIN(info->used, info->size); /* what is not known is not free */
   }
   pthread_rwlock_wrlock(&folder->lock);
   folder->size = size;

@@ -157,6 +157,19 @@ static inline guint64 thin_bitmap_free_mask(const guint8 *block, guint word)
   return ~(bits | bits >> 1) & G_GUINT64_CONSTANT(0x5555555555555555);
 }
 
+/* Of @n_blocks of metadata, what is kept for freeing and for commits (dm-thin-metadata.c,
+ * __set_metadata_reserve()); and what is shown as used of them, which includes it
+ * (dm_pool_get_free_metadata_block_count()). */
+static inline guint64 thin_metadata_reserve(guint64 n_blocks)
+{
+  return MIN(4096, n_blocks / 10);
+}
+
+static inline guint64 thin_metadata_shown_used(guint64 n_blocks, guint64 n_allocated)
+{
+  return MIN(n_blocks, n_allocated + thin_metadata_reserve(n_blocks));
+}
+
 typedef enum {
   THIN_KIND_SUPERBLOCK,
   THIN_KIND_NODE,

@@ -593,8 +593,6 @@ void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
   guint64 used =
       md->tm.map ? thin_metadata_map_n_allocated(md->tm.map) : GUINT64_FROM_LE(root->nr_allocated);
 
-  /* The reserve is shown as used (dm-thin-metadata.c dm_pool_get_free_metadata_block_count). */
-  used = MIN(n_blocks, used + MIN(4096, n_blocks / 10));
   status->needs_check =
       (GUINT32_FROM_LE(md->superblock.header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK) != 0;
   status->transaction_id = md->transaction_id;
@@ -603,7 +601,7 @@ void thin_metadata_status(ThinMetadata *md, ThinStatus *status)
   status->data_size = thin_metadata_n_chunks(md) * status->chunk_size;
   status->data_used = n_allocated_chunks(md) * status->chunk_size;
   status->metadata_size = n_blocks * THIN_METADATA_BLOCK;
-  status->metadata_used = used * THIN_METADATA_BLOCK;
+  status->metadata_used = thin_metadata_shown_used(n_blocks, used) * THIN_METADATA_BLOCK;
   status->held_root = md->held_root;
   if (!thin_metadata_count_devices(md, &status->n_devices, NULL))
     status->n_devices = 0;

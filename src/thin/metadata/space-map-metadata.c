@@ -127,7 +127,7 @@ void thin_metadata_map_set_backed(ThinMetadataMap *map, guint64 n_backed)
 
 guint64 thin_metadata_map_reserve(ThinMetadataMap *map)
 {
-  return MIN(4096, map->n_blocks / 10); /* dm-thin-metadata.c __set_metadata_reserve */
+  return thin_metadata_reserve(map->n_blocks);
 }
 
 /* --- counting ----------------------------------------------------------------------- */
