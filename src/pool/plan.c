@@ -118,6 +118,22 @@ static gboolean require_free_name(Work *w, const char *name, GError **error)
                              lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? "thin pool" : "volume", name);
 }
 
+/* snap_… is what snapshots are called: a volume with such a name that is none, for @origin (NULL:
+ * nothing) is another, would pass for one. */
+static gboolean check_not_snapshot(const char *name, const char *origin, GError **error)
+{
+  g_autofree char *origins =
+      origin ? g_strdup_printf(" (of %s: " POOL_SNAPSHOT_PREFIX "%s_…)", origin, origin) : NULL;
+
+  if (!g_str_has_prefix(name, POOL_SNAPSHOT_PREFIX) ||
+      (origin && pool_rules_is_snapshot_name(name, origin)))
+    return TRUE;
+  return vt_set_error(error, EINVAL,
+                      "%s is a name for a snapshot, " POOL_SNAPSHOT_PREFIX "VOLUME_NAME, and would "
+                      "be none%s: choose another name",
+                      name, origins ? origins : "");
+}
+
 /* EINVAL: "4.00 MiB is less than the 8.00 MiB<rest>". */
 static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
@@ -264,7 +280,8 @@ static gboolean plan_create(Work *w, GError **error)
   LvmLv *pool;
   guint64 extents;
 
-  return require_free_name(w, c->name, error) && (pool = find_pool(w, c->thin_pool, error)) &&
+  return check_not_snapshot(c->name, NULL, error) && require_free_name(w, c->name, error) &&
+         (pool = find_pool(w, c->thin_pool, error)) &&
          get_extents(w, "a volume", &extents, error) &&
          add_thin(w, pool, c->name, extents, NULL, error);
 }
@@ -309,7 +326,7 @@ static gboolean clone_volume(Work *w, const char *origin, const char *name, guin
   LvmLv *pool, *lv = find_thin(w, origin, &pool, error);
   guint64 extents;
 
-  if (!lv || !require_free_name(w, name, error))
+  if (!lv || !check_not_snapshot(name, origin, error) || !require_free_name(w, name, error))
     return FALSE;
   extents = lvm_lv_n_extents(lv);
   if (size && !get_extents(w, "a volume", &extents, error))
@@ -464,9 +481,13 @@ static gboolean rename_volume(Work *w, LvmLv *lv, const char *new_name, GError *
 static gboolean plan_rename(Work *w, GError **error)
 {
   const char *name = w->change->name, *new_name = w->change->other;
+  g_autofree char *snapshot_of = NULL;
   LvmLv *lv;
 
-  return vt_lv_name_check(new_name, error) && (lv = pool_rules_find_volume(w->vg, name, error)) &&
+  if (!vt_lv_name_check(new_name, error) || !(lv = pool_rules_find_volume(w->vg, name, error)))
+    return FALSE;
+  pool_rules_snapshot_of(lv, &snapshot_of, NULL);
+  return check_not_snapshot(new_name, snapshot_of, error) &&
          require_free_name(w, new_name, error) && rename_snapshots(w, name, new_name, error) &&
          rename_volume(w, lv, new_name, error);
 }

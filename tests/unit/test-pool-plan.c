@@ -223,6 +223,12 @@ static void test_clone(void **state)
        .size = 65 * MIB);
   PLAN(POOL_CLONE, "add-thin base-1-v vm-101-disk-1 16 sealed", NULL, .other = "vm-101-disk-1",
        .name = "base-1-v");
+  REFUSED(POOL_CLONE, EINVAL, "a name for a snapshot", .other = "vm-101-disk-1",
+          .name = "snap_nosuch_x");
+  REFUSED(POOL_CLONE, EINVAL, "(of vm-101-disk-1: snap_vm-101-disk-1_…)", .other = "vm-101-disk-1",
+          .name = "snap_vm-101-disk-1");
+  REFUSED(POOL_CREATE, EINVAL, "a name for a snapshot", .name = "snap_vm-101-disk-1_s",
+          .size = MIB);
   REFUSED(POOL_CLONE, EINVAL,
           "4.00 MiB is less than the 64.00 MiB of volume pve/vm-101-disk-1 that it is backed by",
           .other = "vm-101-disk-1", .name = "v", .size = 4 * MIB);
@@ -315,6 +321,12 @@ static void test_rename(void **state)
   PLAN(POOL_RENAME, "tags vm-101-disk-1 -pve-vm-101 +pve-vm-9; rename vm-101-disk-1 vm-9-disk-0",
        NULL, .name = "vm-101-disk-1", .other = "vm-9-disk-0");
   PLAN(POOL_RENAME, "rename root other", NULL, .name = "root", .other = "other");
+  PLAN(POOL_RENAME, "rename snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s3", NULL,
+       .name = "snap_vm-100-disk-0_s1", .other = "snap_vm-100-disk-0_s3");
+  REFUSED(POOL_RENAME, EINVAL, "a name for a snapshot", .name = "snap_vm-100-disk-0_s1",
+          .other = "snap_vm-101-disk-1_s1");
+  REFUSED(POOL_RENAME, EINVAL, "a name for a snapshot", .name = "vm-101-disk-1",
+          .other = "snap_vm-100-disk-0_s3");
   REFUSED(POOL_RENAME, EEXIST, "there is a volume root already", .name = "vm-101-disk-1",
           .other = "root");
   PLAN(POOL_TEMPLATE, "seal vm-101-disk-1; rename vm-101-disk-1 base-101-disk-1", NULL,
