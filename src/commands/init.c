@@ -15,7 +15,7 @@ static gboolean force;
 static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
 
 typedef struct {
-  guint64 size, max_size, extent_size;
+  guint64 size, extent_size;
   PoolNew pool;
 } Sizes;
 
@@ -26,7 +26,7 @@ static gboolean parse_sizes(Sizes *sizes, GError **error)
     guint64 *size;
   } options[] = {
       {"--size", size_text, &sizes->size},
-      {"--max-size", max_text, &sizes->max_size},
+      {"--max-size", max_text, &sizes->pool.max_size},
       {"--reserve", reserve_text, &sizes->pool.reserve},
       {"--chunk-size", chunk_text, &sizes->pool.chunk_size},
       {"--metadata-size", metadata_text, &sizes->pool.metadata_size},
@@ -40,36 +40,10 @@ static gboolean parse_sizes(Sizes *sizes, GError **error)
     if (options[i].text && *options[i].size == 0 && options[i].size != &sizes->pool.reserve)
       return cli_usage(error, "%s %s: a size of nothing", options[i].option, options[i].text);
   }
-  if (sizes->max_size && sizes->max_size < sizes->size)
+  if (reserve_text && !sizes->pool.reserve)
+    sizes->pool.reserve = POOL_NO_RESERVE;
+  if (sizes->pool.max_size && sizes->pool.max_size < sizes->size)
     return cli_usage(error, "--max-size %s is smaller than --size %s", max_text, size_text);
-  return TRUE;
-}
-
-/* Metadata that will do for --max-size, with the chunks that --size alone would have: larger ones
- * would cost every clone and snapshot from the first day. */
-static gboolean choose_for_growth(Sizes *sizes, guint64 room, guint64 extent_size, GError **error)
-{
-  guint64 unused = 0, metadata = 0;
-
-  if (!sizes->max_size || sizes->pool.metadata_size)
-    return TRUE;
-  if (!extent_size)
-    extent_size = 4 << 20;
-  if (!lvm_pool_choose(room, extent_size, &sizes->pool.chunk_size, &unused, error) ||
-      !lvm_pool_choose(sizes->max_size, extent_size, &sizes->pool.chunk_size, &metadata, error))
-    return FALSE;
-  /* It is there twice, with the spare; and it can grow later. */
-  if (metadata > room / 8) {
-    g_autofree char *wanted = cli_size(metadata), *got = NULL;
-
-    metadata = MAX(room / 8 / extent_size, 1) * extent_size;
-    got = cli_size(metadata);
-    cli_warn("note: --max-size %s would take %s of metadata, twice with the spare; the pool begins "
-             "with %s: virt-thin "
-             "resize --metadata lets it grow later",
-             max_text, wanted, got);
-  }
-  sizes->pool.metadata_size = metadata;
   return TRUE;
 }
 
@@ -115,11 +89,9 @@ static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError 
                  "volume group %s has extents of %" G_GUINT64_FORMAT
                  " bytes: leave --extent-size away",
                  vg, info->extent_size);
-  ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
-       choose_for_growth(sizes, sizes->size ? sizes->size : info->free, info->extent_size, error);
   sizes->pool.size = sizes->size;
-  sizes->pool.max_size = sizes->max_size;
-  ok = ok && pool_create_pool(group, name, &sizes->pool, error);
+  ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
+       pool_create_pool(group, name, &sizes->pool, error);
   return cli_close(group, error) && ok;
 }
 
@@ -154,11 +126,8 @@ static gboolean make_vg(const char *vg, const char *name, const char *path, Size
 
   if (stat(path, &st) < 0 && !sizes->size)
     return cli_usage(error, "%s is not there: --size says how large to make it", path);
-  if (!choose_for_growth(sizes, sizes->size ? sizes->size : (guint64)st.st_size, sizes->extent_size,
-                         error) ||
-      !clear(path, error))
+  if (!clear(path, error))
     return FALSE;
-  sizes->pool.max_size = sizes->max_size;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
   if (S_ISBLK(st.st_mode) && settings_engine(vg) != POOL_ENGINE_BUNDLED && dmk_available(NULL))
@@ -211,11 +180,13 @@ static const GOptionEntry init_options[] = {
     {"max-size", 0, 0, G_OPTION_ARG_FILENAME, &max_text,
      "Let it grow to this when it fills (with the physical volume, if that is a file)", "SIZE"},
     {"reserve", 0, 0, G_OPTION_ARG_FILENAME, &reserve_text,
-     "Leave this much of the volume group free", "SIZE"},
+     "Leave this much of the volume group free (default: room for metadata to grow, on a disk)",
+     "SIZE"},
     {"chunk-size", 0, 0, G_OPTION_ARG_FILENAME, &chunk_text,
      "Thin pool's chunk size (default: lvm2's choice)", "SIZE"},
     {"metadata-size", 0, 0, G_OPTION_ARG_FILENAME, &metadata_text,
-     "Thin pool's metadata size (default: lvm2's choice)", "SIZE"},
+     "Thin pool's metadata size (default: room for snapshots in a file, lvm2's choice on a disk)",
+     "SIZE"},
     {"extent-size", 0, 0, G_OPTION_ARG_FILENAME, &extent_text,
      "Volume group's extent size (default: 4m)", "SIZE"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},

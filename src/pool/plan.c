@@ -748,7 +748,7 @@ static gboolean plan_create_pool(Work *w, GError **error)
 
   if (!require_free_name(w, w->change->name, error) ||
       (w->facts->lvm2 && !pool_plan_require_no_max_size(&w->change->new_pool, error)) ||
-      !pool_layout_choose(w->vg, &w->change->new_pool, &layout, error) ||
+      !pool_layout_choose(w->vg, &w->change->new_pool, w->facts->sparse, &layout, error) ||
       !require_room(w, layout.data + layout.metadata, " with its metadata", error))
     return FALSE;
   add_step(w, POOL_STEP_ADD_POOL, w->change->name)->layout = layout;

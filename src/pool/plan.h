@@ -75,6 +75,7 @@ typedef struct {
    * none for what is new; and REPLACE leaves another LV of the same name, so that snapshots lose
    * their origin. */
   gboolean lvm2;
+  gboolean sparse; /* its physical volumes are files: what is not written takes no room */
   double overcommit; /* [limits] overcommit; 0: none */
   /* Who has volume @lv open, for a message? The caller's; NULL: nobody. */
   char *(*find_user)(LvmLv *lv, gpointer data);

@@ -187,9 +187,11 @@ gboolean pool_remove(VolumeGroup *group, const char *const *names, gboolean with
                      GError **error);
 gboolean pool_set_tags(VolumeGroup *group, const char *name, const char *const *add,
                        const char *const *remove, GError **error);
-/* A further thin pool in this VG. 0: lvm2's defaults; @size 0: all that is free but @reserve.
+/* A further thin pool in this VG. 0: the defaults (pool-layout.h); @size 0: all that is free but
+ * @reserve, which is 0: room for the metadata to grow, POOL_NO_RESERVE: nothing.
  * @max_size: to what its data may grow by itself, or, with @size 0, its data and all else in the
  * VG; 0: it does not grow. */
+#define POOL_NO_RESERVE G_MAXUINT64
 typedef struct {
   guint64 size, reserve, chunk_size, metadata_size, max_size;
 } PoolNew;

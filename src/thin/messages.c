@@ -96,7 +96,7 @@ static gboolean check_room(ThinPool *pool, const Send *send, GError **error)
   }
   if (adds == 0)
     return thin_metadata_has_reserve(pool->md, error);
-  if (!thin_metadata_has_room(pool->md, adds * 2, error))
+  if (!thin_metadata_has_room(pool->md, adds * THIN_MESSAGE_BLOCKS, error))
     return FALSE;
   ThinStatus status = {0};
   thin_metadata_status(pool->md, &status);

@@ -351,6 +351,18 @@ gboolean thin_pool_commit(ThinPool *pool, GError **error)
   return pool->read_only || thin_pool_commit_grouped(pool, error);
 }
 
+gboolean thin_pool_has_room(ThinPool *pool, guint64 blocks)
+{
+  for (gboolean tried = FALSE;; tried = TRUE) {
+    pthread_mutex_lock(&pool->meta);
+    gboolean room = thin_metadata_has_room(pool->md, blocks, NULL),
+             hope = thin_metadata_changed(pool->md);
+    pthread_mutex_unlock(&pool->meta);
+    if (room || tried || !hope || !thin_pool_commit(pool, NULL))
+      return room;
+  }
+}
+
 GArray *thin_pool_list_devices(ThinPool *pool, GError **error)
 {
   pthread_mutex_lock(&pool->meta);

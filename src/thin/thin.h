@@ -107,6 +107,10 @@ gboolean thin_pool_close(ThinPool *pool, GError **error);
 void thin_pool_get_status(ThinPool *pool, ThinStatus *status);
 gboolean thin_pool_commit(ThinPool *pool, GError **error);
 
+/* Is there metadata for @blocks more, beyond the reserve? If not now, it commits: what that frees
+ * counts. */
+gboolean thin_pool_has_room(ThinPool *pool, guint64 blocks);
+
 /* Take into use what the VtIos have grown to. Committed on return. */
 gboolean thin_pool_grow(ThinPool *pool, GError **error);
 
@@ -125,6 +129,8 @@ typedef struct {
   guint32 device;
   guint32 other;
 } ThinMessage;
+
+#define THIN_MESSAGE_BLOCKS 2 /* of metadata that must be there for one that adds a device */
 
 /* Carry out @messages and set the transaction id from @old_tid to @new_tid (EPERM if it is not
  * @old_tid), in ONE commit that also makes everything written before durable: all of it or nothing

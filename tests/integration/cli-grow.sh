@@ -44,7 +44,7 @@ fills() { # HOW
   ok "$1: strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
   rm "$state/pve.img"
 }
-plan 59
+plan 65
 head -c 400M /dev/urandom >"$tmp/data"
 sum=$(md5 "$tmp/data")
 head -c 600M /dev/urandom >"$tmp/more"
@@ -100,9 +100,11 @@ is "lvm2 sees that a full pool answers at once" \
 ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
 rm "$state/pve.img"
 
-# Metadata, and no free extents.
-ok "a pool with little metadata that cannot grow" \
+# Metadata, and no free extents: the file grows, and a guest's writes do not fail.
+ok "a pool with little metadata in a full volume group" \
   vt init pve/data --size 1g --extent-size 1m --metadata-size 2m
+is "of which nothing is free" "$(vt info --json pve | field "d['volume_group']['free']")" 0
+size=$(stat -c %s "$state/pve.img")
 vt serve pve
 vt create pve/a --size 100g 2>/dev/null
 scatter() { # EVERY FIRST
@@ -114,12 +116,28 @@ os.fsync(fd)' "$VIRT_THIN_RUNTIME_DIR/pve/volumes/a" "$1" "$2" 2>"$tmp/error"
 }
 ok "scattered writes" scatter 1 0
 for ((i = 0; i < 30; i++)); do vt snapshot pve/a s$i 2>"$tmp/error" && scatter 120 $i || break; done
+is "take all their snapshots" $i 30
+ok "the file has grown" test "$(stat -c %s "$state/pve.img")" -gt "$size"
+is "the spare with the metadata" "$(vt info --json pve/data |
+  field "d['pool']['metadata_spare'] == d['pool']['metadata_size']")" true
+vt stop pve
+ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
+rm "$state/pve.img"
+
+# Where nothing may grow.
+printf '[autoextend]\nthreshold=100\n' >"$VIRT_THIN_CONFIG"
+vt init pve/data --size 1g --extent-size 1m --metadata-size 2m
+vt serve pve
+vt create pve/a --size 100g 2>/dev/null
+ok "scattered writes" scatter 1 0
+for ((i = 0; i < 30; i++)); do vt snapshot pve/a s$i 2>"$tmp/error" && scatter 120 $i || break; done
 ok "with snapshots run into its end" test $i -lt 30
 like "with an error" "$(cat "$tmp/error")" 'No space left|out of metadata|metadata'
 like "info tells" "$(vt info pve/data)" '^health +out of metadata space'
 truncate -s 64M "$state/more.img"
 before=$(pool pve/data metadata_size)
 ok "more room for the volume group" vt extend pve "$state/more.img"
+vt stop pve; : >"$VIRT_THIN_CONFIG"; vt serve pve
 has_more() {
   [ "$(pool pve/data metadata_size)" -gt "$before" ] && vt info pve/data | grep -q '^health *well'
 }

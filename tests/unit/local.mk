@@ -22,6 +22,7 @@ unit_tests = \
 	tests/unit/test-pool-io-errors \
 	tests/unit/test-pool-overcommit \
 	tests/unit/test-pool-plan \
+	tests/unit/test-pool-room \
 	tests/unit/test-pool-rules \
 	tests/unit/test-pool-scale \
 	tests/unit/test-pool-strangers \

@@ -702,51 +702,6 @@ static void test_linear(void **state)
   helper_judge(path, NULL);
 }
 
-/* The pool refuses between the two commits of the text: what the first one said is taken back. */
-static void test_full_metadata(void **state)
-{
-  char *path = helper_path("pv.img");
-  const PoolNew params = {.size = 4 * MIB, .metadata_size = 2 * MIB};
-  g_autoptr(GError) failure = NULL;
-  g_autoptr(GPtrArray) infos = NULL;
-  g_autoptr(PoolInfo) before = NULL, after = NULL;
-  const char *names[] = {"v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", NULL};
-  guint n = 0;
-  VolumeGroup *group;
-
-  assert_done(pool_init("pve", "data", path, 40 * MIB, 64 * KIB, &params, &error));
-  group = helper_open(path);
-  for (;; n++) {
-    g_autofree char *name = g_strdup_printf("v%u", n);
-
-    g_clear_pointer(&before, pool_info_free);
-    assert_done((before = pool_get_info(group, NULL, &error)) != NULL);
-    if (!pool_create(group, NULL, name, 64 * KIB, &failure))
-      break;
-    assert_true(n < 1000);
-  }
-  helper_check_error("create", failure, ENOSPC, "metadata");
-  assert_true(n > 100);
-  assert_done((after = pool_get_info(group, NULL, &error)) != NULL);
-  assert_int_equal(after->transaction_id, before->transaction_id);
-  assert_done((infos = pool_list_volumes(group, NULL, &error)) != NULL);
-  assert_int_equal(infos->len, n);
-  helper_check_pool(group, NULL);
-  assert_done(pool_remove(group, names, FALSE, &error)); /* from the reserve */
-  assert_done(pool_create(group, NULL, "again", 64 * KIB, &error));
-  helper_close(group);
-  helper_judge(path, NULL);
-  group = helper_open(path);
-  assert_done(pool_resize_pool(group, NULL, 3 * MIB, TRUE, &error));
-  for (guint i = 0; i < 20; i++) {
-    g_autofree char *name = g_strdup_printf("w%u", i);
-
-    assert_done(pool_create(group, NULL, name, 64 * KIB, &error));
-  }
-  helper_check_pool(group, NULL);
-  helper_close(group);
-}
-
 /* --- tags, events, openers --- */
 
 static void test_tags(void **state)
@@ -890,7 +845,6 @@ int main(void)
       TEST(test_larger_pool),
       TEST(test_second_pool),
       TEST(test_linear),
-      TEST(test_full_metadata),
       TEST(test_tags),
       TEST(test_events_and_users),
       TEST(test_views_follow),

@@ -195,6 +195,8 @@ void bundled_watch(Bundled *b);
 /* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was
  * @n_growths. TRUE: try again. */
 gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
+/* Before a change that takes @blocks of metadata; under the lock. TRUE: the VG has another text. */
+gboolean bundled_make_metadata_room(Bundled *b, BundledPool *pool, guint64 blocks);
 
 /* --- bundled/handle.c: members of PoolOps --- */
 

@@ -43,9 +43,18 @@ static gboolean has_device(LvmLv *pool, guint32 id, gpointer data)
   return thin_pool_get_device(p->thin, id, &device, NULL);
 }
 
+static gboolean is_sparse(LvmStore *store)
+{
+  for (const char *const *path = lvm_store_paths(store); *path; path++)
+    if (!g_file_test(*path, G_FILE_TEST_IS_REGULAR))
+      return FALSE;
+  return TRUE;
+}
+
 static PoolFacts make_facts(Facts *facts)
 {
-  return (PoolFacts){.overcommit = settings_overcommit_limit(),
+  return (PoolFacts){.sparse = is_sparse(facts->b->store),
+                     .overcommit = settings_overcommit_limit(),
                      .find_user = find_user,
                      .check_pool = check_pool,
                      .has_device = has_device,
@@ -443,11 +452,32 @@ static gboolean carry_out(Bundled *b, PoolPlan *plan, const char *description, G
   return end_steps(&w, n, ok, error);
 }
 
+/* For the devices that @plan adds, metadata grows before, not in the middle of it. TRUE: it has. */
+static gboolean make_room(Bundled *b, const PoolPlan *plan)
+{
+  BundledPool *pool = NULL;
+  guint n = 0;
+
+  for (guint i = 0; i < plan->steps->len; i++) {
+    const PoolStep *step = plan->steps->pdata[i];
+
+    if (step->kind == POOL_STEP_ADD_THIN || step->kind == POOL_STEP_REPLACE) {
+      pool = g_hash_table_lookup(b->pools, step->pool);
+      n++;
+    }
+  }
+  return pool && bundled_make_metadata_room(b, pool, n * THIN_MESSAGE_BLOCKS);
+}
+
 gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error)
 {
   g_autofree char *description = pool_change_description(change);
   g_autoptr(PoolPlan) plan = plan_and_ask(b, change, error);
 
+  if (plan && make_room(b, plan)) {
+    pool_plan_free(plan);
+    plan = plan_and_ask(b, change, error);
+  }
   return plan && carry_out(b, plan, description, error);
 }
 

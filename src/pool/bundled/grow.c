@@ -6,13 +6,13 @@
  * A writer may be faster than that; so before one is told that the pool is full, the pool grows if
  * it can, and the write is tried again.
  *
- * Metadata grows wherever the volume group has room. Data grows up to the size that the pool's tag
- * names:
+ * Metadata grows as long as the volume group has room. Data grows up to the size that the pool's
+ * tag names:
  *
  *     virt-thin.max_size=<bytes>
  *
  * as `init --max-size` sets it; without one it does not grow by itself. Free extents are taken
- * first, then, for a pool with that tag, a physical volume that is a file is made longer.
+ * first, then a physical volume that is a file is made longer.
  */
 #include "pool/bundled/bundled-private.h"
 
@@ -43,12 +43,12 @@ static guint64 next_size(guint64 n_extents, guint64 limit)
 
 /* Extents that the LV @name, a part of a thin pool, can have: @wanted if the volume group has them,
  * or a file can grow. */
-static guint64 find_extents(Bundled *b, const char *name, guint64 wanted, gboolean may_grow_file)
+static guint64 find_extents(Bundled *b, const char *name, guint64 wanted)
 {
   g_autoptr(GError) error = NULL;
   guint64 n_free = lvm_vg_n_free_extents(lvm_store_vg(b->store));
 
-  if (n_free < wanted && may_grow_file &&
+  if (n_free < wanted &&
       !lvm_store_grow_file(b->store, wanted - n_free, b->archive_dir, &error) &&
       !g_error_matches(error, VT_ERROR, ENOENT))
     g_warning("volume group %s: no room for a larger thin pool: %s", b->vg_name, error->message);
@@ -83,8 +83,7 @@ static gboolean grow(Bundled *b, BundledPool *pool, gboolean metadata)
 
   if (wanted == 0)
     return FALSE;
-  n = metadata ? find_extents(b, part, 2 * wanted, max > 0) / 2
-               : find_extents(b, part, wanted, TRUE);
+  n = metadata ? find_extents(b, part, 2 * wanted) / 2 : find_extents(b, part, wanted);
   if (n == 0)
     return FALSE;
   change.size = (before + n) * extent;
@@ -187,5 +186,17 @@ gboolean bundled_make_room(BundledVolume *volume, guint n_growths)
       (grows_by_itself(b) && ((status.mode == THIN_MODE_OUT_OF_METADATA && grow(b, pool, TRUE)) ||
                               (status.mode == THIN_MODE_OUT_OF_DATA && grow(b, pool, FALSE))));
   bundled_unlock(b);
+  return grown;
+}
+
+gboolean bundled_make_metadata_room(Bundled *b, BundledPool *pool, guint64 blocks)
+{
+  gboolean grown = FALSE;
+
+  while (!thin_pool_has_room(pool->thin, blocks)) {
+    if (!grows_by_itself(b) || !grow(b, pool, TRUE))
+      break;
+    grown = TRUE;
+  }
   return grown;
 }
