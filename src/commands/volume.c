@@ -7,6 +7,7 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 #include "pool/guest.h"
+#include "pool/rules.h"
 #include "util/size.h"
 
 static char *size_text, *thin_pool;
@@ -33,20 +34,26 @@ static gboolean second_name(const char *argument, const char *vg, char **lv, GEr
   return TRUE;
 }
 
-/* An overcommitted pool is no mistake, but worth a word. */
-static void tell_overcommit(VolumeGroup *group, const char *lv)
+/* The volumes of @lv's pool have become @more bytes more. A service tells its log that this makes
+ * the pool overcommitted. */
+static void tell_overcommit(VolumeGroup *group, const char *vg, const char *lv, guint64 more)
 {
-  g_autoptr(PoolVolumeInfo) volume = pool_get_volume(group, lv, NULL);
+  g_autoptr(PoolVolumeInfo) volume = cli_is_served(vg) ? pool_get_volume(group, lv, NULL) : NULL;
   g_autoptr(PoolInfo) info =
       volume && volume->pool ? pool_get_info(group, volume->pool, NULL) : NULL;
+  g_autofree char *note = NULL;
 
-  if (info && info->size && info->virtual_size > info->size) {
-    g_autofree char *sum = cli_size(info->virtual_size), *size = cli_size(info->size);
+  if (!info || info->virtual_size <= info->size || info->virtual_size - more > info->size)
+    return;
+  note = pool_rules_overcommit_note(vg, info->name, info->virtual_size, info->size);
+  cli_warn("%s", note);
+}
 
-    cli_warn("note: the volumes of %s/%s add up to %s, the pool holds %s: it is overcommitted %.2f "
-             "times",
-             info->vg, info->name, sum, size, (double)info->virtual_size / (double)info->size);
-  }
+static guint64 size_of(VolumeGroup *group, const char *lv)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, NULL);
+
+  return info ? info->size : 0;
 }
 
 static int run_create(char **args, GError **error)
@@ -64,7 +71,7 @@ static int run_create(char **args, GError **error)
   group = cli_open(vg, 0, error);
   ok = group && pool_create(group, thin_pool, lv, size, error);
   if (ok)
-    tell_overcommit(group, lv);
+    tell_overcommit(group, vg, lv, size_of(group, lv));
   return cli_status(cli_close(group, error) && ok);
 }
 
@@ -123,7 +130,7 @@ static int run_clone(char **args, GError **error)
   ok = group &&
        (full ? copy_volume(group, vg, lv, name, error) : pool_clone(group, lv, name, 0, error));
   if (ok)
-    tell_overcommit(group, name);
+    tell_overcommit(group, vg, name, size_of(group, name));
   return cli_status(cli_close(group, error) && ok);
 }
 
@@ -209,6 +216,7 @@ static int run_snapshot(char **args, GError **error)
   guint n = g_strv_length(args) - 1;
   g_autofree char *vg = NULL;
   g_auto(GStrv) names = group_names(args, n, &vg, error);
+  guint64 more = 0;
   VolumeGroup *group;
   gboolean ok;
 
@@ -216,6 +224,10 @@ static int run_snapshot(char **args, GError **error)
     return CLI_WRONG_USAGE;
   group = cli_open(vg, 0, error);
   ok = group && pool_snapshot_group(group, (const char *const *)names, args[n], error);
+  for (guint i = 0; ok && i < n; i++)
+    more += size_of(group, names[i]);
+  if (ok)
+    tell_overcommit(group, vg, names[0], more);
   return cli_status(cli_close(group, error) && ok);
 }
 
@@ -383,8 +395,7 @@ static gboolean resize_volume(VolumeGroup *group, const char *lv, Amount *amount
   }
   if (!pool_resize(group, lv, size, shrink, error))
     return FALSE;
-  if (size > info->size)
-    tell_overcommit(group, lv);
+  tell_overcommit(group, info->vg, lv, size > info->size ? size_of(group, lv) - info->size : 0);
   return TRUE;
 }
 

@@ -45,7 +45,7 @@ void vtbackend_set_totals(VtPoolDef *def, const PoolInfo *info)
   /* libvirt knows no "not known": then nothing is known to be free */
   vtbackend_pool_capacity(def) = info->size;
   vtbackend_pool_allocation(def) = MIN(info->used, info->size);
-  vtbackend_pool_available(def) = info->size - MIN(info->used, info->size);
+  vtbackend_pool_available(def) = info->available;
 }
 
 /* lvm2 activates a pool at boot, but not the volumes that are flagged against that: until all are,

@@ -149,17 +149,25 @@ static gboolean too_small(guint64 size, guint64 needed, GError **error, const ch
   return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
 }
 
-/* Would a volume of @extents in place of one of @old_extents keep within the limit? */
-static gboolean check_limit(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents,
-                            GError **error)
+/* May @pool have a volume of @extents in place of one of @old_extents? One that is no larger than
+ * what it is made from (@usual extents) is no slip. */
+static gboolean check_limits(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents,
+                             guint64 usual, GError **error)
 {
-  guint64 extent_size = lvm_vg_extent_size(w->vg),
-          sum = pool_rules_virtual_size(w->vg, lvm_lv_name(pool), NULL);
+  const char *vg = lvm_vg_name(w->vg), *name = lvm_lv_name(pool);
+  guint64 extent_size = lvm_vg_extent_size(w->vg), size = lvm_lv_size(pool);
+  PoolLimits limits;
 
-  return extents <= old_extents ||
-         pool_rules_check_overcommit(lvm_vg_name(w->vg), lvm_lv_name(pool),
-                                     sum - old_extents * extent_size + extents * extent_size,
-                                     lvm_lv_size(pool), w->facts->overcommit, error);
+  if (extents <= old_extents || !w->facts->limits)
+    return TRUE;
+  limits = w->facts->limits(vg, name);
+  return (extents <= usual ||
+          pool_rules_check_volume(vg, name, extents * extent_size,
+                                  MAX(size, pool_plan_max_size(pool)), &limits, error)) &&
+         pool_rules_check_overcommit(vg, name,
+                                     pool_rules_virtual_size(w->vg, name, NULL) +
+                                         (extents - old_extents) * extent_size,
+                                     size, &limits, error);
 }
 
 /* A thin pool (NULL: the only one) that can be changed. */
@@ -258,7 +266,7 @@ static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents
   PoolStep *step;
   LvmLv *lv;
 
-  if (!check_limit(w, pool, 0, extents, error) ||
+  if (!check_limits(w, pool, 0, extents, origin ? lvm_lv_n_extents(origin) : 0, error) ||
       !(device = pool_plan_free_device(w->vg, pool, w->facts, error)) ||
       !(lv = lvm_vg_add_thin(w->vg, pool, name, extents, device, from, error)))
     return FALSE;
@@ -390,7 +398,7 @@ static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gb
   guint64 old = lvm_lv_n_extents(lv), extents = rollback ? lvm_lv_n_extents(from) : old;
   PoolStep *step;
 
-  if (!require_closed(w, lv, error) || !check_limit(w, pool, old, extents, error) ||
+  if (!require_closed(w, lv, error) || !check_limits(w, pool, old, extents, extents, error) ||
       (w->facts->lvm2 && !keep_snapshots(w, lvm_lv_name(lv), error)))
     return FALSE;
   step = add_thin_step(w, POOL_STEP_REPLACE, lvm_lv_name(lv), pool);
@@ -535,7 +543,7 @@ static gboolean plan_resize(Work *w, GError **error)
                      " that it has, and what lies beyond would be lost: allow it to shrink "
                      "(--shrink) if that is meant");
   if ((extents < old && !require_closed(w, lv, error)) ||
-      !check_limit(w, pool, old, extents, error))
+      !check_limits(w, pool, old, extents, 0, error))
     return FALSE;
   step = add_thin_step(w, POOL_STEP_RESIZE, c->name, pool);
   step->old_extents = old;
@@ -782,6 +790,28 @@ static gboolean (*const planners[POOL_N_CHANGES])(Work *w, GError **error) = {
     [POOL_EXTEND] = plan_extend,
 };
 
+static gboolean is_overcommitted(LvmVg *vg, LvmLv *pool)
+{
+  return pool && pool_rules_virtual_size(vg, lvm_lv_name(pool), NULL) > lvm_lv_size(pool);
+}
+
+/* Of the pool that was not overcommitted before; a change is of one pool. The caller's. */
+static char *note_overcommit(LvmVg *before, LvmVg *after)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(after);
+
+  for (guint i = 0; i < lvs->len; i++) {
+    const char *name = lvm_lv_name(lvs->pdata[i]);
+
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL && is_overcommitted(after, lvs->pdata[i]) &&
+        !is_overcommitted(before, lvm_vg_find_lv(before, name)))
+      return pool_rules_overcommit_note(lvm_vg_name(after), name,
+                                        pool_rules_virtual_size(after, name, NULL),
+                                        lvm_lv_size(lvs->pdata[i]));
+  }
+  return NULL;
+}
+
 PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts, GError **error)
 {
   g_autoptr(PoolPlan) plan = g_new0(PoolPlan, 1);
@@ -789,7 +819,10 @@ PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts
 
   plan->vg = w.vg = lvm_vg_copy(now);
   plan->steps = w.steps = g_ptr_array_new_with_free_func(step_free);
-  return planners[change->kind](&w, error) ? g_steal_pointer(&plan) : NULL;
+  if (!planners[change->kind](&w, error))
+    return NULL;
+  plan->note = note_overcommit(now, plan->vg);
+  return g_steal_pointer(&plan);
 }
 
 void pool_plan_free(PoolPlan *plan)
@@ -798,5 +831,6 @@ void pool_plan_free(PoolPlan *plan)
     return;
   lvm_vg_free(plan->vg);
   g_ptr_array_unref(plan->steps);
+  g_free(plan->note);
   g_free(plan);
 }

@@ -44,6 +44,7 @@
 #include "lvm/model/vg.h"
 #include "pool/change.h"
 #include "pool/layout.h"
+#include "settings/settings.h"
 
 typedef enum {
   POOL_STEP_ADD_THIN,
@@ -76,7 +77,8 @@ typedef struct {
    * their origin. */
   gboolean lvm2;
   gboolean sparse; /* its physical volumes are files: what is not written takes no room */
-  double overcommit; /* [limits] overcommit; 0: none */
+  /* Of thin pool @vg/@pool. NULL: none. */
+  PoolLimits (*limits)(const char *vg, const char *pool);
   /* Who has volume @lv open, for a message? The caller's; NULL: nobody. */
   char *(*find_user)(LvmLv *lv, gpointer data);
   /* Can thin pool @pool be changed? Else *error says why. NULL: yes. */
@@ -89,6 +91,7 @@ typedef struct {
 typedef struct {
   LvmVg *vg;        /* as it shall be */
   GPtrArray *steps; /* of PoolStep; none: it is so already */
+  char *note;       /* what is told once it is done: a pool is overcommitted from now on; NULL */
 } PoolPlan;
 
 PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts, GError **error);

@@ -63,6 +63,7 @@ typedef struct {
   gboolean zeroes;      /* a new chunk reads zero but for what is written; else (lvm2's --zero n) it
                            shows what it held */
   guint64 virtual_size; /* sum of its volumes' sizes: beyond size it is overcommitted */
+  guint64 available;    /* what libvirt is told: what is free, or may still be promised */
   guint64 transaction_id;
   guint n_volumes;
   gboolean needs_check;

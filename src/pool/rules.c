@@ -364,30 +364,62 @@ gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size,
 }
 
 gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size,
-                                     guint64 pool_size, double limit, GError **error)
+                                     guint64 pool_size, const PoolLimits *limits, GError **error)
 {
   g_autofree char *sum = NULL, *size = NULL;
 
-  if (limit <= 0 || (double)virtual_size <= limit * (double)pool_size)
+  if (limits->overcommit <= 0 || (double)virtual_size <= limits->overcommit * (double)pool_size)
     return TRUE;
   sum = vt_size_format(virtual_size);
   size = vt_size_format(pool_size);
   return vt_set_error(
       error, EPERM,
       "thin pool %s/%s would be overcommitted: volumes of %s on %s, over the limit of %g times. "
-      "Grow the pool, remove volumes, or raise [limits] overcommit in virt-thin.conf",
-      vg, pool, sum, size, limit);
+      "Grow the pool, remove volumes, or raise overcommit in virt-thin.conf ([pool %s/%s] or "
+      "[limits])",
+      vg, pool, sum, size, limits->overcommit, vg, pool);
 }
 
-gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told)
+gboolean pool_rules_check_volume(const char *vg, const char *pool, guint64 size, guint64 pool_size,
+                                 const PoolLimits *limits, GError **error)
 {
-  guint64 sum = pool_rules_virtual_size(vg, lvm_lv_name(pool), NULL), size = lvm_lv_size(pool);
-  g_autofree char *sum_text = vt_size_format(sum), *size_text = vt_size_format(size);
+  g_autofree char *a = NULL, *b = NULL;
 
-  if (sum > size && !told)
-    g_message("thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s",
-              lvm_vg_name(vg), lvm_lv_name(pool), (double)sum / (double)size, sum_text, size_text);
-  return sum > size;
+  if (limits->largest_volume <= 0 || size <= limits->usual_volume ||
+      (double)size <= limits->largest_volume * (double)pool_size)
+    return TRUE;
+  a = vt_size_format(size);
+  b = vt_size_format(pool_size);
+  return vt_set_error(
+      error, EPERM,
+      "a volume of %s would be more than %g times as large as thin pool %s/%s, which is for %s: "
+      "taken for a slip of the unit. If it is meant, raise largest-volume in virt-thin.conf "
+      "([pool %s/%s] or [limits])",
+      a, limits->largest_volume, vg, pool, b, vg, pool);
+}
+
+guint64 pool_rules_available(const PoolInfo *info, guint64 extent_size, const PoolLimits *limits)
+{
+  double size = (double)info->size, most = (double)(G_MAXUINT32 * extent_size);
+
+  if (!limits->promises)
+    return info->size - MIN(info->used, info->size);
+  if (limits->overcommit > 0)
+    most = MIN(most, MAX(limits->overcommit * size - (double)info->virtual_size, 0));
+  if (limits->largest_volume > 0)
+    most = MIN(most, MAX(limits->largest_volume * (double)MAX(info->size, info->max_size),
+                         (double)limits->usual_volume));
+  return MIN((guint64)most, G_MAXINT64) / extent_size * extent_size;
+}
+
+char *pool_rules_overcommit_note(const char *vg, const char *pool, guint64 virtual_size,
+                                 guint64 pool_size)
+{
+  g_autofree char *sum = vt_size_format(virtual_size), *size = vt_size_format(pool_size);
+
+  return g_strdup_printf(
+      "thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s",
+      vg, pool, (double)virtual_size / (double)pool_size, sum, size);
 }
 
 /* --- what both implementations see in the VG's text --- */

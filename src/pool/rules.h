@@ -28,6 +28,7 @@
 
 #include "lvm/store.h"
 #include "pool/change.h"
+#include "settings/settings.h"
 #include "util/error.h"
 
 #define POOL_OWN_TAGS "virt-thin." /* what begins so is not the user's to change */
@@ -101,19 +102,25 @@ gboolean pool_rules_in_use(const char *vg, const char *name, const char *user, G
 gboolean pool_rules_extents(const char *what, guint64 size, guint64 extent_size, guint64 *n_extents,
                             GError **error);
 
-/* Is there room for volumes of @virtual_size bytes in all on @pool_size bytes under @limit (0:
- * none)? EPERM. */
+/* May thin pool @vg/@pool have volumes of @virtual_size bytes in all, under @limits->overcommit;
+ * one volume of @size, under ->largest_volume? @pool_size: what it has, or may grow to. EPERM names
+ * the setting. */
 gboolean pool_rules_check_overcommit(const char *vg, const char *pool, guint64 virtual_size,
-                                     guint64 pool_size, double limit, GError **error);
+                                     guint64 pool_size, const PoolLimits *limits, GError **error);
+gboolean pool_rules_check_volume(const char *vg, const char *pool, guint64 size, guint64 pool_size,
+                                 const PoolLimits *limits, GError **error);
+/* What of thin pool @info is available: what is free of it, or with ->promises the largest volume
+ * that these limits would let it have besides its others. */
+guint64 pool_rules_available(const PoolInfo *info, guint64 extent_size, const PoolLimits *limits);
 
 /* Is @lv a volume that users see? In thin pool @pool, unless that is NULL? */
 gboolean pool_rules_is_volume(LvmLv *lv);
 gboolean pool_rules_is_in_pool(LvmLv *lv, const char *pool);
 /* Bytes of all volumes of thin pool @pool in @vg; how many (may be NULL). */
 guint64 pool_rules_virtual_size(LvmVg *vg, const char *pool, guint *n_volumes);
-/* Do its volumes add up to more than thin pool @pool holds? If so the log is told, unless it was
- * (@told). */
-gboolean pool_rules_tell_overcommit(LvmVg *vg, LvmLv *pool, gboolean told);
+/* What is told when its volumes come to add up to more than a thin pool holds. The caller's. */
+char *pool_rules_overcommit_note(const char *vg, const char *pool, guint64 virtual_size,
+                                 guint64 pool_size);
 /* The VG as @store has read it; a thin pool as the VG's text has it. What that does not say is left
  * at nothing; usage at "not known". */
 PoolVgInfo *pool_rules_vg_info(LvmStore *store);

@@ -17,7 +17,8 @@
 typedef struct {
   char *state_dir, *runtime_dir;
   GStrv devices; /* as written, NULL: the state folder's images */
-  double overcommit;
+  PoolLimits limits;
+  GHashTable *pool_limits; /* "vg/pool": PoolLimits */
   guint autoextend_threshold, autoextend_percent;
   char *block_nodes, *socket_group, *dev_dir, *program;
   guint socket_mode, threads, watchdog;
@@ -80,19 +81,53 @@ static void complain(const char *path, const char *group, const char *key, const
   g_warning("%s: [%s] %s=%s is not %s; going on with the default", path, group, key, value, wanted);
 }
 
-static void read_overcommit(Settings *s, GKeyFile *file, const char *path)
+/* FALSE: it is not there, or makes no sense. */
+static gboolean read_factor(GKeyFile *file, const char *path, const char *group, const char *key,
+                            double *factor)
 {
-  g_autofree char *value = get_value(file, "limits", "overcommit");
+  g_autofree char *value = get_value(file, group, key);
   char *end;
   double number;
 
   if (!value)
-    return;
+    return FALSE;
   number = g_ascii_strtod(value, &end);
-  if (*end || end == value || !(number >= 0 && number <= 1e9))
-    complain(path, "limits", "overcommit", value, "a number from 0 (no limit) up");
-  else
-    s->overcommit = number;
+  if (*end || end == value || !(number >= 0 && number <= 1e9)) {
+    complain(path, group, key, value, "a number from 0 (no limit) up");
+    return FALSE;
+  }
+  *factor = number;
+  return TRUE;
+}
+
+/* What @group does not say stays. */
+static void read_limits(GKeyFile *file, const char *path, const char *group, PoolLimits *limits)
+{
+  g_autofree char *available = get_value(file, group, "available");
+
+  read_factor(file, path, group, "overcommit", &limits->overcommit);
+  if (read_factor(file, path, group, "largest-volume", &limits->largest_volume))
+    limits->usual_volume = 0;
+  if (available && strcmp(available, "space") != 0 && strcmp(available, "promises") != 0)
+    complain(path, group, "available", available, "space or promises");
+  else if (available)
+    limits->promises = strcmp(available, "promises") == 0;
+}
+
+static void read_all_limits(Settings *s, GKeyFile *file, const char *path)
+{
+  g_auto(GStrv) groups = g_key_file_get_groups(file, NULL);
+
+  s->limits = (PoolLimits){.largest_volume = 250, .usual_volume = G_GUINT64_CONSTANT(10) << 40};
+  s->pool_limits = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  read_limits(file, path, "limits", &s->limits);
+  for (char **group = groups; *group; group++)
+    if (g_str_has_prefix(*group, "pool ")) {
+      PoolLimits *limits = g_memdup2(&s->limits, sizeof s->limits);
+
+      read_limits(file, path, *group, limits);
+      g_hash_table_insert(s->pool_limits, g_strstrip(g_strdup(*group + 5)), limits);
+    }
 }
 
 /* A number from @least to @most; absent or unusable: @otherwise. */
@@ -191,7 +226,7 @@ static Settings *load(void)
   s->socket_mode = 0600;
   s->autoextend_threshold = read_number(file, path, "autoextend", "threshold", 50, 100, 80);
   s->autoextend_percent = read_number(file, path, "autoextend", "percent", 1, 1000, 20);
-  read_overcommit(s, file, path);
+  read_all_limits(s, file, path);
   read_service(s, file, path);
   read_engines(s, file, path);
   if (!s->block_nodes)
@@ -340,9 +375,12 @@ guint settings_autoextend_percent(void)
   return settings()->autoextend_percent;
 }
 
-double settings_overcommit_limit(void)
+PoolLimits settings_limits(const char *vg, const char *pool)
 {
-  return settings()->overcommit;
+  g_autofree char *name = g_strconcat(vg, "/", pool, NULL);
+  const PoolLimits *limits = g_hash_table_lookup(settings()->pool_limits, name);
+
+  return limits ? *limits : settings()->limits;
 }
 
 void settings_set_engine(const char *vg, PoolEngine engine)

@@ -41,9 +41,14 @@ GStrv settings_devices(void);
 /* Do they come from --device? Then they are all there is. */
 gboolean settings_devices_are_given(void);
 
-/* [limits] overcommit=N: the sum of a pool's volumes may be at most N times its size; 0: no limit
- * (default). */
-double settings_overcommit_limit(void);
+/* Of thin pool @vg/@pool, each what [pool VG/POOL] says, else [limits]. */
+typedef struct {
+  double overcommit;     /* overcommit=0: its volumes may add up to that many times its size */
+  double largest_volume; /* largest-volume=250: and one be that many times as large; 0: no limit */
+  guint64 usual_volume;  /* bytes, always allowed: 10 TiB unless largest-volume= is given, else 0 */
+  gboolean promises;     /* available=space|promises: what libvirt is told */
+} PoolLimits;
+PoolLimits settings_limits(const char *vg, const char *pool);
 /* [autoextend] threshold=80: how full, in percent, a thin pool's data or metadata may become before
  * it grows (100: never), and percent=20: by how much of its size. lvm.conf's
  * thin_pool_autoextend_threshold and _percent, but for pools that virt-thin serves. */

@@ -118,10 +118,19 @@ is "init: no more than an eighth" \
 run vt create pve/large --size 1g
 is "a volume larger than its pool is allowed" "$?" 0
 like "and reported" "$err" 'overcommitted [0-9.]+ times'
-run vt resize pve/large +8m
-like "so is one that grows" "$err" 'overcommitted'
+run vt create pve/small --size 8m
+is "once: not with the next one" "$? $err" "0 "
+run vt resize pve/small +8m
+is "nor when one grows" "$? $err" "0 "
+run vt snapshot pve/small s
+is "or has a snapshot" "$? $err" "0 "
+vt remove pve/small --snapshots
 run vt resize pve/large -8m --shrink
 is "one that shrinks goes without a word" "$? $err" "0 "
+vt remove pve/large; run vt create pve/large --size 1g
+like "when it becomes overcommitted again it is told again" "$err" 'overcommitted'
+bad "a slip of the unit" 'largest-volume.*\[pool pve/data\]' vt create pve/slip --size 900000g
+bad "also when one grows" 'largest-volume' vt resize pve/large +900000g
 printf '[limits]\novercommit=8\n' > "$VIRT_THIN_CONFIG"
 bad "beyond the limit it is refused" 'overcommit' vt create pve/larger --size 1g
 : > "$VIRT_THIN_CONFIG"

@@ -5,7 +5,7 @@
 for program in virt-install virt-clone qemu-system-x86_64; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-plan 56
+plan 65
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -168,5 +168,24 @@ for volume in $(virsh vol-list thin | awk 'NR > 2 && NF {print $1}'); do
 done >"$tmp/deleted" 2>&1
 is "everything can be deleted" "$(virsh vol-list thin | awk 'NR > 2 && NF' | wc -l)" 0
 is "and takes nothing then" "$(pool_bytes Allocation)" 0
+
+# --- disks larger than what is free ---
+like "a slip of the unit is refused" "$(virsh vol-create-as thin slip 900000G 2>&1)" \
+  "largest-volume in virt-thin.conf \\(\\[pool $vg/data\\] or \\[limits\\]\\)"
+like "virt-install refuses a disk larger than what is available" \
+  "$(virt-install --name vi-4 --disk pool=thin,size=4 $common 2>&1)" "not enough free space"
+ok "which is what is free" consistent
+ok "destroy" virsh pool-destroy thin
+printf '[limits]\novercommit=8\n[pool %s/data]\navailable=promises\n' "$vg" >"$VIRT_THIN_CONFIG"
+libvirt_restart
+ok "start" virsh pool-start thin
+is "available=promises: what may be promised is available" "$(pool_bytes Available)" \
+  $(($(pool_bytes Capacity) * 8))
+ok "virt-install makes such a disk" virt-install --name vi-4 --disk pool=thin,size=4 $common
+is "it is promised, then" "$(pool_bytes Available)" $(($(pool_bytes Capacity) * 8 - (4 << 30)))
+like "what may not be is refused as ever" \
+  "$(virsh vol-create-as thin more 4G 2>&1)" "over the limit of 8 times"
+virsh destroy vi-4 >/dev/null; virsh undefine vi-4 --remove-all-storage >/dev/null
+: >"$VIRT_THIN_CONFIG"
 ok "destroy" virsh pool-destroy thin
 ok "lvm2 and thin_check find nothing to say" judge_lvm "$(pv_file "$vg")"

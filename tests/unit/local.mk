@@ -20,7 +20,7 @@ unit_tests = \
 	tests/unit/test-pool-fixtures \
 	tests/unit/test-pool-guest \
 	tests/unit/test-pool-io-errors \
-	tests/unit/test-pool-overcommit \
+	tests/unit/test-pool-limits \
 	tests/unit/test-pool-plan \
 	tests/unit/test-pool-room \
 	tests/unit/test-pool-rules \

@@ -288,6 +288,7 @@ static void test_overcommit_is_reported(void **state)
       pool_create(g.pool, NULL, "huge", 1024 * GIB, &error)); /* that is thin provisioning */
   assert_done((info = pool_get_info(g.pool, NULL, &error)) != NULL);
   assert_int_equal(info->virtual_size, 1024 * GIB + 16 * MIB);
+  assert_fails(pool_create(g.pool, NULL, "slip", 10241 * GIB, &error), EPERM, "largest-volume");
   assert_true(info->virtual_size > info->size);
   leave(&g);
 }

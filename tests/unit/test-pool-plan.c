@@ -20,7 +20,7 @@
 #define FIXTURE "vgcfgbackup-04-final.txt"
 
 static const char *in_use; /* the volume that somebody has open */
-static double overcommit;
+static PoolLimits limits;
 
 static char *find_user(LvmLv *lv, gpointer data)
 {
@@ -33,10 +33,15 @@ static gboolean has_device(LvmLv *pool, guint32 id, gpointer data)
   return id == 6;
 }
 
+static PoolLimits get_limits(const char *vg, const char *pool)
+{
+  return limits;
+}
+
 static PoolFacts facts_of(gboolean lvm2)
 {
   return (PoolFacts){.lvm2 = lvm2,
-                     .overcommit = overcommit,
+                     .limits = get_limits,
                      .find_user = find_user,
                      .has_device = lvm2 ? NULL : has_device};
 }
@@ -211,9 +216,63 @@ static void test_create(void **state)
   REFUSED(POOL_CREATE, EINVAL, "size of 0", .name = "v");
   REFUSED(POOL_CREATE, ENOENT, "volume group pve has no thin pool root", .name = "v",
           .thin_pool = "root", .size = 1);
-  overcommit = 8;
+  limits.overcommit = 8;
   REFUSED(POOL_CREATE, EPERM, "over the limit of 8 times", .name = "v", .size = 1024 * MIB);
-  overcommit = 0;
+  limits.overcommit = 0;
+}
+
+/* Pool data is of 96 MiB. What is made from a volume that is large already is no slip. */
+static void test_largest_volume(void **state)
+{
+  limits.largest_volume = 250;
+  PLAN(POOL_CREATE, "add-thin v 6000", NULL, .name = "v", .size = 24000 * MIB);
+  REFUSED(POOL_CREATE, EPERM, "23.44 GiB would be more than 250 times as large as thin pool pve/data",
+          .name = "v", .size = 24001 * MIB);
+  REFUSED(POOL_CREATE, EPERM, "raise largest-volume in virt-thin.conf ([pool pve/data] or [limits])",
+          .name = "v", .size = 900000 * 1024 * MIB);
+  REFUSED(POOL_CLONE, EPERM, "largest-volume", .other = "vm-101-disk-1", .name = "v",
+          .size = 24001 * MIB);
+  REFUSED(POOL_RESIZE, EPERM, "largest-volume", .name = "vm-101-disk-1", .size = 24001 * MIB);
+  limits.largest_volume = 0.5;
+  PLAN(POOL_CLONE, "add-thin v vm-101-disk-1 16", NULL, .other = "vm-101-disk-1", .name = "v");
+  PLAN(POOL_CLONE, "add-thin v vm-101-disk-1 16", NULL, .other = "vm-101-disk-1", .name = "v",
+       .size = 64 * MIB);
+  PLAN(POOL_SNAPSHOT,
+       "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 sealed",
+       NULL, .name = "vm-101-disk-1", .other = "s");
+  PLAN(POOL_RESIZE, "resize vm-101-disk-1 15", NULL, .name = "vm-101-disk-1", .size = 60 * MIB,
+       .flag = TRUE);
+  limits.largest_volume = 0;
+  PLAN(POOL_CREATE, "add-thin v 24000", NULL, .name = "v", .size = 96000 * MIB);
+}
+
+static void assert_note(const char *const *edits, PoolChange change, const char *note)
+{
+  g_autoptr(LvmVg) vg = read_vg(edits);
+
+  for (int lvm2 = 0; lvm2 < 2; lvm2++) {
+    const PoolFacts facts = facts_of(lvm2);
+    g_autoptr(PoolPlan) plan = pool_plan(vg, &change, &facts, NULL);
+
+    assert_non_null(plan);
+    assert_int_equal(plan->note != NULL, note != NULL);
+    if (note)
+      assert_string_equal(plan->note, note);
+  }
+}
+
+/* There are volumes of 160 extents in it. */
+static void test_overcommit_is_told_when_it_begins(void **state)
+{
+  const char *const roomy[] = {"extent_count = 24\t# 96 Megabytes", "extent_count = 320", NULL};
+  const PoolChange more = {.kind = POOL_CREATE, .name = "v", .size = 161 * 4 * MIB},
+                   less = {.kind = POOL_CREATE, .name = "v", .size = 160 * 4 * MIB};
+
+  assert_note(roomy, more,
+              "thin pool pve/data is overcommitted 1.00 times: its volumes add up to 1.25 GiB, it "
+              "holds 1.25 GiB");
+  assert_note(roomy, less, NULL);
+  assert_note(NULL, more, NULL); /* it was before */
 }
 
 static void test_clone(void **state)
@@ -402,6 +461,37 @@ static void test_pools(void **state)
   assert_error(error, EOPNOTSUPP, "lvm2 knows no maximum size");
 }
 
+/* All that is free of a PV of 14 GiB, 3555 extents. The spare has one. */
+static void assert_layout(gboolean sparse, PoolNew params, const char *steps, guint64 left)
+{
+  const char *const edits[] = {"pe_count = 63", "pe_count = 3584", NULL};
+  const PoolChange change = {.kind = POOL_CREATE_POOL, .name = "more", .new_pool = params};
+  PoolFacts facts = facts_of(FALSE);
+  g_autoptr(LvmVg) vg = read_vg(edits);
+  g_autoptr(PoolPlan) plan = NULL;
+  g_autofree char *told = NULL;
+
+  facts.sparse = sparse;
+  assert_non_null(plan = pool_plan(vg, &change, &facts, NULL));
+  told = tell_steps(plan);
+  assert_same(told, steps);
+  assert_int_equal(lvm_vg_n_free_extents(plan->vg), left);
+}
+
+/* Metadata has room for snapshots, or may grow to as much: with its spare, so twice. */
+static void test_room_for_metadata(void **state)
+{
+  assert_layout(TRUE, (PoolNew){0}, "add-pool more 3500+28", 0);
+  assert_layout(FALSE, (PoolNew){0}, "add-pool more 3500+4", 48);
+  assert_layout(FALSE, (PoolNew){.reserve = POOL_NO_RESERVE}, "add-pool more 3548+4", 0);
+  assert_layout(FALSE, (PoolNew){.reserve = 40 * MIB}, "add-pool more 3538+4", 10);
+  assert_layout(FALSE, (PoolNew){.metadata_size = 8 * MIB}, "add-pool more 3552+2", 0);
+  assert_layout(TRUE, (PoolNew){.metadata_size = 8 * MIB}, "add-pool more 3552+2", 0);
+  assert_layout(TRUE, (PoolNew){.size = 1024 * MIB}, "add-pool more 256+2", 3296);
+  assert_layout(FALSE, (PoolNew){.size = 1024 * MIB}, "add-pool more 256+1", 3297);
+  assert_layout(TRUE, (PoolNew){.max_size = 512 * 1024 * MIB}, "add-pool more 3300+128", 0);
+}
+
 static void test_remove(void **state)
 {
   const char *const one[] = {"vm-100-disk-0", NULL},
@@ -489,6 +579,9 @@ static void test_two_pools(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_largest_volume),
+      cmocka_unit_test(test_room_for_metadata),
+      cmocka_unit_test(test_overcommit_is_told_when_it_begins),
       cmocka_unit_test(test_create),     cmocka_unit_test(test_clone),
       cmocka_unit_test(test_snapshot),   cmocka_unit_test(test_content),
       cmocka_unit_test(test_no_circles), cmocka_unit_test(test_rename),

@@ -8,47 +8,47 @@
 #define VOLUME (256 * MIB)
 
 /* A snapshot, and after it @n writes of 4 KiB to places of volume v that @rand chooses. */
-static void snapshot_and_write(Pool *pool, guint i, guint n, GRand *rand)
+static void snapshot_and_write(VolumeGroup *group, guint i, guint n, GRand *rand)
 {
   g_autofree char *name = g_strdup_printf("s%u", i);
   g_autoptr(PoolVolume) volume = NULL;
   char block[4096] = {1};
 
-  assert_done(pool_snapshot(pool, "v", name, &error));
-  assert_done((volume = pool_volume_open(pool, "v", FALSE, "test", &error)) != NULL);
+  assert_done(pool_snapshot(group, "v", name, &error));
+  assert_done((volume = pool_volume_open(group, "v", FALSE, "test", &error)) != NULL);
   for (guint j = 0; j < n; j++)
     assert_done(pool_volume_write(
         volume, block, sizeof block,
         (guint64)g_rand_int_range(rand, 0, VOLUME / sizeof block) * sizeof block, &error));
 }
 
-static void take_snapshots(Pool *pool, guint n_snapshots, guint n_writes)
+static void take_snapshots(VolumeGroup *group, guint n_snapshots, guint n_writes)
 {
   g_autoptr(GRand) rand = g_rand_new_with_seed(7);
 
-  assert_done(pool_create(pool, NULL, "v", VOLUME, &error));
+  assert_done(pool_create(group, NULL, "v", VOLUME, &error));
   for (guint i = 0; i < n_snapshots; i++)
-    snapshot_and_write(pool, i, n_writes, rand);
+    snapshot_and_write(group, i, n_writes, rand);
 }
 
 /* lvm2's choice, 4 MiB, is full at the 43rd. What the file takes on disk is no more for it. */
 static void test_default_is_roomy(void **state)
 {
   char *path = helper_make(3584 * MIB, 0);
-  Pool *pool = helper_open(path);
+  VolumeGroup *group = helper_open(path);
   g_autoptr(PoolInfo) info = NULL;
   struct stat st;
 
   assert_int_equal(stat(path, &st), 0);
   assert_true((guint64)st.st_blocks * 512 < 28 * MIB);
-  take_snapshots(pool, 64, 64);
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  take_snapshots(group, 64, 64);
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   assert_null(info->health);
   assert_null(info->grown); /* it was there from the beginning */
   assert_int_equal(info->metadata_size, 28 * MIB);
   assert_int_equal(info->metadata_spare, info->metadata_size);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 
@@ -59,20 +59,20 @@ static void test_metadata_grows_with_file(void **state)
   char *path = helper_path("pv.img");
   g_autoptr(PoolVgInfo) vg = NULL;
   g_autoptr(PoolInfo) info = NULL;
-  Pool *pool;
+  VolumeGroup *group;
 
   assert_done(pool_init("pve", "data", path, 512 * MIB, MIB, &params, &error));
-  pool = helper_open(path);
-  assert_done((vg = pool_get_vg_info(pool, &error)) != NULL);
+  group = helper_open(path);
+  assert_done((vg = pool_get_vg_info(group, &error)) != NULL);
   assert_int_equal(vg->free, 0);
-  take_snapshots(pool, 400, 1);
-  assert_done((info = pool_get_info(pool, NULL, &error)) != NULL);
+  take_snapshots(group, 400, 1);
+  assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
   assert_null(info->health);
   assert_non_null(info->grown);
   assert_true(info->metadata_size > 2 * MIB);
   assert_int_equal(info->metadata_spare, info->metadata_size);
-  helper_check_pool(pool, NULL);
-  helper_close(pool);
+  helper_check_pool(group, NULL);
+  helper_close(group);
   helper_judge(path, NULL);
 }
 

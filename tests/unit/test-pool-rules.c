@@ -322,11 +322,12 @@ static void test_extents(void **state)
 
 static void test_overcommit(void **state)
 {
+  const PoolLimits none = {0}, limits = {.overcommit = 1.5};
   g_autoptr(GError) error = NULL;
 
-  assert_true(pool_rules_check_overcommit("pve", "data", 1000 * GIB, GIB, 0, NULL));
-  assert_true(pool_rules_check_overcommit("pve", "data", 3 * GIB, 2 * GIB, 1.5, NULL));
-  assert_false(pool_rules_check_overcommit("pve", "data", 3 * GIB + 1, 2 * GIB, 1.5, &error));
+  assert_true(pool_rules_check_overcommit("pve", "data", 1000 * GIB, GIB, &none, NULL));
+  assert_true(pool_rules_check_overcommit("pve", "data", 3 * GIB, 2 * GIB, &limits, NULL));
+  assert_false(pool_rules_check_overcommit("pve", "data", 3 * GIB + 1, 2 * GIB, &limits, &error));
   assert_true(g_error_matches(error, VT_ERROR, EPERM));
   assert_non_null(strstr(error->message, "virt-thin.conf"));
 }

@@ -94,7 +94,9 @@ static void check_defaults(void)
   g_assert_cmpuint(g_strv_length(devices), ==, 2);
   g_assert_true(g_str_has_suffix(devices[0], "/a.img"));
   g_assert_true(g_str_has_suffix(devices[1], "/b.img"));
-  g_assert_cmpfloat(settings_overcommit_limit(), ==, 0);
+  g_assert_cmpfloat(settings_limits("pve", "data").overcommit, ==, 0);
+  g_assert_cmpfloat(settings_limits("pve", "data").largest_volume, ==, 250);
+  g_assert_false(settings_limits("pve", "data").promises);
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
   g_assert_cmpuint(settings_socket_mode(), ==, 0600);
   g_assert_null(settings_socket_group());
@@ -115,7 +117,13 @@ static void check_file(void)
 {
   g_auto(GStrv) devices = settings_devices();
 
-  g_assert_cmpfloat(settings_overcommit_limit(), ==, 2.5);
+  g_assert_cmpfloat(settings_limits("pve", "other").overcommit, ==, 2.5);
+  g_assert_false(settings_limits("pve", "other").promises);
+  g_assert_cmpfloat(settings_limits("pve", "data").overcommit, ==, 2.5);
+  g_assert_cmpfloat(settings_limits("pve", "data").largest_volume, ==, 0);
+  g_assert_cmpuint(settings_limits("pve", "data").usual_volume, ==, 0);
+  g_assert_cmpuint(settings_limits("pve", "other").usual_volume, >, 0);
+  g_assert_true(settings_limits("pve", "data").promises);
   g_assert_cmpstr(settings_block_nodes(), ==, "loop");
   g_assert_cmpuint(settings_socket_mode(), ==, 0660);
   g_assert_cmpstr(settings_socket_group(), ==, "disk");
@@ -131,6 +139,7 @@ static void check_file(void)
 static void test_file(void **state)
 {
   g_autofree char *config = g_strdup_printf(
+      "[pool pve/data]\navailable=promises\nlargest-volume=0\n"
       "[limits]\novercommit=2.5\n[service]\nblock-nodes=loop\nsocket-mode=0660\nsocket-group=disk\n"
       "threads=4\ndev-dir=/tmp/dev\n[vg]\nengine=kernel\n[vg  "
       "scratch]\nengine=bundled\n[devices]\npaths=/dev/sdz9; %s/a*.img\n",
@@ -143,7 +152,9 @@ static void test_file(void **state)
 
 static void check_nonsense(void)
 {
-  g_assert_cmpfloat(settings_overcommit_limit(), ==, 0);
+  g_assert_cmpfloat(settings_limits("pve", "data").overcommit, ==, 0);
+  g_assert_cmpfloat(settings_limits("pve", "data").largest_volume, ==, 250);
+  g_assert_false(settings_limits("pve", "data").promises);
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
   g_assert_cmpuint(settings_socket_mode(), ==, 0600);
   g_assert_cmpuint(settings_threads(), ==, 32);
@@ -155,10 +166,12 @@ static void test_nonsense_is_named_and_the_default_holds(void **state)
   g_autofree char *said = NULL;
 
   assert_true(
-      in_child("[limits]\novercommit=lots\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
+      in_child("[limits]\novercommit=lots\n[pool pve/data]\nlargest-volume=-1\navailable=yes\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
                "[vg pve]\nengine=steam\n",
                check_nonsense, &said));
   assert_non_null(strstr(said, "[limits] overcommit=lots is not a number"));
+  assert_non_null(strstr(said, "[pool pve/data] largest-volume=-1 is not a number"));
+  assert_non_null(strstr(said, "[pool pve/data] available=yes is not space or promises"));
   assert_non_null(strstr(said, "block-nodes=tape is not auto, nbd, loop or none"));
   assert_non_null(strstr(said, "socket-mode=9"));
   assert_non_null(strstr(said, "threads=0"));

@@ -40,8 +40,6 @@ typedef struct {
   gint n_growths;                     /* atomic: how often it has grown by itself */
   char *grown;                        /* what that was the last time; NULL: never */
   guint data_warned, metadata_warned; /* percent in use when that was told; 0: not told */
-  guint64 seqno_seen;                 /* of the VG, when its volumes' sizes were added up last */
-  gboolean overcommitted;             /* and they were more than it holds */
 } BundledPool;
 
 typedef struct {

@@ -54,7 +54,7 @@ static gboolean is_sparse(LvmStore *store)
 static PoolFacts make_facts(Facts *facts)
 {
   return (PoolFacts){.sparse = is_sparse(facts->b->store),
-                     .overcommit = settings_overcommit_limit(),
+                     .limits = settings_limits,
                      .find_user = find_user,
                      .check_pool = check_pool,
                      .has_device = has_device,
@@ -478,7 +478,11 @@ gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **er
     pool_plan_free(plan);
     plan = plan_and_ask(b, change, error);
   }
-  return plan && carry_out(b, plan, description, error);
+  if (!plan || !carry_out(b, plan, description, error))
+    return FALSE;
+  if (plan->note)
+    g_message("%s", plan->note);
+  return TRUE;
 }
 
 gboolean bundled_change(VolumeGroup *group, const PoolChange *change, GError **error)

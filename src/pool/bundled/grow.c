@@ -125,18 +125,6 @@ static void warn_if_fuller(Bundled *b, BundledPool *pool, const char *what, guin
       strcmp(what, "metadata") == 0 ? " --metadata" : "");
 }
 
-/* Sizes change with the VG's text only. */
-static void watch_overcommit(Bundled *b, BundledPool *pool)
-{
-  LvmVg *vg = lvm_store_vg(b->store);
-
-  if (pool->seqno_seen == lvm_vg_seqno(vg))
-    return;
-  pool->seqno_seen = lvm_vg_seqno(vg);
-  pool->overcommitted =
-      pool_rules_tell_overcommit(vg, lvm_vg_find_lv(vg, pool->name), pool->overcommitted);
-}
-
 static void watch_one(Bundled *b, BundledPool *pool)
 {
   guint threshold = settings_autoextend_threshold();
@@ -150,7 +138,6 @@ static void watch_one(Bundled *b, BundledPool *pool)
           (percent(status.data_used, status.data_size) >= threshold && grow(b, pool, FALSE))))
       break;
   }
-  watch_overcommit(b, pool);
   warn_if_fuller(b, pool, "metadata", percent(status.metadata_used, status.metadata_size),
                  &pool->metadata_warned);
   warn_if_fuller(b, pool, "data", percent(status.data_used, status.data_size), &pool->data_warned);

@@ -119,6 +119,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   LvmLv *lv = lvm_vg_find_lv(vg, pool->name);
   PoolInfo *info = pool_rules_pool_info(vg, lv);
   ThinStatus status = get_status(pool);
+  PoolLimits limits;
 
   if (status.chunk_size) { /* else it could not be read, not even once */
     info->used = status.data_used;
@@ -131,6 +132,8 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
                     status.mode == THIN_MODE_FAILED;
   info->active = pool->thin != NULL;
   bundled_fill_growth(lv, info);
+  limits = settings_limits(b->vg_name, pool->name);
+  info->available = pool_rules_available(info, lvm_vg_extent_size(vg), &limits);
   info->grown = g_strdup(pool->grown);
   info->health = bundled_pool_health(b, pool);
   return info;

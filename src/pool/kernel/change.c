@@ -303,7 +303,7 @@ static gboolean run_plan(KernelChange *change, const PoolChange *what, const Poo
 static gboolean carry_out_change(KernelChange *change, const PoolChange *what, GError **error)
 {
   const PoolFacts facts = {.lvm2 = TRUE,
-                           .overcommit = settings_overcommit_limit(),
+                           .limits = settings_limits,
                            .find_user = find_user,
                            .data = change};
   g_autoptr(PoolPlan) plan = NULL;
@@ -314,7 +314,11 @@ static gboolean carry_out_change(KernelChange *change, const PoolChange *what, G
       (changed && !kernel_change_read(change, KERNEL_CHANGE_VG, error)))
     return FALSE;
   plan = pool_plan(change->vg, what, &facts, error);
-  return plan && run_plan(change, what, plan, error);
+  if (!plan || !run_plan(change, what, plan, error))
+    return FALSE;
+  if (plan->note)
+    g_message("%s", plan->note);
+  return TRUE;
 }
 
 /* lvm2 grows the spare only with the metadata, and leaves it behind where there is room for one of

@@ -87,6 +87,7 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean with_de
 {
   g_autofree char *uuid = kernel_pool_uuid(vg, lv);
   PoolInfo *info = pool_rules_pool_info(vg, lv);
+  const PoolLimits limits = settings_limits(k->vg_name, info->name);
   PoolState state = {.store = k->store, .pool = lv};
   g_autoptr(GArray) devices = NULL;
   g_autoptr(GError) error = NULL;
@@ -103,6 +104,7 @@ static PoolInfo *make_info(KernelPool *k, LvmVg *vg, LvmLv *lv, gboolean with_de
     state.devices = devices = kernel_peek_devices(k, lv, state.tid);
   state.failure = error;
   info->health = pool_health(&state);
+  info->available = pool_rules_available(info, lvm_vg_extent_size(vg), &limits);
   kernel_fill_watch(vg, lv, info);
   return info;
 }

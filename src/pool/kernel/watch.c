@@ -95,7 +95,6 @@ static void watch(KernelChange *change, LvmVg *vg, LvmLv *pool)
                NULL);
     unwatched = !is_watched_for_good(uuid);
   }
-  pool_rules_tell_overcommit(vg, pool, FALSE);
   why = explain(vg, pool, &settings, unwatched);
   if (why)
     g_warning("thin pool %s/%s does not grow by itself before it is full: %s%s%s", lvm_vg_name(vg),
