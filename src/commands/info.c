@@ -79,6 +79,19 @@ static void spare_line(const PoolInfo *info)
   line("metadata spare", text ? text : size);
 }
 
+static void snapshots_line(const PoolInfo *info)
+{
+  g_autofree char *each = NULL, *text = NULL;
+
+  if (info->snapshots_left == G_MAXUINT64)
+    return;
+  each = cli_size(info->snapshots_metadata / info->snapshots_counted);
+  text = g_strdup_printf("metadata has room for about %" G_GUINT64_FORMAT
+                         " more like the last %u (%s each)",
+                         info->snapshots_left, info->snapshots_counted, each);
+  line("snapshots", text);
+}
+
 static void print_pool(const PoolInfo *info)
 {
   g_autofree char *name = g_strdup_printf("%s/%s", info->vg, info->name),
@@ -89,6 +102,7 @@ static void print_pool(const PoolInfo *info)
   share_line("data", info->used, info->size);
   share_line("metadata", info->metadata_used, info->metadata_size);
   spare_line(info);
+  snapshots_line(info);
   size_line("chunk size", info->chunk_size);
   number_line("volumes", info->n_volumes);
   size_line("virtual size", info->virtual_size);
@@ -199,6 +213,10 @@ static void json_pool(JsonBuilder *builder, const PoolInfo *info)
   cli_json_number(builder, "metadata_size", info->metadata_size);
   cli_json_number(builder, "metadata_used", info->metadata_used);
   cli_json_number(builder, "metadata_spare", info->metadata_spare);
+  cli_json_number(builder, "snapshots_counted", info->snapshots_counted);
+  cli_json_number(builder, "snapshots_metadata", info->snapshots_metadata);
+  cli_json_number(builder, "snapshots_left", info->snapshots_left);
+  cli_json_number(builder, "available", info->available);
   cli_json_number(builder, "chunk_size", info->chunk_size);
   cli_json_number(builder, "virtual_size", info->virtual_size);
   cli_json_number(builder, "volumes", info->n_volumes);

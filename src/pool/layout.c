@@ -43,9 +43,9 @@ static gboolean choose(LvmVg *vg, const PoolNew *params, PoolLayout *layout, gui
   layout->metadata = round_up(metadata, extent_size);
   later = MIN(later / extent_size, lvm_vg_n_free_extents(vg) / 8);
   layout->metadata = MAX(layout->metadata, later);
-  *roomy = round_up(MIN(layout->data * extent_size / layout->chunk_size * ROOMY,
-                        LVM_POOL_METADATA_MAX),
-                    extent_size);
+  *roomy =
+      round_up(MIN(layout->data * extent_size / layout->chunk_size * ROOMY, LVM_POOL_METADATA_MAX),
+               extent_size);
   *roomy = params->metadata_size ? layout->metadata : MAX(*roomy, layout->metadata);
   return TRUE;
 }

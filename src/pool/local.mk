@@ -29,6 +29,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/init.c \
 	src/pool/bundled/volume.c \
 	src/pool/bundled/gate.c \
+	src/pool/bundled/forecast.c \
 	src/pool/bundled/grow.c
 src_pool_libpool_bundled_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)
 

@@ -57,6 +57,10 @@ typedef struct {
   char *vg, *name, *uuid;
   /* data, and metadata; used G_MAXUINT64: not known, for it cannot be read */
   guint64 size, used, metadata_size, metadata_used;
+  /* Of the last snapshots (ten at most) so many took so much metadata, bytes, and for
+   * snapshots_left more like those there is room in it. G_MAXUINT64: not known. */
+  guint snapshots_counted;
+  guint64 snapshots_metadata, snapshots_left;
   guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is
                              well; 0: none */
   guint64 chunk_size;

@@ -418,8 +418,8 @@ char *pool_rules_overcommit_note(const char *vg, const char *pool, guint64 virtu
   g_autofree char *sum = vt_size_format(virtual_size), *size = vt_size_format(pool_size);
 
   return g_strdup_printf(
-      "thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s",
-      vg, pool, (double)virtual_size / (double)pool_size, sum, size);
+      "thin pool %s/%s is overcommitted %.2f times: its volumes add up to %s, it holds %s", vg,
+      pool, (double)virtual_size / (double)pool_size, sum, size);
 }
 
 /* --- what both implementations see in the VG's text --- */
@@ -486,6 +486,7 @@ PoolInfo *pool_rules_pool_info(LvmVg *vg, LvmLv *pool)
   info->zeroes = lvm_pool_zeroes(pool);
   info->virtual_size = pool_rules_virtual_size(vg, info->name, &info->n_volumes);
   info->transaction_id = lvm_pool_transaction_id(pool);
+  info->snapshots_left = G_MAXUINT64;
   return info;
 }
 

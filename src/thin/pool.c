@@ -389,3 +389,12 @@ gboolean thin_pool_count_device(ThinPool *pool, guint32 id, guint64 *exclusive, 
   *shared *= pool->chunk_size;
   return ok;
 }
+
+gboolean thin_pool_count_new_blocks(ThinPool *pool, guint32 id, GByteArray *seen, guint64 *n,
+                                    GError **error)
+{
+  pthread_mutex_lock(&pool->meta);
+  gboolean ok = thin_metadata_count_new_blocks(pool->md, id, seen, n, error);
+  pthread_mutex_unlock(&pool->meta);
+  return ok;
+}

@@ -149,6 +149,11 @@ gboolean thin_pool_get_device(ThinPool *pool, guint32 id, ThinDevice *device,
 gboolean thin_pool_count_device(ThinPool *pool, guint32 id, guint64 *exclusive, guint64 *shared,
                                 GError **error);
 
+/* Metadata blocks of this device's map that are not in @seen (empty at first), where they are
+ * noted: what it has that none of those asked about before had. Reads little: no leaves. */
+gboolean thin_pool_count_new_blocks(ThinPool *pool, guint32 id, GByteArray *seen, guint64 *n,
+                                    GError **error);
+
 /* The metadata snapshot (held root): EEXIST if there is one, ENOENT if there is none. */
 gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error);
 gboolean thin_pool_release_metadata_snapshot(ThinPool *pool, GError **error);

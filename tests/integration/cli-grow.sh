@@ -44,7 +44,7 @@ fills() { # HOW
   ok "$1: strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
   rm "$state/pve.img"
 }
-plan 65
+plan 67
 head -c 400M /dev/urandom >"$tmp/data"
 sum=$(md5 "$tmp/data")
 head -c 600M /dev/urandom >"$tmp/more"
@@ -120,6 +120,10 @@ is "take all their snapshots" $i 30
 ok "the file has grown" test "$(stat -c %s "$state/pve.img")" -gt "$size"
 is "the spare with the metadata" "$(vt info --json pve/data |
   field "d['pool']['metadata_spare'] == d['pool']['metadata_size']")" true
+like "info foretells how many more it takes" "$(vt info pve/data)" \
+  '^snapshots +metadata has room for about [0-9]+ more like the last 10 \([0-9.]+ .iB each\)$'
+vt info --json pve/data >"$tmp/info.json"
+ok "as JSON by its schema" valid info <"$tmp/info.json"
 vt stop pve
 ok "strangers accept it" "$top_srcdir/scripts/judge" --quiet "$state/pve.img"
 rm "$state/pve.img"

@@ -22,7 +22,8 @@ static void test_overcommit_limit(void **state)
   const char *const names[] = {"v2", NULL};
   g_autofree char *before = NULL, *after = NULL;
   char *path = helper_make(64 * MIB, 0);
-  VolumeGroup *group = helper_open(path); /* a pool of less than 48 MiB, so volumes of 120 MiB at most */
+  VolumeGroup *group =
+      helper_open(path); /* a pool of less than 48 MiB, so volumes of 120 MiB at most */
   assert_done(pool_create(group, NULL, "v", 8 * MIB, &error));
   assert_available(group);
   before = helper_digest(path);

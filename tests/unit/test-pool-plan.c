@@ -226,10 +226,12 @@ static void test_largest_volume(void **state)
 {
   limits.largest_volume = 250;
   PLAN(POOL_CREATE, "add-thin v 6000", NULL, .name = "v", .size = 24000 * MIB);
-  REFUSED(POOL_CREATE, EPERM, "23.44 GiB would be more than 250 times as large as thin pool pve/data",
-          .name = "v", .size = 24001 * MIB);
-  REFUSED(POOL_CREATE, EPERM, "raise largest-volume in virt-thin.conf ([pool pve/data] or [limits])",
-          .name = "v", .size = 900000 * 1024 * MIB);
+  REFUSED(POOL_CREATE, EPERM,
+          "23.44 GiB would be more than 250 times as large as thin pool pve/data", .name = "v",
+          .size = 24001 * MIB);
+  REFUSED(POOL_CREATE, EPERM,
+          "raise largest-volume in virt-thin.conf ([pool pve/data] or [limits])", .name = "v",
+          .size = 900000 * 1024 * MIB);
   REFUSED(POOL_CLONE, EPERM, "largest-volume", .other = "vm-101-disk-1", .name = "v",
           .size = 24001 * MIB);
   REFUSED(POOL_RESIZE, EPERM, "largest-volume", .name = "vm-101-disk-1", .size = 24001 * MIB);
@@ -582,13 +584,20 @@ int main(void)
       cmocka_unit_test(test_largest_volume),
       cmocka_unit_test(test_room_for_metadata),
       cmocka_unit_test(test_overcommit_is_told_when_it_begins),
-      cmocka_unit_test(test_create),     cmocka_unit_test(test_clone),
-      cmocka_unit_test(test_snapshot),   cmocka_unit_test(test_content),
-      cmocka_unit_test(test_no_circles), cmocka_unit_test(test_rename),
-      cmocka_unit_test(test_resize),     cmocka_unit_test(test_rename_with_tags),
-      cmocka_unit_test(test_pools),      cmocka_unit_test(test_remove),
-      cmocka_unit_test(test_tags),       cmocka_unit_test(test_other_content),
-      cmocka_unit_test(test_two_pools),  cmocka_unit_test(test_snapshot_group),
+      cmocka_unit_test(test_create),
+      cmocka_unit_test(test_clone),
+      cmocka_unit_test(test_snapshot),
+      cmocka_unit_test(test_content),
+      cmocka_unit_test(test_no_circles),
+      cmocka_unit_test(test_rename),
+      cmocka_unit_test(test_resize),
+      cmocka_unit_test(test_rename_with_tags),
+      cmocka_unit_test(test_pools),
+      cmocka_unit_test(test_remove),
+      cmocka_unit_test(test_tags),
+      cmocka_unit_test(test_other_content),
+      cmocka_unit_test(test_two_pools),
+      cmocka_unit_test(test_snapshot_group),
   };
 
   return cmocka_run_group_tests_name("pool-plan", tests, NULL, NULL);

@@ -165,10 +165,12 @@ static void test_nonsense_is_named_and_the_default_holds(void **state)
 {
   g_autofree char *said = NULL;
 
-  assert_true(
-      in_child("[limits]\novercommit=lots\n[pool pve/data]\nlargest-volume=-1\navailable=yes\n[service]\nblock-nodes=tape\nsocket-mode=9\nthreads=0\n"
-               "[vg pve]\nengine=steam\n",
-               check_nonsense, &said));
+  assert_true(in_child("[limits]\novercommit=lots\n[pool "
+                       "pve/"
+                       "data]\nlargest-volume=-1\navailable=yes\n[service]\nblock-nodes="
+                       "tape\nsocket-mode=9\nthreads=0\n"
+                       "[vg pve]\nengine=steam\n",
+                       check_nonsense, &said));
   assert_non_null(strstr(said, "[limits] overcommit=lots is not a number"));
   assert_non_null(strstr(said, "[pool pve/data] largest-volume=-1 is not a number"));
   assert_non_null(strstr(said, "[pool pve/data] available=yes is not space or promises"));

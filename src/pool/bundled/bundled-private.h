@@ -6,6 +6,7 @@
  *   bundled/check.c     checking a thin pool
  *   bundled/handle.c    handles of open volumes: I/O
  *   bundled/grow.c      thin pools that grow before they are full
+ *   bundled/forecast.c  for how many more snapshots metadata has room
  *   bundled/change.c    carrying out a change (plan.h)
  *   bundled/recover.c   a thin pool at open: what state it is in, what a crash left half done
  *   bundled/replace.c   a volume's content becomes another's: rollback, clone_into
@@ -30,15 +31,24 @@
 #include "thin/thin.h"
 
 typedef struct {
+  gboolean known;
+  guint64 seqno;     /* of the VG that it was made of */
+  guint n_snapshots; /* that were counted; 0: nothing can be said */
+  guint64 bytes;     /* of metadata that those took */
+} BundledForecast;
+
+typedef struct {
   char *name;
   VtIo *metadata, *data;
-  ThinPool *thin;                     /* NULL: refused */
-  GError *refused;                    /* why; NULL while thin is there */
-  ThinStatus status;                  /* of a refused pool, as far as it could be read */
-  guint users;                        /* who uses thin or metadata without Bundled.lock */
-  GHashTable *damage;                 /* read-only: device id -> char *, NULL until looked for */
-  gint n_growths;                     /* atomic: how often it has grown by itself */
-  char *grown;                        /* what that was the last time; NULL: never */
+  ThinPool *thin;     /* NULL: refused */
+  GError *refused;    /* why; NULL while thin is there */
+  ThinStatus status;  /* of a refused pool, as far as it could be read */
+  guint users;        /* who uses thin or metadata without Bundled.lock */
+  GHashTable *damage; /* read-only: device id -> char *, NULL until looked for */
+  gint n_growths;     /* atomic: how often it has grown by itself */
+  char *grown;        /* what that was the last time; NULL: never */
+  BundledForecast forecast;
+  guint64 snapshots_warned;           /* room for that many more was told last */
   guint data_warned, metadata_warned; /* percent in use when that was told; 0: not told */
 } BundledPool;
 
@@ -182,6 +192,13 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
                        GPtrArray **leaks, GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */
 gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
+
+/* --- bundled/forecast.c --- */
+
+/* BundledPool.forecast, of a pool that is open, for the VG as it is. */
+void bundled_forecast(Bundled *b, BundledPool *pool);
+/* Room for that many more, by @forecast; G_MAXUINT64: not known. */
+guint64 bundled_room_for_snapshots(const BundledForecast *forecast, const ThinStatus *status);
 
 /* --- bundled/grow.c --- */
 

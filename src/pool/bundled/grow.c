@@ -21,7 +21,8 @@
 #include "settings/settings.h"
 #include "util/size.h"
 
-#define WARN_STEP 5 /* percent, as dmeventd */
+#define WARN_STEP 5       /* percent, as dmeventd */
+#define WARN_SNAPSHOTS 20 /* that there is room for */
 
 void bundled_fill_growth(LvmLv *pool_lv, PoolInfo *info)
 {
@@ -48,8 +49,7 @@ static guint64 find_extents(Bundled *b, const char *name, guint64 wanted)
   g_autoptr(GError) error = NULL;
   guint64 n_free = lvm_vg_n_free_extents(lvm_store_vg(b->store));
 
-  if (n_free < wanted &&
-      !lvm_store_grow_file(b->store, wanted - n_free, b->archive_dir, &error) &&
+  if (n_free < wanted && !lvm_store_grow_file(b->store, wanted - n_free, b->archive_dir, &error) &&
       !g_error_matches(error, VT_ERROR, ENOENT))
     g_warning("volume group %s: no room for a larger thin pool: %s", b->vg_name, error->message);
   return MIN(wanted, lvm_lv_n_growth(lvm_vg_find_lv(lvm_store_vg(b->store), name)));
@@ -125,6 +125,36 @@ static void warn_if_fuller(Bundled *b, BundledPool *pool, const char *what, guin
       strcmp(what, "metadata") == 0 ? " --metadata" : "");
 }
 
+static gboolean has_file(LvmStore *store)
+{
+  for (const char *const *path = lvm_store_paths(store); *path; path++)
+    if (g_file_test(*path, G_FILE_TEST_IS_REGULAR))
+      return TRUE;
+  return FALSE;
+}
+
+/* Told once where the metadata cannot grow, and again for half as many. */
+static void warn_of_snapshots(Bundled *b, BundledPool *pool, const ThinStatus *status)
+{
+  gboolean grows = grows_by_itself(b) &&
+                   (has_file(b->store) || lvm_vg_n_free_extents(lvm_store_vg(b->store)) > 1);
+  guint64 left;
+
+  bundled_forecast(b, pool);
+  left = bundled_room_for_snapshots(&pool->forecast, status);
+  if (left > WARN_SNAPSHOTS || grows)
+    pool->snapshots_warned = G_MAXUINT64;
+  else if (left <= pool->snapshots_warned / 2) {
+    pool->snapshots_warned = left;
+    g_warning("thin pool %s/%s: its metadata has room for about %" G_GUINT64_FORMAT
+              " more snapshots like the last %u, and cannot grow by itself; remove snapshots, or "
+              "add room with `virt-thin extend %s PATH` and `virt-thin resize %s/%s +SIZE "
+              "--metadata`",
+              b->vg_name, pool->name, left, pool->forecast.n_snapshots, b->vg_name, b->vg_name,
+              pool->name);
+  }
+}
+
 static void watch_one(Bundled *b, BundledPool *pool)
 {
   guint threshold = settings_autoextend_threshold();
@@ -138,6 +168,7 @@ static void watch_one(Bundled *b, BundledPool *pool)
           (percent(status.data_used, status.data_size) >= threshold && grow(b, pool, FALSE))))
       break;
   }
+  warn_of_snapshots(b, pool, &status);
   warn_if_fuller(b, pool, "metadata", percent(status.metadata_used, status.metadata_size),
                  &pool->metadata_warned);
   warn_if_fuller(b, pool, "data", percent(status.data_used, status.data_size), &pool->data_warned);

@@ -285,6 +285,7 @@ static BundledPool *prepare(Bundled *b, LvmLv *pool_lv)
   gboolean ok;
 
   pool->name = g_strdup(lvm_lv_name(pool_lv));
+  pool->snapshots_warned = G_MAXUINT64;
   pool->metadata = open_gated(b, lvm_pool_metadata(pool_lv), &error);
   pool->data = pool->metadata ? open_gated(b, lvm_pool_data(pool_lv), &error) : NULL;
   ok = pool->data != NULL;

@@ -302,10 +302,8 @@ static gboolean run_plan(KernelChange *change, const PoolChange *what, const Poo
 /* What a crash left half done is ended first. */
 static gboolean carry_out_change(KernelChange *change, const PoolChange *what, GError **error)
 {
-  const PoolFacts facts = {.lvm2 = TRUE,
-                           .limits = settings_limits,
-                           .find_user = find_user,
-                           .data = change};
+  const PoolFacts facts = {
+      .lvm2 = TRUE, .limits = settings_limits, .find_user = find_user, .data = change};
   g_autoptr(PoolPlan) plan = NULL;
   gboolean changed = FALSE;
 

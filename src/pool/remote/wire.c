@@ -58,6 +58,12 @@ GVariant *pool_wire_from_pool(const PoolInfo *info)
   g_variant_builder_add(&more, "{sv}", "max_size", g_variant_new_uint64(info->max_size));
   g_variant_builder_add(&more, "{sv}", "metadata_spare",
                         g_variant_new_uint64(info->metadata_spare));
+  g_variant_builder_add(&more, "{sv}", "snapshots_counted",
+                        g_variant_new_uint32(info->snapshots_counted));
+  g_variant_builder_add(&more, "{sv}", "snapshots_metadata",
+                        g_variant_new_uint64(info->snapshots_metadata));
+  g_variant_builder_add(&more, "{sv}", "snapshots_left",
+                        g_variant_new_uint64(info->snapshots_left));
   g_variant_builder_add(&more, "{sv}", "available", g_variant_new_uint64(info->available));
   g_variant_builder_add(&more, "{sv}", "zeroes", g_variant_new_boolean(info->zeroes));
   g_variant_builder_add(&more, "{sv}", "grown", text(info->grown));
@@ -124,6 +130,10 @@ PoolInfo *pool_wire_to_pool(GVariant *value)
                 &info->read_only, &info->active, &info->health, &more);
   g_variant_lookup(more, "max_size", "t", &info->max_size);
   g_variant_lookup(more, "metadata_spare", "t", &info->metadata_spare);
+  info->snapshots_left = G_MAXUINT64;
+  g_variant_lookup(more, "snapshots_counted", "u", &info->snapshots_counted);
+  g_variant_lookup(more, "snapshots_metadata", "t", &info->snapshots_metadata);
+  g_variant_lookup(more, "snapshots_left", "t", &info->snapshots_left);
   if (!g_variant_lookup(more, "available", "t", &info->available)) /* an older service */
     info->available = info->size - MIN(info->used, info->size);
   g_variant_lookup(more, "zeroes", "b", &info->zeroes);

@@ -330,3 +330,18 @@ gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclu
   } while (key != G_MAXUINT64);
   return TRUE;
 }
+
+gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray *seen, guint64 *n,
+                                        GError **error)
+{
+  ThinBtree tree = thin_metadata_device_tree(md);
+  const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
+  guint needed = (guint)(thin_cache_n_blocks(md->tm.cache) / 8 + 1), had = seen->len;
+
+  if (needed > had) {
+    g_byte_array_set_size(seen, needed);
+    memset(seen->data + had, 0, needed - had);
+  }
+  *n = 0;
+  return device && thin_btree_count_new(&tree, device->root, seen->data, n, error);
+}

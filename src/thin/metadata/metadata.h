@@ -109,6 +109,9 @@ gboolean thin_metadata_delete(ThinMetadata *md, guint32 id, GError **error);
 gboolean thin_metadata_exchange(ThinMetadata *md, guint32 a, guint32 b, GError **error);
 gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclusive,
                                     guint64 *shared, GError **error); /* chunks */
+/* As thin_pool_count_new_blocks(). */
+gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray *seen, guint64 *n,
+                                        GError **error);
 guint64 thin_metadata_transaction_id(ThinMetadata *md);
 void thin_metadata_set_transaction_id(ThinMetadata *md, guint64 tid);
 gboolean thin_metadata_reserve_snapshot(ThinMetadata *md,
