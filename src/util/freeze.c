@@ -39,6 +39,7 @@ struct Freeze {
   BlockScan *scan;
   Mount *mounts;
   guint n;
+  guint told;          /* what the process has said something of */
   int control, status; /* -1: closed */
 };
 
@@ -182,11 +183,17 @@ static gboolean start(Freeze *freeze, GError **error)
   return (child > 0 && result == 0) || vt_set_error(error, EAGAIN, "cannot start a process");
 }
 
-static void tell(const Mount *mount, int err)
+static void take(Freeze *freeze, const Report *message)
 {
-  if (err != EBUSY)
-    g_warning("%s: this file system is synced for a snapshot, but not frozen: %s",
-              mount->where->path, g_strerror(err));
+  Mount *mount = &freeze->mounts[message->mount];
+
+  freeze->told = message->mount + 1;
+  if (message->err == 0)
+    mount->frozen = TRUE;
+  else if (message->err != EBUSY &&
+           (freeze->told == freeze->n || mount[1].where->file_system != mount->where->file_system))
+    g_warning("%s: this file system is not frozen for a snapshot, at most synced: %s",
+              mount->where->path, g_strerror(message->err));
 }
 
 /* What the process says until it is through with @last, or @deadline. FALSE: ETIMEDOUT, or EPIPE:
@@ -205,10 +212,8 @@ static gboolean listen_to(Freeze *freeze, guint last, gint64 deadline, int *err)
     *err = ready == 0 ? ETIMEDOUT : EPIPE;
     if (ready <= 0 || read(freeze->status, &message, sizeof message) != sizeof message)
       return FALSE;
-    if (message.mount < freeze->n && message.err == 0)
-      freeze->mounts[message.mount].frozen = TRUE;
-    else if (message.mount < freeze->n)
-      tell(&freeze->mounts[message.mount], message.err);
+    if (message.mount < freeze->n)
+      take(freeze, &message);
   }
   return TRUE;
 }
@@ -301,7 +306,7 @@ Freeze *freeze_begin(const FreezeDisk *disks, guint n_disks, guint min_depth, GE
   if (listen_to(freeze, ALL_FROZEN, in_time(), &err))
     return freeze;
   vt_set_error(error, err, "the file system on %s could not be frozen%s",
-               freeze->mounts[0].where->path,
+               freeze->mounts[MIN(freeze->told, freeze->n - 1)].where->path,
                err == ETIMEDOUT ? " in time: is its device well?" : ": the process was killed");
   freeze_end(freeze);
   return NULL;

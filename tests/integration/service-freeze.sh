@@ -7,7 +7,7 @@
 . "$(dirname "$0")/service-lib.sh"
 command -v mkfs.ext4 >/dev/null || skip_all "mkfs.ext4 is not installed"
 need_root_fuse_loop
-plan 30
+plan 33
 vg=frz$$ service=$VIRT_THIN_PROGRAM
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes nodes=$VIRT_THIN_DEV_DIR/$vg
 printf '[service]\nblock-nodes=loop\n' >"$VIRT_THIN_CONFIG"
@@ -74,6 +74,21 @@ for below in "$nodes/p" "$volumes/p"; do
   is "has the file" "$(holds "snap_p_s$(basename "$(dirname "$below")" | tr -d 0-9)" 1M)" "$below"
   umount "$tmp/mnt2"; losetup -d "$loop"
 done
+
+# One that cannot be frozen in time: its device waits for another file system.
+mkdir "$tmp/mnt3"
+at_exit "fsfreeze -u $tmp/mnt2; umount -q $tmp/mnt3"
+mount "$nodes/b" "$tmp/mnt2" && truncate -s 32M "$tmp/mnt2/image" &&
+  mkfs.ext4 -q "$tmp/mnt2/image" && mount -o loop "$tmp/mnt2/image" "$tmp/mnt3"
+below=$(findmnt -n -o SOURCE "$tmp/mnt3")
+fsfreeze -f "$tmp/mnt2"
+head -c 1M /dev/urandom >"$tmp/mnt3/file"
+not_ok "a freeze has an end" timeout 60 "$tool" "$below" </dev/null
+like "the file system is named" "$(cat "$tmp/.said")" \
+  "the file system on $tmp/mnt3 could not be frozen in time"
+fsfreeze -u "$tmp/mnt2"
+ok "and thawed once it is frozen" wait_until 10 writes "$tmp/mnt3"
+umount "$tmp/mnt3"; umount "$tmp/mnt2"
 
 # Whoever froze it may be killed, and the process that does it for him.
 freeze() {
