@@ -21,7 +21,7 @@ with() { # DISK-TYPE SOURCE: start the guest of xml/domain-block.xml with that f
     s|<source dev=.*|$2|; $([ "$1" != network ] || echo "s|io='native' ||")" \
     "$top_srcdir/xml/domain-block.xml")
 }
-is_over() { virsh domjobinfo vm-101 --completed | grep -q 'Job type: *Completed'; }
+is_over() { virsh domjobinfo vm-101 | grep -q 'Job type: *None'; }
 backup() { # DISK: a full one to that
   virsh backup-begin vm-101 <(echo "<domainbackup><disks>$1</disks></domainbackup>") &&
     wait_until 60 is_over
