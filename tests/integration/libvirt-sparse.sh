@@ -5,7 +5,7 @@
 for program in qemu-system-x86_64 qemu-img; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-plan 22
+plan 23
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 # 256 MiB, of which 20 hold something; and the same as a file whose zeros are written.
@@ -17,13 +17,14 @@ chmod 755 "$tmp"
 mkdir -m 777 "$tmp/backup"
 
 with() { # DISK-TYPE SOURCE: start the guest of xml/domain-block.xml with that for a disk
-  virsh create <(sed "s|'MiB'>256|'MiB'>64|; s|<disk type='block'|<disk type='$1'|
+  virsh create <(sed "s|<name>.*|<name>guest</name>|; s|'MiB'>256|'MiB'>64|
+    s|<disk type='block'|<disk type='$1'|
     s|<source dev=.*|$2|; $([ "$1" != network ] || echo "s|io='native' ||")" \
     "$top_srcdir/xml/domain-block.xml")
 }
-is_over() { virsh domjobinfo vm-101 | grep -q 'Job type: *None'; }
+is_over() { virsh domjobinfo guest | grep -q 'Job type: *None'; }
 backup() { # DISK: a full one to that
-  virsh backup-begin vm-101 <(echo "<domainbackup><disks>$1</disks></domainbackup>") &&
+  virsh backup-begin guest <(echo "<domainbackup><disks>$1</disks></domainbackup>") &&
     wait_until 60 is_over
 }
 backup_file() {
@@ -53,7 +54,7 @@ ok "has all of it, holes too" test "$(size "$tmp/backup/block")" -ge 256
 
 # --- what keeps a copy thin all the same ---
 fresh
-ok "blockcopy to a volume" virsh blockcopy vm-101 vda --dest "/dev/$vg/copy" --blockdev \
+ok "blockcopy to a volume" virsh blockcopy guest vda --dest "/dev/$vg/copy" --blockdev \
   --format raw --reuse-external --transient-job --wait --finish
 takes_what_is_written
 is "and is the same" "$(md5sum <"/dev/$vg/copy")" "$content"
@@ -63,13 +64,13 @@ ok "a backup to a volume" backup \
 takes_what_is_written
 # The guest of the document writes zeros: also over data they are a discard.
 before=$(mapped disk)
-virsh qemu-monitor-command vm-101 --hmp \
+virsh qemu-monitor-command guest --hmp \
   'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P 0 16M 100M"' >&2
 is_thinner() { [ "$(mapped disk)" = $((before - (4 << 20))) ]; }
 ok "zeros that a guest writes give back what they cover" wait_until 10 is_thinner
-virsh destroy vm-101 >&2
-ok "what a backup has of holes, a conversion leaves out" eval \
-  'qemu-img convert -O qcow2 "$tmp/backup/block" "$tmp/backup/small" && is_small "$tmp/backup/small"'
+virsh destroy guest >&2
+ok "a conversion" qemu-img convert -O qcow2 "$tmp/backup/block" "$tmp/backup/small"
+ok "leaves out what a backup has of holes" is_small "$tmp/backup/small"
 fresh
 ok "dd conv=sparse" dd if="$tmp/image" of="/dev/$vg/copy" bs=64k conv=sparse,fsync
 is "takes what the disk takes" "$(mapped copy)" $small
@@ -87,11 +88,11 @@ if has_service; then
     with file "<source file='$VIRT_THIN_RUNTIME_DIR/$vg/volumes/disk'/>"
   ok "a backup of it" backup_file "$tmp/backup/file"
   ok "is small" is_small "$tmp/backup/file"
-  virsh destroy vm-101 >&2
+  virsh destroy guest >&2
   ok "a guest on the volume's NBD export" with network "<source protocol='nbd' name='disk'>\
 <host transport='unix' socket='$VIRT_THIN_RUNTIME_DIR/$vg/nbd'/></source>"
   ok "a backup of it" backup_file "$tmp/backup/nbd"
-  virsh destroy vm-101 >&2
+  virsh destroy guest >&2
   ok "is small" is_small "$tmp/backup/nbd"
 else
   without_service 6
