@@ -11,13 +11,13 @@
 static void snapshot_and_write(VolumeGroup *group, guint i, guint n, GRand *rand)
 {
   g_autofree char *name = g_strdup_printf("s%u", i);
-  g_autoptr(PoolVolume) volume = NULL;
+  g_autoptr(VtIo) volume = NULL;
   char block[4096] = {1};
 
   assert_done(pool_snapshot(group, "v", name, &error));
   assert_done((volume = pool_volume_open(group, "v", FALSE, "test", &error)) != NULL);
   for (guint j = 0; j < n; j++)
-    assert_done(pool_volume_write(
+    assert_done(vt_io_write(
         volume, block, sizeof block,
         (guint64)g_rand_int_range(rand, 0, VOLUME / sizeof block) * sizeof block, &error));
 }
