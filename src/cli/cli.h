@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "pool/pool.h"
+#include "pool/open.h"
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_WRONG_USAGE = 2 };
 
@@ -51,23 +51,22 @@ gboolean cli_parse_size(const char *option, const char *text, guint64 *size, GEr
 
 /* --- opening --- */
 
-/* --device, of the words or the options of a command. */
+/* --device, made absolute; NULL: not given. */
 void cli_set_devices(char **paths);
-/* --device, as given; NULL: not. */
 const char *const *cli_devices(void);
-/* Is @vg served, by a service that has one of cli_devices() if any are given? */
-gboolean cli_is_served(const char *vg);
-/* Open @vg through its service, else as pool_choose_engine() says. */
+/* Where to look for volume groups, and with what engine to open them: for who opens several, or
+ * asks before (PoolWhere.look). The second is for calls that may take long: a service that answers
+ * gets all the time it needs. */
+PoolWhere cli_where(PoolOpenFlags flags);
+PoolWhere cli_where_patient(PoolOpenFlags flags);
+/* Open @vg there. What is changed in it is told to libvirt (refresh.h). */
+VolumeGroup *cli_open_at(const PoolWhere *where, const char *vg, GError **error);
 VolumeGroup *cli_open(const char *vg, PoolOpenFlags flags, GError **error);
-/* The same for calls that may take long: a service is first asked whether it answers, then given
- * all the time it needs.
- */
 VolumeGroup *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **error);
 /* Close, reporting the last commit's failure. */
 gboolean cli_close(VolumeGroup *group, GError **error);
-/* The volume groups on the devices, those served and the kernel's. The caller's GStrv. Damage is
- * told on standard error; a device that cannot be read at all makes *all FALSE. */
-GStrv cli_list_vgs(gboolean *all);
+/* pool_list_vgs(), its problems told on standard error. */
+GPtrArray *cli_list_vgs(const PoolWhere *where, gboolean *all);
 
 /* --- telling --- */
 

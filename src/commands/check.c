@@ -6,7 +6,6 @@
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "commands/commands.h"
-#include "pool/choose.h"
 
 static gboolean json, clear;
 
@@ -45,22 +44,22 @@ static gboolean is_finding(const GError *error)
 }
 
 /* Damage is left to the check to tell. */
-static gboolean clear_mark(const char *vg, const char *name, GError **error)
+static gboolean clear_mark(const char *vg, const char *name, const PoolWhere *where, GError **error)
 {
+  PoolHolder holder = pool_holder(vg, where);
   g_autoptr(GError) local = NULL;
 
-  if (cli_is_served(vg))
+  if (holder == POOL_HOLDER_SERVICE)
     return vt_set_error(error, EBUSY,
                         "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
-  if (pool_choose_engine(vg, cli_devices()) == POOL_ENGINE_KERNEL)
+  if (holder == POOL_HOLDER_KERNEL)
     return vt_set_error(error, EOPNOTSUPP,
                         "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and "
                         "have lvm2 check it and "
                         "clear the mark: lvchange -ay --config "
                         "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s",
                         vg, name, vg, name, vg, name);
-  if (pool_clear_needs_check(vg, name, cli_devices(), &local) ||
-      g_error_matches(local, VT_ERROR, EBADMSG))
+  if (pool_clear_needs_check(vg, name, where, &local) || g_error_matches(local, VT_ERROR, EBADMSG))
     return TRUE;
   g_propagate_error(error, g_steal_pointer(&local));
   return FALSE;
@@ -72,16 +71,21 @@ static int run_check(char **args, GError **error)
   g_autoptr(GError) local = NULL;
   g_autofree char *vg = NULL, *name = NULL, *full = NULL;
   g_autoptr(PoolInfo) info = NULL;
+  PoolWhere where = cli_where_patient(0);
+  g_autoptr(PoolLook) look = pool_look_new();
   CliBusy *busy;
   VolumeGroup *group;
 
   if (!cli_split_name(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
-  if (clear && !clear_mark(vg, name, error))
+  where.look = look;
+  if (clear && !clear_mark(vg, name, &where, error))
     return CLI_FAILED;
   full = g_strdup_printf("%s/%s", vg, name);
   busy = cli_busy_new("checking %s", full);
-  group = cli_open_patient(vg, POOL_READ_ONLY, &local);
+  where.flags = POOL_READ_ONLY;
+  group = pool_open(vg, &where, &local);
+  g_clear_pointer(&look, pool_look_free);
   if (group && pool_check(group, name, &errors, &leaks, &local))
     info = pool_get_info(group, name, NULL);
   cli_busy_free(busy);

@@ -106,7 +106,7 @@ static gboolean export_converted(VolumeGroup *group, const char *vg, const char 
   if (fd < 0)
     return FALSE;
   close(fd);
-  export = cli_qemu_export(group, cli_is_served(vg), vg, lv, TRUE, error);
+  export = cli_qemu_export(group, vg, lv, TRUE, error);
   ok = export && cli_qemu_create(export, path, format_text, error);
   cli_qemu_unexport(export);
   if (!ok && created)

@@ -265,7 +265,7 @@ static gboolean import_converted(VolumeGroup *group, const char *vg, const char 
 
   if (!fresh && !zero_volume(group, lv, error))
     return FALSE;
-  export = cli_qemu_export(group, cli_is_served(vg), vg, lv, FALSE, error);
+  export = cli_qemu_export(group, vg, lv, FALSE, error);
   ok = export && cli_qemu_import(file, export, error);
   cli_qemu_unexport(export);
   return ok;

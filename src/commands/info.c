@@ -365,18 +365,27 @@ static gboolean info_volume(VolumeGroup *group, const char *name, GError **error
 static gboolean info_all(void)
 {
   JsonBuilder *builder = json ? json_document("volume_groups") : NULL;
+  g_autoptr(PoolLook) look = pool_look_new();
+  PoolWhere where = cli_where_patient(POOL_READ_ONLY);
+  g_autoptr(GPtrArray) vgs = NULL;
   gboolean ok;
-  g_auto(GStrv) vgs = cli_list_vgs(&ok);
 
-  if (!*vgs)
+  where.look = look;
+  vgs = cli_list_vgs(&where, &ok);
+  if (!vgs->len)
     cli_warn("there is no volume group; virt-thin init makes one");
   if (builder)
     json_builder_begin_array(builder);
-  for (char **vg = vgs; *vg; vg++) {
+  for (guint i = 0; i < vgs->len; i++) {
+    const PoolVg *vg = vgs->pdata[i];
     g_autoptr(GError) local = NULL;
-    VolumeGroup *group = cli_open_patient(*vg, POOL_READ_ONLY, &local);
+    VolumeGroup *group;
 
-    if (!json && vg != vgs)
+    ok = ok && !vg->twice;
+    if (vg->twice)
+      continue;
+    group = pool_open(vg->name, &where, &local);
+    if (!json && i)
       printf("\n\n");
     if (!group || !info_vg(group, builder, &local) || !cli_close(group, &local)) {
       cli_warn("%s", local->message);

@@ -5,10 +5,6 @@
 #include <sys/stat.h>
 
 #include "commands/commands.h"
-#include "dm/dm.h"
-#include "lvm/content.h"
-#include "lvm/store.h"
-#include "pool/choose.h"
 #include "util/name.h"
 
 static gboolean force;
@@ -47,40 +43,10 @@ static gboolean parse_sizes(Sizes *sizes, GError **error)
   return TRUE;
 }
 
-/* Which volume group has @path? NULL: none. The caller's. */
-static char *vg_of(const char *path)
+static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, const PoolWhere *where,
+                         GError **error)
 {
-  const char *const paths[] = {path, NULL};
-  g_autoptr(GPtrArray) found = lvm_scan(paths, NULL);
-
-  return found && found->len ? g_strdup(((LvmScan *)found->pdata[0])->vg_name) : NULL;
-}
-
-static char *find_kernel_vg(const char *vg)
-{
-  g_auto(GStrv) paths = dmk_available(NULL) ? pool_find_block_devices(vg) : NULL;
-
-  return paths ? g_strdup(paths[0]) : NULL;
-}
-
-/* Where is @vg already? A path, or "its service"; NULL: nowhere. The caller's. */
-static char *find_vg(const char *vg)
-{
-  g_auto(GStrv) paths = settings_devices();
-  g_autoptr(GPtrArray) found = NULL;
-
-  if (cli_is_served(vg))
-    return g_strdup("its service");
-  found = lvm_scan((const char *const *)paths, NULL);
-  for (guint i = 0; found && i < found->len; i++)
-    if (g_strcmp0(((LvmScan *)found->pdata[i])->vg_name, vg) == 0)
-      return g_strdup(((LvmScan *)found->pdata[i])->path);
-  return settings_devices_are_given() ? NULL : find_kernel_vg(vg);
-}
-
-static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, GError **error)
-{
-  VolumeGroup *group = cli_open_patient(vg, 0, error);
+  VolumeGroup *group = cli_open_at(where, vg, error);
   g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, error) : NULL;
   gboolean ok;
 
@@ -116,11 +82,11 @@ static char *choose_path(const char *vg, GError **error)
 /* With --force, what is on @path goes. */
 static gboolean clear(const char *path, GError **error)
 {
-  return !force || !g_file_test(path, G_FILE_TEST_EXISTS) || lvm_content_clear(path, error);
+  return !force || !g_file_test(path, G_FILE_TEST_EXISTS) || pool_erase(path, error);
 }
 
 static gboolean make_vg(const char *vg, const char *name, const char *path, Sizes *sizes,
-                        GError **error)
+                        const PoolWhere *where, GError **error)
 {
   struct stat st = {0};
 
@@ -130,43 +96,51 @@ static gboolean make_vg(const char *vg, const char *name, const char *path, Size
     return FALSE;
   if (!file && !cli_devices() && g_mkdir_with_parents(settings_state_dir(), 0700) < 0)
     return vt_set_errno(error, errno, "making folder %s", settings_state_dir());
-  if (S_ISBLK(st.st_mode) && settings_engine(vg) != POOL_ENGINE_BUNDLED && dmk_available(NULL))
+  if (pool_holder_of_new(vg, path, where) == POOL_HOLDER_KERNEL)
     return pool_kernel_init(vg, name, path, sizes->extent_size, &sizes->pool, error);
   return pool_init(vg, name, path, sizes->size, sizes->extent_size, &sizes->pool, error);
 }
 
 static int run_init(char **args, GError **error)
 {
-  g_autofree char *vg = NULL, *name = NULL, *path = NULL, *where = NULL, *owner = NULL;
+  g_autofree char *vg = NULL, *name = NULL, *path = NULL, *owner = NULL;
+  g_autoptr(PoolVg) found = NULL;
+  g_autoptr(PoolLook) look = pool_look_new();
+  PoolWhere where = cli_where_patient(0);
   Sizes sizes;
 
   if (!cli_split_name(args[0], &vg, &name, error) || !parse_sizes(&sizes, error))
     return CLI_WRONG_USAGE;
   if (!vt_vg_name_check(vg, error) || !vt_lv_name_check(name, error))
     return CLI_FAILED;
-  where = find_vg(vg);
-  if (where && !file)
-    return cli_status(add_pool(vg, name, &sizes, error));
+  where.look = look;
+  found = pool_find_vg(vg, &where);
+  if (found && !file)
+    return cli_status(add_pool(vg, name, &sizes, &where, error));
   path = choose_path(vg, error);
   if (!path)
     return CLI_WRONG_USAGE;
-  owner = vg_of(path);
+  owner = pool_vg_of(path, &where);
   if (owner && strcmp(owner, vg) == 0) {
-    if (!where) /* it lies where nobody would look */
-      settings_set_devices((const char *const[]){path, NULL});
-    return cli_status(add_pool(vg, name, &sizes, error));
+    const char *const there[] = {path, NULL};
+
+    if (!found) { /* it lies where nobody would look */
+      where.devices = there;
+      where.look = NULL;
+    }
+    return cli_status(add_pool(vg, name, &sizes, &where, error));
   }
-  if (where)
+  if (found)
     return cli_status(vt_set_error(
         error, EEXIST,
         "volume group %s exists already, on %s: add %s to it with virt-thin extend %s %s, "
         "or leave --file away to give it a "
         "further thin pool",
-        vg, where, path, vg, path));
+        vg, found->served ? "its service" : found->devices[0], path, vg, path));
   if (owner)
     return cli_status(vt_set_error(
         error, EEXIST, "%s is a physical volume of volume group %s already", path, owner));
-  return cli_status(make_vg(vg, name, path, &sizes, error));
+  return cli_status(make_vg(vg, name, path, &sizes, &where, error));
 }
 
 static const GOptionEntry init_options[] = {

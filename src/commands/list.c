@@ -51,9 +51,10 @@ static void collect_health(VolumeGroup *group, const char *thin_pool, Listing *l
 }
 
 /* Volumes of one VG; FALSE with a word on standard error. */
-static gboolean collect(const char *vg, const char *thin_pool, Listing *listing, GError **error)
+static gboolean collect(const PoolWhere *where, const char *vg, const char *thin_pool,
+                        Listing *listing, GError **error)
 {
-  VolumeGroup *group = cli_open(vg, POOL_READ_ONLY, error);
+  VolumeGroup *group = pool_open(vg, where, error);
   g_autoptr(GPtrArray) volumes = NULL;
 
   if (!group)
@@ -129,15 +130,17 @@ static void print_text(GPtrArray *volumes)
 }
 
 /* Every volume group there is; those that cannot be read are told, and the rest listed. */
-static gboolean collect_all(Listing *listing)
+static gboolean collect_all(const PoolWhere *where, Listing *listing)
 {
   gboolean all;
-  g_auto(GStrv) vgs = cli_list_vgs(&all);
+  g_autoptr(GPtrArray) vgs = cli_list_vgs(where, &all);
 
-  for (char **vg = vgs; *vg; vg++) {
+  for (guint i = 0; i < vgs->len; i++) {
+    const PoolVg *vg = vgs->pdata[i];
     g_autoptr(GError) local = NULL;
 
-    if (!collect(*vg, NULL, listing, &local)) {
+    all = !vg->twice && all;
+    if (!vg->twice && !collect(where, vg->name, NULL, listing, &local)) {
       cli_warn("%s", local->message);
       all = FALSE;
     }
@@ -150,12 +153,15 @@ static int run_list(char **args, GError **error)
   g_auto(Listing) listing = {g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free),
                              g_ptr_array_new_with_free_func(g_free)};
   g_autofree char *vg = NULL, *thin_pool = NULL;
+  g_autoptr(PoolLook) look = pool_look_new();
+  PoolWhere where = cli_where(POOL_READ_ONLY);
   gboolean ok;
 
   if (args && !cli_split_optional(args[0], &vg, &thin_pool, error))
     return CLI_WRONG_USAGE;
   tree = !json && isatty(STDOUT_FILENO) ? list_tree_new() : NULL;
-  ok = vg ? collect(vg, thin_pool, &listing, error) : collect_all(&listing);
+  where.look = look;
+  ok = vg ? collect(&where, vg, thin_pool, &listing, error) : collect_all(&where, &listing);
   if (vg && !ok)
     return CLI_FAILED;
   if (json)

@@ -34,7 +34,7 @@ static int run_serve(char **args, GError **error)
       return cli_status(vt_set_error(error, EBUSY, "volume group %s is served already", vg));
     return cli_status(pool_service_start(vg, NULL, cli_devices(), 0, error));
   }
-  return service_main(vg, foreground);
+  return service_main(vg, cli_devices(), foreground);
 }
 
 static const GOptionEntry serve_options[] = {
@@ -86,6 +86,7 @@ const CliCommand cli_stop = {
 
 static int run_release(char **args, GError **error)
 {
+  const PoolWhere where = cli_where(0);
   g_autofree char *vg = NULL;
   VolumeGroup *group;
 
@@ -95,7 +96,7 @@ static int run_release(char **args, GError **error)
     return CLI_FAILED;
   /* Opening ends what was under way, and takes the VG over from an engine that died with it;
    * closing gives it back. */
-  group = pool_open_bundled(vg, NULL, 0, error);
+  group = pool_open_bundled(vg, &where, error);
   return cli_status(group && cli_close(group, error));
 }
 

@@ -6,6 +6,7 @@
 
 #include "cli/progress.h"
 #include "commands/commands.h"
+#include "control/service.h"
 #include "pool/guest.h"
 #include "pool/rules.h"
 #include "util/size.h"
@@ -38,7 +39,8 @@ static gboolean second_name(const char *argument, const char *vg, char **lv, GEr
  * the pool overcommitted. */
 static void tell_overcommit(VolumeGroup *group, const char *vg, const char *lv, guint64 more)
 {
-  g_autoptr(PoolVolumeInfo) volume = cli_is_served(vg) ? pool_get_volume(group, lv, NULL) : NULL;
+  g_autoptr(PoolVolumeInfo) volume =
+      control_service_is_running(vg) ? pool_get_volume(group, lv, NULL) : NULL;
   g_autoptr(PoolInfo) info =
       volume && volume->pool ? pool_get_info(group, volume->pool, NULL) : NULL;
   g_autofree char *note = NULL;

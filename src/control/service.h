@@ -16,5 +16,8 @@ gboolean control_service_is_running(const char *vg);
 /* The volume groups served under this runtime folder. The caller's GStrv. */
 GStrv control_service_list(void);
 
+/* In a VG's runtime folder: where its PVs are, a path a line; written once they are known. */
+#define CONTROL_SERVICE_DEVICES "devices"
+
 /* The pid of the holder of VG @vg, if it lives; 0: not known. */
 pid_t control_service_holder(const char *vg);

@@ -168,41 +168,13 @@ static GHashTable *read_devices_file(LvmConf *conf)
   return ids;
 }
 
-static gboolean is_allowed(GHashTable *devices_file, const LvmScan *scan)
-{
-  g_auto(GStrv) groups = g_strsplit(scan->pv_uuid, "-", -1);
-  g_autofree char *id = g_strjoinv("", groups);
-
-  return !devices_file || g_hash_table_contains(devices_file, id);
-}
-
-/* --- physical volumes --- */
-
-GPtrArray *dmk_scan_block_devices(const char *own_folder)
+LvmProbe *dmk_probe_block_devices(const char *own_folder)
 {
   g_autoptr(LvmConf) conf = lvm_conf_read(NULL);
   g_autoptr(GHashTable) devices_file = read_devices_file(conf);
   /* With a devices file lvm2 has no ear for filters. */
   g_autoptr(DmkFilter) filter = devices_file ? NULL : dmk_filter_new(conf);
   g_autoptr(GPtrArray) paths = list_block_devices(own_folder, filter);
-  GPtrArray *scans = lvm_scan((const char *const *)paths->pdata, NULL);
 
-  for (guint i = scans->len; i-- > 0;)
-    if (!is_allowed(devices_file, scans->pdata[i]))
-      g_ptr_array_remove_index(scans, i);
-  return scans;
-}
-
-GStrv dmk_paths_of(GPtrArray *scans, const char *vg)
-{
-  GPtrArray *paths = g_ptr_array_new();
-
-  for (guint i = 0; i < scans->len; i++) {
-    const LvmScan *scan = scans->pdata[i];
-
-    if (g_strcmp0(scan->vg_name, vg) == 0)
-      g_ptr_array_add(paths, g_strdup(scan->path));
-  }
-  g_ptr_array_add(paths, NULL);
-  return (GStrv)g_ptr_array_free(paths, FALSE);
+  return lvm_probe((const char *const *)paths->pdata, devices_file, NULL, NULL);
 }

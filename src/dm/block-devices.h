@@ -11,9 +11,6 @@
 
 #include "lvm/store.h"
 
-/* The PVs among them; GPtrArray of LvmScan, the caller's. @own_folder: loop devices over files
- * below it are virt-thin's.
- */
-GPtrArray *dmk_scan_block_devices(const char *own_folder);
-/* Those of @scans that are PVs of @vg. The caller's GStrv, perhaps empty. */
-GStrv dmk_paths_of(GPtrArray *scans, const char *vg);
+/* What there is on them; the caller's. @own_folder: loop devices over files below it are
+ * virt-thin's. */
+LvmProbe *dmk_probe_block_devices(const char *own_folder);

@@ -188,13 +188,13 @@ static gboolean serve_privately(CliExport *export, VolumeGroup *group, gboolean 
   return export->server != NULL;
 }
 
-CliExport *cli_qemu_export(VolumeGroup *group, gboolean served, const char *vg, const char *lv,
-                           gboolean read_only, GError **error)
+CliExport *cli_qemu_export(VolumeGroup *group, const char *vg, const char *lv, gboolean read_only,
+                           GError **error)
 {
   CliExport *export = g_new0(CliExport, 1);
   g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
 
-  if (served)
+  if (pool_get_holder(group) == POOL_HOLDER_SERVICE)
     export->socket = settings_vg_file(vg, "nbd");
   else if (!serve_privately(export, group, read_only, error)) {
     cli_qemu_unexport(export);

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "pool/pool.h"
+#include "pool/open.h"
 
 /* An image in another format than raw. */
 typedef struct {
@@ -41,11 +41,11 @@ gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, gui
                              GError **error);
 void cli_image_close(CliImage *image);
 
-/* An NBD export for volume @lv of @vg: the service's where @pool is one (@served), else a server of
- * our own over @pool on a private socket until cli_qemu_unexport(). */
+/* An NBD export for volume @lv of @vg: the service's where @group is one, else a server of
+ * our own over @group on a private socket until cli_qemu_unexport(). */
 typedef struct CliExport CliExport;
-CliExport *cli_qemu_export(VolumeGroup *group, gboolean served, const char *vg, const char *lv,
-                           gboolean read_only, GError **error);
+CliExport *cli_qemu_export(VolumeGroup *group, const char *vg, const char *lv, gboolean read_only,
+                           GError **error);
 void cli_qemu_unexport(CliExport *export);
 
 /* The image to the export, which reads zero all over. */

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "libvirt/vtbackend-private.h"
-#include "pool/choose.h"
 #include "pool/remote/service.h"
 
 #define START_DEADLINE_MS (60 * 1000)
@@ -69,7 +68,7 @@ static gboolean read_document(VtPoolDef *def, const VtSource *source, VtPoolDocu
 {
   if (!vtbackend_pool_document_read(def, document, error))
     return FALSE;
-  settings_set_engine(source->vg, document->engine);
+  vtbackend_tell_engine(source->vg, document->engine);
   return TRUE;
 }
 
@@ -100,8 +99,7 @@ int vtbackend_check_pool(VtPoolObj *obj, bool *active)
 /* The devices of the pool's document: only where to look first, the VG may have more. */
 static gboolean start_service(const VtSource *source, char **devices, GError **error)
 {
-  vtbackend_choose_again(source->vg);
-  if (pool_choose_engine(source->vg, NULL) == POOL_ENGINE_KERNEL) {
+  if (vtbackend_choose_again(source->vg)) {
     VolumeGroup *group = vtbackend_service_for_changes(source->vg, error);
     return group && pool_activate(group, source->pool, error);
   }

@@ -31,8 +31,7 @@
 
 #include "libvirt/vtbackend-layout.h"
 #include "libvirt/vtbackend-libvirt.h"
-#include "pool/pool.h"
-#include "settings/settings.h"
+#include "pool/open.h"
 
 /* Set by vtbackend_register(), constant afterwards. */
 typedef struct {
@@ -79,11 +78,13 @@ int vtbackend_report_volume(VtPoolObj *obj, const VtSource *source, const char *
 
 /* Milliseconds a question to a service may take; $VIRT_THIN_LIBVIRT_TIMEOUT (seconds) overrides. */
 guint vtbackend_deadline_ms(void);
-/* Is @vg the kernel's (pool/choose.h), with no service? Then the functions below ask and
+/* Is @vg the kernel's (pool/open.h), with no service? Then the functions below ask and
  * change it in this process.
  */
 gboolean vtbackend_is_kernels(const char *vg);
-void vtbackend_choose_again(const char *vg); /* look anew whose it is */
+gboolean vtbackend_choose_again(const char *vg); /* the same, looked at anew */
+/* What the document of its pool says; AUTO: nothing. */
+void vtbackend_tell_engine(const char *vg, PoolEngine engine);
 /* The service of @vg for questions, or for changes, which may take longer. Never freed by the
  * caller. ETIMEDOUT at once for some seconds after the service did not answer: a list of a thousand
  * volumes must not wait a thousand deadlines. One for changes is given only to a service that

@@ -6,7 +6,7 @@
  * thousand volumes one after the other: after a question that was not answered in time, further
  * ones are refused at once for a while.
  *
- * A VG that no service has, and that is the kernel's by choice (pool/choose.h), is asked and
+ * A VG that no service has, and that is the kernel's by choice (pool/open.h), is asked and
  * changed in this process, by the same interface. It stays so until a service has it.
  */
 #include "config.h"
@@ -16,7 +16,6 @@
 
 #include "control/service.h"
 #include "libvirt/vtbackend-private.h"
-#include "pool/choose.h"
 #include "util/name.h"
 
 #define DEFAULT_DEADLINE_S 10
@@ -27,6 +26,7 @@ typedef struct {
   VolumeGroup *questions, *changes;
   VolumeGroup *kernel; /* made once, kept */
   gboolean chosen;     /* the kernel, at the last look */
+  PoolEngine engine;   /* as its pool's document says */
   gint64 silent_until; /* monotonic; 0: it answers */
 } Service;
 
@@ -138,12 +138,14 @@ static VolumeGroup *kernel_pool(const char *vg, GError **error)
 {
   if (control_service_is_running(vg))
     return NULL;
+  g_autoptr(PoolLook) look = pool_look_new();
   g_mutex_lock(&lock);
   VolumeGroup *group = find_service(vg)->chosen ? find_service(vg)->kernel : NULL;
+  const PoolWhere where = {.engine = find_service(vg)->engine, .look = look};
   g_mutex_unlock(&lock);
-  if (group || pool_choose_engine(vg, NULL) != POOL_ENGINE_KERNEL)
+  if (group || pool_holder(vg, &where) != POOL_HOLDER_KERNEL)
     return group;
-  g_autoptr(VolumeGroup) mine = pool_open_kernel(vg, NULL, 0, error);
+  g_autoptr(VolumeGroup) mine = pool_open_kernel(vg, &where, error);
   if (!mine)
     return NULL;
   g_mutex_lock(&lock);
@@ -156,10 +158,19 @@ static VolumeGroup *kernel_pool(const char *vg, GError **error)
   return group;
 }
 
-void vtbackend_choose_again(const char *vg)
+gboolean vtbackend_choose_again(const char *vg)
 {
   g_mutex_lock(&lock);
   find_service(vg)->chosen = FALSE;
+  const PoolWhere where = {.engine = find_service(vg)->engine};
+  g_mutex_unlock(&lock);
+  return pool_holder(vg, &where) == POOL_HOLDER_KERNEL;
+}
+
+void vtbackend_tell_engine(const char *vg, PoolEngine engine)
+{
+  g_mutex_lock(&lock);
+  find_service(vg)->engine = engine;
   g_mutex_unlock(&lock);
 }
 

@@ -153,7 +153,7 @@ static gboolean has_data(const Content *content, guint64 offset, guint64 end, gb
 static LvmRange find_remains(const Content *content)
 {
   const char *paths[] = {content->path, NULL};
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, FALSE, NULL, NULL);
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, NULL, NULL, NULL);
   LvmDevice *device = probe->devices->len ? probe->devices->pdata[0] : NULL;
   LvmMetadataArea *area =
       device && !device->label && device->areas->len ? device->areas->pdata[0] : NULL;
@@ -185,7 +185,7 @@ static gboolean find_content(const Content *content, GPtrArray *names, GError **
 static gboolean check_not_used_pv(const char *path, GError **error)
 {
   const char *paths[] = {path, NULL};
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, FALSE, NULL, NULL);
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, NULL, NULL, NULL);
   LvmDevice *device = probe->devices->len ? probe->devices->pdata[0] : NULL;
 
   if (device && device->identified && !device->label->used && probe->groups->len == 0 &&
@@ -238,7 +238,7 @@ static gboolean erase(VtIo *io, gboolean all, GError **error)
 
 gboolean lvm_content_clear(const char *path, GError **error)
 {
-  LvmDevice *device = lvm_device_open_locked(path, NULL, NULL, error);
+  LvmDevice *device = lvm_device_open_locked(path, NULL, error);
   g_auto(Content) content = {.fd = -1};
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
   gboolean ok;

@@ -191,11 +191,16 @@ static char *find_tag(LvmVg *vg)
   return NULL;
 }
 
-gboolean lvm_store_is_taken(LvmStore *store)
+gboolean lvm_vg_is_taken(LvmVg *vg)
 {
-  const char *id = lvm_vg_system_id(store->vg);
+  const char *id = lvm_vg_system_id(vg);
 
   return id && g_str_has_prefix(id, OUR_PREFIX);
+}
+
+gboolean lvm_store_is_taken(LvmStore *store)
+{
+  return lvm_vg_is_taken(store->vg);
 }
 
 gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error)

@@ -20,7 +20,7 @@
 
 static LvmDevice *device_new(const char *path, VtIo *io)
 {
-  LvmDevice *device = g_new0(LvmDevice, 1);
+  LvmDevice *device = g_rc_box_new0(LvmDevice);
 
   device->path = g_strdup(path);
   device->io = io;
@@ -30,10 +30,10 @@ static LvmDevice *device_new(const char *path, VtIo *io)
   return device;
 }
 
-void lvm_device_free(LvmDevice *device)
+static void device_clear(gpointer data)
 {
-  if (!device)
-    return;
+  LvmDevice *device = data;
+
   g_ptr_array_unref(device->areas);
   g_ptr_array_unref(device->groups);
   g_ptr_array_unref(device->problems);
@@ -41,18 +41,24 @@ void lvm_device_free(LvmDevice *device)
   vt_io_unref(device->io);
   vt_io_unref(device->lock);
   g_free(device->path);
-  g_free(device);
 }
 
-LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data,
-                                  GError **error)
+void lvm_device_free(LvmDevice *device)
+{
+  if (device)
+    g_rc_box_release_full(device, device_clear);
+}
+
+LvmDevice *lvm_device_open_locked(const char *path, LvmStore *store, GError **error)
 {
   VtIo *lock = vt_io_open_file(path, FALSE, error), *io = NULL;
+  LvmOpenFunc open = store ? store->open : NULL;
   LvmDevice *device;
 
   if (!lock)
     return NULL;
-  if (!vt_io_lock(lock, FALSE, error) || (open && !(io = open(path, FALSE, user_data, error)))) {
+  if (!vt_io_lock(lock, FALSE, store ? store->locks : NULL, error) ||
+      (open && !(io = open(path, FALSE, store->user_data, error)))) {
     vt_io_unref(lock);
     return NULL;
   }
@@ -174,6 +180,7 @@ static LvmGroup *salvage_group(LvmProbe *probe, LvmDevice *device, LvmMetadataAr
 
 /* --- one device --- */
 
+/* @salvage: where there is no whole text, search for earlier ones. */
 static void read_area(LvmProbe *probe, LvmDevice *device, const LvmRange *range, gboolean salvage)
 {
   g_autoptr(GError) error = NULL;
@@ -217,7 +224,7 @@ static gboolean has_group(LvmDevice *device)
   return FALSE;
 }
 
-static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage)
+static gboolean read_device(LvmProbe *probe, LvmDevice *device)
 {
   g_autoptr(GError) error = NULL;
   gboolean whole = lvm_label_read(device->io, &device->label, &error);
@@ -236,7 +243,7 @@ static gboolean read_device(LvmProbe *probe, LvmDevice *device, gboolean salvage
   }
   check_size(device);
   for (guint i = 0; i < device->label->metadata_areas->len; i++)
-    read_area(probe, device, &g_array_index(device->label->metadata_areas, LvmRange, i), salvage);
+    read_area(probe, device, &g_array_index(device->label->metadata_areas, LvmRange, i), TRUE);
   if (!whole && !has_group(device))
     read_unlabelled(probe, device);
   return TRUE;
@@ -261,6 +268,19 @@ static LvmRange extents_of(LvmDevice *device)
     }
   }
   return range;
+}
+
+/* Is it one of those that count? */
+static gboolean is_wanted(LvmProbe *probe, LvmDevice *device)
+{
+  g_auto(GStrv) groups = NULL;
+  g_autofree char *id = NULL;
+
+  if (!probe->pv_ids)
+    return TRUE;
+  groups = g_strsplit(device->label ? device->label->uuid : "", "-", -1);
+  id = g_strjoinv("", groups);
+  return g_hash_table_contains(probe->pv_ids, id);
 }
 
 /* TRUE: it is, and what of is noted. */
@@ -322,11 +342,11 @@ static void check_duplicates(LvmProbe *probe)
 }
 
 /* The device at @path; NULL: there is nothing of a PV of its own. */
-static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage, LvmOpenFunc open,
-                             gpointer user_data)
+static LvmDevice *probe_path(LvmProbe *probe, const char *path)
 {
   g_autoptr(GError) error = NULL;
-  VtIo *io = open ? open(path, TRUE, user_data, &error) : vt_io_open_file(path, TRUE, &error);
+  VtIo *io = probe->open ? probe->open(path, TRUE, probe->user_data, &error)
+                         : vt_io_open_file(path, TRUE, &error);
   guint n_groups = probe->groups->len;
   LvmDevice *device;
 
@@ -335,51 +355,91 @@ static LvmDevice *probe_path(LvmProbe *probe, const char *path, gboolean salvage
     return NULL;
   }
   device = device_new(path, io);
-  if (!read_device(probe, device, salvage)) {
+  if (!read_device(probe, device)) {
     lvm_device_free(device);
     return NULL;
   }
-  if (!is_part(device))
+  if (is_wanted(probe, device) && !is_part(device))
     return device;
   g_ptr_array_set_size(device->groups, 0);
   g_ptr_array_set_size(probe->groups, (int)n_groups); /* without what it alone says */
-  g_ptr_array_add(probe->parts, device);
+  if (is_wanted(probe, device))
+    g_ptr_array_add(probe->parts, device);
+  else
+    lvm_device_free(device);
   return NULL;
 }
 
-LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open,
-                    gpointer user_data)
+static void look(LvmProbe *probe)
 {
-  LvmProbe *probe = g_new0(LvmProbe, 1);
   g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
   probe->devices = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
   probe->parts = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_device_free);
   probe->groups = g_ptr_array_new_with_free_func(group_free);
   probe->problems = g_ptr_array_new_with_free_func(g_free);
-  for (; *paths; paths++) {
-    LvmDevice *device =
-        is_twice(seen, *paths) ? NULL : probe_path(probe, *paths, salvage, open, user_data);
+  for (char **path = probe->paths; *path; path++) {
+    LvmDevice *device = is_twice(seen, *path) ? NULL : probe_path(probe, *path);
 
     if (device)
       g_ptr_array_add(probe->devices, device);
   }
   check_duplicates(probe);
+}
+
+static void forget(LvmProbe *probe)
+{
+  g_ptr_array_unref(probe->devices);
+  g_ptr_array_unref(probe->parts);
+  g_ptr_array_unref(probe->groups);
+  g_ptr_array_unref(probe->problems);
+}
+
+LvmProbe *lvm_probe(const char *const *paths, GHashTable *pv_ids, LvmOpenFunc open,
+                    gpointer user_data)
+{
+  LvmProbe *probe = g_new0(LvmProbe, 1);
+
+  probe->paths = g_strdupv((GStrv)paths);
+  probe->pv_ids = pv_ids ? g_hash_table_ref(pv_ids) : NULL;
+  probe->open = open;
+  probe->user_data = user_data;
+  look(probe);
   return probe;
 }
 
-/* --- physical volumes elsewhere --- */
-
-static gboolean is_same_device(const char *a, const char *b)
+void lvm_probe_again(LvmProbe *probe)
 {
-  struct stat sa, sb;
-
-  if (stat(a, &sa) < 0 || stat(b, &sb) < 0)
-    return FALSE;
-  return S_ISBLK(sa.st_mode) && S_ISBLK(sb.st_mode)
-             ? sa.st_rdev == sb.st_rdev
-             : sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+  forget(probe);
+  look(probe);
 }
+
+void lvm_probe_free(LvmProbe *probe)
+{
+  if (!probe)
+    return;
+  forget(probe);
+  g_strfreev(probe->paths);
+  g_clear_pointer(&probe->pv_ids, g_hash_table_unref);
+  g_free(probe);
+}
+
+gboolean lvm_probe_is_current(LvmProbe *probe)
+{
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    for (guint j = 0; j < device->areas->len; j++) {
+      LvmMetadataArea *area = device->areas->pdata[j];
+
+      if (area->usable && !lvm_metadata_area_check(area, NULL))
+        return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+/* --- physical volumes elsewhere --- */
 
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
 {
@@ -412,14 +472,13 @@ static gboolean has_moved(LvmProbe *probe, LvmVg *vg)
   for (guint i = 0; i < vg->pvs->len; i++) {
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(vg->pvs->pdata[i]));
 
-    if (device && !is_same_device(device->path, lvm_pv_device(vg->pvs->pdata[i])))
+    if (device && !vt_is_same_file(device->path, lvm_pv_device(vg->pvs->pdata[i])))
       return TRUE;
   }
   return FALSE;
 }
 
-gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open,
-                          gpointer user_data)
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg)
 {
   gboolean found = FALSE;
 
@@ -430,8 +489,7 @@ gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenF
     LvmDevice *device;
 
     if (lvm_probe_device(probe, uuid) || !g_path_is_absolute(path) ||
-        !g_file_test(path, G_FILE_TEST_EXISTS) ||
-        !(device = probe_path(probe, path, salvage, open, user_data)))
+        !g_file_test(path, G_FILE_TEST_EXISTS) || !(device = probe_path(probe, path)))
       continue;
     if (device->identified && strcmp(device->label->uuid, uuid) == 0) {
       g_ptr_array_add(probe->devices, device);
@@ -441,17 +499,6 @@ gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenF
     }
   }
   return found;
-}
-
-void lvm_probe_free(LvmProbe *probe)
-{
-  if (!probe)
-    return;
-  g_ptr_array_unref(probe->devices);
-  g_ptr_array_unref(probe->parts);
-  g_ptr_array_unref(probe->groups);
-  g_ptr_array_unref(probe->problems);
-  g_free(probe);
 }
 
 /* --- choosing --- */
@@ -485,7 +532,7 @@ static char *lone_pv(LvmProbe *probe)
   return NULL;
 }
 
-static char *find_inside(const char *const *paths)
+static char *find_inside(char **paths)
 {
   char *inside = NULL;
 
@@ -494,15 +541,14 @@ static char *find_inside(const char *const *paths)
   return inside;
 }
 
-static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const char *name,
-                               GError **error)
+static LvmGroup *nothing_found(LvmProbe *probe, const char *name, GError **error)
 {
-  g_autofree char *where = g_strjoinv(" ", (char **)paths);
+  g_autofree char *where = g_strjoinv(" ", probe->paths);
   const char *problem = first_problem(probe);
   gboolean damaged = probe->devices->len > 0 && problem;
 
   g_autofree char *lone = problem ? NULL : lone_pv(probe);
-  g_autofree char *inside = problem || lone ? NULL : find_inside(paths);
+  g_autofree char *inside = problem || lone ? NULL : find_inside(probe->paths);
   const char *reason = problem ? problem : lone ? lone : inside;
 
   vt_set_error(error, damaged ? EBADMSG : ENOENT, "no volume group%s%s on %s%s%s", name ? " " : "",
@@ -511,15 +557,14 @@ static LvmGroup *nothing_found(LvmProbe *probe, const char *const *paths, const 
   return NULL;
 }
 
-LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name,
-                         GError **error)
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *name, gboolean salvaged, GError **error)
 {
   LvmGroup *best = NULL;
 
   for (guint i = 0; i < probe->groups->len; i++) {
     LvmGroup *group = probe->groups->pdata[i];
 
-    if (name && strcmp(lvm_vg_name(group->vg), name) != 0)
+    if ((group->salvaged && !salvaged) || (name && strcmp(lvm_vg_name(group->vg), name) != 0))
       continue;
     if (best && strcmp(lvm_vg_uuid(best->vg), lvm_vg_uuid(group->vg)) != 0) {
       if (name)
@@ -535,10 +580,17 @@ LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *
         (best->salvaged && !group->salvaged && lvm_vg_seqno(group->vg) == lvm_vg_seqno(best->vg)))
       best = group;
   }
-  return best ? best : nothing_found(probe, paths, name, error);
+  return best || !error ? best : nothing_found(probe, name, error);
 }
 
-/* --- lvm_scan() --- */
+LvmVg *lvm_probe_vg(LvmProbe *probe, const char *name, GError **error)
+{
+  LvmGroup *group = lvm_probe_find(probe, name, TRUE, error);
+
+  return group ? group->vg : NULL;
+}
+
+/* --- listing --- */
 
 void lvm_scan_free(LvmScan *scan)
 {
@@ -568,15 +620,28 @@ static const char *group_name(LvmProbe *probe, LvmDevice *device)
   return best ? lvm_vg_name(best->vg) : NULL;
 }
 
+GStrv lvm_probe_paths(LvmProbe *probe, const char *name)
+{
+  GPtrArray *paths = g_ptr_array_new();
+
+  for (guint i = 0; i < probe->devices->len; i++) {
+    LvmDevice *device = probe->devices->pdata[i];
+
+    if (g_strcmp0(group_name(probe, device), name) == 0)
+      g_ptr_array_add(paths, g_strdup(device->path));
+  }
+  g_ptr_array_add(paths, NULL);
+  return (GStrv)g_ptr_array_free(paths, FALSE);
+}
+
 static void copy_problems(GPtrArray *from, GPtrArray *to)
 {
   for (guint i = 0; to && i < from->len; i++)
     g_ptr_array_add(to, g_strdup(from->pdata[i]));
 }
 
-GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems)
+GPtrArray *lvm_probe_list(LvmProbe *probe, GPtrArray *problems)
 {
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, TRUE, NULL, NULL);
   GPtrArray *scans = g_ptr_array_new_with_free_func((GDestroyNotify)lvm_scan_free);
 
   copy_problems(probe->problems, problems);

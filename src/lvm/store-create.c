@@ -29,10 +29,10 @@ static guint64 data_start(guint64 area_size)
 
 /* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of
  * metadata. */
-static LvmDevice *new_device(const char *path, guint64 area_size, guint64 extent_size,
-                             LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmDevice *new_device(LvmStore *store, const char *path, guint64 area_size,
+                             guint64 extent_size, GError **error)
 {
-  LvmDevice *device = lvm_device_open_locked(path, open, user_data, error);
+  LvmDevice *device = lvm_device_open_locked(path, store, error);
   LvmRange data = {.offset = data_start(area_size)},
            metadata = {AREA_START, data.offset - AREA_START};
   g_autofree char *uuid = lvm_uuid_new();
@@ -252,8 +252,7 @@ LvmStore *lvm_store_create(const char *name, const char *const *paths, const Lvm
     return NULL;
   store->vg = empty_vg(name, extent_size, params && params->no_autoactivate);
   for (; *paths; paths++) {
-    LvmDevice *device =
-        new_device(*paths, area_size, extent_size, store->open, store->user_data, error);
+    LvmDevice *device = new_device(store, *paths, area_size, extent_size, error);
 
     if (!device)
       return NULL;
@@ -309,8 +308,8 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
   if (!lvm_vg_check_new_pv(store->vg, error) || !lvm_store_check_seqno(store, error))
     return FALSE;
-  device = new_device(path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg),
-                      store->open, store->user_data, error);
+  device =
+      new_device(store, path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), error);
   if (!device)
     return FALSE;
   if (!check_sector_size(store, device, error)) {

@@ -7,7 +7,8 @@
 #include "lvm/metadata-area.h"
 #include "lvm/store.h"
 
-/* A file or block device that is a PV, or could be one. */
+/* A file or block device that is a PV, or could be one. Counted (g_rc_box): of a probe and of the
+ * stores that are open read-only from it. */
 typedef struct {
   char *path;
   VtIo *io;
@@ -28,31 +29,30 @@ typedef struct {
   char *note;        /* ...which its reader is to know */
 } LvmGroup;
 
-typedef struct {
+struct LvmProbe {
+  GStrv paths;
+  GHashTable *pv_ids; /* of the caller's; NULL: all */
+  LvmOpenFunc open;
+  gpointer user_data;
   GPtrArray *devices; /* of LvmDevice: those with a label or the rests of one */
   GPtrArray *parts;   /* of LvmDevice: those whose label is another device's; what that is, is their
                          last problem */
   GPtrArray *groups;  /* of LvmGroup: @devices' */
   GPtrArray *problems; /* of char *: what concerns no PV */
-} LvmProbe;
+};
 
-/* Look at each of @paths. @salvage: where an area has no whole text, search for earlier ones. */
-LvmProbe *lvm_probe(const char *const *paths, gboolean salvage, LvmOpenFunc open,
-                    gpointer user_data);
-void lvm_probe_free(LvmProbe *probe);
 /* The device whose label, whole or not, says that it is PV @uuid; NULL: none. */
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid);
 /* What a device looked at is a part of that carries PV @uuid; NULL: none does. */
 const char *lvm_probe_part(LvmProbe *probe, const char *uuid);
 /* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */
-gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg, gboolean salvage, LvmOpenFunc open,
-                          gpointer user_data);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)
-void lvm_device_free(LvmDevice *device);
-/* The newest text of VG @name (NULL: the only one). ENOENT, EINVAL (several), EBADMSG (damage that
- * may be why). */
-LvmGroup *lvm_probe_find(LvmProbe *probe, const char *const *paths, const char *name,
-                         GError **error);
+gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg);
+/* Look at all of it anew. */
+void lvm_probe_again(LvmProbe *probe);
+void lvm_device_free(LvmDevice *device); /* when nobody else has it */
+/* The newest text of VG @name (NULL: the only one), with @salvaged ones or without. ENOENT, EINVAL
+ * (several), EBADMSG (damage that may be why). */
+LvmGroup *lvm_probe_find(LvmProbe *probe, const char *name, gboolean salvaged, GError **error);
 
 /* One PV of an open VG. */
 typedef struct {
@@ -72,6 +72,7 @@ struct LvmStore {
   gsize text_size;
   LvmOpenFunc open;
   gpointer user_data;
+  const VtIoLocks *locks;
   struct LvmArchive *archive;
   gboolean archive_warned; /* it cannot be written, which has been told */
 };
@@ -81,9 +82,8 @@ LvmDevice *lvm_store_device(LvmStore *store, const char *uuid);
 LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data);
 /* Take @device, and its areas where they are usable. */
 void lvm_store_add_device(LvmStore *store, LvmDevice *device);
-/* Open @path for writing (as the store opens its PVs) and lock it. */
-LvmDevice *lvm_device_open_locked(const char *path, LvmOpenFunc open, gpointer user_data,
-                                  GError **error);
+/* Open @path for writing, as @store opens its PVs (NULL: no store's), and lock it. */
+LvmDevice *lvm_device_open_locked(const char *path, LvmStore *store, GError **error);
 
 /* Write @device's label, saying whether a VG uses it, and flush. */
 gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error);

@@ -88,12 +88,14 @@ static void warn_of(LvmStore *store, const char *warning)
 
 /* --- opening: which devices are the VG's --- */
 
-static gboolean carries(LvmDevice *device, LvmVg *vg)
+/* @salvaged: or did, as far as can be seen. */
+static gboolean carries(LvmDevice *device, LvmVg *vg, gboolean salvaged)
 {
   for (guint i = 0; i < device->groups->len; i++) {
     LvmGroup *group = device->groups->pdata[i];
 
-    if (group && strcmp(lvm_vg_uuid(group->vg), lvm_vg_uuid(vg)) == 0)
+    if (group && (salvaged || !group->salvaged) &&
+        strcmp(lvm_vg_uuid(group->vg), lvm_vg_uuid(vg)) == 0)
       return TRUE;
   }
   return FALSE;
@@ -111,7 +113,7 @@ static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
-    if (device->identified || !carries(device, vg))
+    if (device->identified || !carries(device, vg, TRUE))
       continue;
     if (found)
       return NULL;
@@ -129,16 +131,11 @@ static void set_uuid(LvmDevice *device, const char *uuid)
 
 /* --- opening read-only --- */
 
-static void take_device(LvmStore *store, LvmProbe *probe, LvmDevice *device)
+static void take_device(LvmStore *store, LvmDevice *device)
 {
-  guint index;
-
-  if (!g_ptr_array_find(probe->devices, device, &index))
-    return;
   for (guint i = 0; i < device->problems->len; i++)
     warn_of(store, device->problems->pdata[i]);
-  g_ptr_array_steal_index(probe->devices, index);
-  lvm_store_add_device(store, device);
+  lvm_store_add_device(store, g_rc_box_acquire(device));
 }
 
 /* Damage of a device that is nobody's known PV: perhaps the missing one. */
@@ -166,7 +163,7 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
     if (!device && (device = find_by_elimination(probe, store->vg, pv)))
       set_uuid(device, lvm_pv_uuid(pv));
     if (device) {
-      take_device(store, probe, device);
+      take_device(store, device);
       continue;
     }
     part = lvm_probe_part(probe, lvm_pv_uuid(pv));
@@ -186,7 +183,7 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
 /* @device as it was probed, now open for writing and locked. ESTALE: it has changed since. */
 static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
 {
-  LvmDevice *locked = lvm_device_open_locked(device->path, store->open, store->user_data, error);
+  LvmDevice *locked = lvm_device_open_locked(device->path, store, error);
   g_autoptr(LvmLabel) label = NULL;
 
   if (!locked)
@@ -314,29 +311,26 @@ static gboolean check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
-    if (!device->identified && device->problems->len && carries(device, vg))
+    if (!device->identified && device->problems->len && carries(device, vg, FALSE))
       return refuse(vg, EBADMSG, device->problems->pdata[0], error);
   }
   return TRUE;
 }
 
-static LvmStore *try_open(const char *const *paths, const char *name, gboolean read_only,
-                          gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
+static LvmStore *try_open(LvmProbe *probe, const char *name, const LvmOpening *how, GError **error)
 {
-  LvmOpenFunc probe_open = read_only ? open : NULL;
-  g_autoptr(LvmProbe) probe = lvm_probe(paths, read_only, probe_open, user_data);
-  LvmGroup *group = lvm_probe_find(probe, paths, name, error);
+  LvmGroup *group = lvm_probe_find(probe, name, how->read_only, error);
   g_autoptr(LvmStore) store = NULL;
 
-  if (group && follow && lvm_probe_follow(probe, group->vg, read_only, probe_open, user_data))
-    group = lvm_probe_find(probe, paths, name, error);
+  if (group && how->usual && lvm_probe_follow(probe, group->vg))
+    group = lvm_probe_find(probe, name, how->read_only, error);
   if (!group)
     return NULL;
-  store = lvm_store_new(read_only, open, user_data);
-  store->vg = g_steal_pointer(&group->vg);
+  store = lvm_store_new(how->read_only, how->open, how->user_data);
+  store->locks = how->locks;
+  store->vg = lvm_vg_copy(group->vg);
   store->text_size = group->size;
-  group->vg = lvm_vg_copy(store->vg);
-  if (read_only) {
+  if (how->read_only) {
     open_read_only(store, probe);
     if (group->note)
       warn_of(store, group->note);
@@ -346,12 +340,12 @@ static LvmStore *try_open(const char *const *paths, const char *name, gboolean r
   return g_steal_pointer(&store);
 }
 
-static LvmStore *open_store(const char *const *paths, const char *name, gboolean read_only,
-                            gboolean follow, LvmOpenFunc open, gpointer user_data, GError **error)
+LvmStore *lvm_store_open_probed(LvmProbe *probe, const char *name, const LvmOpening *how,
+                                GError **error)
 {
   for (guint attempt = 0;; attempt++) {
     GError *failure = NULL;
-    LvmStore *store = try_open(paths, name, read_only, follow, open, user_data, &failure);
+    LvmStore *store = try_open(probe, name, how, &failure);
 
     if (store)
       return store;
@@ -360,19 +354,17 @@ static LvmStore *open_store(const char *const *paths, const char *name, gboolean
       return NULL;
     }
     g_error_free(failure); /* somebody committed between our look and our lock: look again */
+    lvm_probe_again(probe);
   }
 }
 
 LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only,
                          LvmOpenFunc open, gpointer user_data, GError **error)
 {
-  return open_store(paths, name, read_only, FALSE, open, user_data, error);
-}
+  const LvmOpening how = {.read_only = read_only, .open = open, .user_data = user_data};
+  g_autoptr(LvmProbe) probe = lvm_probe(paths, NULL, read_only ? open : NULL, user_data);
 
-LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only,
-                               LvmOpenFunc open, gpointer user_data, GError **error)
-{
-  return open_store(paths, name, read_only, TRUE, open, user_data, error);
+  return lvm_store_open_probed(probe, name, &how, error);
 }
 
 /* --- committing --- */

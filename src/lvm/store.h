@@ -20,14 +20,30 @@ typedef struct {
   char *vg_name; /* NULL: a PV of no volume group */
 } LvmScan;
 void lvm_scan_free(LvmScan *scan);
-/* Which of @paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged
- * ones, and those with a PV's label that are a part of something else (lvm_content_belongs_to()),
- * are reported in @problems (GPtrArray of char
- * *, may be NULL). GPtrArray of LvmScan. Reads only, locks nothing. */
-GPtrArray *lvm_scan(const char *const *paths, GPtrArray *problems);
 
 typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user_data,
                              GError **error);
+
+/* What there is on some paths: looked at once, for any number of questions and openings. Holds the
+ * PVs open, reads only, locks nothing. */
+typedef struct LvmProbe LvmProbe;
+/* @pv_ids NULL, or the ids (without dashes; kept) of the PVs that count. @open: as for
+ * lvm_store_open(), read-only. */
+LvmProbe *lvm_probe(const char *const *paths, GHashTable *pv_ids, LvmOpenFunc open,
+                    gpointer user_data);
+void lvm_probe_free(LvmProbe *probe);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmProbe, lvm_probe_free)
+/* Which of the paths are PVs, and whose. Paths that are no PV are left out; unreadable or damaged
+ * ones, and those with a PV's label that are a part of something else (lvm_content_belongs_to()),
+ * are reported in @problems (GPtrArray of char *, may be NULL). GPtrArray of LvmScan. */
+GPtrArray *lvm_probe_list(LvmProbe *probe, GPtrArray *problems);
+/* Those of VG @name; the caller's GStrv, perhaps empty. */
+GStrv lvm_probe_paths(LvmProbe *probe, const char *name);
+/* The newest text of VG @name (NULL: the only one); the probe's, until the next opening. ENOENT,
+ * EINVAL (there are several), EBADMSG. */
+LvmVg *lvm_probe_vg(LvmProbe *probe, const char *name, GError **error);
+/* FALSE: somebody has committed to one of its volume groups since. Reads headers only. */
+gboolean lvm_probe_is_current(LvmProbe *probe);
 
 /* Open VG @name found among @paths (NULL: the only VG there). Read-write: takes the PVs' locks
  * (vt_io_lock) and refuses a VG with missing PVs, a foreign system_id, or another reason of
@@ -35,11 +51,19 @@ typedef VtIo *(*LvmOpenFunc)(const char *path, gboolean read_only, gpointer user
  * NULL: vt_io_open_file; tests pass their own to record or fail. */
 LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean read_only,
                          LvmOpenFunc open, gpointer user_data, GError **error);
-/* The same, where @paths are but the usual places: a PV that is not there is also looked for where
- * the VG says that it was last seen (an extended VG may have its PVs anywhere). Not if one of its
- * PVs has moved, for then the VG may be a copy. */
-LvmStore *lvm_store_open_usual(const char *const *paths, const char *name, gboolean read_only,
-                               LvmOpenFunc open, gpointer user_data, GError **error);
+/* The same, found by @probe; what has changed since is looked at anew. */
+typedef struct {
+  gboolean read_only;
+  /* the paths are but the usual places: a PV that is not there is also looked for where the VG says
+   * that it was last seen (an extended VG may have its PVs anywhere). Not if one of its PVs has
+   * moved, for then the VG may be a copy. */
+  gboolean usual;
+  LvmOpenFunc open; /* for writing; to read, the probe's */
+  gpointer user_data;
+  const VtIoLocks *locks; /* NULL, or valid until the store is closed: see vt_io_lock() */
+} LvmOpening;
+LvmStore *lvm_store_open_probed(LvmProbe *probe, const char *name, const LvmOpening *how,
+                                GError **error);
 void lvm_store_close(LvmStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmStore, lvm_store_close)
 
@@ -73,6 +97,7 @@ gboolean lvm_store_check_devices(LvmStore *store, GError **error);
 gboolean lvm_store_take(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_release(LvmStore *store, const char *archive_dir, GError **error);
 gboolean lvm_store_is_taken(LvmStore *store);
+gboolean lvm_vg_is_taken(LvmVg *vg);
 /* Whose the VG is, by its system_id and lvm2's configuration, and how it is taken over; NULL: this
  * host's, or nobody's. The caller's. */
 char *lvm_store_foreign(LvmStore *store);

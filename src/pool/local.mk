@@ -36,7 +36,7 @@ src_pool_libpool_bundled_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)
 # The kernel's pool, and the choice between it and the bundled one.
 noinst_LTLIBRARIES += src/pool/libpool-kernel.la
 src_pool_libpool_kernel_la_SOURCES = \
-	src/pool/choose.h src/pool/choose.c \
+	src/pool/look.c src/pool/look.h src/pool/open.c src/pool/open.h \
 	src/pool/kernel/kernel-private.h src/pool/kernel/pool.c \
 	src/pool/kernel/change.c \
 	src/pool/kernel/base.c \

@@ -13,6 +13,7 @@
 
 typedef struct {
   const char *name; /* "bundled", "service": for messages */
+  PoolHolder holder;
 
   gboolean (*close)(VolumeGroup *group,
                     GError **error); /* frees the VolumeGroup, also on failure. Never NULL */

@@ -51,6 +51,11 @@ static gboolean unsupported(VolumeGroup *group, const char *what, GError **error
   return vt_set_error(error, EOPNOTSUPP, "a %s pool cannot %s", group->ops->name, what);
 }
 
+PoolHolder pool_get_holder(VolumeGroup *group)
+{
+  return group->ops->holder;
+}
+
 gboolean pool_close(VolumeGroup *group, GError **error)
 {
   return group->ops->close(group, error);

@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A VolumeGroup is one that is open. Volumes are known by their LV names, unique in the group; a
- * thin pool is an LV as well. Three implementations; which one serves a VG, pool/choose.h says:
+ * thin pool is an LV as well. Three implementations; which one serves a VG, pool/open.h says:
  *   pool_open_bundled()  in this process, over src/lvm and src/thin, with the PVs locked
  *                        (bundled/pool.c)
  *   pool_connect()       a VG service over D-Bus (remote/pool.c)
@@ -99,30 +99,20 @@ typedef struct {
 void pool_vg_info_free(PoolVgInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVgInfo, pool_vg_info_free)
 
-/* --- opening --- */
+/* --- opening: open.h --- */
+
+typedef enum {
+  POOL_HOLDER_BUNDLED, /* nobody, until the engine opens it */
+  POOL_HOLDER_KERNEL,
+  POOL_HOLDER_SERVICE,
+} PoolHolder;
 
 typedef enum {
   /* changes no byte, takes no lock, opens what is damaged as far as it goes */
   POOL_READ_ONLY = 1 << 0,
 } PoolOpenFlags;
 
-/* Open VG @vg (NULL: the only one) on @devices in this process. EBUSY names the holder: pid and
- * command, or "served: use its service". @devices NULL: as settings_devices() finds them, and then,
- * where there is a device-mapper, wherever lvm2 would look. */
-VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                               GError **error);
-
-/* Talk to the service of VG @vg. ENOENT: none is running. ETIMEDOUT: it does not answer within
- * @timeout_ms (which then holds for every call; 0: the default, 30 s). */
-VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error);
-
-/* VG @vg as the kernel and lvm2 have it; ENOENT. @devices NULL: wherever lvm2 would look. Nothing
- * is locked, and what others do to the VG shows at once. A volume's path is that of its device,
- * while it is active. pool_rollback() and pool_clone_into() give the volume another UUID. An engine
- * that has the VG is EBUSY to every change. */
-VolumeGroup *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                              GError **error);
-
+PoolHolder pool_get_holder(VolumeGroup *group); /* who carries out what is asked of it */
 /* Release everything; a bundled pool commits. The error tells of a failed last commit. */
 gboolean pool_close(VolumeGroup *group, GError **error);
 void pool_unref(VolumeGroup *group); /* pool_close(), failure logged */
@@ -208,8 +198,9 @@ gboolean pool_extend(VolumeGroup *group, const char *path, GError **error);
  * when that fails. Not in libpool: who has the file makes it. */
 gboolean pool_extend_with_file(VolumeGroup *group, const char *path, guint64 size, GError **error);
 
-/* Make VG @vg with thin pool @thin_pool on @path: a block device, or a file, made sparse with @size
- * bytes when it does not exist. @extent_size 0: 4 MiB. */
+/* Make VG @vg, of which there is none yet (pool_find_vg()), with thin pool @thin_pool on @path: a
+ * block device, or a file, made sparse with @size bytes when it does not exist. @extent_size 0:
+ * 4 MiB. */
 gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guint64 size,
                    guint64 extent_size, const PoolNew *params, GError **error);
 
@@ -217,21 +208,11 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
 gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *path,
                           guint64 extent_size, const PoolNew *params, GError **error);
 
-/* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take());
- * recovers nothing else. EBUSY: it lives. @devices NULL: as pool_open_bundled(). */
-gboolean pool_release(const char *vg, const char *const *devices, GError **error);
-
 /* Check the metadata of a thin pool (thin_check() of thin.h), and whether it and the VG's text have
  * the same thin devices. Strings as there; @errors and @leaks are the caller's GPtrArrays of char
  * *. Reads only. */
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error);
-
-/* Of a VG of the bundled engine's, open in no process: take back the mark needs_check of
- * @thin_pool, if a check of its metadata finds nothing else. EBADMSG: it does. EBUSY: it is open.
- * @devices NULL: as pool_open_bundled(). */
-gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices,
-                                GError **error);
 
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
 gboolean pool_activate(VolumeGroup *group, const char *thin_pool, GError **error);
@@ -274,9 +255,5 @@ void pool_set_event_func(VolumeGroup *group, PoolEventFunc func, gpointer user_d
 typedef char *(*PoolUserFunc)(const char *const *names, gboolean claim, const char **used,
                               gpointer user_data);
 void pool_set_user_func(VolumeGroup *group, PoolUserFunc func, gpointer user_data);
-/* Before pool_open_bundled(): memory that outlives this process, for what is acknowledged and not
- * committed when it dies (thin/journal.h; goes to ThinOptions of every pool opened read-write).
- * Zeroed when new; kept by the caller until the pool is closed. */
-void pool_set_journal(void *memory, gsize size);
 /* Commit what has been written; the service calls it once a second. */
 gboolean pool_commit(VolumeGroup *group, GError **error);

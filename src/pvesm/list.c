@@ -172,11 +172,12 @@ static int compare_names(gconstpointer a, gconstpointer b)
 
 static gboolean scan_lvm(const PvesmWords *words, GError **error)
 {
+  const PoolWhere where = cli_where(POOL_READ_ONLY);
   gboolean all;
-  g_auto(GStrv) vgs = cli_list_vgs(&all);
+  g_autoptr(GPtrArray) vgs = cli_list_vgs(&where, &all);
 
-  for (char **vg = vgs; *vg; vg++)
-    printf("%s\n", *vg);
+  for (guint i = 0; i < vgs->len; i++)
+    printf("%s\n", ((PoolVg *)vgs->pdata[i])->name);
   return all;
 }
 

@@ -26,12 +26,11 @@ static void status_free(Status *status)
 
 /* --- by type --- */
 
-static void ask_thin_pool(Status *status)
+static void ask_thin_pool(Status *status, const PoolWhere *where)
 {
   const char *name = storagecfg_string(status->storage, "thinpool");
   g_autoptr(GError) error = NULL;
-  VolumeGroup *group =
-      cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
+  VolumeGroup *group = pool_open(storagecfg_string(status->storage, "vgname"), where, &error);
 
   status->pool = group ? pool_get_info(group, name, &error) : NULL;
   if (group)
@@ -48,11 +47,10 @@ static void ask_thin_pool(Status *status)
   status->available = status->total - status->used;
 }
 
-static void ask_volume_group(Status *status)
+static void ask_volume_group(Status *status, const PoolWhere *where)
 {
   g_autoptr(GError) error = NULL;
-  VolumeGroup *group =
-      cli_open(storagecfg_string(status->storage, "vgname"), POOL_READ_ONLY, &error);
+  VolumeGroup *group = pool_open(storagecfg_string(status->storage, "vgname"), where, &error);
   g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, &error) : NULL;
 
   if (group)
@@ -85,7 +83,7 @@ static void ask_folder(Status *status)
   status->available = (guint64)fs.f_bavail * fs.f_frsize;
 }
 
-static Status *ask(const StorageCfgStorage *storage, const char *node)
+static Status *ask(const StorageCfgStorage *storage, const char *node, const PoolWhere *where)
 {
   Status *status = g_new0(Status, 1);
 
@@ -97,9 +95,9 @@ static Status *ask(const StorageCfgStorage *storage, const char *node)
   if (storage->broken)
     status->problem = g_strdup_printf("its section in line %u is broken", storage->line);
   else if (strcmp(storage->type->name, "lvmthin") == 0)
-    ask_thin_pool(status);
+    ask_thin_pool(status, where);
   else if (strcmp(storage->type->name, "lvm") == 0)
-    ask_volume_group(status);
+    ask_volume_group(status, where);
   else if (pvesm_is_folder(storage))
     ask_folder(status);
   else
@@ -285,6 +283,8 @@ static gboolean run(const PvesmWords *words, GError **error)
   g_autofree char *node = pvesm_node_name();
   const char *format = pvesm_option(words, "output-format");
   gboolean verbose = pvesm_flag(words, "verbose");
+  g_autoptr(PoolLook) look = pool_look_new();
+  PoolWhere where = cli_where(POOL_READ_ONLY);
   const GPtrArray *storages;
 
   if (!cfg || !check_words(cfg, words, error))
@@ -294,8 +294,9 @@ static gboolean run(const PvesmWords *words, GError **error)
     if (is_chosen(storages->pdata[i], words, node))
       g_ptr_array_add(chosen, storages->pdata[i]);
   g_ptr_array_sort(chosen, compare_ids);
+  where.look = look;
   for (guint i = 0; i < chosen->len; i++)
-    g_ptr_array_add(all, ask(chosen->pdata[i], node));
+    g_ptr_array_add(all, ask(chosen->pdata[i], node, &where));
   if (pvesm_flag(words, "json") || (format && g_str_has_prefix(format, "json")))
     print_json(all);
   else

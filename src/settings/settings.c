@@ -27,10 +27,6 @@ typedef struct {
 } Settings;
 
 static Settings *the_settings;
-static GStrv the_devices; /* of the command line */
-static GMutex devices_lock;
-static GHashTable *told_engines; /* name of VG: PoolEngine */
-static GMutex engines_lock;
 
 static char *from_env_or(const char *variable, char *otherwise)
 {
@@ -295,14 +291,6 @@ char *settings_archive_dir(void)
   return g_build_filename(settings_state_dir(), "archive", NULL);
 }
 
-void settings_set_devices(const char *const *paths)
-{
-  g_mutex_lock(&devices_lock);
-  g_strfreev(the_devices);
-  the_devices = paths && *paths ? g_strdupv((GStrv)paths) : NULL;
-  g_mutex_unlock(&devices_lock);
-}
-
 /* A path without wildcards is taken as it is, there or not: whoever opens it has the better
  * message. */
 static void add_matches(GPtrArray *paths, const char *pattern)
@@ -340,29 +328,15 @@ GStrv settings_devices(void)
 {
   g_autoptr(GPtrArray) paths = g_ptr_array_new();
 
-  g_mutex_lock(&devices_lock);
-  if (the_devices) {
-    for (guint i = 0; the_devices[i]; i++)
-      g_ptr_array_add(paths, g_canonicalize_filename(the_devices[i], NULL));
-  } else if (settings()->devices) {
-    for (guint i = 0; settings()->devices[i]; i++)
-      add_matches(paths, g_strstrip(settings()->devices[i]));
-  } else {
-    add_images(paths, settings_state_dir());
+  for (char **device = settings()->devices; device && *device; device++) {
+    g_autofree char *pattern = g_strstrip(g_strdup(*device));
+
+    add_matches(paths, pattern);
   }
-  g_mutex_unlock(&devices_lock);
+  if (!settings()->devices)
+    add_images(paths, settings_state_dir());
   g_ptr_array_add(paths, NULL);
   return (GStrv)g_ptr_array_free(g_steal_pointer(&paths), FALSE);
-}
-
-gboolean settings_devices_are_given(void)
-{
-  gboolean given;
-
-  g_mutex_lock(&devices_lock);
-  given = the_devices != NULL;
-  g_mutex_unlock(&devices_lock);
-  return given;
 }
 
 guint settings_autoextend_threshold(void)
@@ -383,30 +357,9 @@ PoolLimits settings_limits(const char *vg, const char *pool)
   return limits ? *limits : settings()->limits;
 }
 
-void settings_set_engine(const char *vg, PoolEngine engine)
-{
-  g_mutex_lock(&engines_lock);
-  if (!told_engines)
-    told_engines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  g_hash_table_insert(told_engines, g_strdup(vg), GINT_TO_POINTER(engine));
-  g_mutex_unlock(&engines_lock);
-}
-
-static PoolEngine told_engine(const char *vg)
-{
-  PoolEngine engine;
-
-  g_mutex_lock(&engines_lock);
-  engine = told_engines ? (PoolEngine)GPOINTER_TO_INT(g_hash_table_lookup(told_engines, vg))
-                        : POOL_ENGINE_AUTO;
-  g_mutex_unlock(&engines_lock);
-  return engine;
-}
-
-PoolEngine settings_engine(const char *vg)
+PoolEngine settings_engine(const char *vg, PoolEngine told)
 {
   gpointer engine = NULL;
-  PoolEngine told = told_engine(vg);
 
   if (!settings()->engines)
     return settings()->engine;

@@ -10,6 +10,7 @@
  *   control    D-Bus socket
  *   nbd        NBD socket, one export per LV
  *   volumes/   FUSE folder
+ *   devices    where its PVs are, a path a line
  *   pid        "<holder pid>\n"
  *   lock       held (flock) by the holder while the VG is served
  *
@@ -33,13 +34,9 @@ char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
 char *settings_archive_dir(void);                         /* the caller's */
 
-/* PVs to look at: --device, else [devices] paths= of the file (globs allowed), else <state>/ *.img.
- * The caller's GStrv.
- */
-void settings_set_devices(const char *const *paths);
+/* PVs to look at, where none are given: [devices] paths= of the file (globs allowed), else
+ * <state>/ *.img. The caller's GStrv. */
 GStrv settings_devices(void);
-/* Do they come from --device? Then they are all there is. */
-gboolean settings_devices_are_given(void);
 
 /* Of thin pool @vg/@pool, each what [pool VG/POOL] says, else [limits]. */
 typedef struct {
@@ -54,12 +51,10 @@ PoolLimits settings_limits(const char *vg, const char *pool);
  * thin_pool_autoextend_threshold and _percent, but for pools that virt-thin serves. */
 guint settings_autoextend_threshold(void);
 guint settings_autoextend_percent(void);
-/* Who serves a VG: $VIRT_THIN_ENGINE, else what settings_set_engine() was told, else [vg NAME]
- * engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/choose.h decides). */
+/* Who serves a VG: $VIRT_THIN_ENGINE, else @told (what a pool's own document says; AUTO: nothing),
+ * else [vg NAME] engine=auto|kernel|bundled, else [vg] engine=, else auto (pool/open.h decides). */
 typedef enum { POOL_ENGINE_AUTO, POOL_ENGINE_KERNEL, POOL_ENGINE_BUNDLED } PoolEngine;
-PoolEngine settings_engine(const char *vg);
-/* What a pool's own document says; AUTO: nothing. */
-void settings_set_engine(const char *vg, PoolEngine engine);
+PoolEngine settings_engine(const char *vg, PoolEngine told);
 /* "auto", "kernel" or "bundled"; else FALSE. */
 gboolean settings_parse_engine(const char *word, PoolEngine *engine);
 const char *settings_engine_name(PoolEngine engine);

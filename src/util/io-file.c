@@ -384,7 +384,7 @@ static char *lock_holder(int fd)
   g_file_get_contents(comm_path, &comm, NULL, NULL);
   return comm ? g_strdup_printf("pid %d (%s)", (int)pid, g_strstrip(comm))
               : g_strdup_printf("the service that process %d was the engine of",
-                                (int)pid); /* see vt_io_keep_locks() */
+                                (int)pid); /* see VtIoLocks */
 }
 
 /* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be
@@ -420,37 +420,31 @@ static gboolean claim_block_device(FileIo *file, GError **error)
   return TRUE;
 }
 
-static struct {
-  int *kept;
-  guint n_kept;
-  void (*keep)(int fd, gpointer user_data);
-  gpointer user_data;
-} locks;
-
-void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data),
-                      gpointer user_data)
+static gboolean is_same(const struct stat *a, const struct stat *b)
 {
-  locks.kept = g_new(int, n_kept + 1);
-  for (guint i = 0; i < n_kept; i++)
-    locks.kept[i] = kept[i];
-  locks.n_kept = n_kept;
-  locks.keep = keep;
-  locks.user_data = user_data;
+  return S_ISBLK(a->st_mode) == S_ISBLK(b->st_mode) &&
+         (S_ISBLK(a->st_mode) ? a->st_rdev == b->st_rdev
+                              : a->st_dev == b->st_dev && a->st_ino == b->st_ino);
+}
+
+gboolean vt_is_same_file(const char *a, const char *b)
+{
+  struct stat one, two;
+
+  return strcmp(a, b) == 0 || (stat(a, &one) == 0 && stat(b, &two) == 0 && is_same(&one, &two));
 }
 
 /* Lock and exclusive open belong to the description behind a descriptor: with that they are taken
  * over. */
-static gboolean take_kept_lock(FileIo *file)
+static gboolean take_kept_lock(FileIo *file, const VtIoLocks *locks)
 {
   struct stat mine, kept;
 
-  if (locks.n_kept == 0 || fstat(file->fd, &mine) < 0)
+  if (locks->n_kept == 0 || fstat(file->fd, &mine) < 0)
     return FALSE;
-  for (guint i = 0; i < locks.n_kept; i++)
-    if (fstat(locks.kept[i], &kept) == 0 && S_ISBLK(kept.st_mode) == S_ISBLK(mine.st_mode) &&
-        (S_ISBLK(mine.st_mode) ? kept.st_rdev == mine.st_rdev
-                               : kept.st_dev == mine.st_dev && kept.st_ino == mine.st_ino))
-      return dup3(locks.kept[i], file->fd, O_CLOEXEC) >= 0;
+  for (guint i = 0; i < locks->n_kept; i++)
+    if (fstat(locks->kept[i], &kept) == 0 && is_same(&mine, &kept))
+      return dup3(locks->kept[i], file->fd, O_CLOEXEC) >= 0;
   return FALSE;
 }
 
@@ -471,18 +465,18 @@ static gboolean wait_for_lock(int fd, int operation, gint64 patience)
   return TRUE;
 }
 
-gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error)
+gboolean vt_io_lock(VtIo *io, gboolean shared, const VtIoLocks *locks, GError **error)
 {
   g_return_val_if_fail(io->ops == &file_ops, FALSE);
   FileIo *file = (FileIo *)io;
-  if (!shared && take_kept_lock(file))
+  if (!shared && locks && take_kept_lock(file, locks))
     return TRUE;
   if (file->is_block && !shared && !claim_block_device(file, error))
     return FALSE;
   if (wait_for_lock(file->fd, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB,
                     file->is_block && !shared ? ONLOOKER_PATIENCE_US : 0)) {
-    if (!shared && locks.keep)
-      locks.keep(file->fd, locks.user_data);
+    if (!shared && locks && locks->keep)
+      locks->keep(file->fd, locks->user_data);
     return TRUE;
   }
   if (errno != EWOULDBLOCK)

@@ -113,25 +113,31 @@ static inline guint64 vt_iov_length(const struct iovec *iov, int n_iov)
 
 /* --- a file or a block device ------------------------------------------------------- */
 
+/* Are these one file, or nodes of one block device? */
+gboolean vt_is_same_file(const char *a, const char *b);
+
 /* Open @path (regular file or block device). Takes no lock: see vt_io_lock(). */
 VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
 /* @fd (taken, also on failure) as "@name". Its size is the system's at any time: others change
  * it. */
 VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **error);
 
+/* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared)
+ * is given to @keep, still this library's, so that it can be passed to a process that stays. What
+ * that hands to this one's successor as @kept (@n_kept descriptors, which stay open) gives
+ * vt_io_lock() of the same file or device the lock that is held. */
+typedef struct {
+  const int *kept;
+  guint n_kept;
+  void (*keep)(int fd, gpointer user_data);
+  gpointer user_data;
+} VtIoLocks;
+
 /* Lock a VtIo made by vt_io_open_file() against every other virt-thin process: flock(), and
  * for a block device O_EXCL as well; where that succeeds, a flock() of udev's is waited for.
  * EBUSY names the holder's pid and command where the system tells it (/proc/locks). Released
- * on close. @shared: for readers. */
-gboolean vt_io_lock(VtIo *io, gboolean shared, GError **error);
-
-/* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared)
- * from here on is given to @keep, still this library's, so that it can be passed to a process that
- * stays. What that hands to this one's successor as @kept (@n_kept descriptors, which stay open)
- * gives vt_io_lock() of the same file or device the lock that is held. Before the first lock, once;
- * @kept is copied. */
-void vt_io_keep_locks(const int *kept, guint n_kept, void (*keep)(int fd, gpointer user_data),
-                      gpointer user_data);
+ * on close. @shared: for readers. @locks NULL: this process's alone. */
+gboolean vt_io_lock(VtIo *io, gboolean shared, const VtIoLocks *locks, GError **error);
 
 /* Set the size of a regular file (grow only); EINVAL for a block device. */
 gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);

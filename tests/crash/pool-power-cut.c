@@ -495,7 +495,8 @@ static GPtrArray *record(const char *path, VtIoLog *log)
   GPtrArray *states = g_ptr_array_new_with_free_func(state_free);
   Run run = {.rand = g_rand_new_with_seed(seed), .now = state_copy(NULL)};
 
-  must((run.pool = bundled_open("pve", devices, 0, open_recorded, log, &error)) != NULL);
+  must((run.pool = bundled_open("pve", &(PoolWhere){.devices = devices}, open_recorded, log,
+                                &error)) != NULL);
   keep(states, run.now, log, g_strdup("open"));
   while (states->len < N_OPS) {
     Op op = ops[g_rand_int_range(run.rand, 0, G_N_ELEMENTS(ops))];
@@ -688,12 +689,13 @@ static void check_after(const char *path, const State *before, const State *afte
   VolumeGroup *group;
 
   if (n % 4 == 0) { /* whoever looks before it is recovered sees all of it, too */
-    must((group = pool_open_bundled("pve", devices, POOL_READ_ONLY, &error)) != NULL);
+    must((group = pool_open_bundled(
+              "pve", &(PoolWhere){.devices = devices, .flags = POOL_READ_ONLY}, &error)) != NULL);
     if (!g_str_has_prefix(after->what, "roll") && !g_str_has_prefix(after->what, "clone"))
       compare(group, before, after, cut);
     must(pool_close(group, &error));
   }
-  group = pool_open_bundled("pve", devices, 0, &error);
+  group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error);
   if (!group)
     die("%s (%s): %s", cut, after->what, error->message);
   compare(group, before, after, cut);

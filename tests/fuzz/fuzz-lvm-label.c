@@ -157,6 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   const char *paths[] = {path, NULL};
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free), scans = NULL;
+  g_autoptr(LvmProbe) probe = NULL;
   LvmStore *store;
   guint8 seal = size ? data[0] : 0;
 
@@ -169,7 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     seal_header();
   if (seal & 1)
     seal_label();
-  scans = lvm_scan(paths, problems);
+  probe = lvm_probe(paths, NULL, NULL, NULL);
+  scans = lvm_probe_list(probe, problems);
   store = lvm_store_open(paths, NULL, TRUE, NULL, NULL, NULL);
   if (store)
     read_lvs(store, TRUE);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "pool/open.h"
 #include "pool/pool-private.h"
 
 typedef struct {
@@ -402,12 +403,7 @@ static const PoolOps ops = {
     .set_user_func = set_user_func,
 };
 
-void pool_set_journal(void *memory, gsize size)
-{
-}
-
-VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                               GError **error)
+VolumeGroup *pool_open_bundled(const char *vg, const PoolWhere *where, GError **error)
 {
   FilePool *pool = g_new0(FilePool, 1);
 

@@ -15,6 +15,7 @@ integration_tests = \
 	tests/integration/cli-health.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
+	tests/integration/cli-look.sh \
 	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-outputs.sh \
 	tests/integration/cli-private.sh \

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "pool/open.h"
 #include "pool/remote/service.h"
-#include "pool/pool.h"
 #include "service/process/service.h"
 #include "util/size.h"
 
@@ -80,7 +80,7 @@ int main(int argc, char **argv)
     return 2;
   }
   if (strcmp(argv[1], "serve") == 0)
-    return service_main(argv[2], argc > 3 && strcmp(argv[3], "--foreground") == 0);
+    return service_main(argv[2], NULL, argc > 3 && strcmp(argv[3], "--foreground") == 0);
   if (run(argv[1], argv[2], argv + 3, argc - 3, &error))
     return 0;
   fprintf(stderr, "%s\n", error->message);

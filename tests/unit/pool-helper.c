@@ -141,7 +141,8 @@ static VolumeGroup *open_pool(const char *path, PoolOpenFlags flags)
   const char *devices[] = {path, NULL};
   VolumeGroup *group;
 
-  assert_done((group = pool_open_bundled(NULL, devices, flags, &error)) != NULL);
+  assert_done((group = pool_open_bundled(NULL, &(PoolWhere){.devices = devices, .flags = flags},
+                                         &error)) != NULL);
   return group;
 }
 

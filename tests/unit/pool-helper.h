@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "lvm/store.h"
-#include "pool/pool.h"
+#include "pool/open.h"
 
 #define KIB G_GUINT64_CONSTANT(1024)
 #define MIB (KIB * 1024)

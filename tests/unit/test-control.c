@@ -25,6 +25,7 @@
 #include "control/control-socket.h"
 #include "control/control.h"
 #include "control/service.h"
+#include "pool/open.h"
 #include "pool/remote/service.h"
 #include "pool/remote/wire.h"
 #include "settings/settings.h"

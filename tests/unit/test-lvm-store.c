@@ -116,10 +116,12 @@ static void test_scan(void **state)
   g_autofree char *damaged = lvm_test_fixture(folder, "06-msg-pending");
   const char *paths[] = {a, empty, tiny, damaged, "/nowhere/at/all", a, NULL};
   g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free), scans = NULL;
+  g_autoptr(LvmProbe) probe = NULL;
   LvmScan *scan;
 
   lvm_test_flip(damaged, 520);
-  scans = lvm_scan(paths, problems);
+  probe = lvm_probe(paths, NULL, NULL, NULL);
+  scans = lvm_probe_list(probe, problems);
   assert_int_equal(scans->len, 2);
   scan = scans->pdata[0];
   assert_string_equal(scan->path, a);
@@ -293,7 +295,7 @@ static void test_lost(void **state)
   lvm_store_close(store);
   lvm_test_flip(paths[1], 512 + 40);
   lvm_test_flip(paths[1], 4096 + 45);
-  for (guint i = 0; i < 64 * 1024; i += 512)
+  for (guint i = 0; i < 64 * 1024; i += 8)
     lvm_test_flip(paths[1], 4096 + 512 + i);
   assert_null(open_paths(FALSE, &error, paths[0], paths[1]));
   assert_error(error, EBADMSG, "pv1.img: the label at offset 512 is damaged");

@@ -215,22 +215,24 @@ static void test_init(void **state)
 
 static void test_init_keeps_what_is_there(void **state)
 {
-  char *path = helper_make(64 * MIB, 0), *other = helper_path("other.img"),
-       *text = helper_path("notes"), *empty = helper_path("empty.img");
+  char *path = helper_make(64 * MIB, 0), *text = helper_path("notes"),
+       *empty = helper_path("empty.img");
   const char *devices[] = {path, NULL};
   g_autofree char *before = helper_digest(path), *after = NULL, *notes_before = NULL,
-                  *notes_after = NULL;
+                  *notes_after = NULL, *owner = NULL;
+  g_autoptr(PoolVg) vg = NULL;
   g_autofree char *ext = g_malloc0(2 * MIB);
 
-  settings_set_devices(devices);
-  assert_fails(pool_init("pve", "fast", other, 64 * MIB, 0, NULL, &error), EEXIST,
-               "there is a volume group pve already");
-  assert_absent(other);
+  vg = pool_find_vg("pve", &(PoolWhere){.devices = devices});
+  assert_string_equal(vg->devices[0], path);
+  assert_string_equal(vg->thin_pools->pdata[0], "data");
+  assert_null(pool_find_vg("pve2", &(PoolWhere){.devices = devices}));
+  owner = pool_vg_of(path, NULL);
+  assert_string_equal(owner, "pve");
   assert_fails(pool_init("pve2", "data", path, 0, 0, NULL, &error), EEXIST,
                NULL); /* two pools over one file */
   assert_fails(pool_init("pve2", "data", path, 65 * MIB, 0, NULL, &error), EEXIST, NULL);
   assert_fails(pool_init("pve2", "data", path, 32 * MIB, 0, NULL, &error), EINVAL, "larger");
-  settings_set_devices(NULL);
   after = helper_digest(path);
   assert_string_equal(before, after);
   helper_judge(path, NULL);
@@ -271,10 +273,12 @@ static void test_opening_what_is_not_there(void **state)
   char *path = helper_make(64 * MIB, 0);
   const char *devices[] = {path, NULL}, *none[] = {helper_path("none"), NULL}, *nothing[] = {NULL};
 
-  assert_fails(pool_open_bundled("other", devices, 0, &error), ENOENT, "other");
-  assert_fails(pool_open_bundled("pve", none, 0, &error), ENOENT, "none");
-  assert_fails(pool_open_bundled(NULL, none, 0, &error), ENOENT, NULL);
-  assert_fails(pool_open_bundled("pve", nothing, 0, &error), ENOENT, "--device");
+  assert_fails(pool_open_bundled("other", &(PoolWhere){.devices = devices}, &error), ENOENT,
+               "other");
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = none}, &error), ENOENT, "none");
+  assert_fails(pool_open_bundled(NULL, &(PoolWhere){.devices = none}, &error), ENOENT, NULL);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = nothing}, &error), ENOENT,
+               "--device");
 }
 
 /* --- overcommit --- */

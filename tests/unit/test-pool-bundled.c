@@ -609,7 +609,7 @@ static void test_larger_pool(void **state)
   helper_close(group);
   helper_judge(path, second);
 
-  assert_done((group = pool_open_bundled("pve", devices, 0, &error)) != NULL);
+  assert_done((group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error)) != NULL);
   assert_done((again = pool_get_info(group, NULL, &error)) != NULL);
   assert_int_equal(again->size, 96 * MIB);
   helper_check(group, "v", 0, 56 * MIB, 1);
@@ -816,7 +816,7 @@ static void test_second_opener(void **state)
   g_autofree char *pid = g_strdup_printf("%d", getpid());
   VolumeGroup *group = helper_open(path), *reader;
 
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, pid);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBUSY, pid);
   reader = helper_open_read(path); /* takes no lock */
   helper_close(reader);
   helper_close(group);

@@ -183,7 +183,7 @@ static void assert_refused(const char *path, const char *text)
   const char *devices[] = {path, NULL};
   g_autofree char *before = helper_digest(path), *after = NULL;
 
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM, text);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EPERM, text);
   after = helper_digest(path);
   assert_string_equal(before, after);
 }

@@ -201,8 +201,10 @@ static void test_opening_for_writing(void **state)
     g_autofree char *before = helper_digest(path), *after = NULL;
 
     if (f->refused) {
-      assert_fails(pool_open_bundled("pve", devices, 0, &error), f->refused, f->why);
-      assert_fails(pool_open_bundled("pve", devices, 0, &error), f->refused, f->next);
+      assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), f->refused,
+                   f->why);
+      assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), f->refused,
+                   f->next);
       after = helper_digest(path);
       assert_string_equal(before, after);
     } else {
@@ -338,7 +340,8 @@ static void test_a_number_taken_by_another_is_refused(void **state)
   const char *devices[] = {path, NULL};
 
   edit_text(path, create_over_other);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM, "vm-101-disk-1");
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EPERM,
+               "vm-101-disk-1");
 }
 
 static void two_behind(LvmVg *vg)
@@ -353,7 +356,7 @@ static void test_two_transactions_apart_is_refused(void **state)
   VolumeGroup *group;
 
   edit_text(path, two_behind);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EPERM,
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EPERM,
                "transaction id is 7, expected 9");
   group = helper_open_read(path);
   check_sums(group, &fixtures[0], 2);
@@ -424,7 +427,8 @@ static void test_damaged_superblock(void **state)
 
   overwrite(path, TMETA_01 + 100, "damage", 6);
   before = helper_digest(path);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, "superblock");
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBADMSG,
+               "superblock");
   group = helper_open_read(path);
   assert_names(group, NAMES_01);
   md5 = helper_md5(group, "root", 0);
@@ -450,7 +454,8 @@ static void test_wiped_superblock_is_not_an_empty_pool(void **state)
 
   overwrite(path, TMETA_01, zeros, sizeof zeros);
   before = helper_digest(path);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, "all zero");
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBADMSG,
+               "all zero");
   after = helper_digest(path);
   assert_string_equal(before, after);
 }
@@ -463,7 +468,7 @@ static void test_damaged_text(void **state)
 
   overwrite(path, 4096 + 0x12e00 + 200, "damage", 6); /* where the header says the text is */
   before = helper_digest(path);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, NULL);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBADMSG, NULL);
   after = helper_digest(path);
   assert_string_equal(before, after);
 }
@@ -482,7 +487,7 @@ static void test_truncated_file(void **state)
 
   assert_int_equal(truncate(path, 112 * MIB), 0); /* pool and metadata are before, root behind */
   before = helper_digest(path);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBADMSG, NULL);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBADMSG, NULL);
   group = helper_open_read(path);
   assert_names(group, NAMES_01);
   check_sums(group, &volumes, 2);

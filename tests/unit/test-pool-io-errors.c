@@ -177,7 +177,8 @@ static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint count
   VolumeGroup *group;
 
   copy(base, path);
-  assert_done((group = bundled_open("pve", devices, 0, open_failer, NULL, &error)) != NULL);
+  assert_done((group = bundled_open("pve", &(PoolWhere){.devices = devices}, open_failer, NULL,
+                                    &error)) != NULL);
   vt_io_failer_arm(the_failer, kinds, countdown, EIO);
   seen = vt_io_failer_count(the_failer);
   done = ops[op].run(group, &failure);

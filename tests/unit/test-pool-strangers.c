@@ -132,7 +132,7 @@ static void test_another_process_is_named(void **state)
   assert_int_equal(pipe(ready), 0);
   pid = fork();
   if (pid == 0) {
-    VolumeGroup *group = pool_open_bundled("pve", devices, 0, NULL);
+    VolumeGroup *group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, NULL);
 
     if (group && write(ready[1], "r", 1) == 1)
       pause();
@@ -140,7 +140,7 @@ static void test_another_process_is_named(void **state)
   }
   assert_int_equal(read(ready[0], &byte, 1), 1);
   pid_text = g_strdup_printf("pid %d (test-pool-stran", pid);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, pid_text);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBUSY, pid_text);
   assert_int_equal(kill(pid, SIGKILL), 0);
   assert_int_equal(waitpid(pid, &status, 0), pid);
   close(ready[0]);
@@ -177,7 +177,7 @@ static void die_with_it_open(const char *device)
   pid_t pid = fork();
 
   if (pid == 0) {
-    VolumeGroup *group = pool_open_bundled("pve", devices, 0, NULL);
+    VolumeGroup *group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, NULL);
 
     if (group && pool_create(group, NULL, "v", 4 * MIB, NULL))
       raise(SIGKILL);
@@ -238,14 +238,15 @@ static void test_block_device(void **state)
   assert_taken(device, TRUE);
   assert_done(pool_create(group, NULL, "v", 4 * MIB, &error));
   helper_write(group, "v", 0, MIB, 1);
-  assert_fails(pool_open_bundled("pve", devices, 0, &error), EBUSY, "test-pool-stran");
-  assert_fails(pool_release("pve", devices, &error), EBUSY, NULL);
+  assert_fails(pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error), EBUSY,
+               "test-pool-stran");
+  assert_fails(pool_release("pve", &(PoolWhere){.devices = devices}, &error), EBUSY, NULL);
   assert_done(pool_remove(group, names, FALSE, &error));
   helper_close(group);
   assert_taken(device, FALSE);
   die_with_it_open(device);
   assert_taken(device, TRUE);
-  assert_done(pool_release("pve", devices, &error));
+  assert_done(pool_release("pve", &(PoolWhere){.devices = devices}, &error));
   assert_taken(device, FALSE);
   group = helper_open(device);
   assert_done(pool_remove(group, names, FALSE, &error));

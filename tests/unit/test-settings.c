@@ -129,8 +129,8 @@ static void check_file(void)
   g_assert_cmpstr(settings_socket_group(), ==, "disk");
   g_assert_cmpuint(settings_threads(), ==, 4);
   g_assert_cmpstr(settings_dev_dir(), ==, "/tmp/dev");
-  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_KERNEL);
-  g_assert_cmpint(settings_engine("scratch"), ==, POOL_ENGINE_BUNDLED);
+  g_assert_cmpint(settings_engine("pve", POOL_ENGINE_AUTO), ==, POOL_ENGINE_KERNEL);
+  g_assert_cmpint(settings_engine("scratch", POOL_ENGINE_AUTO), ==, POOL_ENGINE_BUNDLED);
   g_assert_cmpuint(g_strv_length(devices), ==, 2);
   g_assert_cmpstr(devices[0], ==, "/dev/sdz9");
   g_assert_true(g_str_has_suffix(devices[1], "/a.img"));
@@ -158,7 +158,7 @@ static void check_nonsense(void)
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
   g_assert_cmpuint(settings_socket_mode(), ==, 0600);
   g_assert_cmpuint(settings_threads(), ==, 32);
-  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_AUTO);
+  g_assert_cmpint(settings_engine("pve", POOL_ENGINE_AUTO), ==, POOL_ENGINE_AUTO);
 }
 
 static void test_nonsense_is_named_and_the_default_holds(void **state)
@@ -192,31 +192,13 @@ static void check_environment(void)
   g_assert_cmpstr(settings_runtime_dir(), ==, "/tmp/instance");
   g_assert_cmpstr(settings_dev_dir(), ==, "/tmp/nodes");
   g_assert_cmpstr(settings_program(), ==, "/opt/virt-thin");
-  g_assert_cmpint(settings_engine("pve"), ==, POOL_ENGINE_BUNDLED);
+  g_assert_cmpint(settings_engine("pve", POOL_ENGINE_AUTO), ==, POOL_ENGINE_BUNDLED);
 }
 
 static void test_environment_comes_first(void **state)
 {
   assert_true(in_child("[service]\ndev-dir=/elsewhere\n[vg pve]\nengine=kernel\n",
                        check_environment, NULL));
-}
-
-static void check_command_line(void)
-{
-  const char *paths[] = {"/x/one", "two", NULL};
-  g_auto(GStrv) devices = NULL;
-  g_autofree char *two = g_canonicalize_filename("two", NULL);
-
-  settings_set_devices(paths);
-  devices = settings_devices();
-  g_assert_cmpuint(g_strv_length(devices), ==, 2);
-  g_assert_cmpstr(devices[0], ==, "/x/one");
-  g_assert_cmpstr(devices[1], ==, two);
-}
-
-static void test_command_line_comes_first_of_all(void **state)
-{
-  assert_true(in_child("[devices]\npaths=/dev/sdz9\n", check_command_line, NULL));
 }
 
 static void check_names(void)
@@ -245,8 +227,6 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_nonsense_is_named_and_the_default_holds, make_folder,
                                       remove_folder),
       cmocka_unit_test_setup_teardown(test_environment_comes_first, make_folder, remove_folder),
-      cmocka_unit_test_setup_teardown(test_command_line_comes_first_of_all, make_folder,
-                                      remove_folder),
       cmocka_unit_test_setup_teardown(test_a_name_leads_nowhere_else, make_folder, remove_folder),
   };
 

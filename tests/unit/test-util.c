@@ -276,8 +276,8 @@ static void test_lock(void **state)
   File *file = *state;
   g_autoptr(VtIo) second = vt_io_open_file(file->path, FALSE, NULL);
   g_autoptr(GError) error = NULL;
-  assert_true(vt_io_lock(file->io, FALSE, NULL));
-  assert_false(vt_io_lock(second, FALSE, &error));
+  assert_true(vt_io_lock(file->io, FALSE, NULL, NULL));
+  assert_false(vt_io_lock(second, FALSE, NULL, &error));
   assert_true(g_error_matches(error, VT_ERROR, EBUSY));
   g_autofree char *pid = g_strdup_printf("pid %d", getpid());
   assert_non_null(strstr(error->message, pid));

@@ -26,6 +26,7 @@
 #include <pthread.h>
 
 #include "lvm/store.h"
+#include "pool/open.h"
 #include "pool/plan.h"
 #include "pool/pool-private.h"
 #include "thin/thin.h"
@@ -59,6 +60,8 @@ typedef struct {
   gboolean read_only;   /* constant */
   char *vg_name;        /* constant */
   char *archive_dir;    /* constant */
+  void *journal;        /* constant: see PoolWhere */
+  gsize journal_size;
   LvmStore *store;
   GHashTable *pools;   /* name -> BundledPool */
   GHashTable *volumes; /* name -> BundledVolume, those that are open */
@@ -103,13 +106,13 @@ typedef struct {
 /* --- bundled/pool.c --- */
 
 /* pool_open_bundled() with a hook between store and PVs, for tests. */
-VolumeGroup *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                          LvmOpenFunc open, gpointer user_data, GError **error);
-/* VG @vg where pool_open_bundled() looks without being given devices. */
-LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open,
-                             gpointer user_data, GError **error);
+VolumeGroup *bundled_open(const char *vg, const PoolWhere *where, LvmOpenFunc open,
+                          gpointer user_data, GError **error);
+/* Its volume group alone. */
+LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc open,
+                          gpointer user_data, GError **error);
 /* A pool over a store already open, which it takes (also on failure). */
-VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **error);
+VolumeGroup *bundled_open_store(LvmStore *store, const PoolWhere *where, GError **error);
 
 /* --- bundled/base.c --- */
 

@@ -112,22 +112,6 @@ static gboolean prepare_pv(Undo *undo, guint64 size, gboolean *is_block, GError 
   return TRUE;
 }
 
-static gboolean require_new_vg(const char *vg, GError **error)
-{
-  g_auto(GStrv) paths = settings_devices();
-  g_autoptr(GPtrArray) scans = lvm_scan((const char *const *)paths, NULL);
-  gboolean ok = TRUE;
-
-  for (guint i = 0; ok && i < scans->len; i++) {
-    LvmScan *scan = scans->pdata[i];
-
-    if (!g_strcmp0(scan->vg_name, vg))
-      ok = vt_set_error(error, EEXIST, "there is a volume group %s already, on %s", vg, scan->path);
-  }
-  g_ptr_array_set_free_func(scans, (GDestroyNotify)lvm_scan_free);
-  return ok;
-}
-
 static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint64 extent_size,
                         gboolean is_block, const PoolNew *params, GError **error)
 {
@@ -140,7 +124,7 @@ static gboolean make_vg(const char *vg, const char *thin_pool, Undo *undo, guint
   if (!store)
     return FALSE;
   undo->labelled = TRUE;
-  group = bundled_open_store(store, FALSE, error);
+  group = bundled_open_store(store, NULL, error);
   if (!group)
     return FALSE;
   ok = pool_create_pool(group, thin_pool, params, error);
@@ -156,8 +140,7 @@ gboolean pool_init(const char *vg, const char *thin_pool, const char *path, guin
 
   if (!vt_vg_name_check(vg, error) || !vt_lv_name_check(thin_pool, error))
     return FALSE;
-  if (settings_check_links(vg, error) && require_new_vg(vg, error) &&
-      prepare_pv(&undo, size, &is_block, error) &&
+  if (settings_check_links(vg, error) && prepare_pv(&undo, size, &is_block, error) &&
       make_vg(vg, thin_pool, &undo, extent_size, is_block, params, error))
     return TRUE;
   undo_init(&undo);
@@ -178,24 +161,18 @@ gboolean pool_extend_with_file(VolumeGroup *group, const char *path, guint64 siz
   return FALSE;
 }
 
-static LvmStore *open_for_writing(const char *vg, const char *const *devices, GError **error)
-{
-  return devices ? lvm_store_open(devices, vg, FALSE, NULL, NULL, error)
-                 : bundled_find_store(vg, FALSE, NULL, NULL, error);
-}
-
-gboolean pool_release(const char *vg, const char *const *devices, GError **error)
+gboolean pool_release(const char *vg, const PoolWhere *where, GError **error)
 {
   g_autofree char *archive = settings_archive_dir();
-  g_autoptr(LvmStore) store = open_for_writing(vg, devices, error);
+  g_autoptr(LvmStore) store = bundled_open_vg(vg, where, NULL, NULL, error);
 
   return store && lvm_store_release(store, archive, error);
 }
 
-gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const char *const *devices,
+gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const PoolWhere *where,
                                 GError **error)
 {
-  g_autoptr(LvmStore) store = open_for_writing(vg, devices, error);
+  g_autoptr(LvmStore) store = bundled_open_vg(vg, where, NULL, NULL, error);
   LvmLv *lv = store ? lvm_vg_find_lv(lvm_store_vg(store), thin_pool) : NULL;
   g_autoptr(VtIo) metadata = NULL;
 

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#include "dm/block-devices.h"
 #include "dm/dm.h"
+#include "pool/look.h"
 #include "pool/devices.h"
 #include "pool/health.h"
 #include "pool/rules.h"
@@ -501,7 +501,7 @@ static const PoolOps bundled_ops = {
     .commit = commit,
 };
 
-VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **error)
+VolumeGroup *bundled_open_store(LvmStore *store, const PoolWhere *where, GError **error)
 {
   Bundled *b = g_new0(Bundled, 1);
 
@@ -509,14 +509,16 @@ VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **er
   pthread_mutex_init(&b->lock, NULL);
   pthread_cond_init(&b->idle, NULL);
   b->store = store;
-  b->read_only = read_only;
+  b->read_only = where && (where->flags & POOL_READ_ONLY);
+  b->journal = where ? where->journal : NULL;
+  b->journal_size = where ? where->journal_size : 0;
   b->vg_name = g_strdup(lvm_vg_name(lvm_store_vg(store)));
   b->archive_dir = settings_archive_dir();
   b->pools = g_hash_table_new(g_str_hash, g_str_equal);
   b->volumes = g_hash_table_new(g_str_hash, g_str_equal);
   b->events = bundled_events_new();
   /* Who only looks is told by what he asks for. */
-  for (const char *const *warning = lvm_store_warnings(store); !read_only && *warning; warning++)
+  for (const char *const *warning = lvm_store_warnings(store); !b->read_only && *warning; warning++)
     g_warning("volume group %s: %s", b->vg_name, *warning);
   if (!bundled_open_pools(b, error)) {
     pool_unref(&b->base);
@@ -525,9 +527,8 @@ VolumeGroup *bundled_open_store(LvmStore *store, gboolean read_only, GError **er
   return &b->base;
 }
 
-static gboolean check_inactive(LvmStore *store, GError **error)
+static gboolean check_inactive(LvmVg *vg, GError **error)
 {
-  LvmVg *vg = lvm_store_vg(store);
   g_autofree char *active = dmk_find_active(lvm_vg_uuid(vg));
 
   return !active ||
@@ -539,85 +540,63 @@ static gboolean check_inactive(LvmStore *store, GError **error)
 }
 
 /* PVs that carry active volumes cannot be locked: say so, where it is so. */
-static void explain_busy(const char *const *paths, const char *vg, GError **error)
+static void explain_busy(LvmProbe *probe, const char *vg, GError **error)
 {
-  g_autoptr(LvmStore) store = lvm_store_open(paths, vg, TRUE, NULL, NULL, NULL);
+  LvmVg *text = lvm_probe_vg(probe, vg, NULL);
   g_autoptr(GError) active = NULL;
 
-  if (!store || check_inactive(store, &active))
+  if (!text || check_inactive(text, &active))
     return;
   g_clear_error(error);
   g_propagate_error(error, g_steal_pointer(&active));
 }
 
-static LvmStore *open_store(const char *vg, const char *const *paths, gboolean usual,
-                            gboolean read_only, LvmOpenFunc open, gpointer user_data,
-                            GError **error)
+static gboolean nothing_to_look_at(const char *vg, GError **error)
 {
+  return vt_set_error(error, ENOENT,
+                      "%s%s%sthere is no physical volume to look at: name one with --device, in "
+                      "[devices] of virt-thin.conf, or put an image into %s",
+                      vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "",
+                      settings_state_dir());
+}
+
+LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc open,
+                          gpointer user_data, GError **error)
+{
+  g_autoptr(PoolLook) own = NULL;
+  const PoolWhere begun = pool_look_begin(where, &own);
+  LvmOpening how = {.read_only = (begun.flags & POOL_READ_ONLY) != 0,
+                    .open = open,
+                    .user_data = user_data,
+                    .locks = begun.locks};
+  LvmProbe *probe = pool_look_find(vg, &begun, &how.usual);
   g_autoptr(GError) local = NULL;
   LvmStore *store = NULL;
 
-  if (*paths)
-    store = (usual ? lvm_store_open_usual : lvm_store_open)(paths, vg, read_only, open, user_data,
-                                                            &local);
-  else
-    vt_set_error(&local, ENOENT,
-                 "%s%s%sthere is no physical volume to look at: name one with --device, in "
-                 "[devices] of virt-thin.conf, "
-                 "or put an image into %s",
-                 vg ? "volume group " : "", vg ? vg : "", vg ? ": " : "", settings_state_dir());
+  if (probe == pool_look_first(&begun) && !*pool_look_paths(&begun)) {
+    nothing_to_look_at(vg, error);
+    return NULL;
+  }
+  store = lvm_store_open_probed(probe, vg, &how, &local);
   if (g_error_matches(local, VT_ERROR, EBUSY))
-    explain_busy(paths, vg, &local);
+    explain_busy(probe, vg, &local);
   /* A file can be locked though the kernel has it, through a loop device. */
-  if (store && !read_only && !check_inactive(store, &local))
+  if (store && !how.read_only && !check_inactive(lvm_store_vg(store), &local))
     g_clear_pointer(&store, lvm_store_close);
   if (local)
     g_propagate_error(error, g_steal_pointer(&local));
   return store;
 }
 
-/* Where lvm2 would look, if none of @usual is a PV of @vg; nowhere in a container, whose block
- * devices are others'. The caller's GStrv, perhaps empty. */
-static GStrv find_elsewhere(const char *vg, const char *const *usual)
+VolumeGroup *bundled_open(const char *vg, const PoolWhere *where, LvmOpenFunc open,
+                          gpointer user_data, GError **error)
 {
-  g_autofree char *own = g_strconcat(settings_runtime_dir(), "/", NULL);
-  g_autoptr(GPtrArray) here = lvm_scan(usual, NULL), everywhere = NULL;
-  g_auto(GStrv) found = dmk_paths_of(here, vg);
+  LvmStore *store = bundled_open_vg(vg, where, open, user_data, error);
 
-  everywhere = !*found && dmk_available(NULL) ? dmk_scan_block_devices(own) : g_ptr_array_new();
-  return dmk_paths_of(everywhere, vg);
+  return store ? bundled_open_store(store, where, error) : NULL;
 }
 
-LvmStore *bundled_find_store(const char *vg, gboolean read_only, LvmOpenFunc open,
-                             gpointer user_data, GError **error)
+VolumeGroup *pool_open_bundled(const char *vg, const PoolWhere *where, GError **error)
 {
-  gboolean given = settings_devices_are_given();
-  g_auto(GStrv) usual = settings_devices(), elsewhere = NULL;
-  g_autoptr(GError) local = NULL;
-  LvmStore *store =
-      open_store(vg, (const char *const *)usual, !given, read_only, open, user_data, &local);
-
-  if (store || given || !vg || !g_error_matches(local, VT_ERROR, ENOENT) ||
-      !*(elsewhere = find_elsewhere(vg, (const char *const *)usual))) {
-    if (local)
-      g_propagate_error(error, g_steal_pointer(&local));
-    return store;
-  }
-  return open_store(vg, (const char *const *)elsewhere, FALSE, read_only, open, user_data, error);
-}
-
-VolumeGroup *bundled_open(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                          LvmOpenFunc open, gpointer user_data, GError **error)
-{
-  gboolean read_only = (flags & POOL_READ_ONLY) != 0;
-  LvmStore *store = devices ? open_store(vg, devices, FALSE, read_only, open, user_data, error)
-                            : bundled_find_store(vg, read_only, open, user_data, error);
-
-  return store ? bundled_open_store(store, read_only, error) : NULL;
-}
-
-VolumeGroup *pool_open_bundled(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                               GError **error)
-{
-  return bundled_open(vg, devices, flags, NULL, NULL, error);
+  return bundled_open(vg, where, NULL, NULL, error);
 }

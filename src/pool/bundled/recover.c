@@ -32,15 +32,6 @@
 
 #define SURVEY_CACHE (4u << 20) /* bytes: the survey reads each block about once */
 
-static void *journal_memory;
-static gsize journal_size;
-
-void pool_set_journal(void *memory, gsize size)
-{
-  journal_memory = memory;
-  journal_size = size;
-}
-
 /* --- what state a pool is in --- */
 
 /* @conflict: by what it shows (health.h). */
@@ -206,9 +197,9 @@ static gboolean open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError 
       .discards = discards_of(pool_lv),
   };
 
-  if (!b->read_only && journal_memory) {
-    options.journal = journal_memory;
-    options.journal_size = journal_size;
+  if (!b->read_only && b->journal) {
+    options.journal = b->journal;
+    options.journal_size = b->journal_size;
     options.journal_key = lvm_lv_uuid(pool_lv);
   }
   if (!check_overwritten(b, pool, pool_lv, error))

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "dm/thin-reader.h"
-#include "pool/choose.h"
+#include "pool/look.h"
 #include "pool/kernel/kernel-private.h"
 #include "settings/settings.h"
 
@@ -59,16 +59,21 @@ static gboolean read_patiently(KernelPool *k, GError **error)
   }
 }
 
-static gboolean find_paths(KernelPool *k, GError **error)
+LvmVg *kernel_find_vg(KernelPool *k, const PoolWhere *where, GError **error)
 {
-  g_clear_pointer(&k->paths, g_strfreev);
-  k->paths = k->devices ? g_strdupv(k->devices) : pool_find_block_devices(k->vg_name);
+  g_autoptr(PoolLook) own = NULL;
+  const PoolWhere begun = pool_look_begin(where, &own);
+
+  g_strfreev(k->paths);
+  k->paths = k->devices ? g_strdupv(k->devices)
+                        : lvm_probe_paths(pool_look_block_devices(&begun), k->vg_name);
   if (*k->paths)
-    return TRUE;
+    return read_patiently(k, error) ? lvm_store_vg(k->store) : NULL;
   g_clear_pointer(&k->paths, g_strfreev);
-  return vt_set_error(error, ENOENT,
-                      "there is no volume group %s on any block device that lvm2 would look at",
-                      k->vg_name);
+  vt_set_error(error, ENOENT,
+               "there is no volume group %s on any block device that lvm2 would look at",
+               k->vg_name);
+  return NULL;
 }
 
 LvmVg *kernel_read_vg(KernelPool *k, GError **error)
@@ -80,7 +85,7 @@ LvmVg *kernel_read_vg(KernelPool *k, GError **error)
   if (k->paths && read_patiently(k, &local) && !*lvm_store_warnings(k->store))
     return lvm_store_vg(k->store);
   /* Its PVs may be elsewhere now, or more. */
-  return find_paths(k, error) && read_patiently(k, error) ? lvm_store_vg(k->store) : NULL;
+  return kernel_find_vg(k, NULL, error);
 }
 
 char *kernel_uuid(LvmVg *vg, LvmLv *lv)

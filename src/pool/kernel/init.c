@@ -3,6 +3,7 @@
  */
 #include "dm/lvm2.h"
 #include "lvm/content.h"
+#include "pool/open.h"
 #include "pool/plan.h"
 #include "pool/rules.h"
 #include "util/name.h"
@@ -26,12 +27,13 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
   const char *const create[] = {
       "vgcreate", "--metadatasize", "16m", "--physicalextentsize", extent, vg, path, NULL};
   const char *const devices[] = {path, NULL};
+  const PoolWhere where = {.devices = devices};
   g_autoptr(VolumeGroup) group = NULL;
   gboolean made = FALSE;
 
   if (vt_vg_name_check(vg, error) && vt_lv_name_check(thin_pool, error) &&
       pool_plan_require_no_max_size(params, error) && lvm_content_check_free(path, error) &&
-      (made = dmk_lvm2(create, error)) && (group = pool_open_kernel(vg, devices, 0, error)) &&
+      (made = dmk_lvm2(create, error)) && (group = pool_open_kernel(vg, &where, error)) &&
       pool_create_pool(group, thin_pool, params, error))
     return TRUE;
   if (made)

@@ -30,6 +30,7 @@
 #include "dm/dm.h"
 #include "lvm/store.h"
 #include "pool/plan.h"
+#include "pool/open.h"
 #include "pool/pool-private.h"
 
 typedef struct {
@@ -46,6 +47,8 @@ typedef struct {
 
 /* Under KernelPool.lock: the VG as it is on disk now; valid until the lock is released. */
 LvmVg *kernel_read_vg(KernelPool *k, GError **error);
+/* The same, its PVs looked for anew, or as @where found them. ENOENT. */
+LvmVg *kernel_find_vg(KernelPool *k, const PoolWhere *where, GError **error);
 void kernel_forget(KernelPool *k); /* what was read; closes the PVs */
 /* uuids of devices; the caller's. */
 char *kernel_uuid(LvmVg *vg, LvmLv *lv);

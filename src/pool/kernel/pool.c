@@ -1,6 +1,7 @@
 /* virt-thin - the kernel's pool: opening and closing
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "pool/look.h"
 #include "pool/kernel/kernel-private.h"
 
 static PoolInfo *get_info(VolumeGroup *group, const char *thin_pool, GError **error)
@@ -23,6 +24,7 @@ static gboolean kernel_close(VolumeGroup *group, GError **error)
 
 static const PoolOps kernel_ops = {
     .name = "kernel",
+    .holder = POOL_HOLDER_KERNEL,
     .close = kernel_close,
     .get_vg_info = kernel_get_vg_info,
     .list_pools = kernel_list_pools,
@@ -37,19 +39,20 @@ static const PoolOps kernel_ops = {
     .volume_open = kernel_volume_open,
 };
 
-VolumeGroup *pool_open_kernel(const char *vg, const char *const *devices, PoolOpenFlags flags,
-                              GError **error)
+VolumeGroup *pool_open_kernel(const char *vg, const PoolWhere *where, GError **error)
 {
+  g_autoptr(PoolLook) own = NULL;
+  const PoolWhere begun = pool_look_begin(where, &own);
   KernelPool *k = g_new0(KernelPool, 1);
   gboolean ok;
 
   k->base.ops = &kernel_ops;
   k->vg_name = g_strdup(vg);
-  k->devices = g_strdupv((GStrv)devices);
-  k->read_only = (flags & POOL_READ_ONLY) != 0;
+  k->devices = g_strdupv((GStrv)begun.devices);
+  k->read_only = (begun.flags & POOL_READ_ONLY) != 0;
   g_mutex_init(&k->lock);
   g_mutex_lock(&k->lock);
-  ok = kernel_read_vg(k, error) != NULL;
+  ok = kernel_find_vg(k, &begun, error) != NULL;
   g_mutex_unlock(&k->lock);
   if (ok)
     return &k->base;

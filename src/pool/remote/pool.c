@@ -14,6 +14,7 @@
 #include <fcntl.h>
 
 #include "control/control.h"
+#include "pool/open.h"
 #include "pool/pool-private.h"
 #include "pool/remote/service.h"
 #include "pool/remote/wire.h"
@@ -352,6 +353,7 @@ static gboolean remote_close(VolumeGroup *group, GError **error)
 
 static const PoolOps remote_ops = {
     .name = "served",
+    .holder = POOL_HOLDER_SERVICE,
     .close = remote_close,
     .get_vg_info = remote_get_vg_info,
     .list_pools = remote_list_pools,
@@ -372,6 +374,7 @@ VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error)
 {
   g_autoptr(GVariant) name = NULL;
   RemotePool *remote;
+  int wanted;
 
   if (!vt_vg_name_check(vg, error))
     return NULL;
@@ -380,7 +383,8 @@ VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error)
   g_mutex_init(&remote->lock);
   remote->vg = g_strdup(vg);
   remote->socket = settings_vg_file(vg, "control");
-  remote->timeout_ms = timeout_ms ? (int)MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
+  wanted = timeout_ms ? (int)MIN(timeout_ms, G_MAXINT) : CONTROL_DEFAULT_TIMEOUT_MS;
+  remote->timeout_ms = MIN(wanted, CONTROL_DEFAULT_TIMEOUT_MS);
   /* A socket that accepts is no service yet: its main loop has to answer. */
   name = call_interface(remote, "org.freedesktop.DBus.Properties", "Get",
                         g_variant_new("(ss)", CONTROL_INTERFACE, "Name"), "(v)", TRUE,
@@ -389,5 +393,6 @@ VolumeGroup *pool_connect(const char *vg, guint timeout_ms, GError **error)
     remote_close(&remote->base, NULL);
     return NULL;
   }
+  remote->timeout_ms = wanted;
   return &remote->base;
 }

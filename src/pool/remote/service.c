@@ -14,7 +14,7 @@
 
 #include "control/control.h"
 #include "control/service.h"
-#include "pool/pool.h"
+#include "pool/open.h"
 #include "pool/remote/service.h"
 #include "settings/settings.h"
 #include "util/name.h"

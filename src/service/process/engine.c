@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "pool/open.h"
 #include "service/fuse/fuse-view.h"
 #include "service/nbd/nbd-server.h"
 #include "service/process/control-server.h"
@@ -32,6 +33,8 @@
 typedef struct {
   const char *vg;
   Shared *shared;
+  int *kept; /* of locks */
+  VtIoLocks locks;
   VolumeGroup *inner, *group;
   Folder *folder;
   FuseView *view;
@@ -158,17 +161,19 @@ static gboolean on_restart(gpointer data)
 static gboolean open_pool(Engine *engine, GError **error)
 {
   g_auto(GStrv) devices = service_pool_devices(engine->vg);
-  guint n_locks = engine->shared->header->n_locks;
-  g_autofree int *locks = g_new(int, n_locks + 1);
+  const PoolWhere where = {.devices = *devices ? (const char *const *)devices : NULL,
+                           .journal = engine->shared->journal,
+                           .journal_size = SHARED_JOURNAL,
+                           .locks = &engine->locks};
 
-  for (guint i = 0; i < n_locks; i++) {
-    locks[i] = SERVICE_FD_LOCKS + (int)i;
-    fcntl(locks[i], F_SETFD, FD_CLOEXEC);
+  engine->locks = (VtIoLocks){.n_kept = engine->shared->header->n_locks, .keep = keep_lock};
+  engine->kept = g_new(int, engine->locks.n_kept + 1);
+  engine->locks.kept = engine->kept;
+  for (guint i = 0; i < engine->locks.n_kept; i++) {
+    engine->kept[i] = SERVICE_FD_LOCKS + (int)i;
+    fcntl(engine->kept[i], F_SETFD, FD_CLOEXEC);
   }
-  vt_io_keep_locks(locks, n_locks, keep_lock, NULL);
-  pool_set_journal(engine->shared->journal, SHARED_JOURNAL);
-  engine->inner =
-      pool_open_bundled(engine->vg, *devices ? (const char *const *)devices : NULL, 0, error);
+  engine->inner = pool_open_bundled(engine->vg, &where, error);
   if (!engine->inner)
     return FALSE;
   service_pool_remember_devices(engine->vg, engine->inner);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/service.h"
 #include "service/fuse/mount.h"
 #include "service/nodes/nodes.h"
 #include "service/process/holder.h"
@@ -81,7 +82,7 @@ static void clean(HolderFolder *folder)
   remove_file(folder, "pid");
   remove_file(folder, "nbd");
   remove_file(folder, "control");
-  remove_file(folder, "devices");
+  remove_file(folder, CONTROL_SERVICE_DEVICES);
   remove_file(folder, "hidden");
 }
 

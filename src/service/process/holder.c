@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "control/control-socket.h"
+#include "control/service.h"
 #include "pool/remote/service.h"
 #include "service/fuse/mount.h"
 #include "service/fuse/shared.h"
@@ -525,42 +526,45 @@ static gboolean on_hup(gpointer data)
 
 /* --- the beginning --- */
 
-/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it
- * writes down itself which it has found, and those that join. */
-static gboolean write_devices(Holder *holder, GError **error)
+static gboolean write_file(Holder *holder, const char *name, int mode, const char *text,
+                           GError **error)
 {
-  g_autofree char *path = g_build_filename(holder->folder->dir, "devices", NULL);
-  g_autofree char *start_path =
-                      g_build_filename(holder->folder->dir, POOL_SERVICE_START_DEVICES, NULL),
-                  *given = NULL;
-  g_auto(GStrv) devices = settings_devices();
-  g_autoptr(GString) text = g_string_new(NULL);
+  g_autofree char *path = g_build_filename(holder->folder->dir, name, NULL);
   g_autoptr(GError) local = NULL;
 
-  if (!settings_devices_are_given() && g_file_get_contents(start_path, &given, NULL, NULL))
-    return g_file_set_contents_full(path, given, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-                                    &local) ||
-           vt_set_error(error, EIO, "%s", local->message);
-  if (!settings_devices_are_given())
+  return g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, mode, &local) ||
+         vt_set_error(error, EIO, "%s", local->message);
+}
+
+/* Where the engine finds its PVs. Nothing if they are to be looked for in the usual places; it
+ * writes down itself which it has found, and those that join. */
+static gboolean write_devices(Holder *holder, const char *const *devices, GError **error)
+{
+  g_autofree char *path = g_build_filename(holder->folder->dir, CONTROL_SERVICE_DEVICES, NULL),
+                  *start_path =
+                      g_build_filename(holder->folder->dir, POOL_SERVICE_START_DEVICES, NULL),
+                  *given = NULL;
+  g_autoptr(GString) text = g_string_new(NULL);
+
+  if (!devices && g_file_get_contents(start_path, &given, NULL, NULL))
+    return write_file(holder, CONTROL_SERVICE_DEVICES, 0600, given, error);
+  if (!devices)
     return unlink(path) == 0 || errno == ENOENT || vt_set_errno(error, errno, "removing %s", path);
-  for (char **device = devices; device && *device; device++) {
-    g_autofree char *full = g_canonicalize_filename(*device, NULL);
+  for (; *devices; devices++) {
+    g_autofree char *full = g_canonicalize_filename(*devices, NULL);
+
     g_string_append_printf(text, "%s\n", full);
   }
-  if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
-                                &local))
-    return vt_set_error(error, EIO, "%s", local->message);
-  return TRUE;
+  return write_file(holder, CONTROL_SERVICE_DEVICES, 0600, text->str, error);
 }
 
 static gboolean write_pid(Holder *holder, GError **error)
 {
-  g_autofree char *path = g_build_filename(holder->folder->dir, "pid", NULL);
-  g_autofree char *text = g_strdup_printf("%d\n", getpid());
-  g_autoptr(GError) local = NULL;
+  g_autofree char *path = g_build_filename(holder->folder->dir, "pid", NULL),
+                  *text = g_strdup_printf("%d\n", getpid());
 
-  if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0644, &local))
-    return vt_set_error(error, EIO, "%s", local->message);
+  if (!write_file(holder, "pid", 0644, text, error))
+    return FALSE;
   /* Whatever the umask: for the clients that the sockets are for. */
   return chmod(path, 0644) == 0 || vt_set_errno(error, errno, "setting the mode of %s", path);
 }
@@ -571,7 +575,7 @@ static int listen_on(Holder *holder, const char *name, GError **error)
   return control_socket_listen(path, settings_socket_mode(), settings_socket_group(), error);
 }
 
-static gboolean prepare(Holder *holder, GError **error)
+static gboolean prepare(Holder *holder, const char *const *devices, GError **error)
 {
   int pair[2], status[2];
 
@@ -580,7 +584,7 @@ static gboolean prepare(Holder *holder, GError **error)
     return vt_set_error(error, ENOENT, "cannot tell which program this is: is /proc mounted?");
   if (g_str_has_suffix(holder->program, " (deleted)"))
     holder->program[strlen(holder->program) - strlen(" (deleted)")] = '\0';
-  if (!write_pid(holder, error) || !write_devices(holder, error))
+  if (!write_pid(holder, error) || !write_devices(holder, devices, error))
     return FALSE;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1 ||
       socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, status) == -1)
@@ -601,14 +605,14 @@ static gboolean prepare(Holder *holder, GError **error)
   return holder->fuse_fd != -1;
 }
 
-int holder_run(HolderFolder *folder, int starter_fd)
+int holder_run(HolderFolder *folder, const char *const *devices, int starter_fd)
 {
   Holder holder = {.folder = folder, .starter_fd = starter_fd, .fuse_fd = -1};
   g_autoptr(GError) error = NULL;
 
   holder.status = g_string_new(NULL);
   holder.locks = g_array_new(FALSE, FALSE, sizeof(int));
-  if (!prepare(&holder, &error)) {
+  if (!prepare(&holder, devices, &error)) {
     g_autofree char *text = g_strdup_printf("failed\n%s\n", error->message);
     tell_starter(&holder, text);
     g_printerr("virt-thin: %s\n", error->message);

@@ -18,9 +18,9 @@ gboolean holder_folder_take(HolderFolder *folder, const char *vg, GError **error
 /* Take mount, nodes and files away, and release the lock. */
 void holder_folder_leave(HolderFolder *folder);
 
-/* Be the holder: returns the exit status. Reports being ready, or why not, on @starter_fd (-1:
- * nobody waits). */
-int holder_run(HolderFolder *folder, int starter_fd);
+/* Be the holder: returns the exit status. @devices: as for service_main(). Reports being ready, or
+ * why not, on @starter_fd (-1: nobody waits). */
+int holder_run(HolderFolder *folder, const char *const *devices, int starter_fd);
 
 /* Tell systemd, if it wants to know: assignments as in sd_notify(3); or what it shows as the
  * service's status. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/service.h"
 #include "pool/change.h"
 #include "pool/pool-private.h"
 #include "service/process/service-pool.h"
@@ -365,11 +366,6 @@ void service_pool_follow(VolumeGroup *group, PoolEventFunc func, gpointer user_d
 
 /* --- devices --- */
 
-static char *devices_file(const char *vg)
-{
-  return settings_vg_file(vg, "devices");
-}
-
 static void add_device(GPtrArray *devices, const char *path)
 {
   for (guint i = 0; i < devices->len; i++)
@@ -380,7 +376,7 @@ static void add_device(GPtrArray *devices, const char *path)
 
 static GPtrArray *read_devices(const char *vg)
 {
-  g_autofree char *path = devices_file(vg);
+  g_autofree char *path = settings_vg_file(vg, CONTROL_SERVICE_DEVICES);
   g_autofree char *text = NULL;
   g_auto(GStrv) lines = NULL;
   GPtrArray *devices = g_ptr_array_new_with_free_func(g_free);
@@ -408,7 +404,7 @@ void service_pool_remember_devices(const char *vg, VolumeGroup *inner)
   g_autoptr(GPtrArray) devices = read_devices(vg);
   g_autoptr(PoolVgInfo) info = pool_get_vg_info(inner, NULL);
   g_autoptr(GString) text = g_string_new(NULL);
-  g_autofree char *path = devices_file(vg);
+  g_autofree char *path = settings_vg_file(vg, CONTROL_SERVICE_DEVICES);
   g_autoptr(GError) error = NULL;
 
   for (char **device = info ? info->devices : NULL; device && *device; device++)

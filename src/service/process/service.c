@@ -48,7 +48,7 @@ static void leave_terminal(const char *dir)
 }
 
 /* The service in a session of its own; @fd is told how it went. */
-static int run_detached(const char *vg, int fd)
+static int run_detached(const char *vg, const char *const *devices, int fd)
 {
   g_autoptr(GError) error = NULL;
   HolderFolder folder;
@@ -59,7 +59,7 @@ static int run_detached(const char *vg, int fd)
     return 1;
   }
   leave_terminal(folder.dir);
-  return holder_run(&folder, fd);
+  return holder_run(&folder, devices, fd);
 }
 
 /* What the service said when it was ready, or ended. */
@@ -85,7 +85,7 @@ static int wait_until_ready(pid_t pid, int fd, const char *vg)
   return 1;
 }
 
-int service_main(const char *vg, gboolean foreground)
+int service_main(const char *vg, const char *const *devices, gboolean foreground)
 {
   g_autoptr(GError) error = NULL;
   HolderFolder folder;
@@ -95,7 +95,7 @@ int service_main(const char *vg, gboolean foreground)
   settings_make_environment_absolute(); /* engines begin in another folder */
   if (foreground) {
     if (holder_folder_take(&folder, vg, &error))
-      return holder_run(&folder, -1);
+      return holder_run(&folder, devices, -1);
     g_printerr("virt-thin: %s\n", error->message);
     service_notify_status("%s", error->message);
     return 1;
@@ -112,7 +112,7 @@ int service_main(const char *vg, gboolean foreground)
   }
   if (pid == 0) {
     close(pipe_fds[0]);
-    _exit(run_detached(vg, pipe_fds[1]));
+    _exit(run_detached(vg, devices, pipe_fds[1]));
   }
   close(pipe_fds[1]);
   return wait_until_ready(pid, pipe_fds[0], vg);

@@ -37,8 +37,9 @@ gboolean service_child_main(int argc, char **argv, int *status);
 /* `virt-thin serve VG`: returns the exit status. Without @foreground the service goes on in a
  * session of its own and this returns once it is ready (or has failed, with the reason on standard
  * error), what it has to say later going to <runtime>/<vg>/log. With it, this process is the
- * holder, and tells systemd (sd_notify) when it is ready. The PVs are settings_devices(). */
-int service_main(const char *vg, gboolean foreground);
+ * holder, and tells systemd (sd_notify) when it is ready. @devices: where its PVs are, NULL: they
+ * are looked for (pool/open.h). */
+int service_main(const char *vg, const char *const *devices, gboolean foreground);
 
 /* Take away what a killed holder left in the runtime folder: mount, links, loop devices, files.
  * EBUSY names a holder that lives. Serving does the same first. (The PVs' side of `virt-thin
