@@ -118,8 +118,9 @@ static gboolean require_free_name(Work *w, const char *name, GError **error)
                              lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? "thin pool" : "volume", name);
 }
 
-/* snap_… is what snapshots are called: a volume with such a name that is none, for @origin (NULL:
- * nothing) is another, would pass for one. */
+/* snap_… is what snapshots are called: what has such a name, and not that of its @origin (NULL: it
+ * has none) in it, would pass for another's. Of a new volume nobody knows yet what it is made from:
+ * libvirt says so afterwards. */
 static gboolean check_not_snapshot(const char *name, const char *origin, GError **error)
 {
   g_autofree char *origins =
@@ -288,8 +289,7 @@ static gboolean plan_create(Work *w, GError **error)
   LvmLv *pool;
   guint64 extents;
 
-  return check_not_snapshot(c->name, NULL, error) && require_free_name(w, c->name, error) &&
-         (pool = find_pool(w, c->thin_pool, error)) &&
+  return require_free_name(w, c->name, error) && (pool = find_pool(w, c->thin_pool, error)) &&
          get_extents(w, "a volume", &extents, error) &&
          add_thin(w, pool, c->name, extents, NULL, error);
 }
@@ -559,6 +559,8 @@ static gboolean require_room_to_grow(Work *w, LvmLv *lv, guint64 extents, gboole
   LvmLv *spare = metadata ? pool_rules_find_spare(w->vg) : NULL;
   guint64 more = extents - lvm_lv_n_extents(lv);
 
+  if (metadata && extents > LVM_POOL_METADATA_MAX / lvm_vg_extent_size(w->vg) + 1)
+    return vt_set_error(error, EINVAL, "metadata of a thin pool cannot be larger than 15.81 GiB");
   if (!spare || extents <= lvm_lv_n_extents(spare))
     return require_room(w, more, "", error);
   return require_room(w, more + extents - lvm_lv_n_extents(spare),

@@ -2,7 +2,7 @@
 # Volumes of a thin pool behind virsh: create, clone, snapshot, resize, delete; and what libvirt
 # shows of them.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 109
+plan 110
 
 libvirt_start && thin_pool 1g >/dev/null || { echo "Bail out! no pool: $(tail -5 "$log")"; exit 1; }
 MiB=$((1024 * 1024))
@@ -158,6 +158,8 @@ for volume in base-1-c base-1-a base-1-d vm-1-a; do virsh vol-delete $volume thi
 virsh vol-create-as thin b1 8M >/dev/null && write b1 1
 before=$(sum b1)
 virsh vol-create-as thin snap_b1_s 0 --backing-vol b1 >/dev/null
+not_ok "a name for a snapshot of another is refused" \
+  virsh vol-create-as thin snap_nosuch_x 0 --backing-vol b1
 virsh vol-clone b1 b2 --pool thin >/dev/null
 virsh vol-resize b1 16M --pool thin >/dev/null
 ok "a snapshot is cloned whose origin has grown" virsh vol-clone snap_b1_s b3 --pool thin

@@ -288,8 +288,6 @@ static void test_clone(void **state)
           .name = "snap_nosuch_x");
   REFUSED(POOL_CLONE, EINVAL, "(of vm-101-disk-1: snap_vm-101-disk-1_…)", .other = "vm-101-disk-1",
           .name = "snap_vm-101-disk-1");
-  REFUSED(POOL_CREATE, EINVAL, "a name for a snapshot", .name = "snap_vm-101-disk-1_s",
-          .size = MIB);
   REFUSED(POOL_CLONE, EINVAL,
           "4.00 MiB is less than the 64.00 MiB of volume pve/vm-101-disk-1 that it is backed by",
           .other = "vm-101-disk-1", .name = "v", .size = 4 * MIB);
