@@ -236,15 +236,9 @@ gboolean vtbackend_overwrite(const VtVolumeFile *file, guint64 length, const cha
 
 static gboolean allocate_file(int fd, guint64 length, const char *name, GError **error)
 {
-  g_autofree char *zeros = g_malloc0(BUFFER);
-  guint64 hole = 0, begin = 0, end = 0;
-  while (hole < length) {
-    gboolean data = next_data(fd, hole, length, &begin, &end);
-    if (!zero_range(fd, zeros, hole, data ? begin : length, name, error))
-      return FALSE;
-    hole = data ? end : length;
-  }
-  return fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name);
+  return (length == 0 || fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)length) == 0 ||
+          vt_set_errno(error, errno, "allocating volume %s", name)) &&
+         (fsync(fd) == 0 || vt_set_errno(error, errno, "flushing volume %s", name));
 }
 
 gboolean vtbackend_allocate(const VtVolumeFile *file, guint64 length, const char *name,

@@ -187,6 +187,10 @@ gboolean thin_volume_write(ThinVolume *volume, const void *buf, gsize length, gu
 gboolean thin_volume_zero(ThinVolume *volume, guint64 offset, guint64 length, gboolean unmap,
                           GError **error);
 
+/* What of the range is not mapped is mapped then, and reads zero; the rest is left alone, also what
+ * is shared. */
+gboolean thin_volume_back(ThinVolume *volume, guint64 offset, guint64 length, GError **error);
+
 /* Whole chunks inside the range are unmapped and return to the pool at the next commit; parts are
  * left alone (and still hold their data). */
 gboolean thin_volume_discard(ThinVolume *volume, guint64 offset, guint64 length, GError **error);

@@ -27,6 +27,7 @@ static const char zeros[ZEROS_SIZE] __attribute__((aligned(4096)));
 typedef struct {
   ThinCursor cursor;
   gboolean is_zero;
+  gboolean only_holes; /* for what is not mapped; zeros are to be there in a chunk of their own */
   VtIoZeroFlags flags;
 } Payload;
 
@@ -244,18 +245,27 @@ static gboolean provision(ThinVolume *volume, guint64 begin, guint64 n, const Tr
   return TRUE;
 }
 
-/* Make TRANSLATION_NONE, nothing to do, of what reads zero and is to. TRUE: something is left that
- * needs a new chunk. */
-static gboolean pass_over_zeros(const ThinPool *pool, const Payload *payload, guint64 offset,
-                                guint64 length, Translation *map)
+/* Is there nothing to do for the next @length bytes, which lie as @map says? */
+static gboolean is_done(const ThinPool *pool, const Payload *payload, ThinCursor cursor,
+                        guint64 length, const Translation *map)
+{
+  if (payload->only_holes)
+    return map->state != TRANSLATION_UNMAPPED;
+  return map->state == TRANSLATION_UNMAPPED && !pool->skip_zeroing &&
+         (payload->is_zero || thin_cursor_is_zero(cursor, length));
+}
+
+/* Make TRANSLATION_NONE of what needs nothing to be done. TRUE: something is left that needs a new
+ * chunk. */
+static gboolean pass_over_done(const ThinPool *pool, const Payload *payload, guint64 offset,
+                               guint64 length, Translation *map)
 {
   ThinCursor cursor = payload->cursor;
   gboolean provisions = FALSE;
   for (guint64 part, skip = offset % pool->chunk_size; length > 0;
        length -= part, skip = 0, map++) {
     part = MIN(length, pool->chunk_size - skip);
-    if (map->state == TRANSLATION_UNMAPPED && !pool->skip_zeroing &&
-        (payload->is_zero || thin_cursor_is_zero(cursor, part)))
+    if (is_done(pool, payload, cursor, part, map))
       map->state = TRANSLATION_NONE;
     provisions |= map->state == TRANSLATION_UNMAPPED || map->state == TRANSLATION_SHARED;
     if (!payload->is_zero)
@@ -318,8 +328,7 @@ static gboolean write_piece(ThinVolume *volume, Payload *payload, guint64 offset
     gboolean ok = thin_volume_check_range(volume, "write", offset, length, error) &&
                   thin_volume_check_writable(volume, error) &&
                   thin_volume_translate(volume, begin, end, exclusive, map, error);
-    gboolean again =
-        ok && pass_over_zeros(volume->pool, payload, offset, length, map) && !exclusive;
+    gboolean again = ok && pass_over_done(volume->pool, payload, offset, length, map) && !exclusive;
     if (ok && !again)
       ok = write_runs(volume, begin, end, map, offset, offset + length, payload, error);
     thin_volume_unlock_range(volume, begin, end);
@@ -368,4 +377,12 @@ gboolean thin_volume_write_zeros(ThinVolume *volume, guint64 offset, guint64 len
 {
   Payload payload = {.is_zero = TRUE, .flags = flags};
   return write_pieces(volume, &payload, offset, length, error);
+}
+
+gboolean thin_volume_back(ThinVolume *volume, guint64 offset, guint64 length, GError **error)
+{
+  Payload payload = {.is_zero = TRUE, .only_holes = TRUE};
+  return thin_volume_check_writable(volume, error) &&
+         thin_volume_check_range(volume, "allocate", offset, length, error) &&
+         write_pieces(volume, &payload, offset, length, error);
 }

@@ -5,11 +5,11 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 . "$(dirname "$0")/service-lib.sh"
-for program in qemu-img nbdcopy mkfs.ext4; do
+for program in qemu-img qemu-io nbdcopy mkfs.ext4; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
 need_root_fuse_loop
-plan 29
+plan 35
 vg=zero$$ service=$VIRT_THIN_PROGRAM
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes nodes=$VIRT_THIN_DEV_DIR/$vg
 uri() { echo "nbd+unix:///$1?socket=$VIRT_THIN_RUNTIME_DIR/$vg/nbd"; }
@@ -44,6 +44,20 @@ copy "qemu-img convert to the export" \
   qemu-img convert -n -S 0 -f raw -O raw "$tmp/image" "$(uri v)"
 copy "qemu-img convert to the node" qemu-img convert -n -S 0 -f raw -O raw "$tmp/image" "$nodes/v"
 copy "nbdcopy" nbdcopy --flush --allocated --sparse=0 "$tmp/image" "$(uri v)"
+
+# Who asks for the space by its name gets it: what is mapped keeps what it holds.
+vt create $vg/v --size 64M >&2
+dd if="$tmp/image" of="$volumes/v" bs=1M conv=notrunc,fsync status=none
+ok "fallocate of the file" fallocate -l 64M "$volumes/v"
+is "takes all of it" "$(sync "$volumes/v"; volume $vg/v mapped)" $((64 << 20))
+ok "and changes nothing" cmp "$tmp/image" "$volumes/v"
+vt remove $vg/v >&2
+vt create $vg/v --size 64M >&2
+ok "zeros without holes, of the export" \
+  qemu-io -f raw -c "write -z 0 16M" -c flush "$(uri v)"
+is "take what they cover" "$(volume $vg/v mapped)" $((16 << 20))
+ok "and read zero" cmp -n $((16 << 20)) /dev/zero "$volumes/v"
+vt remove $vg/v >&2
 
 # An installer's formatting, with all its tables written at once.
 vt create $vg/fs --size 64M >&2

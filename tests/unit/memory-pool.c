@@ -144,6 +144,15 @@ static gboolean volume_discard(VtIo *volume, guint64 offset, guint64 length, GEr
   return TRUE;
 }
 
+static gboolean volume_back(VtIo *volume, guint64 offset, guint64 length, GError **error)
+{
+  if (!enter(volume, MEMORY_ZERO, error))
+    return FALSE;
+  for (guint64 i = offset / MEMORY_CHUNK; i <= (offset + length - 1) / MEMORY_CHUNK; i++)
+    get_chunk(((MemoryVolume *)volume)->memory, i, TRUE);
+  return TRUE;
+}
+
 static gboolean volume_flush(VtIo *volume, GError **error)
 {
   return enter(volume, MEMORY_FLUSH, error);
@@ -186,6 +195,7 @@ static const VtIoOps volume_ops = {
     .writev = volume_writev,
     .zero = volume_zero,
     .discard = volume_discard,
+    .back = volume_back,
     .flush = volume_flush,
     .extent = volume_extent,
     .size = volume_size,

@@ -120,6 +120,26 @@ static gboolean handle_zero(VtIo *handle, guint64 offset, guint64 length, VtIoZe
   return done;
 }
 
+/* What is shared stays so: only a hole is filled. */
+static gboolean handle_back(VtIo *handle, guint64 offset, guint64 length, GError **error)
+{
+  GError *failure = NULL;
+  BundledVolume *volume;
+  gboolean done;
+  guint n_growths;
+
+  do {
+    volume = begin_change(handle, "allocate part of", error);
+    if (!volume)
+      return FALSE;
+    if (!volume->thin)
+      return end_io(volume, vt_io_back(volume->io, offset, length, error));
+    n_growths = g_atomic_int_get(&volume->pool->n_growths);
+    done = thin_volume_back(volume->thin, offset, length, &failure);
+  } while (try_again(volume, n_growths, &done, &failure, error));
+  return done;
+}
+
 static gboolean handle_discard(VtIo *handle, guint64 offset, guint64 length, GError **error)
 {
   BundledVolume *volume = begin_change(handle, "discard part of", error);
@@ -194,6 +214,7 @@ static const VtIoOps handle_ops = {
     .writev = handle_writev,
     .zero = handle_zero,
     .discard = handle_discard,
+    .back = handle_back,
     .flush = handle_flush,
     .extent = handle_extent,
     .size = handle_size,

@@ -376,7 +376,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
   length = (guint64)offset >= end ? 0 : MIN((guint64)length, end - offset);
   switch (mode) {
   case 0:
-  case FALLOC_FL_KEEP_SIZE: break;
+  case FALLOC_FL_KEEP_SIZE: done = !length || vt_io_back(volume, offset, length, &error); break;
   case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
   case FALLOC_FL_ZERO_RANGE:
   case FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE:

@@ -459,21 +459,6 @@ static void do_trim(NbdWorker *worker, const NbdRequest *request)
   reply_result(worker, request, ok, error);
 }
 
-/* NO_HOLE wants the range provisioned: what is not mapped is written. */
-static gboolean zero_provisioned(NbdConnection *connection, guint64 offset, guint64 length,
-                                 GError **error)
-{
-  for (guint64 run; length > 0; offset += run, length -= run) {
-    gboolean mapped;
-    if (!vt_io_extent(connection->volume, offset, length, &run, &mapped, error))
-      return FALSE;
-    if (mapped ? !vt_io_zero(connection->volume, offset, run, 0, error)
-               : !vt_io_write_zeros(connection->volume, offset, run, error))
-      return FALSE;
-  }
-  return TRUE;
-}
-
 /* Is zeroing faster than writing? Where there are whole chunks to unmap, or nothing is mapped
  * anyway. */
 static gboolean zeroing_is_fast(NbdConnection *connection, const NbdRequest *request)
@@ -506,7 +491,8 @@ static void do_write_zeroes(NbdWorker *worker, const NbdRequest *request)
   for (; ok && offset < end && !nbd_connection_is_dead(connection); offset += length) {
     length = slice_length(connection, offset, end);
     ok = request->flags & NBD_CMD_FLAG_NO_HOLE
-             ? zero_provisioned(connection, offset, length, &error)
+             ? vt_io_zero(connection->volume, offset, length, 0, &error) &&
+                   vt_io_back(connection->volume, offset, length, &error)
              : vt_io_zero(connection->volume, offset, length, VT_IO_ZERO_MAY_UNMAP, &error);
   }
   ok = ok && finish_write(worker, request, &error);
