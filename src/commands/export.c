@@ -16,23 +16,23 @@ static char *format_text;
 typedef struct {
   const char *path; /* NULL: standard output */
   int fd;
-  CliTarget target;
+  ImageTarget target;
   gboolean created; /* by us: goes again when the export fails */
 } Target;
 
 /* Standard output that was redirected to a file can have holes, too. */
-static CliTarget kind_of(int fd)
+static ImageTarget kind_of(int fd)
 {
   struct stat st;
 
   if (fstat(fd, &st) < 0)
-    return CLI_DENSE;
+    return IMAGE_DENSE;
   if (S_ISBLK(st.st_mode))
-    return CLI_DEVICE;
+    return IMAGE_DEVICE;
   return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) &&
                  lseek(fd, 0, SEEK_CUR) == st.st_size
-             ? CLI_SPARSE
-             : CLI_DENSE;
+             ? IMAGE_SPARSE
+             : IMAGE_DENSE;
 }
 
 static gboolean open_target(Target *target, const char *argument, GError **error)
@@ -45,7 +45,7 @@ static gboolean open_target(Target *target, const char *argument, GError **error
       return vt_set_errno(error, errno, "standard output");
   } else {
     target->path = argument;
-    target->fd = cli_open_output(argument, TRUE, &target->created, error);
+    target->fd = image_open_output(argument, TRUE, &target->created, error);
     if (target->fd < 0)
       return FALSE;
   }
@@ -78,8 +78,8 @@ static gboolean export_raw(VolumeGroup *group, const char *vg, const char *lv, c
   if (!volume || !open_target(&target, argument, error))
     return FALSE;
   progress = cli_progress_new(vt_io_size(volume), "exporting %s/%s", vg, lv);
-  ok = cli_copy_out(volume, target.fd, target.path ? target.path : "standard output", target.target,
-                    lost, progress, error);
+  ok = image_copy_out(volume, target.fd, target.path ? target.path : "standard output",
+                      target.target, lost, progress, error);
   cli_progress_free(progress);
   ok = close_target(&target, ok, error) && ok;
   for (guint i = 0; i < lost->len; i++)
@@ -95,20 +95,20 @@ static gboolean export_converted(VolumeGroup *group, const char *vg, const char 
                                  const char *path, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, error);
-  CliExport *export;
+  ImageExport *export;
   gboolean created, ok;
   int fd;
 
   if (!info)
     return FALSE;
   /* Before qemu-img, which makes a file for everybody to read, and wherever a link leads. */
-  fd = cli_open_output(path, FALSE, &created, error);
+  fd = image_open_output(path, FALSE, &created, error);
   if (fd < 0)
     return FALSE;
   close(fd);
-  export = cli_qemu_export(group, vg, lv, TRUE, error);
-  ok = export && cli_qemu_create(export, path, format_text, error);
-  cli_qemu_unexport(export);
+  export = image_qemu_export(group, vg, lv, TRUE, error);
+  ok = export && image_qemu_create(export, path, format_text, error);
+  image_qemu_unexport(export);
   if (!ok && created)
     unlink(path);
   return ok;

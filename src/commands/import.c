@@ -25,7 +25,7 @@ typedef struct {
   const char *name; /* for messages */
   const char *format;
   int fd;
-  guint64 size;    /* of the disk in it; CLI_UNKNOWN_SIZE */
+  guint64 size;    /* of the disk in it; IMAGE_UNKNOWN_SIZE */
   char head[4096]; /* read from a pipe already */
   gsize head_length;
   gboolean pipe;
@@ -44,7 +44,7 @@ static gboolean measure(Source *source, GError **error)
     return vt_set_errno(error, errno, "%s: its size", source->name);
   source->pipe = !S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode);
   if (source->pipe)
-    source->size = CLI_UNKNOWN_SIZE;
+    source->size = IMAGE_UNKNOWN_SIZE;
   return TRUE;
 }
 
@@ -86,13 +86,13 @@ static gboolean refuse_stream(const Source *source, GError **error)
  * for. */
 static gboolean look_into(Source *source, GError **error)
 {
-  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
+  ImageQemuFile file = {source->path, source->format, source->fd, follow_backing};
   g_autoptr(GError) local = NULL;
 
   if (vt_image_is_encrypted(source->fd, source->format))
     vt_set_error(&local, EACCES, "%s is encrypted: decrypt it with qemu-img convert first",
                  source->name);
-  else if (cli_qemu_look(&file, &source->size, &local))
+  else if (image_qemu_look(&file, &source->size, &local))
     return TRUE;
   if (g_error_matches(local, VT_ERROR, EOPNOTSUPP))
     return vt_set_error(error, EOPNOTSUPP,
@@ -184,7 +184,7 @@ static gboolean prepare_volume(VolumeGroup *group, const char *vg, const char *l
 {
   g_autoptr(GError) local = NULL;
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, lv, &local);
-  guint64 wanted = MAX(size, source->size == CLI_UNKNOWN_SIZE ? 0 : source->size);
+  guint64 wanted = MAX(size, source->size == IMAGE_UNKNOWN_SIZE ? 0 : source->size);
 
   *created = FALSE;
   if (info) {
@@ -223,27 +223,27 @@ static gboolean grow(guint64 size, gpointer user_data, GError **error)
 
 /* @image: NULL, or what to read @source through. @growing: the volume becomes as large as the
  * source turns out to be. */
-static gboolean import_read(VolumeGroup *group, const char *lv, Source *source, CliImage *image,
-                            CliOver over, gboolean growing, GError **error)
+static gboolean import_read(VolumeGroup *group, const char *lv, Source *source, ImageFile *image,
+                            ImageOver over, gboolean growing, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin import, pid %d", (int)getpid());
   g_autoptr(VtIo) volume = pool_volume_open(group, lv, FALSE, opener, error);
-  CliSource from = {.fd = source->fd,
-                    .image = image,
-                    .name = source->name,
-                    .size = source->size,
-                    .head = source->head,
-                    .head_length = source->head_length,
-                    .grow = growing ? grow : NULL,
-                    .user_data = &(Growing){group, lv}};
+  ImageSource from = {.fd = source->fd,
+                      .image = image,
+                      .name = source->name,
+                      .size = source->size,
+                      .head = source->head,
+                      .head_length = source->head_length,
+                      .grow = growing ? grow : NULL,
+                      .user_data = &(Growing){group, lv}};
   CliProgress *progress;
   gboolean ok;
 
   if (!volume)
     return FALSE;
-  progress = cli_progress_new(source->size == CLI_UNKNOWN_SIZE ? 0 : source->size, "importing %s",
+  progress = cli_progress_new(source->size == IMAGE_UNKNOWN_SIZE ? 0 : source->size, "importing %s",
                               source->name);
-  ok = cli_copy_in(&from, volume, over, progress, error);
+  ok = image_copy_in(&from, volume, over, progress, error);
   cli_progress_free(progress);
   g_clear_pointer(&volume, vt_io_unref);
   return ok && (!growing || pool_resize(group, lv, from.size, TRUE, error));
@@ -258,25 +258,25 @@ static gboolean zero_volume(VolumeGroup *group, const char *lv, GError **error)
 
 /* By qemu-img, which looks at nothing that is in the volume. */
 static gboolean import_converted(VolumeGroup *group, const char *vg, const char *lv,
-                                 const CliQemuFile *file, gboolean fresh, GError **error)
+                                 const ImageQemuFile *file, gboolean fresh, GError **error)
 {
-  CliExport *export;
+  ImageExport *export;
   gboolean ok;
 
   if (!fresh && !zero_volume(group, lv, error))
     return FALSE;
-  export = cli_qemu_export(group, vg, lv, FALSE, error);
-  ok = export && cli_qemu_import(file, export, error);
-  cli_qemu_unexport(export);
+  export = image_qemu_export(group, vg, lv, FALSE, error);
+  ok = export && image_qemu_import(file, export, error);
+  image_qemu_unexport(export);
   return ok;
 }
 
 static gboolean import_image(VolumeGroup *group, const char *vg, const char *lv, Source *source,
-                             CliOver over, GError **error)
+                             ImageOver over, GError **error)
 {
-  CliQemuFile file = {source->path, source->format, source->fd, follow_backing};
+  ImageQemuFile file = {source->path, source->format, source->fd, follow_backing};
   g_autoptr(GError) local = NULL;
-  CliImage *image = over == CLI_OVER_EQUAL ? cli_image_open(&file, &source->size, &local) : NULL;
+  ImageFile *image = over == IMAGE_OVER_EQUAL ? image_open(&file, &source->size, &local) : NULL;
   gboolean ok;
 
   if (local && local->code != ENOENT) {
@@ -286,9 +286,9 @@ static gboolean import_image(VolumeGroup *group, const char *vg, const char *lv,
   if (local)
     cli_warn("what %s/%s has of it already is written, too: %s", vg, lv, local->message);
   if (!image)
-    return import_converted(group, vg, lv, &file, over == CLI_OVER_ZEROS, error);
+    return import_converted(group, vg, lv, &file, over == IMAGE_OVER_ZEROS, error);
   ok = import_read(group, lv, source, image, over, FALSE, error);
-  cli_image_close(image);
+  image_close(image);
   return ok;
 }
 
@@ -298,17 +298,19 @@ static gboolean import(VolumeGroup *group, const char *vg, const char *lv, Sourc
   const char *const names[] = {lv, NULL};
   g_autoptr(GError) local = NULL;
   gboolean created, reads_zero, ok;
-  CliOver over;
+  ImageOver over;
 
-  if (size && source->size != CLI_UNKNOWN_SIZE && size < source->size)
+  if (size && source->size != IMAGE_UNKNOWN_SIZE && size < source->size)
     return vt_set_error(error, EINVAL,
                         "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
                         size_text, source->name, source->size);
-  cli_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
+  image_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(group, vg, lv, source, size, &created, error))
     return FALSE;
   ok = pool_guest_reads_zero(group, lv, &reads_zero, error);
-  over = created && reads_zero ? CLI_OVER_ZEROS : created || whole ? CLI_OVER_ANY : CLI_OVER_EQUAL;
+  over = created && reads_zero ? IMAGE_OVER_ZEROS
+         : created || whole    ? IMAGE_OVER_ANY
+                               : IMAGE_OVER_EQUAL;
   ok = ok &&
        (strcmp(source->format, "raw") == 0
             ? import_read(group, lv, source, NULL, over, created && source->pipe && !size, error)

@@ -27,7 +27,7 @@ static void on_interrupt(int signal)
 }
 
 /* What nohup, say, has us ignore we go on to ignore. */
-void cli_catch_interrupts(void)
+void image_catch_interrupts(void)
 {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
   struct sigaction action = {.sa_handler = on_interrupt},
@@ -38,7 +38,7 @@ void cli_catch_interrupts(void)
       sigaction(signals[i], &action, NULL);
 }
 
-gboolean cli_interrupted(void)
+gboolean image_interrupted(void)
 {
   return interrupted;
 }
@@ -76,10 +76,10 @@ typedef struct {
   const char *head;
   gsize head_length;
   gboolean seekable;
-  CliSource *source;
+  ImageSource *source;
   VtIo *volume;
   guint64 volume_size;
-  CliOver over;
+  ImageOver over;
   guint64 granule;
   char *buffer, *there;
   gsize buffer_size;          /* a multiple of granule, where that is not larger */
@@ -93,7 +93,7 @@ static gboolean end_zeros(CopyIn *copy, GError **error)
   guint64 from = copy->zero_from, to = copy->zero_to;
 
   copy->zero_from = copy->zero_to = 0;
-  return copy->over == CLI_OVER_ZEROS || from == to ||
+  return copy->over == IMAGE_OVER_ZEROS || from == to ||
          vt_io_zero(copy->volume, from, to - from, VT_IO_ZERO_MAY_UNMAP, error);
 }
 
@@ -115,7 +115,7 @@ static gboolean write_data(CopyIn *copy, const char *data, gsize length, guint64
 {
   gsize from = 0;
 
-  if (copy->over == CLI_OVER_EQUAL && vt_io_read(copy->volume, copy->there, length, offset, NULL))
+  if (copy->over == IMAGE_OVER_EQUAL && vt_io_read(copy->volume, copy->there, length, offset, NULL))
     for (gsize at = 0, step; at < length; at += step) {
       step = MIN(copy->granule, length - at);
       if (memcmp(data + at, copy->there + at, step) != 0)
@@ -159,7 +159,7 @@ static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GEr
 
   *got = 0;
   if (copy->source->image) {
-    gssize n = cli_image_read(copy->source->image, copy->buffer, length, offset, error);
+    gssize n = image_read(copy->source->image, copy->buffer, length, offset, error);
     *got = (gsize)MAX(n, 0);
     return n >= 0;
   }
@@ -217,10 +217,10 @@ static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end,
     from += got;
     *end = MAX(*end, from - got + padded);
     cli_progress_update(copy->progress, from);
-    if (got < length && copy->size == CLI_UNKNOWN_SIZE)
+    if (got < length && copy->size == IMAGE_UNKNOWN_SIZE)
       copy->source->size = from;
     if (got < length)
-      return copy->size == CLI_UNKNOWN_SIZE ||
+      return copy->size == IMAGE_UNKNOWN_SIZE ||
              vt_set_error(error, EIO,
                           "%s ends at %" G_GUINT64_FORMAT " bytes: it has been truncated",
                           copy->name, from);
@@ -249,7 +249,7 @@ static gboolean next_data(CopyIn *copy, guint64 offset, guint64 *from, guint64 *
 {
   if (!copy->source->image)
     seek_data(copy, offset, from, to);
-  else if (!cli_image_next_data(copy->source->image, offset, from, to, error))
+  else if (!image_next_data(copy->source->image, offset, from, to, error))
     return FALSE;
   if (*from < copy->size)
     *from = MAX(offset, *from / copy->granule * copy->granule);
@@ -276,8 +276,8 @@ static gboolean copy_seekable(CopyIn *copy, guint64 *end, GError **error)
   return TRUE;
 }
 
-gboolean cli_copy_in(CliSource *source, VtIo *volume, CliOver over, CliProgress *progress,
-                     GError **error)
+gboolean image_copy_in(ImageSource *source, VtIo *volume, ImageOver over, CliProgress *progress,
+                       GError **error)
 {
   CopyIn copy = {.source = source,
                  .fd = source->fd,
@@ -291,14 +291,14 @@ gboolean cli_copy_in(CliSource *source, VtIo *volume, CliOver over, CliProgress 
   guint64 end = 0;
   gboolean ok;
 
-  cli_catch_interrupts();
-  copy.seekable = copy.size != CLI_UNKNOWN_SIZE;
+  image_catch_interrupts();
+  copy.seekable = copy.size != IMAGE_UNKNOWN_SIZE;
   copy.volume_size = vt_io_size(volume);
   copy.granule = vt_io_chunk_size(volume) ? vt_io_chunk_size(volume) : DEFAULT_GRANULE;
   copy.buffer_size =
       copy.granule <= BUFFER_SIZE ? BUFFER_SIZE / copy.granule * copy.granule : BUFFER_SIZE;
   copy.buffer = g_malloc(copy.buffer_size);
-  copy.there = over == CLI_OVER_EQUAL ? g_malloc(copy.buffer_size) : NULL;
+  copy.there = over == IMAGE_OVER_EQUAL ? g_malloc(copy.buffer_size) : NULL;
   if (copy.seekable)
     ok = copy_seekable(&copy, &end, error);
   else
@@ -316,7 +316,7 @@ typedef struct {
   VtIo *volume;
   int fd;
   const char *name;
-  CliTarget target;
+  ImageTarget target;
   guint64 base; /* position of the volume's first byte in a file or device */
   guint64 granule;
   char *buffer;
@@ -330,7 +330,7 @@ static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint
                             GError **error)
 {
   while (length) {
-    ssize_t n = copy->target == CLI_DENSE
+    ssize_t n = copy->target == IMAGE_DENSE
                     ? write(copy->fd, data, length)
                     : pwrite(copy->fd, data, length, (off_t)(copy->base + offset));
 
@@ -352,7 +352,7 @@ static gboolean write_buffer(CopyOut *copy, guint64 offset, gsize length, GError
   for (gsize done = 0; done < length;) {
     gsize part = MIN(length - done, DEFAULT_GRANULE);
 
-    if (!(copy->target == CLI_SPARSE && vt_is_zero(copy->buffer + done, part)) &&
+    if (!(copy->target == IMAGE_SPARSE && vt_is_zero(copy->buffer + done, part)) &&
         !write_bytes(copy, copy->buffer + done, part, offset + done, error))
       return FALSE;
     done += part;
@@ -364,10 +364,11 @@ static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GErro
 {
   static const char zeros[64 << 10];
 
-  if (copy->target == CLI_SPARSE)
+  if (copy->target == IMAGE_SPARSE)
     return TRUE;
-  if (copy->target == CLI_DEVICE && fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                              (off_t)(copy->base + offset), (off_t)length) == 0)
+  if (copy->target == IMAGE_DEVICE &&
+      fallocate(copy->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(copy->base + offset),
+                (off_t)length) == 0)
     return TRUE;
   while (length) {
     gsize step = (gsize)MIN(length, sizeof zeros);
@@ -481,7 +482,7 @@ static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
 /* Where the file or device stands. */
 static gboolean find_base(CopyOut *copy, GError **error)
 {
-  off_t base = copy->target == CLI_DENSE ? 0 : lseek(copy->fd, 0, SEEK_CUR);
+  off_t base = copy->target == IMAGE_DENSE ? 0 : lseek(copy->fd, 0, SEEK_CUR);
 
   copy->base = (guint64)base;
   return base >= 0 || vt_set_errno(error, errno, "%s", copy->name);
@@ -490,13 +491,13 @@ static gboolean find_base(CopyOut *copy, GError **error)
 /* Holes at the end are written by nothing else. */
 static gboolean set_end(CopyOut *copy, guint64 size, GError **error)
 {
-  return copy->target != CLI_SPARSE || ftruncate(copy->fd, (off_t)(copy->base + size)) == 0 ||
+  return copy->target != IMAGE_SPARSE || ftruncate(copy->fd, (off_t)(copy->base + size)) == 0 ||
          vt_set_errno(error, errno, "%s: setting its size to %" G_GUINT64_FORMAT " bytes",
                       copy->name, copy->base + size);
 }
 
-gboolean cli_copy_out(VtIo *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
-                      CliProgress *progress, GError **error)
+gboolean image_copy_out(VtIo *volume, int fd, const char *name, ImageTarget target, GPtrArray *lost,
+                        CliProgress *progress, GError **error)
 {
   CopyOut copy = {.volume = volume,
                   .fd = fd,
@@ -507,14 +508,14 @@ gboolean cli_copy_out(VtIo *volume, int fd, const char *name, CliTarget target, 
   guint64 size = vt_io_size(volume);
   gboolean ok;
 
-  cli_catch_interrupts();
+  image_catch_interrupts();
   copy.granule = vt_io_chunk_size(volume) ? vt_io_chunk_size(volume) : DEFAULT_GRANULE;
   if (!find_base(&copy, error) || !set_end(&copy, size, error))
     return FALSE;
   copy.buffer = g_malloc(BUFFER_SIZE);
   ok = copy_out_extents(&copy, size, error);
   end_lost(&copy);
-  if (ok && target == CLI_SPARSE)
+  if (ok && target == IMAGE_SPARSE)
     lseek(fd, (off_t)(copy.base + size), SEEK_SET);
   g_free(copy.buffer);
   return ok;
@@ -544,7 +545,7 @@ static gboolean is_hole(int fd, guint64 offset, gsize length)
   return errno == ENXIO && fstat(fd, &st) == 0 && (guint64)st.st_size >= offset + length;
 }
 
-int cli_open_output(const char *path, gboolean truncate, gboolean *created, GError **error)
+int image_open_output(const char *path, gboolean truncate, gboolean *created, GError **error)
 {
   int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
@@ -558,7 +559,7 @@ int cli_open_output(const char *path, gboolean truncate, gboolean *created, GErr
   return fd;
 }
 
-gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
+gssize image_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
 {
   if (is_hole(*(int *)fd, offset, length)) {
     memset(buffer, 0, length);
@@ -567,13 +568,14 @@ gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GE
   return read_bytes(*(int *)fd, buffer, length, offset, error);
 }
 
-gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
+gssize image_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error)
 {
   return read_bytes(*(int *)fd, buffer, length, WHERE_IT_STANDS, error);
 }
 
-gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name,
-                        CliTarget target, guint64 *copied, CliProgress *progress, GError **error)
+gboolean image_copy_bytes(ImageRead read, gpointer source, guint64 limit, int fd, const char *name,
+                          ImageTarget target, guint64 *copied, CliProgress *progress,
+                          GError **error)
 {
   g_autofree char *buffer = g_malloc(BUFFER_SIZE);
   CopyOut copy = {.fd = fd, .name = name, .target = target, .buffer = buffer};
@@ -581,7 +583,7 @@ gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, co
   gssize got;
 
   *copied = 0;
-  cli_catch_interrupts();
+  image_catch_interrupts();
   if (!find_base(&copy, error))
     return FALSE;
   do {
@@ -594,7 +596,7 @@ gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, co
   } while (got > 0 && (gsize)got == length);
   if (!set_end(&copy, *copied, error))
     return FALSE;
-  if (target != CLI_DENSE)
+  if (target != IMAGE_DENSE)
     lseek(fd, (off_t)(copy.base + *copied), SEEK_SET);
   return TRUE;
 }

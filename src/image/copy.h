@@ -9,62 +9,63 @@
 #include "image/qemu.h"
 #include "pool/pool.h"
 
-#define CLI_UNKNOWN_SIZE G_MAXUINT64
+#define IMAGE_UNKNOWN_SIZE G_MAXUINT64
 
 /* TRUE once one of these signals has come. */
-gboolean cli_interrupted(void);
-void cli_catch_interrupts(void);
+gboolean image_interrupted(void);
+void image_catch_interrupts(void);
 
 typedef struct {
   int fd;
-  CliImage *image;  /* not NULL: read that instead */
+  ImageFile *image; /* not NULL: read that instead */
   const char *name; /* for messages */
-  guint64 size;     /* CLI_UNKNOWN_SIZE: to its end; on return, how much that was */
+  guint64 size;     /* IMAGE_UNKNOWN_SIZE: to its end; on return, how much that was */
   const char *head; /* what has been read already of a @fd that cannot seek */
   gsize head_length;
   /* It is larger than the volume: make that hold @size bytes at least. NULL: that is EINVAL. */
   gboolean (*grow)(guint64 size, gpointer user_data, GError **error);
   gpointer user_data;
-} CliSource;
+} ImageSource;
 
 /* What is in a volume that is written to. */
 typedef enum {
-  CLI_OVER_ZEROS, /* nothing but zeros, which are not written again */
-  CLI_OVER_EQUAL, /* maybe some of the same data: read, and left alone if so */
-  CLI_OVER_ANY,   /* that is not looked at */
-} CliOver;
+  IMAGE_OVER_ZEROS, /* nothing but zeros, which are not written again */
+  IMAGE_OVER_EQUAL, /* maybe some of the same data: read, and left alone if so */
+  IMAGE_OVER_ANY,   /* that is not looked at */
+} ImageOver;
 
 /* Write @source to the volume's beginning, which reads zero behind it, and where @source does.
  * Flushed on return. */
-gboolean cli_copy_in(CliSource *source, VtIo *volume, CliOver over, CliProgress *progress,
-                     GError **error);
+gboolean image_copy_in(ImageSource *source, VtIo *volume, ImageOver over, CliProgress *progress,
+                       GError **error);
 
 /* Open @path for an image to be written to: a new file, for its owner alone, or what is there, cut
  * to nothing if @truncate. A symbolic link to what is not there is refused: ENOENT. *created: it is
  * new. -1: @error. */
-int cli_open_output(const char *path, gboolean truncate, gboolean *created, GError **error);
+int image_open_output(const char *path, gboolean truncate, gboolean *created, GError **error);
 
 typedef enum {
-  CLI_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */
-  CLI_DENSE,  /* anything that takes bytes in order: zeros are written */
-  CLI_DEVICE, /* a block device: zeros are written by the kernel where it can */
-} CliTarget;
+  IMAGE_SPARSE, /* a regular file, empty from where it stands on: zeros are left out */
+  IMAGE_DENSE,  /* anything that takes bytes in order: zeros are written */
+  IMAGE_DEVICE, /* a block device: zeros are written by the kernel where it can */
+} ImageTarget;
 
 /* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read
  * zero there, and are described in @lost (char *). */
-gboolean cli_copy_out(VtIo *volume, int fd, const char *name, CliTarget target, GPtrArray *lost,
-                      CliProgress *progress, GError **error);
+gboolean image_copy_out(VtIo *volume, int fd, const char *name, ImageTarget target, GPtrArray *lost,
+                        CliProgress *progress, GError **error);
 
 /* What @source has at @offset: how many bytes it has put into @buffer, less than @length at its end
  * alone; -1: @error.
  */
-typedef gssize (*CliRead)(gpointer source, char *buffer, gsize length, guint64 offset,
-                          GError **error);
-/* A CliRead of an int, of what can seek; and of one that is read from its present position on. */
-gssize cli_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
-gssize cli_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
+typedef gssize (*ImageRead)(gpointer source, char *buffer, gsize length, guint64 offset,
+                            GError **error);
+/* An ImageRead of an int, of what can seek; and of one that is read on from where it stands. */
+gssize image_read_file(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
+gssize image_read_stream(gpointer fd, char *buffer, gsize length, guint64 offset, GError **error);
 
 /* Write what @read gives, @limit bytes at most, to @fd from its present position on. *copied: how
  * much that was. */
-gboolean cli_copy_bytes(CliRead read, gpointer source, guint64 limit, int fd, const char *name,
-                        CliTarget target, guint64 *copied, CliProgress *progress, GError **error);
+gboolean image_copy_bytes(ImageRead read, gpointer source, guint64 limit, int fd, const char *name,
+                          ImageTarget target, guint64 *copied, CliProgress *progress,
+                          GError **error);

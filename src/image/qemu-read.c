@@ -25,7 +25,7 @@
 /* asked for at a time: what it is of */
 #define STATUS_SIZE (1u << 30)
 
-struct CliImage {
+struct ImageFile {
   const char *path;
   const LibnbdClient *lib;
   struct nbd_handle *nbd;
@@ -60,13 +60,14 @@ static gboolean make_sockets(int *listener, int *fd, GError **error)
 }
 
 /* A shell, because LISTEN_PID is to be the process's own. @listener: taken. */
-static gboolean start_server(CliImage *image, const CliQemuFile *file, int listener, GError **error)
+static gboolean start_server(ImageFile *image, const ImageQemuFile *file, int listener,
+                             GError **error)
 {
   static const char script[] = "export LISTEN_PID=$$; exec qemu-nbd --read-only -f \"$0\" \"$1\"";
   g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_NONE);
   g_autofree char *program = g_find_program_in_path("qemu-nbd"), *name = NULL;
   g_autoptr(GError) local = NULL;
-  CliQemuFile given = *file;
+  ImageQemuFile given = *file;
 
   g_subprocess_launcher_take_fd(launcher, listener, FIRST_PASSED_FD);
   if (!program)
@@ -77,18 +78,18 @@ static gboolean start_server(CliImage *image, const CliQemuFile *file, int liste
   g_subprocess_launcher_take_fd(launcher, given.fd, given.fd);
   g_subprocess_launcher_take_stdout_fd(launcher, dup(STDERR_FILENO));
   g_subprocess_launcher_setenv(launcher, "LISTEN_FDS", "1", TRUE);
-  name = cli_qemu_name(&given);
+  name = image_qemu_name(&given);
   image->server = g_subprocess_launcher_spawn(launcher, &local, "/bin/sh", "-c", script,
                                               file->format, name, NULL);
   return image->server || vt_set_error(error, EIO, "cannot start qemu-nbd: %s", local->message);
 }
 
 /* Why the connection to it broke: what it said itself, unless it ended well. Always FALSE. */
-static gboolean server_failed(CliImage *image, GError **error)
+static gboolean server_failed(ImageFile *image, GError **error)
 {
   g_autofree char *why = g_strdup(image->lib->nbd_get_error());
 
-  if (cli_interrupted())
+  if (image_interrupted())
     return vt_set_error(error, ECANCELED, "interrupted");
   g_clear_pointer(&image->nbd, image->lib->nbd_close);
   g_subprocess_wait(image->server, NULL, NULL);
@@ -97,13 +98,13 @@ static gboolean server_failed(CliImage *image, GError **error)
              : vt_set_error(error, EIO, "reading %s: qemu-nbd failed", image->path);
 }
 
-static gboolean wait_for_server(CliImage *image)
+static gboolean wait_for_server(ImageFile *image)
 {
-  return !cli_interrupted() && image->lib->nbd_poll(image->nbd, POLL_MS) >= 0;
+  return !image_interrupted() && image->lib->nbd_poll(image->nbd, POLL_MS) >= 0;
 }
 
 /* @fd: taken. */
-static gboolean shake_hands(CliImage *image, int fd, GError **error)
+static gboolean shake_hands(ImageFile *image, int fd, GError **error)
 {
   image->nbd = image->lib->nbd_create();
   if (!image->nbd || image->lib->nbd_add_meta_context(image->nbd, LIBNBD_CONTEXT_BASE_ALLOCATION) ||
@@ -116,29 +117,29 @@ static gboolean shake_hands(CliImage *image, int fd, GError **error)
   return image->lib->nbd_aio_is_ready(image->nbd) || server_failed(image, error);
 }
 
-CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error)
+ImageFile *image_open(const ImageQemuFile *file, guint64 *size, GError **error)
 {
   const LibnbdClient *lib = libnbd_client(error);
-  CliImage *image;
+  ImageFile *image;
   int listener = -1, fd = -1;
 
   if (!lib) {
     g_prefix_error(error, "reading %s: ", file->path);
     return NULL;
   }
-  image = g_new0(CliImage, 1);
-  *image = (CliImage){.path = file->path, .lib = lib};
-  cli_catch_interrupts();
+  image = g_new0(ImageFile, 1);
+  *image = (ImageFile){.path = file->path, .lib = lib};
+  image_catch_interrupts();
   if (make_sockets(&listener, &fd, error) && start_server(image, file, listener, error) &&
       shake_hands(image, fd, error)) {
     *size = (guint64)lib->nbd_get_size(image->nbd);
     return image;
   }
-  cli_image_close(image);
+  image_close(image);
   return NULL;
 }
 
-static gboolean finish(CliImage *image, int64_t cookie, guint64 offset, GError **error)
+static gboolean finish(ImageFile *image, int64_t cookie, guint64 offset, GError **error)
 {
   const LibnbdClient *lib = image->lib;
   int done = 0;
@@ -155,10 +156,9 @@ static gboolean finish(CliImage *image, int64_t cookie, guint64 offset, GError *
   return server_failed(image, error);
 }
 
-gssize cli_image_read(gpointer user_data, char *buffer, gsize length, guint64 offset,
-                      GError **error)
+gssize image_read(gpointer user_data, char *buffer, gsize length, guint64 offset, GError **error)
 {
-  CliImage *image = user_data;
+  ImageFile *image = user_data;
   guint64 size = (guint64)image->lib->nbd_get_size(image->nbd);
   gsize count = (gsize)MIN(length, size - MIN(offset, size));
 
@@ -192,8 +192,8 @@ static int on_extents(void *user_data, const char *context, uint64_t offset, uin
   return 0;
 }
 
-gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, guint64 *to,
-                             GError **error)
+gboolean image_next_data(ImageFile *image, guint64 offset, guint64 *from, guint64 *to,
+                         GError **error)
 {
   const LibnbdClient *lib = image->lib;
   guint64 size = (guint64)lib->nbd_get_size(image->nbd);
@@ -216,7 +216,7 @@ gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, gui
   return TRUE;
 }
 
-void cli_image_close(CliImage *image)
+void image_close(ImageFile *image)
 {
   image->lib->nbd_close(image->nbd);
   if (image->server) {

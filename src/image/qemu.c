@@ -23,12 +23,12 @@ static char *plain_path(const char *path)
   return g_canonicalize_filename(path, NULL);
 }
 
-char *cli_qemu_name(const CliQemuFile *file)
+char *image_qemu_name(const ImageQemuFile *file)
 {
   return file->follow ? plain_path(file->path) : vt_image_qemu_name(file->fd);
 }
 
-void cli_qemu_keep(const CliQemuFile *file)
+void image_qemu_keep(const ImageQemuFile *file)
 {
   if (file && !file->follow)
     fcntl(file->fd, F_SETFD, 0);
@@ -38,18 +38,18 @@ void cli_qemu_keep(const CliQemuFile *file)
 
 static void keep_file(gpointer file)
 {
-  cli_qemu_keep(file);
+  image_qemu_keep(file);
 }
 
 static void show_on_stderr(gpointer file)
 {
   dup2(STDERR_FILENO, STDOUT_FILENO);
-  cli_qemu_keep(file);
+  image_qemu_keep(file);
 }
 
 /* Run; its progress on our terminal. A signal that reaches us ends it, too. @file: what it reads,
  * or NULL. *code: its exit status; -1: it was killed. */
-static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const CliQemuFile *file,
+static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const ImageQemuFile *file,
                            const char *what, int *code, GError **error)
 {
   g_autoptr(GError) local = NULL;
@@ -57,7 +57,7 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const Cli
   int status;
   GPid pid;
 
-  cli_catch_interrupts();
+  image_catch_interrupts();
   if (!g_spawn_async(NULL, (char **)argv, NULL,
                      G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | flags, show_on_stderr,
                      (gpointer)file, &pid, &local))
@@ -66,18 +66,18 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const Cli
   while (waitpid(pid, &status, 0) < 0) {
     if (errno != EINTR)
       return vt_set_errno(error, errno, "waiting for qemu-img");
-    if (cli_interrupted() && !told) {
+    if (image_interrupted() && !told) {
       kill(pid, SIGTERM);
       told = TRUE;
     }
   }
-  if (cli_interrupted())
+  if (image_interrupted())
     return vt_set_error(error, ECANCELED, "interrupted");
   *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return TRUE;
 }
 
-static gboolean run(const char *const *argv, const CliQemuFile *file, const char *what,
+static gboolean run(const char *const *argv, const ImageQemuFile *file, const char *what,
                     GError **error)
 {
   int code;
@@ -88,9 +88,9 @@ static gboolean run(const char *const *argv, const CliQemuFile *file, const char
 
 /* What `qemu-img info` says of an image, which opens nothing that it is based on; *size: its
  * disk's. The caller's. */
-static JsonNode *load_info(const CliQemuFile *file, guint64 *size, GError **error)
+static JsonNode *load_info(const ImageQemuFile *file, guint64 *size, GError **error)
 {
-  g_autofree char *name = cli_qemu_name(file), *out = NULL, *err = NULL;
+  g_autofree char *name = image_qemu_name(file), *out = NULL, *err = NULL;
   const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", file->format,
                               name,       NULL};
   g_autoptr(GError) local = NULL;
@@ -117,7 +117,7 @@ static JsonNode *load_info(const CliQemuFile *file, guint64 *size, GError **erro
   return value < 0 ? NULL : g_steal_pointer(&info);
 }
 
-gboolean cli_qemu_info(const CliQemuFile *file, guint64 *size, char **backing, GError **error)
+gboolean image_qemu_info(const ImageQemuFile *file, guint64 *size, char **backing, GError **error)
 {
   g_autoptr(JsonNode) info = load_info(file, size, error);
 
@@ -127,20 +127,20 @@ gboolean cli_qemu_info(const CliQemuFile *file, guint64 *size, char **backing, G
   return info != NULL;
 }
 
-gboolean cli_qemu_look(const CliQemuFile *file, guint64 *size, GError **error)
+gboolean image_qemu_look(const ImageQemuFile *file, guint64 *size, GError **error)
 {
   g_autofree char *backing = NULL;
 
   if (!vt_image_check(file->fd, file->path, file->format, !file->follow, error) ||
-      !cli_qemu_info(file, size, &backing, error))
+      !image_qemu_info(file, size, &backing, error))
     return FALSE;
   return file->follow || !backing ||
          vt_set_error(error, EOPNOTSUPP, "%s refers to another file, an image that it is based on",
                       file->path);
 }
 
-gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size,
-                      GError **error)
+gboolean image_qemu_new(const char *path, const char *format, const char *preallocation,
+                        guint64 size, GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("making %s", path),
                   *bytes = g_strdup_printf("%" G_GUINT64_FORMAT, size),
@@ -152,10 +152,10 @@ gboolean cli_qemu_new(const char *path, const char *format, const char *prealloc
   return run(preallocation ? allocating : plain, NULL, what, error);
 }
 
-gboolean cli_qemu_check(const CliQemuFile *file, GError **error)
+gboolean image_qemu_check(const ImageQemuFile *file, GError **error)
 {
   enum { LEAKS_ALONE = 3, NOT_SUPPORTED = 63 }; /* qemu-img(1) */
-  g_autofree char *name = cli_qemu_name(file), *what = g_strdup_printf("checking %s", file->path);
+  g_autofree char *name = image_qemu_name(file), *what = g_strdup_printf("checking %s", file->path);
   const char *const argv[] = {"qemu-img", "check", "-q", "-f", file->format, name, NULL};
   int code;
 
@@ -168,13 +168,13 @@ gboolean cli_qemu_check(const CliQemuFile *file, GError **error)
 
 /* --- the export --- */
 
-struct CliExport {
+struct ImageExport {
   char *folder, *socket; /* folder NULL: the service's */
   char *uri;
   NbdServer *server;
 };
 
-static gboolean serve_privately(CliExport *export, VolumeGroup *group, gboolean read_only,
+static gboolean serve_privately(ImageExport *export, VolumeGroup *group, gboolean read_only,
                                 GError **error)
 {
   NbdServerOptions options = {.read_only = read_only};
@@ -188,16 +188,16 @@ static gboolean serve_privately(CliExport *export, VolumeGroup *group, gboolean 
   return export->server != NULL;
 }
 
-CliExport *cli_qemu_export(VolumeGroup *group, const char *vg, const char *lv, gboolean read_only,
-                           GError **error)
+ImageExport *image_qemu_export(VolumeGroup *group, const char *vg, const char *lv,
+                               gboolean read_only, GError **error)
 {
-  CliExport *export = g_new0(CliExport, 1);
+  ImageExport *export = g_new0(ImageExport, 1);
   g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
 
   if (pool_get_holder(group) == POOL_HOLDER_SERVICE)
     export->socket = settings_vg_file(vg, "nbd");
   else if (!serve_privately(export, group, read_only, error)) {
-    cli_qemu_unexport(export);
+    image_qemu_unexport(export);
     return NULL;
   }
   socket = g_uri_escape_string(export->socket, "/", FALSE);
@@ -205,7 +205,7 @@ CliExport *cli_qemu_export(VolumeGroup *group, const char *vg, const char *lv, g
   return export;
 }
 
-void cli_qemu_unexport(CliExport *export)
+void image_qemu_unexport(ImageExport *export)
 {
   if (!export)
     return;
@@ -220,7 +220,7 @@ void cli_qemu_unexport(CliExport *export)
 }
 
 /* Arguments that are there only on a terminal come first. @file: NULL, or what is converted. */
-static gboolean convert(const char *const *arguments, const CliQemuFile *file, const char *what,
+static gboolean convert(const char *const *arguments, const ImageQemuFile *file, const char *what,
                         GError **error)
 {
   g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -235,16 +235,18 @@ static gboolean convert(const char *const *arguments, const CliQemuFile *file, c
   return run((const char *const *)argv->pdata, file, what, error);
 }
 
-gboolean cli_qemu_import(const CliQemuFile *file, CliExport *export, GError **error)
+gboolean image_qemu_import(const ImageQemuFile *file, ImageExport *export, GError **error)
 {
-  g_autofree char *name = cli_qemu_name(file), *what = g_strdup_printf("importing %s", file->path);
+  g_autofree char *name = image_qemu_name(file),
+                  *what = g_strdup_printf("importing %s", file->path);
   const char *const arguments[] = {"-n", "--target-is-zero", "-W", "-f", file->format, "-O", "raw",
                                    name, export->uri,        NULL};
 
   return convert(arguments, file, what, error);
 }
 
-gboolean cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error)
+gboolean image_qemu_create(ImageExport *export, const char *path, const char *format,
+                           GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("exporting to %s", path);
   const char *const arguments[] = {"-f", "raw", "-O", format, export->uri, full, NULL};

@@ -15,45 +15,46 @@ typedef struct {
   int fd; /* the file, which is read whatever @path is by now: the caller's, open until the end */
   /* read it by @path, with the files that it refers to, instead of by @fd, alone */
   gboolean follow;
-} CliQemuFile;
+} ImageQemuFile;
 
 /* Can it be read? As vt_image_check(); and EINVAL, with QEMU's words. *size: of its disk. */
-gboolean cli_qemu_look(const CliQemuFile *file, guint64 *size, GError **error);
+gboolean image_qemu_look(const ImageQemuFile *file, guint64 *size, GError **error);
 /* The size of its disk, and the image it is based on as that is written in it (NULL: none; the
  * caller's). */
-gboolean cli_qemu_info(const CliQemuFile *file, guint64 *size, char **backing, GError **error);
+gboolean image_qemu_info(const ImageQemuFile *file, guint64 *size, char **backing, GError **error);
 /* Is it whole? EBADMSG: it is not, such as one that has been cut off. */
-gboolean cli_qemu_check(const CliQemuFile *file, GError **error);
+gboolean image_qemu_check(const ImageQemuFile *file, GError **error);
 /* Make an empty image of @size bytes in file @path, which may be there. @preallocation NULL: as
  * qemu-img does it. */
-gboolean cli_qemu_new(const char *path, const char *format, const char *preallocation, guint64 size,
-                      GError **error);
+gboolean image_qemu_new(const char *path, const char *format, const char *preallocation,
+                        guint64 size, GError **error);
 
-/* Its content, of @size bytes, from a process until cli_image_close(); so long its path is the
+/* Its content, of @size bytes, from a process until image_close(); so long its path is the
  * caller's. Signals: as copy.h. */
-typedef struct CliImage CliImage;
-CliImage *cli_image_open(const CliQemuFile *file, guint64 *size, GError **error);
-/* A CliRead of a CliImage. */
-gssize cli_image_read(gpointer image, char *buffer, gsize length, guint64 offset, GError **error);
+typedef struct ImageFile ImageFile;
+ImageFile *image_open(const ImageQemuFile *file, guint64 *size, GError **error);
+/* An ImageRead of an ImageFile. */
+gssize image_read(gpointer image, char *buffer, gsize length, guint64 offset, GError **error);
 /* The next run [*from, *to) at or behind @offset that need not read zero; *from is its size when
  * there is none. */
-gboolean cli_image_next_data(CliImage *image, guint64 offset, guint64 *from, guint64 *to,
-                             GError **error);
-void cli_image_close(CliImage *image);
+gboolean image_next_data(ImageFile *image, guint64 offset, guint64 *from, guint64 *to,
+                         GError **error);
+void image_close(ImageFile *image);
 
 /* An NBD export for volume @lv of @vg: the service's where @group is one, else a server of
- * our own over @group on a private socket until cli_qemu_unexport(). */
-typedef struct CliExport CliExport;
-CliExport *cli_qemu_export(VolumeGroup *group, const char *vg, const char *lv, gboolean read_only,
-                           GError **error);
-void cli_qemu_unexport(CliExport *export);
+ * our own over @group on a private socket until image_qemu_unexport(). */
+typedef struct ImageExport ImageExport;
+ImageExport *image_qemu_export(VolumeGroup *group, const char *vg, const char *lv,
+                               gboolean read_only, GError **error);
+void image_qemu_unexport(ImageExport *export);
 
 /* The image to the export, which reads zero all over. */
-gboolean cli_qemu_import(const CliQemuFile *file, CliExport *export, GError **error);
+gboolean image_qemu_import(const ImageQemuFile *file, ImageExport *export, GError **error);
 /* The export to a new image @path. */
-gboolean cli_qemu_create(CliExport *export, const char *path, const char *format, GError **error);
+gboolean image_qemu_create(ImageExport *export, const char *path, const char *format,
+                           GError **error);
 
 /* For whoever runs a program of QEMU's: the name of the file for it (the caller's), the format
  * being said apart; and what is to be called in the child for that, which is async-signal-safe. */
-char *cli_qemu_name(const CliQemuFile *file);
-void cli_qemu_keep(const CliQemuFile *file);
+char *image_qemu_name(const ImageQemuFile *file);
+void image_qemu_keep(const ImageQemuFile *file);

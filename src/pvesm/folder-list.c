@@ -53,7 +53,7 @@ static gboolean look_into(const char *path, const struct stat *st, char **format
     *format = g_strdup("invalid");
     return TRUE;
   }
-  if (!local && cli_qemu_info(&(CliQemuFile){path, *format, -1, TRUE}, size, backing, &local))
+  if (!local && image_qemu_info(&(ImageQemuFile){path, *format, -1, TRUE}, size, backing, &local))
     return TRUE;
   *size = PVESM_UNKNOWN_SIZE;
   if (access(path, F_OK) < 0)

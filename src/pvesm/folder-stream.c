@@ -41,9 +41,9 @@ static gboolean check_image(const FolderVolume *volume, const char *name, GError
 struct FolderSource {
   char *name, *path;
   int fd;
-  CliImage *image; /* what is converted; NULL: the file is streamed as it is */
-  guint64 size;    /* of the disk */
-  guint64 length;  /* of the stream */
+  ImageFile *image; /* what is converted; NULL: the file is streamed as it is */
+  guint64 size;     /* of the disk */
+  guint64 length;   /* of the stream */
 };
 
 /* The file's format; of an iso, a backup, ... it is raw. NULL: virt-thin cannot read it. */
@@ -84,14 +84,14 @@ static int open_file(const char *path, guint64 *size, GError **error)
 static gboolean look_into(FolderSource *source, const FolderVolume *volume, const char *format,
                           gboolean convert, GError **error)
 {
-  CliQemuFile file = {source->path, format, source->fd, convert && volume->vmid};
+  ImageQemuFile file = {source->path, format, source->fd, convert && volume->vmid};
   g_autoptr(GError) local = NULL;
 
   if (is_raw(format)) {
     source->size = source->length;
     return TRUE;
   }
-  if (!file.follow && !cli_qemu_look(&file, &source->size, &local)) {
+  if (!file.follow && !image_qemu_look(&file, &source->size, &local)) {
     if (convert || !g_error_matches(local, VT_ERROR, EOPNOTSUPP))
       return g_propagate_error(error, g_steal_pointer(&local)), FALSE;
     return vt_set_error(error, EOPNOTSUPP, "%s: export it as raw+size, which has all of it",
@@ -99,7 +99,7 @@ static gboolean look_into(FolderSource *source, const FolderVolume *volume, cons
   }
   if (!convert)
     return TRUE;
-  source->image = cli_image_open(&file, &source->size, error);
+  source->image = image_open(&file, &source->size, error);
   source->length = source->size;
   return source->image != NULL;
 }
@@ -146,14 +146,14 @@ gboolean pvesm_folder_source_is(const FolderSource *source, const char *path)
 }
 
 gboolean pvesm_folder_source_copy(FolderSource *source, int fd, const char *target_name,
-                                  CliTarget target, GError **error)
+                                  ImageTarget target, GError **error)
 {
   CliProgress *progress = cli_progress_new(source->length, "exporting %s", source->name);
-  CliRead read = source->image ? cli_image_read : cli_read_file;
+  ImageRead read = source->image ? image_read : image_read_file;
   gpointer from = source->image ? (gpointer)source->image : &source->fd;
   guint64 copied;
-  gboolean ok = cli_copy_bytes(read, from, source->length, fd, target_name, target, &copied,
-                               progress, error) &&
+  gboolean ok = image_copy_bytes(read, from, source->length, fd, target_name, target, &copied,
+                                 progress, error) &&
                 (copied == source->length ||
                  vt_set_error(error, EIO, "%s ends at %" G_GUINT64_FORMAT " bytes: it has shrunk",
                               source->path, copied));
@@ -167,7 +167,7 @@ void pvesm_folder_source_free(FolderSource *source)
   if (!source)
     return;
   if (source->image)
-    cli_image_close(source->image);
+    image_close(source->image);
   if (source->fd >= 0)
     close(source->fd);
   g_free(source->path);
@@ -222,8 +222,8 @@ static gboolean receive(const Import *import, int fd, const char *path, GError *
   int stream = import->stream;
   CliProgress *progress = cli_progress_new(raw ? import->size : 0, "importing %s", import->name);
   guint64 copied;
-  gboolean ok = cli_copy_bytes(cli_read_stream, &stream, raw ? import->size + 1 : G_MAXUINT64, fd,
-                               path, CLI_SPARSE, &copied, progress, error);
+  gboolean ok = image_copy_bytes(image_read_stream, &stream, raw ? import->size + 1 : G_MAXUINT64,
+                                 fd, path, IMAGE_SPARSE, &copied, progress, error);
 
   cli_progress_free(progress);
   if (!ok)
@@ -243,12 +243,12 @@ static gboolean receive(const Import *import, int fd, const char *path, GError *
 /* Whoever made the stream: nothing in the image leads to other files of this host. */
 static gboolean check_received(const Import *import, int fd, const char *path, GError **error)
 {
-  CliQemuFile file = {path, import->format, fd, FALSE};
+  ImageQemuFile file = {path, import->format, fd, FALSE};
   guint64 size;
 
   if (is_raw(import->format))
     return TRUE;
-  if (!cli_qemu_look(&file, &size, error) || !cli_qemu_check(&file, error))
+  if (!image_qemu_look(&file, &size, error) || !image_qemu_check(&file, error))
     return FALSE;
   return size == import->size || vt_set_error(error, EINVAL,
                                               "the stream says that its disk has %" G_GUINT64_FORMAT

@@ -205,7 +205,7 @@ static gboolean fill(const NewImage *image, int folder, const char *name, GError
   if (image->fill)
     return image->fill(path, image->user_data, error);
   return image->rootdir ? make_rootdir(path, label, preallocation, image->size, error)
-                        : cli_qemu_new(path, image->format, preallocation, image->size, error);
+                        : image_qemu_new(path, image->format, preallocation, image->size, error);
 }
 
 static gboolean remove_entry(const StorageCfgStorage *storage, int folder, const char *file,
@@ -233,7 +233,7 @@ static int claim_in_folder(const NewImage *image, char **name, GError **error)
 /* The new image's name. */
 static char *make_image(const NewImage *image, GError **error)
 {
-  cli_catch_interrupts(); /* nothing half-made is left */
+  image_catch_interrupts(); /* nothing half-made is left */
   for (;;) {
     g_autoptr(GError) local = NULL;
     g_autofree char *name = NULL;

@@ -90,8 +90,8 @@ FolderSource *pvesm_folder_source_new(const StorageCfgStorage *storage, const ch
 guint64 pvesm_folder_source_size(const FolderSource *source); /* of the disk, in bytes */
 /* Is it that file? */
 gboolean pvesm_folder_source_is(const FolderSource *source, const char *path);
-gboolean pvesm_folder_source_copy(FolderSource *source, int fd, const char *name, CliTarget target,
-                                  GError **error);
+gboolean pvesm_folder_source_copy(FolderSource *source, int fd, const char *name,
+                                  ImageTarget target, GError **error);
 void pvesm_folder_source_free(FolderSource *source); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FolderSource, pvesm_folder_source_free)
 

@@ -94,7 +94,7 @@ static gboolean open_target(Target *target, const char *argument, GError **error
     target->fd = dup(STDOUT_FILENO);
     return target->fd >= 0 || vt_set_errno(error, errno, "standard output");
   }
-  target->fd = cli_open_output(argument, TRUE, &created, error);
+  target->fd = image_open_output(argument, TRUE, &created, error);
   return target->fd >= 0;
 }
 
@@ -125,9 +125,9 @@ static const char *target_name(const Target *target)
   return target->path ? target->path : "standard output";
 }
 
-static CliTarget target_kind(const Target *target)
+static ImageTarget target_kind(const Target *target)
 {
-  return is_sparse_file(target->fd) ? CLI_SPARSE : CLI_DENSE;
+  return is_sparse_file(target->fd) ? IMAGE_SPARSE : IMAGE_DENSE;
 }
 
 static gboolean stream_out(VtIo *volume, const char *name, Target *target, GError **error)
@@ -140,8 +140,8 @@ static gboolean stream_out(VtIo *volume, const char *name, Target *target, GErro
   if (!write_header(target->fd, size, error))
     return FALSE;
   progress = cli_progress_new(size, "exporting %s", name);
-  ok = cli_copy_out(volume, target->fd, target_name(target), target_kind(target), lost, progress,
-                    error);
+  ok = image_copy_out(volume, target->fd, target_name(target), target_kind(target), lost, progress,
+                      error);
   cli_progress_free(progress);
   for (guint i = 0; i < lost->len; i++)
     cli_warn("%s", (char *)lost->pdata[i]);
@@ -426,14 +426,14 @@ static gboolean stream_in(VolumeGroup *group, const char *name, int fd, guint64 
                           GError **error)
 {
   g_autoptr(VtIo) volume = pool_volume_open(group, name, FALSE, "virt-thin storage import", error);
-  CliSource source = {.fd = fd, .name = "the stream", .size = CLI_UNKNOWN_SIZE};
+  ImageSource source = {.fd = fd, .name = "the stream", .size = IMAGE_UNKNOWN_SIZE};
   CliProgress *progress;
   gboolean fresh, ok;
 
   if (!volume || !pool_guest_reads_zero(group, name, &fresh, error))
     return FALSE;
   progress = cli_progress_new(size, "importing %s", name);
-  ok = cli_copy_in(&source, volume, fresh ? CLI_OVER_ZEROS : CLI_OVER_ANY, progress, error);
+  ok = image_copy_in(&source, volume, fresh ? IMAGE_OVER_ZEROS : IMAGE_OVER_ANY, progress, error);
   cli_progress_free(progress);
   if (ok && source.size != size)
     return vt_set_error(error, EINVAL,

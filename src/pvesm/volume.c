@@ -90,7 +90,7 @@ gboolean pvesm_format(VolumeGroup *group, const char *name, GError **error)
 {
   g_autofree char *path = NULL;
   g_autoptr(VtIo) volume = pool_volume_open(group, name, FALSE, "virt-thin storage alloc", error);
-  CliSource source = {.name = "the new file system"};
+  ImageSource source = {.name = "the new file system"};
   gboolean blank, ok = FALSE;
 
   if (!volume || !pool_guest_reads_zero(group, name, &blank, error))
@@ -102,7 +102,7 @@ gboolean pvesm_format(VolumeGroup *group, const char *name, GError **error)
   if (pvesm_make_ext4(path, name, source.size, error)) {
     CliProgress *progress = cli_progress_new(source.size, "formatting %s", name);
 
-    ok = cli_copy_in(&source, volume, blank ? CLI_OVER_ZEROS : CLI_OVER_ANY, progress, error);
+    ok = image_copy_in(&source, volume, blank ? IMAGE_OVER_ZEROS : IMAGE_OVER_ANY, progress, error);
     cli_progress_free(progress);
   }
   close(source.fd);
