@@ -35,34 +35,6 @@ int cli_status(gboolean ok)
   return ok ? CLI_OK : CLI_FAILED;
 }
 
-void cli_warn(const char *format, ...)
-{
-  g_autofree char *text = NULL;
-  va_list args;
-
-  va_start(args, format);
-  text = g_strdup_vprintf(format, args);
-  va_end(args);
-  fflush(stdout);
-  fprintf(stderr, "virt-thin: %s\n", text);
-}
-
-char *cli_size(guint64 bytes)
-{
-  return bytes == G_MAXUINT64 ? g_strdup("-") : vt_size_format(bytes);
-}
-
-char *cli_growth(const PoolInfo *info)
-{
-  if (info->unwatched)
-    return g_strdup_printf("not by itself: %s", info->unwatched);
-  if (!info->grows_at)
-    return NULL;
-  return g_strdup_printf("by %u %% at %u %%%s", info->grows_by, info->grows_at,
-                         info->max_size ? ""
-                                        : ", its metadata only: it was made without --max-size");
-}
-
 /* --- names and sizes --- */
 
 gboolean cli_split_optional(const char *argument, char **vg, char **lv, GError **error)

@@ -5,7 +5,8 @@ virt_thin_SOURCES = \
 	src/cli/help.c \
 	src/cli/json.h src/cli/json.c \
 	src/cli/progress.h src/cli/progress.c \
-	src/cli/refresh.h src/cli/refresh.c
+	src/cli/refresh.h src/cli/refresh.c \
+	src/cli/tell.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(LIBVIRT_CFLAGS) $(NBD_CFLAGS) $(XML_CFLAGS)
 virt_thin_LDADD = $(src_libs) $(JSON_LIBS) $(XML_LIBS) -ldl

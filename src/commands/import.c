@@ -13,6 +13,7 @@
 
 #include "commands/commands.h"
 #include "image/copy.h"
+#include "image/interrupt.h"
 #include "image/qemu.h"
 #include "pool/guest.h"
 #include "util/image-format.h"

@@ -8,45 +8,16 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "image/copy.h"
+#include "image/interrupt.h"
 #include "util/memory.h"
 
 #define BUFFER_SIZE (4u << 20)
 #define DEFAULT_GRANULE (64u << 10)
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int signal)
-{
-  interrupted = 1;
-}
-
-/* What nohup, say, has us ignore we go on to ignore. */
-void image_catch_interrupts(void)
-{
-  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-  struct sigaction action = {.sa_handler = on_interrupt},
-                   before; /* no SA_RESTART: a read from a pipe ends, too */
-
-  for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
-    if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-      sigaction(signals[i], &action, NULL);
-}
-
-gboolean image_interrupted(void)
-{
-  return interrupted;
-}
-
-static gboolean check_interrupt(GError **error)
-{
-  return !interrupted || vt_set_error(error, ECANCELED, "interrupted");
-}
 
 #define WHERE_IT_STANDS G_MAXUINT64
 
@@ -58,7 +29,7 @@ static gboolean read_all(int fd, char *buffer, gsize length, guint64 offset, gsi
                     ? read(fd, buffer + *got, length - *got)
                     : pread(fd, buffer + *got, length - *got, (off_t)(offset + *got));
 
-    if (n < 0 && (errno != EINTR || interrupted))
+    if (n < 0 && (errno != EINTR || image_interrupted()))
       return FALSE;
     if (n == 0)
       break;
@@ -172,7 +143,7 @@ static gboolean fill(CopyIn *copy, guint64 offset, gsize length, gsize *got, GEr
   ok = read_all(copy->fd, copy->buffer + *got, length - *got,
                 copy->seekable ? offset : WHERE_IT_STANDS, &more);
   *got += more;
-  return ok || (check_interrupt(error) &&
+  return ok || (image_check_interrupt(error) &&
                 vt_set_errno(error, errno, "reading %s at offset %" G_GUINT64_FORMAT, copy->name,
                              offset + *got));
 }
@@ -207,7 +178,7 @@ static gboolean copy_range(CopyIn *copy, guint64 from, guint64 to, guint64 *end,
   while (from < to) {
     gsize length = (gsize)MIN(to - from, copy->buffer_size), got, padded;
 
-    if (!check_interrupt(error) || !fill(copy, from, length, &got, error))
+    if (!image_check_interrupt(error) || !fill(copy, from, length, &got, error))
       return FALSE;
     if (!make_room(copy, from + got, error))
       return FALSE;
@@ -336,7 +307,7 @@ static gboolean write_bytes(CopyOut *copy, const char *data, gsize length, guint
 
     if (n < 0 && errno != EINTR)
       return vt_set_errno(error, errno, "writing %s", copy->name);
-    if (n < 0 && !check_interrupt(error))
+    if (n < 0 && !image_check_interrupt(error))
       return FALSE;
     n = MAX(n, 0);
     data += n;
@@ -373,7 +344,7 @@ static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GErro
   while (length) {
     gsize step = (gsize)MIN(length, sizeof zeros);
 
-    if (!check_interrupt(error) || !write_bytes(copy, zeros, step, offset, error))
+    if (!image_check_interrupt(error) || !write_bytes(copy, zeros, step, offset, error))
       return FALSE;
     offset += step;
     length -= step;
@@ -442,7 +413,7 @@ static gboolean copy_mapped(CopyOut *copy, guint64 offset, guint64 length, GErro
   while (length) {
     gsize step = (gsize)MIN(length, BUFFER_SIZE);
 
-    if (!check_interrupt(error) || !read_what_there_is(copy, offset, step, error) ||
+    if (!image_check_interrupt(error) || !read_what_there_is(copy, offset, step, error) ||
         !write_buffer(copy, offset, step, error))
       return FALSE;
     offset += step;
@@ -461,7 +432,7 @@ static gboolean copy_out_extents(CopyOut *copy, guint64 size, GError **error)
     guint64 length = 0;
     gboolean mapped = FALSE;
 
-    if (!check_interrupt(error))
+    if (!image_check_interrupt(error))
       return FALSE;
     if (!vt_io_extent(copy->volume, offset, size - offset, &length, &mapped, &local)) {
       if (!is_damage(local) || length == 0) {
@@ -529,7 +500,7 @@ static gssize read_bytes(int fd, char *buffer, gsize length, guint64 offset, GEr
 
   if (read_all(fd, buffer, length, offset, &got))
     return (gssize)got;
-  if (check_interrupt(error))
+  if (image_check_interrupt(error))
     vt_set_errno(error, errno, "reading");
   return -1;
 }
@@ -588,7 +559,7 @@ gboolean image_copy_bytes(ImageRead read, gpointer source, guint64 limit, int fd
     return FALSE;
   do {
     length = (gsize)MIN(limit - *copied, BUFFER_SIZE);
-    got = check_interrupt(error) ? read(source, buffer, length, *copied, error) : -1;
+    got = image_check_interrupt(error) ? read(source, buffer, length, *copied, error) : -1;
     if (got < 0 || !write_buffer(&copy, *copied, (gsize)got, error))
       return FALSE;
     *copied += (guint64)got;

@@ -1,7 +1,7 @@
 /* virt-thin - raw images in and out of volumes: holes are neither read nor written
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Errors: VT_ERROR; ECANCELED after SIGINT, SIGTERM or SIGHUP, which the first call takes over.
+ * Errors: VT_ERROR; ECANCELED after a signal (interrupt.h).
  */
 #pragma once
 
@@ -10,10 +10,6 @@
 #include "pool/pool.h"
 
 #define IMAGE_UNKNOWN_SIZE G_MAXUINT64
-
-/* TRUE once one of these signals has come. */
-gboolean image_interrupted(void);
-void image_catch_interrupts(void);
 
 typedef struct {
   int fd;

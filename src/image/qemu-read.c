@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "image/copy.h"
+#include "image/interrupt.h"
 #include "image/libnbd-client.h"
 #include "image/qemu.h"
 
@@ -89,8 +90,8 @@ static gboolean server_failed(ImageFile *image, GError **error)
 {
   g_autofree char *why = g_strdup(image->lib->nbd_get_error());
 
-  if (image_interrupted())
-    return vt_set_error(error, ECANCELED, "interrupted");
+  if (!image_check_interrupt(error))
+    return FALSE;
   g_clear_pointer(&image->nbd, image->lib->nbd_close);
   g_subprocess_wait(image->server, NULL, NULL);
   return g_subprocess_get_successful(image->server)

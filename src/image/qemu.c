@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "image/copy.h"
+#include "image/interrupt.h"
 #include "image/qemu.h"
 #include "service/nbd/nbd-server.h"
 #include "settings/settings.h"
@@ -71,8 +72,8 @@ static gboolean run_to_end(const char *const *argv, GSpawnFlags flags, const Ima
       told = TRUE;
     }
   }
-  if (image_interrupted())
-    return vt_set_error(error, ECANCELED, "interrupted");
+  if (!image_check_interrupt(error))
+    return FALSE;
   *code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   return TRUE;
 }

@@ -24,6 +24,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/change.c \
 	src/pool/bundled/base.c \
 	src/pool/bundled/handle.c \
+	src/pool/bundled/health.c \
 	src/pool/bundled/replace.c \
 	src/pool/bundled/check.c \
 	src/pool/bundled/init.c \

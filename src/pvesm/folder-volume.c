@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "image/copy.h"
+#include "image/interrupt.h"
 #include "image/qemu.h"
 #include "pvesm/folder.h"
 #include "storagecfg/pools.h"

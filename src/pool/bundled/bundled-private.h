@@ -4,6 +4,7 @@
  *   bundled/init.c      making a volume group, giving one back
  *   bundled/pool.c           the table, opening and closing the volume group, information
  *   bundled/check.c     checking a thin pool
+ *   bundled/health.c    how one is
  *   bundled/handle.c    handles of open volumes: I/O
  *   bundled/grow.c      thin pools that grow before they are full
  *   bundled/forecast.c  for how many more snapshots metadata has room
@@ -134,9 +135,11 @@ void bundled_pool_release(Bundled *b, BundledPool *pool);
 /* @base (taken), but changes are ESTALE once Bundled.lost is set. */
 VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 
-/* --- bundled/pool.c --- */
+/* --- bundled/health.c --- */
 
 char *bundled_pool_health(Bundled *b, BundledPool *pool); /* PoolInfo.health */
+/* As last known, if it is not open. */
+ThinStatus bundled_pool_status(BundledPool *pool);
 
 /* --- bundled/recover.c --- */
 
@@ -183,11 +186,13 @@ void bundled_end_replacement(LvmVg *vg, const char *name, guint64 details_tid);
  * @vg was changed. */
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
 
-/* --- bundled/change.c, -check.c: members of PoolOps --- */
+/* --- bundled/change.c, check.c --- */
 
-gboolean bundled_change(VolumeGroup *group, const PoolChange *change, GError **error);
-/* The same under the lock, which is let go of while the service's nodes are asked for users. */
-gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error);
+/* Make room in the metadata of @pool for @blocks. TRUE: the VG has another text. */
+typedef gboolean (*BundledRoomFunc)(Bundled *b, BundledPool *pool, guint64 blocks);
+/* Under the lock, which is let go of while the service's nodes are asked for users. @room NULL: as
+ * far as there is. */
+gboolean bundled_change(Bundled *b, const PoolChange *change, BundledRoomFunc room, GError **error);
 /* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes
  * from then on. Called without the lock. */
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
@@ -213,7 +218,7 @@ void bundled_watch(Bundled *b);
 /* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was
  * @n_growths. TRUE: try again. */
 gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
-/* Before a change that takes @blocks of metadata; under the lock. TRUE: the VG has another text. */
+/* A BundledRoomFunc; under the lock. */
 gboolean bundled_make_metadata_room(Bundled *b, BundledPool *pool, guint64 blocks);
 
 /* --- bundled/handle.c: members of PoolOps --- */

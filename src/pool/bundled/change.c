@@ -453,7 +453,7 @@ static gboolean carry_out(Bundled *b, PoolPlan *plan, const char *description, G
 }
 
 /* For the devices that @plan adds, metadata grows before, not in the middle of it. TRUE: it has. */
-static gboolean make_room(Bundled *b, const PoolPlan *plan)
+static gboolean make_room(Bundled *b, const PoolPlan *plan, BundledRoomFunc room)
 {
   BundledPool *pool = NULL;
   guint n = 0;
@@ -466,15 +466,15 @@ static gboolean make_room(Bundled *b, const PoolPlan *plan)
       n++;
     }
   }
-  return pool && bundled_make_metadata_room(b, pool, n * THIN_MESSAGE_BLOCKS);
+  return pool && room(b, pool, n * THIN_MESSAGE_BLOCKS);
 }
 
-gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **error)
+gboolean bundled_change(Bundled *b, const PoolChange *change, BundledRoomFunc room, GError **error)
 {
   g_autofree char *description = pool_change_description(change);
   g_autoptr(PoolPlan) plan = plan_and_ask(b, change, error);
 
-  if (plan && make_room(b, plan)) {
+  if (plan && room && make_room(b, plan, room)) {
     pool_plan_free(plan);
     plan = plan_and_ask(b, change, error);
   }
@@ -483,15 +483,4 @@ gboolean bundled_change_locked(Bundled *b, const PoolChange *change, GError **er
   if (plan->note)
     g_message("%s", plan->note);
   return TRUE;
-}
-
-gboolean bundled_change(VolumeGroup *group, const PoolChange *change, GError **error)
-{
-  Bundled *b = (Bundled *)group;
-  gboolean ok;
-
-  bundled_lock(b);
-  ok = bundled_change_locked(b, change, error);
-  bundled_unlock(b);
-  return ok || pool_change_failed(change, b->vg_name, error);
 }

@@ -87,7 +87,7 @@ static gboolean grow(Bundled *b, BundledPool *pool, gboolean metadata)
   if (n == 0)
     return FALSE;
   change.size = (before + n) * extent;
-  if (!bundled_change_locked(b, &change, &error)) {
+  if (!bundled_change(b, &change, NULL, &error)) {
     g_warning("thin pool %s/%s cannot grow: %s", b->vg_name, pool->name, error->message);
     return FALSE;
   }

@@ -47,78 +47,12 @@ static PoolVgInfo *get_vg_info(VolumeGroup *group, GError **error)
   return info;
 }
 
-/* As last known, if it is not open. */
-static ThinStatus get_status(BundledPool *pool)
-{
-  ThinStatus status = pool->status;
-
-  if (pool->thin)
-    thin_pool_get_status(pool->thin, &status);
-  return status;
-}
-
-static const char *describe_room(const ThinStatus *status)
-{
-  switch (status->mode) {
-  case THIN_MODE_OUT_OF_DATA: return POOL_HEALTH_NO_DATA;
-  case THIN_MODE_OUT_OF_METADATA: return POOL_HEALTH_NO_METADATA;
-  case THIN_MODE_OUT_OF_ROOM: return POOL_HEALTH_NO_ROOM;
-  default: /* opened read-only, a full pool is no less full */
-    return status->data_size && status->data_used >= status->data_size ? POOL_HEALTH_NO_DATA : NULL;
-  }
-}
-
-/* Why nothing that it says of itself counts. */
-static GError *find_failure(Bundled *b, BundledPool *pool)
-{
-  GError *lost = NULL;
-
-  if (pool->refused)
-    return g_error_copy(pool->refused);
-  if (!vt_io_check(pool->data, &lost) || !vt_io_check(pool->metadata, &lost))
-    return lost;
-  return g_atomic_int_get(&b->lost) && b->stuck ? g_error_copy(b->stuck) : NULL;
-}
-
-static char *describe_trouble(Bundled *b, BundledPool *pool, const ThinStatus *status)
-{
-  const char *damage = bundled_pool_first_damage(b, pool);
-
-  if (damage)
-    return g_strdup_printf("the metadata is damaged: %s", damage);
-  return status->mode == THIN_MODE_FAILED
-             ? g_strdup("a commit failed: nothing is written any more, "
-                        "open the volume group again")
-             : NULL;
-}
-
-char *bundled_pool_health(Bundled *b, BundledPool *pool)
-{
-  ThinStatus status = get_status(pool);
-  g_autofree char *trouble = describe_trouble(b, pool, &status);
-  g_autoptr(GError) failure = find_failure(b, pool);
-  g_autoptr(GArray) devices = pool->thin ? thin_pool_list_devices(pool->thin, NULL) : NULL;
-  const PoolState state = {
-      .store = b->store,
-      .pool = lvm_vg_find_lv(lvm_store_vg(b->store), pool->name),
-      .failure = failure,
-      .tid = status.transaction_id,
-      .data_size = status.data_size,
-      .needs_check = status.needs_check,
-      .trouble = trouble,
-      .devices = devices,
-      .remark = describe_room(&status),
-  };
-
-  return pool_health(&state);
-}
-
 static PoolInfo *make_info(Bundled *b, BundledPool *pool)
 {
   LvmVg *vg = lvm_store_vg(b->store);
   LvmLv *lv = lvm_vg_find_lv(vg, pool->name);
   PoolInfo *info = pool_rules_pool_info(vg, lv);
-  ThinStatus status = get_status(pool);
+  ThinStatus status = bundled_pool_status(pool);
   PoolLimits limits;
 
   if (status.chunk_size) { /* else it could not be read, not even once */
@@ -482,6 +416,17 @@ static gboolean bundled_close(VolumeGroup *group, GError **error)
   return ok;
 }
 
+static gboolean change_volumes(VolumeGroup *group, const PoolChange *change, GError **error)
+{
+  Bundled *b = (Bundled *)group;
+  gboolean ok;
+
+  bundled_lock(b);
+  ok = bundled_change(b, change, bundled_make_metadata_room, error);
+  bundled_unlock(b);
+  return ok || pool_change_failed(change, b->vg_name, error);
+}
+
 static const PoolOps bundled_ops = {
     .name = "bundled",
     .close = bundled_close,
@@ -491,7 +436,7 @@ static const PoolOps bundled_ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
-    .change = bundled_change,
+    .change = change_volumes,
     .check = bundled_check,
     .deactivate = deactivate,
     .volume_open = bundled_volume_open,

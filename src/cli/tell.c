@@ -1,0 +1,36 @@
+/* virt-thin - how the program tells things
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "util/size.h"
+
+void cli_warn(const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start(args, format);
+  text = g_strdup_vprintf(format, args);
+  va_end(args);
+  fflush(stdout);
+  fprintf(stderr, "virt-thin: %s\n", text);
+}
+
+char *cli_size(guint64 bytes)
+{
+  return bytes == G_MAXUINT64 ? g_strdup("-") : vt_size_format(bytes);
+}
+
+char *cli_growth(const PoolInfo *info)
+{
+  if (info->unwatched)
+    return g_strdup_printf("not by itself: %s", info->unwatched);
+  if (!info->grows_at)
+    return NULL;
+  return g_strdup_printf("by %u %% at %u %%%s", info->grows_by, info->grows_at,
+                         info->max_size ? ""
+                                        : ", its metadata only: it was made without --max-size");
+}

@@ -1,0 +1,35 @@
+/* virt-thin - a signal that is to end a copy, which then cleans up
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "image/interrupt.h"
+
+#include <signal.h>
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+  interrupted = 1;
+}
+
+/* What nohup, say, has us ignore we go on to ignore. */
+void image_catch_interrupts(void)
+{
+  static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction action = {.sa_handler = on_interrupt},
+                   before; /* no SA_RESTART: a read from a pipe ends, too */
+
+  for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+    if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+      sigaction(signals[i], &action, NULL);
+}
+
+gboolean image_interrupted(void)
+{
+  return interrupted;
+}
+
+gboolean image_check_interrupt(GError **error)
+{
+  return !interrupted || vt_set_error(error, ECANCELED, "interrupted");
+}
