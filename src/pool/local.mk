@@ -7,7 +7,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/guest.h src/pool/guest.c \
 	src/pool/health.h src/pool/health.c \
 	src/pool/layout.h src/pool/layout.c \
-	src/pool/plan.h src/pool/plan.c \
+	src/pool/plan.h src/pool/plan-private.h src/pool/plan.c src/pool/plan-work.c \
 	src/pool/pool.h src/pool/pool-private.h src/pool/pool.c \
 	src/pool/rules.h src/pool/rules.c \
 	src/pool/remote/pool.c \

@@ -4,7 +4,7 @@
  * Each kind of change is a function that tries it on a copy of the VG, where every mistake of the
  * caller shows, and notes the steps.
  */
-#include "pool/plan.h"
+#include "pool/plan-private.h"
 
 #include <string.h>
 
@@ -12,186 +12,7 @@
 #include "util/name.h"
 #include "util/size.h"
 
-#define MAX_SIZE_TAG POOL_OWN_TAGS "max_size="
 #define DEVICE_MAX ((1u << 24) - 1) /* dm-thin.h MAX_DEV_ID */
-
-typedef struct {
-  LvmVg *vg; /* the plan's */
-  GPtrArray *steps;
-  const PoolChange *change;
-  const PoolFacts *facts;
-} Work;
-
-/* --- steps --- */
-
-static void step_free(gpointer data)
-{
-  PoolStep *step = data;
-
-  g_free(step->name);
-  g_free(step->other);
-  g_free(step->pool);
-  g_clear_pointer(&step->lost, g_ptr_array_unref);
-  g_clear_pointer(&step->gained, g_ptr_array_unref);
-  g_free(step);
-}
-
-static PoolStep *add_step(Work *w, PoolStepKind kind, const char *name)
-{
-  PoolStep *step = g_new0(PoolStep, 1);
-
-  step->kind = kind;
-  step->name = g_strdup(name);
-  g_ptr_array_add(w->steps, step);
-  return step;
-}
-
-/* Of a thin volume. */
-static PoolStep *add_thin_step(Work *w, PoolStepKind kind, const char *name, LvmLv *pool)
-{
-  PoolStep *step = add_step(w, kind, name);
-
-  step->pool = g_strdup(lvm_lv_name(pool));
-  return step;
-}
-
-static GPtrArray *no_tags(void)
-{
-  return g_ptr_array_new_with_free_func(g_free);
-}
-
-/* @lv loses and gains tags, both taken; no step if those are none. */
-static gboolean change_tags(Work *w, LvmLv *lv, GPtrArray *lost, GPtrArray *gained, GError **error)
-{
-  PoolStep *step = add_step(w, POOL_STEP_TAGS, lvm_lv_name(lv));
-
-  step->lost = lost;
-  step->gained = gained;
-  for (guint i = 0; i < lost->len; i++)
-    lvm_lv_remove_tag(lv, lost->pdata[i]);
-  for (guint i = 0; i < gained->len; i++)
-    if (!lvm_lv_add_tag(lv, gained->pdata[i], error))
-      return FALSE;
-  if (lost->len + gained->len == 0)
-    g_ptr_array_remove_index(w->steps, w->steps->len - 1);
-  return TRUE;
-}
-
-static gboolean change_tag(Work *w, LvmLv *lv, const char *lost, const char *gained, GError **error)
-{
-  GPtrArray *out = no_tags(), *in = no_tags();
-
-  if (lost)
-    g_ptr_array_add(out, g_strdup(lost));
-  g_ptr_array_add(in, g_strdup(gained));
-  return change_tags(w, lv, out, in, error);
-}
-
-/* --- what stands in the way --- */
-
-static gboolean require_closed(Work *w, LvmLv *lv, GError **error)
-{
-  g_autofree char *user = w->facts->find_user(lv, w->facts->data);
-
-  return !user || pool_rules_in_use(lvm_vg_name(w->vg), lvm_lv_name(lv), user, error);
-}
-
-static gboolean require_no_old_snapshot(LvmLv *lv, GError **error)
-{
-  if (!lvm_lv_has_old_snapshot(lv))
-    return TRUE;
-  return vt_set_error(error, EOPNOTSUPP,
-                      "it has a snapshot that needs a copy of what is overwritten, which lvm2 and "
-                      "the kernel alone make: "
-                      "use lvm2's commands, or remove that snapshot with lvremove");
-}
-
-static gboolean require_free_name(Work *w, const char *name, GError **error)
-{
-  LvmLv *lv;
-
-  if (!vt_lv_name_check(name, error))
-    return FALSE;
-  lv = lvm_vg_find_lv(w->vg, name);
-  return !lv || vt_set_error(error, EEXIST,
-                             "there is a %s %s already: choose another name, or remove that",
-                             lvm_lv_kind(lv) == LVM_LV_THIN_POOL ? "thin pool" : "volume", name);
-}
-
-/* snap_… is what snapshots are called: what has such a name, and not that of its @origin (NULL: it
- * has none) in it, would pass for another's. Of a new volume nobody knows yet what it is made from:
- * libvirt says so afterwards. */
-static gboolean check_not_snapshot(const char *name, const char *origin, GError **error)
-{
-  g_autofree char *origins =
-      origin ? g_strdup_printf(" (of %s: " POOL_SNAPSHOT_PREFIX "%s_…)", origin, origin) : NULL;
-
-  if (!g_str_has_prefix(name, POOL_SNAPSHOT_PREFIX) ||
-      (origin && pool_rules_is_snapshot_name(name, origin)))
-    return TRUE;
-  return vt_set_error(error, EINVAL,
-                      "%s is a name for a snapshot, " POOL_SNAPSHOT_PREFIX "VOLUME_NAME, and would "
-                      "be none%s: choose another name",
-                      name, origins ? origins : "");
-}
-
-/* EINVAL: "4.00 MiB is less than the 8.00 MiB<rest>". */
-static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
-    G_GNUC_PRINTF(4, 5);
-
-static gboolean too_small(guint64 size, guint64 needed, GError **error, const char *format, ...)
-{
-  g_autofree char *a = vt_size_format(size), *z = vt_size_format(needed), *rest = NULL;
-  va_list args;
-
-  va_start(args, format);
-  rest = g_strdup_vprintf(format, args);
-  va_end(args);
-  return vt_set_error(error, EINVAL, "%s is less than the %s%s", a, z, rest);
-}
-
-/* May @pool have a volume of @extents in place of one of @old_extents? One that is no larger than
- * what it is made from (@usual extents) is no slip. */
-static gboolean check_limits(Work *w, LvmLv *pool, guint64 old_extents, guint64 extents,
-                             guint64 usual, GError **error)
-{
-  const char *vg = lvm_vg_name(w->vg), *name = lvm_lv_name(pool);
-  guint64 extent_size = lvm_vg_extent_size(w->vg), size = lvm_lv_size(pool);
-  PoolLimits limits;
-
-  if (extents <= old_extents || !w->facts->limits)
-    return TRUE;
-  limits = w->facts->limits(vg, name);
-  return (extents <= usual ||
-          pool_rules_check_volume(vg, name, extents * extent_size,
-                                  MAX(size, pool_plan_max_size(pool)), &limits, error)) &&
-         pool_rules_check_overcommit(vg, name,
-                                     pool_rules_virtual_size(w->vg, name, NULL) +
-                                         (extents - old_extents) * extent_size,
-                                     size, &limits, error);
-}
-
-/* A thin pool (NULL: the only one) that can be changed. */
-static LvmLv *find_pool(Work *w, const char *name, GError **error)
-{
-  LvmLv *pool = pool_rules_find_pool(w->vg, name, error);
-
-  return pool && (!w->facts->check_pool || w->facts->check_pool(pool, w->facts->data, error))
-             ? pool
-             : NULL;
-}
-
-static LvmLv *find_thin(Work *w, const char *name, LvmLv **pool, GError **error)
-{
-  LvmLv *lv = pool_rules_find_thin(w->vg, name, error);
-
-  return lv && (*pool = find_pool(w, lvm_thin_pool(lv), error)) ? lv : NULL;
-}
-
-static gboolean get_extents(Work *w, const char *what, guint64 *extents, GError **error)
-{
-  return pool_rules_extents(what, w->change->size, lvm_vg_extent_size(w->vg), extents, error);
-}
 
 /* --- several volumes --- */
 
@@ -204,7 +25,7 @@ static void add_name(GPtrArray *names, GHashTable *seen, const char *name)
 }
 
 /* The volumes, and before each its snapshots if wanted; each once. */
-static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with_snapshots)
+static GPtrArray *collect_names(PlanWork *w, const char *const *names, gboolean with_snapshots)
 {
   GPtrArray *all = g_ptr_array_new();
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
@@ -222,11 +43,11 @@ static GPtrArray *collect_names(Work *w, const char *const *names, gboolean with
 }
 
 /* Is thin volume @name in *pool, with others (NULL: it is the first)? */
-static gboolean require_same_pool(Work *w, const char *name, LvmLv **pool, GError **error)
+static gboolean require_same_pool(PlanWork *w, const char *name, LvmLv **pool, GError **error)
 {
   LvmLv *its;
 
-  if (!find_thin(w, name, &its, error))
+  if (!plan_find_thin(w, name, &its, error))
     return FALSE;
   if (*pool && *pool != its)
     return vt_set_error(
@@ -258,7 +79,7 @@ static void seal(LvmLv *lv)
 }
 
 /* @origin: a volume of @pool, or NULL. */
-static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
+static gboolean add_thin(PlanWork *w, LvmLv *pool, const char *name, guint64 extents, LvmLv *origin,
                          GError **error)
 {
   const char *from = origin ? lvm_lv_name(origin) : NULL;
@@ -267,14 +88,14 @@ static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents
   PoolStep *step;
   LvmLv *lv;
 
-  if (!check_limits(w, pool, 0, extents, origin ? lvm_lv_n_extents(origin) : 0, error) ||
+  if (!plan_check_limits(w, pool, 0, extents, origin ? lvm_lv_n_extents(origin) : 0, error) ||
       !(device = pool_plan_free_device(w->vg, pool, w->facts, error)) ||
       !(lv = lvm_vg_add_thin(w->vg, pool, name, extents, device, from, error)))
     return FALSE;
-  step = add_thin_step(w, POOL_STEP_ADD_THIN, name, pool);
+  step = plan_add_thin_step(w, POOL_STEP_ADD_THIN, name, pool);
   step->other = g_strdup(from);
   step->extents = extents;
-  step->gained = no_tags();
+  step->gained = plan_no_tags();
   step->sealed = snapshot || (origin && pool_rules_is_template_name(name));
   if (snapshot)
     g_ptr_array_add(step->gained, pool_rules_snapshot_tag(from));
@@ -283,19 +104,20 @@ static gboolean add_thin(Work *w, LvmLv *pool, const char *name, guint64 extents
   return !snapshot || lvm_lv_add_tag(lv, step->gained->pdata[0], error);
 }
 
-static gboolean plan_create(Work *w, GError **error)
+static gboolean plan_create(PlanWork *w, GError **error)
 {
   const PoolChange *c = w->change;
   LvmLv *pool;
   guint64 extents;
 
-  return require_free_name(w, c->name, error) && (pool = find_pool(w, c->thin_pool, error)) &&
-         get_extents(w, "a volume", &extents, error) &&
+  return plan_require_free_name(w, c->name, error) &&
+         (pool = plan_find_pool(w, c->thin_pool, error)) &&
+         plan_get_extents(w, "a volume", &extents, error) &&
          add_thin(w, pool, c->name, extents, NULL, error);
 }
 
 /* In sizes, as it was asked for; lvm2 would say it in extents. */
-static gboolean require_room(Work *w, guint64 wanted, const char *what_for, GError **error)
+static gboolean require_room(PlanWork *w, guint64 wanted, const char *what_for, GError **error)
 {
   guint64 n_free = lvm_vg_n_free_extents(w->vg);
   g_autofree char *wanted_text = lvm_vg_format_extents(w->vg, wanted),
@@ -309,16 +131,16 @@ static gboolean require_room(Work *w, guint64 wanted, const char *what_for, GErr
              wanted_text, what_for, lvm_vg_name(w->vg), free_text);
 }
 
-static gboolean plan_create_linear(Work *w, GError **error)
+static gboolean plan_create_linear(PlanWork *w, GError **error)
 {
   const char *name = w->change->name;
   guint64 extents;
   LvmLv *lv;
 
-  if (!require_free_name(w, name, error) || !get_extents(w, "a volume", &extents, error) ||
-      !require_room(w, extents, "", error))
+  if (!plan_require_free_name(w, name, error) ||
+      !plan_get_extents(w, "a volume", &extents, error) || !require_room(w, extents, "", error))
     return FALSE;
-  add_step(w, POOL_STEP_ADD_LINEAR, name)->extents = extents;
+  plan_add_step(w, POOL_STEP_ADD_LINEAR, name)->extents = extents;
   if (w->facts->lvm2)
     return TRUE;
   lv = lvm_vg_add_linear(w->vg, name, extents, error);
@@ -328,42 +150,43 @@ static gboolean plan_create_linear(Work *w, GError **error)
 }
 
 /* @size 0: the origin's. */
-static gboolean clone_volume(Work *w, const char *origin, const char *name, guint64 size,
+static gboolean clone_volume(PlanWork *w, const char *origin, const char *name, guint64 size,
                              GError **error)
 {
-  LvmLv *pool, *lv = find_thin(w, origin, &pool, error);
+  LvmLv *pool, *lv = plan_find_thin(w, origin, &pool, error);
   guint64 extents;
 
-  if (!lv || !check_not_snapshot(name, origin, error) || !require_free_name(w, name, error))
+  if (!lv || !plan_check_not_snapshot(name, origin, error) ||
+      !plan_require_free_name(w, name, error))
     return FALSE;
   extents = lvm_lv_n_extents(lv);
-  if (size && !get_extents(w, "a volume", &extents, error))
+  if (size && !plan_get_extents(w, "a volume", &extents, error))
     return FALSE;
   if (extents < lvm_lv_n_extents(lv))
-    return too_small(size, lvm_lv_size(lv), error,
-                     " of volume %s/%s that it is backed by: give as much or more",
-                     lvm_vg_name(w->vg), origin);
+    return plan_too_small(size, lvm_lv_size(lv), error,
+                          " of volume %s/%s that it is backed by: give as much or more",
+                          lvm_vg_name(w->vg), origin);
   return add_thin(w, pool, name, extents, lv, error);
 }
 
-static gboolean plan_clone(Work *w, GError **error)
+static gboolean plan_clone(PlanWork *w, GError **error)
 {
   return clone_volume(w, w->change->other, w->change->name, w->change->size, error);
 }
 
-static gboolean snapshot_volume(Work *w, const char *volume, GError **error)
+static gboolean snapshot_volume(PlanWork *w, const char *volume, GError **error)
 {
   g_autofree char *name = pool_rules_snapshot_name(volume, w->change->other, error);
 
   return name && clone_volume(w, volume, name, 0, error);
 }
 
-static gboolean plan_snapshot(Work *w, GError **error)
+static gboolean plan_snapshot(PlanWork *w, GError **error)
 {
   return snapshot_volume(w, w->change->name, error);
 }
 
-static gboolean plan_snapshot_group(Work *w, GError **error)
+static gboolean plan_snapshot_group(PlanWork *w, GError **error)
 {
   g_autoptr(GPtrArray) all = collect_names(w, w->change->names, FALSE);
   LvmLv *pool = NULL;
@@ -379,29 +202,30 @@ static gboolean plan_snapshot_group(Work *w, GError **error)
 
 /* A foreign snapshot is known by its origin key, which goes with the origin: from then on it needs
  * the tag. */
-static gboolean keep_snapshots(Work *w, const char *name, GError **error)
+static gboolean keep_snapshots(PlanWork *w, const char *name, GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(w->vg, name);
   g_autofree char *tag = pool_rules_snapshot_tag(name);
 
   for (guint i = 0; i < snapshots->len; i++)
     if (!lvm_lv_has_tag(snapshots->pdata[i], tag) &&
-        !change_tag(w, snapshots->pdata[i], NULL, tag, error))
+        !plan_change_tag(w, snapshots->pdata[i], NULL, tag, error))
       return FALSE;
   return TRUE;
 }
 
 /* @lv's content becomes that of @from, its snapshot if @rollback. A clone keeps its size. */
-static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gboolean rollback,
+static gboolean replace_content(PlanWork *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gboolean rollback,
                                 GError **error)
 {
   guint64 old = lvm_lv_n_extents(lv), extents = rollback ? lvm_lv_n_extents(from) : old;
   PoolStep *step;
 
-  if (!require_closed(w, lv, error) || !check_limits(w, pool, old, extents, extents, error) ||
+  if (!plan_require_closed(w, lv, error) ||
+      !plan_check_limits(w, pool, old, extents, extents, error) ||
       (w->facts->lvm2 && !keep_snapshots(w, lvm_lv_name(lv), error)))
     return FALSE;
-  step = add_thin_step(w, POOL_STEP_REPLACE, lvm_lv_name(lv), pool);
+  step = plan_add_thin_step(w, POOL_STEP_REPLACE, lvm_lv_name(lv), pool);
   step->other = g_strdup(lvm_lv_name(from));
   step->old_extents = old;
   step->extents = extents;
@@ -411,11 +235,11 @@ static gboolean replace_content(Work *w, LvmLv *pool, LvmLv *lv, LvmLv *from, gb
   return lvm_thin_set_extents(lv, extents, error);
 }
 
-static gboolean plan_rollback(Work *w, GError **error)
+static gboolean plan_rollback(PlanWork *w, GError **error)
 {
-  LvmLv *pool, *lv = find_thin(w, w->change->name, &pool, error), *from;
+  LvmLv *pool, *lv = plan_find_thin(w, w->change->name, &pool, error), *from;
 
-  if (!lv || !require_no_old_snapshot(lv, error) ||
+  if (!lv || !plan_require_no_old_snapshot(lv, error) ||
       !(from = pool_rules_find_snapshot(w->vg, w->change->name, w->change->other, error)))
     return FALSE;
   if (!pool_rules_is_in_pool(from, lvm_lv_name(pool)))
@@ -424,12 +248,12 @@ static gboolean plan_rollback(Work *w, GError **error)
   return replace_content(w, pool, lv, from, TRUE, error);
 }
 
-static gboolean plan_clone_into(Work *w, GError **error)
+static gboolean plan_clone_into(PlanWork *w, GError **error)
 {
   const char *origin = w->change->other;
-  LvmLv *pool, *its, *lv = find_thin(w, w->change->name, &pool, error), *from;
+  LvmLv *pool, *its, *lv = plan_find_thin(w, w->change->name, &pool, error), *from;
 
-  if (!lv || !(from = find_thin(w, origin, &its, error)))
+  if (!lv || !(from = plan_find_thin(w, origin, &its, error)))
     return FALSE;
   if (lv == from)
     return vt_set_error(error, EINVAL, "a volume cannot be a clone of itself");
@@ -438,28 +262,29 @@ static gboolean plan_clone_into(Work *w, GError **error)
                         "it is in thin pool %s, volume %s in %s: a clone shares chunks of one pool",
                         lvm_lv_name(pool), origin, lvm_lv_name(its));
   if (lvm_lv_n_extents(lv) < lvm_lv_n_extents(from))
-    return too_small(lvm_lv_size(lv), lvm_lv_size(from), error, " of volume %s/%s: resize it first",
-                     lvm_vg_name(w->vg), origin);
-  return require_no_old_snapshot(lv, error) && replace_content(w, pool, lv, from, FALSE, error);
+    return plan_too_small(lvm_lv_size(lv), lvm_lv_size(from), error,
+                          " of volume %s/%s: resize it first", lvm_vg_name(w->vg), origin);
+  return plan_require_no_old_snapshot(lv, error) &&
+         replace_content(w, pool, lv, from, FALSE, error);
 }
 
 /* --- rename, template --- */
 
-static gboolean rename_lv(Work *w, LvmLv *lv, const char *new_name, GError **error)
+static gboolean rename_lv(PlanWork *w, LvmLv *lv, const char *new_name, GError **error)
 {
-  add_step(w, POOL_STEP_RENAME, lvm_lv_name(lv))->other = g_strdup(new_name);
+  plan_add_step(w, POOL_STEP_RENAME, lvm_lv_name(lv))->other = g_strdup(new_name);
   return lvm_vg_rename_lv(w->vg, lv, new_name, error);
 }
 
 /* Snapshot @lv of a volume that becomes @new_name follows it, with name and tag. */
-static gboolean rename_snapshot(Work *w, LvmLv *lv, const char *name, const char *new_name,
+static gboolean rename_snapshot(PlanWork *w, LvmLv *lv, const char *name, const char *new_name,
                                 GError **error)
 {
   g_autofree char *old_tag = pool_rules_snapshot_tag(name),
                   *new_tag = pool_rules_snapshot_tag(new_name), *part = NULL, *new_lv = NULL;
 
   pool_rules_snapshot_of(lv, NULL, &part);
-  if (lvm_lv_has_tag(lv, old_tag) && !change_tag(w, lv, old_tag, new_tag, error))
+  if (lvm_lv_has_tag(lv, old_tag) && !plan_change_tag(w, lv, old_tag, new_tag, error))
     return FALSE;
   if (!pool_rules_is_snapshot_name(lvm_lv_name(lv), name))
     return TRUE;
@@ -467,7 +292,8 @@ static gboolean rename_snapshot(Work *w, LvmLv *lv, const char *name, const char
   return new_lv && rename_lv(w, lv, new_lv, error);
 }
 
-static gboolean rename_snapshots(Work *w, const char *name, const char *new_name, GError **error)
+static gboolean rename_snapshots(PlanWork *w, const char *name, const char *new_name,
+                                 GError **error)
 {
   g_autoptr(GPtrArray) snapshots = pool_rules_list_snapshots(w->vg, name);
 
@@ -478,15 +304,15 @@ static gboolean rename_snapshots(Work *w, const char *name, const char *new_name
 }
 
 /* The volume itself, and the tags that change with its name. */
-static gboolean rename_volume(Work *w, LvmLv *lv, const char *new_name, GError **error)
+static gboolean rename_volume(PlanWork *w, LvmLv *lv, const char *new_name, GError **error)
 {
   GPtrArray *lost, *gained;
 
   pool_rules_rename_tags(lv, new_name, &lost, &gained);
-  return change_tags(w, lv, lost, gained, error) && rename_lv(w, lv, new_name, error);
+  return plan_change_tags(w, lv, lost, gained, error) && rename_lv(w, lv, new_name, error);
 }
 
-static gboolean plan_rename(Work *w, GError **error)
+static gboolean plan_rename(PlanWork *w, GError **error)
 {
   const char *name = w->change->name, *new_name = w->change->other;
   g_autofree char *snapshot_of = NULL;
@@ -495,57 +321,58 @@ static gboolean plan_rename(Work *w, GError **error)
   if (!vt_lv_name_check(new_name, error) || !(lv = pool_rules_find_volume(w->vg, name, error)))
     return FALSE;
   pool_rules_snapshot_of(lv, &snapshot_of, NULL);
-  return check_not_snapshot(new_name, snapshot_of, error) &&
-         require_free_name(w, new_name, error) && rename_snapshots(w, name, new_name, error) &&
+  return plan_check_not_snapshot(new_name, snapshot_of, error) &&
+         plan_require_free_name(w, new_name, error) && rename_snapshots(w, name, new_name, error) &&
          rename_volume(w, lv, new_name, error);
 }
 
-static gboolean plan_template(Work *w, GError **error)
+static gboolean plan_template(PlanWork *w, GError **error)
 {
   const char *name = w->change->name, *new_name = w->change->other;
   gboolean same = strcmp(name, new_name) == 0;
   LvmLv *pool, *lv;
 
-  if (!vt_lv_name_check(new_name, error) || !(lv = find_thin(w, name, &pool, error)))
+  if (!vt_lv_name_check(new_name, error) || !(lv = plan_find_thin(w, name, &pool, error)))
     return FALSE;
   if (same && pool_rules_is_sealed(lv))
     return TRUE;
-  if (!require_closed(w, lv, error) || (!same && (!require_free_name(w, new_name, error) ||
-                                                  !rename_snapshots(w, name, new_name, error))))
+  if (!plan_require_closed(w, lv, error) ||
+      (!same && (!plan_require_free_name(w, new_name, error) ||
+                 !rename_snapshots(w, name, new_name, error))))
     return FALSE;
-  add_thin_step(w, POOL_STEP_SEAL, name, pool);
+  plan_add_thin_step(w, POOL_STEP_SEAL, name, pool);
   seal(lv);
   return same || rename_volume(w, lv, new_name, error);
 }
 
 /* --- resize --- */
 
-static gboolean plan_resize(Work *w, GError **error)
+static gboolean plan_resize(PlanWork *w, GError **error)
 {
   const PoolChange *c = w->change;
-  LvmLv *pool, *lv = find_thin(w, c->name, &pool, error);
+  LvmLv *pool, *lv = plan_find_thin(w, c->name, &pool, error);
   guint64 extents, old;
   PoolStep *step;
 
-  if (!lv || !get_extents(w, "a volume", &extents, error))
+  if (!lv || !plan_get_extents(w, "a volume", &extents, error))
     return FALSE;
   old = lvm_lv_n_extents(lv);
   if (extents == old)
     return TRUE;
-  if (!require_no_old_snapshot(lv, error))
+  if (!plan_require_no_old_snapshot(lv, error))
     return FALSE;
   if (!lvm_lv_is_writable(lv))
     return vt_set_error(
         error, EPERM,
         "it is read-only (a snapshot or template): make a clone of it, and resize that");
   if (extents < old && !c->flag)
-    return too_small(c->size, lvm_lv_size(lv), error,
-                     " that it has, and what lies beyond would be lost: allow it to shrink "
-                     "(--shrink) if that is meant");
-  if ((extents < old && !require_closed(w, lv, error)) ||
-      !check_limits(w, pool, old, extents, 0, error))
+    return plan_too_small(c->size, lvm_lv_size(lv), error,
+                          " that it has, and what lies beyond would be lost: allow it to shrink "
+                          "(--shrink) if that is meant");
+  if ((extents < old && !plan_require_closed(w, lv, error)) ||
+      !plan_check_limits(w, pool, old, extents, 0, error))
     return FALSE;
-  step = add_thin_step(w, POOL_STEP_RESIZE, c->name, pool);
+  step = plan_add_thin_step(w, POOL_STEP_RESIZE, c->name, pool);
   step->old_extents = old;
   step->extents = extents;
   return lvm_thin_set_extents(lv, extents, error);
@@ -553,7 +380,7 @@ static gboolean plan_resize(Work *w, GError **error)
 
 /* lvm2 would let the metadata grow without its spare when there is room for one only, and say so in
  * passing. */
-static gboolean require_room_to_grow(Work *w, LvmLv *lv, guint64 extents, gboolean metadata,
+static gboolean require_room_to_grow(PlanWork *w, LvmLv *lv, guint64 extents, gboolean metadata,
                                      GError **error)
 {
   LvmLv *spare = metadata ? pool_rules_find_spare(w->vg) : NULL;
@@ -568,7 +395,8 @@ static gboolean require_room_to_grow(Work *w, LvmLv *lv, guint64 extents, gboole
 }
 
 /* The bundled engine brings a spare that stayed behind up to the metadata's size, too. */
-static gboolean grow_pool(Work *w, LvmLv *pool, guint64 extents, gboolean *grown, GError **error)
+static gboolean grow_pool(PlanWork *w, LvmLv *pool, guint64 extents, gboolean *grown,
+                          GError **error)
 {
   guint64 before = lvm_vg_n_free_extents(w->vg);
 
@@ -579,14 +407,14 @@ static gboolean grow_pool(Work *w, LvmLv *pool, guint64 extents, gboolean *grown
   return TRUE;
 }
 
-static gboolean plan_resize_pool(Work *w, GError **error)
+static gboolean plan_resize_pool(PlanWork *w, GError **error)
 {
   gboolean metadata = w->change->flag, grown;
-  LvmLv *pool = find_pool(w, w->change->thin_pool, error), *lv;
+  LvmLv *pool = plan_find_pool(w, w->change->thin_pool, error), *lv;
   guint64 extents, old;
   PoolStep *step;
 
-  if (!pool || !get_extents(w, metadata ? "a pool's metadata" : "a pool", &extents, error))
+  if (!pool || !plan_get_extents(w, metadata ? "a pool's metadata" : "a pool", &extents, error))
     return FALSE;
   lv = metadata ? lvm_vg_find_lv(w->vg, lvm_pool_metadata(pool)) : pool;
   if (!lv)
@@ -606,7 +434,7 @@ static gboolean plan_resize_pool(Work *w, GError **error)
     return FALSE;
   if (!grown)
     return TRUE;
-  step = add_step(w, POOL_STEP_GROW_POOL, lvm_lv_name(pool));
+  step = plan_add_step(w, POOL_STEP_GROW_POOL, lvm_lv_name(pool));
   step->old_extents = old;
   step->extents = extents;
   step->metadata = metadata;
@@ -615,7 +443,7 @@ static gboolean plan_resize_pool(Work *w, GError **error)
 
 /* --- remove --- */
 
-static gboolean remove_pool(Work *w, LvmLv *pool, GError **error)
+static gboolean remove_pool(PlanWork *w, LvmLv *pool, GError **error)
 {
   const char *name = lvm_lv_name(pool);
   guint n;
@@ -624,11 +452,11 @@ static gboolean remove_pool(Work *w, LvmLv *pool, GError **error)
   if (n > 0)
     return vt_set_error(error, EBUSY, "thin pool %s/%s has %u volume%s: remove %s first",
                         lvm_vg_name(w->vg), name, n, n == 1 ? "" : "s", n == 1 ? "that" : "those");
-  add_step(w, POOL_STEP_REMOVE_POOL, name);
+  plan_add_step(w, POOL_STEP_REMOVE_POOL, name);
   return lvm_vg_remove_lv(w->vg, pool, error);
 }
 
-static gboolean plan_remove(Work *w, GError **error)
+static gboolean plan_remove(PlanWork *w, GError **error)
 {
   const char *const *names = w->change->names;
   LvmLv *pool = NULL, *lv = names[0] ? lvm_vg_find_lv(w->vg, names[0]) : NULL;
@@ -639,21 +467,21 @@ static gboolean plan_remove(Work *w, GError **error)
   all = collect_names(w, names, w->change->flag);
   for (guint i = 0; i < all->len; i++)
     if (!require_same_pool(w, all->pdata[i], &pool, error) ||
-        !require_closed(w, lvm_vg_find_lv(w->vg, all->pdata[i]), error))
+        !plan_require_closed(w, lvm_vg_find_lv(w->vg, all->pdata[i]), error))
       return FALSE;
   for (guint i = 0; i < all->len; i++)
     if (!keep_snapshots(w, all->pdata[i], error) ||
         !lvm_vg_remove_lv(w->vg, lvm_vg_find_lv(w->vg, all->pdata[i]), error))
       return FALSE;
   for (guint i = 0; i < all->len; i++)
-    add_thin_step(w, POOL_STEP_REMOVE, all->pdata[i], pool);
+    plan_add_thin_step(w, POOL_STEP_REMOVE, all->pdata[i], pool);
   return TRUE;
 }
 
 /* lvm2 would remove what needs it, too: a snapshot of the kind before thin ones, a clone it is the
  * external origin of.
  */
-static gboolean plan_remove_linear(Work *w, GError **error)
+static gboolean plan_remove_linear(PlanWork *w, GError **error)
 {
   LvmLv *lv = pool_rules_find_volume(w->vg, w->change->name, error);
 
@@ -661,16 +489,16 @@ static gboolean plan_remove_linear(Work *w, GError **error)
     return FALSE;
   if (lvm_lv_kind(lv) == LVM_LV_THIN)
     return vt_set_error(error, EINVAL, "it is in thin pool %s", lvm_thin_pool(lv));
-  if (!require_no_old_snapshot(lv, error) || !require_closed(w, lv, error))
+  if (!plan_require_no_old_snapshot(lv, error) || !plan_require_closed(w, lv, error))
     return FALSE;
-  add_step(w, POOL_STEP_REMOVE, w->change->name);
+  plan_add_step(w, POOL_STEP_REMOVE, w->change->name);
   return lvm_vg_remove_lv(w->vg, lv, error);
 }
 
 /* --- tags --- */
 
 /* A tag that is both removed and added stays. */
-static gboolean plan_set_tags(Work *w, GError **error)
+static gboolean plan_set_tags(PlanWork *w, GError **error)
 {
   const PoolChange *c = w->change;
   GPtrArray *lost, *gained;
@@ -683,8 +511,8 @@ static gboolean plan_set_tags(Work *w, GError **error)
     lv = pool_rules_find_volume(w->vg, c->name, error);
   if (!lv)
     return FALSE;
-  lost = no_tags();
-  gained = no_tags();
+  lost = plan_no_tags();
+  gained = plan_no_tags();
   for (const char *const *tag = c->remove; tag && *tag; tag++)
     if (lvm_lv_has_tag(lv, *tag) && !(c->add && g_strv_contains(c->add, *tag)))
       g_ptr_array_add(lost, g_strdup(*tag));
@@ -692,25 +520,14 @@ static gboolean plan_set_tags(Work *w, GError **error)
     if (!lvm_lv_has_tag(lv, *tag) &&
         !g_ptr_array_find_with_equal_func(gained, *tag, g_str_equal, NULL))
       g_ptr_array_add(gained, g_strdup(*tag));
-  return change_tags(w, lv, lost, gained, error);
+  return plan_change_tags(w, lv, lost, gained, error);
 }
 
 /* --- a further pool; a physical volume --- */
 
-guint64 pool_plan_max_size(LvmLv *pool)
-{
-  g_auto(GStrv) tags = lvm_lv_tags(pool);
-  guint64 size = 0;
-
-  for (char **tag = tags; *tag; tag++)
-    if (g_str_has_prefix(*tag, MAX_SIZE_TAG))
-      g_ascii_string_to_unsigned(*tag + strlen(MAX_SIZE_TAG), 10, 1, G_MAXUINT64, &size, NULL);
-  return size;
-}
-
 static gboolean set_max_size(LvmLv *pool, guint64 size, GError **error)
 {
-  g_autofree char *tag = g_strdup_printf(MAX_SIZE_TAG "%" G_GUINT64_FORMAT, size);
+  g_autofree char *tag = g_strdup_printf(PLAN_MAX_SIZE_TAG "%" G_GUINT64_FORMAT, size);
 
   return lvm_lv_add_tag(pool, tag, error);
 }
@@ -729,7 +546,7 @@ static guint64 overhead(LvmVg *vg, guint64 data_extents)
 
 /* What marks a pool as ours: a writer is told at once that it is full, also by the kernel; and it
  * may grow. */
-static gboolean add_pool(Work *w, const PoolLayout *layout, GError **error)
+static gboolean add_pool(PlanWork *w, const PoolLayout *layout, GError **error)
 {
   const PoolNew *params = &w->change->new_pool;
   guint64 max = params->max_size, besides = params->size ? 0 : overhead(w->vg, layout->data);
@@ -752,28 +569,28 @@ gboolean pool_plan_require_no_max_size(const PoolNew *params, GError **error)
                       "maximum size. Leave the maximum away; --reserve leaves room to grow into");
 }
 
-static gboolean plan_create_pool(Work *w, GError **error)
+static gboolean plan_create_pool(PlanWork *w, GError **error)
 {
   PoolLayout layout;
 
-  if (!require_free_name(w, w->change->name, error) ||
+  if (!plan_require_free_name(w, w->change->name, error) ||
       (w->facts->lvm2 && !pool_plan_require_no_max_size(&w->change->new_pool, error)) ||
       !pool_layout_choose(w->vg, &w->change->new_pool, w->facts->sparse, &layout, error) ||
       !require_room(w, layout.data + layout.metadata, " with its metadata", error))
     return FALSE;
-  add_step(w, POOL_STEP_ADD_POOL, w->change->name)->layout = layout;
+  plan_add_step(w, POOL_STEP_ADD_POOL, w->change->name)->layout = layout;
   return w->facts->lvm2 || add_pool(w, &layout, error);
 }
 
-static gboolean plan_extend(Work *w, GError **error)
+static gboolean plan_extend(PlanWork *w, GError **error)
 {
-  add_step(w, POOL_STEP_ADD_PV, w->change->name);
+  plan_add_step(w, POOL_STEP_ADD_PV, w->change->name);
   return TRUE;
 }
 
 /* --- all --- */
 
-static gboolean (*const planners[POOL_N_CHANGES])(Work *w, GError **error) = {
+static gboolean (*const planners[POOL_N_CHANGES])(PlanWork *w, GError **error) = {
     [POOL_CREATE] = plan_create,
     [POOL_CREATE_LINEAR] = plan_create_linear,
     [POOL_REMOVE_LINEAR] = plan_remove_linear,
@@ -817,10 +634,10 @@ static char *note_overcommit(LvmVg *before, LvmVg *after)
 PoolPlan *pool_plan(LvmVg *now, const PoolChange *change, const PoolFacts *facts, GError **error)
 {
   g_autoptr(PoolPlan) plan = g_new0(PoolPlan, 1);
-  Work w = {NULL, NULL, change, facts};
+  PlanWork w = {NULL, NULL, change, facts};
 
   plan->vg = w.vg = lvm_vg_copy(now);
-  plan->steps = w.steps = g_ptr_array_new_with_free_func(step_free);
+  plan->steps = w.steps = g_ptr_array_new_with_free_func(plan_step_free);
   if (!planners[change->kind](&w, error))
     return NULL;
   plan->note = note_overcommit(now, plan->vg);

@@ -4,4 +4,5 @@
 export FUZZ_OPTIONS="-max_len=16384 -only_ascii=0
   -dict=${abs_top_srcdir:?}/tests/fuzz/lvm-text.dict"
 exec "$(dirname "$0")/run.sh" lvm-text \
-  lvm/model/{allocate,header,lv,pool-choose,status,text,text-parse,uuid,vg,vg-change}.c util/{error,size}.c
+  lvm/model/{allocate,header,lv,pool-choose,status,text,text-parse,uuid,vg,vg-change,words}.c \
+  util/{error,name,size}.c

@@ -40,17 +40,6 @@ gboolean lvm_segment_is_type(LvmNode *segment, const char *type)
          (t[strlen(type)] == '\0' || t[strlen(type)] == '+');
 }
 
-gboolean lvm_section_has_word(LvmNode *section, const char *key, const char *word)
-{
-  LvmValue it;
-
-  lvm_value_init(&it, lvm_section_find(section, key));
-  while (lvm_value_next(&it))
-    if (it.type >= LVM_VALUE_STRING && strcmp(it.text, word) == 0)
-      return TRUE;
-  return FALSE;
-}
-
 const char *lvm_section_wrong_key(LvmNode *section, const LvmKey *keys)
 {
   guint64 number;

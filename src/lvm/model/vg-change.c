@@ -15,40 +15,7 @@
 #define SECTOR 512
 #define MAX_DEVICE ((1u << 24) - 1) /* DM_THIN_MAX_DEVICE_ID */
 
-/* --- lists of words --- */
-
-/* Behind the others, but for lvm2's order (lib/format_text/flags.c): WRITE follows READ,
- * WRITE_LOCKED is the first. */
-static guint place_of(GPtrArray *words, const char *word)
-{
-  guint read;
-
-  if (strcmp(word, LVM_WRITE_LOCKED) == 0)
-    return 0;
-  if (strcmp(word, "WRITE") == 0)
-    return g_ptr_array_find_with_equal_func(words, "READ", g_str_equal, &read) ? read + 1 : 0;
-  return words->len;
-}
-
-void lvm_section_change_word(LvmNode *section, const char *key, const char *word, gboolean in,
-                             const char *after)
-{
-  g_autoptr(GPtrArray) words = lvm_node_strings(lvm_section_find(section, key));
-
-  if (lvm_section_has_word(section, key, word) == in)
-    return;
-  for (guint i = words->len; i-- > 0;)
-    if (strcmp(words->pdata[i], word) == 0)
-      g_ptr_array_remove_index(words, i);
-  if (in)
-    g_ptr_array_insert(words, place_of(words, word), (gpointer)word);
-  if (words->len == 0 && strcmp(key, "flags") != 0 && strcmp(key, "status") != 0) {
-    lvm_section_remove(section, key);
-    return;
-  }
-  g_ptr_array_add(words, NULL);
-  lvm_section_set_strings(section, key, (const char *const *)words->pdata, after);
-}
+/* --- words of a volume --- */
 
 static void change_lv_word(LvmLv *lv, const char *key, const char *word, gboolean in,
                            const char *after)
