@@ -44,7 +44,7 @@ PoolVgInfo *kernel_get_vg_info(VolumeGroup *group, GError **error)
 static void take_status(const DmkPoolStatus *status, PoolInfo *info, PoolState *state)
 {
   state->tid = status->transaction_id;
-  state->needs_check = status->needs_check;
+  info->needs_check = state->needs_check = status->needs_check;
   info->read_only = status->mode == DMK_READ_ONLY || status->mode == DMK_FAILED;
   if (status->mode == DMK_FAILED) {
     state->tid = info->transaction_id; /* it says no more than that */
@@ -79,7 +79,7 @@ static gboolean read_superblock(KernelPool *k, LvmLv *lv, PoolInfo *info, PoolSt
   info->metadata_used = superblock.metadata_used;
   state->tid = superblock.transaction_id;
   state->data_size = superblock.data_size;
-  state->needs_check = superblock.needs_check;
+  info->needs_check = state->needs_check = superblock.needs_check;
   return TRUE;
 }
 
