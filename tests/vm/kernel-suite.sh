@@ -6,7 +6,7 @@
 # these.
 . "$(dirname "$0")/vm-lib.sh"
 vm_prepare_root
-tests="${TESTS_OF_SUITE:-libvirt-pool libvirt-thick}" limit=1800
+tests="${TESTS_OF_SUITE:-libvirt-pool}" limit=1800
 if [ -n "${VIRT_THIN_TEST_LONG-}" ]; then
   tests="libvirt-volume libvirt-pool libvirt-data libvirt-sparse libvirt-thick libvirt-clients"
   limit=9000
