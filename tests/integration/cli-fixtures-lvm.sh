@@ -252,7 +252,8 @@ use 12-raid-metadata
 whole 'vm-2-.*'
 refused "raid: the reason and what to do" 1 'pve/data_tmeta is of type raid1.*lvconvert' \
   fx export pve/vm-1-disk-0 "$tmp/out"
-is "raid: it cannot be checked" "$(checked | cut -d, -f1,2)" "(False, True"
+refused "raid: it cannot be checked" 1 'pve/data_tmeta is of type raid1.*lvconvert' \
+  fx check pve/data
 is "raid: the other pool" "$(checked other)" "(True, False, False)"
 unchanged reading
 refused "raid: nothing is made in it" 1 'raid1' fx create pve/new --size 8m --pool data
@@ -289,7 +290,7 @@ use 16-pvmove
 whole root
 refused "pvmove: the reason and what to do" 1 \
   'extents of it are being moved \(pvmove0\).*pvmove --abort' fx export pve/vm-1-disk-0 "$tmp/out"
-is "pvmove: check" "$(checked | cut -d, -f1,2)" "(False, True"
+is "pvmove: check, of its metadata" "$(checked)" "(True, False, False)"
 unchanged reading
 refuses 'pvmove --abort'
 
@@ -313,7 +314,7 @@ is "unknown features: check" "$(checked | cut -d, -f1,2)" "(False, True"
 refuses 'features .* that this version does not know'
 use 10-history; superblock "${images[0]}" 64 Q 2000; before=$(digest)
 is "more chunks than the data has: check" "$(checked | cut -d, -f1,2)" "(False, True"
-refuses 'counts on 2000 chunks, the data device has 1024'
+refuses 'counts on 125.00 MiB of data, the volume group.s text gives it 64.00 MiB'
 use 10-history; superblock "${images[0]}" 320 Q 900; before=$(digest)
 like "the mapping tree is gone: info says that the metadata is damaged" \
   "$(fx info pve/data 2>/dev/null)" 'health +the metadata is damaged: .*metadata block 900'

@@ -192,7 +192,7 @@ is "status: metadata, health, overcommit" \
   "[True]"
 run stat_on -v
 like "status -v" \
-  "$out" "metadata [0-9]+ of 4096 KiB, .*; health: well; volumes of 524288 KiB in all, 0.5"
+  "$out" "metadata [0-9]+ of 8192 KiB, .*; health: well; volumes of 524288 KiB in all, 0.5"
 mkdir "$tmp/none"; run stat_on --storage nodir
 is "status: a folder, as df has it" "$(awk 'NR == 2 { print $3, $4 }' <<<"$out")" \
   "active $(df -k --output=size "$tmp/none" | awk 'NR == 2 { print $1 }')"

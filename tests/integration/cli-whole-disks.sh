@@ -8,7 +8,7 @@
 probe=$tmp/loop.img; truncate -s 1m "$probe"
 loop=$(losetup --find --show "$probe" 2>/dev/null) || skip_all "needs a loop device"
 losetup -d "$loop"
-plan 22
+plan 18
 
 # As an installer would: for the firmware, for /boot, and for LVM.
 disk() { # FILE LABEL TABLE...: a disk; the last partition has pve in it

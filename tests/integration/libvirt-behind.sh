@@ -2,7 +2,7 @@
 # What is done to a pool without libvirt: virt-thin's own commands have it look again, when it runs;
 # of what others do, its list is mended by the commands that its messages end with.
 . "$(dirname "$0")/libvirt-lib.sh"
-plan 41
+plan 42
 
 vt() { "$VIRT_THIN_PROGRAM" "$@"; }
 state() { virsh pool-info thin | sed -n 's/^State: *//p'; }

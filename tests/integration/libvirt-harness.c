@@ -116,7 +116,7 @@ static void drive_pool(const char *name)
   refused(backend->build_pool(obj, VIR_STORAGE_POOL_BUILD_OVERWRITE |
                                        VIR_STORAGE_POOL_BUILD_NO_OVERWRITE),
           "exclude each other", "build with --overwrite and --no-overwrite is refused");
-  refused(backend->build_pool(obj, 0), "exactly one <device", "build without a device is refused");
+  refused(backend->build_pool(obj, 0), "is there already", "build of what exists is refused");
   refused(backend->build_pool(obj, 1u << 9), "unsupported flags",
           "build with unknown flags is refused");
   refused(backend->delete_pool(obj, 1), "unsupported flags", "delete with flags is refused");
