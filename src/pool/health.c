@@ -80,7 +80,8 @@ char *pool_health(const PoolState *state)
   return fault ? g_steal_pointer(&fault) : g_strdup(state->remark);
 }
 
-gboolean pool_health_is_fault(const char *health)
+/* Something is wrong with it, not merely full or unknown. */
+static gboolean is_fault(const char *health)
 {
   static const char *const full[] = {POOL_HEALTH_NO_DATA, POOL_HEALTH_NO_METADATA,
                                      POOL_HEALTH_NO_ROOM, NULL};
@@ -90,6 +91,6 @@ gboolean pool_health_is_fault(const char *health)
 
 void pool_health_add(const char *health, GPtrArray *errors)
 {
-  if (pool_health_is_fault(health) && errors->len == 0)
+  if (is_fault(health) && errors->len == 0)
     g_ptr_array_add(errors, g_strdup(health));
 }

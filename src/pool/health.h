@@ -31,10 +31,8 @@ typedef struct {
 
 /* NULL: well. The caller's. */
 char *pool_health(const PoolState *state);
-/* Is it more than that there is no room, or that this engine cannot tell? Then a check has an
- * error. */
-gboolean pool_health_is_fault(const char *health);
-/* Add it to what a check found, if it is a fault and nothing was found. */
+/* Add it to what a check found, if that is nothing and it is a fault: more than that there is no
+ * room, or that this engine cannot tell. */
 void pool_health_add(const char *health, GPtrArray *errors);
 /* What is wrong with the VG as such: a physical volume is missing, a copy of label or text is
  * damaged. NULL: nothing. The caller's. */
