@@ -25,6 +25,9 @@ typedef struct {
   gboolean (*count_volume)(VolumeGroup *group, const char *name, guint64 *exclusive,
                            guint64 *shared, GError **error);
 
+  gboolean (*delta)(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                    guint64 *offset, guint max, GArray *runs, GError **error);
+
   gboolean (*change)(VolumeGroup *group, const PoolChange *change, GError **error);
   gboolean (*check)(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error);

@@ -112,6 +112,14 @@ gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclus
   return group->ops->count_volume(group, name, exclusive, shared, error);
 }
 
+gboolean pool_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                    guint64 *offset, guint max, GArray *runs, GError **error)
+{
+  if (!group->ops->delta)
+    return unsupported(group, "compare volumes", error);
+  return group->ops->delta(group, left, right, flags, offset, max, runs, error);
+}
+
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error)
 {

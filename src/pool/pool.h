@@ -127,6 +127,33 @@ PoolVolumeInfo *pool_get_volume(VolumeGroup *group, const char *name, GError **e
 gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
                            guint64 *shared, GError **error);
 
+/* --- how two volumes differ, from the metadata alone --- */
+
+typedef enum {
+  POOL_DELTA_DIFFERENT,  /* both map it, to different chunks: their data may differ */
+  POOL_DELTA_LEFT_ONLY,  /* the right one does not map it, and reads zero there */
+  POOL_DELTA_RIGHT_ONLY, /* the left one does not */
+  POOL_DELTA_SAME,       /* both map it to the same chunks */
+} PoolDeltaKind;
+
+typedef struct {
+  guint64 offset, length; /* bytes; whole chunks, but for the end of a volume */
+  PoolDeltaKind kind;
+} PoolDeltaRun;
+
+typedef enum {
+  POOL_DELTA_WITH_SAME = 1 << 0, /* POOL_DELTA_SAME as well: then what is shared is walked, too */
+} PoolDeltaFlags;
+
+/* Append the runs in which thin volumes @left and @right of one thin pool differ to @runs (of
+ * PoolDeltaRun): in order, adjacent ones of one kind joined, from *@offset on, at most @max. What
+ * neither maps is in none. *@offset: where to go on, G_MAXUINT64 at the end; fewer than @max may
+ * come before that. @left NULL: an empty volume, so that all that @right maps is RIGHT_ONLY. No data
+ * is read; what the two share is skipped, so the cost is that of the difference. Of volumes that are
+ * written to, each call sees a moment of its own. EINVAL: not of one thin pool. */
+gboolean pool_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                    guint64 *offset, guint max, GArray *runs, GError **error);
+
 /* --- changing: each is done, and durable, or has changed nothing --- */
 
 /* A new, empty volume. @thin_pool NULL: the only one. Sizes are rounded up to extents. */
