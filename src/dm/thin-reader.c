@@ -153,3 +153,28 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error)
              ? g_steal_pointer(&ranges)
              : NULL;
 }
+
+/* --- comparing --- */
+
+static gboolean read_node(gpointer data, guint64 number, guint8 *block, GError **error)
+{
+  DmkReader *reader = data;
+
+  if (number == 0 || number >= reader->n_blocks)
+    return vt_set_error(error, EBADMSG, "%s: there is no metadata block %" G_GUINT64_FORMAT,
+                        vt_io_name(reader->io), number);
+  return thin_block_read(reader->io, number, THIN_KIND_NODE, block, error);
+}
+
+gboolean dmk_reader_delta(DmkReader *reader, gint64 left, gint64 right, ThinDelta *delta,
+                          GError **error)
+{
+  ThinDeltaMaps maps = {.read = read_node,
+                        .source = reader,
+                        .name = vt_io_name(reader->io),
+                        .chunk_size = reader->chunk_size};
+
+  return (left < 0 || dmk_reader_find_root(reader, (guint32)left, &maps.left, error)) &&
+         (right < 0 || dmk_reader_find_root(reader, (guint32)right, &maps.right, error)) &&
+         thin_delta(delta, &maps, error);
+}

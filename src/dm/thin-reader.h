@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "thin/format/delta.h"
 #include "thin/format/device.h"
 #include "util/error.h"
 #include "util/io.h"
@@ -49,6 +50,10 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error);
 /* Bytes mapped by device @id alone, and together with others. Walks the maps of all devices, each
  * node once. */
 gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared,
+                          GError **error);
+
+/* How the maps of devices @left and @right differ; -1: an empty map. */
+gboolean dmk_reader_delta(DmkReader *reader, gint64 left, gint64 right, ThinDelta *delta,
                           GError **error);
 
 /* A LvmOpenFunc: @path for reading alone, without the page cache, which knows nothing of what the

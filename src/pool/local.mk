@@ -3,6 +3,7 @@
 noinst_LTLIBRARIES += src/pool/libpool.la
 src_pool_libpool_la_SOURCES = \
 	src/pool/change.h src/pool/change.c \
+	src/pool/delta.h src/pool/delta.c \
 	src/pool/devices.h src/pool/devices.c \
 	src/pool/guest.h src/pool/guest.c \
 	src/pool/health.h src/pool/health.c \

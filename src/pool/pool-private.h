@@ -11,6 +11,8 @@
 #include "pool/change.h"
 #include "pool/pool.h"
 
+#define POOL_DELTA_MAX 65536 /* runs that one call of ->delta() is asked for */
+
 typedef struct {
   const char *name; /* "bundled", "service": for messages */
   PoolHolder holder;
@@ -49,6 +51,9 @@ typedef struct {
                         gpointer user_data);              /* NULL: nobody is asked */
   gboolean (*commit)(VolumeGroup *group, GError **error); /* NULL: there is nothing to commit */
 } PoolOps;
+
+/* Append @run to @runs (of PoolDeltaRun), or make the last one longer. */
+void pool_delta_add(GArray *runs, const PoolDeltaRun *run);
 
 struct VolumeGroup {
   const PoolOps *ops;

@@ -117,7 +117,20 @@ gboolean pool_delta(VolumeGroup *group, const char *left, const char *right, Poo
 {
   if (!group->ops->delta)
     return unsupported(group, "compare volumes", error);
-  return group->ops->delta(group, left, right, flags, offset, max, runs, error);
+  if (*offset == G_MAXUINT64)
+    return TRUE;
+  return group->ops->delta(group, left, right, flags, offset, MIN(max, POOL_DELTA_MAX), runs,
+                           error);
+}
+
+void pool_delta_add(GArray *runs, const PoolDeltaRun *run)
+{
+  PoolDeltaRun *last = runs->len ? &g_array_index(runs, PoolDeltaRun, runs->len - 1) : NULL;
+
+  if (last && last->kind == run->kind && last->offset + last->length == run->offset)
+    last->length += run->length;
+  else
+    g_array_append_vals(runs, run, 1);
 }
 
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,

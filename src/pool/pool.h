@@ -148,9 +148,10 @@ typedef enum {
 /* Append the runs in which thin volumes @left and @right of one thin pool differ to @runs (of
  * PoolDeltaRun): in order, adjacent ones of one kind joined, from *@offset on, at most @max. What
  * neither maps is in none. *@offset: where to go on, G_MAXUINT64 at the end; fewer than @max may
- * come before that. @left NULL: an empty volume, so that all that @right maps is RIGHT_ONLY. No data
- * is read; what the two share is skipped, so the cost is that of the difference. Of volumes that are
- * written to, each call sees a moment of its own. EINVAL: not of one thin pool. */
+ * come before that. @left NULL: an empty volume, so that all that @right maps is RIGHT_ONLY; what
+ * lies behind the end of the smaller one is the larger's alone. No data is read; what the two share
+ * is skipped, so the cost is that of the difference. Of volumes that are written to, each call sees
+ * a moment of its own. EINVAL: not of one thin pool. */
 gboolean pool_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
                     guint64 *offset, guint max, GArray *runs, GError **error);
 

@@ -398,3 +398,12 @@ gboolean thin_pool_count_new_blocks(ThinPool *pool, guint32 id, GByteArray *seen
   pthread_mutex_unlock(&pool->meta);
   return ok;
 }
+
+gboolean thin_pool_delta(ThinPool *pool, gint64 left, gint64 right, ThinDelta *delta,
+                         GError **error)
+{
+  pthread_mutex_lock(&pool->meta);
+  gboolean ok = thin_metadata_delta(pool->md, left, right, pool->chunk_size, delta, error);
+  pthread_mutex_unlock(&pool->meta);
+  return ok;
+}

@@ -38,6 +38,7 @@
  */
 #pragma once
 
+#include "thin/format/delta.h"
 #include "thin/format/device.h"
 #include "util/error.h"
 #include "util/io.h"
@@ -153,6 +154,11 @@ gboolean thin_pool_count_device(ThinPool *pool, guint32 id, guint64 *exclusive, 
  * noted: what it has that none of those asked about before had. Reads little: no leaves. */
 gboolean thin_pool_count_new_blocks(ThinPool *pool, guint32 id, GByteArray *seen, guint64 *n,
                                     GError **error);
+
+/* How the maps of devices @left and @right differ (thin/format/delta.h); -1: an empty map. Writers
+ * of the pool wait for a few milliseconds at most, so one call may not be all of the answer. */
+gboolean thin_pool_delta(ThinPool *pool, gint64 left, gint64 right, ThinDelta *delta,
+                         GError **error);
 
 /* The metadata snapshot (held root): EEXIST if there is one, ENOENT if there is none. */
 gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error);

@@ -29,6 +29,7 @@
 #include "lvm/store.h"
 #include "pool/open.h"
 #include "pool/plan.h"
+#include "pool/delta.h"
 #include "pool/pool-private.h"
 #include "thin/thin.h"
 

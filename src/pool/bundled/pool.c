@@ -253,6 +253,37 @@ static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *excl
   return ok;
 }
 
+static gboolean compare_maps(gint64 left, gint64 right, ThinDelta *delta, gpointer pool,
+                             GError **error)
+{
+  return thin_pool_delta(((BundledPool *)pool)->thin, left, right, delta, error);
+}
+
+static gboolean delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                      guint64 *offset, guint max, GArray *runs, GError **error)
+{
+  Bundled *b = (Bundled *)group;
+  PoolDeltaRequest request = {
+      .left = left, .right = right, .flags = flags, .offset = offset, .max = max, .runs = runs};
+  BundledPool *p = NULL;
+  gboolean ok;
+  LvmLv *pool;
+
+  bundled_lock(b);
+  pool = pool_delta_find(&request, lvm_store_vg(b->store), error);
+  p = pool ? bundled_usable_pool(b, lvm_lv_name(pool), error) : NULL;
+  if (p)
+    bundled_pool_hold(b, p);
+  bundled_unlock(b);
+  ok = p && pool_delta_compare(&request, compare_maps, p, error);
+  if (p) {
+    bundled_lock(b);
+    bundled_pool_release(b, p);
+    bundled_unlock(b);
+  }
+  return ok || pool_delta_failed(&request, b->vg_name, error);
+}
+
 /* --- service --- */
 
 static GPtrArray *hold_pools(Bundled *b)
@@ -436,6 +467,7 @@ static const PoolOps bundled_ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
+    .delta = delta,
     .change = change_volumes,
     .check = bundled_check,
     .deactivate = deactivate,

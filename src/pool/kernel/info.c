@@ -278,3 +278,34 @@ gboolean kernel_count_volume(VolumeGroup *group, const char *name, guint64 *excl
   done(k, FALSE);
   return ok;
 }
+
+static gboolean compare_maps(gint64 left, gint64 right, ThinDelta *delta, gpointer reader,
+                             GError **error)
+{
+  return dmk_reader_delta(reader, left, right, delta, error);
+}
+
+static gboolean compare(gpointer reader, gpointer data, GError **error)
+{
+  return pool_delta_compare(data, compare_maps, reader, error);
+}
+
+gboolean kernel_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                      guint64 *offset, guint max, GArray *runs, GError **error)
+{
+  KernelPool *k = (KernelPool *)group;
+  PoolDeltaRequest request = {
+      .left = left, .right = right, .flags = flags, .offset = offset, .max = max, .runs = runs};
+  gboolean ok;
+  LvmVg *vg;
+  LvmLv *pool;
+
+  g_mutex_lock(&k->lock);
+  vg = kernel_read_vg(k, error);
+  pool = vg ? pool_delta_find(&request, vg, error) : NULL;
+  ok = pool && kernel_read_metadata(k, pool, compare, &request, error);
+  if (vg && !ok)
+    pool_delta_failed(&request, k->vg_name, error);
+  done(k, FALSE);
+  return ok;
+}

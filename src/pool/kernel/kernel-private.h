@@ -31,6 +31,7 @@
 #include "lvm/store.h"
 #include "pool/plan.h"
 #include "pool/open.h"
+#include "pool/delta.h"
 #include "pool/pool-private.h"
 
 typedef struct {
@@ -157,6 +158,8 @@ GPtrArray *kernel_list_volumes(VolumeGroup *group, const char *thin_pool, GError
 PoolVolumeInfo *kernel_get_volume(VolumeGroup *group, const char *name, GError **error);
 gboolean kernel_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
                              guint64 *shared, GError **error);
+gboolean kernel_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                      guint64 *offset, guint max, GArray *runs, GError **error);
 
 /* --- kernel/group.c --- */
 

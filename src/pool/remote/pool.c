@@ -231,6 +231,29 @@ static gboolean remote_count_volume(VolumeGroup *group, const char *name, guint6
   return TRUE;
 }
 
+static gboolean remote_delta(VolumeGroup *group, const char *left, const char *right,
+                             PoolDeltaFlags flags, guint64 *offset, guint max, GArray *runs,
+                             GError **error)
+{
+  const char *vg = ((RemotePool *)group)->vg;
+  g_autofree char *what =
+      left ? g_strdup_printf("comparing volumes %s/%s and %s/%s", vg, left, vg, right)
+           : g_strdup_printf("reading the map of volume %s/%s", vg, right);
+  g_autoptr(GVariant) out = NULL;
+  g_autoptr(GVariant) found = NULL;
+
+  if (!pool_wire_check_text(left, error) || !pool_wire_check_text(right, error))
+    return FALSE;
+  out = ask(group, "Delta",
+            g_variant_new("(ssutu)", or_empty(left), right, (guint32)flags, *offset, max),
+            "(" POOL_WIRE_DELTA "t)", what, error);
+  if (!out)
+    return FALSE;
+  g_variant_get(out, "(@" POOL_WIRE_DELTA "t)", &found, offset);
+  pool_wire_to_delta(found, runs);
+  return TRUE;
+}
+
 static gboolean remote_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                              GPtrArray **leaks, GError **error)
 {
@@ -361,6 +384,7 @@ static const PoolOps remote_ops = {
     .list_volumes = remote_list_volumes,
     .get_volume = remote_get_volume,
     .count_volume = remote_count_volume,
+    .delta = remote_delta,
     .change = remote_change,
     .check = remote_check,
     .activate = remote_activate,

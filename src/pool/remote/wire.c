@@ -314,3 +314,30 @@ void pool_wire_change_clear(PoolChange *change)
   g_free((gpointer)change->add);
   g_free((gpointer)change->remove);
 }
+
+/* --- deltas --- */
+
+GVariant *pool_wire_from_delta(const GArray *runs)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE(POOL_WIRE_DELTA));
+  for (guint i = 0; i < runs->len; i++) {
+    const PoolDeltaRun *run = &g_array_index(runs, PoolDeltaRun, i);
+    g_variant_builder_add(&builder, "(ttu)", run->offset, run->length, (guint32)run->kind);
+  }
+  return g_variant_builder_end(&builder);
+}
+
+void pool_wire_to_delta(GVariant *value, GArray *runs)
+{
+  GVariantIter iter;
+  PoolDeltaRun run;
+  guint32 kind;
+
+  g_variant_iter_init(&iter, value);
+  while (g_variant_iter_next(&iter, "(ttu)", &run.offset, &run.length, &kind)) {
+    run.kind = (PoolDeltaKind)kind;
+    pool_delta_add(runs, &run);
+  }
+}

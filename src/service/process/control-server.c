@@ -118,6 +118,19 @@ static GVariant *call_count_volume(VolumeGroup *group, GVariant *in, GError **er
              : NULL;
 }
 
+static GVariant *call_delta(VolumeGroup *group, GVariant *in, GError **error)
+{
+  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
+  const char *left, *right;
+  guint32 flags, max;
+  guint64 offset;
+
+  g_variant_get(in, "(&s&sutu)", &left, &right, &flags, &offset, &max);
+  return pool_delta(group, optional(left), right, flags, &offset, max, runs, error)
+             ? g_variant_new("(@" POOL_WIRE_DELTA "t)", pool_wire_from_delta(runs), offset)
+             : NULL;
+}
+
 static GVariant *call_check(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
@@ -169,6 +182,7 @@ static const struct {
     {"ListVolumes", call_list_volumes},
     {"GetVolume", call_get_volume},
     {"CountVolume", call_count_volume},
+    {"Delta", call_delta},
     {"Check", call_check},
     {"Activate", call_activate},
     {"ActivateAlone", call_activate_alone},

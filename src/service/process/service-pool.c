@@ -105,6 +105,12 @@ static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *excl
   return pool_count_volume(INNER(group), name, exclusive, shared, error);
 }
 
+static gboolean delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
+                      guint64 *offset, guint max, GArray *runs, GError **error)
+{
+  return pool_delta(INNER(group), left, right, flags, offset, max, runs, error);
+}
+
 /* --- changes --- */
 
 /* After a change for which nodes may have been claimed: show those of volumes that still want
@@ -442,6 +448,7 @@ static const PoolOps ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
+    .delta = delta,
     .change = change,
     .check = check,
     .activate = activate,

@@ -345,3 +345,34 @@ gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray
   *n = 0;
   return device && thin_btree_count_new(&tree, device->root, seen->data, n, error);
 }
+
+/* --- comparing ---------------------------------------------------------------------- */
+
+static gboolean read_cached(gpointer md, guint64 number, guint8 *data, GError **error)
+{
+  g_autoptr(ThinBlock) block =
+      thin_cache_get(((ThinMetadata *)md)->tm.cache, number, THIN_KIND_NODE, error);
+
+  if (block)
+    memcpy(data, block->data, THIN_METADATA_BLOCK);
+  return block != NULL;
+}
+
+static gboolean find_map(ThinMetadata *md, gint64 id, guint64 *root, GError **error)
+{
+  const ThinMetadataDevice *device =
+      id < 0 ? NULL : thin_metadata_find_device(md, (guint32)id, error);
+
+  *root = device ? device->root : 0;
+  return id < 0 || device;
+}
+
+gboolean thin_metadata_delta(ThinMetadata *md, gint64 left, gint64 right, guint64 chunk_size,
+                             ThinDelta *delta, GError **error)
+{
+  ThinDeltaMaps maps = {
+      .read = read_cached, .source = md, .name = vt_io_name(md->io), .chunk_size = chunk_size};
+
+  return find_map(md, left, &maps.left, error) && find_map(md, right, &maps.right, error) &&
+         thin_delta(delta, &maps, error);
+}

@@ -112,6 +112,9 @@ gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclu
 /* As thin_pool_count_new_blocks(). */
 gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray *seen, guint64 *n,
                                         GError **error);
+/* How the maps of devices @left and @right differ; -1: an empty map. */
+gboolean thin_metadata_delta(ThinMetadata *md, gint64 left, gint64 right, guint64 chunk_size,
+                             ThinDelta *delta, GError **error);
 guint64 thin_metadata_transaction_id(ThinMetadata *md);
 void thin_metadata_set_transaction_id(ThinMetadata *md, guint64 tid);
 gboolean thin_metadata_reserve_snapshot(ThinMetadata *md,
