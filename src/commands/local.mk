@@ -4,6 +4,7 @@ virt_thin_SOURCES += \
 	src/commands/backend-folder.h src/commands/backend-folder.c \
 	src/commands/check.c \
 	src/commands/commands.h \
+	src/commands/delta.c \
 	src/commands/enable.c \
 	src/commands/enable-session.h src/commands/enable-session.c \
 	src/commands/export.c \

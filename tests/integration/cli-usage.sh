@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info check create clone
+commands="init extend serve stop release activate deactivate list info delta check create clone
   template snapshot rollback rename resize remove import export storage enable disable"
 wrong=(
   "no command|"
@@ -51,6 +51,8 @@ wrong=(
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
   "info: two names|info pve other"
+  "delta: one volume|delta pve/x"
+  "delta: across volume groups|delta pve/x other/y"
   "check: a VG alone|check pve"
   "list: two names|list pve other"
   "serve: no VG|serve"

@@ -3,6 +3,7 @@
 integration_tests = \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
+	tests/integration/cli-delta.sh \
 	tests/integration/cli-enable.sh \
 	tests/integration/cli-extend.sh \
 	tests/integration/cli-fixtures-lvm.sh \
@@ -10,8 +11,6 @@ integration_tests = \
 	tests/integration/cli-full-disk.sh \
 	tests/integration/cli-grow.sh \
 	tests/integration/cli-growing.sh \
-	tests/integration/cli-grow.sh tests/integration/cli-growing.sh \
-	tests/integration/cli-grow.sh \
 	tests/integration/cli-health.sh \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \

@@ -33,6 +33,7 @@ unit_tests = \
 	tests/unit/test-storagecfg-values \
 	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
+	tests/unit/test-thin-delta \
 	tests/unit/test-thin-faults \
 	tests/unit/test-thin-fixtures \
 	tests/unit/test-thin-metadata \
