@@ -26,6 +26,7 @@ unit_tests = \
 	tests/unit/test-pool-rules \
 	tests/unit/test-pool-scale \
 	tests/unit/test-pool-strangers \
+	tests/unit/test-retention \
 	tests/unit/test-settings \
 	tests/unit/test-storagecfg \
 	tests/unit/test-storagecfg-edit \
