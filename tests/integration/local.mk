@@ -31,6 +31,7 @@ integration_tests = \
 	tests/integration/cli-volumes.sh \
 	tests/integration/cli-whole-disks.sh \
 	tests/integration/dist.sh \
+	tests/integration/docs-backup.sh \
 	tests/integration/folders.sh \
 	tests/integration/format.sh \
 	tests/integration/libvirt-behind.sh \
@@ -69,6 +70,7 @@ integration_tests = \
 	tests/integration/xml.sh
 EXTRA_DIST += $(integration_tests) \
 	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
+	tests/integration/docs-lib.sh \
 	tests/integration/service-lib.sh tests/integration/storage-life.sh \
 	tests/integration/validate-json tests/integration/fuse-manners.py \
 	tests/integration/flush-log.py \

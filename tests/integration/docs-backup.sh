@@ -1,0 +1,48 @@
+#!/bin/bash
+# docs/backup.md: each command of it, in its order, and what it is there for: the bytes come back
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/libvirt-lib.sh"
+. "$(dirname "$0")/docs-lib.sh"
+for program in mkfs.ext4 debugfs qemu-img zstd; do
+  command -v $program >/dev/null || skip_all "needs $program"
+done
+checks=5
+page_read "$top_srcdir/docs/backup.md" && plan $((page_count + checks)) ||
+  { echo "Bail out! there are no commands on the page"; exit 1; }
+
+# The page is of volume group pve; here it is seen by this test alone.
+export VIRT_THIN_DEV_DIR=$tmp/dev
+PATH=$(dirname "$VIRT_THIN_PROGRAM"):$PATH
+mkdir "$tmp/dev" "$tmp/srv"
+here() {
+  sed "s|/dev/pve|$tmp/dev/pve|g; s|/run/virt-thin|$VIRT_THIN_RUNTIME_DIR|g
+    s|/srv/|$tmp/srv/|g; s|/mnt|$tmp/mnt|g"
+}
+
+# A guest's disk: a file system with files.
+mkdir "$tmp/files" && head -c 3m /dev/urandom >"$tmp/files/data" && echo one >"$tmp/files/name"
+truncate -s 64m "$tmp/disk.raw" && mkfs.ext4 -q -d "$tmp/files" "$tmp/disk.raw"
+virt-thin init pve/data --size 1g >/dev/null &&
+  virt-thin import --format raw "$tmp/disk.raw" pve/vm-101-disk-0 >/dev/null ||
+  { echo "Bail out! no disk"; exit 1; }
+same() { # VOLUME: holds what the disk held
+  virt-thin export "pve/$1" - | cmp - "$tmp/disk.raw"
+}
+
+before_a_disk_as_a_file_2() { # something happens to it
+  head -c 5m /dev/urandom | virt-thin import --format raw - pve/vm-101-disk-0
+}
+after_a_disk_as_a_file() {
+  for volume in vm-101-disk-0 vm-102-disk-0 vm-103-disk-0; do
+    ok "A disk as a file: $volume has the disk's bytes" same $volume
+  done
+}
+
+before_the_files_in_the_disk() { mkdir "$tmp/mnt" "$tmp/srv/vm-101"; }
+after_the_files_in_the_disk() {
+  ok "The files in the disk: they are all there" diff -r "$tmp/files" "$tmp/srv/vm-101" \
+    --exclude lost+found
+  not_ok "The files in the disk: nothing is left mounted" mountpoint -q "$tmp/mnt"
+}
+
+page_run
