@@ -32,6 +32,7 @@ unit_tests = \
 	tests/unit/test-storagecfg-edit \
 	tests/unit/test-storagecfg-pools \
 	tests/unit/test-storagecfg-values \
+	tests/unit/test-stream \
 	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
 	tests/unit/test-thin-delta \
@@ -51,3 +52,8 @@ EXTRA_DIST += $(unit_scripts) tests/unit/cmocka-tap tests/fixtures/lvm tests/fix
 # The backend's own files, which are in no library.
 tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
 	src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
+
+# The program's own, too.
+tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
+	src/image/interrupt.h src/image/interrupt.c
+tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)
