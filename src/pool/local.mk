@@ -11,6 +11,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/plan.h src/pool/plan-private.h src/pool/plan.c src/pool/plan-work.c \
 	src/pool/pool.h src/pool/pool-private.h src/pool/pool.c \
 	src/pool/rules.h src/pool/rules.c \
+	src/pool/snapshots.h src/pool/snapshots.c \
 	src/pool/remote/pool.c \
 	src/pool/remote/service.h src/pool/remote/service.c \
 	src/pool/remote/wire.h src/pool/remote/wire.c

@@ -41,6 +41,8 @@ noinst_LTLIBRARIES += src/service/libnbdserver.la
 src_service_libnbdserver_la_SOURCES = \
 	src/service/nbd/nbd-server.c src/service/nbd/nbd-server.h \
 	src/service/nbd/handshake.c \
+	src/service/nbd/context.c \
+	src/service/nbd/dirty.c \
 	src/service/nbd/connection.c \
 	src/service/nbd/memory.c \
 	src/service/nbd/request.c \

@@ -3,7 +3,7 @@
  *
  * The input goes through a socket pair to a connection over a pool in memory; the replies are read
  * and thrown away. Its first byte says how: bit 0 a handshake in good order comes first (structured
- * replies by bit 1, base:allocation by bit 2), so that the rest are requests; bits 3 and 4 the
+ * replies by bit 1, base:allocation and what has changed since a snapshot by bit 2), so that the rest are requests; bits 3 and 4 the
  * sizes of the pieces it is sent in; bit 5 it hangs up without reading the replies; bit 6 the pool
  * fails every write. With a handshake, each request's magic number is put right.
  */
@@ -33,6 +33,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
   group = memory_pool_new();
   memory_pool_add(group, "v", 1 << 20, FALSE);
   memory_pool_add(group, "r", 1 << 20, TRUE);
+  memory_pool_snapshot(group, "v", "a");
   server = nbd_server_start_fd(group, -1, NULL, NULL);
   return 0;
 }
@@ -57,7 +58,10 @@ static void add_handshake(GByteArray *out, guint8 how)
   if (how & 2)
     add_option(out, NBD_OPT_STRUCTURED_REPLY, "", 0);
   if (how & 4)
-    add_option(out, NBD_OPT_SET_META_CONTEXT, "\0\0\0\1v\0\0\0\1\0\0\0\017base:allocation", 28);
+    add_option(out, NBD_OPT_SET_META_CONTEXT,
+               "\0\0\0\1v\0\0\0\2\0\0\0\017base:allocation"
+               "\0\0\0\031qemu:dirty-bitmap:since-a",
+               57);
   add_option(out, NBD_OPT_GO, "\0\0\0\1v\0\0", 7);
 }
 

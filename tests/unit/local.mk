@@ -14,6 +14,7 @@ unit_tests = \
 	tests/unit/test-nbd-clients \
 	tests/unit/test-nbd-handshake \
 	tests/unit/test-nbd-requests \
+	tests/unit/test-nbd-since \
 	tests/unit/test-pool-bad-input \
 	tests/unit/test-pool-bundled \
 	tests/unit/test-pool-devices \

@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 typedef struct {
-  char *name, *opener;
+  char *name, *opener, *of, *snapshot; /* the last two NULL: it is no snapshot */
+  guint32 device;
   guint64 size; /* atomic */
   gboolean read_only;
   guint8 **chunks; /* atomic pointers: NULL, not mapped */
@@ -27,6 +28,7 @@ typedef struct {
   guint delay[MEMORY_KINDS], count[MEMORY_KINDS];
   gboolean closed[MEMORY_KINDS];
   guint waiting;
+  guint32 last_device;
 } MemoryPool;
 
 typedef struct {
@@ -36,9 +38,8 @@ typedef struct {
   gboolean view;
 } MemoryVolume;
 
-static gboolean enter(VtIo *volume, MemoryKind kind, GError **error)
+static gboolean enter_pool(MemoryPool *pool, MemoryKind kind, GError **error)
 {
-  MemoryPool *pool = ((MemoryVolume *)volume)->pool;
   __atomic_fetch_add(&pool->count[kind], 1, __ATOMIC_RELAXED);
   guint delay = __atomic_load_n(&pool->delay[kind], __ATOMIC_RELAXED);
   if (delay)
@@ -53,6 +54,11 @@ static gboolean enter(VtIo *volume, MemoryKind kind, GError **error)
   }
   int err = __atomic_load_n(&pool->fail[kind], __ATOMIC_RELAXED);
   return err == 0 || vt_set_errno(error, err, "the test says no");
+}
+
+static gboolean enter(VtIo *volume, MemoryKind kind, GError **error)
+{
+  return enter_pool(((MemoryVolume *)volume)->pool, kind, error);
 }
 
 static guint8 *get_chunk(Memory *memory, guint64 index, gboolean make)
@@ -250,6 +256,10 @@ static PoolVolumeInfo *info_new(Memory *memory)
   info->pool = g_strdup("data");
   info->size = memory->size;
   info->read_only = memory->read_only;
+  info->device_id = memory->device;
+  info->uuid = g_strdup_printf("uuid-%u", memory->device);
+  info->snapshot_of = g_strdup(memory->of);
+  info->snapshot_name = g_strdup(memory->snapshot);
   return info;
 }
 
@@ -268,6 +278,44 @@ static GPtrArray *list_volumes(VolumeGroup *base, const char *thin_pool, GError 
   return list;
 }
 
+/* Of chunk @i; FALSE: there is no difference. What the two hold is compared, where a pool compares
+ * what it maps. */
+static gboolean compare(Memory *left, Memory *right, guint64 i, PoolDeltaKind *kind)
+{
+  guint8 *a = i < left->n_chunks ? get_chunk(left, i, FALSE) : NULL;
+  guint8 *b = i < right->n_chunks ? get_chunk(right, i, FALSE) : NULL;
+  if ((!a && !b) || (a && b && memcmp(a, b, MEMORY_CHUNK) == 0))
+    return FALSE;
+  *kind = !a ? POOL_DELTA_RIGHT_ONLY : !b ? POOL_DELTA_LEFT_ONLY : POOL_DELTA_DIFFERENT;
+  return TRUE;
+}
+
+static gboolean delta(VolumeGroup *base, const char *left, const char *right, PoolDeltaFlags flags,
+                      guint64 *offset, guint max, GArray *runs, GError **error)
+{
+  MemoryPool *pool = (MemoryPool *)base;
+  Memory *a = find(pool, left, error), *b = a ? find(pool, right, error) : NULL;
+  guint first = runs->len;
+  if (!b || !enter_pool(pool, MEMORY_DELTA, error))
+    return FALSE;
+  guint64 i = *offset / MEMORY_CHUNK, n = MAX(a->n_chunks, b->n_chunks);
+  for (; i < n; i++) {
+    PoolDeltaRun run = {i * MEMORY_CHUNK, MEMORY_CHUNK, 0};
+    if (!compare(a, b, i, &run.kind))
+      continue;
+    PoolDeltaRun *last =
+        runs->len > first ? &g_array_index(runs, PoolDeltaRun, runs->len - 1) : NULL;
+    if (last && last->kind == run.kind && last->offset + last->length == run.offset)
+      last->length += MEMORY_CHUNK;
+    else if (runs->len - first == max)
+      break;
+    else
+      g_array_append_val(runs, run);
+  }
+  *offset = i < n ? i * MEMORY_CHUNK : G_MAXUINT64;
+  return TRUE;
+}
+
 static void memory_free(gpointer data)
 {
   Memory *memory = data;
@@ -276,6 +324,8 @@ static void memory_free(gpointer data)
   g_free(memory->chunks);
   g_free(memory->name);
   g_free(memory->opener);
+  g_free(memory->of);
+  g_free(memory->snapshot);
   pthread_rwlock_destroy(&memory->unmapping);
   for (guint i = 0; i < G_N_ELEMENTS(memory->bytes); i++)
     pthread_mutex_destroy(&memory->bytes[i]);
@@ -299,6 +349,7 @@ static const PoolOps pool_ops = {
     .close = memory_close,
     .list_volumes = list_volumes,
     .get_volume = get_volume,
+    .delta = delta,
     .volume_open = open_volume,
     .volume_open_view = open_view,
 };
@@ -317,6 +368,7 @@ void memory_pool_add(VolumeGroup *base, const char *name, guint64 size, gboolean
 {
   Memory *memory = g_new0(Memory, 1);
   memory->name = g_strdup(name);
+  memory->device = ++((MemoryPool *)base)->last_device;
   memory->size = size;
   memory->read_only = read_only;
   pthread_rwlock_init(&memory->unmapping, NULL);
@@ -325,6 +377,26 @@ void memory_pool_add(VolumeGroup *base, const char *name, guint64 size, gboolean
   memory->n_chunks = size / MEMORY_CHUNK + 1025; /* room to grow */
   memory->chunks = g_new0(guint8 *, memory->n_chunks);
   g_ptr_array_add(((MemoryPool *)base)->volumes, memory);
+}
+
+void memory_pool_snapshot(VolumeGroup *base, const char *volume, const char *snapshot)
+{
+  g_autofree char *name = g_strdup_printf("snap_%s_%s", volume, snapshot);
+  Memory *from = find((MemoryPool *)base, volume, NULL), *memory;
+  memory_pool_add(base, name, from->size, TRUE);
+  memory = find((MemoryPool *)base, name, NULL);
+  memory->of = g_strdup(volume);
+  memory->snapshot = g_strdup(snapshot);
+  for (guint64 i = 0; i < MIN(from->n_chunks, memory->n_chunks); i++)
+    if (from->chunks[i])
+      memory->chunks[i] = g_memdup2(from->chunks[i], MEMORY_CHUNK);
+}
+
+void memory_pool_remove(VolumeGroup *base, const char *name)
+{
+  Memory *memory = find((MemoryPool *)base, name, NULL);
+  g_assert_cmpuint(memory->opens, ==, 0);
+  g_ptr_array_remove(((MemoryPool *)base)->volumes, memory);
 }
 
 void memory_pool_fail(VolumeGroup *base, MemoryKind kind, int err)

@@ -3,7 +3,7 @@
  *
  * Volumes of 64 KiB chunks that are mapped when they are written. Faults can be set: an errno value
  * that the next calls of a kind fail with, a delay, a gate that calls wait at. Thread-safety:
- * everything but memory_pool_add() from any thread.
+ * everything but memory_pool_add(), _snapshot() and _remove() from any thread.
  */
 #pragma once
 
@@ -18,11 +18,15 @@ typedef enum {
   MEMORY_DISCARD,
   MEMORY_FLUSH,
   MEMORY_EXTENT,
+  MEMORY_DELTA,
   MEMORY_KINDS
 } MemoryKind;
 
 VolumeGroup *memory_pool_new(void);
 void memory_pool_add(VolumeGroup *group, const char *name, guint64 size, gboolean read_only);
+/* Snapshot snap_@volume_@snapshot, what is in it now. A volume's number is that of its making. */
+void memory_pool_snapshot(VolumeGroup *group, const char *volume, const char *snapshot);
+void memory_pool_remove(VolumeGroup *group, const char *name); /* which nobody has open */
 /* Every call of @kind fails with @err (0: none) from now on. */
 void memory_pool_fail(VolumeGroup *group, MemoryKind kind, int err);
 /* Every call of @kind waits @delay_us first. */

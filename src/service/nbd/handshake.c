@@ -15,13 +15,13 @@
 #define OPTION_SKIP_MAX                                                                            \
   (8u << 20) /* longest that is read and refused; beyond it the client is thrown out */
 #define QUERIES_MAX 64
-#define CONTEXT_ID 1u
 
 typedef struct {
   NbdConnection *connection;
   gint64 deadline; /* g_get_monotonic_time() */
   gboolean no_zeroes;
-  char *context_export; /* base:allocation was selected for it; NULL */
+  char *context_export; /* for which @contexts were selected; NULL */
+  GPtrArray *contexts;
 } Handshake;
 
 /* The two ends of a handshake loop. */
@@ -171,12 +171,23 @@ static char *describe(const PoolVolumeInfo *info)
   return g_string_free(text, FALSE);
 }
 
+static gboolean is_export(NbdServer *server, const char *name)
+{
+  return !server->exports || g_strv_contains((const char *const *)server->exports, name);
+}
+
 static PoolVolumeInfo *get_export(Handshake *handshake, const char *name, GError **error)
 {
-  if (*name)
-    return pool_get_volume(handshake->connection->server->group, name, error);
-  vt_set_error(error, ENOENT, "there is no default export: say the name of a logical volume");
-  return NULL;
+  NbdServer *server = handshake->connection->server;
+  if (!*name) {
+    vt_set_error(error, ENOENT, "there is no default export: say the name of a logical volume");
+    return NULL;
+  }
+  if (!is_export(server, name)) {
+    vt_set_error(error, ENOENT, "volume %s is not among those that are served here", name);
+    return NULL;
+  }
+  return pool_get_volume(server->group, name, error);
 }
 
 /* Open what is called @info->name for transmission, or only to tell about it (@peek: nobody's
@@ -233,11 +244,16 @@ static void begin(Handshake *handshake, const PoolVolumeInfo *info, VtIo *volume
   connection->volume = volume;
   connection->read_only = export_is_read_only(connection, info, volume);
   connection->chunk_size = vt_io_chunk_size(volume);
-  connection->block_status =
-      connection->structured && g_strcmp0(handshake->context_export, info->name) == 0;
+  if (g_strcmp0(handshake->context_export, info->name) == 0)
+    connection->contexts = g_steal_pointer(&handshake->contexts);
   if (!connection->view) /* a view has claimed it */
     connection->export_name = g_strdup(info->name);
   pthread_mutex_unlock(&connection->server->lock);
+  for (guint i = 0; connection->contexts && i < connection->contexts->len; i++) {
+    NbdContext *context = connection->contexts->pdata[i];
+    if (context->dirty)
+      nbd_dirty_begin(context->dirty, connection);
+  }
 }
 
 static Step export_name(Handshake *handshake, Reader reader)
@@ -342,6 +358,8 @@ static Step list(Handshake *handshake)
   g_autoptr(GByteArray) out = g_byte_array_new();
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *info = volumes->pdata[i];
+    if (!is_export(handshake->connection->server, info->name))
+      continue;
     g_autofree char *text = describe(info);
     g_autoptr(GByteArray) data = g_byte_array_new();
     guint32 length = GUINT32_TO_BE(strlen(info->name));
@@ -354,54 +372,83 @@ static Step list(Handshake *handshake)
   return transmit(handshake, out->data, out->len) ? HANDSHAKE_NEXT : HANDSHAKE_END;
 }
 
-/* --- metadata contexts: there is one, base:allocation --- */
+/* --- metadata contexts --- */
 
-/* "base:" stands for all of its contexts when they are listed, and for none when they are set.
- * Other namespaces are not known here, and ignored. */
-static gboolean query_matches(const char *query, gboolean listing)
+static void forget_contexts(Handshake *handshake)
 {
-  return g_str_equal(query, "base:allocation") || (listing && g_str_equal(query, "base:"));
+  g_clear_pointer(&handshake->context_export, g_free);
+  g_clear_pointer(&handshake->contexts, g_ptr_array_unref);
+}
+
+/* The queries of a context option, NULL at the end; NULL: they do not fit, @type and @problem say
+ * how. */
+static GPtrArray *read_queries(Reader *reader, guint32 *type, const char **problem)
+{
+  g_autoptr(GPtrArray) queries = g_ptr_array_new_with_free_func(g_free);
+  guint32 n = 0;
+  *type = NBD_REP_ERR_INVALID;
+  *problem = "the option's lengths do not fit each other, or its name is none";
+  if (!read_u32(reader, &n))
+    return NULL;
+  if (n > QUERIES_MAX) {
+    *type = NBD_REP_ERR_TOO_BIG;
+    *problem = "too many queries in one option";
+    return NULL;
+  }
+  for (guint32 i = 0; i < n; i++) {
+    char *query = read_counted_string(reader);
+    *problem = "a query must be namespace:name, and fit into the option";
+    if (query)
+      g_ptr_array_add(queries, query);
+    if (!query || !strchr(query, ':'))
+      return NULL;
+  }
+  *problem = "there are bytes after the last query";
+  if (reader->left > 0)
+    return NULL;
+  g_ptr_array_add(queries, NULL);
+  return g_steal_pointer(&queries);
+}
+
+static void add_context(GByteArray *out, guint32 option, guint32 id, const char *name)
+{
+  g_autoptr(GByteArray) data = g_byte_array_new();
+  id = GUINT32_TO_BE(id);
+  g_byte_array_append(data, (const guint8 *)&id, sizeof id);
+  g_byte_array_append(data, (const guint8 *)name, strlen(name));
+  add_reply(out, option, NBD_REP_META_CONTEXT, data->data, data->len);
 }
 
 static Step meta_context(Handshake *handshake, guint32 option, Reader reader)
 {
   gboolean listing = option == NBD_OPT_LIST_META_CONTEXT;
+  const char *problem = "the option's lengths do not fit each other, or its name is none";
+  guint32 type = NBD_REP_ERR_INVALID;
   if (!listing)
-    g_clear_pointer(&handshake->context_export, g_free); /* also when it fails */
+    forget_contexts(handshake); /* also when it fails */
   if (!handshake->connection->structured)
     return reply(handshake, option, NBD_REP_ERR_INVALID, "ask for structured replies first");
   g_autofree char *name = read_counted_string(&reader);
-  guint32 n = 0;
-  if (!name || !read_u32(&reader, &n))
-    return reply(handshake, option, NBD_REP_ERR_INVALID,
-                 "the option's lengths do not fit each other, or its name is none");
-  if (n > QUERIES_MAX)
-    return reply(handshake, option, NBD_REP_ERR_TOO_BIG, "too many queries in one option");
-  gboolean match = listing && n == 0;
-  for (guint32 i = 0; i < n; i++) {
-    g_autofree char *query = read_counted_string(&reader);
-    if (!query || !strchr(query, ':'))
-      return reply(handshake, option, NBD_REP_ERR_INVALID,
-                   "a query must be namespace:name, and fit into the option");
-    match |= query_matches(query, listing);
-  }
-  if (reader.left > 0)
-    return reply(handshake, option, NBD_REP_ERR_INVALID, "there are bytes after the last query");
+  g_autoptr(GPtrArray) queries = name ? read_queries(&reader, &type, &problem) : NULL;
+  if (!queries)
+    return reply(handshake, option, type, problem);
 
   g_autoptr(GError) error = NULL;
   g_autoptr(PoolVolumeInfo) info = get_export(handshake, name, &error);
-  if (!info)
+  g_autoptr(GPtrArray) contexts =
+      info ? nbd_context_find(handshake->connection->server->group, info,
+                              (const char *const *)queries->pdata, listing, &error)
+           : NULL;
+  if (!contexts)
     return reply_error(handshake, option, error);
   g_autoptr(GByteArray) out = g_byte_array_new();
-  if (match) {
-    struct {
-      guint32 id;
-      char name[sizeof "base:allocation" - 1];
-    } __attribute__((packed))
-    context = {GUINT32_TO_BE(listing ? 0 : CONTEXT_ID), "base:allocation"};
-    add_reply(out, option, NBD_REP_META_CONTEXT, &context, sizeof context);
-    if (!listing)
-      handshake->context_export = g_strdup(info->name);
+  for (guint i = 0; i < contexts->len; i++) {
+    const NbdContext *context = contexts->pdata[i];
+    add_context(out, option, listing ? 0 : context->id, context->name);
+  }
+  if (!listing) {
+    handshake->context_export = g_strdup(info->name);
+    handshake->contexts = g_steal_pointer(&contexts);
   }
   add_reply(out, option, NBD_REP_ACK, NULL, 0);
   return transmit(handshake, out->data, out->len) ? HANDSHAKE_NEXT : HANDSHAKE_END;
@@ -454,7 +501,7 @@ static Step next_option(Handshake *handshake)
 gboolean nbd_handshake(NbdConnection *connection)
 {
   Handshake handshake = {connection, g_get_monotonic_time() + NBD_HANDSHAKE_MS * (gint64)1000,
-                         FALSE, NULL};
+                         FALSE, NULL, NULL};
   NbdGreeting greeting = {GUINT64_TO_BE(NBD_MAGIC), GUINT64_TO_BE(NBD_OPTION_MAGIC),
                           GUINT16_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES)};
   guint32 flags;
@@ -471,6 +518,6 @@ gboolean nbd_handshake(NbdConnection *connection)
   do
     step = next_option(&handshake);
   while (step == HANDSHAKE_NEXT);
-  g_free(handshake.context_export);
+  forget_contexts(&handshake);
   return step == HANDSHAKE_DONE;
 }

@@ -3,8 +3,10 @@
  *
  * nbd-server.c      listens, keeps the list of connections, stops
  * nbd/handshake.c   options, up to the choice of an export
+ * nbd/context.c     which metadata contexts an export has
  * nbd/connection.c  receives requests in batches, and shares them among the connection's threads
  * nbd/request.c     carries out a request and builds its reply
+ * nbd/dirty.c       what has changed since a snapshot
  * nbd/memory.c      what all connections may take together
  *
  * Locks are pthread's, so that a thread checker sees them. Order: server->lock, then
@@ -31,6 +33,16 @@ typedef struct {
   guint8 *data;
 } NbdBuffer;
 
+/* What has changed in an export since a snapshot; nbd/dirty.c. */
+typedef struct NbdDirty NbdDirty;
+
+/* A metadata context. */
+typedef struct {
+  guint32 id;
+  char *name;
+  NbdDirty *dirty; /* NULL: base:allocation */
+} NbdContext;
+
 typedef struct {
   NbdServer *server;
   int fd;
@@ -45,7 +57,7 @@ typedef struct {
   VtIo *volume;
   gboolean read_only;
   gboolean structured;
-  gboolean block_status; /* base:allocation was selected for export_name */
+  GPtrArray *contexts; /* of NbdContext: those selected for export_name; NULL: none */
   guint64 chunk_size;
 
   pthread_mutex_t lock; /* guards the next block */
@@ -77,6 +89,7 @@ typedef struct {
 struct NbdServer {
   VolumeGroup *group;
   gboolean read_only, check_peer;
+  GStrv exports; /* NULL: all volumes */
   guint threads, max_clients;
   gboolean (*is_view)(pid_t pid, gpointer user_data);
   gpointer user_data;
@@ -122,6 +135,22 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
  * under a lock. */
 gboolean nbd_memory_take(NbdConnection *connection, gsize bytes);
 void nbd_memory_give(NbdConnection *connection, gsize bytes);
+
+/* nbd/context.c: what @volume has of @queries (NULL at the end): GPtrArray of NbdContext, in the order
+ * in which they are told; unref it. @listing: for LIST_META_CONTEXT, else for SET_. */
+GPtrArray *nbd_context_find(VolumeGroup *group, const PoolVolumeInfo *volume,
+                            const char *const *queries, gboolean listing, GError **error);
+void nbd_context_free(NbdContext *context);
+
+/* nbd/dirty.c */
+NbdDirty *nbd_dirty_new(const PoolVolumeInfo *volume, const PoolVolumeInfo *since);
+/* @connection is to use it, and outlives it. */
+void nbd_dirty_begin(NbdDirty *dirty, NbdConnection *connection);
+void nbd_dirty_free(NbdDirty *dirty);
+/* The runs of the range, neighbours of one kind joined, into @descriptors, perhaps not to its end;
+ * their number, 0: @error. Any thread. */
+guint nbd_dirty_map(NbdDirty *dirty, NbdConnection *connection, guint64 offset, guint32 length,
+                    NbdDescriptor *descriptors, guint max, GError **error);
 
 /* nbd/handshake.c: FALSE: the connection ends. */
 gboolean nbd_handshake(NbdConnection *connection);

@@ -143,6 +143,8 @@ enum {
 
 /* base:allocation */
 enum { NBD_STATE_HOLE = 1 << 0, NBD_STATE_ZERO = 1 << 1 };
+/* qemu:dirty-bitmap:NAME, QEMU's */
+enum { NBD_STATE_DIRTY = 1 << 0 };
 
 /* The only error numbers that may be sent; they are Linux's of the same name. */
 enum {

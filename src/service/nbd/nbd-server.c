@@ -83,6 +83,8 @@ static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
 static void connection_free(NbdConnection *connection)
 {
   close(connection->fd);
+  if (connection->contexts)
+    g_ptr_array_unref(connection->contexts);
   nbd_buffer_free(connection, connection->rx);
   for (guint i = 0; i < G_N_ELEMENTS(connection->spares); i++)
     nbd_buffer_free(connection, connection->spares[i]);
@@ -297,6 +299,7 @@ NbdServer *nbd_server_start_fd(VolumeGroup *group, int listen_fd, const NbdServe
   NbdServer *server = g_new0(NbdServer, 1);
   server->group = group;
   server->read_only = options->read_only;
+  server->exports = g_strdupv((char **)options->exports);
   server->check_peer = (options->socket_mode & 0066) == 0;
   server->threads = options->threads ?: 16;
   server->max_clients = options->max_clients ?: count_max_clients();
@@ -385,6 +388,7 @@ void nbd_server_stop(NbdServer *server, guint timeout_ms)
   pthread_cond_destroy(&server->connection_gone);
   g_ptr_array_unref(server->connections);
   g_free(server->socket_path);
+  g_strfreev(server->exports);
   g_free(server);
 }
 

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Fixed newstyle on a Unix socket, without TLS. Structured replies (holes in reads), flush, FUA,
- * trim, write zeroes (fast zero), cache, block status with base:allocation, several connections to
- * one export. A connection opens its volume with pool_volume_open(); the opener reads "nbd client,
+ * trim, write zeroes (fast zero), cache, block status with base:allocation and what has changed since
+ * a snapshot (NBD_SINCE_CONTEXT), several connections to one export. A connection opens its volume with pool_volume_open(); the opener reads "nbd client,
  * pid 99 (qemu-img)". The size is the volume's of the moment: a client that knows of a resize may
  * use it at once.
  *
@@ -20,14 +20,19 @@
 
 #include "pool/pool.h"
 
+/* The metadata context of an export, "qemu:dirty-bitmap:since-before": what has changed since snapshot
+ * "before". There is one for each volume of pool_snapshots_before(). */
+#define NBD_SINCE_CONTEXT "qemu:dirty-bitmap:since-"
+
 typedef struct NbdServer NbdServer;
 
 typedef struct {
   guint socket_mode; /* permissions of the socket; 0: 0600. With bits for group or others these
                         decide who may connect; else only root and this user */
-  const char *socket_group; /* NULL: unchanged */
-  gboolean read_only;       /* all exports */
-  guint threads;            /* most per connection; 0: 16 */
+  const char *socket_group;   /* NULL: unchanged */
+  gboolean read_only;         /* all exports */
+  const char *const *exports; /* only these volumes; NULL: all */
+  guint threads;              /* most per connection; 0: 16 */
   guint max_clients; /* 0: 1000, or half of RLIMIT_NOFILE; when there are as many, the one that
                                has been choosing an export longest makes way for the next */
   gsize memory;      /* that clients share, beyond 512 KiB for each; 0: 256 MiB */

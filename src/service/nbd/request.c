@@ -552,32 +552,45 @@ static guint map_range(NbdConnection *connection, const NbdRequest *request,
   return n;
 }
 
-static void do_block_status(NbdWorker *worker, const NbdRequest *request)
+/* One context's part of the answer; FALSE: it is an error. */
+static gboolean add_status(NbdWorker *worker, const NbdRequest *request, const NbdContext *context,
+                           guint16 flags, NbdDescriptor *descriptors, guint max)
 {
   NbdConnection *connection = worker->connection;
+  g_autoptr(GError) error = NULL;
+  guint n = context->dirty ? nbd_dirty_map(context->dirty, connection, request->offset,
+                                           request->length, descriptors, max, &error)
+                           : map_range(connection, request, descriptors, max, &error);
+  if (n == 0) {
+    reply_error(worker, request, error);
+    return FALSE;
+  }
+  gsize length = n * sizeof *descriptors;
+  NbdStatusChunk reply = {chunk(request, flags, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length),
+                          GUINT32_TO_BE(context->id)};
+  guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
+  memcpy(room, &reply, sizeof reply);
+  memcpy(room + sizeof reply, descriptors, length);
+  return TRUE;
+}
+
+static void do_block_status(NbdWorker *worker, const NbdRequest *request)
+{
+  GPtrArray *contexts = worker->connection->contexts;
   if (!check_flags(worker, request, NBD_CMD_FLAG_REQ_ONE) ||
       !check_range(worker, request, NBD_EINVAL))
     return;
-  if (!connection->block_status) {
+  if (!contexts || contexts->len == 0) {
     reply_refusal(worker, request, NBD_EINVAL,
-                  "base:allocation was not negotiated for this export");
+                  "no metadata context was negotiated for this export");
     return;
   }
   guint max = request->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : EXTENTS_MAX;
   g_autofree NbdDescriptor *descriptors = g_new(NbdDescriptor, max);
-  g_autoptr(GError) error = NULL;
-  guint n = map_range(connection, request, descriptors, max, &error);
-  if (n == 0) {
-    reply_error(worker, request, error);
-    return;
-  }
-  gsize length = n * sizeof *descriptors;
-  NbdStatusChunk reply = {
-      chunk(request, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_BLOCK_STATUS, 4 + length),
-      GUINT32_TO_BE(1)};
-  guint8 *room = add_room(worker, sizeof reply + length, sizeof reply + length);
-  memcpy(room, &reply, sizeof reply);
-  memcpy(room + sizeof reply, descriptors, length);
+  for (guint i = 0; i < contexts->len && !nbd_connection_is_dead(worker->connection); i++)
+    if (!add_status(worker, request, contexts->pdata[i],
+                    i + 1 == contexts->len ? NBD_REPLY_FLAG_DONE : 0, descriptors, max))
+      return;
 }
 
 /* --- the batch --- */
