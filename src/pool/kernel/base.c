@@ -129,14 +129,26 @@ static gboolean is_left_over(int fd, const char *uuid)
   return strcmp(text, uuid) == 0;
 }
 
+static gboolean is_anothers(const char *uuid, GError **error)
+{
+  DmkInfo info = {0};
+
+  dmk_is_active(uuid, &info);
+  return vt_set_error(error, EBUSY,
+                      "another program has a metadata snapshot of the thin pool: try again when it "
+                      "is done, or release one that was left over (dmsetup message %s 0 "
+                      "release_metadata_snap)",
+                      info.name);
+}
+
 static gboolean reserve(int fd, const char *uuid, DmkPoolStatus *status, GError **error)
 {
   if (!dmk_get_pool_status(uuid, status, error))
     return FALSE;
-  if (status->held_root && is_left_over(fd, uuid) && !dmk_release_metadata_snapshot(uuid, error))
+  if (status->held_root && !is_left_over(fd, uuid))
+    return is_anothers(uuid, error);
+  if (status->held_root && !dmk_release_metadata_snapshot(uuid, error))
     return FALSE;
-  else if (status->held_root && !is_left_over(fd, uuid))
-    return vt_set_error(error, EBUSY, "another program has a metadata snapshot of the thin pool");
   if (ftruncate(fd, 0) < 0 || pwrite(fd, uuid, strlen(uuid), 0) != (ssize_t)strlen(uuid))
     return vt_set_errno(error, errno, "noting a metadata snapshot");
   return dmk_reserve_metadata_snapshot(uuid, error) && dmk_get_pool_status(uuid, status, error);
