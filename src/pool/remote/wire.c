@@ -1,6 +1,7 @@
 /* virt-thin - what pool.h's structs look like on D-Bus
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "pool/pool-private.h"
 #include "pool/remote/wire.h"
 
 #include <string.h>
