@@ -5,6 +5,7 @@ virt_thin_SOURCES += \
 	src/commands/check.c \
 	src/commands/commands.h \
 	src/commands/delta.c \
+	src/commands/dump.c \
 	src/commands/enable.c \
 	src/commands/enable-session.h src/commands/enable-session.c \
 	src/commands/export.c \

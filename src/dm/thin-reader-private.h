@@ -9,6 +9,7 @@
 struct DmkReader {
   VtIo *io;
   guint64 n_blocks, chunk_size;
+  guint64 root; /* block of the superblock */
   gboolean empty;
   union {
     ThinDiskSuperblock superblock;

@@ -10,6 +10,7 @@ DmkReader *dmk_reader_open(VtIo *metadata, guint64 root, GError **error)
   g_autoptr(GError) fault = NULL;
 
   reader->io = vt_io_ref(metadata);
+  reader->root = root;
   reader->n_blocks = vt_io_size(metadata) / THIN_METADATA_BLOCK;
   if (!thin_superblock_read(metadata, root, reader->block, &fault) &&
       !(reader->empty = g_error_matches(fault, VT_ERROR, ENOENT))) {
@@ -26,6 +27,12 @@ void dmk_reader_close(DmkReader *reader)
     return;
   vt_io_unref(reader->io);
   g_free(reader);
+}
+
+VtIo *dmk_reader_metadata(DmkReader *reader, guint64 *root)
+{
+  *root = reader->root;
+  return reader->io;
 }
 
 void dmk_reader_superblock(DmkReader *reader, DmkSuperblock *superblock)

@@ -24,6 +24,9 @@ DmkReader *dmk_reader_open(VtIo *metadata, guint64 root, GError **error);
 void dmk_reader_close(DmkReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DmkReader, dmk_reader_close)
 
+/* What it was opened with; the reader's reference. */
+VtIo *dmk_reader_metadata(DmkReader *reader, guint64 *root);
+
 typedef struct {
   guint64 transaction_id;
   guint64 chunk_size;

@@ -34,6 +34,9 @@ typedef struct {
   gboolean (*check)(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error);
 
+  gboolean (*read_metadata)(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                            gpointer data, GError **error);
+
   gboolean (*activate)(VolumeGroup *group, const char *thin_pool,
                        GError **error); /* NULL: does nothing, well */
   gboolean (*activate_alone)(VolumeGroup *group, const char *thin_pool,

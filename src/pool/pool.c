@@ -141,6 +141,16 @@ gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **error
   return group->ops->check(group, thin_pool, errors, leaks, error);
 }
 
+gboolean pool_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                            gpointer data, GError **error)
+{
+  if (!group->ops->read_metadata)
+    return vt_set_error(error, EBUSY,
+                        "the volume group is served, and its service has the metadata: stop it "
+                        "first (virt-thin stop)");
+  return group->ops->read_metadata(group, thin_pool, func, data, error);
+}
+
 gboolean pool_activate(VolumeGroup *group, const char *thin_pool, GError **error)
 {
   return group->ops->activate ? group->ops->activate(group, thin_pool, error) : TRUE;

@@ -242,6 +242,14 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error);
 
+/* Have @func read the metadata of @thin_pool as it is at one moment, damaged or not: @superblock is
+ * the block of its superblock, or of a metadata snapshot. What @func returns is returned. EBUSY: a
+ * service has the volume group. */
+typedef gboolean (*PoolMetadataFunc)(VtIo *metadata, guint64 superblock, gpointer data,
+                                     GError **error);
+gboolean pool_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                            gpointer data, GError **error);
+
 /* --- activation: has a meaning where a service or the kernel makes nodes; else does nothing --- */
 gboolean pool_activate(VolumeGroup *group, const char *thin_pool, GError **error);
 /* For who has started the service because of @thin_pool: the others become inactive, and so are

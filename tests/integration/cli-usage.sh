@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info delta check create clone
+commands="init extend serve stop release activate deactivate list info delta dump check create clone
   template snapshot rollback rename resize remove import export storage enable disable"
 wrong=(
   "no command|"

@@ -197,6 +197,8 @@ gboolean bundled_change(Bundled *b, const PoolChange *change, BundledRoomFunc ro
 /* EBUSY: one of @names is open, or in use through a node of the service; nobody opens the nodes
  * from then on. Called without the lock. */
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
+gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                               gpointer data, GError **error);
 gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                        GPtrArray **leaks, GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */

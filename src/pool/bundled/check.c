@@ -174,3 +174,27 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
   *leaks = g_steal_pointer(&l);
   return TRUE;
 }
+
+gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                               gpointer data, GError **error)
+{
+  Bundled *b = (Bundled *)group;
+  BundledPool *p;
+  gboolean ok = FALSE;
+
+  bundled_lock(b);
+  p = bundled_find_pool(b, thin_pool, error);
+  if (p)
+    bundled_pool_hold(b, p);
+  bundled_unlock(b);
+  if (p && p->metadata)
+    ok = func(p->metadata, 0, data, error);
+  else if (p)
+    g_propagate_error(error, g_error_copy(p->refused));
+  if (p) {
+    bundled_lock(b);
+    bundled_pool_release(b, p);
+    bundled_unlock(b);
+  }
+  return ok;
+}

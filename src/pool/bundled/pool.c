@@ -470,6 +470,7 @@ static const PoolOps bundled_ops = {
     .delta = delta,
     .change = change_volumes,
     .check = bundled_check,
+    .read_metadata = bundled_read_metadata,
     .deactivate = deactivate,
     .volume_open = bundled_volume_open,
     .volume_open_view = bundled_volume_open_view,

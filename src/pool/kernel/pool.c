@@ -35,6 +35,7 @@ static const PoolOps kernel_ops = {
     .delta = kernel_delta,
     .change = kernel_change,
     .check = kernel_check,
+    .read_metadata = kernel_show_metadata,
     .activate = kernel_activate,
     .deactivate = kernel_deactivate,
     .volume_open = kernel_volume_open,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dm/lvm2.h"
+#include "dm/thin-reader.h"
 #include "pool/health.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
@@ -207,4 +208,36 @@ gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **err
     return TRUE;
   }
   return pool_rules_failed(POOL_CHECKING, k->vg_name, thin_pool, error);
+}
+
+typedef struct {
+  PoolMetadataFunc func;
+  gpointer data;
+} Reading;
+
+static gboolean show(gpointer reader, gpointer data, GError **error)
+{
+  Reading *reading = data;
+  guint64 superblock;
+  VtIo *metadata = dmk_reader_metadata(reader, &superblock);
+
+  return reading->func(metadata, superblock, reading->data, error);
+}
+
+gboolean kernel_show_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
+                              gpointer data, GError **error)
+{
+  KernelPool *k = (KernelPool *)group;
+  Reading reading = {func, data};
+  LvmVg *vg;
+  LvmLv *pool;
+  gboolean ok;
+
+  g_mutex_lock(&k->lock);
+  vg = kernel_read_vg(k, error);
+  pool = vg ? pool_rules_find_pool(vg, thin_pool, error) : NULL;
+  ok = pool && kernel_read_metadata(k, pool, show, &reading, error);
+  kernel_forget(k);
+  g_mutex_unlock(&k->lock);
+  return ok;
 }

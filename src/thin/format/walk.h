@@ -51,7 +51,7 @@ struct ThinWalk {
   /* A node that is walked, before what is beneath it. */
   void (*node)(ThinWalk *walk, guint64 number, const guint8 *data, gboolean is_root);
   ThinEntryFunc entry; /* of a leaf, that is wanted */
-  /* The keys [lower, upper) are lost. The walk goes on; there must be @seen. NULL: the walk ends
+  /* The keys [lower, upper) are lost. The walk goes on. NULL: the walk ends
    * with @fault. */
   void (*lost)(ThinWalk *walk, guint64 lower, guint64 upper, const GError *fault);
 };
