@@ -45,7 +45,8 @@ static void take(GArray *runs, const ThinDeltaRun *found, const Part *part)
     pool_delta_add(runs, &run);
 }
 
-/* From *offset to the end of @part, or until the answer has @full runs. */
+/* From *offset to the end of @part, or until the answer has @full runs, or as far as @func goes: a
+ * long run must not take whoever wants its beginning through all of it. */
 static gboolean compare_part(PoolDeltaRequest *request, const Part *part, guint full,
                              PoolDeltaFunc func, gpointer data, GError **error)
 {
@@ -64,6 +65,8 @@ static gboolean compare_part(PoolDeltaRequest *request, const Part *part, guint 
     for (guint i = 0; i < found->len; i++)
       take(request->runs, &g_array_index(found, ThinDeltaRun, i), part);
     *request->offset = MAX(delta.offset, part->begin);
+    if (found->len < delta.max)
+      break;
   }
   return TRUE;
 }
@@ -80,8 +83,9 @@ gboolean pool_delta_compare(PoolDeltaRequest *request, PoolDeltaFunc func, gpoin
               request->right_size == end ? request->right_id : -1, common, end};
   guint full = request->runs->len + request->max;
 
-  if (!compare_part(request, &both, full, func, data, error) ||
-      !compare_part(request, &one, full, func, data, error))
+  if (!compare_part(request, &both, full, func, data, error))
+    return FALSE;
+  if (*request->offset >= common && !compare_part(request, &one, full, func, data, error))
     return FALSE;
   if (*request->offset >= end)
     *request->offset = G_MAXUINT64;
