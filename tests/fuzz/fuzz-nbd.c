@@ -3,9 +3,10 @@
  *
  * The input goes through a socket pair to a connection over a pool in memory; the replies are read
  * and thrown away. Its first byte says how: bit 0 a handshake in good order comes first (structured
- * replies by bit 1, base:allocation and what has changed since a snapshot by bit 2), so that the rest are requests; bits 3 and 4 the
- * sizes of the pieces it is sent in; bit 5 it hangs up without reading the replies; bit 6 the pool
- * fails every write. With a handshake, each request's magic number is put right.
+ * replies by bit 1, base:allocation and what has changed since a snapshot by bit 2), so that the
+ * rest are requests; bits 3 and 4 the sizes of the pieces it is sent in; bit 5 it hangs up without
+ * reading the replies; bit 6 the pool fails every write. With a handshake, each request's magic
+ * number is put right.
  */
 #include <poll.h>
 #include <stdint.h>

@@ -1,15 +1,15 @@
 /* virt-thin - NBD server: what has changed in an export since a snapshot
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * pool_delta() tells it, a page of runs at a time: what of a volume a page covers is known, whatever
- * is between its runs being the same. Both sides of a page that is kept are read-only, so that it
- * stays right, and the next request, which mostly goes on where this one ended, finds its answer in
- * it; the pages of who reads on become longer. Of a volume that is written to nothing is kept from
- * one request to the next: what was written before a request shows in its answer.
+ * pool_delta() tells it, a page of runs at a time: what of a volume a page covers is known,
+ * whatever is between its runs being the same. Both sides of a page that is kept are read-only, so
+ * that it stays right, and the next request, which mostly goes on where this one ended, finds its
+ * answer in it; the pages of who reads on become longer. Of a volume that is written to nothing is
+ * kept from one request to the next: what was written before a request shows in its answer.
  *
- * The snapshot, and the export, are those of the handshake, known by UUID and thin device: a name may
- * come to be another's. That is looked at after a page is taken, so that no wrong bit is sent, and of
- * a page that is kept once in CHECK_US.
+ * The snapshot, and the export, are those of the handshake, known by UUID and thin device: a name
+ * may come to be another's. That is looked at after a page is taken, so that no wrong bit is sent,
+ * and of a page that is kept once in CHECK_US.
  */
 #include <string.h>
 

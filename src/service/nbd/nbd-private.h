@@ -136,8 +136,8 @@ gboolean nbd_server_claim(NbdConnection *connection, const char *name, gint64 de
 gboolean nbd_memory_take(NbdConnection *connection, gsize bytes);
 void nbd_memory_give(NbdConnection *connection, gsize bytes);
 
-/* nbd/context.c: what @volume has of @queries (NULL at the end): GPtrArray of NbdContext, in the order
- * in which they are told; unref it. @listing: for LIST_META_CONTEXT, else for SET_. */
+/* nbd/context.c: what @volume has of @queries (NULL at the end): GPtrArray of NbdContext, in the
+ * order in which they are told; unref it. @listing: for LIST_META_CONTEXT, else for SET_. */
 GPtrArray *nbd_context_find(VolumeGroup *group, const PoolVolumeInfo *volume,
                             const char *const *queries, gboolean listing, GError **error);
 void nbd_context_free(NbdContext *context);

@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Fixed newstyle on a Unix socket, without TLS. Structured replies (holes in reads), flush, FUA,
- * trim, write zeroes (fast zero), cache, block status with base:allocation and what has changed since
- * a snapshot (NBD_SINCE_CONTEXT), several connections to one export. A connection opens its volume with pool_volume_open(); the opener reads "nbd client,
- * pid 99 (qemu-img)". The size is the volume's of the moment: a client that knows of a resize may
- * use it at once.
+ * trim, write zeroes (fast zero), cache, block status with base:allocation and what has changed
+ * since a snapshot (NBD_SINCE_CONTEXT), several connections to one export. A connection opens its
+ * volume with pool_volume_open(); the opener reads "nbd client, pid 99 (qemu-img)". The size is the
+ * volume's of the moment: a client that knows of a resize may use it at once.
  *
  * What one client does harms no other: each connection has a thread and small buffers of its own,
  * and nothing of it is held that another one waits for. More threads and larger buffers come from
@@ -20,8 +20,8 @@
 
 #include "pool/pool.h"
 
-/* The metadata context of an export, "qemu:dirty-bitmap:since-before": what has changed since snapshot
- * "before". There is one for each volume of pool_snapshots_before(). */
+/* The metadata context of an export, "qemu:dirty-bitmap:since-before": what has changed since
+ * snapshot "before". There is one for each volume of pool_snapshots_before(). */
 #define NBD_SINCE_CONTEXT "qemu:dirty-bitmap:since-"
 
 typedef struct NbdServer NbdServer;
