@@ -25,6 +25,7 @@ struct CliCommand {
   const GOptionEntry *options; /* NULL: none */
   int min_args, max_args;      /* max -1: any number */
   gboolean dash_size;          /* an argument like -1G is a size, no option */
+  gboolean takes_command; /* what follows "--" is another program's: "--" is an argument, too */
   /* Returns the exit status; with @error set main.c prints it and that decides. */
   int (*run)(char **args, GError **error);
   /* Or: it reads all its words itself, which are not GOption's kind, and tells its errors. */

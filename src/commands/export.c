@@ -106,9 +106,9 @@ static gboolean export_converted(VolumeGroup *group, const char *vg, const char 
   if (fd < 0)
     return FALSE;
   close(fd);
-  export = image_qemu_export(group, vg, lv, TRUE, error);
+  export = image_export_near(group, vg, lv, TRUE, error);
   ok = export && image_qemu_create(export, path, format_text, error);
-  image_qemu_unexport(export);
+  image_export_free(export);
   if (!ok && created)
     unlink(path);
   return ok;

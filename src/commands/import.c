@@ -266,9 +266,9 @@ static gboolean import_converted(VolumeGroup *group, const char *vg, const char 
 
   if (!fresh && !zero_volume(group, lv, error))
     return FALSE;
-  export = image_qemu_export(group, vg, lv, FALSE, error);
+  export = image_export_near(group, vg, lv, FALSE, error);
   ok = export && image_qemu_import(file, export, error);
-  image_qemu_unexport(export);
+  image_export_free(export);
   return ok;
 }
 

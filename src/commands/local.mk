@@ -17,6 +17,7 @@ virt_thin_SOURCES += \
 	src/commands/list.c \
 	src/commands/list-tree.h src/commands/list-tree.c \
 	src/commands/main.c \
+	src/commands/nbd.c \
 	src/commands/refresh.c \
 	src/commands/serve.c \
 	src/commands/stream.c \

@@ -17,11 +17,12 @@
 #include "settings/settings.h"
 
 static const CliCommand *const commands[] = {
-    &cli_init,       &cli_extend, &cli_serve,   &cli_stop,   &cli_release,  &cli_activate,
-    &cli_deactivate, NULL,        &cli_list,    &cli_info,   &cli_delta,    &cli_dump,
-    &cli_check,      NULL,        &cli_create,  &cli_clone,  &cli_template, &cli_snapshot,
-    &cli_rollback,   &cli_rename, &cli_resize,  &cli_remove, NULL,          &cli_import,
-    &cli_export,     NULL,        &cli_storage, NULL,        &cli_enable,   &cli_disable,
+    &cli_init,       &cli_extend, &cli_serve,  &cli_stop,    &cli_release,  &cli_activate,
+    &cli_deactivate, NULL,        &cli_list,   &cli_info,    &cli_delta,    &cli_dump,
+    &cli_check,      NULL,        &cli_create, &cli_clone,   &cli_template, &cli_snapshot,
+    &cli_rollback,   &cli_rename, &cli_resize, &cli_remove,  NULL,          &cli_import,
+    &cli_export,     &cli_nbd,    NULL,        &cli_storage, NULL,          &cli_enable,
+    &cli_disable,
 };
 
 /* What other parts of virt-thin run. */
@@ -136,6 +137,20 @@ static char *take_dash_size(char **argv)
   return found;
 }
 
+/* Take "--" and what follows it out of @argv. NULL: it is not there. */
+static char **take_command(char **argv)
+{
+  char **found = NULL;
+
+  while (*argv && strcmp(*argv, "--") != 0)
+    argv++;
+  if (*argv)
+    found = g_strdupv(argv);
+  for (; *argv; argv++)
+    g_clear_pointer(argv, g_free);
+  return found;
+}
+
 static void append_argument(char *text)
 {
   guint n = arguments ? g_strv_length(arguments) : 0;
@@ -169,6 +184,7 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
   g_autoptr(GError) error = NULL;
   g_autofree char *program = g_strconcat("virt-thin ", name, NULL);
   char *dash_size = command->dash_size ? take_dash_size(argv) : NULL;
+  g_auto(GStrv) words = command->takes_command ? take_command(argv) : NULL;
   int n, status;
 
   g_set_prgname(program);
@@ -193,6 +209,8 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
   g_set_prgname("virt-thin");
   if (dash_size)
     append_argument(dash_size);
+  for (char **word = words; word && *word; word++)
+    append_argument(g_strdup(*word));
   n = arguments ? (int)g_strv_length(arguments) : 0;
   if (n < command->min_args || (command->max_args >= 0 && n > command->max_args)) {
     g_autofree char *message = g_strdup_printf("%s arguments: %s is wanted",

@@ -11,8 +11,6 @@
 #include "image/copy.h"
 #include "image/interrupt.h"
 #include "image/qemu.h"
-#include "service/nbd/nbd-server.h"
-#include "settings/settings.h"
 #include "util/image-format.h"
 
 /* --- what QEMU is given --- */
@@ -167,58 +165,7 @@ gboolean image_qemu_check(const ImageQemuFile *file, GError **error)
          vt_set_error(error, EBADMSG, "%s is damaged, or a part of it is missing", file->path);
 }
 
-/* --- the export --- */
-
-struct ImageExport {
-  char *folder, *socket; /* folder NULL: the service's */
-  char *uri;
-  NbdServer *server;
-};
-
-static gboolean serve_privately(ImageExport *export, VolumeGroup *group, gboolean read_only,
-                                GError **error)
-{
-  NbdServerOptions options = {.read_only = read_only};
-  g_autoptr(GError) local = NULL;
-
-  export->folder = g_dir_make_tmp("virt-thin-XXXXXX", &local);
-  if (!export->folder)
-    return vt_set_error(error, EIO, "making a folder for an NBD socket: %s", local->message);
-  export->socket = g_build_filename(export->folder, "nbd", NULL);
-  export->server = nbd_server_start(group, export->socket, &options, error);
-  return export->server != NULL;
-}
-
-ImageExport *image_qemu_export(VolumeGroup *group, const char *vg, const char *lv,
-                               gboolean read_only, GError **error)
-{
-  ImageExport *export = g_new0(ImageExport, 1);
-  g_autofree char *socket = NULL, *name = g_uri_escape_string(lv, NULL, FALSE);
-
-  if (pool_get_holder(group) == POOL_HOLDER_SERVICE)
-    export->socket = settings_vg_file(vg, "nbd");
-  else if (!serve_privately(export, group, read_only, error)) {
-    image_qemu_unexport(export);
-    return NULL;
-  }
-  socket = g_uri_escape_string(export->socket, "/", FALSE);
-  export->uri = g_strdup_printf("nbd+unix:///%s?socket=%s", name, socket);
-  return export;
-}
-
-void image_qemu_unexport(ImageExport *export)
-{
-  if (!export)
-    return;
-  if (export->server)
-    nbd_server_stop(export->server, 5000);
-  if (export->folder)
-    g_rmdir(export->folder);
-  g_free(export->folder);
-  g_free(export->socket);
-  g_free(export->uri);
-  g_free(export);
-}
+/* --- an export --- */
 
 /* Arguments that are there only on a terminal come first. @file: NULL, or what is converted. */
 static gboolean convert(const char *const *arguments, const ImageQemuFile *file, const char *what,
@@ -240,8 +187,9 @@ gboolean image_qemu_import(const ImageQemuFile *file, ImageExport *export, GErro
 {
   g_autofree char *name = image_qemu_name(file),
                   *what = g_strdup_printf("importing %s", file->path);
-  const char *const arguments[] = {"-n", "--target-is-zero", "-W", "-f", file->format, "-O", "raw",
-                                   name, export->uri,        NULL};
+  const char *const arguments[] = {
+      "-n", "--target-is-zero",          "-W", "-f", file->format, "-O", "raw",
+      name, image_export_uri(export, 0), NULL};
 
   return convert(arguments, file, what, error);
 }
@@ -250,7 +198,8 @@ gboolean image_qemu_create(ImageExport *export, const char *path, const char *fo
                            GError **error)
 {
   g_autofree char *full = plain_path(path), *what = g_strdup_printf("exporting to %s", path);
-  const char *const arguments[] = {"-f", "raw", "-O", format, export->uri, full, NULL};
+  const char *const arguments[] = {"-f", "raw", "-O", format, image_export_uri(export, 0),
+                                   full, NULL};
 
   return convert(arguments, NULL, what, error);
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 
-#include "pool/open.h"
+#include "image/nbd-export.h"
 
 /* An image in another format than raw. */
 typedef struct {
@@ -41,16 +41,9 @@ gboolean image_next_data(ImageFile *image, guint64 offset, guint64 *from, guint6
                          GError **error);
 void image_close(ImageFile *image);
 
-/* An NBD export for volume @lv of @vg: the service's where @group is one, else a server of
- * our own over @group on a private socket until image_qemu_unexport(). */
-typedef struct ImageExport ImageExport;
-ImageExport *image_qemu_export(VolumeGroup *group, const char *vg, const char *lv,
-                               gboolean read_only, GError **error);
-void image_qemu_unexport(ImageExport *export);
-
-/* The image to the export, which reads zero all over. */
+/* The image to the export's first volume, which reads zero all over. */
 gboolean image_qemu_import(const ImageQemuFile *file, ImageExport *export, GError **error);
-/* The export to a new image @path. */
+/* That volume to a new image @path. */
 gboolean image_qemu_create(ImageExport *export, const char *path, const char *format,
                            GError **error);
 

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export storage enable disable"
+  template snapshot rollback rename resize remove import export nbd storage enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -50,6 +50,11 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
+  "nbd: no volume|nbd"
+  "nbd: a command alone|nbd -- true"
+  "nbd: a VG alone|nbd pve"
+  "nbd: of two volume groups|nbd pve/x other/y -- true"
+  "nbd: an option of the command's before --|nbd pve/x --format raw"
   "info: two names|info pve other"
   "delta: one volume|delta pve/x"
   "delta: across volume groups|delta pve/x other/y"
@@ -70,7 +75,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 17 + 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 20 + 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -134,6 +139,10 @@ is "completion: names" "$(complete info pve/vm)" "pve/vm-1 pve/vm-11"
 is "completion: no pool where a volume is meant" "$(complete clone pve/d)" ""
 is "completion: both" "$(complete resize pve/d)" "pve/data"
 is "completion: the volume's own snapshots" "$(complete rollback pve/vm-1 "")" "after before"
+is "completion: since which snapshot" "$(complete nbd pve/vm-1 --since "")" "after before"
+is "completion: what is run" "$(complete nbd pve/vm-1 -- qemu-im)" "$(compgen -c qemu-im | sort -u |
+  paste -sd' ')"
+is "completion: no option of ours behind it" "$(complete nbd pve/vm-1 -- true --s)" ""
 printf 'lvmthin: thin\n\tvgname pve\n\tthinpool data\n' >"$tmp/storage.cfg"
 is "completion: storages" "$(complete storage list --config "$tmp/storage.cfg" t)" "thin"
 is "completion: before a volume of one" \

@@ -6,7 +6,7 @@
 for program in mkfs.ext4 debugfs qemu-img zstd; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-checks=5
+checks=7
 page_read "$top_srcdir/docs/backup.md" && plan $((page_count + checks)) ||
   { echo "Bail out! there are no commands on the page"; exit 1; }
 
@@ -43,6 +43,19 @@ after_the_files_in_the_disk() {
   ok "The files in the disk: they are all there" diff -r "$tmp/files" "$tmp/srv/vm-101" \
     --exclude lost+found
   not_ok "The files in the disk: nothing is left mounted" mountpoint -q "$tmp/mnt"
+}
+
+before_the_changed_blocks_over_nbd_3() { # something happens to it again
+  head -c 7m /dev/urandom | virt-thin import --format raw - pve/vm-101-disk-0
+  virt-thin nbd pve/vm-101-disk-0 --writable -- \
+    sh -c 'qemu-io -f raw -c "write -P 7 40m 1m" -c "discard 2m 1m" "$NBD_URI"'
+}
+after_the_changed_blocks_over_nbd() {
+  virt-thin export pve/snap_vm-101-disk-0_tuesday "$tmp/tuesday.raw"
+  ok "The changed blocks over NBD: the chain has the disk's bytes" \
+    qemu-img compare -f qcow2 -F raw "$page_work/tuesday.qcow2" "$tmp/tuesday.raw"
+  ok "The changed blocks over NBD: the increment has no more than what changed" \
+    test "$(du -k "$page_work/tuesday.qcow2" | cut -f1)" -lt 10000
 }
 
 page_run

@@ -52,6 +52,7 @@ integration_tests = \
 	tests/integration/lvm-marks.sh \
 	tests/integration/nbd-clients.sh \
 	tests/integration/nbd-pool.sh \
+	tests/integration/nbd-since.sh \
 	tests/integration/quickstart.sh \
 	tests/integration/service-crash.sh \
 	tests/integration/service-freeze.sh \
@@ -76,6 +77,7 @@ EXTRA_DIST += $(integration_tests) \
 	tests/integration/validate-json tests/integration/fuse-manners.py \
 	tests/integration/flush-log.py \
 	tests/integration/md-mark.py \
+	tests/integration/nbd-since.py \
 	tests/fixtures/pools tests/fixtures/storagecfg-pools tests/fixtures/make-pools
 
 check_PROGRAMS += \
