@@ -11,6 +11,7 @@ vm_tests = \
 	tests/vm/kernel-storage.sh \
 	tests/vm/kernel-grow.sh \
 	tests/vm/kernel-health.sh \
+	tests/vm/kernel-nbd.sh \
 	tests/vm/both-ways.sh \
 	tests/vm/power-cut.sh \
 	tests/vm/kernel-concurrency.sh \
@@ -25,6 +26,7 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/kernel-storage.guest \
 	tests/vm/kernel-grow.guest \
 	tests/vm/kernel-health.guest \
+	tests/vm/kernel-nbd.guest \
 	tests/vm/both-ways.guest \
 	tests/vm/power-cut.guest \
 	tests/vm/kernel-concurrency.guest \
