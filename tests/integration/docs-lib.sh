@@ -5,11 +5,14 @@
 #   page_read FILE      takes its blocks of commands apart: what is indented by four spaces, until
 #                       something else is there. Sets page_count
 #   page_run            one test for each block, in the order of the page, in folder $page_work.
-#                       Functions of the test's own are called where there are any, each once: in
-#                       the order of the page before_SECTION and after_SECTION, and before_SECTION_N
-#                       for its Nth block, which count as no test themselves; here, through which each block goes (sed for paths); a SECTION is
-#                       the heading in small letters, each run of others a _
+#                       Functions of the test's own are called where there are any:
+#                       before_SECTION, after_SECTION, and before_SECTION_N for its Nth block, in
+#                       the order of the page; they are no tests. here is a filter that each block
+#                       goes through (sed for paths). A SECTION is the heading in small letters,
+#                       each run of what are no letters a _
 #   page_block SECTION N   runs the Nth block of a section (the heading as it stands)
+#   page_text SECTION N    prints it
+# A block is run by page_exec FILE, which a test may define anew.
 #
 # What a block is, a comment on the line before it says, which no reader sees:
 #   <!-- test: not run, REASON -->   it cannot be run here; the test is skipped with the reason
@@ -45,13 +48,16 @@ page_read() {
     END { flush() }' "$1" && [ -s "$tmp/page/list" ] || return 1
   page_count=$(grep -cv $'\tsaid$' "$tmp/page/list")
 }
+page_exec() { (cd "$page_work" && bash -ex "$1"); }
 page_bash() { # N
-  here <"$tmp/page/$1" >"$tmp/page/$1.sh" && (cd "$page_work" && bash -ex "$tmp/page/$1.sh")
+  here <"$tmp/page/$1" >"$tmp/page/$1.sh" && page_exec "$tmp/page/$1.sh"
 }
-page_block() { # SECTION N
-  local n; n=$(awk -F'\t' -v s="$1" -v k="$2" '$2 == s && $3 == k { print $1 }' "$tmp/page/list")
-  if [ -n "$n" ]; then page_bash "$n"; else echo "no such block" >&2; return 1; fi
+page_find() { # SECTION N
+  awk -F'\t' -v s="$1" -v k="$2" '$2 == s && $3 == k { print $1; found = 1 }
+    END { exit !found }' "$tmp/page/list"
 }
+page_block() { local n; n=$(page_find "$1" "$2") && page_bash "$n"; }
+page_text() { local n; n=$(page_find "$1" "$2") && here <"$tmp/page/$n"; }
 page_call() { # FUNCTION: if there is one
   ! declare -F "$1" >/dev/null || "$1" || echo "# $1: status $?"
 }
@@ -70,7 +76,11 @@ page_test() { # N SECTION K MARK
     "by "*) skip 1 "$name: run by ${4#by }";;
     "needs "*)
       missing=$(page_programs ${4#needs })
-      if [ -n "$missing" ]; then skip 1 "$name: needs $missing"; else ok "$name" page_bash "$1"; fi;;
+      if [ -n "$missing" ]; then
+        skip 1 "$name: needs $missing"
+      else
+        ok "$name" page_bash "$1"
+      fi;;
     "file "*) ok "$name: ${4#file }" eval "here <'$tmp/page/$1' >'$page_work/${4#file }'";;
     *) tap_result 1 "$name" "this mark is not known: $4";;
   esac

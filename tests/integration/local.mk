@@ -38,6 +38,7 @@ integration_tests = \
 	tests/integration/libvirt-behind.sh \
 	tests/integration/libvirt-clients.sh \
 	tests/integration/libvirt-data.sh \
+	tests/integration/libvirt-datastore.sh \
 	tests/integration/libvirt-domain-snapshots.sh \
 	tests/integration/libvirt-hang.sh \
 	tests/integration/libvirt-harness.sh \
@@ -72,7 +73,7 @@ integration_tests = \
 	tests/integration/xml.sh
 EXTRA_DIST += $(integration_tests) \
 	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
-	tests/integration/docs-lib.sh \
+	tests/integration/docs-lib.sh tests/integration/make-root \
 	tests/integration/service-lib.sh tests/integration/storage-life.sh \
 	tests/integration/validate-json tests/integration/fuse-manners.py \
 	tests/integration/flush-log.py \

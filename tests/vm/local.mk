@@ -35,6 +35,7 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/guest-lib.sh \
 	tests/vm/guest-libvirt.sh \
 	tests/vm/counter.S \
+	tests/vm/scatter.S \
 	tests/vm/vm-lib.sh \
 	tests/vm/vmrun \
 	tests/vm/mkinitramfs.sh \
@@ -42,4 +43,5 @@ EXTRA_DIST += $(vm_tests) \
 
 # What the first of them makes for all, and for the next time.
 distclean-local:
-	rm -rf guest-kernel guest-root.img guest-root.img.lock guest-root.img.stamp
+	rm -rf guest-kernel guest-root.img guest-root.img.lock guest-root.img.stamp \
+		debian13-root debian13-root.lock debian13-root.stamp
