@@ -24,6 +24,7 @@ const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
     [POOL_RESIZE_POOL] = {"ResizePool", "psf", "resize thin pool"},
     [POOL_REMOVE] = {"Remove", "lf", "remove"},
     [POOL_SET_TAGS] = {"SetTags", "n+-", "change the tags of"},
+    [POOL_PUBLISH] = {"Publish", "V", "publish volume"},
     [POOL_CREATE_POOL] = {"CreatePool", "nSRCMX", "create thin pool"},
     [POOL_EXTEND] = {"Extend", "P", "extend volume group"},
 };
@@ -39,9 +40,16 @@ char *pool_show_name(const char *name)
   return g_steal_pointer(&safe);
 }
 
+static const char *publication_name(const PoolPublication *p)
+{
+  return p->new_name ? p->new_name : p->into;
+}
+
 static const char *subject(const PoolChange *change)
 {
-  const char *name = change->names ? change->names[0] : change->name;
+  const char *name = change->names            ? change->names[0]
+                     : change->n_publications ? publication_name(change->publications)
+                                              : change->name;
 
   return name ? name : change->thin_pool ? change->thin_pool : "(its thin pool)";
 }
@@ -54,7 +62,9 @@ static const char *verb(const PoolChange *change)
 
 static const char *others(const PoolChange *change)
 {
-  return change->names && change->names[0] && change->names[1] ? " and others" : "";
+  return (change->names && change->names[0] && change->names[1]) || change->n_publications > 1
+             ? " and others"
+             : "";
 }
 
 char *pool_change_failure(const PoolChange *change, const char *vg)
@@ -244,6 +254,13 @@ gboolean pool_set_tags(VolumeGroup *group, const char *name, const char *const *
                        const char *const *remove, GError **error)
 {
   const PoolChange change = {.kind = POOL_SET_TAGS, .name = name, .add = add, .remove = remove};
+
+  return pool_change(group, &change, error);
+}
+
+gboolean pool_publish(VolumeGroup *group, const PoolPublication *volumes, guint n, GError **error)
+{
+  const PoolChange change = {.kind = POOL_PUBLISH, .publications = volumes, .n_publications = n};
 
   return pool_change(group, &change, error);
 }

@@ -30,6 +30,7 @@ typedef enum {
   POOL_RESIZE_POOL,
   POOL_REMOVE,
   POOL_SET_TAGS,
+  POOL_PUBLISH,
   POOL_CREATE_POOL,
   POOL_EXTEND,
   POOL_N_CHANGES,
@@ -46,6 +47,8 @@ typedef struct {
   guint64 size;
   gboolean flag; /* resize: may shrink; of a pool: its metadata; remove: snapshots, too */
   PoolNew new_pool;
+  const PoolPublication *publications;
+  guint n_publications;
 } PoolChange;
 
 typedef struct {

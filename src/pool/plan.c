@@ -523,6 +523,97 @@ static gboolean plan_set_tags(PlanWork *w, GError **error)
   return plan_change_tags(w, lv, lost, gained, error);
 }
 
+/* --- what was made under a temporary name --- */
+
+static gboolean check_publication(PlanWork *w, const PoolPublication *p, GError **error)
+{
+  if (!p->new_name)
+    return p->into || vt_set_error(error, EINVAL, "%s is to become nothing", p->name);
+  for (const char *const *tag = p->tags; tag && *tag; tag++) {
+    const char *const one[] = {*tag, NULL};
+
+    if (!g_str_has_prefix(*tag, POOL_SOURCE_TAG) ? !pool_rules_check_tags(one, error)
+                                                 : !vt_tag_check(*tag, error))
+      return FALSE;
+  }
+  return (!p->snapshot_of || vt_lv_name_check(p->snapshot_of, error)) &&
+         plan_check_not_snapshot(p->new_name, p->snapshot_of, error) &&
+         plan_require_free_name(w, p->new_name, error);
+}
+
+static gboolean publish_one(PlanWork *w, const PoolPublication *p, LvmLv **pool, GError **error)
+{
+  GPtrArray *gained;
+  LvmLv *lv;
+
+  if (!check_publication(w, p, error) || !require_same_pool(w, p->name, pool, error))
+    return FALSE;
+  lv = lvm_vg_find_lv(w->vg, p->name);
+  if (!p->new_name)
+    return TRUE;
+  if (!plan_require_closed(w, lv, error))
+    return FALSE;
+  gained = plan_no_tags();
+  for (const char *const *tag = p->tags; tag && *tag; tag++)
+    if (!lvm_lv_has_tag(lv, *tag) &&
+        !g_ptr_array_find_with_equal_func(gained, *tag, g_str_equal, NULL))
+      g_ptr_array_add(gained, g_strdup(*tag));
+  if (p->snapshot_of)
+    g_ptr_array_add(gained, pool_rules_snapshot_tag(p->snapshot_of));
+  if (p->sealed) {
+    plan_add_thin_step(w, POOL_STEP_SEAL, p->name, *pool);
+    seal(lv);
+  }
+  return plan_change_tags(w, lv, plan_no_tags(), gained, error) &&
+         rename_lv(w, lv, p->new_name, error);
+}
+
+/* Once all have their names, and none an origin. lvm2 knows no command for that. */
+static void set_published_origin(PlanWork *w, const PoolPublication *p)
+{
+  LvmLv *lv = lvm_vg_find_lv(w->vg, p->new_name),
+        *origin = p->origin ? lvm_vg_find_lv(w->vg, p->origin) : NULL;
+
+  if (origin && origin != lv && lvm_lv_kind(origin) == LVM_LV_THIN &&
+      pool_rules_is_in_pool(origin, lvm_thin_pool(lv)) &&
+      !pool_rules_descends_from(w->vg, origin, p->new_name))
+    lvm_thin_set_origin(lv, p->origin);
+}
+
+static gboolean publish_content(PlanWork *w, const PoolPublication *p, GError **error)
+{
+  LvmLv *its, *pool, *lv = plan_find_thin(w, p->into, &pool, error), *from;
+
+  if (!lv || !plan_require_no_old_snapshot(lv, error) ||
+      !(from = plan_find_thin(w, p->new_name ? p->new_name : p->name, &its, error)))
+    return FALSE;
+  if (its != pool)
+    return vt_set_error(error, EOPNOTSUPP, "volume %s is in another thin pool (%s)", p->into,
+                        lvm_lv_name(pool));
+  return replace_content(w, pool, lv, from, TRUE, error);
+}
+
+static gboolean plan_publish(PlanWork *w, GError **error)
+{
+  const PoolPublication *all = w->change->publications;
+  guint n = w->change->n_publications;
+  LvmLv *pool = NULL;
+
+  for (guint i = 0; i < n; i++)
+    if (!publish_one(w, &all[i], &pool, error))
+      return FALSE;
+  for (guint i = 0; i < n && !w->facts->lvm2; i++)
+    if (all[i].new_name)
+      lvm_thin_set_origin(lvm_vg_find_lv(w->vg, all[i].new_name), NULL);
+  for (guint i = 0; i < n && !w->facts->lvm2; i++)
+    if (all[i].new_name)
+      set_published_origin(w, &all[i]);
+  for (guint i = 0; i < n; i++)
+    if (all[i].into && !publish_content(w, &all[i], error))
+      return FALSE;
+  return TRUE;
+}
+
 /* --- a further pool; a physical volume --- */
 
 static gboolean set_max_size(LvmLv *pool, guint64 size, GError **error)
@@ -605,6 +696,7 @@ static gboolean (*const planners[POOL_N_CHANGES])(PlanWork *w, GError **error) =
     [POOL_RESIZE_POOL] = plan_resize_pool,
     [POOL_REMOVE] = plan_remove,
     [POOL_SET_TAGS] = plan_set_tags,
+    [POOL_PUBLISH] = plan_publish,
     [POOL_CREATE_POOL] = plan_create_pool,
     [POOL_EXTEND] = plan_extend,
 };

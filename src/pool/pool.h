@@ -210,6 +210,23 @@ gboolean pool_remove(VolumeGroup *group, const char *const *names, gboolean with
                      GError **error);
 gboolean pool_set_tags(VolumeGroup *group, const char *name, const char *const *add,
                        const char *const *remove, GError **error);
+/* What a volume that was made under a temporary name becomes. */
+typedef struct {
+  const char *name;        /* as it is */
+  const char *new_name;    /* NULL: it keeps that, and only gives its content to @into */
+  const char *snapshot_of; /* it is a snapshot of that volume; NULL: of none */
+  const char *origin;      /* the volume it counts as made from; NULL: none */
+  gboolean sealed;         /* read-only and skipped at activation, as snapshots and templates are */
+  const char *const *tags; /* that it gains; NULL: none. Of virt-thin's own POOL_SOURCE_TAG alone */
+  const char *into;        /* a volume whose content becomes this one's, too, as by a rollback;
+                              NULL: none */
+} PoolPublication;
+/* The tag of what has come from elsewhere (transfer/identity.h): a snapshot with it is of the volume
+ * that its tag says, whatever it was made from here. */
+#define POOL_SOURCE_TAG "virt-thin.source="
+/* Thin volumes of one thin pool get their names and what else belongs to them: all, or none, and
+ * by the bundled engine in one commit. EBUSY when one is open. */
+gboolean pool_publish(VolumeGroup *group, const PoolPublication *volumes, guint n, GError **error);
 /* A further thin pool in this VG. 0: the defaults (pool-layout.h); @size 0: all that is free but
  * @reserve, which is 0: room for the metadata to grow, POOL_NO_RESERVE: nothing.
  * @max_size: to what its data may grow by itself, or, with @size 0, its data and all else in the

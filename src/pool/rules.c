@@ -141,18 +141,30 @@ static gboolean is_foreign_snapshot(LvmLv *lv, const char *origin)
          (lvm_lv_has_flag(lv, POOL_SKIP_FLAG) && snapshot_part(name, origin));
 }
 
+static gboolean has_tag_of(LvmLv *lv, const char *prefix)
+{
+  g_auto(GStrv) tags = lvm_lv_tags(lv);
+
+  for (guint i = 0; tags && tags[i]; i++)
+    if (g_str_has_prefix(tags[i], prefix))
+      return TRUE;
+  return FALSE;
+}
+
 gboolean pool_rules_snapshot_of(LvmLv *lv, char **volume, char **snapshot)
 {
   g_autofree char *tagged = NULL;
   const char *origin, *of, *part;
+  gboolean received;
 
   if (lvm_lv_kind(lv) != LVM_LV_THIN)
     return FALSE;
   origin = lvm_thin_origin(lv);
   tagged = pool_rules_vmid(lvm_lv_name(lv)) >= 0 ? NULL : tagged_volume(lv);
-  if (!tagged && (!origin || !is_foreign_snapshot(lv, origin)))
+  received = has_tag_of(lv, POOL_SOURCE_TAG);
+  if (!tagged && (received || !origin || !is_foreign_snapshot(lv, origin)))
     return FALSE;
-  of = origin ? origin : tagged;
+  of = origin && !received ? origin : tagged;
   if (volume)
     *volume = g_strdup(of);
   if (snapshot) {

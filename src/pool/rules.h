@@ -15,6 +15,9 @@
  * is, once the origin is gone, so that a snapshot outlives its volume and is still found by its
  * name.
  *
+ * A snapshot that was received from elsewhere (POOL_SOURCE_TAG) was made from whatever its content
+ * was nearest to: there the tag is the truth, also while LVM records an origin.
+ *
  * Foreign snapshots have no tag. An LV with an origin is taken for a snapshot of it when it is
  * read-only, or when it is skipped at activation and named snap_<origin>_….
  *

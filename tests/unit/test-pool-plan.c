@@ -533,6 +533,72 @@ static void test_tags(void **state)
   REFUSED(POOL_SET_TAGS, EPERM, "virt-thin's own", .name = "root", .add = own);
 }
 
+#define PUBLISH(steps, changes, ...)                                                               \
+  assert_plan(NULL,                                                                                \
+              (PoolChange){.kind = POOL_PUBLISH,                                                   \
+                           .publications = (const PoolPublication[]){__VA_ARGS__},                 \
+                           .n_publications = sizeof((const PoolPublication[]){__VA_ARGS__}) /      \
+                                             sizeof(PoolPublication)},                             \
+              steps, changes)
+#define PUBLISH_REFUSED(code, text, ...)                                                           \
+  REFUSED(POOL_PUBLISH, code, text, .n_publications = 1,                                           \
+          .publications = &(const PoolPublication){__VA_ARGS__})
+
+/* What was received, as a clone of whatever was nearest, becomes what it was. */
+static void test_publish(void **state)
+{
+  const char *const tags[] = {"new", POOL_SOURCE_TAG "0123", NULL}, *const own[] = {
+                                                                        "virt-thin.max_size=1",
+                                                                        NULL};
+
+  PUBLISH("seal vm-102-disk-0; tags vm-102-disk-0 +new +virt-thin.source=0123 "
+          "+virt-thin.snapshot-of=v; rename vm-102-disk-0 snap_v_s",
+          "-vm-102-disk-0: status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n"
+          "-vm-102-disk-0: flags = []\n"
+          "-vm-102-disk-0: segment_count = 1\n"
+          "-vm-102-disk-0: start_extent = 0\n"
+          "-vm-102-disk-0: extent_count = 32\n"
+          "-vm-102-disk-0: type = \"thin\"\n"
+          "-vm-102-disk-0: thin_pool = \"data\"\n"
+          "-vm-102-disk-0: transaction_id = 4\n"
+          "-vm-102-disk-0: device_id = 5\n"
+          "-vm-102-disk-0: origin = \"snap_vm-100-disk-0_s1\"\n"
+          "+snap_v_s: status = [\"READ\", \"VISIBLE\"]\n"
+          "+snap_v_s: flags = [\"ACTIVATION_SKIP\"]\n"
+          "+snap_v_s: tags = [\"new\", \"virt-thin.source=0123\", \"virt-thin.snapshot-of=v\"]\n"
+          "+snap_v_s: segment_count = 1\n"
+          "+snap_v_s: start_extent = 0\n"
+          "+snap_v_s: extent_count = 32\n"
+          "+snap_v_s: type = \"thin\"\n"
+          "+snap_v_s: thin_pool = \"data\"\n"
+          "+snap_v_s: transaction_id = 4\n"
+          "+snap_v_s: device_id = 5\n",
+          {.name = "vm-102-disk-0",
+           .new_name = "snap_v_s",
+           .snapshot_of = "v",
+           .sealed = TRUE,
+           .tags = tags});
+  PUBLISH("rename vm-101-disk-1 v; seal vm-102-disk-0; "
+          "tags vm-102-disk-0 +virt-thin.snapshot-of=v; rename vm-102-disk-0 snap_v_s",
+          NULL, {.name = "vm-101-disk-1", .new_name = "v"},
+          {.name = "vm-102-disk-0",
+           .new_name = "snap_v_s",
+           .snapshot_of = "v",
+           .origin = "v",
+           .sealed = TRUE});
+  PUBLISH_REFUSED(EEXIST, "vm-100-disk-0 already", .name = "vm-102-disk-0",
+                  .new_name = "vm-100-disk-0");
+  PUBLISH_REFUSED(EINVAL, "a name for a snapshot", .name = "vm-102-disk-0", .new_name = "snap_v_s");
+  PUBLISH_REFUSED(EPERM, "virt-thin's own", .name = "vm-102-disk-0", .new_name = "v", .tags = own);
+  PUBLISH_REFUSED(ENOENT, "no volume x", .name = "x", .new_name = "v");
+  PUBLISH_REFUSED(EINVAL, "become nothing", .name = "vm-102-disk-0");
+  in_use = "vm-102-disk-0";
+  PUBLISH_REFUSED(EBUSY, "qemu, pid 7", .name = "vm-102-disk-0", .new_name = "v");
+  in_use = "vm-101-disk-1";
+  PUBLISH_REFUSED(EBUSY, "qemu, pid 7", .name = "vm-102-disk-0", .into = "vm-101-disk-1");
+  in_use = NULL;
+}
+
 static void test_other_content(void **state)
 {
   static const char *const external[] = {"origin = \"snap_vm-100-disk-0_s1\"",
@@ -594,6 +660,7 @@ int main(void)
       cmocka_unit_test(test_remove),
       cmocka_unit_test(test_tags),
       cmocka_unit_test(test_other_content),
+      cmocka_unit_test(test_publish),
       cmocka_unit_test(test_two_pools),
       cmocka_unit_test(test_snapshot_group),
   };

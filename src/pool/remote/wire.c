@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "pool/pool-private.h"
+
 /* A string for the wire; floating. */
 static GVariant *text(const char *string)
 {
@@ -193,6 +195,43 @@ gboolean pool_wire_check_text(const char *string, GError **error)
   return vt_set_error(error, EINVAL, "\"%s\" is not a valid name: it is not UTF-8", readable);
 }
 
+#define PUBLICATIONS "a(ssssbass)"
+
+static GVariant *from_publications(const PoolPublication *p, guint n, GError **error)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init(&builder, G_VARIANT_TYPE(PUBLICATIONS));
+  for (guint i = 0; i < n; i++)
+    g_variant_builder_add(&builder, "(@s@s@s@sb@as@s)", text(p[i].name), text(p[i].new_name),
+                          text(p[i].snapshot_of), text(p[i].origin), p[i].sealed, texts(p[i].tags),
+                          text(p[i].into));
+  return g_variant_builder_end(&builder);
+}
+
+static const char *or_null(const char *string)
+{
+  return *string ? string : NULL;
+}
+
+/* Strings are @value's. */
+static void to_publications(GVariant *value, PoolChange *change)
+{
+  gsize n = g_variant_n_children(value);
+  PoolPublication *p = g_new0(PoolPublication, n + 1);
+
+  change->publications = p;
+  change->n_publications = (guint)n;
+  for (gsize i = 0; i < n; i++) {
+    g_variant_get_child(value, i, "(&s&s&s&sb^a&s&s)", &p[i].name, &p[i].new_name,
+                        &p[i].snapshot_of, &p[i].origin, &p[i].sealed, &p[i].tags, &p[i].into);
+    p[i].new_name = or_null(p[i].new_name);
+    p[i].snapshot_of = or_null(p[i].snapshot_of);
+    p[i].origin = or_null(p[i].origin);
+    p[i].into = or_null(p[i].into);
+  }
+}
+
 /* What the letters of a row stand for. */
 static const struct {
   char letter;
@@ -213,6 +252,7 @@ static const struct {
     {'C', "t", offsetof(PoolChange, new_pool.chunk_size)},
     {'M', "t", offsetof(PoolChange, new_pool.metadata_size)},
     {'X', "t", offsetof(PoolChange, new_pool.max_size)},
+    {'V', PUBLICATIONS, offsetof(PoolChange, publications)},
 };
 
 static gsize find_member(char letter)
@@ -243,6 +283,8 @@ static GVariant *from_member(char letter, const PoolChange *change, GError **err
   gsize i = find_member(letter);
   gconstpointer at = (const char *)change + members[i].offset;
 
+  if (letter == 'V')
+    return from_publications(change->publications, change->n_publications, error);
   switch (*members[i].type) {
   case 's': return from_string(letter, *(const char *const *)at, error);
   case 'a': return from_strings(*(const char *const *const *)at, error);
@@ -282,6 +324,10 @@ static gboolean to_member(char letter, GVariant *value, PoolChange *change, GErr
   gsize i = find_member(letter);
   gpointer at = (char *)change + members[i].offset;
 
+  if (letter == 'V') {
+    to_publications(value, change);
+    return TRUE;
+  }
   switch (*members[i].type) {
   case 's': return to_string(letter, value, at, error);
   case 'a': *(const char ***)at = g_variant_get_strv(value, NULL); return TRUE;
@@ -314,6 +360,9 @@ void pool_wire_change_clear(PoolChange *change)
   g_free((gpointer)change->names);
   g_free((gpointer)change->add);
   g_free((gpointer)change->remove);
+  for (guint i = 0; i < change->n_publications; i++)
+    g_free((gpointer)change->publications[i].tags);
+  g_free((gpointer)change->publications);
 }
 
 /* --- deltas --- */
