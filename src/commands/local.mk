@@ -18,7 +18,9 @@ virt_thin_SOURCES += \
 	src/commands/list-tree.h src/commands/list-tree.c \
 	src/commands/main.c \
 	src/commands/nbd.c \
+	src/commands/receive.c \
 	src/commands/refresh.c \
+	src/commands/send.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
 	src/commands/volume.c

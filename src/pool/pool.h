@@ -221,8 +221,8 @@ typedef struct {
   const char *into;        /* a volume whose content becomes this one's, too, as by a rollback;
                               NULL: none */
 } PoolPublication;
-/* The tag of what has come from elsewhere (transfer/identity.h): a snapshot with it is of the volume
- * that its tag says, whatever it was made from here. */
+/* The tag of what has come from elsewhere (transfer/identity.h): a snapshot with it is of the
+ * volume that its other tag says, whatever it was made from here. */
 #define POOL_SOURCE_TAG "virt-thin.source="
 /* Thin volumes of one thin pool get their names and what else belongs to them: all, or none, and
  * by the bundled engine in one commit. EBUSY when one is open. */

@@ -14,9 +14,11 @@ struct StreamReader {
   GChecksum *volume_sum, *all_sum; /* of headers; volume_sum NULL: in no volume */
   guint64 n_records;
   guint n_volumes;
-  StreamVolume *volume;
-  guint64 at; /* behind what was read of it */
-  char *data; /* STREAM_MAX_DATA */
+  gsize dicts;          /* bytes of descriptions so far */
+  GPtrArray *volumes;   /* of StreamVolume */
+  StreamVolume *volume; /* the last of them */
+  guint64 at;           /* behind what was read of it */
+  char *data;           /* STREAM_MAX_DATA */
   GVariant *dict;
   gboolean ended;
 };
@@ -78,6 +80,7 @@ StreamReader *stream_reader_new(int fd, const char *name, StreamHeader *header, 
   r->in = stream_input_new(fd, name);
   r->name = stream_input_name(r->in);
   r->all_sum = g_checksum_new(G_CHECKSUM_SHA256);
+  r->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)stream_volume_free);
   r->data = g_malloc(STREAM_MAX_DATA);
   return read_header(r, header, error) ? g_steal_pointer(&r) : NULL;
 }
@@ -89,7 +92,7 @@ void stream_reader_free(StreamReader *r)
   g_clear_pointer(&r->volume_sum, g_checksum_free);
   g_clear_pointer(&r->all_sum, g_checksum_free);
   g_clear_pointer(&r->dict, g_variant_unref);
-  stream_volume_free(r->volume);
+  g_clear_pointer(&r->volumes, g_ptr_array_unref);
   stream_input_free(r->in);
   g_free(r->data);
   g_free(r);
@@ -100,6 +103,9 @@ void stream_reader_free(StreamReader *r)
 static gboolean read_dict(StreamReader *r, gsize length, GError **error)
 {
   g_clear_pointer(&r->dict, g_variant_unref);
+  r->dicts += length;
+  if (r->dicts > STREAM_MAX_DICTS)
+    return damaged(r, error, "its descriptions are too long");
   r->dict = stream_dict_from_data(memcpy(g_malloc(length + 1), r->data, length), length, error);
   return r->dict != NULL;
 }
@@ -110,10 +116,10 @@ static gboolean take_begin(StreamReader *r, gsize length, StreamRecord *record, 
     return damaged(r, error, "a volume begins within another");
   if (r->n_volumes == STREAM_MAX_VOLUMES)
     return damaged(r, error, "it has too many volumes");
-  g_clear_pointer(&r->volume, stream_volume_free);
   if (!read_dict(r, length, error) ||
       !(r->volume = stream_volume_from_dict(r->dict, r->n_volumes, error)))
     return FALSE;
+  g_ptr_array_add(r->volumes, r->volume);
   r->volume_sum = g_checksum_new(G_CHECKSUM_SHA256);
   r->n_records = 0;
   r->at = 0;

@@ -16,6 +16,7 @@ void stream_volume_free(StreamVolume *volume)
   g_free(volume->name);
   g_free(volume->snapshot_of);
   g_free(volume->snapshot_name);
+  g_free(volume->origin);
   g_free(volume->pool);
   g_free(volume->uuid);
   g_free(volume->identity);
@@ -77,6 +78,7 @@ GVariant *stream_volume_to_dict(const StreamVolume *volume)
   add_string(&builder, "kind", kinds[volume->kind]);
   add_string(&builder, "snapshot-of", volume->snapshot_of);
   add_string(&builder, "snapshot-name", volume->snapshot_name);
+  add_string(&builder, "origin", volume->origin);
   add_string(&builder, "pool", volume->pool);
   add_string(&builder, "uuid", volume->uuid);
   add_string(&builder, "identity", volume->identity);
@@ -134,6 +136,7 @@ static gboolean check_names(const StreamVolume *v, GError **error)
   if (!vt_lv_name_check(v->name, error) ||
       (v->snapshot_of && !vt_lv_name_check(v->snapshot_of, error)) ||
       (v->snapshot_name && !vt_lv_name_check(v->snapshot_name, error)) ||
+      (v->origin && !vt_lv_name_check(v->origin, error)) ||
       (v->pool && !vt_lv_name_check(v->pool, error)))
     return FALSE;
   for (guint i = 0; v->tags[i]; i++)
@@ -176,6 +179,7 @@ StreamVolume *stream_volume_from_dict(GVariant *dict, guint index, GError **erro
   v->name = get_string(dict, "name");
   v->snapshot_of = get_string(dict, "snapshot-of");
   v->snapshot_name = get_string(dict, "snapshot-name");
+  v->origin = get_string(dict, "origin");
   v->pool = get_string(dict, "pool");
   v->uuid = get_string(dict, "uuid");
   v->identity = get_string(dict, "identity");

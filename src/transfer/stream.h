@@ -18,6 +18,7 @@
 
 #define STREAM_MAX_DATA (1u << 20)   /* bytes in one record */
 #define STREAM_MAX_DICT (256u << 10) /* of a description */
+#define STREAM_MAX_DICTS (64u << 20) /* of all descriptions of a stream */
 #define STREAM_MAX_VOLUMES 65536u
 #define STREAM_MAX_SIZE ((guint64)1 << 62) /* of a volume */
 #define STREAM_ID_SIZE 16
@@ -63,6 +64,7 @@ typedef struct {
   char *name;
   StreamKind kind;
   char *snapshot_of, *snapshot_name; /* NULL: it is none */
+  char *origin;                      /* name of the volume it counts as made from; NULL: none */
   char *pool;                        /* its thin pool; NULL: who receives says */
   char *uuid;                        /* of the LV where it was first */
   char *identity;                    /* of its content (transfer/identity.h); NULL: it changes */
@@ -108,7 +110,7 @@ guint64 stream_writer_sent(const StreamWriter *writer);
 
 typedef struct {
   StreamType type;
-  const StreamVolume *volume; /* of STREAM_BEGIN_VOLUME: valid until the next one */
+  const StreamVolume *volume; /* of STREAM_BEGIN_VOLUME: as long as the reader is */
   guint index;                /* its number; also at STREAM_END_VOLUME */
   guint64 offset, length;     /* of STREAM_DATA, STREAM_ZERO */
   const void *data;           /* of STREAM_DATA: until the next record */

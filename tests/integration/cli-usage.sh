@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export nbd storage enable disable"
+  template snapshot rollback rename resize remove import export send receive nbd storage enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -50,7 +50,7 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
-  "nbd: no volume|nbd"
+" send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
   "nbd: a command alone|nbd -- true"
   "nbd: a VG alone|nbd pve"
   "nbd: of two volume groups|nbd pve/x other/y -- true"
@@ -125,7 +125,7 @@ complete() { # WORDS...: what bash offers for the last of them
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@"
 }
-is "completion: commands" "$(complete re)" "release remove rename resize"
+is "completion: commands" "$(complete re)" "receive release remove rename resize"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: options" "$(complete create --s)" "--size"

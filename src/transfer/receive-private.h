@@ -1,0 +1,38 @@
+/* virt-thin - volumes from a stream into a thin pool: what its parts share
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#pragma once
+
+#include "cli/progress.h"
+#include "transfer/identity.h"
+#include "transfer/receive.h"
+
+typedef struct {
+  const StreamVolume *volume; /* the reader's */
+  char *temporary;            /* its name until all is there */
+  char *there;                /* the volume that the receiver had, from which all began; NULL */
+  char *into;                 /* a volume whose content becomes this one's; NULL */
+  gboolean named;             /* it gets a name */
+  char *source_tag;           /* NULL: none */
+  GPtrArray *tags;            /* of const char *, NULL-terminated */
+} ReceiveItem;
+
+typedef struct {
+  const ReceiveWhere *where;
+  VolumeGroup *group;
+  char *vg, *vg_uuid;
+  guint64 extent_size, chunk_size;
+  gboolean zeroes; /* new chunks read zero */
+  char *id;        /* of the stream */
+  TransferLock *lock;
+  GPtrArray *infos; /* of PoolVolumeInfo: of the VG, before */
+  GPtrArray *items; /* of ReceiveItem */
+  StreamReader *reader;
+  VtIo *target; /* of the last item, while it is read; NULL */
+  guint64 data;
+  CliProgress *progress;
+} Receive;
+
+/* What the next volume of the stream becomes here: checked, not made. */
+ReceiveItem *receive_prepare(Receive *r, const StreamVolume *volume, guint index, GError **error);
+void receive_item_free(ReceiveItem *item);

@@ -1,0 +1,242 @@
+/* virt-thin - volumes from a stream into a thin pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "transfer/receive.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "transfer/receive-private.h"
+
+/* --- a volume --- */
+
+/* As its base, in its own size. */
+static gboolean make_clone(Receive *r, const char *base, const ReceiveItem *item, GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(r->group, base, error);
+  guint64 size = item->volume->size;
+
+  if (!info)
+    return FALSE;
+  if (size >= info->size)
+    return pool_clone(r->group, base, item->temporary, size, error);
+  return pool_clone(r->group, base, item->temporary, 0, error) &&
+         pool_resize(r->group, item->temporary, size, TRUE, error);
+}
+
+static gboolean make_temporary(Receive *r, const ReceiveItem *item, GError **error)
+{
+  const StreamVolume *v = item->volume;
+
+  switch (v->base) {
+  case STREAM_BASE_EARLIER:
+    return make_clone(r, ((ReceiveItem *)r->items->pdata[v->base_index])->temporary, item, error);
+  case STREAM_BASE_THERE: return make_clone(r, item->there, item, error);
+  default: return pool_create(r->group, r->where->pool, item->temporary, v->size, error);
+  }
+}
+
+static gboolean begin_volume(Receive *r, const StreamRecord *record, GError **error)
+{
+  g_autofree char *opener = g_strdup_printf("virt-thin receive, pid %d", (int)getpid());
+  ReceiveItem *item = receive_prepare(r, record->volume, record->index, error);
+
+  if (!item)
+    return FALSE;
+  g_ptr_array_add(r->items, item);
+  if (make_temporary(r, item, error))
+    r->target = pool_volume_open(r->group, item->temporary, FALSE, opener, error);
+  return r->target != NULL;
+}
+
+/* What of the chunk at @offset is not in [from, to) becomes zero, if nothing was there: without
+ * that it would show what the chunk held. */
+static gboolean cover(Receive *r, guint64 chunk, guint64 from, guint64 to, GError **error)
+{
+  guint64 size = vt_io_size(r->target), end = MIN(chunk + r->chunk_size, size), length;
+  gboolean mapped = TRUE;
+
+  if (chunk >= end || (from <= chunk && to >= end))
+    return TRUE;
+  if (!vt_io_extent(r->target, chunk, end - chunk, &length, &mapped, error))
+    return FALSE;
+  return mapped || vt_io_write_zeros(r->target, chunk, end - chunk, error);
+}
+
+static gboolean write_data(Receive *r, const StreamRecord *record, GError **error)
+{
+  guint64 from = record->offset, to = from + record->length;
+
+  if (!r->zeroes && (!cover(r, from - from % r->chunk_size, from, to, error) ||
+                     !cover(r, (to - 1) - (to - 1) % r->chunk_size, from, to, error)))
+    return FALSE;
+  if (!vt_io_write(r->target, record->data, record->length, from, error))
+    return FALSE;
+  r->data += record->length;
+  cli_progress_update(r->progress, r->data);
+  return TRUE;
+}
+
+static gboolean end_volume(Receive *r, GError **error)
+{
+  gboolean ok = vt_io_flush(r->target, error);
+
+  g_clear_pointer(&r->target, vt_io_unref);
+  return ok;
+}
+
+static gboolean take_record(Receive *r, const StreamRecord *record, GError **error)
+{
+  switch (record->type) {
+  case STREAM_BEGIN_VOLUME: return begin_volume(r, record, error);
+  case STREAM_DATA: return write_data(r, record, error);
+  case STREAM_ZERO:
+    return vt_io_zero(r->target, record->offset, record->length, VT_IO_ZERO_MAY_UNMAP, error);
+  case STREAM_END_VOLUME: return end_volume(r, error);
+  default: return TRUE;
+  }
+}
+
+static gboolean read_all(Receive *r, GError **error)
+{
+  StreamRecord record;
+
+  do {
+    if (!stream_read(r->reader, &record, error) || !take_record(r, &record, error))
+      return FALSE;
+  } while (record.type != STREAM_END);
+  return TRUE;
+}
+
+/* --- names, in the end --- */
+
+static gboolean publish(Receive *r, GError **error)
+{
+  g_autofree PoolPublication *all = g_new0(PoolPublication, r->items->len + 1);
+
+  for (guint i = 0; i < r->items->len; i++) {
+    const ReceiveItem *item = r->items->pdata[i];
+    const StreamVolume *v = item->volume;
+
+    all[i] = (PoolPublication){.name = item->temporary,
+                               .new_name = item->named ? v->name : NULL,
+                               .snapshot_of = v->snapshot_of,
+                               .origin = v->origin,
+                               .sealed = v->kind != STREAM_VOLUME,
+                               .tags = (const char *const *)item->tags->pdata,
+                               .into = item->into};
+  }
+  return r->items->len == 0 || pool_publish(r->group, all, r->items->len, error);
+}
+
+/* Those that have no other name. */
+static void remove_temporary(Receive *r)
+{
+  g_autoptr(GPtrArray) infos = pool_list_volumes(r->group, r->where->pool, NULL),
+                       names = g_ptr_array_new();
+  g_autoptr(GError) error = NULL;
+
+  for (guint i = 0; infos && i < infos->len; i++) {
+    PoolVolumeInfo *info = infos->pdata[i];
+    g_autofree char *id = transfer_receive_id(info->name);
+
+    if (g_strcmp0(id, r->id) == 0)
+      g_ptr_array_add(names, info->name);
+  }
+  if (names->len == 0)
+    return;
+  g_ptr_array_add(names, NULL);
+  if (!pool_remove(r->group, (const char *const *)names->pdata, FALSE, &error))
+    cli_warn("%s/%s and others, which were received in part, stay for now: %s", r->vg,
+             (const char *)names->pdata[0], error->message);
+}
+
+/* --- all of it --- */
+
+static gboolean look(Receive *r, GError **error)
+{
+  g_autoptr(PoolVgInfo) vg = pool_get_vg_info(r->group, error);
+  g_autoptr(PoolInfo) pool = vg ? pool_get_info(r->group, r->where->pool, error) : NULL;
+
+  if (!pool)
+    return FALSE;
+  r->vg = g_strdup(vg->name);
+  r->vg_uuid = g_strdup(vg->uuid);
+  r->chunk_size = pool->chunk_size;
+  r->zeroes = pool->zeroes;
+  transfer_clean_up(r->group);
+  r->infos = pool_list_volumes(r->group, NULL, error);
+  return r->infos != NULL;
+}
+
+/* Filled to the brim a pool would stop guests that are in it. One that grows by itself may. */
+static gboolean check_room(Receive *r, guint64 estimate, GError **error)
+{
+  g_autoptr(PoolInfo) pool = pool_get_info(r->group, r->where->pool, error);
+  g_autofree char *wanted = NULL, *free_text = NULL;
+  guint64 free;
+
+  if (!pool)
+    return FALSE;
+  free = pool->size - MIN(pool->used, pool->size);
+  if (pool->used == G_MAXUINT64 || pool->grows_at < 100 || estimate <= free)
+    return TRUE;
+  wanted = cli_size(estimate);
+  free_text = cli_size(free);
+  return vt_set_error(
+      error, ENOSPC,
+      "it is up to %s of data, and thin pool %s/%s has %s free: make it larger with "
+      "virt-thin resize",
+      wanted, r->vg, r->where->pool, free_text);
+}
+
+static gboolean begin(Receive *r, StreamHeader *header, GError **error)
+{
+  r->reader = stream_reader_new(r->where->fd, r->where->name, header, error);
+  if (!r->reader)
+    return FALSE;
+  if (header->flags & STREAM_ARCHIVE)
+    return vt_set_error(error, EOPNOTSUPP, "%s is an archive: virt-thin unarchive takes it",
+                        r->where->name);
+  r->id = transfer_format_id(header->id);
+  if (!look(r, error))
+    return FALSE;
+  r->lock = transfer_lock(r->vg, r->id, error);
+  if (!r->lock) {
+    g_prefix_error(error, "this stream cannot be received: ");
+    return FALSE;
+  }
+  return check_room(r, header->estimate, error);
+}
+
+static void end(Receive *r)
+{
+  cli_progress_free(r->progress);
+  g_clear_pointer(&r->target, vt_io_unref);
+  if (r->lock)
+    remove_temporary(r);
+  g_clear_pointer(&r->items, g_ptr_array_unref);
+  g_clear_pointer(&r->infos, g_ptr_array_unref);
+  g_clear_pointer(&r->reader, stream_reader_free);
+  transfer_unlock(r->lock);
+  g_free(r->id);
+  g_free(r->vg);
+  g_free(r->vg_uuid);
+}
+
+gboolean transfer_receive(const ReceiveWhere *where, ReceiveResult *result, GError **error)
+{
+  Receive r = {.where = where, .group = where->group};
+  StreamHeader header;
+  gboolean ok;
+
+  r.items = g_ptr_array_new_with_free_func((GDestroyNotify)receive_item_free);
+  ok = begin(&r, &header, error);
+  if (ok)
+    r.progress = cli_progress_new(header.estimate, "receiving into %s/%s", r.vg, where->pool);
+  ok = ok && read_all(&r, error) && publish(&r, error);
+  *result = (ReceiveResult){r.items->len, r.data};
+  end(&r);
+  return ok;
+}

@@ -1,0 +1,258 @@
+/* virt-thin - volumes of a thin pool to a stream
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Somebody may remove, and make anew, what is read here: names and UUIDs are compared when all of
+ * a volume was read, before its last record makes it whole.
+ */
+#include "transfer/send.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "image/interrupt.h"
+#include "transfer/send-private.h"
+#include "util/memory.h"
+
+#define RUNS 1024
+#define GRANULE (64u << 10) /* zeros of that length are left out */
+
+/* --- the plan --- */
+
+/* Of all that can be written to, at one instant. */
+static gboolean take_snapshots(SendPlan *plan, GError **error)
+{
+  g_autofree char *name = transfer_send_name(plan->id);
+  g_autoptr(GPtrArray) volumes = g_ptr_array_new();
+
+  for (guint i = 0; i < plan->items->len; i++) {
+    SendItem *item = plan->items->pdata[i];
+
+    item->source = item->info->read_only ? g_strdup(item->info->name)
+                                         : g_strdup_printf("snap_%s_%s", item->info->name, name);
+    if (!item->info->read_only)
+      g_ptr_array_add(volumes, item->info->name);
+  }
+  if (volumes->len == 0)
+    return TRUE;
+  g_ptr_array_add(volumes, NULL);
+  if (!pool_snapshot_group(plan->group, (const char *const *)volumes->pdata, name, error))
+    return FALSE;
+  for (guint i = 0; i < plan->items->len; i++) {
+    SendItem *item = plan->items->pdata[i];
+
+    if (!item->info->read_only)
+      g_ptr_array_add(plan->snapshots, g_strdup(item->source));
+  }
+  return TRUE;
+}
+
+/* A volume may have another size by the time of its snapshot. */
+static gboolean look_at_sources(SendPlan *plan, GError **error)
+{
+  for (guint i = 0; i < plan->items->len; i++) {
+    SendItem *item = plan->items->pdata[i];
+    g_autoptr(PoolVolumeInfo) info = pool_get_volume(plan->group, item->source, error);
+
+    if (!info)
+      return FALSE;
+    item->source_uuid = g_strdup(info->uuid);
+    item->volume->size = info->size;
+  }
+  return TRUE;
+}
+
+static gboolean look_at_pool(SendPlan *plan, GError **error)
+{
+  g_autoptr(PoolVgInfo) vg = pool_get_vg_info(plan->group, error);
+
+  if (!vg)
+    return FALSE;
+  plan->vg = g_strdup(vg->name);
+  plan->vg_uuid = g_strdup(vg->uuid);
+  plan->infos = pool_list_volumes(plan->group, plan->pool, error);
+  return plan->infos && (plan->lock = transfer_lock(plan->vg, plan->id, error));
+}
+
+SendPlan *send_plan_new(const SendWhat *what, GError **error)
+{
+  g_autoptr(SendPlan) plan = g_new0(SendPlan, 1);
+
+  plan->group = what->group;
+  plan->pool = g_strdup(what->pool);
+  plan->since = g_strdupv((GStrv)what->since);
+  plan->id = transfer_new_id();
+  plan->items = g_ptr_array_new_with_free_func((GDestroyNotify)send_item_free);
+  plan->snapshots = g_ptr_array_new_with_free_func(g_free);
+  if (!look_at_pool(plan, error) || !send_select(plan, what, error) ||
+      !take_snapshots(plan, error) || !look_at_sources(plan, error) ||
+      !send_choose_bases(plan, error))
+    return NULL;
+  return g_steal_pointer(&plan);
+}
+
+void send_plan_free(SendPlan *plan)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!plan)
+    return;
+  if (plan->snapshots->len > 0) {
+    g_ptr_array_add(plan->snapshots, NULL);
+    if (!pool_remove(plan->group, (const char *const *)plan->snapshots->pdata, FALSE, &error))
+      cli_warn("the snapshots taken to send volumes stay for now: %s", error->message);
+  }
+  transfer_unlock(plan->lock);
+  g_ptr_array_unref(plan->snapshots);
+  g_ptr_array_unref(plan->items);
+  g_clear_pointer(&plan->infos, g_ptr_array_unref);
+  g_strfreev(plan->since);
+  g_free(plan->id);
+  g_free(plan->vg);
+  g_free(plan->vg_uuid);
+  g_free(plan->pool);
+  g_free(plan);
+}
+
+guint64 send_plan_estimate(const SendPlan *plan)
+{
+  return plan->estimate;
+}
+
+guint send_plan_n_volumes(const SendPlan *plan)
+{
+  return plan->items->len;
+}
+
+/* --- writing --- */
+
+typedef struct {
+  SendPlan *plan;
+  StreamWriter *writer;
+  VtIo *source;
+  guint64 zero_from, zero_to; /* gathered, not yet written */
+  char *buffer;               /* STREAM_MAX_DATA */
+  guint64 done, data;
+  CliProgress *progress;
+} Sending;
+
+static gboolean end_zeros(Sending *s, GError **error)
+{
+  guint64 from = s->zero_from, to = s->zero_to;
+
+  s->zero_from = s->zero_to = 0;
+  return from == to || stream_write_zero(s->writer, from, to - from, error);
+}
+
+static gboolean add_zeros(Sending *s, guint64 from, guint64 to, GError **error)
+{
+  if (s->zero_to != from || s->zero_from == s->zero_to) {
+    if (!end_zeros(s, error))
+      return FALSE;
+    s->zero_from = from;
+  }
+  s->zero_to = to;
+  return TRUE;
+}
+
+/* The buffer's bytes at @offset, in runs of zero and other granules. @over: the base may have
+ * something there. */
+static gboolean write_buffer(Sending *s, guint64 offset, gsize length, gboolean over,
+                             GError **error)
+{
+  for (gsize at = 0, run; at < length; at += run) {
+    gboolean zero = vt_is_zero(s->buffer + at, MIN(GRANULE, length - at));
+
+    for (run = MIN(GRANULE, length - at); at + run < length; run += MIN(GRANULE, length - at - run))
+      if (vt_is_zero(s->buffer + at + run, MIN(GRANULE, length - at - run)) != zero)
+        break;
+    if (zero && over && !add_zeros(s, offset + at, offset + at + run, error))
+      return FALSE;
+    if (!zero && (!end_zeros(s, error) ||
+                  !stream_write_data(s->writer, offset + at, s->buffer + at, run, error)))
+      return FALSE;
+    s->data += zero ? 0 : run;
+  }
+  return TRUE;
+}
+
+static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 size, GError **error)
+{
+  guint64 offset = run->offset, end = MIN(run->offset + run->length, size);
+
+  if (run->kind == POOL_DELTA_LEFT_ONLY)
+    return offset >= end || add_zeros(s, offset, end, error);
+  while (offset < end) {
+    gsize step = (gsize)MIN(end - offset, STREAM_MAX_DATA - offset % STREAM_MAX_DATA);
+
+    if (!image_check_interrupt(error) || !vt_io_read(s->source, s->buffer, step, offset, error) ||
+        !write_buffer(s, offset, step, run->kind == POOL_DELTA_DIFFERENT, error))
+      return FALSE;
+    offset += step;
+    s->done += step;
+    cli_progress_update(s->progress, s->done);
+  }
+  return TRUE;
+}
+
+static gboolean write_ranges(Sending *s, const SendItem *item, GError **error)
+{
+  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
+  guint64 offset = 0;
+
+  while (offset != G_MAXUINT64) {
+    g_array_set_size(runs, 0);
+    if (!pool_delta(s->plan->group, item->base, item->source, 0, &offset, RUNS, runs, error))
+      return FALSE;
+    for (guint i = 0; i < runs->len; i++)
+      if (!write_run(s, &g_array_index(runs, PoolDeltaRun, i), item->volume->size, error))
+        return FALSE;
+  }
+  return end_zeros(s, error);
+}
+
+static gboolean require_same(const SendPlan *plan, const char *name, const char *uuid,
+                             GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = name ? pool_get_volume(plan->group, name, error) : NULL;
+
+  if (!name)
+    return TRUE;
+  return info &&
+         (strcmp(info->uuid, uuid) == 0 ||
+          vt_set_error(error, ESTALE, "%s/%s is another volume now: send again", plan->vg, name));
+}
+
+static gboolean write_volume(Sending *s, const SendItem *item, GError **error)
+{
+  g_autofree char *opener = g_strdup_printf("virt-thin send, pid %d", (int)getpid());
+  gboolean ok;
+
+  s->source = pool_volume_open(s->plan->group, item->source, TRUE, opener, error);
+  if (!s->source)
+    return FALSE;
+  ok = stream_write_begin(s->writer, item->volume, NULL, error) && write_ranges(s, item, error) &&
+       require_same(s->plan, item->source, item->source_uuid, error) &&
+       require_same(s->plan, item->base, item->base_uuid, error) &&
+       stream_write_end_volume(s->writer, error);
+  g_clear_pointer(&s->source, vt_io_unref);
+  return ok;
+}
+
+gboolean send_plan_write(SendPlan *plan, StreamWriter *writer, CliProgress *progress, guint64 *data,
+                         GError **error)
+{
+  g_autofree char *buffer = g_malloc(STREAM_MAX_DATA);
+  Sending s = {.plan = plan, .writer = writer, .buffer = buffer, .progress = progress};
+
+  for (guint i = 0; i < plan->items->len; i++) {
+    const SendItem *item = plan->items->pdata[i];
+
+    if (!write_volume(&s, item, error)) {
+      g_prefix_error(error, "sending %s/%s: ", plan->vg, item->info->name);
+      return FALSE;
+    }
+  }
+  *data = s.data;
+  return TRUE;
+}
