@@ -49,7 +49,7 @@ void cli_progress_update(CliProgress *progress, guint64 done)
   gint64 now = g_get_monotonic_time();
   g_autofree char *at = NULL, *total = NULL, *bar = NULL;
 
-  if (!progress->terminal || now - progress->shown < UPDATE_US)
+  if (!progress || !progress->terminal || now - progress->shown < UPDATE_US)
     return;
   progress->shown = now;
   at = vt_size_format(done);

@@ -13,7 +13,7 @@ char *cli_bar(guint64 part, guint64 total);
 /* How far something of @total bytes is; 0: not known. */
 typedef struct CliProgress CliProgress;
 CliProgress *cli_progress_new(guint64 total, const char *format, ...) G_GNUC_PRINTF(2, 3);
-void cli_progress_update(CliProgress *progress, guint64 done);
+void cli_progress_update(CliProgress *progress, guint64 done); /* of NULL: nothing */
 void cli_progress_free(CliProgress *progress); /* takes the bar off the screen; NULL is fine */
 
 /* What takes more than a second without saying how far it is: its name and the time. */

@@ -170,7 +170,8 @@ static gboolean look(Receive *r, GError **error)
   return r->infos != NULL;
 }
 
-/* Filled to the brim a pool would stop guests that are in it. One that grows by itself may. */
+/* Filled to the brim a pool would stop guests that are in it. How far the kernel's pools grow by
+ * themselves nobody knows. */
 static gboolean check_room(Receive *r, guint64 estimate, GError **error)
 {
   g_autoptr(PoolInfo) pool = pool_get_info(r->group, r->where->pool, error);
@@ -179,8 +180,9 @@ static gboolean check_room(Receive *r, guint64 estimate, GError **error)
 
   if (!pool)
     return FALSE;
-  free = pool->size - MIN(pool->used, pool->size);
-  if (pool->used == G_MAXUINT64 || pool->grows_at < 100 || estimate <= free)
+  free = MAX(pool->size, pool->max_size) - MIN(pool->used, pool->size);
+  if (pool->used == G_MAXUINT64 || estimate <= free ||
+      (pool_get_holder(r->group) == POOL_HOLDER_KERNEL && pool->grows_at < 100))
     return TRUE;
   wanted = cli_size(estimate);
   free_text = cli_size(free);

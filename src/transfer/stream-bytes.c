@@ -123,6 +123,7 @@ struct StreamInput {
   char *name;
   gboolean began, ended;
   ZSTD_DCtx *zstd; /* NULL: not compressed */
+  size_t missing;  /* of what is compressed; 0: it may end here */
   char *buffer;
   gsize buffer_size, from, to; /* read, not yet used */
 };
@@ -211,6 +212,8 @@ static gboolean decompress(StreamInput *input, char *buffer, gsize length, gsize
     size_t result = ZSTD_decompressStream(input->zstd, &out, &in);
 
     input->from += in.pos;
+    if (in.size > 0)
+      input->missing = result;
     *got = out.pos;
     if (ZSTD_isError(result))
       return vt_set_error(error, EBADMSG, "%s is damaged: it cannot be decompressed: %s",
@@ -220,7 +223,8 @@ static gboolean decompress(StreamInput *input, char *buffer, gsize length, gsize
     if (input->from == input->to && !fill(input, error))
       return FALSE;
     if (input->from == input->to)
-      return TRUE;
+      return input->missing == 0 || out.pos > 0 ||
+             vt_set_error(error, EBADMSG, "%s ends in the middle: it was cut", input->name);
   }
 }
 

@@ -44,6 +44,8 @@ unit_tests = \
 	tests/unit/test-thin-reader \
 	tests/unit/test-thin-space \
 	tests/unit/test-thin-volume \
+	tests/unit/test-transfer \
+	tests/unit/test-transfer-history \
 	tests/unit/test-util \
 	tests/unit/test-watch
 check_PROGRAMS += $(unit_tests)
@@ -58,3 +60,11 @@ tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
 	src/image/interrupt.h src/image/interrupt.c
 tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)
+transfer_test_sources = tests/unit/transfer-helper.h tests/unit/transfer-helper.c \
+	$(transfer_sources) $(stream_sources) src/image/interrupt.h src/image/interrupt.c \
+	src/cli/tell.c src/cli/progress.h src/cli/progress.c
+tests_unit_test_transfer_SOURCES = tests/unit/test-transfer.c $(transfer_test_sources)
+tests_unit_test_transfer_LDADD = $(LDADD) $(ZSTD_LIBS)
+tests_unit_test_transfer_history_SOURCES = tests/unit/test-transfer-history.c \
+	$(transfer_test_sources)
+tests_unit_test_transfer_history_LDADD = $(LDADD) $(ZSTD_LIBS)

@@ -241,7 +241,7 @@ static void test_cut_zstd(void **state)
   guint n;
 
   assert_true(read_fd(fd, &n, NULL));
-  for (off_t length = whole - 5; length > 0; length -= 7) { /* the last 4 are zstd's checksum */
+  for (off_t length = whole - 1; length > 0; length -= 3) {
     g_autoptr(GError) error = NULL;
 
     assert_int_equal(ftruncate(fd, length), 0);

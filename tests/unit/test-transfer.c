@@ -1,0 +1,364 @@
+/* virt-thin - tests of sending and receiving: what is refused, and what is left behind
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "transfer-helper.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "transfer/identity.h"
+
+#define DISK "vm-1-disk-0"
+#define SNAP(name) "snap_" DISK "_" name
+
+static VolumeGroup *from, *to;
+
+static void write_seed(VolumeGroup *group, guint64 offset, guint seed)
+{
+  helper_write(group, DISK, offset, MIB, seed);
+}
+
+/* A volume with two snapshots, the first of which is at the receiver, too. */
+static int setup(void **state)
+{
+  if (helper_setup(state) < 0)
+    return -1;
+  from = transfer_test_make("a", 256 * MIB, 0);
+  to = transfer_test_make("b", 128 * MIB, 0);
+  assert_done(pool_create(from, "data", DISK, 32 * MIB, &error));
+  write_seed(from, 0, 1);
+  write_seed(from, 8 * MIB, 2);
+  assert_done(pool_snapshot(from, DISK, "s1", &error));
+  transfer_test_receive(to, transfer_test_send(from, DISK, TRUE, NULL));
+  write_seed(from, 8 * MIB, 3);
+  assert_done(pool_snapshot(from, DISK, "s2", &error));
+  return 0;
+}
+
+static int teardown(void **state)
+{
+  helper_check_pool(to, "data");
+  helper_close(from);
+  helper_close(to);
+  return helper_teardown(state);
+}
+
+/* What there is, in the receiver's own words. */
+static char *tell(void)
+{
+  g_autofree char *names = helper_names(to);
+  g_auto(GStrv) all = g_strsplit(names, " ", -1);
+  GString *text = g_string_new(NULL);
+
+  for (char **name = all; *name; name++) {
+    g_autoptr(PoolVolumeInfo) info = helper_info(to, *name);
+    g_autofree char *md5 = helper_md5(to, *name, 0), *tags = g_strjoinv(",", info->tags);
+
+    g_string_append_printf(text, "%s %" G_GUINT64_FORMAT " %d %s %s %s\n", *name, info->size,
+                           info->read_only, info->uuid, tags, md5);
+  }
+  g_string_append_printf(text, "%" G_GUINT64_FORMAT "\n", transfer_test_used(to));
+  return g_string_free(text, FALSE);
+}
+
+/* And all is as it was. */
+static void assert_refused(int fd, int code, const char *part)
+{
+  g_autofree char *before = tell(), *after = NULL;
+
+  assert_fails(transfer_test_try_receive(to, fd, FALSE, &error), code, part);
+  after = tell();
+  assert_string_equal(after, before);
+}
+
+static void assert_send_refused(const char *volumes, const char *since, int code, const char *part)
+{
+  int fd = memfd_create("stream", MFD_CLOEXEC);
+
+  assert_fails(transfer_test_try_send(from, volumes, FALSE, since, fd, &error), code, part);
+  close(fd);
+}
+
+/* --- in good order --- */
+
+static void test_increment(void **state)
+{
+  int fd = transfer_test_send(from, SNAP("s2"), FALSE, "s1");
+
+  assert_true((guint64)lseek(fd, 0, SEEK_END) < MIB + 4 * KIB);
+  transfer_test_receive(to, fd);
+  transfer_test_compare(from, to);
+}
+
+/* It was already: the volume there has nothing to move to. */
+static void test_without_volume(void **state)
+{
+  const char *const names[] = {DISK, NULL};
+
+  assert_done(pool_remove(to, names, FALSE, &error));
+  transfer_test_receive(to, transfer_test_send(from, SNAP("s2"), FALSE, "s1"));
+  assert_done(pool_remove(from, names, FALSE, &error));
+  transfer_test_compare(from, to);
+}
+
+/* What went there comes back, as what has changed there since. */
+static void test_back(void **state)
+{
+  const char *const names[] = {SNAP("s2"), NULL};
+
+  assert_done(pool_rollback(from, DISK, "s1", &error));
+  assert_done(pool_remove(from, names, FALSE, &error));
+  write_seed(to, 20 * MIB, 7);
+  assert_done(pool_snapshot(to, DISK, "s3", &error));
+  transfer_test_receive(from, transfer_test_send(to, SNAP("s3"), FALSE, "s1"));
+  transfer_test_compare(from, to);
+}
+
+/* A name says nothing: the receiver's snapshot s1 is another one now. */
+static void test_renamed_base(void **state)
+{
+  assert_done(pool_rename(to, DISK, "vm-2-disk-0", &error));
+  transfer_test_receive(to, transfer_test_send(from, SNAP("s2"), FALSE, "s1"));
+  helper_check(to, "vm-2-disk-0", 8 * MIB, MIB, 2);
+  helper_check(to, SNAP("s2"), 8 * MIB, MIB, 3);
+}
+
+/* A snapshot travels with what it has of ten others once. */
+static void test_sharing(void **state)
+{
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 0);
+  guint64 used = transfer_test_used(from);
+
+  for (guint i = 10; i < 20; i++) {
+    g_autofree char *name = g_strdup_printf("s%u", i);
+
+    write_seed(from, 9 * MIB, i);
+    assert_done(pool_snapshot(from, DISK, name, &error));
+  }
+  assert_done(pool_clone(from, SNAP("s12"), "vm-3-disk-0", 0, &error));
+  used = transfer_test_used(from);
+  transfer_test_receive(third, transfer_test_send(from, NULL, FALSE, NULL));
+  transfer_test_compare(from, third);
+  assert_int_equal(transfer_test_used(third), used);
+  helper_close(third);
+}
+
+static void test_template(void **state)
+{
+  g_autoptr(PoolVolumeInfo) clone = NULL;
+
+  assert_done(pool_template(from, DISK, "base-1-disk-0", &error));
+  assert_done(pool_clone(from, "base-1-disk-0", "vm-5-disk-0", 64 * MIB, &error));
+  helper_write(from, "vm-5-disk-0", 40 * MIB, MIB, 9);
+  transfer_test_receive(to, transfer_test_send(from, "base-1-disk-0 vm-5-disk-0", FALSE, NULL));
+  clone = helper_info(to, "vm-5-disk-0");
+  assert_string_equal(clone->origin, "base-1-disk-0");
+  assert_int_equal(clone->size, 64 * MIB);
+  helper_check(to, "vm-5-disk-0", 40 * MIB, MIB, 9);
+  helper_check(to, "base-1-disk-0", 8 * MIB, MIB, 3);
+}
+
+/* --- refused --- */
+
+static void test_exists(void **state)
+{
+  assert_refused(transfer_test_send(from, DISK, TRUE, NULL), EEXIST, "was received before");
+  assert_refused(transfer_test_send(from, DISK, FALSE, NULL), EEXIST, "already");
+  assert_refused(transfer_test_send(from, SNAP("s2"), FALSE, NULL), EEXIST, "would be no snapshot");
+}
+
+static void test_replayed(void **state)
+{
+  int fd = transfer_test_send(from, SNAP("s2"), FALSE, "s1");
+
+  assert_done(transfer_test_try_receive(to, fd, FALSE, &error));
+  assert_refused(fd, EEXIST, "was received before");
+}
+
+static void test_no_base(void **state)
+{
+  const char *const names[] = {SNAP("s1"), NULL};
+
+  assert_done(pool_remove(to, names, FALSE, &error));
+  assert_done(pool_snapshot(to, DISK, "s1", &error)); /* of the same name and content */
+  assert_refused(transfer_test_send(from, SNAP("s2"), FALSE, "s1"), ENOENT, "does not have");
+}
+
+static void test_written_to(void **state)
+{
+  int fd = transfer_test_send(from, SNAP("s2"), FALSE, "s1");
+
+  write_seed(to, 0, 99);
+  assert_refused(fd, ESTALE, "was written to");
+  assert_done(transfer_test_try_receive(to, fd, TRUE, &error));
+  transfer_test_compare(from, to);
+}
+
+/* What was written is in a snapshot: nothing is lost. */
+static void test_written_and_kept(void **state)
+{
+  write_seed(to, 0, 99);
+  assert_done(pool_snapshot(to, DISK, "mine", &error));
+  transfer_test_receive(to, transfer_test_send(from, SNAP("s2"), FALSE, "s1"));
+  helper_check(to, DISK, 8 * MIB, MIB, 3);
+  helper_check(to, SNAP("mine"), 0, MIB, 99);
+}
+
+static void test_open(void **state)
+{
+  int fd = transfer_test_send(from, SNAP("s2"), FALSE, "s1");
+  VtIo *io;
+
+  assert_done((io = pool_volume_open(to, DISK, TRUE, "somebody", &error)) != NULL);
+  assert_refused(fd, EBUSY, "somebody");
+  vt_io_unref(io);
+  transfer_test_receive(to, fd);
+}
+
+static void test_full(void **state)
+{
+  assert_done(pool_create(from, "data", "vm-9-disk-0", 200 * MIB, &error));
+  helper_write(from, "vm-9-disk-0", 0, 160 * MIB, 5);
+  assert_refused(transfer_test_send(from, "vm-9-disk-0", FALSE, NULL), ENOSPC,
+                 "it is up to 160.00 MiB of data");
+}
+
+/* The receiver's chunks are so large that it fills in the middle. */
+static void test_fills(void **state)
+{
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 4 * MIB);
+  g_autofree char *names = NULL;
+  int fd;
+
+  assert_done(pool_create(from, "data", "vm-9-disk-0", 200 * MIB, &error));
+  for (guint64 offset = 0; offset < 200 * MIB; offset += 2 * MIB)
+    helper_write(from, "vm-9-disk-0", offset, 64 * KIB, 5);
+  fd = transfer_test_send(from, "vm-9-disk-0", FALSE, NULL);
+  assert_fails(transfer_test_try_receive(third, fd, FALSE, &error), ENOSPC, NULL);
+  names = helper_names(third);
+  assert_string_equal(names, "");
+  assert_int_equal(transfer_test_used(third), 0);
+  close(fd);
+  helper_check_pool(third, "data");
+  helper_close(third);
+}
+
+static void test_cut_anywhere(void **state)
+{
+  g_autofree char *before = tell(), *after = NULL;
+  int fd = transfer_test_send(from, SNAP("s2"), FALSE, "s1");
+  off_t size = lseek(fd, 0, SEEK_END);
+
+  for (off_t at = size - 1; at >= 0; at -= 1 + at / 3) {
+    assert_int_equal(ftruncate(fd, at), 0);
+    assert_fails(transfer_test_try_receive(to, fd, FALSE, &error), EBADMSG, NULL);
+  }
+  close(fd);
+  after = tell();
+  assert_string_equal(after, before);
+}
+
+/* --- what a stream may say --- */
+
+static int write_volume(StreamVolume *v)
+{
+  int fd = memfd_create("stream", MFD_CLOEXEC);
+  StreamHeader header = {.id = "sixteen bytes of"};
+  g_autoptr(StreamWriter) w = stream_writer_new(fd, "the stream", &header, FALSE, NULL);
+
+  assert_done(stream_write_begin(w, v, NULL, &error));
+  assert_done(stream_write_end_volume(w, &error));
+  assert_done(stream_write_end(w, &error));
+  return fd;
+}
+
+static void test_claims(void **state)
+{
+  char *own[] = {"virt-thin.max_size=1", NULL}, *none[] = {NULL};
+  StreamVolume v = {.name = "v", .size = 4 * MIB, .tags = own};
+
+  assert_refused(write_volume(&v), EBADMSG, "virt-thin's own");
+  v.tags = none;
+  v.kind = STREAM_LINEAR;
+  assert_refused(write_volume(&v), EOPNOTSUPP, "no thin pool");
+  v.kind = STREAM_VOLUME;
+  v.name = "snap_v_x";
+  assert_refused(write_volume(&v), EINVAL, "a name for a snapshot");
+  v.name = "data";
+  assert_refused(write_volume(&v), EEXIST, "already");
+  v.name = "v";
+  v.size = G_GUINT64_CONSTANT(1) << 61;
+  assert_refused(write_volume(&v), EINVAL, "LVM addresses at most");
+}
+
+/* --- the sender --- */
+
+static void test_send_refused(void **state)
+{
+  assert_send_refused("nothing", NULL, ENOENT, "no volume nothing");
+  assert_send_refused(DISK, "s7", ENOENT, "no snapshot s7");
+  assert_send_refused(SNAP("s1"), "s1", EINVAL, "the receiver is to have it");
+}
+
+static void test_snapshots_go(void **state)
+{
+  g_autofree char *before = helper_names(from), *after = NULL;
+
+  close(transfer_test_send(from, NULL, FALSE, NULL));
+  assert_fails(transfer_test_try_send(from, NULL, FALSE, NULL, -1, &error), EBADF, NULL);
+  after = helper_names(from);
+  assert_string_equal(after, before);
+}
+
+/* --- what others have left --- */
+
+static void test_clean_up(void **state)
+{
+  g_autofree char *id = transfer_new_id(), *other = transfer_new_id(),
+                  *dead = transfer_receive_name(id, 3), *alive = transfer_receive_name(other, 0),
+                  *sending = transfer_send_name(id), *before = helper_names(to), *after = NULL;
+  g_autoptr(TransferLock) lock = transfer_lock("b", other, NULL);
+
+  assert_done(pool_create(to, "data", dead, 4 * MIB, &error));
+  assert_done(pool_create(to, "data", alive, 4 * MIB, &error));
+  assert_done(pool_snapshot(to, DISK, sending, &error));
+  transfer_clean_up(to);
+  after = helper_names(to);
+  assert_non_null(strstr(after, alive));
+  assert_null(strstr(after, dead));
+  g_clear_pointer(&lock, transfer_unlock);
+  transfer_clean_up(to);
+  g_free(after);
+  after = helper_names(to);
+  assert_string_equal(after, before);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST(test_increment),
+      TEST(test_without_volume),
+      TEST(test_back),
+      TEST(test_renamed_base),
+      TEST(test_sharing),
+      TEST(test_template),
+      TEST(test_exists),
+      TEST(test_replayed),
+      TEST(test_no_base),
+      TEST(test_written_to),
+      TEST(test_written_and_kept),
+      TEST(test_open),
+      TEST(test_full),
+      TEST(test_fills),
+      TEST(test_cut_anywhere),
+      TEST(test_claims),
+      TEST(test_send_refused),
+      TEST(test_snapshots_go),
+      TEST(test_clean_up),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
