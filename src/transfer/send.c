@@ -1,6 +1,9 @@
 /* virt-thin - volumes of a thin pool to a stream
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
+ * Of a chunk that both a volume and its base have, only what differs travels: a guest writes less
+ * at once than a chunk is large.
+ *
  * Somebody may remove, and make anew, what is read here: names and UUIDs are compared when all of
  * a volume was read, before its last record makes it whole.
  */
@@ -16,6 +19,7 @@
 
 #define RUNS 1024
 #define GRANULE (64u << 10) /* zeros of that length are left out */
+#define COMPARED (4u << 10) /* and what of a chunk its base has, too */
 
 /* --- the plan --- */
 
@@ -129,9 +133,9 @@ guint send_plan_n_volumes(const SendPlan *plan)
 typedef struct {
   SendPlan *plan;
   StreamWriter *writer;
-  VtIo *source;
+  VtIo *source, *base;        /* NULL: it has none */
   guint64 zero_from, zero_to; /* gathered, not yet written */
-  char *buffer;               /* STREAM_MAX_DATA */
+  char *buffer, *there;       /* STREAM_MAX_DATA */
   guint64 done, data;
   CliProgress *progress;
 } Sending;
@@ -155,23 +159,37 @@ static gboolean add_zeros(Sending *s, guint64 from, guint64 to, GError **error)
   return TRUE;
 }
 
-/* The buffer's bytes at @offset, in runs of zero and other granules. @over: the base may have
- * something there. */
-static gboolean write_buffer(Sending *s, guint64 offset, gsize length, gboolean over,
+typedef enum { PIECE_SAME, PIECE_ZERO, PIECE_DATA } Piece;
+
+/* Of data in @buffer, and what the base has there (NULL: nothing). */
+static Piece look_at(const char *buffer, const char *there, gsize length)
+{
+  if (there && memcmp(buffer, there, length) == 0)
+    return PIECE_SAME;
+  if (vt_is_zero(buffer, length))
+    return there ? PIECE_ZERO : PIECE_SAME;
+  return PIECE_DATA;
+}
+
+/* The buffer's bytes at @offset, in runs of pieces of a kind. */
+static gboolean write_buffer(Sending *s, guint64 offset, gsize length, const char *there,
                              GError **error)
 {
-  for (gsize at = 0, run; at < length; at += run) {
-    gboolean zero = vt_is_zero(s->buffer + at, MIN(GRANULE, length - at));
+  gsize granule = there ? COMPARED : GRANULE;
 
-    for (run = MIN(GRANULE, length - at); at + run < length; run += MIN(GRANULE, length - at - run))
-      if (vt_is_zero(s->buffer + at + run, MIN(GRANULE, length - at - run)) != zero)
+  for (gsize at = 0, end; at < length; at = end) {
+    Piece kind = look_at(s->buffer + at, there ? there + at : NULL, MIN(granule, length - at));
+
+    for (end = at + MIN(granule, length - at); end < length; end += MIN(granule, length - end))
+      if (look_at(s->buffer + end, there ? there + end : NULL, MIN(granule, length - end)) != kind)
         break;
-    if (zero && over && !add_zeros(s, offset + at, offset + at + run, error))
+    if (kind == PIECE_ZERO && !add_zeros(s, offset + at, offset + end, error))
       return FALSE;
-    if (!zero && (!end_zeros(s, error) ||
-                  !stream_write_data(s->writer, offset + at, s->buffer + at, run, error)))
+    if (kind == PIECE_DATA &&
+        (!end_zeros(s, error) ||
+         !stream_write_data(s->writer, offset + at, s->buffer + at, end - at, error)))
       return FALSE;
-    s->data += zero ? 0 : run;
+    s->data += kind == PIECE_DATA ? end - at : 0;
   }
   return TRUE;
 }
@@ -179,6 +197,7 @@ static gboolean write_buffer(Sending *s, guint64 offset, gsize length, gboolean 
 static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 size, GError **error)
 {
   guint64 offset = run->offset, end = MIN(run->offset + run->length, size);
+  char *there = run->kind == POOL_DELTA_DIFFERENT ? s->there : NULL;
 
   if (run->kind == POOL_DELTA_LEFT_ONLY)
     return offset >= end || add_zeros(s, offset, end, error);
@@ -186,7 +205,8 @@ static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 size, GEr
     gsize step = (gsize)MIN(end - offset, STREAM_MAX_DATA - offset % STREAM_MAX_DATA);
 
     if (!image_check_interrupt(error) || !vt_io_read(s->source, s->buffer, step, offset, error) ||
-        !write_buffer(s, offset, step, run->kind == POOL_DELTA_DIFFERENT, error))
+        (there && !vt_io_read(s->base, there, step, offset, error)) ||
+        !write_buffer(s, offset, step, there, error))
       return FALSE;
     offset += step;
     s->done += step;
@@ -229,21 +249,25 @@ static gboolean write_volume(Sending *s, const SendItem *item, GError **error)
   gboolean ok;
 
   s->source = pool_volume_open(s->plan->group, item->source, TRUE, opener, error);
-  if (!s->source)
-    return FALSE;
-  ok = stream_write_begin(s->writer, item->volume, NULL, error) && write_ranges(s, item, error) &&
+  s->base = s->source && item->base
+                ? pool_volume_open(s->plan->group, item->base, TRUE, opener, error)
+                : NULL;
+  ok = s->source && (s->base || !item->base) &&
+       stream_write_begin(s->writer, item->volume, NULL, error) && write_ranges(s, item, error) &&
        require_same(s->plan, item->source, item->source_uuid, error) &&
        require_same(s->plan, item->base, item->base_uuid, error) &&
        stream_write_end_volume(s->writer, error);
   g_clear_pointer(&s->source, vt_io_unref);
+  g_clear_pointer(&s->base, vt_io_unref);
   return ok;
 }
 
 gboolean send_plan_write(SendPlan *plan, StreamWriter *writer, CliProgress *progress, guint64 *data,
                          GError **error)
 {
-  g_autofree char *buffer = g_malloc(STREAM_MAX_DATA);
-  Sending s = {.plan = plan, .writer = writer, .buffer = buffer, .progress = progress};
+  g_autofree char *buffer = g_malloc(STREAM_MAX_DATA), *there = g_malloc(STREAM_MAX_DATA);
+  Sending s = {
+      .plan = plan, .writer = writer, .buffer = buffer, .there = there, .progress = progress};
 
   for (guint i = 0; i < plan->items->len; i++) {
     const SendItem *item = plan->items->pdata[i];
