@@ -16,6 +16,7 @@ const PoolChangeRow pool_changes[POOL_N_CHANGES] = {
     [POOL_CLONE] = {"Clone", "ons", "create volume"},
     [POOL_SNAPSHOT] = {"Snapshot", "no", "take a snapshot of"},
     [POOL_SNAPSHOT_GROUP] = {"SnapshotGroup", "lo", "take a snapshot of"},
+    [POOL_SNAPSHOT_TAGGED] = {"SnapshotTagged", "lo+", "take a snapshot of"},
     [POOL_ROLLBACK] = {"Rollback", "no", "roll back volume"},
     [POOL_CLONE_INTO] = {"CloneInto", "on", "make a clone of volume"},
     [POOL_RENAME] = {"Rename", "no", "rename volume"},
@@ -134,6 +135,7 @@ gboolean pool_change_freeze(const PoolChange *change, const char *nodes, const c
   case POOL_CLONE_INTO: add_disk(disks, nodes, files, change->other); break;
   case POOL_SNAPSHOT: add_disk(disks, nodes, files, change->name); break;
   case POOL_SNAPSHOT_GROUP:
+  case POOL_SNAPSHOT_TAGGED:
     for (const char *const *name = change->names; *name; name++)
       add_disk(disks, nodes, files, *name);
     break;
@@ -194,6 +196,15 @@ gboolean pool_snapshot_group(VolumeGroup *group, const char *const *volumes, con
 
   if (volumes[0] && !volumes[1])
     return pool_snapshot(group, volumes[0], snapshot, error);
+  return pool_change(group, &change, error);
+}
+
+gboolean pool_snapshot_tagged(VolumeGroup *group, const char *const *volumes, const char *snapshot,
+                              const char *const *tags, GError **error)
+{
+  const PoolChange change = {
+      .kind = POOL_SNAPSHOT_TAGGED, .names = volumes, .other = snapshot, .add = tags};
+
   return pool_change(group, &change, error);
 }
 

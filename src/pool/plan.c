@@ -99,9 +99,14 @@ static gboolean add_thin(PlanWork *w, LvmLv *pool, const char *name, guint64 ext
   step->sealed = snapshot || (origin && pool_rules_is_template_name(name));
   if (snapshot)
     g_ptr_array_add(step->gained, pool_rules_snapshot_tag(from));
+  for (const char *const *tag = w->change->add; tag && *tag; tag++)
+    g_ptr_array_add(step->gained, g_strdup(*tag));
   if (step->sealed)
     seal(lv);
-  return !snapshot || lvm_lv_add_tag(lv, step->gained->pdata[0], error);
+  for (guint i = 0; i < step->gained->len; i++)
+    if (!lvm_lv_add_tag(lv, step->gained->pdata[i], error))
+      return FALSE;
+  return TRUE;
 }
 
 static gboolean plan_create(PlanWork *w, GError **error)
@@ -196,6 +201,11 @@ static gboolean plan_snapshot_group(PlanWork *w, GError **error)
         !snapshot_volume(w, all->pdata[i], error))
       return FALSE;
   return TRUE;
+}
+
+static gboolean plan_snapshot_tagged(PlanWork *w, GError **error)
+{
+  return pool_rules_check_tags(w->change->add, error) && plan_snapshot_group(w, error);
 }
 
 /* --- rollback, and making a volume a clone afterwards --- */
@@ -688,6 +698,7 @@ static gboolean (*const planners[POOL_N_CHANGES])(PlanWork *w, GError **error) =
     [POOL_CLONE] = plan_clone,
     [POOL_SNAPSHOT] = plan_snapshot,
     [POOL_SNAPSHOT_GROUP] = plan_snapshot_group,
+    [POOL_SNAPSHOT_TAGGED] = plan_snapshot_tagged,
     [POOL_ROLLBACK] = plan_rollback,
     [POOL_CLONE_INTO] = plan_clone_into,
     [POOL_RENAME] = plan_rename,

@@ -180,6 +180,10 @@ gboolean pool_snapshot(VolumeGroup *group, const char *volume, const char *snaps
  * ETIMEDOUT: one of them could not be held still. */
 gboolean pool_snapshot_group(VolumeGroup *group, const char *const *volumes, const char *snapshot,
                              GError **error);
+/* The same, and each has @tags from the first moment on: no crash leaves one without them. EINVAL,
+ * EPERM: no tags for a user to set. */
+gboolean pool_snapshot_tagged(VolumeGroup *group, const char *const *volumes, const char *snapshot,
+                              const char *const *tags, GError **error);
 /* The volume's content becomes the snapshot's; the volume keeps name, UUID, tags, size of the
  * snapshot, and all its snapshots. EBUSY when open. */
 gboolean pool_rollback(VolumeGroup *group, const char *volume, const char *snapshot,

@@ -324,6 +324,8 @@ static void check_changes(VolumeGroup *group, gboolean ok)
   CHANGE(pool_snapshot(group, "v", "s", &error), "Snapshot ('v', 's')");
   CHANGE(pool_snapshot_group(group, two, "s", &error), "SnapshotGroup (['a', 'b'], 's')");
   CHANGE(pool_snapshot_group(group, one, "s", &error), "Snapshot ('t', 's')");
+  CHANGE(pool_snapshot_tagged(group, two, "s", one, &error),
+         "SnapshotTagged (['a', 'b'], 's', ['t'])");
   CHANGE(pool_rollback(group, "v", "s", &error), "Rollback ('v', 's')");
   CHANGE(pool_clone_into(group, "o", "v", &error), "CloneInto ('o', 'v')");
   CHANGE(pool_rename(group, "v", "w", &error), "Rename ('v', 'w')");

@@ -330,6 +330,22 @@ static void test_snapshot_group(void **state)
           .other = "s");
 }
 
+static void test_snapshot_tagged(void **state)
+{
+  const char *const names[] = {"vm-102-disk-0", "vm-101-disk-1", NULL},
+                    *const tags[] = {"t/1", NULL}, *const bad[] = {"a b", NULL},
+                    *const own[] = {"virt-thin.with=x", NULL};
+
+  PLAN(POOL_SNAPSHOT_TAGGED,
+       "add-thin snap_vm-102-disk-0_s vm-102-disk-0 32 +virt-thin.snapshot-of=vm-102-disk-0 +t/1 "
+       "sealed; "
+       "add-thin snap_vm-101-disk-1_s vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 +t/1 "
+       "sealed",
+       NULL, .names = names, .other = "s", .add = tags);
+  REFUSED(POOL_SNAPSHOT_TAGGED, EINVAL, "tag", .names = names, .other = "s", .add = bad);
+  REFUSED(POOL_SNAPSHOT_TAGGED, EPERM, "virt-thin's own", .names = names, .other = "s", .add = own);
+}
+
 /* lvm2 makes another LV of it, so that snapshots which are known by their origin need the tag. */
 static void test_content(void **state)
 {
@@ -663,6 +679,7 @@ int main(void)
       cmocka_unit_test(test_publish),
       cmocka_unit_test(test_two_pools),
       cmocka_unit_test(test_snapshot_group),
+      cmocka_unit_test(test_snapshot_tagged),
   };
 
   return cmocka_run_group_tests_name("pool-plan", tests, NULL, NULL);
