@@ -11,6 +11,7 @@
 
 #include "commands/backend-folder.h"
 #include "cli/cli.h"
+#include "util/files.h"
 
 #define UNIT_PREFIX "virt-thin-"
 #define MARK "# Written by virt-thin enable --session; virt-thin disable --session removes it.\n"

@@ -14,6 +14,7 @@
 #include "commands/commands.h"
 #include "commands/enable-session.h"
 #include "commands/libvirt-daemons.h"
+#include "util/files.h"
 
 #define DROP_IN "50-virt-thin.conf"
 

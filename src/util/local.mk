@@ -5,6 +5,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/condition.h \
 	src/util/crc.c src/util/crc.h \
 	src/util/error.c src/util/error.h \
+	src/util/files.c src/util/files.h \
 	src/util/freeze.c src/util/freeze.h \
 	src/util/image-format.c src/util/image-format.h \
 	src/util/io.c src/util/io.h \
