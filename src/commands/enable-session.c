@@ -12,6 +12,7 @@
 #include "commands/backend-folder.h"
 #include "cli/cli.h"
 #include "util/files.h"
+#include "util/systemd.h"
 
 #define UNIT_PREFIX "virt-thin-"
 #define MARK "# Written by virt-thin enable --session; virt-thin disable --session removes it.\n"
@@ -149,25 +150,13 @@ static gboolean remove_folder(const char *folder, GError **error)
 
 /* --- processes --- */
 
-/* Does a systemd run for this user? */
-static gboolean has_systemd(void)
-{
-  g_autofree char *path = g_build_filename(g_get_user_runtime_dir(), "systemd", "private", NULL);
-
-  return access(path, F_OK) == 0;
-}
-
 /* `systemctl --user @word` for our units of @type that there are; NULL: for none. */
 static gboolean systemctl(const char *word, const char *type, GError **error)
 {
   g_autoptr(GPtrArray) args = g_ptr_array_new_with_free_func(g_free);
-  g_autofree char *folder = units_folder(), *said = NULL;
-  g_autoptr(GError) local = NULL;
-  int status;
+  g_autofree char *folder = units_folder();
 
-  for (const char *const *arg = (const char *const[]){"systemctl", "--user", word, NULL}; *arg;
-       arg++)
-    g_ptr_array_add(args, g_strdup(*arg));
+  g_ptr_array_add(args, g_strdup(word));
   for (gsize i = 0; i < G_N_ELEMENTS(daemons) && type; i++) {
     g_autofree char *unit = g_strdup_printf(UNIT_PREFIX "%s.%s", daemons[i].name, type),
                     *path = g_build_filename(folder, unit, NULL);
@@ -175,15 +164,10 @@ static gboolean systemctl(const char *word, const char *type, GError **error)
     if (access(path, F_OK) == 0)
       g_ptr_array_add(args, g_steal_pointer(&unit));
   }
-  if (!has_systemd() || (type && args->len == 3))
+  if (!systemd_runs() || (type && args->len == 1))
     return TRUE;
   g_ptr_array_add(args, NULL);
-  if (!g_spawn_sync(NULL, (char **)args->pdata, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, &said,
-                    &status, &local) ||
-      !g_spawn_check_wait_status(status, &local))
-    return vt_set_error(error, EIO, "systemctl --user %s: %s %s", word, local->message,
-                        said ? g_strstrip(said) : "");
-  return TRUE;
+  return systemd_tell((const char *const *)args->pdata, error);
 }
 
 /* Of the one that runs: it has its file locked. 0: none does. */
@@ -273,7 +257,7 @@ gboolean session_enable(const char *folder, GError **error)
   if (!end_daemons(error) || !systemctl("start", "socket", error))
     return FALSE;
   printf("Your libvirt (qemu:///session) has virt-thin's storage backend, by %s.\n", folder);
-  if (!has_systemd())
+  if (!systemd_runs())
     tell_variables(folder);
   return TRUE;
 }

@@ -15,6 +15,7 @@
 #include "commands/enable-session.h"
 #include "commands/libvirt-daemons.h"
 #include "util/files.h"
+#include "util/systemd.h"
 
 #define DROP_IN "50-virt-thin.conf"
 
@@ -56,25 +57,15 @@ static gboolean write_drop_in(const char *service, GError **error)
  * by that. */
 static gboolean tell_systemd(GError **error)
 {
-  const char *const reload[] = {"systemctl", "daemon-reload", NULL};
+  const char *const reload[] = {"daemon-reload", NULL};
   /* Patterns: those match only what systemd has loaded, while the name of a daemon that this host
    * does not have would be an error. */
-  const char *const restart[] = {"systemctl", "try-restart", "libvirtd.servic[e]",
-                                 "virtstoraged.servic[e]", NULL};
-  const char *const *const commands[] = {reload, restart};
+  const char *const restart[] = {"try-restart", "libvirtd.servic[e]", "virtstoraged.servic[e]",
+                                 NULL};
 
-  if (root || access("/run/systemd/system", F_OK) < 0)
+  if (root || !systemd_runs())
     return TRUE;
-  for (gsize i = 0; i < G_N_ELEMENTS(commands) && !(i == 1 && no_restart); i++) {
-    g_autoptr(GError) local = NULL;
-    int status;
-
-    if (!g_spawn_sync(NULL, (char **)commands[i], NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL,
-                      &status, &local) ||
-        !g_spawn_check_wait_status(status, &local))
-      return vt_set_error(error, EIO, "systemctl %s: %s", commands[i][1], local->message);
-  }
-  return TRUE;
+  return systemd_tell(reload, error) && (no_restart || systemd_tell(restart, error));
 }
 
 /* --- what came of it --- */
@@ -113,7 +104,7 @@ static void tell_user(gboolean enabled)
     tell_daemon(daemons->pdata[i], enabled);
   if (daemons->len == 0)
     printf("neither libvirtd nor virtstoraged runs: they have them from the next start on\n");
-  if (enabled && access("/run/systemd/system", F_OK) < 0)
+  if (enabled && !systemd_runs())
     cli_warn("systemd does not run here: who starts libvirtd or virtstoraged sets "
              "LIBVIRT_STORAGE_BACKEND_DIR=%s in its environment",
              folder_path());
