@@ -14,6 +14,8 @@
 #include "commands/commands.h"
 #include "commands/enable-session.h"
 #include "commands/libvirt-daemons.h"
+#include "schedule/timers.h"
+#include "settings/settings.h"
 #include "util/files.h"
 #include "util/systemd.h"
 
@@ -164,6 +166,21 @@ static gboolean remove_drop_in(const char *service, GError **error)
   return TRUE;
 }
 
+/* Also where libvirt was not switched over: without the program they would fail at each run. */
+static gboolean remove_timers(GError **error)
+{
+  g_autofree char *folder = root ? rooted("/etc/systemd/system") : settings_unit_dir();
+  guint n = 0;
+
+  if (geteuid() != 0 && !session && !root)
+    return TRUE;
+  if (!timers_remove(folder, !root, &n, error))
+    return FALSE;
+  if (n > 0)
+    printf("%u timers of schedules are gone; virt-thin schedule apply makes them anew\n", n);
+  return TRUE;
+}
+
 static gboolean disable_host(const char *folder, GError **error)
 {
   for (gsize i = 0; i < G_N_ELEMENTS(services); i++)
@@ -181,8 +198,8 @@ static int run_disable(char **args, GError **error)
   g_autofree char *folder = session ? session_folder() : rooted(folder_path());
 
   if (if_enabled && !backend_folder_is_ours(folder))
-    return CLI_OK;
-  return cli_status(check_options(error) &&
+    return cli_status(remove_timers(error));
+  return cli_status(check_options(error) && remove_timers(error) &&
                     (session ? session_disable(folder, error) : disable_host(folder, error)));
 }
 

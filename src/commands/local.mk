@@ -21,6 +21,8 @@ virt_thin_SOURCES += \
 	src/commands/receive.c \
 	src/commands/refresh.c \
 	src/commands/send.c \
+	src/commands/schedule.c \
+	src/commands/schedule-list.h src/commands/schedule-list.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
 	src/commands/volume.c

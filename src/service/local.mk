@@ -1,13 +1,16 @@
 # service
 
-# --- systemd's unit, udev's rules ---
+# --- systemd's units, udev's rules ---
 systemdunitdir = $(prefix)/lib/systemd/system
-systemdunit_DATA = src/service/virt-thin@.service
+systemdunit_DATA = src/service/virt-thin@.service src/service/virt-thin-schedule@.service
+systemduserunitdir = $(prefix)/lib/systemd/user
+systemduserunit_DATA = src/service/user/virt-thin-schedule@.service
 udevrulesdir = $(prefix)/lib/udev/rules.d
 udevrules_DATA = src/service/59-virt-thin.rules
-CLEANFILES += $(systemdunit_DATA) $(udevrules_DATA)
-EXTRA_DIST += src/service/virt-thin@.service.in src/service/59-virt-thin.rules.in
-$(systemdunit_DATA) $(udevrules_DATA): %: %.in Makefile
+CLEANFILES += $(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA)
+EXTRA_DIST += src/service/virt-thin@.service.in src/service/59-virt-thin.rules.in \
+	src/service/virt-thin-schedule@.service.in src/service/user/virt-thin-schedule@.service.in
+$(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \
 	  $(SED) -e 's|@bindir[@]|$(bindir)|g' -e 's|@runstatedir[@]|$(runstatedir)|g' '$<' > '$@'
 

@@ -43,16 +43,30 @@ static char *system_or_user(const char *system_dir, const char *user_dir)
   return geteuid() == 0 ? g_strdup(system_dir) : g_build_filename(user_dir, "virt-thin", NULL);
 }
 
+char *settings_config_file(void)
+{
+  g_autofree char *folder =
+      system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir());
+
+  return from_env_or("VIRT_THIN_CONFIG", g_build_filename(folder, "virt-thin.conf", NULL));
+}
+
+char *settings_unit_dir(void)
+{
+  return from_env_or("VIRT_THIN_UNIT_DIR",
+                     geteuid() == 0
+                         ? g_strdup("/etc/systemd/system")
+                         : g_build_filename(g_get_user_config_dir(), "systemd", "user", NULL));
+}
+
 static GKeyFile *read_file(char **path)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
   g_autoptr(GError) error = NULL;
-  g_autofree char *folder =
-                      system_or_user(VIRT_THIN_SYSCONFDIR "/virt-thin", g_get_user_config_dir()),
-                  *text = NULL;
+  g_autofree char *text = NULL;
   gsize length;
 
-  *path = from_env_or("VIRT_THIN_CONFIG", g_build_filename(folder, "virt-thin.conf", NULL));
+  *path = settings_config_file();
   if (g_file_get_contents(*path, &text, &length, &error))
     g_key_file_load_from_data(file, text, length, G_KEY_FILE_NONE, &error);
   else if (g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT) &&
@@ -243,8 +257,8 @@ static Settings *settings(void)
 void settings_make_environment_absolute(void)
 {
   static const char *const variables[] = {"VIRT_THIN_STATE_DIR", "VIRT_THIN_RUNTIME_DIR",
-                                          "VIRT_THIN_CONFIG", "VIRT_THIN_DEV_DIR",
-                                          "VIRT_THIN_PROGRAM"};
+                                          "VIRT_THIN_CONFIG",    "VIRT_THIN_DEV_DIR",
+                                          "VIRT_THIN_PROGRAM",   "VIRT_THIN_UNIT_DIR"};
 
   for (guint i = 0; i < G_N_ELEMENTS(variables); i++) {
     g_autofree char *path = from_env_or(variables[i], NULL);

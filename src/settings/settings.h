@@ -34,6 +34,13 @@ char *settings_vg_dir(const char *vg);                    /* <runtime>/<vg>; the
 char *settings_vg_file(const char *vg, const char *name); /* <runtime>/<vg>/<name>; the caller's */
 char *settings_archive_dir(void);                         /* the caller's */
 
+/* The file itself: for who changes it. The caller's. */
+char *settings_config_file(void);
+/* Where units of systemd's are written that this user's schedules need: $VIRT_THIN_UNIT_DIR (of
+ * which no systemd is told), else /etc/systemd/system, of others than root
+ * XDG_CONFIG_HOME/systemd/user. The caller's. */
+char *settings_unit_dir(void);
+
 /* PVs to look at, where none are given: [devices] paths= of the file (globs allowed), else
  * <state>/ *.img. The caller's GStrv. */
 GStrv settings_devices(void);

@@ -1,0 +1,10 @@
+# schedule: sections of virt-thin.conf, systemd's timers, what a run does.
+virt_thin_SOURCES += \
+	src/schedule/file.c \
+	src/schedule/report.h src/schedule/report.c \
+	src/schedule/run.h src/schedule/run.c \
+	src/schedule/schedule.h src/schedule/schedule.c \
+	src/schedule/sets.c \
+	src/schedule/snapshots.h src/schedule/snapshots.c \
+	src/schedule/targets.h src/schedule/targets.c \
+	src/schedule/timers.h src/schedule/timers.c
