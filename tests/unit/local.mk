@@ -28,6 +28,7 @@ unit_tests = \
 	tests/unit/test-pool-scale \
 	tests/unit/test-pool-strangers \
 	tests/unit/test-retention \
+	tests/unit/test-schedule \
 	tests/unit/test-settings \
 	tests/unit/test-storagecfg \
 	tests/unit/test-storagecfg-edit \
@@ -68,3 +69,7 @@ tests_unit_test_transfer_LDADD = $(LDADD) $(ZSTD_LIBS)
 tests_unit_test_transfer_history_SOURCES = tests/unit/test-transfer-history.c \
 	$(transfer_test_sources)
 tests_unit_test_transfer_history_LDADD = $(LDADD) $(ZSTD_LIBS)
+# What of schedules opens no volume group by itself.
+tests_unit_test_schedule_SOURCES = tests/unit/test-schedule.c \
+	src/schedule/file.c src/schedule/report.c src/schedule/schedule.c src/schedule/sets.c \
+	src/schedule/snapshots.c
