@@ -160,12 +160,13 @@ static int run_add(char **args, GError **error)
 
 static const CliCommand schedule_add = {
     .name = "add",
-    .arguments = "NAME snapshot VG/LV|VG/POOL|VMID...",
+    .arguments = "NAME snapshot|backup VG/LV|VG/POOL|VMID...",
     .summary = "Have something done again and again",
     .description =
         "A pool stands for its volumes, a VMID for all volumes of that guest. Volumes of one pool "
         "are done at\none instant. The rules of what is kept are Proxmox VE's; user's snapshots "
-        "are left alone.\n\nExample: virt-thin schedule add nightly snapshot pve/data --when "
+        "are left alone. A backup is what virt-thin backup makes, "
+        "with its rules.\n\nExample: virt-thin schedule add nightly snapshot pve/data --when "
         "'*-*-* 01:00' --keep-daily 7 --keep-weekly 4",
     .options = add_options,
     .min_args = 3,
@@ -283,7 +284,9 @@ static int run_run(char **args, GError **error)
     return CLI_FAILED;
   ok = schedule_run_alone(s, &report, error);
   if (ok)
-    printf("schedule %s: %u snapshots taken, %u removed\n", s->name, report.taken, report.removed);
+    printf(s->kind == SCHEDULE_BACKUP ? "schedule %s: %u volumes backed up\n"
+                                      : "schedule %s: %u snapshots taken, %u removed\n",
+           s->name, report.taken, report.removed);
   return cli_status(ok);
 }
 

@@ -1,5 +1,6 @@
 # schedule: sections of virt-thin.conf, systemd's timers, what a run does.
 virt_thin_SOURCES += \
+	src/schedule/backup.h src/schedule/backup.c \
 	src/schedule/file.c \
 	src/schedule/report.h src/schedule/report.c \
 	src/schedule/run.h src/schedule/run.c \

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "schedule/backup.h"
 #include "schedule/snapshots.h"
 #include "settings/settings.h"
 #include "util/files.h"
@@ -37,7 +38,15 @@ static void for_each_group(const Schedule *s, gint64 now, ScheduleReport *report
 
 void schedule_run(const Schedule *s, gint64 now, ScheduleReport *report)
 {
-  for_each_group(s, now, report, schedule_snapshots_run);
+  g_autoptr(GPtrArray) targets = NULL;
+
+  if (s->kind == SCHEDULE_SNAPSHOT) {
+    for_each_group(s, now, report, schedule_snapshots_run);
+    return;
+  }
+  targets = schedule_targets(s, report);
+  for (guint i = 0; i < targets->len; i++)
+    schedule_back_up(s, targets->pdata[i], report);
 }
 
 static void remove_snapshots(VolumeGroup *group, const Schedule *s, const ScheduleTarget *target,

@@ -40,7 +40,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Schedule, schedule_free)
  * names. EINVAL. */
 gboolean schedule_check_name(const char *name, GError **error);
 gboolean schedule_parse_kind(const char *word, ScheduleKind *kind, GError **error);
-/* Is it as it must be, but for @when and @delay, which are systemd's to judge (timers.h)? EINVAL. */
+/* Is it as it must be, but for @when and @delay, which are systemd's to judge (timers.h)?
+ * EINVAL. */
 gboolean schedule_check(const Schedule *schedule, GError **error);
 /* "pve/data, 101": the caller's. */
 char *schedule_describe_what(const Schedule *schedule);

@@ -25,8 +25,9 @@ typedef struct {
   GPtrArray *volumes; /* of char *, NULL-terminated */
 } ScheduleSet;
 
-/* What @target means in its open @group: GPtrArray of ScheduleSet *, each volume once; the caller's.
- * A thin pool stands for its volumes but for snapshots and templates, which do not change. */
+/* What @target means in its open @group: GPtrArray of ScheduleSet *, each volume once; the
+ * caller's. A thin pool stands for its volumes but for snapshots and templates, which do not
+ * change. */
 GPtrArray *schedule_sets(VolumeGroup *group, const Schedule *schedule, const ScheduleTarget *target,
                          ScheduleReport *report);
 /* A snapshot or a template. */

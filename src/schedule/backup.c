@@ -1,0 +1,76 @@
+/* virt-thin - schedules: a run of virt-thin backup
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "schedule/backup.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "cli/cli.h"
+#include "settings/settings.h"
+
+/* "VG/LV" each. Of char *; the caller's. */
+static GPtrArray *list_volumes(const Schedule *s, const ScheduleTarget *target,
+                               ScheduleReport *report)
+{
+  GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GError) local = NULL;
+  g_autoptr(VolumeGroup) group = cli_open_patient(target->vg, POOL_READ_ONLY, &local);
+  g_autoptr(GPtrArray) sets = group ? schedule_sets(group, s, target, report) : NULL;
+
+  if (!group)
+    schedule_report_failed(report, s, "%s", local->message);
+  for (guint i = 0; sets && i < sets->len; i++) {
+    const ScheduleSet *set = sets->pdata[i];
+
+    for (char **name = (char **)set->volumes->pdata; *name; name++)
+      g_ptr_array_add(names, g_strconcat(target->vg, "/", *name, NULL));
+  }
+  return names;
+}
+
+static GPtrArray *command_line(const Schedule *s, GPtrArray *volumes)
+{
+  GPtrArray *args = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *keep = vt_retention_format(&s->keep);
+  g_auto(GStrv) rules = g_strsplit(keep, ",", -1);
+
+  g_ptr_array_add(args, g_strdup(settings_program()));
+  for (const char *const *device = cli_devices(); device && *device; device++)
+    g_ptr_array_add(args, g_strconcat("--device=", *device, NULL));
+  g_ptr_array_add(args, g_strdup("backup"));
+  for (char **rule = rules; *rule && !vt_retention_keeps_all(&s->keep); rule++)
+    g_ptr_array_add(args, g_strconcat("--", *rule, NULL));
+  g_ptr_array_add(args, g_strdup("--"));
+  for (guint i = 0; i < volumes->len; i++)
+    g_ptr_array_add(args, g_strdup(volumes->pdata[i]));
+  g_ptr_array_add(args, g_strdup(s->to));
+  g_ptr_array_add(args, NULL);
+  return args;
+}
+
+/* In the child: it does not outlive its schedule's run, whose lock is gone then. */
+static void end_with_parent(gpointer unused)
+{
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+}
+
+void schedule_back_up(const Schedule *s, const ScheduleTarget *target, ScheduleReport *report)
+{
+  g_autoptr(GPtrArray) volumes = list_volumes(s, target, report), args = NULL;
+  g_autoptr(GError) local = NULL;
+  int status;
+
+  if (volumes->len == 0)
+    return;
+  args = command_line(s, volumes);
+  if (g_spawn_sync(NULL, (char **)args->pdata, NULL, G_SPAWN_CHILD_INHERITS_STDIN, end_with_parent,
+                   NULL, NULL, NULL, &status, &local) &&
+      g_spawn_check_wait_status(status, &local)) {
+    report->taken += volumes->len;
+    return;
+  }
+  schedule_report_failed(report, s, "the backup of %s/%s to %s: %s", target->vg,
+                         (const char *)strchr(volumes->pdata[0], '/') + 1, s->to, local->message);
+}
