@@ -62,9 +62,10 @@ void schedule_run_removal(const Schedule *s, ScheduleReport *report)
 
 /* --- what is remembered --- */
 
-static char *state_path(const char *name, const char *suffix)
+/* <state>/schedules/@name/@file; @file NULL: the folder. The caller's. */
+static char *state_path(const char *name, const char *file)
 {
-  return g_strconcat(settings_state_dir(), "/schedules/", name, suffix, NULL);
+  return g_build_filename(settings_state_dir(), "schedules", name, file, NULL);
 }
 
 void schedule_state_free(ScheduleState *state)
@@ -79,7 +80,7 @@ void schedule_state_free(ScheduleState *state)
 /* Is the lock held? */
 static gboolean is_running(const char *name)
 {
-  g_autofree char *path = state_path(name, ".lock");
+  g_autofree char *path = state_path(name, "lock");
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   gboolean running = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
@@ -91,7 +92,7 @@ static gboolean is_running(const char *name)
 ScheduleState *schedule_state_load(const char *name)
 {
   ScheduleState *state = g_new0(ScheduleState, 1);
-  g_autofree char *path = state_path(name, "");
+  g_autofree char *path = state_path(name, "last-run");
   g_autoptr(GKeyFile) file = g_key_file_new();
 
   state->running = is_running(name);
@@ -110,7 +111,7 @@ ScheduleState *schedule_state_load(const char *name)
 static gboolean state_save(const ScheduleState *state, const char *name, GError **error)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autofree char *path = state_path(name, ""), *text = NULL;
+  g_autofree char *path = state_path(name, "last-run"), *text = NULL;
 
   g_key_file_set_int64(file, STATE, "start", state->start);
   g_key_file_set_int64(file, STATE, "end", state->end);
@@ -126,12 +127,11 @@ static gboolean state_save(const ScheduleState *state, const char *name, GError 
 
 void schedule_state_forget(const char *name)
 {
-  g_autofree char *path = state_path(name, ""), *lock = state_path(name, ".lock"),
-                  *folder = g_path_get_dirname(path);
+  g_autofree char *folder = state_path(name, NULL), *above = g_path_get_dirname(folder);
 
-  unlink(path);
-  unlink(lock);
-  rmdir(folder); /* stays when something else is in it */
+  files_remove(folder, "", FALSE, NULL);
+  rmdir(folder);
+  rmdir(above); /* stays when another has something in it */
 }
 
 /* --- one run at a time --- */
@@ -139,7 +139,7 @@ void schedule_state_forget(const char *name)
 /* -1: @error. The lock lives as long as this process, or until it is closed. */
 static int take_lock(const char *name, GError **error)
 {
-  g_autofree char *path = state_path(name, ".lock"), *folder = g_path_get_dirname(path);
+  g_autofree char *path = state_path(name, "lock"), *folder = g_path_get_dirname(path);
   int fd = files_make_folder(folder, error)
                ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644)
                : -1;

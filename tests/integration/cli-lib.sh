@@ -5,7 +5,7 @@
 # that a test started are ended at exit.
 
 export VIRT_THIN_STATE_DIR=$tmp/state VIRT_THIN_RUNTIME_DIR=$tmp/run VIRT_THIN_DEV_DIR=$tmp/dev \
-  VIRT_THIN_CONFIG=$tmp/virt-thin.conf
+  VIRT_THIN_CONFIG=$tmp/virt-thin.conf VIRT_THIN_UNIT_DIR=$tmp/units
 export VIRT_THIN_PROGRAM=$top_builddir/virt-thin
 state=$VIRT_THIN_STATE_DIR
 mkdir -p "$state" "$VIRT_THIN_RUNTIME_DIR" "$VIRT_THIN_DEV_DIR"

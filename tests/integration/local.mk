@@ -21,6 +21,7 @@ integration_tests = \
 	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
+	tests/integration/cli-schedule.sh \
 	tests/integration/cli-sectors.sh \
 	tests/integration/cli-served.sh \
 	tests/integration/cli-storage-check.sh \
