@@ -108,7 +108,7 @@ is "are its volumes alone" "$(schedules "d['schedules'][1]['snapshots']")" 2
 is "what came of it" "$(schedules "' '.join(str(d['schedules'][1][k]) for k in
   ('result', 'failures', 'message')) + ' %d' % (d['schedules'][1]['last_start'] > 1e9)")" \
   "done 0 None 1"
-vt schedule run guest; vt schedule run guest
+vt schedule run guest >&2; vt schedule run guest >&2
 is "as many stay as the rules keep" "$(schedules "d['schedules'][1]['snapshots']")" 4
 is "those of the other are left alone" "$(schedules "d['schedules'][0]['snapshots']")" 3
 sed -i 's|^what=101|what=101;102;pve/none;gone/data|' "$config"
@@ -123,7 +123,7 @@ is "as ever" "$(vt list --json pve | field \
 vt schedule list >/dev/null 2>"$tmp/said"
 like "the list says why" "$(cat "$tmp/said")" '^virt-thin: schedule guest: .*102'
 sed -i 's|^what=101.*|what=101|' "$config"
-vt schedule run guest
+vt schedule run guest >&2
 is "a good run ends the counting" "$(schedules "d['schedules'][1]['failures']")" 0
 (flock 9; refused "two at once" 1 'schedule guest is running already' vt schedule run guest
  is "which the list shows" "$(schedules "d['schedules'][1]['result']")" running

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export send receive nbd storage enable disable"
+  template snapshot rollback rename resize remove import export send receive nbd storage schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -67,6 +67,14 @@ wrong=(
   "extend: no path|extend pve"
   "extend: an LV|extend pve/data file"
   "enable: an argument|enable libvirt"
+  "schedule: no command|schedule"
+  "schedule: no such command|schedule explode"
+  "schedule add: nothing to do it with|schedule add x snapshot --keep-all"
+  "schedule add: no rule|schedule add x snapshot pve/data"
+  "schedule add: two rules that contradict each other|schedule add x snapshot pve/data --keep-all
+    --keep-last 1"
+  "schedule run: two names|schedule run a b"
+  "schedule list: an argument|schedule list a"
   "storage: no command|storage"
   "storage: no such command|storage explode"
   "storage check: two files|storage check a b"
@@ -75,7 +83,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 20 + 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 20 + 4+ 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -91,7 +99,7 @@ run vt create --help
 not_ok "help is plain text, whatever the locale" grep -q '?' <<<"${out%%Example*}"
 
 for line in "${wrong[@]}"; do
-  IFS=' ' read -ra words <<<"${line#*|}"
+  read -ra words -d '' <<<"${line#*|}"
   refused "${line%%|*}" 2 "^Try 'virt-thin.* --help'\.$" vt "${words[@]}" </dev/null
 done
 is "nothing was made" "$(find "$state" -type f | wc -l)" 0
@@ -100,23 +108,31 @@ ok "options may follow the arguments, and -- ends them" \
 
 man=$(cat "$top_srcdir/docs/virt-thin.1")
 missing=
-storage_commands=$(vt storage --help | sed -n 's/^  \([a-z]*\)  *[A-Z].*/storage \1/p')
+group_commands=$(for group in storage schedule; do
+  vt $group --help | sed -n "s/^  \([a-z]*\)  *[A-Z].*/$group \1/p"
+done)
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
   for option in $(vt $command --help | grep -oE '^ +--[a-z-]+' |
       grep -v -e --device -e --engine -e '--help'); do
     grep -qF -- "$option" <<<"${man//\\-/-}" || missing+=" $command:$option"
   done
-done < <(tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands")
+done < <(tr -s ' ' '\n' <<<"$commands"; echo "$group_commands")
 is "the manual page has every command and option" "$missing" ""
 wide=$(while read -r command; do vt $command --help; done \
-  < <(echo; tr -s ' ' '\n' <<<"$commands"; echo "$storage_commands") | awk 'length > 80')
+  < <(echo; tr -s ' ' '\n' <<<"$commands"; echo "$group_commands") | awk 'length > 80')
 is "help fits into 80 columns" "$wide" ""
 keys=$(grep -oE 'get_value\(file, "[a-z]+", "[a-z-]+"\)' "$top_srcdir/src/settings/settings.c" |
   grep -oE '"[a-z-]+"\)' | tr -d '")' | sort -u)
 missing=
 for key in $keys; do
   grep -qE "^\.B $key=" "$top_srcdir/docs/virt-thin.conf.5" || missing+=" $key"
+done
+keys=$(grep -oE '(strcmp\(key, |set_string\(.*group, )"[a-z-]+"' "$top_srcdir/src/schedule/file.c" |
+  grep -oE '[a-z-]+"$' | tr -d '"' | sort -u)
+for key in $keys keep-{last,hourly,daily,weekly,monthly,yearly}; do
+  sed -n '/^\.SH \[schedule/,/^\.SH EXAMPLE/p' "$top_srcdir/docs/virt-thin.conf.5" |
+    grep -qE "^\.B (.* )?$key=" || missing+=" $key"
 done
 is "that of the configuration every key" "$missing" ""
 complete() { # WORDS...: what bash offers for the last of them
@@ -128,6 +144,11 @@ complete() { # WORDS...: what bash offers for the last of them
 is "completion: commands" "$(complete re)" "receive release remove rename resize"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
+is "completion: commands of schedule" "$(complete schedule r)" "remove run"
+is "completion: options of these, too" "$(complete schedule add x --d)" \
+  "--delay --device --disabled"
+is "completion: what can be done" "$(complete schedule add x s)" "snapshot"
+is "completion: to what" "$(complete schedule add x snapshot pve/d)" "pve/data"
 is "completion: options" "$(complete create --s)" "--size"
 is "completion: volume groups" "$(complete serve p)" "pve"
 is "completion: pools, also empty ones, where one is meant" "$(complete check pve/)" "pve/data"

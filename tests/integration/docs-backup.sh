@@ -11,7 +11,7 @@ page_read "$top_srcdir/docs/backup.md" && plan $((page_count + checks)) ||
   { echo "Bail out! there are no commands on the page"; exit 1; }
 
 # The page is of volume group pve; here it is seen by this test alone.
-export VIRT_THIN_DEV_DIR=$tmp/dev
+export VIRT_THIN_DEV_DIR=$tmp/dev VIRT_THIN_UNIT_DIR=$tmp/units
 PATH=$(dirname "$VIRT_THIN_PROGRAM"):$PATH
 mkdir "$tmp/dev" "$tmp/srv"
 here() {
