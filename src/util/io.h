@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A VtIo is a run of bytes [0, size) that can be read, written, flushed, zeroed and discarded.
- * There are three kinds below (a file or block device; a recorder; a failer), one in src/lvm (a
- * logical volume, mapped on its physical volumes), and what is open of a volume for who reads and
- * writes it (pool_volume_open()). All offsets and lengths are bytes.
+ * There are four kinds below (a file or block device; a part of another; a recorder; a failer),
+ * one in src/lvm (a logical volume, mapped on its physical volumes), and what is open of a volume
+ * for who reads and writes it (pool_volume_open()). All offsets and lengths are bytes.
  *
  * Contract, for each kind:
  *   - a read or write is whole or an error: no short counts. Past the end is EINVAL.
@@ -141,6 +141,9 @@ gboolean vt_io_lock(VtIo *io, gboolean shared, const VtIoLocks *locks, GError **
 
 /* Set the size of a regular file (grow only); EINVAL for a block device. */
 gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);
+
+/* Bytes [@offset, @offset + @size) of @base (a reference is kept) as a VtIo of their own, to read. */
+VtIo *vt_io_new_part(VtIo *base, const char *name, guint64 offset, guint64 size);
 
 /* --- test kinds, part of the library because every layer's tests use them ----------- */
 

@@ -12,6 +12,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-file.c \
 	src/util/io-log.c \
 	src/util/io-failer.c \
+	src/util/io-part.c \
 	src/util/library.c src/util/library.h \
 	src/util/memory.h \
 	src/util/name.c src/util/name.h \

@@ -91,6 +91,37 @@ gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **
   return TRUE;
 }
 
+gboolean lvm_lv_find_run(LvmVg *vg, LvmLv *lv, LvmPv **pv, guint64 *offset)
+{
+  g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
+  const LvmArea *first, *last = NULL;
+
+  if (lvm_lv_kind(lv) != LVM_LV_STRIPED)
+    return FALSE;
+  for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment)) {
+    guint before = areas->len;
+    guint64 n = 0;
+
+    lvm_section_get_uint(segment, "extent_count", &n);
+    if (!lvm_segment_areas(vg, segment, areas, NULL) || areas->len != before + 1 ||
+        g_array_index(areas, LvmArea, before).n != n)
+      return FALSE;
+  }
+  for (guint i = 0; i < areas->len; i++) {
+    const LvmArea *area = &g_array_index(areas, LvmArea, i);
+
+    if (last && (area->pv != last->pv || area->start != last->start + last->n))
+      return FALSE;
+    last = area;
+  }
+  if (!last)
+    return FALSE;
+  first = &g_array_index(areas, LvmArea, 0);
+  *pv = first->pv;
+  *offset = lvm_pv_start(first->pv) + first->start * lvm_vg_extent_size(vg);
+  return TRUE;
+}
+
 static gint compare_areas(gconstpointer a, gconstpointer b)
 {
   const LvmArea *x = a, *y = b;

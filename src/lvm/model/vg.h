@@ -82,6 +82,8 @@ guint64 lvm_lv_n_growth(LvmLv *lv);
 /* Do @a and @b, of one VG at different times, lie on the same extents of the same PVs in the same
  * order? */
 gboolean lvm_lv_same_extents(LvmLv *a, LvmLv *b);
+/* Does it lie in one run, on one PV? Then from *offset of that on, bytes of the device. */
+gboolean lvm_lv_find_run(LvmVg *vg, LvmLv *lv, LvmPv **pv, guint64 *offset);
 gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */
 /* Has it a snapshot of the kind before thin ones, which needs a copy of all that is overwritten? */
 gboolean lvm_lv_has_old_snapshot(LvmLv *lv);
