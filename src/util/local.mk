@@ -14,6 +14,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-failer.c \
 	src/util/io-part.c \
 	src/util/library.c src/util/library.h \
+	src/util/loop.c src/util/loop.h \
 	src/util/memory.h \
 	src/util/name.c src/util/name.h \
 	src/util/proc.c src/util/proc.h \

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "service/nodes/block-node.h"
+#include "util/loop.h"
 
 static gboolean loop_usable(GError **error)
 {
@@ -27,18 +28,6 @@ static gboolean loop_usable(GError **error)
   return TRUE;
 }
 
-/* The file behind loop device number @n, as the kernel names it; NULL: none. Asks sysfs, which does
- * not ask the file's server. */
-static char *backing_file(guint n)
-{
-  g_autofree char *path = g_strdup_printf("/sys/block/loop%u/loop/backing_file", n);
-  char *text = NULL;
-
-  if (!g_file_get_contents(path, &text, NULL, NULL))
-    return NULL;
-  return g_strchomp(text);
-}
-
 static gboolean number_of(const char *device, guint *n)
 {
   guint64 number;
@@ -46,28 +35,6 @@ static gboolean number_of(const char *device, guint *n)
       !g_ascii_string_to_unsigned(device + strlen("/dev/loop"), 10, 0, G_MAXUINT, &number, NULL))
     return FALSE;
   *n = number;
-  return TRUE;
-}
-
-/* Make the node where no udev does. */
-static gboolean make_device_node(const char *device, guint n, GError **error)
-{
-  if (access(device, F_OK) == 0)
-    return TRUE;
-  if (mknod(device, S_IFBLK | 0660, makedev(7, n)) == -1 && errno != EEXIST)
-    return vt_set_errno(error, errno, "cannot make %s", device);
-  return TRUE;
-}
-
-static gboolean configure(int loop, const char *device, int file, const char *path,
-                          const NodeShape *shape, GError **error)
-{
-  struct loop_config config = {.fd = file, .block_size = shape->sector_size};
-
-  config.info.lo_flags = LO_FLAGS_DIRECT_IO | (shape->read_only ? LO_FLAGS_READ_ONLY : 0);
-  g_strlcpy((char *)config.info.lo_file_name, path, LO_NAME_SIZE);
-  if (ioctl(loop, LOOP_CONFIGURE, &config) == -1)
-    return vt_set_errno(error, errno, "cannot set %s up over %s", device, path);
   return TRUE;
 }
 
@@ -82,41 +49,16 @@ static void set_permissions(int loop)
 static char *loop_attach(const char *vg, const char *volume, const char *path,
                          const NodeShape *shape, GError **error)
 {
-  int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-  int file = control == -1
-                 ? -1
-                 : open(path, (shape->read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
-  char *made = NULL;
+  const VtLoop how = {
+      .sector_size = shape->sector_size, .read_only = shape->read_only, .direct = TRUE};
+  char *device = NULL;
+  int loop = vt_loop_attach(path, &how, &device, error);
 
-  if (file == -1)
-    vt_set_errno(error, errno, "cannot open %s", control == -1 ? "/dev/loop-control" : path);
-  /* Somebody else may be faster with the free device: ask for another. */
-  for (guint attempt = 0; file != -1 && !made && attempt < 64; attempt++) {
-    g_autoptr(GError) local = NULL;
-    int n = ioctl(control, LOOP_CTL_GET_FREE);
-    g_autofree char *device = g_strdup_printf("/dev/loop%d", n);
-    int loop =
-        n >= 0 && make_device_node(device, n, &local) ? open(device, O_RDWR | O_CLOEXEC) : -1;
-    if (loop != -1 && configure(loop, device, file, path, shape, &local)) {
-      set_permissions(loop);
-      made = g_steal_pointer(&device);
-    } else if (!local) {
-      vt_set_errno(&local, errno, "cannot get a loop device");
-    }
-    if (loop != -1)
-      close(loop);
-    if (local && !g_error_matches(local, VT_ERROR, EBUSY)) {
-      g_propagate_error(error, g_steal_pointer(&local));
-      break;
-    }
-    if (local && attempt == 63)
-      g_propagate_error(error, g_steal_pointer(&local));
-  }
-  if (file != -1)
-    close(file);
-  if (control != -1)
-    close(control);
-  return made;
+  if (loop == -1)
+    return NULL;
+  set_permissions(loop);
+  close(loop);
+  return device;
 }
 
 /* With others who have it open the kernel takes it away at their last close. */
@@ -132,6 +74,14 @@ static gboolean loop_detach(const char *device, GError **error)
   if (loop != -1)
     close(loop);
   return result == 0;
+}
+
+/* Of loop device number @n. */
+static char *backing_file(guint n)
+{
+  g_autofree char *device = g_strdup_printf("/dev/loop%u", n);
+
+  return vt_loop_file(device);
 }
 
 static gboolean is_in(const char *file, const char *folder)
