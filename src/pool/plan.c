@@ -101,6 +101,8 @@ static gboolean add_thin(PlanWork *w, LvmLv *pool, const char *name, guint64 ext
     g_ptr_array_add(step->gained, pool_rules_snapshot_tag(from));
   for (const char *const *tag = w->change->add; tag && *tag; tag++)
     g_ptr_array_add(step->gained, g_strdup(*tag));
+  if (origin && pool_rules_is_temporary_name(name))
+    g_ptr_array_add(step->gained, g_strdup(POOL_TEMPORARY_TAG));
   if (step->sealed)
     seal(lv);
   for (guint i = 0; i < step->gained->len; i++)

@@ -72,6 +72,11 @@ gboolean pool_rules_is_snapshot_name(const char *name, const char *origin)
   return snapshot_part(name, origin) != NULL;
 }
 
+gboolean pool_rules_is_temporary_name(const char *name)
+{
+  return g_regex_match_simple("_tmp\\.[0-9a-f]{8}\\.[0-9]+\\.[0-9]+$", name, 0, 0);
+}
+
 char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error)
 {
   g_autofree char *name = g_strconcat(POOL_SNAPSHOT_PREFIX, volume, "_", snapshot, NULL);

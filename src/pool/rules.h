@@ -55,6 +55,11 @@ gboolean pool_rules_is_template_name(const char *name);
 char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError **error);
 /* Does a new volume @name backed by @origin become a snapshot (else a clone)? */
 gboolean pool_rules_is_snapshot_name(const char *name, const char *origin);
+/* A clone or snapshot that is called VOLUME_tmp.OWNER gets this tag, too, in the same step: it is
+ * for one use, and whoever finds that over may remove it (mount/temporary.h, where OWNER is
+ * explained). */
+#define POOL_TEMPORARY_TAG POOL_OWN_TAGS "temporary"
+gboolean pool_rules_is_temporary_name(const char *name);
 /* The tag that binds a snapshot to @volume. Free with g_free(). */
 char *pool_rules_snapshot_tag(const char *volume);
 

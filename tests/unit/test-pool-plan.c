@@ -313,6 +313,21 @@ static void test_snapshot(void **state)
   REFUSED(POOL_SNAPSHOT, EINVAL, "needs a name", .name = "vm-100-disk-0", .other = "");
 }
 
+#define OWNER "tmp.0123abcd.99.12345"
+
+/* What is for one use is known by a tag, from its first commit on. */
+static void test_temporary(void **state)
+{
+  PLAN(POOL_CLONE, "add-thin mount_vm-101-disk-1_" OWNER " vm-101-disk-1 16 +virt-thin.temporary",
+       NULL, .other = "vm-101-disk-1", .name = "mount_vm-101-disk-1_" OWNER);
+  PLAN(POOL_SNAPSHOT,
+       "add-thin snap_vm-101-disk-1_" OWNER
+       " vm-101-disk-1 16 +virt-thin.snapshot-of=vm-101-disk-1 +virt-thin.temporary sealed",
+       NULL, .name = "vm-101-disk-1", .other = OWNER);
+  PLAN(POOL_CLONE, "add-thin v_tmp.0123abcd.99 vm-101-disk-1 16", NULL, .other = "vm-101-disk-1",
+       .name = "v_tmp.0123abcd.99");
+}
+
 static void test_snapshot_group(void **state)
 {
   const char *const two[] = {"vm-102-disk-0", "vm-101-disk-1", "vm-102-disk-0", NULL},
@@ -667,6 +682,7 @@ int main(void)
       cmocka_unit_test(test_create),
       cmocka_unit_test(test_clone),
       cmocka_unit_test(test_snapshot),
+      cmocka_unit_test(test_temporary),
       cmocka_unit_test(test_content),
       cmocka_unit_test(test_no_circles),
       cmocka_unit_test(test_rename),
