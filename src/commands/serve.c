@@ -28,6 +28,7 @@ static int run_serve(char **args, GError **error)
 
   if (!vg_argument(args[0], &vg, error))
     return CLI_WRONG_USAGE;
+  pool_service_keep(vg);
   /* Where systemd can, it keeps the service: so that it is no part of this login. */
   if (!foreground && pool_service_uses_systemd()) {
     if (control_service_is_running(vg))

@@ -247,8 +247,8 @@ static gboolean activate(VolumeGroup *group, const char *vg, const char *thin_po
   return FALSE;
 }
 
-gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices,
-                            guint timeout_ms, GError **error)
+static gboolean start(const char *vg, const char *thin_pool, const char *const *devices,
+                      guint timeout_ms, gboolean *was_started, GError **error)
 {
   gint64 deadline =
       g_get_monotonic_time() +
@@ -257,8 +257,6 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
   g_autoptr(VolumeGroup) group = NULL;
   gboolean started = FALSE;
 
-  if (!vt_vg_name_check(vg, error))
-    return FALSE;
   if (!control_service_is_running(vg)) {
     started = pool_service_uses_systemd() ? start_unit(vg, devices, deadline, &local)
                                           : start_process(vg, devices, deadline, &local);
@@ -269,10 +267,68 @@ gboolean pool_service_start(const char *vg, const char *thin_pool, const char *c
                           "the service of volume group %s could not be started: %s", vg,
                           local->message);
   }
+  *was_started = started;
   group = wait_for_answer(vg, deadline, error);
   if (!group || !thin_pool)
     return group != NULL;
   return activate(group, vg, thin_pool, started, deadline, error);
+}
+
+gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices,
+                            guint timeout_ms, GError **error)
+{
+  gboolean started;
+
+  if (!vt_vg_name_check(vg, error))
+    return FALSE;
+  pool_service_keep(vg);
+  return start(vg, thin_pool, devices, timeout_ms, &started, error);
+}
+
+/* --- borrowing --- */
+
+/* In a VG's runtime folder: the pid of the holder that was started for a while only. */
+#define BORROWED "borrowed"
+
+gboolean pool_service_borrow(const char *vg, const char *const *devices, GError **error)
+{
+  g_autofree char *path = settings_vg_file(vg, BORROWED), *text = NULL;
+  gboolean started = FALSE;
+
+  if (!vt_vg_name_check(vg, error) || !start(vg, NULL, devices, 0, &started, error))
+    return FALSE;
+  text = g_strdup_printf("%d\n", (int)control_service_holder(vg));
+  if (started && !g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
+    g_warning("cannot write %s: the service of %s goes on when it is not needed any more", path,
+              vg);
+  return TRUE;
+}
+
+gboolean pool_service_give_back(const char *vg, GError **error)
+{
+  g_autofree char *path = settings_vg_file(vg, BORROWED), *text = NULL;
+  g_autoptr(GError) local = NULL;
+  pid_t holder = control_service_holder(vg);
+
+  if (!holder || !g_file_get_contents(path, &text, NULL, NULL) ||
+      g_ascii_strtoll(text, NULL, 10) != holder)
+    return TRUE;
+  if (pool_service_stop(vg, FALSE, 0, &local) || g_error_matches(local, VT_ERROR, ENOENT)) {
+    unlink(path);
+    return TRUE;
+  }
+  if (g_error_matches(local, VT_ERROR, EBUSY))
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&local));
+  return FALSE;
+}
+
+void pool_service_keep(const char *vg)
+{
+  g_autofree char *path = settings_vg_file(vg, BORROWED);
+
+  if (unlink(path) == -1 && errno != ENOENT && errno != ENOTDIR)
+    g_warning("cannot remove %s: %s", path, g_strerror(errno));
 }
 
 /* --- stopping --- */
