@@ -21,6 +21,7 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/model/text.c src/lvm/model/text.h src/lvm/model/text-private.h src/lvm/model/text-parse.c \
 	src/lvm/model/vg.c src/lvm/model/vg.h src/lvm/model/vg-private.h \
 	src/lvm/model/vg-change.c \
+	src/lvm/model/vg-like.c \
 	src/lvm/model/words.c
 src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(DEVMAPPER_CFLAGS)
 src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(BLKID_LIBS) $(DEVMAPPER_LIBS) $(GLIB_LIBS)

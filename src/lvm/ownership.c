@@ -19,7 +19,7 @@
 
 #define LVM_ID_MAX 128
 #define OUR_PREFIX "virt-thin."
-#define TAG "virt-thin.system_id="
+#define TAG LVM_TAKEN_TAG
 
 /* Only characters that lvm2 keeps in a system_id: others it leaves out. */
 static char *our_id(void)

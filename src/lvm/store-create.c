@@ -102,18 +102,23 @@ static gboolean check_sector_size(LvmStore *store, LvmDevice *device, GError **e
                       device->path, its, lvm_vg_name(store->vg), theirs);
 }
 
-/* Empty the place of label and metadata, on which no commit is to want room later, and write a
- * header that points nowhere. */
-static gboolean write_empty(LvmDevice *device, GError **error)
+/* Empty the place of label and metadata, on which no commit is to want room later. */
+static gboolean clear_area(LvmDevice *device, GError **error)
 {
   LvmMetadataArea *area = device->areas->pdata[0];
 
-  if (!vt_io_zero(device->io, 0, area->start + area->size, VT_IO_ZERO_MAY_UNMAP, error) ||
-      !vt_io_back(device->io, 0, area->start + area->size, error) ||
-      !lvm_metadata_area_write_header(area, NULL, NULL, error) || !vt_io_flush(device->io, error))
-    return FALSE; /* durable before any label says that it is there */
-  area->usable = TRUE;
-  return TRUE;
+  return vt_io_zero(device->io, 0, area->start + area->size, VT_IO_ZERO_MAY_UNMAP, error) &&
+         vt_io_back(device->io, 0, area->start + area->size, error);
+}
+
+/* A header that points nowhere: durable before any label says that it is there. */
+static gboolean write_header(LvmDevice *device, GError **error)
+{
+  LvmMetadataArea *area = device->areas->pdata[0];
+
+  area->usable =
+      lvm_metadata_area_write_header(area, NULL, NULL, error) && vt_io_flush(device->io, error);
+  return area->usable;
 }
 
 gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error)
@@ -217,26 +222,63 @@ static gboolean check_params(const char *name, const char *const *paths, guint64
   return TRUE;
 }
 
-/* All on disk but the labels. */
-static gboolean write_vg(LvmStore *store, GError **error)
+static gboolean write_headers(LvmStore *store, GError **error)
 {
-  g_autofree char *where = g_strjoinv(" ", (char **)store->paths->pdata);
-  g_autofree char *what =
-      g_strdup_printf("virt-thin: create volume group %s on %s", lvm_vg_name(store->vg), where);
-  LvmVg *vg;
-
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
 
-    if (!write_empty(device, error))
+    if (!write_header(device, error))
       return FALSE;
     g_ptr_array_add(store->areas, device->areas->pdata[0]);
   }
+  return TRUE;
+}
+
+/* The text as it is, then the labels. */
+static gboolean write_vg(LvmStore *store, const char *description, GError **error)
+{
+  LvmVg *vg;
+
+  if (!write_headers(store, error))
+    return FALSE;
   vg = lvm_vg_copy(store->vg);
-  if (!lvm_store_commit(store, vg, NULL, what, error)) {
+  if (!lvm_store_commit(store, vg, NULL, description, error)) {
     lvm_vg_free(vg);
     return FALSE;
   }
+  for (guint i = 0; i < store->devices->len; i++)
+    if (!lvm_device_write_label(store->devices->pdata[i], TRUE, error)) {
+      for (guint j = 0; j <= i; j++)
+        wipe_label(store->devices->pdata[j]);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean add_devices(LvmStore *store, const char *const *paths, guint64 area_size,
+                            GError **error)
+{
+  for (; *paths; paths++) {
+    LvmDevice *device = new_device(store, *paths, area_size, lvm_vg_extent_size(store->vg), error);
+
+    if (!device)
+      return FALSE;
+    if (!check_sector_size(store, device, error)) {
+      lvm_device_free(device);
+      return FALSE;
+    }
+    lvm_store_add_device(store, device);
+    if (!add_pv_section(store->vg, device, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean clear_areas(LvmStore *store, GError **error)
+{
+  for (guint i = 0; i < store->devices->len; i++)
+    if (!clear_area(store->devices->pdata[i], error))
+      return FALSE;
   return TRUE;
 }
 
@@ -247,32 +289,67 @@ LvmStore *lvm_store_create(const char *name, const char *const *paths, const Lvm
   guint64 area_size = params && params->metadata_area ? params->metadata_area : 16 * MIB;
   g_autoptr(LvmStore) store =
       lvm_store_new(FALSE, params ? params->open : NULL, params ? params->user_data : NULL);
+  g_autofree char *where = paths ? g_strjoinv(" ", (char **)paths) : NULL;
+  g_autofree char *what = g_strdup_printf("virt-thin: create volume group %s on %s", name, where);
 
   if (!check_params(name, paths, extent_size, area_size, error))
     return NULL;
   store->vg = empty_vg(name, extent_size, params && params->no_autoactivate);
-  for (; *paths; paths++) {
-    LvmDevice *device = new_device(store, *paths, area_size, extent_size, error);
-
-    if (!device)
-      return NULL;
-    if (!check_sector_size(store, device, error)) {
-      lvm_device_free(device);
-      return NULL;
-    }
-    lvm_store_add_device(store, device);
-    if (!add_pv_section(store->vg, device, error))
-      return NULL;
-  }
-  if (!write_vg(store, error))
+  if (!add_devices(store, paths, area_size, error) || !clear_areas(store, error) ||
+      !write_vg(store, what, error))
     return NULL;
-  for (guint i = 0; i < store->devices->len; i++)
-    if (!lvm_device_write_label(store->devices->pdata[i], TRUE, error)) {
-      for (guint j = 0; j <= i; j++)
-        wipe_label(store->devices->pdata[j]);
-      return NULL;
-    }
   return g_steal_pointer(&store);
+}
+
+/* --- a VG like another --- */
+
+/* What the kernel and the engine take for empty metadata. */
+static gboolean zero_metadata(LvmStore *store, LvmVg *vg, GError **error)
+{
+  for (GList *link = vg->lvs.head; link; link = link->next) {
+    LvmLv *lv = link->data;
+    gboolean spare = !lv->visible && g_str_has_suffix(lvm_lv_name(lv), "_pmspare");
+
+    if (lv->kind == LVM_LV_THIN_POOL &&
+        !lvm_store_zero_new(store, vg, lvm_pool_metadata(lv), error))
+      return FALSE;
+    if (spare && lv->n_extents && !lvm_store_zero_new(store, vg, lvm_lv_name(lv), error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+LvmStore *lvm_store_create_like(LvmVg *like, const char *name, const char *uuid,
+                                const char *const *paths, const LvmCreate *params,
+                                GHashTable *sizes, GError **error)
+{
+  guint64 extent_size = params && params->extent_size ? params->extent_size : like->extent_size;
+  guint64 area_size = params && params->metadata_area ? params->metadata_area : 16 * MIB;
+  g_autoptr(LvmStore) store =
+      lvm_store_new(FALSE, params ? params->open : NULL, params ? params->user_data : NULL);
+  g_autoptr(LvmVg) vg = NULL;
+
+  if (!check_params(name, paths, extent_size, area_size, error) ||
+      !(store->vg = lvm_vg_new_like(like, name, extent_size, uuid, error)) ||
+      !add_devices(store, paths, area_size, error))
+    return NULL;
+  if (params && params->no_autoactivate)
+    lvm_vg_set_flag(store->vg, "NOAUTOACTIVATE", TRUE);
+  vg = lvm_vg_copy(store->vg);
+  if (!lvm_vg_fill_like(vg, like, sizes, error) || !clear_areas(store, error) ||
+      !zero_metadata(store, vg, error))
+    return NULL;
+  lvm_vg_free(store->vg);
+  store->vg = g_steal_pointer(&vg);
+  return g_steal_pointer(&store);
+}
+
+gboolean lvm_store_finish(LvmStore *store, const char *description, GError **error)
+{
+  for (guint i = 0; i < store->devices->len; i++)
+    if (!vt_io_flush(((LvmDevice *)store->devices->pdata[i])->io, error))
+      return FALSE;
+  return write_vg(store, description, error);
 }
 
 /* --- more PVs, larger PVs --- */
@@ -317,8 +394,8 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
     return FALSE;
   }
   vg = lvm_vg_copy(store->vg);
-  if (!add_pv_section(vg, device, error) || !write_empty(device, error) ||
-      !lvm_device_write_label(device, FALSE, error)) {
+  if (!add_pv_section(vg, device, error) || !clear_area(device, error) ||
+      !write_header(device, error) || !lvm_device_write_label(device, FALSE, error)) {
     wipe_label(device);
     lvm_vg_free(vg);
     lvm_device_free(device);

@@ -138,6 +138,17 @@ typedef struct {
 LvmStore *lvm_store_create(const char *name, const char *const *paths, const LvmCreate *params,
                            GError **error);
 
+/* Set up VG @name like @like (lvm_vg_fill_like()) on @paths, which must be as for
+ * lvm_store_create(). Its LVs can be opened and written to; nothing on the devices says that they
+ * are there before lvm_store_finish(), and what a process that dies leaves is no PV. Metadata and
+ * spares of its thin pools read zero, other LVs show what the devices held. @uuid NULL: @like's. */
+LvmStore *lvm_store_create_like(LvmVg *like, const char *name, const char *uuid,
+                                const char *const *paths, const LvmCreate *params,
+                                GHashTable *sizes, GError **error);
+/* Commit what lvm_store_create_like() has set up, and make the devices PVs. Flushed before that is
+ * what was written to LVs. On FALSE they are none. */
+gboolean lvm_store_finish(LvmStore *store, const char *description, GError **error);
+
 /* Add @path as a PV and commit. EPERM: the VG takes no more; EINVAL: its sectors are not as large
  * as the other PVs'. */
 gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir,

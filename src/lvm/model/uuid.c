@@ -1,4 +1,4 @@
-/* virt-thin - a new UUID, as LVM2 writes them
+/* virt-thin - UUIDs as LVM2 writes them
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Its form: lvm2 lib/uuid/uuid.c.
@@ -31,4 +31,22 @@ char *lvm_uuid_new(void)
     }
   }
   return g_string_free(uuid, FALSE);
+}
+
+gboolean lvm_uuid_is_valid(const char *uuid)
+{
+  static const guint8 dash[] = {6, 11, 16, 21, 26, 31};
+
+  if (!uuid || strlen(uuid) != 38)
+    return FALSE;
+  for (guint i = 0, d = 0; i < 38; i++) {
+    if (d < G_N_ELEMENTS(dash) && i == dash[d]) {
+      if (uuid[i] != '-')
+        return FALSE;
+      d++;
+    } else if (!g_ascii_isalnum(uuid[i]) && uuid[i] != '!' && uuid[i] != '#') {
+      return FALSE;
+    }
+  }
+  return TRUE;
 }

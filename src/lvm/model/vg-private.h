@@ -56,6 +56,9 @@ struct LvmVg {
   gsize text_length; /* of the last format: how much the next will need */
 };
 
+/* The tag of a VG that an engine has taken, before the system_id it had (ownership.c). */
+#define LVM_TAKEN_TAG "virt-thin.system_id="
+
 /* Read the fields of @lv again out of its section. FALSE: EBADMSG. */
 gboolean lvm_lv_read(LvmLv *lv, GError **error);
 /* The LV's section, no longer shared and free to be changed; lvm_lv_edited() afterwards. */

@@ -133,24 +133,6 @@ void lvm_vg_drop_lv(LvmVg *vg, LvmLv *lv)
 
 /* --- reading --- */
 
-static gboolean is_uuid(const char *uuid)
-{
-  static const guint8 dash[] = {6, 11, 16, 21, 26, 31};
-
-  if (!uuid || strlen(uuid) != 38)
-    return FALSE;
-  for (guint i = 0, d = 0; i < 38; i++) {
-    if (d < G_N_ELEMENTS(dash) && i == dash[d]) {
-      if (uuid[i] != '-')
-        return FALSE;
-      d++;
-    } else if (!g_ascii_isalnum(uuid[i]) && uuid[i] != '!' && uuid[i] != '#') {
-      return FALSE;
-    }
-  }
-  return TRUE;
-}
-
 static gboolean check_contents(LvmNode *header, GError **error)
 {
   const char *contents = lvm_section_get_string(header, "contents");
@@ -177,7 +159,7 @@ static gboolean check_vg(LvmVg *vg, GError **error)
   if (!vt_vg_name_check(name, NULL))
     return vt_set_error(error, EBADMSG, "the metadata's section \"%s\" has no volume group's name",
                         name);
-  if (!is_uuid(lvm_section_get_string(vg->node, "id")))
+  if (!lvm_uuid_is_valid(lvm_section_get_string(vg->node, "id")))
     return vt_set_error(error, EBADMSG, "volume group %s has no valid id", name);
   if ((wrong = lvm_section_wrong_key(vg->node, keys)))
     return vt_set_error(error, EBADMSG, "volume group %s has no valid %s", name, wrong);
@@ -197,7 +179,7 @@ static gboolean read_pv(LvmVg *vg, LvmNode *node, GError **error)
   guint64 pe_start, pe_count, dev_size = 0, extent_size = lvm_vg_extent_size(vg);
   LvmPv *pv;
 
-  if (!is_uuid(lvm_section_get_string(node, "id")))
+  if (!lvm_uuid_is_valid(lvm_section_get_string(node, "id")))
     return vt_set_error(error, EBADMSG, "volume group %s: physical volume %s has no valid id",
                         lvm_vg_name(vg), name);
   if (!lvm_section_get_uint(node, "pe_start", &pe_start) ||

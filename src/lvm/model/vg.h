@@ -129,6 +129,7 @@ void lvm_thin_set_merge(LvmLv *lv, const char *target);  /* NULL drops it */
 /* --- changes (of this copy; nothing reaches a disk before lvm_store_commit()) --- */
 
 char *lvm_uuid_new(void); /* with dashes */
+gboolean lvm_uuid_is_valid(const char *uuid);
 
 /* Metadata and chunk size as lvcreate would choose them for a pool of @data_size bytes. 0 in
  * *chunk_size or *metadata_size asks for the default; given values are checked (EINVAL). The
@@ -166,3 +167,25 @@ void lvm_lv_remove_tag(LvmLv *lv, const char *tag);
 void lvm_lv_set_flag(LvmLv *lv, const char *flag, gboolean set);
 void lvm_lv_set_writable(LvmLv *lv, gboolean writable);
 void lvm_lv_set_visible(LvmLv *lv, gboolean visible);
+
+/* --- a volume group made like another (vg-like.c) --- */
+
+/* What volume @like has there. Bytes; 0, or no entry: the size it had, which of a thin pool may
+ * become less where there is no room for it, though not less than what it needs. */
+typedef struct {
+  guint64 size;
+  guint64 least, least_metadata; /* of a thin pool: what it needs; 0: what it had */
+} LvmLikeSize;
+
+/* Can a VG be made like @like? EOPNOTSUPP: it has volumes of other kinds than thin and linear or
+ * striped ones, or a change of it is under way. */
+gboolean lvm_vg_check_like(LvmVg *like, GError **error);
+/* VG @name with what @like says of itself (tags, flags, policies; nobody's system_id), and neither
+ * physical nor logical volumes. @uuid NULL: @like's. */
+LvmVg *lvm_vg_new_like(LvmVg *like, const char *name, guint64 extent_size, const char *uuid,
+                       GError **error);
+/* Give @vg, which has physical volumes and nothing on them, the LVs of @like, with all they are:
+ * names, UUIDs, tags, permissions, origins, device and transaction ids, times. Sizes are rounded up
+ * to extents; what was striped or on RAID is linear. @sizes: LV name -> LvmLikeSize; NULL: none.
+ * EINVAL: a volume would shrink; ENOSPC. */
+gboolean lvm_vg_fill_like(LvmVg *vg, LvmVg *like, GHashTable *sizes, GError **error);
