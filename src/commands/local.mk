@@ -1,6 +1,7 @@
 # commands: virt-thin's own, and main().
 virt_thin_SOURCES += \
 	src/commands/activate.c \
+	src/commands/archive.c \
 	src/commands/backend-folder.h src/commands/backend-folder.c \
 	src/commands/check.c \
 	src/commands/commands.h \

@@ -30,6 +30,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/replace.c \
 	src/pool/bundled/check.c \
 	src/pool/bundled/init.c \
+	src/pool/place.h src/pool/bundled/place.c \
 	src/pool/bundled/volume.c \
 	src/pool/bundled/gate.c \
 	src/pool/bundled/forecast.c \

@@ -116,8 +116,8 @@ static void drop_own(LvmNode *group)
 {
   g_autoptr(GPtrArray) tags = lvm_node_strings(lvm_section_find(group, "tags"));
 
-  static const char *const own[] = {"logical_volumes", "historical_logical_volumes", "system_id",
-                                    "lock_type",       "lock_args",                  "pr"};
+  static const char *const own[] = {
+      "logical_volumes", "historical_logical_volumes", "system_id", "lock_type", "lock_args", "pr"};
   LvmNode *pvs = lvm_section_find_section(group, "physical_volumes"), *child;
 
   for (guint i = 0; i < G_N_ELEMENTS(own); i++)
@@ -172,8 +172,8 @@ LvmVg *lvm_vg_new_like(LvmVg *like, const char *name, guint64 extent_size, const
 /* --- sizes --- */
 
 typedef struct {
-  LvmLv *like, *lv, *metadata, *data; /* of @vg but @like */
-  const LvmLikeSize *size;            /* NULL: nothing is said */
+  LvmLv *like, *lv, *metadata, *data;                        /* of @vg but @like */
+  const LvmLikeSize *size;                                   /* NULL: nothing is said */
   guint64 wanted, least, least_metadata, n_metadata, n_data; /* extents */
 } LikePool;
 

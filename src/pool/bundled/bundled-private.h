@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  *   bundled/init.c      making a volume group, giving one back
+ *   bundled/place.c     a file or device that becomes a physical volume (pool/place.h)
  *   bundled/pool.c           the table, opening and closing the volume group, information
  *   bundled/check.c     checking a thin pool
  *   bundled/health.c    how one is

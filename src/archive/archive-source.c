@@ -1,0 +1,290 @@
+/* virt-thin - a volume group as a stream: what is sent
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The text is that of after the snapshots were taken, so it is of the same time as they are; if
+ * volumes came or went meanwhile, all of it is done again. Who has opened the volume group in its
+ * own process has it alone, and needs no snapshots.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "archive/archive-private.h"
+#include "cli/cli.h"
+#include "lvm/store.h"
+#include "util/block-users.h"
+#include "util/error.h"
+
+#define ATTEMPTS 5
+#define SNAPSHOT "archive-" /* before the process's id */
+#define WAIT_US (G_USEC_PER_SEC / 10)
+#define WAITS 100 /* for a change under way */
+
+static void volume_free(gpointer data)
+{
+  ArchiveVolume *volume = data;
+
+  g_free(volume->name);
+  g_free(volume->read);
+  g_free(volume->pool);
+  g_free(volume);
+}
+
+/* --- the text --- */
+
+static gboolean is_quiet(LvmVg *vg)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+  for (guint i = 0; i < lvs->len; i++) {
+    g_autoptr(GArray) messages = lvm_pool_messages(lvs->pdata[i]);
+
+    if (messages->len)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static LvmVg *read_text(ArchiveSource *source, GError **error)
+{
+  g_autoptr(PoolVgInfo) info = pool_get_vg_info(source->group, error);
+
+  for (guint i = 0; info; i++) {
+    g_autoptr(LvmProbe) probe = lvm_probe((const char *const *)info->devices, NULL, NULL, NULL);
+    LvmVg *vg = lvm_probe_vg(probe, info->name, error);
+
+    source->files = TRUE;
+    for (char **path = info->devices; *path; path++)
+      source->files &= g_file_test(*path, G_FILE_TEST_IS_REGULAR);
+    if (!vg || is_quiet(vg) || i == WAITS)
+      return vg ? lvm_vg_copy(vg) : NULL;
+    g_usleep(WAIT_US); /* a change is between its commits */
+  }
+  return NULL;
+}
+
+/* --- snapshots, for as long as it takes --- */
+
+/* The process whose snapshot @lv is, for an archive; 0: it is none. */
+static pid_t archiver_of(LvmLv *lv)
+{
+  g_auto(GStrv) tags = lvm_lv_tags(lv);
+  const char *last = strrchr(lvm_lv_name(lv), '_');
+  gboolean ours = FALSE;
+
+  for (char **tag = tags; *tag; tag++)
+    ours |= g_str_has_prefix(*tag, "virt-thin.snapshot-of=");
+  if (!ours || !last || !g_str_has_prefix(last + 1, SNAPSHOT))
+    return 0;
+  return (pid_t)g_ascii_strtoull(last + 1 + strlen(SNAPSHOT), NULL, 10);
+}
+
+static void remove_snapshots(VolumeGroup *group, GPtrArray *names)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (names->len == 0)
+    return;
+  g_ptr_array_add(names, NULL);
+  if (!pool_remove(group, (const char *const *)names->pdata, FALSE, &error))
+    cli_warn("the snapshots that were taken for the archive could not be removed (%s); the next "
+             "archive removes them",
+             error->message);
+}
+
+/* Of one thin pool, or all (NULL): ours, and those of processes that have died. */
+static void clean_pool(ArchiveSource *source, LvmVg *vg, const char *pool)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg), names = g_ptr_array_new();
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+    pid_t pid = lvm_lv_kind(lv) == LVM_LV_THIN ? archiver_of(lv) : 0;
+
+    if (pid && strcmp(lvm_thin_pool(lv), pool) == 0 &&
+        (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH)))
+      g_ptr_array_add(names, (gpointer)lvm_lv_name(lv));
+  }
+  remove_snapshots(source->group, names);
+}
+
+static void clean(ArchiveSource *source)
+{
+  g_autoptr(LvmVg) vg = read_text(source, NULL);
+  g_autoptr(GPtrArray) lvs = vg ? lvm_vg_lvs(vg) : g_ptr_array_new();
+
+  for (guint i = 0; i < lvs->len; i++)
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL)
+      clean_pool(source, vg, lvm_lv_name(lvs->pdata[i]));
+}
+
+static gboolean needs_snapshot(ArchiveSource *source, LvmLv *lv)
+{
+  return lvm_lv_kind(lv) == LVM_LV_THIN && lvm_lv_is_visible(lv) && lvm_lv_is_writable(lv) &&
+         !archiver_of(lv) && pool_get_holder(source->group) != POOL_HOLDER_BUNDLED;
+}
+
+static gboolean snapshot_pool(ArchiveSource *source, LvmVg *vg, const char *pool, GError **error)
+{
+  g_autofree char *snapshot = g_strdup_printf(SNAPSHOT "%d", (int)getpid());
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg), names = g_ptr_array_new();
+
+  for (guint i = 0; i < lvs->len; i++)
+    if (needs_snapshot(source, lvs->pdata[i]) && strcmp(lvm_thin_pool(lvs->pdata[i]), pool) == 0)
+      g_ptr_array_add(names, (gpointer)lvm_lv_name(lvs->pdata[i]));
+  if (names->len == 0)
+    return TRUE;
+  g_ptr_array_add(names, NULL);
+  return pool_snapshot_group(source->group, (const char *const *)names->pdata, snapshot, error);
+}
+
+static gboolean take_snapshots(ArchiveSource *source, GError **error)
+{
+  g_autoptr(LvmVg) vg = NULL;
+  g_autoptr(GPtrArray) lvs = NULL;
+
+  clean(source);
+  vg = read_text(source, error);
+  if (!vg || !lvm_vg_check_like(vg, error))
+    return FALSE;
+  lvs = lvm_vg_lvs(vg);
+  for (guint i = 0; i < lvs->len; i++)
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL &&
+        !snapshot_pool(source, vg, lvm_lv_name(lvs->pdata[i]), error))
+      return FALSE;
+  return TRUE;
+}
+
+/* --- volumes --- */
+
+static gboolean check_linear(ArchiveSource *source, const char *name, const ArchiveOptions *options,
+                             GError **error)
+{
+  g_autoptr(PoolVolumeInfo) info = pool_get_volume(source->group, name, error);
+  g_autoptr(BlockScan) scan = NULL;
+  g_autofree char *user = NULL;
+
+  if (!info)
+    return FALSE;
+  if (options->open_linear || !info->path)
+    return TRUE;
+  scan = block_scan_new();
+  user = info->path_is_block ? block_scan_user(scan, info->path)
+                             : block_scan_file_opener(scan, info->path);
+  return !user ||
+         vt_set_error(error, EBUSY,
+                      "linear volume %s/%s is in use by %s, and of a linear volume there is no "
+                      "snapshot: end that, or take it as it is read with --open-linear",
+                      info->vg, name, user);
+}
+
+/* FALSE: it has no snapshot although it needs one, for it is new. */
+static gboolean add_volume(ArchiveSource *source, LvmVg *vg, LvmLv *lv, GPtrArray *volumes)
+{
+  ArchiveVolume *volume = g_new0(ArchiveVolume, 1);
+  g_autofree char *snapshot =
+      g_strdup_printf("snap_%s_" SNAPSHOT "%d", lvm_lv_name(lv), (int)getpid());
+
+  g_ptr_array_add(volumes, volume);
+  volume->name = g_strdup(lvm_lv_name(lv));
+  volume->size = lvm_lv_size(lv);
+  volume->base = -1;
+  volume->data = volume->size;
+  volume->ours = needs_snapshot(source, lv);
+  volume->read = g_strdup(volume->ours ? snapshot : volume->name);
+  if (lvm_lv_kind(lv) != LVM_LV_THIN)
+    return TRUE;
+  volume->pool = g_strdup(lvm_thin_pool(lv));
+  volume->device = lvm_thin_device(lv);
+  volume->transaction_id = lvm_thin_transaction_id(lv);
+  return !volume->ours || lvm_vg_find_lv(vg, snapshot);
+}
+
+/* Those of the text, as it is now; in source->vg what is to be sent of it. */
+static gboolean find_volumes(ArchiveSource *source, gboolean *again, GError **error)
+{
+  g_autoptr(GPtrArray) volumes = g_ptr_array_new_with_free_func(volume_free), lvs = NULL;
+  g_autoptr(LvmVg) vg = read_text(source, error), sent = vg ? lvm_vg_copy(vg) : NULL;
+
+  if (!vg)
+    return FALSE;
+  lvs = lvm_vg_lvs(vg);
+  for (guint i = 0; i < lvs->len && !*again; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (!lvm_lv_is_visible(lv) || lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
+      continue;
+    if (!archiver_of(lv))
+      *again = !add_volume(source, vg, lv, volumes);
+    else if (!lvm_vg_remove_lv(sent, lvm_vg_find_lv(sent, lvm_lv_name(lv)), error))
+      return FALSE;
+  }
+  if (*again)
+    return TRUE;
+  g_clear_pointer(&source->vg, lvm_vg_free);
+  g_clear_pointer(&source->volumes, g_ptr_array_unref);
+  source->vg = g_steal_pointer(&sent);
+  source->volumes = g_steal_pointer(&volumes);
+  return lvm_vg_check_like(source->vg, error);
+}
+
+static gboolean find_pools(ArchiveSource *source, GError **error)
+{
+  g_autoptr(GPtrArray) pools = pool_list_pools(source->group, error);
+  GVariantBuilder builder;
+
+  if (!pools)
+    return FALSE;
+  g_variant_builder_init(&builder, G_VARIANT_TYPE("a(stt)"));
+  for (guint i = 0; i < pools->len; i++) {
+    const PoolInfo *info = pools->pdata[i];
+
+    if (info->used != G_MAXUINT64 && info->metadata_used != G_MAXUINT64)
+      g_variant_builder_add(&builder, "(stt)", info->name, info->used, info->metadata_used);
+  }
+  source->pools = g_variant_ref_sink(g_variant_builder_end(&builder));
+  return TRUE;
+}
+
+static gboolean survey(ArchiveSource *source, const ArchiveOptions *options, GError **error)
+{
+  gboolean again = TRUE;
+
+  for (guint i = 0; again && i < ATTEMPTS; i++) {
+    again = FALSE;
+    if (!take_snapshots(source, error) || !find_volumes(source, &again, error))
+      return FALSE;
+  }
+  if (again)
+    return vt_set_error(error, EBUSY, "its volumes change all the time: try again later");
+  for (guint i = 0; i < source->volumes->len; i++) {
+    const ArchiveVolume *volume = source->volumes->pdata[i];
+
+    if (!volume->pool && !check_linear(source, volume->name, options, error))
+      return FALSE;
+  }
+  return find_pools(source, error);
+}
+
+ArchiveSource *archive_source_new(VolumeGroup *group, const ArchiveOptions *options, GError **error)
+{
+  g_autoptr(ArchiveSource) source = g_new0(ArchiveSource, 1);
+
+  source->group = group;
+  return survey(source, options, error) && archive_choose_bases(source, error)
+             ? g_steal_pointer(&source)
+             : NULL;
+}
+
+void archive_source_free(ArchiveSource *source)
+{
+  if (!source)
+    return;
+  if (pool_get_holder(source->group) != POOL_HOLDER_BUNDLED)
+    clean(source);
+  g_clear_pointer(&source->vg, lvm_vg_free);
+  g_clear_pointer(&source->volumes, g_ptr_array_unref);
+  g_clear_pointer(&source->pools, g_variant_unref);
+  g_free(source);
+}
