@@ -36,8 +36,8 @@ static gboolean count_difference(VolumeGroup *group, const ArchiveVolume *base,
   *bytes = 0;
   while (offset != G_MAXUINT64 && *bytes < limit) {
     g_array_set_size(runs, 0);
-    if (!image_check_interrupt(error) || !pool_delta(group, base ? base->read : NULL, volume->read,
-                                                     0, &offset, RUNS, runs, error))
+    if (!image_check_interrupt(error) ||
+        !pool_delta(group, base ? base->read : NULL, volume->read, 0, &offset, RUNS, runs, error))
       return FALSE;
     for (guint i = 0; i < runs->len; i++) {
       const PoolDeltaRun *run = &g_array_index(runs, PoolDeltaRun, i);

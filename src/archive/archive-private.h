@@ -23,14 +23,14 @@
 /* --- archive-source.c: what is sent --- */
 
 typedef struct {
-  char *name;     /* of the volume */
-  char *read;     /* what is read for it: a snapshot of it, or itself */
-  gboolean ours;  /* that is a snapshot, made for this */
-  char *pool;     /* NULL: a linear one */
+  char *name;    /* of the volume */
+  char *read;    /* what is read for it: a snapshot of it, or itself */
+  gboolean ours; /* that is a snapshot, made for this */
+  char *pool;    /* NULL: a linear one */
   guint64 size, transaction_id;
   guint32 device;
-  gint base;      /* which of those before it it is sent as a difference to; -1: none */
-  guint64 data;   /* so much is to be sent, about */
+  gint base;    /* which of those before it it is sent as a difference to; -1: none */
+  guint64 data; /* so much is to be sent, about */
 } ArchiveVolume;
 
 typedef struct {

@@ -127,7 +127,8 @@ static gboolean take_growth(Receiving *r, const char *word, GError **error)
   if (!vt_size_parse(equal + 1, &size, &sign, &fault) || sign == '-')
     return cli_usage(error, "--grow %s: %s", word, fault ? fault->message : "it cannot shrink");
   lv = lvm_vg_find_lv(r->like, name);
-  if (strcmp(vg, r->options->vg) != 0 || !lv || !lvm_lv_is_visible(lv))
+  if ((strcmp(vg, r->options->vg) != 0 && strcmp(vg, lvm_vg_name(r->like)) != 0) || !lv ||
+      !lvm_lv_is_visible(lv))
     return vt_set_error(error, ENOENT, "--grow %s: volume group %s has no volume %s", word,
                         r->options->vg, name);
   if (sign == '+')
@@ -202,6 +203,9 @@ static gboolean take_range(Receiving *r, const StreamRecord *record, GError **er
     return vt_io_zero(r->io, record->offset, record->length, VT_IO_ZERO_MAY_UNMAP, error);
   r->done += record->length;
   cli_progress_update(r->progress, r->done);
+  if (record->type == STREAM_MAPPED_ZERO)
+    return vt_io_zero(r->io, record->offset, record->length, 0, error) &&
+           vt_io_back(r->io, record->offset, record->length, error);
   return vt_io_write(r->io, record->data, record->length, record->offset, error);
 }
 
@@ -218,7 +222,8 @@ static gboolean take_record(Receiving *r, const StreamRecord *record, GError **e
   switch (record->type) {
   case STREAM_BEGIN_VOLUME: return begin_volume(r, record, error);
   case STREAM_DATA:
-  case STREAM_ZERO: return take_range(r, record, error);
+  case STREAM_ZERO:
+  case STREAM_MAPPED_ZERO: return take_range(r, record, error);
   case STREAM_END_VOLUME: return end_volume(r, error);
   case STREAM_END: return TRUE;
   default: return damaged(r, error, "it has more than one volume group");
@@ -261,13 +266,10 @@ static gboolean move_tables(Receiving *r, GError **error)
 static gboolean begin(Receiving *r, GError **error)
 {
   const UnarchiveOptions *options = r->options;
-  g_autofree char *same =
-      options->new_identity ? NULL : archive_find_uuid(lvm_vg_uuid(r->like)),
+  g_autofree char *same = options->new_identity ? NULL : archive_find_uuid(lvm_vg_uuid(r->like)),
                   *uuid = options->new_identity || same ? lvm_uuid_new() : NULL;
-  RebuildHow how = {.vg = options->vg,
-                    .uuid = uuid,
-                    .extent_size = options->extent_size,
-                    .sizes = r->sizes};
+  RebuildHow how = {
+      .vg = options->vg, .uuid = uuid, .extent_size = options->extent_size, .sizes = r->sizes};
 
   r->places = archive_places_new(options, needed(r), error);
   if (!r->places)

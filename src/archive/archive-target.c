@@ -7,6 +7,7 @@
 #include "dm/lvm2.h"
 #include "lvm/content.h"
 #include "lvm/lvm-conf.h"
+#include "lvm/store.h"
 #include "pool/place.h"
 #include "settings/settings.h"
 #include "util/error.h"
@@ -24,20 +25,31 @@ static PoolWhere everywhere(void)
   return (PoolWhere){.bundled = pool_open_bundled, .flags = POOL_READ_ONLY};
 }
 
+static gboolean has_uuid(const PoolVg *vg, const PoolWhere *where, const char *uuid)
+{
+  g_autoptr(VolumeGroup) group = NULL;
+  g_autoptr(PoolVgInfo) info = NULL;
+
+  if (vg->devices && vg->devices[0]) {
+    g_autoptr(LvmProbe) probe = lvm_probe((const char *const *)vg->devices, NULL, NULL, NULL);
+    LvmVg *text = lvm_probe_vg(probe, vg->name, NULL);
+
+    return text && strcmp(lvm_vg_uuid(text), uuid) == 0;
+  }
+  group = pool_open(vg->name, where, NULL);
+  info = group ? pool_get_vg_info(group, NULL) : NULL;
+  return info && g_strcmp0(info->uuid, uuid) == 0;
+}
+
 char *archive_find_uuid(const char *uuid)
 {
   const PoolWhere where = everywhere();
   gboolean all;
   g_autoptr(GPtrArray) vgs = pool_list_vgs(&where, NULL, &all);
 
-  for (guint i = 0; i < vgs->len; i++) {
-    const PoolVg *vg = vgs->pdata[i];
-    g_autoptr(VolumeGroup) group = vg->twice ? NULL : pool_open(vg->name, &where, NULL);
-    g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, NULL) : NULL;
-
-    if (info && g_strcmp0(info->uuid, uuid) == 0)
-      return g_strdup(vg->name);
-  }
+  for (guint i = 0; i < vgs->len; i++)
+    if (has_uuid(vgs->pdata[i], &where, uuid))
+      return g_strdup(((PoolVg *)vgs->pdata[i])->name);
   return NULL;
 }
 
@@ -67,7 +79,7 @@ static gboolean prepare(ArchivePlaces *p, const char *path, const UnarchiveOptio
   ok = pool_place_prepare(&place, there ? 0 : size, error);
   if (ok && there) {
     ok = lvm_content_check_free(path, error);
-    place.written = ok; /* from here on it is ours */
+    place.emptied = ok && !place.is_block; /* from here on it is ours */
   }
   p->files &= !place.is_block;
   g_array_append_val(p->places, place);

@@ -57,9 +57,8 @@ static gboolean write_text(StreamWriter *writer, ArchiveSource *source, GError *
 
 /* --- a volume's data --- */
 
-/* What of @length bytes at @offset is not zero; what is, only where that says something: not over
- * what reads zero anyway. */
-static gboolean write_piece(Sending *s, guint64 offset, gsize length, gboolean over_zeros,
+/* Of what is mapped zeros are told, too; of a linear volume they are left out. */
+static gboolean write_piece(Sending *s, guint64 offset, gsize length, gboolean linear,
                             GError **error)
 {
   gsize at = 0;
@@ -70,7 +69,7 @@ static gboolean write_piece(Sending *s, guint64 offset, gsize length, gboolean o
 
     while (end < length && vt_is_zero(s->buffer + end, MIN(GRAIN, length - end)) == zero)
       end = MIN(length, end + GRAIN);
-    if (zero ? !over_zeros && !stream_write_zero(s->writer, offset + at, end - at, error)
+    if (zero ? !linear && !stream_write_mapped_zero(s->writer, offset + at, end - at, error)
              : !stream_write_data(s->writer, offset + at, s->buffer + at, end - at, error))
       return FALSE;
     at = end;
@@ -78,14 +77,14 @@ static gboolean write_piece(Sending *s, guint64 offset, gsize length, gboolean o
   return TRUE;
 }
 
-static gboolean write_range(Sending *s, VtIo *io, guint64 offset, guint64 length,
-                            gboolean over_zeros, GError **error)
+static gboolean write_range(Sending *s, VtIo *io, guint64 offset, guint64 length, gboolean linear,
+                            GError **error)
 {
   for (guint64 end = offset + length; offset < end;) {
     gsize n = MIN(PIECE - offset % PIECE, end - offset);
 
     if (!image_check_interrupt(error) || !vt_io_read(io, s->buffer, n, offset, error) ||
-        !write_piece(s, offset, n, over_zeros, error))
+        !write_piece(s, offset, n, linear, error))
       return FALSE;
     offset += n;
     s->done += n;
@@ -96,7 +95,7 @@ static gboolean write_range(Sending *s, VtIo *io, guint64 offset, guint64 length
 
 /* Runs may go on behind the volume's end, where its base is larger. */
 static gboolean write_run(Sending *s, VtIo *io, guint64 size, const PoolDeltaRun *run,
-                          gboolean based, GError **error)
+                          GError **error)
 {
   guint64 length = run->offset < size ? MIN(run->length, size - run->offset) : 0;
 
@@ -104,15 +103,13 @@ static gboolean write_run(Sending *s, VtIo *io, guint64 size, const PoolDeltaRun
     return TRUE;
   if (run->kind == POOL_DELTA_LEFT_ONLY)
     return stream_write_zero(s->writer, run->offset, length, error);
-  return write_range(s, io, run->offset, length, !based || run->kind == POOL_DELTA_RIGHT_ONLY,
-                     error);
+  return write_range(s, io, run->offset, length, FALSE, error);
 }
 
 static gboolean write_thin(Sending *s, VtIo *io, const ArchiveVolume *volume, GError **error)
 {
   g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
-  const ArchiveVolume *base =
-      volume->base >= 0 ? s->source->volumes->pdata[volume->base] : NULL;
+  const ArchiveVolume *base = volume->base >= 0 ? s->source->volumes->pdata[volume->base] : NULL;
   guint64 offset = 0;
 
   while (offset != G_MAXUINT64) {
@@ -121,8 +118,7 @@ static gboolean write_thin(Sending *s, VtIo *io, const ArchiveVolume *volume, GE
                     runs, error))
       return FALSE;
     for (guint i = 0; i < runs->len; i++)
-      if (!write_run(s, io, volume->size, &g_array_index(runs, PoolDeltaRun, i), base != NULL,
-                     error))
+      if (!write_run(s, io, volume->size, &g_array_index(runs, PoolDeltaRun, i), error))
         return FALSE;
   }
   return TRUE;
@@ -136,9 +132,9 @@ static gboolean begin_volume(Sending *s, const ArchiveVolume *volume, GError **e
   LvmLv *lv = lvm_vg_find_lv(s->source->vg, volume->name);
   g_auto(GStrv) tags = lvm_lv_tags(lv);
   StreamVolume v = {.name = volume->name,
-                    .kind = !volume->pool               ? STREAM_LINEAR
-                            : lvm_lv_is_writable(lv)    ? STREAM_VOLUME
-                                                        : STREAM_TEMPLATE,
+                    .kind = !volume->pool            ? STREAM_LINEAR
+                            : lvm_lv_is_writable(lv) ? STREAM_VOLUME
+                                                     : STREAM_TEMPLATE,
                     .pool = volume->pool,
                     .uuid = (char *)lvm_lv_uuid(lv),
                     .size = volume->size,
@@ -200,8 +196,7 @@ gboolean archive_write(VolumeGroup *group, int fd, const char *name, const Archi
   writer = sending.writer = stream_writer_new(fd, name, &header, options->zstd, error);
   if (!writer)
     return FALSE;
-  sending.progress =
-      cli_progress_new(header.estimate, "archiving %s", lvm_vg_name(source->vg));
+  sending.progress = cli_progress_new(header.estimate, "archiving %s", lvm_vg_name(source->vg));
   ok = write_all(&sending, error);
   cli_progress_free(sending.progress);
   return ok;

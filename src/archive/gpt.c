@@ -25,7 +25,7 @@ G_STATIC_ASSERT(sizeof(GptHeader) == 92);
 
 typedef struct {
   VtIo *disk;
-  guint sector; /* bytes */
+  guint sector;  /* bytes */
   guint8 *block; /* the sector of the primary header */
   GptHeader header;
   guint8 *entries;
@@ -76,8 +76,8 @@ static gboolean read_primary(Gpt *gpt, guint64 old_size, GError **error)
       !is_header(gpt->block, gpt->sector, 1, &gpt->header))
     return FALSE;
   lba = GUINT64_FROM_LE(gpt->header.entries_lba);
-  length = (guint64)GUINT32_FROM_LE(gpt->header.n_entries) *
-           GUINT32_FROM_LE(gpt->header.entry_size);
+  length =
+      (guint64)GUINT32_FROM_LE(gpt->header.n_entries) * GUINT32_FROM_LE(gpt->header.entry_size);
   if (length == 0 || length > MAX_ENTRIES || lba < 2 || lba >= sectors ||
       length > (sectors - lba) * gpt->sector ||
       GUINT64_FROM_LE(gpt->header.other_lba) != sectors - 1)

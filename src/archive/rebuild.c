@@ -59,6 +59,11 @@ static gboolean volume_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFl
   return thin_volume_zero(thin_of(io), offset, length, (flags & VT_IO_ZERO_MAY_UNMAP) != 0, error);
 }
 
+static gboolean volume_back(VtIo *io, guint64 offset, guint64 length, GError **error)
+{
+  return thin_volume_back(thin_of(io), offset, length, error);
+}
+
 static gboolean volume_discard(VtIo *io, guint64 offset, guint64 length, GError **error)
 {
   return thin_volume_discard(thin_of(io), offset, length, error);
@@ -81,6 +86,7 @@ static const VtIoOps volume_ops = {
     .flush = volume_flush,
     .zero = volume_zero,
     .discard = volume_discard,
+    .back = volume_back,
     .size = volume_size,
     .free = volume_free,
 };

@@ -129,11 +129,8 @@ const CliCommand cli_archive = {
 
 static gboolean unarchive(const char *vg, const char *path, GError **error)
 {
-  UnarchiveOptions options = {.vg = vg,
-                              .grow = grow,
-                              .new_identity = new_identity,
-                              .force = force,
-                              .paths = cli_devices()};
+  UnarchiveOptions options = {
+      .vg = vg, .grow = grow, .new_identity = new_identity, .force = force, .paths = cli_devices()};
   gboolean standard = strcmp(path, "-") == 0, ok;
   int fd;
 

@@ -349,7 +349,15 @@ gboolean lvm_store_finish(LvmStore *store, const char *description, GError **err
   for (guint i = 0; i < store->devices->len; i++)
     if (!vt_io_flush(((LvmDevice *)store->devices->pdata[i])->io, error))
       return FALSE;
-  return write_vg(store, description, error);
+  if (write_vg(store, description, error))
+    return TRUE;
+  for (guint i = 0; i < store->devices->len; i++) {
+    LvmDevice *device = store->devices->pdata[i];
+
+    vt_io_zero(device->io, 0, 2 * AREA_START, 0, NULL); /* the area's header, too */
+    vt_io_flush(device->io, NULL);
+  }
+  return FALSE;
 }
 
 /* --- more PVs, larger PVs --- */

@@ -10,15 +10,18 @@
 #include <glib.h>
 
 typedef struct {
-  const char *path;    /* absolute; the caller's */
-  gboolean is_block;   /* once it is prepared */
-  gboolean made;       /* the file, by us */
-  gboolean labelled;   /* set by who writes a label */
-  gboolean written;    /* set by who writes anything else: an empty file is to be empty again */
-  off_t size_before;   /* -1: not grown */
+  const char *path;  /* absolute; the caller's */
+  gboolean is_block; /* once it is prepared */
+  gboolean made;     /* the file, by us */
+  gboolean labelled; /* set by who writes a label */
+  gboolean emptied;  /* set by who writes to a file that had nothing in it: it has nothing again */
+  off_t size_before; /* -1: not grown */
 } PoolPlace;
 
-#define POOL_PLACE_INIT(at) {.path = (at), .size_before = -1}
+#define POOL_PLACE_INIT(at)                                                                        \
+  {                                                                                                \
+    .path = (at), .size_before = -1                                                                \
+  }
 
 /* The file or device at @place->path: it is there, or made with @size bytes; a file that is shorter
  * grows to it. @size 0: it must be there, as large as it may be. EINVAL. */

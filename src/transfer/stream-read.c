@@ -20,7 +20,7 @@ struct StreamReader {
   guint64 at;           /* behind what was read of it */
   char *data;           /* STREAM_MAX_DATA */
   GVariant *dict;
-  gboolean ended;
+  gboolean archive, ended;
 };
 
 static gboolean cut(StreamReader *r, GError **error)
@@ -66,6 +66,7 @@ static gboolean read_header(StreamReader *r, StreamHeader *header, GError **erro
                         "%s is of version %u with flags 0x%x, and this virt-thin knows version %u: "
                         "it takes a newer one",
                         r->name, version, header->flags, STREAM_VERSION);
+  r->archive = (header->flags & STREAM_ARCHIVE) != 0;
   memcpy(header->id, raw.id, STREAM_ID_SIZE);
   memcpy(r->id, raw.id, STREAM_ID_SIZE);
   header->estimate = GUINT64_FROM_LE(raw.estimate);
@@ -192,6 +193,9 @@ static gboolean take(StreamReader *r, const StreamRawRecord *raw, gsize length,
   case STREAM_BEGIN_VOLUME: return take_begin(r, length, record, error);
   case STREAM_DATA:
   case STREAM_ZERO: return take_range(r, raw, length, record, error);
+  case STREAM_MAPPED_ZERO:
+    return r->archive ? take_range(r, raw, length, record, error)
+                      : damaged(r, error, "it belongs into an archive");
   case STREAM_DESCRIPTION:
     if (r->volume_sum)
       return damaged(r, error, "a description is within a volume");

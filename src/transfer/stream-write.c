@@ -139,6 +139,12 @@ gboolean stream_write_zero(StreamWriter *w, guint64 offset, guint64 length, GErr
   return write_record(w, STREAM_ZERO, offset, length, NULL, 0, error);
 }
 
+gboolean stream_write_mapped_zero(StreamWriter *w, guint64 offset, guint64 length, GError **error)
+{
+  claim(w, offset, length);
+  return write_record(w, STREAM_MAPPED_ZERO, offset, length, NULL, 0, error);
+}
+
 static gboolean write_end(StreamWriter *w, StreamType type, guint64 count,
                           const GChecksum *checksum, GError **error)
 {

@@ -41,6 +41,7 @@ typedef enum {
   STREAM_END_VOLUME = 4,
   STREAM_END = 5,
   STREAM_DESCRIPTION = 6,   /* between volumes: a dictionary, whose meaning is its writer's */
+  STREAM_MAPPED_ZERO = 7,   /* of an archive: reads zero, and is to be mapped all the same */
   STREAM_OPTIONAL = 0x8000, /* of a type: who does not know it leaves it out */
 } StreamType;
 
@@ -100,6 +101,8 @@ gboolean stream_write_begin(StreamWriter *writer, const StreamVolume *volume, gu
 gboolean stream_write_data(StreamWriter *writer, guint64 offset, const void *data, gsize length,
                            GError **error);
 gboolean stream_write_zero(StreamWriter *writer, guint64 offset, guint64 length, GError **error);
+gboolean stream_write_mapped_zero(StreamWriter *writer, guint64 offset, guint64 length,
+                                  GError **error);
 gboolean stream_write_end_volume(StreamWriter *writer, GError **error);
 /* The last record; all is written on return. */
 gboolean stream_write_end(StreamWriter *writer, GError **error);
@@ -112,7 +115,7 @@ typedef struct {
   StreamType type;
   const StreamVolume *volume; /* of STREAM_BEGIN_VOLUME: as long as the reader is */
   guint index;                /* its number; also at STREAM_END_VOLUME */
-  guint64 offset, length;     /* of STREAM_DATA, STREAM_ZERO */
+  guint64 offset, length;     /* of STREAM_DATA, STREAM_ZERO, STREAM_MAPPED_ZERO */
   const void *data;           /* of STREAM_DATA: until the next record */
   GVariant *dict;             /* of STREAM_DESCRIPTION: until the next record */
 } StreamRecord;

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export send receive nbd storage schedule enable disable"
+  template snapshot rollback rename resize remove import export archive unarchive send receive nbd storage schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -50,7 +50,7 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
-" send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
+" archive : no file | archive pve " " archive : a volume | archive pve/x file " " unarchive : no VG | unarchive file " " unarchive : a volume | unarchive file pve/x " " unarchive : not a size | unarchive file pve --size many " " send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
   "nbd: a command alone|nbd -- true"
   "nbd: a VG alone|nbd pve"
   "nbd: of two volume groups|nbd pve/x other/y -- true"

@@ -1,6 +1,7 @@
 # With the real programs: the command line (cli-), the service of a volume group (service-), the NBD
 # server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml), make (dist).
 integration_tests = \
+	tests/integration/cli-archive.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
 	tests/integration/cli-delta.sh \

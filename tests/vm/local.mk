@@ -13,6 +13,7 @@ vm_tests = \
 	tests/vm/kernel-health.sh \
 	tests/vm/kernel-nbd.sh \
 	tests/vm/both-ways.sh \
+	tests/vm/archive-raid.sh \
 	tests/vm/power-cut.sh \
 	tests/vm/kernel-concurrency.sh \
 	tests/vm/storage-apply.sh
@@ -28,6 +29,7 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/kernel-health.guest \
 	tests/vm/kernel-nbd.guest \
 	tests/vm/both-ways.guest \
+	tests/vm/archive-raid.guest \
 	tests/vm/power-cut.guest \
 	tests/vm/kernel-concurrency.guest \
 	tests/vm/storage-apply.guest \

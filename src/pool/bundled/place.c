@@ -16,18 +16,19 @@
 #include "util/error.h"
 #include "util/size.h"
 
-#define LABELS 2048  /* bytes, that may hold a label: lvm2 lib/label/label.h LABEL_SCAN_SECTORS */
-#define HEADERS 8192 /* with that of the metadata behind them */
-
-/* Nothing was in it. */
-static gboolean empty(int fd, const PoolPlace *place)
+static gboolean wipe_labels(int fd)
 {
-  static const guint8 zeros[HEADERS];
-  gsize length = place->written ? HEADERS : LABELS;
+  static const guint8 zeros[2048]; /* the four sectors that may hold a label: lvm2 lib/label/label.h
+                                      LABEL_SCAN_SECTORS */
+
+  return pwrite(fd, zeros, sizeof zeros, 0) == sizeof zeros && fsync(fd) == 0;
+}
+
+/* Nothing was in the file. */
+static gboolean empty(int fd)
+{
   struct stat st;
 
-  if (place->is_block || !place->written)
-    return pwrite(fd, zeros, length, 0) == (gssize)length && fsync(fd) == 0;
   return fstat(fd, &st) == 0 && ftruncate(fd, 0) == 0 && ftruncate(fd, st.st_size) == 0;
 }
 
@@ -39,12 +40,12 @@ void pool_place_undo(const PoolPlace *place)
     unlink(place->path);
     return;
   }
-  if (!place->labelled && !place->written && place->size_before < 0)
+  if (!place->labelled && !place->emptied && place->size_before < 0)
     return;
   fd = open(place->path, O_WRONLY | O_CLOEXEC);
   if (fd < 0)
     return;
-  if (((place->labelled || place->written) && !empty(fd, place)) ||
+  if ((place->labelled && !wipe_labels(fd)) || (place->emptied && !empty(fd)) ||
       (place->size_before >= 0 && ftruncate(fd, place->size_before) != 0))
     g_warning("%s could not be brought back to what it was: %s", place->path, g_strerror(errno));
   close(fd);
@@ -115,4 +116,3 @@ gboolean pool_place_prepare(PoolPlace *place, guint64 size, GError **error)
   place->size_before = st.st_size;
   return TRUE;
 }
-
