@@ -30,8 +30,8 @@ struct CliCommand {
   int (*run)(char **args, GError **error);
   /* Or: it reads all its words itself, which are not GOption's kind, and tells its errors. */
   int (*run_words)(char **words);
-  /* Or: a group of commands, `virt-thin NAME COMMAND`; NULL is an empty line in the list, &cli_end
-   * its end. */
+  /* Or, or besides run: a group of commands, `virt-thin NAME COMMAND`; NULL is an empty line in the
+   * list, &cli_end its end. */
   const CliCommand *const *commands;
 };
 

@@ -179,19 +179,41 @@ static int finish_command(const char *name, int status, const GError *error)
   return status;
 }
 
+static gsize count_commands(const CliCommand *group)
+{
+  gsize n = 0;
+
+  while (group->commands[n] != &cli_end)
+    n++;
+  return n;
+}
+
+/* For --help: what it does, and the commands that it has besides. */
+static char *describe_command(const CliCommand *command)
+{
+  g_autofree char *list = NULL;
+
+  if (!command->commands)
+    return g_strdup(command->description);
+  list = g_string_free(list_commands(command->commands, count_commands(command)), FALSE);
+  return g_strdup_printf("%s\n\n%s\n'virt-thin %s COMMAND --help' explains a command.",
+                         command->description, list, command->name);
+}
+
 static int run_command(const CliCommand *command, const char *name, char **argv)
 {
   g_autofree char *title = g_strdup_printf("%s - %s", command->arguments, command->summary);
   g_autoptr(GOptionContext) context = g_option_context_new(title);
   g_autoptr(GError) error = NULL;
   g_autofree char *program = g_strconcat("virt-thin ", name, NULL);
+  g_autofree char *description = describe_command(command);
   char *dash_size = command->dash_size ? take_dash_size(argv) : NULL;
   g_auto(GStrv) words = command->takes_command ? take_command(argv) : NULL;
   int n, status;
 
   g_set_prgname(program);
-  if (command->description)
-    g_option_context_set_description(context, command->description);
+  if (description)
+    g_option_context_set_description(context, description);
   if (command->options)
     g_option_context_add_main_entries(context, command->options, NULL);
   g_option_context_add_main_entries(context, global_options, NULL);
@@ -243,13 +265,11 @@ static int run_group(const CliCommand *group, char **argv)
   const CliCommand *command;
   g_autofree char *name = NULL;
   const char *word;
-  gsize n = 0;
+  gsize n = count_commands(group);
 
   if (argv[1] && strcmp(argv[1], "help") == 0)
     turn_help_around(argv);
   word = argv[1];
-  while (group->commands[n] != &cli_end)
-    n++;
   if (word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
     g_autofree char *list = g_string_free(list_commands(group->commands, n), FALSE);
     g_autofree char *text =
@@ -278,6 +298,16 @@ static int run_group(const CliCommand *group, char **argv)
     return command->run_words(words + 1);
   }
   return run_command(command, name, argv);
+}
+
+/* Is it one of the commands that @command has? One that is run by itself, too, has volumes as
+ * arguments, and these have a slash. */
+static gboolean is_group(const CliCommand *command, const char *word)
+{
+  return command->commands &&
+         (!command->run ||
+          (word && (strcmp(word, "help") == 0 ||
+                    find_command(command->commands, count_commands(command), word))));
 }
 
 static int main_strv(char **argv)
@@ -327,8 +357,8 @@ static int main_strv(char **argv)
   }
   rest_argv = g_strdupv(rest_argv);
   g_strfreev(argv);
-  status = command->commands ? run_group(command, rest_argv)
-                             : run_command(command, command->name, rest_argv);
+  status = is_group(command, rest_argv[1]) ? run_group(command, rest_argv)
+                                           : run_command(command, command->name, rest_argv);
   g_strfreev(arguments);
   g_strfreev(devices);
   return status;
