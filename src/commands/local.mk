@@ -3,6 +3,7 @@ virt_thin_SOURCES += \
 	src/commands/activate.c \
 	src/commands/archive.c \
 	src/commands/backend-folder.h src/commands/backend-folder.c \
+	src/commands/backup.c \
 	src/commands/check.c \
 	src/commands/commands.h \
 	src/commands/delta.c \
@@ -24,6 +25,7 @@ virt_thin_SOURCES += \
 	src/commands/send.c \
 	src/commands/schedule.c \
 	src/commands/schedule-list.h src/commands/schedule-list.c \
+	src/commands/restore.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
 	src/commands/volume.c

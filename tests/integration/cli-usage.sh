@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export archive unarchive send receive nbd storage schedule enable disable"
+  template snapshot rollback rename resize remove import export backup restore archive unarchive send receive nbd storage schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -50,7 +50,7 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
-" archive : no file | archive pve " " archive : a volume | archive pve/x file " " unarchive : no VG | unarchive file " " unarchive : a volume | unarchive file pve/x " " unarchive : not a size | unarchive file pve --size many " " send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
+" backup : no folder | backup pve/x " " backup : a VG alone | backup pve $ tmp/b " " backup : a volume twice | backup pve/x pve/x $ tmp/b " " backup : not a format | backup pve/x $ tmp/b --format vmdk " " backup : no number | backup pve/x $ tmp/b --keep-last many " " backup : rules for an archive | backup pve/x - --keep-last 3 " " backup prune : nothing to keep | backup prune $ tmp/b " " backup verify : no ID | backup verify $ tmp/b yesterday " " backup list : two folders | backup list a b " " restore : a VG alone | restore $ tmp pve " " restore : no ID | restore $ tmp pve/x --id yesterday " " restore : an ID of an archive | restore - pve/x --id 20261130T153000Z " " archive : no file | archive pve " " archive : a volume | archive pve/x file " " unarchive : no VG | unarchive file " " unarchive : a volume | unarchive file pve/x " " unarchive : not a size | unarchive file pve --size many " " send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
   "nbd: a command alone|nbd -- true"
   "nbd: a VG alone|nbd pve"
   "nbd: of two volume groups|nbd pve/x other/y -- true"
@@ -83,7 +83,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 20 + 4+ 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 19 20 + 4+ 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -108,8 +108,8 @@ ok "options may follow the arguments, and -- ends them" \
 
 man=$(cat "$top_srcdir/docs/virt-thin.1")
 missing=
-group_commands=$(for group in storage schedule; do
-  vt $group --help | sed -n "s/^  \([a-z]*\)  *[A-Z].*/$group \1/p"
+group_commands=$(for group in storage backup; dofor group in storage schedule; do
+  vt$ group $group --help | sed -n" "s/^  \([a-z]*\)  *[A-Z].*/$ group/$group \1/p" done"
 done)
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"
@@ -141,7 +141,7 @@ complete() { # WORDS...: what bash offers for the last of them
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@"
 }
-is "completion: commands" "$(complete re)" "receive release remove rename resize"
+is "completion: commands" "$(complete re)" "receive release remove rename resize restore"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: commands of schedule" "$(complete schedule r)" "remove run"
@@ -150,6 +150,8 @@ is "completion: options of these, too" "$(complete schedule add x --d)" \
 is "completion: what can be done" "$(complete schedule add x s)" "snapshot"
 is "completion: to what" "$(complete schedule add x snapshot pve/d)" "pve/data"
 is "completion: options" "$(complete create --s)" "--size"
+is "completion: commands of backup" "$(complete backup v)" "verify"
+is "completion: options of these, too" "$(complete backup prune --d)" "--device --dry-run"
 is "completion: volume groups" "$(complete serve p)" "pve"
 is "completion: pools, also empty ones, where one is meant" "$(complete check pve/)" "pve/data"
 is "completion: a pool by itself" "$(complete create pve/vm-1 --pool d)" "data"

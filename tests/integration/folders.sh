@@ -20,7 +20,7 @@ uses() {
       END { for (use in used) { split(use, is, SUBSEP)
         if (is[2] in where && where[is[2]] != is[1]) print is[1], where[is[2]] } }'
 }
-no_rings="cli commands pvesm schedule image transfer
+no_rings="cli commands pvesm schedule image backup transfer
   apply pool pool/bundled pool/kernel pool/remote"
 
 plan $(($(folders | wc -l) + 1 + $(wc -w <<<"$no_rings")))

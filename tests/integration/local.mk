@@ -2,6 +2,8 @@
 # server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml), make (dist).
 integration_tests = \
 	tests/integration/cli-archive.sh \
+	tests/integration/cli-backup-faults.sh \
+	tests/integration/cli-backup.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
 	tests/integration/cli-delta.sh \

@@ -1,0 +1,197 @@
+/* virt-thin - a file of a backup, written or read once from its beginning to its end
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "backup/file.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "image/interrupt.h"
+
+static const char zeros[BACKUP_BLOCK];
+
+gboolean backup_is_checksum(const char *kind)
+{
+  return strcmp(kind, "sha256") == 0 || strcmp(kind, "sha256-data") == 0;
+}
+
+static gboolean is_zero(const char *data, gsize length)
+{
+  return *data == 0 && memcmp(data, data + 1, length - 1) == 0;
+}
+
+static void add_block(GChecksum *sum, guint64 offset, const char *data, gsize length)
+{
+  guint64 where = GUINT64_TO_BE(offset);
+
+  g_checksum_update(sum, (const guchar *)&where, sizeof where);
+  g_checksum_update(sum, (const guchar *)data, (gssize)length);
+}
+
+static void add_data(GChecksum *sum, gboolean data_only, guint64 offset, const char *data,
+                     gsize length)
+{
+  if (!data_only)
+    g_checksum_update(sum, (const guchar *)data, (gssize)length);
+  for (gsize done = 0, n; data_only && done < length; done += n) {
+    n = MIN(length - done, BACKUP_BLOCK);
+    if (!is_zero(data + done, n))
+      add_block(sum, offset + done, data + done, n);
+  }
+}
+
+/* --- writing --- */
+
+void backup_out_begin(BackupOut *out, int fd, const char *name, gboolean holes, gboolean data_only)
+{
+  *out = (BackupOut){fd, name, holes, data_only, g_checksum_new(G_CHECKSUM_SHA256), 0};
+}
+
+static gboolean write_all(BackupOut *out, const char *data, gsize length, guint64 offset,
+                          GError **error)
+{
+  while (length > 0) {
+    gssize n =
+        out->holes ? pwrite(out->fd, data, length, (off_t)offset) : write(out->fd, data, length);
+
+    if (n < 0 && errno != EINTR)
+      return vt_set_errno(error, errno, "writing %s", out->name);
+    if (!image_check_interrupt(error))
+      return FALSE;
+    if (n > 0) {
+      data += n;
+      length -= (gsize)n;
+      offset += (guint64)n;
+    }
+  }
+  return TRUE;
+}
+
+/* Whole blocks of zeros are left out, those that follow one another at once. */
+static gboolean write_sparse(BackupOut *out, const char *data, gsize length, GError **error)
+{
+  for (gsize done = 0, end; done < length; done = end) {
+    gboolean zero = is_zero(data + done, MIN(length - done, BACKUP_BLOCK));
+
+    for (end = done; end < length; end += MIN(length - end, BACKUP_BLOCK))
+      if (is_zero(data + end, MIN(length - end, BACKUP_BLOCK)) != zero)
+        break;
+    if (!zero && !write_all(out, data + done, end - done, out->offset + done, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean backup_out_write(BackupOut *out, const void *data, gsize length, GError **error)
+{
+  if (length == 0)
+    return TRUE;
+  if (!(out->holes ? write_sparse(out, data, length, error)
+                   : write_all(out, data, length, out->offset, error)))
+    return FALSE;
+  add_data(out->sum, out->data_only, out->offset, data, length);
+  out->offset += length;
+  return image_check_interrupt(error);
+}
+
+gboolean backup_out_zeros(BackupOut *out, guint64 length, GError **error)
+{
+  if (out->holes && out->data_only) {
+    out->offset += length;
+    return TRUE;
+  }
+  for (gsize n; length > 0; length -= n) {
+    n = (gsize)MIN(length, sizeof zeros);
+    if (!backup_out_write(out, zeros, n, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean backup_out_end(BackupOut *out, char **checksum, GError **error)
+{
+  if (out->holes && ftruncate(out->fd, (off_t)out->offset) < 0)
+    return vt_set_errno(error, errno, "writing %s", out->name);
+  if (out->holes && fsync(out->fd) < 0)
+    return vt_set_errno(error, errno, "writing %s", out->name);
+  *checksum = g_strdup(g_checksum_get_string(out->sum));
+  return TRUE;
+}
+
+void backup_out_clear(BackupOut *out)
+{
+  g_clear_pointer(&out->sum, g_checksum_free);
+}
+
+/* --- reading --- */
+
+void backup_in_begin(BackupIn *in, int fd, const char *name, guint64 size, gboolean in_file,
+                     gboolean data_only)
+{
+  *in = (BackupIn){fd, name, size, in_file, data_only, g_checksum_new(G_CHECKSUM_SHA256), 0};
+}
+
+gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error)
+{
+  char *at = data;
+
+  if (length > in->size - in->offset)
+    return vt_set_error(error, EBADMSG, "%s is damaged: it refers to what is behind its end",
+                        in->name);
+  for (gsize left = length; left > 0;) {
+    gssize n = in->in_file ? pread(in->fd, at, left, (off_t)(in->offset + (length - left)))
+                           : read(in->fd, at, left);
+
+    if (n < 0 && errno != EINTR)
+      return vt_set_errno(error, errno, "reading %s", in->name);
+    if (!image_check_interrupt(error))
+      return FALSE;
+    if (n == 0)
+      return vt_set_error(error, EBADMSG, "%s is cut off", in->name);
+    if (n > 0) {
+      at += n;
+      left -= (gsize)n;
+    }
+  }
+  add_data(in->sum, in->data_only, in->offset, data, length);
+  in->offset += length;
+  return TRUE;
+}
+
+gboolean backup_in_skip(BackupIn *in, guint64 length, GError **error)
+{
+  g_autofree char *buffer = g_malloc(BACKUP_BLOCK);
+
+  for (gsize n; length > 0; length -= n) {
+    n = (gsize)MIN(length, BACKUP_BLOCK);
+    if (!backup_in_read(in, buffer, n, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean backup_in_next_data(BackupIn *in, GError **error)
+{
+  off_t at;
+
+  if (!in->in_file || !in->data_only)
+    return TRUE;
+  at = lseek(in->fd, (off_t)in->offset, SEEK_DATA);
+  if (at < 0 && errno == ENXIO)
+    at = (off_t)in->size;
+  if (at > (off_t)in->offset)
+    in->offset = MIN((guint64)at & ~(guint64)(BACKUP_BLOCK - 1), in->size);
+  if (at >= (off_t)in->size)
+    in->offset = in->size;
+  return TRUE;
+}
+
+const char *backup_in_checksum(BackupIn *in)
+{
+  return g_checksum_get_string(in->sum);
+}
+
+void backup_in_clear(BackupIn *in)
+{
+  g_clear_pointer(&in->sum, g_checksum_free);
+}

@@ -1,0 +1,58 @@
+/* virt-thin - a file of a backup, written or read once from its beginning to its end
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Its checksum is made on the way. There are two kinds:
+ *   sha256       of all its bytes, as sha256sum(1) has it
+ *   sha256-data  SHA-256 of the blocks of 64 KiB that are not all zero (the last may be shorter),
+ *                each behind its offset, 8 bytes, big-endian: for raw images, so that holes cost
+ *                nothing
+ *
+ * Errors: VT_ERROR; ECANCELED after a signal (image/interrupt.h). Thread-safety: one thread at a
+ * time.
+ */
+#pragma once
+
+#include "util/error.h"
+
+#define BACKUP_BLOCK 65536
+
+/* Is @kind one of them? */
+gboolean backup_is_checksum(const char *kind);
+
+typedef struct {
+  int fd;           /* the caller's */
+  const char *name; /* for messages; the caller's */
+  gboolean holes; /* a regular file from its beginning on: blocks that are all zero are left out */
+  gboolean
+      data_only; /* sha256-data: what is written, skipped or read at a time begins at a multiple
+                         of BACKUP_BLOCK */
+  GChecksum *sum;
+  guint64 offset;
+} BackupOut;
+
+void backup_out_begin(BackupOut *out, int fd, const char *name, gboolean holes, gboolean data_only);
+gboolean backup_out_write(BackupOut *out, const void *data, gsize length, GError **error);
+gboolean backup_out_zeros(BackupOut *out, guint64 length, GError **error);
+/* All is written: *checksum, the caller's. */
+gboolean backup_out_end(BackupOut *out, char **checksum, GError **error);
+void backup_out_clear(BackupOut *out);
+
+typedef struct {
+  int fd;
+  const char *name;
+  guint64 size;     /* of the file; to read more is EBADMSG */
+  gboolean in_file; /* a regular file from its beginning on: holes need not be read */
+  gboolean data_only;
+  GChecksum *sum;
+  guint64 offset;
+} BackupIn;
+
+void backup_in_begin(BackupIn *in, int fd, const char *name, guint64 size, gboolean in_file,
+                     gboolean data_only);
+gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error);
+gboolean backup_in_skip(BackupIn *in, guint64 length, GError **error);
+/* Of a file with holes, go to the next block that is none, or the end; data_only alone. */
+gboolean backup_in_next_data(BackupIn *in, GError **error);
+/* Of what has been read. */
+const char *backup_in_checksum(BackupIn *in);
+void backup_in_clear(BackupIn *in);

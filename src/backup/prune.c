@@ -1,0 +1,87 @@
+/* virt-thin - which backups of a folder are kept
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "backup/prune.h"
+
+#include <string.h>
+
+static gint by_text(gconstpointer a, gconstpointer b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Of which volumes it is, in any order; the caller's. */
+static char *volumes_of(const BackupManifest *manifest)
+{
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+  for (guint i = 0; i < manifest->volumes->len; i++) {
+    const BackupVolume *volume = manifest->volumes->pdata[i];
+
+    g_ptr_array_add(names, g_strdup_printf("%s/%s", volume->vg, volume->lv));
+  }
+  g_ptr_array_sort(names, by_text);
+  g_ptr_array_add(names, NULL);
+  return g_strjoinv(" ", (char **)names->pdata);
+}
+
+/* Decide about those that are of the volumes that @list[first] is of: FALSE in @keep[i]. */
+static void decide(GPtrArray *list, char **volumes, guint first, const VtRetention *retention,
+                   gboolean *keep)
+{
+  g_autofree gint64 *times = g_new(gint64, list->len);
+  g_autofree gboolean *kept = g_new0(gboolean, list->len);
+  g_autofree guint *which = g_new(guint, list->len);
+  guint n = 0;
+
+  for (guint i = first; i < list->len; i++)
+    if (strcmp(volumes[i], volumes[first]) == 0) {
+      times[n] = ((BackupManifest *)list->pdata[i])->time;
+      which[n++] = i;
+    }
+  vt_retention_select(retention, times, n, kept);
+  for (guint i = 0; i < n; i++)
+    keep[which[i]] = kept[i];
+}
+
+/* What a kept one is based on is kept; those are older, and before it in the list. */
+static void keep_needed(BackupFolder *folder, gboolean *keep)
+{
+  GPtrArray *list = backup_folder_list(folder);
+
+  for (guint i = list->len; i-- > 0;) {
+    const BackupManifest *manifest = list->pdata[i];
+
+    for (guint j = 0; keep[i] && j < manifest->volumes->len; j++) {
+      const BackupVolume *volume = manifest->volumes->pdata[j];
+      BackupManifest *parent = volume->parent ? backup_folder_find(folder, volume->parent) : NULL;
+      guint where;
+
+      if (parent && g_ptr_array_find(list, parent, &where))
+        keep[where] = TRUE;
+    }
+  }
+}
+
+GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
+                               const BackupManifest *like)
+{
+  GPtrArray *list = backup_folder_list(folder), *gone = g_ptr_array_new_with_free_func(g_free);
+  g_autofree gboolean *keep = g_new(gboolean, list->len);
+  g_auto(GStrv) volumes = g_new0(char *, list->len + 1);
+  g_autofree char *wanted = like ? volumes_of(like) : NULL;
+  g_autoptr(GHashTable) done = g_hash_table_new(g_str_hash, g_str_equal);
+
+  for (guint i = 0; i < list->len; i++) {
+    volumes[i] = volumes_of(list->pdata[i]);
+    keep[i] = TRUE;
+  }
+  for (guint i = 0; i < list->len; i++)
+    if ((!wanted || strcmp(volumes[i], wanted) == 0) && g_hash_table_add(done, volumes[i]))
+      decide(list, volumes, i, retention, keep);
+  keep_needed(folder, keep);
+  for (guint i = list->len; i-- > 0;)
+    if (!keep[i])
+      g_ptr_array_add(gone, g_strdup(((BackupManifest *)list->pdata[i])->id));
+  return gone;
+}

@@ -1,0 +1,16 @@
+/* virt-thin - which backups of a folder are kept
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The rules are for the backups of the same volumes. What a kept increment is based on is kept,
+ * too. Errors: VT_ERROR. Thread-safety: main thread only.
+ */
+#pragma once
+
+#include "backup/folder.h"
+#include "util/retention.h"
+
+/* Ids of those of @folder (loaded) that go, the newest first, so that none that is there yet needs
+ * one that is not. @like: of this one's volumes alone; NULL: of all. GPtrArray of char *, the
+ * caller's. */
+GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
+                               const BackupManifest *like);

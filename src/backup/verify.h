@@ -1,0 +1,14 @@
+/* virt-thin - is a backup what its manifest says?
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * Errors: VT_ERROR. Thread-safety: main thread only.
+ */
+#pragma once
+
+#include "backup/folder.h"
+
+/* Read all images of @manifest: checksum, structure, what they are based on; and by qemu-img check,
+ * if that is installed. What is wrong is told in @problems (of char *). FALSE: it could not go
+ * on. */
+gboolean backup_verify(BackupFolder *folder, BackupManifest *manifest, GPtrArray *problems,
+                       GError **error);

@@ -1,0 +1,112 @@
+#!/bin/bash
+# virt-thin - backup and restore that do not come to their end: a full disk, a kill, an interrupt,
+# damage on the way, two at once. What is left is as before, or the next run makes it so
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cli-lib.sh"
+
+backups=$tmp/backups
+snapshots() { names "$1" | tr ' ' '\n' | grep -c -e '_backup-' -e restoring; }
+whole() { ls "$backups" | wc -l; }
+hidden() { ls -A "$backups" | grep -c '^\.[0-9]'; }
+# Start a command, and hold it when it has begun to write: pid is set.
+held() { # GLOB COMMAND...
+  local glob=$1 i; shift
+  "$@" >"$tmp/.held" 2>&1 & pid=$!
+  for ((i = 0; i < 20000; i++)); do
+    compgen -G "$glob" >/dev/null && { kill -STOP $pid; return; }
+    kill -0 $pid 2>/dev/null || break
+  done
+  echo "# not held: $(cat "$tmp/.held")"
+  return 1
+}
+at_exit '[ -z "${pid-}" ] || kill -9 $pid 2>/dev/null'
+ended() { wait "$pid" 2>/dev/null; local status=$?; pid=; return $status; }
+
+plan 34
+vt init pve/data --size 1g
+vt init other/data --size 100m
+vt create pve/vm-1 --size 160m; vt create other/vm-1 --size 8m
+head -c 150m /dev/urandom >"$tmp/data"
+vt import "$tmp/data" pve/vm-1
+want=$(export_md5 export pve/vm-1)
+partial="$backups/.2*.partial/*@*"
+
+# --- killed ---
+ok "a backup has begun" held "$partial" "$VIRT_THIN_PROGRAM" backup pve/vm-1 "$backups"
+refused "another into the same folder is refused by name" 1 'in use by.*virt-thin' \
+  vt backup other/vm-1 "$backups"
+is "which takes no snapshot" "$(snapshots other)" 0
+refused "so is prune" 1 'in use by' vt backup prune "$backups" --keep-last 1
+ok "list is not" vt backup list "$backups"
+kill -9 $pid; ended
+is "killed: no backup is there, but what is left of it" "$(whole) $(hidden)" "0 1"
+is "and its snapshot" "$(snapshots pve)" 1
+run vt backup other/vm-1 "$backups"
+like "a backup of another volume group leaves that alone" "$? $err" \
+  '^0 .*interrupted backup of other volume groups'
+run vt backup pve/vm-1 "$backups"
+like "the next one removes it" "$? $err" '^0 .*interrupted backup.*removed'
+is "all of it" "$(whole) $(hidden) $(snapshots pve)" "2 0 1"
+ok "and is whole" vt backup verify "$backups"
+
+# --- killed when all was written but the name ---
+first=$(ls "$backups" | tail -n 1)
+mv "$backups/$first" "$backups/.$first.partial"
+ok "a backup that lacks its name alone" vt backup prune "$backups" --keep-last 5
+is "gets it" "$(ls "$backups" | tail -n 1)" "$first"
+cp -a "$backups/$first" "$backups/.20200101T000000Z.removed"
+ok "one that was being removed" vt backup prune "$backups" --keep-last 5
+is "goes" "$(whole) $(hidden)" "2 0"
+
+# --- interrupted ---
+ok "a full one has begun" held "$partial" "$VIRT_THIN_PROGRAM" backup --full pve/vm-1 "$backups"
+kill -INT $pid; kill -TERM $pid; kill -CONT $pid
+not_ok "and is interrupted" ended
+is "it leaves nothing" "$(whole) $(hidden) $(snapshots pve)" "2 0 1"
+
+# --- no room ---
+if [ "${virt_thin_test_mounts-}" = own ] && mkdir "$tmp/fs" &&
+    mount -t tmpfs -o size=20m none "$tmp/fs"; then
+  at_exit 'umount "$tmp/fs"'
+  refused "the disk is full" 1 'no room left in .*/fs/b' vt backup pve/vm-1 "$tmp/fs/b"
+  is "nothing stays" "$(ls -A "$tmp/fs/b") $(snapshots pve)" ".lock 1"
+  ok "a small one has room" vt backup other/vm-1 "$tmp/fs/b"
+  dd if=/dev/zero of="$tmp/fs/junk" bs=4k 2>/dev/null
+  refused "no room for a folder" 1 'No space' vt backup --full other/vm-1 "$tmp/fs/b"
+  is "the one before is there, and its snapshot" \
+    "$(ls "$tmp/fs/b" | wc -l) $(snapshots other)" "1 2"
+  rm "$tmp/fs/junk"
+  run vt backup other/vm-1 "$tmp/fs/b"
+  like "with room again the next is an increment" "$out" "increment to"
+else
+  skip 6 "needs a mount namespace of its own"
+fi
+
+# --- restore ---
+head -c 140m "$tmp/data" | tac -s x 2>/dev/null | head -c 100m >"$tmp/data2"
+vt import "$tmp/data2" pve/vm-1
+vt backup pve/vm-1 "$backups" >/dev/null
+ok "restore over a volume that is left half restored" vt create pve/new.restoring --size 4m
+ok "which is removed" vt restore "$backups/$first" pve/new
+is "and the content is right" "$(export_md5 export pve/new) $(snapshots pve)" "$want 1"
+last=$(ls "$backups" | tail -n 1)
+printf '\125' | dd of="$backups/$last/pve@vm-1.qcow2" bs=1 seek=90000000 conv=notrunc status=none
+refused "damage that shows at the end alone" 1 'checksum' vt restore "$backups/$last" pve/x
+is "leaves no volume" "$(names pve | tr ' ' '\n' | grep -cE '^x')" 0
+refused "nor does it change one that is there" 1 'checksum' \
+  vt restore --force "$backups/$last" pve/new
+is "which is as it was" "$(export_md5 export pve/new)" "$want"
+run vt backup pve/vm-1 "$backups"
+like "a backup does not read what it is based on" "$out" "increment to $last"
+if can_serve; then
+  vt serve pve
+  exec 8<"$VIRT_THIN_RUNTIME_DIR/pve/volumes/new"
+  refused "one that is open is not replaced" 1 'in use|open' \
+    vt restore --force "$backups/$first" pve/new
+  exec 8<&-
+  is "and nothing is left of that" "$(snapshots pve)" 1
+  vt stop pve
+else
+  skip 2 "needs root and /dev/fuse"
+fi
