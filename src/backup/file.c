@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "image/interrupt.h"
+#include "util/memory.h"
 
 static const char zeros[BACKUP_BLOCK];
 
@@ -15,27 +16,22 @@ gboolean backup_is_checksum(const char *kind)
   return strcmp(kind, "sha256") == 0 || strcmp(kind, "sha256-data") == 0;
 }
 
-static gboolean is_zero(const char *data, gsize length)
-{
-  return *data == 0 && memcmp(data, data + 1, length - 1) == 0;
-}
-
-static void add_block(GChecksum *sum, guint64 offset, const char *data, gsize length)
+static void add_block(BackupSha256 *sum, guint64 offset, const char *data, gsize length)
 {
   guint64 where = GUINT64_TO_BE(offset);
 
-  g_checksum_update(sum, (const guchar *)&where, sizeof where);
-  g_checksum_update(sum, (const guchar *)data, (gssize)length);
+  backup_sha256_update(sum, &where, sizeof where);
+  backup_sha256_update(sum, data, length);
 }
 
-static void add_data(GChecksum *sum, gboolean data_only, guint64 offset, const char *data,
+static void add_data(BackupSha256 *sum, gboolean data_only, guint64 offset, const char *data,
                      gsize length)
 {
   if (!data_only)
-    g_checksum_update(sum, (const guchar *)data, (gssize)length);
+    backup_sha256_update(sum, data, length);
   for (gsize done = 0, n; data_only && done < length; done += n) {
     n = MIN(length - done, BACKUP_BLOCK);
-    if (!is_zero(data + done, n))
+    if (!vt_is_zero(data + done, n))
       add_block(sum, offset + done, data + done, n);
   }
 }
@@ -44,7 +40,7 @@ static void add_data(GChecksum *sum, gboolean data_only, guint64 offset, const c
 
 void backup_out_begin(BackupOut *out, int fd, const char *name, gboolean holes, gboolean data_only)
 {
-  *out = (BackupOut){fd, name, holes, data_only, g_checksum_new(G_CHECKSUM_SHA256), 0};
+  *out = (BackupOut){fd, name, holes, data_only, backup_sha256_new(), 0};
 }
 
 static gboolean write_all(BackupOut *out, const char *data, gsize length, guint64 offset,
@@ -71,10 +67,10 @@ static gboolean write_all(BackupOut *out, const char *data, gsize length, guint6
 static gboolean write_sparse(BackupOut *out, const char *data, gsize length, GError **error)
 {
   for (gsize done = 0, end; done < length; done = end) {
-    gboolean zero = is_zero(data + done, MIN(length - done, BACKUP_BLOCK));
+    gboolean zero = vt_is_zero(data + done, MIN(length - done, BACKUP_BLOCK));
 
     for (end = done; end < length; end += MIN(length - end, BACKUP_BLOCK))
-      if (is_zero(data + end, MIN(length - end, BACKUP_BLOCK)) != zero)
+      if (vt_is_zero(data + end, MIN(length - end, BACKUP_BLOCK)) != zero)
         break;
     if (!zero && !write_all(out, data + done, end - done, out->offset + done, error))
       return FALSE;
@@ -114,13 +110,13 @@ gboolean backup_out_end(BackupOut *out, char **checksum, GError **error)
     return vt_set_errno(error, errno, "writing %s", out->name);
   if (out->holes && fsync(out->fd) < 0)
     return vt_set_errno(error, errno, "writing %s", out->name);
-  *checksum = g_strdup(g_checksum_get_string(out->sum));
+  *checksum = backup_sha256_end(g_steal_pointer(&out->sum));
   return TRUE;
 }
 
 void backup_out_clear(BackupOut *out)
 {
-  g_clear_pointer(&out->sum, g_checksum_free);
+  g_clear_pointer(&out->sum, backup_sha256_free);
 }
 
 /* --- reading --- */
@@ -128,7 +124,7 @@ void backup_out_clear(BackupOut *out)
 void backup_in_begin(BackupIn *in, int fd, const char *name, guint64 size, gboolean in_file,
                      gboolean data_only)
 {
-  *in = (BackupIn){fd, name, size, in_file, data_only, g_checksum_new(G_CHECKSUM_SHA256), 0};
+  *in = (BackupIn){fd, name, size, in_file, data_only, backup_sha256_new(), 0};
 }
 
 gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error)
@@ -186,12 +182,12 @@ gboolean backup_in_next_data(BackupIn *in, GError **error)
   return TRUE;
 }
 
-const char *backup_in_checksum(BackupIn *in)
+char *backup_in_end(BackupIn *in)
 {
-  return g_checksum_get_string(in->sum);
+  return backup_sha256_end(g_steal_pointer(&in->sum));
 }
 
 void backup_in_clear(BackupIn *in)
 {
-  g_clear_pointer(&in->sum, g_checksum_free);
+  g_clear_pointer(&in->sum, backup_sha256_free);
 }

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "backup/sha256.h"
 #include "util/error.h"
 
 #define BACKUP_BLOCK 65536
@@ -26,7 +27,7 @@ typedef struct {
   gboolean
       data_only; /* sha256-data: what is written, skipped or read at a time begins at a multiple
                          of BACKUP_BLOCK */
-  GChecksum *sum;
+  BackupSha256 *sum;
   guint64 offset;
 } BackupOut;
 
@@ -43,7 +44,7 @@ typedef struct {
   guint64 size;     /* of the file; to read more is EBADMSG */
   gboolean in_file; /* a regular file from its beginning on: holes need not be read */
   gboolean data_only;
-  GChecksum *sum;
+  BackupSha256 *sum;
   guint64 offset;
 } BackupIn;
 
@@ -53,6 +54,6 @@ gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error);
 gboolean backup_in_skip(BackupIn *in, guint64 length, GError **error);
 /* Of a file with holes, go to the next block that is none, or the end; data_only alone. */
 gboolean backup_in_next_data(BackupIn *in, GError **error);
-/* Of what has been read. */
-const char *backup_in_checksum(BackupIn *in);
+/* The checksum of what has been read, the caller's. */
+char *backup_in_end(BackupIn *in);
 void backup_in_clear(BackupIn *in);

@@ -12,6 +12,7 @@
 #include "cli/progress.h"
 #include "image/interrupt.h"
 #include "pool/guest.h"
+#include "util/memory.h"
 
 #define SUFFIX ".restoring"
 
@@ -158,7 +159,7 @@ static gboolean put(guint64 offset, const char *data, guint64 length, gpointer u
     gboolean is_zero;
 
     n = MIN(length - done, BACKUP_BLOCK);
-    is_zero = *at == 0 && memcmp(at, at + 1, n - 1) == 0;
+    is_zero = vt_is_zero(at, n);
     if (is_zero && restoring->fresh)
       continue;
     if (!(is_zero ? zero(restoring, offset + done, n, error)
@@ -174,9 +175,11 @@ static gboolean put(guint64 offset, const char *data, guint64 length, gpointer u
 static gboolean is_as_told(BackupIn *in, const BackupVolume *volume, const BackupImageHead *head,
                            GError **error)
 {
+  g_autofree char *checksum = backup_in_end(in);
+
   if (head->size != volume->size)
     return vt_set_error(error, EBADMSG, "%s is damaged: its size is not the manifest's", in->name);
-  return strcmp(backup_in_checksum(in), volume->checksum) == 0 ||
+  return strcmp(checksum, volume->checksum) == 0 ||
          vt_set_error(error, EBADMSG, "%s is damaged: its checksum is not the manifest's",
                       in->name);
 }
@@ -265,7 +268,7 @@ static gboolean read_image(Archive *archive, const char *file, guint64 size, gbo
       cli_progress_new(size, "restoring %s/%s", restoring->target->vg, restoring->target->lv);
   ok = ok && backup_image_read(&in, raw, &head, put, restoring, error);
   archive->file = g_strdup(file);
-  archive->checksum = g_strdup(backup_in_checksum(&in));
+  archive->checksum = backup_in_end(&in);
   archive->file_size = size;
   archive->size = head.size;
   backup_image_head_clear(&head);

@@ -43,13 +43,15 @@ static gboolean read_image(Verifying *verifying, int fd, const char *path,
                            const BackupVolume *volume, const BackupLink *parent, GError **error)
 {
   gboolean raw = strcmp(volume->format, "raw") == 0, ok;
+  g_autofree char *checksum = NULL;
   BackupImageHead head = {0};
   BackupIn in;
 
   backup_in_begin(&in, fd, path, volume->file_size, TRUE, raw);
   ok = backup_image_read_head(&in, raw, &head, error) && check_base(&head, parent, path, error) &&
        backup_image_read(&in, raw, &head, pass_over, verifying, error) &&
-       ((head.size == volume->size && strcmp(backup_in_checksum(&in), volume->checksum) == 0) ||
+       ((head.size == volume->size &&
+         strcmp(checksum = backup_in_end(&in), volume->checksum) == 0) ||
         vt_set_error(error, EBADMSG, "%s is damaged: its checksum, or size, is not the manifest's",
                      path));
   backup_image_head_clear(&head);
