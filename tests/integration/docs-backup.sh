@@ -6,7 +6,7 @@
 for program in mkfs.ext4 debugfs qemu-img zstd; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-checks=7
+checks=10
 page_read "$top_srcdir/docs/backup.md" && plan $((page_count + checks)) ||
   { echo "Bail out! there are no commands on the page"; exit 1; }
 
@@ -36,6 +36,13 @@ after_a_disk_as_a_file() {
   for volume in vm-101-disk-0 vm-102-disk-0 vm-103-disk-0; do
     ok "A disk as a file: $volume has the disk's bytes" same $volume
   done
+}
+
+after_increments_in_a_folder() {
+  for volume in vm-104-disk-0 vm-105-disk-0; do
+    ok "Increments in a folder: $volume has the disk's bytes" same $volume
+  done
+  ok "Increments in a folder: so has what QEMU reads" cmp "$page_work/again.raw" "$tmp/disk.raw"
 }
 
 before_the_files_in_the_disk() { mkdir "$tmp/mnt" "$tmp/srv/vm-101"; }
