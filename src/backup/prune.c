@@ -44,10 +44,11 @@ static void decide(GPtrArray *list, char **volumes, guint first, const VtRetenti
     keep[which[i]] = kept[i];
 }
 
-/* What a kept one is based on is kept; those are older, and before it in the list. */
-static void keep_needed(BackupFolder *folder, gboolean *keep)
+/* What a kept one is based on is kept; those are older, and before it in the list. How many. */
+static guint keep_needed(BackupFolder *folder, gboolean *keep)
 {
   GPtrArray *list = backup_folder_list(folder);
+  guint n = 0;
 
   for (guint i = list->len; i-- > 0;) {
     const BackupManifest *manifest = list->pdata[i];
@@ -57,14 +58,17 @@ static void keep_needed(BackupFolder *folder, gboolean *keep)
       BackupManifest *parent = volume->parent ? backup_folder_find(folder, volume->parent) : NULL;
       guint where;
 
-      if (parent && g_ptr_array_find(list, parent, &where))
+      if (parent && g_ptr_array_find(list, parent, &where) && !keep[where]) {
         keep[where] = TRUE;
+        n++;
+      }
     }
   }
+  return n;
 }
 
 GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
-                               const BackupManifest *like)
+                               const BackupManifest *like, guint *needed)
 {
   GPtrArray *list = backup_folder_list(folder), *gone = g_ptr_array_new_with_free_func(g_free);
   g_autofree gboolean *keep = g_new(gboolean, list->len);
@@ -79,7 +83,7 @@ GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retentio
   for (guint i = 0; i < list->len; i++)
     if ((!wanted || strcmp(volumes[i], wanted) == 0) && g_hash_table_add(done, volumes[i]))
       decide(list, volumes, i, retention, keep);
-  keep_needed(folder, keep);
+  *needed = keep_needed(folder, keep);
   for (guint i = list->len; i-- > 0;)
     if (!keep[i])
       g_ptr_array_add(gone, g_strdup(((BackupManifest *)list->pdata[i])->id));

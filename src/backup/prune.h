@@ -10,7 +10,7 @@
 #include "util/retention.h"
 
 /* Ids of those of @folder (loaded) that go, the newest first, so that none that is there yet needs
- * one that is not. @like: of this one's volumes alone; NULL: of all. GPtrArray of char *, the
- * caller's. */
+ * one that is not. @like: of this one's volumes alone; NULL: of all. *needed: how many are
+ * kept for others' sake alone. GPtrArray of char *, the caller's. */
 GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
-                               const BackupManifest *like);
+                               const BackupManifest *like, guint *needed);

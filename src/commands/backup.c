@@ -68,18 +68,23 @@ static gboolean prune(BackupFolder *folder, const BackupManifest *like, gboolean
                       GError **error)
 {
   g_autoptr(GPtrArray) gone = NULL;
+  guint needed;
 
   if (!whole)
     return vt_set_error(error, EBADMSG,
                         "%s: nothing is pruned while there are backups that cannot be read, as "
                         "they may need others: repair or remove them",
                         backup_folder_path(folder));
-  gone = backup_prune_select(folder, &retention, like);
+  gone = backup_prune_select(folder, &retention, like, &needed);
   for (guint i = 0; i < gone->len; i++) {
     printf("%s %s\n", dry_run ? "would remove" : "removed", (char *)gone->pdata[i]);
     if (!dry_run && !backup_folder_remove(folder, gone->pdata[i], error))
       return FALSE;
   }
+  if (needed)
+    cli_warn("%s: %u that the rules do not keep stay, for increments are based on them; a full "
+             "backup (--full, --max-increments N) ends that",
+             backup_folder_path(folder), needed);
   return TRUE;
 }
 
@@ -121,16 +126,20 @@ static GArray *parse_sources(char **args, guint n, GError **error)
   return g_steal_pointer(&sources);
 }
 
-/* Each volume group once. */
+/* Each volume group once; and a name that is none is told before a folder is made. */
 static gboolean open_groups(GArray *sources, GError **error)
 {
   for (guint i = 0; i < sources->len; i++) {
     BackupSource *source = &g_array_index(sources, BackupSource, i);
+    g_autoptr(PoolVolumeInfo) info = NULL;
 
     for (guint j = 0; j < i && !source->group; j++)
       if (strcmp(g_array_index(sources, BackupSource, j).vg, source->vg) == 0)
         source->group = g_array_index(sources, BackupSource, j).group;
     if (!source->group && !(source->group = cli_open_patient(source->vg, 0, error)))
+      return FALSE;
+    info = pool_get_volume(source->group, source->lv, error);
+    if (!info)
       return FALSE;
   }
   return TRUE;

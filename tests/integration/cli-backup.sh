@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 82
+plan 83
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -177,6 +177,7 @@ all=$(ls "$tmp/prune")
 run vt backup prune "$tmp/prune" --keep-last 3 --dry-run
 is "prune says what would go: not the full one that a kept increment needs" \
   "$(awk '{ print $3 }' <<<"$out" | sort | xargs)" "$(head -n 2 <<<"$all" | xargs)"
+like "which it tells" "$err" ': 1 that the rules do not keep'
 is "and does nothing" "$(ls "$tmp/prune")" "$all"
 ok "prune" vt backup prune "$tmp/prune" --keep-last 3
 is "removes these" "$(ls "$tmp/prune")" "$(tail -n 4 <<<"$all")"
