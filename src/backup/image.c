@@ -293,6 +293,10 @@ static gboolean read_names(BackupIn *in, const char *cluster, const Header *head
     return damaged(in, "the name of its backing file", error);
   head->backing = g_strndup(cluster + offset, length);
   head->backing_format = g_strndup(cluster + HEADER_LENGTH + 8, extension[1]);
+  /* They are told, perhaps on a terminal. */
+  for (const char *at = head->backing; *at; at++)
+    if (!g_ascii_isgraph(*at))
+      return damaged(in, "the name of its backing file", error);
   return TRUE;
 }
 

@@ -307,12 +307,13 @@ static gboolean skip(Archive *archive, guint64 size, GError **error)
 
 static gboolean read_file(Archive *archive, const char *file, guint64 size, GError **error)
 {
-  g_autofree char *vg = NULL, *lv = NULL, *format = NULL;
+  g_autofree char *vg = NULL, *lv = NULL, *format = NULL, *shown = NULL;
 
   if (strcmp(file, BACKUP_MANIFEST) == 0)
     return read_manifest(archive, size, error);
   if (!backup_parse_file_name(file, &vg, &lv, &format))
-    return vt_set_error(error, EBADMSG, "the archive is no backup: it has a file \"%s\"", file);
+    return vt_set_error(error, EBADMSG, "the archive is no backup: it has a file \"%s\"",
+                        shown = g_strescape(file, NULL));
   if (archive->vg && (strcmp(vg, archive->vg) != 0 || strcmp(lv, archive->lv) != 0))
     return skip(archive, size, error);
   if (archive->file)

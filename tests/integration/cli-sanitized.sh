@@ -5,7 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 [ -n "${VIRT_THIN_TEST_LONG:-}" ] || skip_all "compiles everything again: long form only"
 
-tests="cli-usage cli-volumes cli-served cli-images cli-bad-input cli-fixtures cli-storage-check
+tests="cli-usage cli-volumes cli-served cli-images cli-bad-input cli-fixtures cli-backup
+  cli-backup-faults cli-storage-check
   cli-storage cli-storage-folder cli-storage-folder-stream"
 build=$tmp/build
 mkdir "$build"
