@@ -7,10 +7,9 @@
 
 #include "cli/cli.h"
 
-extern const CliCommand cli_init, cli_serve, cli_stop, cli_release, cli_activate, cli_deactivate,
-    cli_extend, cli_list, cli_info, cli_delta, cli_dump, cli_check, cli_create, cli_clone,
+/* In the order of the list of commands. */
+extern const CliCommand cli_init, cli_extend, cli_serve, cli_stop, cli_release, cli_activate,
+    cli_deactivate, cli_list, cli_info, cli_delta, cli_dump, cli_check, cli_create, cli_clone,
     cli_template, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove, cli_import,
-    cli_export, cli_backup, cli_restore, cli_send, cli_receive, cli_enable, cli_disable, cli_nbd,
-    cli_stream, cli_refresh;
-extern const CliCommand cli_archive, cli_unarchive; /* archive.c*/
-extern const CliCommand cli_schedule;
+    cli_export, cli_backup, cli_restore, cli_archive, cli_unarchive, cli_send, cli_receive, cli_nbd,
+    cli_schedule, cli_enable, cli_disable, cli_stream, cli_refresh;

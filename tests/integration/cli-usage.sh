@@ -5,7 +5,8 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export backup restore archive unarchive send receive nbd storage schedule enable disable"
+  template snapshot rollback rename resize remove import export backup restore archive unarchive
+  send receive nbd storage schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -83,7 +84,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 19 20 + 4+ 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 26 + 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -108,8 +109,8 @@ ok "options may follow the arguments, and -- ends them" \
 
 man=$(cat "$top_srcdir/docs/virt-thin.1")
 missing=
-group_commands=$(for group in storage backup; dofor group in storage schedule; do
-  vt$ group $group --help | sed -n" "s/^  \([a-z]*\)  *[A-Z].*/$ group/$group \1/p" done"
+group_commands=$(for group in storage backup schedule; do
+  vt $group --help | sed -n "s/^  \([a-z]*\)  *[A-Z].*/$group \1/p"
 done)
 while read -r command; do
   grep -qF "\\fB$command\\fR" <<<"$man" || missing+=" $command"

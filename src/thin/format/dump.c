@@ -37,11 +37,11 @@ typedef struct {
 static void print_begin(const Dump *dump)
 {
   const ThinDiskSuperblock *sb = &dump->superblock;
-  const char *format =
-      dump->options->format == THIN_DUMP_XML
-          ? "<superblock uuid=\"\" time=\"%u\" transaction=\"" N64 "\" flags=\"%u\" version=\"%u\" "
-            "data_block_size=\"%u\" nr_data_blocks=\"" N64 "\">\n"
-          : "begin superblock: \"\", %u, " N64 ", %u, %u, %u, " N64 "\n";
+  const char *format = dump->options->format == THIN_DUMP_XML
+                           ? "<superblock uuid=\"\" time=\"%u\" transaction=\"" N64
+                             "\" flags=\"%u\" version=\"%u\" "
+                             "data_block_size=\"%u\" nr_data_blocks=\"" N64 "\">\n"
+                           : "begin superblock: \"\", %u, " N64 ", %u, %u, %u, " N64 "\n";
 
   fprintf(dump->out, format, GUINT32_FROM_LE(sb->time), GUINT64_FROM_LE(sb->trans_id),
           GUINT32_FROM_LE(sb->header.flags), GUINT32_FROM_LE(sb->version),
@@ -55,12 +55,11 @@ static void print_end(const Dump *dump)
 
 static void print_device(const Dump *dump, const ThinDevice *device)
 {
-  const char *format =
-      dump->options->format == THIN_DUMP_XML
-          ? "  <device dev_id=\"%u\" mapped_blocks=\"" N64 "\" transaction=\"" N64
-            "\" creation_time=\"%u\" snap_time=\"%u\">\n"
-          : "device: %u\nmapped_blocks: " N64 "\ntransaction: " N64
-            "\ncreation time: %u\nsnap time: %u\n";
+  const char *format = dump->options->format == THIN_DUMP_XML
+                           ? "  <device dev_id=\"%u\" mapped_blocks=\"" N64 "\" transaction=\"" N64
+                             "\" creation_time=\"%u\" snap_time=\"%u\">\n"
+                           : "device: %u\nmapped_blocks: " N64 "\ntransaction: " N64
+                             "\ncreation time: %u\nsnap time: %u\n";
 
   fprintf(dump->out, format, device->id, device->mapped, device->transaction_id,
           device->creation_time, device->snapshotted_time);
@@ -116,7 +115,8 @@ static void lose_devices(ThinWalk *walk, guint64 lower, guint64 upper, const GEr
 static void lose_chunks(ThinWalk *walk, guint64 lower, guint64 upper, const GError *fault)
 {
   Dump *dump = walk->data;
-  g_autofree char *to = upper == G_MAXUINT64 ? g_strdup("the end") : g_strdup_printf(N64, upper - 1);
+  g_autofree char *to =
+      upper == G_MAXUINT64 ? g_strdup("the end") : g_strdup_printf(N64, upper - 1);
 
   g_ptr_array_add(dump->options->lost,
                   g_strdup_printf("thin device %u: virtual chunks " N64 " to %s: %s", dump->device,
@@ -220,7 +220,8 @@ static gboolean half_a_device(Dump *dump, guint64 id, const char *what, GError *
   if (!dump->options->lost)
     return vt_set_error(error, EBADMSG, "%s: thin device " N64 " has no %s", vt_io_name(dump->io),
                         id, what);
-  g_ptr_array_add(dump->options->lost, g_strdup_printf("thin device " N64 ": it has no %s", id, what));
+  g_ptr_array_add(dump->options->lost,
+                  g_strdup_printf("thin device " N64 ": it has no %s", id, what));
   return TRUE;
 }
 
