@@ -4,7 +4,7 @@
 # Source it after lib.sh (or libvirt-lib.sh), then:
 #   page_read FILE      takes its blocks of commands apart: what is indented by four spaces, until
 #                       something else is there. Sets page_count
-#   page_run            one test for each block, in the order of the page, in folder $page_work.
+#   page_run [WHERE]    one test for each block, in the order of the page, in folder $page_work.
 #                       Functions of the test's own are called where there are any:
 #                       before_SECTION, after_SECTION, and before_SECTION_N for its Nth block, in
 #                       the order of the page; they are no tests. here is a filter that each block
@@ -16,7 +16,8 @@
 #
 # What a block is, a comment on the line before it says, which no reader sees:
 #   <!-- test: not run, REASON -->   it cannot be run here; the test is skipped with the reason
-#   <!-- test: by NAME.sh -->        that test runs it, by page_block
+#   <!-- test: by NAME.sh -->        that test runs it, by page_block or page_text, and asks at its
+#                                    end page_left NAME.sh for those that it has not: there are none
 #   <!-- test: needs PROGRAM... -->  where those are installed
 #   <!-- test: file NAME -->         it is what stands in a file of that name, in $page_work
 #   <!-- test: said -->              it is what commands print; it is no test
@@ -28,6 +29,7 @@ here() { cat; }
 # Each block becomes a file $tmp/page/N, the line of it in $tmp/page/list: N, the section, which of
 # the section's it is, and its comment.
 page_read() {
+  rm -rf "$tmp/page"; page_count=0
   mkdir -p "$tmp/page" "$page_work"
   awk -v dir="$tmp/page" '
     function flush() {
@@ -46,18 +48,30 @@ page_read() {
     /^<!-- test: .* -->$/ { mark = $0; gsub(/^<!-- test: | -->$/, "", mark); next }
     { mark = "" }
     END { flush() }' "$1" && [ -s "$tmp/page/list" ] || return 1
-  page_count=$(grep -cv $'\tsaid$' "$tmp/page/list")
+  page_count=$(grep -cvE $'\t(said|by [^\t]*)$' "$tmp/page/list")
 }
 page_exec() { (cd "$page_work" && bash -ex "$1"); }
+# Never a disk of this machine: what a guest, or another machine, would do to it is marked.
 page_bash() { # N
+  ! sed 's/ #.*//' "$tmp/page/$1" | grep -E '/dev/(sd|vd|xvd|nvme)' || return 1
   here <"$tmp/page/$1" >"$tmp/page/$1.sh" && page_exec "$tmp/page/$1.sh"
 }
 page_find() { # SECTION N
-  awk -F'\t' -v s="$1" -v k="$2" '$2 == s && $3 == k { print $1; found = 1 }
-    END { exit !found }' "$tmp/page/list"
+  awk -F'\t' -v s="$1" -v k="$2" '$2 == s && $3 == k { print $1 }' "$tmp/page/list"
 }
-page_block() { local n; n=$(page_find "$1" "$2") && page_bash "$n"; }
-page_text() { local n; n=$(page_find "$1" "$2") && here <"$tmp/page/$n"; }
+page_used() { tee -a "$tmp/page/used"; }
+page_left() { # NAME.sh
+  awk -F'\t' -v by="by $1" 'NR == FNR { used[$1] = 1; next }
+    $4 == by && !($1 in used) { print $2 ", block " $3 }' "$tmp/page/used" "$tmp/page/list"
+}
+page_block() {
+  local n; n=$(page_find "$1" "$2" | page_used)
+  [ -n "$n" ] && page_bash "$n"
+}
+page_text() {
+  local n; n=$(page_find "$1" "$2" | page_used)
+  [ -n "$n" ] && here <"$tmp/page/$n"
+}
 page_call() { # FUNCTION: if there is one
   ! declare -F "$1" >/dev/null || "$1" || echo "# $1: status $?"
 }
@@ -67,13 +81,12 @@ page_programs() { # those of them that are missing
     command -v "$program" >/dev/null || [ -x "/usr/sbin/$program" ] || echo "$program"
   done | xargs
 }
-page_test() { # N SECTION K MARK
-  local name="$2, block $3" missing
+page_test() { # N SECTION K MARK WHERE
+  local name="${5-}$2, block $3" missing
   case $4 in
     "") ok "$name" page_bash "$1";;
-    said) ;;
+    said | "by "*) ;;
     "not run, "*) skip 1 "$name: ${4#not run, }";;
-    "by "*) skip 1 "$name: run by ${4#by }";;
     "needs "*)
       missing=$(page_programs ${4#needs })
       if [ -n "$missing" ]; then
@@ -96,7 +109,7 @@ page_run() {
       was=$slug
     fi
     page_call "before_${slug}_$k"
-    page_test "$n" "$section" "$k" "$mark"
+    page_test "$n" "$section" "$k" "$mark" "${1-}"
   done 7<"$tmp/page/list"
   page_call "after_$was"
 }

@@ -23,7 +23,7 @@ debian=$top_builddir/debian13-root
   >"$tmp/make-root.log" 2>&1 ||
   skip_all "Debian 13's packages are not to be had: $(tail -n 1 "$tmp/make-root.log")"
 rounds=0; [ -z "${VIRT_THIN_TEST_LONG-}" ] || rounds=30
-plan $((36 + rounds))
+plan $((37 + rounds))
 
 # --- that root, with a /dev, /run and our program of its own ---
 root=$tmp/root images=$tmp/root/var/lib/libvirt/images
@@ -228,6 +228,7 @@ is "both have grown" "$(in_root sh -c 'qemu-img info /var/lib/libvirt/images/vm-
 ok "the increment of the time before is restored" page_block "$section" 7
 ok "it is what was in the disk" eval 'content again &&
   "$program" export pve/vm-100-disk-0 - 2>/dev/null | cmp -n $((64 << 20)) - "$root/root/again"'
+is "the whole of it was run" "$(page_left libvirt-datastore.sh)" ""
 [ $rounds = 0 ] || {
   in_root virsh start vm-100 && page_block "What to mind" 1
   in_root virtnbdbackup -d vm-100 -l full -o /srv/backup/long

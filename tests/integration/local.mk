@@ -37,6 +37,7 @@ integration_tests = \
 	tests/integration/cli-whole-disks.sh \
 	tests/integration/dist.sh \
 	tests/integration/docs-backup.sh \
+	tests/integration/docs-walk.sh \
 	tests/integration/folders.sh \
 	tests/integration/format.sh \
 	tests/integration/libvirt-behind.sh \
