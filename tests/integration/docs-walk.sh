@@ -75,6 +75,8 @@ fresh() {
   ln -s "$top_srcdir/xml" "$page_work/"
 } >/dev/null 2>&1
 
+at_exit 'fresh; private_libvirt_stop'
+
 # --- what the pages take for granted ---
 before_a_template_and_guests_from_it() {
   mkfs.ext4 -q "$tmp/image" 64m >/dev/null 2>&1 && qemu-img convert -O qcow2 "$tmp/image" \
