@@ -23,7 +23,7 @@ held() { # GLOB COMMAND...
 at_exit '[ -z "${pid-}" ] || kill -9 $pid 2>/dev/null'
 ended() { wait "$pid" 2>/dev/null; local status=$?; pid=; return $status; }
 
-plan 34
+plan 37
 vt init pve/data --size 1g
 vt init other/data --size 100m
 vt create pve/vm-1 --size 160m; vt create other/vm-1 --size 8m
@@ -58,6 +58,38 @@ is "gets it" "$(ls "$backups" | tail -n 1)" "$first"
 cp -a "$backups/$first" "$backups/.20200101T000000Z.removed"
 ok "one that was being removed" vt backup prune "$backups" --keep-last 5
 is "goes" "$(whole) $(hidden)" "2 0"
+
+# --- killed at any moment ---
+vt create pve/vm-2 --size 24m; head -c 20m "$tmp/data" | vt import --format raw - pve/vm-2
+RANDOM=${VIRT_THIN_TEST_SEED:-$$}
+rounds=8 wrong=
+[ -z "${VIRT_THIN_TEST_LONG-}" ] || rounds=200
+mkdir "$tmp/killed"
+for ((i = 0; i < rounds; i++)); do
+  "$VIRT_THIN_PROGRAM" backup pve/vm-2 "$tmp/killed" >/dev/null 2>&1 & pid=$!
+  for ((j = RANDOM * 2; j > 0; j--)); do :; done
+  kill -9 $pid 2>/dev/null; ended
+  vt backup verify "$tmp/killed" >/dev/null || wrong+=" verify-$i"
+  dd if=/dev/urandom bs=64k count=1 status=none |
+    dd of="$tmp/data" bs=64k seek=$((RANDOM % 300)) conv=notrunc status=none
+  head -c 20m "$tmp/data" | vt import --format raw - pve/vm-2 || wrong+=" import-$i"
+done
+vt backup pve/vm-2 "$tmp/killed" >/dev/null 2>&1 || wrong+=" backup"
+is "killed $rounds times at any moment: what is there is whole" "$wrong" ""
+is "and the next run makes it tidy" "$(ls -A "$tmp/killed" | grep -c '^\.[0-9]') $(names pve |
+  tr ' ' '\n' | grep -c 'snap_vm-2')" "0 1"
+for ((i = 0; i < rounds; i++)); do
+  "$VIRT_THIN_PROGRAM" restore "$tmp/killed" pve/back >/dev/null 2>&1 & pid=$!
+  for ((j = RANDOM; j > 0; j--)); do :; done
+  kill -9 $pid 2>/dev/null; ended
+  if vt info pve/back >/dev/null 2>&1; then
+    [ "$(export_md5 export pve/back)" = "$(export_md5 export pve/vm-2)" ] || wrong+=" half-$i"
+    vt remove pve/back
+  fi
+done
+vt restore "$tmp/killed" pve/back || wrong+=" restore"
+is "a restore that is killed has no name, or is whole" "$wrong $(snapshots pve)" " 2"
+vt remove pve/back; vt remove pve/vm-2 --snapshots
 
 # --- interrupted ---
 ok "a full one has begun" held "$partial" "$VIRT_THIN_PROGRAM" backup --full pve/vm-1 "$backups"

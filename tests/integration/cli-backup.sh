@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 83
+plan 87
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -117,6 +117,20 @@ change; vt import --format raw "$model" pve/vm-1; vt backup pve/vm-1 "$tmp/raw-b
 ok "restored with an increment over it" vt restore "$tmp/raw-backups" pve/from-raw
 is "that is the same" "$(export_md5 export pve/from-raw)" "$(export_md5 export pve/vm-1)"
 vt remove pve/from-raw
+
+# --- volume groups of other extents ---
+vt init small/data --size 100m --extent-size 512k >/dev/null; vt create small/v --size 5632k
+head -c 5632k /dev/urandom >"$tmp/data"; vt import --format raw "$tmp/data" small/v
+vt backup small/v "$tmp/small" >/dev/null; vt resize small/v 3584k --shrink
+vt backup small/v "$tmp/small" >/dev/null; vt resize small/v 8m
+vt backup small/v "$tmp/small" >/dev/null
+ok "from smaller extents to larger ones, and from a larger volume to a smaller one" \
+  vt restore "$(ls -d "$tmp/small"/2* | head -n 1)" pve/v
+is "it has all, and zeros" "$(export_md5 export pve/v)" \
+  "$( (cat "$tmp/data"; head -c 2560k /dev/zero) | md5)"
+ok "what was cut off stays so" vt restore "$tmp/small" pve/v --force
+is "when it has grown again" "$(export_md5 export pve/v)" "$(export_md5 export small/v)"
+vt remove pve/v
 
 # --- several volumes; full ones, and why; an archive ---
 vt create pve/vm-2 --size 8m; vt create other/vm-1 --size 8m
