@@ -127,18 +127,36 @@ static void drop_snapshots(Making *making)
   }
 }
 
-/* The snapshots of earlier backups in the folder, whose place the new ones have taken. */
-static void drop_older(Making *making)
+/* Of the same volume, which may have another name since; its snapshots then have, too. */
+static gboolean is_of(const Item *item, const BackupVolume *volume)
+{
+  return volume->baseline_uuid && strcmp(volume->vg_uuid, item->vg_uuid) == 0 &&
+         (strcmp(volume->lv, item->source->lv) == 0 || strcmp(volume->uuid, item->info->uuid) == 0);
+}
+
+static void drop_baseline(const Item *item, GPtrArray *all, const BackupVolume *volume)
+{
+  for (guint i = 0; i < all->len; i++) {
+    const PoolVolumeInfo *info = all->pdata[i];
+
+    if (info->read_only && info->device_id == volume->baseline_device &&
+        strcmp(info->uuid, volume->baseline_uuid) == 0)
+      remove_volume(item->source->group, item->source->vg, info->name);
+  }
+}
+
+/* The snapshots of earlier backups in the folder, whose place the new one has taken. */
+static void drop_older(Making *making, const Item *item)
 {
   GPtrArray *list = backup_folder_list(making->job->folder);
+  g_autoptr(GPtrArray) all = pool_list_volumes(item->source->group, item->info->pool, NULL);
 
-  for (guint i = 0; i < making->job->n_sources * list->len; i++) {
-    const Item *item = &making->items[i / list->len];
-    const BackupVolume *volume =
-        backup_manifest_find(list->pdata[i % list->len], item->source->vg, item->source->lv);
+  for (guint i = 0; all && i < list->len; i++) {
+    const BackupManifest *manifest = list->pdata[i];
 
-    if (volume && backup_base_is_there(item->source->group, item->vg_uuid, volume, NULL))
-      remove_volume(item->source->group, item->source->vg, volume->baseline);
+    for (guint j = 0; j < manifest->volumes->len; j++)
+      if (is_of(item, manifest->volumes->pdata[j]))
+        drop_baseline(item, all, manifest->volumes->pdata[j]);
   }
 }
 
@@ -362,8 +380,8 @@ gboolean backup_make(const BackupJob *job, BackupManifest **made, GError **error
     drop_snapshots(&making);
   if (!ok && making.begun)
     backup_folder_abort(job->folder, making.manifest->id);
-  if (ok && job->folder)
-    drop_older(&making);
+  for (guint i = 0; ok && job->folder && i < job->n_sources; i++)
+    drop_older(&making, &making.items[i]);
   if (ok)
     *made = making.manifest;
   else

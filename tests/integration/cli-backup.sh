@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 87
+plan 89
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -199,6 +199,13 @@ ok "what is left is whole" vt backup verify "$tmp/prune"
 run vt backup pve/vm-3 "$tmp/prune" --keep-last 1 --full
 is "the next backup does it itself" "$? $(ls "$tmp/prune" | wc -l)" "0 1"
 vt backup pve/vm-3 "$tmp/several" >/dev/null
+had=$(baselines pve | wc -w)
+vt backup pve/vm-3 "$tmp/renamed" >/dev/null
+vt rename pve/vm-3 pve/vm-4
+run vt backup pve/vm-4 "$tmp/renamed"
+like "of a volume that has another name the next is full" "$out" 'full.*no backup of it yet'
+is "and the snapshot from before goes, too" "$(baselines pve | wc -w)" $((had + 1))
+vt rename pve/vm-4 pve/vm-3
 ok "of these volumes alone" vt backup pve/vm-3 "$tmp/several" --keep-last 1
 is "others' stay" "$(ls "$tmp/several" | wc -l)" 7
 
