@@ -14,6 +14,7 @@
 
 #define RECEIVE_PREFIX "vt-receive-"
 #define SEND_PREFIX "vt-send-"
+#define RECEIVED_PREFIX "vt-received-"
 #define HEX "0123456789abcdef"
 
 /* --- identity --- */
@@ -100,6 +101,16 @@ char *transfer_send_name(const char *id)
 char *transfer_send_id(const char *snapshot_name)
 {
   return find_id(snapshot_name, SEND_PREFIX, '\0');
+}
+
+char *transfer_received_name(const char *id)
+{
+  return g_strdup_printf(RECEIVED_PREFIX "%.8s", id);
+}
+
+gboolean transfer_is_received_name(const char *snapshot_name)
+{
+  return g_str_has_prefix(snapshot_name, RECEIVED_PREFIX);
 }
 
 /* --- locks --- */

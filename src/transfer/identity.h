@@ -30,6 +30,10 @@ char *transfer_receive_id(const char *name);
 /* "vt-send-<id>", what the snapshot is called. */
 char *transfer_send_name(const char *id);
 char *transfer_send_id(const char *snapshot_name);
+/* "vt-received-<8 digits of the id>": the snapshot that keeps how a volume was received, so that a
+ * write to it shows. */
+char *transfer_received_name(const char *id);
+gboolean transfer_is_received_name(const char *snapshot_name);
 
 /* EBUSY: it is held. */
 typedef struct TransferLock TransferLock;

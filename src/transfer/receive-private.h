@@ -13,6 +13,8 @@ typedef struct {
   char *there;                /* the volume that the receiver had, from which all began; NULL */
   char *into;                 /* a volume whose content becomes this one's; NULL */
   gboolean named;             /* it gets a name */
+  gboolean changed;           /* it is not as its base */
+  char *kept, *kept_name;     /* a snapshot of it that tells whether it is written to; NULL */
   char *source_tag;           /* NULL: none */
   GPtrArray *tags;            /* of const char *, NULL-terminated */
 } ReceiveItem;
@@ -32,6 +34,11 @@ typedef struct {
   guint64 data;
   CliProgress *progress;
 } Receive;
+
+/* The names that all get; and what goes with those that had others before. */
+gboolean receive_publish(Receive *r, GError **error);
+/* Those that have no other name. */
+void receive_remove_temporary(Receive *r);
 
 /* What the next volume of the stream becomes here: checked, not made. */
 ReceiveItem *receive_prepare(Receive *r, const StreamVolume *volume, guint index, GError **error);

@@ -13,6 +13,8 @@ void receive_item_free(ReceiveItem *item)
 {
   g_free(item->temporary);
   g_free(item->there);
+  g_free(item->kept);
+  g_free(item->kept_name);
   g_free(item->into);
   g_free(item->source_tag);
   g_ptr_array_unref(item->tags);
@@ -106,10 +108,11 @@ static gboolean set_into(Receive *r, ReceiveItem *item, const PoolVolumeInfo *in
   if (!r->where->force && !is_unwritten(r, item, info, &unwritten, error))
     return FALSE;
   if (!unwritten)
-    return vt_set_error(error, ESTALE,
-                        "volume %s/%s was written to since a snapshot of it was taken or received: "
-                        "take a snapshot of it to keep that, or give it up with --force",
-                        r->vg, info->name);
+    return vt_set_error(
+        error, ESTALE,
+        "volume %s/%s was written to, and is as no snapshot of it: take one to keep "
+        "that, or give it up with --force",
+        r->vg, info->name);
   item->into = g_strdup(info->name);
   return TRUE;
 }

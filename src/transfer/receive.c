@@ -12,20 +12,21 @@
 /* --- a volume --- */
 
 /* As its base, in its own size. */
-static gboolean make_clone(Receive *r, const char *base, const ReceiveItem *item, GError **error)
+static gboolean make_clone(Receive *r, const char *base, ReceiveItem *item, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(r->group, base, error);
   guint64 size = item->volume->size;
 
   if (!info)
     return FALSE;
+  item->changed = size != info->size;
   if (size >= info->size)
     return pool_clone(r->group, base, item->temporary, size, error);
   return pool_clone(r->group, base, item->temporary, 0, error) &&
          pool_resize(r->group, item->temporary, size, TRUE, error);
 }
 
-static gboolean make_temporary(Receive *r, const ReceiveItem *item, GError **error)
+static gboolean make_temporary(Receive *r, ReceiveItem *item, GError **error)
 {
   const StreamVolume *v = item->volume;
 
@@ -33,7 +34,9 @@ static gboolean make_temporary(Receive *r, const ReceiveItem *item, GError **err
   case STREAM_BASE_EARLIER:
     return make_clone(r, ((ReceiveItem *)r->items->pdata[v->base_index])->temporary, item, error);
   case STREAM_BASE_THERE: return make_clone(r, item->there, item, error);
-  default: return pool_create(r->group, r->where->pool, item->temporary, v->size, error);
+  default:
+    item->changed = TRUE;
+    return pool_create(r->group, r->where->pool, item->temporary, v->size, error);
   }
 }
 
@@ -88,6 +91,8 @@ static gboolean end_volume(Receive *r, GError **error)
 
 static gboolean take_record(Receive *r, const StreamRecord *record, GError **error)
 {
+  if (record->type == STREAM_DATA || record->type == STREAM_ZERO)
+    ((ReceiveItem *)r->items->pdata[r->items->len - 1])->changed = TRUE;
   switch (record->type) {
   case STREAM_BEGIN_VOLUME: return begin_volume(r, record, error);
   case STREAM_DATA: return write_data(r, record, error);
@@ -107,49 +112,6 @@ static gboolean read_all(Receive *r, GError **error)
       return FALSE;
   } while (record.type != STREAM_END);
   return TRUE;
-}
-
-/* --- names, in the end --- */
-
-static gboolean publish(Receive *r, GError **error)
-{
-  g_autofree PoolPublication *all = g_new0(PoolPublication, r->items->len + 1);
-
-  for (guint i = 0; i < r->items->len; i++) {
-    const ReceiveItem *item = r->items->pdata[i];
-    const StreamVolume *v = item->volume;
-
-    all[i] = (PoolPublication){.name = item->temporary,
-                               .new_name = item->named ? v->name : NULL,
-                               .snapshot_of = v->snapshot_of,
-                               .origin = v->origin,
-                               .sealed = v->kind != STREAM_VOLUME,
-                               .tags = (const char *const *)item->tags->pdata,
-                               .into = item->into};
-  }
-  return r->items->len == 0 || pool_publish(r->group, all, r->items->len, error);
-}
-
-/* Those that have no other name. */
-static void remove_temporary(Receive *r)
-{
-  g_autoptr(GPtrArray) infos = pool_list_volumes(r->group, r->where->pool, NULL),
-                       names = g_ptr_array_new();
-  g_autoptr(GError) error = NULL;
-
-  for (guint i = 0; infos && i < infos->len; i++) {
-    PoolVolumeInfo *info = infos->pdata[i];
-    g_autofree char *id = transfer_receive_id(info->name);
-
-    if (g_strcmp0(id, r->id) == 0)
-      g_ptr_array_add(names, info->name);
-  }
-  if (names->len == 0)
-    return;
-  g_ptr_array_add(names, NULL);
-  if (!pool_remove(r->group, (const char *const *)names->pdata, FALSE, &error))
-    cli_warn("%s/%s and others, which were received in part, stay for now: %s", r->vg,
-             (const char *)names->pdata[0], error->message);
 }
 
 /* --- all of it --- */
@@ -217,7 +179,7 @@ static void end(Receive *r)
   cli_progress_free(r->progress);
   g_clear_pointer(&r->target, vt_io_unref);
   if (r->lock)
-    remove_temporary(r);
+    receive_remove_temporary(r);
   g_clear_pointer(&r->items, g_ptr_array_unref);
   g_clear_pointer(&r->infos, g_ptr_array_unref);
   g_clear_pointer(&r->reader, stream_reader_free);
@@ -237,7 +199,7 @@ gboolean transfer_receive(const ReceiveWhere *where, ReceiveResult *result, GErr
   ok = begin(&r, &header, error);
   if (ok)
     r.progress = cli_progress_new(header.estimate, "receiving into %s/%s", r.vg, where->pool);
-  ok = ok && read_all(&r, error) && publish(&r, error);
+  ok = ok && read_all(&r, error) && receive_publish(&r, error);
   *result = (ReceiveResult){r.items->len, r.data};
   end(&r);
   return ok;

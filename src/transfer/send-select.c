@@ -26,13 +26,13 @@ const PoolVolumeInfo *send_find(const SendPlan *plan, const char *name)
 
 /* --- what is meant --- */
 
-/* A sending, or a receiving, of its own. */
+/* Of a sending, or a receiving. */
 static gboolean is_temporary(const PoolVolumeInfo *info)
 {
   g_autofree char *receive = transfer_receive_id(info->name),
                   *send = info->snapshot_name ? transfer_send_id(info->snapshot_name) : NULL;
 
-  return receive || send;
+  return receive || send || (info->snapshot_name && transfer_is_received_name(info->snapshot_name));
 }
 
 /* The volume whose snapshots count for @info. */

@@ -27,6 +27,7 @@ integration_tests = \
 	tests/integration/cli-schedule.sh \
 	tests/integration/cli-sectors.sh \
 	tests/integration/cli-served.sh \
+	tests/integration/cli-send.sh \
 	tests/integration/cli-storage-check.sh \
 	tests/integration/cli-storage-folder-stream.sh \
 	tests/integration/cli-storage-folder.sh \

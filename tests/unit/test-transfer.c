@@ -91,6 +91,22 @@ static void test_increment(void **state)
   transfer_test_compare(from, to);
 }
 
+/* A volume that was sent between two snapshots: nobody has written to it there. */
+static void test_between(void **state)
+{
+  g_autofree char *names = NULL;
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 0);
+
+  write_seed(from, 4 * MIB, 4);
+  transfer_test_receive(third, transfer_test_send(from, NULL, FALSE, NULL));
+  names = helper_names(third);
+  assert_non_null(strstr(names, "vt-received-"));
+  assert_done(pool_snapshot(from, DISK, "s3", &error));
+  transfer_test_receive(third, transfer_test_send(from, NULL, FALSE, "s2"));
+  transfer_test_compare(from, third);
+  helper_close(third);
+}
+
 /* It was already: the volume there has nothing to move to. */
 static void test_without_volume(void **state)
 {
@@ -339,25 +355,13 @@ static void test_clean_up(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_increment),
-      TEST(test_without_volume),
-      TEST(test_back),
-      TEST(test_renamed_base),
-      TEST(test_sharing),
-      TEST(test_template),
-      TEST(test_exists),
-      TEST(test_replayed),
-      TEST(test_no_base),
-      TEST(test_written_to),
-      TEST(test_written_and_kept),
-      TEST(test_open),
-      TEST(test_full),
-      TEST(test_fills),
-      TEST(test_cut_anywhere),
-      TEST(test_claims),
-      TEST(test_send_refused),
-      TEST(test_snapshots_go),
-      TEST(test_clean_up),
+      TEST(test_between),      TEST(test_increment),    TEST(test_without_volume),
+      TEST(test_back),         TEST(test_renamed_base), TEST(test_sharing),
+      TEST(test_template),     TEST(test_exists),       TEST(test_replayed),
+      TEST(test_no_base),      TEST(test_written_to),   TEST(test_written_and_kept),
+      TEST(test_open),         TEST(test_full),         TEST(test_fills),
+      TEST(test_cut_anywhere), TEST(test_claims),       TEST(test_send_refused),
+      TEST(test_snapshots_go), TEST(test_clean_up),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
