@@ -25,7 +25,10 @@ struct CliCommand {
   const GOptionEntry *options; /* NULL: none */
   int min_args, max_args;      /* max -1: any number */
   gboolean dash_size;          /* an argument like -1G is a size, no option */
-  gboolean takes_command; /* what follows "--" is another program's: "--" is an argument, too */
+  /* Not NULL: what follows this option ("--exec", which is one of @options, too; or "--") is no
+   * word of ours, but put into *@words. The GStrv is the command's. */
+  const char *words_option;
+  char ***words;
   /* Returns the exit status; with @error set main.c prints it and that decides. */
   int (*run)(char **args, GError **error);
   /* Or: it reads all its words itself, which are not GOption's kind, and tells its errors. */

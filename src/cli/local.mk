@@ -9,8 +9,8 @@ virt_thin_SOURCES = \
 	src/cli/tell.c
 virt_thin_CPPFLAGS = $(AM_CPPFLAGS) -DVIRT_THIN_BACKEND_DIR=\"$(storagebackenddir)\"
 virt_thin_CFLAGS = $(AM_CFLAGS) $(JSON_CFLAGS) $(LIBVIRT_CFLAGS) $(NBD_CFLAGS) $(XML_CFLAGS) \
-	$(ZSTD_CFLAGS)
-virt_thin_LDADD = $(src_libs) $(JSON_LIBS) $(XML_LIBS) $(ZSTD_LIBS) -ldl
+	$(BLKID_CFLAGS) $(ZSTD_CFLAGS)
+virt_thin_LDADD = $(src_libs) $(BLKID_LIBS) $(JSON_LIBS) $(XML_LIBS) $(ZSTD_LIBS) -ldl
 
 dist_man_MANS += docs/virt-thin.1 docs/virt-thin.conf.5 docs/virt-thin-storage.cfg.5
 bashcompletiondir = $(datadir)/bash-completion/completions

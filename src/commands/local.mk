@@ -21,6 +21,7 @@ virt_thin_SOURCES += \
 	src/commands/main.c \
 	src/commands/nbd.c \
 	src/commands/receive.c \
+	src/commands/mount.c \
 	src/commands/refresh.c \
 	src/commands/send.c \
 	src/commands/schedule.c \

@@ -17,13 +17,13 @@
 #include "settings/settings.h"
 
 static const CliCommand *const commands[] = {
-    &cli_init,       &cli_extend,  &cli_serve,   &cli_stop,    &cli_release,   &cli_activate,
-    &cli_deactivate, NULL,         &cli_list,    &cli_info,    &cli_delta,     &cli_dump,
-    &cli_check,      NULL,         &cli_create,  &cli_clone,   &cli_template,  &cli_snapshot,
-    &cli_rollback,   &cli_rename,  &cli_resize,  &cli_remove,  NULL,           &cli_import,
-    &cli_export,     &cli_backup,  &cli_restore, &cli_archive, &cli_unarchive, &cli_send,
-    &cli_receive,    &cli_nbd,     NULL,         &cli_storage, &cli_schedule,  NULL,
-    &cli_enable,     &cli_disable,
+    &cli_init,       &cli_extend, &cli_serve,   &cli_stop,    &cli_release,  &cli_activate,
+    &cli_deactivate, NULL,        &cli_list,    &cli_info,    &cli_delta,    &cli_dump,
+    &cli_check,      NULL,        &cli_create,  &cli_clone,   &cli_template, &cli_snapshot,
+    &cli_rollback,   &cli_rename, &cli_resize,  &cli_remove,  NULL,          &cli_import,
+    &cli_export,     &cli_mount,  &cli_umount,  &cli_backup,  &cli_restore,  &cli_archive,
+    &cli_unarchive,  &cli_send,   &cli_receive, &cli_nbd,     NULL,          &cli_storage,
+    &cli_schedule,   NULL,        &cli_enable,  &cli_disable,
 };
 
 /* What other parts of virt-thin run. */
@@ -138,18 +138,19 @@ static char *take_dash_size(char **argv)
   return found;
 }
 
-/* Take "--" and what follows it out of @argv. NULL: it is not there. */
-static char **take_command(char **argv)
+/* Take what comes after @option out of @argv: it is another program's. */
+static GStrv take_words(char **argv, const char *option)
 {
-  char **found = NULL;
+  for (guint i = 1; argv[i]; i++) {
+    gboolean is_it = strcmp(argv[i], option) == 0;
+    GStrv words = is_it ? g_strdupv(argv + i + 1) : NULL;
 
-  while (*argv && strcmp(*argv, "--") != 0)
-    argv++;
-  if (*argv)
-    found = g_strdupv(argv);
-  for (; *argv; argv++)
-    g_clear_pointer(argv, g_free);
-  return found;
+    for (guint j = i + 1; is_it && argv[j]; j++)
+      g_clear_pointer(&argv[j], g_free);
+    if (is_it || strcmp(argv[i], "--") == 0)
+      return words;
+  }
+  return NULL;
 }
 
 static void append_argument(char *text)
@@ -207,9 +208,10 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
   g_autofree char *program = g_strconcat("virt-thin ", name, NULL);
   g_autofree char *description = describe_command(command);
   char *dash_size = command->dash_size ? take_dash_size(argv) : NULL;
-  g_auto(GStrv) words = command->takes_command ? take_command(argv) : NULL;
   int n, status;
 
+  if (command->words)
+    *command->words = take_words(argv, command->words_option);
   g_set_prgname(program);
   if (description)
     g_option_context_set_description(context, description);
@@ -232,8 +234,6 @@ static int run_command(const CliCommand *command, const char *name, char **argv)
   g_set_prgname("virt-thin");
   if (dash_size)
     append_argument(dash_size);
-  for (char **word = words; word && *word; word++)
-    append_argument(g_strdup(*word));
   n = arguments ? (int)g_strv_length(arguments) : 0;
   if (n < command->min_args || (command->max_args >= 0 && n > command->max_args)) {
     g_autofree char *message = g_strdup_printf("%s arguments: %s is wanted",

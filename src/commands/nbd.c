@@ -15,6 +15,7 @@
 #include "image/nbd-export.h"
 
 static char *since, *socket_path;
+static char **command; /* NULL: until interrupted */
 static gboolean writable;
 
 /* --- what is asked for --- */
@@ -22,7 +23,6 @@ static gboolean writable;
 typedef struct {
   char *vg;
   GPtrArray *lvs; /* of char *, NULL at the end */
-  char **command; /* the caller's; NULL: until interrupted */
   GMainLoop *loop;
   GPid pid;
   int status;
@@ -37,10 +37,9 @@ static void run_clear(Run *run)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Run, run_clear)
 
-/* "VG/LV... [-- COMMAND ARGUMENT...]" */
 static gboolean parse(Run *run, char **args, GError **error)
 {
-  for (; *args && strcmp(*args, "--") != 0; args++) {
+  for (; *args; args++) {
     g_autofree char *vg = NULL, *lv = NULL;
 
     if (!cli_split_name(*args, &vg, &lv, error))
@@ -52,10 +51,7 @@ static gboolean parse(Run *run, char **args, GError **error)
       run->vg = g_steal_pointer(&vg);
     g_ptr_array_add(run->lvs, g_steal_pointer(&lv));
   }
-  if (run->lvs->len == 0)
-    return cli_usage(error, "missing arguments: VG/LV is wanted before --");
   g_ptr_array_add(run->lvs, NULL);
-  run->command = *args && args[1] ? args + 1 : NULL;
   return TRUE;
 }
 
@@ -125,7 +121,7 @@ static gboolean start_command(Run *run, const ImageExport *export, const char *c
   g_auto(GStrv) env = make_environment(run, export, context);
   g_autoptr(GError) local = NULL;
 
-  if (!g_spawn_async(NULL, run->command, env,
+  if (!g_spawn_async(NULL, command, env,
                      G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_CHILD_INHERITS_STDIN,
                      NULL, NULL, &run->pid, &local))
     return vt_set_error(error, ENOENT, "%s", local->message);
@@ -153,7 +149,8 @@ static gboolean serve(Run *run, VolumeGroup *group, const char *context, GError 
   catch_signal(SIGINT, on_int, run);
   catch_signal(SIGTERM, on_term, run);
   catch_signal(SIGHUP, on_hup, run);
-  ok = run->command ? start_command(run, export, context, error) : print_uris(run, export, error);
+  ok = command && *command ? start_command(run, export, context, error)
+                           : print_uris(run, export, error);
   if (ok)
     g_main_loop_run(run->loop);
   image_export_free(export);
@@ -219,6 +216,7 @@ const CliCommand cli_nbd = {
     .options = nbd_options,
     .min_args = 1,
     .max_args = -1,
-    .takes_command = TRUE,
+    .words_option = "--",
+    .words = &command,
     .run = run_nbd,
 };

@@ -7,12 +7,14 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 #include "control/service.h"
+#include "mount/run.h"
 #include "pool/guest.h"
 #include "pool/rules.h"
 #include "util/size.h"
 
-static char *size_text, *thin_pool;
-static gboolean shrink, metadata, with_snapshots, full, force;
+static char *size_text, *thin_pool, *partition;
+static gboolean shrink, metadata, with_snapshots, full, force, exec, raw;
+static char **exec_words;
 
 static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
 
@@ -213,37 +215,73 @@ static GStrv group_names(char **args, guint n, char **vg, GError **error)
   return (GStrv)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }
 
-static int run_snapshot(char **args, GError **error)
+static int take_snapshots(VolumeGroup *group, const char *vg, const char *const *names,
+                          const char *snapshot, GError **error)
 {
-  guint n = g_strv_length(args) - 1;
-  g_autofree char *vg = NULL;
-  g_auto(GStrv) names = group_names(args, n, &vg, error);
+  gboolean ok = group && pool_snapshot_group(group, names, snapshot, error);
   guint64 more = 0;
-  VolumeGroup *group;
-  gboolean ok;
 
-  if (!names)
-    return CLI_WRONG_USAGE;
-  group = cli_open(vg, 0, error);
-  ok = group && pool_snapshot_group(group, (const char *const *)names, args[n], error);
-  for (guint i = 0; ok && i < n; i++)
+  for (guint i = 0; ok && names[i]; i++)
     more += size_of(group, names[i]);
   if (ok)
     tell_overcommit(group, vg, names[0], more);
   return cli_status(cli_close(group, error) && ok);
 }
 
+/* The last word is the snapshots' name if it is no volume's: with --exec there may be none. */
+static int run_snapshot(char **args, GError **error)
+{
+  guint n = g_strv_length(args);
+  const char *snapshot = exec_words && strchr(args[n - 1], '/') ? NULL : args[--n];
+  g_autofree char *vg = NULL;
+  g_auto(GStrv) names = n > 0 ? group_names(args, n, &vg, error) : NULL;
+  MountRun run = {.snapshot = snapshot, .partition = partition, .raw = raw};
+
+  if (n == 0)
+    return cli_usage(error, "missing arguments: VG/LV... NAME is wanted"), CLI_WRONG_USAGE;
+  if (!names)
+    return CLI_WRONG_USAGE;
+  if (!exec_words && (raw || partition))
+    return cli_usage(error, "--%s is for --exec", raw ? "raw" : "partition"), CLI_WRONG_USAGE;
+  if (!exec_words)
+    return take_snapshots(cli_open(vg, 0, error), vg, (const char *const *)names, snapshot, error);
+  if (!*exec_words)
+    return cli_usage(error, "--exec is followed by a command"), CLI_WRONG_USAGE;
+  if (raw && partition)
+    return cli_usage(error, "--raw is of the whole volume, and of no partition"), CLI_WRONG_USAGE;
+  run.vg = vg;
+  run.names = (const char *const *)names;
+  run.words = (const char *const *)exec_words;
+  return mount_run(&run, error);
+}
+
+static const GOptionEntry snapshot_options[] = {
+    {"exec", 0, 0, G_OPTION_ARG_NONE, &exec, "Run COMMAND, all that follows, on them", NULL},
+    {"partition", 0, 0, G_OPTION_ARG_FILENAME, &partition,
+     "With --exec: which partition to mount, as for mount", "PARTITION"},
+    {"raw", 0, 0, G_OPTION_ARG_NONE, &raw, "With --exec: mount nothing, give the volumes", NULL},
+    no_more,
+};
+
 const CliCommand cli_snapshot = {
     .name = "snapshot",
-    .arguments = "VG/LV... NAME",
+    .arguments = "VG/LV... [NAME] [--exec COMMAND [ARGUMENT...]]",
     .summary = "Take a snapshot of a volume, or of several at one instant",
     .description =
         "Makes the read-only volume snap_LV_NAME of each: all of them, or none. What has several "
         "disks is\n"
         "written to all the while; its snapshots are of one moment. They are of one thin pool.\n\n"
-        "Example: virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before",
-    .min_args = 2,
+        "With --exec what is in them is mounted, read-only, and COMMAND run; {} in its words is "
+        "where (of several volumes the folder that has one of each), and so is "
+        "$VIRT_THIN_SNAPSHOT. Then all goes again, but for snapshots that have been given a NAME. "
+        "The exit status is COMMAND's.\n\n"
+        "Examples:\n  virt-thin snapshot pve/vm-101-disk-0 pve/vm-101-disk-1 before\n"
+        "  virt-thin snapshot pve/vm-101-disk-0 --exec rsync -a {}/ /backup/vm-101/",
+    .options = snapshot_options,
+    .min_args = 1,
     .max_args = -1,
+    .words_option = "--exec",
+    .words = &exec_words,
     .run = run_snapshot,
 };
 

@@ -142,7 +142,8 @@ gboolean vt_io_lock(VtIo *io, gboolean shared, const VtIoLocks *locks, GError **
 /* Set the size of a regular file (grow only); EINVAL for a block device. */
 gboolean vt_io_grow_file(VtIo *io, guint64 size, GError **error);
 
-/* Bytes [@offset, @offset + @size) of @base (a reference is kept) as a VtIo of their own, to read. */
+/* Bytes [@offset, @offset + @size) of @base (a reference is kept) as a VtIo of their own, to read.
+ * */
 VtIo *vt_io_new_part(VtIo *base, const char *name, guint64 offset, guint64 size);
 
 /* --- test kinds, part of the library because every layer's tests use them ----------- */

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export backup restore archive unarchive
+  template snapshot rollback rename resize remove import export mount umount backup restore archive unarchive
   send receive nbd storage schedule enable disable"
 wrong=(
   "no command|"
@@ -36,6 +36,14 @@ wrong=(
   "template: no name|template"
   "template: a VG alone|template pve"
   "snapshot: no name|snapshot pve/x"
+  "snapshot: no volume|snapshot name --exec true"
+  "snapshot: no command|snapshot pve/x --exec"
+  "snapshot: a partition without a command|snapshot pve/x name --partition 1"
+  "snapshot: a partition of the whole|snapshot pve/x --raw --partition 1 --exec true"
+  "mount: no folder|mount pve/x"
+  "mount: a VG alone|mount pve $tmp"
+  "mount: two ways|mount pve/x $tmp --rw --direct"
+  "umount: a VG alone|umount pve"
   "rollback: no name|rollback pve/x"
   "rename: no name|rename pve/x"
   "rename: across volume groups|rename pve/x other/y"

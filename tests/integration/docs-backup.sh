@@ -45,10 +45,25 @@ after_increments_in_a_folder() {
 }
 
 before_the_files_in_the_disk() { mkdir "$tmp/mnt" "$tmp/srv/vm-101"; }
+before_the_files_in_the_disk() {
+  mkdir "$tmp/mnt" "$tmp/srv/vm-101"
+  echo secret >"$tmp/srv/restic.password"
+  ! command -v restic >/dev/null ||
+    restic -q -r "$tmp/srv/restic" -p "$tmp/srv/restic.password" init
+}
+has_files() { diff -r "$tmp/files" "$1" --exclude lost+found; }
+before_the_files_in_the_disk_3() {
+  ok "The files in the disk: they are all there" has_files "$tmp/srv/vm-101"
+  rm -r "$tmp/srv/vm-101" && mkdir "$tmp/srv/vm-101"
+  virt-thin import --format raw "$tmp/disk.raw" pve/vm-101-disk-1
+}
 after_the_files_in_the_disk() {
-  ok "The files in the disk: they are all there" diff -r "$tmp/files" "$tmp/srv/vm-101" \
-    --exclude lost+found
+  ok "The files in the disk: step by step, too" has_files "$tmp/srv/vm-101"
+  is "The files in the disk: of two disks" \
+    "$(tar -tf "$page_work/vm-101.tar" | grep /name | sort | xargs)" \
+    "vm-101-disk-0/name vm-101-disk-1/name"
   not_ok "The files in the disk: nothing is left mounted" mountpoint -q "$tmp/mnt"
+  not_ok "The files in the disk: nor a clone" eval 'virt-thin list pve | grep _tmp'
 }
 
 before_the_changed_blocks_over_nbd_3() { # something happens to it again

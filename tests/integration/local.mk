@@ -19,6 +19,7 @@ integration_tests = \
 	tests/integration/cli-holders.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-look.sh \
+	tests/integration/cli-mount.sh \
 	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-outputs.sh \
 	tests/integration/cli-private.sh \
@@ -57,6 +58,7 @@ integration_tests = \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/lvm-judges.sh \
 	tests/integration/lvm-marks.sh \
+	tests/integration/mount-session.sh \
 	tests/integration/nbd-clients.sh \
 	tests/integration/nbd-pool.sh \
 	tests/integration/nbd-since.sh \

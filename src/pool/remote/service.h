@@ -19,9 +19,10 @@
 gboolean pool_service_start(const char *vg, const char *thin_pool, const char *const *devices,
                             guint timeout_ms, GError **error);
 
-/* The same, of all thin pools, for who needs a service for a while, and then calls pool_service_give_back(): that ends
- * one that was started so, unless a volume is in use, or somebody has called pool_service_start()
- * or pool_service_keep() since. Who died in between leaves it to the next who gives back. */
+/* The same, of all thin pools, for who needs a service for a while, and then calls
+ * pool_service_give_back(): that ends one that was started so, unless a volume is in use, or
+ * somebody has called pool_service_start() or pool_service_keep() since. Who died in between leaves
+ * it to the next who gives back. */
 gboolean pool_service_borrow(const char *vg, const char *const *devices, GError **error);
 gboolean pool_service_give_back(const char *vg, GError **error);
 void pool_service_keep(const char *vg);
