@@ -441,6 +441,79 @@ static void collect_folder(BlockScan *scan, const char *folder, const char *pref
       collect_named(scan, name, depth, found);
 }
 
+/* The number of the file system that @file lies on, as this process sees it: of the mount that is
+ * the nearest above it, the last of those in one place. */
+static dev_t file_system_of(BlockScan *scan, const char *file)
+{
+  const BlockMount *found = NULL;
+  gsize longest = 0;
+
+  for (guint i = 0; i < scan->mounts->len; i++) {
+    const BlockMount *mount = scan->mounts->pdata[i];
+    gsize length = strlen(mount->path);
+
+    if (length >= longest && strncmp(mount->path, file, length) == 0 &&
+        (file[length] == '/' || length == 1)) {
+      found = mount;
+      longest = length;
+    }
+  }
+  return found ? found->file_system : 0;
+}
+
+/* What is on the loop devices of files of @file_system. */
+static void collect_files(BlockScan *scan, dev_t file_system, guint depth, GPtrArray *found)
+{
+  GHashTableIter it;
+  gpointer file, names;
+
+  g_hash_table_iter_init(&it, scan->loops);
+  while (g_hash_table_iter_next(&it, &file, &names))
+    for (guint i = 0; file_system_of(scan, file) == file_system && i < ((GPtrArray *)names)->len;
+         i++)
+      collect_named(scan, ((GPtrArray *)names)->pdata[i], depth, found);
+}
+
+/* The mounts of @rdev, each behind those of what lies in its files. */
+static void add_mounts(BlockScan *scan, dev_t rdev, guint depth, GPtrArray *found)
+{
+  for (guint i = 0; i < scan->mounts->len; i++) {
+    BlockMount *mount = scan->mounts->pdata[i];
+
+    if (mount->device != rdev || g_ptr_array_find(found, mount, NULL))
+      continue;
+    collect_files(scan, mount->file_system, depth + 1, found);
+    mount->depth = depth;
+    g_ptr_array_add(found, mount);
+  }
+}
+
+/* A btrfs on several devices is mounted by the name of one of them. */
+static void add_btrfs(BlockScan *scan, const char *disk, guint depth, GPtrArray *found)
+{
+  g_autofree char *pattern = g_strconcat("/sys/fs/btrfs/*/devices/", disk, NULL);
+  glob_t all;
+
+  if (glob(pattern, GLOB_NOSORT, NULL, &all) != 0)
+    return;
+  for (gsize i = 0; i < all.gl_pathc; i++) {
+    g_autofree char *folder = g_path_get_dirname(all.gl_pathv[i]);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+      g_autofree char *device = g_build_filename(folder, name, NULL),
+                      *number = read_line(device, "dev");
+      unsigned major_number, minor_number;
+
+      if (strcmp(name, disk) != 0 && number &&
+          sscanf(number, "%u:%u", &major_number, &minor_number) == 2)
+        add_mounts(scan, makedev(major_number, minor_number), depth, found);
+    }
+  }
+  globfree(&all);
+}
+
 static void collect(BlockScan *scan, dev_t rdev, guint depth, GPtrArray *found)
 {
   g_autofree char *folder = g_strdup_printf("/sys/dev/block/%u:%u", major(rdev), minor(rdev)),
@@ -454,13 +527,9 @@ static void collect(BlockScan *scan, dev_t rdev, guint depth, GPtrArray *found)
   collect_folder(scan, holders, "", depth + 1, found);
   if (disk)
     collect_folder(scan, folder, disk, depth + 1, found);
-  for (guint i = 0; i < scan->mounts->len; i++) {
-    BlockMount *mount = scan->mounts->pdata[i];
-    if (mount->device != rdev)
-      continue;
-    mount->depth = depth;
-    g_ptr_array_add(found, mount);
-  }
+  add_mounts(scan, rdev, depth, found);
+  if (disk)
+    add_btrfs(scan, disk, depth, found);
 }
 
 BlockScan *block_scan_new_mounts(void)

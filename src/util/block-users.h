@@ -34,6 +34,7 @@ typedef struct {
 /* A look at mounts and at devices on devices alone. */
 BlockScan *block_scan_new_mounts(void);
 /* Adds to @found the mounts of file systems on @device, on the loop devices of regular file @file
- * (NULL: none), and on what is built on them; the uppermost come first. They are the scan's. */
+ * (NULL: none), on what is built on them, and in files of those file systems; the uppermost come
+ * first. A btrfs counts for each of its devices. They are the scan's. */
 void block_scan_mounts(BlockScan *scan, const char *device, const char *file, GPtrArray *found);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockScan, block_scan_free)

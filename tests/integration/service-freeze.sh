@@ -7,7 +7,7 @@
 . "$(dirname "$0")/service-lib.sh"
 command -v mkfs.ext4 >/dev/null || skip_all "mkfs.ext4 is not installed"
 need_root_fuse_loop
-plan 33
+plan 38
 vg=frz$$ service=$VIRT_THIN_PROGRAM
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes nodes=$VIRT_THIN_DEV_DIR/$vg
 printf '[service]\nblock-nodes=loop\n' >"$VIRT_THIN_CONFIG"
@@ -30,6 +30,16 @@ holds() {
   umount -q "$tmp/look"
   wait_until 10 vt remove $vg/look$clones >&2
 }
+frozen_by() { # DEVICE: a write to mnt2 waits while that is held
+  local tool_pid said status
+  coproc HOLD { exec "$tool" "$1"; }
+  tool_pid=$HOLD_PID
+  read -r -u "${HOLD[0]}" said && [ "$said" = frozen ] && not_writable
+  status=$?
+  kill -9 "$tool_pid"; wait "$tool_pid" 2>/dev/null
+  return $status
+}
+not_writable() { ! fsfreeze -f "$tmp/mnt2"; } # somebody else has frozen it
 writes() { timeout 5 sh -c "echo more >>'$1/more' && sync -f '$1/more'"; }
 
 ok "mount" mount "$nodes/a" "$tmp/mnt"
@@ -75,9 +85,33 @@ for below in "$nodes/p" "$volumes/p"; do
   umount "$tmp/mnt2"; losetup -d "$loop"
 done
 
-# One that cannot be frozen in time: its device waits for another file system.
+# A file system in a file of one; one on two volumes.
 mkdir "$tmp/mnt3"
-at_exit "fsfreeze -u $tmp/mnt2; umount -q $tmp/mnt3"
+at_exit "umount -q $tmp/mnt3"
+mount "$nodes/b" "$tmp/mnt2" && truncate -s 16M "$tmp/mnt2/inner" &&
+  mkfs.ext4 -q "$tmp/mnt2/inner" && mount -o loop "$tmp/mnt2/inner" "$tmp/mnt3"
+echo seven >"$tmp/mnt3/file"
+ok "a snapshot, with a file system mounted from a file" vt snapshot $vg/b s7
+clones=$((clones + 1))
+vt clone $vg/snap_b_s7 $vg/look$clones >&2 && mount -o loop "$nodes/look$clones" "$tmp/look" &&
+  mkdir -p "$tmp/look2" && mount -o loop "$tmp/look/inner" "$tmp/look2"
+is "has what was written in that" "$(cat "$tmp/look2/file")" seven
+umount "$tmp/look2"; umount "$tmp/look"
+ok "both are writable again" eval 'writes "$tmp/mnt3" && writes "$tmp/mnt2"'
+umount "$tmp/mnt3"; rm "$tmp/mnt2/inner"; umount "$tmp/mnt2"
+if command -v mkfs.btrfs >/dev/null && grep -qw btrfs /proc/filesystems; then
+  for v in d e; do vt create $vg/$v --size 128M >&2; done
+  mkfs.btrfs -q -f -d single -m single "$nodes/d" "$nodes/e" &&
+    mount -o "device=$nodes/d,device=$nodes/e" "$nodes/d" "$tmp/mnt2"
+  ok "a btrfs on two volumes is frozen by either" frozen_by "$nodes/e"
+  ok "and thawed" writes "$tmp/mnt2"
+  umount "$tmp/mnt2"
+else
+  skip 2 "no btrfs"
+fi
+
+# One that cannot be frozen in time: its device waits for another file system.
+at_exit "fsfreeze -u $tmp/mnt2"
 mount "$nodes/b" "$tmp/mnt2" && truncate -s 32M "$tmp/mnt2/image" &&
   mkfs.ext4 -q "$tmp/mnt2/image" && mount -o loop "$tmp/mnt2/image" "$tmp/mnt3"
 below=$(findmnt -n -o SOURCE "$tmp/mnt3")
