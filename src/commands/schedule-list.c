@@ -99,7 +99,9 @@ static GPtrArray *collect(GPtrArray *schedules)
     row->schedule = schedules->pdata[i];
     row->state = schedule_state_load(row->schedule->name);
     row->next = timers_next(row->schedule);
-    row->snapshots = count_snapshots(row->schedule, cache);
+    row->snapshots = row->schedule->kind == SCHEDULE_SNAPSHOT
+                         ? count_snapshots(row->schedule, cache)
+                         : G_MAXUINT64;
     g_ptr_array_add(rows, row);
   }
   return rows;

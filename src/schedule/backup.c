@@ -4,8 +4,10 @@
 #include "schedule/backup.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "settings/settings.h"
@@ -56,21 +58,49 @@ static void end_with_parent(gpointer unused)
   prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
+/* What was said last, for who asks later: the rest is in the journal. The caller's; NULL: nothing. */
+static char *last_line(char *said)
+{
+  char *line = said ? strrchr(g_strchomp(said), '\n') : NULL;
+
+  line = line ? line + 1 : said;
+  if (line && g_str_has_prefix(line, "virt-thin: "))
+    line += strlen("virt-thin: ");
+  return line && *line ? g_strdup(line) : NULL;
+}
+
+/* NULL: it worked; else why not. A terminal shows how far it is. */
+static char *run(GPtrArray *args)
+{
+  g_autofree char *said = NULL, *last = NULL;
+  g_autoptr(GError) local = NULL;
+  gboolean seen = isatty(STDERR_FILENO);
+  int status;
+
+  if (g_spawn_sync(NULL, (char **)args->pdata, NULL, G_SPAWN_CHILD_INHERITS_STDIN, end_with_parent,
+                   NULL, NULL, seen ? NULL : &said, &status, &local))
+    g_spawn_check_wait_status(status, &local);
+  if (said)
+    fputs(said, stderr);
+  if (!local)
+    return NULL;
+  last = last_line(said);
+  return last ? g_steal_pointer(&last) : g_strdup(local->message);
+}
+
 void schedule_back_up(const Schedule *s, const ScheduleTarget *target, ScheduleReport *report)
 {
   g_autoptr(GPtrArray) volumes = list_volumes(s, target, report), args = NULL;
-  g_autoptr(GError) local = NULL;
-  int status;
+  g_autofree char *why = NULL;
 
   if (volumes->len == 0)
     return;
   args = command_line(s, volumes);
-  if (g_spawn_sync(NULL, (char **)args->pdata, NULL, G_SPAWN_CHILD_INHERITS_STDIN, end_with_parent,
-                   NULL, NULL, NULL, &status, &local) &&
-      g_spawn_check_wait_status(status, &local)) {
+  fflush(stdout);
+  why = run(args);
+  if (why)
+    schedule_report_failed(report, s, "the backup of %s%s to %s: %s", (char *)volumes->pdata[0],
+                           volumes->len > 1 ? " and others" : "", s->to, why);
+  else
     report->taken += volumes->len;
-    return;
-  }
-  schedule_report_failed(report, s, "the backup of %s/%s to %s: %s", target->vg,
-                         (const char *)strchr(volumes->pdata[0], '/') + 1, s->to, local->message);
 }

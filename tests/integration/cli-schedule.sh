@@ -6,7 +6,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 systemd-analyze calendar daily >/dev/null 2>&1 || skip_all "needs systemd-analyze"
 command -v strace >/dev/null || skip_all "needs strace"
-plan 66
+plan 75
 
 config=$VIRT_THIN_CONFIG units=$VIRT_THIN_UNIT_DIR
 schedules() { vt schedule list --json | field "$1"; }
@@ -130,6 +130,24 @@ is "a good run ends the counting" "$(schedules "d['schedules'][1]['failures']")"
  refused "it is not removed meanwhile" 1 'is running: remove it when' vt schedule remove guest
 ) 9>>"$state/schedules/guest/lock"
 tap_count=$((tap_count + 3))
+
+# --- backups ---
+if vt backup --help >/dev/null 2>&1; then
+  ok "a schedule of backups" vt schedule add b backup pve/vm-101-disk-0 pve/none \
+    --to "$tmp/backups" --keep-last 3
+  run vt schedule run b
+  is "what is missing is named" "$? $(grep -c 'warning: schedule b: .*pve/none' <<<"$err")" "1 1"
+  is "the rest is backed up" "$(ls "$tmp/backups" | wc -l)" 1
+  sed -i 's|;pve/none||' "$config"
+  ok "without it all is well" vt schedule run b
+  is "with one more" "$(ls "$tmp/backups" | wc -l)" 2
+  sed -i "s|^to=.*|to=/proc/none|" "$config"
+  refused "what virt-thin backup says is told" 1 '/proc/none: .*No such file' vt schedule run b
+  like "by the list, too" "$(schedules "d['schedules'][2]['message']")" '/proc/none: .*No such file'
+  ok "remove" vt schedule remove b
+else
+  skip 8 "this build makes no backups"
+fi
 
 # --- killed ---
 synced() { # COUNT: killed at so many of its fsyncs
