@@ -8,26 +8,32 @@
 #include <time.h>
 
 #define TAG "virt-thin-schedule="
+#define RECEIVED_TAG "virt-thin.source=" /* of virt-thin receive: docs/stream.md */
 #define NAME_PREFIX "auto-"
 
 /* --- whose a snapshot is --- */
 
-/* FALSE: it is none of @schedule's. *time: when it was taken. */
+/* FALSE: it is none of @schedule's, as what was received from another host is that one's. *time:
+ * when it was taken. */
 static gboolean is_of(const PoolVolumeInfo *volume, const char *schedule, gint64 *time)
 {
   g_autofree char *prefix = g_strdup_printf(TAG "%s/", schedule);
+  gboolean found = FALSE;
   guint64 seconds;
 
   if (!volume->snapshot_of || !volume->snapshot_name ||
       !g_str_has_prefix(volume->snapshot_name, NAME_PREFIX))
     return FALSE;
-  for (char **tag = volume->tags; tag && *tag; tag++)
+  for (char **tag = volume->tags; tag && *tag; tag++) {
+    if (g_str_has_prefix(*tag, RECEIVED_TAG))
+      return FALSE;
     if (g_str_has_prefix(*tag, prefix) &&
         g_ascii_string_to_unsigned(*tag + strlen(prefix), 10, 0, G_MAXINT64, &seconds, NULL)) {
       *time = (gint64)seconds;
-      return TRUE;
+      found = TRUE;
     }
-  return FALSE;
+  }
+  return found;
 }
 
 guint schedule_snapshots_count(GPtrArray *volumes, const char *schedule)
