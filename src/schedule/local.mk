@@ -7,5 +7,6 @@ virt_thin_SOURCES += \
 	src/schedule/schedule.h src/schedule/schedule.c \
 	src/schedule/sets.c \
 	src/schedule/snapshots.h src/schedule/snapshots.c \
+	src/schedule/spawn.h src/schedule/spawn.c \
 	src/schedule/targets.h src/schedule/targets.c \
 	src/schedule/timers.h src/schedule/timers.c
