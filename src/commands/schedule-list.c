@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "schedule/run.h"
-#include "schedule/snapshots.h"
+#include "schedule/history.h"
 #include "schedule/timers.h"
 
 /* Of one schedule, all that is shown. */
@@ -73,10 +73,11 @@ static guint64 count_snapshots(const Schedule *s, GHashTable *cache)
   g_hash_table_iter_init(&iter, vgs);
   while (g_hash_table_iter_next(&iter, &vg, NULL)) {
     GPtrArray *volumes = volumes_of(vg, cache);
+    g_autoptr(GPtrArray) its = volumes ? schedule_snapshots_list(volumes, s->name) : NULL;
 
-    if (!volumes)
+    if (!its)
       return G_MAXUINT64;
-    n += schedule_snapshots_count(volumes, s->name);
+    n += its->len;
   }
   return n;
 }
@@ -99,9 +100,8 @@ static GPtrArray *collect(GPtrArray *schedules)
     row->schedule = schedules->pdata[i];
     row->state = schedule_state_load(row->schedule->name);
     row->next = timers_next(row->schedule);
-    row->snapshots = row->schedule->kind == SCHEDULE_SNAPSHOT
-                         ? count_snapshots(row->schedule, cache)
-                         : G_MAXUINT64;
+    row->snapshots = row->schedule->kind != SCHEDULE_BACKUP ? count_snapshots(row->schedule, cache)
+                                                            : G_MAXUINT64;
     g_ptr_array_add(rows, row);
   }
   return rows;

@@ -13,7 +13,7 @@
 #include "schedule/run.h"
 #include "schedule/timers.h"
 
-static char *when, *delay, *to;
+static char *when, *delay, *to, *ssh;
 static gboolean disabled, snapshots, json;
 static VtRetention keep;
 static gboolean keep_all;
@@ -112,7 +112,10 @@ static const GOptionEntry add_options[] = {
      "nothing runs it by itself",
      "CALENDAR"},
     {"delay", 0, 0, G_OPTION_ARG_STRING, &delay, "Up to that much later, at random: 10min", "SPAN"},
-    {"to", 0, 0, G_OPTION_ARG_FILENAME, &to, "Of a backup: its folder", "DIR"},
+    {"to", 0, 0, G_OPTION_ARG_FILENAME, &to,
+     "Of a backup: its folder; of replicas: where they go, HOST:VG/POOL", "DIR"},
+    {"ssh", 0, 0, G_OPTION_ARG_STRING, &ssh, "Of replicas: the command that leads there",
+     "COMMAND"},
     {"keep-last", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)set_keep, "Keep so many, the newest", "N"},
     KEEP("keep-hourly", "hours"),
     KEEP("keep-daily", "days"),
@@ -130,7 +133,7 @@ static gboolean check_keep(ScheduleKind kind, GError **error)
 
   if (keep_all && !none)
     return cli_usage(error, "--keep-all and another --keep contradict each other");
-  return !none || keep_all || kind != SCHEDULE_SNAPSHOT ||
+  return !none || keep_all || kind == SCHEDULE_BACKUP ||
          cli_usage(error, "how many snapshots are to be kept? Give --keep-daily 7 or the like, or "
                           "--keep-all");
 }
@@ -142,6 +145,7 @@ static int run_add(char **args, GError **error)
                 .when = when,
                 .delay = delay,
                 .to = to,
+                .ssh = ssh,
                 .enabled = !disabled};
   g_autoptr(ScheduleFile) file = NULL;
   g_autoptr(GError) local = NULL;
@@ -160,13 +164,16 @@ static int run_add(char **args, GError **error)
 
 static const CliCommand schedule_add = {
     .name = "add",
-    .arguments = "NAME snapshot|backup VG/LV|VG/POOL|VMID...",
+    .arguments = "NAME KIND VG/LV|VG/POOL|VMID...",
     .summary = "Have something done again and again",
     .description =
-        "A pool stands for its volumes, a VMID for all volumes of that guest. Volumes of one pool "
+        "KIND is snapshot, backup or replicate. A pool stands for its volumes, a VMID for all "
+        "volumes of that guest. Volumes of one pool "
         "are done at\none instant. The rules of what is kept are Proxmox VE's; user's snapshots "
         "are left alone. A backup is what virt-thin backup makes, "
-        "with its rules.\n\nExample: virt-thin schedule add nightly snapshot pve/data --when "
+        "with its rules; replicas are "
+        "snapshots that virt-thin send and receive bring to another\nhost, by ssh.\n\nExample: "
+        "virt-thin schedule add nightly snapshot pve/data --when "
         "'*-*-* 01:00' --keep-daily 7 --keep-weekly 4",
     .options = add_options,
     .min_args = 3,
@@ -273,6 +280,10 @@ static const CliCommand schedule_disable = {
 
 /* --- run --- */
 
+static const char *const done[] = {[SCHEDULE_SNAPSHOT] = "snapshots taken",
+                                   [SCHEDULE_BACKUP] = "volumes backed up",
+                                   [SCHEDULE_REPLICATE] = "snapshots sent"};
+
 static int run_run(char **args, GError **error)
 {
   g_autoptr(ScheduleFile) file = schedule_file_open(FALSE, error);
@@ -284,9 +295,8 @@ static int run_run(char **args, GError **error)
     return CLI_FAILED;
   ok = schedule_run_alone(s, &report, error);
   if (ok)
-    printf(s->kind == SCHEDULE_BACKUP ? "schedule %s: %u volumes backed up\n"
-                                      : "schedule %s: %u snapshots taken, %u removed\n",
-           s->name, report.taken, report.removed);
+    printf("schedule %s: %u %s, %u removed\n", s->name, report.taken, done[s->kind],
+           report.removed);
   return cli_status(ok);
 }
 

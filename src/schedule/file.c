@@ -160,6 +160,7 @@ static gboolean read_key(Schedule *s, const char *key, char *value, gboolean *al
   char **text = strcmp(key, "when") == 0    ? &s->when
                 : strcmp(key, "delay") == 0 ? &s->delay
                 : strcmp(key, "to") == 0    ? &s->to
+                : strcmp(key, "ssh") == 0   ? &s->ssh
                                             : NULL;
   if (!text)
     return vt_set_error(error, EINVAL, "there is no key \"%s\"", key);
@@ -180,10 +181,10 @@ static gboolean read_keys(ScheduleFile *file, const char *group, Schedule *s, GE
       return FALSE;
   }
   if (!g_key_file_has_key(file->keys, group, "kind", NULL))
-    return vt_set_error(error, EINVAL, "kind: give snapshot or backup");
+    return vt_set_error(error, EINVAL, "kind: give snapshot, backup or replicate");
   if (all && !vt_retention_keeps_all(&s->keep))
     return vt_set_error(error, EINVAL, "keep-all=1 and another rule contradict each other");
-  if (!all && s->kind == SCHEDULE_SNAPSHOT && vt_retention_keeps_all(&s->keep))
+  if (!all && s->kind != SCHEDULE_BACKUP && vt_retention_keeps_all(&s->keep))
     return vt_set_error(error, EINVAL,
                         "nothing says how many snapshots are kept: give keep-daily=7 or the like, "
                         "or keep-all=1");
@@ -215,7 +216,7 @@ static void set_keep(GKeyFile *keys, const char *group, const Schedule *s)
   g_autofree char *text = vt_retention_format(&s->keep);
   g_auto(GStrv) parts = g_strsplit(text, ",", -1);
 
-  if (s->kind != SCHEDULE_SNAPSHOT && vt_retention_keeps_all(&s->keep))
+  if (s->kind == SCHEDULE_BACKUP && vt_retention_keeps_all(&s->keep))
     return;
   for (char **part = parts; *part; part++) {
     char *value = strchr(*part, '=');
@@ -242,6 +243,8 @@ gboolean schedule_file_add(ScheduleFile *file, const Schedule *s, GError **error
     g_key_file_set_string(file->keys, group, "delay", s->delay);
   if (s->to)
     g_key_file_set_string(file->keys, group, "to", s->to);
+  if (s->ssh)
+    g_key_file_set_string(file->keys, group, "ssh", s->ssh);
   set_keep(file->keys, group, s);
   if (!s->enabled)
     g_key_file_set_string(file->keys, group, "enabled", "no");

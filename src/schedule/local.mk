@@ -2,6 +2,9 @@
 virt_thin_SOURCES += \
 	src/schedule/backup.h src/schedule/backup.c \
 	src/schedule/file.c \
+	src/schedule/history.h src/schedule/history.c \
+	src/schedule/peer.h src/schedule/peer.c \
+	src/schedule/replicate.h src/schedule/replicate.c \
 	src/schedule/report.h src/schedule/report.c \
 	src/schedule/run.h src/schedule/run.c \
 	src/schedule/schedule.h src/schedule/schedule.c \

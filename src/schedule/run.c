@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "schedule/backup.h"
+#include "schedule/replicate.h"
 #include "schedule/snapshots.h"
 #include "settings/settings.h"
 #include "util/files.h"
@@ -46,7 +47,10 @@ void schedule_run(const Schedule *s, gint64 now, ScheduleReport *report)
   }
   targets = schedule_targets(s, report);
   for (guint i = 0; i < targets->len; i++)
-    schedule_back_up(s, targets->pdata[i], report);
+    if (s->kind == SCHEDULE_BACKUP)
+      schedule_back_up(s, targets->pdata[i], report);
+    else
+      schedule_replicate(s, targets->pdata[i], now, report);
 }
 
 static void remove_snapshots(VolumeGroup *group, const Schedule *s, const ScheduleTarget *target,

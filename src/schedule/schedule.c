@@ -10,8 +10,9 @@
 
 #define NAME_MAX_LENGTH 64
 
-const char *const schedule_kinds[SCHEDULE_N_KINDS] = {
-    [SCHEDULE_SNAPSHOT] = "snapshot", [SCHEDULE_BACKUP] = "backup"};
+const char *const schedule_kinds[SCHEDULE_N_KINDS] = {[SCHEDULE_SNAPSHOT] = "snapshot",
+                                                      [SCHEDULE_BACKUP] = "backup",
+                                                      [SCHEDULE_REPLICATE] = "replicate"};
 
 void schedule_free(Schedule *schedule)
 {
@@ -22,6 +23,7 @@ void schedule_free(Schedule *schedule)
   g_free(schedule->when);
   g_free(schedule->delay);
   g_free(schedule->to);
+  g_free(schedule->ssh);
   g_free(schedule);
 }
 
@@ -44,8 +46,8 @@ gboolean schedule_parse_kind(const char *word, ScheduleKind *kind, GError **erro
       *kind = (ScheduleKind)i;
       return TRUE;
     }
-  return vt_set_error(error, EINVAL, "\"%s\" is no kind of schedule: give snapshot or backup",
-                      word);
+  return vt_set_error(error, EINVAL,
+                      "\"%s\" is no kind of schedule: give snapshot, backup or replicate", word);
 }
 
 /* "VG/NAME", or a VMID. */
@@ -72,6 +74,37 @@ static gboolean has_control(const char *text)
   return FALSE;
 }
 
+gboolean schedule_split_peer(const char *to, char **host, char **vg, char **pool, GError **error)
+{
+  const char *colon = to ? strrchr(to, ':') : NULL, *slash = colon ? strchr(colon, '/') : NULL;
+  g_autofree char *shown = g_strescape(to ? to : "", NULL);
+  g_autofree char *its_vg = slash ? g_strndup(colon + 1, slash - colon - 1) : NULL;
+
+  if (!slash || colon == to || *to == '-' || strchr(to, ' ') || !vt_vg_name_check(its_vg, NULL) ||
+      !vt_lv_name_check(slash + 1, NULL))
+    return vt_set_error(error, EINVAL, "to: \"%s\" is not HOST:VG/POOL", shown);
+  *host = g_strndup(to, colon - to);
+  *vg = g_steal_pointer(&its_vg);
+  *pool = g_strdup(slash + 1);
+  return TRUE;
+}
+
+static gboolean check_to(const Schedule *s, GError **error)
+{
+  g_autofree char *host = NULL, *vg = NULL, *pool = NULL;
+
+  if (s->kind != SCHEDULE_REPLICATE && s->ssh)
+    return vt_set_error(error, EINVAL, "ssh: a %s goes to no other host", schedule_kinds[s->kind]);
+  switch (s->kind) {
+  case SCHEDULE_BACKUP:
+    return (s->to && g_path_is_absolute(s->to)) ||
+           vt_set_error(error, EINVAL, "to: a backup needs a folder, with its full path");
+  case SCHEDULE_REPLICATE: return schedule_split_peer(s->to, &host, &vg, &pool, error);
+  default:
+    return !s->to || vt_set_error(error, EINVAL, "to: a %s has no folder", schedule_kinds[s->kind]);
+  }
+}
+
 gboolean schedule_check(const Schedule *s, GError **error)
 {
   if (!schedule_check_name(s->name, error))
@@ -82,12 +115,9 @@ gboolean schedule_check(const Schedule *s, GError **error)
   for (char **item = s->what; *item; item++)
     if (!check_item(*item, error))
       return FALSE;
-  if (has_control(s->when) || has_control(s->delay) || has_control(s->to))
-    return vt_set_error(error, EINVAL, "when, delay and to are one line each");
-  if (s->kind == SCHEDULE_BACKUP && (!s->to || !g_path_is_absolute(s->to)))
-    return vt_set_error(error, EINVAL, "to: a backup needs a folder, with its full path");
-  return s->kind == SCHEDULE_BACKUP || !s->to ||
-         vt_set_error(error, EINVAL, "to: a %s has no folder", schedule_kinds[s->kind]);
+  if (has_control(s->when) || has_control(s->delay) || has_control(s->to) || has_control(s->ssh))
+    return vt_set_error(error, EINVAL, "when, delay, to and ssh are one line each");
+  return check_to(s, error);
 }
 
 char *schedule_describe_what(const Schedule *schedule)

@@ -4,12 +4,14 @@
  * A schedule is a section of virt-thin.conf:
  *
  *     [schedule nightly]
- *     kind=snapshot                  or backup
+ *     kind=snapshot                  or backup, replicate
  *     what=pve/data;pve/vm-7;101     VG/POOL: all its volumes; VG/LV: one; a VMID: all of a guest
  *     when=*-*-* 01:00               systemd's OnCalendar=; none: it runs when it is called
  *     delay=10min                    up to that much later
  *     keep-daily=7                   retention.h; or keep-all=1
  *     to=/srv/backup                 of a backup: its folder
+ *                                    of replicas HOST:VG/POOL
+ *     ssh=ssh -p 2222                of replicas: the command, default ssh
  *     enabled=no                     no timer
  *
  * An error in one section is that section's alone: what it says is not half done.
@@ -20,7 +22,12 @@
 #include "util/retention.h"
 #include "util/error.h"
 
-typedef enum { SCHEDULE_SNAPSHOT, SCHEDULE_BACKUP, SCHEDULE_N_KINDS } ScheduleKind;
+typedef enum {
+  SCHEDULE_SNAPSHOT,
+  SCHEDULE_BACKUP,
+  SCHEDULE_REPLICATE,
+  SCHEDULE_N_KINDS
+} ScheduleKind;
 extern const char *const schedule_kinds[SCHEDULE_N_KINDS];
 
 typedef struct {
@@ -30,7 +37,8 @@ typedef struct {
   char *when;       /* NULL: none */
   char *delay;      /* NULL: none */
   VtRetention keep; /* of a snapshot given, be it "all" */
-  char *to;         /* NULL but of a backup */
+  char *to;         /* NULL of snapshots */
+  char *ssh;        /* NULL: the usual */
   gboolean enabled;
 } Schedule;
 void schedule_free(Schedule *schedule);
@@ -43,6 +51,8 @@ gboolean schedule_parse_kind(const char *word, ScheduleKind *kind, GError **erro
 /* Is it as it must be, but for @when and @delay, which are systemd's to judge (timers.h)?
  * EINVAL. */
 gboolean schedule_check(const Schedule *schedule, GError **error);
+/* "HOST:VG/POOL" in three; the host's part may have a user, and colons. EINVAL. */
+gboolean schedule_split_peer(const char *to, char **host, char **vg, char **pool, GError **error);
 /* "pve/data, 101": the caller's. */
 char *schedule_describe_what(const Schedule *schedule);
 

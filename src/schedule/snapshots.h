@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include "schedule/history.h"
 #include "schedule/targets.h"
 
 /* A snapshot of @volumes of thin pool @pool, at one instant, at time @now. ENOSPC: also when the
@@ -31,4 +32,6 @@ void schedule_snapshots_remove(VolumeGroup *group, const Schedule *schedule,
  * removal of those that are not kept. */
 void schedule_snapshots_run(VolumeGroup *group, const Schedule *schedule,
                             const ScheduleTarget *target, gint64 now, ScheduleReport *report);
-guint schedule_snapshots_count(GPtrArray *volumes, const char *schedule);
+/* Remove LVs @names (of char *; a NULL is added). */
+void schedule_snapshots_remove_named(VolumeGroup *group, const char *vg, const Schedule *schedule,
+                                     GPtrArray *names, ScheduleReport *report);

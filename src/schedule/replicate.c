@@ -1,0 +1,237 @@
+/* virt-thin - schedules: replicas of volumes in another host's thin pool
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "schedule/replicate.h"
+
+#include <string.h>
+
+#include "cli/cli.h"
+#include "schedule/peer.h"
+#include "schedule/spawn.h"
+
+typedef struct {
+  const Schedule *schedule;
+  const ScheduleTarget *target;
+  ScheduleReport *report;
+  Peer peer;
+  gint64 now;
+  GPtrArray *here, *there; /* of ScheduleSnapshot *; NULL: not known */
+} Work;
+
+static void work_clear(Work *work)
+{
+  peer_clear(&work->peer);
+  if (work->here)
+    g_ptr_array_unref(work->here);
+  if (work->there)
+    g_ptr_array_unref(work->there);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Work, work_clear)
+
+static gboolean failed(Work *work, const char *what, const char *why)
+{
+  schedule_report_failed(work->report, work->schedule, "%s%s", what, why);
+  return FALSE;
+}
+
+static const ScheduleSnapshot *find(GPtrArray *snapshots, const ScheduleSnapshot *wanted)
+{
+  for (guint i = 0; i < snapshots->len; i++) {
+    const ScheduleSnapshot *s = snapshots->pdata[i];
+
+    if (strcmp(s->lv, wanted->lv) == 0 && s->time == wanted->time)
+      return s;
+  }
+  return NULL;
+}
+
+/* --- here --- */
+
+/* Take the snapshots, and learn which there are. The volume group is closed again: what sends opens
+ * it itself. */
+static gboolean take(Work *work)
+{
+  const Schedule *s = work->schedule;
+  g_autoptr(GError) local = NULL;
+  VolumeGroup *group = cli_open_patient(work->target->vg, 0, &local);
+  g_autoptr(GPtrArray) sets = group ? schedule_sets(group, s, work->target, work->report) : NULL;
+  g_autoptr(GPtrArray) volumes = NULL;
+
+  for (guint i = 0; sets && i < sets->len; i++) {
+    const ScheduleSet *set = sets->pdata[i];
+    g_autoptr(GError) why = NULL;
+
+    if (!schedule_snapshots_take(group, s, set->pool, (const char *const *)set->volumes->pdata,
+                                 work->now, &why))
+      failed(work, "", why->message);
+  }
+  volumes = sets ? pool_list_volumes(group, NULL, &local) : NULL;
+  if (volumes)
+    work->here = schedule_snapshots_list(volumes, s->name);
+  if ((!cli_close(group, &local) || !work->here) && local)
+    return failed(work, "", local->message);
+  return work->here != NULL;
+}
+
+static gboolean look_there(Work *work)
+{
+  g_autofree char *why = NULL;
+
+  g_clear_pointer(&work->there, g_ptr_array_unref);
+  work->there = peer_list(&work->peer, work->schedule->name, &why);
+  return work->there || failed(work, "", why);
+}
+
+/* --- on the way --- */
+
+/* The newest of @snapshot's volume that both have, before it; NULL: none. */
+static const ScheduleSnapshot *find_base(Work *work, const ScheduleSnapshot *snapshot)
+{
+  const ScheduleSnapshot *base = NULL;
+
+  for (guint i = 0; i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (strcmp(s->volume, snapshot->volume) == 0 && s->time < snapshot->time &&
+        (!base || s->time > base->time) && find(work->there, s))
+      base = s;
+  }
+  return base;
+}
+
+/* One stream has what is of one pool, and has the same base. */
+static void send(Work *work, const char *pool, const char *base, GPtrArray *lvs)
+{
+  g_autofree char *where = g_strconcat(work->peer.vg, "/", work->peer.pool, NULL), *why = NULL;
+  g_autoptr(GPtrArray) from = spawn_virt_thin("send"), to = NULL;
+
+  if (base)
+    g_ptr_array_add(from, g_strconcat("--since=", base, NULL));
+  for (guint i = 0; i < lvs->len; i++)
+    g_ptr_array_add(
+        from, g_strdup_printf("%s/%s/%s", work->target->vg, pool, (const char *)lvs->pdata[i]));
+  g_ptr_array_add(from, NULL);
+  to = peer_command(&work->peer, (const char *const[]){"receive", where, NULL});
+  why = spawn_pipe(from, to);
+  if (why) {
+    g_autofree char *what = g_strdup_printf("sending %s/%s to %s: ", work->target->vg,
+                                            (char *)lvs->pdata[0], work->schedule->to);
+
+    failed(work, what, why);
+  } else {
+    work->report->taken += lvs->len;
+  }
+}
+
+typedef struct {
+  const char *pool, *base; /* base NULL: none */
+  GPtrArray *lvs;
+} Stream;
+
+static void stream_free(gpointer data)
+{
+  Stream *stream = data;
+
+  g_ptr_array_unref(stream->lvs);
+  g_free(stream);
+}
+
+static void add_to_stream(GPtrArray *streams, const ScheduleSnapshot *snapshot,
+                          const ScheduleSnapshot *base)
+{
+  const char *since = base ? base->name : NULL;
+  Stream *stream = NULL;
+
+  for (guint i = 0; i < streams->len && !stream; i++) {
+    Stream *other = streams->pdata[i];
+
+    if (strcmp(other->pool, snapshot->pool) == 0 && g_strcmp0(other->base, since) == 0)
+      stream = other;
+  }
+  if (!stream) {
+    stream = g_new0(Stream, 1);
+    stream->pool = snapshot->pool;
+    stream->base = since;
+    stream->lvs = g_ptr_array_new();
+    g_ptr_array_add(streams, stream);
+  }
+  g_ptr_array_add(stream->lvs, snapshot->lv);
+}
+
+static void send_all(Work *work)
+{
+  g_autoptr(GPtrArray) streams = g_ptr_array_new_with_free_func(stream_free);
+
+  for (guint i = 0; i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (s->time == work->now)
+      add_to_stream(streams, s, find_base(work, s));
+  }
+  for (guint i = 0; i < streams->len; i++) {
+    const Stream *stream = streams->pdata[i];
+
+    send(work, stream->pool, stream->base, stream->lvs);
+  }
+}
+
+/* --- what is not kept --- */
+
+static void remove_there(Work *work)
+{
+  g_autoptr(GPtrArray) lvs = schedule_snapshots_unkept(work->there, &work->schedule->keep);
+  g_autofree char *why = NULL;
+
+  if (lvs->len == 0)
+    return;
+  g_ptr_array_add(lvs, NULL);
+  why = peer_remove(&work->peer, lvs);
+  if (why)
+    failed(work, work->peer.host, why);
+}
+
+/* What the other host has not, too: nothing goes on from that. */
+static void remove_here(Work *work)
+{
+  g_autoptr(GPtrArray) both = g_ptr_array_new(), lvs = NULL;
+  g_autoptr(GError) local = NULL;
+  VolumeGroup *group;
+
+  for (guint i = 0; i < work->here->len; i++)
+    if (find(work->there, work->here->pdata[i]))
+      g_ptr_array_add(both, work->here->pdata[i]);
+  lvs = schedule_snapshots_unkept(both, &work->schedule->keep);
+  for (guint i = 0; i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (!find(work->there, s))
+      g_ptr_array_add(lvs, g_strdup(s->lv));
+  }
+  if (lvs->len == 0)
+    return;
+  group = cli_open_patient(work->target->vg, 0, &local);
+  if (group)
+    schedule_snapshots_remove_named(group, work->target->vg, work->schedule, lvs, work->report);
+  if (!group || !cli_close(group, &local))
+    failed(work, "", local->message);
+}
+
+void schedule_replicate(const Schedule *s, const ScheduleTarget *target, gint64 now,
+                        ScheduleReport *report)
+{
+  g_auto(Work) work = {.schedule = s, .target = target, .report = report, .now = now};
+  g_autoptr(GError) local = NULL;
+
+  if (!peer_parse(s, &work.peer, &local)) {
+    failed(&work, "", local->message);
+    return;
+  }
+  /* A host that does not answer costs no snapshot. */
+  if (!look_there(&work) || !take(&work))
+    return;
+  send_all(&work);
+  if (!look_there(&work))
+    return;
+  remove_there(&work);
+  remove_here(&work);
+}
