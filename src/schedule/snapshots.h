@@ -7,8 +7,8 @@
  *     virt-thin-schedule=NAME/SECONDS     seconds since the epoch
  *
  * What has both, name and tag, is the schedule's to remove; renamed to something else it is the
- * user's, and what was received from another host that host's. The tags are all that is known from one run to the next: what a run that was killed has
- * not removed, the next one does.
+ * user's, and what was received from another host that host's. The tags are all that is known from
+ * one run to the next: what a run that was killed has not removed, the next one does.
  *
  * Errors: VT_ERROR. Thread-safety: one thread.
  */

@@ -31,7 +31,8 @@ static void end_with_parent(gpointer unused)
   prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
-/* What was said last, for who asks later: the rest is in the journal. The caller's; NULL: nothing. */
+/* What was said last, for who asks later: the rest is in the journal. The caller's; NULL:
+ * nothing. */
 static char *last_line(char *said)
 {
   char *line = said ? strrchr(g_strchomp(said), '\n') : NULL;

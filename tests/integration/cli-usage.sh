@@ -6,7 +6,7 @@
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
   template snapshot rollback rename resize remove import export mount umount backup restore archive unarchive
-  send receive nbd storage schedule enable disable"
+  send receive nbd storage replicate schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -76,6 +76,8 @@ wrong=(
   "extend: no path|extend pve"
   "extend: an LV|extend pve/data file"
   "enable: an argument|enable libvirt"
+  "replicate: to nowhere|replicate pve/x"
+  "replicate: to no pool|replicate pve/x other:pve"
   "schedule: no command|schedule"
   "schedule: no such command|schedule explode"
   "schedule add: nothing to do it with|schedule add x snapshot --keep-all"
@@ -150,7 +152,7 @@ complete() { # WORDS...: what bash offers for the last of them
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@")
 }
-is "completion: commands" "$(complete re)" "receive release remove rename resize restore"
+is "completion: commands" "$(complete re)" "receive release remove rename replicate resize restore"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: commands of schedule" "$(complete schedule r)" "remove run"

@@ -25,6 +25,7 @@ integration_tests = \
 	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-sanitized.sh \
+	tests/integration/cli-replicate.sh \
 	tests/integration/cli-schedule.sh \
 	tests/integration/cli-sectors.sh \
 	tests/integration/cli-served.sh \

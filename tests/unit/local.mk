@@ -72,5 +72,5 @@ tests_unit_test_transfer_history_SOURCES = tests/unit/test-transfer-history.c \
 tests_unit_test_transfer_history_LDADD = $(LDADD) $(ZSTD_LIBS)
 # What of schedules opens no volume group by itself.
 tests_unit_test_schedule_SOURCES = tests/unit/test-schedule.c \
-	src/schedule/file.c src/schedule/history.c src/schedule/report.c src/schedule/schedule.c src/schedule/sets.c \
-	src/schedule/snapshots.c
+	src/schedule/file.c src/schedule/history.c src/schedule/report.c \
+	src/schedule/schedule.c src/schedule/sets.c src/schedule/snapshots.c

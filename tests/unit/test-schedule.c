@@ -98,6 +98,12 @@ static void test_nonsense_is_named(void **state)
   refuse(MINIMAL "keep-last=1\ntime=daily", "no key \"time\"");
   refuse(MINIMAL "keep-last=1\nwhen=daily\\nOnBootSec=1", "one line");
   refuse(MINIMAL "keep-last=1\nto=/srv", "has no folder");
+  refuse("kind=replicate\nwhat=pve/data\nkeep-last=1", "to: \"\" is not HOST:VG/POOL");
+  refuse("kind=replicate\nwhat=pve/data\nkeep-last=1\nto=-oX:a/b", "is not HOST:VG/POOL");
+  refuse("kind=replicate\nwhat=pve/data\nkeep-last=1\nto=host:pve", "is not HOST:VG/POOL");
+  refuse("kind=replicate\nwhat=pve/data\nto=host:a/b", "nothing says how many");
+  refuse(MINIMAL "keep-last=1\nssh=ssh", "no other host");
+  refuse("kind=backup\nwhat=pve/data\nto=srv", "full path");
   refuse("what=pve/data\nkeep-last=1", "kind: give");
   refuse("kind=dump\nwhat=pve/data\nkeep-last=1", "\"dump\"");
   refuse("kind=snapshot\nkeep-last=1", "nothing is named");

@@ -1,0 +1,131 @@
+#!/bin/bash
+# virt-thin - replicas on another host, which is this one, behind an sshd of the test's own: what
+# travels, what is kept, and that a run goes on wherever the one before was ended
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cli-lib.sh"
+vt send --help >/dev/null 2>&1 || skip_all "this build sends nothing"
+sshd=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip_all "needs sshd"
+command -v strace >/dev/null || skip_all "needs strace"
+plan 25
+
+# --- the other host ---
+there=$tmp/there
+mkdir -p "$there/bin" "$there/state" "$there/run" "$there/dev" "$tmp/ssh"
+chmod 700 "$tmp/ssh"
+cat >"$there/bin/virt-thin" <<SCRIPT
+#!/bin/sh
+export VIRT_THIN_STATE_DIR=$there/state VIRT_THIN_RUNTIME_DIR=$there/run \\
+  VIRT_THIN_DEV_DIR=$there/dev VIRT_THIN_CONFIG=$there/conf VIRT_THIN_ENGINE=bundled
+exec $VIRT_THIN_PROGRAM "\$@"
+SCRIPT
+cat >"$tmp/ssh/forced" <<SCRIPT
+#!/bin/sh
+PATH=$there/bin:\$PATH exec sh -c "\$SSH_ORIGINAL_COMMAND"
+SCRIPT
+chmod +x "$there/bin/virt-thin" "$tmp/ssh/forced"
+: >"$there/conf"
+other() { "$there/bin/virt-thin" "$@"; }
+ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/host"
+ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/key"
+cp "$tmp/ssh/key.pub" "$tmp/ssh/authorized"
+start_sshd() { # on the first port that is free
+  local port
+  for port in $(shuf -n 20 -i 20000-60000); do
+    cat >"$tmp/ssh/config" <<CONF
+ListenAddress 127.0.0.1:$port
+HostKey $tmp/ssh/host
+AuthorizedKeysFile $tmp/ssh/authorized
+PidFile $tmp/ssh/pid
+ForceCommand $tmp/ssh/forced
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+CONF
+    "$sshd" -f "$tmp/ssh/config" -E "$tmp/ssh/log" 2>>"$tmp/ssh/log" &&
+      wait_until 10 test -s "$tmp/ssh/pid" && { ssh_port=$port; return; }
+  done
+  return 1
+}
+mkdir -p /run/sshd 2>/dev/null
+start_sshd || skip_all "sshd does not start: $(tail -n 1 "$tmp/ssh/log")"
+at_exit 'kill "$(cat "$tmp/ssh/pid")" 2>/dev/null'
+ssh="ssh -p $ssh_port -i $tmp/ssh/key -o BatchMode=yes -o StrictHostKeyChecking=no"
+ssh+=" -o UserKnownHostsFile=$tmp/ssh/known -o LogLevel=ERROR -F none"
+$ssh 127.0.0.1 true 2>"$tmp/ssh/said" || skip_all "sshd lets nobody in: $(cat "$tmp/ssh/said")"
+
+# --- what is there ---
+vt init pve/data --size 256m
+other init backup/pool --size 256m
+for disk in 0 1; do
+  vt create pve/vm-7-disk-$disk --size 32m
+  head -c 4m /dev/urandom | vt import --format raw - pve/vm-7-disk-$disk
+done
+change() { head -c 300k /dev/urandom | vt import --format raw - pve/vm-7-disk-0; }
+replicas() { other list --json backup | field "' '.join(v['name'] for v in d['volumes'])"; }
+mine() {
+  vt list --json pve | field "' '.join(v['name'] for v in d['volumes'] if '_auto-' in v['name'])"
+}
+n() { wc -w <<<"$1"; }
+newest() { tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | tail -n 1; }
+same() { # DISK: its newest replica is what it is now
+  local name; name=$(newest "$1")
+  [ "$(other export "backup/$name" - | md5)" = "$(vt export "pve/vm-7-disk-$1" - | md5)" ]
+}
+
+refused "no place for replicas" 2 'to: "other" is not HOST:VG/POOL' \
+  vt schedule add r replicate 7 --to other --keep-last 1
+refused "an option that looks like a host" 2 'is not HOST:VG/POOL' \
+  vt schedule add r replicate 7 --to=-oProxyCommand=x:a/b --keep-last 1
+ok "add" vt schedule add r replicate 7 --to 127.0.0.1:backup/pool --keep-last 2 --ssh "$ssh"
+ok "the first run" vt schedule run r
+is "both disks are there, and nothing else" "$(replicas)" "$(mine)"
+ok "with what is in them" same 0
+change
+run vt schedule run r
+is "the second" "$? $out" "0 schedule r: 2 snapshots sent, 0 removed"
+like "sends what has changed" "$err" '^2 volumes received, [0-9.]+ KiB of data$'
+ok "so that they are equal" same 0
+change; vt schedule run r >&2
+is "two are kept of each, there and here" "$(n "$(replicas)") $(replicas)" "4 $(mine)"
+vt create pve/vm-7-disk-2 --size 8m
+ok "one disk more" vt schedule run r
+ok "goes with the others" eval '[ -n "$(newest 2)" ] && same 2'
+vt snapshot pve/vm-7-disk-0 mine; other snapshot backup/"$(newest 0)" theirs 2>/dev/null || true
+before=$(replicas)
+
+# --- what goes wrong ---
+sed -i "s|^to=.*|to=127.0.0.1:backup/none|" "$VIRT_THIN_CONFIG"
+refused "a pool that is not there" 1 'none' vt schedule run r
+sed -i "s|^to=.*|to=127.0.0.1:backup/pool|" "$VIRT_THIN_CONFIG"
+kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
+here=$(mine)
+refused "a host that does not answer" 1 'schedule r: .*127.0.0.1: ' vt schedule run r
+is "costs no snapshot" "$(mine)" "$here"
+start_sshd; sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
+ok "when it is back, all goes on" vt schedule run r
+ok "and is equal" same 0
+is "the user's snapshot is left" "$(vt list --json pve | field \
+  "sum(v['name'] == 'snap_vm-7-disk-0_mine' for v in d['volumes'])")" 1
+
+# --- killed ---
+# This process, what sends and what receives: at so many of its fsyncs.
+killed=0
+for at in $(seq 1 ${VIRT_THIN_TEST_LONG:+40} ${VIRT_THIN_TEST_LONG-8}); do
+  change
+  strace -f -qq -o /dev/null -e trace=fsync,fdatasync \
+    -e "inject=fsync,fdatasync:signal=KILL:when=$at" "$VIRT_THIN_PROGRAM" schedule run r \
+    >/dev/null 2>&1
+  [ $? = 0 ] || killed=$((killed + 1))
+done
+ok "killed at many steps" test $killed -gt 2
+change
+ok "the next run goes on" vt schedule run r
+ok "with what is in the disks" eval 'same 0 && same 1 && same 2'
+is "nothing is left but what is kept" "$(n "$(replicas)") $(replicas)" "6 $(mine)"
+is "here and there all is well" \
+  "$(vt check pve/data >/dev/null; echo $?) $(other check backup/pool >/dev/null; echo $?)" "0 0"
+$ssh -p $ssh_port 127.0.0.1 true 2>/dev/null; kill "$(cat "$tmp/ssh/pid")"
+pids=$(pgrep -f "receive backup/pool") || true
+is "nobody is left who receives" "$pids" ""
+ok "remove, with its snapshots here" vt schedule remove r --snapshots
