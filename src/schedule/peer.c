@@ -83,9 +83,7 @@ static GPtrArray *read_list(const char *text, const Peer *peer, const char *sche
   for (guint i = 0; i < json_array_get_length(array); i++) {
     JsonObject *member = json_array_get_object_element(array, i);
 
-    if (member && json_object_has_member(member, "tags") &&
-        g_strcmp0(json_object_get_string_member_with_default(member, "pool", NULL), peer->pool) ==
-            0)
+    if (member && json_object_has_member(member, "tags"))
       g_ptr_array_add(volumes, read_volume(member));
   }
   return schedule_snapshots_received(volumes, schedule);
@@ -93,8 +91,9 @@ static GPtrArray *read_list(const char *text, const Peer *peer, const char *sche
 
 GPtrArray *peer_list(const Peer *peer, const char *schedule, char **why)
 {
+  g_autofree char *where = g_strconcat(peer->vg, "/", peer->pool, NULL);
   g_autoptr(GPtrArray) args =
-      peer_command(peer, (const char *const[]){"list", "--json", peer->vg, NULL});
+      peer_command(peer, (const char *const[]){"list", "--json", where, NULL});
   g_autofree char *out = NULL, *failed = spawn_run(args, &out);
 
   if (!failed)

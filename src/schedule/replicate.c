@@ -190,21 +190,37 @@ static void remove_there(Work *work)
     failed(work, work->peer.host, why);
 }
 
-/* What the other host has not, too: nothing goes on from that. */
-static void remove_here(Work *work)
+/* Has @volume any that both have? Where it has none, the other host may be the wrong one: the rules
+ * alone count. */
+static gboolean has_common(Work *work, const char *volume)
 {
-  g_autoptr(GPtrArray) both = g_ptr_array_new(), lvs = NULL;
-  g_autoptr(GError) local = NULL;
-  VolumeGroup *group;
-
-  for (guint i = 0; i < work->here->len; i++)
-    if (find(work->there, work->here->pdata[i]))
-      g_ptr_array_add(both, work->here->pdata[i]);
-  lvs = schedule_snapshots_unkept(both, &work->schedule->keep);
   for (guint i = 0; i < work->here->len; i++) {
     const ScheduleSnapshot *s = work->here->pdata[i];
 
-    if (!find(work->there, s))
+    if (strcmp(s->volume, volume) == 0 && find(work->there, s))
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* What the other host has not goes, too: nothing goes on from that. */
+static void remove_here(Work *work)
+{
+  g_autoptr(GPtrArray) counted = g_ptr_array_new(), lvs = NULL;
+  g_autoptr(GError) local = NULL;
+  VolumeGroup *group;
+
+  for (guint i = 0; i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (find(work->there, s) || !has_common(work, s->volume))
+      g_ptr_array_add(counted, work->here->pdata[i]);
+  }
+  lvs = schedule_snapshots_unkept(counted, &work->schedule->keep);
+  for (guint i = 0; i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (!find(counted, s))
       g_ptr_array_add(lvs, g_strdup(s->lv));
   }
   if (lvs->len == 0)

@@ -63,14 +63,14 @@ char *spawn_run(GPtrArray *args, char **out)
   return last ? g_steal_pointer(&last) : g_strdup(local->message);
 }
 
-/* -1: @error. */
+/* @in, @out -1: nothing, and ours. -1: @error. */
 static GPid start(GPtrArray *args, int in, int out, GError **error)
 {
   GPid pid;
 
   return g_spawn_async_with_fds(NULL, (char **)args->pdata, NULL,
                                 G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, end_with_parent,
-                                NULL, &pid, in, out, STDERR_FILENO, error)
+                                NULL, &pid, in, out, -1, error)
              ? pid
              : -1;
 }
@@ -96,9 +96,9 @@ char *spawn_pipe(GPtrArray *from, GPtrArray *to)
 
   if (pipe2(ends, O_CLOEXEC) < 0)
     return g_strdup_printf("a pipe: %s", g_strerror(errno));
-  receiver = start(to, ends[0], STDOUT_FILENO, &local);
+  receiver = start(to, ends[0], -1, &local);
   if (receiver >= 0)
-    sender = start(from, STDIN_FILENO, ends[1], &local);
+    sender = start(from, -1, ends[1], &local);
   close(ends[0]);
   close(ends[1]);
   /* The receiver's is the better reason: a sender fails for want of one. */

@@ -7,7 +7,7 @@
 vt send --help >/dev/null 2>&1 || skip_all "this build sends nothing"
 sshd=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip_all "needs sshd"
 command -v strace >/dev/null || skip_all "needs strace"
-plan 25
+plan 26
 
 # --- the other host ---
 there=$tmp/there
@@ -49,7 +49,7 @@ CONF
 }
 mkdir -p /run/sshd 2>/dev/null
 start_sshd || skip_all "sshd does not start: $(tail -n 1 "$tmp/ssh/log")"
-at_exit 'kill "$(cat "$tmp/ssh/pid")" 2>/dev/null'
+at_exit '[ ! -e "$tmp/ssh/pid" ] || kill "$(cat "$tmp/ssh/pid")"'
 ssh="ssh -p $ssh_port -i $tmp/ssh/key -o BatchMode=yes -o StrictHostKeyChecking=no"
 ssh+=" -o UserKnownHostsFile=$tmp/ssh/known -o LogLevel=ERROR -F none"
 $ssh 127.0.0.1 true 2>"$tmp/ssh/said" || skip_all "sshd lets nobody in: $(cat "$tmp/ssh/said")"
@@ -58,10 +58,10 @@ $ssh 127.0.0.1 true 2>"$tmp/ssh/said" || skip_all "sshd lets nobody in: $(cat "$
 vt init pve/data --size 256m
 other init backup/pool --size 256m
 for disk in 0 1; do
-  vt create pve/vm-7-disk-$disk --size 32m
-  head -c 4m /dev/urandom | vt import --format raw - pve/vm-7-disk-$disk
+  vt create pve/vm-107-disk-$disk --size 32m
+  head -c 4m /dev/urandom | vt import --format raw - pve/vm-107-disk-$disk
 done
-change() { head -c 300k /dev/urandom | vt import --format raw - pve/vm-7-disk-0; }
+change() { head -c 300k /dev/urandom | vt import --format raw - pve/vm-107-disk-0; }
 replicas() { other list --json backup | field "' '.join(v['name'] for v in d['volumes'])"; }
 mine() {
   vt list --json pve | field "' '.join(v['name'] for v in d['volumes'] if '_auto-' in v['name'])"
@@ -70,14 +70,14 @@ n() { wc -w <<<"$1"; }
 newest() { tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | tail -n 1; }
 same() { # DISK: its newest replica is what it is now
   local name; name=$(newest "$1")
-  [ "$(other export "backup/$name" - | md5)" = "$(vt export "pve/vm-7-disk-$1" - | md5)" ]
+  [ "$(other export "backup/$name" - | md5)" = "$(vt export "pve/vm-107-disk-$1" - | md5)" ]
 }
 
 refused "no place for replicas" 2 'to: "other" is not HOST:VG/POOL' \
-  vt schedule add r replicate 7 --to other --keep-last 1
+  vt schedule add r replicate 107 --to other --keep-last 1
 refused "an option that looks like a host" 2 'is not HOST:VG/POOL' \
-  vt schedule add r replicate 7 --to=-oProxyCommand=x:a/b --keep-last 1
-ok "add" vt schedule add r replicate 7 --to 127.0.0.1:backup/pool --keep-last 2 --ssh "$ssh"
+  vt schedule add r replicate 107 --to=-oProxyCommand=x:a/b --keep-last 1
+ok "add" vt schedule add r replicate 107 --to 127.0.0.1:backup/pool --keep-last 2 --ssh "$ssh"
 ok "the first run" vt schedule run r
 is "both disks are there, and nothing else" "$(replicas)" "$(mine)"
 ok "with what is in them" same 0
@@ -88,15 +88,16 @@ like "sends what has changed" "$err" '^2 volumes received, [0-9.]+ KiB of data$'
 ok "so that they are equal" same 0
 change; vt schedule run r >&2
 is "two are kept of each, there and here" "$(n "$(replicas)") $(replicas)" "4 $(mine)"
-vt create pve/vm-7-disk-2 --size 8m
+vt create pve/vm-107-disk-2 --size 8m
 ok "one disk more" vt schedule run r
 ok "goes with the others" eval '[ -n "$(newest 2)" ] && same 2'
-vt snapshot pve/vm-7-disk-0 mine; other snapshot backup/"$(newest 0)" theirs 2>/dev/null || true
-before=$(replicas)
+vt snapshot pve/vm-107-disk-0 mine
 
 # --- what goes wrong ---
 sed -i "s|^to=.*|to=127.0.0.1:backup/none|" "$VIRT_THIN_CONFIG"
+before=$(mine)
 refused "a pool that is not there" 1 'none' vt schedule run r
+is "takes nothing away" "$(mine)" "$before"
 sed -i "s|^to=.*|to=127.0.0.1:backup/pool|" "$VIRT_THIN_CONFIG"
 kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
 here=$(mine)
@@ -106,7 +107,7 @@ start_sshd; sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONF
 ok "when it is back, all goes on" vt schedule run r
 ok "and is equal" same 0
 is "the user's snapshot is left" "$(vt list --json pve | field \
-  "sum(v['name'] == 'snap_vm-7-disk-0_mine' for v in d['volumes'])")" 1
+  "sum(v['name'] == 'snap_vm-107-disk-0_mine' for v in d['volumes'])")" 1
 
 # --- killed ---
 # This process, what sends and what receives: at so many of its fsyncs.
@@ -116,7 +117,7 @@ for at in $(seq 1 ${VIRT_THIN_TEST_LONG:+40} ${VIRT_THIN_TEST_LONG-8}); do
   strace -f -qq -o /dev/null -e trace=fsync,fdatasync \
     -e "inject=fsync,fdatasync:signal=KILL:when=$at" "$VIRT_THIN_PROGRAM" schedule run r \
     >/dev/null 2>&1
-  [ $? = 0 ] || killed=$((killed + 1))
+  [ $? -le 128 ] || killed=$((killed + 1))
 done
 ok "killed at many steps" test $killed -gt 2
 change
@@ -125,7 +126,5 @@ ok "with what is in the disks" eval 'same 0 && same 1 && same 2'
 is "nothing is left but what is kept" "$(n "$(replicas)") $(replicas)" "6 $(mine)"
 is "here and there all is well" \
   "$(vt check pve/data >/dev/null; echo $?) $(other check backup/pool >/dev/null; echo $?)" "0 0"
-$ssh -p $ssh_port 127.0.0.1 true 2>/dev/null; kill "$(cat "$tmp/ssh/pid")"
-pids=$(pgrep -f "receive backup/pool") || true
-is "nobody is left who receives" "$pids" ""
+is "nobody is left who receives" "$(pgrep -f "$there/bin/virt-thin receive")" ""
 ok "remove, with its snapshots here" vt schedule remove r --snapshots
