@@ -177,7 +177,7 @@ static gboolean remove_timers(GError **error)
   if (!timers_remove(folder, !root, &n, error))
     return FALSE;
   if (n > 0)
-    printf("%u timers of schedules are gone; virt-thin schedule apply makes them anew\n", n);
+    printf("the timers of schedules are gone (%u); virt-thin schedule apply makes them anew\n", n);
   return TRUE;
 }
 

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/refresh.h"
 #include "commands/commands.h"
 #include "commands/schedule-list.h"
 #include "schedule/run.h"
 #include "schedule/timers.h"
+#include "util/systemd.h"
 
 static char *when, *delay, *to, *ssh;
 static gboolean disabled, snapshots, json;
@@ -43,6 +45,20 @@ static GPtrArray *read_all(ScheduleFile *file, GPtrArray *broken, gboolean told)
   return schedules;
 }
 
+/* Where no systemd runs, somebody may think that one does. */
+static void warn_without_systemd(GPtrArray *schedules)
+{
+  gboolean any = FALSE;
+
+  for (guint i = 0; i < schedules->len; i++) {
+    const Schedule *s = schedules->pdata[i];
+
+    any = any || (s->enabled && s->when);
+  }
+  if (any && !g_getenv("VIRT_THIN_UNIT_DIR") && !systemd_runs())
+    cli_warn("systemd does not run here: no timer counts before it does");
+}
+
 /* FALSE, too, when a section makes no sense: its timer stays as it is. @check: all, or but those
  * that are new. */
 static gboolean apply(ScheduleFile *file, gboolean check, GError **error)
@@ -54,6 +70,7 @@ static gboolean apply(ScheduleFile *file, gboolean check, GError **error)
   g_ptr_array_add(broken, NULL);
   if (!timers_apply(schedules, (const char *const *)broken->pdata, &n_made, &n_removed, error))
     return FALSE;
+  warn_without_systemd(schedules);
   if (check)
     printf("%u schedules: %u timers made or changed, %u removed\n", schedules->len, n_made,
            n_removed);
@@ -294,6 +311,8 @@ static int run_run(char **args, GError **error)
   if (!s)
     return CLI_FAILED;
   ok = schedule_run_alone(s, &report, error);
+  if (!ok)
+    cli_refresh_now(); /* what was done shows, whatever was not */
   if (ok)
     printf("schedule %s: %u %s, %u removed\n", s->name, report.taken, done[s->kind],
            report.removed);
