@@ -5,8 +5,8 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export mount umount backup restore archive unarchive
-  send receive nbd storage replicate schedule enable disable"
+  template snapshot rollback rename resize remove import export mount umount backup restore archive
+  unarchive send receive nbd storage replicate schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
