@@ -147,7 +147,7 @@ for key in $keys keep-{last,hourly,daily,weekly,monthly,yearly}; do
 done
 is "that of the configuration every key" "$missing" ""
 complete() { # WORDS...: what bash offers for the last of them
-  (cd "$tmp" && bash -c \
+  (cd "$VIRT_THIN_DEV_DIR" && bash -c \
     'PATH=$1:$PATH; source "$2"; shift 2; COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _virt_thin
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@")
