@@ -27,7 +27,7 @@ own /var/lib/virt-thin state
 made_run=; [ -d /run/virt-thin ] || made_run=yes
 own /run/virt-thin run
 at_exit 'umount -l /run/virt-thin; [ -z "$made_run" ] || rmdir /run/virt-thin'
-mkdir -p /etc/virt-thin "$tmp/dev" "$tmp/bin" "$tmp/srv" "$tmp/mnt"
+mkdir -p /etc/virt-thin "$tmp/dev" "$tmp/bin" "$tmp/srv" "$tmp/mnt" "$tmp/backup"
 printf '[service]\ndev-dir=%s\n' "$tmp/dev" >/etc/virt-thin/virt-thin.conf
 # For libvirt-lib.sh's end.
 VIRT_THIN_RUNTIME_DIR=/run/virt-thin VIRT_THIN_PROGRAM=/usr/bin/virt-thin
@@ -62,7 +62,8 @@ here() {
   sed "s|^\./bootstrap.* make install\$|make -s -C '$top_builddir' install >/dev/null|
     s|^\(sudo \)\?virt-thin enable\b.*|&\nrestart-libvirt|
     s|+20g\b|+200m|; s|\b32G\b|256M|
-    s|/dev/pve|$tmp/dev/pve|g; s|/srv/|$tmp/srv/|g; s|/mnt\b|$tmp/mnt|g"
+    s|/dev/pve|$tmp/dev/pve|g; s|/srv/|$tmp/srv/|g; s|/mnt\b|$tmp/mnt|g
+    s| /backup/| $tmp/backup/|"
 }
 fresh() {
   local pool
@@ -79,8 +80,9 @@ at_exit 'fresh; private_libvirt_stop'
 
 # --- what the pages take for granted ---
 before_a_template_and_guests_from_it() {
-  mkfs.ext4 -q "$tmp/image" 64m >/dev/null 2>&1 && qemu-img convert -O qcow2 "$tmp/image" \
-    "$page_work/debian-12-generic.qcow2"
+  mkdir -p "$tmp/files/etc" && echo "# none" >"$tmp/files/etc/fstab"
+  mkfs.ext4 -q -d "$tmp/files" "$tmp/image" 64m >/dev/null 2>&1 &&
+    qemu-img convert -O qcow2 "$tmp/image" "$page_work/debian-12-generic.qcow2"
 }
 before_before_something_risky_2() {
   for disk in 1 2; do virt-thin create pve/vm-101-disk-$disk --size 1g; done
@@ -88,6 +90,15 @@ before_before_something_risky_2() {
 before_serve() { virt-thin stop pve; }
 before_backup_and_restore_2() {
   qemu-img create -q -f qcow2 -b debian-12-generic.qcow2 -F qcow2 "$page_work/overlay.qcow2"
+}
+before_increments() { virt-thin remove pve/vm-102-disk-0; }
+before_to_another_pool_or_host() {
+  ssh other virt-thin init pve2/data --size 10g >&2
+}
+before_to_another_pool_or_host_2() {
+  virt-thin snapshot pve/vm-101-disk-0 monday &&
+    virt-thin send pve/snap_vm-101-disk-0_monday --since before |
+    ssh other virt-thin receive pve2/data 2>/dev/null
 }
 before_for_programs_2() { virt-thin serve pve && virt-thin remove pve/snap_vm-101-disk-0_before; }
 before_templates() {
