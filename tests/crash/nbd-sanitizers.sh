@@ -7,7 +7,7 @@
 # One suppression: glibc's tzset(), which GLib's log calls for the time, has a lock of its own that
 # TSan does not see.
 . "$(dirname "$0")/../integration/lib.sh"
-tests=(handshake requests clients)
+tests=(handshake requests since clients)
 plan $((2 * (${#tests[@]} + 2)))
 src=$top_srcdir
 cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-frame-pointer
@@ -15,7 +15,7 @@ cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-f
   $(pkg-config --cflags glib-2.0 gio-unix-2.0 cmocka)"
 libs="$(pkg-config --libs glib-2.0 gio-unix-2.0 cmocka) -lm"
 sources=("$src"/src/service/nbd/*.c
-  "$src"/src/control/control-socket.c "$src"/src/pool/pool.c
+  "$src"/src/control/control-socket.c "$src"/src/pool/{pool,snapshots}.c
   "$src"/src/util/{error,io,size}.c "$src"/tests/unit/{memory-pool,nbd-client}.c)
 echo 'race:tzset_internal' >"$tmp/suppressions"
 export TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions=$tmp/suppressions \
@@ -29,8 +29,7 @@ build() { # NAME SANITIZERS
       printf '%s\n' "${sources[@]}" | xargs -P 2 -n 5 ${CC:-gcc} $cflags -fsanitize="$2" -c
   ) || return
   local test
-  for test in unit/test-nbd-handshake unit/test-nbd-requests unit/test-nbd-clients \
-      integration/nbd-serve; do
+  for test in "${tests[@]/#/unit/test-nbd-}" integration/nbd-serve; do
     ${CC:-gcc} $cflags -fsanitize="$2" "$src/tests/$test.c" "$tmp/$1"/*.o $libs \
       -o "$tmp/$1/${test##*/}" || return
   done

@@ -327,6 +327,30 @@ static void test_cost(void **state)
   close(fd);
 }
 
+/* Many at once, of several threads, from pages that come and go. */
+static void test_at_once(void **state)
+{
+  Served *served = *state;
+  make_history(served, BIG_CHUNKS);
+  for (guint round = 0; round < 2; round++) {
+    int fd = go_with(served, round ? "big" : "snap_big_b", QUERIES(SINCE("a")), (guint32[1]){0});
+    memory_pool_delay(served->pool, MEMORY_DELTA, 100);
+    for (guint i = 0; i < BIG_CHUNKS / 4; i++)
+      client_request(fd, 0, NBD_CMD_BLOCK_STATUS, i,
+                     (guint64)(i * 97 % (BIG_CHUNKS / 4)) * 4 * MEMORY_CHUNK, 4 * MEMORY_CHUNK);
+    for (guint i = 0; i < BIG_CHUNKS / 4; i++) {
+      NbdDescriptor descriptors[64];
+      guint32 id, error = 0;
+      gboolean done;
+      g_assert_cmpuint(next_status(fd, &id, &done, descriptors, &error), ==, 2);
+      g_assert_cmphex(descriptors[0].flags, ==, 0);
+      g_assert_cmpuint(descriptors[0].length, ==, MEMORY_CHUNK);
+      g_assert_cmpuint(descriptors[1].length, ==, 3 * MEMORY_CHUNK);
+    }
+    close(fd);
+  }
+}
+
 static void test_several_contexts(void **state)
 {
   Served *served = *state;
@@ -471,6 +495,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_bad_queries, setup, teardown),
       cmocka_unit_test_setup_teardown(test_bits, setup, teardown),
       cmocka_unit_test_setup_teardown(test_cost, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_at_once, setup, teardown),
       cmocka_unit_test_setup_teardown(test_several_contexts, setup, teardown),
       cmocka_unit_test_setup_teardown(test_live, setup, teardown),
       cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
