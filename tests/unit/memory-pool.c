@@ -399,6 +399,11 @@ void memory_pool_remove(VolumeGroup *base, const char *name)
   g_ptr_array_remove(((MemoryPool *)base)->volumes, memory);
 }
 
+void memory_pool_make_writable(VolumeGroup *base, const char *name)
+{
+  find((MemoryPool *)base, name, NULL)->read_only = FALSE;
+}
+
 void memory_pool_fail(VolumeGroup *base, MemoryKind kind, int err)
 {
   __atomic_store_n(&((MemoryPool *)base)->fail[kind], err, __ATOMIC_RELAXED);

@@ -3,7 +3,7 @@
  *
  * Volumes of 64 KiB chunks that are mapped when they are written. Faults can be set: an errno value
  * that the next calls of a kind fail with, a delay, a gate that calls wait at. Thread-safety:
- * everything but memory_pool_add(), _snapshot() and _remove() from any thread.
+ * everything but memory_pool_add(), _snapshot(), _remove() and _make_writable() from any thread.
  */
 #pragma once
 
@@ -27,6 +27,7 @@ void memory_pool_add(VolumeGroup *group, const char *name, guint64 size, gboolea
 /* Snapshot snap_@volume_@snapshot, what is in it now. A volume's number is that of its making. */
 void memory_pool_snapshot(VolumeGroup *group, const char *volume, const char *snapshot);
 void memory_pool_remove(VolumeGroup *group, const char *name); /* which nobody has open */
+void memory_pool_make_writable(VolumeGroup *group, const char *name);
 /* Every call of @kind fails with @err (0: none) from now on. */
 void memory_pool_fail(VolumeGroup *group, MemoryKind kind, int err);
 /* Every call of @kind waits @delay_us first. */

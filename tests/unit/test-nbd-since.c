@@ -452,6 +452,17 @@ static void test_replaced_early(void **state)
   close(fd);
 }
 
+static void test_made_writable(void **state)
+{
+  Served *served = *state;
+  make_history(served, BIG_CHUNKS);
+  int fd = go_with(served, "snap_big_b", QUERIES(SINCE("a")), (guint32[1]){0});
+  g_assert_cmpuint(status_error(fd, 0), ==, 0);
+  memory_pool_make_writable(served->pool, "snap_big_a");
+  g_assert_cmpuint(status_error(fd, 63 << 20), ==, NBD_EIO);
+  close(fd);
+}
+
 /* The pool fails: an error, and right again. */
 static void test_pool_fails(void **state)
 {
@@ -500,6 +511,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_live, setup, teardown),
       cmocka_unit_test_setup_teardown(test_removed, setup, teardown),
       cmocka_unit_test_setup_teardown(test_replaced_early, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_made_writable, setup, teardown),
       cmocka_unit_test_setup_teardown(test_pool_fails, setup, teardown),
       cmocka_unit_test(test_some_exports),
   };

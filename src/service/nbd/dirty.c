@@ -8,8 +8,8 @@
  * kept from one request to the next: what was written before a request shows in its answer.
  *
  * The snapshot, and the export, are those of the handshake, known by UUID and thin device: a name
- * may come to be another's. That is looked at after a page is taken, so that no wrong bit is sent,
- * and of a page that is kept once in CHECK_US.
+ * may come to be another's. What was read-only must be so still. That is looked at after a page is
+ * taken, so that no wrong bit is sent, and of a page that is kept once in CHECK_US.
  */
 #include <string.h>
 
@@ -24,6 +24,7 @@
 typedef struct {
   char *name, *uuid;
   guint32 device;
+  gboolean read_only;
 } Identity;
 
 struct NbdDirty {
@@ -41,7 +42,7 @@ struct NbdDirty {
 
 static Identity identity_of(const PoolVolumeInfo *info)
 {
-  return (Identity){g_strdup(info->name), g_strdup(info->uuid), info->device_id};
+  return (Identity){g_strdup(info->name), g_strdup(info->uuid), info->device_id, info->read_only};
 }
 
 static void identity_clear(Identity *identity)
@@ -88,10 +89,14 @@ static gboolean is_still(VolumeGroup *group, const Identity *identity, GError **
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, identity->name, error);
   if (!info)
     return FALSE;
-  return (g_strcmp0(info->uuid, identity->uuid) == 0 && info->device_id == identity->device) ||
-         vt_set_error(error, ENOENT,
-                      "%s is another volume than when the client asked for its changes: connect "
-                      "again",
+  if (g_strcmp0(info->uuid, identity->uuid) != 0 || info->device_id != identity->device)
+    return vt_set_error(error, ENOENT,
+                        "%s is another volume than when the client asked for its changes: connect "
+                        "again",
+                        identity->name);
+  return info->read_only || !identity->read_only ||
+         vt_set_error(error, EIO,
+                      "%s was made writable: what has changed since is not known any more",
                       identity->name);
 }
 
