@@ -6,9 +6,11 @@
 
 #include "commands/commands.h"
 #include "image/interrupt.h"
+#include "transfer/identity.h"
 #include "transfer/receive.h"
+#include "transfer/resume.h"
 
-static gboolean force;
+static gboolean force, resumable, resume_token;
 
 static gboolean receive(VolumeGroup *group, const char *vg, const char *pool, GError **error)
 {
@@ -16,18 +18,41 @@ static gboolean receive(VolumeGroup *group, const char *vg, const char *pool, GE
                         .pool = pool,
                         .fd = STDIN_FILENO,
                         .name = "the stream on standard input",
+                        .resumable = resumable,
                         .force = force};
   ReceiveResult result;
-  g_autofree char *data = NULL;
+  g_autofree char *data = NULL, *token = NULL;
+  gboolean ok = transfer_receive(&where, &result, error);
 
-  if (!transfer_receive(&where, &result, error)) {
+  token = result.token;
+  if (!ok) {
     g_prefix_error(error, "nothing was received into %s/%s: ", vg, pool);
+    if (token)
+      cli_warn("what has come is kept for a week: go on with the same virt-thin send and --resume "
+               "%s",
+               token);
     return FALSE;
   }
   data = cli_size(result.data);
   fprintf(stderr, "%u volume%s received, %s of data\n", result.volumes,
           result.volumes == 1 ? "" : "s", data);
   return TRUE;
+}
+
+/* Of what nobody is at. */
+static int print_tokens(const char *vg, const char *pool)
+{
+  g_autoptr(GPtrArray) tokens = transfer_list_kept(vg, pool);
+
+  for (guint i = 0; i < tokens->len; i++) {
+    const TransferToken *token = tokens->pdata[i];
+    g_autofree char *text = transfer_token_format(token);
+    g_autoptr(TransferLock) lock = transfer_lock(vg, token->id, NULL);
+
+    if (lock)
+      puts(text);
+  }
+  return CLI_OK;
 }
 
 static int run_receive(char **args, GError **error)
@@ -38,6 +63,8 @@ static int run_receive(char **args, GError **error)
 
   if (!cli_split_name(args[0], &vg, &pool, error))
     return CLI_WRONG_USAGE;
+  if (resume_token)
+    return print_tokens(vg, pool);
   if (isatty(STDIN_FILENO))
     return cli_usage(error, "standard input is a terminal: what virt-thin send writes is wanted"),
            CLI_WRONG_USAGE;
@@ -48,6 +75,10 @@ static int run_receive(char **args, GError **error)
 }
 
 static const GOptionEntry receive_options[] = {
+    {"resumable", 0, 0, G_OPTION_ARG_NONE, &resumable,
+     "Keep what has come when it is interrupted, and print a token to go on with it", NULL},
+    {"resume-token", 0, 0, G_OPTION_ARG_NONE, &resume_token,
+     "Print the tokens of what is kept, and do nothing", NULL},
     {"force", 0, 0, G_OPTION_ARG_NONE, &force,
      "Give up what was written here to a volume that becomes as a snapshot of the stream", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},

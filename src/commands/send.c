@@ -12,7 +12,7 @@
 
 #define PIPE_SIZE (1 << 20)
 
-static char **since;
+static char **since, *resume;
 static gboolean recursive, zstd;
 
 /* --- what is named --- */
@@ -93,10 +93,11 @@ static gboolean find_vg(Named *named, char **args, GError **error)
 
 /* --- sending --- */
 
-static gboolean write_stream(SendPlan *plan, const char *name, GError **error)
+static gboolean write_stream(SendPlan *plan, const char *name, const TransferToken *token,
+                             GError **error)
 {
-  StreamHeader header = {.estimate = send_plan_estimate(plan)};
-  g_autofree char *id = transfer_new_id();
+  StreamHeader header = {.flags = token ? STREAM_RESUMED : 0, .estimate = send_plan_estimate(plan)};
+  g_autofree char *id = token ? g_strdup(token->id) : transfer_new_id();
   g_autoptr(StreamWriter) writer = NULL;
   CliProgress *progress;
   guint64 data;
@@ -122,14 +123,18 @@ static gboolean send_named(VolumeGroup *group, Named *named, GError **error)
                    .since = (const char *const *)since};
   g_autofree char *name = g_strdup_printf(
       "%s/%s", named->vg, named->whole ? named->pool : (const char *)named->volumes->pdata[0]);
+  g_autoptr(TransferToken) token = resume ? transfer_token_parse(resume, error) : NULL;
   g_autoptr(SendPlan) plan = NULL;
   CliBusy *busy;
 
+  if (resume && !token)
+    return FALSE;
   transfer_clean_up(group);
   busy = cli_busy_new("comparing volumes of %s/%s", named->vg, named->pool);
   plan = send_plan_new(&what, error);
   cli_busy_free(busy);
-  return plan && write_stream(plan, name, error);
+  return plan && (!token || send_plan_resume(plan, token, error)) &&
+         write_stream(plan, name, token, error);
 }
 
 static int run_send(char **args, GError **error)
@@ -157,6 +162,8 @@ static const GOptionEntry send_options[] = {
      "that it has",
      "SNAPSHOT"},
     {"recursive", 0, 0, G_OPTION_ARG_NONE, &recursive, "The volumes' snapshots, too", NULL},
+    {"resume", 0, 0, G_OPTION_ARG_FILENAME, &resume,
+     "Go on where the receiver was interrupted that has printed this token", "TOKEN"},
     {"zstd", 0, 0, G_OPTION_ARG_NONE, &zstd, "Compress with zstd; receive sees that by itself",
      NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},

@@ -11,6 +11,7 @@
 
 #include "cli/cli.h"
 #include "settings/settings.h"
+#include "transfer/resume.h"
 
 #define RECEIVE_PREFIX "vt-receive-"
 #define SEND_PREFIX "vt-send-"
@@ -203,9 +204,12 @@ void transfer_clean_up(VolumeGroup *group)
     const PoolVolumeInfo *info = infos->pdata[i];
     const char *const names[] = {info->name, NULL};
     g_autofree char *id = id_of(info);
-    g_autoptr(TransferLock) lock = id ? transfer_lock(info->vg, id, NULL) : NULL;
+    g_autoptr(TransferToken) kept = id ? transfer_kept(info->vg, NULL, id) : NULL;
+    g_autoptr(TransferLock) lock = id && !kept ? transfer_lock(info->vg, id, NULL) : NULL;
     g_autoptr(GError) error = NULL;
 
+    if (lock)
+      transfer_forget(info->vg, id);
     if (lock && !pool_remove(group, names, FALSE, &error))
       cli_warn("%s/%s, which an interrupted transfer has left, stays for now: %s", info->vg,
                info->name, error->message);

@@ -6,7 +6,9 @@ transfer_sources = \
 	src/transfer/identity.h src/transfer/identity.c \
 	src/transfer/receive.h src/transfer/receive.c \
 	src/transfer/receive-private.h src/transfer/receive-publish.c \
+	src/transfer/receive-resume.c \
 	src/transfer/receive-target.c \
+	src/transfer/resume.h src/transfer/resume.c \
 	src/transfer/send.h src/transfer/send.c \
 	src/transfer/send-private.h src/transfer/send-base.c src/transfer/send-select.c
 virt_thin_SOURCES += $(stream_sources) $(transfer_sources)

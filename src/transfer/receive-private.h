@@ -5,6 +5,7 @@
 
 #include "cli/progress.h"
 #include "transfer/identity.h"
+#include "transfer/resume.h"
 #include "transfer/receive.h"
 
 typedef struct {
@@ -30,7 +31,14 @@ typedef struct {
   GPtrArray *infos; /* of PoolVolumeInfo: of the VG, before */
   GPtrArray *items; /* of ReceiveItem */
   StreamReader *reader;
-  VtIo *target; /* of the last item, while it is read; NULL */
+  VtIo *target;           /* of the last item, while it is read; NULL */
+  guint64 target_to;      /* what was written of it, */
+  guint64 target_kept_to; /* and is known to be durable */
+  GChecksum *described;   /* what the stream said of its volumes so far */
+  gboolean resumable;
+  TransferToken *there; /* what is there from an earlier stream of this id; NULL */
+  gboolean there_told;  /* and the stream has said so */
+  TransferToken *kept;  /* what is durable now, if there is anything; NULL */
   guint64 data;
   CliProgress *progress;
 } Receive;
@@ -39,6 +47,16 @@ typedef struct {
 gboolean receive_publish(Receive *r, GError **error);
 /* Those that have no other name. */
 void receive_remove_temporary(Receive *r);
+
+/* --- going on with it later (receive-resume.c) --- */
+
+/* What a stream that goes on (STREAM_RESUMED) says first. ENOENT, ESTALE: it does not fit. */
+gboolean receive_check_resumption(Receive *r, GVariant *dict, GError **error);
+/* Is volume @index there already, whole (or in part: up to *@from)? */
+gboolean receive_is_there(const Receive *r, guint index, guint64 *from);
+/* Make durable what was written, and keep how far that is; if there is enough of it since, or
+ * @now. */
+gboolean receive_checkpoint(Receive *r, gboolean now, GError **error);
 
 /* What the next volume of the stream becomes here: checked, not made. */
 ReceiveItem *receive_prepare(Receive *r, const StreamVolume *volume, guint index, GError **error);

@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "transfer/receive-private.h"
+#include "transfer/stream-private.h"
 
 /* --- a volume --- */
 
@@ -40,16 +41,47 @@ static gboolean make_temporary(Receive *r, ReceiveItem *item, GError **error)
   }
 }
 
+static gboolean remove_left_over(Receive *r, const ReceiveItem *item, GError **error)
+{
+  const char *const names[] = {item->temporary, NULL};
+  g_autoptr(PoolVolumeInfo) info =
+      r->there ? pool_get_volume(r->group, item->temporary, NULL) : NULL;
+
+  return !info || pool_remove(r->group, names, FALSE, error);
+}
+
+static void describe(Receive *r, GVariant *dict)
+{
+  g_autoptr(GBytes) bytes = stream_dict_to_bytes(dict);
+  gsize length;
+  const guchar *data = g_bytes_get_data(bytes, &length);
+
+  g_checksum_update(r->described, data, (gssize)length);
+}
+
+/* A volume that is there whole needs no opening. */
 static gboolean begin_volume(Receive *r, const StreamRecord *record, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin receive, pid %d", (int)getpid());
   ReceiveItem *item = receive_prepare(r, record->volume, record->index, error);
+  gboolean there;
 
+  if (item && r->there && !r->there_told) {
+    receive_item_free(item);
+    return vt_set_error(error, EBADMSG, "%s does not say where it goes on", r->where->name);
+  }
   if (!item)
     return FALSE;
+  there = receive_is_there(r, record->index, &r->target_to);
   g_ptr_array_add(r->items, item);
-  if (make_temporary(r, item, error))
-    r->target = pool_volume_open(r->group, item->temporary, FALSE, opener, error);
+  describe(r, record->dict);
+  item->changed = there;
+  if (!there && !(remove_left_over(r, item, error) && make_temporary(r, item, error)))
+    return FALSE;
+  if (there && r->target_to == 0)
+    return TRUE;
+  r->target_kept_to = r->target_to;
+  r->target = pool_volume_open(r->group, item->temporary, FALSE, opener, error);
   return r->target != NULL;
 }
 
@@ -77,27 +109,37 @@ static gboolean write_data(Receive *r, const StreamRecord *record, GError **erro
   if (!vt_io_write(r->target, record->data, record->length, from, error))
     return FALSE;
   r->data += record->length;
+  r->target_to = to;
   cli_progress_update(r->progress, r->data);
-  return TRUE;
+  return receive_checkpoint(r, FALSE, error);
+}
+
+static gboolean write_zero(Receive *r, const StreamRecord *record, GError **error)
+{
+  r->target_to = record->offset + record->length;
+  return vt_io_zero(r->target, record->offset, record->length, VT_IO_ZERO_MAY_UNMAP, error);
 }
 
 static gboolean end_volume(Receive *r, GError **error)
 {
-  gboolean ok = vt_io_flush(r->target, error);
+  gboolean ok = !r->target || vt_io_flush(r->target, error);
 
   g_clear_pointer(&r->target, vt_io_unref);
-  return ok;
+  return ok && receive_checkpoint(r, TRUE, error);
 }
 
 static gboolean take_record(Receive *r, const StreamRecord *record, GError **error)
 {
-  if (record->type == STREAM_DATA || record->type == STREAM_ZERO)
+  if (record->type == STREAM_DATA || record->type == STREAM_ZERO) {
+    if (!r->target || record->offset < r->target_to)
+      return vt_set_error(error, EBADMSG, "%s sends again what is there", r->where->name);
     ((ReceiveItem *)r->items->pdata[r->items->len - 1])->changed = TRUE;
+  }
   switch (record->type) {
+  case STREAM_DESCRIPTION: return receive_check_resumption(r, record->dict, error);
   case STREAM_BEGIN_VOLUME: return begin_volume(r, record, error);
   case STREAM_DATA: return write_data(r, record, error);
-  case STREAM_ZERO:
-    return vt_io_zero(r->target, record->offset, record->length, VT_IO_ZERO_MAY_UNMAP, error);
+  case STREAM_ZERO: return write_zero(r, record, error);
   case STREAM_END_VOLUME: return end_volume(r, error);
   default: return TRUE;
   }
@@ -155,6 +197,17 @@ static gboolean check_room(Receive *r, guint64 estimate, GError **error)
       wanted, r->vg, r->where->pool, free_text);
 }
 
+/* The pool has what an earlier stream of this id has brought. */
+static gboolean find_there(Receive *r, GError **error)
+{
+  r->there = transfer_kept(r->vg, r->where->pool, r->id);
+  r->kept = transfer_kept(r->vg, r->where->pool, r->id);
+  return r->there || vt_set_error(error, ENOENT,
+                                  "%s goes on with one that thin pool %s/%s has nothing of: send "
+                                  "from the beginning, without --resume",
+                                  r->where->name, r->vg, r->where->pool);
+}
+
 static gboolean begin(Receive *r, StreamHeader *header, GError **error)
 {
   r->reader = stream_reader_new(r->where->fd, r->where->name, header, error);
@@ -171,18 +224,37 @@ static gboolean begin(Receive *r, StreamHeader *header, GError **error)
     g_prefix_error(error, "this stream cannot be received: ");
     return FALSE;
   }
-  return check_room(r, header->estimate, error);
+  r->resumable = r->where->resumable || header->flags & STREAM_RESUMED;
+  return check_room(r, header->estimate, error) &&
+         (!(header->flags & STREAM_RESUMED) || find_there(r, error));
 }
 
-static void end(Receive *r)
+/* What is durable is kept, as far as that goes; TRUE: there is something. */
+static gboolean keep(Receive *r)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!r->resumable || !r->lock || (!r->kept && r->items->len == 0))
+    return FALSE;
+  if (r->target && !receive_checkpoint(r, TRUE, &error))
+    cli_warn("%s", error->message);
+  return r->kept != NULL;
+}
+
+static void end(Receive *r, gboolean keeping)
 {
   cli_progress_free(r->progress);
   g_clear_pointer(&r->target, vt_io_unref);
-  if (r->lock)
+  if (r->lock && !keeping) {
     receive_remove_temporary(r);
+    transfer_forget(r->vg, r->id);
+  }
   g_clear_pointer(&r->items, g_ptr_array_unref);
   g_clear_pointer(&r->infos, g_ptr_array_unref);
   g_clear_pointer(&r->reader, stream_reader_free);
+  g_clear_pointer(&r->described, g_checksum_free);
+  transfer_token_free(r->there);
+  transfer_token_free(r->kept);
   transfer_unlock(r->lock);
   g_free(r->id);
   g_free(r->vg);
@@ -193,14 +265,18 @@ gboolean transfer_receive(const ReceiveWhere *where, ReceiveResult *result, GErr
 {
   Receive r = {.where = where, .group = where->group};
   StreamHeader header;
-  gboolean ok;
+  gboolean ok, keeping;
 
   r.items = g_ptr_array_new_with_free_func((GDestroyNotify)receive_item_free);
+  r.described = g_checksum_new(G_CHECKSUM_SHA256);
   ok = begin(&r, &header, error);
   if (ok)
     r.progress = cli_progress_new(header.estimate, "receiving into %s/%s", r.vg, where->pool);
   ok = ok && read_all(&r, error) && receive_publish(&r, error);
-  *result = (ReceiveResult){r.items->len, r.data};
-  end(&r);
+  keeping = !ok && keep(&r);
+  *result = (ReceiveResult){.volumes = r.items->len,
+                            .data = r.data,
+                            .token = keeping ? transfer_token_format(r.kept) : NULL};
+  end(&r, keeping);
   return ok;
 }

@@ -15,15 +15,18 @@
 
 typedef struct {
   VolumeGroup *group;
-  const char *pool; /* thin pool */
-  int fd;           /* the stream; stays the caller's */
-  const char *name; /* of it, for messages */
-  gboolean force;   /* what was written to a volume here, since it was received, may be lost */
+  const char *pool;   /* thin pool */
+  int fd;             /* the stream; stays the caller's */
+  const char *name;   /* of it, for messages */
+  gboolean resumable; /* what was received when it fails is kept, to go on with it */
+  gboolean force;     /* what was written to a volume here, since it was received, may be lost */
 } ReceiveWhere;
 
 typedef struct {
   guint volumes;
   guint64 data; /* bytes */
+  char *token;  /* how to go on with what is kept (transfer/resume.h), the caller's; NULL: nothing
+                   is */
 } ReceiveResult;
 
 gboolean transfer_receive(const ReceiveWhere *where, ReceiveResult *result, GError **error);

@@ -25,6 +25,9 @@ struct SendPlan {
   GPtrArray *snapshots; /* names that were taken, to be removed */
   GStrv since;          /* what they are called that the receiver has; NULL: none */
   guint64 estimate;
+  guint there;        /* so many items the receiver has, */
+  guint64 there_to;   /* and the next one up to here */
+  char *there_digest; /* NULL: it has nothing */
 };
 
 /* What @what means, into @plan->items, in order. */

@@ -15,6 +15,7 @@
 #include "cli/cli.h"
 #include "image/interrupt.h"
 #include "transfer/send-private.h"
+#include "transfer/stream-private.h"
 #include "util/memory.h"
 
 #define RUNS 1024
@@ -62,6 +63,8 @@ static gboolean look_at_sources(SendPlan *plan, GError **error)
       return FALSE;
     item->source_uuid = g_strdup(info->uuid);
     item->volume->size = info->size;
+    g_free(item->volume->uuid);
+    item->volume->uuid = g_strdup(info->uuid);
   }
   return TRUE;
 }
@@ -111,11 +114,45 @@ void send_plan_free(SendPlan *plan)
   g_ptr_array_unref(plan->items);
   g_clear_pointer(&plan->infos, g_ptr_array_unref);
   g_strfreev(plan->since);
+  g_free(plan->there_digest);
   g_free(plan->id);
   g_free(plan->vg);
   g_free(plan->vg_uuid);
   g_free(plan->pool);
   g_free(plan);
+}
+
+/* What is read of a live volume is another content each time. */
+static void add_description(GChecksum *sum, const SendItem *item)
+{
+  g_autoptr(GBytes) bytes = stream_dict_to_bytes(stream_volume_to_dict(item->volume));
+  gsize length;
+  const guchar *data = g_bytes_get_data(bytes, &length);
+
+  g_checksum_update(sum, data, (gssize)length);
+}
+
+gboolean send_plan_resume(SendPlan *plan, const TransferToken *token, GError **error)
+{
+  g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+  guint begun = token->volumes + (token->offset > 0);
+
+  for (guint i = 0; i < MIN(begun, plan->items->len); i++)
+    add_description(sum, plan->items->pdata[i]);
+  g_free(plan->there_digest);
+  plan->there_digest = transfer_digest(sum);
+  if (begun > plan->items->len || strcmp(plan->there_digest, token->digest) != 0)
+    return vt_set_error(error, ESTALE,
+                        "what the receiver has of it is not what would be sent now: other volumes "
+                        "or options are named, or a volume has changed. Send from the beginning, "
+                        "and snapshots, so that it can go on");
+  plan->there = token->volumes;
+  plan->there_to = token->offset;
+  for (guint i = 0; i < token->volumes; i++)
+    plan->estimate -= ((SendItem *)plan->items->pdata[i])->cost;
+  if (token->offset > 0)
+    plan->estimate -= MIN(token->offset, ((SendItem *)plan->items->pdata[token->volumes])->cost);
+  return TRUE;
 }
 
 guint64 send_plan_estimate(const SendPlan *plan)
@@ -194,9 +231,11 @@ static gboolean write_buffer(Sending *s, guint64 offset, gsize length, const cha
   return TRUE;
 }
 
-static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 size, GError **error)
+/* From @from on. */
+static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 from, guint64 size,
+                          GError **error)
 {
-  guint64 offset = run->offset, end = MIN(run->offset + run->length, size);
+  guint64 offset = MAX(run->offset, from), end = MIN(run->offset + run->length, size);
   char *there = run->kind == POOL_DELTA_DIFFERENT ? s->there : NULL;
 
   if (run->kind == POOL_DELTA_LEFT_ONLY)
@@ -215,17 +254,17 @@ static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 size, GEr
   return TRUE;
 }
 
-static gboolean write_ranges(Sending *s, const SendItem *item, GError **error)
+static gboolean write_ranges(Sending *s, const SendItem *item, guint64 from, GError **error)
 {
   g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
-  guint64 offset = 0;
+  guint64 offset = from;
 
   while (offset != G_MAXUINT64) {
     g_array_set_size(runs, 0);
     if (!pool_delta(s->plan->group, item->base, item->source, 0, &offset, RUNS, runs, error))
       return FALSE;
     for (guint i = 0; i < runs->len; i++)
-      if (!write_run(s, &g_array_index(runs, PoolDeltaRun, i), item->volume->size, error))
+      if (!write_run(s, &g_array_index(runs, PoolDeltaRun, i), from, item->volume->size, error))
         return FALSE;
   }
   return end_zeros(s, error);
@@ -243,7 +282,8 @@ static gboolean require_same(const SendPlan *plan, const char *name, const char 
           vt_set_error(error, ESTALE, "%s/%s is another volume now: send again", plan->vg, name));
 }
 
-static gboolean write_volume(Sending *s, const SendItem *item, GError **error)
+/* From @from on. */
+static gboolean write_volume(Sending *s, const SendItem *item, guint64 from, GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin send, pid %d", (int)getpid());
   gboolean ok;
@@ -253,13 +293,34 @@ static gboolean write_volume(Sending *s, const SendItem *item, GError **error)
                 ? pool_volume_open(s->plan->group, item->base, TRUE, opener, error)
                 : NULL;
   ok = s->source && (s->base || !item->base) &&
-       stream_write_begin(s->writer, item->volume, NULL, error) && write_ranges(s, item, error) &&
+       stream_write_begin(s->writer, item->volume, NULL, error) &&
+       write_ranges(s, item, from, error) &&
        require_same(s->plan, item->source, item->source_uuid, error) &&
        require_same(s->plan, item->base, item->base_uuid, error) &&
        stream_write_end_volume(s->writer, error);
   g_clear_pointer(&s->source, vt_io_unref);
   g_clear_pointer(&s->base, vt_io_unref);
   return ok;
+}
+
+/* Only that it is there. */
+static gboolean name_volume(StreamWriter *writer, const SendItem *item, GError **error)
+{
+  return stream_write_begin(writer, item->volume, NULL, error) &&
+         stream_write_end_volume(writer, error);
+}
+
+static gboolean write_resumption(const SendPlan *plan, StreamWriter *writer, GError **error)
+{
+  GVariantDict dict;
+
+  if (!plan->there_digest)
+    return TRUE;
+  g_variant_dict_init(&dict, NULL);
+  g_variant_dict_insert(&dict, "there-volumes", "t", (guint64)plan->there);
+  g_variant_dict_insert(&dict, "there-offset", "t", plan->there_to);
+  g_variant_dict_insert(&dict, "there-digest", "s", plan->there_digest);
+  return stream_write_description(writer, g_variant_dict_end(&dict), error);
 }
 
 gboolean send_plan_write(SendPlan *plan, StreamWriter *writer, CliProgress *progress, guint64 *data,
@@ -269,10 +330,13 @@ gboolean send_plan_write(SendPlan *plan, StreamWriter *writer, CliProgress *prog
   Sending s = {
       .plan = plan, .writer = writer, .buffer = buffer, .there = there, .progress = progress};
 
+  if (!write_resumption(plan, writer, error))
+    return FALSE;
   for (guint i = 0; i < plan->items->len; i++) {
     const SendItem *item = plan->items->pdata[i];
 
-    if (!write_volume(&s, item, error)) {
+    if (i < plan->there ? !name_volume(writer, item, error)
+                        : !write_volume(&s, item, i == plan->there ? plan->there_to : 0, error)) {
       g_prefix_error(error, "sending %s/%s: ", plan->vg, item->info->name);
       return FALSE;
     }

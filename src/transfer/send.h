@@ -12,6 +12,7 @@
 
 #include "cli/progress.h"
 #include "pool/pool.h"
+#include "transfer/resume.h"
 #include "transfer/stream.h"
 
 typedef struct {
@@ -27,6 +28,9 @@ typedef struct SendPlan SendPlan;
 
 /* Choose what is sent, and from what; takes the snapshots. ENOENT, EINVAL. */
 SendPlan *send_plan_new(const SendWhat *what, GError **error);
+/* Only what @token says that the receiver lacks (transfer/resume.h). ESTALE: what was sent of it
+ * cannot be sent again. Keeps no reference to it. */
+gboolean send_plan_resume(SendPlan *plan, const TransferToken *token, GError **error);
 /* How much data that is, about; of how many volumes. */
 guint64 send_plan_estimate(const SendPlan *plan);
 guint send_plan_n_volumes(const SendPlan *plan);

@@ -61,7 +61,7 @@ static gboolean read_header(StreamReader *r, StreamHeader *header, GError **erro
     return damaged(r, error, "its header's checksum is wrong");
   version = GUINT16_FROM_LE(raw.version);
   header->flags = GUINT32_FROM_LE(raw.flags);
-  if (version != STREAM_VERSION || header->flags & ~(guint32)STREAM_ARCHIVE)
+  if (version != STREAM_VERSION || header->flags & ~(guint32)(STREAM_ARCHIVE | STREAM_RESUMED))
     return vt_set_error(error, EOPNOTSUPP,
                         "%s is of version %u with flags 0x%x, and this virt-thin knows version %u: "
                         "it takes a newer one",
@@ -124,6 +124,7 @@ static gboolean take_begin(StreamReader *r, gsize length, StreamRecord *record, 
   r->volume_sum = g_checksum_new(G_CHECKSUM_SHA256);
   r->n_records = 0;
   r->at = 0;
+  record->dict = r->dict;
   record->volume = r->volume;
   record->index = r->n_volumes++;
   return TRUE;

@@ -26,6 +26,7 @@
 
 typedef enum {
   STREAM_ARCHIVE = 1 << 0, /* whole volume groups: for unarchive, not for receive */
+  STREAM_RESUMED = 1 << 1, /* its first volumes are there, from a stream of the same id */
 } StreamFlags;
 
 typedef struct {
@@ -117,7 +118,7 @@ typedef struct {
   guint index;                /* its number; also at STREAM_END_VOLUME */
   guint64 offset, length;     /* of STREAM_DATA, STREAM_ZERO, STREAM_MAPPED_ZERO */
   const void *data;           /* of STREAM_DATA: until the next record */
-  GVariant *dict;             /* of STREAM_DESCRIPTION: until the next record */
+  GVariant *dict; /* of STREAM_DESCRIPTION, STREAM_BEGIN_VOLUME: until the next record */
 } StreamRecord;
 
 typedef struct StreamReader StreamReader;

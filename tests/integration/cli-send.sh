@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-plan 43
+plan 50
 disk=vm-100-disk-0 live=
 vt init a/pool --size 1g >/dev/null
 vt init b/pool --size 1g >/dev/null
@@ -115,6 +115,30 @@ like "a receiver that is killed leaves temporary volumes alone" "$(volumes d)" \
   "^vt-receive-[0-9a-f]{32}-0$"
 ok "the next one removes them, and receives" vt receive d/pool <"$tmp/whole"
 ok "all of it" same d
+vt remove d/$disk --snapshots
+"$VIRT_THIN_PROGRAM" receive d/pool --resumable <"$tmp/pipe" 2>/dev/null & receiver=$!
+vt send a/snap_${disk}_s1 a/snap_${disk}_s2 >"$tmp/parts"
+exec 3>"$tmp/pipe"
+head -c $(($(stat -c %s "$tmp/parts") - 500000)) "$tmp/parts" >&3
+kill -9 $receiver
+wait $receiver 2>/dev/null
+exec 3>&-
+run vt receive d/pool --resume-token
+like "of one that is resumable, a token tells what is there" "$out" \
+  "^[0-9a-f]{32}-1-0-[0-9a-f]{16}$"
+refused "with which other volumes are not sent" 1 "not what would be sent now" \
+  vt send a/snap_${disk}_s2 --resume "$out"
+refused "nor is anything with what is none" 1 "no token" vt send a/pool --resume 1-2-3
+vt receive d/pool --resume-token >"$tmp/token"
+ok "but the rest of the same" sh -c '"$0" send "$1" "$2" --resume "$3" >"$4"' "$VIRT_THIN_PROGRAM" \
+  a/snap_${disk}_s1 a/snap_${disk}_s2 "$(cat "$tmp/token")" "$tmp/rest"
+ok "which is less" test "$(stat -c %s "$tmp/rest")" -lt $((2 << 20))
+ok "and is received" vt receive d/pool <"$tmp/rest"
+is "it is there, byte for byte, and nothing is kept" \
+  "$(digest d/snap_${disk}_s2) $(volumes d) $(vt receive d/pool --resume-token)" \
+  "$(digest a/snap_${disk}_s2) snap_${disk}_s1 snap_${disk}_s2 "
+vt remove d/snap_${disk}_s1 d/snap_${disk}_s2
+vt receive d/pool <"$tmp/whole" 2>/dev/null
 start_sender() { # of which a MiB is read, through descriptor 4
   "$VIRT_THIN_PROGRAM" send a/pool >"$tmp/pipe" 2>"$tmp/send-err" & live=$!
   exec 4<"$tmp/pipe"

@@ -315,9 +315,9 @@ static void test_version(void **state)
   raw->crc = GUINT32_TO_LE(vt_crc32c(raw, offsetof(StreamRawHeader, crc)));
   assert_refused(bytes, EOPNOTSUPP, "version 2");
   raw->version = GUINT16_TO_LE(1);
-  raw->flags = GUINT32_TO_LE(2);
+  raw->flags = GUINT32_TO_LE(4);
   raw->crc = GUINT32_TO_LE(vt_crc32c(raw, offsetof(StreamRawHeader, crc)));
-  assert_refused(bytes, EOPNOTSUPP, "flags 0x2");
+  assert_refused(bytes, EOPNOTSUPP, "flags 0x4");
 }
 
 static void test_unknown_record(void **state)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "transfer/identity.h"
+#include "transfer/resume.h"
 
 #define DISK "vm-1-disk-0"
 #define SNAP(name) "snap_" DISK "_" name
@@ -173,6 +174,79 @@ static void test_template(void **state)
   assert_int_equal(clone->size, 64 * MIB);
   helper_check(to, "vm-5-disk-0", 40 * MIB, MIB, 9);
   helper_check(to, "base-1-disk-0", 8 * MIB, MIB, 3);
+}
+
+/* --- interrupted, and gone on with --- */
+
+static off_t size_of(int fd)
+{
+  return lseek(fd, 0, SEEK_END);
+}
+
+/* Cut at @at per cent; what then is sent is the rest. */
+static void resume_at(VolumeGroup *group, off_t at)
+{
+  const char *volumes = SNAP("s1") " " SNAP("s2"), *const all[] = {SNAP("s1"), SNAP("s2"), NULL};
+  int fd = transfer_test_send(from, volumes, FALSE, NULL);
+  off_t whole = size_of(fd);
+  g_autofree char *token = NULL, *names = NULL;
+
+  assert_int_equal(ftruncate(fd, whole * at / 100), 0);
+  token = transfer_test_receive_part(group, fd);
+  close(fd);
+  if (!token) {
+    names = helper_names(group);
+    assert_string_equal(names, "");
+    return;
+  }
+  transfer_clean_up(group);
+  fd = transfer_test_resume(from, volumes, token);
+  if (at > 75)
+    assert_true(size_of(fd) < whole / 2);
+  transfer_test_receive(group, fd);
+  names = helper_names(group);
+  assert_string_equal(names, volumes);
+  helper_check(group, SNAP("s1"), 8 * MIB, MIB, 2);
+  helper_check(group, SNAP("s2"), 8 * MIB, MIB, 3);
+  helper_check(group, SNAP("s2"), 20 * MIB, MIB, 0);
+  assert_done(pool_remove(group, all, FALSE, &error));
+}
+
+static void test_resume(void **state)
+{
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 0);
+  g_autoptr(GPtrArray) kept = NULL;
+
+  for (off_t at = 1; at < 100; at += 7)
+    resume_at(third, at);
+  kept = transfer_list_kept("c", "data");
+  assert_int_equal(kept->len, 0);
+  helper_check_pool(third, "data");
+  helper_close(third);
+}
+
+/* The sender's snapshot has another tag now. */
+static void test_resume_refused(void **state)
+{
+  const char *const tag[] = {"new", NULL};
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 0);
+  int fd = transfer_test_send(from, SNAP("s1") " " SNAP("s2"), FALSE, NULL);
+  g_autofree char *token = NULL;
+  g_autoptr(TransferToken) parsed = NULL;
+  const SendWhat what = {.group = from, .pool = "data"};
+  g_autoptr(SendPlan) plan = NULL;
+
+  assert_int_equal(ftruncate(fd, size_of(fd) - 10), 0);
+  token = transfer_test_receive_part(third, fd);
+  close(fd);
+  assert_non_null(token);
+  assert_done((parsed = transfer_token_parse(token, &error)) != NULL);
+  assert_true(parsed->volumes >= 1);
+  assert_done(pool_set_tags(from, SNAP("s1"), tag, NULL, &error));
+  assert_done((plan = send_plan_new(&what, &error)) != NULL);
+  assert_fails(send_plan_resume(plan, parsed, &error), ESTALE, "not what would be sent now");
+  assert_fails(transfer_token_parse("x", &error), EINVAL, "no token");
+  helper_close(third);
 }
 
 /* --- refused --- */
@@ -355,13 +429,17 @@ static void test_clean_up(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_between),      TEST(test_increment),    TEST(test_without_volume),
-      TEST(test_back),         TEST(test_renamed_base), TEST(test_sharing),
-      TEST(test_template),     TEST(test_exists),       TEST(test_replayed),
-      TEST(test_no_base),      TEST(test_written_to),   TEST(test_written_and_kept),
-      TEST(test_open),         TEST(test_full),         TEST(test_fills),
-      TEST(test_cut_anywhere), TEST(test_claims),       TEST(test_send_refused),
-      TEST(test_snapshots_go), TEST(test_clean_up),
+      TEST(test_between),        TEST(test_resume),
+      TEST(test_resume_refused), TEST(test_increment),
+      TEST(test_without_volume), TEST(test_back),
+      TEST(test_renamed_base),   TEST(test_sharing),
+      TEST(test_template),       TEST(test_exists),
+      TEST(test_replayed),       TEST(test_no_base),
+      TEST(test_written_to),     TEST(test_written_and_kept),
+      TEST(test_open),           TEST(test_full),
+      TEST(test_fills),          TEST(test_cut_anywhere),
+      TEST(test_claims),         TEST(test_send_refused),
+      TEST(test_snapshots_go),   TEST(test_clean_up),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

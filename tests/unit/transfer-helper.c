@@ -21,8 +21,8 @@ VolumeGroup *transfer_test_make(const char *name, guint64 size, guint64 chunk_si
   return group;
 }
 
-gboolean transfer_test_try_send(VolumeGroup *group, const char *volumes, gboolean recursive,
-                                const char *since, int fd, GError **error)
+static gboolean try_send(VolumeGroup *group, const char *volumes, gboolean recursive,
+                         const char *since, const TransferToken *token, int fd, GError **error)
 {
   g_auto(GStrv) names = volumes ? g_strsplit(volumes, " ", -1) : NULL,
                 sinces = since ? g_strsplit(since, " ", -1) : NULL;
@@ -38,13 +38,41 @@ gboolean transfer_test_try_send(VolumeGroup *group, const char *volumes, gboolea
   g_autoptr(StreamWriter) writer = NULL;
   guint64 data;
 
-  if (!plan)
+  if (!plan || (token && !send_plan_resume(plan, token, error)))
     return FALSE;
-  transfer_parse_id(id, header.id);
+  header.flags = token ? STREAM_RESUMED : 0;
+  transfer_parse_id(token ? token->id : id, header.id);
   header.estimate = send_plan_estimate(plan);
   writer = stream_writer_new(fd, "the stream", &header, zstd = !zstd, error);
   return writer && send_plan_write(plan, writer, NULL, &data, error) &&
          stream_write_end(writer, error);
+}
+
+gboolean transfer_test_try_send(VolumeGroup *group, const char *volumes, gboolean recursive,
+                                const char *since, int fd, GError **error)
+{
+  return try_send(group, volumes, recursive, since, NULL, fd, error);
+}
+
+int transfer_test_resume(VolumeGroup *group, const char *volumes, const char *token)
+{
+  g_autoptr(TransferToken) parsed = NULL;
+  int fd = memfd_create("stream", MFD_CLOEXEC);
+
+  assert_done((parsed = transfer_token_parse(token, &error)) != NULL);
+  assert_done(try_send(group, volumes, FALSE, NULL, parsed, fd, &error));
+  return fd;
+}
+
+char *transfer_test_receive_part(VolumeGroup *group, int fd)
+{
+  const ReceiveWhere where = {
+      .group = group, .pool = "data", .fd = fd, .name = "the stream", .resumable = TRUE};
+  ReceiveResult result;
+
+  lseek(fd, 0, SEEK_SET);
+  assert_fails(transfer_receive(&where, &result, &error), EBADMSG, "cut");
+  return result.token;
 }
 
 int transfer_test_send(VolumeGroup *group, const char *volumes, gboolean recursive,

@@ -20,6 +20,10 @@ gboolean transfer_test_try_send(VolumeGroup *group, const char *volumes, gboolea
 gboolean transfer_test_try_receive(VolumeGroup *group, int fd, gboolean force, GError **error);
 void transfer_test_receive(VolumeGroup *group, int fd); /* it closes that, too */
 
+/* As those: goes on at @token; keeps what has come, and gives the token (NULL: nothing is kept). */
+int transfer_test_resume(VolumeGroup *group, const char *volumes, const char *token);
+char *transfer_test_receive_part(VolumeGroup *group, int fd);
+
 /* Both have the same volumes, of the same kind, size, tags and content. */
 void transfer_test_compare(VolumeGroup *a, VolumeGroup *b);
 /* Of those whose names have @part in them, and of the others the names. */
