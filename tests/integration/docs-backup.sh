@@ -44,6 +44,12 @@ after_increments_in_a_folder() {
   ok "Increments in a folder: so has what QEMU reads" cmp "$page_work/again.raw" "$tmp/disk.raw"
 }
 
+before_a_second_pool() { virt-thin init second/data --size 1g; }
+after_a_second_pool() {
+  ok "A second pool: the disk there has the disk's bytes" \
+    sh -c 'virt-thin export second/vm-101-disk-0 - | cmp - "$0"' "$tmp/disk.raw"
+}
+
 before_the_files_in_the_disk() { mkdir "$tmp/mnt" "$tmp/srv/vm-101"; }
 before_the_files_in_the_disk() {
   mkdir "$tmp/mnt" "$tmp/srv/vm-101"
