@@ -3,6 +3,7 @@
  */
 #include "transfer-helper.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -174,6 +175,62 @@ static void test_template(void **state)
   assert_int_equal(clone->size, 64 * MIB);
   helper_check(to, "vm-5-disk-0", 40 * MIB, MIB, 9);
   helper_check(to, "base-1-disk-0", 8 * MIB, MIB, 3);
+}
+
+/* Something was everywhere where now is a hole. */
+static void fill_holes(const char *path)
+{
+  g_autofree char *old = g_malloc(MIB);
+  int fd = open(path, O_RDWR | O_CLOEXEC);
+  off_t size = lseek(fd, 0, SEEK_END), hole = lseek(fd, 0, SEEK_HOLE);
+
+  memset(old, 'x', MIB);
+  for (; hole < size; hole = lseek(fd, hole, SEEK_HOLE)) {
+    off_t data = lseek(fd, hole, SEEK_DATA), end = data < 0 ? size : data;
+    gsize step = (gsize)MIN(end - hole, (off_t)MIB);
+
+    assert_int_equal(pwrite(fd, old, step, hole), step);
+  }
+  close(fd);
+}
+
+/* lvchange --zero n: a new chunk shows what it held. */
+static VolumeGroup *stop_zeroing(VolumeGroup *group, const char *path)
+{
+  const char *paths[] = {path, NULL};
+  g_autoptr(LvmStore) store = NULL;
+  g_autofree char *text = NULL;
+  g_autoptr(GString) edited = NULL;
+  LvmVg *vg;
+  VolumeGroup *again;
+
+  helper_close(group);
+  assert_done((store = lvm_store_open(paths, NULL, FALSE, NULL, NULL, &error)) != NULL);
+  text = lvm_vg_format(lvm_store_vg(store), NULL);
+  edited = g_string_new(text);
+  assert_int_equal(g_string_replace(edited, "zero_new_blocks = 1", "zero_new_blocks = 0", 0), 1);
+  assert_done((vg = lvm_vg_parse(edited->str, edited->len, &error)) != NULL);
+  assert_done(lvm_store_commit(store, vg, NULL, "edited by a test", &error));
+  g_clear_pointer(&store, lvm_store_close);
+  fill_holes(path);
+  assert_done((again = pool_open_bundled(NULL, &(PoolWhere){.devices = paths}, &error)) != NULL);
+  return again;
+}
+
+static void test_chunks_that_show_what_they_held(void **state)
+{
+  VolumeGroup *third = transfer_test_make("c", 128 * MIB, 512 * KIB);
+  g_autofree char *md5 = NULL, *want = NULL;
+
+  third = stop_zeroing(third, helper_path("c"));
+  assert_done(pool_create(from, "data", "vm-9-disk-0", 32 * MIB, &error));
+  for (guint64 offset = 64 * KIB; offset < 30 * MIB; offset += 832 * KIB)
+    helper_write(from, "vm-9-disk-0", offset, 192 * KIB, 5);
+  want = helper_md5(from, "vm-9-disk-0", 0);
+  transfer_test_receive(third, transfer_test_send(from, "vm-9-disk-0", FALSE, NULL));
+  md5 = helper_md5(third, "vm-9-disk-0", 0);
+  assert_string_equal(md5, want);
+  helper_close(third);
 }
 
 /* --- interrupted, and gone on with --- */
@@ -429,17 +486,29 @@ static void test_clean_up(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_between),        TEST(test_resume),
-      TEST(test_resume_refused), TEST(test_increment),
-      TEST(test_without_volume), TEST(test_back),
-      TEST(test_renamed_base),   TEST(test_sharing),
-      TEST(test_template),       TEST(test_exists),
-      TEST(test_replayed),       TEST(test_no_base),
-      TEST(test_written_to),     TEST(test_written_and_kept),
-      TEST(test_open),           TEST(test_full),
-      TEST(test_fills),          TEST(test_cut_anywhere),
-      TEST(test_claims),         TEST(test_send_refused),
-      TEST(test_snapshots_go),   TEST(test_clean_up),
+      TEST(test_between),
+      TEST(test_chunks_that_show_what_they_held),
+      TEST(test_resume),
+      TEST(test_resume_refused),
+      TEST(test_increment),
+      TEST(test_without_volume),
+      TEST(test_back),
+      TEST(test_renamed_base),
+      TEST(test_sharing),
+      TEST(test_template),
+      TEST(test_exists),
+      TEST(test_replayed),
+      TEST(test_no_base),
+      TEST(test_written_to),
+      TEST(test_written_and_kept),
+      TEST(test_open),
+      TEST(test_full),
+      TEST(test_fills),
+      TEST(test_cut_anywhere),
+      TEST(test_claims),
+      TEST(test_send_refused),
+      TEST(test_snapshots_go),
+      TEST(test_clean_up),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
