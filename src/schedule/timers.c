@@ -217,14 +217,7 @@ gboolean timers_remove(const char *folder, gboolean told, guint *n_removed, GErr
 
 gint64 timers_next(const Schedule *s)
 {
-  g_autofree char *unit = unit_of(s->name), *value = NULL;
-  guint64 seconds;
+  g_autofree char *unit = unit_of(s->name);
 
-  if (!is_wanted(s) || !is_told())
-    return 0;
-  value = systemd_ask(unit, "NextElapseUSecRealtime");
-  return value && *value == '@' &&
-                 g_ascii_string_to_unsigned(value + 1, 10, 0, G_MAXINT64, &seconds, NULL)
-             ? (gint64)seconds
-             : 0;
+  return is_wanted(s) && is_told() ? systemd_ask_time(unit, "NextElapseUSecRealtime") : 0;
 }

@@ -37,8 +37,8 @@ as --32 -o "$tmp/counter.o" "$top_srcdir/tests/vm/counter.S" &&
   ld -m elf_i386 -Ttext 0x7c00 --oformat binary -o "$tmp/disk.img" "$tmp/counter.o" &&
   truncate -s 16m "$tmp/disk.img" || skip_all "no guest: the assembler fails"
 
-flow_tests=23
-plan $((flow_tests * 2))
+flow_tests=23 schedule_tests=7
+plan $((flow_tests * 2 + schedule_tests))
 
 # The user of a flow, $user: HOME and what a login sets, and no more.
 as_user() {
@@ -95,8 +95,9 @@ flow() { # USER DESCRIPTION IS-A-UNIT
   if [ -s "$tmp/$user/.profile-of-ours" ]; then
     like "$2: what to take out of the profile" "$said" "Unset LIBVIRTD_PATH"
   else
-    is "$2: systemd has no unit of ours" \
-      "$(as_user systemctl --user list-unit-files --no-legend 'virt-thin*')" ""
+    is "$2: systemd has no unit of ours, but what is installed" \
+      "$(as_user systemctl --user list-unit-files --no-legend 'virt-thin*' | awk '{ print $1 }')" \
+      virt-thin-schedule@.service
   fi
   is "$2: nothing of ours is left" "$(of_ours)" ""
   not_ok "$2: not the folder" test -e "$tmp/$user/.local/share/virt-thin-libvirt"
@@ -105,6 +106,20 @@ flow() { # USER DESCRIPTION IS-A-UNIT
     "error: Failed to start pool local-lvm"
   not_ok "$2: indeed" libvirtd_has_ours
   ok "$2: disable --session again" as_user virt-thin disable --session
+}
+# A user's own schedule, by the user's own systemd.
+schedules() { # USER
+  local user=$1 unit=virt-thin-schedule@often
+  ok "a schedule" as_user virt-thin schedule add often snapshot pve/data --when hourly \
+    --keep-last 1
+  is "systemd waits for its time" "$(as_user systemctl --user is-active $unit.timer)" active
+  ok "and runs it" as_user systemctl --user start $unit.service
+  like "the list says when, and what came of it" "$(as_user virt-thin schedule list)" \
+    '^often +snapshot of pve/data +hourly +20.*:00 +20.* +done +[1-9] +0$'
+  ok "disable --session" as_user virt-thin disable --session
+  is "ends the timer, and takes it away" \
+    "$(as_user systemctl --user is-active $unit.timer) $(of_ours | grep -c timer)" "inactive 0"
+  ok "remove" as_user virt-thin schedule remove often --snapshots
 }
 new_user() {
   useradd --create-home --base-dir "$tmp" "$1" && cp "$tmp/disk.img" "$tmp/$1/" &&
@@ -139,6 +154,7 @@ new_user alice && new_user bob || { echo "Bail out! no user"; exit 1; }
 flow alice "without systemd" 0
 if user_systemd bob; then
   flow bob "with systemd" 1
+  schedules bob
 else
-  skip $flow_tests "no systemd for a user here"
+  skip $((flow_tests + schedule_tests)) "no systemd for a user here"
 fi
