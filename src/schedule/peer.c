@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "schedule/spawn.h"
+#include "util/name.h"
 
 void peer_clear(Peer *peer)
 {
@@ -48,17 +49,33 @@ GPtrArray *peer_command(const Peer *peer, const char *const *words)
   return args;
 }
 
-/* What of a volume of `virt-thin list --json` is to be known. */
-static PoolVolumeInfo *read_volume(JsonObject *object)
+/* The array @member of @object; NULL: it has none. */
+static JsonArray *array_of(JsonObject *object, const char *member)
 {
-  PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
-  JsonArray *tags = json_object_get_array_member(object, "tags");
-  GPtrArray *list = g_ptr_array_new();
+  JsonNode *node = object ? json_object_get_member(object, member) : NULL;
 
-  info->name = g_strdup(json_object_get_string_member_with_default(object, "name", ""));
+  return node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+}
+
+/* What of a volume of `virt-thin list --json` is to be known; NULL: it is none that is named as
+ * volumes are. */
+static PoolVolumeInfo *read_volume(JsonNode *node)
+{
+  JsonObject *object = JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : NULL;
+  JsonArray *tags = array_of(object, "tags");
+  const char *name = tags ? json_object_get_string_member_with_default(object, "name", NULL) : NULL;
+  PoolVolumeInfo *info;
+  GPtrArray *list;
+
+  if (!name || !vt_lv_name_check(name, NULL))
+    return NULL;
+  info = g_new0(PoolVolumeInfo, 1);
+  info->name = g_strdup(name);
   info->pool = g_strdup(json_object_get_string_member_with_default(object, "pool", NULL));
+  list = g_ptr_array_new();
   for (guint i = 0; i < json_array_get_length(tags); i++)
-    g_ptr_array_add(list, g_strdup(json_array_get_string_element(tags, i)));
+    if (JSON_NODE_HOLDS_VALUE(json_array_get_element(tags, i)))
+      g_ptr_array_add(list, g_strdup(json_array_get_string_element(tags, i)));
   g_ptr_array_add(list, NULL);
   info->tags = (GStrv)g_ptr_array_free(list, FALSE);
   return info;
@@ -71,20 +88,18 @@ static GPtrArray *read_list(const char *text, const Peer *peer, const char *sche
       g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_info_free);
   JsonNode *root =
       json_parser_load_from_data(parser, text, -1, NULL) ? json_parser_get_root(parser) : NULL;
-  JsonObject *object = root && JSON_NODE_HOLDS_OBJECT(root) ? json_node_get_object(root) : NULL;
-  JsonArray *array = object && json_object_has_member(object, "volumes")
-                         ? json_object_get_array_member(object, "volumes")
-                         : NULL;
+  JsonArray *array =
+      root && JSON_NODE_HOLDS_OBJECT(root) ? array_of(json_node_get_object(root), "volumes") : NULL;
 
   if (!array) {
     *why = g_strdup_printf("%s: virt-thin list says nothing that is understood", peer->host);
     return NULL;
   }
   for (guint i = 0; i < json_array_get_length(array); i++) {
-    JsonObject *member = json_array_get_object_element(array, i);
+    PoolVolumeInfo *info = read_volume(json_array_get_element(array, i));
 
-    if (member && json_object_has_member(member, "tags"))
-      g_ptr_array_add(volumes, read_volume(member));
+    if (info)
+      g_ptr_array_add(volumes, info);
   }
   return schedule_snapshots_received(volumes, schedule);
 }

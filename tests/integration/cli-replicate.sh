@@ -7,7 +7,7 @@
 vt send --help >/dev/null 2>&1 || skip_all "this build sends nothing"
 sshd=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip_all "needs sshd"
 command -v strace >/dev/null || skip_all "needs strace"
-plan 26
+plan 32
 
 # --- the other host ---
 there=$tmp/there
@@ -63,8 +63,9 @@ for disk in 0 1; do
 done
 change() { head -c 300k /dev/urandom | vt import --format raw - pve/vm-107-disk-0; }
 replicas() { other list --json backup | field "' '.join(v['name'] for v in d['volumes'])"; }
-mine() {
-  vt list --json pve | field "' '.join(v['name'] for v in d['volumes'] if '_auto-' in v['name'])"
+mine() { # those of schedule "r"
+  vt list --json pve | field "' '.join(v['name'] for v in d['volumes']
+    if any(t.startswith('virt-thin-schedule=r/') for t in v['tags']))"
 }
 n() { wc -w <<<"$1"; }
 newest() { tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | tail -n 1; }
@@ -103,11 +104,31 @@ kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
 here=$(mine)
 refused "a host that does not answer" 1 'schedule r: .*127.0.0.1: ' vt schedule run r
 is "costs no snapshot" "$(mine)" "$here"
-start_sshd; sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
+start_sshd; ssh=$(sed "s/-p [0-9]*/-p $ssh_port/" <<<"$ssh"); sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
 ok "when it is back, all goes on" vt schedule run r
 ok "and is equal" same 0
 is "the user's snapshot is left" "$(vt list --json pve | field \
   "sum(v['name'] == 'snap_vm-107-disk-0_mine' for v in d['volumes'])")" 1
+
+# --- a host that is no virt-thin's, and a run without a section ---
+nonsense() { # what it says
+  printf '#!/bin/sh\necho '\''%s'\''\n' "$1" >"$tmp/nonsense" && chmod +x "$tmp/nonsense"
+}
+for text in hello '{"volumes":7}' '[]'; do
+  nonsense "$text"
+  refused "a host that says $text" 1 'says nothing that is understood' \
+    vt replicate 107 other:a/b --ssh "$tmp/nonsense"
+done
+nonsense '{"volumes":[7,{"name":"a b","tags":[3,{}]},{"name":"x","tags":{}}]}'
+refused "or knows nothing" 1 'sending pve/snap_vm-107' vt replicate 107 other:a/b \
+  --ssh "$tmp/nonsense"
+other init third/pool --size 256m
+ok "replicate" vt replicate pve/vm-107-disk-0 127.0.0.1:third/pool --ssh "$ssh"
+change
+run vt replicate pve/vm-107-disk-0 127.0.0.1:third/pool --ssh "$ssh"
+is "again: what has changed is sent, and one stays" \
+  "$? $out $(grep -o '[0-9.]* KiB' <<<"$err") $(other list third/pool | grep -c _auto-)" \
+  "0 1 snapshots sent, 1 removed 300.00 KiB 1"
 
 # --- killed ---
 # This process, what sends and what receives: at so many of its fsyncs.
