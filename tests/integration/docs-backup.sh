@@ -48,9 +48,10 @@ before_a_second_pool() { virt-thin init second/data --size 1g; }
 after_a_second_pool() {
   ok "A second pool: the disk there has the disk's bytes" \
     sh -c 'virt-thin export second/vm-101-disk-0 - | cmp - "$0"' "$tmp/disk.raw"
+  virt-thin remove pve/snap_vm-101-disk-0_monday
+  virt-thin remove pve/snap_vm-101-disk-0_tuesday
 }
 
-before_the_files_in_the_disk() { mkdir "$tmp/mnt" "$tmp/srv/vm-101"; }
 before_the_files_in_the_disk() {
   mkdir "$tmp/mnt" "$tmp/srv/vm-101"
   echo secret >"$tmp/srv/restic.password"
@@ -76,7 +77,7 @@ before_the_changed_blocks_over_nbd_3() { # something happens to it again
   head -c 7m /dev/urandom | virt-thin import --format raw - pve/vm-101-disk-0
   virt-thin nbd pve/vm-101-disk-0 --writable -- \
     sh -c 'qemu-io -f raw -c "write -P 7 40m 1m" -c "discard 2m 1m" "$NBD_URI"'
-}
+} >/dev/null
 after_the_changed_blocks_over_nbd() {
   virt-thin export pve/snap_vm-101-disk-0_tuesday "$tmp/tuesday.raw"
   ok "The changed blocks over NBD: the chain has the disk's bytes" \
