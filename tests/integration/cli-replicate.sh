@@ -104,7 +104,8 @@ kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
 here=$(mine)
 refused "a host that does not answer" 1 'schedule r: .*127.0.0.1: ' vt schedule run r
 is "costs no snapshot" "$(mine)" "$here"
-start_sshd; ssh=$(sed "s/-p [0-9]*/-p $ssh_port/" <<<"$ssh"); sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
+start_sshd; ssh=$(sed "s/-p [0-9]*/-p $ssh_port/" <<<"$ssh")
+sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
 ok "when it is back, all goes on" vt schedule run r
 ok "and is equal" same 0
 is "the user's snapshot is left" "$(vt list --json pve | field \

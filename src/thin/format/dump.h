@@ -4,8 +4,9 @@
  * Sources: thin-provisioning-tools 0.9, what thin_dump prints. In order of device ids and virtual
  * chunks; written as it is read, so memory does not grow with the pool but for its list of devices.
  *
- * Units: chunks, metadata blocks, sectors, as in the format. Errors: VT_ERROR; EBADMSG: damaged, the
- * message names the block; ENOENT: not formatted, or no such device; of writing what stdio said.
+ * Units: chunks, metadata blocks, sectors, as in the format. Errors: VT_ERROR; EBADMSG: damaged,
+ * the message names the block; ENOENT: not formatted, or no such device; of writing what stdio
+ * said.
  * Thread-safety: none for one call; calls are independent of each other.
  */
 #pragma once
