@@ -20,6 +20,7 @@
 
 #include "util/error.h"
 #include "util/io.h"
+#include "util/io-tail.h"
 #include "util/memory.h"
 #include "util/proc.h"
 
@@ -35,6 +36,7 @@ typedef struct {
   guint sector_size;
   guint64 size; /* atomic: only grows; not if @asks_size */
   char *lost;   /* atomic, set once: why nothing is written any more; NULL: it is whole */
+  VtTail tail;
 } FileIo;
 
 static const VtIoOps file_ops;
@@ -171,16 +173,24 @@ static gboolean is_known_lost(FileIo *file, GError **error)
   return G_UNLIKELY(lost) && !set_lost(file, lost, error);
 }
 
-static gboolean file_check(VtIo *io, GError **error)
+static gboolean check(FileIo *file, gboolean thoroughly, GError **error)
 {
-  FileIo *file = (FileIo *)io;
   g_autofree char *lost =
       __atomic_load_n(&file->lost, __ATOMIC_ACQUIRE) ? NULL : describe_loss(file);
   char *none = NULL;
+  if (!lost && thoroughly && !file->is_block && !file->asks_size && !file->io.read_only &&
+      vt_tail_is_cut(&file->tail, file->fd))
+    lost = g_strdup("somebody has cut it, and let it grow again: what was behind is lost, restore "
+                    "it from a backup");
   if (lost && __atomic_compare_exchange_n(&file->lost, &none, lost, FALSE, __ATOMIC_ACQ_REL,
                                           __ATOMIC_ACQUIRE))
-    g_warning("%s: nothing more is written, for %s", io->name, g_steal_pointer(&lost));
+    g_warning("%s: nothing more is written, for %s", file->io.name, g_steal_pointer(&lost));
   return !is_known_lost(file, error);
+}
+
+static gboolean file_check(VtIo *io, GError **error)
+{
+  return check((FileIo *)io, TRUE, error);
 }
 
 /* One piece of memory, which is what most I/O has, is cheaper without a vector. */
@@ -210,12 +220,25 @@ static gboolean file_flush(VtIo *io, GError **error)
     return TRUE;
   if (fdatasync(((FileIo *)io)->fd) < 0)
     return vt_set_errno(error, errno, "%s: cannot flush", io->name);
-  return file_check(io, error);
+  return check((FileIo *)io, FALSE, error);
 }
 
 static gboolean is_unsupported(int err)
 {
   return err == EOPNOTSUPP || err == ENOSYS || err == ENOTTY || err == EINVAL;
+}
+
+/* fallocate() that may leave a hole. */
+static int make_hole(FileIo *file, int mode, guint64 offset, guint64 length)
+{
+  int rc, err;
+
+  vt_tail_release(&file->tail, offset, length);
+  rc = fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)length);
+  err = errno;
+  vt_tail_released(&file->tail);
+  errno = err;
+  return rc;
 }
 
 /* fallocate() serves files and, since Linux 4.9, block devices alike, these in whole sectors. */
@@ -230,7 +253,7 @@ static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlag
     return FALSE;
   if (begin >= end)
     return vt_io_write_zeros(io, offset, length, error);
-  if (fallocate(file->fd, mode | FALLOC_FL_KEEP_SIZE, begin, end - begin) == 0)
+  if (make_hole(file, mode, begin, end - begin) == 0)
     return vt_io_write_zeros(io, offset, begin - offset, error) &&
            vt_io_write_zeros(io, end, stop - end, error);
   if (!is_unsupported(errno))
@@ -244,9 +267,8 @@ static gboolean file_discard(VtIo *io, guint64 offset, guint64 length, GError **
 {
   FileIo *file = (FileIo *)io;
   guint64 range[2] = {offset, length};
-  int rc = file->is_block
-               ? ioctl(file->fd, BLKDISCARD, range)
-               : fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+  int rc = file->is_block ? ioctl(file->fd, BLKDISCARD, range)
+                          : make_hole(file, FALLOC_FL_PUNCH_HOLE, offset, length);
   if (rc == 0 || is_unsupported(errno))
     return TRUE;
   return vt_set_errno(error, errno,
@@ -313,6 +335,7 @@ static void file_free(VtIo *io)
 {
   close(((FileIo *)io)->fd);
   g_free(((FileIo *)io)->lost);
+  g_mutex_clear(&((FileIo *)io)->tail.lock);
   g_free(io);
 }
 
@@ -350,6 +373,7 @@ VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **erro
   FileIo *file = g_new0(FileIo, 1);
   vt_io_init(&file->io, &file_ops, name, read_only);
   file->fd = fd;
+  g_mutex_init(&file->tail.lock);
   file->is_block = S_ISBLK(st.st_mode);
   file->has_name = st.st_nlink > 0;
   file->asks_size = TRUE;
@@ -368,8 +392,11 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
     return NULL;
   }
   VtIo *io = vt_io_new_file(fd, path, read_only, error);
-  if (io)
-    ((FileIo *)io)->asks_size = FALSE;
+  if (!io)
+    return NULL;
+  ((FileIo *)io)->asks_size = FALSE;
+  if (!read_only && !((FileIo *)io)->is_block)
+    vt_tail_is_cut(&((FileIo *)io)->tail, fd); /* from now on */
   return io;
 }
 

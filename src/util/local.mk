@@ -11,6 +11,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io.c src/util/io.h \
 	src/util/io-file.c \
 	src/util/io-log.c \
+	src/util/io-tail.c src/util/io-tail.h \
 	src/util/io-failer.c \
 	src/util/io-part.c \
 	src/util/library.c src/util/library.h \

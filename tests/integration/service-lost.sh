@@ -10,7 +10,8 @@ printf '[service]\nblock-nodes=none\n[devices]\npaths=%s/*\n' "$tmp/pv" \
   >"$VIRT_THIN_CONFIG"
 vg=lost$$ pv=$tmp/pv/pv.img run=$VIRT_THIN_RUNTIME_DIR
 mkdir "$tmp/pv"
-cases=(deleted replaced emptied halved "emptied and grown" "deleted under a loop device"
+cases=(deleted replaced emptied halved "emptied and grown" "cut and grown"
+  "deleted under a loop device"
   "replaced under a loop device" "cut under a loop device")
 plan $((${#cases[@]} * 7 + 4))
 
@@ -26,8 +27,9 @@ hurt() {
     deleted*) rm "$pv" ;;
     replaced*) truncate -s 300m "$tmp/other"; mv "$tmp/other" "$pv" ;;
     emptied) : >"$pv" ;;
-    halved | cut*) truncate -s 150m "$pv" ;;
+    halved | "cut under"*) truncate -s 150m "$pv" ;;
     "emptied and grown") truncate -s 0 "$pv"; truncate -s 300m "$pv" ;;
+    "cut and grown") truncate -s 1m "$pv"; truncate -s 300m "$pv" ;; # the text stays
   esac
 }
 dd if=/dev/urandom of="$tmp/block" bs=64k count=1 status=none
@@ -45,9 +47,13 @@ for case in "${cases[@]}"; do
   ok "and written to" write 1
   case $case in
     deleted* | replaced*) why="deleted or replaced" ;;
-    *grown) why="changed by somebody else" ;;
+    *grown) why="somebody has cut it, and let it grow again|changed by somebody else" ;;
     *) why="somebody has cut" ;;
   esac
+  if [ "$case" = "cut and grown" ]; then # it is known what is there
+    vt stop $vg
+    vt serve $vg
+  fi
   hurt "$case"
   if [[ $case = *grown ]]; then
     ok "who writes is told" wait_until 10 write_fails
