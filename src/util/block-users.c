@@ -187,14 +187,16 @@ static void scan_swaps(BlockScan *scan)
   }
 }
 
-/* Files that hold the path of what their folder, or the block device that it belongs to, has
- * open. */
+/* Files that hold the path of what the block device that they belong to has open: there may be
+ * thousands of devices, most of them without. */
 static const struct {
-  const char *files;
-  const char *what; /* NULL: a block device, /sys/block/<name>/... */
+  const char *prefix, *file;
+} device_files[] = {{"loop", "loop/backing_file"}, {"zram", "backing_dev"}};
+
+/* Of what their folder has open. */
+static const struct {
+  const char *files, *what;
 } path_files[] = {
-    {"/sys/block/loop*/loop/backing_file", NULL},
-    {"/sys/block/zram*/backing_dev", NULL},
     {"/sys/kernel/config/target/core/*/*/udev_path", "the SCSI target"},
     {"/sys/kernel/config/nvmet/subsystems/*/namespaces/*/device_path", "the NVMe target"},
     {"/sys/kernel/config/usb_gadget/*/functions/*/lun.*/file", "the USB gadget"},
@@ -207,24 +209,53 @@ static gboolean is_disabled(const char *folder)
   return g_file_get_contents(path, &text, NULL, NULL) && *text == '0';
 }
 
-static void scan_path_file(BlockScan *scan, const char *file, const char *what)
+/* The path in @file; NULL: none. The caller's. */
+static char *read_path(const char *file)
 {
-  g_autofree char *path = NULL, *folder = g_path_get_dirname(file);
-  g_auto(GStrv) parts = g_strsplit(file, "/", 5);
-  const char *name = parts[3];
-  dev_t rdev;
+  g_autofree char *path = NULL;
 
   if (!g_file_get_contents(file, &path, NULL, NULL) || *g_strchomp(path) != '/')
-    return;
-  if (!path_is_block(path, &rdev)) {
-    if (!what)
+    return NULL;
+  return g_steal_pointer(&path);
+}
+
+static void scan_device(BlockScan *scan, const char *name)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(device_files); i++) {
+    g_autofree char *file = NULL, *path = NULL;
+    gint64 key;
+    dev_t rdev;
+
+    if (!g_str_has_prefix(name, device_files[i].prefix))
+      continue;
+    file = g_build_filename("/sys/block", name, device_files[i].file, NULL);
+    if (access(file, R_OK) < 0 || !(path = read_path(file)))
+      continue;
+    if (path_is_block(path, &rdev)) {
+      key = rdev;
+      add_name(scan->upper, &key, sizeof key, name);
+    } else {
       add_name(scan->loops, path, strlen(path) + 1, name);
-  } else if (!what) {
-    gint64 key = rdev;
-    add_name(scan->upper, &key, sizeof key, name);
-  } else if (!is_disabled(folder)) {
-    add(scan->users, rdev, g_strdup_printf("%s %s", what, folder));
+    }
   }
+}
+
+static void scan_devices(BlockScan *scan)
+{
+  g_autoptr(GDir) dir = g_dir_open("/sys/block", 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name(dir)))
+    scan_device(scan, name);
+}
+
+static void scan_path_file(BlockScan *scan, const char *file, const char *what)
+{
+  g_autofree char *path = read_path(file), *folder = g_path_get_dirname(file);
+  dev_t rdev;
+
+  if (path && path_is_block(path, &rdev) && !is_disabled(folder))
+    add(scan->users, rdev, g_strdup_printf("%s %s", what, folder));
 }
 
 static void scan_path_files(BlockScan *scan)
@@ -257,6 +288,7 @@ static BlockScan *new_scan(gboolean mounts_alone)
   scan->mounts = g_ptr_array_new_with_free_func(free_mount);
   scan_mounts(scan, "self", NULL);
   scan_swaps(scan);
+  scan_devices(scan);
   scan_path_files(scan);
   while (dir && (pid = g_dir_read_name(dir))) {
     g_autofree char *ns_path = g_strdup_printf("/proc/%s/ns/mnt", pid);
