@@ -8,6 +8,7 @@
 #include "cli/json.h"
 #include "cli/progress.h"
 #include "commands/commands.h"
+#include "commands/list-tree.h"
 #include "util/block-stack.h"
 
 static gboolean json;
@@ -164,7 +165,7 @@ typedef struct {
   guint64 exclusive, shared;
 } Counts;
 
-static void print_volume(const PoolVolumeInfo *v, const Counts *counts)
+static void print_volume(const PoolVolumeInfo *v, const Counts *counts, const char *user)
 {
   g_autofree char *name = g_strdup_printf("%s/%s", v->vg, v->name), *time = NULL;
 
@@ -189,6 +190,7 @@ static void print_volume(const PoolVolumeInfo *v, const Counts *counts)
     number_line("device id", v->device_id);
   line("access", v->read_only ? "read-only" : "read-write");
   line("active", v->active ? "yes" : "no");
+  line("open by", user);
   line("path", v->path);
   list_line("tags", v->tags);
   if (v->creation_time) {
@@ -257,7 +259,8 @@ static void json_vg(JsonBuilder *builder, const PoolVgInfo *info, GPtrArray *poo
   json_builder_end_object(builder);
 }
 
-static void json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts)
+static void json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Counts *counts,
+                        const char *user)
 {
   json_builder_begin_object(builder);
   cli_json_string(builder, "vg", v->vg);
@@ -280,6 +283,7 @@ static void json_volume(JsonBuilder *builder, const PoolVolumeInfo *v, const Cou
   cli_json_string(builder, "path", v->path);
   cli_json_strings(builder, "tags", v->tags, v->tags ? g_strv_length(v->tags) : 0);
   cli_json_string(builder, "damage", v->damage);
+  cli_json_string(builder, "open_by", user);
   json_builder_end_object(builder);
 }
 
@@ -343,20 +347,23 @@ static gboolean info_pool(VolumeGroup *group, const char *name)
 static gboolean info_volume(VolumeGroup *group, const char *name, GError **error)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, error);
+  g_autofree char *user = NULL;
+  g_autoptr(BlockScan) scan = NULL;
   Counts counts = {0};
 
   if (!info)
     return FALSE;
+  user = list_volume_user(info, &scan);
   /* Of a damaged volume they cannot be told; the damage is. */
   counts.known =
       info->pool && pool_count_volume(group, name, &counts.exclusive, &counts.shared, NULL);
   if (json) {
     JsonBuilder *builder = json_document("volume");
 
-    json_volume(builder, info, &counts);
+    json_volume(builder, info, &counts, user);
     json_finish(builder);
   } else {
-    print_volume(info, &counts);
+    print_volume(info, &counts, user);
   }
   return TRUE;
 }

@@ -86,26 +86,27 @@ void list_tree_free(ListTree *tree)
 
 /* --- what is asked of each volume --- */
 
-/* Whoever has its block node open, or its file: that of a service, which is there beside a node. */
-static char *find_user(ListTree *tree, const PoolVolumeInfo *v)
+/* Whoever has its block node open, or its file: that of a service, which is there beside a node. Of
+ * NBD's clients only that service knows. */
+char *list_volume_user(const PoolVolumeInfo *v, BlockScan **scan)
 {
   g_autofree char *node = NULL, *folder = NULL, *file = NULL;
   char *user = NULL;
 
   if (!v->path)
-    return NULL;
-  if (!tree->scan)
-    tree->scan = block_scan_new();
+    return g_strdup(v->open_by);
+  if (!*scan)
+    *scan = block_scan_new();
   node = realpath(v->path, NULL);
   folder = settings_vg_file(v->vg, "volumes");
   file = g_build_filename(folder, v->name, NULL);
   if (v->path_is_block)
-    user = block_scan_user(tree->scan, v->path);
+    user = block_scan_user(*scan, v->path);
   if (!user)
-    user = block_scan_file_opener(tree->scan, file);
+    user = block_scan_file_opener(*scan, file);
   if (!user)
-    user = block_scan_file_user(tree->scan, file, node ? node : "");
-  return user;
+    user = block_scan_file_user(*scan, file, node ? node : "");
+  return user ? user : g_strdup(v->open_by);
 }
 
 static Node *node_new(ListTree *tree, VolumeGroup *group, const PoolVolumeInfo *v)
@@ -118,7 +119,7 @@ static Node *node_new(ListTree *tree, VolumeGroup *group, const PoolVolumeInfo *
   if (!v->pool || g_get_monotonic_time() > tree->deadline ||
       !pool_count_volume(group, v->name, &node->exclusive, &shared, NULL))
     node->exclusive = G_MAXUINT64;
-  node->user = find_user(tree, v);
+  node->user = list_volume_user(v, &tree->scan);
   return node;
 }
 

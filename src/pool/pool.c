@@ -17,6 +17,7 @@ void pool_volume_info_free(PoolVolumeInfo *info)
   g_strfreev(info->tags);
   g_free(info->path);
   g_free(info->damage);
+  g_free(info->open_by);
   g_free(info);
 }
 

@@ -48,7 +48,9 @@ typedef struct {
   guint64 creation_time; /* seconds since the epoch, 0: not recorded */
   char *path; /* where a program finds it: /dev/<vg>/<lv>, the FUSE file, or NULL when not served */
   gboolean path_is_block;
-  char *damage; /* NULL, or why (part of) it cannot be read */
+  char *damage;  /* NULL, or why (part of) it cannot be read */
+  char *open_by; /* by whom, as its engine knows: NBD's clients, and programs that opened its file;
+                    NULL: by nobody that this one knows of */
 } PoolVolumeInfo;
 void pool_volume_info_free(PoolVolumeInfo *info);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolVolumeInfo, pool_volume_info_free)

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 24
+plan 29
 
 # What a command writes on a terminal, and its status.
 terminal() {
@@ -57,9 +57,26 @@ if can_serve; then
   said=$(terminal list)
   like "who has a volume open" "$(row vm-102-disk-0)" "rwa sleep, pid $holder\$"
   like "and who has none" "$(row '└ vm-101-disk-0')" 'rwa$'
+  like "info as well" "$(vt info pve/vm-102-disk-0)" "^open by +sleep, pid $holder\$"
+  if command -v qemu-io >/dev/null; then
+    coproc nbd { exec qemu-io -f raw \
+      "nbd+unix:///vm-101-disk-0?socket=$VIRT_THIN_RUNTIME_DIR/pve/nbd"; }
+    client=$nbd_PID
+    at_exit "kill $client"
+    opened() { vt info pve/vm-101-disk-0 | grep -q "^open by"; }
+    wait_until 20 opened
+    said=$(terminal list)
+    like "a client of NBD's" "$(row '└ vm-101-disk-0')" "nbd client, pid $client \([^)]*\)\$"
+    like "info as well" "$(vt info pve/vm-101-disk-0)" "^open by +nbd client, pid $client "
+    ok "in JSON" valid info <<<"$(vt info --json pve/vm-101-disk-0)"
+    is "by the same name" "$(vt info --json pve/vm-101-disk-0 | field "d['volume']['open_by'][:10]")" \
+      "nbd client"
+  else
+    skip 4 "no qemu-io"
+  fi
   vt stop --force pve
 else
-  skip 2 "needs root and /dev/fuse"
+  skip 7 "needs root and /dev/fuse"
 fi
 
 # --- info ---

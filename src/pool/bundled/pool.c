@@ -158,6 +158,7 @@ static PoolVolumeInfo *make_volume_info(Bundled *b, LvmLv *lv, DeviceCache *cach
                       : pool && pool->data ? vt_io_sector_size(pool->data)
                                            : 512;
   info->damage = describe_damage(b, pool, lv, device);
+  info->open_by = bundled_volume_openers(b, info->name);
   if (thin)
     info->mapped = device ? device->mapped : pool && pool->thin && cache->devices ? 0 : G_MAXUINT64;
   return info;

@@ -28,9 +28,13 @@ static GVariant *texts(const char *const *strings)
   return g_variant_builder_end(&builder);
 }
 
-static GVariant *further(void)
+static GVariant *further(const PoolVolumeInfo *info)
 {
-  return g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0);
+  GVariantBuilder more;
+
+  g_variant_builder_init(&more, G_VARIANT_TYPE_VARDICT);
+  g_variant_builder_add(&more, "{sv}", "open_by", text(info->open_by));
+  return g_variant_builder_end(&more);
 }
 
 GVariant *pool_wire_from_strings(GPtrArray *strings)
@@ -45,12 +49,13 @@ GVariant *pool_wire_from_strings(GPtrArray *strings)
 
 GVariant *pool_wire_from_volume(const PoolVolumeInfo *info)
 {
-  return g_variant_new(
-      "(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name), text(info->uuid),
-      info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin", text(info->pool), text(info->origin),
-      text(info->snapshot_of), text(info->snapshot_name), info->size, info->mapped, info->vmid,
-      info->device_id, info->read_only, info->active, texts((const char *const *)info->tags),
-      text(info->path), info->creation_time, text(info->damage), info->path_is_block, further());
+  return g_variant_new("(@s@s@ss@s@s@s@sttxubb@as@st@sb@a{sv})", text(info->vg), text(info->name),
+                       text(info->uuid), info->kind == POOL_VOLUME_LINEAR ? "linear" : "thin",
+                       text(info->pool), text(info->origin), text(info->snapshot_of),
+                       text(info->snapshot_name), info->size, info->mapped, info->vmid,
+                       info->device_id, info->read_only, info->active,
+                       texts((const char *const *)info->tags), text(info->path),
+                       info->creation_time, text(info->damage), info->path_is_block, further(info));
 }
 
 GVariant *pool_wire_from_pool(const PoolInfo *info)
@@ -105,13 +110,15 @@ static char *take(char *string)
 PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
 {
   PoolVolumeInfo *info = g_new0(PoolVolumeInfo, 1);
+  g_autoptr(GVariant) more = NULL;
   const char *kind;
 
   g_variant_get(value, "(sss&sssssttxubb^asstsb@a{sv})", &info->vg, &info->name, &info->uuid, &kind,
                 &info->pool, &info->origin, &info->snapshot_of, &info->snapshot_name, &info->size,
                 &info->mapped, &info->vmid, &info->device_id, &info->read_only, &info->active,
                 &info->tags, &info->path, &info->creation_time, &info->damage, &info->path_is_block,
-                NULL);
+                &more);
+  g_variant_lookup(more, "open_by", "s", &info->open_by);
   info->kind = g_str_equal(kind, "linear") ? POOL_VOLUME_LINEAR : POOL_VOLUME_THIN;
   info->pool = take(info->pool);
   info->origin = take(info->origin);
@@ -119,6 +126,7 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value)
   info->snapshot_name = take(info->snapshot_name);
   info->path = take(info->path);
   info->damage = take(info->damage);
+  info->open_by = take(info->open_by);
   return info;
 }
 
