@@ -7,7 +7,8 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 
-static gboolean json, clear;
+static gboolean json, clear, repair;
+static char *copy;
 
 static void print_json(const char *name, GPtrArray *errors, GPtrArray *leaks, const char *health)
 {
@@ -43,26 +44,49 @@ static gboolean is_finding(const GError *error)
                                        error->code == EPERM || error->code == EINVAL);
 }
 
-/* Damage is left to the check to tell. */
-static gboolean clear_mark(const char *vg, const char *name, const PoolWhere *where, GError **error)
+/* What changes metadata is for who has it alone. @lvm2: how the kernel's pool is brought to it. */
+static gboolean check_holder(const char *vg, const char *name, const PoolWhere *where,
+                             const char *lvm2, GError **error)
 {
   PoolHolder holder = pool_holder(vg, where);
-  g_autoptr(GError) local = NULL;
 
   if (holder == POOL_HOLDER_SERVICE)
     return vt_set_error(error, EBUSY,
                         "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
-  if (holder == POOL_HOLDER_KERNEL)
-    return vt_set_error(error, EOPNOTSUPP,
-                        "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and "
-                        "have lvm2 check it and "
-                        "clear the mark: lvchange -ay --config "
-                        "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]' %s/%s",
-                        vg, name, vg, name, vg, name);
+  return holder != POOL_HOLDER_KERNEL ||
+         vt_set_error(error, EOPNOTSUPP,
+                      "%s/%s is the kernel's. Deactivate it (virt-thin deactivate %s/%s), and "
+                      "have lvm2 %s %s/%s",
+                      vg, name, vg, name, lvm2, vg, name);
+}
+
+/* Damage is left to the check to tell. */
+static gboolean clear_mark(const char *vg, const char *name, const PoolWhere *where, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+
+  if (!check_holder(vg, name, where,
+                    "check it and clear the mark: lvchange -ay --config "
+                    "'global/thin_check_options=[\"-q\",\"--clear-needs-check-flag\"]'",
+                    error))
+    return FALSE;
   if (pool_clear_needs_check(vg, name, where, &local) || g_error_matches(local, VT_ERROR, EBADMSG))
     return TRUE;
   g_propagate_error(error, g_steal_pointer(&local));
   return FALSE;
+}
+
+static gboolean mend(const char *vg, const char *name, const PoolWhere *where, GError **error)
+{
+  g_autofree char *kept = NULL, *from = copy ? g_canonicalize_filename(copy, NULL) : NULL;
+  gboolean ok = check_holder(vg, name, where, "repair it: lvconvert --repair", error) &&
+                pool_repair(vg, name, from, where, &kept, error);
+
+  if (kept && ok)
+    cli_warn("the metadata of %s/%s was repaired; as it was, it is kept in %s. What a volume had "
+             "where it was damaged is lost",
+             vg, name, kept);
+  return ok;
 }
 
 static int run_check(char **args, GError **error)
@@ -78,8 +102,10 @@ static int run_check(char **args, GError **error)
 
   if (!cli_split_name(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
+  if (copy && !repair)
+    return cli_usage(error, "--from FILE goes with --repair"), CLI_WRONG_USAGE;
   where.look = look;
-  if (clear && !clear_mark(vg, name, &where, error))
+  if ((repair && !mend(vg, name, &where, error)) || (clear && !clear_mark(vg, name, &where, error)))
     return CLI_FAILED;
   full = g_strdup_printf("%s/%s", vg, name);
   busy = cli_busy_new("checking %s", full);
@@ -111,6 +137,8 @@ static int run_check(char **args, GError **error)
 static const GOptionEntry check_options[] = {
     {"clear-needs-check", 0, 0, G_OPTION_ARG_NONE, &clear,
      "Take back the mark needs_check, if there are no other errors", NULL},
+    {"repair", 0, 0, G_OPTION_ARG_NONE, &repair, "Have thin_repair mend damaged metadata", NULL},
+    {"from", 0, 0, G_OPTION_ARG_FILENAME, &copy, "Mend it from a copy that was kept of it", "FILE"},
     {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
@@ -125,7 +153,9 @@ const CliCommand cli_check = {
         "chunks or blocks that are counted and not used - are harmless. Changes nothing, but\n"
         "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from "
         "being "
-        "opened for writing.",
+        "opened for writing, and with\n"
+        "--repair damaged metadata: what thin_repair saves of it, if that is sound. What was there "
+        "is kept in a file.",
     .options = check_options,
     .min_args = 1,
     .max_args = 1,

@@ -22,6 +22,7 @@ noinst_LTLIBRARIES += src/pool/libpool-bundled.la
 src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/bundled-private.h src/pool/bundled/pool.c \
 	src/pool/bundled/recover.c \
+	src/pool/bundled/repair.c \
 	src/pool/bundled/commit.c \
 	src/pool/bundled/change.c \
 	src/pool/bundled/base.c \

@@ -72,12 +72,14 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
 
     if (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), name) == 0 &&
         !is_created_by_message(messages, lvm_lv_name(lv)))
-      return vt_set_error(error, EBADMSG,
-                          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has "
-                          "volumes such as %s: "
-                          "its metadata was overwritten. Repair it "
-                          "with thin_repair from a copy of the metadata",
-                          b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv));
+      return vt_set_error(
+          error, EBADMSG,
+          "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has "
+          "volumes such as %s: "
+          "its metadata was overwritten. Have thin_repair look for what is left of it: "
+          "virt-thin check --repair %s/%s; a copy of it that was kept can be put "
+          "back: add --from FILE",
+          b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv), b->vg_name, name);
   }
   conflict = pool_health_tid_conflict(pool_lv, 0);
   return !conflict || time_refusal(b, name, conflict, error);
@@ -103,9 +105,10 @@ static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
   return vt_set_error(
       error, EBADMSG,
       "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be "
-      "reached; repair it with thin_repair",
+      "reached, then have thin_repair mend it: virt-thin check --repair %s/%s",
       b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
-      report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "");
+      report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "", b->vg_name,
+      pool->name);
 }
 
 static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions *options,
@@ -118,9 +121,8 @@ static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions 
     return thin;
   if (g_error_matches(failure, VT_ERROR, EBADMSG))
     vt_set_error(error, EBADMSG,
-                 "%s (put back the metadata that belongs here, or rebuild it with lvconvert "
-                 "--repair %s/%s or "
-                 "thin_repair)",
+                 "%s (have thin_repair mend it: virt-thin check --repair %s/%s; a copy of it that "
+                 "was kept can be put back: add --from FILE)",
                  failure->message, b->vg_name, pool->name);
   else
     g_propagate_error(error, g_steal_pointer(&failure));
@@ -157,8 +159,9 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
         "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
         "finished. Check it and clear the mark with `virt-thin check --clear-needs-check %s/%s`. "
         "If it "
-        "is damaged, open it read-only to copy volumes off, and repair it with lvconvert --repair",
-        b->vg_name, pool->name, b->vg_name, pool->name);
+        "is damaged, open it read-only to copy volumes off, then have thin_repair mend it: "
+        "virt-thin check --repair %s/%s",
+        b->vg_name, pool->name, b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||
          check_messages(b, thin, pool_lv, pool->status.transaction_id, error);
