@@ -402,8 +402,8 @@ static gboolean resolve_amount(VolumeGroup *group, Amount *amount, gboolean of_p
   if (amount->bytes == 0 && of_free)
     return vt_set_error(error, ENOSPC,
                         "volume group %s has no extent free for that: add a physical volume with "
-                        "virt-thin extend",
-                        vg->name);
+                        "virt-thin extend %s PATH",
+                        vg->name, vg->name);
   return TRUE;
 }
 

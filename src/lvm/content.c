@@ -194,10 +194,10 @@ static gboolean check_not_used_pv(const char *path, GError **error)
   if (probe->groups->len)
     return vt_set_error(error, EEXIST, "%s is a physical volume of volume group %s already", path,
                         lvm_vg_name(((LvmGroup *)probe->groups->pdata[0])->vg));
-  return vt_set_error(
-      error, EEXIST,
-      "%s is a physical volume already; if it is not needed any more, wipe it with wipefs -a",
-      path);
+  return vt_set_error(error, EEXIST,
+                      "%s is a physical volume already; if it is not needed any more, wipe it with "
+                      "wipefs -a %s, then --force takes it",
+                      path, path);
 }
 
 static gboolean is_pv(GPtrArray *names)

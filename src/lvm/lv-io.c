@@ -70,11 +70,11 @@ static gboolean check_stripes(LvmNode *node, guint n_on_pvs, GError **error)
   lvm_value_init(&it, lvm_section_find(node, "stripes"));
   while (lvm_value_next(&it))
     if (it.type >= LVM_VALUE_STRING && g_str_has_prefix(it.text, "pvmove"))
-      return vt_set_error(error, EOPNOTSUPP,
-                          "extents of it are being moved (%s): finish that with pvmove, or take it "
-                          "back with pvmove "
-                          "--abort",
-                          it.text);
+      return vt_set_error(
+          error, EOPNOTSUPP,
+          "extents of it are being moved (%s): have lvm2 go on (vgchange -ay), and finish "
+          "that with pvmove, or take it back with pvmove --abort",
+          it.text);
   return vt_set_error(error, EOPNOTSUPP,
                       "%s does not lie on physical volumes alone: use it through lvm2",
                       lvm_node_name(node));
@@ -388,9 +388,8 @@ static VtIo *lv_io_new(LvmStore *store, LvmLv *lv, gboolean read_only, GError **
   if (lv->kind != LVM_LV_STRIPED) {
     vt_set_error(error, EOPNOTSUPP,
                  "%s is of type %s, and virt-thin opens linear and striped volumes: use it through "
-                 "lvm2 (vgchange -ay), "
-                 "or make it linear with lvconvert",
-                 name, lvm_lv_segment_type(lv));
+                 "lvm2 (vgchange -ay %s)",
+                 name, lvm_lv_segment_type(lv), lvm_vg_name(store->vg));
     return NULL;
   }
   if (!read_only && (store->read_only || !lvm_lv_is_writable(lv))) {

@@ -490,8 +490,11 @@ gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archiv
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(vg));
   for (guint i = 0; i < device->areas->len; i++)
     if (((LvmMetadataArea *)device->areas->pdata[i])->start >= lvm_pv_start(pv))
-      return vt_set_error(error, EOPNOTSUPP, "%s has a metadata area at its end; use pvresize",
-                          path);
+      return vt_set_error(
+          error, EOPNOTSUPP,
+          "%s cannot grow, as it has a metadata area at its end: add a physical volume "
+          "(virt-thin extend %s PATH)",
+          path, lvm_vg_name(vg));
   if (!lvm_store_check_seqno(store, error) || !refresh_size(device, &size, error))
     return FALSE;
   n = MIN((size - lvm_pv_start(pv)) / lvm_vg_extent_size(vg), G_MAXUINT32);

@@ -220,6 +220,21 @@ static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
                       lvm_vg_name(vg), why);
 }
 
+/* What lvm2 is to mend; it does not look at files. */
+static gboolean refuse_for_lvm2(LvmProbe *probe, LvmVg *vg, const char *why, GError **error)
+{
+  for (guint i = 0; i < vg->pvs->len; i++) {
+    LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(vg->pvs->pdata[i]));
+
+    if (device && g_file_test(vt_io_name(device->io), G_FILE_TEST_IS_REGULAR))
+      return vt_set_error(error, EPERM,
+                          "volume group %s cannot be opened for writing: %s (lvm2 sees a file once "
+                          "losetup --find --show %s has made it a block device)",
+                          lvm_vg_name(vg), why, vt_io_name(device->io));
+  }
+  return refuse(vg, EPERM, why, error);
+}
+
 static gboolean missing(LvmProbe *probe, LvmVg *vg, LvmPv *pv, GError **error)
 {
   const char *part = lvm_probe_part(probe, lvm_pv_uuid(pv)),
@@ -281,10 +296,8 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
   g_autofree char *foreign = lvm_store_foreign(store);
   const char *why = lvm_vg_unwritable(store->vg);
 
-  if (why)
-    return refuse(store->vg, EPERM, why, error);
-  if (foreign)
-    return refuse(store->vg, EPERM, foreign, error);
+  if (why || foreign)
+    return refuse_for_lvm2(probe, store->vg, why ? why : foreign, error);
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv)), *locked;

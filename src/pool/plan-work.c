@@ -85,12 +85,15 @@ gboolean plan_require_closed(PlanWork *w, LvmLv *lv, GError **error)
 
 gboolean plan_require_no_old_snapshot(LvmLv *lv, GError **error)
 {
-  if (!lvm_lv_has_old_snapshot(lv))
+  g_autofree char *snapshot = lvm_lv_old_snapshot(lv);
+
+  if (!snapshot)
     return TRUE;
   return vt_set_error(error, EOPNOTSUPP,
                       "it has a snapshot that needs a copy of what is overwritten, which lvm2 and "
                       "the kernel alone make: "
-                      "use lvm2's commands, or remove that snapshot with lvremove");
+                      "use lvm2's commands, or remove that snapshot: lvremove %s",
+                      snapshot);
 }
 
 gboolean plan_require_free_name(PlanWork *w, const char *name, GError **error)

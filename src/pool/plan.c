@@ -134,8 +134,8 @@ static gboolean require_room(PlanWork *w, guint64 wanted, const char *what_for, 
          vt_set_error(
              error, ENOSPC,
              "that takes %s%s, and volume group %s has %s free: add a physical volume with "
-             "virt-thin extend",
-             wanted_text, what_for, lvm_vg_name(w->vg), free_text);
+             "virt-thin extend %s PATH",
+             wanted_text, what_for, lvm_vg_name(w->vg), free_text, lvm_vg_name(w->vg));
 }
 
 static gboolean plan_create_linear(PlanWork *w, GError **error)

@@ -118,7 +118,7 @@ refuses() {
   for regex; do like "$name: the message says $regex" "$err" "$regex"; done
   unchanged "that"
 }
-plan 322
+plan 325
 
 # --- several PVs: two metadata areas, none, one that is ignored ---
 use 07-three-pvs
@@ -159,7 +159,17 @@ refused "PVs without metadata say that others are wanted" 1 \
 use 07-three-pvs; edit "${images[0]}" 4096 '"ALLOCATABLE"' '"ALLOCATABLE", "MISSING"'
 edit "${images[0]}" 208666624 '"ALLOCATABLE"' '"ALLOCATABLE", "MISSING"'; before=$(digest)
 whole '.*' "a PV is marked as missing"
-refuses 'marked as missing.*vgextend --restoremissing'
+refuses 'marked as missing.*vgextend --restoremissing pve PATH'
+if [ "$(id -u)" = 0 ] && command -v lvm >/dev/null; then
+  lvm_attach --writable "${images[@]}"
+  command=$(grep -o 'vgextend --restoremissing pve PATH' <<<"$err")
+  ok "a PV is back: as it is advised" lvm2 ${command/PATH/${lvm_loops[0]}}
+  lvm_detach
+  is "a PV is back: check" "$(checked)" "(True, False, False)"
+  ok "a PV is back: and it is written" fx create pve/new --size 8m
+else
+  skip 3 "needs root and lvm2"
+fi
 
 # --- stripes, alignment, labels elsewhere ---
 use 08-striped
@@ -250,9 +260,9 @@ done
 # --- metadata on raid ---
 use 12-raid-metadata
 whole 'vm-2-.*'
-refused "raid: the reason and what to do" 1 'pve/data_tmeta is of type raid1.*lvconvert' \
+refused "raid: the reason and what to do" 1 'pve/data_tmeta is of type raid1.*vgchange -ay pve' \
   fx export pve/vm-1-disk-0 "$tmp/out"
-refused "raid: it cannot be checked" 1 'pve/data_tmeta is of type raid1.*lvconvert' \
+refused "raid: it cannot be checked" 1 'pve/data_tmeta is of type raid1.*vgchange -ay pve' \
   fx check pve/data
 is "raid: the other pool" "$(checked other)" "(True, False, False)"
 unchanged reading
@@ -308,7 +318,7 @@ writes '.*' p.3+x
 # --- damage, derived ---
 use 10-history; superblock "${images[0]}" 336 I 256; before=$(digest)
 is "another chunk size: check" "$(checked | cut -d, -f1,2)" "(False, True"
-refuses 'chunks of 131072 bytes, the volume group says 65536' 'lvconvert --repair pve/data'
+refuses 'chunks of 131072 bytes, the volume group says 65536' 'virt-thin check --repair pve/data'
 use 10-history; superblock "${images[0]}" 360 I 1; before=$(digest)
 is "unknown features: check" "$(checked | cut -d, -f1,2)" "(False, True"
 refuses 'features .* that this version does not know'

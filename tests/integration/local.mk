@@ -4,6 +4,7 @@ integration_tests = \
 	tests/integration/cli-archive.sh \
 	tests/integration/cli-backup-faults.sh \
 	tests/integration/cli-backup.sh \
+	tests/integration/cli-advice.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
 	tests/integration/cli-delta.sh \
@@ -88,6 +89,7 @@ EXTRA_DIST += $(integration_tests) \
 	tests/integration/flush-log.py \
 	tests/integration/md-mark.py \
 	tests/integration/nbd-since.py \
+	tests/integration/advice.py tests/integration/advice.txt \
 	tests/fixtures/pools tests/fixtures/storagecfg-pools tests/fixtures/make-pools
 
 check_PROGRAMS += \

@@ -150,7 +150,7 @@ edit 's/thin+FUTURE/thin/'
 # --- the volume group ---
 edit 's/"RESIZEABLE", "READ", "WRITE"/"RESIZEABLE", "READ"/'
 refused "read-only: lvm2" 5 'is read-only' lvm2 vgchange --addtag z pve
-refused "read-only: virt-thin" 1 'set read-only' both create pve/y --size 4m
+refused "read-only: virt-thin" 1 'sets it read-only' both create pve/y --size 4m
 edit 's/"RESIZEABLE", "READ"/"RESIZEABLE", "READ", "WRITE"/'
 lvm2 vgexport pve >/dev/null
 refused "exported: lvm2" 5 'is exported' lvm2 vgchange --addtag z pve

@@ -383,12 +383,13 @@ static gboolean no_room(LvmLv *lv, guint64 n, guint64 available, GError **error)
     return vt_set_error(
         error, ENOSPC,
         "volume group %s has %s free, but only %s where allocation policy %s lets logical volume "
-        "%s have it, and it needs %s; change the policy with lvchange --alloc or vgchange --alloc",
-        lvm_vg_name(lv->vg), free_text, usable, policy_of(lv), lvm_lv_name(lv), needed);
+        "%s have it, and it needs %s; change the policy with lvchange --alloc normal %s/%s",
+        lvm_vg_name(lv->vg), free_text, usable, policy_of(lv), lvm_lv_name(lv), needed,
+        lvm_vg_name(lv->vg), lvm_lv_name(lv));
   return vt_set_error(error, ENOSPC,
                       "volume group %s has %s free, but logical volume %s needs %s more; add a "
-                      "physical volume (virt-thin extend)",
-                      lvm_vg_name(lv->vg), free_text, lvm_lv_name(lv), needed);
+                      "physical volume (virt-thin extend %s PATH)",
+                      lvm_vg_name(lv->vg), free_text, lvm_lv_name(lv), needed, lvm_vg_name(lv->vg));
 }
 
 /* The free run to go on with: see the top of this file. */

@@ -248,6 +248,19 @@ gboolean lvm_lv_has_old_snapshot(LvmLv *lv)
   return lv->has_cow;
 }
 
+char *lvm_lv_old_snapshot(LvmLv *lv)
+{
+  for (GList *link = lv->vg->lvs.head; link; link = link->next) {
+    LvmNode *segment = ((LvmLv *)link->data)->segment;
+
+    if (segment && lvm_segment_is_type(segment, "snapshot") &&
+        g_strcmp0(lvm_section_get_string(segment, "origin"), lvm_lv_name(lv)) == 0)
+      return g_strdup_printf("%s/%s", lvm_vg_name(lv->vg),
+                             lvm_section_get_string(segment, "cow_store"));
+  }
+  return NULL;
+}
+
 gboolean lvm_lv_is_writable(LvmLv *lv)
 {
   return !lv->has_cow && lvm_section_is_writable(lvm_lv_node(lv));

@@ -124,9 +124,8 @@ static char *unwritable_pvs(LvmVg *vg)
 
     if (lvm_pv_has_status(pv, "MISSING"))
       return g_strdup_printf("physical volume %s (%s, last seen as %s) is marked as missing; when "
-                             "it is back, take it in "
-                             "again with vgextend --restoremissing",
-                             lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv));
+                             "it is back, take it in again: vgextend --restoremissing %s PATH",
+                             lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(vg));
     if (unknown)
       return g_strdup_printf("physical volume %s has a status that virt-thin does not know, %s",
                              lvm_pv_name(pv), unknown);
@@ -170,7 +169,8 @@ const char *lvm_vg_unwritable(LvmVg *vg)
 
   g_clear_pointer(&vg->unwritable, g_free);
   if (lvm_section_has_word(vg->node, "status", "EXPORTED"))
-    vg->unwritable = g_strdup("it is exported; take it back with vgimport");
+    vg->unwritable =
+        g_strdup_printf("it is exported; take it back with vgimport %s", lvm_vg_name(vg));
   else if (lvm_section_has_word(vg->node, "status", "CLUSTERED") ||
            lvm_section_has_word(vg->node, "status", "SHARED"))
     vg->unwritable = g_strdup("it is shared between hosts");
@@ -183,7 +183,10 @@ const char *lvm_vg_unwritable(LvmVg *vg)
   else if (unknown)
     vg->unwritable = g_strdup_printf("it has a status that virt-thin does not know, %s", unknown);
   else if (!lvm_section_is_writable(vg->node))
-    vg->unwritable = g_strdup("it is set read-only (vgchange)");
+    vg->unwritable = g_strdup_printf(
+        "its text sets it read-only, which no command takes back: vgcfgbackup -f FILE %s, give its "
+        "status in FILE a \"WRITE\" again, vgcfgrestore --force -f FILE %s",
+        lvm_vg_name(vg), lvm_vg_name(vg));
   else if (!(vg->unwritable = unwritable_pvs(vg)))
     vg->unwritable = unwritable_lvs(vg);
   return vg->unwritable;
@@ -206,8 +209,8 @@ gboolean lvm_vg_check_new_pv(LvmVg *vg, GError **error)
     return vt_set_error(
         error, EPERM,
         "volume group %s may have %" G_GUINT64_FORMAT
-        " physical volumes, and has them; raise it with vgchange --maxphysicalvolumes",
-        lvm_vg_name(vg), max);
+        " physical volumes, and has them; vgchange --maxphysicalvolumes 0 %s lifts that",
+        lvm_vg_name(vg), max, lvm_vg_name(vg));
   return TRUE;
 }
 

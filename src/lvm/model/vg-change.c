@@ -136,8 +136,8 @@ static gboolean check_max_lv(LvmVg *vg, GError **error)
   if (n >= max)
     return vt_set_error(error, EPERM,
                         "volume group %s may have %" G_GUINT64_FORMAT
-                        " volumes, and has them; raise it with vgchange --logicalvolume",
-                        lvm_vg_name(vg), max);
+                        " volumes, and has them; vgchange --logicalvolume 0 %s lifts that",
+                        lvm_vg_name(vg), max, lvm_vg_name(vg));
   return TRUE;
 }
 
@@ -212,8 +212,8 @@ static gboolean check_free(LvmVg *vg, const char *what, const char *name, guint6
   return n <= available ||
          vt_set_error(error, ENOSPC,
                       "%s %s/%s needs %s with its metadata and spare, but only %s is free; add a "
-                      "physical volume (virt-thin extend) or choose a smaller size",
-                      what, lvm_vg_name(vg), name, needed, free_text);
+                      "physical volume (virt-thin extend %s PATH) or choose a smaller size",
+                      what, lvm_vg_name(vg), name, needed, free_text, lvm_vg_name(vg));
 }
 
 static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
@@ -674,13 +674,14 @@ gboolean lvm_vg_rename_lv(LvmVg *vg, LvmLv *lv, const char *new_name, GError **e
   if (!lv->visible || lv->kind == LVM_LV_OTHER)
     return vt_set_error(error, EOPNOTSUPP,
                         "%s/%s is a part of another volume or of type %s, which virt-thin does not "
-                        "rename; use lvrename",
-                        lvm_vg_name(vg), old, lvm_lv_segment_type(lv));
+                        "rename; use lvrename %s %s %s",
+                        lvm_vg_name(vg), old, lvm_lv_segment_type(lv), lvm_vg_name(vg), old, name);
   if ((stranger = find_stranger(vg, old)))
     return vt_set_error(
         error, EOPNOTSUPP,
-        "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename",
-        lvm_vg_name(vg), old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger));
+        "%s/%s is used by %s of type %s, which virt-thin does not change; use lvrename %s %s %s",
+        lvm_vg_name(vg), old, lvm_lv_name(stranger), lvm_lv_segment_type(stranger), lvm_vg_name(vg),
+        old, name);
   if (lv->kind == LVM_LV_THIN_POOL && !check_part_names(vg, data, metadata, error))
     return FALSE;
   lvm_lv_set_name(lv, name);
@@ -778,7 +779,7 @@ gboolean lvm_vg_remove_lv(LvmVg *vg, LvmLv *lv, GError **error)
                         lvm_vg_name(vg), lvm_lv_name(lv));
   if (lv->kind == LVM_LV_OTHER)
     return vt_set_error(error, EOPNOTSUPP,
-                        "%s/%s is of type %s, which virt-thin does not remove; use lvremove",
+                        "%s/%s is of type %s, which virt-thin does not remove; use lvm2",
                         lvm_vg_name(vg), lvm_lv_name(lv), lvm_lv_segment_type(lv));
   if (why)
     return vt_set_error(error, EBUSY, "%s/%s cannot be removed: %s", lvm_vg_name(vg),

@@ -87,6 +87,8 @@ gboolean lvm_lv_find_run(LvmVg *vg, LvmLv *lv, LvmPv **pv, guint64 *offset);
 gboolean lvm_lv_is_visible(LvmLv *lv); /* is it what lvm2 lists? */
 /* Has it a snapshot of the kind before thin ones, which needs a copy of all that is overwritten? */
 gboolean lvm_lv_has_old_snapshot(LvmLv *lv);
+/* VG/LV of one of those, the caller's; NULL: there is none. */
+char *lvm_lv_old_snapshot(LvmLv *lv);
 /* FALSE, too, with such a snapshot: nobody makes the copies here. */
 gboolean lvm_lv_is_writable(LvmLv *lv);
 guint64 lvm_lv_creation_time(LvmLv *lv); /* 0: not recorded */
