@@ -11,6 +11,7 @@
 #include "transfer/send-private.h"
 
 #define MOST_CANDIDATES 64 /* the latest ones */
+#define MOST_STEPS 100     /* from what is made from what */
 #define RUNS 1024
 
 /* *cost: the bytes that @right has otherwise than @left, or @most when it is no less. */
@@ -37,20 +38,32 @@ static gboolean compare(SendPlan *plan, const char *left, const char *right, gui
   return TRUE;
 }
 
-/* What a family has in common: the volume that all of it was made from, which may be gone. */
-static const char *family_of(const SendPlan *plan, const PoolVolumeInfo *info)
+static const char *made_from(const SendPlan *plan, const char *name)
 {
-  const char *name = info->name;
+  const PoolVolumeInfo *info = send_find(plan, name);
 
-  for (guint i = 0; info && i < 1000; i++) {
-    const char *from = info->snapshot_of ? info->snapshot_of : info->origin;
+  return !info ? NULL : info->snapshot_of ? info->snapshot_of : info->origin;
+}
 
+/* What a family has in common: the volume that all of it was made from, which may be gone. lvm2
+ * runs in a circle where a volume was rolled back: its origin is its snapshot; then it is the name
+ * that comes first in there. */
+static const char *family_of(const SendPlan *plan, const char *name)
+{
+  const char *from, *first;
+
+  for (guint i = 0; i < MOST_STEPS; i++) {
+    from = made_from(plan, name);
     if (!from)
-      break;
+      return name;
     name = from;
-    info = send_find(plan, from);
   }
-  return name;
+  first = name;
+  for (guint i = 0; i < MOST_STEPS; i++) {
+    name = made_from(plan, name);
+    first = strcmp(name, first) < 0 ? name : first;
+  }
+  return first;
 }
 
 static void set_base(SendItem *item, StreamBase base, guint index, const char *name,
@@ -100,7 +113,6 @@ static gboolean try_earlier(SendPlan *plan, SendItem *item, guint index, GError 
 static gboolean choose(SendPlan *plan, guint index, GError **error)
 {
   SendItem *item = plan->items->pdata[index];
-  const char *family = family_of(plan, item->info);
   guint tried = 0;
   guint64 cost;
 
@@ -108,7 +120,7 @@ static gboolean choose(SendPlan *plan, guint index, GError **error)
   for (guint i = index; i-- > 0 && tried < MOST_CANDIDATES && item->cost > 0;) {
     const SendItem *earlier = plan->items->pdata[i];
 
-    if (strcmp(family_of(plan, earlier->info), family) != 0)
+    if (strcmp(earlier->family, item->family) != 0)
       continue;
     tried++;
     if (!try_earlier(plan, item, i, error))
@@ -127,6 +139,11 @@ static gboolean choose(SendPlan *plan, guint index, GError **error)
 
 gboolean send_choose_bases(SendPlan *plan, GError **error)
 {
+  for (guint i = 0; i < plan->items->len; i++) {
+    SendItem *item = plan->items->pdata[i];
+
+    item->family = family_of(plan, item->info->name);
+  }
   for (guint i = 0; i < plan->items->len; i++) {
     if (!choose(plan, i, error))
       return FALSE;

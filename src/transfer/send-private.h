@@ -10,6 +10,7 @@ typedef struct {
   const PoolVolumeInfo *info;
   const PoolVolumeInfo *since; /* the newest that the receiver has; NULL: nothing */
   StreamVolume *volume;
+  const char *family;         /* what it has in common with others that it may be based on */
   char *source, *source_uuid; /* what is read: read-only */
   char *base, *base_uuid;     /* what it is compared with; NULL: nothing */
   guint64 cost;               /* bytes that differ */

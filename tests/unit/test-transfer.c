@@ -162,6 +162,27 @@ static void test_sharing(void **state)
   helper_close(third);
 }
 
+/* As lvm2 has it after a rollback: the volume's origin is its snapshot, by a tag. */
+static void test_origins_in_a_circle(void **state)
+{
+  const PoolPublication all[] = {
+      {.name = "t1",
+       .new_name = "snap_vm-7-disk-0_a",
+       .snapshot_of = "vm-7-disk-0",
+       .sealed = TRUE},
+      {.name = "t2", .new_name = "vm-7-disk-0", .origin = "snap_vm-7-disk-0_a"}};
+  int fd;
+
+  assert_done(pool_clone(from, DISK, "t1", 0, &error));
+  assert_done(pool_clone(from, DISK, "t2", 0, &error));
+  assert_done(pool_publish(from, all, G_N_ELEMENTS(all), &error));
+  assert_done(pool_snapshot(from, "vm-7-disk-0", "b", &error));
+  fd = transfer_test_send(from, "vm-7-disk-0", TRUE, NULL);
+  assert_true((guint64)lseek(fd, 0, SEEK_END) < 2 * MIB + 8 * KIB);
+  transfer_test_receive(to, fd);
+  helper_check(to, "vm-7-disk-0", 8 * MIB, MIB, 3);
+}
+
 static void test_template(void **state)
 {
   g_autoptr(PoolVolumeInfo) clone = NULL;
@@ -488,6 +509,7 @@ int main(void)
   const struct CMUnitTest tests[] = {
       TEST(test_between),
       TEST(test_chunks_that_show_what_they_held),
+      TEST(test_origins_in_a_circle),
       TEST(test_resume),
       TEST(test_resume_refused),
       TEST(test_increment),
