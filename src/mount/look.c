@@ -281,6 +281,8 @@ static char *list_parts(GPtrArray *parts)
                            part->type ? part->type : "-", part->label ? part->label : "");
     if (part->why)
       g_string_append_printf(text, "%s(%s)", part->label && *part->label ? " " : "", part->why);
+    while (text->str[text->len - 1] == ' ')
+      g_string_truncate(text, text->len - 1);
   }
   return g_string_free(text, FALSE);
 }

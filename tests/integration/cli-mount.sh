@@ -9,7 +9,7 @@ for program in mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat sfdisk; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
 need_root_fuse_loop
-plan 85
+plan 90
 service=$VIRT_THIN_PROGRAM vg=mnt$$
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes
 mnt=$tmp/mnt guest=$tmp/guest
@@ -97,6 +97,15 @@ ok "umount by the volume's name" vt umount $vg/mbr
 ok "a file system without partitions" vt mount $vg/ext4 "$mnt"
 is "is mounted" "$(cat "$mnt/what")" ext4
 ok "umount" vt umount "$mnt"
+truncate -s 40M "$tmp/4k" && loop=$(losetup --find --show --sector-size 4096 "$tmp/4k") &&
+  printf 'label: gpt\nsize=16M\n' | sfdisk -q "$loop" >&2
+losetup -d "$loop"; put "$tmp/ext4" "$tmp/4k" 1
+vt import --format raw "$tmp/4k" $vg/4k >&2
+ok "a partition table that counts in sectors of 4096" vt mount $vg/4k "$mnt"
+is "is understood" "$(cat "$mnt/what")" ext4
+ok "a plain umount" umount "$mnt"
+refused "leaves the clone to the next" 1 "no clone of $vg/4k is mounted" vt umount $vg/4k
+is "which takes it away" "$(left)" ""
 refused "no such folder" 1 "is no folder to mount on" vt mount $vg/ext4 "$tmp/none"
 refused "no such snapshot" 1 "has no snapshot \"s\"" vt mount $vg/ext4@s "$mnt"
 refused "nothing is mounted" 1 "no clone of $vg/ext4 is mounted" vt umount $vg/ext4

@@ -1,10 +1,10 @@
 # With the real programs: the command line (cli-), the service of a volume group (service-), the NBD
 # server (nbd-), lvm2 (lvm-), a libvirtd of the test's own (libvirt-, storage-, xml), make (dist).
 integration_tests = \
+	tests/integration/cli-advice.sh \
 	tests/integration/cli-archive.sh \
 	tests/integration/cli-backup-faults.sh \
 	tests/integration/cli-backup.sh \
-	tests/integration/cli-advice.sh \
 	tests/integration/cli-bad-input.sh \
 	tests/integration/cli-claim.sh \
 	tests/integration/cli-delta.sh \
@@ -18,19 +18,20 @@ integration_tests = \
 	tests/integration/cli-growing.sh \
 	tests/integration/cli-health.sh \
 	tests/integration/cli-holders.sh \
+	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-look.sh \
+	tests/integration/cli-mount-session.sh \
 	tests/integration/cli-mount.sh \
-	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-outputs.sh \
 	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
-	tests/integration/cli-sanitized.sh \
 	tests/integration/cli-replicate.sh \
+	tests/integration/cli-sanitized.sh \
 	tests/integration/cli-schedule.sh \
 	tests/integration/cli-sectors.sh \
-	tests/integration/cli-served.sh \
 	tests/integration/cli-send.sh \
+	tests/integration/cli-served.sh \
 	tests/integration/cli-storage-check.sh \
 	tests/integration/cli-storage-folder-stream.sh \
 	tests/integration/cli-storage-folder.sh \
@@ -53,14 +54,13 @@ integration_tests = \
 	tests/integration/libvirt-harness.sh \
 	tests/integration/libvirt-pool.sh \
 	tests/integration/libvirt-scale.sh \
-	tests/integration/libvirt-sparse.sh \
 	tests/integration/libvirt-shim.sh \
+	tests/integration/libvirt-sparse.sh \
 	tests/integration/libvirt-thick.sh \
 	tests/integration/libvirt-uninstall.sh \
 	tests/integration/libvirt-volume.sh \
 	tests/integration/lvm-judges.sh \
 	tests/integration/lvm-marks.sh \
-	tests/integration/mount-session.sh \
 	tests/integration/nbd-clients.sh \
 	tests/integration/nbd-pool.sh \
 	tests/integration/nbd-since.sh \
@@ -74,8 +74,8 @@ integration_tests = \
 	tests/integration/service-nodes.sh \
 	tests/integration/service-session.sh \
 	tests/integration/service-under-fire.sh \
-	tests/integration/service-zeros.sh \
 	tests/integration/service-unit.sh \
+	tests/integration/service-zeros.sh \
 	tests/integration/storage-apply.sh \
 	tests/integration/storage-iscsi-direct.sh \
 	tests/integration/storagecfg-xml.sh \

@@ -6,8 +6,8 @@
 for program in mkfs.ext4 mkfs.xfs mkfs.vfat sfdisk; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
-export VM_MODULES="virtio_pci virtio_blk loop dm-mod dm-thin-pool dm-snapshot ext4 crc32c_generic xfs
-  vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8"
+export VM_MODULES="virtio_pci virtio_blk loop dm-mod dm-thin-pool dm-snapshot ext4 crc32c_generic
+  xfs vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8"
 vm_prepare losetup
 guest=$(vm_disk guest 384M) && printf 'label: gpt\nsize=16M\nsize=320M\nsize=16M\n' |
   sfdisk -q "$guest" >&2 || exit 1
