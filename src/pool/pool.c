@@ -148,7 +148,7 @@ gboolean pool_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetad
   if (!group->ops->read_metadata)
     return vt_set_error(error, EBUSY,
                         "the volume group is served, and its service has the metadata: stop it "
-                        "first (virt-thin stop)");
+                        "first (virt-thin stop VG)");
   return group->ops->read_metadata(group, thin_pool, func, data, error);
 }
 

@@ -20,7 +20,8 @@ COMMAND = re.compile(
 OTHER = re.compile(
     r"Example:|\\n|^virt-thin (im|ex)port(, pid|$)|^virt-thin storage [a-z]*$|^[^:]*, pid %d$|"
     r"^systemctl [^:]*: %s|^waiting for|^Have |^Format of|install qemu-img|thin_repair makes|"
-    r"^thin_repair cannot")
+    r"^thin_repair cannot|"
+    r"^Also what a mount|says nothing that is understood")
 TOKEN = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"'
                    r'(?:(?:\s|G_GU?INT64_FORMAT)*"(?:\\.|[^"\\\n])*")*', re.S)
 

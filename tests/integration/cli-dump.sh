@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 34
+plan 35
 
 cd "$tmp" || exit 1
 for fixture in "$top_srcdir"/tests/fixtures/thin-metadata/*.gz; do
@@ -46,7 +46,9 @@ refused "neither" 2 'is wanted' vt dump
 refused "a format that there is not" 2 'xml or human' vt dump pve/data --format qcow2
 if can_serve; then
   vt serve pve 2>/dev/null
-  refused "not of a served one" 1 'stop it' vt dump pve/data
+  refused "not of a served one" 1 'virt-thin stop VG' vt dump pve/data
+  vt stop pve
+  ok "but once it is stopped" vt dump pve/data
 else
-  skip 1 "cannot serve"
+  skip 2 "cannot serve"
 fi
