@@ -26,7 +26,7 @@ static gboolean receive(VolumeGroup *group, const char *vg, const char *pool, GE
 
   token = result.token;
   if (!ok) {
-    g_prefix_error(error, "nothing was received into %s/%s: ", vg, pool);
+    g_prefix_error(error, "%s was received into %s/%s: ", token ? "not all" : "nothing", vg, pool);
     if (token)
       cli_warn("what has come is kept for a week: go on with the same virt-thin send and --resume "
                "%s",

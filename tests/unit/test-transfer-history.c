@@ -179,6 +179,7 @@ static void live(guint64 chunk_size, guint n_generations)
   helper_check_pool(h.to, "data");
   helper_close(h.from);
   helper_close(h.to);
+  helper_judge(helper_path("b"), NULL);
 }
 
 static guint generations(void)
