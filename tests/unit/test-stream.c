@@ -357,6 +357,28 @@ static void test_ranges(void **state)
   set_range(3, 512, 512, "out of its order");
 }
 
+/* An archive's record: who makes a volume in a pool of his own would leave out what it says. */
+static void test_mapped_zero(void **state)
+{
+  for (guint archive = 0; archive < 2; archive++) {
+    const StreamHeader its = {.flags = archive ? STREAM_ARCHIVE : 0};
+    int fd = memfd_create("stream", MFD_CLOEXEC);
+    g_autoptr(StreamWriter) w = stream_writer_new(fd, "the stream", &its, FALSE, NULL);
+    g_autoptr(StreamVolume) v = new_volume("vm-1-disk-0", MIB);
+    g_autoptr(GError) error = NULL;
+    guint n;
+
+    assert_true(stream_write_begin(w, v, NULL, NULL));
+    assert_true(stream_write_mapped_zero(w, 4096, 65536, NULL));
+    assert_true(stream_write_end_volume(w, NULL));
+    assert_true(stream_write_end(w, NULL));
+    assert_int_equal(read_fd(fd, &n, &error), archive);
+    if (!archive)
+      assert_non_null(strstr(error->message, "belongs into an archive"));
+    close(fd);
+  }
+}
+
 static void test_absurd_length(void **state)
 {
   static const guint32 lengths[] = {STREAM_MAX_DATA + 1, 0x7fffffff, 0xffffffff};
@@ -453,6 +475,7 @@ int main(void)
       cmocka_unit_test(test_version),
       cmocka_unit_test(test_unknown_record),
       cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_mapped_zero),
       cmocka_unit_test(test_absurd_length),
       cmocka_unit_test(test_order),
       cmocka_unit_test(test_mixed),
