@@ -175,6 +175,17 @@ VtIo *rebuild_open(Rebuild *r, const char *name, GError **error)
                                         : lvm_store_open_lv(r->store, name, FALSE, error);
 }
 
+/* What @lv, made from one of @size bytes, has behind its end. */
+static gboolean cut_off(RebuildPool *pool, LvmLv *lv, guint64 size, GError **error)
+{
+  ThinVolume *thin = thin_volume_open(pool->thin, lvm_thin_device(lv), size, FALSE, error);
+  gboolean ok = thin && thin_volume_resize(thin, lvm_lv_size(lv), error);
+
+  if (thin)
+    thin_volume_close(thin);
+  return ok;
+}
+
 static gboolean make_device(Rebuild *r, LvmLv *lv, const char *base, GError **error)
 {
   RebuildPool *pool = find_pool(r, lvm_thin_pool(lv));
@@ -188,7 +199,10 @@ static gboolean make_device(Rebuild *r, LvmLv *lv, const char *base, GError **er
                         lvm_lv_name(lv), base);
   if (base)
     message.other = lvm_thin_device(from);
-  return (tid == pool->tid || send(pool, NULL, tid, error)) && send(pool, &message, tid, error);
+  if ((tid != pool->tid && !send(pool, NULL, tid, error)) || !send(pool, &message, tid, error))
+    return FALSE;
+  return !from || lvm_lv_size(from) <= lvm_lv_size(lv) ||
+         cut_off(pool, lv, lvm_lv_size(from), error);
 }
 
 VtIo *rebuild_begin(Rebuild *r, const char *name, const char *base, GError **error)
