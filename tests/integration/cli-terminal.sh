@@ -69,8 +69,8 @@ if can_serve; then
     like "a client of NBD's" "$(row '└ vm-101-disk-0')" "nbd client, pid $client \([^)]*\)\$"
     like "info as well" "$(vt info pve/vm-101-disk-0)" "^open by +nbd client, pid $client "
     ok "in JSON" valid info <<<"$(vt info --json pve/vm-101-disk-0)"
-    is "by the same name" "$(vt info --json pve/vm-101-disk-0 | field "d['volume']['open_by'][:10]")" \
-      "nbd client"
+    is "by the same name" "nbd client" \
+      "$(vt info --json pve/vm-101-disk-0 | field "d['volume']['open_by'][:10]")"
   else
     skip 4 "no qemu-io"
   fi
