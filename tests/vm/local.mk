@@ -14,7 +14,6 @@ vm_tests = \
 	tests/vm/kernel-health.sh \
 	tests/vm/kernel-nbd.sh \
 	tests/vm/kernel-mount.sh \
-	tests/vm/kernel-nbd.sh \
 	tests/vm/both-ways.sh \
 	tests/vm/archive-raid.sh \
 	tests/vm/power-cut.sh \
@@ -33,7 +32,6 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/kernel-health.guest \
 	tests/vm/kernel-nbd.guest \
 	tests/vm/kernel-mount.guest \
-	tests/vm/kernel-nbd.guest \
 	tests/vm/both-ways.guest \
 	tests/vm/archive-raid.guest \
 	tests/vm/power-cut.guest \
