@@ -161,7 +161,7 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error)
              : NULL;
 }
 
-/* --- comparing --- */
+/* --- comparing, and blocks that others do not have --- */
 
 static gboolean read_node(gpointer data, guint64 number, guint8 *block, GError **error)
 {
@@ -184,4 +184,33 @@ gboolean dmk_reader_delta(DmkReader *reader, gint64 left, gint64 right, ThinDelt
   return (left < 0 || dmk_reader_find_root(reader, (guint32)left, &maps.left, error)) &&
          (right < 0 || dmk_reader_find_root(reader, (guint32)right, &maps.right, error)) &&
          thin_delta(delta, &maps, error);
+}
+
+typedef struct {
+  DmkReader *reader;
+  gint64 deadline;
+} TimedReader;
+
+static gboolean read_node_in_time(gpointer data, guint64 number, guint8 *block, GError **error)
+{
+  TimedReader *timed = data;
+
+  if (g_get_monotonic_time() >= timed->deadline)
+    return vt_set_error(error, ETIMEDOUT, "%s: reading it takes too long",
+                        vt_io_name(timed->reader->io));
+  return read_node(timed->reader, number, block, error);
+}
+
+gboolean dmk_reader_count_new(DmkReader *reader, guint32 id, gint64 deadline, GByteArray *seen,
+                              guint64 *n, GError **error)
+{
+  TimedReader timed = {reader, deadline};
+  const ThinCountMaps maps = {.read = read_node_in_time,
+                              .source = &timed,
+                              .name = vt_io_name(reader->io),
+                              .n_blocks = reader->n_blocks};
+  guint64 root;
+
+  return dmk_reader_find_root(reader, id, &root, error) &&
+         thin_count_new(&maps, root, seen, n, error);
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "thin/format/count-new.h"
 #include "thin/format/delta.h"
 #include "thin/format/device.h"
 #include "util/error.h"
@@ -54,6 +55,12 @@ GArray *dmk_reader_map(DmkReader *reader, guint32 id, GError **error);
  * node once. */
 gboolean dmk_reader_count(DmkReader *reader, guint32 id, guint64 *exclusive, guint64 *shared,
                           GError **error);
+
+/* As thin_count_new(), of the map of device @id. What others do at the same time is not seen to:
+ * dmk_reader_is_current(). @deadline: ETIMEDOUT when it is not done by then, of
+ * g_get_monotonic_time(). */
+gboolean dmk_reader_count_new(DmkReader *reader, guint32 id, gint64 deadline, GByteArray *seen,
+                              guint64 *n, GError **error);
 
 /* How the maps of devices @left and @right differ; -1: an empty map. */
 gboolean dmk_reader_delta(DmkReader *reader, gint64 left, gint64 right, ThinDelta *delta,

@@ -60,7 +60,8 @@ typedef struct {
   /* data, and metadata; used G_MAXUINT64: not known, for it cannot be read */
   guint64 size, used, metadata_size, metadata_used;
   /* Of the last snapshots (ten at most) so many took so much metadata, bytes, and for
-   * snapshots_left more like those there is room in it. G_MAXUINT64: not known. */
+   * snapshots_left more like those there is room in it. G_MAXUINT64: not known; a pool of the
+   * kernel's is read for it by pool_get_info(), not by pool_list_pools(). */
   guint snapshots_counted;
   guint64 snapshots_metadata, snapshots_left;
   guint64 metadata_spare; /* of the VG, what a repair needs: as large as the metadata, if all is

@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += src/thin/libthinformat.la
 src_thin_libthinformat_la_SOURCES = \
 	src/thin/format/block.c src/thin/format/block.h \
 	src/thin/format/btree-node.h \
+	src/thin/format/count-new.c src/thin/format/count-new.h \
 	src/thin/format/delta.c src/thin/format/delta.h \
 	src/thin/format/device.h \
 	src/thin/format/dump.c src/thin/format/dump.h \

@@ -28,18 +28,12 @@
 #include <pthread.h>
 
 #include "lvm/store.h"
+#include "pool/forecast.h"
 #include "pool/open.h"
 #include "pool/plan.h"
 #include "pool/delta.h"
 #include "pool/pool-private.h"
 #include "thin/thin.h"
-
-typedef struct {
-  gboolean known;
-  guint64 seqno;     /* of the VG that it was made of */
-  guint n_snapshots; /* that were counted; 0: nothing can be said */
-  guint64 bytes;     /* of metadata that those took */
-} BundledForecast;
 
 typedef struct {
   char *name;
@@ -51,7 +45,9 @@ typedef struct {
   GHashTable *damage; /* read-only: device id -> char *, NULL until looked for */
   gint n_growths;     /* atomic: how often it has grown by itself */
   char *grown;        /* what that was the last time; NULL: never */
-  BundledForecast forecast;
+  PoolForecast forecast;
+  gboolean forecast_known; /* it is of the VG with this seqno */
+  guint64 forecast_seqno;
   guint64 snapshots_warned;           /* room for that many more was told last */
   guint data_warned, metadata_warned; /* percent in use when that was told; 0: not told */
 } BundledPool;
@@ -209,8 +205,6 @@ gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
 
 /* BundledPool.forecast, of a pool that is open, for the VG as it is. */
 void bundled_forecast(Bundled *b, BundledPool *pool);
-/* Room for that many more, by @forecast; G_MAXUINT64: not known. */
-guint64 bundled_room_for_snapshots(const BundledForecast *forecast, const ThinStatus *status);
 
 /* --- bundled/grow.c --- */
 

@@ -141,7 +141,7 @@ static void warn_of_snapshots(Bundled *b, BundledPool *pool, const ThinStatus *s
   guint64 left;
 
   bundled_forecast(b, pool);
-  left = bundled_room_for_snapshots(&pool->forecast, status);
+  left = pool_forecast_left(&pool->forecast, status->metadata_size, status->metadata_used);
   if (left > WARN_SNAPSHOTS || grows)
     pool->snapshots_warned = G_MAXUINT64;
   else if (left <= pool->snapshots_warned / 2) {

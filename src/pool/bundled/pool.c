@@ -67,9 +67,7 @@ static PoolInfo *make_info(Bundled *b, BundledPool *pool)
   info->active = pool->thin != NULL;
   if (pool->thin)
     bundled_forecast(b, pool);
-  info->snapshots_counted = pool->forecast.n_snapshots;
-  info->snapshots_metadata = pool->forecast.bytes;
-  info->snapshots_left = bundled_room_for_snapshots(&pool->forecast, &status);
+  pool_forecast_fill(&pool->forecast, info);
   bundled_fill_growth(lv, info);
   limits = settings_limits(b->vg_name, pool->name);
   info->available = pool_rules_available(info, lvm_vg_extent_size(vg), &limits);

@@ -17,6 +17,7 @@
 #define READ_ATTEMPTS 20
 #define READ_PAUSE_US (10 * G_TIME_SPAN_MILLISECOND)
 #define PEEK_ATTEMPTS 3
+#define FORECAST_US G_TIME_SPAN_SECOND
 
 /* --- reading the VG --- */
 
@@ -262,4 +263,50 @@ GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 l
     return NULL;
   *tid = request.superblock.transaction_id;
   return request.devices;
+}
+
+typedef struct {
+  LvmVg *vg;
+  LvmLv *pool;
+  PoolForecast *forecast;
+  DmkReader *reader;
+  gint64 deadline;
+  gboolean live; /* the superblock is the pool's own */
+  gboolean done; /* nothing else would come of another attempt */
+} ForecastRequest;
+
+static gboolean count_new(gpointer data, guint32 id, GByteArray *seen, guint64 *n, GError **error)
+{
+  ForecastRequest *request = data;
+
+  return dmk_reader_count_new(request->reader, id, request->deadline, seen, n, error);
+}
+
+static gboolean take_forecast(gpointer reader, gpointer data, GError **error)
+{
+  ForecastRequest *request = data;
+  gboolean ok;
+
+  request->reader = reader;
+  ok = pool_forecast(request->forecast, request->vg, lvm_lv_name(request->pool), count_new, request,
+                     error);
+  request->done = !request->live || dmk_reader_is_current(reader);
+  return ok;
+}
+
+void kernel_forecast(KernelPool *k, LvmLv *pool, PoolForecast *forecast)
+{
+  ForecastRequest request = {.vg = lvm_store_vg(k->store),
+                             .pool = pool,
+                             .forecast = forecast,
+                             .deadline = g_get_monotonic_time() + FORECAST_US,
+                             .live = TRUE};
+
+  for (guint i = 0; !request.done && i < PEEK_ATTEMPTS; i++)
+    read_at(k, pool, 0, take_forecast, &request, NULL);
+  request.live = FALSE;
+  if (!request.done && g_get_monotonic_time() < request.deadline)
+    kernel_read_metadata(k, pool, take_forecast, &request, NULL);
+  if (!request.done) /* it may be of two moments */
+    *forecast = (PoolForecast){0};
 }

@@ -136,6 +136,7 @@ GPtrArray *kernel_list_pools(VolumeGroup *group, GError **error)
 PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices,
                           GError **error)
 {
+  PoolForecast forecast;
   PoolInfo *info = NULL;
   LvmVg *vg;
   LvmLv *lv;
@@ -145,6 +146,10 @@ PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_de
   lv = vg ? pool_rules_find_pool(vg, thin_pool, error) : NULL;
   if (lv)
     info = make_info(k, vg, lv, with_devices);
+  if (info && with_devices && info->metadata_used != G_MAXUINT64) {
+    kernel_forecast(k, lv, &forecast);
+    pool_forecast_fill(&forecast, info);
+  }
   done(k, info && info->active);
   return info;
 }

@@ -32,6 +32,7 @@
 #include "pool/plan.h"
 #include "pool/open.h"
 #include "pool/delta.h"
+#include "pool/forecast.h"
 #include "pool/pool-private.h"
 
 typedef struct {
@@ -73,6 +74,10 @@ GArray *kernel_read_devices(KernelPool *k, LvmLv *pool, guint32 first, guint32 l
  * commit comes in between again and again, when the last one was before transaction @tid, or they
  * cannot be read. */
 GArray *kernel_peek_devices(KernelPool *k, LvmLv *pool, guint64 tid);
+
+/* Under KernelPool.lock: what the snapshots of @pool say of the next (forecast.h); nothing, when
+ * that cannot be read, or not within a second. */
+void kernel_forecast(KernelPool *k, LvmLv *pool, PoolForecast *forecast);
 
 /* --- kernel/step.c --- */
 
@@ -151,7 +156,7 @@ gboolean kernel_finish_replacements(KernelChange *change, gboolean *changed, GEr
 
 PoolVgInfo *kernel_get_vg_info(VolumeGroup *group, GError **error);
 GPtrArray *kernel_list_pools(VolumeGroup *group, GError **error);
-/* @with_devices FALSE: for who looks at its thin devices himself. */
+/* @with_devices FALSE: for who looks at its thin devices himself, and wants no forecast. */
 PoolInfo *kernel_get_info(KernelPool *k, const char *thin_pool, gboolean with_devices,
                           GError **error);
 GPtrArray *kernel_list_volumes(VolumeGroup *group, const char *thin_pool, GError **error);

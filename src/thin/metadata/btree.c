@@ -84,61 +84,6 @@ gboolean thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, gu
   return TRUE;
 }
 
-/* --- counting nodes ----------------------------------------------------------------- */
-
-typedef struct {
-  const ThinBtree *tree;
-  guint64 n_blocks;
-  guint8 *seen;
-  guint64 *n;
-} CountNew;
-
-/* How many levels are below the root? */
-static gboolean find_height(const ThinBtree *tree, guint64 root, guint *height, GError **error)
-{
-  guint64 number = root;
-
-  for (*height = 0; *height < THIN_BTREE_DEPTH_MAX; (*height)++) {
-    g_autoptr(ThinBlock) block = thin_cache_get(tree->tm->cache, number, THIN_KIND_NODE, error);
-    if (!block || !thin_btree_check_node(tree, block, 0, G_MAXUINT64, TRUE, error))
-      return FALSE;
-    if (thin_node_is_leaf(block->data))
-      return TRUE;
-    number = thin_node_child(block->data, 0);
-  }
-  return thin_btree_too_deep(tree, root, error);
-}
-
-static gboolean count_new(CountNew *count, guint64 number, guint height, GError **error)
-{
-  if (number >= count->n_blocks)
-    return vt_set_error(error, EBADMSG, "%s: there is no metadata block %" G_GUINT64_FORMAT,
-                        count->tree->name, number);
-  if (count->seen[number / 8] & 1 << number % 8)
-    return TRUE;
-  count->seen[number / 8] |= (guint8)(1 << number % 8);
-  (*count->n)++;
-  if (height == 0)
-    return TRUE;
-  g_autoptr(ThinBlock) block =
-      thin_cache_get(count->tree->tm->cache, number, THIN_KIND_NODE, error);
-  if (!block || !thin_btree_check_node(count->tree, block, 0, G_MAXUINT64, TRUE, error))
-    return FALSE;
-  for (guint i = 0; !thin_node_is_leaf(block->data) && i < thin_node_n(block->data); i++)
-    if (!count_new(count, thin_node_child(block->data, i), height - 1, error))
-      return FALSE;
-  return TRUE;
-}
-
-gboolean thin_btree_count_new(const ThinBtree *tree, guint64 root, guint8 *seen, guint64 *n,
-                              GError **error)
-{
-  CountNew count = {tree, thin_cache_n_blocks(tree->tm->cache), seen, n};
-  guint height;
-
-  return find_height(tree, root, &height, error) && count_new(&count, root, height, error);
-}
-
 /* --- shadows ------------------------------------------------------------------------ */
 
 gboolean thin_btree_empty(ThinBtree *tree, guint64 *root, GError **error)

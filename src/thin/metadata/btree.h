@@ -80,11 +80,6 @@ gboolean thin_btree_lookup(const ThinBtree *tree, guint64 root, guint64 key, gpo
 gboolean thin_btree_count(const ThinBtree *tree, guint64 root, guint64 begin, guint64 end,
                           guint64 *count, GError **error);
 
-/* Count in *@n the nodes of a tree that are not in @seen, a bit for each metadata block, and set
- * their bits. Leaves, nearly all of them, are not read. */
-gboolean thin_btree_count_new(const ThinBtree *tree, guint64 root, guint8 *seen, guint64 *n,
-                              GError **error);
-
 /* --- changing (btree-insert.c, btree-remove.c) --- */
 
 /* Set @n keys, strictly rising, to @values (as on disk). What they replace is given to dec. @n_new

@@ -10,6 +10,7 @@
  * what we wrote, merely copies more.
  */
 #include "config.h"
+#include "thin/format/count-new.h"
 #include "thin/metadata/metadata-private.h"
 
 #define BATCH 504 /* two full leaves */
@@ -331,22 +332,7 @@ gboolean thin_metadata_count_device(ThinMetadata *md, guint32 id, guint64 *exclu
   return TRUE;
 }
 
-gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray *seen, guint64 *n,
-                                        GError **error)
-{
-  ThinBtree tree = thin_metadata_device_tree(md);
-  const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
-  guint needed = (guint)(thin_cache_n_blocks(md->tm.cache) / 8 + 1), had = seen->len;
-
-  if (needed > had) {
-    g_byte_array_set_size(seen, needed);
-    memset(seen->data + had, 0, needed - had);
-  }
-  *n = 0;
-  return device && thin_btree_count_new(&tree, device->root, seen->data, n, error);
-}
-
-/* --- comparing ---------------------------------------------------------------------- */
+/* --- blocks that others do not have, and comparing ------------------------------------- */
 
 static gboolean read_cached(gpointer md, guint64 number, guint8 *data, GError **error)
 {
@@ -356,6 +342,18 @@ static gboolean read_cached(gpointer md, guint64 number, guint8 *data, GError **
   if (block)
     memcpy(data, block->data, THIN_METADATA_BLOCK);
   return block != NULL;
+}
+
+gboolean thin_metadata_count_new_blocks(ThinMetadata *md, guint32 id, GByteArray *seen, guint64 *n,
+                                        GError **error)
+{
+  const ThinMetadataDevice *device = thin_metadata_find_device(md, id, error);
+  const ThinCountMaps maps = {.read = read_cached,
+                              .source = md,
+                              .name = vt_io_name(md->io),
+                              .n_blocks = thin_cache_n_blocks(md->tm.cache)};
+
+  return device && thin_count_new(&maps, device->root, seen, n, error);
 }
 
 static gboolean find_map(ThinMetadata *md, gint64 id, guint64 *root, GError **error)
