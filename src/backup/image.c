@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "util/size.h"
+
 #define MAGIC 0x514649fb
 #define HEADER_LENGTH 104
 #define EXTENSION_BACKING_FORMAT 0xe2792aca
@@ -80,11 +82,14 @@ static Layout lay_out(guint64 size, const GArray *runs)
 
 gboolean backup_image_check_size(guint64 size, GError **error)
 {
-  return l1_entries(size) <= MAX_L1 ||
-         vt_set_error(error, EOPNOTSUPP,
-                      "%" G_GUINT64_FORMAT " bytes are more than a qcow2 image of clusters of 64 "
-                      "KiB holds: --format raw",
-                      size);
+  if (l1_entries(size) > MAX_L1) {
+    g_autofree char *wanted = vt_size_exact(size);
+
+    return vt_set_error(error, EOPNOTSUPP,
+                        "%s are more than a qcow2 image of clusters of 64 KiB holds: --format raw",
+                        wanted);
+  }
+  return TRUE;
 }
 
 guint64 backup_image_file_size(const BackupImage *image, const GArray *runs)

@@ -17,6 +17,7 @@
 #include "image/qemu.h"
 #include "pool/guest.h"
 #include "util/image-format.h"
+#include "util/size.h"
 
 static char *size_text, *thin_pool, *format_text;
 static gboolean follow_backing, whole;
@@ -169,13 +170,12 @@ static void close_source(Source *source)
 static gboolean too_small(const char *vg, const char *lv, guint64 has, guint64 wanted,
                           GError **error)
 {
-  g_autofree char *a = cli_size(has), *b = cli_size(wanted);
+  g_autofree char *a = vt_size_exact(has), *b = vt_size_exact(wanted);
 
   return vt_set_error(error, EINVAL,
-                      "volume %s/%s has %s (%" G_GUINT64_FORMAT
-                      " bytes) and the import needs %s (%" G_GUINT64_FORMAT " bytes): "
+                      "volume %s/%s has %s and the import needs %s: "
                       "virt-thin resize %s/%s %" G_GUINT64_FORMAT "b first",
-                      vg, lv, a, has, b, wanted, vg, lv, wanted);
+                      vg, lv, a, b, vg, lv, wanted);
 }
 
 /* The volume to write to, made when it is not there. */
@@ -301,10 +301,12 @@ static gboolean import(VolumeGroup *group, const char *vg, const char *lv, Sourc
   gboolean created, reads_zero, ok;
   ImageOver over;
 
-  if (size && source->size != IMAGE_UNKNOWN_SIZE && size < source->size)
-    return vt_set_error(error, EINVAL,
-                        "--size %s: %s holds a disk of %" G_GUINT64_FORMAT " bytes, which is more",
-                        size_text, source->name, source->size);
+  if (size && source->size != IMAGE_UNKNOWN_SIZE && size < source->size) {
+    g_autofree char *holds = vt_size_exact(source->size);
+
+    return vt_set_error(error, EINVAL, "--size %s: %s holds a disk of %s, which is more", size_text,
+                        source->name, holds);
+  }
   image_catch_interrupts(); /* from here on a signal must not leave half a volume behind */
   if (!prepare_volume(group, vg, lv, source, size, &created, error))
     return FALSE;

@@ -6,6 +6,7 @@
 
 #include "commands/commands.h"
 #include "util/name.h"
+#include "util/size.h"
 
 static gboolean force;
 static char *size_text, *file, *max_text, *reserve_text, *chunk_text, *metadata_text, *extent_text;
@@ -50,11 +51,12 @@ static gboolean add_pool(const char *vg, const char *name, Sizes *sizes, const P
   g_autoptr(PoolVgInfo) info = group ? pool_get_vg_info(group, error) : NULL;
   gboolean ok;
 
-  if (sizes->extent_size && info && sizes->extent_size != info->extent_size)
-    vt_set_error(error, EINVAL,
-                 "volume group %s has extents of %" G_GUINT64_FORMAT
-                 " bytes: leave --extent-size away",
-                 vg, info->extent_size);
+  if (sizes->extent_size && info && sizes->extent_size != info->extent_size) {
+    g_autofree char *its = vt_size_exact(info->extent_size);
+
+    vt_set_error(error, EINVAL, "volume group %s has extents of %s: leave --extent-size away", vg,
+                 its);
+  }
   sizes->pool.size = sizes->size;
   ok = info && (!sizes->extent_size || sizes->extent_size == info->extent_size) &&
        pool_create_pool(group, name, &sizes->pool, error);

@@ -15,6 +15,7 @@
 #include "image/copy.h"
 #include "image/interrupt.h"
 #include "util/memory.h"
+#include "util/size.h"
 
 #define BUFFER_SIZE (4u << 20)
 #define DEFAULT_GRANULE (64u << 10)
@@ -166,10 +167,13 @@ static gboolean make_room(CopyIn *copy, guint64 size, GError **error)
       return FALSE;
     copy->volume_size = vt_io_size(copy->volume);
   }
-  return size <= copy->volume_size ||
-         vt_set_error(error, EINVAL,
-                      "%s is larger than volume %s with its %" G_GUINT64_FORMAT " bytes",
-                      copy->name, vt_io_name(copy->volume), copy->volume_size);
+  if (size > copy->volume_size) {
+    g_autofree char *its = vt_size_exact(copy->volume_size);
+
+    return vt_set_error(error, EINVAL, "%s is larger than volume %s with its %s", copy->name,
+                        vt_io_name(copy->volume), its);
+  }
+  return TRUE;
 }
 
 /* [from, to) of the source, all of it to be read; *end is where it ended. */

@@ -15,6 +15,7 @@
 #include "lvm/model/vg-private.h"
 #include "lvm/store-private.h"
 #include "util/name.h"
+#include "util/size.h"
 
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
@@ -44,11 +45,12 @@ static LvmDevice *new_device(LvmStore *store, const char *path, guint64 area_siz
     return NULL;
   }
   if (vt_io_size(device->io) < data.offset + extent_size) {
+    g_autofree char *has = vt_size_exact(vt_io_size(device->io)),
+                    *area = vt_size_exact(data.offset), *extent = vt_size_exact(extent_size);
+
     vt_set_error(error, EINVAL,
-                 "%s is too small: %" G_GUINT64_FORMAT
-                 " bytes, where the metadata takes %" G_GUINT64_FORMAT
-                 " and one extent %" G_GUINT64_FORMAT,
-                 path, vt_io_size(device->io), data.offset, extent_size);
+                 "%s is too small: %s, where the metadata takes %s and one extent %s", path, has,
+                 area, extent);
     lvm_device_free(device);
     return NULL;
   }
@@ -208,12 +210,14 @@ static gboolean check_params(const char *name, const char *const *paths, guint64
   if (!paths || !*paths)
     return vt_set_error(error, EINVAL, "volume group %s needs at least one file or device", name);
   if (extent_size < 4 * KIB || extent_size > 4096 * MIB ||
-      (!power && extent_size % (128 * KIB) != 0))
+      (!power && extent_size % (128 * KIB) != 0)) {
+    g_autofree char *asked = vt_size_exact(extent_size);
+
     return vt_set_error(error, EINVAL,
-                        "volume group %s: an extent size of %" G_GUINT64_FORMAT
-                        " bytes is not possible: it is a power of two from 4 KiB on, or a multiple "
-                        "of 128 KiB, up to 4 GiB",
-                        name, extent_size);
+                        "volume group %s: an extent size of %s is not possible: it is a power of "
+                        "two from 4 KiB on, or a multiple of 128 KiB, up to 4 GiB",
+                        name, asked);
+  }
   if (area_size < 64 * KIB || area_size > 1024 * MIB)
     return vt_set_error(error, EINVAL,
                         "volume group %s: a metadata area of %" G_GUINT64_FORMAT

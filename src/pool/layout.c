@@ -4,6 +4,7 @@
 #include "pool/layout.h"
 
 #include "pool/rules.h"
+#include "util/size.h"
 
 /* Bytes of metadata for each chunk, eight times lvm2's estimate. A mapping takes 16 to 32 in the
  * leaf it is in, so that is the map of the whole pool some twenty times over. */
@@ -97,9 +98,11 @@ gboolean pool_layout_choose(LvmVg *vg, const PoolNew *params, gboolean sparse, P
   *layout = (PoolLayout){0};
   if (!(params->size ? lay_out : lay_out_all_free)(vg, params, sparse, layout, error))
     return FALSE;
-  return layout->data * extent_size >= layout->chunk_size ||
-         vt_set_error(error, EINVAL,
-                      "%" G_GUINT64_FORMAT
-                      " bytes of data do not hold one chunk of %" G_GUINT64_FORMAT,
-                      layout->data * extent_size, layout->chunk_size);
+  if (layout->data * extent_size < layout->chunk_size) {
+    g_autofree char *data = vt_size_exact(layout->data * extent_size),
+                    *chunk = vt_size_exact(layout->chunk_size);
+
+    return vt_set_error(error, EINVAL, "%s of data do not hold one chunk of %s", data, chunk);
+  }
+  return TRUE;
 }

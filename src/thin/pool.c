@@ -9,6 +9,7 @@
 #include "thin/format/block.h"
 #include "thin/pool-private.h"
 #include "util/memory.h"
+#include "util/size.h"
 
 #define BLOCK_CACHE_DEFAULT (64u << 20)
 #define TRANSLATIONS_DEFAULT (1u << 20)
@@ -33,10 +34,11 @@ static gboolean check_chunk_size(VtIo *metadata, guint64 chunk_size, GError **er
   if (chunk_size >= THIN_CHUNK_MIN && chunk_size <= THIN_CHUNK_MAX &&
       chunk_size % THIN_CHUNK_MIN == 0)
     return TRUE;
-  return vt_set_error(error, EINVAL,
-                      "%s: a chunk size of %" G_GUINT64_FORMAT
-                      " bytes is not possible: a multiple of 64 KiB, up to 1 GiB, is",
-                      vt_io_name(metadata), chunk_size);
+  g_autofree char *asked = vt_size_exact(chunk_size);
+  return vt_set_error(
+      error, EINVAL,
+      "%s: a chunk size of %s is not possible: a multiple of 64 KiB, up to 1 GiB, is",
+      vt_io_name(metadata), asked);
 }
 
 gboolean thin_pool_format(VtIo *metadata, guint64 chunk_size, guint64 data_size, GError **error)

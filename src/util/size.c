@@ -71,3 +71,16 @@ char *vt_size_format(guint64 bytes)
   return unit == 0 ? g_strdup_printf("%" G_GUINT64_FORMAT " B", bytes)
                    : g_strdup_printf("%.2f %s", value, units[unit]);
 }
+
+char *vt_size_exact(guint64 bytes)
+{
+  g_autofree char *text = vt_size_format(bytes);
+  guint64 unit = 1;
+
+  while (bytes / unit >= 1024)
+    unit *= 1024;
+  /* Of the hundredths of a unit only the quarters are whole bytes. */
+  return unit == 1 || bytes % (unit / 4) == 0
+             ? g_steal_pointer(&text)
+             : g_strdup_printf("%s (%" G_GUINT64_FORMAT " bytes)", text, bytes);
+}

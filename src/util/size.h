@@ -15,3 +15,6 @@ gboolean vt_size_parse(const char *text, guint64 *bytes, char *sign, GError **er
 
 /* "8.00 GiB", "512 B": for people. Free with g_free(). */
 char *vt_size_format(guint64 bytes);
+/* The same; where it is rounded also exactly: "8.00 GiB (8589935104 bytes)". For messages about a
+ * size that somebody gave or has to give. */
+char *vt_size_exact(guint64 bytes);

@@ -55,7 +55,9 @@ images() {
     "$(export_md5 export pve/noise)" "$( (cat "$tmp/raw"; head -c 23m /dev/zero) | md5)"
   is "$how: and is given back" "$(volume pve/noise mapped)" "$(volume pve/raw mapped)"
   refused "$how: overwriting with more" 1 'resize pve/raw' vt import "$tmp/noise" pve/raw
-  refused "$how: --size below the image's" 1 '--size' vt import "$tmp/noise" pve/small --size 4m
+  refused "$how: --size below the image's, in units" 1 \
+    '--size 4m: .* holds a disk of 60.00 MiB, which is more' \
+    vt import "$tmp/noise" pve/small --size 4m
   is "$how: changes nothing" "$(export_md5 export pve/raw)" "$(md5 "$tmp/out")"
   vt snapshot pve/raw s
   refused "$how: overwriting a snapshot" 1 'read-only' vt import "$tmp/raw" pve/snap_raw_s

@@ -94,6 +94,32 @@ static void test_size_format(void **state)
   assert_string_equal(large, "8.00 GiB");
 }
 
+/* Where a size is rounded the bytes are told, too. */
+static void test_size_exact(void **state)
+{
+  static const struct {
+    guint64 bytes;
+    const char *text;
+  } cases[] = {
+      {0, "0 B"},
+      {1023, "1023 B"},
+      {1024, "1.00 KiB"},
+      {1024 + 256, "1.25 KiB"},
+      {1024 + 255, "1.25 KiB (1279 bytes)"},
+      {1ull << 30, "1.00 GiB"},
+      {(1ull << 30) + 512, "1.00 GiB (1073742336 bytes)"},
+      {(1ull << 40) - 1, "1024.00 GiB (1099511627775 bytes)"},
+      {15ull << 60, "15.00 EiB"},
+      {G_MAXUINT64, "16.00 EiB (18446744073709551615 bytes)"},
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autofree char *text = vt_size_exact(cases[i].bytes);
+
+    assert_string_equal(text, cases[i].text);
+  }
+}
+
 /* --- files --- */
 
 typedef struct {
@@ -382,6 +408,7 @@ int main(void)
       cmocka_unit_test(test_crc),
       cmocka_unit_test(test_size_parse),
       cmocka_unit_test(test_size_format),
+      cmocka_unit_test(test_size_exact),
       cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_back, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_extents, setup_file, teardown_file),

@@ -43,11 +43,12 @@ gboolean lvm_pool_choose(guint64 data_size, guint64 extent_size, guint64 *chunk_
 {
   guint64 target = *metadata_size ? *metadata_size : USUAL_METADATA, size;
 
-  if (*metadata_size && *metadata_size < MIN_METADATA)
-    return vt_set_error(error, EINVAL,
-                        "the metadata of a thin pool needs at least 2 MiB, not %" G_GUINT64_FORMAT
-                        " bytes",
-                        *metadata_size);
+  if (*metadata_size && *metadata_size < MIN_METADATA) {
+    g_autofree char *asked = vt_size_exact(*metadata_size);
+
+    return vt_set_error(error, EINVAL, "the metadata of a thin pool needs at least 2 MiB, not %s",
+                        asked);
+  }
   if (*metadata_size > LVM_POOL_METADATA_MAX + extent_size)
     return vt_set_error(error, EINVAL,
                         "the metadata of a thin pool cannot be larger than 15.81 GiB");

@@ -64,6 +64,13 @@ static void write_in_place(int fd)
   }
 }
 
+static gboolean cannot_resize(const PoolPlace *place, int code, guint64 size, GError **error)
+{
+  g_autofree char *asked = vt_size_exact(size);
+
+  return vt_set_errno(error, code, "cannot give %s a size of %s", place->path, asked);
+}
+
 static gboolean make_file(PoolPlace *place, guint64 size, GError **error)
 {
   g_autofree char *folder = g_path_get_dirname(place->path);
@@ -81,8 +88,7 @@ static gboolean make_file(PoolPlace *place, guint64 size, GError **error)
   write_in_place(fd);
   ok = size <= G_MAXINT64 && ftruncate(fd, size) == 0;
   if (!ok)
-    vt_set_errno(error, size <= G_MAXINT64 ? errno : EFBIG,
-                 "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", place->path, size);
+    cannot_resize(place, size <= G_MAXINT64 ? errno : EFBIG, size, error);
   close(fd);
   return ok;
 }
@@ -111,8 +117,7 @@ gboolean pool_place_prepare(PoolPlace *place, guint64 size, GError **error)
   if (!lvm_content_check_free(place->path, error))
     return FALSE;
   if (size > G_MAXINT64 || truncate(place->path, size) != 0)
-    return vt_set_errno(error, size > G_MAXINT64 ? EFBIG : errno,
-                        "cannot give %s a size of %" G_GUINT64_FORMAT " bytes", place->path, size);
+    return cannot_resize(place, size > G_MAXINT64 ? EFBIG : errno, size, error);
   place->size_before = st.st_size;
   return TRUE;
 }
