@@ -151,3 +151,11 @@ GPtrArray *cli_list_vgs(const PoolWhere *where, gboolean *all)
     cli_warn("%s", (char *)problems->pdata[i]);
   return vgs;
 }
+
+void cli_tell_namesakes(const PoolWhere *where, const char *vg)
+{
+  g_autoptr(GPtrArray) problems = pool_find_namesakes(vg, where);
+
+  for (guint i = 0; i < problems->len; i++)
+    cli_warn("%s", (char *)problems->pdata[i]);
+}

@@ -71,6 +71,8 @@ VolumeGroup *cli_open_patient(const char *vg, PoolOpenFlags flags, GError **erro
 gboolean cli_close(VolumeGroup *group, GError **error);
 /* pool_list_vgs(), its problems told on standard error. */
 GPtrArray *cli_list_vgs(const PoolWhere *where, gboolean *all);
+/* Tell there, too, of another volume group of the name @vg, which is not the one that is shown. */
+void cli_tell_namesakes(const PoolWhere *where, const char *vg);
 
 /* --- telling --- */
 

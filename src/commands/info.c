@@ -409,6 +409,8 @@ static gboolean info_all(void)
 static int run_info(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
+  g_autoptr(PoolLook) look = pool_look_new();
+  PoolWhere where = cli_where_patient(POOL_READ_ONLY);
   VolumeGroup *group;
   gboolean ok;
 
@@ -417,9 +419,11 @@ static int run_info(char **args, GError **error)
     return cli_status(info_all());
   if (!cli_split_optional(args[0], &vg, &lv, error))
     return CLI_WRONG_USAGE;
-  group = cli_open_patient(vg, POOL_READ_ONLY, error);
+  where.look = look;
+  group = cli_open_at(&where, vg, error);
   if (!group)
     return CLI_FAILED;
+  cli_tell_namesakes(&where, vg);
   if (!lv)
     ok = info_vg(group, NULL, error);
   else

@@ -164,6 +164,8 @@ static int run_list(char **args, GError **error)
   ok = vg ? collect(&where, vg, thin_pool, &listing, error) : collect_all(&where, &listing);
   if (vg && !ok)
     return CLI_FAILED;
+  if (vg)
+    cli_tell_namesakes(&where, vg);
   if (json)
     print_json(listing.volumes);
   else if (tree)

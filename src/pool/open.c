@@ -256,6 +256,13 @@ static gboolean add_first(GPtrArray *vgs, const PoolWhere *where, GPtrArray *pro
   return all;
 }
 
+/* @vg was found, and a service has one of that name. */
+static void compare_served(const PoolVg *vg, GPtrArray *problems)
+{
+  if (!serves(vg->name, (const char *const *)vg->devices))
+    tell_twice(vg, "that which is served", problems);
+}
+
 static void add_served(GPtrArray *vgs, const PoolWhere *where, GPtrArray *problems)
 {
   g_auto(GStrv) names = control_service_list();
@@ -267,8 +274,8 @@ static void add_served(GPtrArray *vgs, const PoolWhere *where, GPtrArray *proble
       continue;
     if (!vg)
       g_ptr_array_add(vgs, vg = read_vg(*name, NULL, problems));
-    else if (!serves(*name, (const char *const *)vg->devices))
-      tell_twice(vg, "that which is served", problems);
+    else
+      compare_served(vg, problems);
     vg->served = TRUE;
     vg->twice = FALSE;
   }
@@ -281,30 +288,69 @@ static gboolean is_same(PoolVg *vg, LvmProbe *a, LvmProbe *b)
   return one && other && strcmp(lvm_vg_uuid(one), lvm_vg_uuid(other)) == 0;
 }
 
-/* On block devices that lvm2 would look at. */
-static void add_kernels(GPtrArray *vgs, const PoolWhere *where, GPtrArray *problems)
+/* Is there a @name on block devices that lvm2 would look at, and the kernel's? */
+static gboolean is_kernels(const char *name, const PoolWhere *where)
+{
+  LvmProbe *probe = pool_look_block_devices(where);
+  g_auto(GStrv) paths = lvm_probe_paths(probe, name);
+
+  return *paths && !is_taken(probe, name) &&
+         settings_engine(name, where->engine) != POOL_ENGINE_BUNDLED;
+}
+
+/* The kernel's @name, if that is another than @other (NULL: none) of the usual places, which is
+ * then told. */
+static PoolVg *read_kernels(const char *name, const PoolVg *other, const PoolWhere *where,
+                            GPtrArray *problems)
 {
   LvmProbe *first = pool_look_first(where), *probe = pool_look_block_devices(where);
-  g_autoptr(GPtrArray) scans = lvm_probe_list(probe, NULL);
+  g_autoptr(PoolVg) vg = read_vg(name, probe, problems);
+  g_autofree char *devices = other ? g_strjoinv(" ", other->devices) : NULL;
+
+  if (!other)
+    return g_steal_pointer(&vg);
+  if (!is_same(vg, first, probe))
+    tell_twice(vg, devices, problems);
+  return NULL;
+}
+
+static void add_kernels(GPtrArray *vgs, const PoolWhere *where, GPtrArray *problems)
+{
+  g_autoptr(GPtrArray) scans = lvm_probe_list(pool_look_block_devices(where), NULL);
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
 
   for (guint i = 0; i < scans->len; i++) {
     char *name = ((LvmScan *)scans->pdata[i])->vg_name;
-    PoolVg *other = name ? find_vg(vgs, name) : NULL;
     g_autoptr(PoolVg) vg = NULL;
 
-    if (!name || !g_hash_table_add(seen, name) || is_taken(probe, name) ||
-        settings_engine(name, where->engine) == POOL_ENGINE_BUNDLED)
+    if (!name || !g_hash_table_add(seen, name) || !is_kernels(name, where))
       continue;
-    vg = read_vg(name, probe, problems);
-    if (!other && (vg->thin_pools->len || vg->twice)) {
+    vg = read_kernels(name, find_vg(vgs, name), where, problems);
+    if (vg && (vg->thin_pools->len || vg->twice))
       g_ptr_array_add(vgs, g_steal_pointer(&vg));
-    } else if (other && !is_same(vg, first, probe)) {
-      g_autofree char *devices = g_strjoinv(" ", other->devices);
-
-      tell_twice(vg, devices, problems);
-    }
   }
+}
+
+GPtrArray *pool_find_namesakes(const char *name, const PoolWhere *where)
+{
+  g_autoptr(PoolLook) own = NULL;
+  const PoolWhere begun = pool_look_begin(where, &own);
+  GPtrArray *problems = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(PoolVg) vg = NULL;
+
+  if (begun.devices)
+    return problems;
+  vg = read_vg(name, pool_look_first(&begun), NULL);
+  if (!*vg->devices)
+    g_clear_pointer(&vg, pool_vg_free);
+  if (dmk_available(NULL) && is_kernels(name, &begun)) {
+    PoolVg *kernels = read_kernels(name, vg, &begun, problems);
+
+    vg = vg ? vg : kernels;
+  }
+  if (vg && is_served(name, &begun))
+    compare_served(vg, problems);
+  return problems;
 }
 
 static int compare_vgs(gconstpointer a, gconstpointer b)

@@ -86,6 +86,10 @@ PoolVg *pool_find_vg(const char *vg, const PoolWhere *where);
  * GPtrArray of PoolVg, the caller's. */
 GPtrArray *pool_list_vgs(const PoolWhere *where, GPtrArray *problems, gboolean *all);
 
+/* What pool_list_vgs() tells in @problems of VG @vg alone: there is another one of that name, which
+ * pool_open() does not mean. None where @where names devices. GPtrArray of char *, the caller's. */
+GPtrArray *pool_find_namesakes(const char *vg, const PoolWhere *where);
+
 /* --- of a volume group of the bundled engine's that is open in no process --- */
 
 /* Give a VG on block devices back to lvm2 that a virt-thin which died had taken (lvm_store_take());

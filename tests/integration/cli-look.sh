@@ -37,7 +37,7 @@ looked() {
   is "$description" "$got: $(looks "$state"/{pve,scratch,none}.img)" "$want: 1 1 1"
 }
 
-plan 33
+plan 36
 for vg in pve scratch; do ok "$vg is made" vt init $vg/data --size 128m; done
 truncate -s 64m "$state/none.img" "$tmp/new.img" "$tmp/further.img"
 ok "scratch has a volume" vt create scratch/c --size 4m
@@ -94,10 +94,15 @@ if can_serve; then
   like "both are told" "$err" \
     'two volume groups scratch, on .*/state/scratch.img and that which is served; .* the latter'
   like "and what is said to be meant is listed" "$out" '^scratch/s '
+  like "and who asks for one is told, too" "$(vt list scratch 2>&1 >/dev/null)" \
+    'two volume groups scratch, on .*/state/scratch.img and that which is served; .* the latter'
+  like "whatever of it" "$(vt info scratch/s 2>&1 >/dev/null)" 'two volume groups scratch, on '
+  is "not who names its device" \
+    "$(vt info --device "$tmp/elsewhere/scratch.img" scratch/s 2>&1 >/dev/null)" ""
   like "the other one by its device" "$(vt list --device "$state/scratch.img" scratch)" \
     '^scratch/c '
   like "the one that is served, too" \
     "$(vt list --device "$tmp/elsewhere/scratch.img" scratch)" '^scratch/s '
 else
-  skip 5 "no service can run here"
+  skip 8 "no service can run here"
 fi
