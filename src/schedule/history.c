@@ -74,7 +74,7 @@ GPtrArray *schedule_snapshots_received(GPtrArray *volumes, const char *schedule)
   return list(volumes, schedule, TRUE);
 }
 
-/* Add those of @volume to @lvs. */
+/* Add those of @volume to @lvs. Of one second what was made later is behind in the list. */
 static void add_unkept(GPtrArray *lvs, GPtrArray *snapshots, const char *volume,
                        const VtRetention *keep)
 {
@@ -82,7 +82,7 @@ static void add_unkept(GPtrArray *lvs, GPtrArray *snapshots, const char *volume,
   g_autoptr(GPtrArray) its = g_ptr_array_new();
   g_autofree gboolean *kept = NULL;
 
-  for (guint i = 0; i < snapshots->len; i++) {
+  for (guint i = snapshots->len; i-- > 0;) {
     const ScheduleSnapshot *s = snapshots->pdata[i];
 
     if (strcmp(s->volume, volume) != 0)

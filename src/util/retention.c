@@ -128,16 +128,18 @@ static int compare_newest_first(const void *a, const void *b)
   return p->index < q->index ? -1 : 1;
 }
 
-/* What all times of @rule's period at @time have in common. Free with g_free(). */
-static char *name_period(const Rule *rule, gint64 time)
+/* What all times of @rule's period at @point have in common; without a period each is its own, also
+ * two of one second. Free with g_free(). */
+static char *name_period(const Rule *rule, const Point *point)
 {
-  time_t seconds = time;
+  time_t seconds = point->time;
   char name[64];
   struct tm tm;
 
-  if (!rule->period || !localtime_r(&seconds, &tm) ||
-      strftime(name, sizeof name, rule->period, &tm) == 0)
-    return g_strdup_printf("%" G_GINT64_FORMAT, time);
+  if (!rule->period)
+    return g_strdup_printf("%u", point->index);
+  if (!localtime_r(&seconds, &tm) || strftime(name, sizeof name, rule->period, &tm) == 0)
+    return g_strdup_printf("%" G_GINT64_FORMAT, point->time);
   return g_strdup(name);
 }
 
@@ -148,9 +150,9 @@ static void apply(const Rule *rule, guint count, Point *points, guint n)
 
   for (guint i = 0; i < n; i++)
     if (points[i].mark == KEPT)
-      g_hash_table_add(before, name_period(rule, points[i].time));
+      g_hash_table_add(before, name_period(rule, &points[i]));
   for (guint i = 0; i < n; i++) {
-    g_autofree char *period = name_period(rule, points[i].time);
+    g_autofree char *period = name_period(rule, &points[i]);
 
     if (points[i].mark != UNDECIDED || g_hash_table_contains(before, period))
       continue;

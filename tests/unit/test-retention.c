@@ -56,6 +56,8 @@ static void test_no_rule_keeps_everything(void **state)
 
 static void test_each_rule_keeps_the_newest_of_a_period(void **state)
 {
+  KEPT("keep-last=2", "1100", "2026-01-01 01:00", "2026-01-01 01:00", "2026-01-01 01:00",
+       "2025-01-02 01:01");
   KEPT("keep-last=2", "0101", "2026-01-01 01:00", "2026-01-03 01:00", "2026-01-02 01:00",
        "2026-01-02 01:01");
   KEPT("keep-hourly=2", "01001", "2026-01-01 01:10", "2026-01-01 01:50", "2026-01-01 01:50",
