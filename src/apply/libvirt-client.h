@@ -17,9 +17,14 @@
   F(virConnectListAllDomains)                                                                      \
   F(virConnectListAllStoragePools)                                                                 \
   F(virConnectOpen)                                                                                \
+  F(virDomainCreate)                                                                               \
+  F(virDomainDefineXML)                                                                            \
   F(virDomainFree)                                                                                 \
   F(virDomainGetName)                                                                              \
+  F(virDomainGetUUIDString)                                                                        \
   F(virDomainGetXMLDesc)                                                                           \
+  F(virDomainIsActive)                                                                             \
+  F(virDomainLookupByName)                                                                         \
   F(virGetLastError)                                                                               \
   F(virGetLastErrorCode)                                                                           \
   F(virSecretDefineXML)                                                                            \
