@@ -198,6 +198,11 @@ gboolean schedule_run_alone(const Schedule *s, ScheduleReport *report, GError **
   if (lock < 0)
     return FALSE;
   state = schedule_state_load(s->name);
+  /* By the second are its snapshots known. */
+  while (state->start == now) {
+    g_usleep(G_USEC_PER_SEC / 20);
+    now = g_get_real_time() / G_USEC_PER_SEC;
+  }
   begin(state, now);
   save(state, s->name);
   schedule_run(s, now, report);
