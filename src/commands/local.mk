@@ -11,6 +11,7 @@ virt_thin_SOURCES += \
 	src/commands/enable.c \
 	src/commands/enable-session.h src/commands/enable-session.c \
 	src/commands/export.c \
+	src/commands/failover.c \
 	src/commands/import.c \
 	src/commands/info.c \
 	src/commands/init.c \

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "schedule/guests.h"
 #include "schedule/peer.h"
 #include "schedule/spawn.h"
 
@@ -16,17 +17,22 @@ typedef struct {
   Peer peer;
   gint64 now;
   GPtrArray *here, *there; /* of ScheduleSnapshot *; NULL: not known */
+  GPtrArray *sets;         /* of ScheduleSet *: what was to be taken; NULL: not known */
 } Work;
 
-static void work_clear(Work *work)
+static void work_free(gpointer data)
 {
+  Work *work = data;
+
   peer_clear(&work->peer);
   if (work->here)
     g_ptr_array_unref(work->here);
   if (work->there)
     g_ptr_array_unref(work->there);
+  if (work->sets)
+    g_ptr_array_unref(work->sets);
+  g_free(work);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Work, work_clear)
 
 static gboolean failed(Work *work, const char *what, const char *why)
 {
@@ -54,9 +60,10 @@ static gboolean take(Work *work)
   const Schedule *s = work->schedule;
   g_autoptr(GError) local = NULL;
   VolumeGroup *group = cli_open_patient(work->target->vg, 0, &local);
-  g_autoptr(GPtrArray) sets = group ? schedule_sets(group, s, work->target, work->report) : NULL;
+  GPtrArray *sets = group ? schedule_sets(group, s, work->target, work->report) : NULL;
   g_autoptr(GPtrArray) volumes = NULL;
 
+  work->sets = sets;
   for (guint i = 0; sets && i < sets->len; i++) {
     const ScheduleSet *set = sets->pdata[i];
     g_autoptr(GError) why = NULL;
@@ -175,13 +182,68 @@ static void send_all(Work *work)
   }
 }
 
+/* --- whose they are --- */
+
+/* The snapshot that this run has taken of @volume, if it has come there; else NULL. */
+static const char *arrived(Work *work, const char *volume)
+{
+  for (guint i = 0; work->here && work->there && i < work->here->len; i++) {
+    const ScheduleSnapshot *s = work->here->pdata[i];
+
+    if (s->time == work->now && strcmp(s->volume, volume) == 0 && find(work->there, s))
+      return s->lv;
+  }
+  return NULL;
+}
+
+static void add_volumes(Work *work, Guests *guests)
+{
+  const char *vg = work->target->vg;
+
+  for (guint i = 0; work->sets && i < work->sets->len; i++) {
+    const ScheduleSet *set = work->sets->pdata[i];
+
+    for (char **volume = (char **)set->volumes->pdata; *volume; volume++)
+      guests_add(guests, vg, set->pool, *volume, arrived(work, *volume));
+  }
+  /* What volumes there are is not known, but what they were to be. */
+  for (guint i = 0; !work->sets && i < work->target->names->len; i++)
+    guests_add(guests, vg, "", work->target->names->pdata[i], NULL);
+}
+
+/* FALSE: told. */
+static gboolean tell(Work *work, Guests *guests)
+{
+  g_autofree char *why = NULL, *text = guests_describe(guests, work->schedule, &work->peer,
+                                                       g_get_host_name(), work->now);
+  g_autoptr(GPtrArray) args =
+      peer_command(&work->peer, (const char *const[]){"failover", "--learn", NULL});
+
+  why = text ? spawn_feed(args, text) : NULL;
+  if (why) {
+    g_autofree char *what = g_strdup_printf("telling %s whose the volumes are: ", work->peer.host);
+
+    return failed(work, what, why);
+  }
+  return TRUE;
+}
+
 /* --- what is not kept --- */
 
-static void remove_there(Work *work)
+/* What is of guests that have not come whole stays there: it may be all that there is of them. */
+static void remove_there(Work *work, Guests *guests)
 {
   g_autoptr(GPtrArray) lvs = schedule_snapshots_unkept(work->there, &work->schedule->keep);
   g_autofree char *why = NULL;
 
+  for (guint i = 0; i < work->there->len; i++) {
+    const ScheduleSnapshot *s = work->there->pdata[i];
+    guint at;
+
+    if (!guests_is_whole(guests, work->target->vg, s->volume) &&
+        g_ptr_array_find_with_equal_func(lvs, s->lv, g_str_equal, &at))
+      g_ptr_array_remove_index(lvs, at);
+  }
   if (lvs->len == 0)
     return;
   g_ptr_array_add(lvs, NULL);
@@ -232,22 +294,45 @@ static void remove_here(Work *work)
     failed(work, "", local->message);
 }
 
-void schedule_replicate(const Schedule *s, const ScheduleTarget *target, gint64 now,
-                        ScheduleReport *report)
+/* --- a run --- */
+
+/* All of one volume group, until it has come there. FALSE: there is no other host to speak of. */
+static gboolean bring(Work *work)
 {
-  g_auto(Work) work = {.schedule = s, .target = target, .report = report, .now = now};
   g_autoptr(GError) local = NULL;
 
-  if (!peer_parse(s, &work.peer, &local)) {
-    failed(&work, "", local->message);
-    return;
-  }
+  if (!peer_parse(work->schedule, &work->peer, &local))
+    return failed(work, "", local->message);
   /* A host that does not answer costs no snapshot. */
-  if (!look_there(&work) || !take(&work))
+  if (!look_there(work) || !take(work))
+    return FALSE;
+  send_all(work);
+  return look_there(work);
+}
+
+void schedule_replicate(const Schedule *s, GPtrArray *targets, gint64 now, ScheduleReport *report)
+{
+  g_autoptr(GPtrArray) works = g_ptr_array_new_with_free_func(work_free),
+                       brought = g_ptr_array_new();
+  g_autoptr(Guests) guests = guests_new();
+  gboolean told;
+
+  for (guint i = 0; i < targets->len; i++) {
+    Work *work = g_new0(Work, 1);
+
+    *work = (Work){.schedule = s, .target = targets->pdata[i], .report = report, .now = now};
+    g_ptr_array_add(works, work);
+    if (bring(work))
+      g_ptr_array_add(brought, work);
+    add_volumes(work, guests);
+  }
+  if (brought->len == 0)
     return;
-  send_all(&work);
-  if (!look_there(&work))
-    return;
-  remove_there(&work);
-  remove_here(&work);
+  guests_group(guests);
+  told = tell(brought->pdata[0], guests);
+  for (guint i = 0; i < brought->len; i++) {
+    if (told)
+      remove_there(brought->pdata[i], guests);
+    remove_here(brought->pdata[i]);
+  }
 }

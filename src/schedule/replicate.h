@@ -13,11 +13,18 @@
  *     after that                         a snapshot that both have, from which it goes on
  *     while it removes                   what is left to remove
  *
- * The newest snapshot that both have is never removed. Thread-safety: main thread only.
+ *     before the host is told            snapshots that both have, but not that they are a whole
+ *                                        guest: until the next run tells of its own, the host has
+ *                                        those of the run before, which are not removed
+ *
+ * The newest snapshot that both have is never removed; nor is on the other host what is of a guest
+ * that has not come whole this time: failover (failover.h) takes the newest that has.
+ * Thread-safety: main thread only.
  */
 #pragma once
 
 #include "schedule/targets.h"
 
-void schedule_replicate(const Schedule *schedule, const ScheduleTarget *target, gint64 now,
+/* @targets: GPtrArray of ScheduleTarget *. */
+void schedule_replicate(const Schedule *schedule, GPtrArray *targets, gint64 now,
                         ScheduleReport *report);

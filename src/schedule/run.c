@@ -46,11 +46,10 @@ void schedule_run(const Schedule *s, gint64 now, ScheduleReport *report)
     return;
   }
   targets = schedule_targets(s, report);
-  for (guint i = 0; i < targets->len; i++)
-    if (s->kind == SCHEDULE_BACKUP)
-      schedule_back_up(s, targets->pdata[i], report);
-    else
-      schedule_replicate(s, targets->pdata[i], now, report);
+  if (s->kind == SCHEDULE_REPLICATE)
+    schedule_replicate(s, targets, now, report);
+  for (guint i = 0; s->kind == SCHEDULE_BACKUP && i < targets->len; i++)
+    schedule_back_up(s, targets->pdata[i], report);
 }
 
 static void remove_snapshots(VolumeGroup *group, const Schedule *s, const ScheduleTarget *target,

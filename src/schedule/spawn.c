@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,5 +105,37 @@ char *spawn_pipe(GPtrArray *from, GPtrArray *to)
   /* The receiver's is the better reason: a sender fails for want of one. */
   wait_for(receiver, to->pdata[0], &local);
   wait_for(sender, from->pdata[0], &local);
+  return local ? g_strdup(local->message) : NULL;
+}
+
+static gboolean write_all(int fd, const char *text, gsize length)
+{
+  while (length > 0) {
+    gssize n = write(fd, text, length);
+
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return FALSE;
+    text += n;
+    length -= (gsize)n;
+  }
+  return lseek(fd, 0, SEEK_SET) == 0;
+}
+
+char *spawn_feed(GPtrArray *args, const char *text)
+{
+  g_autoptr(GError) local = NULL;
+  int fd = memfd_create("virt-thin", MFD_CLOEXEC);
+
+  if (fd < 0 || !write_all(fd, text, strlen(text))) {
+    int err = errno;
+
+    if (fd >= 0)
+      close(fd);
+    return g_strdup_printf("a file in memory: %s", g_strerror(err));
+  }
+  wait_for(start(args, fd, -1, &local), args->pdata[0], &local);
+  close(fd);
   return local ? g_strdup(local->message) : NULL;
 }

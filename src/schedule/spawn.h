@@ -16,3 +16,5 @@ GPtrArray *spawn_virt_thin(const char *command);
 char *spawn_run(GPtrArray *args, char **out);
 /* @from's output is @to's input. NULL: both worked. */
 char *spawn_pipe(GPtrArray *from, GPtrArray *to);
+/* Run it with @text to read. NULL: it worked. */
+char *spawn_feed(GPtrArray *args, const char *text);

@@ -6,7 +6,7 @@
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
   template snapshot rollback rename resize remove import export mount umount backup restore archive
-  unarchive send receive nbd storage replicate schedule enable disable"
+  unarchive send receive nbd storage replicate failover schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -78,6 +78,10 @@ wrong=(
   "enable: an argument|enable libvirt"
   "replicate: to nowhere|replicate pve/x"
   "replicate: to no pool|replicate pve/x other:pve"
+  "failover: nobody|failover --start"
+  "failover: all of whom|failover --all"
+  "failover: all and one|failover 107 --all --from other"
+  "failover: a domain and none|failover 107 --start --volumes-only"
   "schedule: no command|schedule"
   "schedule: no such command|schedule explode"
   "schedule add: nothing to do it with|schedule add x snapshot --keep-all"

@@ -50,6 +50,7 @@ integration_tests = \
 	tests/integration/libvirt-data.sh \
 	tests/integration/libvirt-datastore.sh \
 	tests/integration/libvirt-domain-snapshots.sh \
+	tests/integration/libvirt-failover.sh \
 	tests/integration/libvirt-hang.sh \
 	tests/integration/libvirt-harness.sh \
 	tests/integration/libvirt-pool.sh \

@@ -3,6 +3,7 @@ unit_tests = \
 	tests/unit/test-block-stack \
 	tests/unit/test-control \
 	tests/unit/test-device-filter \
+	tests/unit/test-failover \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
 	tests/unit/test-lvm-commit \
@@ -70,6 +71,11 @@ tests_unit_test_transfer_LDADD = $(LDADD) $(ZSTD_LIBS)
 tests_unit_test_transfer_history_SOURCES = tests/unit/test-transfer-history.c \
 	$(transfer_test_sources)
 tests_unit_test_transfer_history_LDADD = $(LDADD) $(ZSTD_LIBS)
+tests_unit_test_failover_SOURCES = tests/unit/test-failover.c \
+	src/apply/domain-xml.c src/schedule/first-host.c src/schedule/history.c \
+	src/schedule/replicas.c src/schedule/schedule.c
+tests_unit_test_failover_CFLAGS = $(AM_CFLAGS) $(XML_CFLAGS)
+tests_unit_test_failover_LDADD = $(LDADD) $(XML_LIBS)
 # What of schedules opens no volume group by itself.
 tests_unit_test_schedule_SOURCES = tests/unit/test-schedule.c \
 	src/schedule/file.c src/schedule/history.c src/schedule/report.c \
