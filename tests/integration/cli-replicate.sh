@@ -68,7 +68,9 @@ mine() { # those of schedule "r"
     if any(t.startswith('virt-thin-schedule=r/') for t in v['tags']))"
 }
 n() { wc -w <<<"$1"; }
-newest() { tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | sort -V | tail -n 1; } # of a minute's, number 10 is behind 9
+newest() { # of one minute's, number 10 is behind 9
+  tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | sort -V | tail -n 1
+}
 same() { # DISK: its newest replica is what it is now
   local name; name=$(newest "$1")
   [ "$(other export "backup/$name" - | md5)" = "$(vt export "pve/vm-107-disk-$1" - | md5)" ]
