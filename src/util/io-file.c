@@ -335,7 +335,7 @@ static void file_free(VtIo *io)
 {
   close(((FileIo *)io)->fd);
   g_free(((FileIo *)io)->lost);
-  g_mutex_clear(&((FileIo *)io)->tail.lock);
+  pthread_mutex_destroy(&((FileIo *)io)->tail.lock);
   g_free(io);
 }
 
@@ -373,7 +373,7 @@ VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **erro
   FileIo *file = g_new0(FileIo, 1);
   vt_io_init(&file->io, &file_ops, name, read_only);
   file->fd = fd;
-  g_mutex_init(&file->tail.lock);
+  pthread_mutex_init(&file->tail.lock, NULL);
   file->is_block = S_ISBLK(st.st_mode);
   file->has_name = st.st_nlink > 0;
   file->asks_size = TRUE;

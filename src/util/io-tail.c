@@ -15,19 +15,19 @@
 
 void vt_tail_release(VtTail *tail, guint64 offset, guint64 length)
 {
-  g_mutex_lock(&tail->lock);
+  pthread_mutex_lock(&tail->lock);
   tail->releasing++;
   for (guint i = 0; i < VT_TAIL; i++)
     if (tail->last[i] + BLOCK > offset && tail->last[i] < offset + length)
       tail->last[i] = 0;
-  g_mutex_unlock(&tail->lock);
+  pthread_mutex_unlock(&tail->lock);
 }
 
 void vt_tail_released(VtTail *tail)
 {
-  g_mutex_lock(&tail->lock);
+  pthread_mutex_lock(&tail->lock);
   tail->releasing--;
-  g_mutex_unlock(&tail->lock);
+  pthread_mutex_unlock(&tail->lock);
 }
 
 /* Some data near the end; -1: there is none. */
@@ -79,7 +79,7 @@ gboolean vt_tail_is_cut(VtTail *tail, int fd)
   guint64 first = 0;
   gboolean cut = FALSE;
 
-  g_mutex_lock(&tail->lock);
+  pthread_mutex_lock(&tail->lock);
   for (guint i = 0; i < VT_TAIL; i++) {
     cut = cut || (tail->last[i] && is_hole(fd, tail->last[i]));
     if (tail->last[i] && (first == 0 || tail->last[i] < first))
@@ -87,6 +87,6 @@ gboolean vt_tail_is_cut(VtTail *tail, int fd)
   }
   if (!cut && !tail->releasing)
     find_last(tail, fd, first ? (off_t)first : find_data(fd));
-  g_mutex_unlock(&tail->lock);
+  pthread_mutex_unlock(&tail->lock);
   return cut;
 }

@@ -10,12 +10,13 @@
  */
 #pragma once
 
+#include <pthread.h>
 #include <glib.h>
 
 #define VT_TAIL 8
 
 typedef struct {
-  GMutex lock;
+  pthread_mutex_t lock;
   guint64 last[VT_TAIL]; /* offsets of blocks that hold something; 0: none */
   guint releasing;       /* how many ranges are being made holes at this moment */
 } VtTail;

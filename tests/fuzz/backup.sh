@@ -4,4 +4,4 @@
 export FUZZ_OPTIONS="-max_len=8192" FUZZ_CFLAGS="$(pkg-config --cflags json-glib-1.0)"
 export FUZZ_LIBS="$(pkg-config --libs json-glib-1.0) -ldl"
 exec "$(dirname "$0")/run.sh" backup backup/{file,image,manifest,sha256,tar}.c \
-  cli/json.c image/interrupt.c util/{error,io,io-file,library,name,proc}.c
+  cli/json.c image/interrupt.c util/{error,io,io-file,io-tail,library,name,proc,size}.c
