@@ -80,3 +80,22 @@ void bundled_pool_release(Bundled *b, BundledPool *pool)
   if (--pool->users == 0)
     pthread_cond_broadcast(&b->idle);
 }
+
+BundledPool *bundled_pool_borrow(Bundled *b, const char *name, GError **error)
+{
+  BundledPool *pool;
+
+  bundled_lock(b);
+  pool = bundled_find_pool(b, name, error);
+  if (pool)
+    bundled_pool_hold(b, pool);
+  bundled_unlock(b);
+  return pool;
+}
+
+void bundled_pool_give_back(Bundled *b, BundledPool *pool)
+{
+  bundled_lock(b);
+  bundled_pool_release(b, pool);
+  bundled_unlock(b);
+}

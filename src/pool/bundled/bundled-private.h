@@ -127,6 +127,9 @@ BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error);
 /* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
 void bundled_pool_hold(Bundled *b, BundledPool *pool);
 void bundled_pool_release(Bundled *b, BundledPool *pool);
+/* Both with the finding of thin pool @name (NULL: the only one), by who has not the lock. */
+BundledPool *bundled_pool_borrow(Bundled *b, const char *name, GError **error);
+void bundled_pool_give_back(Bundled *b, BundledPool *pool);
 
 /* --- bundled/gate.c --- */
 

@@ -152,21 +152,16 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
   g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
                        l = g_ptr_array_new_with_free_func(g_free);
   g_autofree char *health = NULL;
-  BundledPool *p;
+  BundledPool *p = bundled_pool_borrow(b, thin_pool, error);
   gboolean ok = FALSE;
 
-  bundled_lock(b);
-  p = bundled_find_pool(b, thin_pool, error);
-  if (p)
-    bundled_pool_hold(b, p);
-  bundled_unlock(b);
   if (p) {
     ok = check_pool(b, p, e, l, error);
     bundled_lock(b);
     health = bundled_pool_health(b, p);
-    pool_health_add(health, e);
-    bundled_pool_release(b, p);
     bundled_unlock(b);
+    pool_health_add(health, e);
+    bundled_pool_give_back(b, p);
   }
   if (!ok)
     return pool_rules_failed(POOL_CHECKING, b->vg_name, thin_pool, error);
@@ -179,22 +174,15 @@ gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMe
                                gpointer data, GError **error)
 {
   Bundled *b = (Bundled *)group;
-  BundledPool *p;
+  BundledPool *p = bundled_pool_borrow(b, thin_pool, error);
   gboolean ok = FALSE;
 
-  bundled_lock(b);
-  p = bundled_find_pool(b, thin_pool, error);
-  if (p)
-    bundled_pool_hold(b, p);
-  bundled_unlock(b);
-  if (p && p->metadata)
+  if (!p)
+    return FALSE;
+  if (p->metadata)
     ok = func(p->metadata, 0, data, error);
-  else if (p)
+  else
     g_propagate_error(error, g_error_copy(p->refused));
-  if (p) {
-    bundled_lock(b);
-    bundled_pool_release(b, p);
-    bundled_unlock(b);
-  }
+  bundled_pool_give_back(b, p);
   return ok;
 }

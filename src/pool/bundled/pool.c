@@ -246,9 +246,7 @@ static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *excl
   if (!p)
     return ok;
   ok = thin_pool_count_device(p->thin, device, exclusive, shared, error);
-  bundled_lock(b);
-  bundled_pool_release(b, p);
-  bundled_unlock(b);
+  bundled_pool_give_back(b, p);
   return ok;
 }
 
@@ -275,11 +273,8 @@ static gboolean delta(VolumeGroup *group, const char *left, const char *right, P
     bundled_pool_hold(b, p);
   bundled_unlock(b);
   ok = p && pool_delta_compare(&request, compare_maps, p, error);
-  if (p) {
-    bundled_lock(b);
-    bundled_pool_release(b, p);
-    bundled_unlock(b);
-  }
+  if (p)
+    bundled_pool_give_back(b, p);
   return ok || pool_delta_failed(&request, b->vg_name, error);
 }
 
