@@ -5,9 +5,7 @@
 
 #include <string.h>
 
-/* What virt-thin receive gives what it has made (docs/stream.md), and pool/rules.h a snapshot. */
-#define RECEIVED_TAG "virt-thin.source="
-#define SNAPSHOT_TAG "virt-thin.snapshot-of="
+#include "pool/rules.h"
 
 static void snapshot_free(gpointer data)
 {
@@ -45,12 +43,12 @@ static GPtrArray *list(GPtrArray *volumes, const char *schedule, gboolean receiv
 
   for (guint i = 0; i < volumes->len; i++) {
     const PoolVolumeInfo *v = volumes->pdata[i];
-    const char *volume = v->snapshot_of ? v->snapshot_of : tag_of(v, SNAPSHOT_TAG),
+    const char *volume = v->snapshot_of ? v->snapshot_of : tag_of(v, POOL_SNAPSHOT_TAG),
                *name = volume ? name_of(v, volume) : NULL, *text = tag_of(v, prefix);
     ScheduleSnapshot *snapshot;
     guint64 time;
 
-    if (!name || !text || (tag_of(v, RECEIVED_TAG) != NULL) != received ||
+    if (!name || !text || (tag_of(v, POOL_SOURCE_TAG) != NULL) != received ||
         !g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT64, &time, NULL))
       continue;
     snapshot = g_new0(ScheduleSnapshot, 1);
