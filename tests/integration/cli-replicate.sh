@@ -26,32 +26,9 @@ SCRIPT
 chmod +x "$there/bin/virt-thin" "$tmp/ssh/forced"
 : >"$there/conf"
 other() { "$there/bin/virt-thin" "$@"; }
-ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/host"
-ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/key"
-cp "$tmp/ssh/key.pub" "$tmp/ssh/authorized"
-start_sshd() { # on the first port that is free
-  local port
-  for port in $(shuf -n 20 -i 20000-60000); do
-    cat >"$tmp/ssh/config" <<CONF
-ListenAddress 127.0.0.1:$port
-HostKey $tmp/ssh/host
-AuthorizedKeysFile $tmp/ssh/authorized
-PidFile $tmp/ssh/pid
-ForceCommand $tmp/ssh/forced
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-CONF
-    "$sshd" -f "$tmp/ssh/config" -E "$tmp/ssh/log" 2>>"$tmp/ssh/log" &&
-      wait_until 10 test -s "$tmp/ssh/pid" && { ssh_port=$port; return; }
-  done
-  return 1
-}
-mkdir -p /run/sshd 2>/dev/null
-start_sshd || skip_all "sshd does not start: $(tail -n 1 "$tmp/ssh/log")"
-at_exit '[ ! -e "$tmp/ssh/pid" ] || kill "$(cat "$tmp/ssh/pid")"'
-ssh="ssh -p $ssh_port -i $tmp/ssh/key -o BatchMode=yes -o StrictHostKeyChecking=no"
-ssh+=" -o UserKnownHostsFile=$tmp/ssh/known -o LogLevel=ERROR -F none"
+. "$(dirname "$0")/ssh-lib.sh"
+ssh_start || skip_all "sshd does not start: $(tail -n 1 "$tmp/ssh/log")"
+ssh="ssh -p $ssh_port $ssh_options"
 $ssh 127.0.0.1 true 2>"$tmp/ssh/said" || skip_all "sshd lets nobody in: $(cat "$tmp/ssh/said")"
 
 # --- what is there ---
@@ -106,7 +83,7 @@ kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
 here=$(mine)
 refused "a host that does not answer" 1 'schedule r: .*127.0.0.1: ' vt schedule run r
 is "costs no snapshot" "$(mine)" "$here"
-start_sshd; ssh=$(sed "s/-p [0-9]*/-p $ssh_port/" <<<"$ssh")
+ssh_start; ssh=$(sed "s/-p [0-9]*/-p $ssh_port/" <<<"$ssh")
 sed -i "s|^ssh=ssh -p [0-9]*|ssh=ssh -p $ssh_port|" "$VIRT_THIN_CONFIG"
 ok "when it is back, all goes on" vt schedule run r
 ok "and is equal" same 0

@@ -28,10 +28,7 @@ names() { vt list --json "$1" | python3 -c 'import json, sys
 print(" ".join(sorted(v["name"] for v in json.load(sys.stdin)["volumes"])))'; }
 
 # --- the hosts ---
-mkdir -p /run/sshd "$tmp/ssh" "$tmp/bin"
-ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/host"
-ssh-keygen -q -t ed25519 -N '' -f "$tmp/ssh/key"
-cp "$tmp/ssh/key.pub" "$tmp/ssh/authorized"
+mkdir -p "$tmp/ssh" "$tmp/bin"
 ln -s "$VIRT_THIN_PROGRAM" "$tmp/bin/virt-thin"
 cat >"$tmp/ssh/forced" <<SCRIPT
 #!/bin/sh
@@ -41,24 +38,9 @@ export VIRT_THIN_STATE_DIR=$VIRT_THIN_STATE_DIR VIRT_THIN_RUNTIME_DIR=$VIRT_THIN
 PATH=$tmp/bin:\$PATH exec sh -c "\$SSH_ORIGINAL_COMMAND"
 SCRIPT
 chmod +x "$tmp/ssh/forced"
-for port in $(shuf -n 20 -i 20000-60000); do
-  cat >"$tmp/ssh/config" <<CONF
-ListenAddress 127.0.0.1:$port
-HostKey $tmp/ssh/host
-AuthorizedKeysFile $tmp/ssh/authorized
-PidFile $tmp/ssh/pid
-ForceCommand $tmp/ssh/forced
-StrictModes no
-UsePAM no
-PasswordAuthentication no
-CONF
-  "$sshd" -f "$tmp/ssh/config" -E "$tmp/ssh/log" 2>>"$tmp/ssh/log" &&
-    wait_until 10 test -s "$tmp/ssh/pid" && break
-done
-at_exit '[ ! -e "$tmp/ssh/pid" ] || kill "$(cat "$tmp/ssh/pid")"'
-options="-i $tmp/ssh/key -o BatchMode=yes -o StrictHostKeyChecking=no -F none"
-options+=" -o UserKnownHostsFile=$tmp/ssh/known -o LogLevel=ERROR -o ConnectTimeout=10"
-ssh="ssh -p $port $options"
+. "$(dirname "$0")/ssh-lib.sh"
+ssh_start || skip_all "sshd does not start: $(tail -n 1 "$tmp/ssh/log")"
+ssh="ssh -p $ssh_port $ssh_options -o ConnectTimeout=10"
 $ssh 127.0.0.1 true 2>"$tmp/ssh/said" || skip_all "sshd lets nobody in: $(cat "$tmp/ssh/said")"
 # A network on which that address is silent.
 gone() {
@@ -151,7 +133,7 @@ refused "as long as it answers, nothing is done" \
   "127\.0\.0\.1 answers \(domain guest 107 there: shut off\)" \
   vt failover 107 --host 127.0.0.1 --ssh "$ssh" --volumes-only
 refused "nor when nobody is let in" "answers" \
-  vt failover 107 --host 127.0.0.1 --ssh "ssh -p $port -F none -o BatchMode=yes -i none" \
+  vt failover 107 --host 127.0.0.1 --ssh "ssh -p $ssh_port -F none -o BatchMode=yes -i none" \
   --volumes-only
 kill "$(cat "$tmp/ssh/pid")"; wait_until 10 test ! -e "$tmp/ssh/pid"
 refused "nor when no ssh listens" "answers \(ssh: .*Connection refused" \

@@ -84,7 +84,8 @@ integration_tests = \
 	tests/integration/xml.sh
 EXTRA_DIST += $(integration_tests) \
 	tests/integration/lib.sh tests/integration/cli-lib.sh tests/integration/libvirt-lib.sh \
-	tests/integration/docs-lib.sh tests/integration/make-root \
+	tests/integration/docs-lib.sh tests/integration/ssh-lib.sh \
+	tests/integration/make-root \
 	tests/integration/service-lib.sh tests/integration/storage-life.sh \
 	tests/integration/validate-json tests/integration/fuse-manners.py \
 	tests/integration/flush-log.py \
