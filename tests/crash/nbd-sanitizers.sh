@@ -18,7 +18,7 @@ sources=("$src"/src/service/nbd/*.c
   "$src"/src/control/control-socket.c "$src"/src/pool/{pool,snapshots}.c
   "$src"/src/util/{error,io,size}.c "$src"/tests/unit/{memory-pool,nbd-client}.c)
 echo 'race:tzset_internal' >"$tmp/suppressions"
-export TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions=$tmp/suppressions \
+export G_SLICE=always-malloc TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions=$tmp/suppressions \
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
   CMOCKA_MESSAGE_OUTPUT=TAP
 
