@@ -115,7 +115,7 @@ static gboolean lose(ThinWalk *walk, guint64 lower, guint64 upper, GError *fault
 }
 
 /* A node that does not keep within its range is lost to this parent; to another one who shares it,
- * it may be right. */
+ * it may be right: where what was seen is remembered, it is walked for that one's sake. */
 static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth,
                           ThinSubtree *found, GError **error)
 {
@@ -139,7 +139,8 @@ static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64
     check_range(walk, number, found, lower, upper, &fault);
   if (fault && !lose(walk, lower, upper, fault, error))
     return FALSE;
-  if (is_new && usable && !descend(walk, data, upper, depth, found, error))
+  if (is_new && usable && (!fault || walk->seen) &&
+      !descend(walk, data, upper, depth, found, error))
     return FALSE;
   if (is_new)
     *seen = *found;
