@@ -34,5 +34,10 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \
 	src/thin/metadata/space-map-data.c src/thin/metadata/space-map-data.h \
 	src/thin/metadata/space-map-metadata.c src/thin/metadata/space-map-metadata.h \
-	src/thin/metadata/transaction.c src/thin/metadata/transaction.h
+	src/thin/metadata/transaction.c src/thin/metadata/transaction.h \
+	src/thin/rebuild/build.c src/thin/rebuild/build.h src/thin/rebuild/build-private.h \
+	src/thin/rebuild/build-blocks.c src/thin/rebuild/build-counts.c \
+	src/thin/rebuild/build-space.c src/thin/rebuild/build-tree.c \
+	src/thin/rebuild/rebuild.c src/thin/rebuild/rebuild.h \
+	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h
 src_thin_libthin_la_LIBADD = src/thin/libthinformat.la src/util/libutil.la $(GLIB_LIBS)

@@ -45,6 +45,7 @@ unit_tests = \
 	tests/unit/test-thin-metadata \
 	tests/unit/test-thin-model \
 	tests/unit/test-thin-reader \
+	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-space \
 	tests/unit/test-thin-volume \
 	tests/unit/test-transfer \
