@@ -11,6 +11,15 @@ src_thin_libthinformat_la_SOURCES = \
 	src/thin/format/walk.c src/thin/format/walk.h
 src_thin_libthinformat_la_LIBADD = $(GLIB_LIBS)
 
+# Finding what is left of metadata, and making it anew.
+noinst_LTLIBRARIES += src/thin/libthinrebuild.la
+src_thin_libthinrebuild_la_SOURCES = \
+	src/thin/rebuild/roots.c src/thin/rebuild/roots.h src/thin/rebuild/roots-private.h \
+	src/thin/rebuild/roots-describe.c \
+	src/thin/rebuild/roots-pairs.c \
+	src/thin/rebuild/roots-scan.c
+src_thin_libthinrebuild_la_LIBADD = src/thin/libthinformat.la src/util/libutil.la $(GLIB_LIBS)
+
 noinst_LTLIBRARIES += src/thin/libthin.la
 src_thin_libthin_la_SOURCES = \
 	src/thin/bounce.c \
