@@ -12,6 +12,7 @@
 
 #include "lvm/model/vg-private.h"
 #include "lvm/store-private.h"
+#include "lvm/texts.h"
 #include "util/crc.h"
 
 LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data)
@@ -351,6 +352,15 @@ static LvmStore *try_open(LvmProbe *probe, const char *name, const LvmOpening *h
     return NULL;
   }
   return g_steal_pointer(&store);
+}
+
+LvmStore *lvm_store_open_as(LvmProbe *probe, LvmVg *vg)
+{
+  LvmStore *store = lvm_store_new(TRUE, probe->open, probe->user_data);
+
+  store->vg = lvm_vg_copy(vg);
+  open_read_only(store, probe);
+  return store;
 }
 
 LvmStore *lvm_store_open_probed(LvmProbe *probe, const char *name, const LvmOpening *how,

@@ -11,6 +11,7 @@ unit_tests = \
 	tests/unit/test-lvm-like \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \
+	tests/unit/test-lvm-texts \
 	tests/unit/test-lvm-vg \
 	tests/unit/test-lvm-volumes \
 	tests/unit/test-nbd-clients \
