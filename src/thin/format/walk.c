@@ -115,7 +115,8 @@ static gboolean lose(ThinWalk *walk, guint64 lower, guint64 upper, GError *fault
 }
 
 /* A node that does not keep within its range is lost to this parent; to another one who shares it,
- * it may be right: where what was seen is remembered, it is walked for that one's sake. */
+ * it may be right. So it is walked where that is remembered; else it could be met any number of
+ * times, each time to be lost. */
 static gboolean walk_node(ThinWalk *walk, guint64 number, guint64 lower, guint64 upper, guint depth,
                           ThinSubtree *found, GError **error)
 {
