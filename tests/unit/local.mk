@@ -47,6 +47,7 @@ unit_tests = \
 	tests/unit/test-thin-model \
 	tests/unit/test-thin-reader \
 	tests/unit/test-thin-rebuild \
+	tests/unit/test-thin-roots \
 	tests/unit/test-thin-space \
 	tests/unit/test-thin-volume \
 	tests/unit/test-transfer \
