@@ -357,7 +357,8 @@ gboolean thin_pool_has_room(ThinPool *pool, guint64 blocks)
 {
   for (gboolean tried = FALSE;; tried = TRUE) {
     pthread_mutex_lock(&pool->meta);
-    gboolean room = thin_metadata_has_room(pool->md, blocks, NULL),
+    /* One that could not go back to its last commit has no space maps. */
+    gboolean room = thin_pool_has_failed(pool) || thin_metadata_has_room(pool->md, blocks, NULL),
              hope = thin_metadata_changed(pool->md);
     pthread_mutex_unlock(&pool->meta);
     if (room || tried || !hope || !thin_pool_commit(pool, NULL))

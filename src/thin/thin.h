@@ -109,7 +109,7 @@ void thin_pool_get_status(ThinPool *pool, ThinStatus *status);
 gboolean thin_pool_commit(ThinPool *pool, GError **error);
 
 /* Is there metadata for @blocks more, beyond the reserve? If not now, it commits: what that frees
- * counts. */
+ * counts. Of a pool that has failed TRUE: it lacks something else. */
 gboolean thin_pool_has_room(ThinPool *pool, guint64 blocks);
 
 /* Take into use what the VtIos have grown to. Committed on return. */

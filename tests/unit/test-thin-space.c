@@ -326,6 +326,26 @@ static void test_data_flush_without_room(void **state)
   expect_last_commit(&h);
 }
 
+/* Not even the last commit can be read any more; whoever asks for room then is told by what he
+ * does. */
+static void test_room_of_a_device_gone(void **state)
+{
+  Harness h;
+  harness_open_failing(&h, 100, 4 * MIB, NULL);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, 50 * CHUNK);
+  harness_write(v, 0, CHUNK, 3);
+  vt_io_failer_arm(h.metadata, VT_IO_READ | VT_IO_WRITE | VT_IO_FLUSH, 0, EIO);
+  assert_error(thin_volume_flush(v, &error), EIO);
+  assert_true(thin_pool_has_room(h.pool, 2));
+  assert_error(harness_message(&h, THIN_CREATE, 2, 0, &error), EROFS);
+  thin_volume_close(v);
+  assert_error(thin_pool_close(g_steal_pointer(&h.pool), &error), EROFS);
+  vt_io_failer_arm(h.metadata, 0, G_MAXUINT, 0);
+  MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+  finish(&h);
+}
+
 /* --- what reaches the devices --- */
 
 typedef struct {
@@ -642,6 +662,7 @@ int main(void)
       cmocka_unit_test(test_shared_commit_without_room),
       cmocka_unit_test(test_message_without_room),
       cmocka_unit_test(test_data_flush_without_room),
+      cmocka_unit_test(test_room_of_a_device_gone),
       cmocka_unit_test(test_flush_commits_once),
       cmocka_unit_test(test_untouched_never_commits),
       cmocka_unit_test(test_no_reuse_before_commit),
