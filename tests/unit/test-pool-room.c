@@ -4,6 +4,9 @@
 #include "pool-helper.h"
 
 #include <sys/stat.h>
+#include <time.h>
+
+#include "pool/bundled/bundled-private.h"
 
 #define VOLUME (256 * MIB)
 
@@ -105,12 +108,136 @@ static void test_metadata_grows_with_file(void **state)
   helper_judge(path, NULL);
 }
 
+/* --- a full pool, whose volume group is being changed --- */
+
+#define SLOW_US (G_USEC_PER_SEC / 2)
+
+typedef struct {
+  VtIo io;
+  VtIo *base;
+} Slow;
+
+static gint slow_flushes; /* atomic: the flush is as slow as that; one has begun */
+static gint slow_begun;
+
+static gboolean slow_readv(VtIo *io, const struct iovec *iov, int n, guint64 at, GError **error)
+{
+  return vt_io_readv(((Slow *)io)->base, iov, n, at, error);
+}
+
+static gboolean slow_writev(VtIo *io, const struct iovec *iov, int n, guint64 at, GError **error)
+{
+  return vt_io_writev(((Slow *)io)->base, iov, n, at, error);
+}
+
+static gboolean slow_flush(VtIo *io, GError **error)
+{
+  if (g_atomic_int_compare_and_exchange(&slow_flushes, 1, 0)) {
+    g_atomic_int_set(&slow_begun, 1);
+    g_usleep(SLOW_US);
+  }
+  return vt_io_flush(((Slow *)io)->base, error);
+}
+
+static gboolean slow_zero(VtIo *io, guint64 at, guint64 length, VtIoZeroFlags flags, GError **error)
+{
+  return vt_io_zero(((Slow *)io)->base, at, length, flags, error);
+}
+
+static gboolean slow_discard(VtIo *io, guint64 at, guint64 length, GError **error)
+{
+  return vt_io_discard(((Slow *)io)->base, at, length, error);
+}
+
+static guint64 slow_size(VtIo *io)
+{
+  return vt_io_size(((Slow *)io)->base);
+}
+
+static void slow_free(VtIo *io)
+{
+  vt_io_unref(((Slow *)io)->base);
+  g_free(io);
+}
+
+static const VtIoOps slow_ops = {.readv = slow_readv,
+                                 .writev = slow_writev,
+                                 .flush = slow_flush,
+                                 .zero = slow_zero,
+                                 .discard = slow_discard,
+                                 .size = slow_size,
+                                 .free = slow_free};
+
+static VtIo *open_slow(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  VtIo *base = vt_io_open_file(path, read_only, error);
+  Slow *slow = base ? g_new0(Slow, 1) : NULL;
+
+  if (!slow)
+    return NULL;
+  vt_io_init(&slow->io, &slow_ops, path, read_only);
+  slow->base = base;
+  return &slow->io;
+}
+
+static gpointer set_tag(gpointer group)
+{
+  const char *tags[] = {"slow", NULL};
+
+  assert_done(pool_set_tags(group, "v", tags, NULL, &error));
+  return NULL;
+}
+
+static gint64 own_time(void)
+{
+  struct timespec at;
+
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+  return at.tv_sec * G_USEC_PER_SEC + at.tv_nsec / 1000;
+}
+
+/* A writer whom the pool has no room for waits for who may be making some, and not by asking as
+ * fast as it can. */
+static void test_full_behind_a_slow_change(void **state)
+{
+  const char *devices[] = {helper_make(64 * MIB, 64 * KIB), NULL};
+  VolumeGroup *group = NULL;
+  g_autoptr(GError) failure = NULL;
+  g_autofree char *chunk = g_malloc(MIB);
+  g_autoptr(VtIo) volume = NULL;
+  GThread *thread;
+  gint64 used;
+  guint64 at = 0;
+
+  assert_done((group = bundled_open("pve", &(PoolWhere){.devices = devices}, open_slow, NULL,
+                                    &error)) != NULL);
+  assert_done(pool_create(group, NULL, "v", 128 * MIB, &error));
+  assert_done((volume = pool_volume_open(group, "v", FALSE, "test", &error)) != NULL);
+  memset(chunk, 1, MIB);
+  for (; vt_io_write(volume, chunk, MIB, at, &failure); at += MIB)
+    continue;
+  assert_true(g_error_matches(failure, VT_ERROR, ENOSPC));
+  g_atomic_int_set(&slow_flushes, 1);
+  thread = g_thread_new("tag", set_tag, group);
+  while (!g_atomic_int_get(&slow_begun))
+    g_thread_yield();
+  used = own_time();
+  assert_fails(vt_io_write(volume, chunk, MIB, at, &error), ENOSPC, NULL);
+  used = own_time() - used;
+  g_thread_join(thread);
+  assert_true(used < SLOW_US / 4);
+  g_clear_pointer(&volume, vt_io_unref);
+  helper_close(group);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_default_is_roomy, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_forecast, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_metadata_grows_with_file, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_full_behind_a_slow_change, helper_setup,
+                                      helper_teardown),
   };
 
   return cmocka_run_group_tests_name("pool-room", tests, NULL, NULL);

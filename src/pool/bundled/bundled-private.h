@@ -217,8 +217,9 @@ void bundled_fill_growth(LvmLv *pool_lv,
  * Without the lock. */
 void bundled_watch(Bundled *b);
 /* A write to @volume, whose lock is held, got ENOSPC; when it began its pool's n_growths was
- * @n_growths. TRUE: try again. */
-gboolean bundled_make_room(BundledVolume *volume, guint n_growths);
+ * @n_growths. TRUE: try again; *@busy: after a while, without the lock, for the VG is being
+ * changed. */
+gboolean bundled_make_room(BundledVolume *volume, guint n_growths, gboolean *busy);
 /* A BundledRoomFunc; under the lock. */
 gboolean bundled_make_metadata_room(Bundled *b, BundledPool *pool, guint64 blocks);
 

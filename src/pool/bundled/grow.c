@@ -189,14 +189,15 @@ void bundled_watch(Bundled *b)
 
 /* Under BundledVolume.lock, so Bundled.lock is not waited for: who has it may wait for the
  * other. */
-gboolean bundled_make_room(BundledVolume *volume, guint n_growths)
+gboolean bundled_make_room(BundledVolume *volume, guint n_growths, gboolean *busy)
 {
   BundledPool *pool = volume->pool;
   Bundled *b = volume->owner;
   ThinStatus status;
   gboolean grown;
 
-  if (pthread_mutex_trylock(&b->lock) != 0)
+  *busy = pthread_mutex_trylock(&b->lock) != 0;
+  if (*busy)
     return TRUE; /* it may be growing */
   thin_pool_get_status(pool->thin, &status);
   grown =

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define BUSY_US 10000 /* between two looks at whether somebody is done who may be making room */
+
 /* --- handles: I/O --- */
 
 static BundledVolume *begin_io(VtIo *handle, GError **error)
@@ -69,10 +71,12 @@ static gboolean handle_readv(VtIo *handle, const struct iovec *iov, int n_iov, g
 static gboolean try_again(BundledVolume *volume, guint n_growths, gboolean *done, GError **failure,
                           GError **error)
 {
-  gboolean again =
-      !*done && g_error_matches(*failure, VT_ERROR, ENOSPC) && bundled_make_room(volume, n_growths);
+  gboolean busy = FALSE, again = !*done && g_error_matches(*failure, VT_ERROR, ENOSPC) &&
+                                 bundled_make_room(volume, n_growths, &busy);
 
   pthread_rwlock_unlock(&volume->lock);
+  if (busy) /* behind a slow disk that may take long */
+    g_usleep(BUSY_US);
   if (again)
     g_clear_error(failure);
   else if (!*done)
