@@ -93,8 +93,13 @@ static gboolean give_to_group(const char *path, guint mode, const char *group, G
         error, err ? err : ENOENT,
         "there is no group %s for socket %s: set socket-group in virt-thin.conf to one that exists",
         group, path);
-  if (lchown(path, (uid_t)-1, entry->gr_gid) < 0)
-    return vt_set_errno(error, errno, "giving socket %s to group %s", path, group);
+  if (lchown(path, (uid_t)-1, entry->gr_gid) < 0) {
+    if (errno != EINVAL)
+      return vt_set_errno(error, errno, "giving socket %s to group %s", path, group);
+    g_message("this user namespace does not have group %s: socket %s is its owner's alone", group,
+              path);
+    return TRUE;
+  }
   if (chmod(path, mode) < 0)
     return vt_set_errno(error, errno, "setting the mode of socket %s", path);
   return TRUE;

@@ -8,11 +8,14 @@
 #include "settings/settings.h"
 
 #include <glob.h>
+#include <grp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/name.h"
+
+#define LIBVIRT_GROUP "libvirt" /* as Debian's and Fedora's libvirtd has it for its own sockets */
 
 typedef struct {
   char *state_dir, *runtime_dir;
@@ -155,24 +158,43 @@ static guint read_number(GKeyFile *file, const char *path, const char *group, co
   return otherwise;
 }
 
+static gboolean group_exists(const char *name)
+{
+  struct group *entry, buffer;
+  char text[16384];
+
+  return getgrnam_r(name, &buffer, text, sizeof text, &entry) == 0 && entry;
+}
+
+/* Root's services are libvirt's to use, where there is that group; a user's own are nobody else's.
+ * @mode: as told; NULL: not. */
+static void read_sockets(Settings *s, GKeyFile *file, const char *path, const char *mode)
+{
+  guint64 number;
+
+  s->socket_group = get_value(file, "service", "socket-group");
+  if (!s->socket_group && geteuid() == 0 && group_exists(LIBVIRT_GROUP))
+    s->socket_group = g_strdup(LIBVIRT_GROUP);
+  s->socket_mode = s->socket_group ? 0660 : 0600;
+  if (mode && g_ascii_string_to_unsigned(mode, 8, 0, 0777, &number, NULL))
+    s->socket_mode = number;
+  else if (mode)
+    complain(path, "service", "socket-mode", mode, "an octal mode such as 0600");
+}
+
 static void read_service(Settings *s, GKeyFile *file, const char *path)
 {
   g_autofree char *nodes = get_value(file, "service", "block-nodes");
   g_autofree char *mode = get_value(file, "service", "socket-mode");
   const char *const kinds[] = {"auto", "nbd", "loop", "none", NULL};
-  guint64 number;
 
   if (nodes && g_strv_contains(kinds, nodes))
     s->block_nodes = g_steal_pointer(&nodes);
   else if (nodes)
     complain(path, "service", "block-nodes", nodes, "auto, nbd, loop or none");
-  if (mode && g_ascii_string_to_unsigned(mode, 8, 0, 0777, &number, NULL))
-    s->socket_mode = number;
-  else if (mode)
-    complain(path, "service", "socket-mode", mode, "an octal mode such as 0600");
   s->threads = read_number(file, path, "service", "threads", 1, 1024, 32);
   s->watchdog = read_number(file, path, "service", "watchdog", 0, 3600, 30);
-  s->socket_group = get_value(file, "service", "socket-group");
+  read_sockets(s, file, path, mode);
 }
 
 static const char *const engine_names[] = {[POOL_ENGINE_AUTO] = "auto",
@@ -233,7 +255,6 @@ static Settings *load(void)
       from_env_or("VIRT_THIN_RUNTIME_DIR",
                   system_or_user(VIRT_THIN_RUNSTATEDIR "/virt-thin", g_get_user_runtime_dir()));
   s->devices = g_key_file_get_string_list(file, "devices", "paths", NULL, NULL);
-  s->socket_mode = 0600;
   s->autoextend_threshold = read_number(file, path, "autoextend", "threshold", 50, 100, 80);
   s->autoextend_percent = read_number(file, path, "autoextend", "percent", 1, 1000, 20);
   read_all_limits(s, file, path);

@@ -65,10 +65,10 @@ PoolEngine settings_engine(const char *vg, PoolEngine told);
 /* "auto", "kernel" or "bundled"; else FALSE. */
 gboolean settings_parse_engine(const char *word, PoolEngine *engine);
 const char *settings_engine_name(PoolEngine engine);
-/* [service] block-nodes=auto|nbd|loop|none, socket-mode=0600, socket-group=, threads=32. */
+/* [service] block-nodes=auto|nbd|loop|none, socket-mode=, socket-group=, threads=32. */
 const char *settings_block_nodes(void);
 guint settings_socket_mode(void);
-const char *settings_socket_group(void); /* NULL: unchanged */
+const char *settings_socket_group(void); /* NULL: unchanged; root's default is libvirt */
 guint settings_threads(void);
 /* [service] watchdog=30: seconds after which a silent engine is replaced; 0: never. */
 guint settings_watchdog(void);

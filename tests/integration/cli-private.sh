@@ -11,7 +11,7 @@ chmod 711 "$tmp"
 as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 vg=vt$$ run=$VIRT_THIN_RUNTIME_DIR dev=$VIRT_THIN_DEV_DIR
 echo $'[service]\nblock-nodes=loop' >"$VIRT_THIN_CONFIG"
-plan 13
+plan 16
 
 # Every name below the folders: "MODE NAME" where it can be opened; r: to read, w: to write, c:
 # connected to.
@@ -47,6 +47,19 @@ ok "serve" vt serve $vg
 vt remove $vg/vm-2-disk-0 # a second state of the archive
 is "the lock is its owner's alone" "$(stat -c %a "$run/$vg/lock")" 600
 is "what nobody can open" "$(opened)" "r run/VG/pid"
+# The sockets are libvirt's to use, where there is that group.
+libvirt=$(getent group libvirt | cut -d: -f3)
+is "the sockets' owner, group and mode" "$(stat -c '%U:%G %a' "$run/$vg/control" "$run/$vg/nbd")" \
+  "$(if [ -n "$libvirt" ]; then yes root:libvirt 660; else yes root:root 600; fi | head -n 2)"
+connects() { # GROUP
+  python3 -c 'import os, socket, sys
+os.setgroups([int(sys.argv[1])]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+for path in sys.argv[2:]: socket.socket(socket.AF_UNIX).connect(path)' \
+    "$1" "$run/$vg/control" "$run/$vg/nbd"
+}
+not_ok "an ordinary user may not connect" connects 65534
+if [ -n "$libvirt" ]; then ok "one of the group libvirt may" connects "$libvirt"
+else skip 1 "there is no group libvirt"; fi
 ok "and there is more" test -e "$run/$vg/volumes/snap_vm-1-disk-0_s" -a -b "$dev/$vg/vm-1-disk-0" \
   -a -e "$run/$vg/devices" -a -S "$run/$vg/nbd"
 not_ok "the lock cannot be had" as_nobody flock -n "$run/$vg/lock" true

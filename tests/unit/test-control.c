@@ -117,7 +117,7 @@ static int group_setup(void **state)
   g_chmod(top, 0755);
   g_setenv("VIRT_THIN_RUNTIME_DIR", top, TRUE);
   config = g_build_filename(top, "virt-thin.conf", NULL);
-  g_file_set_contents(config, "", 0, NULL);
+  g_file_set_contents(config, "[service]\nsocket-mode=0600\n", -1, NULL);
   g_setenv("VIRT_THIN_CONFIG", config, TRUE);
   program = g_build_filename(top, "program", NULL);
   g_setenv("VIRT_THIN_PROGRAM", program, TRUE);

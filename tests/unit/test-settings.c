@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <grp.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,48 @@ static gboolean in_child(const char *config, void (*check)(void), char **said)
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+/* Root's services are for libvirt's group, if there is one. */
+static void check_socket_defaults(void)
+{
+  if (geteuid() == 0 && getgrnam("libvirt")) {
+    g_assert_cmpuint(settings_socket_mode(), ==, 0660);
+    g_assert_cmpstr(settings_socket_group(), ==, "libvirt");
+  } else {
+    g_assert_cmpuint(settings_socket_mode(), ==, 0600);
+    g_assert_null(settings_socket_group());
+  }
+}
+
+static void check_user_defaults(void)
+{
+  if (geteuid() == 0 && setuid(65534) != 0)
+    _exit(3);
+  check_socket_defaults();
+  g_assert_cmpuint(settings_socket_mode(), ==, 0600);
+}
+
+static void test_sockets_of_a_user(void **state)
+{
+  assert_true(in_child("", check_user_defaults, NULL));
+}
+
+static void check_closed(void)
+{
+  g_assert_cmpuint(settings_socket_mode(), ==, 0600);
+}
+
+static void check_root_group(void)
+{
+  g_assert_cmpuint(settings_socket_mode(), ==, 0660);
+  g_assert_cmpstr(settings_socket_group(), ==, "root");
+}
+
+static void test_sockets_as_told(void **state)
+{
+  assert_true(in_child("[service]\nsocket-mode=0600\n", check_closed, NULL));
+  assert_true(in_child("[service]\nsocket-group=root\n", check_root_group, NULL));
+}
+
 static void check_defaults(void)
 {
   g_autofree char *vg_dir = settings_vg_dir("pve");
@@ -98,8 +141,7 @@ static void check_defaults(void)
   g_assert_cmpfloat(settings_limits("pve", "data").largest_volume, ==, 250);
   g_assert_false(settings_limits("pve", "data").promises);
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
-  g_assert_cmpuint(settings_socket_mode(), ==, 0600);
-  g_assert_null(settings_socket_group());
+  check_socket_defaults();
   g_assert_cmpuint(settings_threads(), ==, 32);
   g_assert_cmpstr(settings_dev_dir(), ==, "/dev");
   g_assert_true(g_path_is_absolute(settings_program()));
@@ -156,7 +198,7 @@ static void check_nonsense(void)
   g_assert_cmpfloat(settings_limits("pve", "data").largest_volume, ==, 250);
   g_assert_false(settings_limits("pve", "data").promises);
   g_assert_cmpstr(settings_block_nodes(), ==, "auto");
-  g_assert_cmpuint(settings_socket_mode(), ==, 0600);
+  check_socket_defaults();
   g_assert_cmpuint(settings_threads(), ==, 32);
   g_assert_cmpint(settings_engine("pve", POOL_ENGINE_AUTO), ==, POOL_ENGINE_AUTO);
 }
