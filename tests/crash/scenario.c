@@ -290,8 +290,8 @@ static gboolean mapped_zeros(ThinVolume *volume, const Op *op, guint64 *sum, GEr
   for (guint64 at = op->begin; at < op->begin + op->n; at = end) {
     gboolean mapped = FALSE;
     end = MIN((at / PER_CHUNK + 1) * PER_CHUNK, op->begin + op->n);
-    if (stamp_at(op, at) == 0 && !thin_volume_extent(volume, at * SECTOR, (end - at) * SECTOR,
-                                                     &length, &mapped, error))
+    if (stamp_at(op, at) == 0 &&
+        !thin_volume_extent(volume, at * SECTOR, (end - at) * SECTOR, &length, &mapped, error))
       return FALSE;
     *sum += mapped ? (end - at) * SECTOR : 0;
   }

@@ -41,10 +41,12 @@ unit_tests = \
 	tests/unit/test-thin-btree \
 	tests/unit/test-thin-check \
 	tests/unit/test-thin-delta \
+	tests/unit/test-thin-dump \
 	tests/unit/test-thin-faults \
 	tests/unit/test-thin-fixtures \
 	tests/unit/test-thin-metadata \
 	tests/unit/test-thin-model \
+	tests/unit/test-thin-mutations \
 	tests/unit/test-thin-reader \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \

@@ -82,25 +82,11 @@ static void test_needs_check(void **state)
 
 /* --- damage of our own making ------------------------------------------------------- */
 
-/* Change a block of @path: @offset takes the @size bytes of @value, little endian; the checksum is
- * made right again. */
-static void poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value,
-                 guint size)
-{
-  guint64 block[THIN_METADATA_BLOCK / 8];
-  g_autoptr(VtIo) io = thin_test_open(path, FALSE);
-  value = GUINT64_TO_LE(value);
-  assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
-  memcpy((guint8 *)block + offset, &value, size);
-  thin_block_seal((guint8 *)block, number, kind);
-  assert_ok(vt_io_write(io, block, sizeof block, number * sizeof block, &error));
-}
-
 static void assert_poke_leaks(ThinTest *test, guint64 number, ThinKind kind, guint offset,
                               guint64 value, guint size, const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
-  poke(path, number, kind, offset, value, size);
+  thin_test_poke(path, number, kind, offset, value, size);
   g_autoptr(ThinReport) report = check(path);
   assert_int_equal(report->errors->len, 0);
   assert_line(report->leaks, words);
@@ -111,7 +97,7 @@ static void assert_poke_silent(ThinTest *test, guint64 number, ThinKind kind, gu
                                guint64 value, guint size)
 {
   g_autofree char *path = unpack(test, "01-clean");
-  poke(path, number, kind, offset, value, size);
+  thin_test_poke(path, number, kind, offset, value, size);
   thin_test_assert_thin_check(path);
   thin_test_assert_clean(path, TRUE);
 }
@@ -120,7 +106,7 @@ static void assert_poke_found(ThinTest *test, guint64 number, ThinKind kind, gui
                               guint64 value, guint size, const char *const *words)
 {
   g_autofree char *path = unpack(test, "01-clean");
-  poke(path, number, kind, offset, value, size);
+  thin_test_poke(path, number, kind, offset, value, size);
   g_autoptr(ThinReport) report = check(path);
   assert_line(report->errors, words);
 }
@@ -258,7 +244,7 @@ static void test_loop(void **state)
   thin_metadata_close(md);
   thin_test_assert_clean(path, TRUE);
 
-  poke(path, root, THIN_KIND_NODE, 32 + 252 * 8 + 3 * 8, root, 8);
+  thin_test_poke(path, root, THIN_KIND_NODE, 32 + 252 * 8 + 3 * 8, root, 8);
   g_autoptr(ThinReport) report = check(path);
   assert_line(report->errors, WORDS("device 1", "virtual chunks from", "are lost"));
   md = thin_metadata_open(io, TRUE, 0, &error);

@@ -77,6 +77,19 @@ VtIo *thin_test_file(ThinTest *test, const char *name, guint64 size)
   return thin_test_open(path, FALSE);
 }
 
+void thin_test_poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value,
+                    guint size)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+  g_autoptr(VtIo) io = thin_test_open(path, FALSE);
+
+  value = GUINT64_TO_LE(value);
+  assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
+  memcpy((guint8 *)block + offset, &value, size);
+  thin_block_seal((guint8 *)block, number, kind);
+  assert_ok(vt_io_write(io, block, sizeof block, number * sizeof block, &error));
+}
+
 char *thin_test_output(const char *const *argv)
 {
   g_autofree char *errors = NULL;

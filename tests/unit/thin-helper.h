@@ -25,6 +25,10 @@ void thin_test_unpack(const char *name, const char *path);
 /* A new file of @size zero bytes, opened. */
 VtIo *thin_test_file(ThinTest *test, const char *name, guint64 size);
 VtIo *thin_test_open(const char *path, gboolean read_only);
+/* Change block @number of @path: @offset takes the @size bytes of @value, little endian; the
+ * checksum is made right again. */
+void thin_test_poke(const char *path, guint64 number, ThinKind kind, guint offset, guint64 value,
+                    guint size);
 
 /* Run the system's thin_check on @path; fail the test unless it is content and silent. */
 void thin_test_assert_thin_check(const char *path);
