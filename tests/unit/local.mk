@@ -7,6 +7,7 @@ unit_tests = \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
 	tests/unit/test-lvm-commit \
+	tests/unit/test-lvm-content \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \
 	tests/unit/test-lvm-store \
