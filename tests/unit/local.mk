@@ -10,6 +10,7 @@ unit_tests = \
 	tests/unit/test-lvm-content \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \
+	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \
 	tests/unit/test-lvm-texts \

@@ -164,6 +164,20 @@ static gboolean read_striped(LvmLv *lv, GError **error)
   return TRUE;
 }
 
+/* lvm2 lib/snapshot/snapshot.c: one that is being merged has another key for its store. */
+const char *lvm_snapshot_store(LvmNode *segment)
+{
+  const char *store = lvm_section_get_string(segment, "cow_store");
+
+  return store ? store : lvm_section_get_string(segment, "merging_store");
+}
+
+static gboolean read_snapshot(LvmLv *lv, GError **error)
+{
+  return (lvm_snapshot_store(lv->segment) && lvm_section_get_string(lv->segment, "origin")) ||
+         bad(lv, error, "is a snapshot of the old kind without a valid origin and cow_store");
+}
+
 gboolean lvm_lv_read(LvmLv *lv, GError **error)
 {
   LvmNode *node = lvm_lv_node(lv);
@@ -174,6 +188,8 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
   lv->kind = LVM_LV_OTHER;
   if (!check_keys(lv, node, lv_keys, error) || !read_segments(lv, error))
     return FALSE;
+  if (lv->segment && lvm_segment_is_type(lv->segment, "snapshot"))
+    return read_snapshot(lv, error);
   if (!lv->segment || !lvm_segment_is_known(lv->segment))
     return TRUE;
   if (lvm_segment_is_type(lv->segment, "thin")) {
@@ -255,8 +271,7 @@ char *lvm_lv_old_snapshot(LvmLv *lv)
 
     if (segment && lvm_segment_is_type(segment, "snapshot") &&
         g_strcmp0(lvm_section_get_string(segment, "origin"), lvm_lv_name(lv)) == 0)
-      return g_strdup_printf("%s/%s", lvm_vg_name(lv->vg),
-                             lvm_section_get_string(segment, "cow_store"));
+      return g_strdup_printf("%s/%s", lvm_vg_name(lv->vg), lvm_snapshot_store(segment));
   }
   return NULL;
 }

@@ -94,6 +94,8 @@ LvmNode *lvm_segment_first(LvmNode *section);
 LvmNode *lvm_segment_next(LvmNode *segment);
 /* "thin-pool" of "thin-pool+CROP_METADATA". */
 gboolean lvm_segment_is_type(LvmNode *segment, const char *type);
+/* Where a snapshot of the old kind keeps what was overwritten; the segment's. */
+const char *lvm_snapshot_store(LvmNode *segment);
 
 /* --- where extents lie --- */
 

@@ -245,7 +245,7 @@ static void mark_old_snapshots(LvmVg *vg)
 
     if (lv->kind != LVM_LV_OTHER || !lv->segment || !lvm_segment_is_type(lv->segment, "snapshot"))
       continue;
-    if ((part = lvm_vg_find_lv(vg, lvm_section_get_string(lv->segment, "cow_store")))) {
+    if ((part = lvm_vg_find_lv(vg, lvm_snapshot_store(lv->segment)))) {
       part->is_cow = TRUE;
       part->kind = LVM_LV_OTHER;
     }
