@@ -41,8 +41,14 @@ static guint32 crc32c_software(guint32 crc, const guint8 *p, gsize length)
 }
 
 #ifdef __x86_64__
-__attribute__((target("sse4.2"))) static guint32 crc32c_sse42(guint32 crc, const guint8 *p,
-                                                              gsize length)
+/* The processor takes three cycles for eight bytes, and can begin with eight others in each: three
+ * lanes at once. A block of a thin pool's metadata is three such lanes, and a bit. */
+#define LANE 1344
+
+static guint32 lane_shift[4][256]; /* what a register becomes when LANE zeros follow */
+
+__attribute__((target("sse4.2"))) static guint32 crc32c_lane(guint32 crc, const guint8 *p,
+                                                             gsize length)
 {
   guint64 crc64 = crc;
   for (; length >= 8; p += 8, length -= 8) {
@@ -54,6 +60,46 @@ __attribute__((target("sse4.2"))) static guint32 crc32c_sse42(guint32 crc, const
   while (length--)
     crc = __builtin_ia32_crc32qi(crc, *p++);
   return crc;
+}
+
+static void crc32c_make_shift(void)
+{
+  static const guint8 zeros[LANE];
+
+  for (guint i = 0; i < 4; i++)
+    for (guint j = 0; j < 256; j++)
+      lane_shift[i][j] = crc32c_lane(j << (8 * i), zeros, LANE);
+}
+
+static guint32 shift(guint32 crc)
+{
+  return lane_shift[0][crc & 0xff] ^ lane_shift[1][crc >> 8 & 0xff] ^
+         lane_shift[2][crc >> 16 & 0xff] ^ lane_shift[3][crc >> 24];
+}
+
+__attribute__((target("sse4.2"))) static guint32 crc32c_sse42(guint32 crc, const guint8 *p,
+                                                              gsize length)
+{
+  static gsize ready;
+
+  if (length >= 3 * LANE && g_once_init_enter(&ready)) {
+    crc32c_make_shift();
+    g_once_init_leave(&ready, 1);
+  }
+  for (; length >= 3 * LANE; p += 3 * LANE, length -= 3 * LANE) {
+    guint64 a = crc, b = 0, c = 0, words[3];
+
+    for (gsize at = 0; at < LANE; at += 8) {
+      memcpy(&words[0], p + at, 8);
+      memcpy(&words[1], p + LANE + at, 8);
+      memcpy(&words[2], p + 2 * LANE + at, 8);
+      a = __builtin_ia32_crc32di(a, words[0]);
+      b = __builtin_ia32_crc32di(b, words[1]);
+      c = __builtin_ia32_crc32di(c, words[2]);
+    }
+    crc = shift(shift((guint32)a) ^ (guint32)b) ^ (guint32)c;
+  }
+  return crc32c_lane(crc, p, length);
 }
 #endif
 
