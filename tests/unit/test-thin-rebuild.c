@@ -189,10 +189,222 @@ static void test_healthy(void **state)
   }
 }
 
+/* --- large maps, without data ------------------------------------------------------- */
+
+#define LARGE_METADATA (24 * MIB)
+#define LARGE_CHUNKS 400000u
+#define LARGE_KEYS 60000
+
+static ThinMetadata *open_large(VtIo *io)
+{
+  ThinMetadata *md = NULL;
+
+  MUST(md = thin_metadata_open(io, FALSE, 4 * MIB, &error));
+  return md;
+}
+
+static void map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n)
+{
+  guint64 chunk, got;
+
+  for (; n > 0; begin += got, n -= got) {
+    MUST(thin_metadata_alloc(md, n, &chunk, &got, &error));
+    MUST(thin_metadata_insert(md, device, begin, chunk, got, &error));
+  }
+}
+
+/* Runs of 1 to @longest chunks of @device are mapped, or unmapped. */
+static void change_map(ThinMetadata *md, GRand *rand, guint32 device, guint n_runs, gint longest)
+{
+  for (guint i = 0; i < n_runs; i++) {
+    guint64 begin = (guint64)g_rand_int_range(rand, 0, LARGE_KEYS - longest),
+            n = (guint64)g_rand_int_range(rand, 1, longest + 1);
+
+    if (g_rand_int_range(rand, 0, 4) == 0)
+      MUST(thin_metadata_remove(md, device, begin, begin + n, &error));
+    else
+      map(md, device, begin, n);
+  }
+}
+
+static void commit(ThinMetadata *md)
+{
+  MUST(thin_metadata_commit(md, NULL, NULL, &error));
+  thin_metadata_freed_done(md);
+}
+
+/* Two volumes, a dense and a sparse one, and @n_snapshots, each of them changed a little. */
+static void make_large(VtIo *io, guint32 seed, guint n_snapshots, gint longest)
+{
+  GRand *rand = g_rand_new_with_seed(seed);
+  ThinMetadata *md;
+
+  MUST(thin_metadata_format(io, CHUNK, LARGE_CHUNKS, &error));
+  md = open_large(io);
+  MUST(thin_metadata_create(md, 0, &error));
+  MUST(thin_metadata_create(md, 1, &error));
+  map(md, 0, 0, LARGE_KEYS / 2);
+  change_map(md, rand, 1, 4000, 5);
+  commit(md);
+  for (guint32 i = 0; i < n_snapshots; i++) {
+    guint32 of = i % 2;
+
+    MUST(thin_metadata_snapshot(md, 10 + i, of, &error));
+    change_map(md, rand, of, 3, longest);
+    commit(md);
+  }
+  thin_metadata_close(md);
+  g_rand_free(rand);
+}
+
+/* Random changes to all that is in @io; then nothing may be amiss. */
+static void work_on_large(VtIo *io, int fd, GRand *rand)
+{
+  ThinMetadata *md = open_large(io);
+  g_autoptr(GArray) devices = NULL;
+
+  MUST(devices = thin_metadata_list_devices(md, &error));
+  for (guint i = 0; i < devices->len; i++)
+    change_map(md, rand, g_array_index(devices, ThinDevice, i).id, 3, 600);
+  commit(md);
+  for (guint i = 0; i < devices->len; i += 2)
+    MUST(thin_metadata_delete(md, g_array_index(devices, ThinDevice, i).id, &error));
+  commit(md);
+  thin_metadata_close(md);
+  check_all(io, fd);
+}
+
+static void test_large(void **state)
+{
+  GRand *rand = g_rand_new_with_seed(1);
+
+  for (gint longest = 1; longest < 1000; longest = longest * 5 + 1) {
+    int fd, anew_fd;
+    VtIo *io = harness_memory("large", LARGE_METADATA, &fd), *anew;
+
+    make_large(io, 7, 40, longest);
+    anew = rebuild_healthy(io, LARGE_METADATA, &anew_fd);
+    work_on_large(anew, anew_fd, rand);
+    vt_io_unref(anew);
+    vt_io_unref(io);
+    close(fd);
+    close(anew_fd);
+  }
+  g_rand_free(rand);
+}
+
+/* --- damage ------------------------------------------------------------------------- */
+
+static void read_block(VtIo *io, guint64 number, guint64 *block)
+{
+  MUST(vt_io_read(io, block, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, &error));
+}
+
+static void write_block(VtIo *io, guint64 number, const guint64 *block)
+{
+  MUST(vt_io_write(io, block, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, &error));
+}
+
+static VtIo *copy_of(VtIo *io, int *fd)
+{
+  guint64 size = vt_io_size(io);
+  VtIo *copy = harness_memory("damaged", size, fd);
+  g_autofree guint8 *all = g_malloc(size);
+
+  MUST(vt_io_read(io, all, size, 0, &error));
+  MUST(vt_io_write(copy, all, size, 0, &error));
+  return copy;
+}
+
+/* Change some block that is a node, @seal: with a right checksum. */
+static void damage(VtIo *io, GRand *rand, gboolean seal)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8], number;
+
+  do {
+    number = (guint64)g_rand_int_range(rand, 1, (gint)used_of(io) + 20);
+    read_block(io, number, block);
+  } while (!thin_block_verify((guint8 *)block, number, THIN_KIND_NODE, "", NULL));
+  for (gint i = g_rand_int_range(rand, 1, 4); i > 0; i--)
+    ((guint8 *)block)[g_rand_int_range(rand, 16, seal ? 200 : THIN_METADATA_BLOCK)] ^=
+        (guint8)g_rand_int_range(rand, 1, 256);
+  if (g_rand_int_range(rand, 0, 4) == 0) /* or the number of a block, or a mapping */
+    ((guint64 *)block)[256 + g_rand_int_range(rand, 0, 200)] =
+        (guint64)g_rand_int_range(rand, 0, 3000);
+  if (seal)
+    thin_block_seal((guint8 *)block, number, THIN_KIND_NODE);
+  write_block(io, number, block);
+}
+
+static char *dump_left(VtIo *io, guint *n_lost)
+{
+  g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
+  ThinDumpOptions options = {.device = -1, .lost = lost};
+  char *text = NULL;
+  size_t size;
+  FILE *out = open_memstream(&text, &size);
+
+  MUST(thin_dump(io, &options, out, &error));
+  fclose(out);
+  *n_lost = 0;
+  for (guint i = 0; i < lost->len; i++)
+    *n_lost += strstr(lost->pdata[i], "it has no") || strstr(lost->pdata[i], "thin devices");
+  return text;
+}
+
+/* What thin_dump() finds left of damaged maps is what comes back. */
+static void rebuild_damaged(VtIo *from, GRand *rand, gboolean sealed, gboolean work)
+{
+  int fd;
+  VtIo *to = harness_memory("anew", LARGE_METADATA, &fd);
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+  g_autofree char *left = NULL, *after = NULL;
+  guint n_lost;
+
+  MUST(thin_rebuild(from, NULL, to, lost, NULL, &error));
+  harness_check(to, 0, FALSE);
+  left = dump_left(from, &n_lost);
+  after = dump_of(to);
+  if (!sealed && n_lost == 0)
+    assert_string_equal(left, after);
+  if (work) {
+    harness_tool("thin_check", fd);
+    work_on_large(to, fd, rand);
+  }
+  vt_io_unref(to);
+  close(fd);
+}
+
+static void test_damaged(void **state)
+{
+  GRand *rand = g_rand_new_with_seed(3);
+  guint n_rounds = g_getenv("VIRT_THIN_TEST_LONG") ? 2000 : 60;
+  int fd;
+  VtIo *io = harness_memory("large", LARGE_METADATA, &fd);
+
+  make_large(io, 5, 12, 40);
+  for (guint i = 0; i < n_rounds; i++) {
+    int damaged_fd;
+    VtIo *damaged = copy_of(io, &damaged_fd);
+    gboolean sealed = i % 2 == 1;
+
+    for (gint n = g_rand_int_range(rand, 1, 9); n > 0; n--)
+      damage(damaged, rand, sealed);
+    rebuild_damaged(damaged, rand, sealed, i % 6 < 2);
+    vt_io_unref(damaged);
+    close(damaged_fd);
+  }
+  vt_io_unref(io);
+  close(fd);
+  g_rand_free(rand);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_healthy),
+      cmocka_unit_test(test_large),
+      cmocka_unit_test(test_damaged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
