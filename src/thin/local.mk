@@ -48,5 +48,6 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/rebuild/build-blocks.c src/thin/rebuild/build-counts.c \
 	src/thin/rebuild/build-space.c src/thin/rebuild/build-tree.c \
 	src/thin/rebuild/rebuild.c src/thin/rebuild/rebuild.h \
-	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h
+	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h \
+	src/thin/rebuild/xml.c src/thin/rebuild/xml.h
 src_thin_libthin_la_LIBADD = src/thin/libthinformat.la src/util/libutil.la $(GLIB_LIBS)

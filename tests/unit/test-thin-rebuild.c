@@ -10,6 +10,7 @@
 
 #include "thin/format/dump.h"
 #include "thin/rebuild/rebuild.h"
+#include "thin/rebuild/xml.h"
 
 #define N_CHUNKS 12000u
 #define METADATA (8 * MIB)
@@ -155,6 +156,28 @@ static VtIo *rebuild_healthy(VtIo *from, guint64 size, int *fd)
   return to;
 }
 
+/* The XML of @from comes back, in at most @percent of the blocks. */
+static VtIo *restore_healthy(VtIo *from, guint64 size, guint percent, int *fd)
+{
+  VtIo *to = harness_memory("restored", size, fd);
+  g_autofree char *before = dump_of(from), *after = NULL;
+  FILE *in = fmemopen(before, strlen(before), "r");
+  guint64 n_used, n_dry;
+
+  MUST(thin_restore(in, "xml", NULL, &n_dry, &error));
+  rewind(in);
+  MUST(thin_restore(in, "xml", to, &n_used, &error));
+  fclose(in);
+  check_all(to, *fd);
+  after = dump_of(to);
+  assert_string_equal(before, after);
+  assert_int_equal(n_used, used_of(to));
+  assert_true(n_dry <= n_used + 1 && n_dry + 1 >= n_used);
+  print_message("# restored: %u blocks, of %u\n", (guint)n_used, (guint)used_of(from));
+  assert_true(n_used * 100 <= used_of(from) * percent);
+  return to;
+}
+
 /* Open what was written, and work on it. */
 static void work_on(VtIo *metadata, int fd, History *history)
 {
@@ -181,8 +204,9 @@ static void test_healthy(void **state)
 
     history_open(&history, seed);
     go_on(&history, 60);
-    for (guint i = 0; i < 3; i++) {
-      anew = rebuild_healthy(history.h.metadata, METADATA, &fd);
+    for (guint i = 0; i < 4; i++) {
+      anew = i % 2 ? restore_healthy(history.h.metadata, METADATA, 130, &fd)
+                   : rebuild_healthy(history.h.metadata, METADATA, &fd);
       work_on(anew, fd, &history);
     }
     history_close(&history);
@@ -283,12 +307,15 @@ static void test_large(void **state)
     VtIo *io = harness_memory("large", LARGE_METADATA, &fd), *anew;
 
     make_large(io, 7, 40, longest);
-    anew = rebuild_healthy(io, LARGE_METADATA, &anew_fd);
-    work_on_large(anew, anew_fd, rand);
-    vt_io_unref(anew);
+    for (guint i = 0; i < 2; i++) {
+      anew = i ? restore_healthy(io, LARGE_METADATA, 130, &anew_fd)
+               : rebuild_healthy(io, LARGE_METADATA, &anew_fd);
+      work_on_large(anew, anew_fd, rand);
+      vt_io_unref(anew);
+      close(anew_fd);
+    }
     vt_io_unref(io);
     close(fd);
-    close(anew_fd);
   }
   g_rand_free(rand);
 }
