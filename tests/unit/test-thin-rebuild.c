@@ -426,12 +426,250 @@ static void test_damaged(void **state)
   g_rand_free(rand);
 }
 
+/* --- what other tools get wrong ----------------------------------------------------- */
+
+#define SMALL_METADATA (2 * MIB)
+
+static VtIo *small_pool(int *fd)
+{
+  VtIo *io = harness_memory("small", SMALL_METADATA, fd);
+
+  MUST(thin_metadata_format(io, CHUNK, 100, &error));
+  return io;
+}
+
+static void both_ways(VtIo *io, int fd, guint64 size)
+{
+  int anew_fd;
+  VtIo *anew = rebuild_healthy(io, size, &anew_fd);
+
+  vt_io_unref(anew);
+  close(anew_fd);
+  anew = restore_healthy(io, size, 130, &anew_fd);
+  vt_io_unref(anew);
+  close(anew_fd);
+  vt_io_unref(io);
+  close(fd);
+}
+
+/* thin_repair 1.1.0 takes an older root of such a pool. */
+static void test_chunk_0_at_time_0(void **state)
+{
+  int fd;
+  VtIo *io = small_pool(&fd);
+  ThinMetadata *md = open_large(io);
+  guint64 chunk, n;
+
+  MUST(thin_metadata_create(md, 1, &error));
+  MUST(thin_metadata_alloc(md, 1, &chunk, &n, &error));
+  assert_int_equal(chunk, 0);
+  MUST(thin_metadata_insert(md, 1, 0, chunk, n, &error));
+  commit(md);
+  thin_metadata_close(md);
+  both_ways(io, fd, SMALL_METADATA);
+}
+
+/* ... and finds no roots in this one. */
+static void test_empty(void **state)
+{
+  int fd;
+  VtIo *io = small_pool(&fd);
+
+  both_ways(io, fd, SMALL_METADATA);
+}
+
+/* Bytes of the metadata at @io, written with the tools' own program, or 0: it did not fit. */
+static gboolean tool_fits(const char *text, guint64 size)
+{
+  g_autofree char *folder = g_dir_make_tmp("virt-thin-rebuild-XXXXXX", NULL),
+                  *xml = g_build_filename(folder, "xml", NULL),
+                  *metadata = g_build_filename(folder, "metadata", NULL);
+  const char *argv[] = {"thin_restore", "-q", "-i", xml, "-o", metadata, NULL};
+  int status;
+  FILE *out = fopen(metadata, "w");
+
+  assert_int_equal(ftruncate(fileno(out), (off_t)size), 0);
+  fclose(out);
+  MUST(g_file_set_contents(xml, text, -1, &error));
+  MUST(g_spawn_sync(NULL, (char **)argv, NULL,
+                    G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                    NULL, NULL, NULL, NULL, &status, &error));
+  unlink(xml);
+  unlink(metadata);
+  rmdir(folder);
+  return status == 0;
+}
+
+/* 200 snapshots that share leaves: thin_restore 0.9 gives each its own, for which the volume that
+ * the metadata came from is too small. */
+static void test_many_snapshots(void **state)
+{
+  const guint64 size = 8 * MIB;
+  int fd;
+  VtIo *io = harness_memory("many", size, &fd);
+  g_autofree char *text = NULL;
+
+  make_large(io, 11, 200, 3);
+  text = dump_of(io);
+  assert_false(tool_fits(text, size));
+  both_ways(io, fd, size);
+}
+
+/* --- too small ---------------------------------------------------------------------- */
+
+static void test_too_small(void **state)
+{
+  int fd, small_fd;
+  VtIo *io = harness_memory("large", LARGE_METADATA, &fd),
+       *small = harness_memory("small", 100 * THIN_METADATA_BLOCK, &small_fd);
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+  g_autofree char *text = NULL, *wanted = NULL;
+  g_autoptr(GError) fault = NULL;
+  ThinRebuildStats stats;
+  FILE *in;
+
+  make_large(io, 7, 10, 5);
+  text = dump_of(io);
+  MUST(thin_rebuild(io, NULL, NULL, lost, &stats, &error));
+  wanted = g_strdup_printf("it takes %u blocks", (guint)stats.n_blocks_used);
+  assert_false(thin_rebuild(io, NULL, small, lost, NULL, &fault));
+  assert_true(g_error_matches(fault, VT_ERROR, ENOSPC));
+  assert_non_null(strstr(fault->message, wanted));
+  assert_fails(thin_superblock_read(small, 0, g_alloca(THIN_METADATA_BLOCK), &error), ENOENT);
+  in = fmemopen(text, strlen(text), "r");
+  assert_fails(thin_restore(in, "xml", small, NULL, &error), ENOSPC);
+  fclose(in);
+  vt_io_unref(io);
+  vt_io_unref(small);
+  close(fd);
+  close(small_fd);
+}
+
+/* --- what is lost is told ----------------------------------------------------------- */
+
+/* The superblock's pointer at @offset leads nowhere. */
+static VtIo *without_root(gsize offset, int *fd)
+{
+  VtIo *io = harness_memory("large", LARGE_METADATA, fd);
+  guint64 block[THIN_METADATA_BLOCK / 8], beyond = GUINT64_TO_LE(1u << 30);
+
+  make_large(io, 9, 6, 5);
+  read_block(io, 0, block);
+  memcpy((guint8 *)block + offset, &beyond, sizeof beyond);
+  thin_block_seal((guint8 *)block, 0, THIN_KIND_SUPERBLOCK);
+  write_block(io, 0, block);
+  return io;
+}
+
+static void rebuild_into(VtIo *from, VtIo **to, int *fd, GArray *lost, ThinRebuildStats *stats)
+{
+  *to = harness_memory("anew", LARGE_METADATA, fd);
+  MUST(thin_rebuild(from, NULL, *to, lost, stats, &error));
+  check_all(*to, *fd);
+}
+
+static void test_details_lost(void **state)
+{
+  int fd, to_fd;
+  VtIo *from = without_root(G_STRUCT_OFFSET(ThinDiskSuperblock, device_details_root), &fd), *to;
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost)), devices = NULL;
+  ThinRebuildStats stats;
+  ThinMetadata *md;
+
+  rebuild_into(from, &to, &to_fd, lost, &stats);
+  assert_int_equal(lost->len, 0);
+  assert_int_equal(stats.n_devices, 8);
+  assert_int_equal(stats.n_details_made, 8);
+  assert_false(stats.devices_lost);
+  md = open_large(to);
+  MUST(devices = thin_metadata_list_devices(md, &error));
+  for (guint i = 0; i < devices->len; i++)
+    assert_int_equal(g_array_index(devices, ThinDevice, i).snapshotted_time, 6); /* the pool's */
+  thin_metadata_close(md);
+  vt_io_unref(from);
+  vt_io_unref(to);
+  close(fd);
+  close(to_fd);
+}
+
+static void test_maps_lost(void **state)
+{
+  int fd, to_fd;
+  VtIo *from = without_root(G_STRUCT_OFFSET(ThinDiskSuperblock, data_mapping_root), &fd), *to;
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+  ThinRebuildStats stats;
+
+  rebuild_into(from, &to, &to_fd, lost, &stats);
+  assert_int_equal(stats.n_devices, 8);
+  assert_int_equal(stats.n_maps_lost, 8);
+  assert_int_equal(stats.n_chunks_mapped, 0);
+  assert_true(stats.devices_lost);
+  assert_int_equal(lost->len, 8);
+  for (guint i = 0; i < lost->len; i++) {
+    assert_int_equal(g_array_index(lost, ThinLost, i).offset, 0);
+    assert_true(g_array_index(lost, ThinLost, i).length == G_MAXUINT64);
+  }
+  vt_io_unref(from);
+  vt_io_unref(to);
+  close(fd);
+  close(to_fd);
+}
+
+/* Of fixtures that the kernel wrote: the healthy ones, and one with a leaf that cannot be read. */
+static void test_fixtures(void **state)
+{
+  static const char *const names[] = {"01-clean",           "02-crash",
+                                      "03a-tid-pool-ahead", "04c-leaked-block",
+                                      "05a-out-of-data",    "06-delete-msg-pending",
+                                      "06-msg-pending",     "06-snap-made-tid-old"};
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autofree char *path = thin_test_path(*state, names[i]);
+    VtIo *io;
+
+    thin_test_unpack(names[i], path);
+    io = thin_test_open(path, TRUE);
+    both_ways(io, dup(0), vt_io_size(io));
+  }
+}
+
+static void test_damaged_fixture(void **state)
+{
+  g_autofree char *path = thin_test_path(*state, "04b-damaged-leaf");
+  g_autoptr(VtIo) from = NULL;
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+  ThinRebuildStats stats;
+  const ThinLost *range = NULL;
+  VtIo *to;
+  int fd;
+
+  thin_test_unpack("04b-damaged-leaf", path);
+  from = thin_test_open(path, TRUE);
+  rebuild_into(from, &to, &fd, lost, &stats);
+  assert_int_equal(lost->len, 1);
+  range = &g_array_index(lost, ThinLost, 0);
+  assert_int_equal(range->device, 1);
+  assert_int_equal(range->offset, 0);
+  assert_true(range->length == G_MAXUINT64);
+  assert_int_equal(stats.n_devices, 5);
+  assert_int_equal(stats.n_maps_lost, 1);
+  vt_io_unref(to);
+  close(fd);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_healthy),
       cmocka_unit_test(test_large),
       cmocka_unit_test(test_damaged),
+      cmocka_unit_test(test_chunk_0_at_time_0),
+      cmocka_unit_test(test_empty),
+      cmocka_unit_test(test_many_snapshots),
+      cmocka_unit_test(test_too_small),
+      cmocka_unit_test(test_details_lost),
+      cmocka_unit_test(test_maps_lost),
+      cmocka_unit_test_setup_teardown(test_fixtures, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_damaged_fixture, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
