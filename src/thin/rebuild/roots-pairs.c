@@ -149,7 +149,7 @@ ThinRootMatch roots_match(const RootsScan *scan, guint64 top, guint64 details)
 
 static void add_pair(Pairing *pairing, guint64 top, guint64 details, gboolean is_current)
 {
-  const RootsScan *scan = pairing->scan;
+  RootsScan *scan = pairing->scan;
   RootsPair pair = {.top = top,
                     .details = details,
                     .match = roots_match(scan, top, details),
@@ -159,6 +159,7 @@ static void add_pair(Pairing *pairing, guint64 top, guint64 details, gboolean is
                     (details && scan->nodes[details].has_parent);
   pair.is_hinted = pairing->hints && (scan->tops[top].ids == pairing->hinted_ids ||
                                       (details && scan->nodes[details].ids == pairing->hinted_ids));
+  scan->tops[top].is_paired |= pair.match == THIN_ROOTS_EXACT;
   g_array_append_val(pairing->pairs, pair);
 }
 
@@ -219,6 +220,8 @@ static void guess(Pairing *pairing)
   for (guint i = 0; i < MIN(pairing->tops->len, N_GUESSES); i++) {
     guint64 top = g_array_index(pairing->tops, guint64, i);
 
+    if (pairing->scan->tops[top].is_paired)
+      continue;
     for (guint j = 0; j < MIN(pairing->details->len, N_GUESSES); j++) {
       guint64 details = g_array_index(pairing->details, guint64, j);
 

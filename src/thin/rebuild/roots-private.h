@@ -39,6 +39,7 @@ typedef struct {
   guint32 time;
   guint8 is_one;
   guint8 lost; /* a part of it, or of a map */
+  guint8 is_paired;
 } RootsTop;
 
 typedef struct {
