@@ -164,6 +164,8 @@ static const Stripe *map_find(const Map *map, guint64 offset, guint64 *pv_offset
 
 /* --- I/O --- */
 
+static const VtIoOps lv_ops;
+
 static Map *get_map(VtIo *io)
 {
   return g_atomic_pointer_get(&((LvIo *)io)->map);
@@ -183,6 +185,21 @@ static gboolean is_there(VtIo *io, const Stripe *stripe, guint64 offset, guint64
                         " bytes",
                         vt_io_name(io), offset, vt_io_name(stripe->io), vt_io_size(stripe->io));
   return TRUE;
+}
+
+gboolean lvm_lv_io_is_there(VtIo *io, guint64 offset, guint64 limit, guint64 *length,
+                            GError **error)
+{
+  guint64 pv_offset, run, size;
+  const Stripe *stripe;
+
+  g_return_val_if_fail(io->ops == &lv_ops && offset < vt_io_size(io) && limit > 0, FALSE);
+  stripe = map_find(get_map(io), offset, &pv_offset, &run);
+  *length = MIN(run, limit);
+  size = stripe->io ? vt_io_size(stripe->io) : 0;
+  if (pv_offset < size)
+    *length = MIN(*length, size - pv_offset);
+  return is_there(io, stripe, offset, pv_offset + 1, error);
 }
 
 typedef gboolean (*VectorFunc)(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,

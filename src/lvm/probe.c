@@ -452,6 +452,70 @@ LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
   return NULL;
 }
 
+static LvmDevice *find_path(GPtrArray *devices, const char *path)
+{
+  for (guint i = 0; i < devices->len; i++)
+    if (strcmp(((LvmDevice *)devices->pdata[i])->path, path) == 0)
+      return devices->pdata[i];
+  return NULL;
+}
+
+/* Could @path, as large as @pv was, be that, its label lost or written over? */
+static gboolean may_be(LvmProbe *probe, const char *path, LvmPv *pv)
+{
+  LvmDevice *device = find_path(probe->devices, path);
+  g_autoptr(VtIo) io = NULL;
+
+  if ((device && has_group(device)) || find_path(probe->parts, path))
+    return FALSE;
+  io = probe->open ? probe->open(path, TRUE, probe->user_data, NULL)
+                   : vt_io_open_file(path, TRUE, NULL);
+  return io && vt_io_size(io) == lvm_pv_size(pv);
+}
+
+/* Where it was last seen; else the only one that could be it. */
+static const char *find_unlabelled(LvmProbe *probe, LvmPv *pv)
+{
+  const char *found = NULL;
+
+  for (char **path = probe->paths; *path; path++) {
+    if (!may_be(probe, *path, pv))
+      continue;
+    if (vt_is_same_file(*path, lvm_pv_device(pv)))
+      return *path;
+    if (found)
+      return NULL;
+    found = *path;
+  }
+  return found;
+}
+
+gboolean lvm_probe_adopt(LvmProbe *probe, LvmPv *pv)
+{
+  const char *path = find_unlabelled(probe, pv);
+  LvmDevice *device = path ? find_path(probe->devices, path) : NULL;
+  VtIo *io;
+
+  if (!path)
+    return FALSE;
+  if (!device) {
+    if (!(io = probe->open ? probe->open(path, TRUE, probe->user_data, NULL)
+                           : vt_io_open_file(path, TRUE, NULL)))
+      return FALSE;
+    device = device_new(path, io);
+    g_ptr_array_add(probe->devices, device);
+  }
+  if (!device->label)
+    device->label = lvm_label_new();
+  g_strlcpy(device->label->uuid, lvm_pv_uuid(pv), sizeof device->label->uuid);
+  g_ptr_array_set_size(device->problems, 0);
+  g_ptr_array_add(device->problems,
+                  g_strdup_printf("%s has no label of physical volume %s (%s), and is taken for "
+                                  "it, for it is as large",
+                                  path, lvm_pv_name(pv), lvm_pv_uuid(pv)));
+  return TRUE;
+}
+
 static const char *last_problem(LvmDevice *device)
 {
   return device->problems->pdata[device->problems->len - 1];

@@ -359,6 +359,12 @@ LvmStore *lvm_store_open_as(LvmProbe *probe, LvmVg *vg)
   LvmStore *store = lvm_store_new(TRUE, probe->open, probe->user_data);
 
   store->vg = lvm_vg_copy(vg);
+  for (guint i = 0; i < store->vg->pvs->len; i++) {
+    LvmPv *pv = store->vg->pvs->pdata[i];
+
+    if (!lvm_probe_device(probe, lvm_pv_uuid(pv)) && !find_by_elimination(probe, store->vg, pv))
+      lvm_probe_adopt(probe, pv);
+  }
   open_read_only(store, probe);
   return store;
 }

@@ -109,6 +109,11 @@ void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available
  * lvm_store_commit() carries a larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
+/* Is what is at @offset of such a VtIo on a PV that is there, and long enough? *length: for how many
+ * bytes from there on that holds, @limit at most. FALSE: EIO. */
+gboolean lvm_lv_io_is_there(VtIo *io, guint64 offset, guint64 limit, guint64 *length,
+                            GError **error);
+
 /* The logical sector size, in bytes, that the kernel would give to a linear or striped LV: the
  * largest of its PVs'. vt_io_sector_size() tells it of one that is open. */
 guint lvm_store_sector_size(LvmStore *store, LvmLv *lv);

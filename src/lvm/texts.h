@@ -60,5 +60,6 @@ LvmText *lvm_text_read(LvmProbe *probe, const char *path, const char *name, GErr
 GArray *lvm_pool_devices(LvmVg *vg, LvmLv *pool);
 
 /* A VG as @vg says it is, on those devices of @probe that are its PVs; open read-only, whatever
- * text is on them. Which PVs are missing is among its warnings. */
+ * text is on them. A PV that no label tells of is the device of its size, if there is just one, or
+ * one where it was last seen. That, and which PVs are missing, is among its warnings. */
 LvmStore *lvm_store_open_as(LvmProbe *probe, LvmVg *vg);
