@@ -1,89 +1,35 @@
 /* virt-thin - command export: a volume into an image
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "commands/commands.h"
 #include "image/copy.h"
+#include "image/output.h"
 #include "image/qemu.h"
 #include "util/image-format.h"
 
 static char *format_text;
-
-typedef struct {
-  const char *path; /* NULL: standard output */
-  int fd;
-  ImageTarget target;
-  gboolean created; /* by us: goes again when the export fails */
-} Target;
-
-/* Standard output that was redirected to a file can have holes, too. */
-static ImageTarget kind_of(int fd)
-{
-  struct stat st;
-
-  if (fstat(fd, &st) < 0)
-    return IMAGE_DENSE;
-  if (S_ISBLK(st.st_mode))
-    return IMAGE_DEVICE;
-  return S_ISREG(st.st_mode) && !(fcntl(fd, F_GETFL) & O_APPEND) &&
-                 lseek(fd, 0, SEEK_CUR) == st.st_size
-             ? IMAGE_SPARSE
-             : IMAGE_DENSE;
-}
-
-static gboolean open_target(Target *target, const char *argument, GError **error)
-{
-  if (strcmp(argument, "-") == 0) {
-    if (isatty(STDOUT_FILENO))
-      return cli_usage(error, "a disk image is nothing for a terminal: redirect standard output");
-    target->fd = dup(STDOUT_FILENO);
-    if (target->fd < 0)
-      return vt_set_errno(error, errno, "standard output");
-  } else {
-    target->path = argument;
-    target->fd = image_open_output(argument, TRUE, &target->created, error);
-    if (target->fd < 0)
-      return FALSE;
-  }
-  target->target = kind_of(target->fd);
-  return TRUE;
-}
-
-static gboolean close_target(Target *target, gboolean keep, GError **error)
-{
-  gboolean ok = TRUE;
-
-  if (target->fd >= 0 && close(target->fd) < 0)
-    ok = vt_set_errno(keep ? error : NULL, errno, "writing %s",
-                      target->path ? target->path : "standard output");
-  if (target->created && (!keep || !ok))
-    unlink(target->path);
-  return ok;
-}
 
 static gboolean export_raw(VolumeGroup *group, const char *vg, const char *lv, const char *argument,
                            GError **error)
 {
   g_autofree char *opener = g_strdup_printf("virt-thin export, pid %d", (int)getpid());
   g_autoptr(VtIo) volume = pool_volume_open(group, lv, TRUE, opener, error);
-  g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
-  Target target = {.fd = -1};
+  g_autoptr(GPtrArray) lost = image_lost_new();
+  ImageOutput output = {.fd = -1};
   CliProgress *progress;
   gboolean ok;
 
-  if (!volume || !open_target(&target, argument, error))
+  if (!volume || !image_output_open(&output, argument, error))
     return FALSE;
   progress = cli_progress_new(vt_io_size(volume), "exporting %s/%s", vg, lv);
-  ok = image_copy_out(volume, target.fd, target.path ? target.path : "standard output",
-                      target.target, lost, progress, error);
+  ok = image_copy_out(volume, output.fd, output.name, output.target, lost, progress, error);
   cli_progress_free(progress);
-  ok = close_target(&target, ok, error) && ok;
+  ok = image_output_close(&output, ok, error) && ok;
   for (guint i = 0; i < lost->len; i++)
-    cli_warn("%s", (char *)lost->pdata[i]);
+    cli_warn("%s", ((ImageLost *)lost->pdata[i])->text);
   if (ok && lost->len)
     return vt_set_error(
         error, EBADMSG,

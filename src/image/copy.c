@@ -356,13 +356,33 @@ static gboolean write_zeros(CopyOut *copy, guint64 offset, guint64 length, GErro
   return TRUE;
 }
 
+static void lost_free(gpointer lost)
+{
+  g_free(((ImageLost *)lost)->text);
+  g_free(lost);
+}
+
+GPtrArray *image_lost_new(void)
+{
+  return g_ptr_array_new_with_free_func(lost_free);
+}
+
+static void tell_lost(CopyOut *copy)
+{
+  ImageLost *lost = g_new0(ImageLost, 1);
+
+  lost->offset = copy->lost_from;
+  lost->length = copy->lost_to - copy->lost_from;
+  lost->text = g_strdup_printf(
+      "bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " of volume %s are lost: %s",
+      copy->lost_from, copy->lost_to - 1, vt_io_name(copy->volume), copy->lost_why);
+  g_ptr_array_add(copy->lost, lost);
+}
+
 static void end_lost(CopyOut *copy)
 {
   if (copy->lost_from < copy->lost_to)
-    g_ptr_array_add(copy->lost, g_strdup_printf("bytes %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
-                                                " of volume %s are lost: %s",
-                                                copy->lost_from, copy->lost_to - 1,
-                                                vt_io_name(copy->volume), copy->lost_why));
+    tell_lost(copy);
   copy->lost_from = copy->lost_to = 0;
   g_clear_pointer(&copy->lost_why, g_free);
 }

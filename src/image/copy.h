@@ -46,8 +46,15 @@ typedef enum {
   IMAGE_DEVICE, /* a block device: zeros are written by the kernel where it can */
 } ImageTarget;
 
-/* Write the volume to @fd from its present position on. Ranges that damage makes unreadable read
- * zero there, and are described in @lost (char *). */
+/* A range that damage makes unreadable: bytes [offset, offset + length) of a volume. */
+typedef struct {
+  guint64 offset, length;
+  char *text; /* "bytes 0 to 65535 of volume vg/lv are lost: why" */
+} ImageLost;
+GPtrArray *image_lost_new(void); /* of ImageLost *, none yet; the caller's */
+
+/* Write the volume to @fd from its present position on. What is unreadable reads zero there, and
+ * is added to @lost, in order. */
 gboolean image_copy_out(VtIo *volume, int fd, const char *name, ImageTarget target, GPtrArray *lost,
                         CliProgress *progress, GError **error);
 

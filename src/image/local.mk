@@ -4,4 +4,5 @@ virt_thin_SOURCES += \
 	src/image/interrupt.h src/image/interrupt.c \
 	src/image/libnbd-client.h src/image/libnbd-client.c \
 	src/image/nbd-export.h src/image/nbd-export.c \
+	src/image/output.h src/image/output.c \
 	src/image/qemu.h src/image/qemu.c src/image/qemu-read.c

@@ -132,7 +132,7 @@ static ImageTarget target_kind(const Target *target)
 
 static gboolean stream_out(VtIo *volume, const char *name, Target *target, GError **error)
 {
-  g_autoptr(GPtrArray) lost = g_ptr_array_new_with_free_func(g_free);
+  g_autoptr(GPtrArray) lost = image_lost_new();
   guint64 size = vt_io_size(volume);
   CliProgress *progress;
   gboolean ok;
@@ -144,7 +144,7 @@ static gboolean stream_out(VtIo *volume, const char *name, Target *target, GErro
                       error);
   cli_progress_free(progress);
   for (guint i = 0; i < lost->len; i++)
-    cli_warn("%s", (char *)lost->pdata[i]);
+    cli_warn("%s", ((ImageLost *)lost->pdata[i])->text);
   return ok &&
          (!lost->len ||
           vt_set_error(error, EBADMSG, "volume %s is damaged: it cannot be exported whole", name));
