@@ -28,6 +28,7 @@ virt_thin_SOURCES += \
 	src/commands/replicate.c \
 	src/commands/schedule.c \
 	src/commands/schedule-list.h src/commands/schedule-list.c \
+	src/commands/rescue.c \
 	src/commands/restore.c \
 	src/commands/serve.c \
 	src/commands/stream.c \

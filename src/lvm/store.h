@@ -109,8 +109,8 @@ void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available
  * lvm_store_commit() carries a larger one. EOPNOTSUPP for other segments. */
 VtIo *lvm_store_open_lv(LvmStore *store, const char *lv_name, gboolean read_only, GError **error);
 
-/* Is what is at @offset of such a VtIo on a PV that is there, and long enough? *length: for how many
- * bytes from there on that holds, @limit at most. FALSE: EIO. */
+/* Is what is at @offset of such a VtIo on a PV that is there, and long enough? *length: for how
+ * many bytes from there on that holds, @limit at most. FALSE: EIO. */
 gboolean lvm_lv_io_is_there(VtIo *io, guint64 offset, guint64 limit, guint64 *length,
                             GError **error);
 

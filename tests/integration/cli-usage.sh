@@ -5,8 +5,8 @@
 . "$(dirname "$0")/cli-lib.sh"
 
 commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export mount umount backup restore archive
-  unarchive send receive nbd storage replicate failover schedule enable disable"
+  template snapshot rollback rename resize remove import export rescue mount umount backup restore
+  archive unarchive send receive nbd storage replicate failover schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -59,6 +59,14 @@ wrong=(
   "import: not a size|import file pve/x --size many"
   "export: no file|export pve/x"
   "export: qcow2 to standard output|export pve/x - --format qcow2"
+  "rescue: no file|rescue pve/x"
+  "rescue: a VG alone|rescue pve file"
+  "rescue: a list into a file|rescue pve/x file --list-texts"
+  "rescue: roots of a VG|rescue pve --list-roots"
+  "rescue: a map of a list|rescue pve/x --list-roots --map file"
+  "rescue: not a size|rescue pve/x file --size many"
+  "rescue: a device that cannot be|rescue pve/x file --dev-id 16777216"
+  "rescue: two sources of metadata|rescue pve/x file --metadata a --dump b"
 " backup : no folder | backup pve/x " " backup : a VG alone | backup pve $ tmp/b " " backup : a volume twice | backup pve/x pve/x $ tmp/b " " backup : not a format | backup pve/x $ tmp/b --format vmdk " " backup : no number | backup pve/x $ tmp/b --keep-last many " " backup : rules for an archive | backup pve/x - --keep-last 3 " " backup prune : nothing to keep | backup prune $ tmp/b " " backup verify : no ID | backup verify $ tmp/b yesterday " " backup list : two folders | backup list a b " " restore : a VG alone | restore $ tmp pve " " restore : no ID | restore $ tmp pve/x --id yesterday " " restore : an ID of an archive | restore - pve/x --id 20261130T153000Z " " archive : no file | archive pve " " archive : a volume | archive pve/x file " " unarchive : no VG | unarchive file " " unarchive : a volume | unarchive file pve/x " " unarchive : not a size | unarchive file pve --size many " " send : no name | send " " send : a VG alone | send pve " " send : across volume groups | send pve/x other/y " " receive : a VG alone | receive pve " " receive : two pools | receive pve/x pve/y "   "nbd: no volume|nbd"
   "nbd: a command alone|nbd -- true"
   "nbd: a VG alone|nbd pve"
@@ -156,7 +164,7 @@ complete() { # WORDS...: what bash offers for the last of them
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@")
 }
-is "completion: commands" "$(complete re)" "receive release remove rename replicate resize restore"
+is "completion: commands" "$(complete re)" "receive release remove rename replicate rescue resize restore"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: commands of schedule" "$(complete schedule r)" "remove run"

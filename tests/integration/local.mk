@@ -28,6 +28,7 @@ integration_tests = \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-replicate.sh \
 	tests/integration/cli-sanitized.sh \
+	tests/integration/cli-rescue.sh \
 	tests/integration/cli-schedule.sh \
 	tests/integration/cli-sectors.sh \
 	tests/integration/cli-send.sh \
