@@ -13,7 +13,7 @@ dist_xml_DATA = \
 	xml/volume.xml
 schemasdir = $(pkgdatadir)/schemas
 dist_schemas_DATA = schemas/pool.rng schemas/volume.rng schemas/list.schema.json \
-	schemas/delta.schema.json \
+	schemas/delta.schema.json schemas/usage.schema.json \
 	schemas/backup-list.schema.json schemas/backup-manifest.schema.json \
 	schemas/info.schema.json schemas/check.schema.json \
 	schemas/schedule.schema.json \

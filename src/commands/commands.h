@@ -13,4 +13,4 @@ extern const CliCommand cli_init, cli_extend, cli_serve, cli_stop, cli_release, 
     cli_template, cli_snapshot, cli_rollback, cli_rename, cli_resize, cli_remove, cli_import,
     cli_export, cli_rescue, cli_mount, cli_umount, cli_nbd, cli_backup, cli_restore, cli_send,
     cli_receive, cli_archive, cli_unarchive, cli_replicate, cli_failover, cli_schedule, cli_enable,
-    cli_disable, cli_stream, cli_refresh;
+    cli_disable, cli_stream, cli_refresh, cli_usage_command;

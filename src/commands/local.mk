@@ -32,4 +32,5 @@ virt_thin_SOURCES += \
 	src/commands/restore.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
+	src/commands/usage.c \
 	src/commands/volume.c

@@ -13,6 +13,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/pool.h src/pool/pool-private.h src/pool/pool.c \
 	src/pool/rules.h src/pool/rules.c \
 	src/pool/snapshots.h src/pool/snapshots.c \
+	src/pool/usage.h src/pool/usage.c \
 	src/pool/remote/pool.c \
 	src/pool/remote/service.h src/pool/remote/service.c \
 	src/pool/remote/wire.h src/pool/remote/wire.c

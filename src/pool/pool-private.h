@@ -26,6 +26,8 @@ typedef struct {
   PoolVolumeInfo *(*get_volume)(VolumeGroup *group, const char *name, GError **error);
   gboolean (*count_volume)(VolumeGroup *group, const char *name, guint64 *exclusive,
                            guint64 *shared, GError **error);
+  PoolUsage *(*usage)(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                      GError **error);
 
   gboolean (*delta)(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
                     guint64 *offset, guint max, GArray *runs, GError **error);

@@ -113,6 +113,14 @@ gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclus
   return group->ops->count_volume(group, name, exclusive, shared, error);
 }
 
+PoolUsage *pool_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                      GError **error)
+{
+  if (!group->ops->usage)
+    return unsupported(group, "tell who uses a thin pool", error), NULL;
+  return group->ops->usage(group, thin_pool, chosen, error);
+}
+
 gboolean pool_delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
                     guint64 *offset, guint max, GArray *runs, GError **error)
 {

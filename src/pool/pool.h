@@ -130,6 +130,32 @@ PoolVolumeInfo *pool_get_volume(VolumeGroup *group, const char *name, GError **e
 gboolean pool_count_volume(VolumeGroup *group, const char *name, guint64 *exclusive,
                            guint64 *shared, GError **error);
 
+/* --- who uses a thin pool's chunks, from the metadata alone --- */
+
+typedef struct {
+  char *name;
+  guint32 device_id;
+  gboolean chosen;           /* of the set that was asked about */
+  guint64 mapped, exclusive; /* the rest of what is mapped is shared */
+} PoolVolumeUsage;
+void pool_volume_usage_free(PoolVolumeUsage *volume);
+
+typedef struct {
+  char *pool;
+  GPtrArray *volumes; /* of PoolVolumeUsage: all of the pool's, by name */
+  guint64 used;       /* of the data, whoever has it */
+  guint64 mapped;     /* by one volume or more */
+  guint64 strays;     /* by no volume, but by thin devices that the VG's text does not know */
+  guint64 freed;      /* by nothing but the set: what comes free when all of it is removed */
+} PoolUsage;
+void pool_usage_free(PoolUsage *usage);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolUsage, pool_usage_free)
+
+/* Of @thin_pool, at one moment. @chosen: the set, names of volumes in it; NULL: all. The cost is
+ * that of the metadata there is, however many volumes share it. EBADMSG: it is damaged. */
+PoolUsage *pool_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                      GError **error);
+
 /* --- how two volumes differ, from the metadata alone --- */
 
 typedef enum {

@@ -8,6 +8,7 @@ src_thin_libthinformat_la_SOURCES = \
 	src/thin/format/device.h \
 	src/thin/format/dump.c src/thin/format/dump.h \
 	src/thin/format/disk-format.h \
+	src/thin/format/usage.c src/thin/format/usage.h \
 	src/thin/format/walk.c src/thin/format/walk.h
 src_thin_libthinformat_la_LIBADD = $(GLIB_LIBS)
 

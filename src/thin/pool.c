@@ -410,3 +410,11 @@ gboolean thin_pool_delta(ThinPool *pool, gint64 left, gint64 right, ThinDelta *d
   pthread_mutex_unlock(&pool->meta);
   return ok;
 }
+
+gboolean thin_pool_read_still(ThinPool *pool, ThinReadFunc func, gpointer data, GError **error)
+{
+  pthread_mutex_lock(&pool->meta);
+  gboolean ok = func(pool->metadata, data, error);
+  pthread_mutex_unlock(&pool->meta);
+  return ok;
+}

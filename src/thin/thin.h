@@ -160,6 +160,11 @@ gboolean thin_pool_count_new_blocks(ThinPool *pool, guint32 id, GByteArray *seen
 gboolean thin_pool_delta(ThinPool *pool, gint64 left, gint64 right, ThinDelta *delta,
                          GError **error);
 
+/* Have @func read the metadata as the last commit left it, with no other one meanwhile: whoever
+ * changes a map waits. */
+typedef gboolean (*ThinReadFunc)(VtIo *metadata, gpointer data, GError **error);
+gboolean thin_pool_read_still(ThinPool *pool, ThinReadFunc func, gpointer data, GError **error);
+
 /* The metadata snapshot (held root): EEXIST if there is one, ENOENT if there is none. */
 gboolean thin_pool_reserve_metadata_snapshot(ThinPool *pool, GError **error);
 gboolean thin_pool_release_metadata_snapshot(ThinPool *pool, GError **error);

@@ -4,8 +4,9 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info delta dump check create clone
-  template snapshot rollback rename resize remove import export rescue mount umount backup restore
+commands="init extend serve stop release activate deactivate list info usage delta dump check create
+  clone template snapshot rollback rename resize remove import export rescue mount umount backup restore
+  archive
   archive unarchive send receive nbd storage replicate failover schedule enable disable"
 wrong=(
   "no command|"

@@ -39,6 +39,7 @@ integration_tests = \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-terminal.sh \
 	tests/integration/cli-usage.sh \
+	tests/integration/cli-usage-command.sh \
 	tests/integration/cli-volumes.sh \
 	tests/integration/cli-whole-disks.sh \
 	tests/integration/dist.sh \

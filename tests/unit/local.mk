@@ -53,6 +53,7 @@ unit_tests = \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \
 	tests/unit/test-thin-space \
+	tests/unit/test-thin-usage \
 	tests/unit/test-thin-volume \
 	tests/unit/test-transfer \
 	tests/unit/test-transfer-history \

@@ -199,6 +199,8 @@ gboolean bundled_change(Bundled *b, const PoolChange *change, BundledRoomFunc ro
 gboolean bundled_require_unused(Bundled *b, const char *const *names, GError **error);
 gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
                                gpointer data, GError **error);
+PoolUsage *bundled_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                         GError **error);
 gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                        GPtrArray **leaks, GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */

@@ -8,6 +8,7 @@
 #include "pool/devices.h"
 #include "pool/health.h"
 #include "pool/rules.h"
+#include "pool/usage.h"
 
 /* Its metadata, to be read, though the pool may be refused; give it back with end_reading(). */
 static ThinPool *begin_reading(Bundled *b, BundledPool *pool, GError **error)
@@ -185,4 +186,65 @@ gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMe
     g_propagate_error(error, g_error_copy(p->refused));
   bundled_pool_give_back(b, p);
   return ok;
+}
+
+/* --- who uses it --- */
+
+#define USAGE_ATTEMPTS 3
+
+/* As the last commit left it; @unchanged: no other came in between, so all is of one moment. */
+static gboolean read_usage(VtIo *metadata, PoolUsage *usage, gboolean *unchanged, GError **error)
+{
+  g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
+  gboolean ok;
+
+  if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
+    return FALSE;
+  ok = pool_usage_read(metadata, 0, usage, error);
+  *unchanged = vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, NULL) &&
+               memcmp(before, after, THIN_METADATA_BLOCK) == 0;
+  return ok;
+}
+
+static gboolean read_still(VtIo *metadata, gpointer data, GError **error)
+{
+  return pool_usage_read(metadata, 0, data, error);
+}
+
+/* A pool in use is read while it goes on; one that commits all the time is held still for it. */
+static gboolean count_usage(BundledPool *pool, PoolUsage *usage, GError **error)
+{
+  for (guint i = 0; i < USAGE_ATTEMPTS; i++) {
+    g_autoptr(GError) local = NULL;
+    gboolean unchanged = TRUE, ok = read_usage(pool->metadata, usage, &unchanged, &local);
+
+    if (unchanged && !ok)
+      g_propagate_error(error, g_steal_pointer(&local));
+    if (unchanged)
+      return ok;
+  }
+  return pool->thin ? thin_pool_read_still(pool->thin, read_still, usage, error)
+                    : vt_set_error(error, EBUSY, "the pool is changed while it is read");
+}
+
+PoolUsage *bundled_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                         GError **error)
+{
+  Bundled *b = (Bundled *)group;
+  BundledPool *p = bundled_pool_borrow(b, thin_pool, error);
+  g_autoptr(PoolUsage) usage = NULL;
+  gboolean ok = FALSE;
+
+  if (!p)
+    return NULL;
+  bundled_lock(b);
+  usage = pool_usage_begin(lvm_store_vg(b->store), lvm_vg_find_lv(lvm_store_vg(b->store), p->name),
+                           chosen, error);
+  bundled_unlock(b);
+  if (usage && p->metadata)
+    ok = count_usage(p, usage, error);
+  else if (usage)
+    g_propagate_error(error, g_error_copy(p->refused));
+  bundled_pool_give_back(b, p);
+  return ok ? g_steal_pointer(&usage) : pool_usage_failed(b->vg_name, thin_pool, error);
 }

@@ -461,6 +461,7 @@ static const PoolOps bundled_ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
+    .usage = bundled_usage,
     .delta = delta,
     .change = change_volumes,
     .check = bundled_check,

@@ -183,6 +183,8 @@ gboolean kernel_finish_groups(KernelChange *change, gboolean *changed, GError **
 gboolean kernel_change(VolumeGroup *group, const PoolChange *change, GError **error);
 gboolean kernel_show_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
                               gpointer data, GError **error);
+PoolUsage *kernel_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                        GError **error);
 gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                       GPtrArray **leaks, GError **error);
 gboolean kernel_activate(VolumeGroup *group, const char *thin_pool, GError **error);

@@ -32,6 +32,7 @@ static const PoolOps kernel_ops = {
     .list_volumes = kernel_list_volumes,
     .get_volume = kernel_get_volume,
     .count_volume = kernel_count_volume,
+    .usage = kernel_usage,
     .delta = kernel_delta,
     .change = kernel_change,
     .check = kernel_check,

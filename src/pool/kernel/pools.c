@@ -10,6 +10,7 @@
 #include "pool/health.h"
 #include "pool/kernel/kernel-private.h"
 #include "pool/rules.h"
+#include "pool/usage.h"
 
 /* --- activation --- */
 
@@ -240,4 +241,24 @@ gboolean kernel_show_metadata(VolumeGroup *group, const char *thin_pool, PoolMet
   kernel_forget(k);
   g_mutex_unlock(&k->lock);
   return ok;
+}
+
+PoolUsage *kernel_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                        GError **error)
+{
+  KernelPool *k = (KernelPool *)group;
+  g_autoptr(PoolUsage) usage = NULL;
+  Reading reading = {pool_usage_read, NULL};
+  LvmVg *vg;
+  LvmLv *pool;
+  gboolean ok;
+
+  g_mutex_lock(&k->lock);
+  vg = kernel_read_vg(k, error);
+  pool = vg ? pool_rules_find_pool(vg, thin_pool, error) : NULL;
+  reading.data = usage = pool ? pool_usage_begin(vg, pool, chosen, error) : NULL;
+  ok = usage && kernel_read_metadata(k, pool, show, &reading, error);
+  kernel_forget(k);
+  g_mutex_unlock(&k->lock);
+  return ok ? g_steal_pointer(&usage) : pool_usage_failed(k->vg_name, thin_pool, error);
 }

@@ -231,6 +231,27 @@ static gboolean remote_count_volume(VolumeGroup *group, const char *name, guint6
   return TRUE;
 }
 
+static PoolUsage *remote_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                               GError **error)
+{
+  static const char *const none[] = {NULL};
+  g_autofree char *what = g_strdup_printf("telling who uses thin pool %s/%s",
+                                          ((RemotePool *)group)->vg, or_empty(thin_pool));
+  g_autoptr(GVariant) out = NULL;
+  g_autoptr(GVariant) value = NULL;
+
+  if (!pool_wire_check_text(thin_pool, error))
+    return NULL;
+  for (const char *const *name = chosen; name && *name; name++)
+    if (!pool_wire_check_text(*name, error))
+      return NULL;
+  out = ask(group, "Usage",
+            g_variant_new("(s^asb)", or_empty(thin_pool), chosen ? chosen : none, chosen == NULL),
+            "(" POOL_WIRE_USAGE ")", what, error);
+  value = out ? g_variant_get_child_value(out, 0) : NULL;
+  return value ? pool_wire_to_usage(value) : NULL;
+}
+
 static gboolean remote_delta(VolumeGroup *group, const char *left, const char *right,
                              PoolDeltaFlags flags, guint64 *offset, guint max, GArray *runs,
                              GError **error)
@@ -384,6 +405,7 @@ static const PoolOps remote_ops = {
     .list_volumes = remote_list_volumes,
     .get_volume = remote_get_volume,
     .count_volume = remote_count_volume,
+    .usage = remote_usage,
     .delta = remote_delta,
     .change = remote_change,
     .check = remote_check,

@@ -399,3 +399,36 @@ void pool_wire_to_delta(GVariant *value, GArray *runs)
     pool_delta_add(runs, &run);
   }
 }
+
+/* --- who uses what --- */
+
+GVariant *pool_wire_from_usage(const PoolUsage *usage)
+{
+  GVariantBuilder volumes;
+
+  g_variant_builder_init(&volumes, G_VARIANT_TYPE("a(subtt)"));
+  for (guint i = 0; i < usage->volumes->len; i++) {
+    const PoolVolumeUsage *volume = usage->volumes->pdata[i];
+
+    g_variant_builder_add(&volumes, "(subtt)", volume->name, volume->device_id, volume->chosen,
+                          volume->mapped, volume->exclusive);
+  }
+  return g_variant_new("(stttta(subtt)@a{sv})", usage->pool, usage->used, usage->mapped,
+                       usage->strays, usage->freed, &volumes,
+                       g_variant_new_array(G_VARIANT_TYPE("{sv}"), NULL, 0));
+}
+
+PoolUsage *pool_wire_to_usage(GVariant *value)
+{
+  PoolUsage *usage = g_new0(PoolUsage, 1);
+  g_autoptr(GVariantIter) iter = NULL;
+  PoolVolumeUsage volume;
+
+  usage->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_usage_free);
+  g_variant_get(value, "(stttta(subtt)@a{sv})", &usage->pool, &usage->used, &usage->mapped,
+                &usage->strays, &usage->freed, &iter, NULL);
+  while (g_variant_iter_next(iter, "(subtt)", &volume.name, &volume.device_id, &volume.chosen,
+                             &volume.mapped, &volume.exclusive))
+    g_ptr_array_add(usage->volumes, g_memdup2(&volume, sizeof volume));
+  return usage;
+}

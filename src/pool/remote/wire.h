@@ -13,11 +13,13 @@
 #define POOL_WIRE_POOL "(ssstttttttubbbsa{sv})"
 #define POOL_WIRE_VG "(ssttttttassa{sv})"
 #define POOL_WIRE_DELTA "a(ttu)"
+#define POOL_WIRE_USAGE "(stttta(subtt)a{sv})"
 
 GVariant *pool_wire_from_volume(const PoolVolumeInfo *info);
 GVariant *pool_wire_from_pool(const PoolInfo *info);
 GVariant *pool_wire_from_vg(const PoolVgInfo *info);
-GVariant *pool_wire_from_delta(const GArray *runs);   /* of PoolDeltaRun */
+GVariant *pool_wire_from_delta(const GArray *runs); /* of PoolDeltaRun */
+GVariant *pool_wire_from_usage(const PoolUsage *usage);
 GVariant *pool_wire_from_strings(GPtrArray *strings); /* of char *; NULL: none */
 
 /* @value has the type named above: GDBus has checked it. */
@@ -25,6 +27,7 @@ PoolVolumeInfo *pool_wire_to_volume(GVariant *value);
 PoolInfo *pool_wire_to_pool(GVariant *value);
 PoolVgInfo *pool_wire_to_vg(GVariant *value);
 GPtrArray *pool_wire_to_strings(GVariant *value);
+PoolUsage *pool_wire_to_usage(GVariant *value);
 void pool_wire_to_delta(GVariant *value, GArray *runs); /* appends; joins as pool_delta() */
 
 /* D-Bus carries UTF-8 only: EINVAL. NULL is an absent name. */

@@ -118,6 +118,18 @@ static GVariant *call_count_volume(VolumeGroup *group, GVariant *in, GError **er
              : NULL;
 }
 
+static GVariant *call_usage(VolumeGroup *group, GVariant *in, GError **error)
+{
+  g_autofree const char **chosen = NULL;
+  g_autoptr(PoolUsage) usage = NULL;
+  const char *name;
+  gboolean all;
+
+  g_variant_get(in, "(&s^a&sb)", &name, &chosen, &all);
+  usage = pool_usage(group, optional(name), all ? NULL : chosen, error);
+  return usage ? g_variant_new("(@" POOL_WIRE_USAGE ")", pool_wire_from_usage(usage)) : NULL;
+}
+
 static GVariant *call_delta(VolumeGroup *group, GVariant *in, GError **error)
 {
   g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
@@ -182,6 +194,7 @@ static const struct {
     {"ListVolumes", call_list_volumes},
     {"GetVolume", call_get_volume},
     {"CountVolume", call_count_volume},
+    {"Usage", call_usage},
     {"Delta", call_delta},
     {"Check", call_check},
     {"Activate", call_activate},

@@ -105,6 +105,12 @@ static gboolean count_volume(VolumeGroup *group, const char *name, guint64 *excl
   return pool_count_volume(INNER(group), name, exclusive, shared, error);
 }
 
+static PoolUsage *usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                        GError **error)
+{
+  return pool_usage(INNER(group), thin_pool, chosen, error);
+}
+
 static gboolean delta(VolumeGroup *group, const char *left, const char *right, PoolDeltaFlags flags,
                       guint64 *offset, guint max, GArray *runs, GError **error)
 {
@@ -448,6 +454,7 @@ static const PoolOps ops = {
     .list_volumes = list_volumes,
     .get_volume = get_volume,
     .count_volume = count_volume,
+    .usage = usage,
     .delta = delta,
     .change = change,
     .check = check,

@@ -10,33 +10,32 @@ typedef struct {
   guint64 *n;
 } Count;
 
-static gboolean is_block(const Count *count, guint64 number, GError **error)
+static gboolean is_block(const ThinCountMaps *maps, guint64 number, GError **error)
 {
-  return number < count->maps->n_blocks ||
+  return number < maps->n_blocks ||
          vt_set_error(error, EBADMSG, "%s: there is no metadata block %" G_GUINT64_FORMAT,
-                      count->maps->name, number);
+                      maps->name, number);
 }
 
-static gboolean read_node(const Count *count, guint64 number, guint8 *data, GError **error)
+gboolean thin_count_read_node(const ThinCountMaps *maps, guint64 number, guint8 *data,
+                              GError **error)
 {
   const char *fault;
 
-  if (!is_block(count, number, error) ||
-      !count->maps->read(count->maps->source, number, data, error))
+  if (!is_block(maps, number, error) || !maps->read(maps->source, number, data, error))
     return FALSE;
   fault = thin_node_fault(data, sizeof(guint64), TRUE);
   return !fault || vt_set_error(error, EBADMSG, "%s: metadata block %" G_GUINT64_FORMAT " %s",
-                                count->maps->name, number, fault);
+                                maps->name, number, fault);
 }
 
-/* How many levels are below the root? */
-static gboolean find_height(const Count *count, guint64 root, guint *height, GError **error)
+gboolean thin_count_height(const ThinCountMaps *maps, guint64 root, guint *height, GError **error)
 {
   guint64 block[THIN_METADATA_BLOCK / 8], number = root;
   const guint8 *data = (const guint8 *)block;
 
   for (*height = 0; *height < THIN_BTREE_DEPTH_MAX; (*height)++) {
-    if (!read_node(count, number, (guint8 *)block, error))
+    if (!thin_count_read_node(maps, number, (guint8 *)block, error))
       return FALSE;
     if (thin_node_is_leaf(data))
       return TRUE;
@@ -47,7 +46,7 @@ static gboolean find_height(const Count *count, guint64 root, guint *height, GEr
   return vt_set_error(error, EBADMSG,
                       "%s: the tree at metadata block %" G_GUINT64_FORMAT
                       " is none, or deeper than any can be",
-                      count->maps->name, root);
+                      maps->name, root);
 }
 
 static gboolean count_nodes(Count *count, guint64 number, guint height, GError **error)
@@ -55,7 +54,7 @@ static gboolean count_nodes(Count *count, guint64 number, guint height, GError *
   guint64 block[THIN_METADATA_BLOCK / 8];
   guint8 *data = (guint8 *)block;
 
-  if (!is_block(count, number, error))
+  if (!is_block(count->maps, number, error))
     return FALSE;
   if (count->seen[number / 8] & 1 << number % 8)
     return TRUE;
@@ -63,7 +62,7 @@ static gboolean count_nodes(Count *count, guint64 number, guint height, GError *
   (*count->n)++;
   if (height == 0)
     return TRUE;
-  if (!read_node(count, number, data, error))
+  if (!thin_count_read_node(count->maps, number, data, error))
     return FALSE;
   for (guint i = 0; !thin_node_is_leaf(data) && i < thin_node_n(data); i++)
     if (!count_nodes(count, thin_node_child(data, i), height - 1, error))
@@ -83,5 +82,5 @@ gboolean thin_count_new(const ThinCountMaps *maps, guint64 root, GByteArray *see
   }
   count.seen = seen->data;
   *n = 0;
-  return find_height(&count, root, &height, error) && count_nodes(&count, root, height, error);
+  return thin_count_height(maps, root, &height, error) && count_nodes(&count, root, height, error);
 }

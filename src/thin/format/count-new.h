@@ -22,6 +22,12 @@ typedef struct {
   guint64 n_blocks;
 } ThinCountMaps;
 
+/* Node @number of a map, into @data. */
+gboolean thin_count_read_node(const ThinCountMaps *maps, guint64 number, guint8 *data,
+                              GError **error);
+/* How many levels are below the root? Reads down to the first leaf. */
+gboolean thin_count_height(const ThinCountMaps *maps, guint64 root, guint *height, GError **error);
+
 /* Count in *@n the nodes of the map at block @root that are not in @seen, and note them there: a
  * bit for each block, none at first. It grows as needed. */
 gboolean thin_count_new(const ThinCountMaps *maps, guint64 root, GByteArray *seen, guint64 *n,
