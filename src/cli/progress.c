@@ -44,10 +44,21 @@ CliProgress *cli_progress_new(guint64 total, const char *format, ...)
   return progress;
 }
 
+/* ", 12 s left", if it goes on as it went so far; of what has just begun nothing. */
+static char *estimate(const CliProgress *progress, gint64 now, guint64 done)
+{
+  double passed = (double)(now - progress->began) / G_TIME_SPAN_SECOND,
+         rest = (double)(progress->total - MIN(done, progress->total));
+
+  if (passed < 2 || done == 0)
+    return g_strdup("");
+  return g_strdup_printf(", %.0f s left", passed * rest / (double)done);
+}
+
 void cli_progress_update(CliProgress *progress, guint64 done)
 {
   gint64 now = g_get_monotonic_time();
-  g_autofree char *at = NULL, *total = NULL, *bar = NULL;
+  g_autofree char *at = NULL, *total = NULL, *bar = NULL, *left = NULL;
 
   if (!progress || !progress->terminal || now - progress->shown < UPDATE_US)
     return;
@@ -60,8 +71,10 @@ void cli_progress_update(CliProgress *progress, guint64 done)
   }
   bar = cli_bar(done, progress->total);
   total = vt_size_format(progress->total);
-  fprintf(stderr, CLEAR_LINE "%s [%s] %3d%%  %s of %s", progress->name, bar,
-          (int)((double)MIN(done, progress->total) / (double)progress->total * 100), at, total);
+  left = estimate(progress, now, done);
+  fprintf(stderr, CLEAR_LINE "%s [%s] %3d%%  %s of %s%s", progress->name, bar,
+          (int)((double)MIN(done, progress->total) / (double)progress->total * 100), at, total,
+          left);
 }
 
 void cli_progress_free(CliProgress *progress)

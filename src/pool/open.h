@@ -99,6 +99,11 @@ gboolean pool_release(const char *vg, const PoolWhere *where, GError **error);
  * EBADMSG: it does. EBUSY: it is open. */
 gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const PoolWhere *where,
                                 GError **error);
+/* Give back what leaks in @thin_pool's metadata, and take back needs_check, if a check finds
+ * nothing else. *@n_leaks: how many were told of. EBADMSG: it does; nothing is changed. EBUSY: it
+ * is open. */
+gboolean pool_mend_leaks(const char *vg, const char *thin_pool, const PoolWhere *where,
+                         guint *n_leaks, GError **error);
 /* Mend the damaged metadata of @thin_pool by thin_repair, from @copy, a file, or (NULL) what is
  * left of it. What comes of that takes its place only if a check finds nothing wrong with it and
  * it is of the time of the VG's text (else EBADMSG). *@kept, the caller's: the file in which what

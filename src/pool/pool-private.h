@@ -33,8 +33,9 @@ typedef struct {
                     guint64 *offset, guint max, GArray *runs, GError **error);
 
   gboolean (*change)(VolumeGroup *group, const PoolChange *change, GError **error);
-  gboolean (*check)(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                    GPtrArray **leaks, GError **error);
+  /* ->check: @options is never NULL. */
+  gboolean (*check)(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                    GPtrArray **errors, GPtrArray **leaks, GError **error);
 
   gboolean (*read_metadata)(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,
                             gpointer data, GError **error);

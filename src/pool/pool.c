@@ -142,12 +142,20 @@ void pool_delta_add(GArray *runs, const PoolDeltaRun *run)
     g_array_append_vals(runs, run, 1);
 }
 
+gboolean pool_check_as(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                       GPtrArray **errors, GPtrArray **leaks, GError **error)
+{
+  static const PoolCheckOptions usual;
+
+  if (!group->ops->check)
+    return unsupported(group, "check a thin pool", error);
+  return group->ops->check(group, thin_pool, options ? options : &usual, errors, leaks, error);
+}
+
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error)
 {
-  if (!group->ops->check)
-    return unsupported(group, "check a thin pool", error);
-  return group->ops->check(group, thin_pool, errors, leaks, error);
+  return pool_check_as(group, thin_pool, NULL, errors, leaks, error);
 }
 
 gboolean pool_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMetadataFunc func,

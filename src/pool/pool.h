@@ -292,6 +292,17 @@ gboolean pool_kernel_init(const char *vg, const char *thin_pool, const char *pat
 gboolean pool_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
                     GPtrArray **leaks, GError **error);
 
+typedef struct {
+  gboolean quick; /* the superblock, the roots, and whether the text agrees: no map, no count */
+  /* Told now and then how far it is, in bytes of metadata; not by every implementation. NULL:
+   * nobody. */
+  void (*progress)(guint64 done, guint64 total, gpointer data);
+  gpointer data;
+} PoolCheckOptions;
+/* @options NULL: as pool_check(). */
+gboolean pool_check_as(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                       GPtrArray **errors, GPtrArray **leaks, GError **error);
+
 /* Have @func read the metadata of @thin_pool as it is at one moment, damaged or not: @superblock is
  * the block of its superblock, or of a metadata snapshot. What @func returns is returned. EBUSY: a
  * service has the volume group. */

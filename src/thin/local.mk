@@ -39,6 +39,7 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/metadata/btree-insert.c src/thin/metadata/btree-remove.c \
 	src/thin/metadata/check.c src/thin/metadata/check-private.h \
 	src/thin/metadata/check-walk.c src/thin/metadata/check-counts.c \
+	src/thin/metadata/check-quick.c src/thin/metadata/mend-leaks.c \
 	src/thin/metadata/metadata.c src/thin/metadata/metadata.h \
 	src/thin/metadata/metadata-private.h \
 	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \

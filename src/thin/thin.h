@@ -231,6 +231,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ThinReport, thin_report_free)
  * @data_size 0: not known. NULL only if @metadata cannot be read at all. */
 ThinReport *thin_check(VtIo *metadata, guint64 data_size, GError **error);
 
+typedef struct {
+  gboolean quick; /* only the superblock, and the blocks that it leads to at once */
+  /* Told now and then how far it is: bytes of metadata, of those in use. NULL: nobody. */
+  void (*progress)(guint64 done, guint64 total, gpointer data);
+  gpointer data;
+} ThinCheckOptions;
+/* @options NULL: as thin_check(). */
+ThinReport *thin_check_as(VtIo *metadata, guint64 data_size, const ThinCheckOptions *options,
+                          GError **error);
+
+/* Of metadata that nobody has open: give what leaks back, and take back needs_check, if a check
+ * finds no other error. Durable on return; an end on the way leaves a pool with fewer leaks.
+ * *@found, the caller's: what there was. EBADMSG: there is another error; nothing is written.
+ * ENOSPC: no room for the commit. */
+gboolean thin_mend_leaks(VtIo *metadata, guint64 data_size, ThinReport **found, GError **error);
+
 /* Of metadata that nobody has open: take back needs_check, if a check finds no other error. Durable
  * on return. EBADMSG: it does; nothing is written. */
 gboolean thin_clear_needs_check(VtIo *metadata, guint64 data_size, GError **error);

@@ -1,10 +1,10 @@
 #!/bin/bash
 # virt-thin - who uses what of a thin pool: the command against thin_ls, and against what removing
-# frees, in the process and through a service
+# frees, in the process and through a service; and the levels of `check`
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 23
+plan 43
 
 lvm_tool=$top_builddir/tests/integration/lvm-tool
 disk=pve/vm-100-disk-0
@@ -105,3 +105,53 @@ is "what strays have is told" "$(field "d['pools'][0]['strays'] > 0" <"$tmp/usag
 like "in words, too" "$(vt --device "$stray" usage pve)" \
   'by thin devices that no volume is known for'
 rm "$stray"
+
+# --- levels of check ---
+image=
+use() {
+  rm -f "$tmp"/0*.img
+  tar --zstd -xSf "$fixtures/$1.img.tar.zst" -C "$tmp"
+  image=$tmp/$1.img
+}
+fx() { vt --device "$image" "$@"; }
+counts() { fx check --json pve/data 2>/dev/null | field "(len(d['errors']), len(d['leaks']))"; }
+thin_checked() {
+  "$lvm_tool" read data_tmeta "$image" >"$tmp/meta"
+  is "$1: thin_check has nothing to say" "$(thin_check -q "$tmp/meta" 2>&1; echo $?)" 0
+}
+use 04c-leaked-block
+is "a leak: a chunk, and the sum" "$(counts)" "(0, 2)"
+ok "a quick check is content with it" fx check --quick pve/data
+refused "it is mended" 0 'pve/data: 2 leaks were mended' fx check --auto-repair pve/data
+is "and gone" "$(counts)" "(0, 0)"
+thin_checked "leak"
+whole=$(sparse_md5 "$image")
+ok "once more: nothing to do" fx check --auto-repair pve/data
+is "and nothing done" "$(sparse_md5 "$image")" "$whole"
+use 04a-needs-check
+refused "needs_check: not opened" 1 needs_check fx create pve/new --size 8m
+ok "needs_check: mended" fx check --auto-repair pve/data
+thin_checked "needs_check"
+ok "needs_check: opened" fx create pve/new --size 8m
+use 04b-damaged-leaf
+damaged=$(sparse_md5 "$image")
+refused "damage is not its business" 1 'more than leaks.*block 148.*virt-thin repair pve/data' \
+  fx check --auto-repair pve/data
+is "and nothing is changed" "$(sparse_md5 "$image")" "$damaged"
+ok "a quick check does not see a leaf" fx check --quick pve/data
+run fx check pve || :
+like "of a volume group: its pools" "$out" '^pve/data: [1-9][0-9]* error'
+use 03a-tid-pool-ahead
+run fx check --quick pve/data || :
+like "a quick check sees another time" "$out" 'transaction id is 9'
+rm "$image"
+
+# --- all there are ---
+ok "all volume groups" vt check
+vt init more/data --size 40m 2>/dev/null
+vt check --json >"$tmp/check.json"
+is "each pool of each" "$(field "' '.join(p['pool'] for p in d['pools'])" <"$tmp/check.json")" \
+  "more/data pve/data"
+ok "the JSON is what its schema says" valid check <"$tmp/check.json"
+use 04b-damaged-leaf && mv "$image" "$state/more.img"
+refused "one that is damaged, or there twice, makes it fail" 1 '' vt check --json

@@ -184,8 +184,25 @@ static gboolean fake_change(VolumeGroup *group, const PoolChange *change, GError
   return outcome(group, error);
 }
 
-static gboolean fake_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                           GPtrArray **leaks, GError **error)
+static PoolUsage *fake_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
+                             GError **error)
+{
+  PoolUsage *usage = g_new0(PoolUsage, 1);
+  g_autofree char *names = chosen ? g_strjoinv(",", (char **)chosen) : g_strdup("all");
+  const PoolVolumeUsage volume = {g_strdup("v"), 3, TRUE, G_MAXUINT64, 5};
+
+  *usage = (PoolUsage){.pool = g_strdup("data"), .used = 1, .mapped = 2, .strays = 3, .freed = 4};
+  usage->volumes = g_ptr_array_new_with_free_func((GDestroyNotify)pool_volume_usage_free);
+  g_ptr_array_add(usage->volumes, g_memdup2(&volume, sizeof volume));
+  if (fake_pool_note(group, "usage %s of %s", names, thin_pool ? thin_pool : "NULL"))
+    return usage;
+  pool_usage_free(usage);
+  return NULL;
+}
+
+static gboolean fake_check(VolumeGroup *group, const char *thin_pool,
+                           const PoolCheckOptions *options, GPtrArray **errors, GPtrArray **leaks,
+                           GError **error)
 {
   *errors = g_ptr_array_new_with_free_func(g_free);
   *leaks = g_ptr_array_new_with_free_func(g_free);
@@ -194,7 +211,8 @@ static gboolean fake_check(VolumeGroup *group, const char *thin_pool, GPtrArray 
   g_ptr_array_add(*leaks, g_strdup("chunk 1500"));
   if (((FakePool *)group)->leak)
     g_ptr_array_add(*leaks, g_strnfill(((FakePool *)group)->leak, '1'));
-  return fake_pool_note(group, "check %s", thin_pool ? thin_pool : "NULL");
+  return fake_pool_note(group, "check %s%s", thin_pool ? thin_pool : "NULL",
+                        options->quick ? " quickly" : "");
 }
 
 static gboolean fake_activate(VolumeGroup *group, const char *thin_pool, GError **error)
@@ -231,6 +249,7 @@ const PoolOps fake_pool_ops = {
     .count_volume = fake_count_volume,
     .change = fake_change,
     .check = fake_check,
+    .usage = fake_usage,
     .activate = fake_activate,
     .activate_alone = fake_activate_alone,
     .deactivate = fake_deactivate,

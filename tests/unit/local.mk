@@ -46,6 +46,7 @@ unit_tests = \
 	tests/unit/test-thin-dump \
 	tests/unit/test-thin-faults \
 	tests/unit/test-thin-fixtures \
+	tests/unit/test-thin-mend \
 	tests/unit/test-thin-metadata \
 	tests/unit/test-thin-model \
 	tests/unit/test-thin-mutations \

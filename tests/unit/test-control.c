@@ -374,6 +374,42 @@ static void test_check(void **state)
   assert_string_equal(leaks->pdata[0], "chunk 1500");
 }
 
+static void test_check_quickly(void **state)
+{
+  const PoolCheckOptions options = {.quick = TRUE};
+  g_autoptr(VolumeGroup) group = connected(0);
+  g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
+
+  assert_true(pool_check_as(group, "data", &options, &errors, &leaks, NULL));
+  assert_string_equal(fake.asked, "check data quickly");
+  assert_int_equal(errors->len, 2);
+}
+
+static void test_usage(void **state)
+{
+  const char *const names[] = {"v", "w", NULL};
+  g_autoptr(VolumeGroup) group = connected(0);
+  g_autoptr(PoolUsage) all = NULL, usage = NULL;
+  PoolVolumeUsage *volume;
+
+  assert_non_null(all = pool_usage(group, NULL, NULL, NULL));
+  assert_string_equal(fake.asked, "usage all of NULL");
+  assert_non_null(usage = pool_usage(group, "data", names, NULL));
+  assert_string_equal(fake.asked, "usage v,w of data");
+  assert_string_equal(usage->pool, "data");
+  assert_int_equal(usage->used, 1);
+  assert_int_equal(usage->mapped, 2);
+  assert_int_equal(usage->strays, 3);
+  assert_int_equal(usage->freed, 4);
+  assert_int_equal(usage->volumes->len, 1);
+  volume = usage->volumes->pdata[0];
+  assert_string_equal(volume->name, "v");
+  assert_int_equal(volume->device_id, 3);
+  assert_true(volume->chosen);
+  assert_true(volume->mapped == G_MAXUINT64);
+  assert_int_equal(volume->exclusive, 5);
+}
+
 /* Each errno the C library knows arrives as itself. */
 static void test_every_error(void **state)
 {
@@ -1096,6 +1132,8 @@ int main(void)
       cmocka_unit_test_setup(test_vg, setup),
       cmocka_unit_test_setup(test_changes, setup),
       cmocka_unit_test_setup(test_check, setup),
+      cmocka_unit_test_setup(test_check_quickly, setup),
+      cmocka_unit_test_setup(test_usage, setup),
       cmocka_unit_test_setup(test_every_error, setup),
       cmocka_unit_test_setup(test_bad_names, setup),
       cmocka_unit_test_setup(test_hanging_call, setup),

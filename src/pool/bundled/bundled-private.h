@@ -139,6 +139,8 @@ VtIo *bundled_gate_new(Bundled *b, VtIo *base);
 /* --- bundled/health.c --- */
 
 char *bundled_pool_health(Bundled *b, BundledPool *pool); /* PoolInfo.health */
+/* The same, without looking for damage that nobody has met yet. */
+char *bundled_pool_health_quickly(Bundled *b, BundledPool *pool);
 /* As last known, if it is not open. */
 ThinStatus bundled_pool_status(BundledPool *pool);
 
@@ -150,6 +152,8 @@ gboolean bundled_open_pools(Bundled *b, GError **error);
 /* Open one thin pool that is in the VG (a new one). */
 gboolean bundled_open_pool(Bundled *b, const char *name, GError **error);
 gboolean bundled_pool_close(BundledPool *pool, GError **error); /* commits; frees */
+/* Take a check's word for whether it is damaged, so that it is not looked for. Under the lock. */
+void bundled_pool_note_damage(BundledPool *pool, const ThinReport *report);
 /* Why (part of) volume @lv cannot be read: NULL, or the caller's. @found: its device is known to be
  * there. Only read-only pools can be damaged and open. */
 const char *bundled_pool_first_damage(Bundled *b,
@@ -201,8 +205,8 @@ gboolean bundled_read_metadata(VolumeGroup *group, const char *thin_pool, PoolMe
                                gpointer data, GError **error);
 PoolUsage *bundled_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
                          GError **error);
-gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                       GPtrArray **leaks, GError **error);
+gboolean bundled_check(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                       GPtrArray **errors, GPtrArray **leaks, GError **error);
 /* Of a pool without volumes. EBUSY: it has thin devices all the same. */
 gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error);
 

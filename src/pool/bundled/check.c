@@ -52,9 +52,10 @@ gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error)
 
 /* A pool in use is read while it goes on. A commit or two in the middle of that may free what is
  * being read; then the errors mean nothing. */
-static gboolean check_metadata(VtIo *metadata, guint64 data_size, ThinReport **report,
-                               GError **error)
+static gboolean check_metadata(VtIo *metadata, guint64 data_size, const PoolCheckOptions *how,
+                               ThinReport **report, GError **error)
 {
+  const ThinCheckOptions options = {how->quick, how->progress, how->data};
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
 
   *report = NULL;
@@ -62,7 +63,7 @@ static gboolean check_metadata(VtIo *metadata, guint64 data_size, ThinReport **r
     g_clear_pointer(report, thin_report_free);
     if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
       return FALSE;
-    *report = thin_check(metadata, data_size, error);
+    *report = thin_check_as(metadata, data_size, &options, error);
     if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
       return *report != NULL;
     if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
@@ -115,8 +116,8 @@ static void check_text(Bundled *b, BundledPool *pool, GPtrArray *errors)
 }
 
 /* Called without the lock, @pool held. */
-static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPtrArray *leaks,
-                           GError **error)
+static gboolean check_pool(Bundled *b, BundledPool *pool, const PoolCheckOptions *options,
+                           GPtrArray *errors, GPtrArray *leaks, GError **error)
 {
   g_autoptr(ThinReport) report = NULL;
   guint64 data_size;
@@ -133,10 +134,14 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
   if (!pool->metadata)
     return TRUE;
   if (!is_unformatted(pool->metadata)) {
-    if (!check_metadata(pool->metadata, data_size, &report, error))
+    if (!check_metadata(pool->metadata, data_size, options, &report, error))
       return FALSE;
     move_strings(report->errors, errors);
     move_strings(report->leaks, leaks);
+    bundled_lock(b);
+    if (b->read_only && !options->quick)
+      bundled_pool_note_damage(pool, report);
+    bundled_unlock(b);
   } else if (pool->refused) { /* it was not always so */
     return TRUE;
   }
@@ -146,8 +151,8 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, GPtrArray *errors, GPt
   return TRUE;
 }
 
-gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                       GPtrArray **leaks, GError **error)
+gboolean bundled_check(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                       GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
   Bundled *b = (Bundled *)group;
   g_autoptr(GPtrArray) e = g_ptr_array_new_with_free_func(g_free),
@@ -157,9 +162,9 @@ gboolean bundled_check(VolumeGroup *group, const char *thin_pool, GPtrArray **er
   gboolean ok = FALSE;
 
   if (p) {
-    ok = check_pool(b, p, e, l, error);
+    ok = check_pool(b, p, options, e, l, error);
     bundled_lock(b);
-    health = bundled_pool_health(b, p);
+    health = options->quick ? bundled_pool_health_quickly(b, p) : bundled_pool_health(b, p);
     bundled_unlock(b);
     pool_health_add(health, e);
     bundled_pool_give_back(b, p);

@@ -36,9 +36,10 @@ static GError *find_failure(Bundled *b, BundledPool *pool)
   return g_atomic_int_get(&b->lost) && b->stuck ? g_error_copy(b->stuck) : NULL;
 }
 
-static char *describe_trouble(Bundled *b, BundledPool *pool, const ThinStatus *status)
+static char *describe_trouble(Bundled *b, BundledPool *pool, gboolean look,
+                              const ThinStatus *status)
 {
-  const char *damage = bundled_pool_first_damage(b, pool);
+  const char *damage = look ? bundled_pool_first_damage(b, pool) : NULL;
 
   if (damage)
     return g_strdup_printf("the metadata is damaged: %s", damage);
@@ -48,10 +49,10 @@ static char *describe_trouble(Bundled *b, BundledPool *pool, const ThinStatus *s
              : NULL;
 }
 
-char *bundled_pool_health(Bundled *b, BundledPool *pool)
+static char *find_health(Bundled *b, BundledPool *pool, gboolean look)
 {
   ThinStatus status = bundled_pool_status(pool);
-  g_autofree char *trouble = describe_trouble(b, pool, &status);
+  g_autofree char *trouble = describe_trouble(b, pool, look, &status);
   g_autoptr(GError) failure = find_failure(b, pool);
   g_autoptr(GArray) devices = pool->thin ? thin_pool_list_devices(pool->thin, NULL) : NULL;
   const PoolState state = {
@@ -67,4 +68,14 @@ char *bundled_pool_health(Bundled *b, BundledPool *pool)
   };
 
   return pool_health(&state);
+}
+
+char *bundled_pool_health(Bundled *b, BundledPool *pool)
+{
+  return find_health(b, pool, TRUE);
+}
+
+char *bundled_pool_health_quickly(Bundled *b, BundledPool *pool)
+{
+  return find_health(b, pool, FALSE);
 }

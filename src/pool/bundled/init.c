@@ -64,17 +64,40 @@ gboolean pool_release(const char *vg, const PoolWhere *where, GError **error)
   return store && lvm_store_release(store, archive, error);
 }
 
+/* The metadata of a thin pool that is open nowhere, to be written; *@size: of its data. */
+static VtIo *open_metadata(const char *vg, const char *thin_pool, LvmStore *store, guint64 *size,
+                           GError **error)
+{
+  LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(store), thin_pool);
+
+  if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN_POOL) {
+    vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", vg, thin_pool);
+    return NULL;
+  }
+  *size = lvm_lv_size(lv);
+  return lvm_store_open_lv(store, lvm_pool_metadata(lv), FALSE, error);
+}
+
 gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const PoolWhere *where,
                                 GError **error)
 {
   g_autoptr(LvmStore) store = bundled_open_vg(vg, where, NULL, NULL, error);
-  LvmLv *lv = store ? lvm_vg_find_lv(lvm_store_vg(store), thin_pool) : NULL;
-  g_autoptr(VtIo) metadata = NULL;
+  guint64 size = 0;
+  g_autoptr(VtIo) metadata = store ? open_metadata(vg, thin_pool, store, &size, error) : NULL;
 
-  if (!store)
+  return metadata && thin_clear_needs_check(metadata, size, error);
+}
+
+gboolean pool_mend_leaks(const char *vg, const char *thin_pool, const PoolWhere *where,
+                         guint *n_leaks, GError **error)
+{
+  g_autoptr(LvmStore) store = bundled_open_vg(vg, where, NULL, NULL, error);
+  guint64 size = 0;
+  g_autoptr(VtIo) metadata = store ? open_metadata(vg, thin_pool, store, &size, error) : NULL;
+  g_autoptr(ThinReport) found = NULL;
+
+  if (!metadata || !thin_mend_leaks(metadata, size, &found, error))
     return FALSE;
-  if (!lv || lvm_lv_kind(lv) != LVM_LV_THIN_POOL)
-    return vt_set_error(error, ENOENT, "volume group %s has no thin pool %s", vg, thin_pool);
-  metadata = lvm_store_open_lv(store, lvm_pool_metadata(lv), FALSE, error);
-  return metadata && thin_clear_needs_check(metadata, lvm_lv_size(lv), error);
+  *n_leaks = found->leaks->len;
+  return TRUE;
 }

@@ -543,17 +543,24 @@ static char *look_for_damage(Bundled *b, LvmLv *lv)
   return found;
 }
 
+void bundled_pool_note_damage(BundledPool *pool, const ThinReport *report)
+{
+  if (pool->damage)
+    return;
+  pool->damage = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+  if (!report || report->errors->len > 0)
+    g_hash_table_insert(pool->damage, ANY_DEVICE,
+                        g_strdup(report ? report->errors->pdata[0] : "it cannot be read"));
+}
+
 /* The whole pool is checked once; only if that finds errors is each volume's map walked. */
 static gboolean is_damaged(BundledPool *pool)
 {
   g_autoptr(ThinReport) report = NULL;
 
   if (!pool->damage) {
-    pool->damage = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     report = thin_check(pool->metadata, vt_io_size(pool->data), NULL);
-    if (!report || report->errors->len > 0)
-      g_hash_table_insert(pool->damage, ANY_DEVICE,
-                          g_strdup(report ? report->errors->pdata[0] : "it cannot be read"));
+    bundled_pool_note_damage(pool, report);
   }
   return g_hash_table_contains(pool->damage, ANY_DEVICE);
 }

@@ -185,8 +185,8 @@ gboolean kernel_show_metadata(VolumeGroup *group, const char *thin_pool, PoolMet
                               gpointer data, GError **error);
 PoolUsage *kernel_usage(VolumeGroup *group, const char *thin_pool, const char *const *chosen,
                         GError **error);
-gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                      GPtrArray **leaks, GError **error);
+gboolean kernel_check(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                      GPtrArray **errors, GPtrArray **leaks, GError **error);
 gboolean kernel_activate(VolumeGroup *group, const char *thin_pool, GError **error);
 gboolean kernel_deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
                            GError **error);

@@ -173,8 +173,14 @@ static gboolean check_inactive(KernelChange *change, LvmLv *pool, GPtrArray *err
   return kernel_run(change, ok ? error : NULL, "lvchange", "-an", name, NULL) && ok;
 }
 
-static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *errors,
-                      GError **error)
+static gboolean check_trees(KernelChange *change, LvmLv *pool, gboolean active, GPtrArray *errors,
+                            GError **error)
+{
+  return (active ? check_active : check_inactive)(change, pool, errors, error);
+}
+
+static gboolean check(KernelChange *change, const char *thin_pool, gboolean quick,
+                      GPtrArray *errors, GError **error)
 {
   LvmLv *pool = pool_rules_find_pool(change->vg, thin_pool, error);
   g_autoptr(PoolInfo) info =
@@ -184,7 +190,7 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
   if (!info)
     return FALSE;
   pool_health_add(info->health, errors);
-  if ((info->active ? check_active : check_inactive)(change, pool, errors, &local) &&
+  if ((quick || check_trees(change, pool, info->active, errors, &local)) &&
       (errors->len > 0 || kernel_compare_devices(change, pool, errors, &local)))
     return TRUE;
   if (errors->len == 0) {
@@ -196,14 +202,15 @@ static gboolean check(KernelChange *change, const char *thin_pool, GPtrArray *er
   return TRUE;
 }
 
-gboolean kernel_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                      GPtrArray **leaks, GError **error)
+gboolean kernel_check(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                      GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
   KernelPool *k = (KernelPool *)group;
   g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
   KernelChange *change = kernel_change_begin(k, KERNEL_CHANGE_USE, error);
 
-  if (change && kernel_change_end(change, check(change, thin_pool, found, error), error)) {
+  if (change &&
+      kernel_change_end(change, check(change, thin_pool, options->quick, found, error), error)) {
     *errors = g_steal_pointer(&found);
     *leaks = g_ptr_array_new_with_free_func(g_free);
     return TRUE;

@@ -275,8 +275,9 @@ static gboolean remote_delta(VolumeGroup *group, const char *left, const char *r
   return TRUE;
 }
 
-static gboolean remote_check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                             GPtrArray **leaks, GError **error)
+static gboolean remote_check(VolumeGroup *group, const char *thin_pool,
+                             const PoolCheckOptions *options, GPtrArray **errors, GPtrArray **leaks,
+                             GError **error)
 {
   g_autofree char *what =
       g_strdup_printf("checking thin pool %s/%s", ((RemotePool *)group)->vg, or_empty(thin_pool));
@@ -286,7 +287,8 @@ static gboolean remote_check(VolumeGroup *group, const char *thin_pool, GPtrArra
 
   if (!pool_wire_check_text(thin_pool, error))
     return FALSE;
-  out = ask(group, "Check", g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
+  out = ask(group, options->quick ? "CheckQuickly" : "Check",
+            g_variant_new("(s)", or_empty(thin_pool)), "(asas)", what, error);
   if (!out)
     return FALSE;
   found = g_variant_get_child_value(out, 0);

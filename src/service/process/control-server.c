@@ -143,15 +143,26 @@ static GVariant *call_delta(VolumeGroup *group, GVariant *in, GError **error)
              : NULL;
 }
 
-static GVariant *call_check(VolumeGroup *group, GVariant *in, GError **error)
+static GVariant *check_as(VolumeGroup *group, GVariant *in, gboolean quick, GError **error)
 {
+  const PoolCheckOptions options = {.quick = quick};
   g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
   const char *name;
 
   g_variant_get(in, "(&s)", &name);
-  if (!pool_check(group, optional(name), &errors, &leaks, error))
+  if (!pool_check_as(group, optional(name), &options, &errors, &leaks, error))
     return NULL;
   return g_variant_new("(@as@as)", pool_wire_from_strings(errors), pool_wire_from_strings(leaks));
+}
+
+static GVariant *call_check(VolumeGroup *group, GVariant *in, GError **error)
+{
+  return check_as(group, in, FALSE, error);
+}
+
+static GVariant *call_check_quickly(VolumeGroup *group, GVariant *in, GError **error)
+{
+  return check_as(group, in, TRUE, error);
 }
 
 static GVariant *call_activate(VolumeGroup *group, GVariant *in, GError **error)
@@ -197,6 +208,7 @@ static const struct {
     {"Usage", call_usage},
     {"Delta", call_delta},
     {"Check", call_check},
+    {"CheckQuickly", call_check_quickly},
     {"Activate", call_activate},
     {"ActivateAlone", call_activate_alone},
     {"Deactivate", call_deactivate},

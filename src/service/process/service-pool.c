@@ -136,10 +136,10 @@ static gboolean give_back(ServicePool *service, gboolean done)
   return done;
 }
 
-static gboolean check(VolumeGroup *group, const char *thin_pool, GPtrArray **errors,
-                      GPtrArray **leaks, GError **error)
+static gboolean check(VolumeGroup *group, const char *thin_pool, const PoolCheckOptions *options,
+                      GPtrArray **errors, GPtrArray **leaks, GError **error)
 {
-  return pool_check(INNER(group), thin_pool, errors, leaks, error);
+  return pool_check_as(INNER(group), thin_pool, options, errors, leaks, error);
 }
 
 static VtIo *volume_open(VolumeGroup *group, const char *name, gboolean read_only,

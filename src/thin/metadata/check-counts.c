@@ -111,6 +111,7 @@ void check_find_maps(Check *check, CheckMap *metadata, CheckMap *data)
 /* A comparison under way; what differs alike side by side is told together. */
 typedef struct {
   Check *check;
+  gboolean metadata;
   const char *what; /* "chunk", "metadata block" */
   ThinBtree tree;   /* of counts of 3 and more */
   guint64 tree_root;
@@ -121,6 +122,15 @@ typedef struct {
   guint64 begin, end; /* of the run that differs */
   guint32 counted, used;
 } Compare;
+
+static void note_leak(Compare *compare)
+{
+  CheckLeak leak = {compare->metadata, compare->begin, compare->end, compare->counted,
+                    compare->used};
+
+  if (compare->check->leaks)
+    g_array_append_val(compare->check->leaks, leak);
+}
 
 static void end_run(Compare *compare)
 {
@@ -138,6 +148,8 @@ static void end_run(Compare *compare)
   else
     check_leak(compare->check, "%s counted %u times, but used %u times", range, compare->counted,
                compare->used);
+  if (compare->counted > compare->used)
+    note_leak(compare);
   compare->begin = compare->end = 0;
 }
 
@@ -216,6 +228,7 @@ static void compare_region(Compare *compare, gboolean metadata, const ThinDiskIn
 
   if (!entry->blocknr)
     return; /* told already */
+  check_progress(compare->check);
   if (!thin_block_read(compare->check->io, GUINT64_FROM_LE(entry->blocknr), THIN_KIND_BITMAP,
                        (guint8 *)block, &fault)) {
     check_error(compare->check,
@@ -238,6 +251,7 @@ static void compare_map(Check *check, CheckMap *map, gboolean metadata, guint64 
 {
   Compare compare = {
       .check = check,
+      .metadata = metadata,
       .what = metadata ? "metadata block" : "chunk",
       .tree_lost = map->counts_lost,
       .tree = {.tm = tm,
@@ -250,6 +264,8 @@ static void compare_map(Check *check, CheckMap *map, gboolean metadata, guint64 
                    (guint)MIN(THIN_BITMAP_SLOTS, n - i * THIN_BITMAP_SLOTS));
   end_run(&compare);
   thin_leaf_clear(&compare.leaf);
+  if (!metadata)
+    check->n_allocated = compare.n_allocated;
   if (!metadata && compare.n_allocated != G_MAXUINT64 && check->n_errors == 0 &&
       compare.n_allocated != GUINT64_FROM_LE(root->nr_allocated))
     check_leak(check,

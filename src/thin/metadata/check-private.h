@@ -23,9 +23,17 @@ typedef enum {
   ROLE_SUPERBLOCK,
 } Role;
 
+/* Blocks, or chunks, [begin, end) that are counted more often than used. */
+typedef struct {
+  gboolean metadata;
+  guint64 begin, end;
+  guint32 counted, used;
+} CheckLeak;
+
 typedef struct {
   VtIo *io;
   const char *name;
+  const ThinCheckOptions *options;
   ThinDiskSuperblock superblock;
   guint64 n_blocks; /* that exist, on disk and by the superblock */
   guint64 n_chunks;
@@ -38,10 +46,16 @@ typedef struct {
                               found need not be a leak */
   guint64 n_errors, n_leaks;
   ThinReport *report;
+  GArray *leaks;       /* of CheckLeak; NULL: they are told alone */
+  guint64 n_allocated; /* chunks that the bitmaps have in use; 0: not counted */
+  guint64 n_read;      /* blocks, for who is told how far it is */
 } Check;
 
 G_GNUC_PRINTF(2, 3) void check_error(Check *check, const char *format, ...);
 G_GNUC_PRINTF(2, 3) void check_leak(Check *check, const char *format, ...);
+
+/* One block more was read. */
+void check_progress(Check *check);
 
 /* Count a reference to block @number, used as @role. Returns whether it is the first: then the
  * block is to be looked at. A block out of range or used as something else sets @fault. */
@@ -73,3 +87,13 @@ typedef struct {
 void check_find_maps(Check *check, CheckMap *metadata, CheckMap *data);
 void check_compare_maps(Check *check, CheckMap *metadata, CheckMap *data);
 guint32 check_mapped(Check *check, guint64 chunk);
+
+/* check-quick.c: the blocks that the superblock leads to. */
+void check_roots(Check *check);
+
+/* thin_check(), which also says in @leaks (of CheckLeak) what there is to mend, and how many chunks
+ * the bitmaps have in use. */
+ThinReport *check_for_leaks(VtIo *io, guint64 data_size, GArray *leaks, guint64 *n_allocated,
+                            GError **error);
+/* Write the superblock without needs_check. */
+gboolean check_clear_mark(VtIo *io, GError **error);

@@ -56,6 +56,7 @@ static void look(ThinWalk *walk, guint64 number, const guint8 *data, gboolean is
   CheckTree *tree = walk->data;
   guint n = thin_node_n(data), min = thin_node_min(data);
 
+  check_progress(tree->check);
   if (!is_root && n < min)
     check_error(tree->check,
                 "%s: metadata block %" G_GUINT64_FORMAT

@@ -54,6 +54,18 @@ static void tell_rest(GPtrArray *lines, guint64 n)
     g_ptr_array_add(lines, g_strdup_printf("and %" G_GUINT64_FORMAT " more", n - CHECK_LINES_MAX));
 }
 
+#define PROGRESS_STEP 1024 /* blocks */
+
+void check_progress(Check *check)
+{
+  const ThinCheckOptions *options = check->options;
+  guint64 total = GUINT64_FROM_LE(check->superblock.metadata_space_map.root.nr_allocated);
+
+  if (++check->n_read % PROGRESS_STEP == 0 && options && options->progress)
+    options->progress(MIN(check->n_read, total) * THIN_METADATA_BLOCK, total * THIN_METADATA_BLOCK,
+                      options->data);
+}
+
 /* --- devices ------------------------------------------------------------------------ */
 
 typedef struct {
@@ -287,42 +299,89 @@ static void check_all(Check *check)
   g_free(data.entries);
 }
 
-ThinReport *thin_check(VtIo *io, guint64 data_size, GError **error)
+static void check_deep(Check *check)
+{
+  if (reserve(check))
+    check_all(check);
+  g_free(check->references);
+  g_free(check->roles);
+  g_free(check->subtrees);
+  g_free(check->mapped);
+  g_clear_pointer(&check->mapped_more, g_hash_table_unref);
+}
+
+/* @check with what is asked; the report. */
+static ThinReport *run(Check *check, guint64 data_size, GError **error)
 {
   g_autoptr(GError) fault = NULL;
   g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
-  Check check = {.io = io, .name = vt_io_name(io), .report = g_new0(ThinReport, 1)};
+  VtIo *io = check->io;
 
-  check.report->errors = g_ptr_array_new_with_free_func(g_free);
-  check.report->leaks = g_ptr_array_new_with_free_func(g_free);
+  check->name = vt_io_name(io);
+  check->report = g_new0(ThinReport, 1);
+  check->report->errors = g_ptr_array_new_with_free_func(g_free);
+  check->report->leaks = g_ptr_array_new_with_free_func(g_free);
   if (!thin_superblock_read(io, 0, block, &fault)) {
     if (g_error_matches(fault, VT_ERROR, ENOENT))
-      return check.report; /* not yet formatted: the first to open it does that */
+      return check->report; /* not yet formatted: the first to open it does that */
     if (!g_error_matches(fault, VT_ERROR, EBADMSG)) {
       g_propagate_error(error, g_steal_pointer(&fault));
-      thin_report_free(check.report);
+      thin_report_free(check->report);
       return NULL;
     }
-    check_error(&check, "%s", fault->message);
-    return check.report;
+    check_error(check, "%s", fault->message);
+    return check->report;
   }
-  memcpy(&check.superblock, block, sizeof check.superblock);
-  if (check_superblock(&check, data_size) && reserve(&check))
-    check_all(&check);
-  tell_rest(check.report->errors, check.n_errors);
-  tell_rest(check.report->leaks, check.n_leaks);
-  g_free(check.references);
-  g_free(check.roles);
-  g_free(check.subtrees);
-  g_free(check.mapped);
-  g_clear_pointer(&check.mapped_more, g_hash_table_unref);
-  return check.report;
+  memcpy(&check->superblock, block, sizeof check->superblock);
+  if (check_superblock(check, data_size)) {
+    if (check->options && check->options->quick)
+      check_roots(check);
+    else
+      check_deep(check);
+  }
+  tell_rest(check->report->errors, check->n_errors);
+  tell_rest(check->report->leaks, check->n_leaks);
+  return check->report;
+}
+
+ThinReport *thin_check_as(VtIo *io, guint64 data_size, const ThinCheckOptions *options,
+                          GError **error)
+{
+  Check check = {.io = io, .options = options};
+
+  return run(&check, data_size, error);
+}
+
+ThinReport *thin_check(VtIo *io, guint64 data_size, GError **error)
+{
+  return thin_check_as(io, data_size, NULL, error);
+}
+
+ThinReport *check_for_leaks(VtIo *io, guint64 data_size, GArray *leaks, guint64 *n_allocated,
+                            GError **error)
+{
+  Check check = {.io = io, .leaks = leaks};
+  ThinReport *report = run(&check, data_size, error);
+
+  *n_allocated = check.n_allocated;
+  return report;
+}
+
+gboolean check_clear_mark(VtIo *io, GError **error)
+{
+  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
+
+  if (!thin_superblock_read(io, 0, block, error))
+    return FALSE;
+  ((ThinDiskSuperblock *)(gpointer)block)->header.flags &=
+      ~GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
+  thin_block_seal(block, 0, THIN_KIND_SUPERBLOCK);
+  return vt_io_write(io, block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(io, error);
 }
 
 gboolean thin_clear_needs_check(VtIo *io, guint64 data_size, GError **error)
 {
   g_autoptr(ThinReport) report = thin_check(io, data_size, error);
-  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
 
   if (!report)
     return FALSE;
@@ -331,10 +390,5 @@ gboolean thin_clear_needs_check(VtIo *io, guint64 data_size, GError **error)
   if (report->errors->len > 1) /* the mark is the first */
     return vt_set_error(error, EBADMSG, "%s: needs_check stays, for the metadata is damaged: %s",
                         vt_io_name(io), (char *)report->errors->pdata[1]);
-  if (!thin_superblock_read(io, 0, block, error))
-    return FALSE;
-  ((ThinDiskSuperblock *)(gpointer)block)->header.flags &=
-      ~GUINT32_TO_LE(THIN_SUPERBLOCK_NEEDS_CHECK);
-  thin_block_seal(block, 0, THIN_KIND_SUPERBLOCK);
-  return vt_io_write(io, block, THIN_METADATA_BLOCK, 0, error) && vt_io_flush(io, error);
+  return check_clear_mark(io, error);
 }

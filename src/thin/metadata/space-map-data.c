@@ -381,7 +381,7 @@ static gboolean change_slot(ThinDataMap *map, guint8 *bitmap, Region *region, gu
 
   if (old == COUNT_IN_TREE && !tree_count(map, chunk, &old, error))
     return FALSE;
-  if ((delta < 0 && old == 0) || (delta > 0 && old == G_MAXUINT32))
+  if ((delta < 0 && old < (guint32)-delta) || (delta > 0 && old == G_MAXUINT32))
     return vt_set_error(error, EBADMSG,
                         "chunk %" G_GUINT64_FORMAT " is counted %u times, which cannot be", chunk,
                         old);
@@ -428,6 +428,21 @@ gboolean thin_data_map_inc(ThinDataMap *map, guint64 chunk, guint64 n, GError **
 gboolean thin_data_map_dec(ThinDataMap *map, guint64 chunk, guint64 n, GError **error)
 {
   return change(map, chunk, n, -1, error);
+}
+
+gboolean thin_data_map_lower(ThinDataMap *map, guint64 chunk, guint64 n, guint32 by, GError **error)
+{
+  for (guint32 step; by > 0; by -= step) {
+    step = MIN(by, G_MAXINT32);
+    if (!change(map, chunk, n, -(gint)step, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+void thin_data_map_set_allocated(ThinDataMap *map, guint64 n_allocated)
+{
+  map->n_allocated = n_allocated;
 }
 
 /* --- allocating --------------------------------------------------------------------- */

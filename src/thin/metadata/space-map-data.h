@@ -33,6 +33,11 @@ gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guin
                                 gboolean *once, GError **error);
 gboolean thin_data_map_inc(ThinDataMap *map, guint64 chunk, guint64 n, GError **error);
 gboolean thin_data_map_dec(ThinDataMap *map, guint64 chunk, guint64 n, GError **error);
+/* The same @by times. */
+gboolean thin_data_map_lower(ThinDataMap *map, guint64 chunk, guint64 n, guint32 by,
+                             GError **error);
+/* So many chunks are in use, whatever the superblock says. */
+void thin_data_map_set_allocated(ThinDataMap *map, guint64 n_allocated);
 /* Up to @wanted consecutive chunks, counted once from here on. */
 gboolean thin_data_map_alloc(ThinDataMap *map, guint64 wanted, guint64 *chunk, guint64 *n,
                              GError **error);

@@ -210,6 +210,12 @@ gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *lef
   return TRUE;
 }
 
+void thin_metadata_map_correct(ThinMetadataMap *map, guint64 block, guint32 count)
+{
+  g_return_if_fail(block < map->n_blocks && count <= map->counts[block]);
+  set_count(map, block, count);
+}
+
 gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block, GError **error)
 {
   for (guint64 word = map->cursor / 64; word < WORDS(map->n_backed); word++) {

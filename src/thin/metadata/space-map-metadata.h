@@ -43,6 +43,8 @@ gboolean thin_metadata_map_fell(ThinMetadataMap *map, guint64 block);
 void thin_metadata_map_mark_fell(ThinMetadataMap *map, guint64 block);
 gboolean thin_metadata_map_inc(ThinMetadataMap *map, guint64 block, GError **error);
 gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *left, GError **error);
+/* Let it be @count, which is less than it was, whatever the block is. */
+void thin_metadata_map_correct(ThinMetadataMap *map, guint64 block, guint32 count);
 gboolean thin_metadata_map_alloc(ThinMetadataMap *map, guint64 *block,
                                  GError **error); /* count 1 */
 
