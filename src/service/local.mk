@@ -2,13 +2,15 @@
 
 # --- systemd's units, udev's rules ---
 systemdunitdir = $(prefix)/lib/systemd/system
-systemdunit_DATA = src/service/virt-thin@.service src/service/virt-thin-schedule@.service
+systemdunit_DATA = src/service/virt-thin@.service src/service/virt-thin-schedule@.service \
+	src/service/virt-thin-check.service src/service/virt-thin-check.timer
 systemduserunitdir = $(prefix)/lib/systemd/user
 systemduserunit_DATA = src/service/user/virt-thin-schedule@.service
 udevrulesdir = $(prefix)/lib/udev/rules.d
 udevrules_DATA = src/service/59-virt-thin.rules
 CLEANFILES += $(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA)
 EXTRA_DIST += src/service/virt-thin@.service.in src/service/59-virt-thin.rules.in \
+	src/service/virt-thin-check.service.in src/service/virt-thin-check.timer.in \
 	src/service/virt-thin-schedule@.service.in src/service/user/virt-thin-schedule@.service.in
 $(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \

@@ -6,7 +6,7 @@
 unit=$top_builddir/src/service/virt-thin@.service
 { systemd-analyze security --help | grep -e --offline -q; } 2>/dev/null ||
   skip_all "needs systemd-analyze"
-plan 8
+plan 11
 cp "$unit" "$tmp/"
 ok "the exposure is 4.1 of 10 at most" \
   systemd-analyze security --no-pager --offline=true --threshold=41 "$tmp/virt-thin@.service"
@@ -37,3 +37,14 @@ reasons=$(sed -n '/^## Why not more/,/^## /p' "$top_srcdir/docs/systemd.md" | se
 is "what is missing has a reason" "$(
   for unit in virt-thin@.service virt-thin-schedule@.service; do faults $unit; done | sort -u |
     while read -r name; do grep -qF -- "\`$name\`" <<<"$reasons" || echo "$name"; done)" ""
+
+# The check of all pools, by a timer that is installed disabled: it only reads.
+cp "$top_builddir"/src/service/virt-thin-check.{service,timer} "$tmp/"
+ok "the exposure of the check" systemd-analyze security --no-pager --offline=true \
+  --threshold=46 "$tmp/virt-thin-check.service"
+sed -i 's/^ExecStart=.*/ExecStart=true/' "$tmp/virt-thin-check.service"
+is "systemd has nothing to say about it, nor about its timer" \
+  "$(systemd-analyze verify --man=no "$tmp/virt-thin-check.timer" "$tmp/virt-thin-check.service" \
+    2>&1 | grep virt-thin-check)" ""
+like "it comes once a week, at another time on each host" \
+  "$(cat "$tmp/virt-thin-check.timer")" $'OnCalendar=weekly\nRandomizedDelaySec='
