@@ -24,28 +24,6 @@
 #define N_CHUNKS 5000u
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-static void count_usage(Memory *memory)
-{
-  g_auto(ThinUsage) usage = {0};
-
-  thin_usage(&memory->io, &usage, NULL);
-}
-
-/* What was mended has no fault left. */
-static void mend(Memory *memory)
-{
-  g_autoptr(ThinReport) found = NULL, after = NULL;
-
-  if (!thin_mend_leaks(&memory->io, 0, &found, NULL))
-    return;
-  after = thin_check(&memory->io, 0, NULL);
-  if (!after || after->errors->len || after->leaks->len)
-    g_error("what was mended has faults: %s", !after ? "it cannot be read"
-                                              : after->errors->len
-                                                  ? (char *)after->errors->pdata[0]
-                                                  : (char *)after->leaks->pdata[0]);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* --- a device in memory ------------------------------------------------------------- */
@@ -235,6 +213,28 @@ static void write_some(Memory *memory)
       thin_metadata_abort(md, TRUE);
   }
   thin_metadata_close(md);
+}
+
+static void count_usage(Memory *memory)
+{
+  g_auto(ThinUsage) usage = {0};
+
+  thin_usage(&memory->io, &usage, NULL);
+}
+
+/* What was mended has no fault left. */
+static void mend(Memory *memory)
+{
+  g_autoptr(ThinReport) found = NULL, after = NULL;
+
+  if (!thin_mend_leaks(&memory->io, 0, &found, NULL))
+    return;
+  after = thin_check(&memory->io, 0, NULL);
+  if (!after || after->errors->len || after->leaks->len)
+    g_error("what was mended has faults: %s", !after ? "it cannot be read"
+                                              : after->errors->len
+                                                  ? (char *)after->errors->pdata[0]
+                                                  : (char *)after->leaks->pdata[0]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
