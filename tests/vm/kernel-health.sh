@@ -5,7 +5,7 @@
 . "$(dirname "$0")/vm-lib.sh"
 export VM_MODULES="virtio_pci virtio_blk loop dm-mod dm-thin-pool dm-snapshot dm-raid raid456
   md-mod raid1"
-vm_prepare losetup lvconvert thin_repair
+vm_prepare losetup lvconvert thin_ls thin_repair
 # Pools in a state that a message advises about: under names of their own.
 disks=()
 fixture() { # NAME VG
