@@ -31,6 +31,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/handle.c \
 	src/pool/bundled/health.c \
 	src/pool/bundled/replace.c \
+	src/pool/bundled/shrink.c \
 	src/pool/bundled/check.c \
 	src/pool/bundled/init.c \
 	src/pool/place.h src/pool/bundled/place.c \

@@ -164,6 +164,13 @@ static char *state_after(const char *base, gboolean (*run)(VolumeGroup *group, G
   return text;
 }
 
+/* Of what was cut off nothing comes back. */
+static void check_shrunk(VolumeGroup *group)
+{
+  assert_done(pool_resize(group, "v", 512 * KIB, FALSE, &error));
+  helper_check(group, "v", 256 * KIB, 256 * KIB, 0);
+}
+
 /* TRUE: no I/O was left to fail. */
 static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint countdown,
                         const char *before, const char *after, guint *n_before)
@@ -188,6 +195,8 @@ static gboolean fail_at(const char *base, guint op, VtIoKinds kinds, guint count
   pool_close(group, NULL); /* with the disk still broken */
   group = helper_open(path);
   found = describe(group);
+  if (ops[op].run == op_shrink && strcmp(found, after) == 0)
+    check_shrunk(group);
   helper_check_pool(group, "data");
   helper_close(group);
   if (strcmp(found, after) == 0)

@@ -12,6 +12,7 @@
  *   bundled/change.c    carrying out a change (plan.h)
  *   bundled/recover.c   a thin pool at open: what state it is in, what a crash left half done
  *   bundled/replace.c   a volume's content becomes another's: rollback, clone_into
+ *   bundled/shrink.c    volumes that become smaller
  *   bundled/volume.c    volumes that are open, and what administration does to them
  *   bundled/commit.c    LVM's commit protocol: VG text, thin commit, VG text
  *   bundled/gate.c      what keeps the engine from writing where another may be by now
@@ -190,6 +191,16 @@ void bundled_end_replacement(LvmVg *vg, const char *name, guint64 details_tid);
 /* A crash may have interrupted one of @lv, whose device was made in transaction @details_tid. TRUE:
  * @vg was changed. */
 gboolean bundled_finish_replacement(LvmVg *vg, LvmLv *lv, guint64 details_tid);
+
+/* --- bundled/shrink.c --- */
+
+/* Of the VG as it is to be after @step (RESIZE, to less): what lies beyond is still to go. */
+gboolean bundled_begin_shrink(LvmVg *vg, const PoolStep *step, GError **error);
+/* It is gone, durably; not @done: it could not be, as *error says. Then FALSE. */
+gboolean bundled_end_shrink(Bundled *b, const PoolStep *step, gboolean done, GError **error);
+/* A crash may have interrupted one of @lv. *@changed: @vg was. */
+gboolean bundled_finish_shrink(LvmVg *vg, BundledPool *pool, LvmLv *lv, gboolean *changed,
+                               GError **error);
 
 /* --- bundled/change.c, check.c --- */
 

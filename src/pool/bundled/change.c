@@ -235,22 +235,28 @@ static gboolean begin_resize(Work *w, PoolStep *step, GError **error)
   BundledVolume *held =
       step->extents < step->old_extents ? bundled_volume_get(w->b, step->name, error) : NULL;
 
-  if (held)
-    g_ptr_array_add(w->held, held);
-  return held || step->extents > step->old_extents;
+  if (!held)
+    return step->extents > step->old_extents;
+  g_ptr_array_add(w->held, held);
+  return bundled_begin_shrink(w->vg, step, error);
 }
 
-/* What lies beyond is unmapped, durably, once the text says that the volume ends there: a crash in
- * between leaves the volume whole up to its new end. */
 static gboolean end_resize(Work *w, PoolStep *step, gboolean done, GError **error)
 {
   guint64 size = step->extents * lvm_vg_extent_size(lvm_store_vg(w->b->store));
+  gboolean shrinks = step->extents < step->old_extents, ok;
+  g_autoptr(GError) failure = NULL;
 
   if (!done)
     return TRUE;
-  if (!bundled_volume_resized(w->b, step->name, size, error) ||
-      (step->extents < step->old_extents && !thin_pool_commit(w->pool->thin, error)))
+  ok = bundled_volume_resized(w->b, step->name, size, &failure) &&
+       (!shrinks || thin_pool_commit(w->pool->thin, &failure));
+  if (shrinks)
+    ok = bundled_end_shrink(w->b, step, ok, &failure);
+  if (!ok) {
+    g_propagate_error(error, g_steal_pointer(&failure));
     return FALSE;
+  }
   bundled_event(w->b, POOL_EVENT_RESIZED, step->name, NULL);
   return TRUE;
 }

@@ -309,14 +309,15 @@ static gboolean has_own_tag(LvmLv *lv)
   return FALSE;
 }
 
-/* TRUE: there was something to take out. */
-static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
+/* *@changed: there was something to take out. */
+static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool, gboolean *changed,
+                           GError **error)
 {
   LvmLv *pool_lv = lvm_vg_find_lv(vg, pool->name);
   g_autoptr(GArray) messages = lvm_pool_messages(pool_lv);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
-  gboolean changed = messages->len > 0;
 
+  *changed |= messages->len > 0;
   lvm_pool_clear_messages(pool_lv);
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
@@ -325,11 +326,14 @@ static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool)
     if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool->name) != 0 ||
         !has_own_tag(lv))
       continue;
-    if (thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL) &&
-        bundled_finish_replacement(vg, lv, device.transaction_id))
-      changed = TRUE;
+    if (!thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL))
+      continue;
+    if (bundled_finish_replacement(vg, lv, device.transaction_id))
+      *changed = TRUE;
+    if (!bundled_finish_shrink(vg, pool, lv, changed, error))
+      return FALSE;
   }
-  return changed;
+  return TRUE;
 }
 
 static gboolean clean_texts(Bundled *b, GError **error)
@@ -341,8 +345,10 @@ static gboolean clean_texts(Bundled *b, GError **error)
 
   g_hash_table_iter_init(&iter, b->pools);
   while (g_hash_table_iter_next(&iter, NULL, &pool))
-    if (((BundledPool *)pool)->thin && clean_text(b, vg, pool))
-      changed = TRUE;
+    if (((BundledPool *)pool)->thin && !clean_text(b, vg, pool, &changed, error)) {
+      lvm_vg_free(vg);
+      return FALSE;
+    }
   if (changed)
     return bundled_commit_text(b, vg, "recovery of an interrupted change", error);
   lvm_vg_free(vg);
