@@ -16,6 +16,7 @@ tests_libhelpers_la_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcd
 # Each folder of tests says what it builds and has to run; what takes longest comes first here.
 include tests/vm/local.mk
 include tests/integration/local.mk
+include tests/sim/local.mk
 include tests/crash/local.mk
 include tests/unit/local.mk
 include tests/fuzz/local.mk

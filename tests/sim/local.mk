@@ -1,0 +1,24 @@
+# The simulation. What its product calls is the program's own, but for the names here, which the
+# linker hands to tests/sim/wrap-*.c and disk.c.
+sim_wrapped = \
+	pthread_mutex_init pthread_mutex_destroy pthread_mutex_lock pthread_mutex_trylock \
+	pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait \
+	pthread_cond_timedwait pthread_cond_signal pthread_cond_broadcast pthread_rwlock_init \
+	pthread_rwlock_destroy pthread_rwlock_rdlock pthread_rwlock_wrlock pthread_rwlock_unlock \
+	pthread_create pthread_join pthread_detach \
+	g_mutex_init g_mutex_clear g_mutex_lock g_mutex_trylock g_mutex_unlock \
+	g_thread_new g_thread_join g_thread_unref g_usleep \
+	g_get_monotonic_time g_get_real_time g_date_time_new_now_local time clock_gettime \
+	getrandom g_random_int g_random_int_range uname g_get_host_name g_file_test \
+	dmk_available dmk_find_active lvm_content_belongs_to lvm_content_check_free lvm_archive_save \
+	vt_io_open_file vt_io_lock vt_io_grow_file
+sim_programs = tests/sim/sim
+check_PROGRAMS += $(sim_programs)
+tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/world.c tests/sim/world.h \
+	tests/sim/admin.c tests/sim/guest.c tests/sim/laws.c \
+	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
+	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \
+	tests/sim/fiber.c tests/sim/fiber.h tests/sim/wrap-host.c tests/sim/wrap-thread.c
+tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(sim_wrapped:%=-Wl,--wrap=%)
+tests_sim_sim_LDADD = $(src_libs)
+EXTRA_DIST += tests/sim/README.md

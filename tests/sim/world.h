@@ -1,0 +1,87 @@
+/* virt-thin - simulation: a world: one host, one volume group, those who use it, what befalls it
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A world is made by its seed and lives for a number of epochs. An epoch is the life of one engine:
+ * it opens the volume group, what it finds is compared with the model, guests and administrators
+ * work, and it ends: by a power cut, a SIGKILL, or in peace. What is done in epoch E as operation N
+ * of worker W is drawn from a stream of (seed, E, W, N), so that leaving one out changes little of
+ * the rest: that is how a failure is made smaller.
+ */
+#pragma once
+
+#include "disk.h"
+#include "model.h"
+#include "pool/pool.h"
+
+typedef enum {
+  SIM_CUT = 1 << 0,
+  SIM_KILL = 1 << 1,
+  SIM_FAIL = 1 << 2,     /* EIO */
+  SIM_FULL = 1 << 3,     /* ENOSPC of the file system */
+  SIM_DELAY = 1 << 4,    /* slow disks */
+  SIM_STRANGER = 1 << 5, /* another who commits to the volume group, or opens it */
+  SIM_ADMIN = 1 << 6,    /* changes of the volume group */
+  SIM_SMALL = 1 << 7,    /* a pool that gets full */
+  SIM_CLIENTS = 1 << 8,  /* guests by NBD */
+  SIM_ALL_EVENTS = (1 << 9) - 1,
+} SimEvents;
+
+typedef struct {
+  guint64 seed;
+  guint events; /* SimEvents that there may be */
+  guint epochs;
+  guint ops; /* of each worker in an epoch, at most */
+  guint workers;
+  guint kinds; /* of guests' operations that there may be: bits of GuestKind */
+  guint admin_kinds;
+  guint skip_epochs[64]; /* nothing is done in them; 0: the end of the list */
+  guint last_ops;        /* of each worker in the last epoch; 0: as many as in the others */
+  gboolean judges;       /* ask lvm2 and thin_check after each epoch */
+} SimPlan;
+
+typedef struct {
+  guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds, strangers,
+      hung_up, laws, judged;
+} SimTotals;
+extern SimTotals sim_totals;
+
+typedef struct {
+  const SimPlan *plan;
+  Model *model;
+  GPtrArray *paths; /* of char *, with a NULL at the end */
+  guint epoch;
+  SimRandom random; /* of the epoch */
+  void *journal;    /* in memory that outlives engines */
+  /* of the engine that lives */
+  SimProcess *process;
+  VolumeGroup *group;
+  guint working; /* workers that have not ended */
+  gboolean crashed, stopping;
+  guint eio_before, full_before; /* as the engine began */
+  gboolean stale;                /* another has committed since */
+  guint changing;                /* changes under way */
+} World;
+
+/* Live it to its end. Returns the digest of its trace. */
+guint64 world_run(const SimPlan *plan);
+
+/* May the engine say @error, after what has befallen it? Else ends the program. */
+void world_judge_error(World *w, const char *what, const GError *error);
+gboolean world_over(World *w); /* the engine is dead, or to end */
+/* Has its pool failed, or may it have? Then it shows what its last commit holds. */
+ModelLoss world_loss(World *w);
+
+/* --- guest.c, admin.c, stranger.c: fibers --- */
+typedef struct {
+  World *world;
+  guint number;
+} Worker;
+void guest_run(gpointer worker);
+void admin_run(gpointer worker);
+void stranger_run(gpointer worker);
+void ticker_run(gpointer worker);
+
+/* --- laws.c: of a volume group that is open --- */
+void laws_check(World *w);
+/* Of one that is not: the real tools. */
+void laws_ask_judges(World *w);
