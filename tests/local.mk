@@ -22,6 +22,6 @@ include tests/unit/local.mk
 include tests/fuzz/local.mk
 include tests/bench/local.mk
 if SYSTEM_TESTS
-TESTS += $(vm_tests) $(integration_tests) $(crash_tests) $(crash_scripts) $(fuzz_tests)
+TESTS += $(vm_tests) $(integration_tests) $(sim_tests) $(crash_tests) $(crash_scripts) $(fuzz_tests)
 endif
 TESTS += $(unit_tests) $(unit_scripts)

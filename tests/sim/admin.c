@@ -83,7 +83,7 @@ static void end(Act *a, gboolean ok, GError **failure)
     open = w->stopping = world_loss(w) != MODEL_RUNNING;
   }
   if (!open) {
-    for (guint i = 0; ok && i < a->change->made->len; i++)
+    for (guint i = 0; ok && !a->change->keeps && i < a->change->made->len; i++)
       model_all_durable(a->change->made->pdata[i]);
     for (guint i = 0; i < a->reserved->len; i++)
       ((ModelVolume *)a->reserved->pdata[i])->reserved = FALSE;
@@ -221,6 +221,7 @@ static void resize(Act *a)
   reserve(a, v);
   begin(a, "resize %s from %u to %u sectors", v->name, v->size, size);
   replace(a, v, v, size);
+  a->change->keeps = TRUE;
   end(a, pool_resize(a->w->group, v->name, (guint64)size * MODEL_SECTOR, TRUE, &error), &error);
 }
 

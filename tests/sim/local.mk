@@ -12,9 +12,10 @@ sim_wrapped = \
 	getrandom g_random_int g_random_int_range uname g_get_host_name g_file_test \
 	dmk_available dmk_find_active lvm_content_belongs_to lvm_content_check_free lvm_archive_save \
 	vt_io_open_file vt_io_lock vt_io_grow_file
-sim_programs = tests/sim/sim
-check_PROGRAMS += $(sim_programs)
-tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/world.c tests/sim/world.h \
+sim_tests = tests/sim/sim
+check_PROGRAMS += $(sim_tests)
+tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/run.c tests/sim/run.h \
+	tests/sim/shrink.c tests/sim/world.c tests/sim/world.h \
 	tests/sim/admin.c tests/sim/guest.c tests/sim/laws.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
 	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \

@@ -82,6 +82,7 @@ typedef struct {
   GPtrArray *renamed; /* of ModelVolume, the model's, ... */
   GPtrArray *names;   /* ... and their new names */
   GPtrArray *origins; /* of ModelVolume: beside @made, whose snapshots those are; NULL: none */
+  gboolean keeps;     /* it makes nothing durable of what was written */
 } ModelChange;
 
 typedef struct {

@@ -98,6 +98,11 @@ static void crash(World *w, gboolean cut)
 
 static World *the_world;
 
+guint world_epoch(void)
+{
+  return the_world ? the_world->epoch : 0;
+}
+
 static void cut_now(gpointer process)
 {
   crash(the_world, TRUE);

@@ -64,6 +64,7 @@ typedef struct {
 
 /* Live it to its end. Returns the digest of its trace. */
 guint64 world_run(const SimPlan *plan);
+guint world_epoch(void); /* of the one that lives */
 
 /* May the engine say @error, after what has befallen it? Else ends the program. */
 void world_judge_error(World *w, const char *what, const GError *error);
