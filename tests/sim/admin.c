@@ -320,10 +320,10 @@ static void grow_metadata(Act *a)
   grow_pool(a, TRUE);
 }
 
-static void (*const acts[])(Act *a) = {create,       clone_volume, snapshot,  snapshot,
-                                       snapshot_group, rollback,   clone_into, resize,
-                                       rename_one,   remove_some,  remove_some, tag,
-                                       grow_data,    grow_metadata};
+static void (*const acts[])(Act *a) = {create,         clone_volume, snapshot,    snapshot,
+                                       snapshot_group, rollback,     clone_into,  resize,
+                                       rename_one,     remove_some,  remove_some, tag,
+                                       grow_data,      grow_metadata};
 
 void admin_run(gpointer data)
 {
@@ -356,10 +356,13 @@ void ticker_run(gpointer data)
   while (!world_over(w) && w->working > 1) {
     guint32 mark = ++w->model->number;
     g_autoptr(GError) error = NULL;
-    gboolean ok = pool_commit(w->group, &error);
+    gboolean ok;
 
+    w->changing++; /* it may let the pool grow */
+    ok = pool_commit(w->group, &error);
     if (sim_is_ghost())
       break;
+    w->changing--;
     if (ok)
       model_settle_all(w->model, mark);
     else

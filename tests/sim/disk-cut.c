@@ -110,8 +110,7 @@ static void put_sectors(SimDisk *disk, guint64 offset, guint64 length, const gui
                         SimRandom *random)
 {
   for (guint64 at = 0; at < length;) {
-    guint64 next =
-        MIN(length, (offset + at) / SIM_SECTOR * SIM_SECTOR + SIM_SECTOR - offset);
+    guint64 next = MIN(length, (offset + at) / SIM_SECTOR * SIM_SECTOR + SIM_SECTOR - offset);
 
     if (sim_chance(random, 2))
       memcpy(disk->bytes + offset + at, bytes + at, next - at);

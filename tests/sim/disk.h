@@ -45,6 +45,11 @@ void sim_set_room(guint64 blocks);
 gboolean sim_is_full(void);
 extern guint sim_n_full; /* refusals for want of room */
 
+/* It takes no notice of others' locks, as lvm2 does of ours, and meets no faults. NULL: nobody. */
+extern SimProcess *sim_lawless;
+/* Whose the locks are, dead or alive: the holder keeps them for it. NULL: whoever takes them. */
+extern SimProcess *sim_lock_owner;
+
 /* The power fails now: every disk becomes what it may be after it. Kill the processes besides. */
 void sim_disks_cut(SimRandom *random);
 /* The same for what @process has under way. */

@@ -36,6 +36,7 @@ static struct {
   guint next_id;
   gint64 now;
   guint64 points, progress, digest;
+  gboolean alone;
   SimRandom random;
 } sim;
 
@@ -280,8 +281,13 @@ void sim_point(const char *what, guint64 detail)
   throw = sim_random(64);
   if (throw == 0)
     sim.now += 1 + sim_random(50);
-  if (throw % 8 == 0)
+  if (throw % 8 == 0 && !sim.alone)
     switch_to(choose());
+}
+
+void sim_alone(gboolean alone)
+{
+  sim.alone = alone;
 }
 
 gboolean sim_wait(gconstpointer object, gint64 deadline)

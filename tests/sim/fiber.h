@@ -43,6 +43,8 @@ static inline gboolean sim_is_ghost(void)
 
 /* Somebody else may go on here. @what and @detail are part of the trace. */
 void sim_point(const char *what, guint64 detail);
+/* Nobody else goes on until it is taken back: for what others are not to see half done. */
+void sim_alone(gboolean alone);
 /* Wait until sim_wake() of @object, or until @deadline (G_MAXINT64: for ever); FALSE: it came
  * first. */
 gboolean sim_wait(gconstpointer object, gint64 deadline);

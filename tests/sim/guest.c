@@ -9,8 +9,8 @@
 
 enum { WRITE, READ, ZERO, UNMAP, DISCARD, FLUSH, BACK, EXTENT, N_KINDS };
 static const guint weights[N_KINDS] = {
-    [WRITE] = 44, [READ] = 20, [ZERO] = 3, [UNMAP] = 4, [DISCARD] = 6, [FLUSH] = 10, [BACK] = 1,
-    [EXTENT] = 4,
+    [WRITE] = 44,  [READ] = 20,  [ZERO] = 3, [UNMAP] = 4,
+    [DISCARD] = 6, [FLUSH] = 10, [BACK] = 1, [EXTENT] = 4,
 };
 
 static const char *const verbs[N_KINDS] = {"write",   "read",  "zero",     "unmap",

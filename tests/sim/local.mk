@@ -15,8 +15,8 @@ sim_wrapped = \
 sim_tests = tests/sim/sim
 check_PROGRAMS += $(sim_tests)
 tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/run.c tests/sim/run.h \
-	tests/sim/shrink.c tests/sim/world.c tests/sim/world.h \
-	tests/sim/admin.c tests/sim/guest.c tests/sim/laws.c \
+	tests/sim/shrink.c tests/sim/events.c tests/sim/world.c tests/sim/world.h \
+	tests/sim/admin.c tests/sim/guest.c tests/sim/stranger.c tests/sim/laws.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
 	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \
 	tests/sim/fiber.c tests/sim/fiber.h tests/sim/wrap-host.c tests/sim/wrap-thread.c

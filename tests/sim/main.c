@@ -21,11 +21,11 @@ static SimPlan plan = {.events = SIM_ALL_EVENTS,
                        .epochs = 20,
                        .ops = 40,
                        .workers = 3,
-                       .kinds = G_MAXUINT,
-                       .admin_kinds = G_MAXUINT};
+                       .kinds = G_MAXUINT16,
+                       .admin_kinds = G_MAXUINT16};
 static gint64 option_seed = -1;
 static gint option_worlds, option_epochs, option_ops, option_workers, option_last_ops;
-static gint option_guest_kinds = -1, option_admin_kinds = -1;
+static gint64 option_guest_kinds = G_MAXUINT16, option_admin_kinds = G_MAXUINT16;
 static double option_minutes;
 static gboolean option_forever, option_judges, option_verbose, option_shrink, option_as_it_is;
 static char *option_events, *option_skip, *option_break;
@@ -50,8 +50,8 @@ static const GOptionEntry entries[] = {
     {"shrink", 0, 0, G_OPTION_ARG_NONE, &option_shrink, "make the failure of --seed smaller", NULL},
     {"skip", 0, 0, G_OPTION_ARG_STRING, &option_skip, "epochs in which nothing is done", "LIST"},
     {"last-ops", 0, 0, G_OPTION_ARG_INT, &option_last_ops, "--ops of the last epoch", "N"},
-    {"guest-kinds", 0, 0, G_OPTION_ARG_INT, &option_guest_kinds, "bits", "MASK"},
-    {"admin-kinds", 0, 0, G_OPTION_ARG_INT, &option_admin_kinds, "bits", "MASK"},
+    {"guest-kinds", 0, 0, G_OPTION_ARG_INT64, &option_guest_kinds, "bits", "MASK"},
+    {"admin-kinds", 0, 0, G_OPTION_ARG_INT64, &option_admin_kinds, "bits", "MASK"},
     {NULL}};
 
 /* --- a failure --- */

@@ -183,8 +183,7 @@ static char *differs(Model *model, ModelVolume *v, const char *name, GArray *fou
   if (f->size != v->size)
     return g_strdup_printf("%s has %u sectors, not %u", name, f->size, v->size);
   bad = model_check(v, f->bytes, 0, v->size, model->loss);
-  return bad < 0 ? NULL
-                 : model_explain(v, f->bytes + (gsize)bad * MODEL_SECTOR, (guint32)bad);
+  return bad < 0 ? NULL : model_explain(v, f->bytes + (gsize)bad * MODEL_SECTOR, (guint32)bad);
 }
 
 /* The same of all volumes, when of the changes those of @done are. */

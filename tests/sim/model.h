@@ -35,11 +35,11 @@ typedef struct {
   char *name;
   guint32 size; /* sectors */
   guint32 *now, *now_number, *durable, *durable_number;
-  GArray *writes; /* of ModelWrite, by number */
+  GArray *writes;    /* of ModelWrite, by number */
   char *snapshot_of; /* NULL: none */
   gboolean read_only;
-  guint users;     /* who has it open */
-  guint observers; /* snapshots of it under way */
+  guint users;       /* who has it open */
+  guint observers;   /* snapshots of it under way */
   gboolean reserved; /* for a change, or for good */
 } ModelVolume;
 

@@ -50,13 +50,12 @@ char *plan_options(const SimPlan *plan)
   GString *text = g_string_new(NULL);
   g_autofree char *events = events_format(plan->events);
 
-  g_string_append_printf(text,
-                         "--seed %" G_GUINT64_FORMAT
-                         " --worlds 1 --epochs %u --ops %u --workers %u --events %s",
-                         plan->seed, plan->epochs, plan->ops, plan->workers, events);
-  if (plan->kinds != G_MAXUINT)
+  g_string_append_printf(
+      text, "--seed %" G_GUINT64_FORMAT " --worlds 1 --epochs %u --ops %u --workers %u --events %s",
+      plan->seed, plan->epochs, plan->ops, plan->workers, events);
+  if (plan->kinds != G_MAXUINT16)
     g_string_append_printf(text, " --guest-kinds 0x%x", plan->kinds);
-  if (plan->admin_kinds != G_MAXUINT)
+  if (plan->admin_kinds != G_MAXUINT16)
     g_string_append_printf(text, " --admin-kinds 0x%x", plan->admin_kinds);
   if (plan->last_ops)
     g_string_append_printf(text, " --last-ops %u", plan->last_ops);

@@ -33,13 +33,28 @@ static void add_disk(World *w, const char *path, guint64 size)
   sim_disk_new(path, size);
 }
 
+/* Where others commit nothing grows by itself: its commits would have no order to theirs. */
+static gboolean has_strangers(const SimPlan *plan)
+{
+  SimRandom random = sim_stream(plan->seed, 4, 0);
+
+  return (plan->events & SIM_STRANGER) && sim_chance(&random, 4);
+}
+
+static gboolean may_grow(const SimPlan *plan)
+{
+  SimRandom random = sim_stream(plan->seed, 5, 0);
+
+  return !has_strangers(plan) && sim_chance(&random, 2);
+}
+
 static void make_vg(World *w)
 {
   SimRandom random = sim_stream(w->plan->seed, 2, 0);
   gboolean small = (w->plan->events & SIM_SMALL) && sim_chance(&random, 4);
   const PoolNew params = {.size = (small ? 2 : 6) * MIB,
                           .metadata_size = 2 * MIB,
-                          .max_size = sim_chance(&random, 2) ? 8 * MIB : 0};
+                          .max_size = may_grow(w->plan) ? 8 * MIB : 0};
   LvmCreate create = {.extent_size = EXTENT,
                       .metadata_area = sim_chance(&random, 2) ? 256u << 10 : MIB,
                       .no_autoactivate = TRUE};
@@ -55,107 +70,6 @@ static void make_vg(World *w)
   group = bundled_open_store(store, NULL, &error);
   must(group && pool_create_pool(group, "data", &params, &error), "cannot make the pool", error);
   must(pool_close(group, &error), "cannot close the new volume group", error);
-}
-
-/* --- what ends an engine --- */
-
-gboolean world_over(World *w)
-{
-  return w->crashed || w->stopping;
-}
-
-ModelLoss world_loss(World *w)
-{
-  return sim_n_eio > w->eio_before || sim_n_full > w->full_before ? MODEL_FAILED : MODEL_RUNNING;
-}
-
-static void lose(World *w, ModelLoss loss)
-{
-  w->model->loss = MAX(w->model->loss, loss);
-}
-
-/* Whatever else it meets, the ghost meets no more faults. */
-static void crash(World *w, gboolean cut)
-{
-  if (w->crashed)
-    return;
-  sim_trace(cut ? "POWER CUT" : "SIGKILL");
-  w->crashed = TRUE;
-  memset(sim_faults, 0, sizeof sim_faults);
-  if (cut) {
-    sim_disks_cut(&w->random);
-    memset(w->journal, 0, THIN_JOURNAL_MIN);
-    sim_totals.cuts++;
-  } else {
-    sim_disks_die(w->process, &w->random);
-    sim_totals.kills++;
-  }
-  lose(w, cut ? MODEL_CUT : MODEL_KILLED);
-  sim_process_kill(w->process);
-  void *kept = w->journal; /* the ghost goes on scribbling in its own */
-  w->journal = g_memdup2(kept, THIN_JOURNAL_MIN);
-}
-
-static World *the_world;
-
-guint world_epoch(void)
-{
-  return the_world ? the_world->epoch : 0;
-}
-
-static void cut_now(gpointer process)
-{
-  crash(the_world, TRUE);
-}
-
-static void kill_now(gpointer process)
-{
-  crash(the_world, FALSE);
-}
-
-void world_judge_error(World *w, const char *what, const GError *error)
-{
-  int code = vt_error_to_errno(error);
-
-  if (sim_is_ghost())
-    return;
-  sim_totals.refused++;
-  if (world_loss(w))
-    return;
-  if (code == ENOSPC || (code == ESTALE && w->stale))
-    return;
-  sim_fail("%s: an error that nothing explains: %s", what, error->message);
-}
-
-/* --- what befalls it --- */
-
-static guint usual_ios(World *w)
-{
-  return 40 + w->plan->ops * w->plan->workers * 2;
-}
-
-static void arm(World *w, guint i, SimFaultKind kind, VtIoKinds kinds, guint times, SimFunc call)
-{
-  guint within = sim_chance(&w->random, 4) ? 60 : usual_ios(w);
-
-  sim_faults[i] = (SimFault){kind, kinds, sim_next(&w->random, within), times, call};
-}
-
-static void arm_faults(World *w)
-{
-  guint events = w->plan->events;
-  SimRandom *r = &w->random;
-  gboolean cut = (events & SIM_CUT) && (!(events & SIM_KILL) || sim_next(r, 5) < 3),
-           kill = !cut && (events & SIM_KILL), fail = sim_chance(r, 6), delay = sim_chance(r, 6);
-
-  memset(sim_faults, 0, sizeof sim_faults);
-  if ((cut || kill) && !sim_chance(r, 12))
-    arm(w, 0, SIM_CALL, sim_chance(r, 3) ? VT_IO_FLUSH : VT_IO_WRITE | VT_IO_FLUSH | VT_IO_ZERO, 1,
-        cut ? cut_now : kill_now);
-  if (fail && (events & SIM_FAIL))
-    arm(w, 1, SIM_EIO, 1u << sim_next(r, 5), sim_chance(r, 2) ? 1 : G_MAXUINT, NULL);
-  if (delay && (events & SIM_DELAY))
-    arm(w, 2, SIM_SLOW, VT_IO_WRITE | VT_IO_FLUSH, 3, NULL);
 }
 
 /* --- an engine's life --- */
@@ -208,7 +122,7 @@ static VolumeGroup *open_at_last(World *w)
     world_judge_error(w, "open the volume group", error);
     memset(&sim_faults[1], 0, sizeof sim_faults - sizeof sim_faults[0]);
     sim_set_room(G_MAXUINT64);
-    lose(w, MODEL_FAILED);
+    world_lose(w, MODEL_FAILED);
   }
   sim_fail("the volume group does not open");
 }
@@ -290,7 +204,7 @@ static void close_engine(World *w, VolumeGroup *group)
   if (sim_is_ghost())
     return;
   if (world_loss(w) || !ok)
-    lose(w, MODEL_FAILED);
+    world_lose(w, MODEL_FAILED);
   if (!ok)
     world_judge_error(w, "close", error);
   else if (w->model->loss == MODEL_RUNNING) /* else it was not looked at */
@@ -306,15 +220,31 @@ static void engine_run(gpointer data)
   if (!group)
     return;
   if (look(w, group)) {
+    stranger_check(w);
     laws_check(w);
     work(w);
   }
   close_engine(w, group);
 }
 
+static SimProcess *send_stranger(World *w)
+{
+  SimProcess *process;
+  Worker *worker;
+
+  if (!has_strangers(w->plan) || sim_chance(&w->random, 2))
+    return NULL;
+  process = sim_process_new("stranger");
+  worker = g_new0(Worker, 1);
+  worker->world = w;
+  sim_spawn(process, "stranger", stranger_run, worker);
+  return process;
+}
+
 static void live_epoch(World *w)
 {
   void *journal = w->journal;
+  SimProcess *stranger;
 
   w->random = sim_stream(w->plan->seed, 3, w->epoch);
   w->crashed = w->stopping = w->stale = FALSE;
@@ -324,15 +254,19 @@ static void live_epoch(World *w)
   w->process = sim_process_new("engine");
   if (sim_break == SIM_BREAK_JOURNAL)
     memset(journal, 0, THIN_JOURNAL_MIN);
-  arm_faults(w);
+  sim_lock_owner = w->process;
+  events_arm(w);
   sim_trace("epoch %u", w->epoch);
   sim_spawn(w->process, "engine", engine_run, w);
+  stranger = send_stranger(w);
   sim_process_reap(w->process);
+  w->process = sim_lock_owner = NULL;
+  if (stranger)
+    sim_process_reap(stranger);
   memset(sim_faults, 0, sizeof sim_faults);
   sim_set_room(G_MAXUINT64);
   if (w->journal != journal)
     g_free(journal);
-  w->process = NULL;
   w->group = NULL;
 }
 
@@ -342,7 +276,7 @@ guint64 world_run(const SimPlan *plan)
 
   sim_reset(plan->seed);
   sim_disks_clear();
-  the_world = &w;
+  events_begin(&w);
   w.paths = g_ptr_array_new_with_free_func(g_free);
   w.journal = g_malloc0(THIN_JOURNAL_MIN);
   make_vg(&w);

@@ -40,8 +40,8 @@ typedef struct {
 } SimPlan;
 
 typedef struct {
-  guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds, strangers,
-      hung_up, laws, judged;
+  guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds,
+      strangers, hung_up, laws, judged;
 } SimTotals;
 extern SimTotals sim_totals;
 
@@ -59,7 +59,8 @@ typedef struct {
   gboolean crashed, stopping;
   guint eio_before, full_before; /* as the engine began */
   gboolean stale;                /* another has committed since */
-  guint changing;                /* changes under way */
+  guint changing;                /* changes under way, or what may be one */
+  guint strangers;               /* commits of others, ever */
 } World;
 
 /* Live it to its end. Returns the digest of its trace. */
@@ -72,6 +73,12 @@ gboolean world_over(World *w); /* the engine is dead, or to end */
 /* Has its pool failed, or may it have? Then it shows what its last commit holds. */
 ModelLoss world_loss(World *w);
 
+/* --- events.c --- */
+void events_begin(World *w);
+/* What is to befall the epoch that begins. */
+void events_arm(World *w);
+void world_lose(World *w, ModelLoss loss);
+
 /* --- guest.c, admin.c, stranger.c: fibers --- */
 typedef struct {
   World *world;
@@ -81,6 +88,9 @@ void guest_run(gpointer worker);
 void admin_run(gpointer worker);
 void stranger_run(gpointer worker);
 void ticker_run(gpointer worker);
+
+/* Is what others committed still there? */
+void stranger_check(World *w);
 
 /* --- laws.c: of a volume group that is open --- */
 void laws_check(World *w);
