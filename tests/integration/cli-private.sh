@@ -53,7 +53,8 @@ is "the sockets' owner, group and mode" "$(stat -c '%U:%G %a' "$run/$vg/control"
   "$(if [ -n "$libvirt" ]; then yes root:libvirt 660; else yes root:root 600; fi | head -n 2)"
 connects() { # GROUP
   python3 -c 'import os, socket, sys
-os.setgroups([int(sys.argv[1])]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+os.setgroups([int(sys.argv[1])])
+os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 for path in sys.argv[2:]: socket.socket(socket.AF_UNIX).connect(path)' \
     "$1" "$run/$vg/control" "$run/$vg/nbd"
 }
