@@ -61,7 +61,7 @@ static const struct {
     {FALSE, 13, "export " SNAPSHOT " out --format raw"},
     {FALSE, 101, "export " SNAPSHOT " out --format qcow2"},
     {FALSE, 11, "send " SNAPSHOT},
-    {FALSE, 17, "archive v -"},
+    {TRUE, 17, "archive v -"},
     {TRUE, 3, "create v/vm-2-disk-0 --size 1m"},
     {TRUE, 3, "snapshot " VOLUME " t"},
     {TRUE, 7, "clone " SNAPSHOT " vm-3-disk-0"},

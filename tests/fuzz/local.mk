@@ -1,6 +1,7 @@
 # Each is run.sh with the sources that it asks for.
 fuzz_tests = \
 	tests/fuzz/backup.sh \
+	tests/fuzz/control.sh \
 	tests/fuzz/image.sh \
 	tests/fuzz/lvm-label.sh \
 	tests/fuzz/lvm-text.sh \
@@ -8,7 +9,7 @@ fuzz_tests = \
 	tests/fuzz/storagecfg.sh \
 	tests/fuzz/stream.sh \
 	tests/fuzz/thin-metadata.sh
-EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h \
+EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h tests/fuzz/fuzz-control.c \
 	tests/fuzz/fuzz-backup.c tests/fuzz/corpus-backup \
 	tests/fuzz/fuzz-lvm-label.c tests/fuzz/corpus-lvm-label \
 	tests/fuzz/fuzz-lvm-text.c tests/fuzz/corpus-lvm-text tests/fuzz/lvm-text.dict \
