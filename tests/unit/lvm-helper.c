@@ -113,6 +113,13 @@ char *lvm_test_read(const char *name, gsize *length)
   return text;
 }
 
+char *lvm_test_replace(const char *text, const char *old, const char *new)
+{
+  g_auto(GStrv) parts = g_strsplit(text, old, -1);
+
+  return g_strjoinv(new, parts);
+}
+
 /* Does lvm2's text begin here? A VG's, that is, not an LV's in the middle of one. */
 static gboolean is_text(const char *p)
 {

@@ -16,6 +16,8 @@ char *lvm_test_file(const char *folder, const char *name, guint64 size);
 char *lvm_test_fixture(const char *folder, const char *fixture);
 /* The contents of tests/fixtures/lvm/@name. */
 char *lvm_test_read(const char *name, gsize *length);
+/* @text with each @old made @new; the caller frees it. */
+char *lvm_test_replace(const char *text, const char *old, const char *new);
 /* Each text in @device's first MiB, a ring of lvm2's: as NUL-terminated strings. */
 GPtrArray *lvm_test_ring_texts(const char *path);
 /* Change byte @offset of @path. */

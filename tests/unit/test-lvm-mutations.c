@@ -267,11 +267,10 @@ static void test_as_they_are(void **state)
 /* lvconvert --merge of a snapshot of the old kind, before it is done. */
 static void test_merging_snapshot(void **state)
 {
-  g_autofree char *all = lvm_test_read("all-kinds.txt", NULL), *text = NULL, *old = NULL;
-  g_auto(GStrv) parts = g_strsplit(all, "cow_store", -1);
+  g_autofree char *all = lvm_test_read("all-kinds.txt", NULL), *old = NULL,
+                  *text = lvm_test_replace(all, "cow_store", "merging_store");
   g_autoptr(LvmVg) vg = NULL;
 
-  text = g_strjoinv("merging_store", parts);
   vg = parse(text);
   assert_false(lvm_lv_is_writable(lvm_vg_find_lv(vg, "origin")));
   old = lvm_lv_old_snapshot(lvm_vg_find_lv(vg, "origin"));
