@@ -55,6 +55,7 @@ unit_tests = \
 	tests/unit/test-thin-reader \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \
+	tests/unit/test-thin-refusals \
 	tests/unit/test-thin-space \
 	tests/unit/test-thin-usage \
 	tests/unit/test-thin-volume \

@@ -231,8 +231,8 @@ static gboolean insert_run(ThinMetadata *md, ThinMetadataDevice *device, guint64
 gboolean thin_metadata_insert(ThinMetadata *md, guint32 id, guint64 begin, guint64 chunk, guint64 n,
                               GError **error)
 {
-  if (!thin_metadata_writable(md, error) || n > G_MAXINT64 ||
-      !range_is_sane(begin, begin + n, error) ||
+  if (!thin_metadata_writable(md, error) ||
+      !range_is_sane(begin, n > G_MAXINT64 ? G_MAXUINT64 : begin + n, error) ||
       !thin_metadata_has_room(md, n / (THIN_NODE_MAX(8) / 3), error))
     return FALSE;
   ThinMetadataDevice *device = thin_metadata_own_device(md, id, error);
