@@ -11,36 +11,11 @@
 
 static const char zeros[BACKUP_BLOCK];
 
-gboolean backup_is_checksum(const char *kind)
-{
-  return strcmp(kind, "sha256") == 0 || strcmp(kind, "sha256-data") == 0;
-}
-
-static void add_block(BackupSha256 *sum, guint64 offset, const char *data, gsize length)
-{
-  guint64 where = GUINT64_TO_BE(offset);
-
-  backup_sha256_update(sum, &where, sizeof where);
-  backup_sha256_update(sum, data, length);
-}
-
-static void add_data(BackupSha256 *sum, gboolean data_only, guint64 offset, const char *data,
-                     gsize length)
-{
-  if (!data_only)
-    backup_sha256_update(sum, data, length);
-  for (gsize done = 0, n; data_only && done < length; done += n) {
-    n = MIN(length - done, BACKUP_BLOCK);
-    if (!vt_is_zero(data + done, n))
-      add_block(sum, offset + done, data + done, n);
-  }
-}
-
 /* --- writing --- */
 
 void backup_out_begin(BackupOut *out, int fd, const char *name, gboolean holes, gboolean data_only)
 {
-  *out = (BackupOut){fd, name, holes, data_only, backup_sha256_new(), 0};
+  *out = (BackupOut){fd, name, holes, data_only, backup_sum_new(data_only), NULL, 0};
 }
 
 static gboolean write_all(BackupOut *out, const char *data, gsize length, guint64 offset,
@@ -64,7 +39,8 @@ static gboolean write_all(BackupOut *out, const char *data, gsize length, guint6
 }
 
 /* Whole blocks of zeros are left out, those that follow one another at once. */
-static gboolean write_sparse(BackupOut *out, const char *data, gsize length, GError **error)
+static gboolean write_sparse(BackupOut *out, const char *data, gsize length, guint64 offset,
+                             GError **error)
 {
   for (gsize done = 0, end; done < length; done = end) {
     gboolean zero = vt_is_zero(data + done, MIN(length - done, BACKUP_BLOCK));
@@ -72,22 +48,62 @@ static gboolean write_sparse(BackupOut *out, const char *data, gsize length, GEr
     for (end = done; end < length; end += MIN(length - end, BACKUP_BLOCK))
       if (vt_is_zero(data + end, MIN(length - end, BACKUP_BLOCK)) != zero)
         break;
-    if (!zero && !write_all(out, data + done, end - done, out->offset + done, error))
+    if (!zero && !write_all(out, data + done, end - done, offset + done, error))
       return FALSE;
   }
   return TRUE;
+}
+
+static gboolean write_part(BackupOut *out, const char *data, gsize length, guint64 offset,
+                           GError **error)
+{
+  return out->holes ? write_sparse(out, data, length, offset, error)
+                    : write_all(out, data, length, offset, error);
 }
 
 gboolean backup_out_write(BackupOut *out, const void *data, gsize length, GError **error)
 {
   if (length == 0)
     return TRUE;
-  if (!(out->holes ? write_sparse(out, data, length, error)
-                   : write_all(out, data, length, out->offset, error)))
+  if ((out->writer && !vt_worker_finish(out->writer, error)) ||
+      !write_part(out, data, length, out->offset, error))
     return FALSE;
-  add_data(out->sum, out->data_only, out->offset, data, length);
+  backup_sum_add(out->sum, out->offset, data, length);
   out->offset += length;
   return image_check_interrupt(error);
+}
+
+typedef struct {
+  const char *data;
+  gsize length;
+  guint64 offset;
+} Piece;
+
+/* A VtWork of a BackupOut. */
+static gboolean write_piece(gconstpointer item, gpointer user_data, GError **error)
+{
+  const Piece *piece = item;
+
+  return write_part(user_data, piece->data, piece->length, piece->offset, error);
+}
+
+/* Who writes to a pipe is to be interrupted by a signal: that is not done beside. */
+char *backup_out_buffer(BackupOut *out)
+{
+  return backup_sum_buffer(out->sum);
+}
+
+gboolean backup_out_write_buffer(BackupOut *out, gsize length, GError **error)
+{
+  const Piece piece = {backup_sum_buffer(out->sum), length, out->offset};
+
+  if (out->holes && !out->writer)
+    out->writer = vt_worker_new(write_piece, out, sizeof piece, BACKUP_PIECES - 1);
+  backup_sum_add_buffer(out->sum, out->offset, length);
+  out->offset += length;
+  return (out->writer ? vt_worker_push(out->writer, &piece, error)
+                      : write_piece(&piece, out, error)) &&
+         image_check_interrupt(error);
 }
 
 gboolean backup_out_zeros(BackupOut *out, guint64 length, GError **error)
@@ -106,17 +122,20 @@ gboolean backup_out_zeros(BackupOut *out, guint64 length, GError **error)
 
 gboolean backup_out_end(BackupOut *out, char **checksum, GError **error)
 {
+  if (out->writer && !vt_worker_finish(out->writer, error))
+    return FALSE;
   if (out->holes && ftruncate(out->fd, (off_t)out->offset) < 0)
     return vt_set_errno(error, errno, "writing %s", out->name);
   if (out->holes && fsync(out->fd) < 0)
     return vt_set_errno(error, errno, "writing %s", out->name);
-  *checksum = backup_sha256_end(g_steal_pointer(&out->sum));
+  *checksum = backup_sum_end(g_steal_pointer(&out->sum));
   return TRUE;
 }
 
 void backup_out_clear(BackupOut *out)
 {
-  g_clear_pointer(&out->sum, backup_sha256_free);
+  g_clear_pointer(&out->writer, vt_worker_free);
+  g_clear_pointer(&out->sum, backup_sum_free);
 }
 
 /* --- reading --- */
@@ -124,13 +143,11 @@ void backup_out_clear(BackupOut *out)
 void backup_in_begin(BackupIn *in, int fd, const char *name, guint64 size, gboolean in_file,
                      gboolean data_only)
 {
-  *in = (BackupIn){fd, name, size, in_file, data_only, backup_sha256_new(), 0};
+  *in = (BackupIn){fd, name, size, in_file, data_only, backup_sum_new(data_only), 0};
 }
 
-gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error)
+static gboolean read_part(BackupIn *in, char *at, gsize length, GError **error)
 {
-  char *at = data;
-
   if (length > in->size - in->offset)
     return vt_set_error(error, EBADMSG, "%s is damaged: it refers to what is behind its end",
                         in->name);
@@ -149,8 +166,29 @@ gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error)
       left -= (gsize)n;
     }
   }
-  add_data(in->sum, in->data_only, in->offset, data, length);
   in->offset += length;
+  return TRUE;
+}
+
+gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error)
+{
+  guint64 offset = in->offset;
+
+  if (!read_part(in, data, length, error))
+    return FALSE;
+  backup_sum_add(in->sum, offset, data, length);
+  return TRUE;
+}
+
+gboolean backup_in_read_buffer(BackupIn *in, const char **data, gsize length, GError **error)
+{
+  guint64 offset = in->offset;
+  char *buffer = backup_sum_buffer(in->sum);
+
+  if (!read_part(in, buffer, length, error))
+    return FALSE;
+  backup_sum_add_buffer(in->sum, offset, length);
+  *data = buffer;
   return TRUE;
 }
 
@@ -184,10 +222,10 @@ gboolean backup_in_next_data(BackupIn *in, GError **error)
 
 char *backup_in_end(BackupIn *in)
 {
-  return backup_sha256_end(g_steal_pointer(&in->sum));
+  return backup_sum_end(g_steal_pointer(&in->sum));
 }
 
 void backup_in_clear(BackupIn *in)
 {
-  g_clear_pointer(&in->sum, backup_sha256_free);
+  g_clear_pointer(&in->sum, backup_sum_free);
 }

@@ -1,24 +1,16 @@
 /* virt-thin - a file of a backup, written or read once from its beginning to its end
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Its checksum is made on the way. There are two kinds:
- *   sha256       of all its bytes, as sha256sum(1) has it
- *   sha256-data  SHA-256 of the blocks of 64 KiB that are not all zero (the last may be shorter),
- *                each behind its offset, 8 bytes, big-endian: for raw images, so that holes cost
- *                nothing
+ * Its checksum (backup/sum.h) is made on the way.
  *
  * Errors: VT_ERROR; ECANCELED after a signal (image/interrupt.h). Thread-safety: one thread at a
  * time.
  */
 #pragma once
 
-#include "backup/sha256.h"
+#include "backup/sum.h"
 #include "util/error.h"
-
-#define BACKUP_BLOCK 65536
-
-/* Is @kind one of them? */
-gboolean backup_is_checksum(const char *kind);
+#include "util/worker.h"
 
 typedef struct {
   int fd;           /* the caller's */
@@ -27,12 +19,17 @@ typedef struct {
   gboolean
       data_only; /* sha256-data: what is written, skipped or read at a time begins at a multiple
                          of BACKUP_BLOCK */
-  BackupSha256 *sum;
+  BackupSum *sum;
+  VtWorker *writer; /* of buffers, to a regular file; NULL: none was needed */
   guint64 offset;
 } BackupOut;
 
 void backup_out_begin(BackupOut *out, int fd, const char *name, gboolean holes, gboolean data_only);
 gboolean backup_out_write(BackupOut *out, const void *data, gsize length, GError **error);
+/* BACKUP_PIECE bytes, @out's, to be filled; and their checksum is made, and they are written,
+ * beside. An error is that of a later call, backup_out_end() at the latest. */
+char *backup_out_buffer(BackupOut *out);
+gboolean backup_out_write_buffer(BackupOut *out, gsize length, GError **error);
 gboolean backup_out_zeros(BackupOut *out, guint64 length, GError **error);
 /* All is written: *checksum, the caller's. */
 gboolean backup_out_end(BackupOut *out, char **checksum, GError **error);
@@ -44,13 +41,15 @@ typedef struct {
   guint64 size;     /* of the file; to read more is EBADMSG */
   gboolean in_file; /* a regular file from its beginning on: holes need not be read */
   gboolean data_only;
-  BackupSha256 *sum;
+  BackupSum *sum;
   guint64 offset;
 } BackupIn;
 
 void backup_in_begin(BackupIn *in, int fd, const char *name, guint64 size, gboolean in_file,
                      gboolean data_only);
 gboolean backup_in_read(BackupIn *in, void *data, gsize length, GError **error);
+/* BACKUP_PIECE bytes at most; the checksum is made beside. *data: @in's, until the next call. */
+gboolean backup_in_read_buffer(BackupIn *in, const char **data, gsize length, GError **error);
 gboolean backup_in_skip(BackupIn *in, guint64 length, GError **error);
 /* Of a file with holes, go to the next block that is none, or the end; data_only alone. */
 gboolean backup_in_next_data(BackupIn *in, GError **error);

@@ -18,7 +18,6 @@
 #define PER_TABLE (BACKUP_CLUSTER / 8) /* clusters that an L2 table is for */
 #define PER_REFCOUNTS (BACKUP_CLUSTER / 2)
 #define MAX_L1 (32 * 1024 * 1024 / 8) /* QEMU's */
-#define PIECE (1024 * 1024)
 
 typedef struct __attribute__((packed)) {
   guint32 magic, version;
@@ -232,8 +231,6 @@ static gboolean write_l2(BackupOut *out, const Layout *layout, const GArray *run
 static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtIo *volume,
                            BackupTold told, gpointer user_data, GError **error)
 {
-  g_autofree char *buffer = g_malloc(PIECE);
-
   for (guint i = 0; i < runs->len; i++) {
     const BackupRun *run = &g_array_index(runs, BackupRun, i);
 
@@ -242,10 +239,9 @@ static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtI
     if (raw && !backup_out_zeros(out, run->offset - out->offset, error))
       return FALSE;
     for (guint64 done = 0, n; done < run->length; done += n) {
-      n = MIN(run->length - done, PIECE);
-      if (!vt_io_read(volume, buffer, n, run->offset + done, error))
-        return FALSE;
-      if (!backup_out_write(out, buffer, n, error))
+      n = MIN(run->length - done, BACKUP_PIECE);
+      if (!vt_io_read(volume, backup_out_buffer(out), n, run->offset + done, error) ||
+          !backup_out_write_buffer(out, n, error))
         return FALSE;
       told(n, user_data);
     }
@@ -396,27 +392,29 @@ gboolean backup_image_read_head(BackupIn *in, gboolean raw, BackupImageHead *hea
   return read_header(in, &header, head, error) && read_tables(in, &header, head, error);
 }
 
-static gboolean read_raw(BackupIn *in, char *buffer, BackupData data, gpointer user_data,
-                         GError **error)
+static gboolean read_raw(BackupIn *in, BackupData data, gpointer user_data, GError **error)
 {
   while (backup_in_next_data(in, error) && in->offset < in->size) {
-    guint64 offset = in->offset, n = MIN(in->size - offset, PIECE);
+    guint64 offset = in->offset, n = MIN(in->size - offset, BACKUP_PIECE);
+    const char *buffer;
 
-    if (!backup_in_read(in, buffer, n, error) || !data(offset, buffer, n, user_data, error))
+    if (!backup_in_read_buffer(in, &buffer, n, error) || !data(offset, buffer, n, user_data, error))
       return FALSE;
   }
   return in->offset == in->size;
 }
 
 /* @visible: what of it the volume has, where it is not whole clusters. */
-static gboolean read_run(BackupIn *in, char *buffer, const BackupRun *run, guint64 visible,
-                         BackupData data, gpointer user_data, GError **error)
+static gboolean read_run(BackupIn *in, const BackupRun *run, guint64 visible, BackupData data,
+                         gpointer user_data, GError **error)
 {
   if (run->zero)
     return data(run->offset, NULL, visible, user_data, error);
   for (guint64 done = 0, n; done < run->length; done += n) {
-    n = MIN(run->length - done, PIECE);
-    if (!backup_in_read(in, buffer, n, error) ||
+    const char *buffer;
+
+    n = MIN(run->length - done, BACKUP_PIECE);
+    if (!backup_in_read_buffer(in, &buffer, n, error) ||
         !data(run->offset + done, buffer, MIN(n, visible - done), user_data, error))
       return FALSE;
   }
@@ -426,15 +424,12 @@ static gboolean read_run(BackupIn *in, char *buffer, const BackupRun *run, guint
 gboolean backup_image_read(BackupIn *in, gboolean raw, const BackupImageHead *head, BackupData data,
                            gpointer user_data, GError **error)
 {
-  g_autofree char *buffer = g_malloc(PIECE);
-
   if (raw)
-    return read_raw(in, buffer, data, user_data, error);
+    return read_raw(in, data, user_data, error);
   for (guint i = 0; i < head->runs->len; i++) {
     const BackupRun *run = &g_array_index(head->runs, BackupRun, i);
 
-    if (!read_run(in, buffer, run, MIN(run->length, head->size - run->offset), data, user_data,
-                  error))
+    if (!read_run(in, run, MIN(run->length, head->size - run->offset), data, user_data, error))
       return FALSE;
   }
   return TRUE;

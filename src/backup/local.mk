@@ -9,5 +9,6 @@ virt_thin_SOURCES += \
 	src/backup/prune.h src/backup/prune.c \
 	src/backup/restore.h src/backup/restore.c \
 	src/backup/sha256.h src/backup/sha256.c \
+	src/backup/sum.h src/backup/sum.c \
 	src/backup/tar.h src/backup/tar.c \
 	src/backup/verify.h src/backup/verify.c

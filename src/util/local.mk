@@ -21,5 +21,6 @@ src_util_libutil_la_SOURCES = \
 	src/util/proc.c src/util/proc.h \
 	src/util/retention.c src/util/retention.h \
 	src/util/size.c src/util/size.h \
-	src/util/systemd.c src/util/systemd.h
+	src/util/systemd.c src/util/systemd.h \
+	src/util/worker.c src/util/worker.h
 src_util_libutil_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS) -ldl -lm

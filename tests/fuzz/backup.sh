@@ -3,5 +3,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 export FUZZ_OPTIONS="-max_len=8192" FUZZ_CFLAGS="$(pkg-config --cflags json-glib-1.0)"
 export FUZZ_LIBS="$(pkg-config --libs json-glib-1.0) -ldl"
-exec "$(dirname "$0")/run.sh" backup backup/{file,image,manifest,sha256,tar}.c \
-  cli/json.c image/interrupt.c util/{error,io,io-file,io-tail,library,name,proc,size}.c
+exec "$(dirname "$0")/run.sh" backup backup/{file,image,manifest,sha256,sum,tar}.c \
+  cli/json.c image/interrupt.c util/{error,io,io-file,io-tail,library,name,proc,size,worker}.c

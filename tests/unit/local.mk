@@ -62,6 +62,7 @@ unit_tests = \
 	tests/unit/test-transfer \
 	tests/unit/test-transfer-history \
 	tests/unit/test-util \
+	tests/unit/test-worker \
 	tests/unit/test-watch
 check_PROGRAMS += $(unit_tests)
 unit_scripts = tests/unit/thin-metadata-sanitizers.sh
