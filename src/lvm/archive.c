@@ -22,6 +22,7 @@
 
 struct LvmArchive {
   char *dir, *vg_name;
+  char *last; /* path of the last one written; NULL: none */
   guint next;
   gint64 read_at; /* monotonic, seconds; 0: never */
 };
@@ -37,6 +38,7 @@ void lvm_archive_free(LvmArchive *archive)
     return;
   g_free(archive->dir);
   g_free(archive->vg_name);
+  g_free(archive->last);
   g_free(archive);
 }
 
@@ -117,6 +119,11 @@ static gboolean read_folder(LvmArchive *archive, GError **error)
   return TRUE;
 }
 
+const char *lvm_store_archive_path(LvmStore *store)
+{
+  return store->archive ? store->archive->last : NULL;
+}
+
 /* As vgcfgbackup lays it out: the header first, saying why. */
 static GString *format(LvmVg *vg, const char *description)
 {
@@ -138,6 +145,8 @@ static gboolean write_file(LvmArchive *archive, GString *text, GError **error)
   if (!g_file_set_contents_full(path, text->str, text->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
                                 error))
     return FALSE;
+  g_free(archive->last);
+  archive->last = g_steal_pointer(&path);
   archive->next++;
   return TRUE;
 }

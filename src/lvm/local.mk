@@ -18,11 +18,13 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/model/status.c \
 	src/lvm/store.c src/lvm/store.h src/lvm/store-private.h \
 	src/lvm/store-create.c \
+	src/lvm/store-mend.c \
 	src/lvm/texts.c src/lvm/texts.h \
 	src/lvm/model/text.c src/lvm/model/text.h src/lvm/model/text-private.h src/lvm/model/text-parse.c \
 	src/lvm/model/vg.c src/lvm/model/vg.h src/lvm/model/vg-private.h \
 	src/lvm/model/vg-change.c \
 	src/lvm/model/vg-like.c \
+	src/lvm/model/vg-repair.c \
 	src/lvm/model/words.c
 src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(DEVMAPPER_CFLAGS)
 src_lvm_liblvm_la_LIBADD = src/util/libutil.la $(BLKID_LIBS) $(DEVMAPPER_LIBS) $(GLIB_LIBS)

@@ -82,6 +82,8 @@ struct LvmStore {
 
 /* The device that is the PV of @uuid; NULL: missing. */
 LvmDevice *lvm_store_device(LvmStore *store, const char *uuid);
+/* The device of @probe that is @pv of @vg, by its label, or as the only one that can be; NULL. */
+LvmDevice *lvm_store_find_pv(LvmProbe *probe, LvmVg *vg, LvmPv *pv);
 LvmStore *lvm_store_new(gboolean read_only, LvmOpenFunc open, gpointer user_data);
 /* Take @device, and its areas where they are usable. */
 void lvm_store_add_device(LvmStore *store, LvmDevice *device);

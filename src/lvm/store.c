@@ -123,6 +123,13 @@ static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing
   return found;
 }
 
+LvmDevice *lvm_store_find_pv(LvmProbe *probe, LvmVg *vg, LvmPv *pv)
+{
+  LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv));
+
+  return device ? device : find_by_elimination(probe, vg, pv);
+}
+
 static void set_uuid(LvmDevice *device, const char *uuid)
 {
   if (!device->label)

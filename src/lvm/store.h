@@ -83,6 +83,10 @@ const char *const *lvm_store_paths(LvmStore *store); /* of the PVs in use */
 gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir,
                           const char *description, GError **error);
 
+/* The file that the last commit put the text before it into; NULL: none. The store's, until the
+ * next commit. */
+const char *lvm_store_archive_path(LvmStore *store);
+
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
 gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 
@@ -125,6 +129,17 @@ char *lvm_store_lv_damage(LvmStore *store, LvmLv *lv);
 /* Zero the extents of @lv_name in @vg (not yet committed) that lvm_store_vg() does not give to it:
  * for new metadata and spare volumes. */
 gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GError **error);
+
+/* --- mending (store-mend.c) --- */
+
+/* Open for writing what lvm_store_open() refuses: a VG with damaged labels, metadata areas or
+ * texts, as @vg says it is. PVs are locked; nothing is written. ENOENT: a PV is missing; EPERM. */
+LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, GError **error);
+/* Has one of VG @name's metadata areas a text that its header vouches for? */
+gboolean lvm_probe_has_text(LvmProbe *probe, const char *name);
+/* Write damaged labels anew, then commit @vg (taken on success) to all areas. */
+gboolean lvm_store_mend(LvmStore *store, LvmVg *vg, const char *archive_dir,
+                        const char *description, GError **error);
 
 /* --- making volume groups --- */
 

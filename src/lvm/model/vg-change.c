@@ -216,7 +216,7 @@ static gboolean check_free(LvmVg *vg, const char *what, const char *name, guint6
                       what, lvm_vg_name(vg), name, needed, free_text, lvm_vg_name(vg));
 }
 
-static gboolean grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
+gboolean lvm_vg_grow_spare(LvmVg *vg, guint64 n_extents, GError **error)
 {
   LvmLv *spare = find_spare(vg);
   g_autofree char *name = NULL;
@@ -267,7 +267,7 @@ LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents,
     return NULL;
   if (!check_free(vg, "thin pool", name,
                   data_extents + metadata_extents + spare_growth(vg, metadata_extents), error) ||
-      !grow_spare(vg, metadata_extents, error) ||
+      !lvm_vg_grow_spare(vg, metadata_extents, error) ||
       !add_hidden(vg, metadata, metadata_extents, error) ||
       !add_hidden(vg, data, data_extents, error))
     return NULL;
@@ -333,7 +333,7 @@ gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_exte
                         lvm_vg_name(vg), lvm_lv_name(pool));
   return check_free(vg, "thin pool", lvm_lv_name(pool), more + spare_growth(vg, metadata_extents),
                     error) &&
-         grow_spare(vg, metadata_extents, error) && lvm_lv_allocate(metadata, more, error);
+         lvm_vg_grow_spare(vg, metadata_extents, error) && lvm_lv_allocate(metadata, more, error);
 }
 
 void lvm_pool_set_transaction_id(LvmLv *pool, guint64 tid)

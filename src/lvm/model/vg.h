@@ -151,6 +151,14 @@ LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents,
 gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error);
 gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents,
                                    GError **error);
+/* Make the VG's spare, or let it grow to @n_extents. New PV extents as above. ENOSPC. */
+gboolean lvm_vg_grow_spare(LvmVg *vg, guint64 n_extents, GError **error);
+/* Linear or striped LV @other becomes the metadata of @pool, hidden and under that one's name; what
+ * was the metadata is the visible LV @kept. ENOENT, EOPNOTSUPP. */
+gboolean lvm_vg_swap_pool_metadata(LvmVg *vg, LvmLv *pool, const char *other, const char *kept,
+                                   GError **error);
+/* "data_meta0", or the next that is free. The caller's. */
+char *lvm_vg_kept_metadata_name(LvmVg *vg, LvmLv *pool);
 /* @origin NULL: an empty volume. EEXIST; EINVAL for a bad name. */
 LvmLv *lvm_vg_add_thin(LvmVg *vg, LvmLv *pool, const char *name, guint64 n_extents, guint32 device,
                        const char *origin, GError **error);

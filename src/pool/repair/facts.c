@@ -1,0 +1,346 @@
+/* virt-thin - mending a thin pool: what there is
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <string.h>
+
+#include "pool/devices.h"
+#include "pool/health.h"
+#include "pool/repair/repair-private.h"
+#include "pool/rules.h"
+#include "settings/settings.h"
+#include "util/size.h"
+
+void repair_clear(Repair *repair)
+{
+  repair_metadata_clear(&repair->found);
+  g_clear_pointer(&repair->devices, g_array_unref);
+  g_clear_pointer(&repair->lost, g_array_unref);
+  g_clear_pointer(&repair->strays, g_array_unref);
+  g_clear_pointer(&repair->missing, g_ptr_array_unref);
+  g_clear_pointer(&repair->adopted, g_ptr_array_unref);
+  lvm_vg_free(repair->text);
+  vt_io_unref(repair->made);
+  vt_io_unref(repair->source);
+  vt_io_unref(repair->metadata);
+  vt_io_unref(repair->data);
+  lvm_store_close(repair->store);
+  lvm_text_free(repair->mend);
+  pool_look_free(repair->look);
+  g_free(repair->kept);
+}
+
+gboolean repair_check_holder(const char *vg, const PoolWhere *where, GError **error)
+{
+  return pool_holder(vg, where) != POOL_HOLDER_SERVICE ||
+         vt_set_error(error, EBUSY,
+                      "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
+}
+
+/* What only lvm2 can mend, or nobody. */
+static gboolean check_vg(Repair *repair, GError **error)
+{
+  g_autofree char *foreign = lvm_store_foreign(repair->store);
+  const char *why = lvm_vg_unwritable(repair->vg);
+
+  return (!why && !foreign) || vt_set_error(error, EPERM, "volume group %s cannot be changed: %s",
+                                            lvm_vg_name(repair->vg), why ? why : foreign);
+}
+
+static VtIo *open_part(Repair *repair, const char *name, gboolean read_only, GError **error)
+{
+  LvmLv *lv = name ? lvm_vg_find_lv(repair->vg, name) : NULL;
+  g_autofree char *damage =
+      lv && read_only ? lvm_store_lv_damage(repair->store, lv) : NULL;
+
+  if (!lv)
+    return vt_set_error(error, EBADMSG, "its volume %s is not there", name ? name : ""), NULL;
+  if (damage)
+    return vt_set_error(error, EIO, "its volume %s is not whole: %s", name, damage), NULL;
+  return lvm_store_open_lv(repair->store, name, read_only, error);
+}
+
+static gboolean open_parts(Repair *repair, gboolean read_only, GError **error)
+{
+  const char *from = repair->choice->from;
+
+  repair->metadata = open_part(repair, lvm_pool_metadata(repair->pool), read_only, error);
+  repair->data =
+      repair->metadata ? open_part(repair, lvm_pool_data(repair->pool), read_only, error) : NULL;
+  if (!repair->data)
+    return FALSE;
+  repair->source = from ? vt_io_open_file(from, TRUE, error) : vt_io_ref(repair->metadata);
+  return repair->source != NULL;
+}
+
+/* --- metadata --- */
+
+static GArray *text_devices(const Repair *repair)
+{
+  GArray *ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(repair->vg);
+
+  for (guint i = 0; i < lvs->len; i++) {
+    guint32 id;
+
+    if (!pool_rules_is_in_pool(lvs->pdata[i], repair->name))
+      continue;
+    id = lvm_thin_device(lvs->pdata[i]);
+    g_array_append_val(ids, id);
+  }
+  return ids;
+}
+
+/* Has the pool done what the messages in the text say? By devices that must be there then. */
+static gboolean messages_are_done(const Repair *repair)
+{
+  g_autoptr(GArray) messages = lvm_pool_messages(repair->pool);
+
+  for (guint i = 0; i < messages->len; i++) {
+    const LvmMessage *message = &g_array_index(messages, LvmMessage, i);
+    LvmLv *lv = message->create ? lvm_vg_find_lv(repair->vg, message->create) : NULL;
+    guint32 id = lv ? lvm_thin_device(lv) : message->delete_device;
+
+    if ((pool_devices_find(repair->devices, id) != NULL) != (lv != NULL))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static guint64 count_chunks(const Repair *repair)
+{
+  return vt_io_size(repair->data) / lvm_pool_chunk_size(repair->pool);
+}
+
+static gboolean has_damage(const Repair *repair)
+{
+  const RepairMetadata *found = &repair->found;
+
+  return found->superblock != REPAIR_WHOLE || found->errors->len || found->leaks->len ||
+         found->needs_check || found->n_chunks > count_chunks(repair) || repair->choice->from ||
+         repair->choice->mapping_root;
+}
+
+/* A pool without volumes, that nobody has formatted yet. */
+static gboolean is_new(const Repair *repair, GArray *ids)
+{
+  g_autoptr(GArray) messages = lvm_pool_messages(repair->pool);
+
+  return repair->found.superblock == REPAIR_ZERO && ids->len <= messages->len &&
+         lvm_pool_transaction_id(repair->pool) <= 1;
+}
+
+static gboolean find_roots(Repair *repair, GArray *ids, GError **error)
+{
+  RepairMetadata *found = &repair->found;
+  g_autoptr(GError) failure = NULL;
+
+  if (found->superblock == REPAIR_WHOLE && !repair->choice->mapping_root)
+    return TRUE;
+  found->roots.transaction_id = lvm_pool_transaction_id(repair->pool);
+  found->roots.chunk_size = lvm_pool_chunk_size(repair->pool);
+  found->roots.n_chunks = count_chunks(repair);
+  if (repair_find_roots(repair->source, ids, repair->choice, found, &failure))
+    return TRUE;
+  return vt_set_error(error, EBADMSG,
+                      "nothing can be made of its metadata: %s. A copy of it that was kept is taken "
+                      "with --from FILE",
+                      failure->message);
+}
+
+gboolean repair_make(Repair *repair, GError **error)
+{
+  repair->made_size = vt_io_size(repair->metadata);
+  repair->made = repair_file_new(repair->made_size, error);
+  repair->lost = g_array_new(FALSE, FALSE, sizeof(RepairLost));
+  if (!repair->made || !repair_rebuild(repair->source, &repair->found.roots, repair->made,
+                                       repair->lost, &repair->devices_lost, error))
+    return FALSE;
+  repair->devices = repair_list_devices(repair->made, &repair->tid, error);
+  return repair->devices != NULL;
+}
+
+static gboolean make(Repair *repair, GArray *ids, GError **error)
+{
+  RepairMetadata *found = &repair->found;
+
+  if (!find_roots(repair, ids, error))
+    return FALSE;
+  if (found->superblock == REPAIR_WHOLE)
+    found->roots.n_chunks = MIN(found->n_chunks, count_chunks(repair));
+  if (!repair_make(repair, error))
+    return FALSE;
+  if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
+    return TRUE;
+  repair->tid--;
+  return repair_adjust(repair->made, repair->data, lvm_pool_chunk_size(repair->pool), NULL,
+                       repair->tid, error);
+}
+
+static gboolean check_chunks(const Repair *repair, GError **error)
+{
+  const RepairMetadata *found = &repair->found;
+  guint64 expected = lvm_pool_chunk_size(repair->pool);
+
+  return found->superblock != REPAIR_WHOLE || found->chunk_size == expected ||
+         vt_set_error(error, EBADMSG,
+                      "its metadata has chunks of %" G_GUINT64_FORMAT
+                      " bytes, the volume group says %" G_GUINT64_FORMAT
+                      ": it is another pool's, or its superblock is; a copy of it that was kept "
+                      "is taken with --from FILE",
+                      found->chunk_size, expected);
+}
+
+static gboolean read_metadata(Repair *repair, GError **error)
+{
+  g_autoptr(GArray) ids = text_devices(repair);
+
+  if (!repair_read_metadata(repair->source, vt_io_size(repair->data), &repair->found, error) ||
+      !check_chunks(repair, error))
+    return FALSE;
+  if (is_new(repair, ids)) {
+    repair->devices = g_array_new(FALSE, FALSE, sizeof(ThinDevice));
+    repair->tid = 0;
+    repair->found.superblock = REPAIR_WHOLE;
+    return TRUE;
+  }
+  if (has_damage(repair))
+    return make(repair, ids, error);
+  repair->devices = repair_list_devices(repair->source, &repair->tid, error);
+  return repair->devices != NULL;
+}
+
+/* --- the volume group --- */
+
+/* Nothing is written by that: can it be? */
+static gboolean check_mending(Repair *repair, LvmVg *vg, GError **error)
+{
+  g_autoptr(LvmStore) store = NULL;
+
+  if (!bundled_check_inactive(vg, error))
+    return FALSE;
+  store = lvm_store_open_mending(repair->probe, vg, error);
+  return store != NULL;
+}
+
+/* As @text (taken) says that it is. */
+static gboolean open_as(Repair *repair, LvmText *text, GError **error)
+{
+  lvm_text_free(repair->mend);
+  repair->mend = text;
+  lvm_store_close(repair->store);
+  repair->store = lvm_store_open_as(repair->probe, text->vg);
+  return check_mending(repair, text->vg, error);
+}
+
+static LvmText *whole_text(LvmStore *store)
+{
+  LvmText *text = g_new0(LvmText, 1);
+
+  text->vg = lvm_vg_copy(lvm_store_vg(store));
+  text->seqno = lvm_vg_seqno(text->vg);
+  text->kind = LVM_TEXT_COMMITTED;
+  text->sources = g_ptr_array_new_with_free_func(g_free);
+  return text;
+}
+
+/* Is the text of @store one that a header vouches for? */
+static gboolean is_committed(Repair *repair, const char *vg)
+{
+  return lvm_probe_has_text(repair->probe, vg);
+}
+
+static gboolean open_vg(Repair *repair, const char *vg, const PoolWhere *where, GError **error)
+{
+  const PoolWhere begun = pool_look_begin(where, &repair->look);
+  g_autoptr(GError) failure = NULL;
+  LvmText *text;
+
+  repair->probe = pool_look_find(vg, &begun, NULL);
+  repair->store = bundled_open_vg(vg, &begun, NULL, NULL, &failure);
+  if (repair->store && !*lvm_store_warnings(repair->store))
+    return TRUE;
+  if (!repair->store && failure->code != ENOENT && failure->code != EBADMSG)
+    return g_propagate_error(error, g_steal_pointer(&failure)), FALSE;
+  if (repair->store && is_committed(repair, vg))
+    return open_as(repair, whole_text(repair->store), error);
+  if ((text = repair_find_text(repair->probe, vg, NULL)))
+    return open_as(repair, text, error);
+  if (repair->store)
+    return open_as(repair, whole_text(repair->store), error);
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return FALSE;
+}
+
+/* With the text that is there; it may turn out that the pool belongs to another. */
+static gboolean look_once(Repair *repair, gboolean read_only, GError **error)
+{
+  const char *vg;
+
+  repair->vg = lvm_store_vg(repair->store);
+  vg = lvm_vg_name(repair->vg);
+  repair->pool = pool_rules_find_pool(repair->vg, repair->name, error);
+  if (!repair->pool || !bundled_check_inactive(repair->vg, error) || !check_vg(repair, error))
+    return FALSE;
+  repair->name = lvm_lv_name(repair->pool);
+  if (open_parts(repair, read_only, error) && read_metadata(repair, error))
+    return TRUE;
+  g_prefix_error(error, "thin pool %s/%s: ", vg, repair->name);
+  return FALSE;
+}
+
+static gboolean agrees(const Repair *repair)
+{
+  g_autoptr(GArray) strays =
+      pool_devices_strays(repair->vg, repair->pool, repair->tid, repair->devices);
+  g_autoptr(GPtrArray) lost =
+      pool_devices_lost(repair->vg, repair->pool, repair->tid, repair->devices);
+  g_autofree char *conflict = pool_health_tid_conflict(repair->pool, repair->tid),
+                  *too_small = pool_health_size_conflict(
+                      repair->pool, repair->found.n_chunks * lvm_pool_chunk_size(repair->pool));
+
+  return !strays->len && !lost->len && !conflict && !too_small;
+}
+
+static void forget(Repair *repair)
+{
+  repair_metadata_clear(&repair->found);
+  repair->found = (RepairMetadata){0};
+  g_clear_pointer(&repair->devices, g_array_unref);
+  g_clear_pointer(&repair->lost, g_array_unref);
+  g_clear_pointer(&repair->made, vt_io_unref);
+  g_clear_pointer(&repair->source, vt_io_unref);
+  g_clear_pointer(&repair->metadata, vt_io_unref);
+  g_clear_pointer(&repair->data, vt_io_unref);
+}
+
+gboolean repair_look(Repair *repair, const char *vg, const PoolWhere *where, GError **error)
+{
+  g_autofree char *name = g_strdup(repair->name);
+  LvmText *text;
+
+  if (!open_vg(repair, vg, where, error))
+    return FALSE;
+  if (!look_once(repair, (where->flags & POOL_READ_ONLY) != 0 || repair->mend, error))
+    return FALSE;
+  if (agrees(repair) || !(text = repair_find_fitting(repair, repair->probe)))
+    return TRUE;
+  forget(repair);
+  repair->name = name;
+  return open_as(repair, text, error) && look_once(repair, TRUE, error);
+}
+
+gboolean repair_write_text(Repair *repair, GError **error)
+{
+  g_autofree char *dir = settings_archive_dir();
+  LvmVg *now = lvm_probe_vg(repair->probe, lvm_vg_name(repair->mend->vg), NULL),
+        *vg = lvm_vg_copy(repair->mend->vg);
+  g_autoptr(LvmStore) store = NULL;
+
+  lvm_store_close(repair->store);
+  repair->store = NULL;
+  store = lvm_store_open_mending(repair->probe, now ? now : vg, error);
+  if (store && lvm_store_mend(store, vg, dir, "repair of the text", error))
+    return TRUE;
+  lvm_vg_free(vg);
+  return FALSE;
+}

@@ -1,0 +1,70 @@
+/* virt-thin - mending a thin pool: where metadata without a superblock begins
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include "pool/repair/repair-private.h"
+#include "thin/rebuild/roots.h"
+
+#define PAIRS_MAX 4 /* that are told of */
+#define SHOWN 8     /* devices, of one */
+
+static void tell_devices(const ThinRootPair *roots, GString *text)
+{
+  g_string_append_printf(text, "%u thin device%s", roots->devices->len,
+                         roots->devices->len == 1 ? "" : "s");
+  for (guint i = 0; i < roots->devices->len && i < SHOWN; i++)
+    g_string_append_printf(text, "%s %u", i ? "," : ":",
+                           g_array_index(roots->devices, ThinRootDevice, i).details.id);
+  if (roots->devices->len > SHOWN)
+    g_string_append_printf(text, " and %u more", roots->devices->len - SHOWN);
+}
+
+/* "roots 12,13: 3 thin devices: 1, 2, 5, made up to transaction 7; nothing of them is lost" */
+static char *describe(const ThinRootPair *roots)
+{
+  GString *text = g_string_new(NULL);
+
+  g_string_printf(text, "roots %" G_GUINT64_FORMAT ",%" G_GUINT64_FORMAT ": ", roots->mapping_root,
+                  roots->details_root);
+  tell_devices(roots, text);
+  g_string_append_printf(text, ", the last made in transaction %" G_GUINT64_FORMAT "; ",
+                         roots->transaction_id);
+  if (roots->match == THIN_ROOTS_APART)
+    g_string_append(text, "maps and details of different times; ");
+  if (roots->losses->len == 0)
+    g_string_append(text, "nothing of them is lost");
+  else
+    g_string_append_printf(text, "%u%s part%s of them cannot be reached", roots->losses->len,
+                           roots->more_losses ? " and more" : "",
+                           roots->losses->len == 1 ? "" : "s");
+  return g_string_free(text, FALSE);
+}
+
+static void take(const ThinRootPair *roots, RepairMetadata *found)
+{
+  found->roots.mapping_root = roots->mapping_root;
+  found->roots.details_root = roots->details_root;
+  found->roots.time = roots->time;
+  g_ptr_array_insert(found->candidates, 0, describe(roots));
+}
+
+gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
+                           RepairMetadata *found, GError **error)
+{
+  const ThinRootHints hints = {(const guint32 *)(gpointer)ids->data, ids->len};
+  g_autoptr(GPtrArray) pairs = NULL;
+
+  if (choice->mapping_root) {
+    g_autoptr(ThinRootPair) roots =
+        thin_roots_at(metadata, choice->mapping_root, choice->details_root, error);
+
+    if (roots)
+      take(roots, found);
+    return roots != NULL;
+  }
+  if (!(pairs = thin_roots_find(metadata, &hints, PAIRS_MAX, error)))
+    return FALSE;
+  for (guint i = pairs->len; i-- > 1;)
+    g_ptr_array_insert(found->candidates, 0, describe(pairs->pdata[i]));
+  take(pairs->pdata[0], found);
+  return TRUE;
+}

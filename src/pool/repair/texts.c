@@ -1,0 +1,162 @@
+/* virt-thin - mending a thin pool: which text of the volume group to go by
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * The one that a metadata area vouches for. Where none does, or where that one is of another time
+ * than the pool, it is the newest of all that lie about, with which the pool agrees.
+ */
+#include <string.h>
+
+#include "lvm/texts.h"
+#include "pool/devices.h"
+#include "pool/health.h"
+#include "pool/repair/repair-private.h"
+#include "settings/settings.h"
+#include "thin/format/block.h"
+#include "thin/format/disk-format.h"
+
+static GPtrArray *list_texts(LvmProbe *probe, const char *vg)
+{
+  g_autofree char *dir = settings_archive_dir();
+  g_auto(GStrv) folders = lvm_texts_folders(dir);
+
+  return lvm_texts_find(probe, vg, (const char *const *)folders, NULL);
+}
+
+/* --- a text that is lost --- */
+
+/* Do the pools that @text has, where it says, count as many transactions? One that cannot be read
+ * says nothing. */
+static gboolean pools_agree(LvmProbe *probe, const LvmText *text)
+{
+  g_autoptr(LvmStore) store = lvm_store_open_as(probe, text->vg);
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(text->vg);
+  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
+  gboolean agree = TRUE;
+
+  for (guint i = 0; i < lvs->len && agree; i++) {
+    const ThinDiskSuperblock *superblock = (gconstpointer)block;
+    g_autofree char *conflict = NULL;
+    g_autoptr(VtIo) io = NULL;
+
+    if (lvm_lv_kind(lvs->pdata[i]) != LVM_LV_THIN_POOL || !lvm_pool_metadata(lvs->pdata[i]))
+      continue;
+    io = lvm_store_open_lv(store, lvm_pool_metadata(lvs->pdata[i]), TRUE, NULL);
+    if (io && thin_superblock_read(io, 0, block, NULL))
+      conflict = pool_health_tid_conflict(lvs->pdata[i], GUINT64_FROM_LE(superblock->trans_id));
+    agree = !conflict;
+  }
+  return agree;
+}
+
+LvmText *repair_find_text(LvmProbe *probe, const char *vg, GError **error)
+{
+  g_autoptr(GPtrArray) texts = list_texts(probe, vg);
+  gint newest = -1;
+
+  for (guint i = 0; i < texts->len; i++) {
+    const LvmText *text = texts->pdata[i];
+
+    if (text->n_pvs == 0 || text->n_present < text->n_pvs)
+      continue;
+    if (pools_agree(probe, text))
+      return g_ptr_array_steal_index(texts, i);
+    newest = newest < 0 ? (gint)i : newest;
+  }
+  if (newest >= 0)
+    return g_ptr_array_steal_index(texts, newest);
+  vt_set_error(error, ENOENT,
+               "no text of volume group %s is found, neither on its physical volumes nor in the "
+               "folders of archives; one that was kept elsewhere is put back with virt-thin repair "
+               "--text FILE %s",
+               vg, vg);
+  return NULL;
+}
+
+/* --- a text that is of another time than the pool --- */
+
+static gint compare_id(gconstpointer a, gconstpointer b)
+{
+  guint32 x = *(const guint32 *)a, y = *(const guint32 *)b;
+
+  return x < y ? -1 : x > y;
+}
+
+static gboolean same_devices(const Repair *repair, LvmVg *vg, LvmLv *pool)
+{
+  g_autoptr(GArray) ids = lvm_pool_devices(vg, pool);
+  gboolean same = ids->len == repair->devices->len;
+
+  g_array_sort(ids, compare_id);
+  for (guint i = 0; same && i < ids->len; i++)
+    same = g_array_index(ids, guint32, i) == g_array_index(repair->devices, ThinDevice, i).id;
+  return same;
+}
+
+/* What is no part of the pool must lie where it lies now. */
+static gboolean others_stay(const Repair *repair, LvmVg *vg, LvmLv *pool)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(repair->vg);
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i], *other = lvm_vg_find_lv(vg, lvm_lv_name(lv));
+
+    if (lvm_lv_kind(lv) != LVM_LV_STRIPED || strcmp(lvm_lv_name(lv), lvm_pool_data(pool)) == 0 ||
+        g_str_has_suffix(lvm_lv_name(lv), "_pmspare"))
+      continue;
+    if (!other || !lvm_lv_same_extents(lv, other))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+static gboolean fits(const Repair *repair, const LvmText *text)
+{
+  LvmLv *pool = lvm_vg_find_lv(text->vg, repair->name);
+  g_autofree char *conflict = NULL, *too_small = NULL;
+
+  if (text->n_present < text->n_pvs || strcmp(text->uuid, lvm_vg_uuid(repair->vg)) != 0 || !pool ||
+      lvm_lv_kind(pool) != LVM_LV_THIN_POOL ||
+      strcmp(lvm_lv_uuid(pool), lvm_lv_uuid(repair->pool)) != 0)
+    return FALSE;
+  conflict = pool_health_tid_conflict(pool, repair->tid);
+  too_small = pool_health_size_conflict(pool, repair->found.n_chunks *
+                                                  lvm_pool_chunk_size(repair->pool));
+  return !conflict && !too_small && same_devices(repair, text->vg, pool) &&
+         others_stay(repair, text->vg, pool);
+}
+
+LvmText *repair_find_fitting(const Repair *repair, LvmProbe *probe)
+{
+  g_autoptr(GPtrArray) texts = list_texts(probe, lvm_vg_name(repair->vg));
+
+  for (guint i = 0; i < texts->len; i++)
+    if (fits(repair, texts->pdata[i]))
+      return g_ptr_array_steal_index(texts, i);
+  return NULL;
+}
+
+/* --- a volume that the text does not know any more --- */
+
+gboolean repair_find_volume(const Repair *repair, LvmProbe *probe, const ThinDevice *device,
+                            char **name, guint64 *extents)
+{
+  g_autoptr(GPtrArray) texts = list_texts(probe, lvm_vg_name(repair->vg));
+
+  for (guint i = 0; i < texts->len; i++) {
+    const LvmText *text = texts->pdata[i];
+    g_autoptr(GPtrArray) lvs = lvm_vg_lvs(text->vg);
+
+    for (guint j = 0; j < lvs->len; j++) {
+      LvmLv *lv = lvs->pdata[j];
+
+      if (strcmp(text->uuid, lvm_vg_uuid(repair->vg)) != 0 || lvm_lv_kind(lv) != LVM_LV_THIN ||
+          strcmp(lvm_thin_pool(lv), repair->name) != 0 || lvm_thin_device(lv) != device->id ||
+          lvm_thin_transaction_id(lv) != device->transaction_id)
+        continue;
+      *name = g_strdup(lvm_lv_name(lv));
+      *extents = lvm_lv_n_extents(lv);
+      return TRUE;
+    }
+  }
+  return FALSE;
+}
