@@ -7,8 +7,7 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 
-static gboolean json, clear, repair, quick, auto_repair;
-static char *copy;
+static gboolean json, clear, quick, auto_repair;
 
 /* What was found of a thin pool, or, where none could be looked at, of a volume group. */
 typedef struct {
@@ -142,19 +141,6 @@ static gboolean clear_mark(const char *vg, const char *name, const PoolWhere *wh
   return FALSE;
 }
 
-static gboolean mend(const char *vg, const char *name, const PoolWhere *where, GError **error)
-{
-  g_autofree char *kept = NULL, *from = copy ? g_canonicalize_filename(copy, NULL) : NULL;
-  gboolean ok = check_holder(vg, name, where, "repair it: lvconvert --repair", error) &&
-                pool_repair(vg, name, from, where, &kept, error);
-
-  if (kept && ok)
-    cli_warn("the metadata of %s/%s was repaired; as it was, it is kept in %s. What a volume had "
-             "where it was damaged is lost",
-             vg, name, kept);
-  return ok;
-}
-
 static gboolean mend_leaks(const char *vg, const char *name, const PoolWhere *where, GError **error)
 {
   g_autoptr(GError) local = NULL;
@@ -181,8 +167,7 @@ static gboolean mend_leaks(const char *vg, const char *name, const PoolWhere *wh
 
 static gboolean mend_first(const char *vg, const char *name, const PoolWhere *where, GError **error)
 {
-  return (!repair || mend(vg, name, where, error)) &&
-         (!clear || clear_mark(vg, name, where, error)) &&
+  return (!clear || clear_mark(vg, name, where, error)) &&
          (!auto_repair || mend_leaks(vg, name, where, error));
 }
 
@@ -316,9 +301,7 @@ static int run_check(char **args, GError **error)
 
   if (args && !cli_split_optional(args[0], &vg, &name, error))
     return CLI_WRONG_USAGE;
-  if (copy && !repair)
-    return cli_usage(error, "--from FILE goes with --repair"), CLI_WRONG_USAGE;
-  if (!name && (repair || clear || auto_repair))
+  if (!name && (clear || auto_repair))
     return cli_usage(error, "which thin pool is to be mended? VG/POOL is wanted"), CLI_WRONG_USAGE;
   where.look = look;
   if (name && !mend_first(vg, name, &where, error))
@@ -338,8 +321,6 @@ static const GOptionEntry check_options[] = {
      "Only the superblock, the roots, and whether the volumes agree", NULL},
     {"auto-repair", 0, 0, G_OPTION_ARG_NONE, &auto_repair,
      "Mend leaks and needs_check, if there is nothing else", NULL},
-    {"repair", 0, 0, G_OPTION_ARG_NONE, &repair, "Have thin_repair mend damaged metadata", NULL},
-    {"from", 0, 0, G_OPTION_ARG_FILENAME, &copy, "Mend it from a copy that was kept of it", "FILE"},
     {"json", 0, 0, G_OPTION_ARG_NONE, &json, "Print JSON", NULL},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
@@ -356,9 +337,7 @@ const CliCommand cli_check = {
         "argument of all there are: every thin pool. Changes nothing, but\n"
         "with --clear-needs-check the mark that a failed commit leaves, and that keeps a pool from "
         "being "
-        "opened for writing, and with\n"
-        "--repair damaged metadata: what thin_repair saves of it, if that is sound. What was there "
-        "is kept in a file.",
+        "opened for writing. 'virt-thin repair' mends what it finds.",
     .options = check_options,
     .min_args = 0,
     .max_args = 1,

@@ -25,6 +25,7 @@ virt_thin_SOURCES += \
 	src/commands/mount.c \
 	src/commands/refresh.c \
 	src/commands/send.c \
+	src/commands/repair.c \
 	src/commands/replicate.c \
 	src/commands/schedule.c \
 	src/commands/schedule-list.h src/commands/schedule-list.c \

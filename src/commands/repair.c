@@ -84,6 +84,10 @@ static void print_plan(const char *name, const PoolRepairPlan *plan)
   for (guint i = 0; i < plan->steps->len; i++)
     printf("step %u: %s\n", i + 1, ((PoolRepairStep *)plan->steps->pdata[i])->text);
   print_lost(plan);
+  if (plan->unknown->len)
+    printf("to decide: the unknown thin devices: --adopt, or --remove-unknown\n");
+  if (plan->missing->len)
+    printf("to decide: the volumes without a thin device: --remove-missing\n");
   if (plan->findings->len == 0 && plan->steps->len == 0)
     printf("%s: there is nothing to mend\n", name);
 }
@@ -133,8 +137,8 @@ static gboolean ask_questions(const PoolRepairPlan *plan, PoolRepairChoice *choi
     return choice->adopt || choice->remove_unknown;
   }
   if (plan->missing->len)
-    choice->remove_missing = ask("Volumes that have no device: remove them from the text (y/n)?") ==
-                             'y';
+    choice->remove_missing =
+        ask("Volumes that have no device: remove them from the text (y/n)?") == 'y';
   return plan->missing->len && choice->remove_missing;
 }
 
@@ -143,8 +147,7 @@ static gboolean agreed(GError **error)
   if (yes)
     return TRUE;
   if (is_terminal())
-    return ask("Do that (y/n)?") == 'y' ||
-           vt_set_error(error, ECANCELED, "nothing was changed");
+    return ask("Do that (y/n)?") == 'y' || vt_set_error(error, ECANCELED, "nothing was changed");
   return vt_set_error(error, EINVAL, "nothing was changed: --yes does what the steps say");
 }
 
@@ -244,8 +247,8 @@ static int run_volume_group(char **args, GError **error)
 {
   g_autoptr(PoolRepairPlan) plan = NULL;
   Job job = {.where = cli_where_patient(0)};
-  gboolean ok = parse_options(&job.choice, error) &&
-                cli_split_optional(args[0], &job.vg, &job.name, error);
+  gboolean ok =
+      parse_options(&job.choice, error) && cli_split_optional(args[0], &job.vg, &job.name, error);
 
   if (!ok)
     return CLI_WRONG_USAGE;
@@ -307,8 +310,10 @@ static const GOptionEntry repair_options[] = {
      "Keep the metadata in a file, and write over it: where there is no room for a spare", "FILE"},
     {"roots", 0, 0, G_OPTION_ARG_STRING, &roots, "Go by these roots of those that are found",
      "BLOCK,BLOCK"},
-    {"undo", 0, 0, G_OPTION_ARG_FILENAME, &kept, "Take it back: the metadata kept in a volume, or a "
-     "file", "LV|FILE"},
+    {"undo", 0, 0, G_OPTION_ARG_FILENAME, &kept,
+     "Take it back: the metadata kept in a volume, or a "
+     "file",
+     "LV|FILE"},
     {"text", 0, 0, G_OPTION_ARG_FILENAME, &text_file,
      "Put an archived text of the volume group back", "FILE"},
     {"metadata", 0, 0, G_OPTION_ARG_FILENAME, &metadata, "Mend metadata alone, a file or device",

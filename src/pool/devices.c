@@ -79,8 +79,7 @@ static gboolean is_to_be_made(GArray *messages, const char *name)
   return FALSE;
 }
 
-/* Volumes without a device: of LvmLv. */
-static GPtrArray *find_lost(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
+GPtrArray *pool_devices_lost(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
   g_autoptr(GArray) messages = lvm_pool_messages(pool);
@@ -106,7 +105,7 @@ static char *tell_lost(GPtrArray *lost, guint i)
 
 void pool_devices_compare(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GPtrArray *errors)
 {
-  g_autoptr(GPtrArray) lost = find_lost(vg, pool, tid, devices);
+  g_autoptr(GPtrArray) lost = pool_devices_lost(vg, pool, tid, devices);
   g_autoptr(GArray) strays = pool_devices_strays(vg, pool, tid, devices);
 
   for (guint i = 0; i < lost->len; i++)
@@ -143,7 +142,7 @@ static char *describe(GArray *strays)
 /* "2 thin devices that…", or a lost volume and how many more there are. */
 static char *describe_difference(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices)
 {
-  g_autoptr(GPtrArray) lost = find_lost(vg, pool, tid, devices);
+  g_autoptr(GPtrArray) lost = pool_devices_lost(vg, pool, tid, devices);
   g_autoptr(GArray) strays = pool_devices_strays(vg, pool, tid, devices);
   g_autofree char *stray = strays->len ? describe(strays) : NULL,
                   *first = lost->len ? tell_lost(lost, 0) : NULL;

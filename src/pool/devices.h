@@ -25,6 +25,9 @@
 const ThinDevice *pool_devices_find(GArray *devices, guint32 id);
 /* The strays among @devices, in order: GArray of ThinDevice, the caller's. */
 GArray *pool_devices_strays(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices);
+/* The volumes of the text whose device is not among @devices (GPtrArray of LvmLv *), the
+ * caller's. */
+GPtrArray *pool_devices_lost(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices);
 /* A line for each stray, and for each volume of the text whose device is not among @devices, for
  * what `check` finds. */
 void pool_devices_compare(LvmVg *vg, LvmLv *pool, guint64 tid, GArray *devices, GPtrArray *errors);

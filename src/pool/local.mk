@@ -24,7 +24,6 @@ noinst_LTLIBRARIES += src/pool/libpool-bundled.la
 src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/bundled-private.h src/pool/bundled/pool.c \
 	src/pool/bundled/recover.c \
-	src/pool/bundled/repair.c \
 	src/pool/bundled/commit.c \
 	src/pool/bundled/change.c \
 	src/pool/bundled/base.c \
@@ -38,7 +37,17 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/bundled/volume.c \
 	src/pool/bundled/gate.c \
 	src/pool/bundled/forecast.c \
-	src/pool/bundled/grow.c
+	src/pool/bundled/grow.c \
+	src/pool/repair/repair.h src/pool/repair/repair-private.h src/pool/repair/repair.c \
+	src/pool/repair/bare.c \
+	src/pool/repair/decide.c \
+	src/pool/repair/facts.c \
+	src/pool/repair/metadata.c \
+	src/pool/repair/plan.c \
+	src/pool/repair/roots.c \
+	src/pool/repair/run.c \
+	src/pool/repair/texts.c \
+	src/pool/repair/undo.c
 src_pool_libpool_bundled_la_LIBADD = src/dm/libdm.la $(GLIB_LIBS)
 
 # The kernel's pool, and the choice between it and the bundled one.

@@ -104,12 +104,6 @@ gboolean pool_clear_needs_check(const char *vg, const char *thin_pool, const Poo
  * is open. */
 gboolean pool_mend_leaks(const char *vg, const char *thin_pool, const PoolWhere *where,
                          guint *n_leaks, GError **error);
-/* Mend the damaged metadata of @thin_pool by thin_repair, from @copy, a file, or (NULL) what is
- * left of it. What comes of that takes its place only if a check finds nothing wrong with it and
- * it is of the time of the VG's text (else EBADMSG). *@kept, the caller's: the file in which what
- * was there is kept; NULL: nothing was damaged, and nothing is changed. EBUSY: it is open. */
-gboolean pool_repair(const char *vg, const char *thin_pool, const char *copy,
-                     const PoolWhere *where, char **kept, GError **error);
 
 /* --- before a volume group is made --- */
 

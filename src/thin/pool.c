@@ -109,7 +109,7 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
   if (status->needs_check)
     return vt_set_error(error, EPERM,
                         "%s: the metadata is marked needs_check after an earlier failure: run "
-                        "'virt-thin check --clear-needs-check', or --repair, first",
+                        "'virt-thin check --clear-needs-check', or 'virt-thin repair', first",
                         name);
   if (vt_io_size(data) < status->data_size)
     return vt_set_error(error, EBADMSG,

@@ -318,7 +318,7 @@ writes '.*' p.3+x
 # --- damage, derived ---
 use 10-history; superblock "${images[0]}" 336 I 256; before=$(digest)
 is "another chunk size: check" "$(checked | cut -d, -f1,2)" "(False, True"
-refuses 'chunks of 131072 bytes, the volume group says 65536' 'virt-thin check --repair pve/data'
+refuses 'chunks of 131072 bytes, the volume group says 65536' 'virt-thin repair pve/data'
 use 10-history; superblock "${images[0]}" 360 I 1; before=$(digest)
 is "unknown features: check" "$(checked | cut -d, -f1,2)" "(False, True"
 refuses 'features .* that this version does not know'

@@ -4,10 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info usage delta dump check create
-  clone template snapshot rollback rename resize remove import export rescue mount umount backup restore
-  archive
-  archive unarchive send receive nbd storage replicate failover schedule enable disable"
+commands="init extend serve stop release activate deactivate list info usage delta dump check repair
+  create clone template snapshot rollback rename resize remove import export rescue mount umount
+  backup restore archive unarchive send receive nbd storage replicate failover schedule enable
+  disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -81,7 +81,13 @@ wrong=(
   "usage: a volume group and a volume|usage pve pve/x"
   "check: two pools|check pve/data pve/more"
   "check: to mend what|check pve --auto-repair"
-  "check: a copy without a repair|check pve/data --from file"
+  "repair: neither pool nor metadata|repair"
+  "repair: two answers|repair pve/data --adopt --remove-unknown"
+  "repair: a name without a device|repair pve/data --name vm-1-disk-0"
+  "repair: no roots|repair pve/data --roots x"
+  "repair: undo with more|repair pve/data --undo data_meta0 --adopt"
+  "repair: metadata without output|repair --metadata x"
+  "repair: metadata and a pool|repair pve/data --metadata x --output y"
   "list: two names|list pve other"
   "serve: no VG|serve"
   "serve: an LV|serve pve/data"

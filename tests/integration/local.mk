@@ -9,6 +9,7 @@ integration_tests = \
 	tests/integration/cli-claim.sh \
 	tests/integration/cli-delta.sh \
 	tests/integration/cli-dump.sh \
+	tests/integration/cli-repair.sh \
 	tests/integration/cli-enable.sh \
 	tests/integration/cli-extend.sh \
 	tests/integration/cli-fixtures-lvm.sh \

@@ -111,6 +111,8 @@ VolumeGroup *bundled_open(const char *vg, const PoolWhere *where, LvmOpenFunc op
 /* Its volume group alone. */
 LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc open,
                           gpointer user_data, GError **error);
+/* EBUSY: the kernel has volumes of @vg active. */
+gboolean bundled_check_inactive(LvmVg *vg, GError **error);
 /* A pool over a store already open, which it takes (also on failure). */
 VolumeGroup *bundled_open_store(LvmStore *store, const PoolWhere *where, GError **error);
 

@@ -500,7 +500,7 @@ VolumeGroup *bundled_open_store(LvmStore *store, const PoolWhere *where, GError 
   return &b->base;
 }
 
-static gboolean check_inactive(LvmVg *vg, GError **error)
+gboolean bundled_check_inactive(LvmVg *vg, GError **error)
 {
   g_autofree char *active = dmk_find_active(lvm_vg_uuid(vg));
 
@@ -518,7 +518,7 @@ static void explain_busy(LvmProbe *probe, const char *vg, GError **error)
   LvmVg *text = lvm_probe_vg(probe, vg, NULL);
   g_autoptr(GError) active = NULL;
 
-  if (!text || check_inactive(text, &active))
+  if (!text || bundled_check_inactive(text, &active))
     return;
   g_clear_error(error);
   g_propagate_error(error, g_steal_pointer(&active));
@@ -554,7 +554,7 @@ LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc op
   if (g_error_matches(local, VT_ERROR, EBUSY))
     explain_busy(probe, vg, &local);
   /* A file can be locked though the kernel has it, through a loop device. */
-  if (store && !how.read_only && !check_inactive(lvm_store_vg(store), &local))
+  if (store && !how.read_only && !bundled_check_inactive(lvm_store_vg(store), &local))
     g_clear_pointer(&store, lvm_store_close);
   if (local)
     g_propagate_error(error, g_steal_pointer(&local));

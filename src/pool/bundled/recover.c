@@ -40,12 +40,8 @@ static gboolean time_refusal(Bundled *b, const char *name, const char *conflict,
   return vt_set_error(
       error, EPERM,
       "thin pool %s/%s: %s: volume group text and pool metadata are not of the same time. Open it "
-      "read-only to copy volumes off; to use it again, put back the text that belongs to the pool: "
-      "vgcfgrestore --force -f FILE %s. Such a FILE is in %s, in what vgcfgrestore --list %s "
-      "shows, "
-      "or on the disk still: pvck --dump metadata_search PV lists those, and with "
-      "--settings metadata_offset=N -f FILE takes one out",
-      b->vg_name, name, conflict, b->vg_name, b->archive_dir, b->vg_name);
+      "read-only to copy volumes off, and have it mended: virt-thin repair %s/%s",
+      b->vg_name, name, conflict, b->vg_name, name);
 }
 
 static gboolean is_created_by_message(GArray *messages, const char *name)
@@ -76,9 +72,8 @@ static gboolean check_unformatted(Bundled *b, LvmLv *pool_lv, GArray *messages, 
           error, EBADMSG,
           "thin pool %s/%s: the superblock (block 0 of %s) is all zero, yet it has "
           "volumes such as %s: "
-          "its metadata was overwritten. Have thin_repair look for what is left of it: "
-          "virt-thin check --repair %s/%s; a copy of it that was kept can be put "
-          "back: add --from FILE",
+          "its metadata was overwritten. What is left of it is looked for by virt-thin repair "
+          "%s/%s; a copy of it that was kept can be taken: add --from FILE",
           b->vg_name, name, lvm_pool_metadata(pool_lv), lvm_lv_name(lv), b->vg_name, name);
   }
   conflict = pool_health_tid_conflict(pool_lv, 0);
@@ -105,7 +100,7 @@ static gboolean check_damage(Bundled *b, BundledPool *pool, GError **error)
   return vt_set_error(
       error, EBADMSG,
       "thin pool %s/%s: its metadata is damaged: %s%s. Open it read-only to copy off what can be "
-      "reached, then have thin_repair mend it: virt-thin check --repair %s/%s",
+      "reached, then have it mended: virt-thin repair %s/%s",
       b->vg_name, pool->name, report ? (char *)report->errors->pdata[0] : failure->message,
       report && report->errors->len > 1 ? " (and more: see `virt-thin check`)" : "", b->vg_name,
       pool->name);
@@ -121,8 +116,8 @@ static ThinPool *open_metadata(Bundled *b, BundledPool *pool, const ThinOptions 
     return thin;
   if (g_error_matches(failure, VT_ERROR, EBADMSG))
     vt_set_error(error, EBADMSG,
-                 "%s (have thin_repair mend it: virt-thin check --repair %s/%s; a copy of it that "
-                 "was kept can be put back: add --from FILE)",
+                 "%s (have it mended: virt-thin repair %s/%s; a copy of it that was kept can be "
+                 "taken: add --from FILE)",
                  failure->message, b->vg_name, pool->name);
   else
     g_propagate_error(error, g_steal_pointer(&failure));
@@ -159,8 +154,8 @@ static gboolean survey(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **e
         "thin pool %s/%s: its metadata is marked needs_check: a commit failed, or a repair was not "
         "finished. Check it and clear the mark with `virt-thin check --clear-needs-check %s/%s`. "
         "If it "
-        "is damaged, open it read-only to copy volumes off, then have thin_repair mend it: "
-        "virt-thin check --repair %s/%s",
+        "is damaged, open it read-only to copy volumes off, then have it mended: virt-thin repair "
+        "%s/%s",
         b->vg_name, pool->name, b->vg_name, pool->name, b->vg_name, pool->name);
   else
     ok = pool->status.transaction_id == lvm_pool_transaction_id(pool_lv) ||

@@ -64,7 +64,7 @@ PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
   g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(RepairLost));
   g_autoptr(PoolRepairPlan) plan = repair_plan_new();
   RepairMetadata found = {0};
-  gboolean devices_lost, ok;
+  gboolean devices_lost = FALSE, ok;
 
   ok = in && repair_read_metadata(in, 0, &found, error);
   found.roots.transaction_id = choice->transaction_id;
@@ -76,6 +76,8 @@ PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
   if (ok) {
     repair_plan_find_damage(plan, &found);
     tell_lost(plan, lost);
+    if (devices_lost)
+      repair_plan_find(plan, "%s", REPAIR_DEVICES_LOST);
     repair_plan_step(plan, POOL_REPAIR_WRITE, "new metadata is in %s", to);
   }
   repair_metadata_clear(&found);

@@ -1,9 +1,9 @@
 /* virt-thin - mending a thin pool: what the text shall say, and the metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Transaction ids that are apart: where text and pool know the same devices, the higher id is right,
- * for ids only ever grow, and what has the lower one is an older copy. Where they do not, it is the
- * text that is made to agree, by what becomes of the devices.
+ * Transaction ids that are apart: where text and pool know the same devices, the higher id is
+ * right, for ids only ever grow, and what has the lower one is an older copy. Where they do not, it
+ * is the text that is made to agree, by what becomes of the devices.
  */
 #include <string.h>
 
@@ -32,21 +32,34 @@ static LvmVg *text_of(Repair *repair)
   return repair->text;
 }
 
-/* As large as what it maps, for nothing says more of it. */
+/* As it is given, else as an earlier text had it. *extents: what that says of its size, else 0. */
+static char *name_of(Repair *repair, const ThinDevice *stray, guint64 *extents)
+{
+  GHashTable *names = repair->choice->names;
+  const char *given = names ? g_hash_table_lookup(names, GUINT_TO_POINTER(stray->id)) : NULL;
+  g_autofree char *before = NULL;
+
+  *extents = 0;
+  repair_find_volume(repair, repair->probe, stray, &before, extents);
+  if (given)
+    return g_strdup(given);
+  return before && !lvm_vg_find_lv(text_of(repair), before) ? g_steal_pointer(&before)
+                                                            : free_name(repair->text, stray->id);
+}
+
+/* As large as what it maps, if nothing says more of it. */
 static gboolean adopt(Repair *repair, const ThinDevice *stray, GError **error)
 {
   LvmVg *vg = text_of(repair);
-  GHashTable *names = repair->choice->names;
-  const char *given = names ? g_hash_table_lookup(names, GUINT_TO_POINTER(stray->id)) : NULL;
-  char *name = given ? g_strdup(given) : free_name(vg, stray->id);
-  guint64 end, extent = lvm_vg_extent_size(vg);
+  guint64 end, extents, extent = lvm_vg_extent_size(vg);
+  char *name = name_of(repair, stray, &extents);
   LvmLv *lv;
 
   g_ptr_array_add(repair->adopted, name);
   if (!repair_device_end(repair->made ? repair->made : repair->source, stray->id, &end, error))
     return FALSE;
-  lv = lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, repair->name), name,
-                       MAX(1, (end + extent - 1) / extent), stray->id, NULL, error);
+  extents = MAX(extents, MAX(1, (end + extent - 1) / extent));
+  lv = lvm_vg_add_thin(vg, lvm_vg_find_lv(vg, repair->name), name, extents, stray->id, NULL, error);
   if (lv)
     lvm_thin_set_device(lv, stray->id, stray->transaction_id);
   return lv != NULL;
@@ -84,7 +97,6 @@ static gboolean decide_missing(Repair *repair, GError **error)
 
 /* --- transaction ids --- */
 
-/* Before volumes are changed: they tell which is right. */
 static gboolean decide_tid(Repair *repair, GError **error)
 {
   g_autofree char *conflict = pool_health_tid_conflict(repair->pool, repair->tid);
@@ -143,11 +155,12 @@ static gboolean check_made(const Repair *repair, GError **error)
 
 static gboolean no_room(const Repair *repair, const GError *why, GError **error)
 {
-  return vt_set_error(error, ENOSPC,
-                      "there is neither a spare as large as the metadata nor room for one (%s). Add "
-                      "a physical volume (virt-thin extend %s PATH), or have the metadata written "
-                      "over, and what it is now kept in a file: --keep FILE",
-                      why->message, lvm_vg_name(repair->vg));
+  return vt_set_error(
+      error, ENOSPC,
+      "there is neither a spare as large as the metadata nor room for one (%s). Add "
+      "a physical volume (virt-thin extend %s PATH), or have the metadata written "
+      "over, and what it is now kept in a file: --keep FILE",
+      why->message, lvm_vg_name(repair->vg));
 }
 
 static gboolean decide_place(Repair *repair, GError **error)
@@ -173,8 +186,8 @@ static gboolean decide_place(Repair *repair, GError **error)
 
 gboolean repair_decide(Repair *repair, GError **error)
 {
-  g_autofree char *prefix = g_strdup_printf("thin pool %s/%s: ", lvm_vg_name(repair->vg),
-                                            repair->name);
+  g_autofree char *prefix =
+      g_strdup_printf("thin pool %s/%s: ", lvm_vg_name(repair->vg), repair->name);
 
   if (decide_strays(repair, error) && decide_missing(repair, error) && decide_tid(repair, error) &&
       finish_metadata(repair, error) && check_made(repair, error) && decide_place(repair, error))

@@ -32,8 +32,8 @@ void repair_clear(Repair *repair)
 gboolean repair_check_holder(const char *vg, const PoolWhere *where, GError **error)
 {
   return pool_holder(vg, where) != POOL_HOLDER_SERVICE ||
-         vt_set_error(error, EBUSY,
-                      "volume group %s is served: stop it first (virt-thin stop %s)", vg, vg);
+         vt_set_error(error, EBUSY, "volume group %s is served: stop it first (virt-thin stop %s)",
+                      vg, vg);
 }
 
 /* What only lvm2 can mend, or nobody. */
@@ -49,8 +49,7 @@ static gboolean check_vg(Repair *repair, GError **error)
 static VtIo *open_part(Repair *repair, const char *name, gboolean read_only, GError **error)
 {
   LvmLv *lv = name ? lvm_vg_find_lv(repair->vg, name) : NULL;
-  g_autofree char *damage =
-      lv && read_only ? lvm_store_lv_damage(repair->store, lv) : NULL;
+  g_autofree char *damage = lv && read_only ? lvm_store_lv_damage(repair->store, lv) : NULL;
 
   if (!lv)
     return vt_set_error(error, EBADMSG, "its volume %s is not there", name ? name : ""), NULL;
@@ -111,13 +110,20 @@ static guint64 count_chunks(const Repair *repair)
   return vt_io_size(repair->data) / lvm_pool_chunk_size(repair->pool);
 }
 
+/* A pool never changes it, nor does a text; but a superblock may be damaged, or another pool's. */
+static gboolean has_other_chunks(const Repair *repair)
+{
+  return repair->found.superblock == REPAIR_WHOLE && repair->found.chunk_size &&
+         repair->found.chunk_size != lvm_pool_chunk_size(repair->pool);
+}
+
 static gboolean has_damage(const Repair *repair)
 {
   const RepairMetadata *found = &repair->found;
 
   return found->superblock != REPAIR_WHOLE || found->errors->len || found->leaks->len ||
          found->needs_check || found->n_chunks > count_chunks(repair) || repair->choice->from ||
-         repair->choice->mapping_root;
+         repair->choice->mapping_root || has_other_chunks(repair);
 }
 
 /* A pool without volumes, that nobody has formatted yet. */
@@ -141,10 +147,11 @@ static gboolean find_roots(Repair *repair, GArray *ids, GError **error)
   found->roots.n_chunks = count_chunks(repair);
   if (repair_find_roots(repair->source, ids, repair->choice, found, &failure))
     return TRUE;
-  return vt_set_error(error, EBADMSG,
-                      "nothing can be made of its metadata: %s. A copy of it that was kept is taken "
-                      "with --from FILE",
-                      failure->message);
+  return vt_set_error(
+      error, EBADMSG,
+      "nothing can be made of its metadata: %s. A copy of it that was kept is taken "
+      "with --from FILE",
+      failure->message);
 }
 
 gboolean repair_make(Repair *repair, GError **error)
@@ -167,6 +174,7 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
     return FALSE;
   if (found->superblock == REPAIR_WHOLE)
     found->roots.n_chunks = MIN(found->n_chunks, count_chunks(repair));
+  found->roots.chunk_size = lvm_pool_chunk_size(repair->pool);
   if (!repair_make(repair, error))
     return FALSE;
   if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
@@ -176,26 +184,11 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
                        repair->tid, error);
 }
 
-static gboolean check_chunks(const Repair *repair, GError **error)
-{
-  const RepairMetadata *found = &repair->found;
-  guint64 expected = lvm_pool_chunk_size(repair->pool);
-
-  return found->superblock != REPAIR_WHOLE || found->chunk_size == expected ||
-         vt_set_error(error, EBADMSG,
-                      "its metadata has chunks of %" G_GUINT64_FORMAT
-                      " bytes, the volume group says %" G_GUINT64_FORMAT
-                      ": it is another pool's, or its superblock is; a copy of it that was kept "
-                      "is taken with --from FILE",
-                      found->chunk_size, expected);
-}
-
 static gboolean read_metadata(Repair *repair, GError **error)
 {
   g_autoptr(GArray) ids = text_devices(repair);
 
-  if (!repair_read_metadata(repair->source, vt_io_size(repair->data), &repair->found, error) ||
-      !check_chunks(repair, error))
+  if (!repair_read_metadata(repair->source, vt_io_size(repair->data), &repair->found, error))
     return FALSE;
   if (is_new(repair, ids)) {
     repair->devices = g_array_new(FALSE, FALSE, sizeof(ThinDevice));
@@ -243,32 +236,38 @@ static LvmText *whole_text(LvmStore *store)
   return text;
 }
 
-/* Is the text of @store one that a header vouches for? */
-static gboolean is_committed(Repair *repair, const char *vg)
+/* What is damaged, and was found all the same (@found; else @failure says why not). */
+static gboolean open_damaged(Repair *repair, const char *vg, LvmStore *found, GError *failure,
+                             GError **error)
 {
-  return lvm_probe_has_text(repair->probe, vg);
+  LvmText *text = NULL;
+
+  if (!found && failure->code != ENOENT && failure->code != EBADMSG)
+    return g_propagate_error(error, failure), FALSE;
+  if (!found || !lvm_probe_has_text(repair->probe, vg))
+    text = repair_find_text(repair->probe, vg, NULL);
+  if (!text && !found)
+    return g_propagate_error(error, failure), FALSE;
+  g_clear_error(&failure);
+  return open_as(repair, text ? text : whole_text(found), error);
 }
 
 static gboolean open_vg(Repair *repair, const char *vg, const PoolWhere *where, GError **error)
 {
-  const PoolWhere begun = pool_look_begin(where, &repair->look);
-  g_autoptr(GError) failure = NULL;
-  LvmText *text;
+  PoolWhere begun = pool_look_begin(where, &repair->look);
+  PoolOpenFlags flags = begun.flags;
+  g_autoptr(LvmStore) found = NULL;
+  GError *failure = NULL;
 
   repair->probe = pool_look_find(vg, &begun, NULL);
-  repair->store = bundled_open_vg(vg, &begun, NULL, NULL, &failure);
-  if (repair->store && !*lvm_store_warnings(repair->store))
-    return TRUE;
-  if (!repair->store && failure->code != ENOENT && failure->code != EBADMSG)
-    return g_propagate_error(error, g_steal_pointer(&failure)), FALSE;
-  if (repair->store && is_committed(repair, vg))
-    return open_as(repair, whole_text(repair->store), error);
-  if ((text = repair_find_text(repair->probe, vg, NULL)))
-    return open_as(repair, text, error);
-  if (repair->store)
-    return open_as(repair, whole_text(repair->store), error);
-  g_propagate_error(error, g_steal_pointer(&failure));
-  return FALSE;
+  begun.flags |= POOL_READ_ONLY;
+  found = bundled_open_vg(vg, &begun, NULL, NULL, &failure);
+  if (!found || *lvm_store_warnings(found))
+    return open_damaged(repair, vg, found, failure, error);
+  begun.flags = flags;
+  repair->store = flags & POOL_READ_ONLY ? g_steal_pointer(&found)
+                                         : bundled_open_vg(vg, &begun, NULL, NULL, error);
+  return repair->store != NULL;
 }
 
 /* With the text that is there; it may turn out that the pool belongs to another. */
@@ -325,11 +324,12 @@ gboolean repair_look(Repair *repair, const char *vg, const PoolWhere *where, GEr
   if (agrees(repair) || !(text = repair_find_fitting(repair, repair->probe)))
     return TRUE;
   forget(repair);
+  repair->refit = TRUE;
   repair->name = name;
   return open_as(repair, text, error) && look_once(repair, TRUE, error);
 }
 
-gboolean repair_write_text(Repair *repair, GError **error)
+gboolean repair_write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
 {
   g_autofree char *dir = settings_archive_dir();
   LvmVg *now = lvm_probe_vg(repair->probe, lvm_vg_name(repair->mend->vg), NULL),
@@ -339,8 +339,11 @@ gboolean repair_write_text(Repair *repair, GError **error)
   lvm_store_close(repair->store);
   repair->store = NULL;
   store = lvm_store_open_mending(repair->probe, now ? now : vg, error);
-  if (store && lvm_store_mend(store, vg, dir, "repair of the text", error))
+  if (store && lvm_store_mend(store, vg, dir, "repair of the text", error)) {
+    if (now)
+      repair_note_undo(plan, POOL_REPAIR_LABELS, store, repair->where);
     return TRUE;
+  }
   lvm_vg_free(vg);
   return FALSE;
 }

@@ -56,8 +56,7 @@ static gboolean read_rest(VtIo *metadata, guint64 data_size, const ThinDiskSuper
   g_autoptr(ThinReport) report = NULL;
 
   if (superblock->incompat_flags || superblock->compat_ro_flags)
-    return vt_set_error(error, EPERM,
-                        "its metadata uses features that this version does not know");
+    return vt_set_error(error, EPERM, "its metadata uses features that this version does not know");
   found->tid = GUINT64_FROM_LE(superblock->trans_id);
   found->chunk_size = (guint64)GUINT32_FROM_LE(superblock->data_block_size) * THIN_SECTOR;
   found->n_chunks = GUINT64_FROM_LE(superblock->data_space_map.root.nr_blocks);

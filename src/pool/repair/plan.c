@@ -74,8 +74,9 @@ PoolRepairStep *repair_plan_step(PoolRepairPlan *plan, PoolRepairStepKind kind, 
 
 char *repair_command(const PoolWhere *where, const char *const *arguments)
 {
-  GString *text = g_string_new("virt-thin repair");
+  GString *text = g_string_new("virt-thin");
 
+  g_string_append(text, " repair");
   for (const char *const *path = where->devices; path && *path; path++) {
     g_autofree char *quoted = g_shell_quote(*path);
 
@@ -83,8 +84,8 @@ char *repair_command(const PoolWhere *where, const char *const *arguments)
   }
   for (; *arguments; arguments++) {
     g_autofree char *quoted = g_shell_quote(*arguments);
-    gboolean plain = strspn(*arguments, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "/._+-") ==
-                     strlen(*arguments);
+    gboolean plain =
+        strspn(*arguments, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "/._+-") == strlen(*arguments);
 
     g_string_append_printf(text, " %s", plain ? *arguments : quoted);
   }
@@ -105,8 +106,9 @@ void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found)
 {
   if (found->superblock == REPAIR_ZERO)
     repair_plan_find(plan, "the superblock of the metadata is all zero: it was overwritten");
-  find_lines(plan, found->superblock == REPAIR_DAMAGED ? "the superblock is damaged"
-                                                       : "the metadata is damaged",
+  find_lines(plan,
+             found->superblock == REPAIR_DAMAGED ? "the superblock is damaged"
+                                                 : "the metadata is damaged",
              found->errors);
   find_lines(plan, "counted, but not used", found->leaks);
   if (found->candidates->len)
@@ -114,17 +116,24 @@ void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found)
   for (guint i = 1; i < found->candidates->len; i++)
     repair_plan_find(plan, "older, or not so likely: %s", (char *)found->candidates->pdata[i]);
   if (found->needs_check)
-    repair_plan_find(plan, "the metadata is marked needs_check: a commit failed, or a repair was not finished");
+    repair_plan_find(
+        plan, "the metadata is marked needs_check: a commit failed, or a repair was not finished");
 }
 
 static void find_sizes(const Repair *repair, PoolRepairPlan *plan)
 {
   guint64 counted = repair->found.n_chunks * lvm_pool_chunk_size(repair->pool);
+  guint64 chunk = repair->found.chunk_size;
   g_autofree char *conflict = pool_health_size_conflict(repair->pool, counted);
   LvmLv *spare = pool_rules_find_spare(repair->vg);
 
   if (conflict)
     repair_plan_find(plan, "%s", conflict);
+  if (chunk && chunk != lvm_pool_chunk_size(repair->pool))
+    repair_plan_find(plan,
+                     "the superblock says chunks of %" G_GUINT64_FORMAT
+                     " bytes, the text %" G_GUINT64_FORMAT ", which is gone by",
+                     chunk, lvm_pool_chunk_size(repair->pool));
   if (!spare)
     repair_plan_find(plan, "the volume group has no spare for the metadata");
   else if (lvm_lv_n_extents(spare) <
@@ -145,13 +154,26 @@ static void find_devices(const Repair *repair, PoolRepairPlan *plan)
     repair_plan_find(plan, "thin device %u (%s mapped) is known to no volume", stray->id, mapped);
   }
   for (guint i = 0; i < repair->missing->len; i++)
-    repair_plan_find(plan, "volume %s has no thin device in the pool", (char *)repair->missing->pdata[i]);
+    repair_plan_find(plan, "volume %s has no thin device in the pool",
+                     (char *)repair->missing->pdata[i]);
+}
+
+static void find_text(const Repair *repair, PoolRepairPlan *plan)
+{
+  const LvmText *text = repair->mend;
+
+  if (repair->refit)
+    repair_plan_find(plan, "the volume group's text is of another time than the pool");
+  else if (text && text->kind != LVM_TEXT_COMMITTED)
+    repair_plan_find(plan,
+                     "no text of the volume group is whole that a physical volume vouches for");
 }
 
 static void find_all(const Repair *repair, PoolRepairPlan *plan)
 {
   for (const char *const *warning = lvm_store_warnings(repair->store); *warning; warning++)
     repair_plan_find(plan, "%s", *warning);
+  find_text(repair, plan);
   repair_plan_find_damage(plan, &repair->found);
   if (repair->choice->from)
     repair_plan_find(plan, "the metadata is to be made from %s", repair->choice->from);
@@ -174,9 +196,9 @@ static void plan_metadata(const Repair *repair, PoolRepairPlan *plan)
   if (!repair_needs_metadata(repair))
     return;
   if (repair->over) {
-    step = repair_plan_step(plan, POOL_REPAIR_OVER,
-                            "copy the metadata to %s, and write new metadata over it",
-                            repair->kept);
+    step =
+        repair_plan_step(plan, POOL_REPAIR_OVER,
+                         "copy the metadata to %s, and write new metadata over it", repair->kept);
   } else {
     repair_plan_step(plan, POOL_REPAIR_WRITE,
                      "write new metadata, of all that can be reached, into the spare");
@@ -184,8 +206,8 @@ static void plan_metadata(const Repair *repair, PoolRepairPlan *plan)
                             "let the spare be %s; what is it now stays, as volume %s/%s", metadata,
                             vg, repair->kept);
   }
-  step->undo = repair_command(repair->where,
-                              (const char *const[]){pool, "--undo", repair->kept, NULL});
+  step->undo =
+      repair_command(repair->where, (const char *const[]){pool, "--undo", repair->kept, NULL});
 }
 
 static void plan_devices(const Repair *repair, PoolRepairPlan *plan)
@@ -211,21 +233,37 @@ static void plan_tid(const Repair *repair, PoolRepairPlan *plan)
                      "the new metadata has the text's transaction id, %" G_GUINT64_FORMAT,
                      repair->new_tid);
   else if (repair->new_tid != lvm_pool_transaction_id(repair->pool))
-    repair_plan_step(plan, POOL_REPAIR_TEXT, "the text gets the pool's transaction id, %" G_GUINT64_FORMAT,
+    repair_plan_step(plan, POOL_REPAIR_TEXT,
+                     "the text gets the pool's transaction id, %" G_GUINT64_FORMAT,
                      repair->new_tid);
+}
+
+static void plan_text(const Repair *repair, PoolRepairPlan *plan)
+{
+  const LvmText *text = repair->mend;
+  const char *source = text && text->sources->len ? text->sources->pdata[0] : NULL;
+
+  if (text && !source)
+    repair_plan_step(plan, POOL_REPAIR_LABELS,
+                     "write what is damaged of labels and texts anew, by the text of seqno "
+                     "%" G_GUINT64_FORMAT " that is whole",
+                     text->seqno);
+  else if (text)
+    repair_plan_step(plan, POOL_REPAIR_LABELS,
+                     "write the text of seqno %" G_GUINT64_FORMAT
+                     " from %s to the physical volumes",
+                     text->seqno, source);
 }
 
 static void plan_all(const Repair *repair, PoolRepairPlan *plan)
 {
-  if (*lvm_store_warnings(repair->store))
-    repair_plan_step(plan, POOL_REPAIR_LABELS,
-                     "write what is damaged of labels and texts anew, from what is whole");
+  plan_text(repair, plan);
   plan_metadata(repair, plan);
   plan_tid(repair, plan);
   plan_devices(repair, plan);
   if (repair_needs_metadata(repair) && !repair->over)
-    repair_plan_step(plan, POOL_REPAIR_NEW_SPARE, "give volume group %s a new spare, if there is room",
-                     lvm_vg_name(repair->vg));
+    repair_plan_step(plan, POOL_REPAIR_NEW_SPARE,
+                     "give volume group %s a new spare, if there is room", lvm_vg_name(repair->vg));
 }
 
 /* --- what is lost --- */
@@ -269,7 +307,7 @@ PoolRepairPlan *repair_plan(const Repair *repair)
 
   find_all(repair, plan);
   if (repair->devices_lost)
-    repair_plan_find(plan, "part of the list of thin devices is lost: there may have been more of them");
+    repair_plan_find(plan, "%s", REPAIR_DEVICES_LOST);
   plan_all(repair, plan);
   for (guint i = 0; repair->lost && i < repair->lost->len; i++)
     add_loss(repair, plan, &g_array_index(repair->lost, RepairLost, i));
@@ -283,10 +321,11 @@ gboolean repair_plan_check(const PoolRepairPlan *plan, const char *vg, const cha
                            GError **error)
 {
   if (plan->unknown->len)
-    return vt_set_error(error, EINVAL,
-                        "thin pool %s/%s: thin device %s is known to no volume: keep it as one with "
-                        "--adopt (--name ID=NAME names it), or remove it with --remove-unknown",
-                        vg, pool, (char *)plan->unknown->pdata[0]);
+    return vt_set_error(
+        error, EINVAL,
+        "thin pool %s/%s: thin device %s is known to no volume: keep it as one with "
+        "--adopt (--name ID=NAME names it), or remove it with --remove-unknown",
+        vg, pool, (char *)plan->unknown->pdata[0]);
   return !plan->missing->len ||
          vt_set_error(error, EINVAL,
                       "thin pool %s/%s: volume %s has no thin device in the pool: remove it from "

@@ -23,7 +23,8 @@
 #include "pool/repair/repair.h"
 #include "thin/thin.h"
 
-/* Where the metadata's trees begin, and what else a superblock says. 0: as the superblock has it. */
+/* Where the metadata's trees begin, and what else a superblock says. 0: as the superblock has it.
+ */
 typedef struct {
   guint64 mapping_root, details_root;
   guint64 transaction_id;
@@ -52,10 +53,10 @@ void repair_metadata_clear(RepairMetadata *metadata);
 typedef struct {
   const char *name; /* the pool's */
   PoolLook *look;
-  LvmProbe *probe;  /* the look's */
-  LvmText *mend;    /* the text that is to be written to the PVs first; NULL: theirs */
-  LvmStore *store;  /* read-only while it is looked, or while there is @mend */
-  LvmVg *vg;        /* as the text has it; the store's */
+  LvmProbe *probe; /* the look's */
+  LvmText *mend;   /* the text that is to be written to the PVs first; NULL: theirs */
+  LvmStore *store; /* read-only while it is looked, or while there is @mend */
+  LvmVg *vg;       /* as the text has it; the store's */
   LvmLv *pool;
   VtIo *metadata, *data;
   VtIo *source; /* where the metadata is read from: a copy of it, or @metadata */
@@ -77,6 +78,7 @@ typedef struct {
   GPtrArray *adopted;   /* of char *: as @strays, their new names. NULL: not adopted */
   gboolean drop_strays; /* they are removed */
   gboolean set_tid;     /* the pool's, to the text's */
+  gboolean refit;       /* @mend was taken because the pool is of its time */
   gboolean over;        /* the metadata is written over: there is no room for a spare */
   char *kept;           /* the volume or file that the old metadata is kept in */
   guint64 spare;        /* extents that the spare must have for that; 0: it has */
@@ -134,7 +136,7 @@ gboolean repair_find_volume(const Repair *repair, LvmProbe *probe, const ThinDev
 /* Open VG and pool, read all, and make the new metadata if there must be some. */
 gboolean repair_look(Repair *repair, const char *vg, const PoolWhere *where, GError **error);
 /* Write Repair.mend to the PVs. */
-gboolean repair_write_text(Repair *repair, GError **error);
+gboolean repair_write_text(Repair *repair, PoolRepairPlan *plan, GError **error);
 /* Make new metadata of what is there. */
 gboolean repair_make(Repair *repair, GError **error);
 void repair_clear(Repair *repair);
@@ -149,6 +151,8 @@ gboolean repair_needs_metadata(const Repair *repair);
 
 /* --- repair/plan.c --- */
 
+#define REPAIR_DEVICES_LOST                                                                        \
+  "part of the list of thin devices is lost: there may have been more of them"
 PoolRepairPlan *repair_plan_new(void);
 void repair_plan_find(PoolRepairPlan *plan, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* The plan's. */

@@ -27,7 +27,7 @@ PoolRepairPlan *pool_repair_look(const char *vg, const char *thin_pool, const Po
   return repair_plan(&repair);
 }
 
-/* TRUE in *again: a spare was made, and all is to be looked at with that. */
+/* TRUE in *again: text or spare are new, and all is to be looked at with that. */
 static gboolean run_once(const char *vg, const char *thin_pool, const PoolWhere *where,
                          const PoolRepairChoice *choice, PoolRepairPlan *plan, gboolean first,
                          gboolean *again, GError **error)
@@ -41,16 +41,21 @@ static gboolean run_once(const char *vg, const char *thin_pool, const PoolWhere 
   if (!repair_plan_check(now, vg, repair.name, error) ||
       (first && !repair_plan_compare(plan, now, error)))
     return FALSE;
-  *again = repair.spare != 0;
-  return *again ? repair_make_spare(&repair, plan, error) : repair_run(&repair, plan, error);
+  *again = repair.mend || repair.spare;
+  if (repair.mend)
+    return repair_write_text(&repair, plan, error);
+  return repair.spare ? repair_make_spare(&repair, plan, error) : repair_run(&repair, plan, error);
 }
 
 gboolean pool_repair_run(const char *vg, const char *thin_pool, const PoolWhere *where,
                          const PoolRepairChoice *choice, PoolRepairPlan *plan, GError **error)
 {
-  gboolean again = FALSE;
+  gboolean again = TRUE;
 
-  return repair_plan_check(plan, vg, thin_pool, error) &&
-         run_once(vg, thin_pool, where, choice, plan, TRUE, &again, error) &&
-         (!again || run_once(vg, thin_pool, where, choice, plan, FALSE, &again, error));
+  if (!repair_plan_check(plan, vg, thin_pool, error))
+    return FALSE;
+  for (guint i = 0; again && i < 3; i++)
+    if (!run_once(vg, thin_pool, where, choice, plan, i == 0, &again, error))
+      return FALSE;
+  return TRUE;
 }

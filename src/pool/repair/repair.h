@@ -1,11 +1,11 @@
 /* virt-thin - mending a thin pool that will not open, or is not what its volume group's text says
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Looking and mending are apart. A look reads all there is, and makes the metadata as it shall be in
- * a temporary file; what it finds, what would be done, and what is lost, it tells as a plan. Nothing
- * is written to the volume group. Mending looks once more, with the volume group locked, does what
- * was shown (ESTALE: it is not the same any more), and writes so that whoever is interrupted finds
- * either what was there or what was to be:
+ * Looking and mending are apart. A look reads all there is, and makes the metadata as it shall be
+ * in a temporary file; what it finds, what would be done, and what is lost, it tells as a plan.
+ * Nothing is written to the volume group. Mending looks once more, with the volume group locked,
+ * does what was shown (ESTALE: it is not the same any more), and writes so that whoever is
+ * interrupted finds either what was there or what was to be:
  *
  *   1. a damaged copy of label or text is written from one that is whole
  *   2. the spare is made as large as the metadata
@@ -18,9 +18,9 @@
  * a file; what interrupts that leaves a superblock that is all zero, which opens nothing, and the
  * file.
  *
- * Units: bytes of volumes. Errors: VT_ERROR: EBUSY: it is served, active, or open; EPERM, EOPNOTSUPP:
- * nothing that is mended here; EBADMSG: nothing can be made of it. Ownership: a plan is the caller's.
- * Thread-safety: calls are independent of each other.
+ * Units: bytes of volumes. Errors: VT_ERROR: EBUSY: it is served, active, or open; EPERM,
+ * EOPNOTSUPP: nothing that is mended here; EBADMSG: nothing can be made of it. Ownership: a plan is
+ * the caller's. Thread-safety: calls are independent of each other.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ typedef struct {
   GHashTable *names;              /* of adopted ones: id (GUINT_TO_POINTER) -> char *. NULL: none */
   gboolean remove_missing;        /* volumes whose device is not there */
   const char *from;               /* a file: the metadata to go by, instead of the pool's. NULL */
-  const char *keep;               /* put what the metadata is into this file, and write over it. NULL */
+  const char *keep; /* put what the metadata is into this file, and write over it. NULL */
   guint64 mapping_root, details_root; /* blocks: go by these roots. 0: by what is found */
   /* Of metadata alone, what a lost superblock would say; 0: not known. */
   guint64 transaction_id, chunk_size, n_chunks;

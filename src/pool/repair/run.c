@@ -109,6 +109,7 @@ static gboolean write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
   if (!(vg = make_text(repair, error)) || !commit(repair, vg, "text and metadata", error))
     return FALSE;
   repair_note_undo(plan, POOL_REPAIR_TEXT, repair->store, repair->where);
+  repair_note_undo(plan, POOL_REPAIR_SWAP, repair->store, repair->where);
   return TRUE;
 }
 
@@ -126,8 +127,7 @@ static void renew_spare(Repair *repair, PoolRepairPlan *plan, guint64 n_extents)
 
 gboolean repair_run(Repair *repair, PoolRepairPlan *plan, GError **error)
 {
-  guint64 extents =
-      lvm_lv_n_extents(lvm_vg_find_lv(repair->vg, lvm_pool_metadata(repair->pool)));
+  guint64 extents = lvm_lv_n_extents(lvm_vg_find_lv(repair->vg, lvm_pool_metadata(repair->pool)));
 
   if ((repair->made && !write_metadata(repair, error)) || !write_text(repair, plan, error))
     return FALSE;

@@ -24,51 +24,65 @@ static GPtrArray *list_texts(LvmProbe *probe, const char *vg)
 
 /* --- a text that is lost --- */
 
-/* Do the pools that @text has, where it says, count as many transactions? One that cannot be read
- * says nothing. */
-static gboolean pools_agree(LvmProbe *probe, const LvmText *text)
+typedef enum {
+  OTHER_TIME, /* a pool is not of its time */
+  UNKNOWN,    /* a pool does not say, for its superblock is damaged */
+  SAME_TIME,
+} Agreement;
+
+static Agreement compare_pool(LvmStore *store, LvmLv *pool)
+{
+  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
+  const ThinDiskSuperblock *superblock = (gconstpointer)block;
+  g_autoptr(VtIo) io = lvm_store_open_lv(store, lvm_pool_metadata(pool), TRUE, NULL);
+  g_autofree char *conflict = NULL;
+
+  if (!io || !thin_superblock_read(io, 0, block, NULL))
+    return UNKNOWN;
+  conflict = pool_health_tid_conflict(pool, GUINT64_FROM_LE(superblock->trans_id));
+  return conflict ? OTHER_TIME : SAME_TIME;
+}
+
+/* Of the pools that @text has, where it says that they are. */
+static Agreement compare_pools(LvmProbe *probe, const LvmText *text)
 {
   g_autoptr(LvmStore) store = lvm_store_open_as(probe, text->vg);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(text->vg);
-  g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
-  gboolean agree = TRUE;
+  Agreement worst = SAME_TIME;
 
-  for (guint i = 0; i < lvs->len && agree; i++) {
-    const ThinDiskSuperblock *superblock = (gconstpointer)block;
-    g_autofree char *conflict = NULL;
-    g_autoptr(VtIo) io = NULL;
+  for (guint i = 0; i < lvs->len; i++)
+    if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL && lvm_pool_metadata(lvs->pdata[i]))
+      worst = MIN(worst, compare_pool(store, lvs->pdata[i]));
+  return worst;
+}
 
-    if (lvm_lv_kind(lvs->pdata[i]) != LVM_LV_THIN_POOL || !lvm_pool_metadata(lvs->pdata[i]))
-      continue;
-    io = lvm_store_open_lv(store, lvm_pool_metadata(lvs->pdata[i]), TRUE, NULL);
-    if (io && thin_superblock_read(io, 0, block, NULL))
-      conflict = pool_health_tid_conflict(lvs->pdata[i], GUINT64_FROM_LE(superblock->trans_id));
-    agree = !conflict;
-  }
-  return agree;
+/* lvm2 marks a PV in the text that it could not find, and such a text may lie about. */
+static gboolean is_usable(const LvmText *text)
+{
+  return text->n_pvs > 0 && text->n_present == text->n_pvs && !lvm_vg_unwritable(text->vg);
 }
 
 LvmText *repair_find_text(LvmProbe *probe, const char *vg, GError **error)
 {
   g_autoptr(GPtrArray) texts = list_texts(probe, vg);
-  gint newest = -1;
+  gint best = -1;
+  Agreement how = OTHER_TIME;
 
-  for (guint i = 0; i < texts->len; i++) {
+  for (guint i = 0; i < texts->len && how != SAME_TIME; i++) {
     const LvmText *text = texts->pdata[i];
+    Agreement this;
 
-    if (text->n_pvs == 0 || text->n_present < text->n_pvs)
+    if (!is_usable(text))
       continue;
-    if (pools_agree(probe, text))
-      return g_ptr_array_steal_index(texts, i);
-    newest = newest < 0 ? (gint)i : newest;
+    this = compare_pools(probe, text);
+    if (best < 0 || this > how) {
+      best = (gint)i;
+      how = this;
+    }
   }
-  if (newest >= 0)
-    return g_ptr_array_steal_index(texts, newest);
-  vt_set_error(error, ENOENT,
-               "no text of volume group %s is found, neither on its physical volumes nor in the "
-               "folders of archives; one that was kept elsewhere is put back with virt-thin repair "
-               "--text FILE %s",
-               vg, vg);
+  if (best >= 0)
+    return g_ptr_array_steal_index(texts, best);
+  vt_set_error(error, ENOENT, "no text of volume group %s is found", vg);
   return NULL;
 }
 
@@ -114,13 +128,13 @@ static gboolean fits(const Repair *repair, const LvmText *text)
   LvmLv *pool = lvm_vg_find_lv(text->vg, repair->name);
   g_autofree char *conflict = NULL, *too_small = NULL;
 
-  if (text->n_present < text->n_pvs || strcmp(text->uuid, lvm_vg_uuid(repair->vg)) != 0 || !pool ||
+  if (!is_usable(text) || strcmp(text->uuid, lvm_vg_uuid(repair->vg)) != 0 || !pool ||
       lvm_lv_kind(pool) != LVM_LV_THIN_POOL ||
       strcmp(lvm_lv_uuid(pool), lvm_lv_uuid(repair->pool)) != 0)
     return FALSE;
   conflict = pool_health_tid_conflict(pool, repair->tid);
-  too_small = pool_health_size_conflict(pool, repair->found.n_chunks *
-                                                  lvm_pool_chunk_size(repair->pool));
+  too_small =
+      pool_health_size_conflict(pool, repair->found.n_chunks * lvm_pool_chunk_size(repair->pool));
   return !conflict && !too_small && same_devices(repair, text->vg, pool) &&
          others_stay(repair, text->vg, pool);
 }

@@ -157,8 +157,7 @@ static gboolean open_text(Texts *texts, const char *vg, const char *file, const 
   texts->now = lvm_probe_vg(probe, vg, NULL);
   if (!check_same(texts, vg, file, error) || !bundled_check_inactive(texts->text->vg, error))
     return FALSE;
-  texts->store =
-      lvm_store_open_mending(probe, texts->now ? texts->now : texts->text->vg, error);
+  texts->store = lvm_store_open_mending(probe, texts->now ? texts->now : texts->text->vg, error);
   return texts->store && check_pvs(texts, file, error);
 }
 
@@ -176,8 +175,9 @@ static PoolRepairPlan *plan_text(const Texts *texts, const char *file)
 {
   PoolRepairPlan *plan = repair_plan_new();
 
-  repair_plan_step(plan, POOL_REPAIR_TEXT, "put back the text of seqno %" G_GUINT64_FORMAT
-                   " from %s", texts->text->seqno, file);
+  repair_plan_step(plan, POOL_REPAIR_TEXT,
+                   "put back the text of seqno %" G_GUINT64_FORMAT " from %s", texts->text->seqno,
+                   file);
   if (texts->now) {
     plan_volumes(plan, texts->now, texts->text->vg, "is not in it");
     plan_volumes(plan, texts->text->vg, texts->now, "is there again");

@@ -100,7 +100,7 @@ static gboolean may_be_written(ThinMetadata *md, GError **error)
   if (GUINT32_FROM_LE(sb->header.flags) & THIN_SUPERBLOCK_NEEDS_CHECK)
     return vt_set_error(error, EPERM,
                         "%s: the metadata is marked needs_check after an earlier failure: run "
-                        "'virt-thin check --clear-needs-check', or --repair, first",
+                        "'virt-thin check --clear-needs-check', or 'virt-thin repair', first",
                         vt_io_name(md->io));
   if (sb->compat_ro_flags)
     return vt_set_error(error, EPERM,

@@ -1,0 +1,174 @@
+#!/bin/bash
+# virt-thin - repair: what is found is mended, named as lost, and taken back; lvm2 and thin_check
+# have nothing to complain of afterwards
+# SPDX-License-Identifier: LGPL-2.1-or-later
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/cli-lib.sh"
+# Nobody else's archives of volume groups of this name.
+export LVM_SYSTEM_DIR=$tmp/lvm
+mkdir -p "$LVM_SYSTEM_DIR"
+cd "$tmp" || exit 1
+plan 119
+
+devices=() images=()
+fx() { vt "${devices[@]}" "$@"; }
+use() { # FIXTURE: fresh copies of its PVs, and of nobody's archives
+  rm -rf "$tmp"/*.img "$state/archive"
+  tar --zstd -xSf "$fixtures/$1.img.tar.zst" -C "$tmp"
+  images=("$tmp/$1"*.img) devices=()
+  local file
+  for file in "${images[@]}"; do devices+=(--device "$file"); done
+}
+judge() {
+  [ "$(id -u)" = 0 ] && command -v lvm thin_check >/dev/null || { skip 1 "needs root and lvm2"; return; }
+  ok "$1: lvm2 and thin_check are silent" judge_lvm "${images[@]}"
+}
+well() { # NAME: nothing is left to mend, and it can be written
+  like "$1: then there is nothing to mend" "$(fx repair pve/data --dry-run 2>&1)" 'nothing to mend'
+  is "$1: nor for the check" "$(fx check pve/data 2>&1)" 'pve/data: 0 errors, 0 leaks'
+  judge "$1"
+  ok "$1: and it is written" fx create pve/vm-9-disk-9 --size 4m
+}
+# mended NAME FINDING OPTION...: it is, after a look that changed nothing
+mended() {
+  local name=$1 finding=$2 before; shift 2
+  before=$(sparse_md5 "${images[@]}")
+  like "$name: is found" "$(fx repair pve/data --dry-run "$@" 2>&1)" "^found: .*$finding"
+  is "$name: a look changes nothing" "$(sparse_md5 "${images[@]}")" "$before"
+  ok "$name: is mended" run fx repair pve/data --yes "$@"
+}
+whole() { # NAME VOLUME...: as the kernel showed them
+  local volume
+  for volume in "${@:2}"; do
+    is "$1: $volume is whole" "$(fx export "pve/$volume" - | md5)" \
+      "$(awk -v v="$volume" '$2 == v { print $1 }' "$fixtures/01-clean.md5")"
+  done
+}
+volumes='vm-100-disk-0 vm-101-disk-1 vm-102-disk-0 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2'
+tmeta() { # the byte that data_tmeta begins at; one piece is enough for what is asked
+  python3 - "${images[0]}" <<'P'
+import re, sys
+with open(sys.argv[1], 'rb') as f:
+    texts = re.findall(rb'pve {\nid = "[^\0]*', f.read(1 << 20))
+text = max(texts, key=lambda t: int(re.search(rb'seqno = (\d+)', t)[1])).decode()
+number = lambda key: int(re.search(key + r' = (\d+)', text)[1])
+extent = int(re.search(r'data_tmeta {.*?"pv0", (\d+)', text, re.S)[1])
+print((number('pe_start') + extent * number('extent_size')) * 512)
+P
+}
+names_of() { fx list --json pve | field "' '.join(sorted(v['name'] for v in d['volumes']))"; }
+free_mib() { echo $(($(fx info --json pve | field "d['volume_group']['free']") >> 20)); }
+zero() { dd if=/dev/zero of="${images[0]}" bs=512 seek=$(($1 / 512)) count="$2" conv=notrunc status=none; }
+undo() { grep -o "virt-thin repair .*$1.*" <<<"$out" | tail -n 1; } # the last of those printed
+follow() { # NAME COMMAND: as it was printed
+  local words
+  eval "words=($2)"
+  ok "$1: $2" vt "${words[@]:1}" --yes
+}
+
+# --- metadata ---
+use 04a-needs-check
+mended needs_check 'needs_check'
+well needs_check
+use 04b-damaged-leaf
+mended leaf 'metadata block 148'
+is "leaf: what is lost is named" "$(grep ^lost <<<"$out")" \
+  'lost: pve/vm-100-disk-0: bytes 0 to 201326591'
+whole leaf vm-101-disk-1 vm-102-disk-0 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2
+follow "leaf: taken back" "$(undo --undo)"
+like "leaf: it is damaged again" "$(fx check pve/data)" 'metadata block 148'
+follow "leaf: mended again" "virt-thin ${devices[*]} repair pve/data --undo data_meta0"
+well leaf
+use 04c-leaked-block
+mended leak 'chunk 1500'
+well leak
+use 01-clean
+zero "$(tmeta)" 8
+mended superblock 'superblock of the metadata is all zero'
+whole superblock $volumes
+well superblock
+
+# --- transaction ids and devices ---
+use 03a-tid-pool-ahead
+refused "ahead: devices are to be decided on" 1 '--adopt .*--remove-unknown' fx repair pve/data --yes
+like "ahead: so says the plan" "$(fx repair pve/data --dry-run --json |
+  field "d['unknown_devices'], d['done'], d['steps'][0]['text']")" \
+  "\['77'\], False, .the text gets the pool's transaction id, 9"
+mended ahead 'transaction id is 9, expected 7' --remove-unknown
+follow "ahead: taken back" "$(undo --text | grep -o 'virt-thin.*')"
+like "ahead: as it was" "$(fx check pve/data)" 'transaction id is 9, expected 7'
+ok "ahead: mended otherwise" fx repair pve/data --yes --name 77=vm-77-disk-0
+like "ahead: the device is a volume" "$(names_of)" vm-77-disk-0
+well ahead
+use 14-stray-devices
+mended strays 'thin device 3 ' --adopt
+well strays
+use 15-lost-device
+refused "missing: to be decided on" 1 '--remove-missing' fx repair pve/data --yes
+mended missing 'vm-2-disk-0 has no thin device' --remove-missing
+well missing
+
+# --- labels and texts ---
+use 01-clean
+zero 4096 1
+mended header 'metadata header at offset 4096 is damaged'
+whole header vm-101-disk-1
+well header
+use 01-clean
+zero 512 1
+mended label 'label .* is gone'
+well label
+use 01-clean
+ok "text: archived" fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
+zero 4096 2032
+mended text 'metadata header at offset 4096 is damaged'
+like "text: by the archive" "$out" "from $state/archive/"
+whole text vm-101-disk-1
+well text
+
+# --- without room ---
+use 01-clean
+fx rename pve/root pve/root2
+python3 - "$state"/archive/*.vg >no-spare.vg <<'P'
+import re, sys
+text = open(sys.argv[1]).read()
+at = text.index('lvol0_pmspare {')
+print(text[:at] + re.sub(r'(?:[^{}]|\{[^{}]*\})*\}', '', text[at + 15:], count=1), end='')
+P
+ok "no room: a text without a spare is put back" fx repair pve --text no-spare.vg --yes
+is "no room: as it is" "$(names_of)" "$(printf '%s\n' $volumes root | sort | xargs)"
+ok "no room: all is the pool's" fx resize pve/data +"$(free_mib)"m
+zero "$(tmeta)" 8
+refused "no room: is told" 1 'neither a spare .* --keep FILE' fx repair pve/data --yes
+mended "no room" 'all is zero|is all zero' --keep kept.bin
+back=$(undo --undo)
+whole "no room" $volumes
+is "no room: what was there is in a file that others may not read" "$(stat -c '%a %s' kept.bin)" \
+  "600 8388608"
+refused "no room: that file is not written over" 1 'File exists' \
+  fx repair pve/data --yes --keep kept.bin --from kept.bin
+follow "no room: taken back" "$back"
+like "no room: it is damaged again" "$(fx check pve/data)" 'is all zero'
+ok "no room: from a copy" fx repair pve/data --yes --from kept.bin --keep again.bin
+whole "no room" vm-101-disk-1
+is "no room: the check" "$(fx check pve/data 2>&1)" 'pve/data: 0 errors, 0 leaks'
+
+# --- metadata alone ---
+zcat "$top_srcdir/tests/fixtures/thin-metadata/04b-damaged-leaf.gz" >tmeta.bin
+ok "metadata: as thin_repair" run vt repair --metadata tmeta.bin --output mended.bin
+like "metadata: what is lost" "$out" 'lost: thin device 1: all from byte 0 on'
+if command -v thin_check >/dev/null; then
+  ok "metadata: thin_check is silent" thin_check -q mended.bin
+else
+  skip 1 "no thin_check"
+fi
+refused "metadata: what is there is not written over" 1 'is not empty' \
+  vt repair --metadata tmeta.bin --output mended.bin
+
+# --- not now ---
+use 04b-damaged-leaf
+refused "without --yes nothing is done" 1 'nothing was changed: --yes' fx repair pve/data
+exec 7<"${images[0]}"
+flock -x 7
+refused "somebody has it" 1 'in use|has it open|locked' fx repair pve/data --yes
+exec 7<&-
