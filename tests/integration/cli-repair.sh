@@ -20,7 +20,9 @@ use() { # FIXTURE: fresh copies of its PVs, and of nobody's archives
   for file in "${images[@]}"; do devices+=(--device "$file"); done
 }
 judge() {
-  [ "$(id -u)" = 0 ] && command -v lvm thin_check >/dev/null || { skip 1 "needs root and lvm2"; return; }
+  if [ "$(id -u)" != 0 ] || ! command -v lvm thin_check >/dev/null; then
+    skip 1 "needs root and lvm2"; return
+  fi
   ok "$1: lvm2 and thin_check are silent" judge_lvm "${images[@]}"
 }
 well() { # NAME: nothing is left to mend, and it can be written
@@ -58,7 +60,9 @@ P
 }
 names_of() { fx list --json pve | field "' '.join(sorted(v['name'] for v in d['volumes']))"; }
 free_mib() { echo $(($(fx info --json pve | field "d['volume_group']['free']") >> 20)); }
-zero() { dd if=/dev/zero of="${images[0]}" bs=512 seek=$(($1 / 512)) count="$2" conv=notrunc status=none; }
+zero() { # BYTE SECTORS
+  dd if=/dev/zero of="${images[0]}" bs=512 seek=$(($1 / 512)) count="$2" conv=notrunc status=none
+}
 undo() { grep -o "virt-thin repair .*$1.*" <<<"$out" | tail -n 1; } # the last of those printed
 follow() { # NAME COMMAND: as it was printed
   local words
@@ -90,7 +94,8 @@ well superblock
 
 # --- transaction ids and devices ---
 use 03a-tid-pool-ahead
-refused "ahead: devices are to be decided on" 1 '--adopt .*--remove-unknown' fx repair pve/data --yes
+refused "ahead: devices are to be decided on" 1 '--adopt .*--remove-unknown' \
+  fx repair pve/data --yes
 like "ahead: so says the plan" "$(fx repair pve/data --dry-run --json |
   field "d['unknown_devices'], d['done'], d['steps'][0]['text']")" \
   "\['77'\], False, .the text gets the pool's transaction id, 9"

@@ -176,7 +176,8 @@ complete() { # WORDS...: what bash offers for the last of them
     printf "%s\n" "${COMPREPLY[@]}" | sort | paste -sd" "' \
     complete "$top_builddir" "$top_srcdir/src/cli/completion/virt-thin" virt-thin "$@")
 }
-is "completion: commands" "$(complete re)" "receive release remove rename replicate rescue resize restore"
+is "completion: commands" "$(complete re)" \
+  "receive release remove rename repair replicate rescue resize restore"
 is "completion: commands of storage" "$(complete storage che)" "check"
 is "completion: options of these" "$(complete storage check --s)" "--strict"
 is "completion: commands of schedule" "$(complete schedule r)" "remove run"
