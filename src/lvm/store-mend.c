@@ -92,9 +92,10 @@ static gboolean open_pvs(LvmStore *store, LvmProbe *probe, GError **error)
                                            lvm_vg_name(store->vg));
 }
 
-LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, GError **error)
+LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, LvmOpenFunc open, gpointer user_data,
+                                 GError **error)
 {
-  g_autoptr(LvmStore) store = lvm_store_new(FALSE, NULL, NULL);
+  g_autoptr(LvmStore) store = lvm_store_new(FALSE, open, user_data);
   g_autofree char *foreign = NULL;
   const char *why = lvm_vg_unwritable(vg);
 

@@ -133,8 +133,10 @@ gboolean lvm_store_zero_new(LvmStore *store, LvmVg *vg, const char *lv_name, GEr
 /* --- mending (store-mend.c) --- */
 
 /* Open for writing what lvm_store_open() refuses: a VG with damaged labels, metadata areas or
- * texts, as @vg says it is. PVs are locked; nothing is written. ENOENT: a PV is missing; EPERM. */
-LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, GError **error);
+ * texts, as @vg says it is; @open as for lvm_store_open(). PVs are locked; nothing is written.
+ * ENOENT: a PV is missing; EPERM. */
+LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, LvmOpenFunc open, gpointer user_data,
+                                 GError **error);
 /* Has one of VG @name's metadata areas a text that its header vouches for? */
 gboolean lvm_probe_has_text(LvmProbe *probe, const char *name);
 /* Write damaged labels anew, then commit @vg (taken on success) to all areas. */

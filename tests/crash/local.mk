@@ -8,7 +8,8 @@ crash_tests = \
 	tests/crash/engine-death \
 	tests/crash/concurrency \
 	tests/crash/pool-model-run \
-	tests/crash/pool-power-cut
+	tests/crash/pool-power-cut \
+	tests/crash/pool-repair
 crash_scripts = tests/crash/sanitizers.sh tests/crash/nbd-sanitizers.sh
 check_PROGRAMS += $(crash_tests)
 EXTRA_DIST += $(crash_scripts)

@@ -17,5 +17,4 @@ fixture() { # NAME VG
 [ "$(id -u)" = 0 ] || skip_all "needs root for loop devices"
 fixture 04b-damaged-leaf damaged
 fixture 14-stray-devices strays
-fixture 04b-damaged-leaf theirs
 vm_run -m 512 -t 900 "$vm_kernel" "$tmp/base.cpio" "$vm_here/kernel-health.guest" "${disks[@]}"

@@ -211,7 +211,7 @@ static gboolean check_mending(Repair *repair, LvmVg *vg, GError **error)
 
   if (!bundled_check_inactive(vg, error))
     return FALSE;
-  store = lvm_store_open_mending(repair->probe, vg, error);
+  store = lvm_store_open_mending(repair->probe, vg, NULL, NULL, error);
   return store != NULL;
 }
 
@@ -265,8 +265,9 @@ static gboolean open_vg(Repair *repair, const char *vg, const PoolWhere *where, 
   if (!found || *lvm_store_warnings(found))
     return open_damaged(repair, vg, found, failure, error);
   begun.flags = flags;
-  repair->store = flags & POOL_READ_ONLY ? g_steal_pointer(&found)
-                                         : bundled_open_vg(vg, &begun, NULL, NULL, error);
+  repair->store = flags & POOL_READ_ONLY
+                      ? g_steal_pointer(&found)
+                      : bundled_open_vg(vg, &begun, repair->open, repair->open_data, error);
   return repair->store != NULL;
 }
 
@@ -338,7 +339,8 @@ gboolean repair_write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
 
   lvm_store_close(repair->store);
   repair->store = NULL;
-  store = lvm_store_open_mending(repair->probe, now ? now : vg, error);
+  store =
+      lvm_store_open_mending(repair->probe, now ? now : vg, repair->open, repair->open_data, error);
   if (store && lvm_store_mend(store, vg, dir, "repair of the text", error)) {
     if (now)
       repair_note_undo(plan, POOL_REPAIR_LABELS, store, repair->where);

@@ -84,6 +84,8 @@ typedef struct {
   guint64 spare;        /* extents that the spare must have for that; 0: it has */
   const PoolRepairChoice *choice;
   const PoolWhere *where;
+  LvmOpenFunc open; /* of PVs that are written; NULL: the usual */
+  gpointer open_data;
 } Repair;
 
 typedef struct {
@@ -177,3 +179,10 @@ gboolean repair_run(Repair *repair, PoolRepairPlan *plan, GError **error);
 /* The command that takes back the last commit of @store goes into @plan's steps of @kind. */
 void repair_note_undo(PoolRepairPlan *plan, PoolRepairStepKind kind, LvmStore *store,
                       const PoolWhere *where);
+
+/* --- repair/repair.c --- */
+
+/* pool_repair_run() with a hook between store and PVs, for tests. */
+gboolean repair_run_hooked(const char *vg, const char *thin_pool, const PoolWhere *where,
+                           const PoolRepairChoice *choice, PoolRepairPlan *plan, LvmOpenFunc open,
+                           gpointer user_data, GError **error);

@@ -157,7 +157,8 @@ static gboolean open_text(Texts *texts, const char *vg, const char *file, const 
   texts->now = lvm_probe_vg(probe, vg, NULL);
   if (!check_same(texts, vg, file, error) || !bundled_check_inactive(texts->text->vg, error))
     return FALSE;
-  texts->store = lvm_store_open_mending(probe, texts->now ? texts->now : texts->text->vg, error);
+  texts->store =
+      lvm_store_open_mending(probe, texts->now ? texts->now : texts->text->vg, NULL, NULL, error);
   return texts->store && check_pvs(texts, file, error);
 }
 

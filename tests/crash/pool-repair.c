@@ -1,0 +1,347 @@
+/* virt-thin - random damage to a pool, mended; and power cuts while it is mended
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * A pool with volumes whose content is known. Over and over a copy of it is damaged: some blocks of
+ * its metadata, its superblock, header or text of the volume group. It is mended, with all that is
+ * written to the PV recorded; then every byte that is not named as lost must be what it was, the
+ * check must find nothing, and nothing may be left to mend. Then the power fails at some points of
+ * the record, and what that leaves must come to the same by another repair.
+ *
+ * $VIRT_THIN_TEST_SEED, and $VIRT_THIN_TEST_LONG for twenty times as many.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../unit/progress.h"
+#include "pool/repair/repair-private.h"
+#include "util/memory.h"
+
+#define KIB 1024u
+#define MIB (KIB * KIB)
+#define EXTENT (64u * KIB)
+#define BLOCK 4096u
+#define N_VOLUMES 6
+#define N_CUTS 4
+
+typedef struct {
+  char name[32];
+  guint8 *bytes;
+  gsize size;
+} Volume;
+
+static char *folder;
+static guint32 seed;
+static Volume volumes[N_VOLUMES];
+static guint64 metadata_at, metadata_size; /* bytes of the PV: in one piece */
+static guint n_refused, n_lossless, n_cuts_done;
+
+static void die(const char *format, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
+
+static void remove_folder(void)
+{
+  const char *argv[] = {"rm", "-rf", folder, NULL};
+
+  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
+}
+
+static void die(const char *format, ...)
+{
+  g_autofree char *message = NULL;
+  va_list args;
+
+  va_start(args, format);
+  message = g_strdup_vprintf(format, args);
+  va_end(args);
+  printf("not ok 1 - seed %u: %s\n", seed, message);
+  if (!g_getenv("VIRT_THIN_TEST_KEEP"))
+    remove_folder();
+  exit(1);
+}
+
+#define must(call)                                                                                 \
+  do {                                                                                             \
+    g_autoptr(GError) error = NULL;                                                                \
+    if (!(call))                                                                                   \
+      die("%s: %s", #call, error ? error->message : "failed");                                     \
+  } while (0)
+
+/* --- a pool whose content is known --- */
+
+static void fill(VolumeGroup *group, Volume *v, GRand *rand)
+{
+  VtIo *io;
+
+  must((io = pool_volume_open(group, v->name, FALSE, "test", &error)) != NULL);
+  for (guint i = 0; i < 12; i++) {
+    gsize at = (gsize)g_rand_int_range(rand, 0, v->size / BLOCK) * BLOCK;
+
+    for (gsize j = 0; j < BLOCK; j += 4)
+      *(guint32 *)(gpointer)(v->bytes + at + j) = g_rand_int(rand);
+    must(vt_io_write(io, v->bytes + at, BLOCK, at, &error));
+  }
+  must(vt_io_flush(io, &error));
+  vt_io_unref(io);
+}
+
+/* Half of them are clones of the one before, which goes on. */
+static void make_pool(const char *path)
+{
+  const PoolNew part = {.size = 24 * MIB, .metadata_size = 2 * MIB};
+  const char *devices[] = {path, NULL};
+  GRand *rand = g_rand_new_with_seed(seed);
+  VolumeGroup *group;
+
+  must(pool_init("pve", "data", path, 48 * MIB, EXTENT, &part, &error));
+  must((group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error)) != NULL);
+  for (guint i = 0; i < N_VOLUMES; i++) {
+    Volume *v = &volumes[i], *from = i % 2 ? v - 1 : NULL;
+
+    g_snprintf(v->name, sizeof v->name, "vm-%u-disk-0", 100 + i);
+    v->size = 4 * MIB;
+    v->bytes = from ? vt_memdup(from->bytes, v->size) : g_malloc0(v->size);
+    if (from)
+      must(pool_clone(group, from->name, v->name, v->size, &error));
+    else
+      must(pool_create(group, NULL, v->name, v->size, &error));
+    fill(group, v, rand);
+    if (from)
+      fill(group, from, rand);
+  }
+  must(pool_close(group, &error));
+  g_rand_free(rand);
+}
+
+static void find_metadata(const char *path)
+{
+  const char *devices[] = {path, NULL};
+  g_autoptr(LvmStore) store = NULL;
+  LvmLv *lv;
+  LvmPv *pv;
+
+  must((store = lvm_store_open(devices, NULL, TRUE, NULL, NULL, &error)) != NULL);
+  lv = lvm_vg_find_lv(lvm_store_vg(store), "data_tmeta");
+  if (!lvm_lv_find_run(lvm_store_vg(store), lv, &pv, &metadata_at))
+    die("data_tmeta lies in pieces");
+  metadata_size = lvm_lv_size(lv);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+  const char *argv[] = {"cp", "--sparse=always", from, to, NULL};
+  int status;
+
+  must(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status,
+                    &error) &&
+       status == 0);
+}
+
+/* --- damage --- */
+
+static void put(const char *path, guint64 at, gconstpointer bytes, gsize n)
+{
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+  if (fd < 0 || pwrite(fd, bytes, n, (off_t)at) != (ssize_t)n)
+    die("%s: %s", path, g_strerror(errno));
+  close(fd);
+}
+
+/* Blocks that are in use lie at the beginning. */
+static void damage_blocks(const char *path, GRand *rand)
+{
+  for (gint n = g_rand_int_range(rand, 1, 4); n > 0; n--) {
+    guint64 block = g_rand_int_range(rand, 1, 80);
+    guint32 noise = g_rand_int(rand);
+
+    put(path, metadata_at + block * BLOCK + (guint64)g_rand_int_range(rand, 0, BLOCK / 4) * 4,
+        &noise, sizeof noise);
+  }
+}
+
+static char *damage(const char *path, GRand *rand)
+{
+  static const guint8 zeros[BLOCK];
+  gint kind = g_rand_int_range(rand, 0, 8);
+
+  if (kind < 6)
+    damage_blocks(path, rand);
+  if (kind == 5 || kind == 6)
+    put(path, metadata_at, zeros, BLOCK);
+  if (kind == 7 || kind == 4)
+    put(path, 4096, zeros, 512); /* the header of the metadata area */
+  return g_strdup_printf("damage %d", kind);
+}
+
+/* --- mending --- */
+
+static VtIo *open_recorded(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  g_autoptr(VtIo) file = vt_io_open_file(path, read_only, error);
+
+  return file ? vt_io_recorder_new(file, user_data) : NULL;
+}
+
+/* Which of what there is to decide nobody asks here. NULL: refused. */
+static PoolRepairPlan *mend(const char *path, VtIoLog *log, GError **error)
+{
+  const char *devices[] = {path, NULL};
+  const PoolWhere where = {.devices = devices, .engine = POOL_ENGINE_BUNDLED};
+  const PoolRepairChoice choice = {.adopt = TRUE, .remove_missing = TRUE};
+  PoolRepairPlan *plan = pool_repair_look("pve", "data", &where, &choice, error);
+
+  if (!plan || repair_run_hooked("pve", "data", &where, &choice, plan, log ? open_recorded : NULL,
+                                 log, error))
+    return plan;
+  pool_repair_plan_free(plan);
+  return NULL;
+}
+
+/* --- judging --- */
+
+static gboolean is_lost(const PoolRepairPlan *plan, const Volume *v, guint64 at)
+{
+  g_autofree char *full = g_strdup_printf("pve/%s", v->name);
+
+  for (guint i = 0; i < plan->lost->len; i++) {
+    const PoolRepairLoss *loss = plan->lost->pdata[i];
+
+    if (strcmp(loss->volume, full) == 0 && at >= loss->offset && at - loss->offset < loss->length)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+static gboolean was_missing(const PoolRepairPlan *plan, const Volume *v)
+{
+  for (guint i = 0; i < plan->steps->len; i++)
+    if (g_str_has_prefix(((PoolRepairStep *)plan->steps->pdata[i])->text, "remove volume") &&
+        strstr(((PoolRepairStep *)plan->steps->pdata[i])->text, v->name))
+      return TRUE;
+  return FALSE;
+}
+
+static void check_volume(VolumeGroup *group, const PoolRepairPlan *plan, const Volume *v,
+                         const char *what)
+{
+  g_autofree guint8 *found = g_malloc(v->size);
+  g_autoptr(GError) error = NULL;
+  VtIo *io = pool_volume_open(group, v->name, TRUE, "test", &error);
+
+  if (!io && was_missing(plan, v))
+    return;
+  if (!io || !vt_io_read(io, found, v->size, 0, &error))
+    die("%s: %s: %s", what, v->name, error->message);
+  vt_io_unref(io);
+  for (gsize at = 0; at < v->size; at += BLOCK)
+    if (memcmp(found + at, v->bytes + at, BLOCK) != 0 && !is_lost(plan, v, at))
+      die("%s: %s at byte %zu is not what it was, nor named as lost", what, v->name, at);
+}
+
+/* @also: what was lost before that. */
+static void check_pool(const char *path, const PoolRepairPlan *plan, const char *what)
+{
+  const char *devices[] = {path, NULL};
+  g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
+  g_autoptr(PoolRepairPlan) again = NULL;
+  VolumeGroup *group;
+
+  must((again = pool_repair_look(
+            "pve", "data", &(PoolWhere){.devices = devices, .engine = POOL_ENGINE_BUNDLED}, NULL,
+            &error)) != NULL);
+  if (again->findings->len)
+    die("%s: still to mend: %s", what, (char *)again->findings->pdata[0]);
+  must((group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error)) != NULL);
+  must(pool_check(group, NULL, &errors, &leaks, &error));
+  if (errors->len || leaks->len)
+    die("%s: %s", what, (char *)(errors->len ? errors : leaks)->pdata[0]);
+  for (guint i = 0; i < N_VOLUMES; i++)
+    check_volume(group, plan, &volumes[i], what);
+  must(pool_create(group, NULL, "afterwards", EXTENT, &error));
+  must(pool_close(group, &error));
+}
+
+static void cut_power(const char *damaged, VtIoLog *log, const PoolRepairPlan *plan, GRand *rand,
+                      const char *what)
+{
+  g_autofree char *path = g_build_filename(folder, "cut.img", NULL), *cut = NULL;
+  g_autoptr(PoolRepairPlan) then = NULL;
+  guint upto = (guint)g_rand_int_range(rand, 0, (gint)vt_io_log_length(log) + 1);
+  int fd;
+
+  copy_file(damaged, path);
+  fd = open(path, O_RDWR | O_CLOEXEC);
+  must(vt_io_log_replay(log, 0, upto, rand, fd, &error));
+  close(fd);
+  cut = g_strdup_printf("%s, cut at %u of %u", what, upto, vt_io_log_length(log));
+  {
+    g_autoptr(GError) error = NULL;
+
+    if (!(then = mend(path, NULL, &error)))
+      die("%s: %s", cut, error->message);
+  }
+  check_pool(path, plan, cut);
+  n_cuts_done++;
+}
+
+static void round_of(const char *base, guint n)
+{
+  g_autoptr(GRand) rand = g_rand_new_with_seed(seed + n);
+  g_autofree char *damaged = g_build_filename(folder, "damaged.img", NULL),
+                  *path = g_build_filename(folder, "mended.img", NULL), *kind = NULL, *what = NULL;
+  g_autoptr(PoolRepairPlan) plan = NULL;
+  g_autoptr(GError) refused = NULL;
+  VtIoLog *log = vt_io_log_new();
+
+  copy_file(base, damaged);
+  kind = damage(damaged, rand);
+  what = g_strdup_printf("round %u, %s", n, kind);
+  copy_file(damaged, path);
+  plan = mend(path, log, &refused);
+  if (!plan) {
+    if (!g_error_matches(refused, VT_ERROR, EBADMSG))
+      die("%s: %s", what, refused->message);
+    n_refused++;
+  } else {
+    n_lossless += plan->lost->len == 0;
+    check_pool(path, plan, what);
+    for (guint i = 0; i < N_CUTS && vt_io_log_length(log); i++)
+      cut_power(damaged, log, plan, rand, what);
+  }
+  vt_io_log_free(log);
+}
+
+int main(void)
+{
+  const char *seed_text = g_getenv("VIRT_THIN_TEST_SEED");
+  guint n_rounds = g_getenv("VIRT_THIN_TEST_LONG") ? 1000 : 25;
+  g_autofree char *base = NULL, *dir = NULL;
+  gint64 start = g_get_monotonic_time();
+
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  seed = seed_text ? (guint32)g_ascii_strtoull(seed_text, NULL, 10) : 20261130;
+  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(),
+                         "virt-thin-XXXXXX", NULL);
+  folder = g_mkdtemp(dir);
+  g_setenv("VIRT_THIN_STATE_DIR", folder, TRUE);
+  g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
+  g_setenv("LVM_SYSTEM_DIR", folder, TRUE);
+  base = g_build_filename(folder, "base.img", NULL);
+  printf("1..1\n");
+  make_pool(base);
+  find_metadata(base);
+  for (guint n = 0; n < n_rounds; n++) {
+    round_of(base, n);
+    progress("%u of %u rounds", n + 1, n_rounds);
+  }
+  printf("# seed %u: %u rounds, %u without loss, %u refused, %u power cuts, in %.1f s\n", seed,
+         n_rounds, n_lossless, n_refused, n_cuts_done, (g_get_monotonic_time() - start) / 1e6);
+  printf("ok 1 - a pool is mended, and a repair that was interrupted\n");
+  for (guint i = 0; i < N_VOLUMES; i++)
+    g_free(volumes[i].bytes);
+  remove_folder();
+  return 0;
+}
