@@ -112,7 +112,10 @@ void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found)
              found->errors);
   find_lines(plan, "counted, but not used", found->leaks);
   if (found->candidates->len)
-    repair_plan_find(plan, "the metadata is found by %s", (char *)found->candidates->pdata[0]);
+    repair_plan_find(plan,
+                     "the metadata is found by %s; should that be older than the last commit, what "
+                     "was written since is not in it",
+                     (char *)found->candidates->pdata[0]);
   for (guint i = 1; i < found->candidates->len; i++)
     repair_plan_find(plan, "older, or not so likely: %s", (char *)found->candidates->pdata[i]);
   if (found->needs_check)
