@@ -13,6 +13,7 @@
 #define UNIT_PREFIX "virt-thin-schedule@"
 #define UNIT_SUFFIX ".timer"
 #define WANTS "timers.target.wants"
+#define CHECK_TIMER "virt-thin-check.timer" /* installed, and enabled by the administrator */
 #define MARK                                                                                       \
   "# Written by " VIRT_THIN_BINDIR                                                                 \
   "/virt-thin schedule, which changes and removes it, too: it is "                                 \
@@ -204,6 +205,20 @@ gboolean timers_apply(GPtrArray *schedules, const char *const *leave, guint *n_m
   return start(changed, same, unwanted->len > 0, error);
 }
 
+static gboolean disable_check(const char *folder, gboolean told, GError **error)
+{
+  g_autofree char *wants = g_build_filename(folder, WANTS, NULL),
+                  *link = g_build_filename(wants, CHECK_TIMER, NULL);
+  const char *const stop[] = {"stop", CHECK_TIMER, NULL};
+
+  if (!g_file_test(link, G_FILE_TEST_IS_SYMLINK))
+    return TRUE;
+  if ((told && !systemd_tell(stop, error)) || !files_remove(wants, CHECK_TIMER, TRUE, error))
+    return FALSE;
+  rmdir(wants);
+  return TRUE;
+}
+
 gboolean timers_remove(const char *folder, gboolean told, guint *n_removed, GError **error)
 {
   g_autoptr(GPtrArray) units = list_units(folder);
@@ -211,7 +226,7 @@ gboolean timers_remove(const char *folder, gboolean told, guint *n_removed, GErr
 
   *n_removed = units->len;
   told = told && is_told();
-  return remove_units(folder, units, told, error) &&
+  return disable_check(folder, told, error) && remove_units(folder, units, told, error) &&
          (!told || units->len == 0 || systemd_tell(reload, error));
 }
 

@@ -18,7 +18,7 @@ gboolean timers_check(const Schedule *schedule, GError **error);
  * systemd know, and start them. Others go, but for those of @leave (names). */
 gboolean timers_apply(GPtrArray *schedules, const char *const *leave, guint *n_made,
                       guint *n_removed, GError **error);
-/* Remove all of ours in @folder; @tell: systemd, too. */
+/* Remove all of ours in @folder, and disable the timer of checks; @tell: systemd, too. */
 gboolean timers_remove(const char *folder, gboolean tell, guint *n_removed, GError **error);
 
 /* When @schedule runs next, in seconds since the epoch; 0: not known, or never. */
