@@ -1,5 +1,4 @@
-/* virt-thin - who uses a pool's chunks, beside thin_ls: makes metadata with many snapshots, and
- * prints what thin_ls prints
+/* virt-thin - metadata with many snapshots, and who uses what of it, as thin_ls prints it
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * usage: bench-thin-usage make FILE [SNAPSHOTS [CHUNKS]]   (default 1000 of 100000 chunks)
