@@ -83,6 +83,63 @@ static void test_create_write_reopen(void **state)
   helper_close(group);
 }
 
+static gint writer_ends; /* atomic */
+
+/* Maps and unmaps, with a commit each. */
+static gpointer write_all_the_time(gpointer group)
+{
+  VtIo *volume;
+  g_autofree char *data = g_strnfill(64 * KIB, 'x');
+
+  assert_done((volume = pool_volume_open(group, "vm-1-disk-0", FALSE, "me", &error)) != NULL);
+  for (guint i = 0; !g_atomic_int_get(&writer_ends); i = (i + 1) % 256) {
+    assert_done(vt_io_write(volume, data, 64 * KIB, i * 64 * KIB, &error));
+    assert_done(vt_io_flush(volume, &error));
+    if (i % 3 == 0)
+      assert_done(vt_io_discard(volume, i / 2 * 64 * KIB, 64 * KIB, &error));
+  }
+  vt_io_unref(volume);
+  return NULL;
+}
+
+/* Who uses what is of one moment: all that is in use is some volume's. */
+static void test_usage_of_a_busy_pool(void **state)
+{
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
+  g_autoptr(PoolUsage) empty = NULL;
+  GThread *writer;
+
+  assert_done((empty = pool_usage(group, NULL, NULL, &error)) != NULL);
+  assert_int_equal(empty->used, 0);
+  assert_done(pool_create(group, NULL, "vm-1-disk-0", 16 * MIB, &error));
+  helper_write(group, "vm-1-disk-0", 0, 4 * MIB, 7);
+  assert_done(pool_clone(group, "vm-1-disk-0", "vm-2-disk-0", 0, &error));
+  writer = g_thread_new("writer", write_all_the_time, group);
+  for (guint i = 0; i < 300; i++) {
+    g_autoptr(PoolUsage) usage = NULL;
+    const PoolVolumeUsage *clone;
+    assert_done((usage = pool_usage(group, "data", NULL, &error)) != NULL);
+    assert_int_equal(usage->volumes->len, 2);
+    assert_int_equal(usage->used, usage->mapped);
+    assert_int_equal(usage->freed, usage->used);
+    clone = usage->volumes->pdata[1];
+    assert_int_equal(clone->mapped, 4 * MIB);
+  }
+  g_atomic_int_set(&writer_ends, 1);
+  g_thread_join(writer);
+  helper_close(group);
+}
+
+static void test_usage_errors(void **state)
+{
+  const char *const nobody[] = {"nope", NULL};
+  VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
+
+  assert_fails(pool_usage(group, "nope", NULL, &error), ENOENT, "no thin pool nope");
+  assert_fails(pool_usage(group, "data", nobody, &error), ENOENT, "no volume nope");
+  helper_close(group);
+}
+
 static void test_extents_of_a_volume(void **state)
 {
   VolumeGroup *group = helper_open(helper_make(128 * MIB, 0));
@@ -827,6 +884,8 @@ int main(void)
   const struct CMUnitTest tests[] = {
       TEST(test_init_and_list),
       TEST(test_create_write_reopen),
+      TEST(test_usage_of_a_busy_pool),
+      TEST(test_usage_errors),
       TEST(test_extents_of_a_volume),
       TEST(test_clone),
       TEST(test_snapshot),

@@ -265,6 +265,93 @@ static void test_loop(void **state)
   thin_metadata_close(md);
 }
 
+/* --- levels ------------------------------------------------------------------------- */
+
+static guint64 last_done, last_total;
+static guint n_told;
+
+static void told(guint64 done, guint64 total, gpointer data)
+{
+  assert_true(done > last_done && done <= total);
+  assert_true(n_told == 0 || total == last_total);
+  last_done = done;
+  last_total = total;
+  n_told++;
+}
+
+/* Nearly every block is told of, in order. */
+static void test_progress(void **state)
+{
+  const ThinCheckOptions options = {FALSE, told, NULL};
+  g_autoptr(VtIo) io = thin_test_file(*state, "large", 32 << 20);
+  g_autoptr(ThinReport) report = NULL;
+  guint64 chunk, n;
+  ThinMetadata *md;
+
+  assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, 500000, &error));
+  assert_ok((md = thin_metadata_open(io, FALSE, 0, &error)) != NULL);
+  assert_ok(thin_metadata_create(md, 1, &error));
+  for (guint64 at = 0; at < 450000; at += n) {
+    assert_ok(thin_metadata_alloc(md, 450000 - at, &chunk, &n, &error));
+    assert_ok(thin_metadata_insert(md, 1, at, chunk, n, &error));
+  }
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  thin_metadata_close(md);
+  assert_ok((report = thin_check_as(io, 0, &options, &error)) != NULL);
+  assert_int_equal(report->errors->len, 0);
+  assert_true(n_told > 0 && last_done + (8 << 20) > last_total);
+}
+
+static void damage(const char *path, guint64 block)
+{
+  g_autoptr(VtIo) io = thin_test_open(path, FALSE);
+
+  assert_ok(vt_io_write(io, "damage", 6, block * THIN_METADATA_BLOCK + 100, &error));
+}
+
+static ThinReport *check_quickly(const char *path)
+{
+  const ThinCheckOptions options = {.quick = TRUE};
+  g_autoptr(VtIo) io = thin_test_open(path, TRUE);
+  ThinReport *report = NULL;
+
+  assert_ok((report = thin_check_as(io, 0, &options, &error)) != NULL);
+  return report;
+}
+
+static void assert_quick_errors(ThinTest *test, const char *fixture, gint64 damaged, guint n)
+{
+  g_autofree char *path = unpack(test, fixture);
+  g_autoptr(ThinReport) report = NULL;
+
+  if (damaged >= 0)
+    damage(path, (guint64)damaged);
+  report = check_quickly(path);
+  assert_int_equal(report->errors->len, n);
+}
+
+/* Every root, damaged in turn, is noticed; a leaf is not. */
+static void test_quick(void **state)
+{
+  g_autofree char *path = unpack(*state, "01-clean");
+  g_autofree ThinDiskSuperblock *sb = g_malloc0(THIN_METADATA_BLOCK);
+  g_autoptr(VtIo) io = thin_test_open(path, TRUE);
+
+  assert_ok(thin_superblock_read(io, 0, (guint8 *)sb, &error));
+  const guint64 roots[] = {sb->data_mapping_root,
+                           sb->device_details_root,
+                           sb->data_space_map.root.bitmap_root,
+                           sb->data_space_map.root.ref_count_root,
+                           sb->metadata_space_map.root.bitmap_root,
+                           sb->metadata_space_map.root.ref_count_root,
+                           0};
+  for (guint i = 0; i < G_N_ELEMENTS(roots); i++)
+    assert_quick_errors(*state, "01-clean", (gint64)GUINT64_FROM_LE(roots[i]), 1);
+  assert_quick_errors(*state, "01-clean", -1, 0);
+  assert_quick_errors(*state, "04a-needs-check", -1, 1);
+  assert_quick_errors(*state, "04b-damaged-leaf", -1, 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, thin_test_setup, thin_test_teardown)
@@ -272,7 +359,7 @@ int main(void)
       TEST(test_clean),        TEST(test_damaged_leaf), TEST(test_leaked_chunk),
       TEST(test_needs_check),  TEST(test_superblock),   TEST(test_short),
       TEST(test_nodes),        TEST(test_space_maps),   TEST(test_loop),
-      TEST(test_thin_restore),
+      TEST(test_thin_restore), TEST(test_progress),     TEST(test_quick),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
