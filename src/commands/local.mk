@@ -27,6 +27,7 @@ virt_thin_SOURCES += \
 	src/commands/send.c \
 	src/commands/repair.c \
 	src/commands/replicate.c \
+	src/commands/restore-metadata.h src/commands/restore-metadata.c \
 	src/commands/schedule.c \
 	src/commands/schedule-list.h src/commands/schedule-list.c \
 	src/commands/rescue.c \

@@ -8,8 +8,9 @@
 
 #include "backup/restore.h"
 #include "commands/commands.h"
+#include "commands/restore-metadata.h"
 
-static char *id_text, *volume_text, *thin_pool;
+static char *id_text, *volume_text, *thin_pool, *metadata_path;
 static gboolean force;
 
 /* Which backup, of which volume. */
@@ -165,12 +166,26 @@ static gboolean restore_from_stdin(Wanted *wanted, RestoreTarget *target, GError
   return cli_close(target->group, error) && ok;
 }
 
+/* --metadata PATH [XML]. */
+static int run_restore_metadata(char **args, GError **error)
+{
+  if (id_text || volume_text || thin_pool || (args && args[0] && args[1])) {
+    cli_usage(error, "--metadata PATH takes the XML of one pool, and of the options --force");
+    return CLI_WRONG_USAGE;
+  }
+  return cli_status(restore_metadata(metadata_path, args && args[0] ? args[0] : "-", force, error));
+}
+
 static int run_restore(char **args, GError **error)
 {
   g_autofree char *vg = NULL, *lv = NULL;
   g_auto(Wanted) wanted = {0};
   RestoreTarget target = {.thin_pool = thin_pool, .replace = force};
 
+  if (metadata_path)
+    return run_restore_metadata(args, error);
+  if (!args || !args[0] || !args[1])
+    return cli_usage(error, "a backup and VG/LV are wanted, or --metadata PATH"), CLI_WRONG_USAGE;
   if (!cli_split_name(args[1], &vg, &lv, error) || !parse_wanted(args[0], &wanted, error))
     return CLI_WRONG_USAGE;
   target.vg = vg;
@@ -185,14 +200,16 @@ static const GOptionEntry restore_options[] = {
      "Of which volume, where there are several", "VG/LV"},
     {"pool", 0, 0, G_OPTION_ARG_FILENAME, &thin_pool,
      "Thin pool for a new volume (default: the only one)", "POOL"},
-    {"force", 0, 0, G_OPTION_ARG_NONE, &force, "Give a volume that is there the backup's content",
-     NULL},
+    {"force", 0, 0, G_OPTION_ARG_NONE, &force,
+     "Give a volume that is there the backup's content; write over whatever PATH holds", NULL},
+    {"metadata", 0, 0, G_OPTION_ARG_FILENAME, &metadata_path,
+     "Write a pool's metadata here, from XML of dump's", "PATH"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 
 const CliCommand cli_restore = {
     .name = "restore",
-    .arguments = "DIR[/ID[/FILE]]|- VG/LV",
+    .arguments = "DIR[/ID[/FILE]]|- VG/LV, or --metadata PATH [XML|-]",
     .summary = "Make a volume from a backup",
     .description =
         "Reads each image once, and compares its checksum. The volume has its name when all was "
@@ -200,10 +217,14 @@ const CliCommand cli_restore = {
         "with --force one that is there, and not open, gets the content then, and keeps name, "
         "tags and\n"
         "snapshots. '-' is an archive of virt-thin backup on standard input.\n\n"
+        "With --metadata, as thin_restore: what virt-thin dump or thin_dump wrote becomes the "
+        "metadata of a\n"
+        "thin pool, in a file or on a device that nobody uses, whose size it gets.\n\n"
         "Example: virt-thin restore /backup pve/vm-102-disk-0 --volume pve/vm-101-disk-0\n"
-        "Example: zstd -d <vm-101.tar.zst | virt-thin restore - pve/vm-102-disk-0",
+        "Example: zstd -d <vm-101.tar.zst | virt-thin restore - pve/vm-102-disk-0\n"
+        "Example: virt-thin restore --metadata /dev/pve/spare data.xml",
     .options = restore_options,
-    .min_args = 2,
+    .min_args = 0,
     .max_args = 2,
     .run = run_restore,
 };

@@ -226,6 +226,21 @@ gboolean lvm_content_check_free(const char *path, GError **error)
       path, list);
 }
 
+gboolean lvm_content_check_unmarked(const char *path, GError **error)
+{
+  g_auto(Content) content = {.fd = -1};
+  g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+  g_autofree char *list = NULL;
+
+  if (!content_open(&content, path, error) ||
+      (content.probe &&
+       (!find_marks(&content, names, error) || !find_image(&content, names, error))))
+    return FALSE;
+  g_ptr_array_add(names, NULL);
+  list = g_strjoinv(" and ", (char **)names->pdata);
+  return names->len == 1 || vt_set_error(error, EEXIST, "%s", list);
+}
+
 static gboolean erase(VtIo *io, gboolean all, GError **error)
 {
   guint64 size = vt_io_size(io), start = all ? size : MIN(size, MARKS_AT_START),

@@ -17,6 +17,9 @@ gboolean lvm_content_check_free(const char *path, GError **error);
  * where marks are. EBUSY: somebody uses it. EEXIST: it is a PV of a VG, which this is no way to
  * leave. */
 gboolean lvm_content_clear(const char *path, GError **error);
+/* Is there no mark of anything on @path: what libblkid recognises, an image? EEXIST: its message is
+ * the names alone. */
+gboolean lvm_content_check_unmarked(const char *path, GError **error);
 
 /* @path has the label of a PV of @pv_size bytes, whose extents are the range @extents. Why it is no
  * PV of its own, but a part of something else; NULL: it is one. The caller's. A mark within the

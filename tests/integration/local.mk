@@ -28,6 +28,7 @@ integration_tests = \
 	tests/integration/cli-private.sh \
 	tests/integration/cli-release.sh \
 	tests/integration/cli-replicate.sh \
+	tests/integration/cli-restore-metadata.sh \
 	tests/integration/cli-sanitized.sh \
 	tests/integration/cli-rescue.sh \
 	tests/integration/cli-schedule.sh \
