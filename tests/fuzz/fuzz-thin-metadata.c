@@ -1,7 +1,7 @@
 /* virt-thin - libFuzzer target: damaged thin metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * It is opened, listed, looked up, checked, and written to.
+ * It is opened, listed, looked up, checked, searched for roots, and written to.
  *
  * The input is a list of changes to one of a few pools that our own writer makes at the start:
  *   byte 0: which pool (bits 0-1); bit 7: also open it to write, change it, and commit
@@ -18,6 +18,7 @@
 
 #include "thin/format/usage.h"
 #include "thin/metadata/metadata.h"
+#include "thin/rebuild/roots.h"
 
 #define N_BLOCKS 160u
 #define N_POOLS 4
@@ -193,6 +194,28 @@ static void read_all(Memory *memory)
   thin_metadata_close(md);
 }
 
+/* Every device of a pair leads somewhere, and its losses lie within it. */
+static void find_roots(Memory *memory)
+{
+  GPtrArray *pairs = thin_roots_find(&memory->io, NULL, 3, NULL);
+  for (guint i = 0; pairs && i < pairs->len; i++) {
+    const ThinRootPair *pair = pairs->pdata[i];
+    for (guint j = 0; j < pair->devices->len; j++) {
+      const ThinRootDevice *device = &g_array_index(pair->devices, ThinRootDevice, j);
+      if (thin_root_pair_device(pair, device->details.id) != device)
+        g_error("devices of a pair are out of order");
+      if (device->whole && (device->map == 0 || device->map >= N_BLOCKS))
+        g_error("a whole map is nowhere");
+    }
+    for (guint j = 0; j < pair->losses->len; j++) {
+      const ThinRootLoss *loss = &g_array_index(pair->losses, ThinRootLoss, j);
+      if (loss->first > loss->last || loss->begin >= loss->end)
+        g_error("nothing is lost");
+    }
+  }
+  g_clear_pointer(&pairs, g_ptr_array_unref);
+}
+
 static void write_some(Memory *memory)
 {
   ThinMetadata *md = thin_metadata_open(&memory->io, FALSE, 1, NULL);
@@ -255,6 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     thin_report_free(report);
   }
   read_all(memory);
+  find_roots(memory);
   count_usage(memory);
   if (data[0] & 0x40)
     mend(memory);

@@ -7,4 +7,5 @@ exec "$(dirname "$0")/run.sh" thin-metadata thin/format/{block,count-new,delta,u
   thin/metadata/space-map-{metadata,data}.c \
   thin/metadata/metadata{,-devices,-maps}.c \
   thin/metadata/{check,check-walk,check-counts,check-quick,mend-leaks}.c \
+  thin/rebuild/roots{,-describe,-pairs,-scan}.c \
   util/{crc,error,io}.c

@@ -4,7 +4,7 @@
 set -u
 top=${abs_top_srcdir:?} build=${abs_top_builddir:?}
 tests=(metadata check faults)
-[ -z "${VIRT_THIN_TEST_LONG:-}" ] || tests+=(btree model)
+[ -z "${VIRT_THIN_TEST_LONG:-}" ] || tests+=(btree model roots)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 trap 'exit 143' TERM; trap 'exit 130' INT
 cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-frame-pointer
@@ -15,7 +15,7 @@ libs="$(pkg-config --libs glib-2.0 gio-2.0 cmocka zlib) -lm"
 echo "1..${#tests[@]}"
 objects=$(cd "$top" &&
   printf '%s\n' src/util/*.c src/thin/format/*.c \
-    src/thin/metadata/*.c \
+    src/thin/metadata/*.c src/thin/rebuild/roots*.c \
     tests/unit/thin-helper.c)
 for test in "${tests[@]}"; do objects="$objects tests/unit/test-thin-$test.c"; done
 if ! printf "$top/%s\n" $objects |

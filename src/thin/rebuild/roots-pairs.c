@@ -8,7 +8,8 @@
 
 #include "thin/rebuild/roots-private.h"
 
-#define N_GUESSES 16u /* on each side, where nothing fits: then all combinations */
+#define N_ROOTS_MAX (1u << 19) /* of a kind: no pool leaves as many behind, so memory has a bound */
+#define N_GUESSES 16u          /* on each side, where nothing fits: then all combinations */
 
 typedef struct {
   RootsScan *scan;
@@ -123,11 +124,12 @@ static void find_candidates(Pairing *pairing)
   const RootsScan *scan = pairing->scan;
 
   for (guint64 i = 1; i < scan->n_blocks; i++) {
-    if (scan->nodes[i].kind == ROOTS_DETAILS) {
+    if (scan->nodes[i].kind == ROOTS_DETAILS && pairing->details->len < N_ROOTS_MAX) {
       g_array_append_val(pairing->details, i);
       remember(scan, pairing->by_ids, scan->nodes[i].ids, i);
       remember(scan, pairing->by_counts, scan->nodes[i].counts, i);
-    } else if (scan->nodes[i].kind == ROOTS_MAPS && scan->tops[i].is_one) {
+    } else if (scan->nodes[i].kind == ROOTS_MAPS && scan->tops[i].is_one &&
+               pairing->tops->len < N_ROOTS_MAX) {
       g_array_append_val(pairing->tops, i);
     }
   }
