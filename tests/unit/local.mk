@@ -52,6 +52,7 @@ unit_tests = \
 	tests/unit/test-thin-metadata \
 	tests/unit/test-thin-model \
 	tests/unit/test-thin-mutations \
+	tests/unit/test-thin-pool-faults \
 	tests/unit/test-thin-reader \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \

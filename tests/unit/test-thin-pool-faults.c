@@ -1,0 +1,469 @@
+/* virt-thin - every I/O of a pool and its volumes fails in turn, with each set of options; what is
+ * refused; and a journal that is full, foreign, or tells of what cannot be
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * (tests/crash/io-failures asks what the volumes hold afterwards. Here it is each way of writing,
+ * with all that a pool can be set to: what fails says why, and leaves metadata that is whole.)
+ */
+#include "config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "thin-harness.h"
+#include "thin/pool-private.h"
+
+#define N_CHUNKS 140u
+#define SIZE (64 * CHUNK)
+#define N_IOV 300
+
+#define assert_fails(call, errno_code)                                                             \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    assert_false(call);                                                                            \
+    if (!g_error_matches(error, VT_ERROR, errno_code))                                             \
+      fail_msg(#call ": %s", error ? error->message : "no error set");                             \
+    g_clear_error(&error);                                                                         \
+  } while (0)
+
+typedef struct {
+  Harness h;
+  ThinVolume *volumes[4];
+  char *buf;
+} Bench;
+
+/* --- what is done ------------------------------------------------------------------- */
+
+static gboolean step_create(Bench *b, GError **error)
+{
+  for (guint32 i = 1; i <= 3; i++)
+    if (!harness_message(&b->h, THIN_CREATE, i, 0, error) ||
+        !(b->volumes[i] = thin_volume_open(b->h.pool, i, SIZE, FALSE, error)))
+      return FALSE;
+  return TRUE;
+}
+
+static gboolean step_write(Bench *b, GError **error)
+{
+  return thin_volume_write(b->volumes[1], b->buf, 512, 5 * CHUNK + 512, error) &&
+         thin_volume_write(b->volumes[1], b->buf, 3 * CHUNK + 1000, 7 * CHUNK + 700, error) &&
+         thin_volume_write(b->volumes[1], b->buf, 5 * CHUNK, 20 * CHUNK, error) &&
+         thin_volume_write(b->volumes[2], b->buf, 2 * CHUNK, 3 * CHUNK, error) &&
+         thin_volume_flush(b->volumes[1], error);
+}
+
+static gboolean step_snapshot(Bench *b, GError **error)
+{
+  return harness_message(&b->h, THIN_SNAPSHOT, 9, 1, error) &&
+         harness_message(&b->h, THIN_SNAPSHOT, 10, 2, error);
+}
+
+/* Into shared chunks; of many pieces, with holes between them. */
+static gboolean step_pieces(Bench *b, GError **error)
+{
+  struct iovec iov[N_IOV];
+
+  for (guint i = 0; i < N_IOV; i++)
+    iov[i] = (struct iovec){b->buf + i * 1024, 700};
+  return thin_volume_write(b->volumes[1], b->buf, 100, 5 * CHUNK + 3000, error) &&
+         thin_volume_writev(b->volumes[1], iov, N_IOV, 6 * CHUNK + 300, error) &&
+         thin_volume_readv(b->volumes[1], iov, N_IOV, 4 * CHUNK + 300, error) &&
+         thin_volume_readv(b->volumes[2], iov, N_IOV, 2 * CHUNK, error);
+}
+
+static gboolean step_zero(Bench *b, GError **error)
+{
+  guint64 length;
+  gboolean mapped, ok;
+
+  ok = thin_volume_zero(b->volumes[1], 7 * CHUNK + 100, 3 * CHUNK, FALSE, error) &&
+       thin_volume_zero(b->volumes[1], 20 * CHUNK + 100, 3 * CHUNK, TRUE, error) &&
+       thin_volume_zero(b->volumes[1], 0, 0, TRUE, error) &&
+       thin_volume_back(b->volumes[1], 30 * CHUNK + 5, 3 * CHUNK, error) &&
+       thin_volume_extent(b->volumes[1], 0, SIZE, &length, &mapped, error);
+  return ok && (b->h.options.discards == THIN_DISCARD_IGNORE ||
+                thin_volume_discard(b->volumes[1], 21 * CHUNK, 3 * CHUNK, error));
+}
+
+static gboolean step_resize(Bench *b, GError **error)
+{
+  return thin_volume_resize(b->volumes[1], 23 * CHUNK + 512, error) &&
+         thin_volume_resize(b->volumes[1], SIZE, error) &&
+         thin_volume_resize(b->volumes[2], 512, error);
+}
+
+static gboolean step_messages(Bench *b, GError **error)
+{
+  thin_volume_close(g_steal_pointer(&b->volumes[3]));
+  return harness_message(&b->h, THIN_EXCHANGE, 1, 9, error) &&
+         harness_message(&b->h, THIN_EXCHANGE, 1, 1, error) &&
+         harness_message(&b->h, THIN_DELETE, 3, 0, error) &&
+         harness_message(&b->h, THIN_DELETE, 10, 0, error);
+}
+
+static gboolean step_hold(Bench *b, GError **error)
+{
+  return thin_pool_reserve_metadata_snapshot(b->h.pool, error) &&
+         thin_volume_write(b->volumes[1], b->buf, CHUNK, 8 * CHUNK, error) &&
+         thin_pool_release_metadata_snapshot(b->h.pool, error);
+}
+
+/* Chunks that lie apart, all of the pool; then they go again. */
+static gboolean step_fill(Bench *b, GError **error)
+{
+  g_autoptr(GError) full = NULL;
+
+  for (guint i = 0; i < 64; i += 2)
+    if (!thin_volume_write(b->volumes[1], b->buf, 512, i * CHUNK, error))
+      return FALSE;
+  harness_message(&b->h, THIN_CREATE, 20, 0, NULL);
+  b->volumes[3] = thin_volume_open(b->h.pool, 20, 4 * SIZE, FALSE, error);
+  if (!b->volumes[3])
+    return FALSE;
+  if (thin_volume_write(b->volumes[3], b->buf, 4 * SIZE, 0, &full) ||
+      !g_error_matches(full, VT_ERROR, ENOSPC)) {
+    if (full)
+      g_propagate_error(error, g_steal_pointer(&full));
+    return FALSE;
+  }
+  return b->h.options.discards == THIN_DISCARD_IGNORE ||
+         (thin_volume_discard(b->volumes[3], 0, 2 * SIZE, error) &&
+          thin_volume_write(b->volumes[3], b->buf, CHUNK, 3 * SIZE, error) &&
+          thin_volume_discard(b->volumes[3], 0, 4 * SIZE, error));
+}
+
+static gboolean step_reopen(Bench *b, GError **error)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(b->volumes); i++)
+    thin_volume_close(g_steal_pointer(&b->volumes[i]));
+  gboolean ok = thin_pool_close(g_steal_pointer(&b->h.pool), error);
+  return ok && (b->h.pool = thin_pool_open(b->h.metadata, b->h.data, &b->h.options, error));
+}
+
+static gboolean (*const steps[])(Bench *b, GError **error) = {
+    step_create, step_write,    step_snapshot, step_pieces, step_zero,
+    step_resize, step_messages, step_hold,     step_fill,   step_reopen};
+
+/* --- each fails --------------------------------------------------------------------- */
+
+typedef struct {
+  gboolean data;
+  VtIoKinds kind;
+  guint countdown;
+  int code;
+  gboolean lasting;
+} Fault;
+
+static void arm(Bench *b, const Fault *fault, gboolean on)
+{
+  vt_io_failer_arm(fault->data ? b->h.data : b->h.metadata, fault->kind,
+                   on ? fault->countdown : G_MAXUINT, fault->code);
+}
+
+static char buffer[4 * SIZE + MIB]; /* what is written, and read into */
+
+/* TRUE: the fault was met. */
+static gboolean run(const ThinOptions *options, const Fault *fault)
+{
+  Bench b = {.buf = buffer};
+  gboolean met;
+
+  harness_open_failing(&b.h, N_CHUNKS, MIB, options);
+  arm(&b, fault, TRUE);
+  for (guint i = 0; i < G_N_ELEMENTS(steps); i++) {
+    g_autoptr(GError) error = NULL;
+    if (steps[i](&b, &error))
+      continue;
+    if (!error || error->domain != VT_ERROR || !*error->message)
+      fail_msg("step %u fails without a word", i);
+    if (fault->countdown == G_MAXUINT)
+      fail_msg("step %u: %s", i, error->message);
+    if (!fault->lasting)
+      arm(&b, fault, FALSE);
+    if (i == 0 || !b.h.pool)
+      break;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS(b.volumes); i++)
+    thin_volume_close(b.volumes[i]);
+  thin_pool_close(g_steal_pointer(&b.h.pool), NULL);
+  met = vt_io_failer_failed(fault->data ? b.h.data : b.h.metadata) > 0;
+  arm(&b, fault, FALSE);
+  g_assert_true(thin_clear_needs_check(b.h.metadata, N_CHUNKS * CHUNK, NULL));
+  harness_check(b.h.metadata, N_CHUNKS * CHUNK, TRUE);
+  harness_close(&b.h);
+  return met;
+}
+
+static void quiet(const char *domain, GLogLevelFlags level, const char *message, gpointer user_data)
+{
+}
+
+static void run_all(const ThinOptions *options)
+{
+  static const Fault faults[] = {
+      {FALSE, VT_IO_READ, 0, EIO, FALSE},    {FALSE, VT_IO_WRITE, 0, EIO, FALSE},
+      {FALSE, VT_IO_WRITE, 0, ENOSPC, TRUE}, {FALSE, VT_IO_FLUSH, 0, EIO, FALSE},
+      {FALSE, VT_IO_FLUSH, 0, ENOSPC, TRUE}, {TRUE, VT_IO_READ, 0, EIO, FALSE},
+      {TRUE, VT_IO_WRITE, 0, EIO, FALSE},    {TRUE, VT_IO_WRITE, 0, ENOSPC, TRUE},
+      {TRUE, VT_IO_FLUSH, 0, EIO, FALSE},    {TRUE, VT_IO_ZERO, 0, EIO, FALSE},
+      {TRUE, VT_IO_DISCARD, 0, EIO, FALSE},  {FALSE, VT_IO_BACK, 0, ENOSPC, TRUE}};
+  guint handler =
+      g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING | G_LOG_LEVEL_MESSAGE, quiet, NULL);
+  guint n = 0;
+
+  memset(buffer, 'x', sizeof buffer);
+  run(options, &(Fault){.countdown = G_MAXUINT});
+  for (guint i = 0; i < G_N_ELEMENTS(faults); i++) {
+    Fault fault = faults[i];
+    while (run(options, &fault)) {
+      n++;
+      fault.countdown += 1 + fault.countdown / 12;
+    }
+  }
+  g_log_remove_handler("virt-thin", handler);
+  print_message("# %u runs, of which each met its fault\n", n);
+}
+
+static void test_passing_discards_down(void **state)
+{
+  /* few blocks and translations in memory, so that they are read again */
+  run_all(&(ThinOptions){.discards = THIN_DISCARD_PASSDOWN, .block_cache = 1, .translations = 64});
+}
+
+static void test_ignoring_discards(void **state)
+{
+  run_all(&(ThinOptions){.discards = THIN_DISCARD_IGNORE});
+}
+
+static void test_without_zeroing(void **state)
+{
+  run_all(&(ThinOptions){.discards = THIN_DISCARD_NO_PASSDOWN, .skip_zeroing = TRUE});
+}
+
+static void test_with_a_journal(void **state)
+{
+  void *journal = g_malloc0(THIN_JOURNAL_MIN);
+
+  run_all(&(ThinOptions){.discards = THIN_DISCARD_PASSDOWN,
+                         .journal = journal,
+                         .journal_size = THIN_JOURNAL_MIN,
+                         .journal_key = "pool"});
+  g_free(journal);
+}
+
+/* --- the journal -------------------------------------------------------------------- */
+
+/* Each write makes an entry, of a chunk of its own. */
+static void fill_journal(Harness *h, ThinVolume *v)
+{
+  for (guint64 i = 0; !thin_pool_journal_is_full(h->pool); i++)
+    MUST(thin_volume_write(v, "x", 1, 2 * i * CHUNK, &error));
+}
+
+/* Full, a write and a discard commit first; and where that fails they fail. */
+static void test_full_journal(void **state)
+{
+  void *journal = g_malloc0(THIN_JOURNAL_MIN);
+  ThinOptions options = {.skip_zeroing = TRUE, /* so that little is written */
+                         .discards = THIN_DISCARD_NO_PASSDOWN,
+                         .journal = journal,
+                         .journal_size = THIN_JOURNAL_MIN,
+                         .journal_key = "pool"};
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL);
+
+  for (guint i = 0; i < 4; i++) {
+    Harness h;
+    harness_open_failing(&h, 4000, MIB, &options);
+    harness_create(&h, 1);
+    ThinVolume *v = harness_volume(&h, 1, 8000 * CHUNK);
+    fill_journal(&h, v);
+    if (i / 2)
+      vt_io_failer_arm(h.metadata, VT_IO_FLUSH, 0, EIO);
+    g_autoptr(GError) error = NULL;
+    gboolean ok = i % 2 ? thin_volume_discard(v, 40 * CHUNK, CHUNK, &error)
+                        : thin_volume_write(v, "x", 1, 51 * CHUNK, &error);
+    g_assert_true(ok == (i < 2));
+    vt_io_failer_arm(h.metadata, 0, G_MAXUINT, EIO);
+    thin_volume_close(v);
+    thin_pool_close(g_steal_pointer(&h.pool), NULL);
+    harness_close(&h);
+  }
+  g_log_remove_handler("virt-thin", handler);
+  g_free(journal);
+}
+
+/* An engine dies with changes in its journal; unless it is 0, one leads to @chunk. */
+static void die_with(Harness *h, guint64 chunk)
+{
+  pid_t pid = fork();
+
+  g_assert_true(pid >= 0);
+  if (pid == 0) {
+    MUST(h->pool = thin_pool_open(h->metadata, h->data, &h->options, &error));
+    ThinVolume *v = harness_volume(h, 1, SIZE);
+    MUST(thin_volume_write(v, "x", 1, 9 * CHUNK, &error));
+    MUST(thin_volume_zero(v, 5 * CHUNK, CHUNK, TRUE, &error));
+    if (chunk)
+      thin_journal_append(h->pool->journal,
+                          &(ThinJournalEntry){.device = 1, .begin = 3, .n = 2, .chunk = chunk});
+    _exit(0);
+  }
+  g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+}
+
+static void test_death(void **state)
+{
+  void *journal =
+      mmap(NULL, THIN_JOURNAL_MIN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ThinOptions options = {
+      .journal = journal, .journal_size = THIN_JOURNAL_MIN, .journal_key = "pool"};
+  static const VtIoKinds kinds[] = {VT_IO_READ, VT_IO_WRITE, VT_IO_FLUSH};
+  Harness h;
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL);
+
+  harness_open_failing(&h, N_CHUNKS, MIB, &options);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, SIZE);
+  MUST(thin_volume_write(v, "x", 1, 5 * CHUNK, &error));
+  thin_volume_close(v);
+  for (guint i = 0; i < G_N_ELEMENTS(kinds); i++)
+    for (guint at = 0;; at++) {
+      MUST(thin_pool_close(g_steal_pointer(&h.pool), &error));
+      die_with(&h, 0);
+      vt_io_failer_arm(h.metadata, kinds[i], at, EIO);
+      g_autoptr(GError) error = NULL;
+      ThinPool *pool = thin_pool_open(h.metadata, h.data, &h.options, &error);
+      vt_io_failer_arm(h.metadata, 0, G_MAXUINT, EIO);
+      if ((h.pool = pool))
+        break;
+      g_assert_true(thin_clear_needs_check(h.metadata, 0, NULL));
+      MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+    }
+  MUST(thin_pool_close(g_steal_pointer(&h.pool), &error));
+  die_with(&h, N_CHUNKS + 5); /* a chunk that is not there */
+  assert_fails(thin_pool_open(h.metadata, h.data, &h.options, &error), EBADMSG);
+  harness_check(h.metadata, N_CHUNKS * CHUNK, TRUE);
+  harness_close(&h);
+  munmap(journal, THIN_JOURNAL_MIN);
+  g_log_remove_handler("virt-thin", handler);
+}
+
+/* --- what is refused ---------------------------------------------------------------- */
+
+static void test_refused(void **state)
+{
+  char journal[THIN_JOURNAL_MIN] = {0}, *long_key = g_strnfill(100, 'k');
+  ThinOptions options = {.journal = journal, .journal_size = 100, .journal_key = "pool"};
+  int fd;
+  g_autoptr(VtIo) tiny = harness_memory("tiny", 1000, NULL),
+                  zero = harness_memory("zero", MIB, &fd);
+  Harness h;
+
+  assert_fails(thin_pool_format(tiny, CHUNK, MIB, &error), EBADMSG);
+  assert_fails(thin_pool_format(zero, 1000, MIB, &error), EINVAL);
+  assert_fails(thin_pool_format(zero, 2048 * MIB, MIB, &error), EINVAL);
+  harness_open(&h, N_CHUNKS, MIB, NULL);
+  assert_fails(thin_pool_format(h.metadata, CHUNK, MIB, &error), EEXIST);
+  harness_create(&h, 1);
+  assert_fails(thin_volume_open(h.pool, 1, 100, FALSE, &error), EINVAL);
+  assert_fails(thin_volume_open(h.pool, 1, G_MAXUINT64 & ~511ull, FALSE, &error), EINVAL);
+  assert_fails(thin_volume_open(h.pool, 2, 512, FALSE, &error), ENOENT);
+  ThinVolume *v = harness_volume(&h, 1, SIZE);
+  char buf[512];
+  guint64 length;
+  gboolean mapped;
+  assert_fails(thin_volume_read(v, buf, 512, SIZE, &error), EINVAL);
+  assert_fails(thin_volume_write(v, buf, 512, SIZE - 5, &error), EINVAL);
+  assert_fails(thin_volume_back(v, SIZE, 512, &error), EINVAL);
+  assert_fails(thin_volume_extent(v, SIZE, 1, &length, &mapped, &error), EINVAL);
+  assert_fails(thin_volume_extent(v, 0, 0, &length, &mapped, &error), EINVAL);
+  assert_fails(thin_volume_resize(v, 100, &error), EINVAL);
+  assert_fails(thin_volume_resize(v, G_MAXUINT64 & ~511ull, &error), EINVAL);
+  assert_fails(harness_message(&h, (ThinMessageKind)99, 1, 1, &error), EINVAL);
+  assert_fails(harness_message(&h, THIN_EXCHANGE, 1, 7, &error), ENOENT);
+  assert_fails(harness_message(&h, THIN_EXCHANGE, 7, 1, &error), ENOENT);
+  assert_fails(harness_message(&h, THIN_CREATE, THIN_DEVICE_MAX + 1, 0, &error), EINVAL);
+  assert_fails(harness_message(&h, THIN_DELETE, 1, 0, &error), EBUSY);
+  thin_volume_close(v);
+  thin_volume_close(NULL);
+  thin_pool_close(g_steal_pointer(&h.pool), NULL);
+  assert_fails(thin_pool_open(h.metadata, h.data, &options, &error), ENOSPC);
+  options.journal_size = sizeof journal;
+  options.journal_key = long_key;
+  assert_fails(thin_pool_open(h.metadata, h.data, &options, &error), ENOSPC);
+  options = (ThinOptions){.chunk_size = 2 * CHUNK};
+  assert_fails(thin_pool_open(h.metadata, h.data, &options, &error), EBADMSG);
+  g_autoptr(VtIo) part = vt_io_new_part(h.data, "part", 0, 10 * CHUNK);
+  assert_fails(thin_pool_open(h.metadata, part, NULL, &error), EBADMSG);
+  options = (ThinOptions){.chunk_size = 1000};
+  assert_fails(thin_pool_open(zero, h.data, &options, &error), EINVAL);
+  assert_fails(thin_pool_open(tiny, h.data, NULL, &error), EBADMSG);
+  g_autoptr(VtIo) few = harness_memory("few", 3 * THIN_METADATA_BLOCK, NULL);
+  options = (ThinOptions){.read_only = TRUE};
+  assert_fails(thin_pool_open(few, h.data, &options, &error), ENOSPC);
+  assert_true(thin_pool_close(NULL, NULL));
+  g_free(long_key);
+  close(fd);
+  harness_close(&h);
+}
+
+/* Whoever asks is told, whatever he asks for. */
+static void test_read_only(void **state)
+{
+  Harness h;
+  char buf[512] = "x";
+
+  harness_open(&h, N_CHUNKS, MIB, NULL);
+  harness_create(&h, 1);
+  ThinVolume *v = harness_volume(&h, 1, SIZE);
+  MUST(thin_volume_write(v, buf, 512, 0, &error));
+  thin_volume_close(v);
+  v = NULL;
+  MUST(v = thin_volume_open(h.pool, 1, SIZE, TRUE, &error));
+  for (guint i = 0; i < 2; i++) {
+    assert_fails(thin_volume_write(v, buf, 512, 0, &error), EROFS);
+    assert_fails(thin_volume_zero(v, 0, 512, TRUE, &error), EROFS);
+    assert_fails(thin_volume_discard(v, 0, CHUNK, &error), EROFS);
+    assert_fails(thin_volume_back(v, 0, CHUNK, &error), EROFS);
+    assert_fails(thin_volume_resize(v, 512, &error), EROFS);
+    MUST(thin_volume_read(v, buf, 512, 0, &error));
+    MUST(thin_volume_flush(v, &error));
+    thin_volume_close(v);
+    if (i)
+      break;
+    h.options.read_only = TRUE;
+    harness_reopen(&h);
+    MUST(v = thin_volume_open(h.pool, 1, SIZE, FALSE, &error));
+  }
+  assert_fails(thin_pool_grow(h.pool, &error), EROFS);
+  assert_fails(thin_pool_reserve_metadata_snapshot(h.pool, &error), EROFS);
+  assert_fails(thin_pool_release_metadata_snapshot(h.pool, &error), EROFS);
+  assert_fails(harness_message(&h, THIN_CREATE, 2, 0, &error), EROFS);
+  MUST(thin_pool_commit(h.pool, &error));
+  harness_close(&h);
+}
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_passing_discards_down),
+      cmocka_unit_test(test_ignoring_discards),
+      cmocka_unit_test(test_without_zeroing),
+      cmocka_unit_test(test_with_a_journal),
+      cmocka_unit_test(test_full_journal),
+      cmocka_unit_test(test_death),
+      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_read_only),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
