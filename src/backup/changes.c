@@ -28,12 +28,13 @@ gboolean backup_base_is_there(VolumeGroup *group, const char *vg_uuid, const Bac
   return !reason;
 }
 
-/* Are the images there that an increment to it would need? */
+/* Are the images there that an increment to it would need? *length: how many backups made them. */
 static gboolean chain_is_whole(const BackupJob *job, BackupManifest *manifest, BackupVolume *volume,
                                guint *length, GError **error)
 {
   g_autoptr(GArray) chain = backup_folder_chain(job->folder, manifest, volume, error);
 
+  *length = 0;
   if (!chain)
     return FALSE;
   for (guint i = 0; i < chain->len; i++) {
@@ -43,8 +44,8 @@ static gboolean chain_is_whole(const BackupJob *job, BackupManifest *manifest, B
     if (!backup_folder_open_image(job->folder, link->manifest->id, link->volume, &fd, error))
       return FALSE;
     close(fd);
+    *length += 1 + (guint)link->volume->merged;
   }
-  *length = chain->len;
   return TRUE;
 }
 

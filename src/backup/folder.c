@@ -412,9 +412,10 @@ static gboolean give_name(BackupFolder *folder, const char *partial, const char 
   return sync_folder(folder, ".", error);
 }
 
-gboolean backup_folder_commit(BackupFolder *folder, const BackupManifest *manifest, GError **error)
+static gboolean write_manifest(BackupFolder *folder, const char *partial,
+                               const BackupManifest *manifest, GError **error)
 {
-  g_autofree char *partial = partial_name(manifest->id), *text = backup_manifest_print(manifest),
+  g_autofree char *text = backup_manifest_print(manifest),
                   *from = g_build_filename(partial, BACKUP_MANIFEST ".new", NULL),
                   *to = g_build_filename(partial, BACKUP_MANIFEST, NULL);
 
@@ -422,7 +423,15 @@ gboolean backup_folder_commit(BackupFolder *folder, const BackupManifest *manife
     return FALSE;
   if (renameat(folder->fd, from, folder->fd, to) < 0)
     return vt_set_errno(error, errno, "renaming %s/%s", folder->path, from);
-  return sync_folder(folder, partial, error) && give_name(folder, partial, manifest->id, error);
+  return sync_folder(folder, partial, error);
+}
+
+gboolean backup_folder_commit(BackupFolder *folder, const BackupManifest *manifest, GError **error)
+{
+  g_autofree char *partial = partial_name(manifest->id);
+
+  return write_manifest(folder, partial, manifest, error) &&
+         give_name(folder, partial, manifest->id, error);
 }
 
 /* The files of a backup, all in one folder, and the folder. */
@@ -467,6 +476,53 @@ gboolean backup_folder_remove(BackupFolder *folder, const char *id, GError **err
   return sync_folder(folder, ".", error) && remove_tree(folder, removed, error);
 }
 
+gboolean backup_folder_keep(BackupFolder *folder, const char *id, const char *file, GError **error)
+{
+  g_autofree char *partial = partial_name(id), *from = g_build_filename(id, file, NULL),
+                  *to = g_build_filename(partial, file, NULL);
+
+  return linkat(folder->fd, from, folder->fd, to, 0) == 0 ||
+         vt_set_errno(error, errno, "linking %s/%s", folder->path, to);
+}
+
+/* NFS, say, cannot exchange: there, for a moment, the backup has its other name alone, which
+ * backup_folder_leftovers() knows. */
+static gboolean exchange(BackupFolder *folder, const char *partial, const char *id, GError **error)
+{
+  g_autofree char *removed = removed_name(id);
+
+  if (renameat2(folder->fd, partial, folder->fd, id, RENAME_EXCHANGE) == 0)
+    return sync_folder(folder, ".", error) && remove_tree(folder, partial, error);
+  if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+    return vt_set_errno(error, errno, "exchanging %s/%s and %s", folder->path, partial, id);
+  if (renameat(folder->fd, id, folder->fd, removed) < 0)
+    return vt_set_errno(error, errno, "renaming %s/%s", folder->path, id);
+  if (renameat(folder->fd, partial, folder->fd, id) < 0)
+    return vt_set_errno(error, errno, "renaming %s/%s to %s", folder->path, partial, id);
+  return sync_folder(folder, ".", error) && remove_tree(folder, removed, error);
+}
+
+gboolean backup_folder_replace(BackupFolder *folder, const BackupManifest *manifest, GError **error)
+{
+  g_autofree char *partial = partial_name(manifest->id),
+                  *intent = g_build_filename(partial, INTENT, NULL);
+  g_autoptr(VtIo) lock = lock_file(folder, ".readers", FALSE, error);
+
+  if (lock && unlinkat(folder->fd, intent, 0) < 0)
+    vt_set_errno(error, errno, "removing %s/%s", folder->path, intent);
+  else if (lock && write_manifest(folder, partial, manifest, error))
+    return exchange(folder, partial, manifest->id, error);
+  backup_folder_abort(folder, manifest->id);
+  return FALSE;
+}
+
+static gboolean exists(BackupFolder *folder, const char *id)
+{
+  struct stat st;
+
+  return fstatat(folder->fd, id, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static gboolean finish_removals(BackupFolder *folder, GError **error)
 {
   g_autoptr(GPtrArray) names = read_names(folder, is_removed, error);
@@ -490,6 +546,11 @@ GHashTable *backup_folder_leftovers(BackupFolder *folder, GError **error)
     gsize length;
     char *intent;
 
+    if (exists(folder, id)) { /* a merging: before it was in the other's place, or after */
+      if (!remove_tree(folder, name, error))
+        return NULL;
+      continue;
+    }
     if (manifest) {
       if (!give_name(folder, name, id, error))
         return NULL;

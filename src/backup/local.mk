@@ -6,6 +6,7 @@ virt_thin_SOURCES += \
 	src/backup/image.h src/backup/image.c \
 	src/backup/make.h src/backup/make.c \
 	src/backup/manifest.h src/backup/manifest.c \
+	src/backup/merge.h src/backup/merge.c \
 	src/backup/prune.h src/backup/prune.c \
 	src/backup/restore.h src/backup/restore.c \
 	src/backup/sha256.h src/backup/sha256.c \

@@ -174,6 +174,8 @@ static const char *bad_member(JsonObject *object, BackupVolume *volume)
   if (!get_string(object, "parent", TRUE, &volume->parent) ||
       (volume->parent && !backup_is_id(volume->parent)))
     return "parent";
+  if (!get_number(object, "merged", TRUE, &volume->merged) || volume->merged > G_MAXUINT32)
+    return "merged";
   if (!get_string(object, "why_full", TRUE, &volume->why_full))
     return "why_full";
   if (!get_string(object, "baseline", TRUE, &volume->baseline))
@@ -192,6 +194,8 @@ static const char *bad_sense(const BackupManifest *manifest, const BackupVolume 
   /* So no chain of backups has an end in itself. */
   if (volume->parent && strcmp(volume->parent, manifest->id) >= 0)
     return "parent";
+  if (volume->merged && !volume->parent)
+    return "merged";
   if (raw && (volume->parent || volume->file_size != volume->size))
     return "format";
   if (raw != (strcmp(volume->checksum_kind, "sha256-data") == 0))
@@ -277,6 +281,8 @@ static void print_volume(JsonBuilder *json, const BackupVolume *volume)
   cli_json_string(json, "checksum_kind", volume->checksum_kind);
   cli_json_string(json, "checksum", volume->checksum);
   cli_json_string(json, "parent", volume->parent);
+  if (volume->merged > 0)
+    cli_json_number(json, "merged", volume->merged);
   cli_json_string(json, "why_full", volume->why_full);
   cli_json_string(json, "baseline", volume->baseline);
   cli_json_string(json, "baseline_uuid", volume->baseline_uuid);

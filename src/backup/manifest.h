@@ -21,6 +21,7 @@ typedef struct {
   guint64 file_size; /* bytes, holes with it */
   char *checksum_kind, *checksum;
   char *parent;   /* the backup whose image of the same volume is the backing file; NULL: full */
+  guint64 merged; /* so many increments before it went into its image */
   char *why_full; /* NULL: not told */
   /* The snapshot that the next increment is made against; NULL: none was kept. */
   char *baseline, *baseline_uuid;

@@ -44,25 +44,40 @@ static void decide(GPtrArray *list, char **volumes, guint first, const VtRetenti
     keep[which[i]] = kept[i];
 }
 
-/* What a kept one is based on is kept; those are older, and before it in the list. How many. */
+/* FALSE: it was kept before, or is not there. */
+static gboolean keep_one(GPtrArray *list, const BackupManifest *manifest, gboolean *keep)
+{
+  guint where;
+
+  if (!manifest || !g_ptr_array_find(list, manifest, &where) || keep[where])
+    return FALSE;
+  keep[where] = TRUE;
+  return TRUE;
+}
+
+/* The full image that @volume is based on, by increments that can go: they are merged. Where one of
+ * them is missing nothing can be. */
+static guint keep_base(BackupFolder *folder, BackupManifest *manifest, BackupVolume *volume,
+                       gboolean *keep)
+{
+  GPtrArray *list = backup_folder_list(folder);
+  g_autoptr(GArray) chain = backup_folder_chain(folder, manifest, volume, NULL);
+  BackupManifest *parent = volume->parent ? backup_folder_find(folder, volume->parent) : NULL;
+
+  return keep_one(list, chain ? g_array_index(chain, BackupLink, 0).manifest : parent, keep);
+}
+
+/* Those are older, and before it in the list. How many. */
 static guint keep_needed(BackupFolder *folder, gboolean *keep)
 {
   GPtrArray *list = backup_folder_list(folder);
   guint n = 0;
 
   for (guint i = list->len; i-- > 0;) {
-    const BackupManifest *manifest = list->pdata[i];
+    BackupManifest *manifest = list->pdata[i];
 
-    for (guint j = 0; keep[i] && j < manifest->volumes->len; j++) {
-      const BackupVolume *volume = manifest->volumes->pdata[j];
-      BackupManifest *parent = volume->parent ? backup_folder_find(folder, volume->parent) : NULL;
-      guint where;
-
-      if (parent && g_ptr_array_find(list, parent, &where) && !keep[where]) {
-        keep[where] = TRUE;
-        n++;
-      }
-    }
+    for (guint j = 0; keep[i] && j < manifest->volumes->len; j++)
+      n += keep_base(folder, manifest, manifest->volumes->pdata[j], keep);
   }
   return n;
 }

@@ -1,16 +1,15 @@
 /* virt-thin - which backups of a folder are kept
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The rules are for the backups of the same volumes. What a kept increment is based on is kept,
- * too. Errors: VT_ERROR. Thread-safety: main thread only.
+ * The rules are for the backups of the same volumes. The full image that a kept increment is based
+ * on is kept, too; increments between them are merged into it (backup/merge.h). Errors: VT_ERROR. Thread-safety: main thread only.
  */
 #pragma once
 
 #include "backup/folder.h"
 #include "util/retention.h"
 
-/* Ids of those of @folder (loaded) that go, the newest first, so that none that is there yet needs
- * one that is not. @like: of this one's volumes alone; NULL: of all. *needed: how many are
+/* Ids of those of @folder (loaded) that go, the newest first, when all that stay are merged. @like: of this one's volumes alone; NULL: of all. *needed: how many are
  * kept for others' sake alone. GPtrArray of char *, the caller's. */
 GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
                                const BackupManifest *like, guint *needed);

@@ -59,7 +59,7 @@ static gboolean read_image(Verifying *verifying, int fd, const char *path,
   return ok;
 }
 
-static gboolean verify_volume(BackupFolder *folder, BackupManifest *manifest, BackupVolume *volume,
+gboolean backup_verify_volume(BackupFolder *folder, BackupManifest *manifest, BackupVolume *volume,
                               GError **error)
 {
   g_autofree char *path = backup_folder_file(folder, manifest->id, volume->file);
@@ -92,7 +92,7 @@ gboolean backup_verify(BackupFolder *folder, BackupManifest *manifest, GPtrArray
   for (guint i = 0; i < manifest->volumes->len; i++) {
     g_autoptr(GError) local = NULL;
 
-    if (verify_volume(folder, manifest, manifest->volumes->pdata[i], &local))
+    if (backup_verify_volume(folder, manifest, manifest->volumes->pdata[i], &local))
       continue;
     if (g_error_matches(local, VT_ERROR, ECANCELED)) {
       g_propagate_error(error, g_steal_pointer(&local));

@@ -7,8 +7,10 @@
 
 #include "backup/folder.h"
 
-/* Read all images of @manifest: checksum, structure, what they are based on; and by qemu-img check,
+/* Read an image, or all images of @manifest: checksum, structure, what they are based on; and by qemu-img check,
  * if that is installed. What is wrong is told in @problems (of char *). FALSE: it could not go
  * on. */
+gboolean backup_verify_volume(BackupFolder *folder, BackupManifest *manifest, BackupVolume *volume,
+                              GError **error);
 gboolean backup_verify(BackupFolder *folder, BackupManifest *manifest, GPtrArray *problems,
                        GError **error);

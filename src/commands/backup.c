@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "backup/make.h"
+#include "backup/merge.h"
 #include "backup/prune.h"
 #include "backup/verify.h"
 #include "cli/json.h"
@@ -63,6 +64,34 @@ static gboolean check_id(const char *id, GError **error)
          cli_usage(error, "\"%s\" is no backup's ID, such as 20261130T153000Z", id);
 }
 
+/* Into those that stay, of those that do not what they need. */
+static gboolean merge(BackupFolder *folder, GPtrArray *gone, GError **error)
+{
+  GPtrArray *list = backup_folder_list(folder);
+
+  for (guint i = 0; i < list->len; i++) {
+    BackupManifest *manifest = list->pdata[i];
+    g_autoptr(GPtrArray) merged = NULL;
+    g_autofree char *ids = NULL;
+
+    if (g_ptr_array_find_with_equal_func(gone, manifest->id, g_str_equal, NULL) ||
+        !backup_merge_is_needed(manifest, gone))
+      continue;
+    if (dry_run) {
+      printf("would merge into %s\n", manifest->id);
+      continue;
+    }
+    if (!backup_merge(folder, manifest, gone, &merged, error)) {
+      g_prefix_error(error, "merging into backup %s what it needs of others: ", manifest->id);
+      return FALSE;
+    }
+    g_ptr_array_add(merged, NULL);
+    ids = g_strjoinv(" ", (char **)merged->pdata);
+    printf("merged into %s: %s\n", manifest->id, ids);
+  }
+  return TRUE;
+}
+
 /* What is in a backup that cannot be read might be based on any other. */
 static gboolean prune(BackupFolder *folder, const BackupManifest *like, gboolean whole,
                       GError **error)
@@ -76,6 +105,8 @@ static gboolean prune(BackupFolder *folder, const BackupManifest *like, gboolean
                         "they may need others: repair or remove them",
                         backup_folder_path(folder));
   gone = backup_prune_select(folder, &retention, like, &needed);
+  if (!merge(folder, gone, error))
+    return FALSE;
   for (guint i = 0; i < gone->len; i++) {
     printf("%s %s\n", dry_run ? "would remove" : "removed", (char *)gone->pdata[i]);
     if (!dry_run && !backup_folder_remove(folder, gone->pdata[i], error))
@@ -389,9 +420,11 @@ static const CliCommand backup_prune = {
     .name = "prune",
     .arguments = "DIR",
     .summary = "Remove backups, but for those that --keep-... names",
-    .description = "The rules are Proxmox VE's, for the backups of the same volumes. What a kept "
-                   "increment is\n"
-                   "based on is kept, too; virt-thin backup --max-increments limits that.\n\n"
+    .description = "The rules are Proxmox VE's, for the backups of the same volumes. Of increments "
+                   "that go\n"
+                   "what a kept one needs is merged into it; the full image below stays, until "
+                   "there is a newer\n"
+                   "one: virt-thin backup --max-increments.\n\n"
                    "Example: virt-thin backup prune /backup --keep-daily 7 --keep-weekly 4",
     .options = prune_options,
     .min_args = 1,

@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 89
+plan 100
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -56,6 +56,21 @@ vt create pve/vm-1 --size 24m
 truncate -s 24m "$model"
 
 # --- a history ---
+# Of a copy, fewer and fewer are kept: what the last of them need of those that go is merged.
+merged() { # HOW KEPT...: as history() has ids and sums
+  local copy=$tmp/merged how=$1 kept i wrong=; shift
+  rm -rf "$copy"; cp -a "$backups" "$copy"
+  for kept; do
+    vt backup prune "$copy" --keep-last "$kept" >/dev/null 2>&1 || wrong+=" prune-$kept"
+    for ((i = increments - kept + 1; i <= increments; i++)); do
+      qemu-img convert -O raw "$copy/${ids[i]}/pve@vm-1.qcow2" "$tmp/raw" || wrong+=" convert-$i"
+      [ "$(md5 "$tmp/raw")" = "${sums[i]}" ] || wrong+=" $kept-differs-$i"
+    done
+    [ "$(ls "$copy" | wc -l)" -le $((kept + 1)) ] || wrong+=" $kept-more"
+    vt backup verify "$copy" >/dev/null || wrong+=" $kept-verify"
+  done
+  is "$how: what is kept is what it was when others were merged into it" "$wrong" ""
+}
 history() { # HOW
   local how=$1 i said id wrong= kinds= ids=() sums=()
   for ((i = 0; i <= increments; i++)); do
@@ -80,6 +95,7 @@ history() { # HOW
   done
   is "$how: and by restore" "$wrong" ""
   ok "$how: verify" vt backup verify "$backups"
+  merged "$how" $((RANDOM % 5 + 5)) $((RANDOM % 3 + 1))
   is "$how: nothing else is left" \
     "$(ls -A "$backups" | grep -vE '^[0-9]{8}T[0-9]{6}Z$' | xargs)" ".lock .readers"
 }
@@ -89,7 +105,7 @@ if can_serve; then
   history served i
   vt stop pve
 else
-  skip 7 "needs root and /dev/fuse"
+  skip 8 "needs root and /dev/fuse"
 fi
 
 # --- what is written ---
@@ -208,6 +224,53 @@ is "and the snapshot from before goes, too" "$(baselines pve | wc -w)" $((had + 
 vt rename pve/vm-4 pve/vm-3
 ok "of these volumes alone" vt backup pve/vm-3 "$tmp/several" --keep-last 1
 is "others' stay" "$(ls "$tmp/several" | wc -l)" 7
+
+# --- merged, and killed at each step of it ---
+merging=$tmp/merging
+head -c 4m /dev/urandom >"$tmp/data"
+for i in 1 2 3; do
+  dd if="$tmp/data" of="$tmp/data" bs=64k skip=30 seek=$((i * 5)) count=3 conv=notrunc status=none
+  for lv in vm-3 vm-2; do vt import --format raw "$tmp/data" pve/$lv; done
+  vt backup pve/vm-3 pve/vm-2 "$merging" >/dev/null
+done
+newest=$(ls "$merging" | tail -n 1)
+run vt backup prune "$merging" --keep-last 1 --dry-run
+is "prune says what it would merge" "$out" "would merge into $newest
+would remove $(ls "$merging" | sed -n 2p)"
+has_all() { # DIR: the newest, whole
+  local lv
+  for lv in vm-2 vm-3; do
+    qemu-img convert -O raw "$1/$newest/pve@$lv.qcow2" "$tmp/raw" && cmp -n 4194304 "$tmp/raw" "$tmp/data" ||
+      return 1
+  done
+}
+if command -v strace >/dev/null; then
+  wrong=
+  for at in $(seq 1 50); do
+    copy=$tmp/copy; rm -rf "$copy"; cp -a "$merging" "$copy"
+    { strace -qq -o /dev/null -e trace=fsync -e "inject=fsync:signal=KILL:when=$at" \
+        "$VIRT_THIN_PROGRAM" backup prune "$copy" --keep-last 1; } >/dev/null 2>&1 && break
+    has_all "$copy" || wrong+=" $at"
+    vt backup prune "$copy" --keep-last 1 >/dev/null 2>&1 || wrong+=" $at-again"
+    has_all "$copy" && vt backup verify "$copy" >/dev/null || wrong+=" $at-then"
+    [ "$(ls -A "$copy" | wc -l)" = 4 ] || wrong+=" $at-left"
+  done
+  is "killed at each of $((at - 1)) steps it is as it was, or merged, and the next goes on" "$wrong" ""
+  ok "these were some" test "$at" -gt 5
+else
+  skip 2 "needs strace"
+fi
+exec {reader}<>"$merging/.readers"; flock -s "$reader"
+refused "nothing takes another's place while it is read" 1 'wait until that is done' \
+  vt backup prune "$merging" --keep-last 1
+exec {reader}>&-
+run vt backup prune "$merging" --keep-last 1
+like "merging tells what into what" "$out" "^merged into $newest: $(ls "$merging" | sed -n 1p | cut -c1-4)"
+ok "the manifest says so" valid backup-manifest <"$merging/$newest/manifest.json"
+is "how many" "$(field "d['volumes'][0]['merged']" <"$merging/$newest/manifest.json")" 1
+vt backup pve/vm-3 pve/vm-2 "$merging" >/dev/null
+run vt backup pve/vm-3 pve/vm-2 "$merging" --max-increments 3
+like "and they count as increments since the last full one" "$out" 'full.*there are 3 increments'
 
 # --- damage ---
 damaged() { # DESCRIPTION REGEX COMMAND...: of a copy of the backups, $copy
