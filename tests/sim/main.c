@@ -122,8 +122,8 @@ static void tell_totals(double seconds)
   printf("# %u I/O errors, %u times no room, %" G_GUINT64_FORMAT
          " commits by strangers, %" G_GUINT64_FORMAT " clients hung up, %" G_GUINT64_FORMAT
          " requests refused; %" G_GUINT64_FORMAT " sectors compared, %" G_GUINT64_FORMAT
-         " pools walked, %" G_GUINT64_FORMAT " judged\n",
-         sim_n_eio, sim_n_full, t->strangers, t->hung_up, t->refused, t->sectors, t->laws,
+         " pools walked, %" G_GUINT64_FORMAT " lost chunks met, %" G_GUINT64_FORMAT " judged\n",
+         sim_n_eio, sim_n_full, t->strangers, t->hung_up, t->refused, t->sectors, t->laws, t->leaks,
          t->judged);
 }
 

@@ -270,6 +270,16 @@ static void live_epoch(World *w)
   w->group = NULL;
 }
 
+/* Of a volume group that has been opened and closed once more, so that nothing is under way. */
+static void judge(World *w)
+{
+  g_autoptr(GError) error = NULL;
+  VolumeGroup *group = open_at_last(w);
+
+  must(pool_close(group, &error), "cannot close the volume group", error);
+  laws_ask_judges(w);
+}
+
 guint64 world_run(const SimPlan *plan)
 {
   World w = {.plan = plan, .model = model_new()};
@@ -283,6 +293,8 @@ guint64 world_run(const SimPlan *plan)
   for (; w.epoch < plan->epochs; w.epoch++)
     if (!is_skipped(plan, w.epoch))
       live_epoch(&w);
+  if (plan->judges)
+    judge(&w);
   sim_totals.points += sim_n_points();
   sim_totals.worlds++;
   g_free(w.journal);

@@ -41,7 +41,7 @@ typedef struct {
 
 typedef struct {
   guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds,
-      strangers, hung_up, laws, judged;
+      strangers, hung_up, laws, leaks, judged;
 } SimTotals;
 extern SimTotals sim_totals;
 
