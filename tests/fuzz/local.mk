@@ -10,6 +10,9 @@ fuzz_tests = \
 	tests/fuzz/stream.sh \
 	tests/fuzz/thin-metadata.sh
 EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h tests/fuzz/fuzz-control.c \
+	tests/fuzz/thin-metadata.sh \
+	tests/fuzz/thin-xml.sh
+EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz-backup.c tests/fuzz/corpus-backup \
 	tests/fuzz/fuzz-lvm-label.c tests/fuzz/corpus-lvm-label \
 	tests/fuzz/fuzz-lvm-text.c tests/fuzz/corpus-lvm-text tests/fuzz/lvm-text.dict \
@@ -28,3 +31,5 @@ tests_fuzz_image_CFLAGS = $(virt_thin_CFLAGS)
 image_commands = $(filter-out %-main.$(OBJEXT),$(virt_thin_OBJECTS))
 tests_fuzz_image_LDADD = $(image_commands) $(virt_thin_LDADD)
 tests_fuzz_image_DEPENDENCIES = $(image_commands) $(src_libs)
+	tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata \
+	tests/fuzz/fuzz-thin-xml.c tests/fuzz/corpus-thin-xml tests/fuzz/thin-xml.dict

@@ -54,12 +54,17 @@ gboolean build_write_out(BuildBlocks *blocks, GError **error)
                      (guint64)first * THIN_METADATA_BLOCK, error);
 }
 
+gboolean build_set_no_room(GError **error)
+{
+  return vt_set_error(error, ENOSPC, "this takes more metadata than the format allows: 15.9 GiB");
+}
+
 gboolean build_put(BuildBlocks *blocks, guint8 *data, ThinKind kind, guint32 *block, GError **error)
 {
   guint32 none = 0;
 
-  if (blocks->next > THIN_METADATA_BLOCKS_MAX)
-    return vt_set_error(error, ENOSPC, "this takes more metadata than the format allows: 15.9 GiB");
+  if (blocks->next > BUILD_BLOCKS_MAX)
+    return build_set_no_room(error);
   if (blocks->next - blocks->first == BUILD_BUFFER && !build_write_out(blocks, error))
     return FALSE;
   *block = blocks->next++;

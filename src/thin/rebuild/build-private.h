@@ -9,6 +9,14 @@
 
 /* --- blocks (build-blocks.c) --- */
 
+/* Blocks that metadata can have at most; where whatever goes in is tried out, as many as are soon
+ * written. */
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#define BUILD_BLOCKS_MAX 1000u
+#else
+#define BUILD_BLOCKS_MAX THIN_METADATA_BLOCKS_MAX
+#endif
+
 #define BUILD_BUFFER 256u /* blocks that are written at a time */
 
 /* A node that was written, to be found again. */
@@ -33,6 +41,7 @@ typedef struct {
 
 void build_blocks_init(BuildBlocks *blocks, VtIo *to);
 void build_blocks_clear(BuildBlocks *blocks);
+gboolean build_set_no_room(GError **error); /* the format has no more. FALSE */
 /* Seal and write @data as a new block. */
 gboolean build_put(BuildBlocks *blocks, guint8 *data, ThinKind kind, guint32 *block,
                    GError **error);

@@ -32,7 +32,7 @@ static gboolean check_facts(const ThinPoolFacts *facts, GError **error)
                         "chunks of %" G_GUINT64_FORMAT
                         " bytes cannot be: a multiple of 64 KiB, up to 1 GiB",
                         facts->chunk_size);
-  return facts->n_chunks / THIN_BITMAP_SLOTS < THIN_METADATA_BLOCKS_MAX ||
+  return facts->n_chunks / THIN_BITMAP_SLOTS < BUILD_BLOCKS_MAX ||
          vt_set_error(error, EINVAL,
                       "a pool of %" G_GUINT64_FORMAT
                       " chunks cannot be: no metadata could count them",
@@ -134,6 +134,8 @@ static gboolean check_mapping(ThinBuild *build, guint64 begin, guint64 chunk, gu
                         " is mapped to chunk %" G_GUINT64_FORMAT " (%" G_GUINT64_FORMAT
                         " of them), and the pool has %" G_GUINT64_FORMAT,
                         build->device.id, begin, chunk, n, build->facts.n_chunks);
+  if (build->device.mapped + n > (guint64)BUILD_BLOCKS_MAX * THIN_NODE_MAX(sizeof(guint64)))
+    return build_set_no_room(error);
   return time <= MIN(build->facts.time, THIN_MAPPING_TIME_MAX) ||
          vt_set_error(error, EINVAL,
                       "thin device %u: virtual chunk %" G_GUINT64_FORMAT
