@@ -15,7 +15,7 @@ schemasdir = $(pkgdatadir)/schemas
 dist_schemas_DATA = schemas/pool.rng schemas/volume.rng schemas/list.schema.json \
 	schemas/delta.schema.json schemas/usage.schema.json \
 	schemas/backup-list.schema.json schemas/backup-manifest.schema.json \
-	schemas/info.schema.json schemas/check.schema.json \
+	schemas/info.schema.json schemas/check.schema.json schemas/repair.schema.json \
 	schemas/schedule.schema.json \
 	schemas/storage-check.schema.json schemas/storage-apply.schema.json \
 	schemas/storage-status.schema.json

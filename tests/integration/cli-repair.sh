@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 119
+plan 124
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -99,6 +99,8 @@ refused "ahead: devices are to be decided on" 1 '--adopt .*--remove-unknown' \
 like "ahead: so says the plan" "$(fx repair pve/data --dry-run --json |
   field "d['unknown_devices'], d['done'], d['steps'][0]['text']")" \
   "\['77'\], False, .the text gets the pool's transaction id, 9"
+ok "ahead: the plan is what its schema says" valid repair \
+  <<<"$(fx repair pve/data --dry-run --json)"
 mended ahead 'transaction id is 9, expected 7' --remove-unknown
 follow "ahead: taken back" "$(undo --text | grep -o 'virt-thin.*')"
 like "ahead: as it was" "$(fx check pve/data)" 'transaction id is 9, expected 7'
@@ -130,6 +132,11 @@ mended text 'metadata header at offset 4096 is damaged'
 like "text: by the archive" "$out" "from $state/archive/"
 whole text vm-101-disk-1
 well text
+
+use 07-three-pvs
+zero 4096 1
+mended "several PVs" 'metadata header at offset 4096 is damaged'
+is "several PVs: the check" "$(fx check pve/data 2>&1)" 'pve/data: 0 errors, 0 leaks'
 
 # --- without room ---
 use 01-clean

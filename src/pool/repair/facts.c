@@ -288,6 +288,7 @@ static gboolean look_once(Repair *repair, gboolean read_only, GError **error)
   return FALSE;
 }
 
+/* Is the text of the pool's time? A pool that is merely behind is brought up to it. */
 static gboolean agrees(const Repair *repair)
 {
   g_autoptr(GArray) strays =
@@ -298,7 +299,8 @@ static gboolean agrees(const Repair *repair)
                   *too_small = pool_health_size_conflict(
                       repair->pool, repair->found.n_chunks * lvm_pool_chunk_size(repair->pool));
 
-  return !strays->len && !lost->len && !conflict && !too_small;
+  return !strays->len && !lost->len && !too_small &&
+         (!conflict || repair->tid < lvm_pool_transaction_id(repair->pool));
 }
 
 static void forget(Repair *repair)

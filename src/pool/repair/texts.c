@@ -106,18 +106,39 @@ static gboolean same_devices(const Repair *repair, LvmVg *vg, LvmLv *pool)
   return same;
 }
 
-/* What is no part of the pool must lie where it lies now. */
-static gboolean others_stay(const Repair *repair, LvmVg *vg, LvmLv *pool)
+/* Is @lv the pool's own, that another text may have otherwise? */
+static gboolean is_own(const Repair *repair, LvmLv *lv)
 {
-  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(repair->vg);
+  const char *name = lvm_lv_name(lv);
+
+  return strcmp(name, repair->name) == 0 || strcmp(name, lvm_pool_data(repair->pool)) == 0 ||
+         g_str_has_suffix(name, "_pmspare") ||
+         (lvm_lv_kind(lv) == LVM_LV_THIN && strcmp(lvm_thin_pool(lv), repair->name) == 0);
+}
+
+static gboolean is_same(LvmLv *a, LvmLv *b)
+{
+  LvmLvKind kind = lvm_lv_kind(a);
+
+  if (kind != lvm_lv_kind(b) || strcmp(lvm_lv_uuid(a), lvm_lv_uuid(b)) != 0 ||
+      lvm_lv_n_extents(a) != lvm_lv_n_extents(b))
+    return FALSE;
+  if (kind == LVM_LV_THIN)
+    return lvm_thin_device(a) == lvm_thin_device(b);
+  if (kind == LVM_LV_THIN_POOL)
+    return lvm_pool_transaction_id(a) == lvm_pool_transaction_id(b);
+  return kind != LVM_LV_STRIPED || lvm_lv_same_extents(a, b);
+}
+
+/* All that is no part of the pool is in both texts, and the same. */
+static gboolean others_stay(const Repair *repair, LvmVg *one, LvmVg *other)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(one);
 
   for (guint i = 0; i < lvs->len; i++) {
-    LvmLv *lv = lvs->pdata[i], *other = lvm_vg_find_lv(vg, lvm_lv_name(lv));
+    LvmLv *same = lvm_vg_find_lv(other, lvm_lv_name(lvs->pdata[i]));
 
-    if (lvm_lv_kind(lv) != LVM_LV_STRIPED || strcmp(lvm_lv_name(lv), lvm_pool_data(pool)) == 0 ||
-        g_str_has_suffix(lvm_lv_name(lv), "_pmspare"))
-      continue;
-    if (!other || !lvm_lv_same_extents(lv, other))
+    if (!is_own(repair, lvs->pdata[i]) && (!same || !is_same(lvs->pdata[i], same)))
       return FALSE;
   }
   return TRUE;
@@ -136,7 +157,7 @@ static gboolean fits(const Repair *repair, const LvmText *text)
   too_small =
       pool_health_size_conflict(pool, repair->found.n_chunks * lvm_pool_chunk_size(repair->pool));
   return !conflict && !too_small && same_devices(repair, text->vg, pool) &&
-         others_stay(repair, text->vg, pool);
+         others_stay(repair, repair->vg, text->vg) && others_stay(repair, text->vg, repair->vg);
 }
 
 LvmText *repair_find_fitting(const Repair *repair, LvmProbe *probe)
