@@ -12,9 +12,6 @@
 #include "settings/settings.h"
 #include "util/block-users.h"
 
-/* Counting walks the maps of all volumes: a list is not to take long for it. */
-#define COUNT_US (2 * G_TIME_SPAN_SECOND)
-
 typedef struct Node Node;
 struct Node {
   const PoolVolumeInfo *volume;
@@ -32,8 +29,7 @@ typedef struct {
 struct ListTree {
   GPtrArray *sections;
   BlockScan *scan; /* made when it is needed first */
-  gint64 deadline;
-  gboolean fine; /* the terminal shows lines, not only ASCII */
+  gboolean fine;   /* the terminal shows lines, not only ASCII */
 };
 
 static void node_free(gpointer data)
@@ -72,7 +68,6 @@ ListTree *list_tree_new(void)
   ListTree *tree = g_new0(ListTree, 1);
 
   tree->sections = g_ptr_array_new_with_free_func(section_free);
-  tree->deadline = g_get_monotonic_time() + COUNT_US;
   tree->fine = locale_is_utf8();
   return tree;
 }
@@ -109,16 +104,14 @@ char *list_volume_user(const PoolVolumeInfo *v, BlockScan **scan)
   return user ? user : g_strdup(v->open_by);
 }
 
-static Node *node_new(ListTree *tree, VolumeGroup *group, const PoolVolumeInfo *v)
+static Node *node_new(ListTree *tree, GHashTable *counts, const PoolVolumeInfo *v)
 {
+  const PoolVolumeUsage *count = g_hash_table_lookup(counts, v->name);
   Node *node = g_new0(Node, 1);
-  guint64 shared;
 
   node->volume = v;
   node->children = g_ptr_array_new();
-  if (!v->pool || g_get_monotonic_time() > tree->deadline ||
-      !pool_count_volume(group, v->name, &node->exclusive, &shared, NULL))
-    node->exclusive = G_MAXUINT64;
+  node->exclusive = count ? count->exclusive : G_MAXUINT64;
   node->user = list_volume_user(v, &tree->scan);
   return node;
 }
@@ -140,9 +133,24 @@ static void link_origins(GPtrArray *nodes)
   }
 }
 
+/* Name -> PoolVolumeUsage in @usage; none of what could not be read. */
+static GHashTable *index_usage(const PoolUsage *usage)
+{
+  GHashTable *counts = g_hash_table_new(g_str_hash, g_str_equal);
+
+  for (guint i = 0; usage && i < usage->volumes->len; i++) {
+    PoolVolumeUsage *count = usage->volumes->pdata[i];
+
+    g_hash_table_insert(counts, count->name, count);
+  }
+  return counts;
+}
+
 /* @pool becomes the section's; NULL: the volumes that are in none. */
 static void add_section(ListTree *tree, VolumeGroup *group, PoolInfo *pool, GPtrArray *volumes)
 {
+  g_autoptr(PoolUsage) usage = pool ? pool_usage(group, pool->name, NULL, NULL) : NULL;
+  g_autoptr(GHashTable) counts = index_usage(usage);
   Section *section = g_new0(Section, 1);
 
   section->pool = pool;
@@ -151,7 +159,7 @@ static void add_section(ListTree *tree, VolumeGroup *group, PoolInfo *pool, GPtr
     const PoolVolumeInfo *v = volumes->pdata[i];
 
     if (g_strcmp0(v->pool, pool ? pool->name : NULL) == 0)
-      g_ptr_array_add(section->nodes, node_new(tree, group, v));
+      g_ptr_array_add(section->nodes, node_new(tree, counts, v));
   }
   link_origins(section->nodes);
   if (pool || section->nodes->len)
