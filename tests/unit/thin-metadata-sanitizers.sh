@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -u
 top=${abs_top_srcdir:?} build=${abs_top_builddir:?}
-tests=(metadata check faults)
+tests=(metadata check faults mend)
 [ -z "${VIRT_THIN_TEST_LONG:-}" ] || tests+=(btree model roots)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 trap 'exit 143' TERM; trap 'exit 130' INT
