@@ -106,7 +106,6 @@ wrong=(
   "usage: a volume group and a volume|usage pve pve/x"
   "check: two pools|check pve/data pve/more"
   "check: to mend what|check pve --auto-repair"
-  "check: a VG alone|check pve"
   "repair: neither pool nor metadata|repair"
   "repair: two answers|repair pve/data --adopt --remove-unknown"
   "repair: a name without a device|repair pve/data --name vm-1-disk-0"
