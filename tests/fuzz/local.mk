@@ -8,18 +8,17 @@ fuzz_tests = \
 	tests/fuzz/nbd.sh \
 	tests/fuzz/storagecfg.sh \
 	tests/fuzz/stream.sh \
-	tests/fuzz/thin-metadata.sh
-EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h tests/fuzz/fuzz-control.c \
 	tests/fuzz/thin-metadata.sh \
 	tests/fuzz/thin-xml.sh
-EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h \
+EXTRA_DIST += $(fuzz_tests) tests/fuzz/run.sh tests/fuzz/fuzz.h tests/fuzz/fuzz-control.c \
 	tests/fuzz/fuzz-backup.c tests/fuzz/corpus-backup \
 	tests/fuzz/fuzz-lvm-label.c tests/fuzz/corpus-lvm-label \
 	tests/fuzz/fuzz-lvm-text.c tests/fuzz/corpus-lvm-text tests/fuzz/lvm-text.dict \
 	tests/fuzz/fuzz-nbd.c tests/fuzz/corpus-nbd \
 	tests/fuzz/fuzz-storagecfg.c tests/fuzz/corpus-storagecfg tests/fuzz/storagecfg.dict \
 	tests/fuzz/fuzz-stream.c tests/fuzz/corpus-stream \
-	tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata
+	tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata \
+	tests/fuzz/fuzz-thin-xml.c tests/fuzz/corpus-thin-xml tests/fuzz/thin-xml.dict
 
 # Every command of the program, in one process with what damages its images.
 check_PROGRAMS += tests/fuzz/image
@@ -31,5 +30,3 @@ tests_fuzz_image_CFLAGS = $(virt_thin_CFLAGS)
 image_commands = $(filter-out %-main.$(OBJEXT),$(virt_thin_OBJECTS))
 tests_fuzz_image_LDADD = $(image_commands) $(virt_thin_LDADD)
 tests_fuzz_image_DEPENDENCIES = $(image_commands) $(src_libs)
-	tests/fuzz/fuzz-thin-metadata.c tests/fuzz/corpus-thin-metadata \
-	tests/fuzz/fuzz-thin-xml.c tests/fuzz/corpus-thin-xml tests/fuzz/thin-xml.dict
