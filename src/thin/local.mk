@@ -15,6 +15,12 @@ src_thin_libthinformat_la_LIBADD = $(GLIB_LIBS)
 # Finding what is left of metadata, and making it anew.
 noinst_LTLIBRARIES += src/thin/libthinrebuild.la
 src_thin_libthinrebuild_la_SOURCES = \
+	src/thin/rebuild/build.c src/thin/rebuild/build.h src/thin/rebuild/build-private.h \
+	src/thin/rebuild/build-blocks.c src/thin/rebuild/build-counts.c \
+	src/thin/rebuild/build-space.c src/thin/rebuild/build-tree.c \
+	src/thin/rebuild/rebuild.c src/thin/rebuild/rebuild.h \
+	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h \
+	src/thin/rebuild/xml.c src/thin/rebuild/xml.h \
 	src/thin/rebuild/roots.c src/thin/rebuild/roots.h src/thin/rebuild/roots-private.h \
 	src/thin/rebuild/roots-describe.c \
 	src/thin/rebuild/roots-pairs.c \
@@ -45,11 +51,5 @@ src_thin_libthin_la_SOURCES = \
 	src/thin/metadata/metadata-devices.c src/thin/metadata/metadata-maps.c \
 	src/thin/metadata/space-map-data.c src/thin/metadata/space-map-data.h \
 	src/thin/metadata/space-map-metadata.c src/thin/metadata/space-map-metadata.h \
-	src/thin/metadata/transaction.c src/thin/metadata/transaction.h \
-	src/thin/rebuild/build.c src/thin/rebuild/build.h src/thin/rebuild/build-private.h \
-	src/thin/rebuild/build-blocks.c src/thin/rebuild/build-counts.c \
-	src/thin/rebuild/build-space.c src/thin/rebuild/build-tree.c \
-	src/thin/rebuild/rebuild.c src/thin/rebuild/rebuild.h \
-	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h \
-	src/thin/rebuild/xml.c src/thin/rebuild/xml.h
+	src/thin/metadata/transaction.c src/thin/metadata/transaction.h
 src_thin_libthin_la_LIBADD = src/thin/libthinformat.la src/util/libutil.la $(GLIB_LIBS)
