@@ -1,7 +1,7 @@
 /* virt-thin - libFuzzer target: damaged thin metadata
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * It is opened, listed, looked up, checked, searched for roots, and written to.
+ * It is opened, listed, looked up, checked, searched for roots, written anew, and written to.
  *
  * The input is a list of changes to one of a few pools that our own writer makes at the start:
  *   byte 0: which pool (bits 0-1); bit 7: also open it to write, change it, and commit
@@ -18,6 +18,7 @@
 
 #include "thin/format/usage.h"
 #include "thin/metadata/metadata.h"
+#include "thin/rebuild/rebuild.h"
 #include "thin/rebuild/roots.h"
 
 #define N_BLOCKS 160u
@@ -260,6 +261,23 @@ static void mend(Memory *memory)
                                                   : (char *)after->leaks->pdata[0]);
 }
 
+/* What comes of it has no fault, whatever was lost. */
+static void write_anew(Memory *memory)
+{
+  static Memory *anew;
+  g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+  ThinReport *report;
+  if (!anew)
+    anew = memory_new();
+  if (!thin_rebuild(&memory->io, NULL, &anew->io, lost, NULL, NULL))
+    return;
+  report = thin_check(&anew->io, 0, NULL);
+  if (report->errors->len || report->leaks->len)
+    g_error("written anew it has faults: %s",
+            (char *)(report->errors->len ? report->errors : report->leaks)->pdata[0]);
+  thin_report_free(report);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
   static Memory *memory;
@@ -280,6 +298,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
   read_all(memory);
   find_roots(memory);
   count_usage(memory);
+  write_anew(memory);
   if (data[0] & 0x40)
     mend(memory);
   if (data[0] & 0x80)
