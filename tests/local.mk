@@ -8,6 +8,7 @@ tests_libhelpers_la_SOURCES = \
 	tests/unit/nbd-client.c tests/unit/nbd-client.h \
 	tests/unit/pool-helper.c tests/unit/pool-helper.h \
 	tests/unit/progress.h \
+	tests/unit/rebuild-helper.c tests/unit/rebuild-helper.h \
 	tests/unit/storagecfg-helper.c tests/unit/storagecfg-helper.h \
 	tests/unit/thin-harness.c tests/unit/thin-harness.h \
 	tests/unit/thin-helper.c tests/unit/thin-helper.h

@@ -57,6 +57,7 @@ unit_tests = \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \
 	tests/unit/test-thin-refusals \
+	tests/unit/test-thin-salvage \
 	tests/unit/test-thin-space \
 	tests/unit/test-thin-usage \
 	tests/unit/test-thin-volume \
