@@ -71,7 +71,8 @@ sb='<superblock uuid="" time="1" transaction="2" data_block_size="128" nr_data_b
 dev='<device dev_id="1" mapped_blocks="1" transaction="0" creation_time="0" snap_time="1">'
 map() { echo "<single_mapping origin_block=\"$1\" data_block=\"$2\" time=\"${3-0}\"/>"; }
 head -n 8 01-clean.xml >cut.xml
-refused "a text that ends early" 1 'cut.xml: .*(ended|unfinished)' vt restore --metadata back cut.xml
+refused "a text that ends early" 1 'cut.xml: .*(ended|unfinished)' \
+  vt restore --metadata back cut.xml
 bad "nothing" 'bad.xml: .*empty' ''
 bad "an unknown element" 'line 1: element volume is not known' '<volume/>'
 bad "an element in the wrong place" 'line 1: element device cannot be here' "$dev</device>"
