@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 84
+plan 89
 
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"/{archive,backup}
@@ -177,6 +177,26 @@ cp newest "$state/archive/pve_00007-1.vg"
 whole "no label, our archive" 01-clean vm-101-disk-1
 unchanged "no text"
 rm -r "$state/archive"
+
+# --- a physical volume that has been cut off, and a block device ---
+use 01-clean
+vt "${devices[@]}" export pve/vm-100-disk-0 whole.raw
+if [ "$(id -u)" = 0 ] && loop=$(losetup --find --show "${images[0]}" 2>/dev/null); then
+  at_exit '[ -z "$loop" ] || losetup -d "$loop"'
+  is "a block device" "$(vt --device "$loop" rescue pve/vm-101-disk-1 - | md5)" \
+    "$(known 01-clean vm-101-disk-1)"
+  losetup -d "$loop"
+  loop=
+else
+  skip 1 "no loop device"
+fi
+truncate -s 11M "${images[0]}"
+changed
+refused "cut off" 1 'bytes [0-9]+ to [0-9]+ .* has been truncated' \
+  fx pve/vm-100-disk-0 rescued.raw --metadata meta --map map
+ok "cut off: all but that is there" same_but_lost map rescued.raw whole.raw
+ok "cut off: some of it" test -s read.blocks
+unchanged "cut off"
 
 # --- somebody has it ---
 if can_serve; then
