@@ -35,15 +35,24 @@ static guint64 tell_lost(GPtrArray *lost)
   return sum;
 }
 
-static gboolean judge(const char *name, GPtrArray *lost, GError **error)
+static gboolean judge(const char *name, GPtrArray *lost, gboolean has_roots, GError **error)
 {
   guint64 sum = tell_lost(lost);
   g_autofree char *size = cli_size(sum);
 
-  return sum == 0 || vt_set_error(error, EBADMSG,
-                                  "%s was rescued without what is lost, %" G_GUINT64_FORMAT
-                                  " bytes (%s): there the image reads zero",
-                                  name, sum, size);
+  return sum == 0 ||
+         vt_set_error(error, EBADMSG,
+                      "%s was rescued without what is lost, %" G_GUINT64_FORMAT
+                      " bytes (%s): there the image reads zero%s",
+                      name, sum, size,
+                      has_roots ? "; older roots may have more of it (--list-roots)" : "");
+}
+
+static gboolean is_thin(RescueGroup *group, const RescueRequest *request)
+{
+  LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(group->store), request->lv);
+
+  return lvm_lv_kind(lv) == LVM_LV_THIN || lvm_lv_kind(lv) == LVM_LV_THIN_POOL;
 }
 
 /* --- rescuing --- */
@@ -87,7 +96,7 @@ static gboolean rescue(RescueGroup *group, const RescueRequest *request, const c
     cli_warn("%s", (char *)group->notes->pdata[i]);
   return volume && write_image(volume, argument, lost, error) &&
          (!map_path || rescue_mapfile_write(map_path, vt_io_size(volume), lost, error)) &&
-         judge(vt_io_name(volume), lost, error);
+         judge(vt_io_name(volume), lost, !request->root && is_thin(group, request), error);
 }
 
 static gboolean print_roots(RescueGroup *group, const RescueRequest *request, GError **error)

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 89
+plan 90
 
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"/{archive,backup}
@@ -131,6 +131,7 @@ unchanged "power cut"
 use 04b-damaged-leaf
 refused "a damaged leaf is named" 1 'bytes 0 to 201326591 .* block 148' \
   fx pve/vm-100-disk-0 lost.raw --map map
+like "older roots are pointed to" "$err" 'was rescued without .* older roots may have more'
 is "what is lost reads zero" "$(md5 lost.raw)" "$(head -c 192M /dev/zero | md5)"
 is "a hole" "$(blocks lost.raw)" 0
 whole "damaged leaf" 01-clean root
