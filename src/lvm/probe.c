@@ -452,7 +452,7 @@ LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid)
   return NULL;
 }
 
-static LvmDevice *find_path(GPtrArray *devices, const char *path)
+LvmDevice *lvm_device_at(GPtrArray *devices, const char *path)
 {
   for (guint i = 0; i < devices->len; i++)
     if (strcmp(((LvmDevice *)devices->pdata[i])->path, path) == 0)
@@ -463,10 +463,10 @@ static LvmDevice *find_path(GPtrArray *devices, const char *path)
 /* Could @path, as large as @pv was, be that, its label lost or written over? */
 static gboolean may_be(LvmProbe *probe, const char *path, LvmPv *pv)
 {
-  LvmDevice *device = find_path(probe->devices, path);
+  LvmDevice *device = lvm_device_at(probe->devices, path);
   g_autoptr(VtIo) io = NULL;
 
-  if ((device && has_group(device)) || find_path(probe->parts, path))
+  if ((device && has_group(device)) || lvm_device_at(probe->parts, path))
     return FALSE;
   io = probe->open ? probe->open(path, TRUE, probe->user_data, NULL)
                    : vt_io_open_file(path, TRUE, NULL);
@@ -493,7 +493,7 @@ static const char *find_unlabelled(LvmProbe *probe, LvmPv *pv)
 gboolean lvm_probe_adopt(LvmProbe *probe, LvmPv *pv)
 {
   const char *path = find_unlabelled(probe, pv);
-  LvmDevice *device = path ? find_path(probe->devices, path) : NULL;
+  LvmDevice *device = path ? lvm_device_at(probe->devices, path) : NULL;
   VtIo *io;
 
   if (!path)

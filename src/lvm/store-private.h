@@ -43,6 +43,8 @@ struct LvmProbe {
 
 /* The device whose label, whole or not, says that it is PV @uuid; NULL: none. */
 LvmDevice *lvm_probe_device(LvmProbe *probe, const char *uuid);
+/* The one of @devices that was found at @path; NULL: none was. */
+LvmDevice *lvm_device_at(GPtrArray *devices, const char *path);
 /* What a device looked at is a part of that carries PV @uuid; NULL: none does. */
 const char *lvm_probe_part(LvmProbe *probe, const char *uuid);
 /* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */

@@ -183,14 +183,6 @@ static void read_usual_place(Search *search, const char *path, VtIo *io)
   lvm_metadata_area_free(area);
 }
 
-static LvmDevice *find_path(GPtrArray *devices, const char *path)
-{
-  for (guint i = 0; i < devices->len; i++)
-    if (strcmp(((LvmDevice *)devices->pdata[i])->path, path) == 0)
-      return devices->pdata[i];
-  return NULL;
-}
-
 static gboolean has_area(LvmDevice *device)
 {
   for (guint i = 0; i < device->areas->len; i++)
@@ -225,7 +217,7 @@ static void read_probe(Search *search)
       read_usual_place(search, device->path, device->io);
   }
   for (char **path = probe->paths; *path; path++)
-    if (!find_path(probe->devices, *path) && !find_path(probe->parts, *path))
+    if (!lvm_device_at(probe->devices, *path) && !lvm_device_at(probe->parts, *path))
       read_path(search, *path);
 }
 
