@@ -3,11 +3,12 @@
  *
  * GDBusServer makes its own socket and takes no descriptor; but ours is the holder's, so that
  * clients queue in its backlog while an engine is restarted. So: we accept, the kernel's word on
- * the peer (SO_PEERCRED) decides, and GDBusConnection does the rest, in a thread of GLib's few. It
- * gets to see a peer when that has said something.
+ * the peer (SO_PEERCRED) decides, and it introduces itself (control-handshake.h); then
+ * GDBusConnection has it.
  *
- * Peers that connect and go no further keep nobody out: the one that has waited longest makes way
- * for the next. Where there is no descriptor left, those who come wait in the backlog.
+ * Peers that connect and go no further keep nobody out: of those of one user, and of all, the one
+ * that has waited longest makes way for the next. Where there is no descriptor left, those who come
+ * wait in the backlog.
  *
  * Clients written for a bus (busctl, sd-bus) begin with org.freedesktop.DBus.Hello and may ask for
  * matches. They are answered as far as it makes sense between two.
@@ -18,16 +19,17 @@
 #include <gio/gunixconnection.h>
 #include <glib-unix.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "control/control-handshake.h"
 #include "control/control-socket.h"
+#include "control/control-stream.h"
 #include "control/control.h"
 
 #define HANDSHAKE_SECONDS 10
 #define HANDSHAKES_MAX 64
-#define THREADS_MAX 8   /* of handshakes: GLib has ten for such work, and others need them, too */
-#define PATIENCE_MS 250 /* with one that has begun, while another waits for its thread */
+#define HANDSHAKES_USER_MAX 16
+#define MESSAGE_MAX (2u << 20) /* the names of some 10,000 volumes */
 #define NO_DESCRIPTOR_PAUSE_MS 200
 #define WARN_US (10 * G_USEC_PER_SEC)
 
@@ -38,19 +40,16 @@ struct ControlListener {
   gboolean any_user;
   ControlPeerFunc func;
   gpointer user_data;
-  gint64 warned;                 /* of missing descriptors: monotonic time */
-  GQueue silent, waiting, begun; /* of Handshake, the oldest first */
-  guint impatient;               /* source that looks at them again; 0: none */
-  gint refs;                     /* the owner's, and one of each handshake */
+  gint64 warned;     /* of missing descriptors: monotonic time */
+  GQueue handshakes; /* of Handshake, the oldest first */
 };
 
 typedef struct {
   ControlListener *listener;
   GSocketConnection *stream;
-  GQueue *queue; /* which it is in; NULL: cancelled */
-  GCancellable *cancellable;
-  gint64 since; /* it began: monotonic time */
-  guint word;   /* source of its first word; 0: it came */
+  uid_t uid;
+  ControlHandshake *talk;
+  guint word; /* source of what it says */
   guint timeout;
 } Handshake;
 
@@ -78,183 +77,114 @@ static GDBusInterfaceInfo *bus_interface(void)
   return ((GDBusNodeInfo *)GSIZE_TO_POINTER(node))->interfaces[0];
 }
 
-static void listener_unref(ControlListener *listener)
-{
-  if (!g_atomic_int_dec_and_test(&listener->refs))
-    return;
-  g_object_unref(listener->socket);
-  g_free(listener->guid);
-  g_free(listener);
-}
-
-static void leave_queue(Handshake *handshake)
-{
-  if (handshake->queue)
-    g_queue_remove(handshake->queue, handshake);
-  handshake->queue = NULL;
-}
-
-static void enter_queue(Handshake *handshake, GQueue *queue)
-{
-  leave_queue(handshake);
-  handshake->queue = queue;
-  handshake->since = g_get_monotonic_time();
-  g_queue_push_tail(queue, handshake);
-}
-
-static void advance(ControlListener *listener);
-
-static void handshake_free(Handshake *handshake)
-{
-  leave_queue(handshake);
-  advance(handshake->listener);
-  if (handshake->timeout)
-    g_source_remove(handshake->timeout);
-  if (handshake->word)
-    g_source_remove(handshake->word);
-  g_object_unref(handshake->cancellable);
-  g_object_unref(handshake->stream);
-  listener_unref(handshake->listener);
-  g_free(handshake);
-}
-
-/* One that GDBus has is freed when GDBus has noticed. */
 static void handshake_end(Handshake *handshake)
 {
-  gboolean begun = handshake->queue == &handshake->listener->begun;
-
-  leave_queue(handshake);
-  if (begun)
-    g_cancellable_cancel(handshake->cancellable);
-  else
-    handshake_free(handshake);
+  g_queue_remove(&handshake->listener->handshakes, handshake);
+  g_source_remove(handshake->timeout);
+  g_source_remove(handshake->word);
+  control_handshake_free(handshake->talk);
+  g_object_unref(handshake->stream);
+  g_free(handshake);
 }
 
 static gboolean handshake_late(gpointer data)
 {
-  Handshake *handshake = data;
-
-  handshake->timeout = 0;
-  if (handshake->queue)
-    handshake_end(handshake);
-  return G_SOURCE_REMOVE;
+  handshake_end(data);
+  return G_SOURCE_CONTINUE; /* it is gone */
 }
 
-static void handshake_done(GObject *source, GAsyncResult *result, gpointer data)
+/* --- who has introduced himself --- */
+
+GSocket *control_peer_socket(GDBusConnection *connection)
+{
+  return control_stream_socket(g_dbus_connection_get_stream(connection));
+}
+
+static void let_in(ControlListener *listener, GSocketConnection *socket)
 {
   static const GDBusInterfaceVTable bus_vtable = {.method_call = bus_call};
-  Handshake *handshake = data;
-  ControlListener *listener = handshake->listener;
+  g_autoptr(GIOStream) stream = control_stream_new(socket, MESSAGE_MAX);
   g_autoptr(GError) error = NULL;
-  g_autoptr(GDBusConnection) connection = g_dbus_connection_new_finish(result, &error);
+  g_autoptr(GDBusConnection) connection = g_dbus_connection_new_sync(
+      stream, NULL, G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING, NULL, NULL, &error);
 
-  if (connection && !handshake->queue) {
-    g_dbus_connection_close(connection, NULL, NULL, NULL);
-  } else if (connection) {
-    g_socket_set_option(g_socket_connection_get_socket(handshake->stream), SOL_SOCKET, SO_PASSCRED,
-                        FALSE, NULL);
-    g_dbus_connection_set_exit_on_close(connection, FALSE);
-    g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(),
-                                      &bus_vtable, NULL, NULL, NULL);
-    listener->func(connection, listener->user_data);
-    g_dbus_connection_start_message_processing(connection);
-  } else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
-    g_debug("control socket: a peer did not complete its handshake: %s", error->message);
+  if (!connection) {
+    g_warning("control socket: a peer could not be let in: %s", error->message);
+    return;
   }
-  handshake_free(handshake);
+  g_dbus_connection_set_exit_on_close(connection, FALSE);
+  g_dbus_connection_register_object(connection, "/org/freedesktop/DBus", bus_interface(),
+                                    &bus_vtable, NULL, NULL, NULL);
+  listener->func(connection, listener->user_data);
+  g_dbus_connection_start_message_processing(connection);
 }
 
+static gboolean on_word(gint fd, GIOCondition condition, gpointer data)
+{
+  Handshake *handshake = data;
+  ControlListener *listener = handshake->listener;
+  ControlHandshakeState state = control_handshake_read(handshake->talk);
+
+  if (state == CONTROL_HANDSHAKE_GOES_ON)
+    return G_SOURCE_CONTINUE;
+  g_autoptr(GSocketConnection) stream = g_object_ref(handshake->stream);
+  handshake_end(handshake);
+  if (state == CONTROL_HANDSHAKE_DONE)
+    let_in(listener, stream);
+  return G_SOURCE_CONTINUE; /* it is gone */
+}
+
+/* --- who comes --- */
+
 /* May the process behind @socket talk to us? */
-static gboolean peer_allowed(ControlListener *listener, GSocket *socket)
+static gboolean peer_allowed(ControlListener *listener, GSocket *socket, uid_t *uid)
 {
   g_autoptr(GError) error = NULL;
   g_autofree char *peer = NULL;
-  uid_t uid;
 
-  if (!control_socket_peer(g_socket_get_fd(socket), &uid, NULL, NULL, &error)) {
+  if (!control_socket_peer(g_socket_get_fd(socket), uid, NULL, NULL, &error)) {
     g_warning("control socket: a peer was refused: %s", error->message);
     return FALSE;
   }
-  if (listener->any_user || uid == 0 || uid == geteuid())
+  if (listener->any_user || *uid == 0 || *uid == geteuid())
     return TRUE;
   peer = control_socket_describe_peer(g_socket_get_fd(socket));
-  g_warning("control socket: %s of user %u was refused", peer, (guint)uid);
+  g_warning("control socket: %s of user %u was refused", peer, (guint)*uid);
   return FALSE;
 }
 
-static void handshake_begin(Handshake *handshake)
+/* There are too many: who has waited longest, of @uid's if it is those. NULL: there are not. */
+static Handshake *handshake_too_many(ControlListener *listener, uid_t uid)
 {
-  enter_queue(handshake, &handshake->listener->begun);
-  g_dbus_connection_new(G_IO_STREAM(handshake->stream), handshake->listener->guid,
-                        G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_SERVER |
-                            G_DBUS_CONNECTION_FLAGS_DELAY_MESSAGE_PROCESSING,
-                        NULL, handshake->cancellable, handshake_done, handshake);
-}
+  Handshake *oldest = NULL;
+  guint n = 0;
 
-static gboolean advance_later(gpointer data)
-{
-  ControlListener *listener = data;
-
-  listener->impatient = 0;
-  advance(listener);
-  return G_SOURCE_REMOVE;
-}
-
-/* The last to come is the first to begin: whoever has waited may well be waiting for nothing. */
-static void advance(ControlListener *listener)
-{
-  while (listener->waiting.length) {
-    Handshake *oldest = g_queue_peek_head(&listener->begun);
-
-    if (listener->begun.length < THREADS_MAX) {
-      handshake_begin(g_queue_peek_tail(&listener->waiting));
-    } else if (g_get_monotonic_time() - oldest->since >= PATIENCE_MS * G_TIME_SPAN_MILLISECOND) {
-      handshake_end(oldest);
-    } else {
-      if (!listener->impatient)
-        listener->impatient = g_timeout_add(PATIENCE_MS, advance_later, listener);
-      return;
+  for (GList *l = listener->handshakes.tail; l; l = l->prev)
+    if (((Handshake *)l->data)->uid == uid) {
+      oldest = l->data;
+      n++;
     }
-  }
+  if (n >= HANDSHAKES_USER_MAX)
+    return oldest;
+  return listener->handshakes.length >= HANDSHAKES_MAX ? g_queue_peek_head(&listener->handshakes)
+                                                       : NULL;
 }
 
-static gboolean first_word(gint fd, GIOCondition condition, gpointer data)
+static void begin(ControlListener *listener, GSocket *socket, uid_t uid)
 {
-  Handshake *handshake = data;
+  Handshake *handshake = handshake_too_many(listener, uid);
+  int fd = g_socket_get_fd(socket);
 
-  handshake->word = 0;
-  enter_queue(handshake, &handshake->listener->waiting);
-  advance(handshake->listener);
-  return G_SOURCE_REMOVE;
-}
-
-/* The one that has waited longest of all. */
-static Handshake *oldest_handshake(ControlListener *listener)
-{
-  GQueue *queues[] = {&listener->silent, &listener->waiting, &listener->begun};
-
-  for (guint i = 0; i < G_N_ELEMENTS(queues); i++)
-    if (queues[i]->length)
-      return g_queue_peek_head(queues[i]);
-  return NULL;
-}
-
-static void begin(ControlListener *listener, GSocket *socket)
-{
-  Handshake *handshake;
-
-  /* GDBus wants the kernel's word on who sent the first byte, which comes before GDBus does. */
-  g_socket_set_option(socket, SOL_SOCKET, SO_PASSCRED, TRUE, NULL);
-  if (listener->silent.length + listener->waiting.length + listener->begun.length >= HANDSHAKES_MAX)
-    handshake_end(oldest_handshake(listener));
+  if (handshake)
+    handshake_end(handshake);
   handshake = g_new0(Handshake, 1);
   handshake->listener = listener;
-  g_atomic_int_inc(&listener->refs);
+  handshake->uid = uid;
   handshake->stream = g_socket_connection_factory_create_connection(socket);
-  handshake->cancellable = g_cancellable_new();
+  handshake->talk = control_handshake_new(fd, uid, listener->guid);
   handshake->timeout = g_timeout_add_seconds(HANDSHAKE_SECONDS, handshake_late, handshake);
-  handshake->word = g_unix_fd_add(g_socket_get_fd(socket), G_IO_IN, first_word, handshake);
-  enter_queue(handshake, &listener->silent);
+  handshake->word = g_unix_fd_add(fd, G_IO_IN | G_IO_HUP, on_word, handshake);
+  g_queue_push_tail(&listener->handshakes, handshake);
 }
 
 static void watch(ControlListener *listener);
@@ -271,9 +201,10 @@ static gboolean incoming(gint fd, GIOCondition condition, gpointer data)
   g_autoptr(GError) error = NULL;
   g_autoptr(GSocket) socket = g_socket_accept(listener->socket, NULL, &error);
   gint64 now = g_get_monotonic_time();
+  uid_t uid;
 
-  if (socket && peer_allowed(listener, socket))
-    begin(listener, socket);
+  if (socket && peer_allowed(listener, socket, &uid))
+    begin(listener, socket, uid);
   if (socket || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK))
     return G_SOURCE_CONTINUE; /* one that is not allowed is dropped, and so closed */
   if (!listener->warned || now - listener->warned > WARN_US) {
@@ -309,13 +240,11 @@ ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc
     return NULL;
   }
   listener = g_new0(ControlListener, 1);
-  listener->refs = 1;
   listener->guid = g_dbus_generate_guid();
   listener->any_user = any_user;
   listener->func = func;
   listener->user_data = user_data;
   g_socket_set_blocking(socket, FALSE);
-  g_socket_set_option(socket, SOL_SOCKET, SO_PASSCRED, TRUE, NULL); /* for those it accepts */
   listener->socket = g_steal_pointer(&socket);
   watch(listener);
   return listener;
@@ -326,10 +255,9 @@ void control_listener_free(ControlListener *listener)
   if (!listener)
     return;
   g_source_remove(listener->source);
-  for (Handshake *handshake; (handshake = oldest_handshake(listener));)
-    handshake_end(handshake);
-  if (listener->impatient)
-    g_source_remove(listener->impatient);
-  listener->impatient = 0;
-  listener_unref(listener);
+  while (listener->handshakes.length)
+    handshake_end(g_queue_peek_head(&listener->handshakes));
+  g_object_unref(listener->socket);
+  g_free(listener->guid);
+  g_free(listener);
 }

@@ -43,8 +43,11 @@ typedef struct ControlListener ControlListener;
 typedef void (*ControlPeerFunc)(GDBusConnection *connection, gpointer user_data);
 
 /* Accept peers on listening socket @fd (duplicated) from the default main context. @any_user: let
- * in whomever the socket's mode lets in; else root and this process's user alone. */
+ * in whomever the socket's mode lets in; else root and this process's user alone. A peer has 10
+ * seconds to introduce itself, and is hung up on when it sends a message of more than 2 MiB. */
 ControlListener *control_listener_new(int fd, gboolean any_user, ControlPeerFunc func,
                                       gpointer user_data, GError **error);
+/* The socket of such a peer; the connection's. */
+GSocket *control_peer_socket(GDBusConnection *connection);
 /* Accept no more. */
 void control_listener_free(ControlListener *listener);

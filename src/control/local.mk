@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += src/control/libcontrol.la
 control_xml = src/control/org.virt_thin.VolumeGroup1.xml
 src_control_libcontrol_la_SOURCES = \
 	src/control/control.h src/control/control.c src/control/control-listener.c \
+	src/control/control-handshake.h src/control/control-handshake.c \
+	src/control/control-stream.h src/control/control-stream.c \
 	src/control/service.h src/control/service.c \
 	src/control/control-socket.h src/control/control-socket.c
 nodist_src_control_libcontrol_la_SOURCES = src/control/control-info.h src/control/control-info.c

@@ -13,8 +13,9 @@ done
 export FUZZ_LIBS="-Wl,--start-group $archives -Wl,--end-group $(
   pkg-config --libs gio-unix-2.0 blkid devmapper) -lpthread"
 [ -f "$abs_top_builddir/src/pool/.libs/libpool.a" ] || make -s -C "$abs_top_builddir" all >&2
-exec "$(dirname "$0")/run.sh" control control/{control,control-listener,control-socket}.c \
+exec "$(dirname "$0")/run.sh" control control/control{,-handshake,-listener,-socket,-stream}.c \
   service/process/control-server.c pool/remote/wire.c \
   pool/{change,guest,layout,plan,plan-work,pool,rules,snapshots}.c settings/settings.c \
   lvm/model/{allocate,header,lv,pool-choose,status,text,text-parse,uuid,vg,vg-change,words}.c \
-  util/{crc,error,io,name,size}.c ../tests/unit/fake-pool.c "$abs_top_builddir/src/control/control-info.c"
+  util/{crc,error,io,name,size}.c ../tests/unit/fake-pool.c \
+  "$abs_top_builddir/src/control/control-info.c"

@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A server as the engine has it, over a Unix socket. Behind it, asking is answered by the fake pool
- * of the unit tests, and a change is planned (plan.h) on the text of a volume group of lvm2's, which
- * is where what a peer says is judged. The input is calls: a method, its arguments (sometimes of
+ * of the unit tests, and a change is planned (plan.h) on the text of a volume group of lvm2's,
+ * which is where what a peer says is judged. The input is calls: a method, its arguments (sometimes of
  * other types), strings out of a list or out of the input. Each must be answered.
  */
 #include "config.h"
@@ -84,8 +84,8 @@ static GLogWriterOutput say_nothing(GLogLevelFlags level, const GLogField *field
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
   g_autofree char *folder = g_dir_make_tmp("virt-thin-fuzz-XXXXXX", NULL);
-  g_autofree char *fixture = g_build_filename(g_getenv("abs_top_srcdir"), "tests", "fixtures", "lvm",
-                                              "vgcfgbackup-04-final.txt", NULL);
+  g_autofree char *fixture = g_build_filename(g_getenv("abs_top_srcdir"), "tests", "fixtures",
+                                              "lvm", "vgcfgbackup-04-final.txt", NULL);
   g_autoptr(GError) error = NULL;
   int fd;
 
@@ -122,9 +122,10 @@ static guint take(Input *in)
 
 static guint64 take_number(Input *in)
 {
-  static const guint64 edges[] = {0, 1, 511, 512, 4096, 65535, 65536, 4194304, G_MAXINT32,
-                                  G_MAXUINT32, 1ull << 40, G_MAXINT64, 1ull << 63, G_MAXUINT64 - 1,
-                                  G_MAXUINT64};
+  static const guint64 edges[] = {
+      0,          1,          511,         512,        4096,       65535,      65536,
+      4194304,    G_MAXINT32, G_MAXUINT32, 1ull << 40, G_MAXINT64, 1ull << 63, G_MAXUINT64 - 1,
+      G_MAXUINT64};
   guint first = take(in);
   guint64 number = 0;
 
@@ -138,10 +139,24 @@ static guint64 take_number(Input *in)
 /* The caller's. */
 static char *take_string(Input *in)
 {
-  static const char *const known[] = {
-      "",     "vm-100-disk-0", "vm-101-disk-1", "vm-102-disk-0", "root", "data",
-      "snap_vm-100-disk-0_s",  "base-9-disk-0", "/",             "..",   "../../etc/passwd",
-      "/dev/sda", "data_tmeta", "lvol0_pmspare", "virt-thin.source=x", "%s%n", "\n", "é\xc2\xa0"};
+  static const char *const known[] = {"",
+                                      "vm-100-disk-0",
+                                      "vm-101-disk-1",
+                                      "vm-102-disk-0",
+                                      "root",
+                                      "data",
+                                      "snap_vm-100-disk-0_s",
+                                      "base-9-disk-0",
+                                      "/",
+                                      "..",
+                                      "../../etc/passwd",
+                                      "/dev/sda",
+                                      "data_tmeta",
+                                      "lvol0_pmspare",
+                                      "virt-thin.source=x",
+                                      "%s%n",
+                                      "\n",
+                                      "é\xc2\xa0"};
   guint first = take(in);
   gsize length;
 
@@ -195,8 +210,8 @@ static GVariant *take_value(Input *in, const GVariantType *type)
 /* What the method wants, or (one in 32) something else. */
 static GVariant *take_arguments(Input *in, const GDBusMethodInfo *method)
 {
-  static const char *const others[] = {"()", "(s)", "(as)", "(tt)", "(a(ssssbass))", "(ub)", "(aas)",
-                                       "(ssssssss)"};
+  static const char *const others[] = {"()",   "(s)",   "(as)",      "(tt)", "(a(ssssbass))",
+                                       "(ub)", "(aas)", "(ssssssss)"};
   g_autoptr(GString) type = g_string_new("(");
   guint other = take(in);
 

@@ -60,7 +60,7 @@ static const struct {
     {FALSE, 3, "repair --dry-run v/data"},
     {FALSE, 13, "export " SNAPSHOT " out --format raw"},
     {FALSE, 101, "export " SNAPSHOT " out --format qcow2"},
-    {FALSE, 11, "send " SNAPSHOT},
+    {TRUE, 11, "send " SNAPSHOT},
     {TRUE, 17, "archive v -"},
     {TRUE, 3, "create v/vm-2-disk-0 --size 1m"},
     {TRUE, 3, "snapshot " VOLUME " t"},

@@ -12,16 +12,19 @@
 #include <unistd.h>
 
 #include "control/control-info.h"
+#include "control/control-socket.h"
 #include "control/control.h"
 #include "pool/remote/wire.h"
 #include "service/process/control-server.h"
 #include "settings/settings.h"
 
 #define CALLS_AT_ONCE 32
-#define PEERS_MAX 256          /* or an eighth of the descriptors there may be */
-#define PEER_CALLS_MAX 256     /* under way */
-#define ANSWER_SIZE 512        /* beside what it says */
-#define UNREAD_MAX (64u << 20) /* bytes of answers that peers have not read, together */
+#define PEERS_MAX 256 /* or an eighth of the descriptors there may be */
+#define USER_SHARE 4  /* of them, that peers of one user other than root have: one in so many */
+#define PEER_CALLS_MAX 256        /* under way */
+#define CALLS_SIZE_MAX (8u << 20) /* bytes of what calls under way say, together */
+#define ANSWER_SIZE 512           /* beside what it says */
+#define UNREAD_MAX (64u << 20)    /* bytes of answers that peers have not read, together */
 
 struct ControlServer {
   VolumeGroup *group;
@@ -33,6 +36,7 @@ struct ControlServer {
   GMutex lock; /* of what follows */
   GCond idle;
   guint n_calls;
+  gsize calls_size; /* of what they say */
   gboolean stopping;
   GPtrArray *peers; /* of GDBusConnection, the one that has been silent longest first */
   guint max_peers;
@@ -249,15 +253,13 @@ static struct {
 /* Also while it reads nothing, for which g_dbus_connection_close() would wait. */
 static void hang_up(GDBusConnection *peer)
 {
-  GIOStream *stream = g_dbus_connection_get_stream(peer);
-
   g_mutex_lock(&unread.lock);
   if (count(peer, GONE, 0) == 0) {
     count(peer, GONE, 1);
     unread.bytes -= count(peer, UNREAD, 0);
   }
   g_mutex_unlock(&unread.lock);
-  g_socket_shutdown(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), TRUE, TRUE, NULL);
+  g_socket_shutdown(control_peer_socket(peer), TRUE, TRUE, NULL);
   g_dbus_connection_close(peer, NULL, NULL, NULL);
 }
 
@@ -321,16 +323,28 @@ static void note_answer(ControlServer *server, GDBusConnection *peer, gsize size
 
 /* --- calls under way --- */
 
-static gboolean begin_call(ControlServer *server, GDBusConnection *peer)
+/* What it says, in memory, is a multiple of this. */
+static gsize size_of_call(GDBusMethodInvocation *invocation)
 {
-  gboolean ok;
-  gsize n = 0;
+  return g_variant_get_size(g_dbus_method_invocation_get_parameters(invocation));
+}
+
+/* 0, or why the call cannot be taken: ESHUTDOWN, EAGAIN. */
+static int begin_call(ControlServer *server, GDBusMethodInvocation *invocation)
+{
+  GDBusConnection *peer = g_dbus_method_invocation_get_connection(invocation);
+  gsize size = size_of_call(invocation), n = 0;
+  int err = 0;
   guint i;
 
   g_mutex_lock(&server->lock);
-  ok = !server->stopping;
-  if (ok) {
+  if (server->stopping)
+    err = ESHUTDOWN;
+  else if (server->n_calls && server->calls_size + size > CALLS_SIZE_MAX)
+    err = EAGAIN;
+  if (!err) {
     server->n_calls++;
+    server->calls_size += size;
     n = count(peer, CALLS, 1);
   }
   if (g_ptr_array_find(server->peers, peer, &i))
@@ -338,13 +352,14 @@ static gboolean begin_call(ControlServer *server, GDBusConnection *peer)
   g_mutex_unlock(&server->lock);
   if (n > PEER_CALLS_MAX)
     hang_up(peer);
-  return ok;
+  return err;
 }
 
-static void end_call(ControlServer *server, GDBusConnection *peer)
+static void end_call(ControlServer *server, GDBusConnection *peer, gsize size)
 {
   g_mutex_lock(&server->lock);
   count(peer, CALLS, -1);
+  server->calls_size -= size;
   if (--server->n_calls == 0)
     g_cond_broadcast(&server->idle);
   g_mutex_unlock(&server->lock);
@@ -374,7 +389,7 @@ static void run_call(gpointer data, gpointer user_data)
       g_object_ref(g_dbus_method_invocation_get_connection(invocation));
   const char *name = g_dbus_method_invocation_get_method_name(invocation);
   GError *error = NULL;
-  gsize size = ANSWER_SIZE;
+  gsize size = ANSWER_SIZE, asked = size_of_call(invocation);
   GVariant *answer = NULL;
 
   if (is_gone(peer))
@@ -391,7 +406,7 @@ static void run_call(gpointer data, gpointer user_data)
     g_dbus_method_invocation_return_dbus_error(invocation,
                                                "org.freedesktop.DBus.Error.UnknownMethod", name);
   note_answer(server, peer, size);
-  end_call(server, peer);
+  end_call(server, peer, asked);
 }
 
 typedef struct {
@@ -406,6 +421,7 @@ static gpointer run_stop(gpointer data)
   GDBusMethodInvocation *invocation = call->invocation;
   g_autoptr(GDBusConnection) peer =
       g_object_ref(g_dbus_method_invocation_get_connection(invocation));
+  gsize asked = size_of_call(invocation);
   GError *error = NULL;
   gboolean force;
 
@@ -414,7 +430,7 @@ static gpointer run_stop(gpointer data)
     g_dbus_method_invocation_return_value(invocation, NULL);
   else
     return_error(invocation, error);
-  end_call(server, peer);
+  end_call(server, peer, asked);
   return NULL;
 }
 
@@ -426,24 +442,35 @@ static void call_stop(ControlServer *server, GDBusMethodInvocation *invocation)
   g_thread_unref(g_thread_new("stop", run_stop, call));
 }
 
+/* It is not taken. */
+static void refuse_call(ControlServer *server, GDBusMethodInvocation *invocation, int err)
+{
+  GError *error = NULL;
+
+  if (err == ESHUTDOWN)
+    vt_set_error(&error, err,
+                 "the service of volume group %s is ending: start it again with virt-thin serve %s",
+                 server->vg, server->vg);
+  else
+    vt_set_error(&error, err,
+                 "the service of volume group %s has more calls under way than it keeps: try again",
+                 server->vg);
+  return_error(invocation, error);
+}
+
 static void method_call(GDBusConnection *connection, const char *sender, const char *path,
                         const char *interface, const char *method, GVariant *parameters,
                         GDBusMethodInvocation *invocation, gpointer user_data)
 {
   ControlServer *server = user_data;
+  int err = begin_call(server, invocation);
 
-  if (!begin_call(server, connection)) {
-    return_error(
-        invocation,
-        g_error_new(
-            VT_ERROR, ESHUTDOWN,
-            "the service of volume group %s is ending: start it again with virt-thin serve %s",
-            server->vg, server->vg));
-  } else if (strcmp(method, "Stop") == 0) {
+  if (err)
+    refuse_call(server, invocation, err);
+  else if (strcmp(method, "Stop") == 0)
     call_stop(server, invocation);
-  } else {
+  else
     g_thread_pool_push(server->threads, invocation, NULL);
-  }
 }
 
 static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path,
@@ -472,14 +499,56 @@ static void peer_closed(GDBusConnection *connection, gboolean by_peer, GError *e
   g_mutex_unlock(&server->lock);
 }
 
-/* The one to make way for another, the caller's. Called with the lock held; NULL: none has to, or
- * can. */
-static GDBusConnection *longest_silent(ControlServer *server)
+static uid_t user_of(GDBusConnection *peer)
 {
-  for (guint i = 0; server->peers->len >= server->max_peers && i < server->peers->len; i++)
-    if (!count(server->peers->pdata[i], CALLS, 0))
+  uid_t uid = (uid_t)-1;
+
+  control_socket_peer(g_socket_get_fd(control_peer_socket(peer)), &uid, NULL, NULL, NULL);
+  return uid;
+}
+
+/* The first, of @uid's if that is not NULL, that waits for nothing: taken out, the caller's. */
+static GDBusConnection *take_silent(ControlServer *server, const uid_t *uid)
+{
+  for (guint i = 0; i < server->peers->len; i++)
+    if (!count(server->peers->pdata[i], CALLS, 0) &&
+        (!uid || user_of(server->peers->pdata[i]) == *uid))
       return g_ptr_array_steal_index(server->peers, i);
   return NULL;
+}
+
+/* The one to make way for @peer, the caller's: it may be @peer itself. Called with the lock held;
+ * NULL: none has to, or can. */
+static GDBusConnection *who_makes_way(ControlServer *server, GDBusConnection *peer)
+{
+  uid_t uid = user_of(peer);
+  GDBusConnection *silent = NULL;
+  guint n = 0;
+
+  for (guint i = 0; i < server->peers->len; i++)
+    n += user_of(server->peers->pdata[i]) == uid;
+  if (uid != 0 && uid != geteuid() && n >= server->max_peers / USER_SHARE) {
+    silent = take_silent(server, &uid);
+    return silent ? silent : g_object_ref(peer);
+  }
+  return server->peers->len >= server->max_peers ? take_silent(server, NULL) : NULL;
+}
+
+static void add_peer(ControlServer *server, GDBusConnection *peer)
+{
+  g_autoptr(GDBusConnection) silent = NULL;
+
+  g_mutex_lock(&server->lock);
+  silent = who_makes_way(server, peer);
+  if (silent != peer)
+    g_ptr_array_add(server->peers, g_object_ref(peer));
+  g_mutex_unlock(&server->lock);
+  if (silent) {
+    g_info("control socket of %s: %u peers may be connected, and of a user other than root one in "
+           "%u: the one that has been silent longest makes way for another",
+           server->vg, server->max_peers, USER_SHARE);
+    hang_up(silent);
+  }
 }
 
 static void peer_came(GDBusConnection *connection, gpointer user_data)
@@ -487,7 +556,6 @@ static void peer_came(GDBusConnection *connection, gpointer user_data)
   static const GDBusInterfaceVTable vtable = {.method_call = method_call,
                                               .get_property = get_property};
   ControlServer *server = user_data;
-  g_autoptr(GDBusConnection) silent = NULL;
   g_autoptr(GError) error = NULL;
 
   if (!g_dbus_connection_register_object(
@@ -499,16 +567,7 @@ static void peer_came(GDBusConnection *connection, gpointer user_data)
     return;
   }
   g_signal_connect(connection, "closed", G_CALLBACK(peer_closed), server);
-  g_mutex_lock(&server->lock);
-  silent = longest_silent(server);
-  g_ptr_array_add(server->peers, g_object_ref(connection));
-  g_mutex_unlock(&server->lock);
-  if (silent) {
-    g_info("control socket of %s: %u peers are connected, the one that has been silent longest "
-           "makes way for another",
-           server->vg, server->max_peers);
-    hang_up(silent);
-  }
+  add_peer(server, connection);
 }
 
 guint control_server_n_peers(ControlServer *server)
