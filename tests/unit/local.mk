@@ -8,6 +8,7 @@ unit_tests = \
 	tests/unit/test-libvirt-layout \
 	tests/unit/test-lvm-commit \
 	tests/unit/test-lvm-content \
+	tests/unit/test-lvm-corners \
 	tests/unit/test-lvm-faults \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \

@@ -96,6 +96,49 @@ static void ask(LvmVg *vg)
   TRY(lvm_vg_check_new_pv(vg, &error));
 }
 
+/* What there is no room for, or no number, or no name. */
+static void ask_too_much(LvmVg *vg, LvmLv *pool)
+{
+  g_autofree char *long_name = g_strnfill(126, 'n');
+  guint64 n = lvm_vg_n_free_extents(vg);
+
+  TRY(lvm_vg_add_linear(vg, "more", n + 1, &error));
+  TRY(lvm_vg_add_linear(vg, "more", 0, &error));
+  TRY(lvm_vg_add_linear(vg, "more", G_MAXINT64, &error));
+  TRY(lvm_vg_add_linear(vg, long_name, 1, &error));
+  TRY(lvm_vg_add_linear(vg, "a/b", 1, &error));
+  TRY(lvm_vg_add_thin_pool(vg, "more", n, 1, 65536, &error));
+  TRY(lvm_vg_add_thin_pool(vg, "more", 0, 1, 65536, &error));
+  TRY(lvm_vg_add_thin_pool(vg, "more", 5, 0, 65536, &error));
+  if (!pool)
+    return;
+  TRY(lvm_vg_add_thin(vg, pool, "more", 10, 0, NULL, &error));
+  TRY(lvm_vg_add_thin(vg, pool, "more", 10, 1u << 24, NULL, &error));
+  TRY(lvm_vg_grow_pool_data(vg, pool, n + 100, &error));
+  TRY(lvm_vg_grow_pool_data(vg, pool, 1, &error));
+  TRY(lvm_vg_grow_pool_metadata(vg, pool, n + 100, &error));
+  TRY(lvm_vg_grow_pool_metadata(vg, pool, 1u << 20, &error));
+}
+
+/* A pool goes when no volume lies in it; what its numbers come to when the last one is taken. */
+static void empty_pool(LvmVg *vg, LvmLv *pool)
+{
+  g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg);
+
+  for (guint i = 0; i < lvs->len; i++) {
+    LvmLv *lv = lvs->pdata[i];
+
+    if (lvm_lv_kind(lv) != LVM_LV_THIN || g_strcmp0(lvm_thin_pool(lv), lvm_lv_name(pool)) != 0)
+      continue;
+    lvm_thin_set_merge(lv, NULL);
+    lvm_thin_set_device(lv, (1u << 24) - 1, 1);
+    assert_true(lvm_pool_next_device(vg, pool) > 0);
+    TRY(lvm_vg_remove_lv(vg, lv, &error));
+  }
+  lvm_pool_clear_messages(pool);
+  TRY(lvm_vg_remove_lv(vg, pool, &error));
+}
+
 /* One change of each kind, to volume @i. */
 static void change(LvmVg *vg, guint i)
 {
@@ -118,8 +161,14 @@ static void change(LvmVg *vg, guint i)
     lvm_pool_add_create(pool, "lin");
     lvm_pool_add_delete(pool, 5);
   }
+  ask_too_much(vg, pool && lvm_lv_kind(pool) == LVM_LV_THIN_POOL ? pool : NULL);
   TRY(lvm_vg_add_linear(vg, "more", 3 + i, &error));
   TRY(lvm_vg_add_thin_pool(vg, "pool2", 5, 1, 65536, &error));
+  if (lvm_lv_kind(lv) == LVM_LV_THIN_POOL) {
+    TRY(lvm_vg_rename_lv(vg, lv, "renamed", &error));
+    empty_pool(vg, lv);
+    return;
+  }
   TRY(lvm_vg_rename_lv(vg, lv, "renamed", &error));
   if (i % 3 == 0)
     lvm_vg_set_system_id(vg, i % 2 ? "other" : NULL);
