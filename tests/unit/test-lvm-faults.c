@@ -3,8 +3,8 @@
  *
  * A volume group is made, extended, filled, changed, and made again elsewhere. The first time the
  * first I/O on its physical volumes fails, then the second, and so on, each kind by itself: for
- * once, or from then on. What fails says why; and what is then on the disks can be opened, and is as
- * it was before that step, or behind it.
+ * once, or from then on. What fails says why; and what is then on the disks can be opened, and is
+ * as it was before that step, or behind it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
