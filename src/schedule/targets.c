@@ -34,8 +34,44 @@ static void add_name(GPtrArray *targets, const char *vg, const char *name)
   g_ptr_array_add(target->names, g_strdup(name));
 }
 
+static void drop_name(GPtrArray *targets, const char *vg, const char *name)
+{
+  for (guint i = 0; i < targets->len; i++) {
+    ScheduleTarget *target = targets->pdata[i];
+    guint at;
+
+    if (strcmp(target->vg, vg) == 0 &&
+        g_ptr_array_find_with_equal_func(target->names, name, g_str_equal, &at)) {
+      g_ptr_array_remove_index(target->names, at);
+      if (target->names->len == 0)
+        g_ptr_array_remove_index(targets, i);
+      return;
+    }
+  }
+}
+
+/* A guest's disks may be in several volume groups. But of two volumes of one name, one may be a
+ * replica or a copy of the other, and there can be one replica: none is taken. @seen: of those
+ * found so far, name and VG. */
+static gboolean is_alone(GHashTable *seen, const char *vg, const PoolVolumeInfo *v,
+                         GPtrArray *targets, const Schedule *s, ScheduleReport *report)
+{
+  const char *other = s->kind == SCHEDULE_REPLICATE ? g_hash_table_lookup(seen, v->name) : NULL;
+
+  if (!other) {
+    g_hash_table_insert(seen, g_strdup(v->name), g_strdup(vg));
+    return TRUE;
+  }
+  schedule_report_failed(report, s,
+                         "guest %" G_GINT64_FORMAT " has a volume %s in volume groups %s and %s, "
+                         "and neither is taken: in place of its number say which, as %s/%s",
+                         v->vmid, v->name, other, vg, other, v->name);
+  drop_name(targets, other, v->name);
+  return FALSE;
+}
+
 /* Volumes of guests @vmids (a set of char *; value: found) in @vg. */
-static void find_guests(const PoolWhere *where, const char *vg, GHashTable *vmids,
+static void find_guests(const PoolWhere *where, const char *vg, GHashTable *vmids, GHashTable *seen,
                         GPtrArray *targets, const Schedule *s, ScheduleReport *report)
 {
   g_autoptr(GError) local = NULL;
@@ -51,7 +87,8 @@ static void find_guests(const PoolWhere *where, const char *vg, GHashTable *vmid
     if (schedule_is_fixed(v) || !g_hash_table_contains(vmids, vmid))
       continue;
     g_hash_table_replace(vmids, g_steal_pointer(&vmid), GINT_TO_POINTER(TRUE));
-    add_name(targets, vg, v->name);
+    if (is_alone(seen, vg, v, targets, s, report))
+      add_name(targets, vg, v->name);
   }
 }
 
@@ -59,6 +96,7 @@ static void add_guests(GHashTable *vmids, GPtrArray *targets, const Schedule *s,
                        ScheduleReport *report)
 {
   g_autoptr(PoolLook) look = pool_look_new();
+  g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   PoolWhere where = cli_where(POOL_READ_ONLY);
   g_autoptr(GPtrArray) vgs = NULL;
   GHashTableIter iter;
@@ -71,7 +109,7 @@ static void add_guests(GHashTable *vmids, GPtrArray *targets, const Schedule *s,
     const PoolVg *vg = vgs->pdata[i];
 
     if (!vg->twice)
-      find_guests(&where, vg->name, vmids, targets, s, report);
+      find_guests(&where, vg->name, vmids, seen, targets, s, report);
   }
   g_hash_table_iter_init(&iter, vmids);
   while (g_hash_table_iter_next(&iter, &vmid, &found))
