@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/progress.h"
 #include "image/interrupt.h"
+#include "pool/temporary.h"
 
 #define PREFIX "backup-" /* of the snapshot's name */
 
@@ -57,9 +58,13 @@ static gboolean same_pool(const Item *a, const Item *b)
   return a->source->group == b->source->group && strcmp(a->info->pool, b->info->pool) == 0;
 }
 
-static char *snapshot_name(const BackupManifest *manifest, const char *lv)
+/* What the snapshots are called. An archive's are temporary. */
+static char *name_snapshots(const Making *making)
 {
-  return g_strdup_printf("snap_%s_" PREFIX "%s", lv, manifest->id);
+  g_autofree char *suffix = making->job->folder ? NULL : pool_temporary_suffix();
+
+  return suffix ? g_strconcat("backup_", suffix, NULL)
+                : g_strconcat(PREFIX, making->manifest->id, NULL);
 }
 
 /* --- snapshots --- */
@@ -76,7 +81,7 @@ static void remove_volume(VolumeGroup *group, const char *vg, const char *name)
 /* All of item @first's pool. */
 static gboolean snapshot_pool(Making *making, guint first, GError **error)
 {
-  g_autofree char *name = g_strconcat(PREFIX, making->manifest->id, NULL);
+  g_autofree char *name = name_snapshots(making);
   g_autoptr(GPtrArray) names = g_ptr_array_new();
 
   for (guint i = first; i < making->job->n_sources; i++)
@@ -88,7 +93,7 @@ static gboolean snapshot_pool(Making *making, guint first, GError **error)
     return FALSE;
   for (guint i = first; i < making->job->n_sources; i++) {
     Item *item = &making->items[i];
-    g_autofree char *snapshot = snapshot_name(making->manifest, item->source->lv);
+    g_autofree char *snapshot = g_strdup_printf("snap_%s_%s", item->source->lv, name);
 
     if (same_pool(&making->items[first], item) &&
         !(item->snapshot = pool_get_volume(item->source->group, snapshot, error))) {
@@ -346,6 +351,7 @@ static gboolean prepare(Making *making, GError **error)
     Item *item = &making->items[i];
 
     item->source = &job->sources[i];
+    pool_temporary_clean(item->source->group); /* of an archive that was killed */
     if (!look_at(item, error))
       return FALSE;
     if (job->folder)

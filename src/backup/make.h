@@ -2,7 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The volumes of each thin pool are snapshotted as a group: snap_<volume>_backup-<id>. In a folder
- * these snapshots stay, as what the next increment is made against, and older ones go.
+ * these snapshots stay, as what the next increment is made against, and older ones go. Those of an
+ * archive are temporary (pool/temporary.h).
  *
  * Errors: VT_ERROR. A failure leaves neither backup nor snapshot. Thread-safety: main thread only.
  */

@@ -329,9 +329,8 @@ gboolean backup_merge(BackupFolder *folder, BackupManifest *manifest, GPtrArray 
   for (guint i = 0; ok && i < manifest->volumes->len; i++) {
     BackupVolume *volume = manifest->volumes->pdata[i];
 
-    ok = is_needed(volume, gone)
-             ? merge_volume(folder, manifest, volume, gone, ids, error)
-             : backup_folder_keep(folder, manifest->id, volume->file, error);
+    ok = is_needed(volume, gone) ? merge_volume(folder, manifest, volume, gone, ids, error)
+                                 : backup_folder_keep(folder, manifest->id, volume->file, error);
   }
   if (!ok) {
     backup_folder_abort(folder, manifest->id);

@@ -6,7 +6,7 @@
 
 #include "commands/commands.h"
 #include "mount/source.h"
-#include "mount/temporary.h"
+#include "pool/temporary.h"
 #include "util/proc.h"
 
 static char *partition;
@@ -111,7 +111,7 @@ static gboolean is_of(VolumeGroup *group, const char *name, const char *lv)
 {
   g_autoptr(PoolVolumeInfo) info = pool_get_volume(group, name, NULL);
 
-  return info && temporary_is(info) && g_strcmp0(info->origin, lv) == 0;
+  return info && pool_temporary_is(info) && g_strcmp0(info->origin, lv) == 0;
 }
 
 /* Those of @list that are from clones of @name of @vg: their indexes. */

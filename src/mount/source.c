@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "mount/temporary.h"
 #include "pool/remote/service.h"
+#include "pool/temporary.h"
 #include "settings/settings.h"
 #include "util/block-users.h"
 
@@ -142,7 +143,7 @@ static gboolean check_unused(const PoolVolumeInfo *info, const char *path, Mount
 
 static char *clone_name(const char *lv)
 {
-  g_autofree char *suffix = temporary_suffix();
+  g_autofree char *suffix = pool_temporary_suffix();
 
   return g_strdup_printf("mount_%.*s_%s", NAME_PART, lv, suffix);
 }
@@ -194,7 +195,7 @@ static gboolean take_volume(MountSource *source, VolumeGroup *group, const char 
 static GStrv take_snapshots(MountSource *source, VolumeGroup *group, const char *const *lvs,
                             const char *name, GError **error)
 {
-  g_autofree char *suffix = temporary_suffix();
+  g_autofree char *suffix = pool_temporary_suffix();
   guint n = g_strv_length((GStrv)lvs);
   g_auto(GStrv) names = g_new0(char *, n + 1);
 
@@ -266,7 +267,7 @@ static gboolean remove_temporary(VolumeGroup *group, GPtrArray *names, GError **
   gboolean ok = TRUE;
 
   for (guint i = names->len; i-- > 0;)
-    ok = temporary_remove(group, names->pdata[i], ok ? error : NULL) && ok;
+    ok = pool_temporary_remove(group, names->pdata[i], ok ? error : NULL) && ok;
   return ok;
 }
 
@@ -294,8 +295,8 @@ gboolean mount_source_end(const char *vg, const char *name, GError **error)
   g_autoptr(PoolVolumeInfo) info = group && name ? pool_get_volume(group, name, NULL) : NULL;
   gboolean ok = group != NULL;
 
-  if (info && temporary_is(info))
-    ok = temporary_remove(group, name, error);
+  if (info && pool_temporary_is(info))
+    ok = pool_temporary_remove(group, name, error);
   if (group)
     temporary_clean(group, vg);
   ok = cli_close(group, ok ? error : NULL) && ok;

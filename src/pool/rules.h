@@ -56,7 +56,7 @@ char *pool_rules_snapshot_name(const char *volume, const char *snapshot, GError 
 /* Does a new volume @name backed by @origin become a snapshot (else a clone)? */
 gboolean pool_rules_is_snapshot_name(const char *name, const char *origin);
 /* A clone or snapshot that is called VOLUME_tmp.OWNER gets this tag, too, in the same step: it is
- * for one use, and whoever finds that over may remove it (mount/temporary.h, where OWNER is
+ * for one use, and whoever finds that over may remove it (pool/temporary.h, where OWNER is
  * explained). */
 #define POOL_TEMPORARY_TAG POOL_OWN_TAGS "temporary"
 gboolean pool_rules_is_temporary_name(const char *name);

@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 100
+plan 103
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -198,6 +198,15 @@ refused "one bit that is another" 1 'checksum' \
   sh -c "'$VIRT_THIN_PROGRAM' restore - pve/again --volume pve/vm-1 <'$tmp/archive.tar'"
 refused "who reads it goes away" 1 'writing' bash -c \
   "'$VIRT_THIN_PROGRAM' backup pve/vm-1 - | head -c 1000 >/dev/null; exit \${PIPESTATUS[0]}"
+mkfifo "$tmp/pipe"
+"$VIRT_THIN_PROGRAM" backup pve/vm-1 - >"$tmp/pipe" & killed=$!
+exec {pipe}<"$tmp/pipe"
+head -c 1000 <&"$pipe" >/dev/null
+kill -9 $killed; wait $killed 2>/dev/null; exec {pipe}<&-
+temporary() { names pve | tr ' ' '\n' | grep -c _tmp; }
+is "one that is killed leaves its snapshot" "$(temporary)" 1
+ok "until the next" sh -c "'$VIRT_THIN_PROGRAM' backup pve/vm-1 - >/dev/null"
+is "which removes it" "$(temporary)" 0
 is "leaves nothing, either" "$(baselines pve) $(names pve | tr ' ' '\n' | grep -c again)" "$had 0"
 
 # --- prune ---
