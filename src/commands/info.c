@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 #include "commands/list-tree.h"
+#include "pool/users.h"
 #include "util/block-stack.h"
 
 static gboolean json;
@@ -353,7 +354,7 @@ static gboolean info_volume(VolumeGroup *group, const char *name, GError **error
 
   if (!info)
     return FALSE;
-  user = list_volume_user(info, &scan);
+  user = pool_volume_user(info, &scan);
   /* Of a damaged volume they cannot be told; the damage is. */
   counts.known =
       info->pool && pool_count_volume(group, name, &counts.exclusive, &counts.shared, NULL);

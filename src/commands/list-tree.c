@@ -4,13 +4,11 @@
 #include "commands/list-tree.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
 #include "cli/progress.h"
-#include "settings/settings.h"
-#include "util/block-users.h"
+#include "pool/users.h"
 
 typedef struct Node Node;
 struct Node {
@@ -81,29 +79,6 @@ void list_tree_free(ListTree *tree)
 
 /* --- what is asked of each volume --- */
 
-/* Whoever has its block node open, or its file: that of a service, which is there beside a node. Of
- * NBD's clients only that service knows. */
-char *list_volume_user(const PoolVolumeInfo *v, BlockScan **scan)
-{
-  g_autofree char *node = NULL, *folder = NULL, *file = NULL;
-  char *user = NULL;
-
-  if (!v->path)
-    return g_strdup(v->open_by);
-  if (!*scan)
-    *scan = block_scan_new();
-  node = realpath(v->path, NULL);
-  folder = settings_vg_file(v->vg, "volumes");
-  file = g_build_filename(folder, v->name, NULL);
-  if (v->path_is_block)
-    user = block_scan_user(*scan, v->path);
-  if (!user)
-    user = block_scan_file_opener(*scan, file);
-  if (!user)
-    user = block_scan_file_user(*scan, file, node ? node : "");
-  return user ? user : g_strdup(v->open_by);
-}
-
 static Node *node_new(ListTree *tree, GHashTable *counts, const PoolVolumeInfo *v)
 {
   const PoolVolumeUsage *count = g_hash_table_lookup(counts, v->name);
@@ -112,7 +87,7 @@ static Node *node_new(ListTree *tree, GHashTable *counts, const PoolVolumeInfo *
   node->volume = v;
   node->children = g_ptr_array_new();
   node->exclusive = count ? count->exclusive : G_MAXUINT64;
-  node->user = list_volume_user(v, &tree->scan);
+  node->user = pool_volume_user(v, &tree->scan);
   return node;
 }
 

@@ -14,9 +14,6 @@ ListTree *list_tree_new(void);
  * open: what it has alone, and who uses it. @volumes stay the caller's, until the end of the tree.
  * What cannot be told shows as "-". */
 void list_tree_add(ListTree *tree, VolumeGroup *group, const char *thin_pool, GPtrArray *volumes);
-/* Who has a volume open: its block node, its file, or an NBD client; NULL: nobody. The caller's.
- * *@scan: what is looked through for it, made when NULL. */
-char *list_volume_user(const PoolVolumeInfo *volume, BlockScan **scan);
 void list_tree_print(ListTree *tree);
 void list_tree_free(ListTree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ListTree, list_tree_free)

@@ -15,6 +15,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/snapshots.h src/pool/snapshots.c \
 	src/pool/usage.h src/pool/usage.c \
 	src/pool/temporary.h src/pool/temporary.c \
+	src/pool/users.h src/pool/users.c \
 	src/pool/remote/pool.c \
 	src/pool/remote/service.h src/pool/remote/service.c \
 	src/pool/remote/wire.h src/pool/remote/wire.c

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "pool/users.h"
 #include "transfer/receive-private.h"
 
 void receive_item_free(ReceiveItem *item)
@@ -101,10 +102,22 @@ static gboolean is_unwritten(Receive *r, const ReceiveItem *item, const PoolVolu
   return TRUE;
 }
 
+/* Whoever uses it is told before anything is sent; when all is there that is asked again. */
+static gboolean check_unused(const PoolVolumeInfo *info, GError **error)
+{
+  g_autoptr(BlockScan) scan = NULL;
+  g_autofree char *user = pool_volume_user(info, &scan);
+
+  return !user || vt_set_error(error, EBUSY, "volume %s/%s, which is to follow, is in use by %s",
+                               info->vg, info->name, user);
+}
+
 static gboolean set_into(Receive *r, ReceiveItem *item, const PoolVolumeInfo *info, GError **error)
 {
   gboolean unwritten = TRUE;
 
+  if (!check_unused(info, error))
+    return FALSE;
   if (!r->where->force && !is_unwritten(r, item, info, &unwritten, error))
     return FALSE;
   if (!unwritten)

@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 103
+plan 102
 
 vt init pve/data --size 1g
 vt init other/data --size 100m

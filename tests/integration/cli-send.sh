@@ -170,7 +170,7 @@ ok "it is all there" same b
 change 22
 vt snapshot a/$disk s5
 exec 5<"$VIRT_THIN_RUNTIME_DIR/b/volumes/$disk"
-refused "to a volume that is open" 1 "in use" \
+refused "to a volume that is open: before anything is sent" 1 "which is to follow, is in use" \
   sh -c '"$0" send a/snap_'$disk'_s5 --since s4 | "$0" receive b/pool' "$VIRT_THIN_PROGRAM"
 exec 5<&-
 ok "and that is closed" hand_over b/pool a/snap_${disk}_s5 --since s4
