@@ -2,16 +2,15 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Volumes go by age: an origin before its snapshots. Each is compared with those that went before
- * it and may share something with it, and the one from which least differs is its base. That is
- * known from the metadata, at the cost of the differences. Of many only some are asked.
+ * it and may share something with it, and the one from which least differs is its base. Of many only
+ * some are asked.
  */
 #include <string.h>
 
 #include "archive/archive-private.h"
-#include "image/interrupt.h"
+#include "transfer/nearest.h"
 
 #define MAX_ASKED 24
-#define RUNS 4096
 
 static gint by_age(gconstpointer a, gconstpointer b)
 {
@@ -23,30 +22,6 @@ static gint by_age(gconstpointer a, gconstpointer b)
   if (x->transaction_id != y->transaction_id)
     return x->transaction_id < y->transaction_id ? -1 : 1;
   return x->device < y->device ? -1 : x->device > y->device;
-}
-
-/* Bytes of @volume that differ from @base; no more is counted than @limit. */
-static gboolean count_difference(VolumeGroup *group, const ArchiveVolume *base,
-                                 const ArchiveVolume *volume, guint64 limit, guint64 *bytes,
-                                 GError **error)
-{
-  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
-  guint64 offset = 0;
-
-  *bytes = 0;
-  while (offset != G_MAXUINT64 && *bytes < limit) {
-    g_array_set_size(runs, 0);
-    if (!image_check_interrupt(error) ||
-        !pool_delta(group, base ? base->read : NULL, volume->read, 0, &offset, RUNS, runs, error))
-      return FALSE;
-    for (guint i = 0; i < runs->len; i++) {
-      const PoolDeltaRun *run = &g_array_index(runs, PoolDeltaRun, i);
-
-      if (run->kind != POOL_DELTA_LEFT_ONLY)
-        *bytes += run->length;
-    }
-  }
-  return TRUE;
 }
 
 /* The first of the line that @name comes from, as far as the text knows it. */
@@ -76,35 +51,43 @@ static gboolean shares(ArchiveSource *source, const ArchiveVolume *volume)
   return pool_count_volume(source->group, volume->read, &exclusive, &shared, NULL) && shared > 0;
 }
 
+/* Numbers of those before number @index in its pool, the latest first. */
+static GArray *find_earlier(ArchiveSource *source, guint index, gboolean related)
+{
+  const ArchiveVolume *volume = source->volumes->pdata[index];
+  GArray *earlier = g_array_new(FALSE, FALSE, sizeof(guint));
+
+  for (guint i = index; i-- > 0 && earlier->len < MAX_ASKED;) {
+    const ArchiveVolume *other = source->volumes->pdata[i];
+
+    if (g_strcmp0(other->pool, volume->pool) != 0)
+      break;
+    if (!related || is_related(source, other, volume))
+      g_array_append_val(earlier, i);
+  }
+  return earlier;
+}
+
 static gboolean choose_base(ArchiveSource *source, guint index, GError **error)
 {
   ArchiveVolume *volume = source->volumes->pdata[index];
-  gboolean any = FALSE;
-  guint asked = 0;
+  g_autoptr(GArray) earlier = find_earlier(source, index, TRUE);
+  g_autoptr(GPtrArray) candidates = g_ptr_array_new();
+  guint which = 0;
 
-  if (!count_difference(source->group, NULL, volume, G_MAXUINT64, &volume->data, error))
-    return FALSE;
-  for (guint pass = 0; pass < 2 && !any && volume->data; pass++) {
-    if (pass && !shares(source, volume))
-      break;
-    for (guint i = index; i-- > 0 && asked < MAX_ASKED;) {
-      const ArchiveVolume *base = source->volumes->pdata[i];
-      guint64 bytes;
-
-      if (g_strcmp0(base->pool, volume->pool) != 0)
-        break;
-      if (pass == 0 && !is_related(source, base, volume))
-        continue;
-      any = TRUE;
-      asked++;
-      if (!count_difference(source->group, base, volume, volume->data, &bytes, error))
-        return FALSE;
-      if (bytes < volume->data) {
-        volume->data = bytes;
-        volume->base = (gint)i;
-      }
-    }
+  if (earlier->len == 0 && shares(source, volume)) {
+    g_array_unref(earlier);
+    earlier = find_earlier(source, index, FALSE);
   }
+  g_ptr_array_add(candidates, NULL);
+  for (guint i = 0; i < earlier->len; i++)
+    g_ptr_array_add(
+        candidates,
+        ((ArchiveVolume *)source->volumes->pdata[g_array_index(earlier, guint, i)])->read);
+  if (!transfer_nearest(source->group, candidates, volume->read, &which, &volume->data, error))
+    return FALSE;
+  if (which > 0)
+    volume->base = (gint)g_array_index(earlier, guint, which - 1);
   return TRUE;
 }
 

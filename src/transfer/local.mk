@@ -4,6 +4,7 @@ stream_sources = \
 	src/transfer/stream-read.c src/transfer/stream-volume.c src/transfer/stream-write.c
 transfer_sources = \
 	src/transfer/identity.h src/transfer/identity.c \
+	src/transfer/nearest.h src/transfer/nearest.c \
 	src/transfer/receive.h src/transfer/receive.c \
 	src/transfer/receive-private.h src/transfer/receive-publish.c \
 	src/transfer/receive-resume.c \

@@ -2,41 +2,15 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A volume that was rolled back is nearest to the snapshot it was rolled back to, whichever that
- * is. So each is compared with those of its family that went before it, by the maps alone; one that
- * is farther away than the nearest so far is left as soon as that shows.
+ * is. So each is compared with those of its family that went before it.
  */
 #include <string.h>
 
-#include "image/interrupt.h"
+#include "transfer/nearest.h"
 #include "transfer/send-private.h"
 
 #define MOST_CANDIDATES 64 /* the latest ones */
 #define MOST_STEPS 100     /* from what is made from what */
-#define RUNS 1024
-
-/* *cost: the bytes that @right has otherwise than @left, or @most when it is no less. */
-static gboolean compare(SendPlan *plan, const char *left, const char *right, guint64 most,
-                        guint64 *cost, GError **error)
-{
-  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(PoolDeltaRun));
-  guint64 offset = 0;
-
-  *cost = 0;
-  while (offset != G_MAXUINT64 && *cost < most) {
-    g_array_set_size(runs, 0);
-    if (!image_check_interrupt(error) ||
-        !pool_delta(plan->group, left, right, 0, &offset, RUNS, runs, error))
-      return FALSE;
-    for (guint i = 0; i < runs->len; i++) {
-      const PoolDeltaRun *run = &g_array_index(runs, PoolDeltaRun, i);
-
-      if (run->kind != POOL_DELTA_LEFT_ONLY)
-        *cost += run->length;
-    }
-  }
-  *cost = MIN(*cost, most);
-  return TRUE;
-}
 
 static const char *made_from(const SendPlan *plan, const char *name)
 {
@@ -81,59 +55,47 @@ static void set_base(SendItem *item, StreamBase base, guint index, const char *n
   item->base_uuid = g_strdup(uuid);
 }
 
-static gboolean try_there(SendPlan *plan, SendItem *item, const PoolVolumeInfo *there,
-                          GError **error)
+/* Those of its family that went before it: the latest first; their number in the stream. */
+static GArray *find_earlier(const SendPlan *plan, guint index)
 {
-  g_autofree char *identity = transfer_identity(plan->vg_uuid, there);
-  guint64 cost;
+  const SendItem *item = plan->items->pdata[index];
+  GArray *earlier = g_array_new(FALSE, FALSE, sizeof(guint));
 
-  if (!compare(plan, there->name, item->source, item->cost, &cost, error))
-    return FALSE;
-  if (cost >= item->cost)
-    return TRUE;
-  item->cost = cost;
-  set_base(item, STREAM_BASE_THERE, 0, there->name, there->uuid, identity);
-  return TRUE;
-}
-
-static gboolean try_earlier(SendPlan *plan, SendItem *item, guint index, GError **error)
-{
-  const SendItem *earlier = plan->items->pdata[index];
-  guint64 cost;
-
-  if (!compare(plan, earlier->source, item->source, item->cost, &cost, error))
-    return FALSE;
-  if (cost >= item->cost)
-    return TRUE;
-  item->cost = cost;
-  set_base(item, STREAM_BASE_EARLIER, index, earlier->source, earlier->source_uuid, NULL);
-  return TRUE;
+  for (guint i = index; i-- > 0 && earlier->len < MOST_CANDIDATES;)
+    if (strcmp(((SendItem *)plan->items->pdata[i])->family, item->family) == 0)
+      g_array_append_val(earlier, i);
+  return earlier;
 }
 
 static gboolean choose(SendPlan *plan, guint index, GError **error)
 {
   SendItem *item = plan->items->pdata[index];
-  guint tried = 0;
-  guint64 cost;
+  g_autoptr(GArray) earlier = find_earlier(plan, index);
+  g_autoptr(GPtrArray) there = g_ptr_array_new(), candidates = g_ptr_array_new();
+  guint which = 0;
 
-  item->cost = G_MAXUINT64;
-  for (guint i = index; i-- > 0 && tried < MOST_CANDIDATES && item->cost > 0;) {
-    const SendItem *earlier = plan->items->pdata[i];
-
-    if (strcmp(earlier->family, item->family) != 0)
-      continue;
-    tried++;
-    if (!try_earlier(plan, item, i, error))
-      return FALSE;
-  }
-  for (char **since = plan->since; since && *since && item->cost > 0; since++)
-    if (!try_there(plan, item, send_find_snapshot(plan, item->info, *since), error))
-      return FALSE;
-  if (!compare(plan, NULL, item->source, item->cost, &cost, error))
+  for (guint i = 0; i < earlier->len; i++)
+    g_ptr_array_add(candidates,
+                    ((SendItem *)plan->items->pdata[g_array_index(earlier, guint, i)])->source);
+  for (char **since = plan->since; since && *since; since++)
+    g_ptr_array_add(there, (gpointer)send_find_snapshot(plan, item->info, *since));
+  for (guint i = 0; i < there->len; i++)
+    g_ptr_array_add(candidates, ((PoolVolumeInfo *)there->pdata[i])->name);
+  g_ptr_array_add(candidates, NULL);
+  if (!transfer_nearest(plan->group, candidates, item->source, &which, &item->cost, error))
     return FALSE;
-  if (cost < item->cost)
+  if (which < earlier->len) {
+    guint number = g_array_index(earlier, guint, which);
+    const SendItem *base = plan->items->pdata[number];
+
+    set_base(item, STREAM_BASE_EARLIER, number, base->source, base->source_uuid, NULL);
+  } else if (which < earlier->len + there->len) {
+    const PoolVolumeInfo *base = there->pdata[which - earlier->len];
+    g_autofree char *identity = transfer_identity(plan->vg_uuid, base);
+
+    set_base(item, STREAM_BASE_THERE, 0, base->name, base->uuid, identity);
+  } else
     set_base(item, STREAM_BASE_NONE, 0, NULL, NULL, NULL);
-  item->cost = MIN(cost, item->cost);
   return TRUE;
 }
 
