@@ -13,6 +13,7 @@
 #define HEADER_LENGTH 104
 #define EXTENSION_BACKING_FORMAT 0xe2792aca
 #define MAX_NAME 1023
+#define PAGE 4096
 #define COPIED (G_GUINT64_CONSTANT(1) << 63) /* its refcount is one */
 #define ZERO 1
 #define PER_TABLE (BACKUP_CLUSTER / 8) /* clusters that an L2 table is for */
@@ -228,8 +229,52 @@ static gboolean write_l2(BackupOut *out, const Layout *layout, const GArray *run
   return fill_up(&table, error);
 }
 
+static void add_lost(GArray *all, guint64 offset, guint64 length)
+{
+  BackupLost *last = all->len ? &g_array_index(all, BackupLost, all->len - 1) : NULL;
+  const BackupLost lost = {offset, length};
+
+  if (last && last->offset + last->length == offset)
+    last->length += length;
+  else
+    g_array_append_val(all, lost);
+}
+
+static gboolean is_damage(const GError *error)
+{
+  return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO);
+}
+
+/* What cannot be read at once is read page by page. */
+static gboolean read_what_there_is(VtIo *volume, char *buffer, guint64 length, guint64 offset,
+                                   GArray *lost, GError **error)
+{
+  g_autoptr(GError) whole = NULL;
+
+  if (vt_io_read(volume, buffer, length, offset, &whole))
+    return TRUE;
+  if (!lost || !is_damage(whole)) {
+    g_propagate_error(error, g_steal_pointer(&whole));
+    return FALSE;
+  }
+  for (guint64 done = 0, n; done < length; done += n) {
+    g_autoptr(GError) why = NULL;
+
+    n = MIN(length - done, PAGE);
+    if (vt_io_read(volume, buffer + done, n, offset + done, &why))
+      continue;
+    if (!is_damage(why)) {
+      g_propagate_error(error, g_steal_pointer(&why));
+      return FALSE;
+    }
+    memset(buffer + done, 0, n);
+    add_lost(lost, offset + done, n);
+  }
+  return TRUE;
+}
+
 static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtIo *volume,
-                           BackupTold told, gpointer user_data, GError **error)
+                           GArray *lost, BackupTold told, gpointer user_data, GError **error)
 {
   for (guint i = 0; i < runs->len; i++) {
     const BackupRun *run = &g_array_index(runs, BackupRun, i);
@@ -240,7 +285,7 @@ static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtI
       return FALSE;
     for (guint64 done = 0, n; done < run->length; done += n) {
       n = MIN(run->length - done, BACKUP_PIECE);
-      if (!vt_io_read(volume, backup_out_buffer(out), n, run->offset + done, error) ||
+      if (!read_what_there_is(volume, backup_out_buffer(out), n, run->offset + done, lost, error) ||
           !backup_out_write_buffer(out, n, error))
         return FALSE;
       told(n, user_data);
@@ -253,16 +298,17 @@ static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtI
 }
 
 gboolean backup_image_write(BackupOut *out, const BackupImage *image, const GArray *runs,
-                            VtIo *volume, BackupTold told, gpointer user_data, GError **error)
+                            VtIo *volume, GArray *lost, BackupTold told, gpointer user_data,
+                            GError **error)
 {
   const Layout layout = lay_out(image->size, runs);
 
   if (image->raw)
-    return write_data(out, TRUE, runs, volume, told, user_data, error) &&
+    return write_data(out, TRUE, runs, volume, lost, told, user_data, error) &&
            backup_out_zeros(out, image->size - out->offset, error);
   return write_header(out, image, &layout, error) && write_refcounts(out, &layout, error) &&
          write_l1(out, &layout, runs, error) && write_l2(out, &layout, runs, error) &&
-         write_data(out, FALSE, runs, volume, told, user_data, error);
+         write_data(out, FALSE, runs, volume, lost, told, user_data, error);
 }
 
 /* --- reading --- */

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "backup/file.h"
+#include "backup/manifest.h"
 #include "util/io.h"
 
 #define BACKUP_CLUSTER BACKUP_BLOCK
@@ -35,9 +36,11 @@ gboolean backup_image_check_size(guint64 size, GError **error);
 guint64 backup_image_file_size(const BackupImage *image, const GArray *runs);
 
 typedef void (*BackupTold)(guint64 bytes, gpointer user_data);
-/* Data from @volume. @told: so much more of the runs' data. */
+/* Data from @volume; what cannot be read of that becomes zeros, and is added to @lost (of
+ * BackupLost; NULL: it fails). @told: so much more of the runs' data. */
 gboolean backup_image_write(BackupOut *out, const BackupImage *image, const GArray *runs,
-                            VtIo *volume, BackupTold told, gpointer user_data, GError **error);
+                            VtIo *volume, GArray *lost, BackupTold told, gpointer user_data,
+                            GError **error);
 
 /* Of an image that is read, called in the order of the volume. @data NULL: zeros. */
 typedef gboolean (*BackupData)(guint64 offset, const char *data, guint64 length, gpointer user_data,

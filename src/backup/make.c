@@ -165,6 +165,18 @@ static void drop_older(Making *making, const Item *item)
   }
 }
 
+/* A backup that lacks what could not be read is no base: the one before stays that. */
+static void drop_needless(Making *making, guint index)
+{
+  const Item *item = &making->items[index];
+  const BackupVolume *volume = making->manifest->volumes->pdata[index];
+
+  if (volume->lost->len > 0)
+    remove_volume(item->source->group, item->source->vg, item->snapshot->name);
+  else
+    drop_older(making, item);
+}
+
 /* --- images --- */
 
 static void tell(guint64 bytes, gpointer user_data)
@@ -202,7 +214,7 @@ static gboolean write_image(Making *making, Item *item, int fd, BackupVolume *vo
       return FALSE;
   }
   backup_out_begin(&out, fd, volume->file, making->job->folder != NULL, raw);
-  ok = backup_image_write(&out, &image, item->runs, io, tell, making, error) &&
+  ok = backup_image_write(&out, &image, item->runs, io, volume->lost, tell, making, error) &&
        backup_out_end(&out, &volume->checksum, error) &&
        (making->job->folder || backup_tar_pad(fd, volume->file_size, error));
   backup_out_clear(&out);
@@ -247,6 +259,8 @@ static gboolean make_image(Making *making, Item *item, GError **error)
   if (fd < 0)
     return FALSE;
   ok = write_image(making, item, fd, volume, error);
+  if (volume->lost->len > 0)
+    g_clear_pointer(&volume->baseline, g_free);
   if (close(fd) < 0 && ok)
     ok = vt_set_errno(error, errno, "writing %s", volume->file);
   if (!ok && error && *error && vt_error_is_room(*error))
@@ -387,7 +401,7 @@ gboolean backup_make(const BackupJob *job, BackupManifest **made, GError **error
   if (!ok && making.begun)
     backup_folder_abort(job->folder, making.manifest->id);
   for (guint i = 0; ok && job->folder && i < job->n_sources; i++)
-    drop_older(&making, &making.items[i]);
+    drop_needless(&making, i);
   if (ok)
     *made = making.manifest;
   else

@@ -31,5 +31,6 @@ typedef struct {
  * volume groups; those that are needed for the rest stay. Before the folder is loaded. */
 gboolean backup_clean_up(BackupFolder *folder, const BackupSource *sources, guint n_sources,
                          GError **error);
-/* *made: the caller's. */
+/* *made: the caller's. Its volumes tell what of them could not be read; such a backup is no base of
+ * an increment. */
 gboolean backup_make(const BackupJob *job, BackupManifest **made, GError **error);

@@ -22,6 +22,7 @@ static void volume_free(gpointer data)
   g_free(volume->checksum_kind);
   g_free(volume->checksum);
   g_free(volume->parent);
+  g_array_unref(volume->lost);
   g_free(volume->why_full);
   g_free(volume->baseline);
   g_free(volume->baseline_uuid);
@@ -51,6 +52,7 @@ BackupVolume *backup_manifest_add(BackupManifest *manifest)
 {
   BackupVolume *volume = g_new0(BackupVolume, 1);
 
+  volume->lost = g_array_new(FALSE, FALSE, sizeof(BackupLost));
   g_ptr_array_add(manifest->volumes, volume);
   return volume;
 }
@@ -64,6 +66,22 @@ BackupVolume *backup_manifest_find(const BackupManifest *manifest, const char *v
       return volume;
   }
   return NULL;
+}
+
+char *backup_describe_lost(const char *id, const BackupVolume *volume)
+{
+  g_autoptr(GString) text = g_string_new(NULL);
+
+  for (guint i = 0; i < volume->lost->len; i++) {
+    const BackupLost *lost = &g_array_index(volume->lost, BackupLost, i);
+
+    g_string_append_printf(text, "%s%" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, i ? ", " : "",
+                           lost->offset, lost->offset + lost->length - 1);
+  }
+  return text->len ? g_strdup_printf("backup %s of %s/%s has zeros where the volume could not be "
+                                     "read: bytes %s",
+                                     id, volume->vg, volume->lv, text->str)
+                   : NULL;
 }
 
 /* --- names --- */
@@ -143,6 +161,28 @@ static gboolean is_hex(const char *text)
   return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
 }
 
+/* In order, within the volume. */
+static gboolean get_lost(JsonObject *object, BackupVolume *volume)
+{
+  JsonNode *node = json_object_get_member(object, "lost");
+  JsonArray *all = node && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : NULL;
+  guint64 at = 0;
+
+  for (guint i = 0; all && i < json_array_get_length(all); i++) {
+    JsonNode *element = json_array_get_element(all, i);
+    JsonObject *one = JSON_NODE_HOLDS_OBJECT(element) ? json_node_get_object(element) : NULL;
+    BackupLost lost = {0};
+
+    if (!one || !get_number(one, "offset", FALSE, &lost.offset) ||
+        !get_number(one, "length", FALSE, &lost.length) || lost.length == 0 || lost.offset < at ||
+        lost.offset > volume->size || lost.length > volume->size - lost.offset)
+      return FALSE;
+    at = lost.offset + lost.length;
+    g_array_append_val(volume->lost, lost);
+  }
+  return !node || all;
+}
+
 /* What is not as it should be; NULL: all is. */
 static const char *bad_member(JsonObject *object, BackupVolume *volume)
 {
@@ -176,6 +216,8 @@ static const char *bad_member(JsonObject *object, BackupVolume *volume)
     return "parent";
   if (!get_number(object, "merged", TRUE, &volume->merged) || volume->merged > G_MAXUINT32)
     return "merged";
+  if (!get_lost(object, volume))
+    return "lost";
   if (!get_string(object, "why_full", TRUE, &volume->why_full))
     return "why_full";
   if (!get_string(object, "baseline", TRUE, &volume->baseline))
@@ -267,6 +309,19 @@ BackupManifest *backup_manifest_parse(const char *text, gsize length, const char
 
 /* --- writing --- */
 
+static void print_lost(JsonBuilder *json, const GArray *lost)
+{
+  json_builder_set_member_name(json, "lost");
+  json_builder_begin_array(json);
+  for (guint i = 0; i < lost->len; i++) {
+    json_builder_begin_object(json);
+    cli_json_number(json, "offset", g_array_index(lost, BackupLost, i).offset);
+    cli_json_number(json, "length", g_array_index(lost, BackupLost, i).length);
+    json_builder_end_object(json);
+  }
+  json_builder_end_array(json);
+}
+
 static void print_volume(JsonBuilder *json, const BackupVolume *volume)
 {
   json_builder_begin_object(json);
@@ -283,6 +338,8 @@ static void print_volume(JsonBuilder *json, const BackupVolume *volume)
   cli_json_string(json, "parent", volume->parent);
   if (volume->merged > 0)
     cli_json_number(json, "merged", volume->merged);
+  if (volume->lost->len > 0)
+    print_lost(json, volume->lost);
   cli_json_string(json, "why_full", volume->why_full);
   cli_json_string(json, "baseline", volume->baseline);
   cli_json_string(json, "baseline_uuid", volume->baseline_uuid);

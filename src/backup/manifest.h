@@ -14,6 +14,11 @@
 #define BACKUP_MANIFEST_VERSION 1
 #define BACKUP_MANIFEST_MAX (16 * 1024 * 1024)
 
+/* Bytes of a volume that could not be read: its image has zeros there. */
+typedef struct {
+  guint64 offset, length;
+} BackupLost;
+
 typedef struct {
   char *vg, *vg_uuid, *lv, *uuid;
   guint64 size; /* of the volume, bytes */
@@ -23,6 +28,7 @@ typedef struct {
   char *parent;   /* the backup whose image of the same volume is the backing file; NULL: full */
   guint64 merged; /* so many increments before it went into its image */
   char *why_full; /* NULL: not told */
+  GArray *lost;   /* of BackupLost, in order; empty: all was read */
   /* The snapshot that the next increment is made against; NULL: none was kept. */
   char *baseline, *baseline_uuid;
   guint64 baseline_device; /* thin device: with the UUID it says whether that is the same yet */
@@ -48,6 +54,9 @@ BackupManifest *backup_manifest_parse(const char *text, gsize length, const char
 /* The same document as a value of what @json builds. */
 void backup_manifest_build(const BackupManifest *manifest, JsonBuilder *json);
 char *backup_manifest_print(const BackupManifest *manifest);
+
+/* What is lost of it, of @volume's name and of backup @id; NULL: nothing. The caller's. */
+char *backup_describe_lost(const char *id, const BackupVolume *volume);
 
 gboolean backup_is_id(const char *text);
 char *backup_make_id(gint64 time); /* NULL: beyond the year 9999 */

@@ -245,7 +245,7 @@ static gboolean write_image(BackupFolder *folder, const BackupManifest *manifest
   if (fd < 0)
     return FALSE;
   backup_out_begin(&out, fd, volume->file, TRUE, FALSE);
-  ok = backup_image_write(&out, &image, runs, io, tell, NULL, error) &&
+  ok = backup_image_write(&out, &image, runs, io, NULL, tell, NULL, error) &&
        backup_out_end(&out, &checksum, error);
   backup_out_clear(&out);
   if (close(fd) < 0 && ok)

@@ -171,6 +171,14 @@ static gboolean put(guint64 offset, const char *data, guint64 length, gpointer u
   return image_check_interrupt(error);
 }
 
+static void tell_lost(const char *id, const BackupVolume *volume)
+{
+  g_autofree char *lost = backup_describe_lost(id, volume);
+
+  if (lost)
+    cli_warn("%s", lost);
+}
+
 /* Is what was read what the manifest says? */
 static gboolean is_as_told(BackupIn *in, const BackupVolume *volume, const BackupImageHead *head,
                            GError **error)
@@ -209,6 +217,8 @@ static gboolean apply(Restoring *restoring, BackupFolder *folder, const BackupLi
   if (ok && !restoring->fresh && has < size)
     ok = zero(restoring, has, size - has, error);
   restoring->fresh = FALSE;
+  if (ok)
+    tell_lost(link->manifest->id, link->volume);
   return ok;
 }
 
@@ -331,6 +341,7 @@ static gboolean check_archive(Archive *archive, GError **error)
 
     if (strcmp(volume->file, archive->file) != 0)
       continue;
+    tell_lost(archive->manifest->id, volume);
     return (volume->file_size == archive->file_size && volume->size == archive->size &&
             strcmp(volume->checksum, archive->checksum) == 0) ||
            vt_set_error(error, EBADMSG,

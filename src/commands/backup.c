@@ -203,6 +203,24 @@ static void tell_made(const BackupManifest *made)
   }
 }
 
+/* What could not be read is told, and the exit status. */
+static gboolean check_whole(const BackupManifest *made, GError **error)
+{
+  gboolean whole = TRUE;
+
+  for (guint i = 0; i < made->volumes->len; i++) {
+    g_autofree char *lost = backup_describe_lost(made->id, made->volumes->pdata[i]);
+
+    if (lost)
+      cli_warn("%s", lost);
+    whole = whole && !lost;
+  }
+  return whole || vt_set_error(error, EIO,
+                               "backup %s is made without what could not be read: older ones stay, "
+                               "and the next is no increment to it",
+                               made->id);
+}
+
 static gboolean backup_to_folder(BackupJob *job, const char *path, GError **error)
 {
   g_autoptr(BackupFolder) folder = backup_folder_open(path, BACKUP_FOLDER_MAKE, error);
@@ -218,6 +236,8 @@ static gboolean backup_to_folder(BackupJob *job, const char *path, GError **erro
   if (!backup_make(job, &made, error))
     return FALSE;
   tell_made(made);
+  if (!check_whole(made, error))
+    return FALSE;
   if (vt_retention_keeps_all(&retention))
     return TRUE;
   g_ptr_array_set_size(bad, 0);
@@ -229,7 +249,7 @@ static gboolean backup_to_stdout(BackupJob *job, GError **error)
   g_autoptr(BackupManifest) made = NULL;
 
   job->fd = STDOUT_FILENO;
-  return backup_make(job, &made, error);
+  return backup_make(job, &made, error) && check_whole(made, error);
 }
 
 static int run_backup(char **args, GError **error)
@@ -374,6 +394,12 @@ static int run_verify(char **args, GError **error)
     ok = backup_verify(folder, manifest, problems, error);
     if (ok && problems->len == before)
       printf("%s is whole\n", manifest->id);
+    for (guint j = 0; j < manifest->volumes->len; j++) {
+      g_autofree char *lost = backup_describe_lost(manifest->id, manifest->volumes->pdata[j]);
+
+      if (lost)
+        cli_warn("%s", lost);
+    }
   }
   for (guint i = 0; i < problems->len; i++)
     cli_warn("%s", (char *)problems->pdata[i]);

@@ -92,8 +92,9 @@ void pool_temporary_clean(VolumeGroup *group)
     const char *names[] = {info->name, NULL};
     g_autoptr(GError) error = NULL;
 
-    if (pool_temporary_is(info) && is_over(info->name) && !pool_remove(group, names, FALSE, &error) &&
-        !g_error_matches(error, VT_ERROR, EBUSY) && !g_error_matches(error, VT_ERROR, ENOENT))
+    if (pool_temporary_is(info) && is_over(info->name) &&
+        !pool_remove(group, names, FALSE, &error) && !g_error_matches(error, VT_ERROR, EBUSY) &&
+        !g_error_matches(error, VT_ERROR, ENOENT))
       g_warning("a temporary volume stays: %s", error->message);
   }
 }

@@ -34,7 +34,7 @@ gboolean transfer_nearest(VolumeGroup *group, const GPtrArray *candidates, const
                           guint *which, guint64 *cost, GError **error)
 {
   *cost = G_MAXUINT64;
-  for (guint i = 0; i < candidates->len && *cost > 0; i++) {
+  for (guint i = 0; i<candidates->len && * cost> 0; i++) {
     guint64 its;
 
     if (!compare(group, candidates->pdata[i], volume, *cost, &its, error))

@@ -51,7 +51,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
   io = vt_io_new_file(disk, "disk", TRUE, NULL);
   image_size = backup_image_file_size(&head, list);
   backup_out_begin(&out, fd, "image", TRUE, FALSE);
-  if (!backup_image_write(&out, &head, list, io, told, NULL, NULL) ||
+  if (!backup_image_write(&out, &head, list, io, NULL, told, NULL, NULL) ||
       !backup_out_end(&out, &sum, NULL) || out.offset != image_size)
     g_error("no image");
   image = mmap(NULL, image_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

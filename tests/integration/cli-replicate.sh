@@ -110,15 +110,15 @@ is "again: what has changed is sent, and one stays" \
   "$? $out $(grep -o '[0-9.]* KiB' <<<"$err") $(other list third/pool | grep -c _auto-)" \
   "0 1 snapshots sent, 1 removed 300.00 KiB 1"
 
-replicas() { other list third/pool | grep -o "vm-107-disk-$1_auto-[0-9A-Za-z_.-]*" | sort -u | xargs; }
-before=$(replicas 0)
+third() { other list third/pool | grep -o "vm-107-disk-$1_auto-[0-9A-Za-z_.-]*" | sort -u | xargs; }
+before=$(third 0)
 vt init copies/data --size 100m
 vt create copies/vm-107-disk-0 --size 8m
 refused "a number, of a guest that has a volume of that name in two volume groups" 1 \
   'vm-107-disk-0 in volume groups .*: in place of its number say which' \
   vt replicate 107 127.0.0.1:third/pool --ssh "$ssh"
-is "of these none is taken" "$(replicas 0)" "$before"
-like "the others are" "$(replicas 1)" .
+is "of these none is taken" "$(third 0)" "$before"
+like "the others are" "$(third 1)" .
 vt remove copies/vm-107-disk-0
 
 # --- killed ---
