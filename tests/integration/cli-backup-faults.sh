@@ -23,7 +23,7 @@ held() { # GLOB COMMAND...
 at_exit '[ -z "${pid-}" ] || kill -9 $pid 2>/dev/null'
 ended() { wait "$pid" 2>/dev/null; local status=$?; pid=; return $status; }
 
-plan 44
+plan 45
 vt init pve/data --size 1g
 vt init other/data --size 100m
 vt create pve/vm-1 --size 160m; vt create other/vm-1 --size 8m
@@ -52,6 +52,8 @@ if command -v strace >/dev/null; then
   lossy=$(ls "$tmp/lossy" | tail -n 1)
   ok "nothing is pruned" test -d "$tmp/lossy/$good"
   ok "the manifest keeps to its schema" valid backup-manifest <"$tmp/lossy/$lossy/manifest.json"
+  vt backup list --json "$tmp/lossy" >"$tmp/list.json"
+  ok "the list to its own" valid backup-list <"$tmp/list.json"
   is "and says which" "$(field "d['volumes'][0]['lost']" <"$tmp/lossy/$lossy/manifest.json")" \
     "[{'offset': 1048576, 'length': 8192}]"
   run vt restore "$tmp/lossy/$lossy" other/again
@@ -63,7 +65,7 @@ if command -v strace >/dev/null; then
   like "the next one goes on with the one before" "$out" "increment to $good"
   vt remove other/vm-1 --snapshots; vt create other/vm-1 --size 8m
 else
-  skip 7 "needs strace"
+  skip 8 "needs strace"
 fi
 
 # --- killed ---
