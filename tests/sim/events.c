@@ -43,6 +43,7 @@ static void crash(World *w, gboolean cut)
   }
   world_lose(w, cut ? MODEL_CUT : MODEL_KILLED);
   sim_process_kill(w->process);
+  sim_sockets_moved();
   void *kept = w->journal; /* the ghost goes on scribbling in its own */
   w->journal = g_memdup2(kept, THIN_JOURNAL_MIN);
 }
@@ -79,6 +80,8 @@ void world_judge_error(World *w, const char *what, const GError *error)
   if (world_loss(w))
     return;
   if (code == ENOSPC || (code == ESTALE && w->stale))
+    return;
+  if (w->server && (code == ECANCELED || (w->hung_up && code == EBUSY)))
     return;
   sim_fail("%s: an error that nothing explains: %s", what, error->message);
 }

@@ -52,6 +52,9 @@ void sim_wake(gconstpointer object, gboolean all);
 void sim_sleep(gint64 us);
 gint64 sim_now(void);
 
+/* Whoever waits for a socket looks again (wrap-socket.c). */
+void sim_sockets_moved(void);
+
 /* --- what the seed says --- */
 
 /* Of the scheduler and of what has no better place. */

@@ -3,6 +3,8 @@
  */
 #include <string.h>
 
+#include "client.h"
+#include "util/error.h"
 #include "world.h"
 
 #define PER_CHUNK 128u /* sectors */
@@ -106,7 +108,8 @@ static void change_range(World *w, ModelVolume *v, VtIo *io, guint32 begin, guin
     return;
   sim_trace("%s %u of %s, sectors %u to %u, stamp %u: %s", verbs[kind], number, v->name, begin, end,
             stamp, ok ? "done" : error->message);
-  model_write_end(v, number, ok, ++w->model->number);
+  if (ok || vt_error_to_errno(error) != ECANCELED) /* else it may still be done */
+    model_write_end(v, number, ok, ++w->model->number);
   if (!ok)
     world_judge_error(w, "write", error);
 }
@@ -193,7 +196,9 @@ static gboolean open_any(World *w, SimRandom *random, ModelVolume **v, VtIo **io
   if (!*v)
     return FALSE;
   (*v)->users++;
-  *io = pool_volume_open(w->group, (*v)->name, (*v)->read_only, "a guest", &error);
+  *io = w->server ? client_open(w->server, (*v)->name, (guint64)(*v)->size * MODEL_SECTOR, *random,
+                                sim_chance(random, 3), &error)
+                  : pool_volume_open(w->group, (*v)->name, (*v)->read_only, "a guest", &error);
   if (*io)
     return TRUE;
   world_judge_error(w, "open", error);
@@ -221,9 +226,13 @@ static void use_one(Worker *self, guint *done, guint n)
 
     if (w->plan->kinds >> kind & 1)
       operate(w, v, io, kind, &own);
+    if (w->server && client_has_hung_up(io))
+      break;
     if (sim_chance(&own, 8))
       sim_sleep(sim_next(&own, 3000));
   }
+  if (w->server)
+    w->hung_up = TRUE; /* the server closes it when it notices */
   vt_io_unref(io);
   if (!sim_is_ghost())
     v->users--;

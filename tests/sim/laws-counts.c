@@ -115,8 +115,8 @@ static void details_leaf(Count *c, guint64 key, const guint8 *value, gpointer da
   if (!g_hash_table_lookup_extended(data, GUINT_TO_POINTER((guint)key), NULL, &n))
     sim_fail("thin device %" G_GUINT64_FORMAT " has details and no map", key);
   if (u64(value) != GPOINTER_TO_UINT(n))
-    sim_fail("thin device %" G_GUINT64_FORMAT " has %u mapped chunks, its details say %"
-             G_GUINT64_FORMAT,
+    sim_fail("thin device %" G_GUINT64_FORMAT
+             " has %u mapped chunks, its details say %" G_GUINT64_FORMAT,
              key, GPOINTER_TO_UINT(n), u64(value));
 }
 

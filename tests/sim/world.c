@@ -195,6 +195,17 @@ static void work(World *w)
     sim_wait(&w->working, G_MAXINT64);
 }
 
+static void serve(World *w)
+{
+  const NbdServerOptions options = {.threads = 4};
+  g_autoptr(GError) error = NULL;
+
+  if (!(w->plan->events & SIM_CLIENTS) || sim_chance(&w->random, 2))
+    return;
+  w->server = nbd_server_start_fd(w->group, -1, &options, &error);
+  must(w->server != NULL, "no NBD server", error);
+}
+
 static void close_engine(World *w, VolumeGroup *group)
 {
   guint32 mark = ++w->model->number;
@@ -222,7 +233,10 @@ static void engine_run(gpointer data)
   if (look(w, group)) {
     stranger_check(w);
     laws_check(w);
+    serve(w);
     work(w);
+    nbd_server_stop(w->server, 1000);
+    w->server = NULL;
   }
   close_engine(w, group);
 }
@@ -247,7 +261,7 @@ static void live_epoch(World *w)
   SimProcess *stranger;
 
   w->random = sim_stream(w->plan->seed, 3, w->epoch);
-  w->crashed = w->stopping = w->stale = FALSE;
+  w->crashed = w->stopping = w->stale = w->hung_up = FALSE;
   w->working = w->changing = 0;
   w->eio_before = sim_n_eio;
   w->full_before = sim_n_full;

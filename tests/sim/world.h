@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "model.h"
 #include "pool/pool.h"
+#include "service/nbd/nbd-server.h"
 
 typedef enum {
   SIM_CUT = 1 << 0,
@@ -55,7 +56,9 @@ typedef struct {
   /* of the engine that lives */
   SimProcess *process;
   VolumeGroup *group;
-  guint working; /* workers that have not ended */
+  NbdServer *server; /* NULL: guests are in the engine's process */
+  gboolean hung_up;  /* a client has, and its volume may be in use a little longer */
+  guint working;     /* workers that have not ended */
   gboolean crashed, stopping;
   guint eio_before, full_before; /* as the engine began */
   gboolean stale;                /* another has committed since */
