@@ -193,8 +193,8 @@ static const VtIoOps ops = {
 
 static gboolean go(Client *c, const char *name, GError **error)
 {
-  guint32 length = (guint32)strlen(name), flags = GUINT32_TO_BE(NBD_FLAG_FIXED_NEWSTYLE |
-                                                                NBD_FLAG_NO_ZEROES);
+  guint32 length = (guint32)strlen(name),
+          flags = GUINT32_TO_BE(NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
   NbdOption option = {GUINT64_TO_BE(NBD_OPTION_MAGIC), GUINT32_TO_BE(NBD_OPT_GO),
                       GUINT32_TO_BE(length + 6)};
   guint32 length_be = GUINT32_TO_BE(length);
@@ -242,8 +242,7 @@ VtIo *client_open(NbdServer *server, const char *name, guint64 size, SimRandom r
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
     sim_fail("no sockets");
   c->fd = pair[0];
-  if (nbd_server_add(server, pair[1], FALSE, error) && go(c, name, error) &&
-      take_replies(c, error))
+  if (nbd_server_add(server, pair[1], FALSE, error) && go(c, name, error) && take_replies(c, error))
     return &c->io;
   vt_io_unref(&c->io);
   return NULL;

@@ -27,6 +27,7 @@ struct SimFiber {
   gint64 wake_at;
   gboolean timed_out;
   int errno_kept;
+  guint8 local[32]; /* of sim.local */
 };
 
 static struct {
@@ -37,6 +38,8 @@ static struct {
   gint64 now;
   guint64 points, progress, digest;
   gboolean alone;
+  void *local; /* NULL: there is none */
+  gsize local_size;
   SimRandom random;
 } sim;
 
@@ -180,6 +183,18 @@ static void release_ended(void)
   g_free(f);
 }
 
+void sim_fiber_local(void *area, gsize size)
+{
+  sim.local = area;
+  sim.local_size = size;
+}
+
+static void load_local(void)
+{
+  if (sim.local)
+    memcpy(sim.local, sim.current->local, sim.local_size);
+}
+
 static void switch_to(SimFiber *next)
 {
   SimFiber *before = sim.current;
@@ -187,8 +202,11 @@ static void switch_to(SimFiber *next)
   if (next == before)
     return;
   before->errno_kept = errno;
+  if (sim.local)
+    memcpy(before->local, sim.local, sim.local_size);
   sim.current = next;
   sim_digest_add(next->id);
+  load_local();
   swapcontext(&before->context, &next->context);
   release_ended();
   errno = sim.current->errno_kept;
@@ -206,6 +224,7 @@ static void fiber_main(void)
   sim.ended = self;
   sim.current = choose();
   sim_digest_add(sim.current->id);
+  load_local();
   setcontext(&sim.current->context);
 }
 

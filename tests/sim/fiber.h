@@ -41,6 +41,9 @@ static inline gboolean sim_is_ghost(void)
   return self && self->dead;
 }
 
+/* @area of @size bytes (32 at most), thread-local in the product, is each fiber's own. One only. */
+void sim_fiber_local(void *area, gsize size);
+
 /* Somebody else may go on here. @what and @detail are part of the trace. */
 void sim_point(const char *what, guint64 detail);
 /* Nobody else goes on until it is taken back: for what others are not to see half done. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "file.h"
 #include "util/error.h"
 #include "world.h"
 
@@ -187,6 +188,17 @@ static ModelVolume *any_volume(World *w, SimRandom *random)
   return NULL;
 }
 
+static VtIo *open_one(World *w, const ModelVolume *v, SimRandom *random, GError **error)
+{
+  guint64 size = (guint64)v->size * MODEL_SECTOR;
+
+  if (w->server)
+    return client_open(w->server, v->name, size, *random, sim_chance(random, 3), error);
+  if (w->folder)
+    return file_open(w->folder, v->name, size, v->read_only, error);
+  return pool_volume_open(w->group, v->name, v->read_only, "a guest", error);
+}
+
 /* FALSE: there is none to be had. */
 static gboolean open_any(World *w, SimRandom *random, ModelVolume **v, VtIo **io)
 {
@@ -196,9 +208,7 @@ static gboolean open_any(World *w, SimRandom *random, ModelVolume **v, VtIo **io
   if (!*v)
     return FALSE;
   (*v)->users++;
-  *io = w->server ? client_open(w->server, (*v)->name, (guint64)(*v)->size * MODEL_SECTOR, *random,
-                                sim_chance(random, 3), &error)
-                  : pool_volume_open(w->group, (*v)->name, (*v)->read_only, "a guest", &error);
+  *io = open_one(w, *v, random, &error);
   if (*io)
     return TRUE;
   world_judge_error(w, "open", error);
@@ -226,8 +236,10 @@ static void use_one(Worker *self, guint *done, guint n)
 
     if (w->plan->kinds >> kind & 1)
       operate(w, v, io, kind, &own);
-    if (w->server && client_has_hung_up(io))
+    if (w->server && client_has_hung_up(io)) {
+      (*done)++;
       break;
+    }
     if (sim_chance(&own, 8))
       sim_sleep(sim_next(&own, 3000));
   }

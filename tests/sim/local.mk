@@ -12,6 +12,8 @@ sim_wrapped = \
 	getrandom g_random_int g_random_int_range uname g_get_host_name g_file_test \
 	dmk_available dmk_find_active lvm_content_belongs_to lvm_content_check_free lvm_archive_save \
 	vt_io_open_file vt_io_lock vt_io_grow_file \
+	fuse_req_userdata fuse_req_ctx fuse_reply_err fuse_reply_buf fuse_reply_iov fuse_reply_write \
+	fuse_reply_entry fuse_reply_attr fuse_reply_lseek \
 	recv send sendmsg poll shutdown close setsockopt
 sim_tests = tests/sim/sim
 check_PROGRAMS += $(sim_tests)
@@ -20,9 +22,10 @@ tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/run.c tests/sim/run.h \
 	tests/sim/admin.c tests/sim/guest.c tests/sim/stranger.c tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
 	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \
-	tests/sim/fiber.c tests/sim/fiber.h tests/sim/client.c tests/sim/client.h \
+	tests/sim/fiber.c tests/sim/fiber.h tests/sim/client.c tests/sim/client.h tests/sim/file.c tests/sim/file.h \
 	tests/sim/wrap-socket.c tests/sim/wrap-host.c tests/sim/wrap-thread.c
 tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcdir)\"
 tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(sim_wrapped:%=-Wl,--wrap=%)
 tests_sim_sim_LDADD = $(src_libs)
 EXTRA_DIST += tests/sim/README.md
+tests_sim_sim_CFLAGS = $(AM_CFLAGS) $(FUSE_CFLAGS)

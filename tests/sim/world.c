@@ -1,6 +1,7 @@
 /* virt-thin - simulation: a world from its seed to its end
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "file.h"
 #include "world.h"
 
 #include <string.h>
@@ -195,15 +196,50 @@ static void work(World *w)
     sim_wait(&w->working, G_MAXINT64);
 }
 
-static void serve(World *w)
+static void follow(PoolEvent event, const char *name, const char *old_name, gpointer folder)
+{
+  folder_update(folder, name, old_name);
+}
+
+static void serve_nbd(World *w)
 {
   const NbdServerOptions options = {.threads = 4};
   g_autoptr(GError) error = NULL;
 
-  if (!(w->plan->events & SIM_CLIENTS) || sim_chance(&w->random, 2))
-    return;
   w->server = nbd_server_start_fd(w->group, -1, &options, &error);
   must(w->server != NULL, "no NBD server", error);
+}
+
+static void serve_files(World *w, Shared *shared)
+{
+  g_autoptr(GError) error = NULL;
+
+  w->folder = folder_new(w->group, shared, &error);
+  if (!w->folder)
+    world_judge_error(w, "make the folder", error);
+  else
+    pool_set_event_func(w->group, follow, w->folder);
+}
+
+/* By one of the ways in which a service shows volumes, or none of them. */
+static void serve_and_work(World *w)
+{
+  guint way = w->plan->events & SIM_CLIENTS ? sim_next(&w->random, 4) : 0;
+  Shared *shared = file_shared_new();
+
+  if (way == 1)
+    serve_nbd(w);
+  else if (way == 2)
+    serve_files(w, shared);
+  work(w);
+  nbd_server_stop(w->server, 1000);
+  if (w->folder) {
+    pool_set_event_func(w->group, NULL, NULL);
+    folder_free(w->folder);
+  }
+  w->server = NULL;
+  w->folder = NULL;
+  file_shared_free(shared);
 }
 
 static void close_engine(World *w, VolumeGroup *group)
@@ -233,10 +269,7 @@ static void engine_run(gpointer data)
   if (look(w, group)) {
     stranger_check(w);
     laws_check(w);
-    serve(w);
-    work(w);
-    nbd_server_stop(w->server, 1000);
-    w->server = NULL;
+    serve_and_work(w);
   }
   close_engine(w, group);
 }
@@ -301,6 +334,7 @@ guint64 world_run(const SimPlan *plan)
   sim_reset(plan->seed);
   sim_disks_clear();
   events_begin(&w);
+  file_begin();
   w.paths = g_ptr_array_new_with_free_func(g_free);
   w.journal = g_malloc0(THIN_JOURNAL_MIN);
   make_vg(&w);

@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "model.h"
 #include "pool/pool.h"
+#include "service/fuse/folder.h"
 #include "service/nbd/nbd-server.h"
 
 typedef enum {
@@ -23,7 +24,7 @@ typedef enum {
   SIM_STRANGER = 1 << 5, /* another who commits to the volume group, or opens it */
   SIM_ADMIN = 1 << 6,    /* changes of the volume group */
   SIM_SMALL = 1 << 7,    /* a pool that gets full */
-  SIM_CLIENTS = 1 << 8,  /* guests by NBD */
+  SIM_CLIENTS = 1 << 8,  /* guests by NBD and FUSE */
   SIM_ALL_EVENTS = (1 << 9) - 1,
 } SimEvents;
 
@@ -56,7 +57,8 @@ typedef struct {
   /* of the engine that lives */
   SimProcess *process;
   VolumeGroup *group;
-  NbdServer *server; /* NULL: guests are in the engine's process */
+  NbdServer *server; /* NULL: guests are in the engine's process, or... */
+  Folder *folder;    /* ... use the files here; NULL: they do not */
   gboolean hung_up;  /* a client has, and its volume may be in use a little longer */
   guint working;     /* workers that have not ended */
   gboolean crashed, stopping;

@@ -14,7 +14,7 @@
 
 #define MOST 1024 /* descriptors */
 
-static const char moved; /* what waiters wait for */
+static const char moved;      /* what waiters wait for */
 static gint64 patience[MOST]; /* SO_RCVTIMEO, microseconds; 0: for ever */
 
 ssize_t __wrap_recv(int fd, void *buf, size_t length, int flags);
