@@ -27,6 +27,7 @@ void repair_clear(Repair *repair)
   lvm_text_free(repair->mend);
   pool_look_free(repair->look);
   g_free(repair->kept);
+  g_free(repair->name);
 }
 
 gboolean repair_check_holder(const char *vg, const PoolWhere *where, GError **error)
@@ -281,7 +282,8 @@ static gboolean look_once(Repair *repair, gboolean read_only, GError **error)
   repair->pool = pool_rules_find_pool(repair->vg, repair->name, error);
   if (!repair->pool || !bundled_check_inactive(repair->vg, error) || !check_vg(repair, error))
     return FALSE;
-  repair->name = lvm_lv_name(repair->pool);
+  g_free(repair->name);
+  repair->name = g_strdup(lvm_lv_name(repair->pool));
   if (open_parts(repair, read_only, error) && read_metadata(repair, error))
     return TRUE;
   g_prefix_error(error, "thin pool %s/%s: ", vg, repair->name);
@@ -317,7 +319,6 @@ static void forget(Repair *repair)
 
 gboolean repair_look(Repair *repair, const char *vg, const PoolWhere *where, GError **error)
 {
-  g_autofree char *name = g_strdup(repair->name);
   LvmText *text;
 
   if (!open_vg(repair, vg, where, error))
@@ -328,7 +329,6 @@ gboolean repair_look(Repair *repair, const char *vg, const PoolWhere *where, GEr
     return TRUE;
   forget(repair);
   repair->refit = TRUE;
-  repair->name = name;
   return open_as(repair, text, error) && look_once(repair, TRUE, error);
 }
 

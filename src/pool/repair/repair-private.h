@@ -51,7 +51,7 @@ typedef struct {
 void repair_metadata_clear(RepairMetadata *metadata);
 
 typedef struct {
-  const char *name; /* the pool's */
+  char *name; /* the pool's; NULL: the only one */
   PoolLook *look;
   LvmProbe *probe; /* the look's */
   LvmText *mend;   /* the text that is to be written to the PVs first; NULL: theirs */

@@ -8,7 +8,7 @@ static const PoolRepairChoice no_choice;
 static gboolean look(Repair *repair, const char *vg, const char *thin_pool, const PoolWhere *where,
                      const PoolRepairChoice *choice, GError **error)
 {
-  repair->name = thin_pool;
+  repair->name = g_strdup(thin_pool);
   repair->choice = choice ? choice : &no_choice;
   repair->where = where;
   return repair_look(repair, vg, where, error) && repair_decide(repair, error);

@@ -32,6 +32,7 @@ static gboolean commit(Repair *repair, LvmVg *vg, const char *what, GError **err
 
   if (lvm_store_commit(repair->store, vg, dir, description, error)) {
     repair->vg = vg;
+    repair->pool = lvm_vg_find_lv(vg, repair->name);
     return TRUE;
   }
   lvm_vg_free(vg);
@@ -114,11 +115,12 @@ static gboolean write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
 }
 
 /* The next repair may need one; this one is done without. */
-static void renew_spare(Repair *repair, PoolRepairPlan *plan, guint64 n_extents)
+static void renew_spare(Repair *repair, PoolRepairPlan *plan)
 {
+  LvmLv *metadata = lvm_vg_find_lv(repair->vg, lvm_pool_metadata(repair->pool));
   g_autoptr(GError) failure = NULL;
 
-  if (grow_spare(repair, n_extents, "a new spare", &failure))
+  if (grow_spare(repair, lvm_lv_n_extents(metadata), "a new spare", &failure))
     repair_note_undo(plan, POOL_REPAIR_NEW_SPARE, repair->store, repair->where);
   else
     g_warning("volume group %s has no spare for metadata any more: %s", lvm_vg_name(repair->vg),
@@ -127,11 +129,9 @@ static void renew_spare(Repair *repair, PoolRepairPlan *plan, guint64 n_extents)
 
 gboolean repair_run(Repair *repair, PoolRepairPlan *plan, GError **error)
 {
-  guint64 extents = lvm_lv_n_extents(lvm_vg_find_lv(repair->vg, lvm_pool_metadata(repair->pool)));
-
   if ((repair->made && !write_metadata(repair, error)) || !write_text(repair, plan, error))
     return FALSE;
   if (repair->made && !repair->over)
-    renew_spare(repair, plan, extents);
+    renew_spare(repair, plan);
   return TRUE;
 }
