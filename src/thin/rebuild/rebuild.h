@@ -20,7 +20,8 @@
 
 #include "thin/rebuild/build.h"
 
-/* Where to start. What is 0 is the superblock's, if that can be read. */
+/* Where to start. What is 0 is the superblock's, if that can be read; but with another mapping_root
+ * a details_root of 0 is none: all details are lost. */
 typedef struct {
   guint64 mapping_root, details_root;
   guint64 transaction_id;
