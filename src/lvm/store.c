@@ -271,8 +271,7 @@ static gboolean check_fits(LvmVg *vg, LvmPv *pv, LvmDevice *device, GError **err
       lvm_vg_name(vg), device->path, size, lvm_pv_name(pv), end);
 }
 
-/* A crash may have come between the commit that took a PV in and the mark on its label. */
-static gboolean mark_used(LvmStore *store, GError **error)
+gboolean lvm_store_mark_used(LvmStore *store, GError **error)
 {
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
@@ -323,7 +322,7 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
   if (store->areas->len == 0)
     return refuse(store->vg, EBADMSG, "it has no metadata area", error);
   back_areas(store);
-  return mark_used(store, error);
+  return TRUE;
 }
 
 /* Damage that keeps a device from being found at all is a reason, too, where a PV is not found. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lvm/label.h"
 #include "lvm/store.h"
 #include "thin/thin.h"
 
@@ -542,12 +543,34 @@ static void test_a_refused_pool_keeps_nobody_away(void **state)
   helper_close(group);
 }
 
+/* A pool that is refused stays as it is, to the mark on its label that says whose it is. */
+static void test_refused_label(void **state)
+{
+  char *path = helper_fixture("03a-tid-pool-ahead");
+  const char *devices[] = {path, NULL};
+  const PoolWhere where = {.devices = devices};
+  g_autoptr(LvmLabel) label = NULL;
+  g_autofree char *before = NULL, *after = NULL;
+  VtIo *io;
+
+  assert_done((io = vt_io_open_file(path, FALSE, &error)) != NULL);
+  assert_done(lvm_label_read(io, &label, &error));
+  label->used = FALSE;
+  assert_done(lvm_label_write(io, label, &error));
+  vt_io_unref(io);
+  before = helper_digest(path);
+  assert_fails(pool_open_bundled(NULL, &where, &error), EPERM, "transaction id");
+  after = helper_digest(path);
+  assert_string_equal(before, after);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, helper_setup, helper_teardown)
   const struct CMUnitTest tests[] = {
       TEST(test_reading_is_whole_and_writes_nothing),
       TEST(test_opening_for_writing),
+      TEST(test_refused_label),
       TEST(test_the_lost_range_is_named),
       TEST(test_full_of_data),
       TEST(test_messages_that_were_carried_out),

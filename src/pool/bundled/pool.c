@@ -493,7 +493,7 @@ VolumeGroup *bundled_open_store(LvmStore *store, const PoolWhere *where, GError 
   /* Who only looks is told by what he asks for. */
   for (const char *const *warning = lvm_store_warnings(store); !b->read_only && *warning; warning++)
     g_warning("volume group %s: %s", b->vg_name, *warning);
-  if (!bundled_open_pools(b, error)) {
+  if (!bundled_open_pools(b, error) || (!b->read_only && !lvm_store_mark_used(store, error))) {
     pool_unref(&b->base);
     return NULL;
   }
