@@ -255,8 +255,8 @@ GIOStream *control_stream_new(GSocketConnection *connection, guint32 max)
   stream->in =
       g_object_new(CONTROL_TYPE_INPUT, "base-stream", g_io_stream_get_input_stream(socket), NULL);
   stream->in->max = max;
-  stream->out = g_object_new(CONTROL_TYPE_OUTPUT, "base-stream",
-                             g_io_stream_get_output_stream(socket), NULL);
+  stream->out =
+      g_object_new(CONTROL_TYPE_OUTPUT, "base-stream", g_io_stream_get_output_stream(socket), NULL);
   return G_IO_STREAM(stream);
 }
 

@@ -3,8 +3,8 @@
  *
  * A server as the engine has it, over a Unix socket. Behind it, asking is answered by the fake pool
  * of the unit tests, and a change is planned (plan.h) on the text of a volume group of lvm2's,
- * which is where what a peer says is judged. The input is calls: a method, its arguments (sometimes of
- * other types), strings out of a list or out of the input. Each must be answered.
+ * which is where what a peer says is judged. The input is calls: a method, its arguments
+ * (sometimes of other types), strings out of a list or out of the input. Each must be answered.
  */
 #include "config.h"
 

@@ -70,6 +70,7 @@ integration_tests = \
 	tests/integration/nbd-pool.sh \
 	tests/integration/nbd-since.sh \
 	tests/integration/quickstart.sh \
+	tests/integration/service-attack.sh \
 	tests/integration/service-crash.sh \
 	tests/integration/service-freeze.sh \
 	tests/integration/service-fuse.sh \
