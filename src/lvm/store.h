@@ -87,7 +87,8 @@ gboolean lvm_store_commit(LvmStore *store, LvmVg *vg, const char *archive_dir,
  * next commit. */
 const char *lvm_store_archive_path(LvmStore *store);
 /* The PVs' labels say that they are a VG's: a crash may have come between the commit that took one
- * in and that mark. For who has found what is on them to be well: what is refused stays as it is. */
+ * in and that mark. For who has found what is on them to be well: what is refused stays as it
+ * is. */
 gboolean lvm_store_mark_used(LvmStore *store, GError **error);
 
 /* Has somebody else committed? Reads headers only. ESTALE if so. */
