@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Volumes go by age: an origin before its snapshots. Each is compared with those that went before
- * it and may share something with it, and the one from which least differs is its base. Of many only
- * some are asked.
+ * it and may share something with it, and the one from which least differs is its base. Of many
+ * only some are asked.
  */
 #include <string.h>
 

@@ -14,8 +14,8 @@
 
 /* Is an image of @manifest an increment to a backup in @gone (of char *, ids)? */
 gboolean backup_merge_is_needed(const BackupManifest *manifest, GPtrArray *gone);
-/* Have @manifest, of @folder (to write to), need nothing of @gone, of which no image that it needs is a full one. The ids of those that went into
- * it, in *merged (of char *, the caller's). EBUSY: somebody reads backups. After an error @folder
- * is to be loaded again. */
+/* Have @manifest, of @folder (to write to), need nothing of @gone, of which no image that it needs
+ * is a full one. *merged: the ids of those that went into it (of char *, the caller's). EBUSY:
+ * somebody reads backups. After an error @folder is to be loaded again. */
 gboolean backup_merge(BackupFolder *folder, BackupManifest *manifest, GPtrArray *gone,
                       GPtrArray **merged, GError **error);

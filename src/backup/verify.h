@@ -7,10 +7,11 @@
 
 #include "backup/folder.h"
 
-/* Read an image, or all images of @manifest: checksum, structure, what they are based on; and by qemu-img check,
- * if that is installed. What is wrong is told in @problems (of char *). FALSE: it could not go
- * on. */
+/* Read @volume's image: checksum, structure, what it is based on; and by qemu-img check, if that is
+ * installed. EBADMSG, and others: it is not what it should be. */
 gboolean backup_verify_volume(BackupFolder *folder, BackupManifest *manifest, BackupVolume *volume,
                               GError **error);
+/* All images of @manifest. What is wrong is told in @problems (of char *). FALSE: it could not go
+ * on. */
 gboolean backup_verify(BackupFolder *folder, BackupManifest *manifest, GPtrArray *problems,
                        GError **error);

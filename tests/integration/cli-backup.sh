@@ -274,7 +274,7 @@ refused "nothing takes another's place while it is read" 1 'wait until that is d
   vt backup prune "$merging" --keep-last 1
 exec {reader}>&-
 run vt backup prune "$merging" --keep-last 1
-like "merging tells what into what" "$out" "^merged into $newest: $(ls "$merging" | sed -n 1p | cut -c1-4)"
+like "merging tells what into what" "$out" "^merged into $newest: [0-9]+T"
 ok "the manifest says so" valid backup-manifest <"$merging/$newest/manifest.json"
 is "how many" "$(field "d['volumes'][0]['merged']" <"$merging/$newest/manifest.json")" 1
 vt backup pve/vm-3 pve/vm-2 "$merging" >/dev/null
