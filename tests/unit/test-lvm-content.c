@@ -1,5 +1,4 @@
-/* virt-thin - tests: what a file or device holds, before it becomes a physical volume or is taken
- * for one
+/* virt-thin - tests: what a file or device holds before it becomes, or is, a physical volume
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <setjmp.h>

@@ -1,5 +1,4 @@
-/* virt-thin - tests: what making and changing volume groups refuses, and areas, archives and
- * devices that are not as they should be
+/* virt-thin - tests: what making and changing volume groups refuses; odd areas, archives, devices
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <setjmp.h>

@@ -1,5 +1,4 @@
-/* virt-thin - tests: what stands on physical volumes beside the usual: labels and headers with odd
- * fields, texts whose volumes lie oddly, whose they are, and how they are found
+/* virt-thin - tests: odd labels, headers and texts; whose they are, and how they are found
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include <setjmp.h>

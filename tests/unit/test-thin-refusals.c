@@ -1,6 +1,8 @@
-/* virt-thin - the thin metadata refuses: no block left at any point, arguments and superblocks that
- * cannot be, trees that are none, and whatever is open to be read only
+/* virt-thin - what the thin metadata refuses
  * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * No block left at any point of a change; arguments and superblocks that cannot be; trees that are
+ * none; and whatever is to be read only.
  */
 #include "config.h"
 #include "thin-helper.h"
