@@ -1,9 +1,9 @@
 /* virt-thin - every I/O of a pool and its volumes fails in turn, with each set of options
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * tests/crash/io-failures asks what the volumes hold afterwards. Here it is each way of writing, with
- * all that a pool can be set to: what fails says why, and leaves metadata that is whole. And what is
- * refused; and a journal that is full, or tells of what cannot be.
+ * tests/crash/io-failures asks what the volumes hold afterwards. Here it is each way of writing,
+ * with all that a pool can be set to: what fails says why, and leaves metadata that is whole. And
+ * what is refused; and a journal that is full, or tells of what cannot be.
  */
 #include "config.h"
 
