@@ -41,7 +41,7 @@ static void crash(World *w, gboolean cut)
     sim_disks_die(w->process, &w->random);
     sim_totals.kills++;
   }
-  world_lose(w, cut ? MODEL_CUT : MODEL_KILLED);
+  world_lose(w, cut ? MODEL_CUT : MAX(MODEL_KILLED, world_loss(w)));
   sim_process_kill(w->process);
   sim_sockets_moved();
   void *kept = w->journal; /* the ghost goes on scribbling in its own */

@@ -120,8 +120,7 @@ static gboolean end(File *f, const Request *r, const char *what, GError **error)
 {
   if (!r->replied)
     sim_fail("a FUSE request to %s is not answered", what);
-  return r->err == 0 ||
-         vt_set_errno(error, r->err, "%s: cannot %s its file", f->io.name, what);
+  return r->err == 0 || vt_set_errno(error, r->err, "%s: cannot %s its file", f->io.name, what);
 }
 
 static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
