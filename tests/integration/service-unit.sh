@@ -36,7 +36,9 @@ faults() { # UNIT
 cp "$top_builddir"/src/service/virt-thin-check.{service,timer} "$tmp/"
 reasons=$(sed -n '/^## Why not more/,/^## /p' "$top_srcdir/docs/systemd.md" | sed 's/\\|/|/g')
 is "what is missing has a reason" "$(
-  for unit in virt-thin@.service virt-thin-schedule@.service virt-thin-check.service; do faults $unit; done | sort -u |
+  for unit in virt-thin@.service virt-thin-schedule@.service virt-thin-check.service; do
+    faults $unit
+  done | sort -u |
     while read -r name; do grep -qF -- "\`$name\`" <<<"$reasons" || echo "$name"; done)" ""
 
 # The check of all pools, by a timer that is installed disabled: it only reads.
