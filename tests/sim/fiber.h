@@ -2,9 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The whole program is one thread of the system's. What the product starts as a thread is a fiber;
- * what it locks and waits for (pthread's, GLib's) ends here, by the linker (wrap.mk lists the
- * names); and each lock and each I/O is a point at which the seed says who goes on. Time passes only
- * when the scheduler says so: when all wait, it jumps to whoever is due first.
+ * what it locks and waits for (pthread's, GLib's) ends here, by the linker (local.mk lists the
+ * names); and each lock and each I/O is a point at which the seed says who goes on. Time passes
+ * only when the scheduler says so: when all wait, it jumps to whoever is due first.
  *
  * A process is a set of fibers. One that is killed lives on as a ghost: its disks are gone (EIO,
  * nothing reaches anybody), its sleeps end at once, and so it runs into the ends of its functions

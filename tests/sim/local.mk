@@ -17,13 +17,16 @@ sim_wrapped = \
 	recv send sendmsg poll shutdown close setsockopt
 sim_tests = tests/sim/sim
 check_PROGRAMS += $(sim_tests)
-tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/run.c tests/sim/run.h \
-	tests/sim/shrink.c tests/sim/events.c tests/sim/world.c tests/sim/world.h \
-	tests/sim/admin.c tests/sim/guest.c tests/sim/stranger.c tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c \
-	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
+tests_sim_sim_SOURCES = \
+	tests/sim/admin.c tests/sim/client.c tests/sim/client.h \
 	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \
-	tests/sim/fiber.c tests/sim/fiber.h tests/sim/client.c tests/sim/client.h tests/sim/file.c tests/sim/file.h \
-	tests/sim/wrap-socket.c tests/sim/wrap-host.c tests/sim/wrap-thread.c
+	tests/sim/events.c tests/sim/fiber.c tests/sim/fiber.h \
+	tests/sim/file.c tests/sim/file.h tests/sim/guest.c \
+	tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c tests/sim/main.c \
+	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
+	tests/sim/run.c tests/sim/run.h tests/sim/shrink.c tests/sim/stranger.c \
+	tests/sim/world.c tests/sim/world.h \
+	tests/sim/wrap-host.c tests/sim/wrap-socket.c tests/sim/wrap-thread.c
 tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcdir)\"
 tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(sim_wrapped:%=-Wl,--wrap=%)
 tests_sim_sim_LDADD = $(src_libs)
