@@ -287,7 +287,7 @@ static char *attach(const char *path, int *fd)
 static void test_block_device(void **state)
 {
   g_autofree char *path = lvm_test_file(folder, "disk.img", SIZE), *device = NULL;
-  int fd;
+  int fd = -1;
 
   put_partition(path, 0, 0x8e, 4096, 8192);
   put_label(path, 4096 * 512);
