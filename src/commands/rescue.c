@@ -110,6 +110,16 @@ static gboolean print_roots(RescueGroup *group, const RescueRequest *request, GE
   return pairs != NULL;
 }
 
+/* An image of another time than the last commit is not what was asked for. */
+static gboolean judge_time(const RescueGroup *group, const RescueRequest *request, GError **error)
+{
+  return !group->is_older ||
+         vt_set_error(error, EBADMSG,
+                      "%s/%s was rescued as it was at an earlier commit of its pool (--list-roots "
+                      "lists what is left): what was written to it since is not in the image",
+                      request->vg, request->lv);
+}
+
 static gboolean run(const RescueRequest *request, const char *argument, GError **error)
 {
   g_autoptr(RescueGroup) group = rescue_group_open(request, error);
@@ -120,7 +130,7 @@ static gboolean run(const RescueRequest *request, const char *argument, GError *
     rescue_print_texts(group, request->lv);
   if (list_texts || list_roots)
     return !list_roots || print_roots(group, request, error);
-  return rescue(group, request, argument, error);
+  return rescue(group, request, argument, error) && judge_time(group, request, error);
 }
 
 static gboolean check_usage(const RescueRequest *request, const char *argument, GError **error)
@@ -186,8 +196,10 @@ const CliCommand cli_rescue = {
     .summary = "Write a volume of a pool that does not open into a disk image",
     .description =
         "Of whatever is left: an older text of the volume group, older roots of the pool's\n"
-        "metadata. What is lost is named and reads zero, and the exit status is 1. Nothing is\n"
-        "written to the volume group; the kernel must not have the pool active.",
+        "metadata. What is lost is named and reads zero, and the exit status is 1; so it is where "
+        "the\n"
+        "metadata left only an earlier commit. Nothing is written to the volume group; the kernel "
+        "must not have the pool active.",
     .options = rescue_options,
     .min_args = 1,
     .max_args = 2,

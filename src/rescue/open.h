@@ -4,7 +4,8 @@
  * Nothing is written, and nothing is recovered: the volume group is what a text says, the volume's
  * map what the metadata says at one pair of roots. By default these are the newest committed text,
  * else the newest that can be found, and the superblock's roots, else the likeliest that can be
- * found. What was chosen, and why, is told in notes.
+ * found. What was chosen, and why, is told in notes. Roots other than those of a superblock that is
+ * whole are of an earlier commit: then what was written since is not what is read.
  *
  * So long as it is open, no other virt-thin opens the physical volumes for writing. Errors:
  * VT_ERROR; EBUSY: somebody has the volume group in use. Thread-safety: main thread only.
@@ -31,7 +32,8 @@ typedef struct {
   LvmText *file;       /* NULL: the text is one of @texts */
   const LvmText *text; /* that is used */
   LvmStore *store;
-  GPtrArray *notes; /* of char * */
+  GPtrArray *notes;  /* of char * */
+  gboolean is_older; /* of rescue_open(): the roots taken, unasked, are not the last commit's */
 } RescueGroup;
 
 /* All but @request->lv. ENOENT: no text is left. */

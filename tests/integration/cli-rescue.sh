@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 90
+plan 93
 
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"/{archive,backup}
@@ -137,6 +137,16 @@ is "a hole" "$(blocks lost.raw)" 0
 whole "damaged leaf" 01-clean root
 ok "older roots do not need it" fx pve/vm-100-disk-0 x --root 3
 unchanged "damaged leaf"
+
+# --- a damaged list of devices ---
+use 10-history
+wipe "${images[0]}" $(($(metadata_at) + 54 * 4096)) 4096
+changed
+refused "a damaged list of devices: an earlier commit" 1 \
+  'vm-1-disk-0 was rescued as it was at an earlier commit .* since is not in the image' \
+  fx pve/vm-1-disk-0 x
+ok "roots that were asked for" fx pve/vm-1-disk-0 x --root 1
+unchanged "a damaged list of devices"
 
 # --- no superblock ---
 use 01-clean
