@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 124
+plan 135
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -91,6 +91,21 @@ zero "$(tmeta)" 8
 mended superblock 'superblock of the metadata is all zero'
 whole superblock $volumes
 well superblock
+
+use 10-history
+zero $(($(tmeta) + 54 * 4096)) 8
+mended "list of devices" 'metadata block 54'
+like "list of devices: older roots are told" "$out" \
+  '^found: older, without what was written since, .* --roots: roots [0-9]+,[0-9]+: '
+like "list of devices: what is lost" "$out" '^lost: pve/vm-1-disk-0: bytes 0 to'
+follow "list of devices: taken back" "$(undo --undo)"
+roots=$(sed -n 's/^found: older.* roots \([0-9,]*\): .*/\1/p' <<<"$out" | head -n 1)
+roots=${roots:-$(fx repair pve/data --dry-run |
+  sed -n 's/^found: older.* roots \([0-9,]*\): .*/\1/p' | head -n 1)}
+mended "list of devices: by older roots" 'metadata block 54' --roots "$roots" --remove-unknown \
+  --remove-missing
+is "list of devices: judged" "$(fx check pve/data 2>&1)" 'pve/data: 0 errors, 0 leaks'
+judge "list of devices"
 
 # --- transaction ids and devices ---
 use 03a-tid-pool-ahead

@@ -57,6 +57,15 @@ static gboolean find_roots(VtIo *io, const PoolRepairChoice *choice, RepairMetad
          repair_find_roots(io, ids, choice, found, error);
 }
 
+static gboolean find_older(VtIo *io, const PoolRepairChoice *choice, RepairMetadata *found,
+                           GError **error)
+{
+  g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+  return found->superblock != REPAIR_WHOLE || choice->mapping_root ||
+         repair_find_older(io, ids, found, error);
+}
+
 PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
                                      const PoolRepairChoice *choice, GError **error)
 {
@@ -72,7 +81,8 @@ PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
   found.roots.n_chunks = choice->n_chunks;
   ok = ok && find_roots(in, choice, &found, error) &&
        (out = open_output(to, vt_io_size(in), error)) &&
-       repair_rebuild(in, &found.roots, out, lost, &devices_lost, error);
+       repair_rebuild(in, &found.roots, out, lost, &devices_lost, error) &&
+       ((!lost->len && !devices_lost) || find_older(in, choice, &found, error));
   if (ok) {
     repair_plan_find_damage(plan, &found);
     tell_lost(plan, lost);

@@ -155,6 +155,14 @@ static gboolean find_roots(Repair *repair, GArray *ids, GError **error)
       failure->message);
 }
 
+/* What is lost may be left in what came before. */
+static gboolean find_older(Repair *repair, GArray *ids, GError **error)
+{
+  return (!repair->lost->len && !repair->devices_lost) ||
+         repair->found.superblock != REPAIR_WHOLE || repair->choice->mapping_root ||
+         repair_find_older(repair->source, ids, &repair->found, error);
+}
+
 gboolean repair_make(Repair *repair, GError **error)
 {
   repair->made_size = vt_io_size(repair->metadata);
@@ -176,7 +184,7 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
   if (found->superblock == REPAIR_WHOLE)
     found->roots.n_chunks = MIN(found->n_chunks, count_chunks(repair));
   found->roots.chunk_size = lvm_pool_chunk_size(repair->pool);
-  if (!repair_make(repair, error))
+  if (!repair_make(repair, error) || !find_older(repair, ids, error))
     return FALSE;
   if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
     return TRUE;

@@ -19,7 +19,8 @@ void repair_metadata_clear(RepairMetadata *metadata)
 {
   g_clear_pointer(&metadata->errors, g_ptr_array_unref);
   g_clear_pointer(&metadata->leaks, g_ptr_array_unref);
-  g_clear_pointer(&metadata->candidates, g_ptr_array_unref);
+  g_clear_pointer(&metadata->chosen, g_free);
+  g_clear_pointer(&metadata->older, g_ptr_array_unref);
 }
 
 VtIo *repair_file_new(guint64 size, GError **error)
@@ -78,7 +79,7 @@ gboolean repair_read_metadata(VtIo *metadata, guint64 data_size, RepairMetadata 
 
   found->errors = g_ptr_array_new_with_free_func(g_free);
   found->leaks = g_ptr_array_new_with_free_func(g_free);
-  found->candidates = g_ptr_array_new_with_free_func(g_free);
+  found->older = g_ptr_array_new_with_free_func(g_free);
   if (!vt_io_read(metadata, block, THIN_METADATA_BLOCK, 0, error))
     return FALSE;
   if (vt_is_zero(block, THIN_METADATA_BLOCK)) {

@@ -111,13 +111,17 @@ void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found)
                                                  : "the metadata is damaged",
              found->errors);
   find_lines(plan, "counted, but not used", found->leaks);
-  if (found->candidates->len)
+  if (found->chosen)
     repair_plan_find(plan,
                      "the metadata is found by %s; should that be older than the last commit, what "
                      "was written since is not in it",
-                     (char *)found->candidates->pdata[0]);
-  for (guint i = 1; i < found->candidates->len; i++)
-    repair_plan_find(plan, "older, or not so likely: %s", (char *)found->candidates->pdata[i]);
+                     found->chosen);
+  for (guint i = 0; i < found->older->len; i++)
+    repair_plan_find(plan, "%s: %s",
+                     found->chosen
+                         ? "older, or not so likely, and taken with --roots"
+                         : "older, without what was written since, and taken with --roots",
+                     (char *)found->older->pdata[i]);
   if (found->needs_check)
     repair_plan_find(
         plan, "the metadata is marked needs_check: a commit failed, or a repair was not finished");

@@ -45,7 +45,8 @@ typedef struct {
   gboolean needs_check, has_snapshot;
   GPtrArray *errors, *leaks; /* of char *: what thin_check() finds */
   RepairRoots roots;         /* what to go by; all 0: the superblock */
-  GPtrArray *candidates;     /* of char *: the pairs of roots that were found, in words */
+  char *chosen;              /* the pair of roots that was found, in words; NULL: none was wanted */
+  GPtrArray *older;          /* of char *: further pairs, as for --roots, in words */
 } RepairMetadata;
 
 void repair_metadata_clear(RepairMetadata *metadata);
@@ -96,9 +97,12 @@ typedef struct {
 /* --- repair/roots.c --- */
 
 /* Look for the roots of what has no superblock, those with the devices @ids (GArray of guint32)
- * first; fill in ->roots and ->candidates. ENOENT, EBADMSG. */
+ * first; fill in ->roots, ->chosen and ->older. ENOENT, EBADMSG. */
 gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
                            RepairMetadata *found, GError **error);
+/* Where the superblock's roots have lost something: fill in ->older, with the roots of earlier
+ * commits that are left. */
+gboolean repair_find_older(VtIo *metadata, GArray *ids, RepairMetadata *found, GError **error);
 
 /* --- repair/metadata.c --- */
 

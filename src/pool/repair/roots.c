@@ -1,6 +1,8 @@
 /* virt-thin - mending a thin pool: where metadata without a superblock begins
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include <errno.h>
+
 #include "pool/repair/repair-private.h"
 #include "thin/rebuild/roots.h"
 
@@ -44,7 +46,7 @@ static void take(const ThinRootPair *roots, RepairMetadata *found)
   found->roots.mapping_root = roots->mapping_root;
   found->roots.details_root = roots->details_root;
   found->roots.time = roots->time;
-  g_ptr_array_insert(found->candidates, 0, describe(roots));
+  found->chosen = describe(roots);
 }
 
 gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
@@ -63,8 +65,23 @@ gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *
   }
   if (!(pairs = thin_roots_find(metadata, &hints, PAIRS_MAX, error)))
     return FALSE;
-  for (guint i = pairs->len; i-- > 1;)
-    g_ptr_array_insert(found->candidates, 0, describe(pairs->pdata[i]));
   take(pairs->pdata[0], found);
+  for (guint i = 1; i < pairs->len; i++)
+    g_ptr_array_add(found->older, describe(pairs->pdata[i]));
   return TRUE;
+}
+
+gboolean repair_find_older(VtIo *metadata, GArray *ids, RepairMetadata *found, GError **error)
+{
+  const ThinRootHints hints = {(const guint32 *)(gpointer)ids->data, ids->len};
+  g_autoptr(GError) failure = NULL;
+  g_autoptr(GPtrArray) pairs = thin_roots_find(metadata, &hints, PAIRS_MAX, &failure);
+
+  for (guint i = 0; pairs && i < pairs->len; i++)
+    if (!((ThinRootPair *)pairs->pdata[i])->is_current)
+      g_ptr_array_add(found->older, describe(pairs->pdata[i]));
+  if (pairs || failure->code == ENOENT) /* all that is left is the superblock's own */
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return FALSE;
 }
