@@ -107,7 +107,7 @@ gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
   guint64 device = vt_io_size(area->io);
 
   area->usable = FALSE;
-  if (area->size < 8 * LVM_SECTOR || area->start > device || area->size > device - area->start)
+  if (area->size < LVM_AREA_MIN || area->start > device || area->size > device - area->start)
     return damaged(area, "the area does not lie within the device", error);
   for (guint attempt = 0;; attempt++) {
     guint8 before[LVM_SECTOR];

@@ -9,6 +9,9 @@
 
 #include "lvm/label.h"
 
+#define LVM_AREA_START 4096           /* where lvm2 begins the first one */
+#define LVM_AREA_MIN (8 * LVM_SECTOR) /* smaller ones are damage */
+
 typedef struct {
   guint64 offset, size; /* size with one NUL; offset 0: none */
   guint32 crc;

@@ -460,13 +460,25 @@ LvmDevice *lvm_device_at(GPtrArray *devices, const char *path)
   return NULL;
 }
 
-/* Could @path, as large as @pv was, be that, its label lost or written over? */
-static gboolean may_be(LvmProbe *probe, const char *path, LvmPv *pv)
+/* Is @device a PV by its label, or has it the metadata of another VG? */
+static gboolean is_another(LvmDevice *device, LvmVg *vg)
+{
+  for (guint i = 0; i < device->groups->len; i++) {
+    LvmGroup *group = device->groups->pdata[i];
+
+    if (group && strcmp(lvm_vg_uuid(group->vg), lvm_vg_uuid(vg)) != 0)
+      return TRUE;
+  }
+  return device->identified;
+}
+
+/* Could @path, as large as @pv of @vg was, be that, its label lost or written over? */
+static gboolean may_be(LvmProbe *probe, const char *path, LvmVg *vg, LvmPv *pv)
 {
   LvmDevice *device = lvm_device_at(probe->devices, path);
   g_autoptr(VtIo) io = NULL;
 
-  if ((device && has_group(device)) || lvm_device_at(probe->parts, path))
+  if ((device && is_another(device, vg)) || lvm_device_at(probe->parts, path))
     return FALSE;
   io = probe->open ? probe->open(path, TRUE, probe->user_data, NULL)
                    : vt_io_open_file(path, TRUE, NULL);
@@ -474,12 +486,12 @@ static gboolean may_be(LvmProbe *probe, const char *path, LvmPv *pv)
 }
 
 /* Where it was last seen; else the only one that could be it. */
-static const char *find_unlabelled(LvmProbe *probe, LvmPv *pv)
+static const char *find_unlabelled(LvmProbe *probe, LvmVg *vg, LvmPv *pv)
 {
   const char *found = NULL;
 
   for (char **path = probe->paths; *path; path++) {
-    if (!may_be(probe, *path, pv))
+    if (!may_be(probe, *path, vg, pv))
       continue;
     if (vt_is_same_file(*path, lvm_pv_device(pv)))
       return *path;
@@ -490,9 +502,9 @@ static const char *find_unlabelled(LvmProbe *probe, LvmPv *pv)
   return found;
 }
 
-gboolean lvm_probe_adopt(LvmProbe *probe, LvmPv *pv)
+gboolean lvm_probe_adopt(LvmProbe *probe, LvmVg *vg, LvmPv *pv)
 {
-  const char *path = find_unlabelled(probe, pv);
+  const char *path = find_unlabelled(probe, vg, pv);
   LvmDevice *device = path ? lvm_device_at(probe->devices, path) : NULL;
   VtIo *io;
 

@@ -19,13 +19,12 @@
 
 #define KIB (G_GUINT64_CONSTANT(1) << 10)
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
-#define AREA_START 4096
 
 /* --- one new PV --- */
 
 static guint64 data_start(guint64 area_size)
 {
-  return (AREA_START + area_size + MIB - 1) / MIB * MIB;
+  return (LVM_AREA_START + area_size + MIB - 1) / MIB * MIB;
 }
 
 /* Open, lock and check @path, and set up in memory the label of a PV with @area_size bytes of
@@ -35,7 +34,7 @@ static LvmDevice *new_device(LvmStore *store, const char *path, guint64 area_siz
 {
   LvmDevice *device = lvm_device_open_locked(path, store, error);
   LvmRange data = {.offset = data_start(area_size)},
-           metadata = {AREA_START, data.offset - AREA_START};
+           metadata = {LVM_AREA_START, data.offset - LVM_AREA_START};
   g_autofree char *uuid = lvm_uuid_new();
 
   if (!device)
@@ -132,7 +131,7 @@ gboolean lvm_device_write_label(LvmDevice *device, gboolean used, GError **error
 /* After a failure, as far as that still works: it may be as if nothing had been begun. */
 static void wipe_label(LvmDevice *device)
 {
-  vt_io_zero(device->io, 0, AREA_START, 0, NULL);
+  vt_io_zero(device->io, 0, LVM_AREA_START, 0, NULL);
   vt_io_flush(device->io, NULL);
 }
 
@@ -358,7 +357,7 @@ gboolean lvm_store_finish(LvmStore *store, const char *description, GError **err
   for (guint i = 0; i < store->devices->len; i++) {
     LvmDevice *device = store->devices->pdata[i];
 
-    vt_io_zero(device->io, 0, 2 * AREA_START, 0, NULL); /* the area's header, too */
+    vt_io_zero(device->io, 0, 2 * LVM_AREA_START, 0, NULL); /* the area's header, too */
     vt_io_flush(device->io, NULL);
   }
   return FALSE;

@@ -2,8 +2,9 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * What is damaged is taken for empty: a metadata area whose header cannot be used gets a header, a
- * physical volume without a label one that says what the text does. The text then is committed to
- * all of them, as any other.
+ * physical volume without a label one that says what the text does, and a metadata area where lvm2
+ * makes one, if there is none left in the volume group. The text then is committed to all of them, as
+ * any other.
  */
 #include "config.h"
 
@@ -30,6 +31,30 @@ static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
   }
 }
 
+static gboolean has_areas(LvmStore *store, LvmProbe *probe)
+{
+  for (guint i = 0; i < store->vg->pvs->len; i++) {
+    LvmDevice *device = lvm_store_find_pv(probe, store->vg, store->vg->pvs->pdata[i]);
+
+    if (device && device->areas->len)
+      return TRUE;
+  }
+  return FALSE;
+}
+
+/* From the first page on up to where the extents begin. */
+static void make_area(LvmPv *pv, LvmDevice *locked)
+{
+  const LvmRange range = {LVM_AREA_START, lvm_pv_start(pv) - LVM_AREA_START};
+  LvmMetadataArea *area;
+
+  if (lvm_pv_start(pv) < LVM_AREA_START + LVM_AREA_MIN)
+    return;
+  area = lvm_metadata_area_new(locked->io, &range);
+  area->usable = TRUE;
+  g_ptr_array_add(locked->areas, area);
+}
+
 /* As lvm2 would have made it; where the areas are, they themselves say. */
 static LvmLabel *make_label(LvmPv *pv, LvmDevice *locked)
 {
@@ -49,7 +74,8 @@ static LvmLabel *make_label(LvmPv *pv, LvmDevice *locked)
   return label;
 }
 
-static gboolean open_pv(LvmStore *store, LvmPv *pv, LvmDevice *device, GError **error)
+static gboolean open_pv(LvmStore *store, LvmProbe *probe, LvmPv *pv, LvmDevice *device,
+                        GError **error)
 {
   LvmDevice *locked = lvm_device_open_locked(device->path, store, error);
   guint64 end = lvm_pv_start(pv) + lvm_pv_n_extents(pv) * lvm_vg_extent_size(store->vg);
@@ -58,6 +84,8 @@ static gboolean open_pv(LvmStore *store, LvmPv *pv, LvmDevice *device, GError **
     return FALSE;
   locked->identified = device->identified;
   take_areas(pv, device, locked);
+  if (!device->identified && !store->areas->len && !has_areas(store, probe))
+    make_area(pv, locked);
   if (!device->identified)
     locked->label = make_label(pv, locked);
   else if (!lvm_label_read(locked->io, &locked->label, error))
@@ -85,7 +113,7 @@ static gboolean open_pvs(LvmStore *store, LvmProbe *probe, GError **error)
       return vt_set_error(
           error, ENOENT, "physical volume %s (%s, last seen as %s) of volume group %s is missing",
           lvm_pv_name(pv), lvm_pv_uuid(pv), lvm_pv_device(pv), lvm_vg_name(store->vg));
-    if (!open_pv(store, pv, device, error))
+    if (!open_pv(store, probe, pv, device, error))
       return FALSE;
   }
   return store->areas->len || vt_set_error(error, EBADMSG, "volume group %s has no metadata area",

@@ -102,6 +102,14 @@ static gboolean carries(LvmDevice *device, LvmVg *vg, gboolean salvaged)
   return FALSE;
 }
 
+static gboolean is_pv(LvmDevice *device, LvmVg *vg)
+{
+  for (guint i = 0; device->label && i < vg->pvs->len; i++)
+    if (strcmp(device->label->uuid, lvm_pv_uuid(vg->pvs->pdata[i])) == 0)
+      return TRUE;
+  return FALSE;
+}
+
 /* A device whose label is damaged, but whose metadata is this VG's, and which is none of its other
  * PVs, stands for the only one missing. */
 static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing)
@@ -114,7 +122,7 @@ static LvmDevice *find_by_elimination(LvmProbe *probe, LvmVg *vg, LvmPv *missing
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
-    if (device->identified || !carries(device, vg, TRUE))
+    if (device->identified || is_pv(device, vg) || !carries(device, vg, TRUE))
       continue;
     if (found)
       return NULL;
@@ -369,7 +377,7 @@ LvmStore *lvm_store_open_as(LvmProbe *probe, LvmVg *vg)
     LvmPv *pv = store->vg->pvs->pdata[i];
 
     if (!lvm_probe_device(probe, lvm_pv_uuid(pv)) && !find_by_elimination(probe, store->vg, pv))
-      lvm_probe_adopt(probe, pv);
+      lvm_probe_adopt(probe, store->vg, pv);
   }
   open_read_only(store, probe);
   return store;

@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 135
+plan 149
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -147,6 +147,25 @@ mended text 'metadata header at offset 4096 is damaged'
 like "text: by the archive" "$out" "from $state/archive/"
 whole text vm-101-disk-1
 well text
+
+use 07-three-pvs
+zero 512 1
+dd if=/dev/zero of="${images[2]}" bs=512 seek=1 count=1 conv=notrunc status=none
+mended "two labels" 'has no label of physical volume .*, and is taken for it'
+judge "two labels"
+use 01-clean
+ok "first megabyte: archived" fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
+zero 0 2048
+mended "first megabyte" 'has no label of physical volume pv0 .* is taken for it'
+whole "first megabyte" vm-101-disk-1
+well "first megabyte"
+use 01-clean
+fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
+zero 0 2048
+zero "$(awk '/data_tmeta \{/ { at = 1 } at && /"pv0"/ { print 1048576 + $2 * 4194304; exit }' \
+  "$state"/archive/*.vg)" 8
+refused "first megabyte: not of a pool that does not vouch for it" 1 'no volume group pve' \
+  fx repair pve/data --yes
 
 use 07-three-pvs
 zero 4096 1

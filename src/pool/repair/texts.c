@@ -25,57 +25,66 @@ static GPtrArray *list_texts(LvmProbe *probe, const char *vg)
 /* --- a text that is lost --- */
 
 typedef enum {
+  OTHER_PVS,  /* nothing tells that its physical volumes are these */
   OTHER_TIME, /* a pool is not of its time */
   UNKNOWN,    /* a pool does not say, for its superblock is damaged */
   SAME_TIME,
 } Agreement;
 
-static Agreement compare_pool(LvmStore *store, LvmLv *pool)
+static Agreement compare_pool(LvmStore *store, LvmLv *pool, gboolean *compared)
 {
   g_autofree guint8 *block = g_malloc0(THIN_METADATA_BLOCK);
   const ThinDiskSuperblock *superblock = (gconstpointer)block;
   g_autoptr(VtIo) io = lvm_store_open_lv(store, lvm_pool_metadata(pool), TRUE, NULL);
   g_autofree char *conflict = NULL;
 
+  *compared = TRUE;
   if (!io || !thin_superblock_read(io, 0, block, NULL))
     return UNKNOWN;
   conflict = pool_health_tid_conflict(pool, GUINT64_FROM_LE(superblock->trans_id));
   return conflict ? OTHER_TIME : SAME_TIME;
 }
 
-/* Of the pools that @text has, where it says that they are. */
+/* Of the pools that @text has, where it says that they are. A device without a label, taken for a
+ * physical volume because it is as large, has to have a pool that agrees. */
 static Agreement compare_pools(LvmProbe *probe, const LvmText *text)
 {
   g_autoptr(LvmStore) store = lvm_store_open_as(probe, text->vg);
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(text->vg);
   Agreement worst = SAME_TIME;
+  gboolean compared = FALSE;
 
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL && lvm_pool_metadata(lvs->pdata[i]))
-      worst = MIN(worst, compare_pool(store, lvs->pdata[i]));
-  return worst;
+      worst = MIN(worst, compare_pool(store, lvs->pdata[i], &compared));
+  return text->n_present == text->n_pvs || (compared && worst == SAME_TIME) ? worst : OTHER_PVS;
 }
 
 /* lvm2 marks a PV in the text that it could not find, and such a text may lie about. */
+static gboolean is_writable(const LvmText *text)
+{
+  return text->n_pvs > 0 && !lvm_vg_unwritable(text->vg);
+}
+
 static gboolean is_usable(const LvmText *text)
 {
-  return text->n_pvs > 0 && text->n_present == text->n_pvs && !lvm_vg_unwritable(text->vg);
+  return is_writable(text) && text->n_present == text->n_pvs;
 }
 
 LvmText *repair_find_text(LvmProbe *probe, const char *vg, GError **error)
 {
   g_autoptr(GPtrArray) texts = list_texts(probe, vg);
   gint best = -1;
-  Agreement how = OTHER_TIME;
+  Agreement how = OTHER_PVS;
 
   for (guint i = 0; i < texts->len && how != SAME_TIME; i++) {
     const LvmText *text = texts->pdata[i];
     Agreement this;
 
-    if (!is_usable(text))
+    if (!is_writable(text))
       continue;
     this = compare_pools(probe, text);
-    if (best < 0 || this > how) {
+    if (this > how) {
       best = (gint)i;
       how = this;
     }
