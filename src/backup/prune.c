@@ -26,7 +26,7 @@ static char *volumes_of(const BackupManifest *manifest)
 }
 
 /* Decide about those that are of the volumes that @list[first] is of: FALSE in @keep[i]. */
-static void decide(GPtrArray *list, char **volumes, guint first, const VtRetention *retention,
+static void decide(GPtrArray *list, char **volumes, guint first, const VtKeep *retention,
                    gboolean *keep)
 {
   g_autofree gint64 *times = g_new(gint64, list->len);
@@ -39,7 +39,7 @@ static void decide(GPtrArray *list, char **volumes, guint first, const VtRetenti
       times[n] = ((BackupManifest *)list->pdata[i])->time;
       which[n++] = i;
     }
-  vt_retention_select(retention, times, n, kept);
+  vt_keep_select(retention, times, n, kept);
   for (guint i = 0; i < n; i++)
     keep[which[i]] = kept[i];
 }
@@ -82,7 +82,7 @@ static guint keep_needed(BackupFolder *folder, gboolean *keep)
   return n;
 }
 
-GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
+GPtrArray *backup_prune_select(BackupFolder *folder, const VtKeep *retention,
                                const BackupManifest *like, guint *needed)
 {
   GPtrArray *list = backup_folder_list(folder), *gone = g_ptr_array_new_with_free_func(g_free);

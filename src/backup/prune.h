@@ -9,10 +9,10 @@
 #pragma once
 
 #include "backup/folder.h"
-#include "util/retention.h"
+#include "util/keep.h"
 
 /* Ids of those of @folder (loaded) that go, the newest first, when those that stay are merged.
  * @like: of this one's volumes alone; NULL: of all. *needed: how many are kept for others' sake
  * alone. GPtrArray of char *, the caller's. */
-GPtrArray *backup_prune_select(BackupFolder *folder, const VtRetention *retention,
+GPtrArray *backup_prune_select(BackupFolder *folder, const VtKeep *retention,
                                const BackupManifest *like, guint *needed);

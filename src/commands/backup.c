@@ -15,7 +15,7 @@
 static char *format_text;
 static int max_increments;
 static gboolean full, json, dry_run;
-static VtRetention retention;
+static VtKeep retention;
 
 /* --- what the commands share --- */
 
@@ -23,7 +23,7 @@ static gboolean set_keep(const char *option, const char *value, gpointer unused,
 {
   g_autoptr(GError) local = NULL;
 
-  if (vt_retention_set(&retention, option + strlen("--"), value, &local))
+  if (vt_keep_set(&retention, option + strlen("--"), value, &local))
     return TRUE;
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s %s: %s", option, value,
               local->message);
@@ -37,7 +37,11 @@ static gboolean set_keep(const char *option, const char *value, gpointer unused,
 #define KEEP_OPTIONS                                                                               \
   KEEP_OPTION("last", "Keep the last N"), KEEP_OPTION("hourly", "The last of N hours"),            \
       KEEP_OPTION("daily", "Of N days"), KEEP_OPTION("weekly", "Of N weeks"),                      \
-      KEEP_OPTION("monthly", "Of N months"), KEEP_OPTION("yearly", "Of N years")
+      KEEP_OPTION("monthly", "Of N months"), KEEP_OPTION("yearly", "Of N years"),                  \
+  {                                                                                                \
+    "keep-within", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)set_keep,                                \
+        "All of that time before the newest, such as 7d or 1y6m", "SPAN"                           \
+  }
 #define NO_MORE                                                                                    \
   {                                                                                                \
     NULL, 0, 0, 0, NULL, NULL, NULL                                                                \
@@ -238,7 +242,7 @@ static gboolean backup_to_folder(BackupJob *job, const char *path, GError **erro
   tell_made(made);
   if (!check_whole(made, error))
     return FALSE;
-  if (vt_retention_keeps_all(&retention))
+  if (vt_keep_is_all(&retention))
     return TRUE;
   g_ptr_array_set_size(bad, 0);
   return backup_folder_load(folder, bad, error) && prune(folder, made, bad->len == 0, error);
@@ -268,7 +272,7 @@ static int run_backup(char **args, GError **error)
   if (to_stdout && isatty(STDOUT_FILENO))
     return cli_usage(error, "an archive is nothing for a terminal: redirect standard output"),
            CLI_WRONG_USAGE;
-  if (to_stdout && !vt_retention_keeps_all(&retention))
+  if (to_stdout && !vt_keep_is_all(&retention))
     return cli_usage(error, "--keep-... is for a folder"), CLI_WRONG_USAGE;
   job.raw = g_strcmp0(format_text, "raw") == 0;
   ok = open_groups(sources, error);
@@ -426,7 +430,7 @@ static int run_prune(char **args, GError **error)
   g_autoptr(BackupFolder) folder = NULL;
   g_autoptr(GHashTable) left = NULL;
 
-  if (vt_retention_keeps_all(&retention))
+  if (vt_keep_is_all(&retention))
     return cli_usage(error, "what is to be kept? --keep-last N, --keep-daily N..."),
            CLI_WRONG_USAGE;
   folder = open_folder(args[0], dry_run ? BACKUP_FOLDER_READ : BACKUP_FOLDER_WRITE, &whole, error);

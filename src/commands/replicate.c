@@ -11,13 +11,13 @@
 #include "schedule/run.h"
 
 static char *ssh;
-static VtRetention keep;
+static VtKeep keep;
 
 static gboolean set_keep(const char *option, const char *value, gpointer unused, GError **error)
 {
   g_autoptr(GError) local = NULL;
 
-  if (vt_retention_set(&keep, option + strlen("--"), value, &local))
+  if (vt_keep_set(&keep, option + strlen("--"), value, &local))
     return TRUE;
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s", local->message);
   return FALSE;
@@ -35,8 +35,8 @@ static int run_replicate(char **args, GError **error)
 
   args[n] = NULL;
   s.keep = keep;
-  if (vt_retention_keeps_all(&keep))
-    s.keep.last = 1;
+  if (vt_keep_is_all(&keep))
+    s.keep.rules.last = 1;
   if (!schedule_check(&s, &local))
     return cli_usage(error, "%s", local->message), CLI_WRONG_USAGE;
   ok = schedule_run_alone(&s, &report, error);
@@ -58,6 +58,8 @@ static const GOptionEntry options[] = {
     KEEP("keep-weekly", "weeks"),
     KEEP("keep-monthly", "months"),
     KEEP("keep-yearly", "years"),
+    {"keep-within", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)set_keep,
+     "Keep all of that time before the newest: 7d, 1y6m", "SPAN"},
     {"ssh", 0, 0, G_OPTION_ARG_STRING, &ssh, "The command that leads there", "COMMAND"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };

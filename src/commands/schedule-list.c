@@ -126,7 +126,7 @@ static void json_time(JsonBuilder *builder, const char *member, gint64 time)
 static void json_row(JsonBuilder *builder, const Row *row)
 {
   const Schedule *s = row->schedule;
-  g_autofree char *keep = vt_retention_format(&s->keep);
+  g_autofree char *keep = vt_keep_format(&s->keep);
 
   json_builder_begin_object(builder);
   cli_json_string(builder, "name", s->name);

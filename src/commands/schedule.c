@@ -17,7 +17,7 @@
 
 static char *when, *delay, *to, *ssh;
 static gboolean disabled, snapshots, json;
-static VtRetention keep;
+static VtKeep keep;
 static gboolean keep_all;
 
 static const GOptionEntry no_more = {NULL, 0, 0, 0, NULL, NULL, NULL};
@@ -112,7 +112,7 @@ static gboolean set_keep(const char *option, const char *value, gpointer unused,
 {
   g_autoptr(GError) local = NULL;
 
-  if (vt_retention_set(&keep, option + strlen("--"), value, &local))
+  if (vt_keep_set(&keep, option + strlen("--"), value, &local))
     return TRUE;
   g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s", local->message);
   return FALSE;
@@ -139,6 +139,8 @@ static const GOptionEntry add_options[] = {
     KEEP("keep-weekly", "weeks"),
     KEEP("keep-monthly", "months"),
     KEEP("keep-yearly", "years"),
+    {"keep-within", 0, 0, G_OPTION_ARG_CALLBACK, (gpointer)set_keep,
+     "Keep all of that time before the newest: 7d, 1y6m", "SPAN"},
     {"keep-all", 0, 0, G_OPTION_ARG_NONE, &keep_all, "Remove none", NULL},
     {"disabled", 0, 0, G_OPTION_ARG_NONE, &disabled, "Without a timer, until it is enabled", NULL},
     no_more,
@@ -146,7 +148,7 @@ static const GOptionEntry add_options[] = {
 
 static gboolean check_keep(ScheduleKind kind, GError **error)
 {
-  gboolean none = vt_retention_keeps_all(&keep);
+  gboolean none = vt_keep_is_all(&keep);
 
   if (keep_all && !none)
     return cli_usage(error, "--keep-all and another --keep contradict each other");

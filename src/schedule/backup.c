@@ -29,10 +29,10 @@ static GPtrArray *list_volumes(const Schedule *s, const ScheduleTarget *target,
 static GPtrArray *command_line(const Schedule *s, GPtrArray *volumes)
 {
   GPtrArray *args = spawn_virt_thin("backup");
-  g_autofree char *keep = vt_retention_format(&s->keep);
+  g_autofree char *keep = vt_keep_format(&s->keep);
   g_auto(GStrv) rules = g_strsplit(keep, ",", -1);
 
-  for (char **rule = rules; *rule && !vt_retention_keeps_all(&s->keep); rule++)
+  for (char **rule = rules; *rule && !vt_keep_is_all(&s->keep); rule++)
     g_ptr_array_add(args, g_strconcat("--", *rule, NULL));
   g_ptr_array_add(args, g_strdup("--"));
   for (guint i = 0; i < volumes->len; i++)

@@ -138,7 +138,7 @@ static gboolean read_keep(Schedule *s, const char *key, const char *value, gbool
                           GError **error)
 {
   if (strcmp(key, "keep-all") != 0)
-    return vt_retention_set(&s->keep, key, value, error);
+    return vt_keep_set(&s->keep, key, value, error);
   *all = strcmp(value, "1") == 0;
   return *all || vt_set_error(error, EINVAL, "keep-all: \"%s\" is not 1", value);
 }
@@ -182,9 +182,9 @@ static gboolean read_keys(ScheduleFile *file, const char *group, Schedule *s, GE
   }
   if (!g_key_file_has_key(file->keys, group, "kind", NULL))
     return vt_set_error(error, EINVAL, "kind: give snapshot, backup or replicate");
-  if (all && !vt_retention_keeps_all(&s->keep))
+  if (all && !vt_keep_is_all(&s->keep))
     return vt_set_error(error, EINVAL, "keep-all=1 and another rule contradict each other");
-  if (!all && s->kind != SCHEDULE_BACKUP && vt_retention_keeps_all(&s->keep))
+  if (!all && s->kind != SCHEDULE_BACKUP && vt_keep_is_all(&s->keep))
     return vt_set_error(error, EINVAL,
                         "nothing says how many snapshots are kept: give keep-daily=7 or the like, "
                         "or keep-all=1");
@@ -213,10 +213,10 @@ Schedule *schedule_file_get(ScheduleFile *file, const char *name, GError **error
 
 static void set_keep(GKeyFile *keys, const char *group, const Schedule *s)
 {
-  g_autofree char *text = vt_retention_format(&s->keep);
+  g_autofree char *text = vt_keep_format(&s->keep);
   g_auto(GStrv) parts = g_strsplit(text, ",", -1);
 
-  if (s->kind == SCHEDULE_BACKUP && vt_retention_keeps_all(&s->keep))
+  if (s->kind == SCHEDULE_BACKUP && vt_keep_is_all(&s->keep))
     return;
   for (char **part = parts; *part; part++) {
     char *value = strchr(*part, '=');

@@ -73,8 +73,7 @@ GPtrArray *schedule_snapshots_received(GPtrArray *volumes, const char *schedule)
 }
 
 /* Add those of @volume to @lvs. Of one second what was made later is behind in the list. */
-static void add_unkept(GPtrArray *lvs, GPtrArray *snapshots, const char *volume,
-                       const VtRetention *keep)
+static void add_unkept(GPtrArray *lvs, GPtrArray *snapshots, const char *volume, const VtKeep *keep)
 {
   g_autoptr(GArray) times = g_array_new(FALSE, FALSE, sizeof(gint64));
   g_autoptr(GPtrArray) its = g_ptr_array_new();
@@ -89,13 +88,13 @@ static void add_unkept(GPtrArray *lvs, GPtrArray *snapshots, const char *volume,
     g_ptr_array_add(its, s->lv);
   }
   kept = g_new(gboolean, times->len);
-  vt_retention_select(keep, (const gint64 *)times->data, times->len, kept);
+  vt_keep_select(keep, (const gint64 *)times->data, times->len, kept);
   for (guint i = 0; i < its->len; i++)
     if (!kept[i])
       g_ptr_array_add(lvs, g_strdup(its->pdata[i]));
 }
 
-GPtrArray *schedule_snapshots_unkept(GPtrArray *snapshots, const VtRetention *keep)
+GPtrArray *schedule_snapshots_unkept(GPtrArray *snapshots, const VtKeep *keep)
 {
   GPtrArray *lvs = g_ptr_array_new_with_free_func(g_free);
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);

@@ -6,7 +6,7 @@
 #pragma once
 
 #include "pool/pool.h"
-#include "util/retention.h"
+#include "util/keep.h"
 
 #define SCHEDULE_TAG "virt-thin-schedule="
 #define SCHEDULE_NAME_PREFIX "auto-"
@@ -20,4 +20,4 @@ typedef struct {
 GPtrArray *schedule_snapshots_list(GPtrArray *volumes, const char *schedule);
 GPtrArray *schedule_snapshots_received(GPtrArray *volumes, const char *schedule);
 /* Which of @snapshots are not kept, of each volume for itself: their LVs, the caller's. */
-GPtrArray *schedule_snapshots_unkept(GPtrArray *snapshots, const VtRetention *keep);
+GPtrArray *schedule_snapshots_unkept(GPtrArray *snapshots, const VtKeep *keep);

@@ -8,7 +8,7 @@
  *     what=pve/data;pve/vm-7;101     VG/POOL: all its volumes; VG/LV: one; a VMID: all of a guest
  *     when=*-*-* 01:00               systemd's OnCalendar=; none: it runs when it is called
  *     delay=10min                    up to that much later
- *     keep-daily=7                   retention.h; or keep-all=1
+ *     keep-daily=7                   keep.h; or keep-all=1
  *     to=/srv/backup                 of a backup: its folder
  *                                    of replicas HOST:VG/POOL
  *     ssh=ssh -p 2222                of replicas: the command, default ssh
@@ -19,7 +19,7 @@
  */
 #pragma once
 
-#include "util/retention.h"
+#include "util/keep.h"
 #include "util/error.h"
 
 typedef enum {
@@ -33,12 +33,12 @@ extern const char *const schedule_kinds[SCHEDULE_N_KINDS];
 typedef struct {
   char *name;
   ScheduleKind kind;
-  GStrv what;       /* at least one */
-  char *when;       /* NULL: none */
-  char *delay;      /* NULL: none */
-  VtRetention keep; /* of a snapshot given, be it "all" */
-  char *to;         /* NULL of snapshots */
-  char *ssh;        /* NULL: the usual */
+  GStrv what;  /* at least one */
+  char *when;  /* NULL: none */
+  char *delay; /* NULL: none */
+  VtKeep keep; /* of a snapshot given, be it "all" */
+  char *to;    /* NULL of snapshots */
+  char *ssh;   /* NULL: the usual */
   gboolean enabled;
 } Schedule;
 void schedule_free(Schedule *schedule);

@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 102
+plan 103
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -233,6 +233,8 @@ is "and the snapshot from before goes, too" "$(baselines pve | wc -w)" $((had + 
 vt rename pve/vm-4 pve/vm-3
 ok "of these volumes alone" vt backup pve/vm-3 "$tmp/several" --keep-last 1
 is "others' stay" "$(ls "$tmp/several" | wc -l)" 7
+run vt backup prune "$tmp/prune" --keep-within 1h
+is "what is as new as that stays" "$? $(ls "$tmp/prune" | wc -l)" "0 1"
 
 # --- merged, and killed at each step of it ---
 merging=$tmp/merging

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/cli-lib.sh"
 systemd-analyze calendar daily >/dev/null 2>&1 || skip_all "needs systemd-analyze"
 command -v strace >/dev/null || skip_all "needs strace"
-plan 75
+plan 76
 
 config=$VIRT_THIN_CONFIG units=$VIRT_THIN_UNIT_DIR
 schedules() { vt schedule list --json | field "$1"; }
@@ -134,7 +134,9 @@ tap_count=$((tap_count + 3))
 # --- backups ---
 if vt backup --help >/dev/null 2>&1; then
   ok "a schedule of backups" vt schedule add b backup pve/vm-101-disk-0 pve/none \
-    --to "$tmp/backups" --keep-last 3
+    --to "$tmp/backups" --keep-last 3 --keep-within 1m7d
+  is "whose rules are listed" "$(schedules "d['schedules'][2]['keep']")" \
+    "keep-within=1m7d,keep-last=3"
   run vt schedule run b
   is "what is missing is named" "$? $(grep -c 'warning: schedule b: .*pve/none' <<<"$err")" "1 1"
   is "the rest is backed up" "$(ls "$tmp/backups" | wc -l)" 1
@@ -146,7 +148,7 @@ if vt backup --help >/dev/null 2>&1; then
   like "by the list, too" "$(schedules "d['schedules'][2]['message']")" '/proc/none: .*No such file'
   ok "remove" vt schedule remove b
 else
-  skip 8 "this build makes no backups"
+  skip 9 "this build makes no backups"
 fi
 
 # --- killed ---

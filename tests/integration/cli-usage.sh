@@ -66,6 +66,8 @@ wrong=(
   "backup: not a format|backup pve/x $tmp/b --format vmdk"
   "backup: no number|backup pve/x $tmp/b --keep-last many"
   "backup: rules for an archive|backup pve/x - --keep-last 3"
+  "backup: a span for an archive|backup pve/x - --keep-within 3d"
+  "backup: no span|backup pve/x $tmp/b --keep-within 3w"
   "backup prune: nothing to keep|backup prune $tmp/b"
   "backup verify: no ID|backup verify $tmp/b yesterday"
   "backup list: two folders|backup list a b"
@@ -143,7 +145,7 @@ wrong=(
   "storage check: unknown option|storage check --explode"
 )
 n=$(wc -w <<<"$commands")
-plan $((n + 4 + ${#wrong[@]} + 2 + 26 + 2))
+plan $((n + 4 + ${#wrong[@]} + 2 + 27 + 2))
 
 for command in $commands; do
   run vt "$command" --help
@@ -190,7 +192,7 @@ for key in $keys; do
 done
 keys=$(grep -oE '(strcmp\(key, |set_string\(.*group, )"[a-z-]+"' "$top_srcdir/src/schedule/file.c" |
   grep -oE '[a-z-]+"$' | tr -d '"' | sort -u)
-for key in $keys keep-{last,hourly,daily,weekly,monthly,yearly}; do
+for key in $keys keep-{last,hourly,daily,weekly,monthly,yearly,within}; do
   sed -n '/^\.SH \[schedule/,/^\.SH EXAMPLE/p' "$top_srcdir/docs/virt-thin.conf.5" |
     grep -qE "^\.B (.* )?$key=" || missing+=" $key"
 done
@@ -213,6 +215,7 @@ is "completion: to what" "$(complete schedule add x snapshot pve/d)" "pve/data"
 is "completion: options" "$(complete create --s)" "--size"
 is "completion: commands of backup" "$(complete backup v)" "verify"
 is "completion: options of these, too" "$(complete backup prune --d)" "--device --dry-run"
+is "completion: and their rules" "$(complete backup prune --keep-w)" "--keep-weekly --keep-within"
 is "completion: volume groups" "$(complete serve p)" "pve"
 is "completion: pools, also empty ones, where one is meant" "$(complete check pve/)" "pve/data"
 is "completion: a pool by itself" "$(complete create pve/vm-1 --pool d)" "data"

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #include "util/error.h"
-#include "util/retention.h"
+#include "util/keep.h"
 
 static gint64 at(const char *text)
 {
@@ -183,6 +183,101 @@ static void test_text(void **state)
   refuse("last=3", "\"last\"");
 }
 
+/* --- keep-within --- */
+
+/* As assert_kept(), with "key=value" of VtKeep, separated by spaces. */
+static void assert_within(const char *rules, const char *const *points, const char *expected)
+{
+  guint n = g_strv_length((char **)points);
+  g_autofree gint64 *times = g_new(gint64, n);
+  g_autofree gboolean *kept = g_new(gboolean, n);
+  g_autofree char *found = g_malloc0(n + 1);
+  g_auto(GStrv) parts = g_strsplit(rules, " ", -1);
+  VtKeep keep = {0};
+
+  for (char **part = parts; *part; part++) {
+    g_auto(GStrv) pair = g_strsplit(*part, "=", 2);
+    g_autoptr(GError) error = NULL;
+
+    vt_keep_set(&keep, pair[0], pair[1], &error);
+    g_assert_no_error(error);
+  }
+  for (guint i = 0; i < n; i++)
+    times[i] = at(points[i]);
+  vt_keep_select(&keep, times, n, kept);
+  for (guint i = 0; i < n; i++)
+    found[i] = kept[i] ? '1' : '0';
+  assert_string_equal(found, expected);
+}
+
+#define WITHIN(rules, expected, ...)                                                               \
+  assert_within(rules, (const char *const[]){__VA_ARGS__, NULL}, expected)
+
+static void test_within(void **state)
+{
+  /* Before the newest, wherever that is in the list; what is just that old has gone. */
+  WITHIN("keep-within=2d", "01101", "2025-12-30 01:00", "2026-01-01 01:00", "2025-12-30 01:01",
+         "2025-12-01 01:00", "2025-12-31 01:00");
+  WITHIN("keep-within=36h", "011", "2025-12-30 12:59", "2025-12-30 13:01", "2026-01-01 01:00");
+  WITHIN("keep-within=1y1m", "011", "2024-12-01 01:00", "2024-12-01 01:01", "2026-01-01 01:00");
+  /* Days are the calendar's: this one has 25 hours. */
+  WITHIN("keep-within=1d", "011", "2026-10-24 12:00", "2026-10-24 12:01", "2026-10-25 12:00");
+  WITHIN("keep-within=24h", "0011", "2026-10-24 12:01", "2026-10-24 13:00", "2026-10-24 13:01",
+         "2026-10-25 12:00");
+  /* More than there are years. */
+  WITHIN("keep-within=1000y12000m365000d8760000h", "11", "1970-01-02 00:00", "2026-01-01 00:00");
+  vt_keep_select(&(VtKeep){.within = {.days = 1}}, NULL, 0, NULL);
+}
+
+static void test_within_and_rules(void **state)
+{
+  /* Each is kept that either keeps; the rules count what is within, too. */
+  WITHIN("keep-within=2h keep-daily=2", "00111", "2025-12-30 01:00", "2025-12-31 01:00",
+         "2025-12-31 02:00", "2026-01-01 01:00", "2026-01-01 02:00");
+  WITHIN("keep-within=1h keep-last=2", "011", "2026-01-01 01:00", "2026-01-02 01:00",
+         "2026-01-03 01:00");
+  WITHIN("keep-last=0", "11", "2026-01-01 01:00", "2026-01-02 01:00");
+}
+
+static void refuse_within(const char *value)
+{
+  VtKeep keep = {.within = {.days = 3}};
+  g_autoptr(GError) error = NULL;
+
+  assert_false(vt_keep_set(&keep, "keep-within", value, &error));
+  g_assert_error(error, VT_ERROR, EINVAL);
+  assert_non_null(strstr(error->message, "no span such as 7d"));
+  assert_int_equal(keep.within.days, 3);
+}
+
+static void test_within_as_text(void **state)
+{
+  static const char *const nonsense[] = {"",   "7",   "d",    "0d",  "-1d",   "7d ",  "+7d",
+                                         "7w", "7dd", "1d2d", "7 d", "1001y", "1.5d", "7D"};
+  VtRetention retention = {.last = 5};
+  VtKeep keep = {0};
+  g_autofree char *alone = NULL, *both = NULL, *again = NULL, *all = vt_keep_format(&keep);
+
+  assert_string_equal(all, "keep-all=1");
+  assert_true(vt_keep_is_all(&keep));
+  assert_true(vt_keep_set(&keep, "keep-within", "12h7d1y", NULL));
+  assert_false(vt_keep_is_all(&keep));
+  alone = vt_keep_format(&keep);
+  assert_string_equal(alone, "keep-within=1y7d12h");
+  assert_true(vt_keep_set(&keep, "keep-last", "3", NULL));
+  both = vt_keep_format(&keep);
+  assert_string_equal(both, "keep-within=1y7d12h,keep-last=3");
+  assert_true(vt_keep_set(&keep, "keep-within", "6m", NULL));
+  again = vt_keep_format(&keep);
+  assert_string_equal(again, "keep-within=6m,keep-last=3");
+  for (gsize i = 0; i < G_N_ELEMENTS(nonsense); i++)
+    refuse_within(nonsense[i]);
+  refuse_within("99999999999999999999d");
+  /* Proxmox has no such word. */
+  assert_false(vt_retention_set(&retention, "keep-within", "7d", NULL));
+  refuse("keep-within=7d", "\"keep-within\"");
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
@@ -194,6 +289,9 @@ int main(void)
       cmocka_unit_test(test_summer_time),
       cmocka_unit_test(test_a_year),
       cmocka_unit_test(test_text),
+      cmocka_unit_test(test_within),
+      cmocka_unit_test(test_within_and_rules),
+      cmocka_unit_test(test_within_as_text),
   };
 
   g_setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", TRUE);

@@ -64,16 +64,17 @@ static void refuse(const char *lines, const char *said)
 static void test_section(void **state)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(Schedule) s = parse("kind=snapshot\nwhat= pve/data ; 101;;\nwhen=*-*-* 01:00\n"
-                                "delay=10min\nkeep-last=3\nkeep-yearly=1\nenabled=no",
-                                &error);
+  g_autoptr(Schedule) s =
+      parse("kind=snapshot\nwhat= pve/data ; 101;;\nwhen=*-*-* 01:00\n"
+            "delay=10min\nkeep-last=3\nkeep-yearly=1\nkeep-within=36h\nenabled=no",
+            &error);
   g_autofree char *what = NULL, *keep = NULL;
 
   g_assert_no_error(error);
   what = schedule_describe_what(s);
-  keep = vt_retention_format(&s->keep);
+  keep = vt_keep_format(&s->keep);
   assert_string_equal(what, "pve/data, 101");
-  assert_string_equal(keep, "keep-last=3,keep-yearly=1");
+  assert_string_equal(keep, "keep-within=36h,keep-last=3,keep-yearly=1");
   assert_string_equal(s->when, "*-*-* 01:00");
   assert_string_equal(s->delay, "10min");
   assert_false(s->enabled);
@@ -138,7 +139,7 @@ static void test_changes_keep_the_rest(void **state)
                 .what = what,
                 .when = (char *)"daily",
                 .enabled = TRUE,
-                .keep = {.daily = 7}};
+                .keep = {.rules = {.daily = 7}}};
   g_autoptr(ScheduleFile) file = NULL;
   g_autoptr(Schedule) again = NULL;
   g_autofree char *text = NULL, *after = NULL;
@@ -191,8 +192,8 @@ static gint64 at(const char *text)
 }
 
 /* A run at @now of a schedule of @names ("vm-7-disk-0 data"). */
-static void run(VolumeGroup *group, const char *schedule, const char *names,
-                const VtRetention *keep, gint64 now, guint failed)
+static void run(VolumeGroup *group, const char *schedule, const char *names, const VtKeep *keep,
+                gint64 now, guint failed)
 {
   Schedule s = {.name = (char *)schedule, .keep = *keep};
   g_auto(GStrv) split = g_strsplit(names, " ", -1);
@@ -214,7 +215,7 @@ static void test_a_year(void **state)
       "2026-06-28", "2026-07-26", "2026-08-30", "2026-09-27", "2026-10-25", "2026-11-22",
       "2026-11-29", "2026-12-06", "2026-12-13", "2026-12-20", "2026-12-25", "2026-12-26",
       "2026-12-27", "2026-12-28", "2026-12-29", "2026-12-30", "2026-12-31"};
-  const VtRetention keep = {.daily = 7, .weekly = 5, .monthly = 11, .yearly = 2};
+  const VtKeep keep = {.rules = {.daily = 7, .weekly = 5, .monthly = 11, .yearly = 2}};
   VolumeGroup *group = make_group(512 * MIB);
   g_autoptr(GString) names = g_string_new(NULL);
   g_autofree char *found = NULL;
@@ -243,7 +244,7 @@ static void assert_names(VolumeGroup *group, const char *expected)
 
 static void test_only_its_own_are_removed(void **state)
 {
-  const VtRetention one = {.last = 1};
+  const VtKeep one = {.rules = {.last = 1}};
   VolumeGroup *group = make_group(512 * MIB);
 
   assert_done(pool_snapshot(group, "vm-7-disk-0", "auto-2026-01-01-0000", &error));
@@ -265,7 +266,7 @@ static void test_only_its_own_are_removed(void **state)
 
 static void test_a_clock_that_was_wrong(void **state)
 {
-  const VtRetention one = {.last = 1};
+  const VtKeep one = {.rules = {.last = 1}};
   VolumeGroup *group = make_group(512 * MIB);
 
   run(group, "a", "vm-7-disk-0", &one, at("2036-01-01 01:00"), 0);
@@ -279,7 +280,7 @@ static void test_a_clock_that_was_wrong(void **state)
 /* What is gone is told, the rest is done; a pool is its volumes, each once, without snapshots. */
 static void test_what_is_meant(void **state)
 {
-  const VtRetention all = {0};
+  const VtKeep all = {0};
   VolumeGroup *group = make_group(512 * MIB);
 
   assert_done(pool_clone(group, "vm-7-disk-0", "base-8-disk-0", 0, &error));
@@ -294,7 +295,7 @@ static void test_what_is_meant(void **state)
 /* None is taken, and what is to go goes: then there is room. */
 static void test_a_full_pool(void **state)
 {
-  const VtRetention two = {.last = 2}, one = {.last = 1};
+  const VtKeep two = {.rules = {.last = 2}}, one = {.rules = {.last = 1}};
   VolumeGroup *group = make_group(64 * MIB);
   PoolInfo *info;
   guint seed = 1;
