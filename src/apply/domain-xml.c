@@ -1,4 +1,4 @@
-/* virt-thin - the disks of a libvirt domain, in its document
+/* virt-thin - the disks of a libvirt domain, and its UEFI variables, in its document
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "apply/domain-xml.h"
@@ -123,6 +123,26 @@ static char *write_document(xmlDocPtr document)
   text = g_strdup((const char *)xmlBufferContent(buffer));
   xmlBufferFree(buffer);
   return text;
+}
+
+/* <nvram>PATH</nvram>, or <nvram type='file'><source file='PATH'/></nvram>. */
+char *apply_domain_nvram(const char *text)
+{
+  xmlDocPtr document = parse(text);
+  xmlNodePtr root = document ? xmlDocGetRootElement(document) : NULL, nvram = NULL;
+  g_autofree char *path = NULL;
+
+  if (root && strcmp((const char *)root->name, "domain") == 0)
+    nvram = find(find(root, "os"), "nvram");
+  path = attribute(find(nvram, "source"), "file");
+  if (nvram && !find(nvram, "source")) {
+    xmlChar *content = xmlNodeGetContent(nvram);
+
+    path = g_strstrip(g_strdup(content ? (const char *)content : ""));
+    xmlFree(content);
+  }
+  xmlFreeDoc(document);
+  return path && g_path_is_absolute(path) ? g_steal_pointer(&path) : NULL;
 }
 
 char *apply_domain_move(const char *text, GPtrArray *moved)

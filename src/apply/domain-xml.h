@@ -1,4 +1,4 @@
-/* virt-thin - the disks of a libvirt domain, in its document
+/* virt-thin - the disks of a libvirt domain, and its UEFI variables, in its document
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * Strings are the caller's. Thread-safety: pure functions.
@@ -23,3 +23,5 @@ GPtrArray *apply_domain_disks(const char *document);
 /* The document with disks @moved (of ApplyDisk *, by target) where those say; all else stays as it
  * is. NULL: it is no domain's document. */
 char *apply_domain_move(const char *document, GPtrArray *moved);
+/* The file, by its full path, that has the domain's UEFI variables; NULL: it has no such file. */
+char *apply_domain_nvram(const char *document);

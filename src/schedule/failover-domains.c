@@ -139,7 +139,7 @@ static gboolean check(const Work *work, GPtrArray *moved, FailoverDomain *plan, 
 
     return vt_set_error(error, EEXIST,
                         "domain %s is here already, with other disks than the replicas; if it is "
-                        "not needed, virsh undefine %s lets it be defined anew",
+                        "not needed, virsh undefine --keep-nvram %s lets it be defined anew",
                         domain->name, quoted);
   }
   plan->is_defined = TRUE;

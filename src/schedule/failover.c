@@ -13,6 +13,7 @@
 #include "schedule/failover-domains.h"
 #include "schedule/first-host.h"
 #include "schedule/history.h"
+#include "schedule/nvram.h"
 #include "settings/settings.h"
 
 typedef struct {
@@ -324,11 +325,33 @@ static void tell_volumes(const Plan *plan)
            is_made(plan, i) ? " (there already)" : "");
 }
 
+/* Of the first host; what is here already may be newer, and stays. */
+static gboolean put_nvram(const FailoverDomain *d, gboolean dry_run, GError **error)
+{
+  g_autofree char *path = NULL;
+  NvramPut put;
+
+  if (!nvram_put(d->document, d->domain->nvram, dry_run, &put, &path, error)) {
+    g_prefix_error(error, "domain %s: ", d->domain->name);
+    return FALSE;
+  }
+  if (put == NVRAM_WRITTEN || put == NVRAM_SAME)
+    printf("  UEFI variables of domain %s in %s%s\n", d->domain->name, path,
+           put == NVRAM_SAME ? " (there already)" : "");
+  if (put == NVRAM_OTHER)
+    cli_warn("note: %s is here already, with other UEFI variables of domain %s than the first "
+             "host's, and stays",
+             path, d->domain->name);
+  return TRUE;
+}
+
 static gboolean finish_domain(Work *work, const FailoverDomain *d, GError **error)
 {
   const Failover *f = work->options;
   gboolean start = f->start && !d->is_active;
 
+  if (!d->is_defined && !put_nvram(d, f->dry_run, error))
+    return FALSE;
   if (!f->dry_run && !d->is_defined &&
       !apply_domains_define(work->domains, d->domain->name, d->document, error))
     return FALSE;

@@ -8,6 +8,7 @@
 #include "apply/domains.h"
 #include "cli/cli.h"
 #include "pool/guest.h"
+#include "schedule/nvram.h"
 #include "schedule/replicas.h"
 #include "settings/settings.h"
 #include "util/io.h"
@@ -292,6 +293,18 @@ static void set_list(GKeyFile *file, const char *group, const char *key, GPtrArr
   g_key_file_set_string_list(file, group, key, (const char *const *)list->pdata, list->len);
 }
 
+static void describe_nvram(const ApplyDomain *domain, const char *section, GKeyFile *file)
+{
+  g_autoptr(GError) local = NULL;
+  g_autofree char *packed = nvram_pack(domain->document, &local);
+
+  if (!packed)
+    cli_warn("note: the UEFI variables of domain %s do not go along: %s", domain->name,
+             local->message);
+  else if (*packed)
+    g_key_file_set_string(file, section, "nvram", packed);
+}
+
 static void describe_domains(Guests *guests, guint group, const char *section, GKeyFile *file)
 {
   g_autoptr(GPtrArray) ids = g_ptr_array_new_with_free_func(g_free);
@@ -306,6 +319,7 @@ static void describe_domains(Guests *guests, guint group, const char *section, G
     g_key_file_set_string(file, name, "name", user->domain->name);
     g_key_file_set_string(file, name, "uuid", user->domain->uuid);
     g_key_file_set_string(file, name, "xml", user->domain->document);
+    describe_nvram(user->domain, name, file);
     set_list(file, name, "disks", user->disks);
   }
   set_list(file, section, "domains", ids);

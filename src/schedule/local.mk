@@ -7,6 +7,7 @@ virt_thin_SOURCES += \
 	src/schedule/first-host.h src/schedule/first-host.c \
 	src/schedule/guests.h src/schedule/guests.c \
 	src/schedule/history.h src/schedule/history.c \
+	src/schedule/nvram.h src/schedule/nvram.c \
 	src/schedule/peer.h src/schedule/peer.c \
 	src/schedule/replicas.h src/schedule/replicas.c \
 	src/schedule/replicate.h src/schedule/replicate.c \

@@ -21,6 +21,7 @@ static void domain_free(gpointer data)
   g_free(domain->name);
   g_free(domain->uuid);
   g_free(domain->document);
+  g_free(domain->nvram);
   g_strfreev(domain->disks);
   g_free(domain);
 }
@@ -99,6 +100,7 @@ static gboolean read_domain(GKeyFile *file, const char *id, Replica *r, GError *
   domain->name = g_key_file_get_string(file, group, "name", NULL);
   domain->uuid = g_key_file_get_string(file, group, "uuid", NULL);
   domain->document = g_key_file_get_string(file, group, "xml", NULL);
+  domain->nvram = g_key_file_get_string(file, group, "nvram", NULL);
   domain->disks = g_key_file_get_string_list(file, group, "disks", NULL, NULL);
   return (domain->name && domain->uuid && g_uuid_string_is_valid(domain->uuid) &&
           domain->document && domain->disks && g_strv_length(domain->disks) % 2 == 0) ||
@@ -254,6 +256,8 @@ static void add_domain(GKeyFile *file, guint index, const ReplicaDomain *domain)
   g_key_file_set_string(file, group, "name", domain->name);
   g_key_file_set_string(file, group, "uuid", domain->uuid);
   g_key_file_set_string(file, group, "xml", domain->document);
+  if (domain->nvram)
+    g_key_file_set_string(file, group, "nvram", domain->nvram);
   g_key_file_set_string_list(file, group, "disks", (const char *const *)domain->disks,
                              g_strv_length(domain->disks));
 }

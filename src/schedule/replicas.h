@@ -25,6 +25,8 @@
  *
  *     [domain 0]
  *     name=  uuid=  xml=     disks=vda;pve/vm-101-disk-0;…   which of its disks are such volumes
+ *     nvram=540672:…         its UEFI variables: bytes, and these packed by zlib, in base64; none
+ *                            where it has none, or they could not be read
  *
  * Errors: VT_ERROR. Thread-safety: main thread only.
  */
@@ -33,11 +35,11 @@
 #include "schedule/history.h"
 
 #define REPLICAS_VERSION 1
-#define REPLICAS_MAX_SIZE (16 * 1024 * 1024) /* of a text, bytes */
+#define REPLICAS_MAX_SIZE (128 * 1024 * 1024) /* of a text, bytes */
 
 typedef struct {
-  char *name, *uuid, *document;
-  GStrv disks; /* target, volume, target, volume… */
+  char *name, *uuid, *document, *nvram; /* nvram (nvram.h) NULL: none */
+  GStrv disks;                          /* target, volume, target, volume… */
 } ReplicaDomain;
 
 typedef struct {

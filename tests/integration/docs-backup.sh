@@ -15,7 +15,7 @@ PATH=$(dirname "$VIRT_THIN_PROGRAM"):$PATH
 mkdir "$tmp/dev" "$tmp/srv"
 here() {
   sed "s|/dev/pve|$tmp/dev/pve|g; s|/run/virt-thin|$VIRT_THIN_RUNTIME_DIR|g
-    s|/srv/|$tmp/srv/|g; s|/mnt|$tmp/mnt|g"
+    s|/srv/|$tmp/srv/|g; s|/mnt|$tmp/mnt|g; s|var/lib/libvirt/swtpm|${tmp#/}/swtpm|g"
 }
 
 # A guest's disk: a file system with files.
@@ -50,6 +50,34 @@ after_a_second_pool() {
     sh -c 'virt-thin export second/vm-101-disk-0 - | cmp - "$0"' "$tmp/disk.raw"
   virt-thin remove pve/snap_vm-101-disk-0_monday
   virt-thin remove pve/snap_vm-101-disk-0_tuesday
+}
+
+# A guest with UEFI variables; of the TPM there is the folder.
+before_what_else_a_guest_has() {
+  command -v libvirtd virsh qemu-system-x86_64 >/dev/null && libvirt_start || return
+  uuid=0c9ca34a-5d10-4f6e-8a8b-91a1a4b0c101
+  mkdir -p "$tmp/swtpm/$uuid/tpm2" "$tmp/srv/backup"
+  head -c 64k /dev/urandom | tee "$tmp/variables.had" >"$tmp/variables.fd"
+  echo secret >"$tmp/swtpm/$uuid/tpm2/tpm2-00.permall"
+  head -c 64k /dev/zero >"$tmp/code.fd"
+  virsh define /dev/stdin >&2 <<XML
+<domain type='qemu'><name>vm-101</name><uuid>$uuid</uuid><memory unit='MiB'>64</memory>
+  <os><type arch='x86_64'>hvm</type>
+    <loader readonly='yes' type='pflash'>$tmp/code.fd</loader>
+    <nvram template='$tmp/code.fd'>$tmp/variables.fd</nvram></os>
+  <features><acpi/></features></domain>
+XML
+}
+before_what_else_a_guest_has_2() { # another host
+  virsh undefine --keep-nvram vm-101 >&2
+  rm -r "$tmp/swtpm" "$tmp/variables.fd"
+}
+after_what_else_a_guest_has() {
+  command -v libvirtd virsh qemu-system-x86_64 >/dev/null || return 0
+  ok "What else a guest has: its UEFI variables" cmp "$tmp/variables.had" "$tmp/variables.fd"
+  is "What else a guest has: what the TPM keeps" "$(cat "$tmp/swtpm/$uuid/tpm2/"*)" secret
+  is "What else a guest has: its domain" "$(virsh domuuid vm-101 | xargs)" "$uuid"
+  libvirt_stop
 }
 
 before_the_files_in_the_disk() {

@@ -8,7 +8,7 @@ sshd=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip_all "needs sshd
 for program in strace ip qemu-system-x86_64; do
   command -v $program >/dev/null || skip_all "needs $program"
 done
-plan 48
+plan 51
 
 vt() { "$VIRT_THIN_PROGRAM" "$@"; }
 out= err=
@@ -61,12 +61,24 @@ done
 virsh pool-refresh thin
 path=$(virsh vol-path vm-107-disk-1 thin)
 kind=$([ -b "$path" ] && echo block || echo file)
+# No firmware is needed to see where its variables go: the code is empty.
+mkdir "$tmp/firmware" "$tmp/firmware/variables"
+vars=$tmp/firmware/variables/107.fd
+head -c 256k /dev/zero >"$tmp/firmware/code.fd"
+{ head -c 1k /dev/urandom; head -c 127k /dev/zero; } >"$vars"
+chmod 711 "$tmp/firmware" "$tmp/firmware/variables"
+had=$(md5 <"$vars")
 cat >"$tmp/domain.xml" <<XML
 <domain type='qemu'>
   <name>guest 107</name>
   <uuid>0c9ca34a-5d10-4f6e-8a8b-91a1a4b0c107</uuid>
   <memory unit='MiB'>64</memory>
-  <os><type arch='x86_64'>hvm</type></os>
+  <os>
+    <type arch='x86_64'>hvm</type>
+    <loader readonly='yes' type='pflash'>$tmp/firmware/code.fd</loader>
+    <nvram>$vars</nvram>
+  </os>
+  <features><acpi/></features>
   <devices>
     <disk type='volume' device='disk'>
       <driver name='qemu' type='raw'/>
@@ -89,6 +101,7 @@ change() { head -c 300k /dev/urandom | vt import --format raw - "$vg/vm-107-disk
 replicate() { vt replicate "$vg/vm-107-disk-0" "$vg/vm-107-disk-1" \
   "127.0.0.1:$other/pool" --ssh "$ssh" "$@"; }
 records() { find "$VIRT_THIN_STATE_DIR/replicas" -name '*.conf'; }
+undefine() { virsh undefine --keep-nvram "guest 107" >/dev/null; }
 here() { names "$other" | tr ' ' '\n' | grep -v ^snap_ | xargs; }
 
 run vt failover
@@ -143,25 +156,27 @@ refused "nor when it is not known where it is" "no address here" \
 refused "by its address it is asked, too" "answers" \
   vt failover 107 --ssh "$ssh" --volumes-only
 refused "the domain is still here, with other disks" \
-  "domain guest 107 is here already.*virsh undefine 'guest 107' lets" gone 107
+  "domain guest 107 is here already.*virsh undefine --keep-nvram 'guest 107' lets" gone 107
 is "nothing was changed" "$(names "$other")" "$before"
-advice=$(grep -o "virsh undefine '[^']*'" <<<"$err")
+advice=$(grep -o "virsh undefine --keep-nvram '[^']*'" <<<"$err")
 ok "what it says helps: $advice" eval "$advice"
-virsh define "$tmp/domain.xml" >/dev/null; virsh undefine "guest 107" >/dev/null
+virsh define "$tmp/domain.xml" >/dev/null; undefine
 sed 's/<uuid>.*//; s/<mac.*>/<mac address="52:54:00:01:07:02"\/><\/interface>/' \
   "$tmp/domain.xml" >"$tmp/named.xml"
 virsh define "$tmp/named.xml" >/dev/null
 refused "another of that name" "another domain guest 107 is here" gone 107
-virsh undefine "guest 107" >/dev/null
+undefine
 vt create "$other/vm-107-disk-1" --size 16m
 refused "a volume that is none of the replica" "$other/vm-107-disk-1 is here already" gone 107
 vt remove "$other/vm-107-disk-1"
 is "nothing was changed, by that either" "$(names "$other")" "$before"
 
 # --- it fails over ---
+rm "$vars"
 run gone 107 --dry-run
 like "what would be done" "$?: $out" "^0: guest 107, from $(hostname), as of 20"
 is "is not done" "$(names "$other") $(virsh list --all --name | xargs)" "$before "
+not_ok "nor are there UEFI variables" test -e "$vars"
 killed=0 halves=0
 for at in 3 6 9 12 ${VIRT_THIN_TEST_LONG:+$(seq 4 12)}; do
   strace -f -qq -o /dev/null -e trace=fsync,fdatasync \
@@ -173,6 +188,8 @@ done
 ok "killed ($killed times, $halves with half of it done)" test $killed -gt 0
 run gone 107
 is "the next goes on: $err" "$?" 0
+is "the UEFI variables travelled along, for root alone" \
+  "$(md5 <"$vars") $(stat -c %a "$vars")" "$had 600"
 is "both volumes are there" "$(here)" "vm-107-disk-0 vm-107-disk-1"
 is "as their newest replicas" \
   "$(for d in 0 1; do vt export "$other/vm-107-disk-$d" - | md5; done)" \
@@ -195,13 +212,17 @@ run gone 107
 like "again there is nothing to do" "$?: $out" "there already"
 run vt failover
 like "and it is listed so" "$out" "here$"
-virsh undefine "guest 107" >/dev/null
+undefine
 
 # --- by a pool of libvirt's, and running ---
 virsh pool-define-as second logical --source-name "$other/pool" >/dev/null
 virsh pool-start second >/dev/null
+head -c 128k /dev/urandom >"$vars"
+had=$(md5 <"$vars")
 run gone 107 --start
 like "started: $err" "$?: $out" "domain guest 107 started"
+like "other UEFI variables that are here stay, which is told" "$(md5 <"$vars") $err" \
+  "^$had .*note: $vars is here already"
 is "it runs" "$(virsh domstate "guest 107" | head -n 1)" "running"
 virsh dumpxml --inactive "guest 107" >"$tmp/third.xml"
 is "from a volume of the pool that is here" \

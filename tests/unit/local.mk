@@ -89,7 +89,7 @@ tests_unit_test_transfer_history_SOURCES = tests/unit/test-transfer-history.c \
 tests_unit_test_transfer_history_LDADD = $(LDADD) $(ZSTD_LIBS)
 tests_unit_test_failover_SOURCES = tests/unit/test-failover.c \
 	src/apply/domain-xml.c src/schedule/first-host.c src/schedule/history.c \
-	src/schedule/replicas.c src/schedule/schedule.c
+	src/schedule/nvram.c src/schedule/replicas.c src/schedule/schedule.c
 tests_unit_test_failover_CFLAGS = $(AM_CFLAGS) $(XML_CFLAGS)
 tests_unit_test_failover_LDADD = $(LDADD) $(XML_LIBS)
 # What of schedules opens no volume group by itself.

@@ -4,9 +4,11 @@
 #include "pool-helper.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "apply/domain-xml.h"
 #include "schedule/first-host.h"
+#include "schedule/nvram.h"
 #include "schedule/replicas.h"
 
 static void test_what_the_first_host_says(void **state)
@@ -89,6 +91,86 @@ static void test_what_is_no_domain(void **state)
     assert_int_equal(disks->len, 0);
     assert_int_equal(text != NULL, g_str_has_prefix(texts[i], "<domain"));
   }
+}
+
+static void assert_nvram(const char *os, const char *expected)
+{
+  g_autofree char *text = g_strdup_printf("<domain><os>%s</os></domain>", os),
+                  *path = apply_domain_nvram(text);
+
+  if (g_strcmp0(path, expected) != 0)
+    fail_msg("%s: %s", os, path);
+}
+
+static void test_where_variables_are(void **state)
+{
+  assert_nvram("<nvram>/a/b.fd</nvram>", "/a/b.fd");
+  assert_nvram("<nvram template='/t.fd'> /a/b.fd\n</nvram>", "/a/b.fd");
+  assert_nvram("<nvram type='file'><source file='/a/c.fd'/></nvram>", "/a/c.fd");
+  assert_nvram("<nvram type='block'><source dev='/dev/x'/></nvram>", NULL);
+  assert_nvram("<nvram type='network'><source protocol='nbd' name='x'/></nvram>", NULL);
+  assert_nvram("<nvram template='/t.fd'/>", NULL);
+  assert_nvram("<nvram>a.fd</nvram>", NULL);
+  assert_nvram("", NULL);
+  assert_null(apply_domain_nvram("<"));
+  assert_null(apply_domain_nvram("<pool><os><nvram>/a</nvram></os></pool>"));
+}
+
+static void put(const char *document, const char *packed, gboolean dry_run, NvramPut expected)
+{
+  g_autoptr(GError) error = NULL;
+  g_autofree char *path = NULL;
+  NvramPut done;
+
+  nvram_put(document, packed, dry_run, &done, &path, &error);
+  g_assert_no_error(error);
+  assert_int_equal(done, expected);
+}
+
+static void test_variables_travel(void **state)
+{
+  static const char *const damaged[] = {
+      "x", ":", "3", "3:", "99999999999:eJw=", "-1:eJw=", "4:eJwDAAAAAAE="};
+  g_autofree char *folder = g_dir_make_tmp(NULL, NULL),
+                  *file = g_build_filename(folder, "vars.fd", NULL),
+                  *document = g_strdup_printf("<domain><os><nvram>%s</nvram></os></domain>", file),
+                  *packed = NULL, *data = g_malloc(540672), *again = NULL;
+  g_autoptr(GError) error = NULL;
+  gsize length;
+
+  memset(data, 0xff, 540672);
+  strcpy(data + 1000, "boot order");
+  assert_null(nvram_pack(document, &error));
+  g_assert_error(error, VT_ERROR, ENOENT);
+  assert_true(g_file_set_contents(file, data, 540672, NULL));
+  assert_non_null(packed = nvram_pack(document, NULL));
+  assert_true(strlen(packed) < 2000);
+  put(document, packed, FALSE, NVRAM_SAME);
+  assert_int_equal(unlink(file), 0);
+  put(document, packed, TRUE, NVRAM_WRITTEN);
+  assert_false(g_file_test(file, G_FILE_TEST_EXISTS));
+  put(document, packed, FALSE, NVRAM_WRITTEN);
+  assert_true(g_file_get_contents(file, &again, &length, NULL));
+  assert_int_equal(length, 540672);
+  assert_memory_equal(again, data, length);
+  assert_true(g_file_set_contents(file, "mine", 4, NULL));
+  put(document, packed, FALSE, NVRAM_OTHER);
+  put(document, "", FALSE, NVRAM_NONE);
+  put("<domain/>", packed, FALSE, NVRAM_NONE);
+  for (gsize i = 0; i < G_N_ELEMENTS(damaged); i++) {
+    g_autoptr(GError) local = NULL;
+    g_autofree char *path = NULL;
+    NvramPut done;
+
+    assert_false(nvram_put(document, damaged[i], FALSE, &done, &path, &local));
+    g_assert_error(local, VT_ERROR, EBADMSG);
+  }
+  assert_int_equal(truncate(file, NVRAM_MAX_SIZE + 1), 0);
+  g_clear_error(&error);
+  assert_null(nvram_pack(document, &error));
+  g_assert_error(error, VT_ERROR, EFBIG);
+  unlink(file);
+  rmdir(folder);
 }
 
 #define HEAD(time)                                                                                 \
@@ -187,6 +269,8 @@ int main(void)
       cmocka_unit_test(test_what_the_first_host_says),
       cmocka_unit_test(test_disks_are_moved),
       cmocka_unit_test(test_what_is_no_domain),
+      cmocka_unit_test(test_where_variables_are),
+      cmocka_unit_test(test_variables_travel),
       cmocka_unit_test_setup_teardown(test_what_is_no_record, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_what_is_told_is_kept, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_what_is_no_longer_there_is_forgotten, helper_setup,
