@@ -22,6 +22,7 @@ src_thin_libthinrebuild_la_SOURCES = \
 	src/thin/rebuild/rebuild-maps.c src/thin/rebuild/rebuild-private.h \
 	src/thin/rebuild/xml.c src/thin/rebuild/xml.h \
 	src/thin/rebuild/roots.c src/thin/rebuild/roots.h src/thin/rebuild/roots-private.h \
+	src/thin/rebuild/roots-commits.c \
 	src/thin/rebuild/roots-describe.c \
 	src/thin/rebuild/roots-pairs.c \
 	src/thin/rebuild/roots-scan.c

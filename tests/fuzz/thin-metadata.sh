@@ -7,6 +7,6 @@ exec "$(dirname "$0")/run.sh" thin-metadata thin/format/{block,count-new,delta,u
   thin/metadata/space-map-{metadata,data}.c \
   thin/metadata/metadata{,-devices,-maps}.c \
   thin/metadata/{check,check-walk,check-counts,check-quick,mend-leaks}.c \
-  thin/rebuild/roots{,-describe,-pairs,-scan}.c \
+  thin/rebuild/roots{,-commits,-describe,-pairs,-scan}.c \
   thin/rebuild/{build,build-blocks,build-counts,build-space,build-tree,rebuild,rebuild-maps}.c \
   util/{crc,error,io}.c

@@ -87,6 +87,16 @@ static void step(History *history)
     commit(history);
 }
 
+static guint32 some_device(History *history)
+{
+  g_autoptr(GArray) devices = devices_of(history);
+
+  if (devices->len)
+    return g_array_index(devices, ThinDevice, pick(history, devices->len)).id;
+  assert_ok(thin_metadata_create(history->md, 1, &error));
+  return 1;
+}
+
 static void begin(History *history, ThinTest *test, guint32 seed)
 {
   g_autoptr(GError) error = NULL;
@@ -137,6 +147,15 @@ static Block wipe(VtIo *io)
 static void write_block(VtIo *io, guint64 number, const Block *block)
 {
   assert_ok(vt_io_write(io, block, sizeof *block, number * sizeof *block, &error));
+}
+
+static void flip(VtIo *io, guint64 number)
+{
+  guint8 byte;
+
+  assert_ok(vt_io_read(io, &byte, 1, number * THIN_METADATA_BLOCK + 200, &error));
+  byte ^= 1;
+  assert_ok(vt_io_write(io, &byte, 1, number * THIN_METADATA_BLOCK + 200, &error));
 }
 
 static GPtrArray *find(VtIo *io, GArray *devices)
@@ -263,6 +282,39 @@ static void test_any(void **state)
   assert_true(n_first * 10 >= n * 8);
 }
 
+/* The newest maps go before an older pair where all they lack is their details: what was written
+ * since then is not lost. */
+static void test_lost_details(void **state)
+{
+  guint32 seed = first_seed();
+  guint n_first = 0, n = times(40);
+
+  for (guint i = 0; i < n; i++) {
+    static const Block zeros;
+    History history = {0};
+    g_autoptr(GArray) devices = NULL;
+    g_autoptr(GPtrArray) found = NULL;
+    Block old;
+
+    progress("history %u", i);
+    run(&history, *state, seed + 3000 + i);
+    commit(&history);
+    map_some(&history, some_device(&history));
+    commit(&history);
+    devices = devices_of(&history);
+    old = wipe(history.io);
+    if (i % 2)
+      flip(history.io, GUINT64_FROM_LE(old.superblock.device_details_root));
+    else
+      write_block(history.io, GUINT64_FROM_LE(old.superblock.device_details_root), &zeros);
+    found = find(history.io, devices);
+    n_first += first(found)->mapping_root == GUINT64_FROM_LE(old.superblock.data_mapping_root);
+    end(&history);
+  }
+  print_message("# the first of %u had the newest maps %u times\n", n, n_first);
+  assert_true(n_first * 10 >= n * 8);
+}
+
 /* --- pools of the kernel's --- */
 
 static const char *const kernel_pools[] = {
@@ -305,15 +357,6 @@ static void test_kernel(void **state)
     assert_false(first(found)->is_current);
     assert_is_truth(io, &old, first(found));
   }
-}
-
-static void flip(VtIo *io, guint64 number)
-{
-  guint8 byte;
-
-  assert_ok(vt_io_read(io, &byte, 1, number * THIN_METADATA_BLOCK + 200, &error));
-  byte ^= 1;
-  assert_ok(vt_io_write(io, &byte, 1, number * THIN_METADATA_BLOCK + 200, &error));
 }
 
 /* A root that is damaged is replaced by the one that fits the other. */
@@ -669,21 +712,14 @@ static void test_mutations(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_newest),
-      TEST(test_any),
-      TEST(test_kernel),
-      TEST(test_one_root),
-      TEST(test_damaged_leaf),
-      TEST(test_any_leaf),
-      TEST(test_chunk_0_at_time_0),
-      TEST(test_empty_pool),
-      TEST(test_emptied_pool),
-      TEST(test_nothing),
-      TEST(test_at),
-      TEST(test_unreadable),
-      TEST(test_many_roots),
-      TEST(test_loop),
-      TEST(test_mutations),
+      TEST(test_newest),       TEST(test_any),
+      TEST(test_lost_details), TEST(test_kernel),
+      TEST(test_one_root),     TEST(test_damaged_leaf),
+      TEST(test_any_leaf),     TEST(test_chunk_0_at_time_0),
+      TEST(test_empty_pool),   TEST(test_emptied_pool),
+      TEST(test_nothing),      TEST(test_at),
+      TEST(test_unreadable),   TEST(test_many_roots),
+      TEST(test_loop),         TEST(test_mutations),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

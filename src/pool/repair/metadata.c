@@ -125,7 +125,8 @@ gboolean repair_rebuild(VtIo *from, const RepairRoots *roots, VtIo *to, GArray *
                            .transaction_id = roots->transaction_id,
                            .time = roots->time,
                            .chunk_size = roots->chunk_size,
-                           .n_chunks = roots->n_chunks};
+                           .n_chunks = roots->n_chunks,
+                           .details_older = roots->details_older};
   g_autoptr(GArray) ranges = g_array_new(FALSE, FALSE, sizeof(ThinLost));
   ThinRebuildStats stats = {0};
 

@@ -30,6 +30,7 @@ typedef struct {
   guint64 transaction_id;
   guint32 time;
   guint64 chunk_size, n_chunks;
+  gboolean details_older; /* than the maps */
 } RepairRoots;
 
 typedef enum {

@@ -41,11 +41,16 @@ static char *describe(const ThinRootPair *roots)
   return g_string_free(text, FALSE);
 }
 
+/* Details that are lost may have been of a snapshot after which nothing was written: a time after
+ * all that is found makes what it shares count as shared. */
 static void take(const ThinRootPair *roots, RepairMetadata *found)
 {
+  gboolean is_exact = roots->match == THIN_ROOTS_EXACT;
+
   found->roots.mapping_root = roots->mapping_root;
   found->roots.details_root = roots->details_root;
-  found->roots.time = roots->time;
+  found->roots.time = MIN(roots->time + !is_exact, THIN_MAPPING_TIME_MAX);
+  found->roots.details_older = roots->match == THIN_ROOTS_APART;
   found->chosen = describe(roots);
 }
 

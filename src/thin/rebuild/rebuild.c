@@ -150,7 +150,7 @@ static GArray *find_devices(Rebuild *rebuild, const ThinRoots *roots, gboolean *
 
 /* Where a mapping is of later than the pool, the pool's time is an old one, and nobody knows which
  * chunks were shared since: so it becomes later than all of them. */
-static void settle_times(Rebuild *rebuild, GArray *devices)
+static void settle_times(Rebuild *rebuild, GArray *devices, gboolean details_older)
 {
   guint32 *time = &rebuild->build->facts.time;
 
@@ -168,8 +168,10 @@ static void settle_times(Rebuild *rebuild, GArray *devices)
 
     found->details.creation_time = MIN(found->details.creation_time, *time);
     found->details.snapshotted_time = MIN(found->details.snapshotted_time, *time);
+    if (!found->has_details || details_older)
+      found->details.snapshotted_time = *time;
     if (!found->has_details) {
-      found->details.creation_time = found->details.snapshotted_time = *time;
+      found->details.creation_time = *time;
       found->details.transaction_id = rebuild->build->facts.transaction_id;
     }
   }
@@ -214,7 +216,7 @@ static gboolean rebuild_all(Rebuild *rebuild, const ThinRoots *roots, ThinRebuil
 
   if (!look_at_maps(rebuild, devices, error))
     return FALSE;
-  settle_times(rebuild, devices);
+  settle_times(rebuild, devices, roots->details_older);
   for (guint i = 0; i < devices->len; i++) {
     n_lost = rebuild->lost->len;
     if (!write_device(rebuild, &g_array_index(devices, Found, i), stats, error))

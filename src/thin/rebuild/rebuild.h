@@ -28,6 +28,7 @@ typedef struct {
   guint32 time;
   guint64 chunk_size; /* bytes */
   guint64 n_chunks;
+  gboolean details_older; /* than the maps: whatever may have been shared since counts as shared */
 } ThinRoots;
 
 /* What a device lost. */

@@ -61,6 +61,12 @@ static guint64 pair_mappings(const RootsScan *scan, const RootsPair *pair)
   return pair_lost(scan, pair) + scan->tops[pair->top].n_mappings;
 }
 
+/* Of one commit; or else there are no details of the commit that the maps are of. */
+static gboolean is_best(const RootsScan *scan, const RootsPair *pair)
+{
+  return pair->match != THIN_ROOTS_APART || scan->tops[pair->top].has_lost_details;
+}
+
 gint roots_compare_pairs(gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const RootsScan *scan = user_data;
@@ -68,10 +74,10 @@ gint roots_compare_pairs(gconstpointer a, gconstpointer b, gpointer user_data)
   const gint orders[] = {
       descending(x->is_current, y->is_current),
       descending(x->is_hinted, y->is_hinted),
-      descending(x->match != THIN_ROOTS_APART, y->match != THIN_ROOTS_APART),
+      descending(is_best(scan, x), is_best(scan, y)),
+      descending(pair_time(scan, x), pair_time(scan, y)),
       descending(x->details != 0, y->details != 0),
       descending(pair_transaction(scan, x), pair_transaction(scan, y)),
-      descending(pair_time(scan, x), pair_time(scan, y)),
       descending(y->has_parent, x->has_parent),
       descending(pair_newest(scan, x), pair_newest(scan, y)),
       descending(pair_mappings(scan, x), pair_mappings(scan, y)),

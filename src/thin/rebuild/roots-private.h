@@ -40,6 +40,7 @@ typedef struct {
   guint8 is_one;
   guint8 lost; /* a part of it, or of a map */
   guint8 is_paired;
+  guint8 has_lost_details; /* they were of one commit, and are damaged */
 } RootsTop;
 
 typedef struct {
@@ -49,6 +50,7 @@ typedef struct {
   RootsTop *tops;   /* by block */
   GArray *inner;    /* of guint64: inner nodes, in order of height once that is known */
   GArray *leaves;   /* of guint64: leaves that may hold roots of maps */
+  GArray *indexes;  /* of guint64: index blocks of the metadata's space map */
 } RootsScan;
 
 /* A set of devices is told by the sum of its members' hashes, so that a tree's is the sum of its
@@ -64,6 +66,9 @@ gboolean roots_child_fits(const RootsScan *scan, const guint8 *data, guint i, Ro
 /* The map at block @root, of which block @top tells; NULL: there is none. */
 RootsNode *roots_map(const RootsScan *scan, guint64 top, guint64 root);
 gboolean roots_read_node(const RootsScan *scan, guint64 number, guint8 *data);
+
+/* Find the maps whose details are damaged, so that none are like them. */
+void roots_find_commits(RootsScan *scan);
 
 /* A pair before its devices are looked at. */
 typedef struct {

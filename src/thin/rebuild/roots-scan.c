@@ -86,8 +86,11 @@ static void look_at_block(RootsScan *scan, guint64 number, const guint8 *data)
   RootsNode *node = &scan->nodes[number];
   guint n;
 
-  if (!thin_block_verify(data, number, THIN_KIND_NODE, "", NULL))
+  if (!thin_block_verify(data, number, THIN_KIND_NODE, "", NULL)) {
+    if (thin_block_verify(data, number, THIN_KIND_INDEX, "", NULL))
+      g_array_append_val(scan->indexes, number);
     return;
+  }
   n = thin_node_n(data);
   node->n = n;
   node->first = n ? thin_node_key(data, 0) : 1;
@@ -378,12 +381,14 @@ gboolean roots_scan(RootsScan *scan, VtIo *io, GError **error)
   *scan = (RootsScan){.io = vt_io_ref(io), .n_blocks = MAX(n, 1)};
   scan->inner = g_array_new(FALSE, FALSE, sizeof(guint64));
   scan->leaves = g_array_new(FALSE, FALSE, sizeof(guint64));
+  scan->indexes = g_array_new(FALSE, FALSE, sizeof(guint64));
   if (!(scan->nodes = new_table(scan->n_blocks, sizeof *scan->nodes, error)) ||
       !(scan->tops = new_table(scan->n_blocks, sizeof *scan->tops, error)) ||
       !read_blocks(scan, error))
     return FALSE;
   settle_inner(scan);
   find_tops(scan);
+  roots_find_commits(scan);
   return TRUE;
 }
 
@@ -393,5 +398,6 @@ void roots_scan_clear(RootsScan *scan)
   free(scan->tops);
   g_clear_pointer(&scan->inner, g_array_unref);
   g_clear_pointer(&scan->leaves, g_array_unref);
+  g_clear_pointer(&scan->indexes, g_array_unref);
   vt_io_unref(scan->io);
 }

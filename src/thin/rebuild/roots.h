@@ -10,7 +10,11 @@
  * commits.
  *
  * Nothing on disk says which of two commits came first that neither made a device nor a snapshot.
- * Then the pair goes first which has more mappings of the newest time.
+ * Then the pair goes first which has more mappings of the newest time. Of maps and details that are
+ * of different commits it goes after all that are of one; but not where the details of the maps'
+ * commit are damaged, as a space map that lies about shows. Details can be made anew, what was
+ * written since an older commit cannot: so such maps are as good as a pair, with older details of
+ * the same devices, or with none.
  *
  * Cost: each block is read once, inner nodes a few times; below 150 bytes of memory for each node.
  * Units: metadata blocks, virtual chunks. Errors: VT_ERROR. Nothing is written. Thread-safety: none
