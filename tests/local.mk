@@ -1,6 +1,7 @@
 # What the compiled tests share: an archive, of which each takes what it uses.
 check_LTLIBRARIES += tests/libhelpers.la
 tests_libhelpers_la_SOURCES = \
+	tests/crash/case.c tests/crash/case.h \
 	tests/crash/scenario.c tests/crash/scenario.h \
 	tests/unit/fake-pool.c tests/unit/fake-pool.h \
 	tests/unit/lvm-helper.c tests/unit/lvm-helper.h \

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "../unit/progress.h"
+#include "case.h"
 #include "pool/bundled/bundled-private.h"
 #include "util/memory.h"
 
@@ -29,38 +30,6 @@
 #define N_OPS 70
 #define MOST_EXTENTS 8
 #define MOST_VOLUMES 10
-
-static char *folder;
-static guint32 seed;
-
-static void die(const char *format, ...) G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN;
-
-static void remove_folder(void)
-{
-  const char *argv[] = {"rm", "-rf", folder, NULL};
-
-  g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL, NULL);
-}
-
-static void die(const char *format, ...)
-{
-  g_autofree char *message = NULL;
-  va_list args;
-
-  va_start(args, format);
-  message = g_strdup_vprintf(format, args);
-  va_end(args);
-  printf("not ok 1 - seed %u: %s\n", seed, message);
-  remove_folder();
-  exit(1);
-}
-
-#define must(call)                                                                                 \
-  do {                                                                                             \
-    g_autoptr(GError) error = NULL;                                                                \
-    if (!(call))                                                                                   \
-      die("%s: %s", #call, error ? error->message : "failed");                                     \
-  } while (0)
 
 /* --- what the volume group should hold --- */
 
@@ -493,7 +462,7 @@ static GPtrArray *record(const char *path, VtIoLog *log)
 {
   const char *devices[] = {path, NULL};
   GPtrArray *states = g_ptr_array_new_with_free_func(state_free);
-  Run run = {.rand = g_rand_new_with_seed(seed), .now = state_copy(NULL)};
+  Run run = {.rand = g_rand_new_with_seed(case_seed), .now = state_copy(NULL)};
 
   must((run.pool = bundled_open("pve", &(PoolWhere){.devices = devices}, open_recorded, log,
                                 &error)) != NULL);
@@ -620,7 +589,8 @@ static void compare(VolumeGroup *group, const State *before, const State *after,
   found = describe(infos);
   was = describe_state(before);
   becomes = describe_state(after);
-  die("%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s",
+  case_fail(
+      "%s (%s): neither as before (%s) nor as after (%s)\n# found  %s\n# before %s\n# after  %s",
       cut, after->what, no_before ? no_before : "volumes", no_after ? no_after : "volumes", found,
       was, becomes);
 }
@@ -636,14 +606,14 @@ static void copy_file(const char *from, const char *to)
   off_t end = 0;
 
   if (in < 0 || out < 0 || fstat(in, &st) != 0 || ftruncate(out, st.st_size) != 0)
-    die("%s: %s", to, g_strerror(errno));
+    case_fail("%s: %s", to, g_strerror(errno));
   for (off_t at; (at = lseek(in, end, SEEK_DATA)) >= 0;) {
     end = lseek(in, at, SEEK_HOLE);
     for (; at < end; at += MIB) {
       ssize_t n = pread(in, buf, MIN((off_t)MIB, end - at), at);
 
       if (n <= 0 || pwrite(out, buf, n, at) != n)
-        die("%s: %s", to, g_strerror(errno));
+        case_fail("%s: %s", to, g_strerror(errno));
     }
   }
   close(in);
@@ -658,7 +628,7 @@ static void run_judge(const char *const *argv)
   must(g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, &err, &status,
                     &error));
   if (status != 0)
-    die("%s: %s%s", argv[0], out, err);
+    case_fail("%s: %s%s", argv[0], out, err);
 }
 
 static void ask_thin_check(const char *path)
@@ -666,7 +636,7 @@ static void ask_thin_check(const char *path)
   const char *devices[] = {path, NULL};
   g_autoptr(LvmStore) store = NULL;
   g_autoptr(VtIo) io = NULL;
-  g_autofree char *file = g_build_filename(folder, "metadata", NULL);
+  g_autofree char *file = g_build_filename(case_folder, "metadata", NULL);
   const char *argv[] = {"thin_check", "-q", file, NULL};
   g_autofree char *bytes = NULL;
 
@@ -697,11 +667,11 @@ static void check_after(const char *path, const State *before, const State *afte
   }
   group = pool_open_bundled("pve", &(PoolWhere){.devices = devices}, &error);
   if (!group)
-    die("%s (%s): %s", cut, after->what, error->message);
+    case_fail("%s (%s): %s", cut, after->what, error->message);
   compare(group, before, after, cut);
   must(pool_check(group, NULL, &errors, &leaks, &error));
   if (errors->len)
-    die("%s (%s): %s", cut, after->what, (char *)errors->pdata[0]);
+    case_fail("%s (%s): %s", cut, after->what, (char *)errors->pdata[0]);
   must(pool_create(group, NULL, "afterwards", EXTENT, &error));
   must(pool_close(group, &error));
   if (n % 10 == 0)
@@ -712,9 +682,9 @@ static void check_after(const char *path, const State *before, const State *afte
 
 static void cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
 {
-  g_autoptr(GRand) rand = g_rand_new_with_seed(seed + n);
-  g_autofree char *base = g_build_filename(folder, "base.img", NULL),
-                  *path = g_build_filename(folder, "cut.img", NULL), *cut = NULL;
+  g_autoptr(GRand) rand = g_rand_new_with_seed(case_seed + n);
+  g_autofree char *base = g_build_filename(case_folder, "base.img", NULL),
+                  *path = g_build_filename(case_folder, "cut.img", NULL), *cut = NULL;
   guint first = ((State *)states->pdata[0])->log, last = vt_io_log_length(log), upto, i = 0;
   int fd;
 
@@ -732,38 +702,29 @@ static void cut_power(VtIoLog *log, GPtrArray *states, guint n, guint n_cuts)
 
 int main(void)
 {
-  const char *seed_text = g_getenv("VIRT_THIN_TEST_SEED");
   guint n_cuts = g_getenv("VIRT_THIN_TEST_LONG") ? 10500 : 1050;
-  g_autofree char *path = NULL, *base = NULL, *dir = NULL;
+  g_autofree char *path = NULL, *base = NULL;
   const PoolNew part = {.size = 6 * MIB, .metadata_size = 2 * MIB};
   VtIoLog *log = vt_io_log_new();
   GPtrArray *states;
   gint64 start;
 
-  setvbuf(stdout, NULL, _IOLBF, 0);
-  seed = seed_text ? (guint32)g_ascii_strtoull(seed_text, NULL, 10) : 20260101;
-  dir = g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(),
-                         "virt-thin-XXXXXX", NULL);
-  folder = g_mkdtemp(dir);
-  g_setenv("VIRT_THIN_STATE_DIR", folder, TRUE);
-  g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
-  path = g_build_filename(folder, "pv.img", NULL);
-  base = g_build_filename(folder, "base.img", NULL);
-  printf("1..1\n");
+  case_begin(20260101);
+  path = g_build_filename(case_folder, "pv.img", NULL);
+  base = g_build_filename(case_folder, "base.img", NULL);
   must(pool_init("pve", "data", path, 40 * MIB, EXTENT, &part, &error));
   copy_file(path, base);
   start = g_get_monotonic_time();
   states = record(path, log);
-  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", seed, states->len,
+  printf("# seed %u: %u operations, %u entries recorded in %.1f s\n", case_seed, states->len,
          vt_io_log_length(log), (g_get_monotonic_time() - start) / 1e6);
   for (guint n = 0; n < n_cuts; n++) {
     cut_power(log, states, n, n_cuts);
     progress("%u of %u power cuts", n + 1, n_cuts);
   }
   printf("# %u power cuts in %.1f s\n", n_cuts, (g_get_monotonic_time() - start) / 1e6);
-  printf("ok 1 - %u power cuts of %u pool operations\n", n_cuts, states->len);
+  case_end("%u power cuts of %u pool operations", n_cuts, states->len);
   g_ptr_array_unref(states);
   vt_io_log_free(log);
-  remove_folder();
   return 0;
 }
