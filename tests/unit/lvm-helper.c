@@ -199,3 +199,12 @@ void lvm_test_assert_error(GError **error, int code, const char *text, const cha
   }
   g_clear_error(error);
 }
+
+void lvm_test_discard(GError **error, gboolean ok)
+{
+  if (!ok) {
+    assert_non_null(*error);
+    assert_true((*error)->domain == VT_ERROR && *(*error)->message);
+  }
+  g_clear_error(error);
+}

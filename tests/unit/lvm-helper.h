@@ -39,3 +39,12 @@ void lvm_test_assert_ok(gboolean ok, GError *error, const char *what, const char
 #define assert_error(error, code, text)                                                            \
   lvm_test_assert_error(&error, code, text, __FILE__, __LINE__)
 void lvm_test_assert_error(GError **error, int code, const char *text, const char *file, int line);
+
+/* Whether @call, which takes &error last, succeeds or not: what fails has a reason. */
+#define TRY(call)                                                                                  \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    gboolean ok_ = (call) != 0;                                                                    \
+    lvm_test_discard(&error, ok_);                                                                 \
+  } while (0)
+void lvm_test_discard(GError **error, gboolean ok);

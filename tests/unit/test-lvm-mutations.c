@@ -37,21 +37,6 @@ static const char more[] =
 
 static guint n_refused, n_taken;
 
-static void discard(GError **error, gboolean ok)
-{
-  if (!ok) {
-    assert_non_null(*error);
-    assert_true((*error)->domain == VT_ERROR && *(*error)->message);
-  }
-  g_clear_error(error);
-}
-#define TRY(call)                                                                                  \
-  do {                                                                                             \
-    GError *error = NULL;                                                                          \
-    gboolean ok_ = (call) != 0;                                                                    \
-    discard(&error, ok_);                                                                          \
-  } while (0)
-
 static void ask_lv(LvmVg *vg, LvmLv *lv)
 {
   g_auto(GStrv) tags = lvm_lv_tags(lv);
@@ -232,7 +217,7 @@ static void try_text(const char *text)
   guint n;
 
   if (!vg) {
-    discard(&error, FALSE);
+    lvm_test_discard(&error, FALSE);
     n_refused++;
     return;
   }

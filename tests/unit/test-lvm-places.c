@@ -70,21 +70,6 @@ static LvmStore *open_both(gboolean read_only, GError **error)
   return lvm_store_open(both, NULL, read_only, NULL, NULL, error);
 }
 
-static void discard(GError **error, gboolean ok)
-{
-  if (!ok) {
-    assert_non_null(*error);
-    assert_true((*error)->domain == VT_ERROR && *(*error)->message);
-  }
-  g_clear_error(error);
-}
-#define TRY(call)                                                                                  \
-  do {                                                                                             \
-    GError *error = NULL;                                                                          \
-    gboolean ok_ = (call) != 0;                                                                    \
-    discard(&error, ok_);                                                                          \
-  } while (0)
-
 /* --- all that is asked of what lies there ------------------------------------------- */
 
 static void use_lv(LvmStore *store, LvmLv *lv)

@@ -39,50 +39,18 @@ static void close_fixture(Fixture *f)
   g_free(f->path);
 }
 
-static gboolean no_flush(gpointer user_data, GError **error)
-{
-  return TRUE;
-}
-
-static void commit(Fixture *f)
-{
-  assert_ok(thin_metadata_commit(f->md, no_flush, NULL, &error));
-}
-
-static void map(Fixture *f, guint32 id, guint64 begin, guint64 n)
-{
-  while (n > 0) {
-    guint64 chunk, got;
-    assert_ok(thin_metadata_alloc(f->md, n, &chunk, &got, &error));
-    assert_ok(thin_metadata_insert(f->md, id, begin, chunk, got, &error));
-    begin += got;
-    n -= got;
-  }
-}
-
-static void change_somewhere(Fixture *f, guint32 id)
-{
-  guint64 begin = (guint64)g_rand_int_range(f->rand, 0, N_CHUNKS - 100),
-          n = (guint64)g_rand_int_range(f->rand, 1, 100);
-
-  if (g_rand_int_range(f->rand, 0, 3) > 0)
-    map(f, id, begin, n);
-  else
-    assert_ok(thin_metadata_remove(f->md, id, begin, begin + n, &error));
-}
-
 /* Device 1 and its snapshots 2, 3, …; some of these change, too. */
 static void make_history(Fixture *f)
 {
   assert_ok(thin_metadata_create(f->md, 1, &error));
-  map(f, 1, 0, N_CHUNKS / 2);
+  thin_test_map(f->md, 1, 0, N_CHUNKS / 2);
   for (guint32 id = 2; id <= N_DEVICES; id++) {
     assert_ok(thin_metadata_snapshot(f->md, id, 1, &error));
     for (int i = 0; i < 10; i++)
-      change_somewhere(f, 1);
+      thin_test_change(f->md, f->rand, 1, N_CHUNKS);
     if (id % 2)
-      change_somewhere(f, id);
-    commit(f);
+      thin_test_change(f->md, f->rand, id, N_CHUNKS);
+    thin_test_commit(f->md);
   }
 }
 
@@ -187,7 +155,7 @@ static void test_a_part(void **state)
 
   open_fixture(&f, *state, 1);
   assert_ok(thin_metadata_create(f.md, 1, &error));
-  map(&f, 1, 0, 100);
+  thin_test_map(f.md, 1, 0, 100);
   delta.runs = g_array_new(FALSE, FALSE, sizeof(ThinDeltaRun));
   assert_ok(thin_metadata_delta(f.md, -1, 1, CHUNK, &delta, &error));
   run = &g_array_index(delta.runs, ThinDeltaRun, 0);
@@ -236,11 +204,11 @@ static void test_shared_nodes_are_not_read(void **state)
   open_fixture(&f, *state, 1);
   counted.io = f.io;
   assert_ok(thin_metadata_create(f.md, 1, &error));
-  map(&f, 1, 0, N_CHUNKS);
+  thin_test_map(f.md, 1, 0, N_CHUNKS);
   assert_ok(thin_metadata_snapshot(f.md, 2, 1, &error));
-  commit(&f);
-  map(&f, 1, 4711, 1);
-  commit(&f);
+  thin_test_commit(f.md);
+  thin_test_map(f.md, 1, 4711, 1);
+  thin_test_commit(f.md);
   maps.left = root_of(&f, 2);
   maps.right = root_of(&f, 1);
   assert_ok(thin_delta(&delta, &maps, &error));
@@ -266,13 +234,13 @@ static void test_time(void **state)
   assert_ok((f.md = thin_metadata_open(f.io, FALSE, 0, &error)) != NULL);
   assert_ok(thin_metadata_create(f.md, 1, &error));
   for (guint64 i = 0; i < n; i += 1 << 16) {
-    map(&f, 1, i, 1 << 16);
-    commit(&f);
+    thin_test_map(f.md, 1, i, 1 << 16);
+    thin_test_commit(f.md);
   }
   assert_ok(thin_metadata_snapshot(f.md, 2, 1, &error));
   for (int i = 0; i < 1 << 14; i++)
-    map(&f, 1, (guint64)g_rand_double_range(f.rand, 0, (double)n), 1);
-  commit(&f);
+    thin_test_map(f.md, 1, (guint64)g_rand_double_range(f.rand, 0, (double)n), 1);
+  thin_test_commit(f.md);
   started = g_get_monotonic_time();
   while (delta.offset < delta.end)
     assert_ok(thin_metadata_delta(f.md, 2, 1, CHUNK, &delta, &error));

@@ -46,51 +46,19 @@ static void close_fixture(Fixture *f)
   g_free(f);
 }
 
-static gboolean no_flush(gpointer user_data, GError **error)
-{
-  return TRUE;
-}
-
-static void commit(Fixture *f)
-{
-  assert_ok(thin_metadata_commit(f->md, no_flush, NULL, &error));
-  thin_metadata_freed_done(f->md);
-}
-
-static void map(Fixture *f, guint32 id, guint64 begin, guint64 n)
-{
-  while (n > 0) {
-    guint64 chunk, got;
-    assert_ok(thin_metadata_alloc(f->md, n, &chunk, &got, &error));
-    assert_ok(thin_metadata_insert(f->md, id, begin, chunk, got, &error));
-    begin += got;
-    n -= got;
-  }
-}
-
-static void change_somewhere(Fixture *f, guint32 id)
-{
-  guint64 begin = (guint64)g_rand_int_range(f->rand, 0, N_CHUNKS - 100),
-          n = (guint64)g_rand_int_range(f->rand, 1, 100);
-
-  if (g_rand_int_range(f->rand, 0, 3) > 0)
-    map(f, id, begin, n);
-  else
-    assert_ok(thin_metadata_remove(f->md, id, begin, begin + n, &error));
-}
-
 /* Device 1 and snapshots of any that is there; then some go. */
 static void make_history(Fixture *f)
 {
   assert_ok(thin_metadata_create(f->md, 1, &error));
-  map(f, 1, 0, N_CHUNKS / 2);
+  thin_test_map(f->md, 1, 0, N_CHUNKS / 2);
   for (guint32 id = 2; id <= N_DEVICES; id++) {
     guint32 origin = (guint32)g_rand_int_range(f->rand, 1, (gint32)id);
 
     assert_ok(thin_metadata_snapshot(f->md, id, origin, &error));
     for (int i = 0; i < 8; i++)
-      change_somewhere(f, (guint32)g_rand_int_range(f->rand, 1, (gint32)id + 1));
-    commit(f);
+      thin_test_change(f->md, f->rand, (guint32)g_rand_int_range(f->rand, 1, (gint32)id + 1),
+                       N_CHUNKS);
+    thin_test_commit(f->md);
   }
 }
 
@@ -189,7 +157,7 @@ static void remove_some(Fixture *f)
 {
   for (guint32 id = 1; id <= N_DEVICES; id += 3)
     assert_ok(thin_metadata_delete(f->md, id, &error));
-  commit(f);
+  thin_test_commit(f->md);
 }
 
 /* What the devices have now stays, whatever is removed later. */
@@ -201,7 +169,7 @@ static void hold(Fixture *f)
   for (guint chunk = 0; chunk < N_POOL; chunk++)
     f->held[chunk] = owners[chunk] ? 1u << HELD : 0;
   assert_ok(thin_metadata_reserve_snapshot(f->md, &error));
-  commit(f);
+  thin_test_commit(f->md);
 }
 
 static void test_history(void **state)
@@ -246,11 +214,11 @@ static void test_cost_follows_nodes(void **state)
   ThinStatus status;
 
   assert_ok(thin_metadata_create(f->md, 1, &error));
-  map(f, 1, 0, N_CHUNKS);
+  thin_test_map(f->md, 1, 0, N_CHUNKS);
   for (guint32 id = 2; id <= 501; id++) {
     assert_ok(thin_metadata_snapshot(f->md, id, 1, &error));
-    map(f, 1, id, 1);
-    commit(f);
+    thin_test_map(f->md, 1, id, 1);
+    thin_test_commit(f->md);
   }
   thin_metadata_status(f->md, &status);
   assert_ok(thin_usage(watched, &usage, &error));

@@ -210,3 +210,30 @@ void thin_test_assert_clean(const char *path, gboolean no_leaks)
   if (no_leaks && report->leaks->len)
     fail_msg("%u leaks, the first: %s", report->leaks->len, (char *)report->leaks->pdata[0]);
 }
+
+void thin_test_commit(ThinMetadata *md)
+{
+  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
+  thin_metadata_freed_done(md);
+}
+
+void thin_test_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n)
+{
+  guint64 chunk, got;
+
+  for (; n > 0; n -= got, begin += got) {
+    assert_ok(thin_metadata_alloc(md, n, &chunk, &got, &error));
+    assert_ok(thin_metadata_insert(md, id, begin, chunk, got, &error));
+  }
+}
+
+void thin_test_change(ThinMetadata *md, GRand *rand, guint32 id, guint64 n_chunks)
+{
+  guint64 begin = (guint64)g_rand_int_range(rand, 0, (gint32)n_chunks - 100),
+          n = (guint64)g_rand_int_range(rand, 1, 100);
+
+  if (g_rand_int_range(rand, 0, 3) > 0)
+    thin_test_map(md, id, begin, n);
+  else
+    assert_ok(thin_metadata_remove(md, id, begin, begin + n, &error));
+}

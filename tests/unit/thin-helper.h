@@ -59,6 +59,13 @@ char *thin_test_output(const char *const *argv);
     g_clear_error(&error);                                                                         \
   } while (0)
 
+/* Commit, and have what it freed be free. */
+void thin_test_commit(ThinMetadata *md);
+/* Map chunks that are free. */
+void thin_test_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n);
+/* Map, or unmap, up to 100 chunks somewhere in the first @n_chunks of device @id. */
+void thin_test_change(ThinMetadata *md, GRand *rand, guint32 id, guint64 n_chunks);
+
 /* All that the metadata holds, in the words of thin_dump. */
 char *thin_test_dump(ThinMetadata *md);
 
