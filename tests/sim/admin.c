@@ -20,6 +20,11 @@ typedef struct {
 
 /* --- choosing --- */
 
+static VolumeGroup *group_of(Act *a)
+{
+  return a->w->control ? a->w->control : a->w->group;
+}
+
 static ModelVolume *any(Act *a, gboolean snapshot, gboolean unused)
 {
   GPtrArray *all = a->w->model->volumes;
@@ -103,7 +108,7 @@ static void create(Act *a)
     return;
   begin(a, "create %s", name);
   model_change_make(a->change, model_volume_new(name, size), NULL);
-  end(a, pool_create(a->w->group, NULL, name, (guint64)size * MODEL_SECTOR, &error), &error);
+  end(a, pool_create(group_of(a), NULL, name, (guint64)size * MODEL_SECTOR, &error), &error);
 }
 
 static void clone_volume(Act *a)
@@ -119,7 +124,7 @@ static void clone_volume(Act *a)
   size = from->size + sim_next(&a->random, 2) * SECTORS;
   begin(a, "clone %s of %s", name, from->name);
   model_change_make(a->change, model_volume_copy(from, name, size), from);
-  end(a, pool_clone(a->w->group, from->name, name, (guint64)size * MODEL_SECTOR, &error), &error);
+  end(a, pool_clone(group_of(a), from->name, name, (guint64)size * MODEL_SECTOR, &error), &error);
 }
 
 static void make_snapshot(Act *a, ModelVolume *from, const char *part)
@@ -143,7 +148,7 @@ static void snapshot(Act *a)
     return;
   begin(a, "snapshot %s of %s", part, from->name);
   make_snapshot(a, from, part);
-  end(a, pool_snapshot(a->w->group, from->name, part, &error), &error);
+  end(a, pool_snapshot(group_of(a), from->name, part, &error), &error);
 }
 
 static void snapshot_group(Act *a)
@@ -162,7 +167,7 @@ static void snapshot_group(Act *a)
   g_ptr_array_add(names, NULL);
   end(a,
       names->len > 1 &&
-          pool_snapshot_group(a->w->group, (const char *const *)names->pdata, part, &error),
+          pool_snapshot_group(group_of(a), (const char *const *)names->pdata, part, &error),
       &error);
 }
 
@@ -188,7 +193,7 @@ static void rollback(Act *a)
   reserve(a, s);
   begin(a, "roll %s back to %s", v->name, s->name);
   replace(a, v, s, s->size);
-  end(a, pool_rollback(a->w->group, v->name, s->name, &error), &error);
+  end(a, pool_rollback(group_of(a), v->name, s->name, &error), &error);
 }
 
 static void clone_into(Act *a)
@@ -207,7 +212,7 @@ static void clone_into(Act *a)
   reserve(a, v);
   begin(a, "clone %s into %s", from->name, v->name);
   replace(a, v, from, v->size);
-  end(a, pool_clone_into(a->w->group, from->name, v->name, &error), &error);
+  end(a, pool_clone_into(group_of(a), from->name, v->name, &error), &error);
 }
 
 static void resize(Act *a)
@@ -222,7 +227,7 @@ static void resize(Act *a)
   begin(a, "resize %s from %u to %u sectors", v->name, v->size, size);
   replace(a, v, v, size);
   a->change->keeps = TRUE;
-  end(a, pool_resize(a->w->group, v->name, (guint64)size * MODEL_SECTOR, TRUE, &error), &error);
+  end(a, pool_resize(group_of(a), v->name, (guint64)size * MODEL_SECTOR, TRUE, &error), &error);
 }
 
 /* Its snapshots follow; none of them may be of another change. */
@@ -260,7 +265,7 @@ static void rename_one(Act *a)
     reserve(a, one);
     model_change_rename(a->change, one, new);
   }
-  end(a, pool_rename(a->w->group, old, name, &error), &error);
+  end(a, pool_rename(group_of(a), old, name, &error), &error);
 }
 
 static void remove_some(Act *a)
@@ -281,7 +286,7 @@ static void remove_some(Act *a)
     reserve(a, all->pdata[i]);
     g_ptr_array_add(a->change->gone, all->pdata[i]);
   }
-  end(a, pool_remove(a->w->group, names, all_of_it, &error), &error);
+  end(a, pool_remove(group_of(a), names, all_of_it, &error), &error);
 }
 
 static void tag(Act *a)
@@ -295,7 +300,7 @@ static void tag(Act *a)
     return;
   reserve(a, v);
   begin(a, "tag %s", v->name);
-  end(a, pool_set_tags(a->w->group, v->name, add ? tags : NULL, add ? NULL : tags, &error), &error);
+  end(a, pool_set_tags(group_of(a), v->name, add ? tags : NULL, add ? NULL : tags, &error), &error);
 }
 
 static void grow_pool(Act *a, gboolean metadata)
@@ -305,9 +310,9 @@ static void grow_pool(Act *a, gboolean metadata)
   guint64 size;
 
   begin(a, "grow the pool's %s", metadata ? "metadata" : "data");
-  info = pool_get_info(a->w->group, NULL, &error);
+  info = pool_get_info(group_of(a), NULL, &error);
   size = info ? (metadata ? info->metadata_size : info->size) + EXTENT : 0;
-  end(a, info && pool_resize_pool(a->w->group, NULL, size, metadata, &error), &error);
+  end(a, info && pool_resize_pool(group_of(a), NULL, size, metadata, &error), &error);
 }
 
 static void grow_data(Act *a)
@@ -353,13 +358,15 @@ void ticker_run(gpointer data)
   Worker *self = data;
   World *w = self->world;
 
-  while (!world_over(w) && w->working > 1) {
+  while (!world_over(w) && w->working > w->n_tickers) {
     guint32 mark = ++w->model->number;
     g_autoptr(GError) error = NULL;
     gboolean ok;
 
     w->changing++; /* it may let the pool grow */
     ok = pool_commit(w->group, &error);
+    if (w->folder)
+      folder_refresh(w->folder);
     if (sim_is_ghost())
       break;
     w->changing--;
@@ -367,7 +374,7 @@ void ticker_run(gpointer data)
       model_settle_all(w->model, mark);
     else
       world_judge_error(w, "commit", error);
-    for (guint i = 0; i < 100 && !world_over(w) && w->working > 1; i++)
+    for (guint i = 0; i < 100 && !world_over(w) && w->working > w->n_tickers; i++)
       sim_sleep(1000);
   }
   w->working--;

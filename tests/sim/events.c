@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "service.h"
 #include "thin/journal.h"
 #include "util/error.h"
 #include "world.h"
@@ -36,6 +37,7 @@ static void crash(World *w, gboolean cut)
     sim_disks_cut(&w->random);
     memset(w->journal, 0, THIN_JOURNAL_MIN);
     sim_lock_owner = NULL;
+    service_forget_files();
     sim_totals.cuts++;
   } else {
     sim_disks_die(w->process, &w->random);
@@ -70,6 +72,18 @@ static void kill_now(gpointer process)
   crash(the_world, FALSE);
 }
 
+void world_make_way(World *w)
+{
+  crash(w, FALSE);
+}
+
+/* What a call meets that the server has not taken, or not begun. */
+static gboolean is_turned_away(World *w, int code)
+{
+  return w->control && (code == ECONNRESET || code == ESHUTDOWN || code == EAGAIN ||
+                        (code == ENOENT && w->restarting));
+}
+
 void world_judge_error(World *w, const char *what, const GError *error)
 {
   int code = vt_error_to_errno(error);
@@ -79,7 +93,7 @@ void world_judge_error(World *w, const char *what, const GError *error)
   sim_totals.refused++;
   if (world_loss(w))
     return;
-  if (code == ENOSPC || (code == ESTALE && w->stale))
+  if (code == ENOSPC || (code == ESTALE && w->stale) || is_turned_away(w, code))
     return;
   if (w->server && (code == ECANCELED || (w->hung_up && code == EBUSY)))
     return;

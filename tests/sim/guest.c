@@ -194,7 +194,7 @@ static VtIo *open_one(World *w, const ModelVolume *v, SimRandom *random, GError 
 
   if (w->server)
     return client_open(w->server, v->name, size, *random, sim_chance(random, 3), error);
-  if (w->folder)
+  if (w->files)
     return file_open(w->folder, v->name, size, v->read_only, error);
   return pool_volume_open(w->group, v->name, v->read_only, "a guest", error);
 }

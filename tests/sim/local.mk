@@ -14,19 +14,33 @@ sim_wrapped = \
 	vt_io_open_file vt_io_lock vt_io_grow_file \
 	fuse_req_userdata fuse_req_ctx fuse_reply_err fuse_reply_buf fuse_reply_iov fuse_reply_write \
 	fuse_reply_entry fuse_reply_attr fuse_reply_lseek \
-	recv send sendmsg poll shutdown close setsockopt
+	recv send sendmsg poll shutdown close setsockopt \
+	g_cond_init g_cond_clear g_cond_broadcast g_cond_wait_until \
+	g_thread_pool_new g_thread_pool_push g_thread_pool_free g_async_queue_timeout_pop \
+	control_listener_new control_listener_free control_connect control_peer_socket \
+	control_socket_peer g_socket_get_fd g_socket_shutdown g_dbus_connection_is_closed \
+	g_dbus_connection_close g_dbus_connection_register_object g_dbus_connection_flush \
+	g_dbus_connection_flush_finish g_dbus_connection_flush_sync g_dbus_connection_emit_signal \
+	g_dbus_connection_call_sync g_dbus_method_invocation_get_connection \
+	g_dbus_method_invocation_get_parameters g_dbus_method_invocation_get_method_name \
+	g_dbus_method_invocation_return_value g_dbus_method_invocation_return_dbus_error \
+	g_file_get_contents g_file_set_contents_full getrlimit freeze_begin freeze_end \
+	nodes_sync nodes_show nodes_hide nodes_rename nodes_resized nodes_flush nodes_user \
+	nodes_claim nodes_has
 sim_tests = tests/sim/sim
 check_PROGRAMS += $(sim_tests)
 tests_sim_sim_SOURCES = \
-	tests/sim/admin.c tests/sim/client.c tests/sim/client.h \
+	tests/sim/admin.c tests/sim/bus.h tests/sim/client.c tests/sim/client.h \
 	tests/sim/disk.c tests/sim/disk.h tests/sim/disk-private.h tests/sim/disk-cut.c \
 	tests/sim/events.c tests/sim/fiber.c tests/sim/fiber.h \
 	tests/sim/file.c tests/sim/file.h tests/sim/guest.c \
 	tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c tests/sim/main.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
-	tests/sim/run.c tests/sim/run.h tests/sim/shrink.c tests/sim/stranger.c \
+	tests/sim/run.c tests/sim/run.h tests/sim/service.c tests/sim/service.h \
+	tests/sim/shrink.c tests/sim/stranger.c \
 	tests/sim/world.c tests/sim/world.h \
-	tests/sim/wrap-host.c tests/sim/wrap-socket.c tests/sim/wrap-thread.c
+	tests/sim/wrap-bus.c tests/sim/wrap-host.c tests/sim/wrap-pool.c tests/sim/wrap-service.c \
+	tests/sim/wrap-socket.c tests/sim/wrap-thread.c
 tests_sim_sim_CPPFLAGS = $(AM_CPPFLAGS) -DTEST_TOP_SRCDIR=\"$(abs_top_srcdir)\"
 tests_sim_sim_LDFLAGS = $(AM_LDFLAGS) $(sim_wrapped:%=-Wl,--wrap=%)
 tests_sim_sim_LDADD = $(src_libs)

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #include "run.h"
+#include "service.h"
 
-#define SHORT_SECONDS 20
+#define SHORT_SECONDS 15
 #define LONG_SECONDS 3600
 #define BREAK_SECONDS 60 /* in which each known mistake must be found */
 
@@ -125,6 +126,9 @@ static void tell_totals(double seconds)
          " pools walked, %" G_GUINT64_FORMAT " lost chunks met, %" G_GUINT64_FORMAT " judged\n",
          sim_n_eio, sim_n_full, t->strangers, t->hung_up, t->refused, t->sectors, t->laws, t->leaks,
          t->judged);
+  printf("# control calls: %" G_GUINT64_FORMAT " questions beside the changes, %" G_GUINT64_FORMAT
+         " callers hung up, %" G_GUINT64_FORMAT " engines made way for another\n",
+         t->asked, t->calls_hung_up, t->restarts);
 }
 
 static void run_worlds(guint64 n, double seconds)
@@ -263,6 +267,7 @@ int main(int argc, char **argv)
   setvbuf(stdout, NULL, _IOLBF, 0);
   g_setenv("VIRT_THIN_CONFIG", "/dev/null", TRUE);
   g_setenv("VIRT_THIN_STATE_DIR", "/sim", TRUE);
+  g_setenv("VIRT_THIN_RUNTIME_DIR", SERVICE_RUNTIME, TRUE);
   g_log_set_default_handler(quiet, NULL);
   g_option_context_add_main_entries(context, entries, NULL);
   if (!g_option_context_parse(context, &argc, &argv, &error) || !take_options()) {

@@ -1,7 +1,9 @@
 /* virt-thin - simulation: a world from its seed to its end
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
+#include "bus.h"
 #include "file.h"
+#include "service.h"
 #include "world.h"
 
 #include <string.h>
@@ -191,7 +193,12 @@ static void work(World *w)
     if (sim_chance(&w->random, 2))
       start_worker(w, "admin", admin_run, 101);
   }
+  for (guint i = 0; w->control && i < 3; i++)
+    start_worker(w, "asker", asker_run, 110 + i);
+  w->n_tickers = w->control && sim_chance(&w->random, 3) ? 2 : 1;
   start_worker(w, "ticker", ticker_run, 200);
+  if (w->n_tickers > 1)
+    start_worker(w, "restart", restart_run, 210);
   while (w->working)
     sim_wait(&w->working, G_MAXINT64);
 }
@@ -206,7 +213,7 @@ static void serve_nbd(World *w)
   const NbdServerOptions options = {.threads = 4};
   g_autoptr(GError) error = NULL;
 
-  w->server = nbd_server_start_fd(w->group, -1, &options, &error);
+  w->server = nbd_server_start_fd(w->served ? w->served : w->group, -1, &options, &error);
   must(w->server != NULL, "no NBD server", error);
 }
 
@@ -221,24 +228,36 @@ static void serve_files(World *w, Shared *shared)
     pool_set_event_func(w->group, follow, w->folder);
 }
 
-/* By one of the ways in which a service shows volumes, or none of them. */
-static void serve_and_work(World *w)
+static void stop_serving(World *w)
 {
-  guint way = w->plan->events & SIM_CLIENTS ? sim_next(&w->random, 4) : 0;
-  Shared *shared = file_shared_new();
-
-  if (way == 1)
-    serve_nbd(w);
-  else if (way == 2)
-    serve_files(w, shared);
-  work(w);
   nbd_server_stop(w->server, 1000);
+  service_stop(w);
   if (w->folder) {
     pool_set_event_func(w->group, NULL, NULL);
     folder_free(w->folder);
   }
   w->server = NULL;
   w->folder = NULL;
+}
+
+/* Guests by one of the ways in which a service shows volumes, or none of them, and administrators
+ * by its control calls, or not. */
+static void serve_and_work(World *w)
+{
+  gboolean clients = (w->plan->events & SIM_CLIENTS) != 0;
+  guint way = clients ? sim_next(&w->random, 4) : 0;
+  gboolean calls = clients && sim_chance(&w->random, 2);
+  Shared *shared = file_shared_new();
+
+  if (way == 2 || calls)
+    serve_files(w, shared);
+  w->files = way == 2 && w->folder;
+  if (calls && w->folder)
+    service_start(w);
+  if (way == 1)
+    serve_nbd(w);
+  work(w);
+  stop_serving(w);
   file_shared_free(shared);
 }
 
@@ -294,7 +313,7 @@ static void live_epoch(World *w)
   SimProcess *stranger;
 
   w->random = sim_stream(w->plan->seed, 3, w->epoch);
-  w->crashed = w->stopping = w->stale = w->hung_up = FALSE;
+  w->crashed = w->stopping = w->stale = w->hung_up = w->restarting = w->files = FALSE;
   w->working = w->changing = 0;
   w->eio_before = sim_n_eio;
   w->full_before = sim_n_full;
@@ -335,6 +354,8 @@ guint64 world_run(const SimPlan *plan)
   sim_disks_clear();
   events_begin(&w);
   file_begin();
+  bus_begin();
+  service_forget_files();
   w.paths = g_ptr_array_new_with_free_func(g_free);
   w.journal = g_malloc0(THIN_JOURNAL_MIN);
   make_vg(&w);

@@ -43,11 +43,12 @@ typedef struct {
 
 typedef struct {
   guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds,
-      strangers, hung_up, laws, leaks, judged;
+      strangers, hung_up, laws, leaks, judged, asked, calls_hung_up, restarts;
 } SimTotals;
 extern SimTotals sim_totals;
 
-typedef struct {
+typedef struct World World;
+struct World {
   const SimPlan *plan;
   Model *model;
   GPtrArray *paths; /* of char *, with a NULL at the end */
@@ -57,16 +58,21 @@ typedef struct {
   /* of the engine that lives */
   SimProcess *process;
   VolumeGroup *group;
-  NbdServer *server; /* NULL: guests are in the engine's process, or... */
-  Folder *folder;    /* ... use the files here; NULL: they do not */
-  gboolean hung_up;  /* a client has, and its volume may be in use a little longer */
-  guint working;     /* workers that have not ended */
+  NbdServer *server;             /* NULL: guests are in the engine's process, or... */
+  Folder *folder;                /* of the files, if there are any, ... */
+  gboolean files;                /* ... and guests use them */
+  VolumeGroup *served, *control; /* as the service shows it, and its clients; NULL: it does not */
+  struct ControlServer *calls;   /* what answers @control */
+  gboolean restarting;           /* the engine is to make way for another */
+  gboolean hung_up;              /* a client has, and its volume may be in use a little longer */
+  guint working;                 /* workers that have not ended, of whom ... */
+  guint n_tickers;               /* ... so many end when the others have */
   gboolean crashed, stopping;
   guint eio_before, full_before; /* as the engine began */
   gboolean stale;                /* another has committed since */
   guint changing;                /* changes under way, or what may be one */
   guint strangers;               /* commits of others, ever */
-} World;
+};
 
 /* Live it to its end. Returns the digest of its trace. */
 guint64 world_run(const SimPlan *plan);
@@ -83,6 +89,8 @@ void events_begin(World *w);
 /* What is to befall the epoch that begins. */
 void events_arm(World *w);
 void world_lose(World *w, ModelLoss loss);
+/* The engine ends here, as if it were killed. */
+void world_make_way(World *w);
 
 /* --- guest.c, admin.c, stranger.c: fibers --- */
 typedef struct {
@@ -93,6 +101,9 @@ void guest_run(gpointer worker);
 void admin_run(gpointer worker);
 void stranger_run(gpointer worker);
 void ticker_run(gpointer worker);
+/* service.c: who asks by control calls; and who has the holder start another engine. */
+void asker_run(gpointer worker);
+void restart_run(gpointer worker);
 
 /* Is what others committed still there? */
 void stranger_check(World *w);
