@@ -219,7 +219,7 @@ static void test_shared_nodes_are_not_read(void **state)
 }
 
 /* 1 GiB in scattered chunks of a volume that is all mapped: 1 TiB in the long form, else an eighth.
- * The limit is wide, for machines that are busy. */
+ * The limit is wide, for machines that are busy; a build that is slow on purpose has none. */
 static void test_time(void **state)
 {
   guint64 n = (g_getenv("VIRT_THIN_TEST_LONG") ? 16 : 2) * (guint64)(1 << 20);
@@ -247,7 +247,8 @@ static void test_time(void **state)
   started = g_get_monotonic_time() - started;
   print_message("# %u runs in %.1f ms\n", runs->len, (double)started / 1000);
   assert_in_range(runs->len, 16000, 1 << 14);
-  assert_in_range(started, 0, 1000000);
+  if (!g_getenv("VIRT_THIN_TEST_SLOW"))
+    assert_in_range(started, 0, 1000000);
   close_fixture(&f);
 }
 
