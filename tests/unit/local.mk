@@ -6,6 +6,7 @@ unit_tests = \
 	tests/unit/test-failover \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
+	tests/unit/test-lvm-changes \
 	tests/unit/test-lvm-commit \
 	tests/unit/test-lvm-content \
 	tests/unit/test-lvm-corners \
