@@ -9,10 +9,13 @@
 #include "cli/progress.h"
 #include "commands/commands.h"
 #include "pool/repair/repair.h"
+#include "thin/format/device.h"
 
 static gboolean dry_run, json, yes, adopt, remove_unknown, remove_missing;
 static char **names;
 static char *from, *keep, *roots, *kept, *text_file, *metadata, *output;
+static char *chunk_text, *data_text;
+static gint64 transaction_id;
 
 /* --- telling --- */
 
@@ -266,6 +269,22 @@ static int run_volume_group(char **args, GError **error)
   return cli_status(ok);
 }
 
+static gboolean parse_sizes(PoolRepairChoice *choice, GError **error)
+{
+  guint64 data = 0;
+
+  if (!cli_parse_size("--chunk-size", chunk_text, &choice->chunk_size, error) ||
+      !cli_parse_size("--data-size", data_text, &data, error))
+    return FALSE;
+  if (transaction_id < 0 || (choice->chunk_size == 0) != (data == 0) ||
+      choice->chunk_size % THIN_CHUNK_MIN != 0 || choice->chunk_size > THIN_CHUNK_MAX)
+    return cli_usage(error, "--chunk-size and --data-size go together; a chunk is a multiple of "
+                            "64 KiB, up to 1 GiB; --transaction-id is no negative number");
+  choice->n_chunks = data ? data / choice->chunk_size : 0;
+  choice->transaction_id = (guint64)transaction_id;
+  return TRUE;
+}
+
 static int run_metadata(GError **error)
 {
   g_autoptr(PoolRepairPlan) plan = NULL;
@@ -273,7 +292,7 @@ static int run_metadata(GError **error)
 
   if (!metadata || !output)
     return cli_usage(error, "--metadata IN and --output OUT go together"), CLI_WRONG_USAGE;
-  if (!parse_roots(&choice, error))
+  if (!parse_roots(&choice, error) || !parse_sizes(&choice, error))
     return CLI_WRONG_USAGE;
   if (!(plan = pool_repair_metadata(metadata, output, &choice, error)))
     return CLI_FAILED;
@@ -319,6 +338,12 @@ static const GOptionEntry repair_options[] = {
     {"metadata", 0, 0, G_OPTION_ARG_FILENAME, &metadata, "Mend metadata alone, a file or device",
      "IN"},
     {"output", 0, 0, G_OPTION_ARG_FILENAME, &output, "... into this one", "OUT"},
+    {"chunk-size", 0, 0, G_OPTION_ARG_STRING, &chunk_text,
+     "... its chunk size, where the superblock is damaged", "SIZE"},
+    {"data-size", 0, 0, G_OPTION_ARG_STRING, &data_text, "... and the size of the pool's data",
+     "SIZE"},
+    {"transaction-id", 0, 0, G_OPTION_ARG_INT64, &transaction_id,
+     "... and its transaction id (default: the last that a device was made in)", "N"},
     {NULL, 0, 0, 0, NULL, NULL, NULL},
 };
 

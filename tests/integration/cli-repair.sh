@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 149
+plan 155
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -210,6 +210,17 @@ else
 fi
 refused "metadata: what is there is not written over" 1 'is not empty' \
   vt repair --metadata tmeta.bin --output mended.bin
+
+dd if=/dev/zero of=tmeta.bin bs=4096 count=1 conv=notrunc status=none
+refused "metadata: without a superblock" 1 'all zero.*--chunk-size SIZE and --data-size SIZE' \
+  vt repair --metadata tmeta.bin --output without.bin
+not_ok "metadata: and nothing is made" test -e without.bin
+ok "metadata: what it said is given" run vt repair --metadata tmeta.bin --output without.bin \
+  --chunk-size 64k --data-size 96m --transaction-id 7 --roots 1038,1040
+ok "metadata: as with a superblock" cmp without.bin mended.bin
+ok "metadata: nothing is known of its devices" run vt repair --metadata tmeta.bin \
+  --output likely.bin --chunk-size 64k --data-size 96m
+like "metadata: so what has any goes first" "$out" '^found: the metadata is found by .* 6 thin devices'
 
 # --- not now ---
 use 04b-damaged-leaf

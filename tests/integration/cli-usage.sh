@@ -114,6 +114,7 @@ wrong=(
   "repair: no roots|repair pve/data --roots x"
   "repair: undo with more|repair pve/data --undo data_meta0 --adopt"
   "repair: metadata without output|repair --metadata x"
+  "repair: a size without the other|repair --metadata x --output y --chunk-size 64k"
   "repair: metadata and a pool|repair pve/data --metadata x --output y"
   "list: two names|list pve other"
   "serve: no VG|serve"

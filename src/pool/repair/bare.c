@@ -51,19 +51,27 @@ static void tell_lost(PoolRepairPlan *plan, GArray *lost)
 static gboolean find_roots(VtIo *io, const PoolRepairChoice *choice, RepairMetadata *found,
                            GError **error)
 {
-  g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-
   return (found->superblock == REPAIR_WHOLE && !choice->mapping_root) ||
-         repair_find_roots(io, ids, choice, found, error);
+         repair_find_roots(io, NULL, choice, found, error);
 }
 
 static gboolean find_older(VtIo *io, const PoolRepairChoice *choice, RepairMetadata *found,
                            GError **error)
 {
-  g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-
   return found->superblock != REPAIR_WHOLE || choice->mapping_root ||
-         repair_find_older(io, ids, found, error);
+         repair_find_older(io, NULL, found, error);
+}
+
+/* What a text would say, and nothing but the superblock does here. */
+static gboolean check_known(const char *from, const PoolRepairChoice *choice,
+                            const RepairMetadata *found, GError **error)
+{
+  return found->superblock == REPAIR_WHOLE || (choice->chunk_size && choice->n_chunks) ||
+         vt_set_error(error, EINVAL,
+                      "%s: the superblock is %s, and with it what it said of the pool, which the "
+                      "text of the volume group says as well: give --chunk-size SIZE and "
+                      "--data-size SIZE, and --transaction-id N",
+                      from, found->superblock == REPAIR_ZERO ? "all zero" : "damaged");
 }
 
 PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
@@ -75,7 +83,7 @@ PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
   RepairMetadata found = {0};
   gboolean devices_lost = FALSE, ok;
 
-  ok = in && repair_read_metadata(in, 0, &found, error);
+  ok = in && repair_read_metadata(in, 0, &found, error) && check_known(from, choice, &found, error);
   found.roots.transaction_id = choice->transaction_id;
   found.roots.chunk_size = choice->chunk_size;
   found.roots.n_chunks = choice->n_chunks;

@@ -97,8 +97,8 @@ typedef struct {
 
 /* --- repair/roots.c --- */
 
-/* Look for the roots of what has no superblock, those with the devices @ids (GArray of guint32)
- * first; fill in ->roots, ->chosen and ->older. ENOENT, EBADMSG. */
+/* Look for the roots of what has no superblock, those with the devices @ids (GArray of guint32;
+ * NULL: not known) first; fill in ->roots, ->chosen and ->older. ENOENT, EBADMSG. */
 gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
                            RepairMetadata *found, GError **error);
 /* Where the superblock's roots have lost something: fill in ->older, with the roots of earlier

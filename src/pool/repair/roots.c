@@ -51,13 +51,16 @@ static void take(const ThinRootPair *roots, RepairMetadata *found)
   found->roots.details_root = roots->details_root;
   found->roots.time = MIN(roots->time + !is_exact, THIN_MAPPING_TIME_MAX);
   found->roots.details_older = roots->match == THIN_ROOTS_APART;
+  if (!found->roots.transaction_id)
+    found->roots.transaction_id = roots->transaction_id;
   found->chosen = describe(roots);
 }
 
 gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
                            RepairMetadata *found, GError **error)
 {
-  const ThinRootHints hints = {(const guint32 *)(gpointer)ids->data, ids->len};
+  const ThinRootHints hints = {ids ? (const guint32 *)(gpointer)ids->data : NULL,
+                               ids ? ids->len : 0};
   g_autoptr(GPtrArray) pairs = NULL;
 
   if (choice->mapping_root) {
@@ -68,7 +71,7 @@ gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *
       take(roots, found);
     return roots != NULL;
   }
-  if (!(pairs = thin_roots_find(metadata, &hints, PAIRS_MAX, error)))
+  if (!(pairs = thin_roots_find(metadata, ids ? &hints : NULL, PAIRS_MAX, error)))
     return FALSE;
   take(pairs->pdata[0], found);
   for (guint i = 1; i < pairs->len; i++)
@@ -78,9 +81,10 @@ gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *
 
 gboolean repair_find_older(VtIo *metadata, GArray *ids, RepairMetadata *found, GError **error)
 {
-  const ThinRootHints hints = {(const guint32 *)(gpointer)ids->data, ids->len};
+  const ThinRootHints hints = {ids ? (const guint32 *)(gpointer)ids->data : NULL,
+                               ids ? ids->len : 0};
   g_autoptr(GError) failure = NULL;
-  g_autoptr(GPtrArray) pairs = thin_roots_find(metadata, &hints, PAIRS_MAX, &failure);
+  g_autoptr(GPtrArray) pairs = thin_roots_find(metadata, ids ? &hints : NULL, PAIRS_MAX, &failure);
 
   for (guint i = 0; pairs && i < pairs->len; i++)
     if (!((ThinRootPair *)pairs->pdata[i])->is_current)
