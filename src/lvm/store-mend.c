@@ -3,8 +3,8 @@
  *
  * What is damaged is taken for empty: a metadata area whose header cannot be used gets a header, a
  * physical volume without a label one that says what the text does, and a metadata area where lvm2
- * makes one, if there is none left in the volume group. The text then is committed to all of them, as
- * any other.
+ * makes one, if there is none left in the volume group. The text then is committed to all of them,
+ * as any other.
  */
 #include "config.h"
 
