@@ -57,6 +57,11 @@ static gboolean open_pool(RescueGroup *group, const RescueRequest *request, LvmL
                           GError **error)
 {
   *pool = (Pool){group, request, lv, NULL};
+  if (lvm_lv_kind(lv) != LVM_LV_THIN_POOL)
+    return vt_set_error(error, EBADMSG,
+                        "%s/%s is no thin pool, as %s/%s has it; another text may say otherwise "
+                        "(--list-texts)",
+                        request->vg, lvm_lv_name(lv), request->vg, request->lv);
   if (!rescue_check_idle(group, lv, error))
     return FALSE;
   if (request->dump)

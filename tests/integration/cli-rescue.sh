@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 93
+plan 94
 
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"/{archive,backup}
@@ -106,6 +106,9 @@ unchanged "whole"
 
 # --- what is refused ---
 refused "a pool" 1 'name a volume of it' fx pve/data x
+vgtext | sed 's/thin_pool = "data"/thin_pool = "root"/' >odd.vg
+refused "a volume in a pool that is none" 1 'pve/root is no thin pool' \
+  fx pve/vm-100-disk-0 x --text odd.vg
 refused "a volume that never was" 1 'nor had it in any text' fx pve/nope x
 refused "a seqno that is not left, nor a file" 1 'No such file' fx pve/root x --text 99
 refused "a physical volume as FILE" 1 'is a physical volume' fx pve/root "${images[0]}"
