@@ -74,6 +74,15 @@ static LvmLabel *make_label(LvmPv *pv, LvmDevice *locked)
   return label;
 }
 
+/* All extents are there: if the label has a larger device, the label is wrong, and is written. */
+static void take_size(LvmDevice *locked)
+{
+  if (locked->label->device_size <= vt_io_size(locked->io))
+    return;
+  locked->label->device_size = vt_io_size(locked->io);
+  locked->identified = FALSE;
+}
+
 static gboolean open_pv(LvmStore *store, LvmProbe *probe, LvmPv *pv, LvmDevice *device,
                         GError **error)
 {
@@ -96,6 +105,7 @@ static gboolean open_pv(LvmStore *store, LvmProbe *probe, LvmPv *pv, LvmDevice *
                  device->path, end);
     goto failed;
   }
+  take_size(locked);
   lvm_store_add_device(store, locked);
   return TRUE;
 failed:

@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 155
+plan 160
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -140,6 +140,18 @@ use 01-clean
 zero 512 1
 mended label 'label .* is gone'
 well label
+use 01-clean
+python3 - "${images[0]}" <<'P'
+import struct, sys, zlib
+with open(sys.argv[1], 'r+b') as f:
+    f.seek(512); label = bytearray(f.read(512))
+    label[64:72] = struct.pack('<Q', 1 << 40)
+    crc = zlib.crc32(label[20:], 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff
+    label[16:20] = struct.pack('<I', crc)
+    f.seek(512); f.write(label)
+P
+mended "a label of a larger device" 'it has been truncated'
+well "a label of a larger device"
 use 01-clean
 ok "text: archived" fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
 zero 4096 2032
