@@ -2,6 +2,7 @@
 unit_tests = \
 	tests/unit/test-block-stack \
 	tests/unit/test-control \
+	tests/unit/test-control-users \
 	tests/unit/test-device-filter \
 	tests/unit/test-failover \
 	tests/unit/test-journal \
