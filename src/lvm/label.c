@@ -128,6 +128,19 @@ static LvmLabel *parse(const guint8 *sector, guint number)
   return g_steal_pointer(&label);
 }
 
+gboolean lvm_label_area_possible(const LvmRange *area)
+{
+  return area->offset % LVM_SECTOR == 0 && area->offset >= N_SECTORS * LVM_SECTOR;
+}
+
+static gboolean areas_possible(const LvmLabel *label)
+{
+  for (guint i = 0; i < label->metadata_areas->len; i++)
+    if (!lvm_label_area_possible(&g_array_index(label->metadata_areas, LvmRange, i)))
+      return FALSE;
+  return TRUE;
+}
+
 /* What is wrong with the label in @sector? NULL: nothing. */
 static const char *problem(const guint8 *sector, guint number, const LvmLabel *label)
 {
@@ -141,7 +154,9 @@ static const char *problem(const guint8 *sector, guint number, const LvmLabel *l
     return "it was written for another sector";
   if (memcmp(header.type, "LVM2 001", 8) != 0)
     return "it is not of type LVM2 001";
-  return label ? NULL : "its lists of areas have no end";
+  if (!label)
+    return "its lists of areas have no end";
+  return areas_possible(label) ? NULL : "it has a metadata area where none can be";
 }
 
 gboolean lvm_label_read(VtIo *io, LvmLabel **label, GError **error)

@@ -242,8 +242,12 @@ static gboolean read_device(LvmProbe *probe, LvmDevice *device)
     return TRUE;
   }
   check_size(device);
-  for (guint i = 0; i < device->label->metadata_areas->len; i++)
-    read_area(probe, device, &g_array_index(device->label->metadata_areas, LvmRange, i), TRUE);
+  for (guint i = 0; i < device->label->metadata_areas->len; i++) {
+    const LvmRange *area = &g_array_index(device->label->metadata_areas, LvmRange, i);
+
+    if (lvm_label_area_possible(area))
+      read_area(probe, device, area, TRUE);
+  }
   if (!whole && !has_group(device))
     read_unlabelled(probe, device);
   return TRUE;

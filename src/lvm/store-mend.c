@@ -20,7 +20,8 @@ static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
     LvmMetadataArea *found = device->areas->pdata[i], *area;
     LvmRange range = {found->start, found->size};
 
-    if (!device->identified && !found->usable && range.offset + range.size > lvm_pv_start(pv))
+    if (!lvm_label_area_possible(&range) ||
+        (!device->identified && !found->usable && range.offset + range.size > lvm_pv_start(pv)))
       continue;
     area = lvm_metadata_area_new(locked->io, &range);
     if (!lvm_metadata_area_read_header(area, NULL)) {

@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan 160
+plan 161
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -140,18 +140,26 @@ use 01-clean
 zero 512 1
 mended label 'label .* is gone'
 well label
-use 01-clean
-python3 - "${images[0]}" <<'P'
+relabel() { # OFFSET VALUE: 8 bytes of the label, and its checksum
+  python3 - "${images[0]}" "$@" <<'P'
 import struct, sys, zlib
 with open(sys.argv[1], 'r+b') as f:
     f.seek(512); label = bytearray(f.read(512))
-    label[64:72] = struct.pack('<Q', 1 << 40)
+    at = int(sys.argv[2])
+    label[at:at + 8] = struct.pack('<Q', int(sys.argv[3]))
     crc = zlib.crc32(label[20:], 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff
     label[16:20] = struct.pack('<I', crc)
     f.seek(512); f.write(label)
 P
+}
+use 01-clean
+relabel 64 $((1 << 40))
 mended "a label of a larger device" 'it has been truncated'
 well "a label of a larger device"
+use 01-clean
+relabel 104 1
+mended "an area over the label" 'it has a metadata area where none can be'
+well "an area over the label"
 use 01-clean
 ok "text: archived" fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
 zero 4096 2032
