@@ -6,10 +6,13 @@
  * A volume group with a thin pool, volumes and snapshots is made in a file. Then, for each number
  * from FIRST on, a copy of it is damaged (image-mutate.h), and commands run on that as main() runs
  * them. None may crash, take longer than 20 seconds or more than 1 GiB; none that only reads may
- * change a byte; and where a volume group or pool is refused, no command may, either. What fails is
- * told with its seed and number, which do the same again.
+ * change a byte; and where a volume group or pool is refused, no command may, either. What repair
+ * says it has mended, the check has nothing to say of. What fails is told with its seed and number,
+ * which do the same again.
  *
- * A command that is new needs a row in the table, nothing else. They run one after the other in one
+ * Beside the image, and made anew for each, are files metadata (the pool's, as damaged), other (room
+ * for metadata) and xml (a dump, undamaged). A command that is new needs a row in the table, nothing
+ * else. They run one after the other in one
  * process, which is replaced after some cases: starting one takes longer than a command does.
  */
 #include "config.h"
@@ -35,52 +38,86 @@ int virt_thin_main(int argc, char **argv);
 #define MEMORY_MAX_KIB (1024 * 1024)
 #define FILE_MAX (64 * MIB) /* that a command may write besides */
 #define WORKER_CASES 100
+#define METADATA_SIZE (2 * MIB) /* as image_file_make() has it */
 #define VOLUME "v/vm-1-disk-0"
 #define SNAPSHOT "v/snap_vm-1-disk-0_s"
 
+typedef enum {
+  READS,  /* changes no byte */
+  WRITES, /* changes no byte of what is refused */
+  MENDS,  /* says well, and the check is silent; or changes no byte */
+} Effect;
+
 static const struct {
-  gboolean writes;
+  Effect effect;
   guint one_in; /* cases: what takes long, not in each */
   const char *words;
 } rows[] = {
-    {FALSE, 3, "list"},
-    {FALSE, 5, "list --json v"},
-    {FALSE, 3, "info v"},
-    {FALSE, 3, "info v/data"},
-    {FALSE, 5, "info --json " VOLUME},
-    {FALSE, 1, "check v/data"},
-    {FALSE, 5, "dump v/data"},
-    {FALSE, 3, "dump --repair v/data"},
-    {FALSE, 7, "dump --format human v/data"},
-    {FALSE, 3, "delta " SNAPSHOT " " VOLUME},
-    {FALSE, 5, "delta --same --json " SNAPSHOT " " VOLUME},
-    {FALSE, 3, "usage v"},
-    {FALSE, 5, "usage " VOLUME},
-    {FALSE, 3, "rescue " VOLUME " -"},
-    {FALSE, 3, "repair --dry-run v/data"},
-    {FALSE, 13, "export " SNAPSHOT " out --format raw"},
-    {FALSE, 101, "export " SNAPSHOT " out --format qcow2"},
-    {TRUE, 11, "send " SNAPSHOT},
-    {TRUE, 17, "archive v -"},
-    {TRUE, 3, "create v/vm-2-disk-0 --size 1m"},
-    {TRUE, 3, "snapshot " VOLUME " t"},
-    {TRUE, 7, "clone " SNAPSHOT " vm-3-disk-0"},
-    {TRUE, 5, "rollback " VOLUME " s"},
-    {TRUE, 11, "rename " VOLUME " vm-4-disk-0"},
-    {TRUE, 11, "resize " VOLUME " +1m"},
-    {TRUE, 7, "resize " VOLUME " 64k --shrink"},
-    {TRUE, 7, "resize v/data +1m"},
-    {TRUE, 11, "resize --metadata v/data +1m"},
-    {TRUE, 5, "remove --snapshots " VOLUME},
-    {TRUE, 7, "remove v/base-9-disk-0"},
-    {TRUE, 13, "import in v/vm-5-disk-0"},
-    {TRUE, 7, "check --clear-needs-check v/data"},
-    {TRUE, 3, "check --auto-repair v/data"},
-    {TRUE, 3, "repair --yes v/data"},
-    {TRUE, 101, "release v"},
+    {READS, 3, "list"},
+    {READS, 5, "list --json v"},
+    {READS, 3, "info v"},
+    {READS, 3, "info v/data"},
+    {READS, 5, "info --json " VOLUME},
+    {READS, 1, "check v/data"},
+    {READS, 5, "dump v/data"},
+    {READS, 3, "dump --repair v/data"},
+    {READS, 7, "dump --format human v/data"},
+    {READS, 3, "delta " SNAPSHOT " " VOLUME},
+    {READS, 5, "delta --same --json " SNAPSHOT " " VOLUME},
+    {READS, 5, "dump --dev-id 1 --skip-mappings v/data"},
+    {READS, 5, "dump --repair --metadata metadata"},
+    {READS, 3, "check --quick v/data"},
+    {READS, 5, "check --json v/data"},
+    {READS, 3, "usage v"},
+    {READS, 5, "usage --json " VOLUME " " SNAPSHOT},
+    {READS, 3, "rescue " VOLUME " -"},
+    {READS, 5, "rescue " SNAPSHOT " out --map map"},
+    {READS, 5, "rescue --list-texts v"},
+    {READS, 5, "rescue --list-roots v/data"},
+    {READS, 7, "rescue --root 1 " VOLUME " -"},
+    {READS, 7, "rescue --dev-id 1 --size 1m v/data -"},
+    {READS, 5, "rescue --metadata metadata " VOLUME " -"},
+    {READS, 11, "rescue --dump xml " VOLUME " -"},
+    {READS, 3, "repair --dry-run v/data"},
+    {READS, 5, "repair --dry-run --json --adopt v/data"},
+    {READS, 7, "repair --dry-run --remove-unknown --remove-missing v/data"},
+    {READS, 5, "repair --yes --metadata metadata --output other"},
+    {READS, 11, "restore --metadata other xml"},
+    {READS, 11, "restore --force --metadata other xml"},
+    {READS, 13, "export " SNAPSHOT " out --format raw"},
+    {READS, 101, "export " SNAPSHOT " out --format qcow2"},
+    {WRITES, 11, "send " SNAPSHOT},
+    {WRITES, 17, "archive v -"},
+    {WRITES, 3, "create v/vm-2-disk-0 --size 1m"},
+    {WRITES, 3, "snapshot " VOLUME " t"},
+    {WRITES, 7, "clone " SNAPSHOT " vm-3-disk-0"},
+    {WRITES, 5, "rollback " VOLUME " s"},
+    {WRITES, 11, "rename " VOLUME " vm-4-disk-0"},
+    {WRITES, 11, "resize " VOLUME " +1m"},
+    {WRITES, 7, "resize " VOLUME " 64k --shrink"},
+    {WRITES, 7, "resize v/data +1m"},
+    {WRITES, 11, "resize --metadata v/data +1m"},
+    {WRITES, 5, "remove --snapshots " VOLUME},
+    {WRITES, 7, "remove v/base-9-disk-0"},
+    {WRITES, 13, "import in v/vm-5-disk-0"},
+    {WRITES, 7, "check --clear-needs-check v/data"},
+    {WRITES, 3, "check --auto-repair v/data"},
+    {MENDS, 3, "repair --yes v/data"},
+    {MENDS, 3, "repair --yes --adopt v/data"},
+    {MENDS, 3, "repair --yes --adopt --remove-missing v/data"},
+    {MENDS, 3, "repair --yes --remove-unknown --remove-missing v/data"},
+    {MENDS, 5, "repair --yes --remove-unknown --remove-missing --keep kept v/data"},
+    {WRITES, 101, "release v"},
 };
 
-static gboolean *unknown; /* of each row: it is a command or option of another version */
+static const char xml[] =
+    "<superblock uuid=\"\" time=\"1\" transaction=\"4\" data_block_size=\"128\" "
+    "nr_data_blocks=\"384\">\n"
+    "<device dev_id=\"1\" mapped_blocks=\"3\" transaction=\"0\" creation_time=\"0\" "
+    "snap_time=\"1\">\n"
+    "<single_mapping origin_block=\"0\" data_block=\"0\" time=\"0\"/>\n"
+    "<range_mapping origin_begin=\"2\" data_begin=\"7\" length=\"2\" time=\"1\"/>\n"
+    "</device>\n</superblock>\n";
 static guint32 seed, count;
 static gint64 end; /* monotonic time */
 static FILE *told; /* what this program says, where commands print to nowhere */
@@ -100,9 +137,9 @@ static struct {
   guint64 n_commands, n_well; /* run; that ended with success */
 } * shared;
 
-static const CliCommand *command_of(guint row)
+static const CliCommand *command_of(const char *line)
 {
-  g_auto(GStrv) words = g_strsplit(rows[row].words, " ", 2);
+  g_auto(GStrv) words = g_strsplit(line, " ", 2);
 
   return find_command(commands, G_N_ELEMENTS(commands), words[0]);
 }
@@ -116,15 +153,18 @@ static void forget_options(const CliCommand *command)
     else if (o->arg == G_OPTION_ARG_STRING || o->arg == G_OPTION_ARG_FILENAME ||
              o->arg == G_OPTION_ARG_STRING_ARRAY || o->arg == G_OPTION_ARG_FILENAME_ARRAY)
       *(gpointer *)o->arg_data = NULL;
+    else if (o->arg == G_OPTION_ARG_INT64)
+      *(gint64 *)o->arg_data = -1;
   arguments = devices = NULL;
 }
 
-static int run_row(guint row)
+static int run_words(const char *words)
 {
-  g_autofree char *line = g_strdup_printf("virt-thin --device %s %s", image_path, rows[row].words);
+  g_autofree char *line = g_strdup_printf("virt-thin --device %s %s", image_path, words);
+  const CliCommand *command = command_of(words);
   int status;
 
-  if (!command_of(row))
+  if (!command)
     return CLI_WRONG_USAGE;
   g_assert_no_errno(ftruncate(STDERR_FILENO, 0));
   lseek(STDERR_FILENO, 0, SEEK_SET);
@@ -132,7 +172,7 @@ static int run_row(guint row)
   status = main_strv(g_strsplit(line, " ", -1));
   fflush(NULL);
   alarm(0);
-  forget_options(command_of(row));
+  forget_options(command);
   return status;
 }
 
@@ -160,6 +200,13 @@ static gboolean refused_and_changed(void)
   return !opens();
 }
 
+static const char *fault_of_repair(int status)
+{
+  if (status)
+    return image_file_is_changed() ? "refuses, and changes the image" : NULL;
+  return run_words("check v/data") == 0 ? NULL : "has mended it, and the check fails";
+}
+
 static const char *fault_of(guint row, int status)
 {
   struct rusage usage;
@@ -167,7 +214,11 @@ static const char *fault_of(guint row, int status)
   getrusage(RUSAGE_SELF, &usage);
   if (usage.ru_maxrss > MEMORY_MAX_KIB)
     return "takes more than 1 GiB";
-  if (!rows[row].writes)
+  if (status == CLI_WRONG_USAGE)
+    return "is no command";
+  if (rows[row].effect == MENDS)
+    return fault_of_repair(status);
+  if (rows[row].effect == READS)
     return image_file_is_changed() ? "reads, and changes the image" : NULL;
   return status && refused_and_changed() ? "changes an image that is refused" : NULL;
 }
@@ -185,6 +236,13 @@ static void tell(guint32 number, guint row, const char *fault, const char *what)
   fflush(told);
 }
 
+static gboolean is_ours(const char *name)
+{
+  static const char *const names[] = {"pv.img", "in", "said", "xml", "metadata", "other", NULL};
+
+  return g_strv_contains(names, name);
+}
+
 static void remove_leftovers(void)
 {
   static const char *const folders[] = {".", "state", "state/archive"};
@@ -195,10 +253,23 @@ static void remove_leftovers(void)
 
     while (dir && (name = g_dir_read_name(dir))) {
       g_autofree char *path = g_build_filename(folders[i], name, NULL);
-      if (strcmp(name, "pv.img") != 0 && strcmp(name, "in") != 0 && strcmp(name, "said") != 0)
+      if (!is_ours(name))
         unlink(path);
     }
   }
+}
+
+/* The metadata as it is in @image, and room for some. */
+static void make_metadata(const Image *image)
+{
+  const char *data = (const char *)image->data + g_array_index(image->blocks, ImageBlock, 0).at;
+
+  unlink("metadata");
+  unlink("other");
+  g_assert_true(g_file_set_contents_full("metadata", data, METADATA_SIZE, G_FILE_SET_CONTENTS_NONE,
+                                         0600, NULL));
+  g_assert_true(g_file_set_contents("other", "", 0, NULL));
+  g_assert_no_errno(truncate("other", METADATA_SIZE));
 }
 
 static void run_case(Image *image, guint32 number)
@@ -209,11 +280,12 @@ static void run_case(Image *image, guint32 number)
   image_file_reset();
   what = image_mutate(image, seed, number);
   image_file_put_back();
+  make_metadata(image);
   for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-    if ((number + i) % rows[i].one_in != 0 || unknown[i])
+    if ((number + i) % rows[i].one_in != 0)
       continue;
     shared->row = i;
-    int status = run_row(i);
+    int status = run_words(rows[i].words);
     const char *fault = fault_of(i, status);
 
     shared->n_commands++;
@@ -229,23 +301,20 @@ static void run_case(Image *image, guint32 number)
 }
 
 /* Undamaged, every command must do its work: else this tests messages. */
-static void check_commands(void)
+static void try_commands(Image *image)
 {
+  make_metadata(image);
   for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
     shared->row = i;
-    int status = run_row(i);
-    gboolean worked = status == 0 && (rows[i].writes || !image_file_is_changed());
+    int status = run_words(rows[i].words);
+    const char *fault = status ? "does not do its work" : fault_of(i, status);
 
-    unknown[i] = status == CLI_WRONG_USAGE;
-    if (unknown[i])
-      fprintf(told, "# not known: %s\n", rows[i].words);
-    else if (!worked)
-      tell(0, i, "does not do its work", "undamaged");
-    shared->failed += !worked && !unknown[i];
+    if (fault)
+      tell(0, i, fault, "undamaged");
+    shared->failed += fault != NULL;
     image_file_put_back();
     remove_leftovers();
   }
-  fflush(told);
 }
 
 /* --- workers --- */
@@ -314,16 +383,12 @@ static void make_folder(void)
   g_setenv("G_DEBUG", "fatal-criticals", TRUE);
   settings_make_environment_absolute();
   g_assert_true(g_file_set_contents("in", "an image to import", -1, NULL));
+  g_assert_true(g_file_set_contents("xml", xml, -1, NULL));
 }
 
 static void make_image(Image *unused)
 {
   image_file_make(image_path);
-}
-
-static void try_commands(Image *unused)
-{
-  check_commands();
 }
 
 static void tell_count(void)
@@ -364,16 +429,14 @@ int main(int argc, char **argv)
   count = number_argument(argc, argv, 3, 1000);
   end = g_get_monotonic_time() + seconds * G_TIME_SPAN_SECOND;
   make_folder();
-  shared = mmap(NULL, sizeof *shared + sizeof *unknown * G_N_ELEMENTS(rows), PROT_READ | PROT_WRITE,
-                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  unknown = (gboolean *)(shared + 1);
+  shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (!in_worker(make_image, NULL, &why))
     g_error("the image could not be made");
   if (!image_file_open(image_path, &image))
     g_error("the image is not as it should be");
   printf("# seed %u; %u metadata blocks are in use\n", seed, image.blocks->len);
   shared->number = number_argument(argc, argv, 2, 0);
-  if (!in_worker(try_commands, NULL, &why))
+  if (!in_worker(try_commands, &image, &why))
     tell(0, shared->row, why, "undamaged"), shared->failed++;
   run_all(&image);
   return shared->failed != 0;
