@@ -128,6 +128,11 @@ static LvmLabel *parse(const guint8 *sector, guint number)
   return g_steal_pointer(&label);
 }
 
+gboolean lvm_label_areas_overlap(const LvmRange *a, const LvmRange *b)
+{
+  return a->offset <= b->offset ? b->offset - a->offset < a->size : a->offset - b->offset < b->size;
+}
+
 gboolean lvm_label_area_possible(const LvmRange *area)
 {
   return area->offset % LVM_SECTOR == 0 && area->offset >= N_SECTORS * LVM_SECTOR;
@@ -135,9 +140,15 @@ gboolean lvm_label_area_possible(const LvmRange *area)
 
 static gboolean areas_possible(const LvmLabel *label)
 {
-  for (guint i = 0; i < label->metadata_areas->len; i++)
-    if (!lvm_label_area_possible(&g_array_index(label->metadata_areas, LvmRange, i)))
+  for (guint i = 0; i < label->metadata_areas->len; i++) {
+    const LvmRange *area = &g_array_index(label->metadata_areas, LvmRange, i);
+
+    if (!lvm_label_area_possible(area))
       return FALSE;
+    for (guint j = 0; j < i; j++)
+      if (lvm_label_areas_overlap(area, &g_array_index(label->metadata_areas, LvmRange, j)))
+        return FALSE;
+  }
   return TRUE;
 }
 

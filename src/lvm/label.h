@@ -32,6 +32,7 @@ LvmLabel *lvm_label_new(void);
 void lvm_label_free(LvmLabel *label);
 /* May a metadata area begin there? In a whole sector, and behind those that a label may be in. */
 gboolean lvm_label_area_possible(const LvmRange *area);
+gboolean lvm_label_areas_overlap(const LvmRange *a, const LvmRange *b);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LvmLabel, lvm_label_free)
 
 /* FALSE: cannot be read, or damaged; *label is then what could be made out of it all the same, or

@@ -13,6 +13,18 @@
 #include "lvm/model/vg-private.h"
 #include "lvm/store-private.h"
 
+static gboolean overlaps_taken(const LvmDevice *locked, const LvmRange *range)
+{
+  for (guint i = 0; i < locked->areas->len; i++) {
+    const LvmMetadataArea *area = locked->areas->pdata[i];
+    const LvmRange taken = {area->start, area->size};
+
+    if (lvm_label_areas_overlap(&taken, range))
+      return TRUE;
+  }
+  return FALSE;
+}
+
 /* The areas of @device as they were found, on @locked. A damaged label may say anything of them. */
 static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
 {
@@ -20,7 +32,7 @@ static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
     LvmMetadataArea *found = device->areas->pdata[i], *area;
     LvmRange range = {found->start, found->size};
 
-    if (!lvm_label_area_possible(&range) ||
+    if (!lvm_label_area_possible(&range) || overlaps_taken(locked, &range) ||
         (!device->identified && !found->usable && range.offset + range.size > lvm_pv_start(pv)))
       continue;
     area = lvm_metadata_area_new(locked->io, &range);
