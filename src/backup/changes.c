@@ -174,3 +174,29 @@ GArray *backup_changes(VolumeGroup *group, const BackupBase *base, const PoolVol
     add_run(runs, tail.offset, tail.end, FALSE, snapshot->size);
   return g_steal_pointer(&runs);
 }
+
+/* --- of a damaged pool --- */
+
+GArray *backup_readable(VtIo *volume, GArray *lost, GError **error)
+{
+  g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(BackupRun));
+  guint64 size = vt_io_size(volume);
+
+  for (guint64 offset = 0, length = 0; offset < size; offset += length) {
+    g_autoptr(GError) local = NULL;
+    gboolean mapped = FALSE;
+
+    length = 0;
+    if (vt_io_extent(volume, offset, size - offset, &length, &mapped, &local)) {
+      if (mapped)
+        add_run(runs, offset, offset + length, FALSE, size);
+      continue;
+    }
+    if (!g_error_matches(local, VT_ERROR, EBADMSG) || length == 0) {
+      g_propagate_error(error, g_steal_pointer(&local));
+      return NULL;
+    }
+    backup_lost_add(lost, offset, length);
+  }
+  return g_steal_pointer(&runs);
+}

@@ -14,6 +14,7 @@
 #define EXTENSION_BACKING_FORMAT 0xe2792aca
 #define MAX_NAME 1023
 #define PAGE 4096
+#define GIVE_UP (16 * 1024 * 1024)           /* bytes of which none could be read */
 #define COPIED (G_GUINT64_CONSTANT(1) << 63) /* its refcount is one */
 #define ZERO 1
 #define PER_TABLE (BACKUP_CLUSTER / 8) /* clusters that an L2 table is for */
@@ -229,17 +230,6 @@ static gboolean write_l2(BackupOut *out, const Layout *layout, const GArray *run
   return fill_up(&table, error);
 }
 
-static void add_lost(GArray *all, guint64 offset, guint64 length)
-{
-  BackupLost *last = all->len ? &g_array_index(all, BackupLost, all->len - 1) : NULL;
-  const BackupLost lost = {offset, length};
-
-  if (last && last->offset + last->length == offset)
-    last->length += length;
-  else
-    g_array_append_val(all, lost);
-}
-
 static gboolean is_damage(const GError *error)
 {
   return error->domain == VT_ERROR && (error->code == EBADMSG || error->code == EIO);
@@ -268,14 +258,32 @@ static gboolean read_what_there_is(VtIo *volume, char *buffer, guint64 length, g
       return FALSE;
     }
     memset(buffer + done, 0, n);
-    add_lost(lost, offset + done, n);
+    backup_lost_add(lost, offset + done, n);
   }
   return TRUE;
+}
+
+/* A drive that is gone gives errors for everything, and page by page takes days over it: an image of
+ * nothing but zeros is no backup. @tried: bytes until now; @last: there are no more. */
+static gboolean check_some(const GArray *lost, guint64 tried, gboolean last, GError **error)
+{
+  guint64 n = 0;
+
+  if (!lost || tried == 0 || (tried < GIVE_UP && !last))
+    return TRUE;
+  for (guint i = 0; i < lost->len; i++)
+    n += g_array_index(lost, BackupLost, i).length;
+  return n < tried || vt_set_error(error, EIO,
+                                   "nothing of it can be read, of the first %" G_GUINT64_FORMAT
+                                   " bytes that it maps: is its drive there, and well?",
+                                   tried);
 }
 
 static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtIo *volume,
                            GArray *lost, BackupTold told, gpointer user_data, GError **error)
 {
+  guint64 tried = 0;
+
   for (guint i = 0; i < runs->len; i++) {
     const BackupRun *run = &g_array_index(runs, BackupRun, i);
 
@@ -286,7 +294,7 @@ static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtI
     for (guint64 done = 0, n; done < run->length; done += n) {
       n = MIN(run->length - done, BACKUP_PIECE);
       if (!read_what_there_is(volume, backup_out_buffer(out), n, run->offset + done, lost, error) ||
-          !backup_out_write_buffer(out, n, error))
+          !check_some(lost, tried += n, FALSE, error) || !backup_out_write_buffer(out, n, error))
         return FALSE;
       told(n, user_data);
     }
@@ -294,7 +302,7 @@ static gboolean write_data(BackupOut *out, gboolean raw, const GArray *runs, VtI
         !backup_out_zeros(out, BACKUP_CLUSTER - run->length % BACKUP_CLUSTER, error))
       return FALSE;
   }
-  return TRUE;
+  return check_some(lost, tried, TRUE, error);
 }
 
 gboolean backup_image_write(BackupOut *out, const BackupImage *image, const GArray *runs,

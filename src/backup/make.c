@@ -23,6 +23,7 @@ typedef struct {
   char *vg_uuid;
   BackupBase base;
   GArray *runs; /* of BackupRun */
+  GArray *lost; /* of BackupLost, as the pool's metadata is damaged; NULL: it is not */
 } Item;
 
 typedef struct {
@@ -108,6 +109,14 @@ static gboolean take_snapshots(Making *making, GError **error)
 {
   guint n_pools = 0;
 
+  /* Of a pool that can only be read nobody writes to the volumes. */
+  for (guint i = 0; i < making->job->n_sources; i++) {
+    Item *item = &making->items[i];
+
+    if (item->source->in_place && !item->snapshot &&
+        !(item->snapshot = pool_get_volume(item->source->group, item->source->lv, error)))
+      return FALSE;
+  }
   for (guint i = 0; i < making->job->n_sources; i++)
     if (!making->items[i].snapshot) {
       if (!snapshot_pool(making, i, error))
@@ -126,7 +135,7 @@ static void drop_snapshots(Making *making)
   for (guint i = 0; i < making->job->n_sources; i++) {
     Item *item = &making->items[i];
 
-    if (item->snapshot)
+    if (item->snapshot && !item->source->in_place)
       remove_volume(item->source->group, item->source->vg, item->snapshot->name);
     g_clear_pointer(&item->snapshot, pool_volume_info_free);
   }
@@ -171,6 +180,8 @@ static void drop_needless(Making *making, guint index)
   const Item *item = &making->items[index];
   const BackupVolume *volume = making->manifest->volumes->pdata[index];
 
+  if (item->source->in_place)
+    return;
   if (volume->lost->len > 0)
     remove_volume(item->source->group, item->source->vg, item->snapshot->name);
   else
@@ -185,6 +196,22 @@ static void tell(guint64 bytes, gpointer user_data)
 
   making->done += bytes;
   cli_progress_update(making->progress, making->done);
+}
+
+static gint by_offset(gconstpointer a, gconstpointer b)
+{
+  const BackupLost *one = a, *two = b;
+
+  return one->offset < two->offset ? -1 : one->offset > two->offset;
+}
+
+/* What the drive has lost and what the metadata has are apart from each other. */
+static void add_lost(const Item *item, BackupVolume *volume)
+{
+  if (!item->lost)
+    return;
+  g_array_append_vals(volume->lost, item->lost->data, item->lost->len);
+  g_array_sort(volume->lost, by_offset);
 }
 
 /* Write one to @fd. */
@@ -218,6 +245,7 @@ static gboolean write_image(Making *making, Item *item, int fd, BackupVolume *vo
        backup_out_end(&out, &volume->checksum, error) &&
        (making->job->folder || backup_tar_pad(fd, volume->file_size, error));
   backup_out_clear(&out);
+  add_lost(item, volume);
   return ok;
 }
 
@@ -237,7 +265,7 @@ static BackupVolume *describe(Making *making, Item *item)
   if (item->base.volume)
     volume->parent = g_strdup(item->base.manifest->id);
   volume->why_full = g_strdup(item->base.why_full);
-  if (making->job->folder) {
+  if (making->job->folder && !item->source->in_place) {
     volume->baseline = g_strdup(item->snapshot->name);
     volume->baseline_uuid = g_strdup(item->snapshot->uuid);
     volume->baseline_device = item->snapshot->device_id;
@@ -276,6 +304,27 @@ static gboolean begin_archive(Making *making, GError **error)
   return backup_tar_write_header(making->job->fd, name, G_MAXUINT64, making->manifest->time, error);
 }
 
+/* What is in the image: the difference, all that is mapped, or what of that is known. */
+static gboolean find_runs(Item *item, GError **error)
+{
+  VolumeGroup *group = item->source->group;
+  g_autofree char *opener = g_strdup_printf("virt-thin backup, pid %d", (int)getpid());
+  g_autoptr(VtIo) io = NULL;
+
+  if (!item->source->in_place) {
+    item->runs = backup_changes(group, &item->base, item->snapshot, error);
+    return item->runs != NULL;
+  }
+  item->lost = g_array_new(FALSE, FALSE, sizeof(BackupLost));
+  io = pool_volume_open(group, item->snapshot->name, TRUE, opener, error);
+  item->runs = io ? backup_readable(io, item->lost, error) : NULL;
+  if (!item->runs)
+    return FALSE;
+  return item->runs->len > 0 || item->lost->len == 0 ||
+         vt_set_error(error, EBADMSG, "nothing of volume %s/%s can be read: %s", item->source->vg,
+                      item->source->lv, item->info->damage);
+}
+
 static gboolean make_images(Making *making, GError **error)
 {
   guint64 total = 0;
@@ -284,8 +333,7 @@ static gboolean make_images(Making *making, GError **error)
   for (guint i = 0; ok && i < making->job->n_sources; i++) {
     Item *item = &making->items[i];
 
-    item->runs = backup_changes(item->source->group, &item->base, item->snapshot, error);
-    ok = item->runs != NULL;
+    ok = find_runs(item, error);
     for (guint j = 0; ok && j < item->runs->len; j++) {
       const BackupRun *run = &g_array_index(item->runs, BackupRun, j);
 
@@ -365,10 +413,13 @@ static gboolean prepare(Making *making, GError **error)
     Item *item = &making->items[i];
 
     item->source = &job->sources[i];
-    pool_temporary_clean(item->source->group); /* of an archive that was killed */
+    if (!item->source->in_place)
+      pool_temporary_clean(item->source->group); /* of an archive that was killed */
     if (!look_at(item, error))
       return FALSE;
-    if (job->folder)
+    if (item->source->in_place)
+      item->base.why_full = g_strdup("its thin pool can only be read");
+    else if (job->folder)
       backup_find_base(job, item->source, item->info, item->vg_uuid, &item->base);
   }
   return TRUE;
@@ -382,6 +433,7 @@ static void clear(Making *making)
     g_clear_pointer(&item->info, pool_volume_info_free);
     g_clear_pointer(&item->snapshot, pool_volume_info_free);
     g_clear_pointer(&item->runs, g_array_unref);
+    g_clear_pointer(&item->lost, g_array_unref);
     g_free(item->vg_uuid);
     g_free(item->base.why_full);
   }
@@ -427,7 +479,7 @@ static gboolean remove_intended(const char *id, const char *intent, const Backup
       g_autoptr(PoolVolumeInfo) info = NULL;
       g_autofree char *name = g_strdup_printf("snap_%s_" PREFIX "%s", slash + 1, id);
 
-      if (strlen(sources[i].vg) != (gsize)(slash - *line) ||
+      if (sources[i].in_place || strlen(sources[i].vg) != (gsize)(slash - *line) ||
           strncmp(*line, sources[i].vg, (gsize)(slash - *line)) != 0)
         continue;
       found = TRUE;

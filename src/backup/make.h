@@ -13,8 +13,9 @@
 #include "pool/pool.h"
 
 typedef struct {
-  VolumeGroup *group; /* open, not read-only */
+  VolumeGroup *group; /* open, not read-only but for a source in place */
   const char *vg, *lv;
+  gboolean in_place; /* its thin pool can only be read: no snapshot, and nothing is based on it */
 } BackupSource;
 
 typedef struct {

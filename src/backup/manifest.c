@@ -68,6 +68,17 @@ BackupVolume *backup_manifest_find(const BackupManifest *manifest, const char *v
   return NULL;
 }
 
+void backup_lost_add(GArray *all, guint64 offset, guint64 length)
+{
+  BackupLost *last = all->len ? &g_array_index(all, BackupLost, all->len - 1) : NULL;
+  const BackupLost lost = {offset, length};
+
+  if (last && last->offset + last->length == offset)
+    last->length += length;
+  else
+    g_array_append_val(all, lost);
+}
+
 char *backup_describe_lost(const char *id, const BackupVolume *volume)
 {
   g_autoptr(GString) text = g_string_new(NULL);

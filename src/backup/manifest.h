@@ -55,6 +55,8 @@ BackupManifest *backup_manifest_parse(const char *text, gsize length, const char
 void backup_manifest_build(const BackupManifest *manifest, JsonBuilder *json);
 char *backup_manifest_print(const BackupManifest *manifest);
 
+/* In order, joined to the one before; @lost of BackupLost. */
+void backup_lost_add(GArray *lost, guint64 offset, guint64 length);
 /* What is lost of it, of @volume's name and of backup @id; NULL: nothing. The caller's. */
 char *backup_describe_lost(const char *id, const BackupVolume *volume);
 

@@ -161,25 +161,6 @@ static GArray *parse_sources(char **args, guint n, GError **error)
   return g_steal_pointer(&sources);
 }
 
-/* Each volume group once; and a name that is none is told before a folder is made. */
-static gboolean open_groups(GArray *sources, GError **error)
-{
-  for (guint i = 0; i < sources->len; i++) {
-    BackupSource *source = &g_array_index(sources, BackupSource, i);
-    g_autoptr(PoolVolumeInfo) info = NULL;
-
-    for (guint j = 0; j < i && !source->group; j++)
-      if (strcmp(g_array_index(sources, BackupSource, j).vg, source->vg) == 0)
-        source->group = g_array_index(sources, BackupSource, j).group;
-    if (!source->group && !(source->group = cli_open_patient(source->vg, 0, error)))
-      return FALSE;
-    info = pool_get_volume(source->group, source->lv, error);
-    if (!info)
-      return FALSE;
-  }
-  return TRUE;
-}
-
 static gboolean close_groups(GArray *sources, GError **error)
 {
   gboolean ok = TRUE;
@@ -193,6 +174,50 @@ static gboolean close_groups(GArray *sources, GError **error)
     ok = cli_close(group, error) && ok;
   }
   return ok;
+}
+
+/* A volume group of which metadata is damaged can only be read: no snapshot is taken there, and
+ * nobody writes to the volumes. */
+static VolumeGroup *open_group(BackupSource *source, GError **error)
+{
+  g_autoptr(GError) local = NULL;
+  VolumeGroup *group = cli_open_patient(source->vg, 0, &local);
+
+  if (group)
+    return group;
+  if (g_error_matches(local, VT_ERROR, EBADMSG) &&
+      (group = cli_open_patient(source->vg, POOL_READ_ONLY, NULL))) {
+    source->in_place = TRUE;
+    cli_warn("%s is backed up as far as it can be read, without snapshots: %s", source->vg,
+             local->message);
+    return group;
+  }
+  g_propagate_error(error, g_steal_pointer(&local));
+  return NULL;
+}
+
+/* Each volume group once; and a name that is none is told before a folder is made. */
+static gboolean open_groups(GArray *sources, GError **error)
+{
+  for (guint i = 0; i < sources->len; i++) {
+    BackupSource *source = &g_array_index(sources, BackupSource, i);
+    g_autoptr(PoolVolumeInfo) info = NULL;
+
+    for (guint j = 0; j < i && !source->group; j++) {
+      const BackupSource *other = &g_array_index(sources, BackupSource, j);
+
+      if (strcmp(other->vg, source->vg) == 0) {
+        source->group = other->group;
+        source->in_place = other->in_place;
+      }
+    }
+    if (!source->group && !(source->group = open_group(source, error)))
+      return FALSE;
+    info = pool_get_volume(source->group, source->lv, error);
+    if (!info)
+      return FALSE;
+  }
+  return TRUE;
 }
 
 static void tell_made(const BackupManifest *made)

@@ -23,7 +23,7 @@ held() { # GLOB COMMAND...
 at_exit '[ -z "${pid-}" ] || kill -9 $pid 2>/dev/null'
 ended() { wait "$pid" 2>/dev/null; local status=$?; pid=; return $status; }
 
-plan 45
+plan 54
 vt init pve/data --size 1g
 vt init other/data --size 100m
 vt create pve/vm-1 --size 160m; vt create other/vm-1 --size 8m
@@ -67,6 +67,60 @@ if command -v strace >/dev/null; then
 else
   skip 8 "needs strace"
 fi
+
+# --- a drive gives errors for everything ---
+if command -v strace >/dev/null; then
+  head -c 8m /dev/urandom | vt import --format raw - other/vm-1
+  for i in 1 2; do
+    reads -o "$tmp/reads" "$VIRT_THIN_PROGRAM" backup other/vm-1 "$tmp/dead" --full >/dev/null
+  done
+  before=$(sed '/ 1048576, [0-9]*) = 1048576/,$d' "$tmp/reads")
+  at=$(($(grep -c pread64 <<<"$before") + 1)) again=$(($(grep -c preadv <<<"$before") + 1))
+  had=$(ls "$tmp/dead")
+  run reads -o /dev/null -e "inject=pread64:error=EIO:when=$at+" \
+    -e "inject=preadv:error=EIO:when=$again+" "$VIRT_THIN_PROGRAM" backup other/vm-1 "$tmp/dead" --full
+  like "no image of zeros is made of it" "$? $(tr '\n' ' ' <<<"$err")" \
+    '^1 .*nothing of it can be read, of the first 8388608 bytes'
+  is "there is no such backup" "$(ls "$tmp/dead")" "$had"
+  vt remove other/vm-1 --snapshots; vt create other/vm-1 --size 8m
+else
+  skip 2 "needs strace"
+fi
+
+# --- the pool's metadata is damaged within the volume's map ---
+vt init hurt/data --size 150m
+head -c 96m /dev/urandom >"$tmp/map"
+vt create hurt/vm-1 --size 96m; vt import --format raw "$tmp/map" hurt/vm-1
+vt create hurt/vm-2 --size 4m
+vt backup hurt/vm-1 "$tmp/hurt" >/dev/null
+# What is lost are the chunks of its leaves that begin with one of 500 to 999.
+python3 - "$state/hurt.img" <<'PYTHON'
+import struct, sys
+with open(sys.argv[1], "r+b") as image:
+    at = 0
+    while block := image.read(4096):
+        flags, _, n, most, size, _, first = struct.unpack_from("<IQIIIIQ", block, 4)
+        if (flags, most, size) == (2, 252, 8) and 0 < n <= 252 and 500 <= first < 1000:
+            image.seek(at)
+            image.write(b"\xff\xff\xff\xff")
+        at += 4096
+        image.seek(at)
+PYTHON
+sum=$(md5 "$state/hurt.img")
+run vt backup hurt/vm-1 "$tmp/hurt" --keep-last 1
+like "damaged metadata: what is lost is named" "$? $(tr '\n' ' ' <<<"$err")" \
+  '^1 .*virt-thin repair hurt/data.*bytes [0-9]* to [0-9]*.*made without what could not be read'
+like "damaged metadata: it is a full one" "$out" 'full.*can only be read'
+is "damaged metadata: the one before stays" "$(ls "$tmp/hurt" | wc -l)" 2
+is "damaged metadata: nothing is written to it" "$(md5 "$state/hurt.img")" "$sum"
+vt export hurt/vm-1 "$tmp/map.raw" 2>/dev/null
+ok "damaged metadata: the image has what export has" qemu-img compare -f raw -F qcow2 \
+  "$tmp/map.raw" "$(ls -d "$tmp"/hurt/2*/*.qcow2 | tail -n 1)"
+not_ok "damaged metadata: which is not all, nor nothing" eval \
+  'cmp -s "$tmp/map" "$tmp/map.raw" || cmp -s "$tmp/map.raw" /dev/zero -n 96M'
+run vt backup hurt/vm-2 "$tmp/hurt"
+is "damaged metadata: another volume is whole" "$? $(ls "$tmp/hurt" | wc -l)" "0 3"
+rm "$tmp/map" "$tmp/map.raw"
 
 # --- killed ---
 ok "a backup has begun" held "$partial" "$VIRT_THIN_PROGRAM" backup pve/vm-1 "$backups"
