@@ -193,7 +193,9 @@ for cut in 100 5000 200000 -700 -1200; do
     sh -c "'$VIRT_THIN_PROGRAM' restore - pve/again --volume pve/vm-2 <'$tmp/cut.tar'"
 done
 is "leaves nothing" "$(names pve | tr ' ' '\n' | grep -c again)" 0
-printf '\1' | dd of="$tmp/archive.tar" bs=1 seek=2000000 conv=notrunc status=none
+python3 -c 'import sys
+file = open(sys.argv[1], "r+b"); file.seek(2000000); byte = file.read(1)[0]
+file.seek(2000000); file.write(bytes([byte ^ 1]))' "$tmp/archive.tar"
 refused "one bit that is another" 1 'checksum' \
   sh -c "'$VIRT_THIN_PROGRAM' restore - pve/again --volume pve/vm-1 <'$tmp/archive.tar'"
 refused "who reads it goes away" 1 'writing' bash -c \
