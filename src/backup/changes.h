@@ -23,8 +23,8 @@ gboolean backup_base_is_there(VolumeGroup *group, const char *vg_uuid, const Bac
 /* The newest whole backup of @source in the job's folder of which that holds. */
 void backup_find_base(const BackupJob *job, const BackupSource *source, const PoolVolumeInfo *info,
                       const char *vg_uuid, BackupBase *base);
-/* As backup_changes(), of all that @volume maps as far as that can be read, for a damaged pool: what
- * cannot be known to be mapped is added to @lost (of BackupLost). */
+/* As backup_changes(), of all that @volume maps as far as that can be read, for a damaged pool:
+ * what cannot be known to be mapped is added to @lost (of BackupLost). */
 GArray *backup_readable(VtIo *volume, GArray *lost, GError **error);
 /* How @snapshot differs from it, or all that it maps. GArray of BackupRun, the caller's. */
 GArray *backup_changes(VolumeGroup *group, const BackupBase *base, const PoolVolumeInfo *snapshot,

@@ -263,8 +263,8 @@ static gboolean read_what_there_is(VtIo *volume, char *buffer, guint64 length, g
   return TRUE;
 }
 
-/* A drive that is gone gives errors for everything, and page by page takes days over it: an image of
- * nothing but zeros is no backup. @tried: bytes until now; @last: there are no more. */
+/* A drive that is gone gives errors for everything, and page by page takes days over it: an image
+ * of nothing but zeros is no backup. @tried: bytes until now; @last: there are no more. */
 static gboolean check_some(const GArray *lost, guint64 tried, gboolean last, GError **error)
 {
   guint64 n = 0;
