@@ -78,7 +78,8 @@ if command -v strace >/dev/null; then
   at=$(($(grep -c pread64 <<<"$before") + 1)) again=$(($(grep -c preadv <<<"$before") + 1))
   had=$(ls "$tmp/dead")
   run reads -o /dev/null -e "inject=pread64:error=EIO:when=$at+" \
-    -e "inject=preadv:error=EIO:when=$again+" "$VIRT_THIN_PROGRAM" backup other/vm-1 "$tmp/dead" --full
+    -e "inject=preadv:error=EIO:when=$again+" \
+    "$VIRT_THIN_PROGRAM" backup other/vm-1 "$tmp/dead" --full
   like "no image of zeros is made of it" "$? $(tr '\n' ' ' <<<"$err")" \
     '^1 .*nothing of it can be read, of the first 8388608 bytes'
   is "there is no such backup" "$(ls "$tmp/dead")" "$had"
