@@ -12,9 +12,9 @@ guint32 case_seed;
 void case_begin(guint32 default_seed)
 {
   const char *seed = g_getenv("VIRT_THIN_TEST_SEED");
-  g_autofree char *name = g_build_filename(
-      g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(),
-      "virt-thin-XXXXXX", NULL);
+  g_autofree char *name =
+      g_build_filename(g_file_test("/dev/shm", G_FILE_TEST_IS_DIR) ? "/dev/shm" : g_get_tmp_dir(),
+                       "virt-thin-XXXXXX", NULL);
 
   setvbuf(stdout, NULL, _IOLBF, 0);
   printf("1..1\n");

@@ -167,6 +167,11 @@ mended text 'metadata header at offset 4096 is damaged'
 like "text: by the archive" "$out" "from $state/archive/"
 whole text vm-101-disk-1
 well text
+seqno=$(vt "${devices[@]}" rescue pve --list-texts | awk '$1 ~ /^[0-9]+$/ { print $1 }' | sed -n 2p)
+ok "text: one of the ring is put back by its number" run fx repair pve --text "$seqno" --yes
+like "text: where it was found is told" "$out" "put back the text of seqno $seqno from .*01-clean"
+refused "text: a number that is none's" 1 'seqno 999 is found: virt-thin rescue pve --list-texts' \
+  fx repair pve --text 999 --yes
 
 use 07-three-pvs
 zero 512 1

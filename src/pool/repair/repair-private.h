@@ -128,6 +128,8 @@ gboolean repair_copy(VtIo *from, VtIo *to, GError **error);
 
 /* --- repair/texts.c --- */
 
+/* The one text of that number. ENOENT: there is none; EINVAL: there are several, which differ. */
+LvmText *repair_find_seqno(LvmProbe *probe, const char *vg, guint64 seqno, GError **error);
 /* The newest text of @vg whose PVs are all there, if possible one that its pools agree with.
  * ENOENT. */
 LvmText *repair_find_text(LvmProbe *probe, const char *vg, GError **error);

@@ -95,6 +95,31 @@ LvmText *repair_find_text(LvmProbe *probe, const char *vg, GError **error)
   return NULL;
 }
 
+LvmText *repair_find_seqno(LvmProbe *probe, const char *vg, guint64 seqno, GError **error)
+{
+  g_autoptr(GPtrArray) texts = list_texts(probe, vg);
+  gint at = -1;
+
+  for (guint i = 0; i < texts->len; i++) {
+    if (((LvmText *)texts->pdata[i])->seqno != seqno)
+      continue;
+    if (at >= 0)
+      return vt_set_error(error, EINVAL,
+                          "volume group %s has several texts of seqno %" G_GUINT64_FORMAT
+                          ", which differ: name the file of one, --text FILE",
+                          vg, seqno),
+             NULL;
+    at = (gint)i;
+  }
+  if (at >= 0)
+    return g_ptr_array_steal_index(texts, (guint)at);
+  vt_set_error(error, ENOENT,
+               "no text of volume group %s of seqno %" G_GUINT64_FORMAT
+               " is found: virt-thin rescue %s --list-texts lists those that are",
+               vg, seqno, vg);
+  return NULL;
+}
+
 /* --- a text that is of another time than the pool --- */
 
 static gint compare_id(gconstpointer a, gconstpointer b)

@@ -145,14 +145,23 @@ static gboolean check_pvs(const Texts *texts, const char *file, GError **error)
                       file);
 }
 
+/* @word: the number of a text that lies about, or a file. */
+static LvmText *find_text(LvmProbe *probe, const char *vg, const char *word, GError **error)
+{
+  guint64 seqno;
+
+  if (!g_ascii_string_to_unsigned(word, 10, 0, G_MAXUINT64, &seqno, NULL))
+    return lvm_text_read(probe, word, vg, error);
+  return repair_find_seqno(probe, vg, seqno, error);
+}
+
 static gboolean open_text(Texts *texts, const char *vg, const char *file, const PoolWhere *where,
                           GError **error)
 {
   const PoolWhere begun = pool_look_begin(where, &texts->look);
   LvmProbe *probe = pool_look_find(vg, &begun, NULL);
 
-  if (!repair_check_holder(vg, where, error) ||
-      !(texts->text = lvm_text_read(probe, file, vg, error)))
+  if (!repair_check_holder(vg, where, error) || !(texts->text = find_text(probe, vg, file, error)))
     return FALSE;
   texts->now = lvm_probe_vg(probe, vg, NULL);
   if (!check_same(texts, vg, file, error) || !bundled_check_inactive(texts->text->vg, error))
@@ -178,7 +187,7 @@ static PoolRepairPlan *plan_text(const Texts *texts, const char *file)
 
   repair_plan_step(plan, POOL_REPAIR_TEXT,
                    "put back the text of seqno %" G_GUINT64_FORMAT " from %s", texts->text->seqno,
-                   file);
+                   (char *)texts->text->sources->pdata[0]);
   if (texts->now) {
     plan_volumes(plan, texts->now, texts->text->vg, "is not in it");
     plan_volumes(plan, texts->text->vg, texts->now, "is there again");
