@@ -303,16 +303,26 @@ static void tag(Act *a)
   end(a, pool_set_tags(group_of(a), v->name, add ? tags : NULL, add ? NULL : tags, &error), &error);
 }
 
+static guint64 pool_size(Act *a, gboolean metadata, GError **error)
+{
+  g_autoptr(PoolInfo) info = pool_get_info(group_of(a), NULL, error);
+
+  return info ? (metadata ? info->metadata_size : info->size) : 0;
+}
+
+/* Somebody else, or the pool by itself, may have been faster. */
 static void grow_pool(Act *a, gboolean metadata)
 {
   g_autoptr(GError) error = NULL;
-  g_autoptr(PoolInfo) info = NULL;
   guint64 size;
+  gboolean ok;
 
   begin(a, "grow the pool's %s", metadata ? "metadata" : "data");
-  info = pool_get_info(group_of(a), NULL, &error);
-  size = info ? (metadata ? info->metadata_size : info->size) + EXTENT : 0;
-  end(a, info && pool_resize_pool(group_of(a), NULL, size, metadata, &error), &error);
+  size = pool_size(a, metadata, &error);
+  ok = size && pool_resize_pool(group_of(a), NULL, size + EXTENT, metadata, &error);
+  if (!ok && error && size && pool_size(a, metadata, NULL) > size)
+    g_clear_error(&error);
+  end(a, ok, &error);
 }
 
 static void grow_data(Act *a)

@@ -25,6 +25,21 @@ void world_lose(World *w, ModelLoss loss)
   w->model->loss = MAX(w->model->loss, loss);
 }
 
+/* The ghost goes on in the old one, and frees it. */
+static void lose_mount(World *w, gboolean cut)
+{
+  Mount *mount = w->mount;
+
+  if (!mount || (!w->mounted && !cut))
+    return;
+  w->mount = cut ? NULL : mount_survive(mount);
+  if (w->mounted && cut)
+    mount_vanish(mount);
+  else if (cut)
+    mount_free(mount);
+  w->mounted = FALSE;
+}
+
 /* Whatever else it meets, the ghost meets no more faults. */
 static void crash(World *w, gboolean cut)
 {
@@ -43,6 +58,7 @@ static void crash(World *w, gboolean cut)
     sim_disks_die(w->process, &w->random);
     sim_totals.kills++;
   }
+  lose_mount(w, cut);
   world_lose(w, cut ? MODEL_CUT : MAX(MODEL_KILLED, world_loss(w)));
   sim_process_kill(w->process);
   sim_sockets_moved();

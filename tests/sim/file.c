@@ -1,8 +1,7 @@
 /* virt-thin - simulation: a program with a volume's FUSE file open, as a VtIo
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * The kernel's part is played here: requests go straight to the operations' functions, and the
- * linker brings their replies back.
+ * What the program asks of the kernel, and the kernel of the folder (mount.c).
  */
 #include "file.h"
 
@@ -10,134 +9,80 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "service/fuse/fuse-ops.h"
 #include "util/error.h"
 
-/* What libfuse calls a request. */
-typedef struct {
-  Folder *folder;
-  struct fuse_ctx context;
-  gboolean replied;
-  int err;
-  guint8 *out; /* the caller's, of @room bytes */
-  gsize room, length;
-} Request;
+#define MOST_READ (128u << 10) /* bytes: what a socket takes as one message */
 
 typedef struct {
   VtIo io;
-  Folder *folder;
-  fuse_ino_t ino;
-  struct fuse_file_info fi;
-  FuseWorker worker;
-  guint64 size;
+  Mount *mount;
+  guint64 ino, fh, size;
+  gboolean open;
+  ModelVolume *volume; /* that the next request writes to, ... */
+  guint32 number;      /* ... as this write */
 } File;
 
-/* --- what the linker calls in place of libfuse --- */
-
-void *__wrap_fuse_req_userdata(fuse_req_t req);
-const struct fuse_ctx *__wrap_fuse_req_ctx(fuse_req_t req);
-int __wrap_fuse_reply_err(fuse_req_t req, int err);
-int __wrap_fuse_reply_buf(fuse_req_t req, const char *buf, size_t size);
-int __wrap_fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count);
-int __wrap_fuse_reply_write(fuse_req_t req, size_t count);
-int __wrap_fuse_reply_entry(fuse_req_t req, const struct fuse_entry_param *entry);
-int __wrap_fuse_reply_attr(fuse_req_t req, const struct stat *st, double timeout);
-int __wrap_fuse_reply_lseek(fuse_req_t req, off_t offset);
-
-void *__wrap_fuse_req_userdata(fuse_req_t req)
+void file_begin(void)
 {
-  return ((Request *)(gpointer)req)->folder;
+  sim_fiber_local(&fuse_worker, sizeof fuse_worker);
 }
 
-const struct fuse_ctx *__wrap_fuse_req_ctx(fuse_req_t req)
+void file_announce(VtIo *io, ModelVolume *v, guint32 number)
 {
-  return &((Request *)(gpointer)req)->context;
-}
-
-static int reply(fuse_req_t req, int err, const void *data, gsize length)
-{
-  Request *r = (Request *)(gpointer)req;
-
-  if (r->replied)
-    sim_fail("a FUSE request is answered twice");
-  r->replied = TRUE;
-  r->err = err;
-  r->length = length;
-  if (data && r->out)
-    memcpy(r->out, data, MIN(length, r->room));
-  return sim_is_ghost() ? -ENOENT : 0;
-}
-
-int __wrap_fuse_reply_err(fuse_req_t req, int err)
-{
-  return reply(req, err, NULL, 0);
-}
-
-int __wrap_fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
-{
-  return reply(req, 0, buf, size);
-}
-
-int __wrap_fuse_reply_iov(fuse_req_t req, const struct iovec *iov, int count)
-{
-  return reply(req, 0, iov[0].iov_base, iov[0].iov_len);
-}
-
-int __wrap_fuse_reply_write(fuse_req_t req, size_t count)
-{
-  return reply(req, 0, NULL, count);
-}
-
-int __wrap_fuse_reply_entry(fuse_req_t req, const struct fuse_entry_param *entry)
-{
-  return reply(req, 0, entry, sizeof *entry);
-}
-
-int __wrap_fuse_reply_attr(fuse_req_t req, const struct stat *st, double timeout)
-{
-  return reply(req, 0, st, sizeof *st);
-}
-
-int __wrap_fuse_reply_lseek(fuse_req_t req, off_t offset)
-{
-  return reply(req, 0, &offset, sizeof offset);
+  ((File *)io)->volume = v;
+  ((File *)io)->number = number;
 }
 
 /* --- requests --- */
 
-static fuse_req_t begin(File *f, Request *r, void *out, gsize room)
+/* Its answer of at least @least bytes; the caller's. */
+static Asked *ask(File *f, guint32 opcode, guint64 ino, gconstpointer in, gsize in_size,
+                  gconstpointer data, gsize size, gsize least, GError **error)
 {
-  *r = (Request){.folder = f->folder, .context.pid = getpid(), .out = out, .room = room};
-  memset(&f->worker.request->slot, 0, sizeof f->worker.request->slot);
-  fuse_worker = f->worker;
-  return (fuse_req_t)(gpointer)r;
+  Asked *asked = mount_ask(f->mount, opcode, ino, in, in_size, data, size, f->volume, f->number);
+
+  if (!asked || asked->err) {
+    vt_set_errno(error, asked ? asked->err : EIO, "%s: FUSE request %u", f->io.name, opcode);
+    g_clear_pointer(&asked, mount_forget);
+    return NULL;
+  }
+  if (asked->reply->len < least)
+    sim_fail("the answer to a FUSE request is short: %u, %u bytes", opcode, asked->reply->len);
+  return asked;
 }
 
-static gboolean end(File *f, const Request *r, const char *what, GError **error)
+static gboolean ask_only(File *f, guint32 opcode, gconstpointer in, gsize in_size, GError **error)
 {
-  if (!r->replied)
-    sim_fail("a FUSE request to %s is not answered", what);
-  return r->err == 0 || vt_set_errno(error, r->err, "%s: cannot %s its file", f->io.name, what);
+  Asked *asked = ask(f, opcode, f->ino, in, in_size, NULL, 0, 0, error);
+
+  if (!asked)
+    return FALSE;
+  mount_forget(asked);
+  return TRUE;
+}
+
+static gboolean read_part(File *f, guint8 *bytes, gsize length, guint64 offset, GError **error)
+{
+  const struct fuse_read_in in = {.fh = f->fh, .offset = offset, .size = (guint32)length};
+  Asked *asked = ask(f, FUSE_READ, f->ino, &in, sizeof in, NULL, 0, length, error);
+
+  if (!asked)
+    return FALSE;
+  memcpy(bytes, asked->reply->data, length);
+  mount_forget(asked);
+  return TRUE;
 }
 
 static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
                            GError **error)
 {
-  File *f = (File *)io;
-
-  for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
-    Request r;
-
-    fuse_ops.read(begin(f, &r, iov[i].iov_base, iov[i].iov_len), f->ino, iov[i].iov_len,
-                  (off_t)offset, &f->fi);
-    if (!end(f, &r, "read", error))
-      return FALSE;
-    if (r.length != iov[i].iov_len)
-      sim_fail("a read of a FUSE file is short: %zu bytes", r.length);
-  }
+  for (int i = 0; i < n_iov; offset += iov[i++].iov_len)
+    for (gsize at = 0; at < iov[i].iov_len; at += MOST_READ)
+      if (!read_part((File *)io, (guint8 *)iov[i].iov_base + at,
+                     MIN(iov[i].iov_len - at, MOST_READ), offset + at, error))
+        return FALSE;
   return TRUE;
 }
 
@@ -147,14 +92,18 @@ static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint6
   File *f = (File *)io;
 
   for (int i = 0; i < n_iov; offset += iov[i++].iov_len) {
-    Request r;
+    const struct fuse_write_in in = {
+        .fh = f->fh, .offset = offset, .size = (guint32)iov[i].iov_len};
+    const struct fuse_write_out *out;
+    Asked *asked = ask(f, FUSE_WRITE, f->ino, &in, sizeof in, iov[i].iov_base, iov[i].iov_len,
+                       sizeof *out, error);
 
-    fuse_ops.write(begin(f, &r, NULL, 0), f->ino, iov[i].iov_base, iov[i].iov_len, (off_t)offset,
-                   &f->fi);
-    if (!end(f, &r, "write", error))
+    if (!asked)
       return FALSE;
-    if (r.length != iov[i].iov_len || !f->worker.request->slot.executed)
-      sim_fail("a write to a FUSE file is short, or its outcome not noted");
+    out = (gconstpointer)asked->reply->data;
+    if (out->size != iov[i].iov_len)
+      sim_fail("a write to a FUSE file is short: %u bytes", out->size);
+    mount_forget(asked);
   }
   return TRUE;
 }
@@ -162,18 +111,17 @@ static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint6
 static gboolean file_flush(VtIo *io, GError **error)
 {
   File *f = (File *)io;
-  Request r;
+  const struct fuse_fsync_in in = {.fh = f->fh};
 
-  fuse_ops.fsync(begin(f, &r, NULL, 0), f->ino, 0, &f->fi);
-  return end(f, &r, "flush", error);
+  return ask_only(f, FUSE_FSYNC, &in, sizeof in, error);
 }
 
 static gboolean allocate(File *f, int mode, guint64 offset, guint64 length, GError **error)
 {
-  Request r;
+  const struct fuse_fallocate_in in = {
+      .fh = f->fh, .offset = offset, .length = length, .mode = (guint32)mode};
 
-  fuse_ops.fallocate(begin(f, &r, NULL, 0), f->ino, mode, (off_t)offset, (off_t)length, &f->fi);
-  return end(f, &r, "allocate in", error);
+  return ask_only(f, FUSE_FALLOCATE, &in, sizeof in, error);
 }
 
 static gboolean file_zero(VtIo *io, guint64 offset, guint64 length, VtIoZeroFlags flags,
@@ -203,12 +151,14 @@ static guint64 file_size(VtIo *io)
 static void file_free(VtIo *io)
 {
   File *f = (File *)io;
-  Request r;
+  const struct fuse_release_in in = {.fh = f->fh};
+  Asked *asked;
 
-  if (f->fi.fh)
-    fuse_ops.release(begin(f, &r, NULL, 0), f->ino, &f->fi);
-  munmap(f->worker.request, sizeof *f->worker.request);
-  g_free(f->worker.buffer);
+  if (f->open && !sim_is_ghost()) {
+    mount_keep_open(f->mount, f->ino, f->fh, FALSE);
+    asked = mount_ask(f->mount, FUSE_RELEASE, f->ino, &in, sizeof in, NULL, 0, NULL, 0);
+    g_clear_pointer(&asked, mount_forget);
+  }
   g_free(f);
 }
 
@@ -223,52 +173,45 @@ static const VtIoOps ops = {
     .free = file_free,
 };
 
-VtIo *file_open(Folder *folder, const char *name, guint64 size, gboolean read_only, GError **error)
+static gboolean look_up(File *f, GError **error)
+{
+  const struct fuse_entry_out *out;
+  Asked *asked = ask(f, FUSE_LOOKUP, FUSE_ROOT_ID, f->io.name, strlen(f->io.name) + 1, NULL, 0,
+                     sizeof *out, error);
+
+  if (!asked)
+    return FALSE;
+  out = (gconstpointer)asked->reply->data;
+  f->ino = out->nodeid;
+  mount_forget(asked);
+  return TRUE;
+}
+
+static gboolean open_file(File *f, gboolean read_only, GError **error)
+{
+  const struct fuse_open_in in = {.flags = read_only ? O_RDONLY : O_RDWR};
+  const struct fuse_open_out *out;
+  Asked *asked = ask(f, FUSE_OPEN, f->ino, &in, sizeof in, NULL, 0, sizeof *out, error);
+
+  if (!asked)
+    return FALSE;
+  out = (gconstpointer)asked->reply->data;
+  f->fh = out->fh;
+  f->open = TRUE;
+  mount_keep_open(f->mount, f->ino, f->fh, TRUE);
+  mount_forget(asked);
+  return TRUE;
+}
+
+VtIo *file_open(Mount *mount, const char *name, guint64 size, gboolean read_only, GError **error)
 {
   File *f = g_new0(File, 1);
-  struct fuse_entry_param entry;
-  struct fuse_open_out out = {0};
-  Request r;
 
   vt_io_init(&f->io, &ops, name, read_only);
-  f->folder = folder;
+  f->mount = mount;
   f->size = size;
-  f->worker.request = mmap(NULL, sizeof *f->worker.request, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  f->worker.buffer = g_malloc(SHARED_MAX_WRITE);
-  fuse_ops.lookup(begin(f, &r, &entry, sizeof entry), FUSE_ROOT_ID, name);
-  if (end(f, &r, "look up", error)) {
-    f->ino = entry.ino;
-    f->fi.flags = read_only ? O_RDONLY : O_RDWR;
-    fuse_ops.open(begin(f, &r, &out, sizeof out), f->ino, &f->fi);
-    if (end(f, &r, "open", error)) {
-      f->fi.fh = out.fh;
-      return &f->io;
-    }
-  }
+  if (look_up(f, error) && open_file(f, read_only, error))
+    return &f->io;
   vt_io_unref(&f->io);
   return NULL;
-}
-
-/* --- the folder --- */
-
-Shared *file_shared_new(void)
-{
-  Shared *shared = g_new0(Shared, 1);
-
-  shared->header = mmap(NULL, sizeof *shared->header, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  shared->header->version = SHARED_VERSION;
-  return shared;
-}
-
-void file_shared_free(Shared *shared)
-{
-  munmap(shared->header, sizeof *shared->header);
-  g_free(shared);
-}
-
-void file_begin(void)
-{
-  sim_fiber_local(&fuse_worker, sizeof fuse_worker);
 }

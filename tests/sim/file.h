@@ -3,13 +3,11 @@
  */
 #pragma once
 
-#include "fiber.h"
-#include "service/fuse/folder.h"
+#include "mount.h"
 
 /* Once: what a worker of FUSE's has to itself is each fiber's own. */
 void file_begin(void);
-/* The memory beside @folder: as the holder makes it. */
-Shared *file_shared_new(void);
-void file_shared_free(Shared *shared);
 /* Volume @name's file, as a VtIo. */
-VtIo *file_open(Folder *folder, const char *name, guint64 size, gboolean read_only, GError **error);
+VtIo *file_open(Mount *mount, const char *name, guint64 size, gboolean read_only, GError **error);
+/* What is asked of it from now on is write @number of @v's, whole; NULL: it is none. */
+void file_announce(VtIo *io, ModelVolume *v, guint32 number);

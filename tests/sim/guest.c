@@ -104,7 +104,11 @@ static void change_range(World *w, ModelVolume *v, VtIo *io, guint32 begin, guin
   if ((kind == DISCARD && !whole_chunks(v, &begin, &end)) ||
       !model_write_begin(v, begin, end, stamp, number))
     return;
+  if (w->files)
+    file_announce(io, v, number);
   ok = write_bytes(io, begin, end, stamp, kind, &error);
+  if (w->files)
+    file_announce(io, NULL, 0);
   if (sim_is_ghost())
     return;
   sim_trace("%s %u of %s, sectors %u to %u, stamp %u: %s", verbs[kind], number, v->name, begin, end,
@@ -195,7 +199,7 @@ static VtIo *open_one(World *w, const ModelVolume *v, SimRandom *random, GError 
   if (w->server)
     return client_open(w->server, v->name, size, *random, sim_chance(random, 3), error);
   if (w->files)
-    return file_open(w->folder, v->name, size, v->read_only, error);
+    return file_open(w->mount, v->name, size, v->read_only, error);
   return pool_volume_open(w->group, v->name, v->read_only, "a guest", error);
 }
 

@@ -12,8 +12,7 @@ sim_wrapped = \
 	getrandom g_random_int g_random_int_range uname g_get_host_name g_file_test \
 	dmk_available dmk_find_active lvm_content_belongs_to lvm_content_check_free lvm_archive_save \
 	vt_io_open_file vt_io_lock vt_io_grow_file \
-	fuse_req_userdata fuse_req_ctx fuse_reply_err fuse_reply_buf fuse_reply_iov fuse_reply_write \
-	fuse_reply_entry fuse_reply_attr fuse_reply_lseek \
+	read fuse_session_process_buf shared_populate \
 	recv send sendmsg poll shutdown close setsockopt \
 	g_cond_init g_cond_clear g_cond_broadcast g_cond_wait_until \
 	g_thread_pool_new g_thread_pool_push g_thread_pool_free g_async_queue_timeout_pop \
@@ -36,6 +35,7 @@ tests_sim_sim_SOURCES = \
 	tests/sim/file.c tests/sim/file.h tests/sim/guest.c \
 	tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c tests/sim/main.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
+	tests/sim/mount.c tests/sim/mount.h \
 	tests/sim/run.c tests/sim/run.h tests/sim/service.c tests/sim/service.h \
 	tests/sim/shrink.c tests/sim/stranger.c \
 	tests/sim/world.c tests/sim/world.h \

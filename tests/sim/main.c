@@ -127,8 +127,9 @@ static void tell_totals(double seconds)
          sim_n_eio, sim_n_full, t->strangers, t->hung_up, t->refused, t->sectors, t->laws, t->leaks,
          t->judged);
   printf("# control calls: %" G_GUINT64_FORMAT " questions beside the changes, %" G_GUINT64_FORMAT
-         " callers hung up, %" G_GUINT64_FORMAT " engines made way for another\n",
-         t->asked, t->calls_hung_up, t->restarts);
+         " callers hung up, %" G_GUINT64_FORMAT " engines made way for another; %" G_GUINT64_FORMAT
+         " requests to files left unanswered by engines that died\n",
+         t->asked, t->calls_hung_up, t->restarts, t->replayed);
 }
 
 static void run_worlds(guint64 n, double seconds)

@@ -173,9 +173,9 @@ static void ask_commit(World *w, ModelVolume *v)
   judge(w, ok, "commit by a call", error);
 }
 
-static void (*const questions[])(World *w, ModelVolume *v) = {
-    ask_list,  ask_volume, ask_count,    ask_pool,  ask_usage,
-    ask_map,   ask_check,  ask_activate, ask_commit};
+static void (*const questions[])(World *w, ModelVolume *v) = {ask_list,  ask_volume,   ask_count,
+                                                              ask_pool,  ask_usage,    ask_map,
+                                                              ask_check, ask_activate, ask_commit};
 
 static ModelVolume *any_volume(World *w, SimRandom *random)
 {

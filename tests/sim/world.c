@@ -217,27 +217,41 @@ static void serve_nbd(World *w)
   must(w->server != NULL, "no NBD server", error);
 }
 
-static void serve_files(World *w, Shared *shared)
+/* The folder, as World.mount shows it. */
+static gboolean serve_files(World *w, Mount *mount)
 {
   g_autoptr(GError) error = NULL;
 
-  w->folder = folder_new(w->group, shared, &error);
-  if (!w->folder)
-    world_judge_error(w, "make the folder", error);
-  else
-    pool_set_event_func(w->group, follow, w->folder);
+  w->mounted = !sim_is_ghost();
+  w->folder = folder_new(w->group, mount_shared(mount), &error);
+  w->view = w->folder ? mount_serve(mount, w->folder, &error) : NULL;
+  if (!w->view) {
+    world_judge_error(w, "serve files", error);
+    g_clear_pointer(&w->folder, folder_free);
+    return FALSE;
+  }
+  pool_set_event_func(w->group, follow, w->folder);
+  return TRUE;
 }
 
-static void stop_serving(World *w)
+/* @mount is not mounted any more, if it is still there. */
+static void stop_files(World *w, Mount *mount)
 {
-  nbd_server_stop(w->server, 1000);
-  service_stop(w);
-  if (w->folder) {
-    pool_set_event_func(w->group, NULL, NULL);
-    folder_free(w->folder);
-  }
-  w->server = NULL;
+  if (!w->folder)
+    return;
+  mount_unserve(mount, w->view);
+  pool_set_event_func(w->group, NULL, NULL);
+  folder_free(w->folder);
   w->folder = NULL;
+}
+
+static void drop_mount(World *w, Mount *mount)
+{
+  if (w->mount == mount) {
+    w->mount = NULL;
+    w->mounted = FALSE;
+  }
+  mount_free(mount);
 }
 
 /* Guests by one of the ways in which a service shows volumes, or none of them, and administrators
@@ -247,18 +261,51 @@ static void serve_and_work(World *w)
   gboolean clients = (w->plan->events & SIM_CLIENTS) != 0;
   guint way = clients ? sim_next(&w->random, 4) : 0;
   gboolean calls = clients && sim_chance(&w->random, 2);
-  Shared *shared = file_shared_new();
+  Mount *mount = w->mount = way == 2 || calls ? mount_new() : NULL;
 
-  if (way == 2 || calls)
-    serve_files(w, shared);
-  w->files = way == 2 && w->folder;
-  if (calls && w->folder)
-    service_start(w);
+  if (mount && serve_files(w, mount)) {
+    w->files = way == 2;
+    if (calls)
+      service_start(w);
+  }
   if (way == 1)
     serve_nbd(w);
   work(w);
-  stop_serving(w);
-  file_shared_free(shared);
+  nbd_server_stop(w->server, 1000);
+  w->server = NULL;
+  service_stop(w);
+  if (mount) {
+    stop_files(w, mount);
+    drop_mount(w, mount);
+  }
+}
+
+/* What the last engine had not answered has an outcome now: the write is there, whole. */
+static void note_answer(const Asked *asked, gpointer data)
+{
+  World *w = data;
+
+  if (!asked->deaths)
+    return;
+  sim_totals.replayed++;
+  if (asked->err && asked->err != ENOSPC && asked->deaths < 3 && world_loss(w) == MODEL_RUNNING)
+    sim_fail("a request that an engine died over is answered with error %d", asked->err);
+  if (asked->volume && !asked->err)
+    model_write_end(asked->volume, asked->number, TRUE, ++w->model->number);
+}
+
+/* Before anybody looks: what an engine that died has left unanswered. */
+static void finish_requests(World *w)
+{
+  Mount *mount = w->mount;
+
+  if (!mount)
+    return;
+  if (serve_files(w, mount)) {
+    mount_finish(mount, note_answer, w);
+    stop_files(w, mount);
+  }
+  drop_mount(w, mount);
 }
 
 static void close_engine(World *w, VolumeGroup *group)
@@ -285,7 +332,8 @@ static void engine_run(gpointer data)
 
   if (!group)
     return;
-  if (look(w, group)) {
+  finish_requests(w);
+  if (!sim_is_ghost() && look(w, group)) {
     stranger_check(w);
     laws_check(w);
     serve_and_work(w);
@@ -313,7 +361,7 @@ static void live_epoch(World *w)
   SimProcess *stranger;
 
   w->random = sim_stream(w->plan->seed, 3, w->epoch);
-  w->crashed = w->stopping = w->stale = w->hung_up = w->restarting = w->files = FALSE;
+  w->crashed = w->stopping = w->stale = w->hung_up = w->restarting = w->files = w->mounted = FALSE;
   w->working = w->changing = 0;
   w->eio_before = sim_n_eio;
   w->full_before = sim_n_full;
@@ -368,6 +416,8 @@ guint64 world_run(const SimPlan *plan)
   sim_totals.worlds++;
   g_free(w.journal);
   g_ptr_array_unref(w.paths);
+  if (w.mount)
+    mount_free(w.mount);
   model_free(w.model);
   return sim_digest();
 }

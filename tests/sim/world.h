@@ -11,6 +11,7 @@
 
 #include "disk.h"
 #include "model.h"
+#include "mount.h"
 #include "pool/pool.h"
 #include "service/fuse/folder.h"
 #include "service/nbd/nbd-server.h"
@@ -43,7 +44,7 @@ typedef struct {
 
 typedef struct {
   guint64 ops, changes, cuts, kills, peaceful, sectors, eio, full, refused, points, worlds,
-      strangers, hung_up, laws, leaks, judged, asked, calls_hung_up, restarts;
+      strangers, hung_up, laws, leaks, judged, asked, calls_hung_up, restarts, replayed;
 } SimTotals;
 extern SimTotals sim_totals;
 
@@ -58,9 +59,12 @@ struct World {
   /* of the engine that lives */
   SimProcess *process;
   VolumeGroup *group;
-  NbdServer *server;             /* NULL: guests are in the engine's process, or... */
-  Folder *folder;                /* of the files, if there are any, ... */
-  gboolean files;                /* ... and guests use them */
+  NbdServer *server; /* NULL: guests are in the engine's process, or... */
+  Folder *folder;    /* of the files, if there are any, ... */
+  gboolean files;    /* ... and guests use them */
+  Mount *mount;      /* of the folder: outlives engines that are killed */
+  FuseView *view;
+  gboolean mounted;              /* the engine serves @mount */
   VolumeGroup *served, *control; /* as the service shows it, and its clients; NULL: it does not */
   struct ControlServer *calls;   /* what answers @control */
   gboolean restarting;           /* the engine is to make way for another */

@@ -15,7 +15,7 @@
 #include "fiber.h"
 #include "world.h"
 
-#define DESCRIPTORS 64     /* that the engine may have */
+#define DESCRIPTORS 64  /* that the engine may have */
 #define USERS (1 << 20) /* from here on descriptors are none, but tell a user */
 
 typedef struct {
