@@ -26,7 +26,7 @@ static LvmVg *changed(const char *fixture, const char *from, const char *to)
   return vg;
 }
 
-static LvmVg *final(void)
+static LvmVg *newest(void)
 {
   return changed("vgcfgbackup-04-final.txt", "pve", "pve");
 }
@@ -74,9 +74,8 @@ static void test_max_lv(void **state)
 static void test_sizes(void **state)
 {
   const guint64 most = G_GUINT64_CONSTANT(1) << 32;
-  g_autoptr(LvmVg) vg = final(),
-                   wide = changed("vgcfgbackup-04-final.txt", "extent_size = 8192",
-                                  "extent_size = 2147483648");
+  g_autoptr(LvmVg) vg = newest(), wide = changed("vgcfgbackup-04-final.txt", "extent_size = 8192",
+                                                 "extent_size = 2147483648");
   LvmLv *pool = find(vg, "data");
 
   REFUSED(lvm_vg_add_linear(vg, "huge", most, &error), EINVAL, "at most 4294967295");
@@ -121,7 +120,7 @@ static void test_names_taken(void **state)
   static const char *const parts[] = {"new_tdata", "new_tmeta"};
 
   for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
-    g_autoptr(LvmVg) vg = final();
+    g_autoptr(LvmVg) vg = newest();
 
     rename_to(vg, "root", parts[i]);
     REFUSED(lvm_vg_add_thin_pool(vg, "new", 1, 1, 65536, &error), EEXIST, "or new_tmeta already");
@@ -131,7 +130,7 @@ static void test_names_taken(void **state)
 
 static void test_spare_names(void **state)
 {
-  g_autoptr(LvmVg) vg = final();
+  g_autoptr(LvmVg) vg = newest();
 
   rename_to(vg, "lvol0_pmspare", "other"); /* hidden, and no spare */
   rename_to(vg, "vm-100-disk-0", "lvol0");
@@ -145,7 +144,7 @@ static void test_spare_names(void **state)
 static void test_locked(void **state)
 {
   static const char *const locked[] = {"data", "data_tdata", "data_tmeta"};
-  g_autoptr(LvmVg) vg = final();
+  g_autoptr(LvmVg) vg = newest();
   LvmLv *pool = find(vg, "data"), *lv = find(vg, "vm-100-disk-0");
 
   for (guint i = 0; i < G_N_ELEMENTS(locked); i++) {
@@ -206,7 +205,7 @@ static void test_messages(void **state)
 /* Behind the last number the holes are used, which are nobody's here. */
 static void test_holes(void **state)
 {
-  g_autoptr(LvmVg) vg = final();
+  g_autoptr(LvmVg) vg = newest();
   LvmLv *pool = find(vg, "data");
 
   DONE(lvm_vg_add_thin_pool(vg, "second", 1, 1, 65536, &error));
@@ -287,7 +286,7 @@ static void test_parts_of_other_names(void **state)
 
 static void test_references(void **state)
 {
-  g_autoptr(LvmVg) vg = final();
+  g_autoptr(LvmVg) vg = newest();
   LvmLv *thin = find(vg, "vm-102-disk-0");
 
   lvm_section_set_string(lvm_segment_first(lvm_lv_edit(thin)), "external_origin", "root", NULL);

@@ -78,6 +78,20 @@ static void put_label(const char *path, guint64 offset)
   put(path, offset + 512 + 24, "LVM2 001", 8);
 }
 
+static void run(const char *tool, const char *option, const char *second, const char *path)
+{
+  const char *argv[] = {tool, option, second, path, NULL};
+  GError *error = NULL;
+  int status;
+
+  assert_ok(
+      g_spawn_sync(NULL, (char **)argv, NULL,
+                   G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL,
+                   NULL, NULL, NULL, NULL, &status, &error),
+      error);
+  assert_int_equal(status, 0);
+}
+
 static void assert_free(const char *path)
 {
   GError *error = NULL;
@@ -99,6 +113,13 @@ static void assert_cleared(const char *path)
 
   assert_ok(lvm_content_clear(path, &error), error);
   assert_free(path);
+}
+
+static void assert_own(const char *path)
+{
+  g_autofree char *owner = lvm_content_belongs_to(path, SIZE, &EXTENTS);
+
+  assert_null(owner);
 }
 
 /* --- may it become one? --- */
@@ -168,6 +189,78 @@ static void test_physical_volumes(void **state)
   assert_taken(path, EEXIST, "wipe it with wipefs -a");
 }
 
+static void assert_unmarked(const char *path, int code, const char *words)
+{
+  GError *error = NULL;
+
+  assert_int_equal(lvm_content_check_unmarked(path, &error), code == 0);
+  if (code)
+    assert_error(error, code, words);
+}
+
+/* What is to become a part of a volume group again has data, but nobody's marks. */
+static void test_unmarked(void **state)
+{
+  g_autofree char *path = lvm_test_file(folder, "file", 0);
+
+  assert_unmarked(path, 0, "");
+  assert_int_equal(truncate(path, SIZE), 0);
+  assert_unmarked(path, 0, "");
+  put(path, 9 * MIB, "x", 1);
+  assert_unmarked(path, 0, "");
+  put(path, 0, "QFI\xfb\0\0\0\3", 8);
+  assert_unmarked(path, EEXIST, "a qcow2 image");
+  put_md_mark(path);
+  assert_unmarked(path, EEXIST, "linux_raid_member and a qcow2 image");
+  assert_unmarked("/nowhere/at/all", ENOENT, "cannot look for what is on it");
+  assert_unmarked(folder, EINVAL, "cannot look for what is on it");
+}
+
+/* One name, however many marks there are of it; a file of one byte has none. */
+static void test_same_mark_twice(void **state)
+{
+  g_autofree char *path = lvm_test_file(folder, "file", SIZE), *tiny = NULL;
+
+  run("mkfs.ext4", "-q", "-F", path);
+  assert_taken(path, EEXIST, "carries ext4 already");
+  put_partition(path, 0, 0x83, 2048, 4096);
+  assert_taken(path, EEXIST, "ext4");
+  run("mkswap", "-f", "-q", path);
+  assert_taken(path, EEXIST, "swap");
+  assert_cleared(path);
+  tiny = lvm_test_file(folder, "tiny", 1);
+  assert_free(tiny);
+  put(tiny, 0, "x", 1);
+  assert_taken(tiny, EEXIST, "data of an unknown kind");
+  assert_own(tiny);
+  assert_null(lvm_content_find_inside(tiny));
+  assert_cleared(tiny);
+}
+
+/* A GPT of which only the copy at the end is left. */
+static void test_gpt(void **state)
+{
+  g_autofree char *path = lvm_test_file(folder, "file", SIZE), *zeros = g_malloc0(MIB);
+
+  run("sh", "-c", "printf 'label: gpt\\nsize=4MiB\\n' | sfdisk -q \"$0\"", path);
+  assert_taken(path, EEXIST, "gpt partitions");
+  put(path, 0, zeros, MIB);
+  assert_taken(path, EEXIST, "gpt partitions");
+  assert_cleared(path);
+}
+
+/* What is read to find data may be a hole at the end, or nothing but zeros before it. */
+static void test_data_behind_zeros(void **state)
+{
+  g_autofree char *path = lvm_test_file(folder, "file", SIZE), *zeros = g_malloc0(3 * MIB);
+
+  put(path, 2 * MIB, zeros, 3 * MIB);
+  put(path, SIZE - 4096, zeros, 4096);
+  assert_free(path);
+  put(path, 5 * MIB - 1, "x", 1);
+  assert_taken(path, EEXIST, "data of an unknown kind");
+}
+
 /* An area that points nowhere is what remains when the making of a VG is cut short. */
 static void test_remains(void **state)
 {
@@ -186,13 +279,6 @@ static void test_remains(void **state)
 }
 
 /* --- is it one of its own? --- */
-
-static void assert_own(const char *path)
-{
-  g_autofree char *owner = lvm_content_belongs_to(path, SIZE, &EXTENTS);
-
-  assert_null(owner);
-}
 
 static void assert_owned(const char *path, const LvmRange *extents, const char *words)
 {
@@ -213,6 +299,24 @@ static void test_arrays(void **state)
   assert_own(path); /* within the extents: a guest's */
   assert_owned(path, &(const LvmRange){MIB, 10 * MIB}, "is a part of an array (linux_raid_member)");
   assert_owned(path, &(const LvmRange){SIZE, MIB}, "mdadm --assemble --scan");
+}
+
+/* Another array's mark counts where the PV is smaller than the disk that carries it, and it lies
+ * outside of the extents. DRBD's of version 8 is at the end (libblkid's superblocks/drbd.c). */
+static void test_other_arrays(void **state)
+{
+  const guint32 drbd = GUINT32_TO_BE(0x8374026b);
+  g_autofree char *path = make_pv();
+
+  put(path, SIZE - 4096 + 60, &drbd, sizeof drbd);
+  assert_own(path);
+  {
+    g_autofree char *owner =
+        lvm_content_belongs_to(path, SIZE - MIB, &(const LvmRange){MIB, 10 * MIB});
+
+    assert_non_null(owner);
+    assert_non_null(strstr(owner, "dmraid, drbdadm"));
+  }
 }
 
 static void test_partitions(void **state)
@@ -258,6 +362,7 @@ static void test_inside(void **state)
   assert_null(lvm_content_find_inside(empty));
   put(empty, 0, "QFI\xfb\0\0\0\3", 8);
   assert_int_equal(truncate(empty, MIB), 0);
+  assert_null(lvm_content_belongs_to(empty, MIB, &EXTENTS));
   assert_inside(empty, "is a qcow2 image", "qemu-img convert");
 }
 
@@ -309,9 +414,13 @@ static void test_block_device(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_nothing_there), TEST(test_taken),        TEST(test_physical_volumes),
-      TEST(test_remains),       TEST(test_arrays),       TEST(test_partitions),
-      TEST(test_inside),        TEST(test_block_device),
+      TEST(test_unmarked),     TEST(test_same_mark_twice),
+      TEST(test_gpt),          TEST(test_data_behind_zeros),
+      TEST(test_other_arrays), TEST(test_nothing_there),
+      TEST(test_taken),        TEST(test_physical_volumes),
+      TEST(test_remains),      TEST(test_arrays),
+      TEST(test_partitions),   TEST(test_inside),
+      TEST(test_block_device),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
