@@ -1,0 +1,323 @@
+/* virt-thin - tests: labels, areas and texts written anew; a pool that gets other metadata
+ * SPDX-License-Identifier: LGPL-2.1-or-later
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <glib/gstdio.h>
+
+#include "lvm-helper.h"
+#include "lvm/model/vg-private.h"
+#include "lvm/store-private.h"
+#include "lvm/texts.h"
+
+#define SIZE (32 * MIB)
+
+static char *folder, *paths[2];
+static LvmVg *vg; /* as it was committed */
+
+static int setup(void **state)
+{
+  LvmStore *store;
+
+  folder = lvm_test_folder();
+  store = lvm_test_create(folder, 2, SIZE, MIB, paths);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  assert_non_null(lvm_vg_add_linear(vg, "lin", 20, NULL));
+  lvm_test_commit(store, vg);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  lvm_store_close(store);
+  return 0;
+}
+
+static int teardown(void **state)
+{
+  g_free(paths[0]);
+  g_free(paths[1]);
+  lvm_vg_free(vg);
+  lvm_test_clean(folder);
+  return 0;
+}
+
+static void wipe(const char *path, guint64 offset, gsize length)
+{
+  g_autofree char *zeros = g_malloc0(length);
+  int fd = open(path, O_WRONLY);
+
+  assert_int_equal(pwrite(fd, zeros, length, (off_t)offset), length);
+  close(fd);
+}
+
+static LvmProbe *probe_all(void)
+{
+  const char *all[] = {paths[0], paths[1], NULL};
+
+  return lvm_probe(all, NULL, NULL, NULL);
+}
+
+static LvmStore *open_mending(GError **error)
+{
+  g_autoptr(LvmProbe) probe = probe_all();
+  g_autoptr(LvmStore) look = lvm_store_open_as(probe, vg); /* which takes PVs without a label */
+
+  assert_non_null(look);
+  return lvm_store_open_mending(probe, vg, NULL, NULL, error);
+}
+
+static void mend(void)
+{
+  GError *error = NULL;
+  LvmStore *store = open_mending(&error);
+
+  assert_ok(store, error);
+  assert_ok(lvm_store_mend(store, lvm_vg_copy(vg), NULL, "test", &error), error);
+  lvm_store_close(store);
+}
+
+static void assert_refused(int code, const char *words)
+{
+  GError *error = NULL;
+
+  assert_null(open_mending(&error));
+  assert_error(error, code, words);
+}
+
+static void assert_whole(void)
+{
+  const char *all[] = {paths[1], paths[0], NULL};
+  GError *error = NULL;
+  LvmStore *store = lvm_store_open(all, "tvg", FALSE, NULL, NULL, &error);
+
+  assert_ok(store, error);
+  assert_non_null(lvm_vg_find_lv(lvm_store_vg(store), "lin"));
+  assert_int_equal(store->areas->len, 2);
+  for (guint i = 0; i < store->devices->len; i++)
+    assert_true(((LvmDevice *)store->devices->pdata[i])->label->used);
+  lvm_store_close(store);
+}
+
+/* --- what is damaged ---------------------------------------------------------------- */
+
+static void test_headers(void **state)
+{
+  g_autoptr(LvmProbe) before = probe_all(), probe = NULL;
+
+  assert_true(lvm_probe_has_text(before, "tvg"));
+  for (guint i = 0; i < 2; i++)
+    wipe(paths[i], 4096, 512);
+  probe = probe_all();
+  assert_false(lvm_probe_has_text(probe, "other"));
+  mend();
+  assert_whole();
+}
+
+static void test_label(void **state)
+{
+  wipe(paths[1], 512, 512);
+  mend();
+  assert_whole();
+}
+
+/* The label's, and the header's: what the area was is not known, but the other PV's is. */
+static void test_label_and_header(void **state)
+{
+  wipe(paths[1], 0, 4096 + 512);
+  mend();
+  {
+    const char *all[] = {paths[0], paths[1], NULL};
+    GError *error = NULL;
+    g_autoptr(LvmStore) store = lvm_store_open(all, "tvg", TRUE, NULL, NULL, &error);
+
+    assert_ok(store, error);
+  }
+}
+
+static void test_unused_label(void **state)
+{
+  GError *error = NULL;
+  LvmStore *store = open_mending(&error);
+
+  assert_ok(store, error);
+  assert_ok(lvm_device_write_label(store->devices->pdata[1], FALSE, &error), error);
+  lvm_store_close(store);
+  mend();
+  assert_whole();
+}
+
+/* Which of two that are as large was it? The one where it was last seen; else none. */
+static void test_two_without_label(void **state)
+{
+  g_autoptr(LvmProbe) probe = NULL;
+  g_autoptr(LvmStore) store = NULL;
+  g_autofree char *moved = g_build_filename(folder, "moved", NULL),
+                  *other = g_build_filename(folder, "other", NULL);
+
+  wipe(paths[0], 0, 8192);
+  wipe(paths[1], 0, 8192);
+  assert_refused(EBADMSG, "has no metadata area"); /* nobody knows where it was */
+  assert_int_equal(g_rename(paths[0], moved), 0);
+  assert_int_equal(g_rename(paths[1], other), 0);
+  {
+    const char *all[] = {moved, other, NULL};
+
+    probe = lvm_probe(all, NULL, NULL, NULL);
+  }
+  store = lvm_store_open_as(probe, vg);
+  assert_true(g_strv_length((char **)lvm_store_warnings(store)) > 0);
+}
+
+/* --- what is refused ---------------------------------------------------------------- */
+
+static void test_missing(void **state)
+{
+  assert_int_equal(unlink(paths[1]), 0);
+  assert_refused(ENOENT, "of volume group tvg is missing");
+}
+
+static void test_truncated(void **state)
+{
+  assert_int_equal(truncate(paths[1], SIZE - MIB), 0);
+  assert_refused(EBADMSG, "has been truncated");
+}
+
+static void test_in_use(void **state)
+{
+  const char *all[] = {paths[0], paths[1], NULL};
+  GError *error = NULL;
+  LvmStore *store = lvm_store_open(all, "tvg", FALSE, NULL, NULL, &error);
+
+  assert_ok(store, error);
+  assert_refused(EBUSY, "in use by");
+  lvm_store_close(store);
+}
+
+static void test_not_ours(void **state)
+{
+  lvm_vg_set_system_id(vg, "somebody.else");
+  assert_refused(EPERM, "volume group tvg cannot be changed");
+  lvm_vg_set_system_id(vg, NULL);
+  lvm_vg_set_flag(vg, "NOBODY_KNOWS", TRUE);
+  lvm_section_change_word(vg->node, "status", "EXPORTED", TRUE, NULL);
+  assert_refused(EPERM, "volume group tvg cannot be changed");
+}
+
+/* --- texts -------------------------------------------------------------------------- */
+
+static void save(const char *dir, const char *name, const char *text)
+{
+  g_autofree char *path = g_build_filename(dir, name, NULL);
+
+  assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+/* A folder with what lvm2 keeps of this VG and of others, and with what is no text. */
+static void test_folders(void **state)
+{
+  g_autofree char *dir = g_build_filename(folder, "backup", NULL),
+                  *nowhere = g_build_filename(folder, "nowhere", NULL),
+                  *text = lvm_vg_format(vg, NULL), *other = lvm_test_replace(text, "tvg", "pvg"),
+                  *sub = g_build_filename(dir, "tvg_00002-1.vg", NULL);
+  const char *const dirs[] = {dir, nowhere, paths[0], NULL};
+  g_autoptr(GPtrArray) problems = g_ptr_array_new_with_free_func(g_free), texts = NULL;
+  g_autoptr(LvmProbe) probe = probe_all();
+  LvmText *newest;
+
+  assert_int_equal(g_mkdir(dir, 0700), 0);
+  assert_int_equal(g_mkdir(sub, 0700), 0); /* no file */
+  save(dir, "tvg", text);
+  save(dir, "tvg.vg", text);
+  save(dir, "tvg_00007-5.vg", other);
+  save(dir, "tvg_00008-5.vg", "nothing {");
+  save(dir, "tvg_00009-5.old", text);
+  save(dir, "tvgs", text);
+  save(dir, "else", text);
+  texts = lvm_texts_find(probe, "tvg", dirs, problems);
+  newest = texts->pdata[0];
+  assert_int_equal(newest->kind, LVM_TEXT_COMMITTED);
+  assert_true(newest->sources->len >= 4); /* on both PVs, and in two files */
+  assert_int_equal(problems->len, 2); /* what is no text, and what is no folder */
+  {
+    g_autoptr(GPtrArray) none = lvm_texts_find(probe, "nobody", NULL, NULL);
+
+    assert_int_equal(none->len, 0);
+  }
+}
+
+static void test_which_folders(void **state)
+{
+  g_autofree char *conf = g_build_filename(folder, "lvm.conf", NULL);
+  g_auto(GStrv) usual = NULL, named = NULL;
+
+  g_setenv("LVM_SYSTEM_DIR", folder, TRUE);
+  usual = lvm_texts_folders(NULL);
+  assert_true(g_str_has_suffix(usual[0], "/archive") && g_str_has_suffix(usual[1], "/backup"));
+  assert_true(g_file_set_contents(
+      conf, "backup {\narchive_dir = \"/a\"\nbackup_dir = \"/b\"\n}\n", -1, NULL));
+  named = lvm_texts_folders("/ours");
+  g_unsetenv("LVM_SYSTEM_DIR");
+  assert_string_equal(named[0], "/ours");
+  assert_string_equal(named[1], "/a");
+  assert_string_equal(named[2], "/b");
+  assert_null(named[3]);
+}
+
+/* --- a pool's other metadata -------------------------------------------------------- */
+
+static void test_swap(void **state)
+{
+  LvmLv *pool = lvm_vg_add_thin_pool(vg, "pool", 4, 2, 65536, NULL);
+  g_autofree char *kept = NULL, *next = NULL;
+  GError *error = NULL;
+
+  assert_non_null(pool);
+  assert_non_null(lvm_vg_add_linear(vg, "anew", 2, NULL));
+  kept = lvm_vg_kept_metadata_name(vg, pool);
+  assert_string_equal(kept, "pool_meta0");
+  assert_false(lvm_vg_swap_pool_metadata(vg, pool, "nothing", kept, &error));
+  assert_error(error, ENOENT, "no linear or striped volume nothing");
+  assert_false(lvm_vg_swap_pool_metadata(vg, pool, "pool", kept, &error));
+  assert_error(error, EOPNOTSUPP, "no linear or striped volume pool");
+  lvm_section_change_word(lvm_lv_edit(pool), "status", "LOCKED", TRUE, NULL);
+  lvm_lv_edited(pool);
+  assert_false(lvm_vg_swap_pool_metadata(vg, pool, "anew", kept, &error));
+  assert_error(error, EBUSY, "locked by lvm2");
+  lvm_section_change_word(lvm_lv_edit(pool), "status", "LOCKED", FALSE, NULL);
+  lvm_lv_edited(pool);
+  assert_ok(lvm_vg_swap_pool_metadata(vg, pool, "anew", kept, &error), error);
+  assert_null(lvm_vg_find_lv(vg, "anew"));
+  assert_true(lvm_lv_is_visible(lvm_vg_find_lv(vg, kept)));
+  assert_false(lvm_lv_is_visible(lvm_vg_find_lv(vg, "pool_tmeta")));
+  next = lvm_vg_kept_metadata_name(vg, pool);
+  assert_string_equal(next, "pool_meta1");
+  lvm_lv_set_name(lvm_vg_find_lv(vg, "pool_tmeta"), "lost");
+  assert_false(lvm_vg_swap_pool_metadata(vg, pool, "lin", next, &error));
+  assert_error(error, ENOENT, "no linear or striped volume pool_tmeta");
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+  const struct CMUnitTest tests[] = {
+      TEST(test_headers),
+      TEST(test_label),
+      TEST(test_label_and_header),
+      TEST(test_unused_label),
+      TEST(test_two_without_label),
+      TEST(test_missing),
+      TEST(test_truncated),
+      TEST(test_in_use),
+      TEST(test_not_ours),
+      TEST(test_folders),
+      TEST(test_which_folders),
+      TEST(test_swap),
+  };
+
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
