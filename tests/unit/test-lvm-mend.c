@@ -241,7 +241,7 @@ static void test_folders(void **state)
   newest = texts->pdata[0];
   assert_int_equal(newest->kind, LVM_TEXT_COMMITTED);
   assert_true(newest->sources->len >= 4); /* on both PVs, and in two files */
-  assert_int_equal(problems->len, 2); /* what is no text, and what is no folder */
+  assert_int_equal(problems->len, 2);     /* what is no text, and what is no folder */
   {
     g_autoptr(GPtrArray) none = lvm_texts_find(probe, "nobody", NULL, NULL);
 
@@ -257,8 +257,8 @@ static void test_which_folders(void **state)
   g_setenv("LVM_SYSTEM_DIR", folder, TRUE);
   usual = lvm_texts_folders(NULL);
   assert_true(g_str_has_suffix(usual[0], "/archive") && g_str_has_suffix(usual[1], "/backup"));
-  assert_true(g_file_set_contents(
-      conf, "backup {\narchive_dir = \"/a\"\nbackup_dir = \"/b\"\n}\n", -1, NULL));
+  assert_true(g_file_set_contents(conf, "backup {\narchive_dir = \"/a\"\nbackup_dir = \"/b\"\n}\n",
+                                  -1, NULL));
   named = lvm_texts_folders("/ours");
   g_unsetenv("LVM_SYSTEM_DIR");
   assert_string_equal(named[0], "/ours");
@@ -305,18 +305,12 @@ static void test_swap(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_headers),
-      TEST(test_label),
-      TEST(test_label_and_header),
-      TEST(test_unused_label),
-      TEST(test_two_without_label),
-      TEST(test_missing),
-      TEST(test_truncated),
-      TEST(test_in_use),
-      TEST(test_not_ours),
-      TEST(test_folders),
-      TEST(test_which_folders),
-      TEST(test_swap),
+      TEST(test_headers),           TEST(test_label),
+      TEST(test_label_and_header),  TEST(test_unused_label),
+      TEST(test_two_without_label), TEST(test_missing),
+      TEST(test_truncated),         TEST(test_in_use),
+      TEST(test_not_ours),          TEST(test_folders),
+      TEST(test_which_folders),     TEST(test_swap),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,7 +62,7 @@ static const Fixture fixtures[] = {
     {"03a-tid-pool-ahead",
      EPERM,
      "transaction id is 9, expected 7",
-     "vgcfgrestore",
+     "virt-thin repair",
      NAMES_01,
      NULL,
      G_MAXUINT,
@@ -79,7 +79,15 @@ static const Fixture fixtures[] = {
      G_MAXUINT,
      0,
      {{"vm-400-disk-0", 0, "79954edff9c46a02c5ec046c1d071e80"}}},
-    {"04b-damaged-leaf", EBADMSG, "148", "thin_repair", NAMES_01, NULL, G_MAXUINT, 0, {ALL_01}},
+    {"04b-damaged-leaf",
+     EBADMSG,
+     "148",
+     "virt-thin repair",
+     NAMES_01,
+     NULL,
+     G_MAXUINT,
+     0,
+     {ALL_01}},
     {"04c-leaked-block", 0, NULL, NULL, NAMES_01, NULL, 0, G_MAXUINT, {VM_100}},
     {"05a-out-of-data",
      0,
@@ -536,7 +544,7 @@ static void test_a_refused_pool_keeps_nobody_away(void **state)
   assert_true(bad->read_only);
   volume = helper_info(group, "b");
   assert_non_null(volume->damage);
-  assert_fails(pool_create(group, "other", "c", MIB, &error), EBADMSG, "thin_repair");
+  assert_fails(pool_create(group, "other", "c", MIB, &error), EBADMSG, "virt-thin repair");
   assert_fails(pool_remove(group, gone, FALSE, &error), EBADMSG, "all zero");
   helper_check(group, "a", 0, MIB, 1);
   assert_done(pool_snapshot(group, "a", "s", &error));
