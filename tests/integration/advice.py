@@ -10,8 +10,9 @@ import sys
 TOOLS = """lvconvert lvchange lvremove lvrename lvextend vgchange vgimport vgextend vgck
   vgcfgbackup vgcfgrestore pvmove pvck pvresize thin_repair wipefs losetup mdadm dmsetup virsh
   systemctl journalctl umount modprobe qemu-img cp""".split()
-OURS = """init extend serve stop release activate deactivate list info check repair create clone template
-  snapshot rollback rename resize remove import export storage enable disable""".split()
+OURS = """init extend serve stop release activate deactivate list info usage check repair create clone
+  template snapshot rollback rename resize remove import export rescue storage enable
+  disable""".split()
 COMMAND = re.compile(
     r"(?:^|[\s`'(])(?:(?:%s) (?!failed|does|makes|cannot)(?=[-%%a-z])|"
     r"(?:%s)[;),.]|virt-thin (?:%s)\b)"

@@ -83,6 +83,7 @@ kept() { grep -o '/[^ ]*\.metadata' <<<"$err"; }
 repair='virt-thin repair pve/data'
 use 04b-damaged-leaf
 advised "damaged leaf" "$repair" create
+advised "more than leaks" "See what can be done: $repair" check --auto-repair pve/data
 sum=$(md5 "${images[0]}")
 run fx export pve/vm-101-disk-1 - # as it advises, first
 advice+=' --yes'
