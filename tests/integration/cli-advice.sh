@@ -9,7 +9,7 @@ for program in lvm thin_repair; do
   command -v $program >/dev/null || skip_all "no $program"
 done
 cd "$tmp" || exit 1
-plan 105
+plan 106
 
 # --- every message with a command in it is in the table, and nothing else ---
 for kind in missing stale; do
@@ -82,8 +82,8 @@ kept() { grep -o '/[^ ]*\.metadata' <<<"$err"; }
 # --- damaged metadata ---
 repair='virt-thin repair pve/data'
 use 04b-damaged-leaf
+refused "more than leaks: refused" 1 "See what can be done: $repair" fx check --auto-repair pve/data
 advised "damaged leaf" "$repair" create
-advised "more than leaks" "See what can be done: $repair" check --auto-repair pve/data
 sum=$(md5 "${images[0]}")
 run fx export pve/vm-101-disk-1 - # as it advises, first
 advice+=' --yes'
