@@ -230,6 +230,45 @@ static void test_full_behind_a_slow_change(void **state)
   helper_close(group);
 }
 
+/* --- a check while it grows --- */
+
+#define GROWTHS 100
+
+static gpointer grow_often(gpointer group)
+{
+  for (guint i = 1; i <= GROWTHS; i++)
+    assert_done(pool_resize_pool(group, NULL, 4 * MIB + i * 64 * KIB, FALSE, &error));
+  return NULL;
+}
+
+/* The superblock does not count on more than there is, however the two come together; tests/sim
+ * brings them together more closely. */
+static void test_check_while_it_grows(void **state)
+{
+  const PoolNew params = {.size = 4 * MIB, .metadata_size = 2 * MIB};
+  const PoolCheckOptions quick = {.quick = TRUE};
+  char *path = helper_path("pv.img");
+  guint64 size = 0;
+  VolumeGroup *group;
+  GThread *grower;
+
+  assert_done(pool_init("pve", "data", path, 128 * MIB, 64 * KIB, &params, &error));
+  group = helper_open(path);
+  grower = g_thread_new("grower", grow_often, group);
+  while (size < 4 * MIB + GROWTHS * 64 * KIB) {
+    g_autoptr(GPtrArray) errors = NULL, leaks = NULL;
+    g_autoptr(PoolInfo) info = NULL;
+
+    assert_done(pool_check_as(group, NULL, &quick, &errors, &leaks, &error));
+    if (errors->len)
+      fail_msg("check: %s", (char *)errors->pdata[0]);
+    assert_done((info = pool_get_info(group, NULL, &error)) != NULL);
+    size = info->size;
+  }
+  g_thread_join(grower);
+  helper_close(group);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -238,6 +277,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_metadata_grows_with_file, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_full_behind_a_slow_change, helper_setup,
                                       helper_teardown),
+      cmocka_unit_test_setup_teardown(test_check_while_it_grows, helper_setup, helper_teardown),
   };
 
   return cmocka_run_group_tests_name("pool-room", tests, NULL, NULL);

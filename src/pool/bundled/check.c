@@ -50,12 +50,25 @@ gboolean bundled_require_empty(Bundled *b, BundledPool *pool, GError **error)
   return pool_devices_unknown(b->vg_name, pool->name, failure, error);
 }
 
+static guint64 data_size(Bundled *b, BundledPool *pool)
+{
+  guint64 size;
+
+  bundled_lock(b);
+  size = pool->data ? vt_io_size(pool->data)
+                    : lvm_lv_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
+  bundled_unlock(b);
+  return size;
+}
+
 /* A pool in use is read while it goes on. A commit or two in the middle of that may free what is
- * being read; then the errors mean nothing. */
-static gboolean check_metadata(VtIo *metadata, guint64 data_size, const PoolCheckOptions *how,
+ * being read; then the errors mean nothing. When it grows its data does so before its superblock
+ * says so: the size is asked for after that has been read. */
+static gboolean check_metadata(Bundled *b, BundledPool *pool, const PoolCheckOptions *how,
                                ThinReport **report, GError **error)
 {
   const ThinCheckOptions options = {how->quick, how->progress, how->data};
+  VtIo *metadata = pool->metadata;
   g_autofree guint8 *before = g_malloc(THIN_METADATA_BLOCK), *after = g_malloc(THIN_METADATA_BLOCK);
 
   *report = NULL;
@@ -63,7 +76,7 @@ static gboolean check_metadata(VtIo *metadata, guint64 data_size, const PoolChec
     g_clear_pointer(report, thin_report_free);
     if (!vt_io_read(metadata, before, THIN_METADATA_BLOCK, 0, error))
       return FALSE;
-    *report = thin_check_as(metadata, data_size, &options, error);
+    *report = thin_check_as(metadata, data_size(b, pool), &options, error);
     if (!*report || ((*report)->errors->len == 0 && (*report)->leaks->len == 0))
       return *report != NULL;
     if (!vt_io_read(metadata, after, THIN_METADATA_BLOCK, 0, error))
@@ -120,11 +133,8 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, const PoolCheckOptions
                            GPtrArray *errors, GPtrArray *leaks, GError **error)
 {
   g_autoptr(ThinReport) report = NULL;
-  guint64 data_size;
 
   bundled_lock(b);
-  data_size = pool->data ? vt_io_size(pool->data)
-                         : lvm_lv_size(lvm_vg_find_lv(lvm_store_vg(b->store), pool->name));
   /* Damaged copies of label and text that another made up for. */
   for (const char *const *warning = lvm_store_warnings(b->store); warning && *warning; warning++)
     g_ptr_array_add(errors, g_strdup(*warning));
@@ -134,7 +144,7 @@ static gboolean check_pool(Bundled *b, BundledPool *pool, const PoolCheckOptions
   if (!pool->metadata)
     return TRUE;
   if (!is_unformatted(pool->metadata)) {
-    if (!check_metadata(pool->metadata, data_size, options, &report, error))
+    if (!check_metadata(b, pool, options, &report, error))
       return FALSE;
     move_strings(report->errors, errors);
     move_strings(report->leaks, leaks);
