@@ -127,7 +127,7 @@ static void clone_volume(Act *a)
   end(a, pool_clone(group_of(a), from->name, name, (guint64)size * MODEL_SECTOR, &error), &error);
 }
 
-static void make_snapshot(Act *a, ModelVolume *from, const char *part)
+static ModelVolume *make_snapshot(Act *a, ModelVolume *from, const char *part)
 {
   g_autofree char *name = g_strdup_printf("snap_%s_%s", from->name, part);
   ModelVolume *made = model_volume_copy(from, name, from->size);
@@ -136,6 +136,7 @@ static void make_snapshot(Act *a, ModelVolume *from, const char *part)
   made->read_only = TRUE;
   reserve(a, from);
   model_change_make(a->change, made, from);
+  return made;
 }
 
 static void snapshot(Act *a)
@@ -161,7 +162,7 @@ static void snapshot_group(Act *a)
     return;
   begin(a, "snapshot %s of several", part);
   for (ModelVolume *v; names->len < 3 && (v = any(a, FALSE, FALSE));) {
-    make_snapshot(a, v, part);
+    make_snapshot(a, v, part)->instant = a->mark;
     g_ptr_array_add(names, v->name);
   }
   g_ptr_array_add(names, NULL);

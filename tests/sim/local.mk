@@ -36,7 +36,8 @@ tests_sim_sim_SOURCES = \
 	tests/sim/laws.c tests/sim/laws.h tests/sim/laws-counts.c tests/sim/main.c \
 	tests/sim/model.c tests/sim/model.h tests/sim/model-change.c \
 	tests/sim/mount.c tests/sim/mount.h \
-	tests/sim/run.c tests/sim/run.h tests/sim/service.c tests/sim/service.h \
+	tests/sim/run.c tests/sim/run.h tests/sim/serve.c tests/sim/serve.h \
+	tests/sim/service.c tests/sim/service.h \
 	tests/sim/shrink.c tests/sim/stranger.c \
 	tests/sim/world.c tests/sim/world.h \
 	tests/sim/wrap-bus.c tests/sim/wrap-host.c tests/sim/wrap-pool.c tests/sim/wrap-service.c \

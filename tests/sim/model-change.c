@@ -244,6 +244,57 @@ static guint which_done(Model *model, GArray *found)
            all->str);
 }
 
+/* --- snapshots of several volumes at one instant --- */
+
+static guint32 stamp_in(const ModelFound *f, guint32 sector)
+{
+  guint32 stamp;
+
+  memcpy(&stamp, f->bytes + (gsize)sector * MODEL_SECTOR, sizeof stamp);
+  return stamp;
+}
+
+/* The number of the last write that any of them has, which is its stamp. */
+static guint32 last_write(Model *model, guint32 instant, GArray *found)
+{
+  guint32 last = 0;
+
+  for (guint i = 0; i < model->volumes->len; i++) {
+    const ModelVolume *v = model->volumes->pdata[i];
+    const ModelFound *f = v->instant == instant ? found_as(found, v->name) : NULL;
+
+    for (guint32 s = 0; f && s < v->size; s++)
+      last = MAX(last, stamp_in(f, s));
+  }
+  return last;
+}
+
+/* What had ended before the last write that they have began they have, too. Zeros tell no write. */
+static void check_instant(const ModelVolume *v, const ModelFound *f, guint32 last)
+{
+  for (guint i = 0; i < v->writes->len; i++) {
+    const ModelWrite *w = &g_array_index(v->writes, ModelWrite, i);
+
+    for (guint32 s = w->begin; w->done && w->ended < last && s < w->end; s++)
+      if (stamp_in(f, s) && stamp_in(f, s) < w->number)
+        sim_fail("snapshots of several volumes are not of one instant: %s, sector %u, has write %u "
+                 "and not %u, which ended before %u began, which another has",
+                 v->name, s, stamp_in(f, s), w->number, last);
+  }
+}
+
+static void check_instants(Model *model, GArray *found)
+{
+  for (guint i = 0; i < model->volumes->len; i++) {
+    ModelVolume *v = model->volumes->pdata[i];
+
+    if (v->instant && model->loss < MODEL_FAILED)
+      check_instant(v, found_as(found, v->name), last_write(model, v->instant, found));
+  }
+  for (guint i = 0; i < model->volumes->len; i++)
+    ((ModelVolume *)model->volumes->pdata[i])->instant = 0;
+}
+
 void model_verify(Model *model, GArray *found)
 {
   guint done;
@@ -253,6 +304,7 @@ void model_verify(Model *model, GArray *found)
   done = which_done(model, found);
   for (guint c = 0; model->changes->len; c++)
     model_change_end(model, model->changes->pdata[0], done >> c & 1);
+  check_instants(model, found);
   for (guint i = 0; i < model->volumes->len; i++) {
     ModelVolume *v = model->volumes->pdata[i];
 

@@ -39,6 +39,7 @@ static void take_writes(ModelVolume *v, const ModelVolume *from, guint32 after)
     if (w.number <= after || w.begin >= v->size)
       continue;
     w.end = MIN(w.end, v->size);
+    w.done = w.done && !w.unsure;
     w.unsure = w.unsure || w.open || after > 0;
     w.open = FALSE;
     g_array_append_val(v->writes, w);
@@ -107,6 +108,7 @@ void model_write_end(ModelVolume *v, guint32 number, gboolean done, guint32 now)
       continue;
     w->open = FALSE;
     w->unsure = !done;
+    w->done = done;
     w->ended = now;
     for (guint32 s = w->begin; done && s < w->end; s++)
       v->now[s] = w->stamp, v->now_number[s] = number;
@@ -287,6 +289,6 @@ void model_adopt(ModelVolume *v, const guint8 *bytes, ModelLoss loss)
     }
     w->tainted = w->tainted || loss == MODEL_FAILED;
     w->resolved = w->resolved || w->open || w->unsure;
-    w->open = w->unsure = FALSE;
+    w->open = w->unsure = w->done = FALSE;
   }
 }

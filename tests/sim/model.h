@@ -25,6 +25,7 @@ typedef struct {
   guint32 stamp;      /* 0: zeros */
   guint32 number;     /* of the write: later ones have larger ones */
   guint32 ended;      /* the last number given out when it returned */
+  gboolean done;      /* it has ended, and well */
   gboolean open;      /* under way: nobody else may touch the range */
   gboolean unsure;    /* it failed, or its process died */
   gboolean tainted;   /* a flush that it was in has failed: no later one says that it is durable */
@@ -40,6 +41,7 @@ typedef struct {
   gboolean read_only;
   guint users;       /* who has it open */
   guint observers;   /* snapshots of it under way */
+  guint32 instant;   /* snapshots with the same one were taken at once; 0: alone, or looked at */
   gboolean reserved; /* for a change, or for good */
 } ModelVolume;
 

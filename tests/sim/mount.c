@@ -28,10 +28,10 @@ struct Mount {
   int fd[2]; /* the engine's, the kernel's */
   struct fuse_session *session;
   guint64 last_unique;
-  GQueue pending;      /* of Asked: not read yet */
+  GQueue pending;       /* of Asked: not read yet */
   GPtrArray *in_flight; /* of Asked: read, and not answered */
   GPtrArray *done;      /* of Asked: answered when nobody waited any more */
-  GArray *opens;       /* of Open */
+  GArray *opens;        /* of Open */
   guint workers;
   gboolean ended; /* unmounted */
 };

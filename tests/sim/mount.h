@@ -16,8 +16,8 @@ typedef struct Mount Mount;
 typedef struct {
   guint64 unique;
   GByteArray *request;
-  GByteArray *reply;   /* without its header */
-  gint err;            /* of the reply, an errno */
+  GByteArray *reply; /* without its header */
+  gint err;          /* of the reply, an errno */
   gboolean answered;
   gboolean orphan;     /* nobody waits for it any more */
   guint deaths;        /* of engines, since it was asked */

@@ -224,8 +224,8 @@ void asker_run(gpointer data)
 
 /* --- another engine, please --- */
 
-/* As the engine ends for it: no more calls, those under way may end, a commit; and whatever is still
- * under way is left to the next. */
+/* As the engine ends for it: no more calls, those under way may end, a commit; and whatever is
+ * still under way is left to the next. */
 static void make_way(World *w)
 {
   g_autoptr(GError) error = NULL;

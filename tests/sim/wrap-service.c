@@ -1,8 +1,8 @@
 /* virt-thin - simulation: what the linker calls in place of a service's surroundings
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * Its runtime folder is in memory, and is what a tmpfs would be: there after the death of an engine,
- * and gone after a power cut. The host makes no block nodes, and mounts no volume.
+ * Its runtime folder is in memory, and is what a tmpfs would be: there after the death of an
+ * engine, and gone after a power cut. The host makes no block nodes, and mounts no volume.
  */
 #include <string.h>
 
