@@ -1,5 +1,4 @@
-/* virt-thin - simulation: a mounted FUSE folder: the kernel's queue, and the memory that outlives
- * engines
+/* virt-thin - simulation: a mounted FUSE folder: the kernel's queue, memory that outlives engines
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #pragma once

@@ -1,6 +1,7 @@
-/* virt-thin - simulation: what the linker calls in place of GLib's conditions, pools of threads and
- * queues between them
+/* virt-thin - simulation: what the linker calls in place of GLib's pools of threads
  * SPDX-License-Identifier: LGPL-2.1-or-later
+ *
+ * And of the conditions and queues that go with them.
  */
 #include "fiber.h"
 
