@@ -14,8 +14,8 @@ unit_tests = \
 	tests/unit/test-lvm-faults \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \
-	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-mend \
+	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-places \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \
