@@ -37,6 +37,8 @@ typedef struct {
   guint64 size; /* atomic: only grows; not if @asks_size */
   char *lost;   /* atomic, set once: why nothing is written any more; NULL: it is whole */
   VtTail tail;
+  pthread_mutex_t flushing;
+  int flush_failed; /* under @flushing: errno of the first flush that failed */
 } FileIo;
 
 static const VtIoOps file_ops;
@@ -214,13 +216,29 @@ static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint6
   return transfer(io, pwritev, "write", iov, n_iov, offset, error);
 }
 
+/* The kernel tells of a lost write once, to whoever flushes first, and takes it for written then.
+ * But several write through one VtIo: a VG's text, its pools, its volumes. So nobody's flush
+ * succeeds any more, nor one that was under way meanwhile: they take turns. */
 static gboolean file_flush(VtIo *io, GError **error)
 {
+  FileIo *file = (FileIo *)io;
+  gboolean is_first;
+  int err;
   if (io->read_only)
     return TRUE;
-  if (fdatasync(((FileIo *)io)->fd) < 0)
-    return vt_set_errno(error, errno, "%s: cannot flush", io->name);
-  return check((FileIo *)io, FALSE, error);
+  pthread_mutex_lock(&file->flushing);
+  is_first = !file->flush_failed;
+  if (is_first && fdatasync(file->fd) < 0)
+    file->flush_failed = errno;
+  err = file->flush_failed;
+  pthread_mutex_unlock(&file->flushing);
+  if (!err)
+    return check(file, FALSE, error);
+  return vt_set_errno(error, err,
+                      is_first ? "%s: cannot flush"
+                               : "%s: an earlier flush failed, and what was written before it may "
+                                 "be lost: once the cause is mended, open it anew",
+                      io->name);
 }
 
 static gboolean is_unsupported(int err)
@@ -336,6 +354,7 @@ static void file_free(VtIo *io)
   close(((FileIo *)io)->fd);
   g_free(((FileIo *)io)->lost);
   pthread_mutex_destroy(&((FileIo *)io)->tail.lock);
+  pthread_mutex_destroy(&((FileIo *)io)->flushing);
   g_free(io);
 }
 
@@ -374,6 +393,7 @@ VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **erro
   vt_io_init(&file->io, &file_ops, name, read_only);
   file->fd = fd;
   pthread_mutex_init(&file->tail.lock, NULL);
+  pthread_mutex_init(&file->flushing, NULL);
   file->is_block = S_ISBLK(st.st_mode);
   file->has_name = st.st_nlink > 0;
   file->asks_size = TRUE;

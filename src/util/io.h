@@ -10,7 +10,8 @@
  *   - a read or write is whole or an error: no short counts. Past the end is EINVAL.
  *   - after a write returns, every later read sees it, through any VtIo on the same file.
  *   - after vt_io_flush() returns TRUE, everything whose write, zero or discard had returned
- *     before the flush was called survives a power cut. Until then any subset may.
+ *     before the flush was called survives a power cut. Until then any subset may. Of a file or
+ *     device no flush succeeds any more once one has failed, for that is true of none.
  *   - vt_io_check(): is what is beneath still there and whole? EIO: a file was deleted or cut, a
  *     device is gone. From then on (also if a flush finds it out) writes and flushes fail.
  *   - vt_io_zero(): the range then reads zero; MAY_UNMAP lets it give the space back.

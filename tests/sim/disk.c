@@ -25,6 +25,7 @@ typedef struct {
   VtIo io;
   SimDisk *disk;
   SimProcess *process;
+  gboolean flush_failed;
 } Handle;
 
 /* --- what befalls an I/O --- */
@@ -186,6 +187,8 @@ static gboolean disk_flush(VtIo *io, GError **error)
   SimDisk *disk = h->disk;
   guint mark = disk->pending->len;
 
+  if (h->flush_failed)
+    return vt_set_error(error, EIO, "%s: an earlier flush failed", disk->path);
   if (begin(h, "flush", VT_IO_FLUSH, 0, 0, error)) {
     sim_disk_settle(disk, MIN(mark, disk->pending->len));
     return TRUE;
@@ -193,6 +196,7 @@ static gboolean disk_flush(VtIo *io, GError **error)
   for (guint i = 0; i < MIN(mark, disk->pending->len); i++)
     if (!(h->process && h->process->dead))
       ((SimWrite *)disk->pending->pdata[i])->stuck = TRUE;
+  h->flush_failed = TRUE; /* as src/util/io-file.c has it */
   return FALSE;
 }
 

@@ -79,6 +79,8 @@ tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
 	src/libvirt/vtbackend-layout.c src/libvirt/vtbackend-libvirt.c
 
 # The program's own, too.
+# A flush that fails.
+tests_unit_test_util_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
 	src/image/interrupt.h src/image/interrupt.c
 tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <signal.h>
@@ -22,6 +23,16 @@
 #include "util/size.h"
 
 #define MIB (1u << 20)
+
+static int fdatasync_error; /* of the next one; then the system's */
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+  errno = fdatasync_error;
+  fdatasync_error = 0;
+  return errno ? -1 : __real_fdatasync(fd);
+}
 
 /* Bit by bit, as the polynomial says. */
 static guint32 slow_crc32c(const guint8 *data, gsize length)
@@ -304,6 +315,26 @@ static void test_no_room(void **state)
   g_error_free(written);
 }
 
+/* The system tells of a lost write to one flush; others that share the VtIo must know. */
+static void test_failed_flush(void **state)
+{
+  File *file = *state;
+  g_autoptr(GError) first = NULL, second = NULL;
+  VtIo *again;
+
+  assert_true(vt_io_write(file->io, "x", 1, 0, NULL));
+  fdatasync_error = EIO;
+  assert_false(vt_io_flush(file->io, &first));
+  assert_int_equal(first->code, EIO);
+  assert_false(vt_io_flush(file->io, &second));
+  assert_int_equal(second->code, EIO);
+  assert_non_null(strstr(second->message, "an earlier flush failed"));
+  assert_true(vt_io_write(file->io, "y", 1, 0, NULL));
+  again = vt_io_open_file(file->path, FALSE, NULL);
+  assert_true(vt_io_flush(again, NULL));
+  vt_io_unref(again);
+}
+
 static void test_read_only(void **state)
 {
   File *file = *state;
@@ -441,6 +472,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_extents, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_followed_file, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_no_room, setup_file, teardown_file),
+      cmocka_unit_test_setup_teardown(test_failed_flush, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_read_only, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
