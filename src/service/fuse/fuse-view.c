@@ -42,6 +42,8 @@ struct FuseView {
   gint n_parked;
   pthread_mutex_t parking;
   pthread_cond_t released;
+  guint n_replays; /* not ended. Under parking */
+  pthread_cond_t replayed;
 };
 
 #define SAMPLE_EVERY 4   /* reads and writes */
@@ -82,10 +84,30 @@ static void answer_executed(FuseView *view, const SharedRequest *request)
     answer(view, request, 0, NULL, 0);
 }
 
+/* What an engine that died had answered, but not yet taken out of its slot, is carried out once more
+ * while the kernel, which has its answer, may close the file. */
+static void await_replays(FuseView *view)
+{
+  pthread_mutex_lock(&view->parking);
+  while (view->n_replays)
+    pthread_cond_wait(&view->replayed, &view->parking);
+  pthread_mutex_unlock(&view->parking);
+}
+
+static void replay_ended(FuseView *view)
+{
+  pthread_mutex_lock(&view->parking);
+  if (--view->n_replays == 0)
+    pthread_cond_broadcast(&view->replayed);
+  pthread_mutex_unlock(&view->parking);
+}
+
 static void process(FuseView *view, SharedRequest *request)
 {
   struct fuse_buf buf = {.size = request->header.len, .mem = request->bytes};
 
+  if (request->header.opcode == FUSE_RELEASE)
+    await_replays(view);
   if (request->header.opcode == FUSE_INTERRUPT)
     answer(view, request, ENOSYS, NULL,
            0); /* our requests are short: the kernel stops sending these */
@@ -230,8 +252,14 @@ static void *worker(void *data)
   fuse_worker.request = request;
   fuse_worker.buffer = aligned_alloc(4096, SHARED_MAX_WRITE);
   if (is_request(request)) {
+    gboolean waits = request->header.opcode == FUSE_RELEASE; /* for the other replays */
+
     work_begin(view);
+    if (waits)
+      replay_ended(view);
     replay(view, request);
+    if (!waits)
+      replay_ended(view);
     work_end(view, request);
   }
   request->header.len = 0;
@@ -286,6 +314,7 @@ FuseView *fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **er
   view->out = shared->header->n_slots;
   pthread_mutex_init(&view->parking, NULL);
   pthread_cond_init(&view->released, NULL);
+  pthread_cond_init(&view->replayed, NULL);
   view->session = fuse_session_new(&args, &fuse_ops, sizeof fuse_ops, folder);
   fuse_opt_free_args(&args);
   if (!view->session || fuse_session_mount(view->session, mount_point) != 0) {
@@ -303,6 +332,8 @@ FuseView *fuse_view_new(Folder *folder, Shared *shared, int fuse_fd, GError **er
 
 gboolean fuse_view_start(FuseView *view, GError **error)
 {
+  for (guint i = 0; i < view->shared->header->n_slots; i++)
+    view->n_replays += is_request(&view->shared->slots[i]);
   for (guint i = 0; i < view->shared->header->n_slots; i++) {
     pthread_t thread;
     Start *start = g_new(Start, 1);
