@@ -6,8 +6,8 @@
  * written to the PV recorded; then every byte that is not named as lost must be what it was, the
  * check must find nothing, and nothing may be left to mend. Then the power fails at some points of
  * the record, and what that leaves must come to the same by another repair. (Without a superblock,
- * and with the root of the maps damaged, older roots may be all there is: then what they do not have
- * cannot be named, and content is not compared.)
+ * and with the root of the maps damaged, older roots may be all there is: then what they do not
+ * have cannot be named, and content is not compared.)
  *
  * $VIRT_THIN_TEST_SEED, and $VIRT_THIN_TEST_LONG for twenty times as many.
  */

@@ -10,10 +10,10 @@
  * says it has mended, the check has nothing to say of. What fails is told with its seed and number,
  * which do the same again.
  *
- * Beside the image, and made anew for each, are files metadata (the pool's, as damaged), other (room
- * for metadata) and xml (a dump, undamaged). A command that is new needs a row in the table, nothing
- * else. They run one after the other in one
- * process, which is replaced after some cases: starting one takes longer than a command does.
+ * Beside the image, and made anew for each, are files metadata (the pool's, as damaged), other
+ * (room for metadata) and xml (a dump, undamaged). A command that is new needs a row in the table,
+ * nothing else. They run one after the other in one process, which is replaced after some cases:
+ * starting one takes longer than a command does.
  */
 #include "config.h"
 

@@ -84,8 +84,8 @@ static void answer_executed(FuseView *view, const SharedRequest *request)
     answer(view, request, 0, NULL, 0);
 }
 
-/* What an engine that died had answered, but not yet taken out of its slot, is carried out once more
- * while the kernel, which has its answer, may close the file. */
+/* What an engine that died had answered, and not yet taken out of its slot, is carried out once
+ * more, while the kernel, which has its answer, may close the file. */
 static void await_replays(FuseView *view)
 {
   pthread_mutex_lock(&view->parking);
