@@ -15,7 +15,7 @@ static gboolean dry_run, json, yes, adopt, remove_unknown, remove_missing;
 static char **names;
 static char *from, *keep, *roots, *kept, *text_file, *metadata, *output;
 static char *chunk_text, *data_text;
-static gint64 transaction_id;
+static gint64 transaction_id = -1; /* not given */
 
 /* --- telling --- */
 
@@ -276,12 +276,12 @@ static gboolean parse_sizes(PoolRepairChoice *choice, GError **error)
   if (!cli_parse_size("--chunk-size", chunk_text, &choice->chunk_size, error) ||
       !cli_parse_size("--data-size", data_text, &data, error))
     return FALSE;
-  if (transaction_id < 0 || (choice->chunk_size == 0) != (data == 0) ||
+  if (transaction_id < -1 || (choice->chunk_size == 0) != (data == 0) ||
       choice->chunk_size % THIN_CHUNK_MIN != 0 || choice->chunk_size > THIN_CHUNK_MAX)
     return cli_usage(error, "--chunk-size and --data-size go together; a chunk is a multiple of "
                             "64 KiB, up to 1 GiB; --transaction-id is no negative number");
   choice->n_chunks = data ? data / choice->chunk_size : 0;
-  choice->transaction_id = (guint64)transaction_id;
+  choice->transaction_id = (guint64)MAX(transaction_id, 0);
   return TRUE;
 }
 

@@ -7,5 +7,6 @@ exec "$(dirname "$0")/run.sh" thin-xml thin/format/{block,delta,dump,walk,count-
   thin/rebuild/{rebuild,rebuild-maps,xml}.c \
   thin/metadata/{block-cache,transaction,btree,btree-insert,btree-remove}.c \
   thin/metadata/space-map-{metadata,data}.c \
-  thin/metadata/metadata{,-devices,-maps}.c thin/metadata/check{,-walk,-counts}.c \
+  thin/metadata/metadata{,-devices,-maps}.c \
+  thin/metadata/{check,check-walk,check-counts,check-quick,mend-leaks}.c \
   util/{crc,error,io,io-file,io-tail,proc}.c
