@@ -110,8 +110,6 @@ typedef struct {
 
 void build_tree_init(BuildTree *tree, BuildBlocks *blocks, guint value_size);
 void build_tree_clear(BuildTree *tree);
-/* Room for entries at the end of the leaves' level, one at least. */
-gboolean build_tree_room(BuildTree *tree, guint *room, GError **error);
 gboolean build_tree_append(BuildTree *tree, guint64 key, gconstpointer value, GError **error);
 /* Write @node, filled but for its header's number and checksum, or find it written. */
 gboolean build_tree_put(BuildTree *tree, guint8 *node, guint32 *block, GError **error);

@@ -161,16 +161,6 @@ gboolean build_tree_append(BuildTree *tree, guint64 key, gconstpointer value, GE
   return append(tree, 0, key, value, error);
 }
 
-gboolean build_tree_room(BuildTree *tree, guint *room, GError **error)
-{
-  const BuildLevel *level = &tree->levels[0];
-
-  if (!make_room(tree, 0, error))
-    return FALSE;
-  *room = level->max + least(level) - level->n;
-  return TRUE;
-}
-
 /* --- whole subtrees ----------------------------------------------------------------- */
 
 /* What gathers below must do for nodes of its own, by whichever cuts. */
