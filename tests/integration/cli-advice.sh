@@ -77,7 +77,6 @@ print((number('pe_start') + extent * number('extent_size')) // 8)
 P
 }
 metadata() { dd bs=4096 count=1024 conv=notrunc status=none "$@"; } # 4 MiB, in one piece
-kept() { grep -o '/[^ ]*\.metadata' <<<"$err"; }
 
 # --- damaged metadata ---
 repair='virt-thin repair pve/data'

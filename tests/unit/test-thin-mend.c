@@ -15,33 +15,21 @@
 #define N_BLOCKS 1024u
 #define N_CHUNKS 20000u /* two bitmaps */
 
-static void map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n)
-{
-  while (n > 0) {
-    guint64 chunk, got;
-    assert_ok(thin_metadata_alloc(md, n, &chunk, &got, &error));
-    assert_ok(thin_metadata_insert(md, id, begin, chunk, got, &error));
-    begin += got;
-    n -= got;
-  }
-}
-
 static void commit(ThinMetadata *md)
 {
   md->changed = TRUE;
-  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
-  thin_metadata_freed_done(md);
+  thin_test_commit(md);
 }
 
 /* Three devices that share, and some counts of 3 and more. */
 static void fill(ThinMetadata *md, GRand *rand)
 {
   assert_ok(thin_metadata_create(md, 0, &error));
-  map(md, 0, 0, 3000);
+  thin_test_map(md, 0, 0, 3000);
   for (guint32 id = 1; id <= 4; id++) {
     assert_ok(thin_metadata_snapshot(md, id, (guint32)g_rand_int_range(rand, 0, (gint)id), &error));
     for (int i = 0; i < 20; i++)
-      map(md, id, (guint64)g_rand_int_range(rand, 0, 4000), 1);
+      thin_test_map(md, id, (guint64)g_rand_int_range(rand, 0, 4000), 1);
     commit(md);
   }
 }

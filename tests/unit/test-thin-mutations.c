@@ -34,40 +34,25 @@ typedef struct {
 
 /* --- the pool ----------------------------------------------------------------------- */
 
-static gboolean map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, GError **error)
-{
-  for (guint64 chunk, got; n > 0; begin += got, n -= got)
-    if (!thin_metadata_alloc(md, n, &chunk, &got, error) ||
-        !thin_metadata_insert(md, device, begin, chunk, got, error))
-      return FALSE;
-  return TRUE;
-}
-
-static void commit(ThinMetadata *md)
-{
-  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
-  thin_metadata_freed_done(md);
-}
-
 static void make_pool(VtIo *io)
 {
   assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, N_CHUNKS, &error));
   ThinMetadata *md = thin_metadata_open(io, FALSE, 0, NULL);
   assert_ok(thin_metadata_create(md, 1, &error));
   for (guint64 i = 0; i < 8; i++)
-    assert_ok(map(md, 1, i * 200, 150, &error));
+    thin_test_map(md, 1, i * 200, 150);
   for (guint32 i = 2; i <= 5; i++) {
     assert_ok(thin_metadata_snapshot(md, i, i - 1, &error));
-    assert_ok(map(md, i, 100 * i, 1, &error));
+    thin_test_map(md, i, 100 * i, 1);
   }
   for (guint32 i = 6; i < N_DEVICES; i++)
     assert_ok(thin_metadata_snapshot(md, i, 5, &error));
-  commit(md);
+  thin_test_commit(md);
   assert_ok(thin_metadata_reserve_snapshot(md, &error));
-  commit(md);
-  assert_ok(map(md, 1, 50, 3, &error));
+  thin_test_commit(md);
+  thin_test_map(md, 1, 50, 3);
   assert_ok(thin_metadata_delete(md, 7, &error));
-  commit(md);
+  thin_test_commit(md);
   thin_metadata_close(md);
 }
 
@@ -286,7 +271,7 @@ static void change(Bench *bench, ThinMetadata *md)
     break;
   case 8:
   case 9: TELLS(thin_metadata_remove(md, a, begin, begin + n, &error)); break;
-  default: TELLS(map(md, a, begin, n, &error));
+  default: TELLS(thin_test_try_map(md, a, begin, n, &error));
   }
 }
 

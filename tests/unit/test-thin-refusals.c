@@ -11,21 +11,6 @@
 
 #define N_CHUNKS 40000u
 
-static gboolean map(ThinMetadata *md, guint32 device, guint64 begin, guint64 n, GError **error)
-{
-  for (guint64 chunk, got; n > 0; begin += got, n -= got)
-    if (!thin_metadata_alloc(md, n, &chunk, &got, error) ||
-        !thin_metadata_insert(md, device, begin, chunk, got, error))
-      return FALSE;
-  return TRUE;
-}
-
-static void commit(ThinMetadata *md)
-{
-  assert_ok(thin_metadata_commit(md, NULL, NULL, &error));
-  thin_metadata_freed_done(md);
-}
-
 static ThinMetadata *open_metadata(VtIo *io, gboolean read_only)
 {
   ThinMetadata *md = NULL;
@@ -41,12 +26,12 @@ static void make_pool(VtIo *io)
   ThinMetadata *md = open_metadata(io, FALSE);
   assert_ok(thin_metadata_create(md, 1, &error));
   for (guint64 i = 0; i < 10; i++)
-    assert_ok(map(md, 1, i * 200, 150, &error));
+    thin_test_map(md, 1, i * 200, 150);
   for (guint32 i = 2; i <= 4; i++) {
     assert_ok(thin_metadata_snapshot(md, i, 1, &error));
-    assert_ok(map(md, i, 100 * i, 1, &error));
+    thin_test_map(md, i, 100 * i, 1);
   }
-  commit(md);
+  thin_test_commit(md);
   thin_metadata_close(md);
 }
 
@@ -74,13 +59,13 @@ static gboolean op_exchange(ThinMetadata *md, GError **error)
 
 static gboolean op_fill(ThinMetadata *md, GError **error)
 {
-  return map(md, 2, 0, 1500, error);
+  return thin_test_try_map(md, 2, 0, 1500, error);
 }
 
 static gboolean op_scatter(ThinMetadata *md, GError **error)
 {
   for (guint64 i = 0; i < 1500; i += 70)
-    if (!map(md, 3, i, 2, error))
+    if (!thin_test_try_map(md, 3, i, 2, error))
       return FALSE;
   return TRUE;
 }
@@ -145,7 +130,7 @@ static void test_no_block_left(void **state)
     if (held) {
       ThinMetadata *md = open_metadata(io, FALSE);
       assert_ok(thin_metadata_reserve_snapshot(md, &error));
-      commit(md);
+      thin_test_commit(md);
       thin_metadata_close(md);
     }
     assert_ok(vt_io_read(io, whole, size, 0, &error));
@@ -229,7 +214,7 @@ static void test_largest(void **state)
   ThinMetadata *md = open_metadata(io, FALSE);
   assert_int_equal(thin_metadata_map_n_blocks(md->tm.map), THIN_METADATA_BLOCKS_MAX);
   assert_ok(thin_metadata_create(md, 1, &error));
-  commit(md);
+  thin_test_commit(md);
   thin_metadata_close(md);
 }
 
@@ -283,7 +268,7 @@ static void set_root(ThinMetadata *md, guint64 root)
   device->root = root;
   device->changed = TRUE;
   assert_ok(thin_metadata_store_root(md, device, &error));
-  commit(md);
+  thin_test_commit(md);
 }
 
 /* Whatever is asked or done ends, with EBADMSG where it must go there. */
@@ -305,7 +290,7 @@ static void use_damaged(VtIo *io)
     g_autoptr(GError) error = NULL;
     ThinMetadata *md = open_metadata(io, FALSE);
     gboolean ok = i == 0   ? thin_metadata_delete(md, 1, &error)
-                  : i == 1 ? map(md, 1, 300, 1, &error)
+                  : i == 1 ? thin_test_try_map(md, 1, 300, 1, &error)
                   : i == 2 ? thin_metadata_remove(md, 1, 300, 400, &error)
                   : i == 3 ? thin_metadata_count_device(md, 1, &a, &b, &error)
                   : i == 4 ? thin_metadata_delta(md, 1, 2, THIN_CHUNK_MIN, &delta, &error)
@@ -357,7 +342,7 @@ static void test_uneven(void **state)
     md = open_metadata(io, FALSE);
     assert_non_null(thin_metadata_own_device(md, 1, NULL));
     g_autoptr(GError) error = NULL;
-    for (guint64 at = 0; at < 900 && map(md, 1, at, 1, &error); at += 9)
+    for (guint64 at = 0; at < 900 && thin_test_try_map(md, 1, at, 1, &error); at += 9)
       ;
     g_clear_error(&error);
     if (!thin_metadata_is_broken(md))

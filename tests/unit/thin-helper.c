@@ -217,14 +217,18 @@ void thin_test_commit(ThinMetadata *md)
   thin_metadata_freed_done(md);
 }
 
+gboolean thin_test_try_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n, GError **error)
+{
+  for (guint64 chunk, got; n > 0; begin += got, n -= got)
+    if (!thin_metadata_alloc(md, n, &chunk, &got, error) ||
+        !thin_metadata_insert(md, id, begin, chunk, got, error))
+      return FALSE;
+  return TRUE;
+}
+
 void thin_test_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n)
 {
-  guint64 chunk, got;
-
-  for (; n > 0; n -= got, begin += got) {
-    assert_ok(thin_metadata_alloc(md, n, &chunk, &got, &error));
-    assert_ok(thin_metadata_insert(md, id, begin, chunk, got, &error));
-  }
+  assert_ok(thin_test_try_map(md, id, begin, n, &error));
 }
 
 void thin_test_change(ThinMetadata *md, GRand *rand, guint32 id, guint64 n_chunks)

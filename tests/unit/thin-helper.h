@@ -62,6 +62,7 @@ char *thin_test_output(const char *const *argv);
 /* Commit, and have what it freed be free. */
 void thin_test_commit(ThinMetadata *md);
 /* Map chunks that are free. */
+gboolean thin_test_try_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n, GError **error);
 void thin_test_map(ThinMetadata *md, guint32 id, guint64 begin, guint64 n);
 /* Map, or unmap, up to 100 chunks somewhere in the first @n_chunks of device @id. */
 void thin_test_change(ThinMetadata *md, GRand *rand, guint32 id, guint64 n_chunks);
