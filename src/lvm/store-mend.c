@@ -25,22 +25,30 @@ static gboolean overlaps_taken(const LvmDevice *locked, const LvmRange *range)
   return FALSE;
 }
 
+/* What is there is read, also where it is not usable: by that a commit knows whether somebody else
+ * has been at it. */
+static void add_area(LvmDevice *locked, const LvmRange *range)
+{
+  LvmMetadataArea *area = lvm_metadata_area_new(locked->io, range);
+
+  if (!lvm_metadata_area_read_header(area, NULL)) {
+    area->usable = TRUE;
+    area->text = (LvmTextPlace){0};
+  }
+  g_ptr_array_add(locked->areas, area);
+}
+
 /* The areas of @device as they were found, on @locked. A damaged label may say anything of them. */
 static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
 {
   for (guint i = 0; i < device->areas->len; i++) {
-    LvmMetadataArea *found = device->areas->pdata[i], *area;
+    LvmMetadataArea *found = device->areas->pdata[i];
     LvmRange range = {found->start, found->size};
 
     if (!lvm_label_area_possible(&range) || overlaps_taken(locked, &range) ||
         (!device->identified && !found->usable && range.offset + range.size > lvm_pv_start(pv)))
       continue;
-    area = lvm_metadata_area_new(locked->io, &range);
-    if (!lvm_metadata_area_read_header(area, NULL)) {
-      area->usable = TRUE;
-      area->text = (LvmTextPlace){0};
-    }
-    g_ptr_array_add(locked->areas, area);
+    add_area(locked, &range);
   }
 }
 
@@ -59,13 +67,9 @@ static gboolean has_areas(LvmStore *store, LvmProbe *probe)
 static void make_area(LvmPv *pv, LvmDevice *locked)
 {
   const LvmRange range = {LVM_AREA_START, lvm_pv_start(pv) - LVM_AREA_START};
-  LvmMetadataArea *area;
 
-  if (lvm_pv_start(pv) < LVM_AREA_START + LVM_AREA_MIN)
-    return;
-  area = lvm_metadata_area_new(locked->io, &range);
-  area->usable = TRUE;
-  g_ptr_array_add(locked->areas, area);
+  if (lvm_pv_start(pv) >= LVM_AREA_START + LVM_AREA_MIN)
+    add_area(locked, &range);
 }
 
 /* As lvm2 would have made it; where the areas are, they themselves say. */

@@ -156,6 +156,15 @@ static void test_unused_label(void **state)
 }
 
 /* Which of two that are as large was it? The one where it was last seen; else none. */
+/* What is left of the headers of areas that no label tells of any more is written over. */
+static void test_labels_and_headers(void **state)
+{
+  wipe(paths[0], 0, 4096 + 16);
+  wipe(paths[1], 0, 4096 + 16);
+  mend();
+  assert_whole_with(1);
+}
+
 static void test_two_without_label(void **state)
 {
   g_autoptr(LvmProbe) probe = NULL;
@@ -313,12 +322,19 @@ static void test_swap(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_headers),           TEST(test_label),
-      TEST(test_label_and_header),  TEST(test_unused_label),
-      TEST(test_two_without_label), TEST(test_missing),
-      TEST(test_truncated),         TEST(test_in_use),
-      TEST(test_not_ours),          TEST(test_folders),
-      TEST(test_which_folders),     TEST(test_swap),
+      TEST(test_headers),
+      TEST(test_label),
+      TEST(test_label_and_header),
+      TEST(test_unused_label),
+      TEST(test_labels_and_headers),
+      TEST(test_two_without_label),
+      TEST(test_missing),
+      TEST(test_truncated),
+      TEST(test_in_use),
+      TEST(test_not_ours),
+      TEST(test_folders),
+      TEST(test_which_folders),
+      TEST(test_swap),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
