@@ -7,7 +7,8 @@
 
 #include "util/error.h"
 
-/* Take over SIGINT, SIGTERM and SIGHUP, but what is ignored. */
+/* Take over SIGINT, SIGTERM and SIGHUP, but what is ignored, and SIGALRM, which repeats them. A
+ * call of the main thread that waits ends with EINTR, also when the signal came just before it. */
 void image_catch_interrupts(void);
 /* TRUE once one of them has come. */
 gboolean image_interrupted(void);

@@ -5,6 +5,7 @@ unit_tests = \
 	tests/unit/test-control-users \
 	tests/unit/test-device-filter \
 	tests/unit/test-failover \
+	tests/unit/test-interrupt \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
 	tests/unit/test-lvm-changes \
@@ -72,7 +73,7 @@ unit_tests = \
 	tests/unit/test-watch
 check_PROGRAMS += $(unit_tests)
 unit_scripts = tests/unit/thin-metadata-sanitizers.sh
-EXTRA_DIST += $(unit_scripts) tests/unit/cmocka-tap tests/fixtures/lvm tests/fixtures/thin-metadata
+EXTRA_DIST += $(unit_scripts) tests/fixtures/lvm tests/fixtures/thin-metadata
 
 # The backend's own files, which are in no library.
 tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
@@ -101,3 +102,6 @@ tests_unit_test_failover_LDADD = $(LDADD) $(XML_LIBS)
 tests_unit_test_schedule_SOURCES = tests/unit/test-schedule.c \
 	src/schedule/file.c src/schedule/history.c src/schedule/report.c \
 	src/schedule/schedule.c src/schedule/sets.c src/schedule/snapshots.c
+
+# A file of the program's alone.
+tests_unit_test_interrupt_SOURCES = tests/unit/test-interrupt.c src/image/interrupt.c
