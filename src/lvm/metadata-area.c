@@ -100,14 +100,19 @@ static gboolean parse_header(LvmMetadataArea *area, GError **error)
   return TRUE;
 }
 
+gboolean lvm_metadata_area_fits(const LvmMetadataArea *area)
+{
+  guint64 device = vt_io_size(area->io);
+
+  return area->size >= LVM_AREA_MIN && area->start <= device && area->size <= device - area->start;
+}
+
 /* Readers take no lock, so a header that looks damaged may have been read while it was written:
  * then it looks different the next time. */
 gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
 {
-  guint64 device = vt_io_size(area->io);
-
   area->usable = FALSE;
-  if (area->size < LVM_AREA_MIN || area->start > device || area->size > device - area->start)
+  if (!lvm_metadata_area_fits(area))
     return damaged(area, "the area does not lie within the device", error);
   for (guint attempt = 0;; attempt++) {
     guint8 before[LVM_SECTOR];

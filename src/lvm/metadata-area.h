@@ -29,6 +29,8 @@ typedef struct {
 LvmMetadataArea *lvm_metadata_area_new(VtIo *io, const LvmRange *range);
 void lvm_metadata_area_free(LvmMetadataArea *area);
 
+/* Is there room for one, within the device? */
+gboolean lvm_metadata_area_fits(const LvmMetadataArea *area);
 /* FALSE: cannot be read, or damaged. */
 gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error);
 /* ESTALE: the header is not the one this area last read or wrote. */

@@ -31,6 +31,10 @@ static void add_area(LvmDevice *locked, const LvmRange *range)
 {
   LvmMetadataArea *area = lvm_metadata_area_new(locked->io, range);
 
+  if (!lvm_metadata_area_fits(area)) {
+    lvm_metadata_area_free(area);
+    return;
+  }
   if (!lvm_metadata_area_read_header(area, NULL)) {
     area->usable = TRUE;
     area->text = (LvmTextPlace){0};

@@ -143,6 +143,24 @@ static void test_label_and_header(void **state)
   }
 }
 
+/* A label that is whole but for what it says of further areas. */
+static void test_impossible_areas(void **state)
+{
+  const LvmRange further[] = {{3072, 0}, {(4ULL << 30) + 2, 0}};
+  GError *error = NULL;
+  LvmStore *store = open_mending(&error);
+  LvmDevice *device;
+
+  assert_ok(store, error);
+  device = store->devices->pdata[1];
+  g_array_append_vals(device->label->metadata_areas, further, G_N_ELEMENTS(further));
+  device->label->pv_header = 0; /* it is made anew, not patched */
+  assert_ok(lvm_device_write_label(device, TRUE, &error), error);
+  lvm_store_close(store);
+  mend();
+  assert_whole();
+}
+
 static void test_unused_label(void **state)
 {
   GError *error = NULL;
@@ -155,7 +173,6 @@ static void test_unused_label(void **state)
   assert_whole();
 }
 
-/* Which of two that are as large was it? The one where it was last seen; else none. */
 /* What is left of the headers of areas that no label tells of any more is written over. */
 static void test_labels_and_headers(void **state)
 {
@@ -165,6 +182,7 @@ static void test_labels_and_headers(void **state)
   assert_whole_with(1);
 }
 
+/* Which of two that are as large was it? The one where it was last seen; else none. */
 static void test_two_without_label(void **state)
 {
   g_autoptr(LvmProbe) probe = NULL;
@@ -322,19 +340,13 @@ static void test_swap(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_headers),
-      TEST(test_label),
-      TEST(test_label_and_header),
-      TEST(test_unused_label),
-      TEST(test_labels_and_headers),
-      TEST(test_two_without_label),
-      TEST(test_missing),
-      TEST(test_truncated),
-      TEST(test_in_use),
-      TEST(test_not_ours),
-      TEST(test_folders),
-      TEST(test_which_folders),
-      TEST(test_swap),
+      TEST(test_headers),           TEST(test_label),
+      TEST(test_label_and_header),  TEST(test_impossible_areas),
+      TEST(test_unused_label),      TEST(test_labels_and_headers),
+      TEST(test_two_without_label), TEST(test_missing),
+      TEST(test_truncated),         TEST(test_in_use),
+      TEST(test_not_ours),          TEST(test_folders),
+      TEST(test_which_folders),     TEST(test_swap),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
