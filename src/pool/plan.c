@@ -63,9 +63,14 @@ static gboolean require_same_pool(PlanWork *w, const char *name, LvmLv **pool, G
 guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GError **error)
 {
   guint32 id = lvm_pool_next_device(vg, pool);
+  gboolean has = facts->has_device != NULL;
 
-  while (id && facts->has_device && facts->has_device(pool, id, facts->data))
-    id = id < DEVICE_MAX ? id + 1 : 0;
+  while (id && has) {
+    if (!facts->has_device(pool, id, &has, facts->data, error))
+      return 0;
+    if (has)
+      id = id < DEVICE_MAX ? id + 1 : 0;
+  }
   if (!id)
     vt_set_error(error, ENOSPC, "thin pool %s/%s has used up its %u device ids", lvm_vg_name(vg),
                  lvm_lv_name(pool), DEVICE_MAX);

@@ -83,8 +83,9 @@ typedef struct {
   char *(*find_user)(LvmLv *lv, gpointer data);
   /* Can thin pool @pool be changed? Else *error says why. NULL: yes. */
   gboolean (*check_pool)(LvmLv *pool, gpointer data, GError **error);
-  /* Has @pool a thin device @id, whatever the text says? NULL: nobody knows. */
-  gboolean (*has_device)(LvmLv *pool, guint32 id, gpointer data);
+  /* Has @pool a thin device @id, whatever the text says? FALSE: that cannot be read. NULL: nobody
+   * knows. */
+  gboolean (*has_device)(LvmLv *pool, guint32 id, gboolean *has, gpointer data, GError **error);
   gpointer data;
 } PoolFacts;
 
@@ -99,7 +100,8 @@ void pool_plan_free(PoolPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PoolPlan, pool_plan_free)
 
 /* A device id that neither the VG's text nor the pool (PoolFacts.has_device) knows: what an
- * interrupted command of others left in the pool is not taken for ours. 0: ENOSPC. */
+ * interrupted command of others left in the pool is not taken for ours. 0: ENOSPC, or that
+ * cannot be read. */
 guint32 pool_plan_free_device(LvmVg *vg, LvmLv *pool, const PoolFacts *facts, GError **error);
 
 /* What a thin pool may grow to by itself, as its tag says, bytes; 0: it does not. */

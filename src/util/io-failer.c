@@ -22,6 +22,8 @@ static gboolean pass(Failer *failer, VtIoKinds kind, GError **error)
   if ((failer->kinds & kind) && failer->countdown > 0 && failer->countdown != G_MAXUINT)
     failer->countdown--;
   failer->failed += fail;
+  if (fail && (failer->kinds & VT_IO_ONCE))
+    failer->kinds = 0;
   g_mutex_unlock(&failer->lock);
   return !fail || vt_set_errno(error, failer->err, "%s: made to fail", failer->io.name);
 }

@@ -175,6 +175,7 @@ typedef enum {
   VT_IO_ZERO = 8,
   VT_IO_DISCARD = 16,
   VT_IO_BACK = 32,
+  VT_IO_ONCE = 64, /* the first alone fails */
 } VtIoKinds;
 VtIo *vt_io_failer_new(VtIo *base, VtIoKinds kinds, guint countdown, int err);
 void vt_io_failer_arm(VtIo *failer, VtIoKinds kinds, guint countdown,

@@ -14,11 +14,13 @@
 #include "pool/bundled/bundled-private.h"
 
 static VtIo *the_failer;
+static guint read_that_fails = G_MAXUINT; /* once, of who opens */
 
 static VtIo *open_failer(const char *path, gboolean read_only, gpointer user_data, GError **error)
 {
   g_autoptr(VtIo) file = vt_io_open_file(path, read_only, error);
-  VtIo *failer = file ? vt_io_failer_new(file, 0, G_MAXUINT, EIO) : NULL;
+  VtIo *failer =
+      file ? vt_io_failer_new(file, VT_IO_READ | VT_IO_ONCE, read_that_fails, EIO) : NULL;
 
   if (failer)
     the_failer = failer;
@@ -228,6 +230,37 @@ static void fail_each(VtIoKinds kinds)
   print_message("# %u failures, %u of them left all as it was\n", total, kept);
 }
 
+/* What fails at write @countdown leaves something to recover. Let each read of that fail once: who
+ * gets through all the same has done all of it. */
+static gboolean fail_recovery(const char *base, guint op, guint countdown)
+{
+  char *path = helper_path("failing.img"), *copied = helper_path("recovered.img");
+  const char *devices[] = {path, NULL};
+  const PoolWhere where = {.devices = devices};
+  gboolean done, more = TRUE;
+  VolumeGroup *group;
+
+  copy(base, path);
+  assert_done((group = bundled_open("pve", &where, open_failer, NULL, &error)) != NULL);
+  vt_io_failer_arm(the_failer, VT_IO_WRITE | VT_IO_FLUSH | VT_IO_ZERO, countdown, EIO);
+  done = ops[op].run(group, NULL);
+  pool_close(group, NULL);
+  copy(path, copied);
+  for (read_that_fails = 0; more && !done; read_that_fails++) {
+    copy(copied, path);
+    group = bundled_open("pve", &where, open_failer, NULL, NULL);
+    more = !group || vt_io_failer_failed(the_failer) > 0;
+    if (group)
+      pool_close(group, NULL);
+    pool_clear_needs_check("pve", "data", &where, NULL); /* a commit may have failed */
+    group = helper_open(path);
+    helper_check_pool(group, "data");
+    helper_close(group);
+  }
+  read_that_fails = G_MAXUINT;
+  return !done;
+}
+
 static void silence(const char *domain, GLogLevelFlags level, const char *message,
                     gpointer user_data)
 {
@@ -249,11 +282,25 @@ static void test_every_read_fails_once(void **state)
   g_log_remove_handler("virt-thin", handler);
 }
 
+static void test_every_read_of_a_recovery_fails_once(void **state)
+{
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, silence, NULL);
+  char *base = make_base();
+
+  for (guint op = 0; op < G_N_ELEMENTS(ops); op++)
+    if (ops[op].run == op_remove || ops[op].run == op_rollback)
+      for (guint n = 0; fail_recovery(base, op, n); n++)
+        ;
+  g_log_remove_handler("virt-thin", handler);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_every_write_fails_once, helper_setup, helper_teardown),
       cmocka_unit_test_setup_teardown(test_every_read_fails_once, helper_setup, helper_teardown),
+      cmocka_unit_test_setup_teardown(test_every_read_of_a_recovery_fails_once, helper_setup,
+                                      helper_teardown),
   };
 
   return cmocka_run_group_tests_name("pool-io-errors", tests, NULL, NULL);

@@ -28,9 +28,10 @@ static char *find_user(LvmLv *lv, gpointer data)
 }
 
 /* An interrupted command left a device behind. */
-static gboolean has_device(LvmLv *pool, guint32 id, gpointer data)
+static gboolean has_device(LvmLv *pool, guint32 id, gboolean *has, gpointer data, GError **error)
 {
-  return id == 6;
+  *has = id == 6;
+  return TRUE;
 }
 
 static PoolLimits get_limits(const char *vg, const char *pool)

@@ -70,6 +70,18 @@ BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error)
   return pool;
 }
 
+gboolean bundled_find_device(BundledPool *pool, guint32 id, ThinDevice *device, gboolean *found,
+                             GError **error)
+{
+  g_autoptr(GError) failure = NULL;
+
+  *found = thin_pool_get_device(pool->thin, id, device, &failure);
+  if (*found || g_error_matches(failure, VT_ERROR, ENOENT))
+    return TRUE;
+  g_propagate_error(error, g_steal_pointer(&failure));
+  return FALSE;
+}
+
 void bundled_pool_hold(Bundled *b, BundledPool *pool)
 {
   pool->users++;

@@ -127,6 +127,9 @@ void bundled_event(Bundled *b, PoolEvent event, const char *name, const char *ol
 BundledPool *bundled_find_pool(Bundled *b, const char *name, GError **error);
 /* The same, EPERM or the like with its reason if it is refused. */
 BundledPool *bundled_usable_pool(Bundled *b, const char *name, GError **error);
+/* Has @pool (which is usable) thin device @id? FALSE: that cannot be read. */
+gboolean bundled_find_device(BundledPool *pool, guint32 id, ThinDevice *device, gboolean *found,
+                             GError **error);
 /* Let @pool be used without Bundled.lock; it is not closed meanwhile. */
 void bundled_pool_hold(Bundled *b, BundledPool *pool);
 void bundled_pool_release(Bundled *b, BundledPool *pool);

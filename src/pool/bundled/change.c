@@ -35,12 +35,12 @@ static gboolean check_pool(LvmLv *pool, gpointer data, GError **error)
   return bundled_usable_pool(((Facts *)data)->b, lvm_lv_name(pool), error) != NULL;
 }
 
-static gboolean has_device(LvmLv *pool, guint32 id, gpointer data)
+static gboolean has_device(LvmLv *pool, guint32 id, gboolean *has, gpointer data, GError **error)
 {
   BundledPool *p = g_hash_table_lookup(((Facts *)data)->b->pools, lvm_lv_name(pool));
   ThinDevice device;
 
-  return thin_pool_get_device(p->thin, id, &device, NULL);
+  return bundled_find_device(p, id, &device, has, error);
 }
 
 static gboolean is_sparse(LvmStore *store)
@@ -180,11 +180,14 @@ static gboolean begin_remove(Work *w, PoolStep *step, GError **error)
 {
   LvmLv *lv = lvm_vg_find_lv(lvm_store_vg(w->b->store), step->name);
   guint32 id = w->pool ? lvm_thin_device(lv) : 0;
+  gboolean found = FALSE;
   ThinDevice device;
 
+  if (w->pool && !bundled_find_device(w->pool, id, &device, &found, error))
+    return FALSE;
   if (w->pool)
     add_delete(w, id);
-  if (w->pool && thin_pool_get_device(w->pool->thin, id, &device, NULL))
+  if (found)
     add_thin_message(w, THIN_DELETE, id, 0);
   bundled_volume_detach(w->b, step->name);
   return TRUE;

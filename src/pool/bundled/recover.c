@@ -206,11 +206,11 @@ static gboolean open_thin(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError 
   return pool->thin != NULL;
 }
 
-/* What the pool has not done yet of @messages. */
-static GArray *missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
+/* What the pool has not done yet of @messages. NULL: that cannot be told. */
+static GArray *missing_messages(Bundled *b, BundledPool *pool, GArray *messages, GError **error)
 {
   LvmVg *vg = lvm_store_vg(b->store);
-  GArray *missing = g_array_new(FALSE, TRUE, sizeof(ThinMessage));
+  g_autoptr(GArray) missing = g_array_new(FALSE, TRUE, sizeof(ThinMessage));
 
   for (guint i = 0; i < messages->len; i++) {
     LvmMessage *message = &g_array_index(messages, LvmMessage, i);
@@ -218,8 +218,10 @@ static GArray *missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
     LvmLv *origin = lv && lvm_thin_origin(lv) ? lvm_vg_find_lv(vg, lvm_thin_origin(lv)) : NULL;
     ThinMessage todo = {THIN_DELETE, lv ? lvm_thin_device(lv) : message->delete_device, 0};
     ThinDevice device;
-    gboolean exists = thin_pool_get_device(thin, todo.device, &device, NULL);
+    gboolean exists;
 
+    if (!bundled_find_device(pool, todo.device, &device, &exists, error))
+      return NULL;
     if (lv) {
       todo.kind = origin ? THIN_SNAPSHOT : THIN_CREATE;
       todo.other = origin ? lvm_thin_device(origin) : 0;
@@ -227,7 +229,7 @@ static GArray *missing_messages(Bundled *b, ThinPool *thin, GArray *messages)
     if (exists == (todo.kind == THIN_DELETE))
       g_array_append_val(missing, todo);
   }
-  return missing;
+  return g_steal_pointer(&missing);
 }
 
 static gboolean send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GError **error)
@@ -240,9 +242,9 @@ static gboolean send_messages(Bundled *b, BundledPool *pool, LvmLv *pool_lv, GEr
   thin_pool_get_status(pool->thin, &status);
   if (tid == 0 || status.transaction_id == tid)
     return TRUE;
-  missing = missing_messages(b, pool->thin, messages);
-  if (thin_pool_send(pool->thin, (ThinMessage *)missing->data, missing->len, status.transaction_id,
-                     tid, error))
+  missing = missing_messages(b, pool, messages, error);
+  if (missing && thin_pool_send(pool->thin, (ThinMessage *)missing->data, missing->len,
+                                status.transaction_id, tid, error))
     return TRUE;
   g_prefix_error(error, "thin pool %s/%s: cannot finish what a crash left half done: ", b->vg_name,
                  pool->name);
@@ -317,11 +319,14 @@ static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool, gboolean *c
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
     ThinDevice device;
+    gboolean found;
 
     if (lvm_lv_kind(lv) != LVM_LV_THIN || strcmp(lvm_thin_pool(lv), pool->name) != 0 ||
         !has_own_tag(lv))
       continue;
-    if (!thin_pool_get_device(pool->thin, lvm_thin_device(lv), &device, NULL))
+    if (!bundled_find_device(pool, lvm_thin_device(lv), &device, &found, error))
+      return FALSE;
+    if (!found)
       continue;
     if (bundled_finish_replacement(vg, lv, device.transaction_id))
       *changed = TRUE;

@@ -84,6 +84,7 @@ static gboolean is_pending(Bundled *b, LvmLv *lv)
 static gboolean open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, GError **error)
 {
   ThinDevice device;
+  gboolean found = TRUE;
 
   volume->pool = bundled_usable_pool(b, lvm_thin_pool(lv), error);
   if (!volume->pool)
@@ -95,7 +96,9 @@ static gboolean open_thin_volume(Bundled *b, BundledVolume *volume, LvmLv *lv, G
                         "it has the external origin %s, which virt-thin does not read",
                         lvm_thin_external_origin(lv));
   if (b->read_only && is_pending(b, lv) &&
-      !thin_pool_get_device(volume->pool->thin, lvm_thin_device(lv), &device, NULL))
+      !bundled_find_device(volume->pool, lvm_thin_device(lv), &device, &found, error))
+    return FALSE;
+  if (!found)
     return open_pending(b, volume, lv, error);
   volume->thin = thin_volume_open(volume->pool->thin, lvm_thin_device(lv), lvm_lv_size(lv),
                                   volume->read_only, error);
