@@ -24,6 +24,7 @@ src_lvm_liblvm_la_SOURCES = \
 	src/lvm/model/vg.c src/lvm/model/vg.h src/lvm/model/vg-private.h \
 	src/lvm/model/vg-change.c \
 	src/lvm/model/vg-like.c \
+	src/lvm/model/vg-references.c \
 	src/lvm/model/vg-repair.c \
 	src/lvm/model/words.c
 src_lvm_liblvm_la_CPPFLAGS = $(AM_CPPFLAGS) $(BLKID_CFLAGS) $(DEVMAPPER_CFLAGS)

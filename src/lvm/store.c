@@ -145,6 +145,14 @@ static void set_uuid(LvmDevice *device, const char *uuid)
   g_strlcpy(device->label->uuid, uuid, sizeof device->label->uuid);
 }
 
+static char *contradiction(LvmVg *vg)
+{
+  g_autofree char *what = lvm_vg_contradiction(vg);
+
+  return what ? g_strdup_printf("%s; virt-thin repair %s mends the text", what, lvm_vg_name(vg))
+              : NULL;
+}
+
 /* --- opening read-only --- */
 
 static void take_device(LvmStore *store, LvmDevice *device)
@@ -168,6 +176,7 @@ static const char *unidentified_problem(LvmProbe *probe)
 
 static void open_read_only(LvmStore *store, LvmProbe *probe)
 {
+  g_autofree char *wrong = contradiction(store->vg);
   gboolean any_missing = FALSE;
 
   for (guint i = 0; i < store->vg->pvs->len; i++) {
@@ -192,6 +201,8 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
   }
   if (any_missing && unidentified_problem(probe))
     warn_of(store, unidentified_problem(probe));
+  if (wrong)
+    warn_of(store, wrong);
 }
 
 /* --- opening read-write --- */
@@ -308,11 +319,13 @@ static void back_areas(LvmStore *store)
 
 static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
-  g_autofree char *foreign = lvm_store_foreign(store);
+  g_autofree char *foreign = lvm_store_foreign(store), *wrong = contradiction(store->vg);
   const char *why = lvm_vg_unwritable(store->vg);
 
   if (why || foreign)
     return refuse_for_lvm2(probe, store->vg, why ? why : foreign, error);
+  if (wrong)
+    return refuse(store->vg, EBADMSG, wrong, error);
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv)), *locked;

@@ -58,10 +58,26 @@ GVariant *stream_dict_from_data(gpointer data, gsize length, GError **error)
 
 /* --- out --- */
 
+/* A text of the volume group may hold any bytes. */
+static GVariant *string_value(const char *string)
+{
+  return g_variant_new_take_string(g_utf8_make_valid(string, -1));
+}
+
 static void add_string(GVariantBuilder *builder, const char *key, const char *string)
 {
   if (string)
-    g_variant_builder_add(builder, "{sv}", key, g_variant_new_string(string));
+    g_variant_builder_add(builder, "{sv}", key, string_value(string));
+}
+
+static void add_strings(GVariantBuilder *builder, const char *key, GStrv strings)
+{
+  GVariantBuilder values;
+
+  g_variant_builder_init(&values, G_VARIANT_TYPE_STRING_ARRAY);
+  for (; strings && *strings; strings++)
+    g_variant_builder_add_value(&values, string_value(*strings));
+  g_variant_builder_add(builder, "{sv}", key, g_variant_builder_end(&values));
 }
 
 static void add_number(GVariantBuilder *builder, const char *key, guint64 number)
@@ -84,8 +100,7 @@ GVariant *stream_volume_to_dict(const StreamVolume *volume)
   add_string(&builder, "identity", volume->identity);
   add_number(&builder, "size", volume->size);
   add_number(&builder, "creation-time", volume->creation_time);
-  g_variant_builder_add(&builder, "{sv}", "tags",
-                        g_variant_new_strv((const char *const *)volume->tags, -1));
+  add_strings(&builder, "tags", volume->tags);
   add_string(&builder, "base", bases[volume->base]);
   add_number(&builder, "base-index", volume->base_index);
   add_string(&builder, "base-identity", volume->base_identity);

@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((172 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((188 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -167,6 +167,34 @@ mended text 'metadata header at offset 4096 is damaged'
 like "text: by the archive" "$out" "from $state/archive/"
 whole text vm-101-disk-1
 well text
+retext() { # FROM TO, as long: in the text, and its checksums
+  python3 - "${images[0]}" "$@" <<'P'
+import struct, sys, zlib
+crc = lambda data: struct.pack('<I', zlib.crc32(data, 0xf597a6cf ^ 0xffffffff) ^ 0xffffffff)
+with open(sys.argv[1], 'r+b') as f:
+    f.seek(4096); header = bytearray(f.read(512))
+    offset, size = struct.unpack('<QQ', header[40:56])
+    f.seek(4096 + offset); text = f.read(size)
+    assert sys.argv[2].encode() in text
+    text = text.replace(sys.argv[2].encode(), sys.argv[3].encode())
+    f.seek(4096 + offset); f.write(text)
+    header[56:60] = crc(text)
+    header[:4] = crc(bytes(header[4:]))
+    f.seek(4096); f.write(header)
+P
+}
+use 01-clean
+retext 'origin = "vm-100-disk-0"' 'origin = "vm-999-disk-0"'
+refused "a lost origin: nothing is written" 1 'vm-999-disk-0 as its origin.*virt-thin repair pve' \
+  fx create pve/vm-9-disk-0 --size 1m
+like "a lost origin: so says the check" "$(fx check pve/data)" '^error: .* as its origin'
+mended "a lost origin" 'has vm-999-disk-0 as its origin'
+well "a lost origin"
+use 01-clean
+fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
+retext 'metadata = "data_tmeta"' 'metadata = "data_tmetb"'
+mended "lost metadata" 'has data_tmetb as its metadata'
+well "lost metadata"
 seqno=$(vt "${devices[@]}" rescue pve --list-texts | awk '$1 ~ /^[0-9]+$/ { print $1 }' | sed -n 2p)
 ok "text: one of the ring is put back by its number" run fx repair pve --text "$seqno" --yes
 like "text: where it was found is told" "$out" "put back the text of seqno $seqno from .*01-clean"

@@ -226,6 +226,7 @@ static void test_damage(void **state)
       {"physical_volumes {", "physical_things {", "physical_volumes"},
       {"vm-102-disk-0 {", "vm-100-disk-0 {", "two logical volumes vm-100-disk-0"},
       {"device_id = 5", "device_id = 99999999", "vm-102-disk-0 has no valid device_id"},
+      {"Snlcug-z5K", "Snlcu\377-z5K", "vm-102-disk-0 has no valid id"},
       {"chunk_size = 128", "chunk_size = 0", "data has no valid chunk_size"},
       {"segment_count = 2", "segment_count = 3", "segment_count"},
       {"start_extent = 16", "start_extent = 17", "start_extent"},
@@ -299,9 +300,6 @@ static void test_unwritable(void **state)
        "status = [\"ALLOCATABLE\"]\nflags = [\"MISSING\"]", "pv0"},
       {"status = [\"READ\", \"WRITE\", \"VISIBLE\"]\n\t\t\tflags = []\n\t\t\ttags",
        "status = [\"READ\", \"ODD\", \"VISIBLE\"]\nflags = []\ntags", "vm-101-disk-1"},
-      {"\"pv0\", 28", "\"pv0\", 18", "extent 18 of physical volume pv0 belongs to two"},
-      {"\"pv0\", 28", "\"pv0\", 62", "takes extents 62 to 63"},
-      {"\"pv0\", 28", "\"pv7\", 28", "pv7, which is not there"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -313,6 +311,41 @@ static void test_unwritable(void **state)
     why = lvm_vg_unwritable(vg);
     if (!why || !strstr(why, cases[i].why))
       fail_msg("%s: %s", cases[i].why, why ? why : "writable");
+  }
+}
+
+/* What lvm2 refuses as a whole; of that, what names nothing that is needed can be taken out. */
+static void test_contradiction(void **state)
+{
+  static const struct {
+    const char *from, *to, *what;
+    gboolean drops;
+  } cases[] = {
+      {"\"pv0\", 28", "\"pv0\", 18", "extent 18 of physical volume pv0 belongs to two", FALSE},
+      {"\"pv0\", 28", "\"pv0\", 62", "takes extents 62 to 63", FALSE},
+      {"\"pv0\", 28", "\"pv7\", 28", "pv7, which is not there", FALSE},
+      {"origin = \"vm-100-disk-0\"", "origin = \"gone\"", "gone as its origin", TRUE},
+      {"origin = \"vm-100-disk-0\"", "merge = \"gone\"", "gone as its merge target", TRUE},
+      {"origin = \"vm-100-disk-0\"", "origin = \"data_tdata\"", "data_tdata as its origin", TRUE},
+      {"origin = \"vm-100-disk-0\"", "external_origin = \"gone\"", "its external origin", FALSE},
+      {"thin_pool = \"data\"", "thin_pool = \"gone\"", "gone as its thin pool", FALSE},
+      {"thin_pool = \"data\"", "thin_pool = \"data_tdata\"", "as its thin pool", FALSE},
+      {"metadata = \"data_tmeta\"", "metadata = \"gone\"", "gone as its metadata", FALSE},
+      {"pool = \"data_tdata\"", "pool = \"gone\"", "gone as its data", FALSE},
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+    GError *error = NULL;
+    g_autoptr(LvmVg) vg = read_changed(cases[i].from, cases[i].to, &error);
+    g_autofree char *what = NULL, *left = NULL;
+
+    assert_ok(vg, error);
+    what = lvm_vg_contradiction(vg);
+    if (!what || !strstr(what, cases[i].what))
+      fail_msg("%s: %s", cases[i].what, what ? what : "none");
+    lvm_vg_drop_dangling(vg);
+    left = lvm_vg_contradiction(vg);
+    assert_int_equal(left == NULL, cases[i].drops);
   }
 }
 
@@ -792,17 +825,29 @@ static void test_uuids(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rings),        cmocka_unit_test(test_backups),
-      cmocka_unit_test(test_accessors),    cmocka_unit_test(test_merge),
-      cmocka_unit_test(test_damage),       cmocka_unit_test(test_types),
-      cmocka_unit_test(test_unwritable),   cmocka_unit_test(test_unknown),
-      cmocka_unit_test(test_add_thin),     cmocka_unit_test(test_messages),
-      cmocka_unit_test(test_remove),       cmocka_unit_test(test_remove_refused),
-      cmocka_unit_test(test_rename),       cmocka_unit_test(test_tags),
-      cmocka_unit_test(test_write_locked), cmocka_unit_test(test_thin_changes),
-      cmocka_unit_test(test_order),        cmocka_unit_test(test_add_pool),
-      cmocka_unit_test(test_allocation),   cmocka_unit_test(test_not_allocatable),
-      cmocka_unit_test(test_choose),       cmocka_unit_test(test_names),
+      cmocka_unit_test(test_rings),
+      cmocka_unit_test(test_backups),
+      cmocka_unit_test(test_accessors),
+      cmocka_unit_test(test_merge),
+      cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_types),
+      cmocka_unit_test(test_unwritable),
+      cmocka_unit_test(test_contradiction),
+      cmocka_unit_test(test_unknown),
+      cmocka_unit_test(test_add_thin),
+      cmocka_unit_test(test_messages),
+      cmocka_unit_test(test_remove),
+      cmocka_unit_test(test_remove_refused),
+      cmocka_unit_test(test_rename),
+      cmocka_unit_test(test_tags),
+      cmocka_unit_test(test_write_locked),
+      cmocka_unit_test(test_thin_changes),
+      cmocka_unit_test(test_order),
+      cmocka_unit_test(test_add_pool),
+      cmocka_unit_test(test_allocation),
+      cmocka_unit_test(test_not_allocatable),
+      cmocka_unit_test(test_choose),
+      cmocka_unit_test(test_names),
       cmocka_unit_test(test_uuids),
   };
 

@@ -188,6 +188,8 @@ gboolean lvm_lv_read(LvmLv *lv, GError **error)
   lv->kind = LVM_LV_OTHER;
   if (!check_keys(lv, node, lv_keys, error) || !read_segments(lv, error))
     return FALSE;
+  if (!lvm_uuid_is_valid(lvm_section_get_string(node, "id")))
+    return bad(lv, error, "has no valid id");
   if (lv->segment && lvm_segment_is_type(lv->segment, "snapshot"))
     return read_snapshot(lv, error);
   if (!lv->segment || !lvm_segment_is_known(lv->segment))

@@ -150,17 +150,13 @@ static char *unwritable_lv(LvmLv *lv)
 
 static char *unwritable_lvs(LvmVg *vg)
 {
-  g_autoptr(GError) error = NULL;
-  g_autoptr(GArray) areas = NULL;
-
   for (GList *link = vg->lvs.head; link; link = link->next) {
     char *why = unwritable_lv(link->data);
 
     if (why)
       return why;
   }
-  areas = lvm_vg_free_areas(vg, NULL, &error);
-  return areas ? NULL : g_strdup(error->message);
+  return NULL;
 }
 
 const char *lvm_vg_unwritable(LvmVg *vg)

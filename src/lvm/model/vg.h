@@ -48,6 +48,13 @@ void lvm_vg_set_flag(LvmVg *vg, const char *flag, gboolean set);
 /* Why this VG must not be changed by us (exported, clustered, lock_type, partial, unknown status or
  * segment type…); NULL: it may. */
 const char *lvm_vg_unwritable(LvmVg *vg);
+/* What the text says against itself, so that lvm2 refuses all of the VG: a volume names another, as
+ * its origin, thin pool or metadata, or extents, that are not there; two have the same extents.
+ * NULL: nothing. The caller's. */
+char *lvm_vg_contradiction(LvmVg *vg);
+/* Take names of volumes out that lead nowhere, where that loses nothing: origins and merges of thin
+ * volumes. */
+void lvm_vg_drop_dangling(LvmVg *vg);
 
 /* --- physical volumes --- */
 GPtrArray *lvm_vg_pvs(LvmVg *vg);     /* of LvmPv *, in order; caller unrefs the array */

@@ -27,6 +27,7 @@ void repair_clear(Repair *repair)
   lvm_text_free(repair->mend);
   pool_look_free(repair->look);
   g_free(repair->kept);
+  g_free(repair->wrong);
   g_free(repair->name);
 }
 
@@ -47,6 +48,17 @@ static gboolean check_vg(Repair *repair, GError **error)
                                             lvm_vg_name(repair->vg), why ? why : foreign);
 }
 
+/* A look, which opens for reading, must not promise what then cannot be written. */
+static gboolean check_writable(LvmLv *lv, GError **error)
+{
+  return !lv || lvm_lv_is_writable(lv) ||
+         vt_set_error(error, EPERM,
+                      "its volume %s is read-only by the volume group's text: an older text is put "
+                      "back with "
+                      "--text FILE",
+                      lvm_lv_name(lv));
+}
+
 static VtIo *open_part(Repair *repair, const char *name, gboolean read_only, GError **error)
 {
   LvmLv *lv = name ? lvm_vg_find_lv(repair->vg, name) : NULL;
@@ -56,6 +68,8 @@ static VtIo *open_part(Repair *repair, const char *name, gboolean read_only, GEr
     return vt_set_error(error, EBADMSG, "its volume %s is not there", name ? name : ""), NULL;
   if (damage)
     return vt_set_error(error, EIO, "its volume %s is not whole: %s", name, damage), NULL;
+  if (!check_writable(lv, error))
+    return NULL;
   return lvm_store_open_lv(repair->store, name, read_only, error);
 }
 
@@ -63,6 +77,8 @@ static gboolean open_parts(Repair *repair, gboolean read_only, GError **error)
 {
   const char *from = repair->choice->from;
 
+  if (!check_writable(pool_rules_find_spare(repair->vg), error))
+    return FALSE;
   repair->metadata = open_part(repair, lvm_pool_metadata(repair->pool), read_only, error);
   repair->data =
       repair->metadata ? open_part(repair, lvm_pool_data(repair->pool), read_only, error) : NULL;
@@ -234,15 +250,30 @@ static gboolean open_as(Repair *repair, LvmText *text, GError **error)
   return check_mending(repair, text->vg, error);
 }
 
+/* The text of @store, without names that lead nowhere. NULL: it contradicts itself all the same. */
 static LvmText *whole_text(LvmStore *store)
 {
-  LvmText *text = g_new0(LvmText, 1);
+  g_autoptr(LvmText) text = g_new0(LvmText, 1);
+  g_autofree char *wrong = NULL;
 
   text->vg = lvm_vg_copy(lvm_store_vg(store));
+  lvm_vg_drop_dangling(text->vg);
+  wrong = lvm_vg_contradiction(text->vg);
   text->seqno = lvm_vg_seqno(text->vg);
   text->kind = LVM_TEXT_COMMITTED;
   text->sources = g_ptr_array_new_with_free_func(g_free);
-  return text;
+  return wrong ? NULL : g_steal_pointer(&text);
+}
+
+/* @failure is taken. */
+static gboolean no_text(const Repair *repair, const char *vg, GError *failure, GError **error)
+{
+  if (failure)
+    return g_propagate_error(error, failure), FALSE;
+  return vt_set_error(error, EBADMSG,
+                      "volume group %s: %s, and no other text of it is found. One that was kept "
+                      "elsewhere is put back with --text FILE",
+                      vg, repair->wrong);
 }
 
 /* What is damaged, and was found all the same (@found; else @failure says why not). */
@@ -253,12 +284,17 @@ static gboolean open_damaged(Repair *repair, const char *vg, LvmStore *found, GE
 
   if (!found && failure->code != ENOENT && failure->code != EBADMSG)
     return g_propagate_error(error, failure), FALSE;
-  if (!found || !lvm_probe_has_text(repair->probe, vg))
+  repair->wrong = found ? lvm_vg_contradiction(lvm_store_vg(found)) : NULL;
+  if (found && lvm_probe_has_text(repair->probe, vg))
+    text = whole_text(found);
+  if (!text)
     text = repair_find_text(repair->probe, vg, NULL);
-  if (!text && !found)
-    return g_propagate_error(error, failure), FALSE;
+  if (!text && found)
+    text = whole_text(found);
+  if (!text)
+    return no_text(repair, vg, failure, error);
   g_clear_error(&failure);
-  return open_as(repair, text ? text : whole_text(found), error);
+  return open_as(repair, text, error);
 }
 
 static gboolean open_vg(Repair *repair, const char *vg, const PoolWhere *where, GError **error)

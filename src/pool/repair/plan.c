@@ -169,9 +169,11 @@ static void find_text(const Repair *repair, PoolRepairPlan *plan)
 {
   const LvmText *text = repair->mend;
 
+  if (repair->wrong)
+    repair_plan_find(plan, "%s", repair->wrong);
   if (repair->refit)
     repair_plan_find(plan, "the volume group's text is of another time than the pool");
-  else if (text && text->kind != LVM_TEXT_COMMITTED)
+  else if (text && text->kind != LVM_TEXT_COMMITTED && !repair->wrong)
     repair_plan_find(plan,
                      "no text of the volume group is whole that a physical volume vouches for");
 }
@@ -253,8 +255,8 @@ static void plan_text(const Repair *repair, PoolRepairPlan *plan)
   if (text && !source)
     repair_plan_step(plan, POOL_REPAIR_LABELS,
                      "write what is damaged of labels and texts anew, by the text of seqno "
-                     "%" G_GUINT64_FORMAT " that is whole",
-                     text->seqno);
+                     "%" G_GUINT64_FORMAT " that is whole%s",
+                     text->seqno, repair->wrong ? ", without what it names and is not there" : "");
   else if (text)
     repair_plan_step(plan, POOL_REPAIR_LABELS,
                      "write the text of seqno %" G_GUINT64_FORMAT

@@ -57,6 +57,7 @@ typedef struct {
   PoolLook *look;
   LvmProbe *probe; /* the look's */
   LvmText *mend;   /* the text that is to be written to the PVs first; NULL: theirs */
+  char *wrong;     /* what the PVs' text says against itself; NULL: nothing */
   LvmStore *store; /* read-only while it is looked, or while there is @mend */
   LvmVg *vg;       /* as the text has it; the store's */
   LvmLv *pool;

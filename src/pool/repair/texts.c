@@ -63,7 +63,9 @@ static Agreement compare_pools(LvmProbe *probe, const LvmText *text)
 /* lvm2 marks a PV in the text that it could not find, and such a text may lie about. */
 static gboolean is_writable(const LvmText *text)
 {
-  return text->n_pvs > 0 && !lvm_vg_unwritable(text->vg);
+  g_autofree char *wrong = lvm_vg_contradiction(text->vg);
+
+  return text->n_pvs > 0 && !lvm_vg_unwritable(text->vg) && !wrong;
 }
 
 static gboolean is_usable(const LvmText *text)
