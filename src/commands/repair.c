@@ -11,7 +11,7 @@
 #include "pool/repair/repair.h"
 #include "thin/format/device.h"
 
-static gboolean dry_run, json, yes, adopt, remove_unknown, remove_missing;
+static gboolean dry_run, json, yes, adopt, remove_unknown, remove_missing, empty_missing;
 static char **names;
 static char *from, *keep, *roots, *kept, *text_file, *metadata, *output;
 static char *chunk_text, *data_text;
@@ -90,7 +90,8 @@ static void print_plan(const char *name, const PoolRepairPlan *plan)
   if (plan->unknown->len)
     printf("to decide: the unknown thin devices: --adopt, or --remove-unknown\n");
   if (plan->missing->len)
-    printf("to decide: the volumes without a thin device: --remove-missing\n");
+    printf("to decide: the volumes without a thin device: --remove-missing, or "
+           "--empty-missing\n");
   if (plan->findings->len == 0 && plan->steps->len == 0)
     printf("%s: there is nothing to mend\n", name);
 }
@@ -139,10 +140,13 @@ static gboolean ask_questions(const PoolRepairPlan *plan, PoolRepairChoice *choi
     choice->remove_unknown = answer == 'r';
     return choice->adopt || choice->remove_unknown;
   }
-  if (plan->missing->len)
-    choice->remove_missing =
-        ask("Volumes that have no device: remove them from the text (y/n)?") == 'y';
-  return plan->missing->len && choice->remove_missing;
+  if (!plan->missing->len)
+    return FALSE;
+  answer = ask("Volumes that have no device: (r)emove them from the text, make them (e)mpty, or "
+               "leave all as it is?");
+  choice->remove_missing = answer == 'r';
+  choice->empty_missing = answer == 'e';
+  return choice->remove_missing || choice->empty_missing;
 }
 
 static gboolean agreed(GError **error)
@@ -188,10 +192,14 @@ static gboolean parse_options(PoolRepairChoice *choice, GError **error)
   *choice = (PoolRepairChoice){.adopt = adopt || names,
                                .remove_unknown = remove_unknown,
                                .remove_missing = remove_missing,
+                               .empty_missing = empty_missing,
                                .keep = keep};
   if (choice->adopt && remove_unknown)
     return cli_usage(error, "--adopt or --remove-unknown, not both");
-  if ((kept || text_file) && (adopt || remove_unknown || remove_missing || from || keep || roots))
+  if (remove_missing && empty_missing)
+    return cli_usage(error, "--remove-missing or --empty-missing, not both");
+  if ((kept || text_file) &&
+      (adopt || remove_unknown || remove_missing || empty_missing || from || keep || roots))
     return cli_usage(error, "--undo and --text stand alone");
   if (from)
     choice->from = g_canonicalize_filename(from, NULL);
@@ -323,6 +331,7 @@ static const GOptionEntry repair_options[] = {
      NULL},
     {"remove-missing", 0, 0, G_OPTION_ARG_NONE, &remove_missing,
      "Remove volumes whose thin device is gone", NULL},
+    {"empty-missing", 0, 0, G_OPTION_ARG_NONE, &empty_missing, "Give them empty ones", NULL},
     {"from", 0, 0, G_OPTION_ARG_FILENAME, &from, "Go by a copy that was kept of the metadata",
      "FILE"},
     {"keep", 0, 0, G_OPTION_ARG_FILENAME, &keep,

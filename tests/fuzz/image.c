@@ -105,7 +105,7 @@ static const struct {
     {MENDS, 3, "repair --yes v/data"},
     {MENDS, 3, "repair --yes --adopt v/data"},
     {MENDS, 3, "repair --yes --adopt --remove-missing v/data"},
-    {MENDS, 3, "repair --yes --remove-unknown --remove-missing v/data"},
+    {MENDS, 3, "repair --yes --remove-unknown --empty-missing v/data"},
     {MENDS, 5, "repair --yes --remove-unknown --remove-missing --keep kept v/data"},
     {WRITES, 101, "release v"},
 };

@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((188 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((197 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -129,6 +129,11 @@ use 15-lost-device
 refused "missing: to be decided on" 1 '--remove-missing' fx repair pve/data --yes
 mended missing 'vm-2-disk-0 has no thin device' --remove-missing
 well missing
+use 15-lost-device
+mended "missing, and wanted" 'vm-2-disk-0 has no thin device' --empty-missing
+like "missing, and wanted: so is its loss" "$out" '^lost: .*/vm-2-disk-0: bytes 0 to'
+is "missing, and wanted: it is empty" "$(fx export pve/vm-2-disk-0 - | tr -d '\0' | wc -c)" 0
+well "missing, and wanted"
 
 # --- labels and texts ---
 use 01-clean

@@ -110,6 +110,7 @@ wrong=(
   "check: to mend what|check pve --auto-repair"
   "repair: neither pool nor metadata|repair"
   "repair: two answers|repair pve/data --adopt --remove-unknown"
+  "repair: two answers for what is missing|repair pve/data --remove-missing --empty-missing"
   "repair: a name without a device|repair pve/data --name vm-1-disk-0"
   "repair: no roots|repair pve/data --roots x"
   "repair: undo with more|repair pve/data --undo data_meta0 --adopt"

@@ -78,12 +78,32 @@ static gboolean decide_strays(Repair *repair, GError **error)
   return TRUE;
 }
 
+static gboolean is_among(GArray *ids, guint32 id)
+{
+  for (guint i = 0; i < ids->len; i++)
+    if (g_array_index(ids, guint32, i) == id)
+      return TRUE;
+  return FALSE;
+}
+
+/* Volume @name gets a device again, made in the transaction that the pool is in. */
+static void make_empty(Repair *repair, const char *name)
+{
+  LvmLv *lv = lvm_vg_find_lv(text_of(repair), name);
+  guint32 id = lvm_thin_device(lv);
+
+  lvm_thin_set_device(lv, id, repair->tid);
+  if (!is_among(repair->empty, id))
+    g_array_append_val(repair->empty, id);
+}
+
 static gboolean decide_missing(Repair *repair, GError **error)
 {
   g_autoptr(GPtrArray) lost =
       pool_devices_lost(repair->vg, repair->pool, repair->tid, repair->devices);
 
   repair->missing = g_ptr_array_new_with_free_func(g_free);
+  repair->empty = g_array_new(FALSE, FALSE, sizeof(guint32));
   for (guint i = 0; i < lost->len; i++)
     g_ptr_array_add(repair->missing, g_strdup(lvm_lv_name(lost->pdata[i])));
   for (guint i = 0; i < repair->missing->len && repair->choice->remove_missing; i++) {
@@ -92,6 +112,8 @@ static gboolean decide_missing(Repair *repair, GError **error)
     if (!lvm_vg_remove_lv(vg, lvm_vg_find_lv(vg, repair->missing->pdata[i]), error))
       return FALSE;
   }
+  for (guint i = 0; i < repair->missing->len && repair->choice->empty_missing; i++)
+    make_empty(repair, repair->missing->pdata[i]);
   return TRUE;
 }
 
@@ -124,7 +146,7 @@ static gboolean decide_tid(Repair *repair, GError **error)
 
 gboolean repair_needs_metadata(const Repair *repair)
 {
-  return repair->made || repair->set_tid || repair->drop_strays;
+  return repair->made || repair->set_tid || repair->drop_strays || repair->empty->len;
 }
 
 /* What is to be removed, or counted, is so in the new metadata alone. */
@@ -136,9 +158,14 @@ static gboolean finish_metadata(Repair *repair, GError **error)
     return TRUE;
   if (!repair->made && !repair_make(repair, error))
     return FALSE;
-  return (!repair->set_tid && !repair->drop_strays) ||
+  for (guint i = 0; i < repair->empty->len; i++) {
+    const RepairLost all = {g_array_index(repair->empty, guint32, i), 0, G_MAXUINT64};
+
+    g_array_append_val(repair->lost, all);
+  }
+  return (!repair->set_tid && !repair->drop_strays && !repair->empty->len) ||
          repair_adjust(repair->made, repair->data, lvm_pool_chunk_size(repair->pool),
-                       repair->drop_strays ? repair->strays : NULL, tid, error);
+                       repair->drop_strays ? repair->strays : NULL, repair->empty, tid, error);
 }
 
 /* What finds nothing more to say must find nothing wrong. */

@@ -17,6 +17,7 @@ void repair_clear(Repair *repair)
   g_clear_pointer(&repair->lost, g_array_unref);
   g_clear_pointer(&repair->strays, g_array_unref);
   g_clear_pointer(&repair->missing, g_ptr_array_unref);
+  g_clear_pointer(&repair->empty, g_array_unref);
   g_clear_pointer(&repair->adopted, g_ptr_array_unref);
   lvm_vg_free(repair->text);
   vt_io_unref(repair->made);
@@ -205,7 +206,7 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
   if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
     return TRUE;
   repair->tid--;
-  return repair_adjust(repair->made, repair->data, lvm_pool_chunk_size(repair->pool), NULL,
+  return repair_adjust(repair->made, repair->data, lvm_pool_chunk_size(repair->pool), NULL, NULL,
                        repair->tid, error);
 }
 

@@ -142,22 +142,31 @@ gboolean repair_rebuild(VtIo *from, const RepairRoots *roots, VtIo *to, GArray *
   return TRUE;
 }
 
-gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *strays, guint64 tid,
-                       GError **error)
+gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *strays,
+                       GArray *empty, guint64 tid, GError **error)
 {
   const ThinOptions options = {
       .translations = 1024, .chunk_size = chunk_size, .discards = THIN_DISCARD_NO_PASSDOWN};
   ThinPool *thin = thin_pool_open(metadata, data, &options, error);
-  g_autofree ThinMessage *messages = g_new0(ThinMessage, strays ? strays->len : 1);
+  g_autoptr(GArray) messages = g_array_new(FALSE, FALSE, sizeof(ThinMessage));
+  ThinMessage message = {THIN_DELETE, 0, 0};
   ThinStatus status;
   gboolean ok;
 
   if (!thin)
     return FALSE;
-  for (guint i = 0; strays && i < strays->len; i++)
-    messages[i] = (ThinMessage){THIN_DELETE, g_array_index(strays, ThinDevice, i).id, 0};
+  for (guint i = 0; strays && i < strays->len; i++) {
+    message.device = g_array_index(strays, ThinDevice, i).id;
+    g_array_append_val(messages, message);
+  }
+  message.kind = THIN_CREATE;
+  for (guint i = 0; empty && i < empty->len; i++) {
+    message.device = g_array_index(empty, guint32, i);
+    g_array_append_val(messages, message);
+  }
   thin_pool_get_status(thin, &status);
-  ok = thin_pool_send(thin, messages, strays ? strays->len : 0, status.transaction_id, tid, error);
+  ok = thin_pool_send(thin, (ThinMessage *)messages->data, messages->len, status.transaction_id,
+                      tid, error);
   return thin_pool_close(thin, ok ? error : NULL) && ok;
 }
 

@@ -233,6 +233,10 @@ static void plan_devices(const Repair *repair, PoolRepairPlan *plan)
   for (guint i = 0; i < repair->missing->len && repair->choice->remove_missing; i++)
     repair_plan_step(plan, POOL_REPAIR_TEXT, "remove volume %s/%s, of which nothing is there",
                      lvm_vg_name(repair->vg), (char *)repair->missing->pdata[i]);
+  for (guint i = 0; i < repair->missing->len && repair->choice->empty_missing; i++)
+    repair_plan_step(plan, POOL_REPAIR_WRITE,
+                     "the new metadata has a thin device for volume %s/%s, which is empty",
+                     lvm_vg_name(repair->vg), (char *)repair->missing->pdata[i]);
 }
 
 static void plan_tid(const Repair *repair, PoolRepairPlan *plan)
@@ -306,7 +310,9 @@ static void tell_questions(const Repair *repair, PoolRepairPlan *plan)
   for (guint i = 0; i < repair->strays->len && !repair->adopted && !repair->drop_strays; i++)
     g_ptr_array_add(plan->unknown,
                     g_strdup_printf("%u", g_array_index(repair->strays, ThinDevice, i).id));
-  for (guint i = 0; i < repair->missing->len && !repair->choice->remove_missing; i++)
+  for (guint i = 0; i < repair->missing->len && !repair->choice->remove_missing &&
+                    !repair->choice->empty_missing;
+       i++)
     g_ptr_array_add(plan->missing, g_strdup(repair->missing->pdata[i]));
 }
 
@@ -338,7 +344,8 @@ gboolean repair_plan_check(const PoolRepairPlan *plan, const char *vg, const cha
   return !plan->missing->len ||
          vt_set_error(error, EINVAL,
                       "thin pool %s/%s: volume %s has no thin device in the pool: remove it from "
-                      "the volume group's text with --remove-missing",
+                      "the volume group's text with --remove-missing, or let it be there and empty "
+                      "with --empty-missing",
                       vg, pool, (char *)plan->missing->pdata[0]);
 }
 

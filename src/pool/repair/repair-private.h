@@ -80,6 +80,7 @@ typedef struct {
   GPtrArray *missing;   /* of char *: volumes without a device */
   GPtrArray *adopted;   /* of char *: as @strays, their new names. NULL: not adopted */
   gboolean drop_strays; /* they are removed */
+  GArray *empty;        /* of guint32: devices that are made, for those of @missing */
   gboolean set_tid;     /* the pool's, to the text's */
   gboolean refit;       /* @mend was taken because the pool is of its time */
   gboolean over;        /* the metadata is written over: there is no room for a spare */
@@ -120,9 +121,10 @@ gboolean repair_rebuild(VtIo *from, const RepairRoots *roots, VtIo *to, GArray *
 GArray *repair_list_devices(VtIo *metadata, guint64 *tid, GError **error);
 /* Where the last byte that device @id maps ends. */
 gboolean repair_device_end(VtIo *metadata, guint32 id, guint64 *end, GError **error);
-/* In metadata that nobody has: remove @strays (may be NULL) and set the transaction id. */
-gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *strays, guint64 tid,
-                       GError **error);
+/* In metadata that nobody has: remove @strays, make devices @empty (of guint32), either of which may
+ * be NULL, and set the transaction id. */
+gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *strays,
+                       GArray *empty, guint64 tid, GError **error);
 /* All of @from to the beginning of @to, which then ends; the superblock last. Until then @to opens
  * as nothing. Flushed. */
 gboolean repair_copy(VtIo *from, VtIo *to, GError **error);

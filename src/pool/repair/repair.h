@@ -30,8 +30,9 @@
 typedef struct {
   gboolean adopt, remove_unknown; /* devices that no volume is known for */
   GHashTable *names;              /* of adopted ones: id (GUINT_TO_POINTER) -> char *. NULL: none */
-  gboolean remove_missing;        /* volumes whose device is not there */
-  const char *from;               /* a file: the metadata to go by, instead of the pool's. NULL */
+  gboolean remove_missing, empty_missing; /* volumes whose device is not there: remove them, or
+                                           * give each an empty one */
+  const char *from; /* a file: the metadata to go by, instead of the pool's. NULL */
   const char *keep; /* put what the metadata is into this file, and write over it. NULL */
   guint64 mapping_root, details_root; /* blocks: go by these roots. 0: by what is found */
   /* Of metadata alone, what a lost superblock would say; 0: not known. */
