@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "util/proc.h"
 
 #define DEADLINE_S 5
 
@@ -58,9 +59,8 @@ static pid_t find_daemon(const char *folder)
 /* The daemon @pid itself, and not by another that would start it. The caller's. */
 static char *address_of(pid_t pid)
 {
-  g_autofree char *path = g_strdup_printf("/proc/%d/comm", (int)pid), *comm = NULL;
-  gboolean modular =
-      g_file_get_contents(path, &comm, NULL, NULL) && g_str_has_prefix(comm, "virtstoraged");
+  g_autofree char *name = vt_process_name(pid);
+  gboolean modular = g_strcmp0(name, "virtstoraged") == 0;
   g_autofree char *socket = run_folder(modular ? "virtstoraged-sock" : "libvirt-sock");
   g_autofree char *escaped = g_uri_escape_string(socket, "/", TRUE);
 

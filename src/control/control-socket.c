@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "control/control-socket.h"
+#include "util/proc.h"
 
 /* The address of @path. @dir_fd, to be closed after use, keeps a long one valid. */
 static gboolean make_address(const char *path, struct sockaddr_un *address, int *dir_fd,
@@ -196,14 +197,11 @@ gboolean control_socket_peer(int fd, uid_t *uid, gid_t *gid, pid_t *pid, GError 
 
 char *control_socket_describe_peer(int fd)
 {
-  g_autofree char *path = NULL, *name = NULL;
+  g_autofree char *name = NULL;
   pid_t pid;
 
   if (!control_socket_peer(fd, NULL, NULL, &pid, NULL) || pid <= 0)
     return g_strdup("an unknown process");
-  path = g_strdup_printf("/proc/%d/comm", (int)pid);
-  if (!g_file_get_contents(path, &name, NULL, NULL))
-    return g_strdup_printf("pid %d", (int)pid);
-  g_strstrip(name);
-  return g_strdup_printf("%s, pid %d", name, (int)pid);
+  name = vt_process_name(pid);
+  return name ? g_strdup_printf("%s, pid %d", name, (int)pid) : g_strdup_printf("pid %d", (int)pid);
 }

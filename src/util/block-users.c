@@ -13,6 +13,7 @@
 #include <glob.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -81,7 +82,6 @@ static gboolean look_at_fd(int dir, const char *name, char link[PATH_MAX], dev_t
 static void scan_process(BlockScan *scan, const char *pid)
 {
   g_autofree char *path = g_strdup_printf("/proc/%s/fd", pid);
-  g_autofree char *comm_path = g_strdup_printf("/proc/%s/comm", pid);
   int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   GDir *list = dir == -1 ? NULL : g_dir_open(path, 0, NULL);
   g_autofree char *user = NULL;
@@ -93,10 +93,9 @@ static void scan_process(BlockScan *scan, const char *pid)
     if (!look_at_fd(dir, name, link, &rdev))
       continue;
     if (!user) {
-      g_autofree char *comm = NULL;
+      g_autofree char *process = vt_process_name(atoi(pid));
 
-      g_file_get_contents(comm_path, &comm, NULL, NULL);
-      user = g_strdup_printf("%s, pid %s", comm ? g_strchomp(comm) : "a process", pid);
+      user = g_strdup_printf("%s, pid %s", process ? process : "a process", pid);
     }
     if (rdev)
       add(scan->users, rdev, g_strdup(user));

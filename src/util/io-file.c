@@ -426,12 +426,10 @@ static char *lock_holder(int fd)
   pid_t pid = 0;
   if (fstat(fd, &st) < 0 || !vt_flock_holder(&st, &pid) || pid == 0)
     return g_strdup("another process");
-  g_autofree char *comm_path = g_strdup_printf("/proc/%d/comm", (int)pid);
-  g_autofree char *comm = NULL;
-  g_file_get_contents(comm_path, &comm, NULL, NULL);
-  return comm ? g_strdup_printf("pid %d (%s)", (int)pid, g_strstrip(comm))
-              : g_strdup_printf("the service that process %d was the engine of",
-                                (int)pid); /* see VtIoLocks */
+  g_autofree char *process = vt_process_name(pid);
+  return process ? g_strdup_printf("pid %d (%s)", (int)pid, process)
+                 : g_strdup_printf("the service that process %d was the engine of",
+                                   (int)pid); /* see VtIoLocks */
 }
 
 /* Somebody has the device open exclusively. Another virt-thin holds the flock as well, and can be

@@ -1,4 +1,4 @@
-/* virt-thin - what /proc tells of locks and mounts
+/* virt-thin - what /proc tells of processes, locks and mounts
  * SPDX-License-Identifier: LGPL-2.1-or-later
  */
 #include "util/proc.h"
@@ -6,6 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
+
+char *vt_process_name(pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf("/proc/%d/comm", (int)pid);
+  g_autofree char *comm = NULL, *valid = NULL;
+  GString *name;
+
+  if (!g_file_get_contents(path, &comm, NULL, NULL))
+    return NULL;
+  if (g_str_has_suffix(comm, "\n"))
+    comm[strlen(comm) - 1] = '\0';
+  valid = g_utf8_make_valid(comm, -1);
+  name = g_string_new(NULL);
+  for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
+    gunichar c = g_utf8_get_char(at);
+
+    g_string_append_unichar(name, g_unichar_isprint(c) && c != 0xfffd ? c : '?');
+  }
+  return g_string_free(name, FALSE);
+}
 
 static GStrv read_lines(const char *path)
 {

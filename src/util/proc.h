@@ -1,4 +1,4 @@
-/* virt-thin - what /proc tells of locks and mounts
+/* virt-thin - what /proc tells of processes, locks and mounts
  * SPDX-License-Identifier: LGPL-2.1-or-later
  * Thread-safety: all functions may be called from any thread.
  */
@@ -8,6 +8,9 @@
 
 #include <glib.h>
 
+/* What process @pid calls itself, fit to be shown: it may call itself anything, and what a terminal
+ * or a log would obey is "?". NULL: there is no such process. The caller's. */
+char *vt_process_name(pid_t pid);
 /* Is there a flock() on the file of @st? @holder (may be NULL): the process that took it, 0 when it
  * is not known. Takes no lock, and so is in nobody's way who is about to. Some file systems are
  * listed under another device number: those this does not find. */

@@ -17,5 +17,5 @@ exec "$(dirname "$0")/run.sh" control control/control{,-handshake,-listener,-soc
   service/process/control-server.c pool/remote/wire.c \
   pool/{change,guest,layout,plan,plan-work,pool,rules,snapshots}.c settings/settings.c \
   lvm/model/{allocate,header,lv,pool-choose,status,text,text-parse,uuid,vg,vg-change,words}.c \
-  util/{crc,error,io,name,size}.c ../tests/unit/fake-pool.c \
+  util/{crc,error,io,name,proc,size}.c ../tests/unit/fake-pool.c \
   "$abs_top_builddir/src/control/control-info.c"

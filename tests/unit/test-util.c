@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -439,6 +440,20 @@ static void test_flock_holder(void **state)
   assert_false(vt_flock_holder(&st, NULL));
 }
 
+/* Whoever is shown must not write to the terminal of who looks. */
+static void test_process_name(void **state)
+{
+  char before[16];
+  g_autofree char *name = NULL;
+
+  prctl(PR_GET_NAME, before);
+  prctl(PR_SET_NAME, "\033[31mx\ny\302\205\303\274\377");
+  name = vt_process_name(getpid());
+  prctl(PR_SET_NAME, before);
+  assert_string_equal(name, "?[31mx?y?\303\274?");
+  assert_null(vt_process_name(0));
+}
+
 static void test_mounts(void **state)
 {
   g_autoptr(GArray) mounts = vt_list_mounts("self");
@@ -477,6 +492,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_truncated_under_us, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_flock_holder, setup_file, teardown_file),
+      cmocka_unit_test(test_process_name),
       cmocka_unit_test(test_mounts),
       cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "service/fuse/folder.h"
+#include "util/proc.h"
 
 struct Folder {
   VolumeGroup *group;
@@ -151,12 +152,11 @@ static void restore_opens(Folder *folder)
 
 static void read_comm(pid_t pid, char comm[20])
 {
-  g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
-  g_autofree char *text = NULL;
+  g_autofree char *name = vt_process_name(pid);
 
   memset(comm, 0, 20);
-  if (g_file_get_contents(path, &text, NULL, NULL))
-    g_strlcpy(comm, g_strchomp(text), 20);
+  if (name)
+    g_strlcpy(comm, name, 20);
 }
 
 /* A free record. Called with opens_lock held. */

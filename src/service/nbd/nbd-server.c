@@ -13,6 +13,7 @@
 
 #include "control/control-socket.h"
 #include "service/nbd/nbd-private.h"
+#include "util/proc.h"
 
 #define STACK_SIZE (1u << 20)
 #define SEND_BUFFER (1 << 20) /* the system may grant less */
@@ -50,17 +51,6 @@ static void cond_init(pthread_cond_t *cond)
 
 /* --- connections --- */
 
-static char *read_command(pid_t pid)
-{
-  if (pid <= 0)
-    return NULL;
-  g_autofree char *path = g_strdup_printf("/proc/%d/comm", pid);
-  g_autofree char *command = NULL;
-  return g_file_get_contents(path, &command, NULL, NULL)
-             ? g_utf8_make_valid(g_strchomp(command), -1)
-             : NULL;
-}
-
 static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
 {
   NbdConnection *connection = g_new0(NbdConnection, 1);
@@ -71,7 +61,7 @@ static NbdConnection *connection_new(NbdServer *server, int fd, gboolean view)
   connection->uid = (uid_t)-1;
   gid_t gid;
   if (control_socket_peer(fd, &connection->uid, &gid, &connection->pid, NULL))
-    connection->command = read_command(connection->pid);
+    connection->command = vt_process_name(connection->pid);
   pthread_mutex_init(&connection->lock, NULL);
   cond_init(&connection->leader_gone);
   pthread_mutex_init(&connection->send_lock, NULL);

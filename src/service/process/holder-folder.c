@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -14,20 +15,17 @@
 #include "service/nodes/nodes.h"
 #include "service/process/holder.h"
 #include "settings/settings.h"
+#include "util/proc.h"
 
 static char *describe_holder(const char *dir)
 {
   g_autofree char *path = g_build_filename(dir, "pid", NULL);
-  g_autofree char *pid = NULL;
-  g_autofree char *comm_path = NULL;
-  g_autofree char *comm = NULL;
+  g_autofree char *pid = NULL, *name = NULL;
 
   if (!g_file_get_contents(path, &pid, NULL, NULL) || !*g_strstrip(pid))
     return g_strdup("a process that is just starting");
-  comm_path = g_strdup_printf("/proc/%s/comm", pid);
-  return g_file_get_contents(comm_path, &comm, NULL, NULL)
-             ? g_strdup_printf("pid %s (%s)", pid, g_strchomp(comm))
-             : g_strdup_printf("pid %s", pid);
+  name = vt_process_name(atoi(pid));
+  return name ? g_strdup_printf("pid %s (%s)", pid, name) : g_strdup_printf("pid %s", pid);
 }
 
 /* Whoever can open the file can lock it, reading or writing: it is for its owner alone, also where
