@@ -132,6 +132,11 @@ gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
   }
 }
 
+gboolean lvm_metadata_area_has_precommitted(const LvmMetadataArea *area)
+{
+  return read_place(area->header, 1).offset != 0;
+}
+
 gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
 {
   guint8 sector[LVM_SECTOR];

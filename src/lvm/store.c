@@ -425,6 +425,18 @@ LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean re
 
 /* --- committing --- */
 
+gboolean lvm_store_is_untidy(LvmStore *store)
+{
+  for (guint i = 0; i < store->areas->len; i++) {
+    const LvmMetadataArea *one = store->areas->pdata[0], *area = store->areas->pdata[i];
+
+    if (lvm_metadata_area_has_precommitted(area) || area->text.size != one->text.size ||
+        area->text.crc != one->text.crc)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
 {
   *used = store->text_size;

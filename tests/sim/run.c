@@ -57,6 +57,8 @@ char *plan_options(const SimPlan *plan)
     g_string_append_printf(text, " --guest-kinds 0x%x", plan->kinds);
   if (plan->admin_kinds != G_MAXUINT16)
     g_string_append_printf(text, " --admin-kinds 0x%x", plan->admin_kinds);
+  if (plan->judges)
+    g_string_append(text, " --judges");
   if (plan->last_ops)
     g_string_append_printf(text, " --last-ops %u", plan->last_ops);
   for (guint i = 0; i < G_N_ELEMENTS(plan->skip_epochs) && plan->skip_epochs[i]; i++)

@@ -336,6 +336,17 @@ static gboolean clean_text(Bundled *b, LvmVg *vg, BundledPool *pool, gboolean *c
   return TRUE;
 }
 
+/* Until then lvm2 complains, and whoever loses the disk with the newer text has the older one. @vg
+ * is taken. */
+static void tidy_up(Bundled *b, LvmVg *vg)
+{
+  g_autoptr(GError) error = NULL;
+
+  if (!bundled_commit_text(b, vg, "recovery of an interrupted commit", &error))
+    g_warning("volume group %s: what an interrupted commit left is there until the next change: %s",
+              b->vg_name, error->message);
+}
+
 static gboolean clean_texts(Bundled *b, GError **error)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(b->store));
@@ -351,7 +362,10 @@ static gboolean clean_texts(Bundled *b, GError **error)
     }
   if (changed)
     return bundled_commit_text(b, vg, "recovery of an interrupted change", error);
-  lvm_vg_free(vg);
+  if (lvm_store_is_untidy(b->store))
+    tidy_up(b, vg);
+  else
+    lvm_vg_free(vg);
   return TRUE;
 }
 

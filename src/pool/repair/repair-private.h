@@ -121,7 +121,7 @@ gboolean repair_rebuild(VtIo *from, const RepairRoots *roots, VtIo *to, GArray *
 GArray *repair_list_devices(VtIo *metadata, guint64 *tid, GError **error);
 /* Where the last byte that device @id maps ends. */
 gboolean repair_device_end(VtIo *metadata, guint32 id, guint64 *end, GError **error);
-/* In metadata that nobody has: remove @strays, make devices @empty (of guint32), either of which may
+/* In metadata that nobody has: remove @strays, make devices @empty (of guint32), each of which may
  * be NULL, and set the transaction id. */
 gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *strays,
                        GArray *empty, guint64 tid, GError **error);
