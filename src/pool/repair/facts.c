@@ -192,6 +192,41 @@ gboolean repair_make(Repair *repair, GError **error)
   return repair->devices != NULL;
 }
 
+static void forget_made(Repair *repair)
+{
+  g_clear_pointer(&repair->devices, g_array_unref);
+  g_clear_pointer(&repair->lost, g_array_unref);
+  g_clear_pointer(&repair->made, vt_io_unref);
+  repair->devices_lost = FALSE;
+}
+
+/* Nothing that a volume maps can be reached from the superblock's roots, and something was. */
+static gboolean is_all_lost(const Repair *repair)
+{
+  if (!repair->lost->len && !repair->devices_lost)
+    return FALSE;
+  for (guint i = 0; i < repair->devices->len; i++)
+    if (g_array_index(repair->devices, ThinDevice, i).mapped)
+      return FALSE;
+  return TRUE;
+}
+
+/* Then an earlier commit, without what was written since, is more: as where there is no superblock
+ * at all. */
+static gboolean make_of_older(Repair *repair, GArray *ids, GError **error)
+{
+  RepairRoots *roots = &repair->found.roots;
+  const RepairRoots before = *roots;
+
+  roots->transaction_id = lvm_pool_transaction_id(repair->pool);
+  if (!repair_find_roots(repair->source, ids, repair->choice, &repair->found, NULL)) {
+    *roots = before;
+    return TRUE;
+  }
+  forget_made(repair);
+  return repair_make(repair, error);
+}
+
 static gboolean make(Repair *repair, GArray *ids, GError **error)
 {
   RepairMetadata *found = &repair->found;
@@ -201,8 +236,14 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
   if (found->superblock == REPAIR_WHOLE)
     found->roots.n_chunks = MIN(found->n_chunks, count_chunks(repair));
   found->roots.chunk_size = lvm_pool_chunk_size(repair->pool);
-  if (!repair_make(repair, error) || !find_older(repair, ids, error))
+  if (!repair_make(repair, error))
     return FALSE;
+  if (found->superblock == REPAIR_WHOLE && !repair->choice->mapping_root && is_all_lost(repair)) {
+    if (!make_of_older(repair, ids, error))
+      return FALSE;
+  } else if (!find_older(repair, ids, error)) {
+    return FALSE;
+  }
   if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
     return TRUE;
   repair->tid--;
@@ -354,9 +395,7 @@ static void forget(Repair *repair)
 {
   repair_metadata_clear(&repair->found);
   repair->found = (RepairMetadata){0};
-  g_clear_pointer(&repair->devices, g_array_unref);
-  g_clear_pointer(&repair->lost, g_array_unref);
-  g_clear_pointer(&repair->made, vt_io_unref);
+  forget_made(repair);
   g_clear_pointer(&repair->source, vt_io_unref);
   g_clear_pointer(&repair->metadata, vt_io_unref);
   g_clear_pointer(&repair->data, vt_io_unref);
