@@ -80,6 +80,8 @@ static void print_text(const Finding *found)
     printf("leak: %s\n", (char *)found->leaks->pdata[i]);
   printf("%s: %u error%s, %u leak%s\n", found->name, n_errors, n_errors == 1 ? "" : "s", n_leaks,
          n_leaks == 1 ? "" : "s");
+  if (n_errors > 0)
+    printf("what can be mended, and how: virt-thin repair %s --dry-run\n", found->name);
 }
 
 /* How far a check is: a clock, and a bar where the engine tells more. */

@@ -145,14 +145,6 @@ static void set_uuid(LvmDevice *device, const char *uuid)
   g_strlcpy(device->label->uuid, uuid, sizeof device->label->uuid);
 }
 
-static char *contradiction(LvmVg *vg)
-{
-  g_autofree char *what = lvm_vg_contradiction(vg);
-
-  return what ? g_strdup_printf("%s; virt-thin repair %s mends the text", what, lvm_vg_name(vg))
-              : NULL;
-}
-
 /* --- opening read-only --- */
 
 static void take_device(LvmStore *store, LvmDevice *device)
@@ -176,7 +168,7 @@ static const char *unidentified_problem(LvmProbe *probe)
 
 static void open_read_only(LvmStore *store, LvmProbe *probe)
 {
-  g_autofree char *wrong = contradiction(store->vg);
+  g_autofree char *wrong = lvm_vg_contradiction(store->vg);
   gboolean any_missing = FALSE;
 
   for (guint i = 0; i < store->vg->pvs->len; i++) {
@@ -245,6 +237,14 @@ static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
 {
   return vt_set_error(error, err, "volume group %s cannot be opened for writing: %s",
                       lvm_vg_name(vg), why);
+}
+
+static gboolean refuse_damaged(LvmVg *vg, const char *what, GError **error)
+{
+  return vt_set_error(error, EBADMSG,
+                      "volume group %s cannot be opened for writing: %s; virt-thin repair %s mends "
+                      "that",
+                      lvm_vg_name(vg), what, lvm_vg_name(vg));
 }
 
 /* What lvm2 is to mend; it does not look at files. */
@@ -319,13 +319,13 @@ static void back_areas(LvmStore *store)
 
 static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
-  g_autofree char *foreign = lvm_store_foreign(store), *wrong = contradiction(store->vg);
+  g_autofree char *foreign = lvm_store_foreign(store), *wrong = lvm_vg_contradiction(store->vg);
   const char *why = lvm_vg_unwritable(store->vg);
 
   if (why || foreign)
     return refuse_for_lvm2(probe, store->vg, why ? why : foreign, error);
   if (wrong)
-    return refuse(store->vg, EBADMSG, wrong, error);
+    return refuse_damaged(store->vg, wrong, error);
   for (guint i = 0; i < store->vg->pvs->len; i++) {
     LvmPv *pv = store->vg->pvs->pdata[i];
     LvmDevice *device = lvm_probe_device(probe, lvm_pv_uuid(pv)), *locked;
@@ -335,7 +335,7 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
     if (!check_fits(store->vg, pv, device, error))
       return FALSE;
     if (device->problems->len)
-      return refuse(store->vg, EBADMSG, device->problems->pdata[0], error);
+      return refuse_damaged(store->vg, device->problems->pdata[0], error);
     if (!(locked = reopen(store, device, error)))
       return FALSE;
     lvm_store_add_device(store, locked);
@@ -353,7 +353,7 @@ static gboolean check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
     LvmDevice *device = probe->devices->pdata[i];
 
     if (!device->identified && device->problems->len && carries(device, vg, FALSE))
-      return refuse(vg, EBADMSG, device->problems->pdata[0], error);
+      return refuse_damaged(vg, device->problems->pdata[0], error);
   }
   return TRUE;
 }

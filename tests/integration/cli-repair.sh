@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((209 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((211 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -81,6 +81,7 @@ is "leaf: what is lost is named" "$(grep ^lost <<<"$out")" \
 whole leaf vm-101-disk-1 vm-102-disk-0 snap_vm-100-disk-0_s1 snap_vm-100-disk-0_s2
 follow "leaf: taken back" "$(undo --undo)"
 like "leaf: it is damaged again" "$(fx check pve/data)" 'metadata block 148'
+like "leaf: the way is told" "$(fx check pve/data)" 'how: virt-thin repair pve/data --dry-run$'
 follow "leaf: mended again" "virt-thin ${devices[*]} repair pve/data --undo data_meta0"
 well leaf
 use 04c-leaked-block
@@ -232,6 +233,8 @@ judge "two labels"
 use 01-clean
 ok "first megabyte: archived" fx rename pve/vm-102-disk-0 pve/vm-8-disk-0
 zero 0 2048
+refused "first megabyte: the way is told" 1 'virt-thin repair pve puts one back' \
+  fx create pve/vm-9-disk-0 --size 1m
 mended "first megabyte" 'has no label of physical volume pv0 .* is taken for it'
 whole "first megabyte" vm-101-disk-1
 well "first megabyte"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dm/dm.h"
+#include "lvm/texts.h"
 #include "pool/look.h"
 #include "pool/devices.h"
 #include "pool/health.h"
@@ -561,12 +562,38 @@ LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc op
   return store;
 }
 
+/* A physical volume that has lost its beginning is none any more; a text tells that there was one. */
+static void explain_lost(const char *vg, const PoolWhere *where, GError **error)
+{
+  g_autoptr(PoolLook) own = NULL;
+  const PoolWhere begun = pool_look_begin(where, &own);
+  g_autofree char *dir = settings_archive_dir(), *message = g_strdup((*error)->message);
+  g_auto(GStrv) folders = lvm_texts_folders(dir);
+  g_autoptr(GPtrArray) texts =
+      lvm_texts_find(pool_look_find(vg, &begun, NULL), vg, (const char *const *)folders, NULL);
+
+  if (!texts->len)
+    return;
+  g_clear_error(error);
+  vt_set_error(
+      error, ENOENT,
+      "%s; texts of it are left (virt-thin rescue %s --list-texts): if it was not removed, "
+      "virt-thin repair %s puts one back",
+      message, vg, vg);
+}
+
 VolumeGroup *bundled_open(const char *vg, const PoolWhere *where, LvmOpenFunc open,
                           gpointer user_data, GError **error)
 {
-  LvmStore *store = bundled_open_vg(vg, where, open, user_data, error);
+  g_autoptr(GError) local = NULL;
+  LvmStore *store = bundled_open_vg(vg, where, open, user_data, &local);
 
-  return store ? bundled_open_store(store, where, error) : NULL;
+  if (store)
+    return bundled_open_store(store, where, error);
+  if (vg && g_error_matches(local, VT_ERROR, ENOENT))
+    explain_lost(vg, where, &local);
+  g_propagate_error(error, g_steal_pointer(&local));
+  return NULL;
 }
 
 VolumeGroup *pool_open_bundled(const char *vg, const PoolWhere *where, GError **error)
