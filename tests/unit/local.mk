@@ -11,6 +11,7 @@ unit_tests = \
 	tests/unit/test-lvm-changes \
 	tests/unit/test-lvm-commit \
 	tests/unit/test-lvm-content \
+	tests/unit/test-lvm-content-faults \
 	tests/unit/test-lvm-corners \
 	tests/unit/test-lvm-faults \
 	tests/unit/test-lvm-large \
@@ -82,6 +83,10 @@ tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
 # The program's own, too.
 # A flush that fails.
 tests_unit_test_util_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync
+# Calls that look into a device, and fail.
+tests_unit_test_lvm_content_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread -Wl,--wrap=lseek \
+	-Wl,--wrap=fstat -Wl,--wrap=blkid_new_probe -Wl,--wrap=blkid_probe_set_device \
+	-Wl,--wrap=blkid_do_probe -Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
 	src/image/interrupt.h src/image/interrupt.c
 tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)
