@@ -257,6 +257,180 @@ static void test_damage_is_an_error(void **state)
   close_fixture(f);
 }
 
+/* --- what the trees say cannot be --- */
+
+/* Each read fails in turn: that is an error, and the answer is right when none does. */
+static void test_reads_that_fail(void **state)
+{
+  Fixture *f = open_fixture(*state, 5);
+  VtIo *failer = vt_io_failer_new(f->io, VT_IO_READ, G_MAXUINT, EIO);
+  g_auto(ThinUsage) whole = {0};
+  gboolean ok = FALSE;
+  guint n = 0;
+
+  make_history(f);
+  hold(f);
+  assert_ok(thin_usage(f->io, &whole, &error));
+  for (; !ok; n++) {
+    g_auto(ThinUsage) usage = {0};
+    g_autoptr(GError) failure = NULL;
+
+    vt_io_failer_arm(failer, VT_IO_READ, n, EIO);
+    ok = thin_usage(failer, &usage, &failure);
+    if (ok)
+      assert_int_equal(usage.known, whole.known);
+    else
+      assert_true(g_error_matches(failure, VT_ERROR, EIO));
+  }
+  assert_true(n > 20);
+  vt_io_unref(failer);
+  close_fixture(f);
+}
+
+/* Where what is lied about lies. Devices 1 and 2 have nothing in common. */
+typedef struct {
+  char *path;
+  VtIo *io;
+  guint64 details, maps;     /* one leaf each */
+  guint64 root, node, leaf;  /* of device 1, the second of their level */
+  guint64 first_node, other; /* the first of that level; device 2's root */
+  guint64 held;              /* the metadata snapshot's superblock */
+} Lies;
+
+static void read_node(Lies *l, guint64 number, guint64 *block)
+{
+  assert_ok(vt_io_read(l->io, block, THIN_METADATA_BLOCK, number * THIN_METADATA_BLOCK, &error));
+}
+
+static guint64 child_of(Lies *l, guint64 number, guint i)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+
+  read_node(l, number, block);
+  return thin_node_child((const guint8 *)block, i);
+}
+
+static guint n_of(Lies *l, guint64 number)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+
+  read_node(l, number, block);
+  return thin_node_n((const guint8 *)block);
+}
+
+static void find_places(Lies *l)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)(gpointer)block;
+
+  read_node(l, 0, block);
+  l->details = GUINT64_FROM_LE(sb->device_details_root);
+  l->maps = GUINT64_FROM_LE(sb->data_mapping_root);
+  l->held = GUINT64_FROM_LE(sb->held_root);
+  l->root = child_of(l, l->maps, 0);
+  l->other = child_of(l, l->maps, 1);
+  l->first_node = child_of(l, l->root, 0);
+  l->node = child_of(l, l->root, 1);
+  l->leaf = child_of(l, l->node, 1);
+  read_node(l, l->node, block);
+  assert_false(thin_node_is_leaf((const guint8 *)block));
+}
+
+/* @size bytes at @offset of block @number say @value: an error that has @words. Then they say what
+ * they did. */
+static void lie(Lies *l, guint64 number, ThinKind kind, guint offset, guint64 value, guint size,
+                const char *words)
+{
+  guint64 before[THIN_METADATA_BLOCK / 8];
+  g_auto(ThinUsage) usage = {0};
+  g_autoptr(GError) failure = NULL;
+
+  read_node(l, number, before);
+  thin_test_poke(l->path, number, kind, offset, value, size);
+  assert_false(thin_usage(l->io, &usage, &failure));
+  assert_int_equal(failure->code, EBADMSG);
+  if (!strstr(failure->message, words))
+    fail_msg("not '%s', but '%s'", words, failure->message);
+  assert_ok(vt_io_write(l->io, before, sizeof before, number * sizeof before, &error));
+}
+
+static void lie_node(Lies *l, guint64 number, guint offset, guint64 value, const char *words)
+{
+  lie(l, number, THIN_KIND_NODE, offset, value, 8, words);
+}
+
+#define AT_N G_STRUCT_OFFSET(ThinDiskNode, nr_entries)
+#define AT_KEY(i) ((guint)(sizeof(ThinDiskNode) + 8 * (i)))
+#define AT_VALUE(size, i) (AT_KEY(THIN_NODE_MAX(size)) + (guint)(size) * (i))
+#define AT_CHILD(i) AT_VALUE(8, i)
+
+static void lie_about_devices(Lies *l)
+{
+  lie_node(l, l->details, AT_KEY(1), THIN_DEVICE_MAX + 1, "is out of range");
+  lie_node(l, l->details, AT_KEY(1), 9, "there is a device without a map");
+  lie_node(l, l->maps, AT_KEY(1), 9, "or a map without a device");
+  lie(l, l->details, THIN_KIND_NODE, AT_N, 1, 4, "or a map without a device");
+  lie(l, l->maps, THIN_KIND_NODE, AT_N, 1, 4, "thin device 2 has no map");
+  lie_node(l, l->details, AT_VALUE(sizeof(ThinDiskDetails), 0), 1,
+           "thin device 1 maps more than its details say");
+  lie_node(l, l->maps, AT_CHILD(0), G_MAXUINT64, "there is no metadata block");
+}
+
+static void lie_about_nodes(Lies *l)
+{
+  guint64 n_blocks = vt_io_size(l->io) / THIN_METADATA_BLOCK;
+
+  lie_node(l, l->root, AT_CHILD(1), 0, "cannot hold a node");
+  lie_node(l, l->root, AT_CHILD(1), n_blocks, "cannot hold a node");
+  lie_node(l, l->root, AT_CHILD(1), l->first_node, "is in one map twice");
+  lie_node(l, l->root, AT_CHILD(1), l->leaf, "is a leaf where none can be");
+  lie_node(l, l->root, AT_CHILD(0), l->root, "deeper than any can be");
+  lie_node(l, l->root, AT_CHILD(1), l->held, "metadata block");
+  lie_node(l, l->node, AT_CHILD(1), l->other, "is no leaf where one must be");
+  lie_node(l, l->node, AT_CHILD(1), l->details, "another kind of tree");
+  lie_node(l, l->leaf, AT_CHILD(0), THIN_MAPPING(N_POOL, 0), "behind the pool's last one");
+  lie(l, l->root, THIN_KIND_NODE, AT_N, 0, 4, "is an internal node without children");
+  lie(l, l->node, THIN_KIND_NODE, AT_N, 0, 4, "is an internal node without children");
+}
+
+static void lie_in_superblock(Lies *l)
+{
+  const guint sizes = G_STRUCT_OFFSET(ThinDiskSuperblock, data_space_map),
+              held = G_STRUCT_OFFSET(ThinDiskSuperblock, held_root);
+
+  lie(l, 0, THIN_KIND_SUPERBLOCK, sizes, G_GUINT64_CONSTANT(1) << 40, 8, "cannot be counted in");
+  lie(l, 0, THIN_KIND_SUPERBLOCK, held, l->leaf, 8, "superblock");
+  lie(l, l->held, THIN_KIND_SUPERBLOCK, G_STRUCT_OFFSET(ThinDiskSuperblock, data_mapping_root), 0,
+      8, "cannot hold a node");
+}
+
+static void test_lies(void **state)
+{
+  Fixture *f = open_fixture(*state, 1);
+  Lies l = {.path = thin_test_path(*state, "usage"), .io = f->io};
+  g_auto(ThinUsage) usage = {0};
+
+  assert_ok(thin_metadata_create(f->md, 1, &error));
+  assert_ok(thin_metadata_create(f->md, 2, &error));
+  for (guint64 at = 0; at < 70000; at += 10000) /* a tree of three levels */
+    thin_test_map(f->md, 1, at, 10000);
+  thin_test_map(f->md, 2, 0, 1000);
+  thin_test_commit(f->md);
+  assert_ok(thin_metadata_reserve_snapshot(f->md, &error));
+  thin_test_map(f->md, 1, 70000, 1);
+  thin_test_map(f->md, 2, 1000, 1);
+  thin_test_commit(f->md);
+  find_places(&l);
+  assert_true(n_of(&l, l.root) > 1);
+  lie_about_devices(&l);
+  lie_about_nodes(&l);
+  lie_in_superblock(&l);
+  assert_ok(thin_usage(f->io, &usage, &error)); /* all is as it was */
+  assert_int_equal(usage.known, 71002 * (guint64)CHUNK);
+  g_free(l.path);
+  close_fixture(f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -264,6 +438,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_empty_pool, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_cost_follows_nodes, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_damage_is_an_error, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_reads_that_fail, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_lies, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,8 +39,6 @@ gboolean thin_count_height(const ThinCountMaps *maps, guint64 root, guint *heigh
       return FALSE;
     if (thin_node_is_leaf(data))
       return TRUE;
-    if (thin_node_n(data) == 0)
-      break;
     number = thin_node_child(data, 0);
   }
   return vt_set_error(error, EBADMSG,
