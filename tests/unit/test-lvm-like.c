@@ -231,7 +231,16 @@ static void test_refused(void **state)
                {"transaction_id = 3", "transaction_id = 13", "later transaction"},
                {"type = \"striped\"", "type = \"raid1\"", "does not carry"},
                {"origin = \"vm-1\"", "external_origin = \"root\"", "outside"},
-               {"root {", "..{", ""}};
+               {"root {", "..{", ""},
+               {"device_id = 9", "device_id = 0", "device id"},
+               {"device_id = 9", "device_id = 9\nmerge = \"vm-1\"", "let lvm2 finish that"},
+               {"thin_pool = \"slow\"", "thin_pool = \"root\"", "not there"},
+               {"pool = \"slow_tdata\"", "pool = \"gone_tdata\"", "of its own"},
+               {"pool = \"slow_tdata\"", "pool = \"slow_tmeta\"", "of its own"},
+               {"pool = \"slow_tdata\"", "pool = \"vm-2\"", "of its own"},
+               {"pool = \"slow_tdata\"", "pool = \"slow\"", "of its own"},
+               {"pool = \"slow_tdata\"", "message1 {\ncreate = \"vm-2\"\n}\npool = \"slow_tdata\"",
+                "a change under way"}};
   g_autoptr(LvmVg) like = make_source();
   g_autofree char *text = lvm_vg_format(like, NULL);
 
@@ -248,6 +257,142 @@ static void test_refused(void **state)
   }
 }
 
+/* @like with the first @find_text in the section of LV @name made @with. */
+static LvmVg *with_changed(LvmVg *like, const char *name, const char *find_text, const char *with)
+{
+  g_autofree char *formatted = lvm_vg_format(like, NULL),
+                  *text = lvm_test_replace(formatted, "\t", ""),
+                  *head = g_strdup_printf("\n%s {", name);
+  g_autoptr(GString) changed = g_string_new(NULL);
+  GError *error = NULL;
+  const char *section, *at;
+  LvmVg *vg;
+
+  section = strstr(text, head);
+  assert_non_null(section);
+  at = strstr(section, find_text);
+  assert_non_null(at);
+  g_string_append_len(changed, text, at - text);
+  g_string_append(changed, with);
+  g_string_append(changed, at + strlen(find_text));
+  vg = lvm_vg_parse(changed->str, changed->len, &error);
+  assert_ok(vg, error);
+  return vg;
+}
+
+/* What one volume's section says of itself. */
+static void test_refused_volumes(void **state)
+{
+  static const struct {
+    const char *name, *find, *with, *says;
+  } cases[] = {
+      {"snap", "\"VISIBLE\"", "\"READ\"", "is hidden"},
+      {"root", "\"VISIBLE\"", "\"VISIBLE\", \"LOCKED\"", "is locked"},
+      {"slow_tdata", "\"READ\"", "\"READ\", \"VISIBLE\"", "data and metadata of its own"},
+      {"data_tmeta", "\"READ\"", "\"READ\", \"VISIBLE\"", "data and metadata of its own"},
+  };
+  g_autoptr(LvmVg) like = make_source();
+
+  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(LvmVg) vg = with_changed(like, cases[i].name, cases[i].find, cases[i].with);
+    GError *error = NULL;
+
+    assert_false(lvm_vg_check_like(vg, &error));
+    assert_error(error, EOPNOTSUPP, cases[i].says);
+    assert_false(lvm_vg_fill_like(vg, vg, NULL, &error));
+    assert_error(error, EOPNOTSUPP, cases[i].says);
+  }
+}
+
+/* Two volumes with one UUID, and one with none that is one. */
+static void test_refused_ids(void **state)
+{
+  g_autoptr(LvmVg) like = make_source();
+  g_autofree char *twice = g_strdup_printf("id = \"%s\"", lvm_lv_uuid(find(like, "vm-1"))),
+                  *own = g_strdup_printf("id = \"%s\"", lvm_lv_uuid(find(like, "vm-2")));
+  const char *const with[] = {twice, "id = \"000000-0000-0000-0000-0000-0000-00000-\""};
+
+  for (guint i = 0; i < G_N_ELEMENTS(with); i++) {
+    g_autoptr(LvmVg) vg = with_changed(like, "vm-2", own, with[i]);
+    GError *error = NULL;
+
+    assert_false(lvm_vg_check_like(vg, &error));
+    assert_error(error, EOPNOTSUPP, "has no UUID of its own");
+  }
+}
+
+/* A volume that lies beneath a pool's part, or is a second spare; sizes that cannot be. */
+static void test_odd_sizes(void **state)
+{
+  g_autoptr(LvmVg) like = make_source();
+  g_autoptr(GHashTable) sizes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free);
+  g_autofree char *a = lvm_test_file(folder, "odd", 400 * MIB);
+  const char *const paths[] = {a, NULL};
+  GError *error = NULL;
+  LvmStore *store;
+
+  add_size(sizes, "vm-2", G_GUINT64_CONSTANT(1) << 60, 0, 0);
+  assert_null(make_like(like, paths, 0, sizes, &error));
+  assert_error(error, EINVAL, "volume vm-2 cannot have");
+  g_hash_table_remove(sizes, "vm-2");
+  add_size(sizes, "slow", G_GUINT64_CONSTANT(1) << 60, 0, 0);
+  assert_null(make_like(like, paths, 0, sizes, &error));
+  assert_error(error, EINVAL, "volume slow cannot have");
+  add_size(sizes, "slow", 0, 0, 0); /* nothing is said of it but that it is there */
+  assert_true(truncate(a, 0) == 0 && truncate(a, 400 * MIB) == 0);
+  store = make_like(like, paths, 0, sizes, &error);
+  assert_ok(store, error);
+  assert_int_equal(lvm_lv_size(find(lvm_store_vg(store), "slow")), 20 * MIB);
+  lvm_store_close(store);
+}
+
+/* A volume group that is not empty has a volume of that name. */
+static void test_name_taken(void **state)
+{
+  g_autoptr(LvmVg) like = make_source();
+  static const char *const names[] = {"root", "data", "vm-1"};
+  char *paths[1];
+  LvmStore *store = lvm_test_create(folder, 1, 400 * MIB, MIB, paths);
+
+  for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+    g_autoptr(LvmVg) vg = lvm_vg_copy(lvm_store_vg(store));
+    GError *error = NULL;
+    LvmLv *lv = lvm_vg_add_linear(vg, "there", 1, &error);
+
+    assert_ok(lv, error);
+    assert_ok(lvm_vg_rename_lv(vg, lv, names[i], &error), error);
+    assert_false(lvm_vg_fill_like(vg, like, NULL, &error));
+    assert_error(error, EEXIST, "already");
+  }
+  lvm_store_close(store);
+  g_free(paths[0]);
+}
+
+/* Extents side by side, where those that are free lie apart. */
+static void test_contiguous(void **state)
+{
+  static const struct {
+    const char *name;
+    guint64 size;
+  } cases[] = {{"data_tdata", 80 * MIB}, {"root", 8 * MIB}, {"data_tmeta", 3 * MIB}};
+  g_autoptr(LvmVg) like = make_source();
+
+  for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+    g_autoptr(LvmVg) vg = with_changed(like, cases[i].name, "segment_count",
+                                       "allocation_policy = \"contiguous\"\nsegment_count");
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    GError *error = NULL;
+
+    for (guint64 left = 400 * MIB; left > 0; left -= MIN(left, cases[i].size)) {
+      g_autofree char *name = g_strdup_printf("%u-%u", i, paths->len);
+      g_ptr_array_add(paths, lvm_test_file(folder, name, cases[i].size));
+    }
+    g_ptr_array_add(paths, NULL);
+    assert_null(make_like(vg, (const char *const *)paths->pdata, 0, NULL, &error));
+    assert_error(error, ENOSPC, "");
+  }
+}
+
 int main(void)
 {
   static const struct CMUnitTest tests[] = {
@@ -255,6 +400,11 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_smaller, setup, teardown),
       cmocka_unit_test_setup_teardown(test_larger, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_refused_volumes, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_refused_ids, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_odd_sizes, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_contiguous, setup, teardown),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

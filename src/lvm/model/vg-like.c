@@ -27,12 +27,13 @@ static gboolean is_spare(LvmLv *lv)
   return !lv->visible && g_str_has_suffix(lvm_lv_name(lv), "_pmspare");
 }
 
-/* A part of a pool: hidden, with extents, and nobody else's. */
+/* A part of a pool: hidden, with extents, and nobody else's. Reading a text sees to it that a pool
+ * names its parts. */
 static gboolean check_part(LvmLv *pool, const char *name, const char *suffix, GHashTable *parts,
                            GError **error)
 {
-  LvmLv *part = name ? lvm_vg_find_lv(pool->vg, name) : NULL;
-  g_autofree char *base = name ? g_strndup(name, strlen(name) - MIN(strlen(name), 6)) : NULL;
+  LvmLv *part = lvm_vg_find_lv(pool->vg, name);
+  g_autofree char *base = g_strndup(name, strlen(name) - MIN(strlen(name), strlen(suffix)));
 
   if (!part || part->visible || part->kind == LVM_LV_THIN || part->kind == LVM_LV_THIN_POOL ||
       part->n_extents == 0 || is_spare(part) || !g_str_has_suffix(name, suffix) ||
