@@ -60,6 +60,7 @@ unit_tests = \
 	tests/unit/test-thin-mutations \
 	tests/unit/test-thin-pool-faults \
 	tests/unit/test-thin-reader \
+	tests/unit/test-thin-reads \
 	tests/unit/test-thin-rebuild \
 	tests/unit/test-thin-roots \
 	tests/unit/test-thin-refusals \
