@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include <utime.h>
 #include <glib/gstdio.h>
 
 #include "lvm-helper.h"
@@ -178,6 +179,74 @@ static void test_archives(void **state)
   lvm_store_close(store);
 }
 
+static void put_archive(const char *dir, guint index, gint64 age)
+{
+  g_autofree char *path = g_strdup_printf("%s/tvg_%05u-1.vg", dir, index);
+  struct utimbuf times;
+
+  times.actime = times.modtime = g_get_real_time() / G_USEC_PER_SEC - age;
+  assert_true(g_file_set_contents(path, "x", 1, NULL));
+  assert_int_equal(g_utime(path, &times), 0);
+}
+
+static guint n_in(const char *dir)
+{
+  g_autoptr(GDir) open = g_dir_open(dir, 0, NULL);
+  guint n = 0;
+
+  while (g_dir_read_name(open))
+    n++;
+  return n;
+}
+
+/* Of more than ten those older than thirty days go, whatever order the folder has them in; what is
+ * no file is left. The next one has the number behind the highest. */
+static void test_old_archives(void **state)
+{
+  static const guint order[] = {7, 3, 12, 1, 9, 14, 5, 11, 2, 13, 8, 4, 10};
+  g_autofree char *dir = g_build_filename(folder, "archive", NULL),
+                  *gone = g_build_filename(dir, "tvg_00006-1.vg", NULL);
+  const gint64 day = 24 * 3600;
+  LvmStore *store = open_both(FALSE);
+  GError *error = NULL;
+
+  assert_null(lvm_store_archive_path(store));
+  assert_int_equal(g_mkdir(dir, 0700), 0);
+  for (guint i = 0; i < G_N_ELEMENTS(order); i++)
+    put_archive(dir, order[i], order[i] == 2 ? day : 40 * day);
+  assert_int_equal(symlink("nowhere", gone), 0);
+  assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "x", &error), error);
+  assert_int_equal(n_in(dir), 14 - 3 + 1); /* of 1 to 4, which are beyond ten, but 2 */
+  assert_non_null(strstr(lvm_store_archive_path(store), "/tvg_00015-"));
+  lvm_store_close(store);
+}
+
+/* The folder goes while it is in use: a volume is added only where the text before is kept; what
+ * adds none goes on. */
+static void test_archive_gone(void **state)
+{
+  g_autofree char *dir = g_build_filename(folder, "archive", NULL);
+  LvmStore *store = open_both(FALSE);
+  GError *error = NULL;
+  guint64 seqno;
+  LvmVg *vg;
+
+  assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "x", &error), error);
+  seqno = lvm_vg_seqno(lvm_store_vg(store));
+  assert_int_equal(g_unlink(lvm_store_archive_path(store)), 0);
+  assert_int_equal(g_rmdir(dir), 0);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  assert_non_null(lvm_vg_add_linear(vg, "new", 1, NULL));
+  assert_false(lvm_store_commit(store, vg, dir, "x", &error));
+  assert_int_equal(vt_error_to_errno(error), ENOENT);
+  assert_non_null(strstr(error->message, "its text cannot be archived first"));
+  g_clear_error(&error);
+  assert_int_equal(lvm_vg_seqno(lvm_store_vg(store)), seqno);
+  assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "x", &error), error);
+  assert_int_equal(lvm_vg_seqno(lvm_store_vg(store)), seqno + 1);
+  lvm_store_close(store);
+}
+
 /* --- areas -------------------------------------------------------------------------- */
 
 /* Texts of many lengths, one behind the other around the ring: each is what is read. */
@@ -328,9 +397,11 @@ static void test_release(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_create),     TEST(test_create_like),      TEST(test_read_only), TEST(test_no_more),
-      TEST(test_files_gone), TEST(test_archives),         TEST(test_ring),      TEST(test_restless),
-      TEST(test_unmarked),   TEST(test_read_only_volume), TEST(test_release),
+      TEST(test_create),       TEST(test_create_like),  TEST(test_read_only),
+      TEST(test_no_more),      TEST(test_files_gone),   TEST(test_archives),
+      TEST(test_old_archives), TEST(test_archive_gone), TEST(test_ring),
+      TEST(test_restless),     TEST(test_unmarked),     TEST(test_read_only_volume),
+      TEST(test_release),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

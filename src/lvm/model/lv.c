@@ -13,23 +13,23 @@
 
 /* --- sections and lists --- */
 
+/* @node, or the first behind it that is a segment. */
+static LvmNode *find_segment(LvmNode *node)
+{
+  while (node && (lvm_node_kind(node) != LVM_NODE_SECTION ||
+                  !g_str_has_prefix(lvm_node_name(node), "segment")))
+    node = lvm_node_next(node);
+  return node;
+}
+
 LvmNode *lvm_segment_first(LvmNode *section)
 {
-  LvmNode *first = lvm_section_first(section);
-
-  if (!first || (lvm_node_kind(first) == LVM_NODE_SECTION &&
-                 g_str_has_prefix(lvm_node_name(first), "segment")))
-    return first;
-  return lvm_segment_next(first);
+  return find_segment(lvm_section_first(section));
 }
 
 LvmNode *lvm_segment_next(LvmNode *segment)
 {
-  while ((segment = lvm_node_next(segment)))
-    if (lvm_node_kind(segment) == LVM_NODE_SECTION &&
-        g_str_has_prefix(lvm_node_name(segment), "segment"))
-      return segment;
-  return NULL;
+  return find_segment(lvm_node_next(segment));
 }
 
 gboolean lvm_segment_is_type(LvmNode *segment, const char *type)
