@@ -247,11 +247,80 @@ static void test_lies(void **state)
   lie(*state, io, index, sizeof(ThinDiskNode) + 4 * 8, 7, "no bitmap for chunks from", NULL);
 }
 
+/* --- counts and maps that lie --- */
+
+/* Block @number says @value in @size bytes at @offset: operation @which says @words. */
+static void refused(ThinTest *test, VtIo *io, ThinKind kind, guint64 number, guint offset,
+                    guint64 value, guint size, const char *which, const char *words)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+  g_autofree char *path = thin_test_path(test, "meta");
+  g_autoptr(GError) failure = NULL;
+  ThinMetadata *md;
+  guint op = 0;
+
+  while (strcmp(ops[op].name, which) != 0)
+    op++;
+  assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
+  thin_test_poke(path, number, kind, offset, value, size);
+  assert_ok((md = thin_metadata_open(io, FALSE, 1, &error)) != NULL);
+  if (ops[op].run(md, &failure))
+    fail_msg("%s: worked, and not '%s'", which, words);
+  if (failure->code != EBADMSG || !strstr(failure->message, words))
+    fail_msg("%s: not '%s', but '%s'", which, words, failure->message);
+  thin_metadata_close(md);
+  assert_ok(vt_io_write(io, block, sizeof block, number * sizeof block, &error));
+}
+
+static guint64 value_at(VtIo *io, guint64 number, guint value_size, guint i)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+
+  assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
+  assert_int_equal(thin_node_value_size((const guint8 *)block), value_size);
+  return thin_value_u64(thin_node_value((const guint8 *)block, i));
+}
+
+/* The first leaf of the tree at @number. */
+static guint64 first_leaf(VtIo *io, guint64 number)
+{
+  guint64 block[THIN_METADATA_BLOCK / 8];
+
+  for (;; number = thin_node_child((const guint8 *)block, 0)) {
+    assert_ok(vt_io_read(io, block, sizeof block, number * sizeof block, &error));
+    if (thin_node_is_leaf((const guint8 *)block))
+      return number;
+  }
+}
+
+#define AT_VALUE(size, i) ((guint)(sizeof(ThinDiskNode) + 8 * THIN_NODE_MAX(size) + (size) * (i)))
+
+static void test_refused(void **state)
+{
+  g_autoptr(VtIo) io = make_pool(*state);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  guint64 block[THIN_METADATA_BLOCK / 8], bitmap, leaf;
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)(gpointer)block;
+
+  assert_ok(vt_io_read(io, block, sizeof block, 0, &error));
+  bitmap = value_at(io, GUINT64_FROM_LE(sb->data_space_map.root.bitmap_root),
+                    sizeof(ThinDiskIndexEntry), 0);
+  leaf = first_leaf(io, value_at(io, GUINT64_FROM_LE(sb->data_mapping_root), 8, 0));
+  refused(*state, io, THIN_KIND_NODE, leaf, AT_VALUE(8, 3), THIN_MAPPING(N_CHUNKS + 5, 0), 8,
+          "delete all", "a mapping leads to chunk 70005 of 70000");
+  refused(*state, io, THIN_KIND_BITMAP, bitmap, sizeof(ThinDiskHeader), 0, 8, "delete all",
+          "is counted 0 times, which cannot be");
+  refused(*state, io, THIN_KIND_BITMAP, bitmap, sizeof(ThinDiskHeader), G_MAXUINT64, 8,
+          "delete all", "data reference counts: no count of 3 or more for chunk");
+  thin_test_assert_clean(path, TRUE); /* all is as it was */
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_each_read_fails, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_lies, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_refused, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
