@@ -260,9 +260,7 @@ static void test_refused(void **state)
 /* @like with the first @find_text in the section of LV @name made @with. */
 static LvmVg *with_changed(LvmVg *like, const char *name, const char *find_text, const char *with)
 {
-  g_autofree char *formatted = lvm_vg_format(like, NULL),
-                  *text = lvm_test_replace(formatted, "\t", ""),
-                  *head = g_strdup_printf("\n%s {", name);
+  g_autofree char *text = lvm_vg_format(like, NULL), *head = g_strdup_printf("\n%s {", name);
   g_autoptr(GString) changed = g_string_new(NULL);
   GError *error = NULL;
   const char *section, *at;
@@ -368,6 +366,63 @@ static void test_name_taken(void **state)
   g_free(paths[0]);
 }
 
+/* @like, and in it a volume "x" that is hidden, as a part of another is, called @name. */
+static LvmVg *with_hidden(LvmVg *like, const char *name)
+{
+  g_autoptr(LvmVg) more = lvm_vg_copy(like), hidden = NULL;
+  g_autofree char *head = g_strdup_printf("\n%s {", name), *text = NULL, *renamed = NULL;
+  GError *error = NULL;
+  LvmVg *vg;
+
+  assert_ok(lvm_vg_add_linear(more, "x", 1, &error), error);
+  hidden = with_changed(more, "x", ", \"VISIBLE\"", "");
+  text = lvm_vg_format(hidden, NULL);
+  renamed = lvm_test_replace(text, "\nx {", head);
+  vg = lvm_vg_parse(renamed, strlen(renamed), &error);
+  assert_ok(vg, error);
+  return vg;
+}
+
+/* What lies beneath a part that was no linear volume is left out; a pool has one spare. */
+static void test_hidden(void **state)
+{
+  g_autoptr(LvmVg) like = make_source(), beneath = with_hidden(like, "root_rimage_0"),
+                   twice = with_hidden(like, "more_pmspare");
+  g_autofree char *a = lvm_test_file(folder, "hidden", 400 * MIB);
+  const char *const paths[] = {a, NULL};
+  GError *error = NULL;
+  LvmStore *store = make_like(beneath, paths, 0, NULL, &error);
+
+  assert_ok(store, error);
+  assert_null(lvm_vg_find_lv(lvm_store_vg(store), "root_rimage_0"));
+  same_lvs(like, lvm_store_vg(store));
+  lvm_store_close(store);
+  assert_true(truncate(a, 0) == 0 && truncate(a, 400 * MIB) == 0);
+  assert_null(make_like(twice, paths, 0, NULL, &error));
+  assert_error(error, EOPNOTSUPP, "is there twice");
+}
+
+/* A limit was for the physical volumes that it had; an origin that is gone is none. */
+static void test_left_out(void **state)
+{
+  g_autoptr(LvmVg) like = make_source(), vg = with_changed(like, "snap", "\"vm-1\"", "\"gone\"");
+  g_autofree char *text = lvm_vg_format(vg, NULL),
+                  *limited = lvm_test_replace(text, "max_pv = 0", "max_pv = 2"), *made = NULL,
+                  *a = lvm_test_file(folder, "left", 400 * MIB);
+  const char *const paths[] = {a, NULL};
+  GError *error = NULL;
+  LvmStore *store;
+  g_autoptr(LvmVg) odd = lvm_vg_parse(limited, strlen(limited), &error);
+
+  assert_ok(odd, error);
+  store = make_like(odd, paths, 0, NULL, &error);
+  assert_ok(store, error);
+  assert_null(lvm_thin_origin(find(lvm_store_vg(store), "snap")));
+  made = lvm_vg_format(lvm_store_vg(store), NULL);
+  assert_null(strstr(made, "max_pv = 2"));
+  lvm_store_close(store);
+}
+
 /* Extents side by side, where those that are free lie apart. */
 static void test_contiguous(void **state)
 {
@@ -405,6 +460,8 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_odd_sizes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),
       cmocka_unit_test_setup_teardown(test_contiguous, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_hidden, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_left_out, setup, teardown),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
