@@ -330,6 +330,72 @@ static void test_restless(void **state)
   }
 }
 
+static gboolean note_text(const char *text, gsize length, guint64 offset, gpointer user_data)
+{
+  GString *found = user_data;
+
+  g_string_append_printf(found, "%.*s ", (int)strcspn(text, " "), text);
+  return g_str_has_prefix(text, "last ");
+}
+
+/* Which texts there are in an area: those that begin as one does, at a sector, with an end. */
+static char *search(guint64 size)
+{
+  const LvmRange range = {4096, size};
+  GString *found = g_string_new(NULL);
+  VtIo *io = vt_io_open_file(paths[0], TRUE, NULL);
+  LvmMetadataArea *area = lvm_metadata_area_new(io, &range);
+
+  lvm_metadata_area_search(area, note_text, found);
+  lvm_metadata_area_free(area);
+  vt_io_unref(io);
+  return g_string_free(found, FALSE);
+}
+
+static void assert_found(guint64 size, const char *names)
+{
+  g_autofree char *found = search(size);
+
+  assert_string_equal(found, names);
+}
+
+static void put_all(guint64 offset, const void *data, gsize length)
+{
+  int fd = open(paths[0], O_WRONLY);
+
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, data, length, (off_t)offset), length);
+  close(fd);
+}
+
+static void test_search(void **state)
+{
+  static const char *const texts[] = {"first {\nid = \"1", " {\nid = \"2",       "a?b {\nid = \"3",
+                                      "no {\nno = \"4",    "second {\nid = \"5", "last {\nid = \"6",
+                                      "behind {\nid = \"7"};
+  g_autofree char *full = g_malloc(64 * KIB), *name = g_strnfill(200, 'n');
+
+  memset(full, 0, 64 * KIB);
+  for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+    strcpy(full + 512 * i, texts[i]);
+  put_all(4096 + 512, full, 64 * KIB - 512);
+  assert_found(64 * KIB, "first second last ");
+  assert_found(1024, ""); /* an area without room for a text; one that is larger than any */
+  assert_int_equal(truncate(paths[0], 300 * MIB), 0);
+  assert_found(290 * MIB, "");
+  assert_int_equal(truncate(paths[0], SIZE), 0);
+  memset(full, 'x', 64 * KIB); /* nothing ends */
+  memcpy(full, "first {\nid = \"", 14);
+  put_all(4096 + 512, full, 64 * KIB - 512);
+  assert_found(64 * KIB, "");
+  memcpy(full, name, 200); /* a name that is longer than any; one that the area's end cuts off */
+  memcpy(full + 200, " {\nid = \"", 10);
+  put_all(4096 + 512, full, 64 * KIB - 512);
+  assert_found(64 * KIB, "");
+  put_all(SIZE - 4, "name", 4);
+  assert_found(SIZE, "");
+}
+
 /* --- devices ------------------------------------------------------------------------ */
 
 /* A PV of the text that is not marked as used (a crash came in between): opening alone, which may
@@ -397,11 +463,11 @@ static void test_release(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_create),       TEST(test_create_like),  TEST(test_read_only),
-      TEST(test_no_more),      TEST(test_files_gone),   TEST(test_archives),
-      TEST(test_old_archives), TEST(test_archive_gone), TEST(test_ring),
-      TEST(test_restless),     TEST(test_unmarked),     TEST(test_read_only_volume),
-      TEST(test_release),
+      TEST(test_create),           TEST(test_create_like),  TEST(test_read_only),
+      TEST(test_no_more),          TEST(test_files_gone),   TEST(test_archives),
+      TEST(test_old_archives),     TEST(test_archive_gone), TEST(test_ring),
+      TEST(test_search),           TEST(test_restless),     TEST(test_unmarked),
+      TEST(test_read_only_volume), TEST(test_release),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
