@@ -123,6 +123,7 @@ static void test_superblock(void **state)
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 40, 3, 4, WORDS("version 3"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 336, 100, 4, WORDS("chunks of 100 sectors"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 360, 4, 4, WORDS("unknown features"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 356, 4, 4, WORDS("unknown features"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192, G_MAXUINT64, 8, WORDS("cannot be"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 64, G_MAXUINT64, 8,
                     WORDS("cannot be counted"));
@@ -171,6 +172,12 @@ static void test_nodes(void **state)
                     WORDS("device 1", "virtual chunk 0", "time 4"));
   assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410, 75, 8,
                     WORDS("device 1", "75 chunks mapped", "74"));
+  assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410 + 16, 99, 4,
+                    WORDS("device 1", "made at time 99"));
+  assert_poke_found(*state, 1040, THIN_KIND_NODE, 0x410 + 20, 99, 4,
+                    WORDS("device 1", "last snapshot at 99"));
+  assert_poke_found(*state, 1040, THIN_KIND_NODE, 32 + 4 * 8, 1 << 24, 8,
+                    WORDS("device details", "device id 16777216"));
   assert_poke_found(*state, 1040, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no details"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no mapping tree"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 32 + 4 * 8, 1 << 24, 8,
