@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "thin/format/count-new.h"
 #include "thin/format/usage.h"
 #include "thin-harness.h"
 
@@ -404,6 +405,48 @@ static void lie_in_superblock(Lies *l)
       8, "cannot hold a node");
 }
 
+static gboolean read_map_node(gpointer io, guint64 number, guint8 *data, GError **error)
+{
+  return thin_block_read(io, number, THIN_KIND_NODE, data, error);
+}
+
+/* How many nodes device 1's map has. FALSE: it cannot be counted. */
+static gboolean count_map(Lies *l, guint64 *n, GError **error)
+{
+  const ThinCountMaps maps = {read_map_node, l->io, "pool",
+                              vt_io_size(l->io) / THIN_METADATA_BLOCK};
+  g_autoptr(GByteArray) seen = g_byte_array_new();
+
+  return thin_count_new(&maps, l->root, seen, n, error);
+}
+
+/* Child 1 of node @number is @child: how many nodes there are cannot be said, for @words. */
+static void lie_of_count(Lies *l, guint64 number, guint64 child, const char *words)
+{
+  guint64 before[THIN_METADATA_BLOCK / 8], n;
+  g_autoptr(GError) failure = NULL;
+
+  read_node(l, number, before);
+  thin_test_poke(l->path, number, THIN_KIND_NODE, AT_CHILD(1), child, 8);
+  assert_false(count_map(l, &n, &failure));
+  assert_int_equal(failure->code, EBADMSG);
+  if (!strstr(failure->message, words))
+    fail_msg("not '%s', but '%s'", words, failure->message);
+  assert_ok(vt_io_write(l->io, before, sizeof before, number * sizeof before, &error));
+}
+
+static void count_with_lies(Lies *l)
+{
+  guint64 n_blocks = vt_io_size(l->io) / THIN_METADATA_BLOCK, n;
+
+  assert_ok(count_map(l, &n, &error));
+  assert_in_range(n, 70001 / 252 + 3, 2 * 70001 / 252);
+  lie_of_count(l, l->root, n_blocks, "there is no metadata block");
+  lie_of_count(l, l->node, n_blocks, "there is no metadata block");
+  lie_of_count(l, l->root, l->held, "metadata block");
+  lie_of_count(l, l->root, l->details, "another kind of tree");
+}
+
 static void test_lies(void **state)
 {
   Fixture *f = open_fixture(*state, 1);
@@ -425,6 +468,7 @@ static void test_lies(void **state)
   lie_about_devices(&l);
   lie_about_nodes(&l);
   lie_in_superblock(&l);
+  count_with_lies(&l);
   assert_ok(thin_usage(f->io, &usage, &error)); /* all is as it was */
   assert_int_equal(usage.known, 71002 * (guint64)CHUNK);
   g_free(l.path);
