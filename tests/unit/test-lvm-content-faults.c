@@ -262,8 +262,8 @@ static void test_not_cleared(void **state)
   }
 }
 
-/* Where nothing is but zeros and the remains of a making, it is free, or not known to be; a file may
- * end before its end. */
+/* Where nothing is but zeros and the remains of a making, it is free, or not known to be; a file
+ * may end before its end. */
 static void test_remains(void **state)
 {
   g_autofree char *path = lvm_test_file(folder, "file", SIZE), *zeros = g_malloc0(MIB);
