@@ -315,12 +315,66 @@ static void test_refused(void **state)
   thin_test_assert_clean(path, TRUE); /* all is as it was */
 }
 
+/* --- the space maps, asked for what there is not --- */
+
+static void test_beyond_the_end(void **state)
+{
+  g_autoptr(VtIo) io = make_pool(*state);
+  ThinMetadata *md;
+  ThinMetadataMap *map;
+  guint64 run;
+  guint32 count;
+  gboolean once;
+
+  assert_ok((md = thin_metadata_open(io, FALSE, 1, &error)) != NULL);
+  map = md->tm.map;
+  assert_fails(thin_data_map_count(md->data, N_CHUNKS, &count, &error), EBADMSG);
+  assert_fails(thin_data_map_run_once(md->data, N_CHUNKS - 1, 2, &run, &once, &error), EBADMSG);
+  assert_fails(thin_data_map_mark_fell(md->data, N_CHUNKS + 1, 0, &error), EBADMSG);
+  assert_fails(thin_data_map_grow(md->data, N_CHUNKS - 1, &error), EINVAL);
+  assert_fails(thin_data_map_grow(md->data, THIN_CHUNKS_MAX + 1, &error), EINVAL);
+  assert_int_equal(thin_data_map_n_chunks(md->data), N_CHUNKS);
+  assert_int_equal(thin_metadata_map_count(map, N_BLOCKS), 0);
+  assert_false(thin_metadata_map_is_new(map, N_BLOCKS));
+  assert_false(thin_metadata_map_fell(map, N_BLOCKS));
+  thin_metadata_map_mark_fell(map, N_BLOCKS);
+  assert_false(thin_metadata_map_fell(map, N_BLOCKS));
+  assert_fails(thin_metadata_map_inc(map, N_BLOCKS, &error), EBADMSG);
+  assert_fails(thin_metadata_map_dec(map, 0, NULL, &error), EBADMSG);
+  assert_ok(thin_data_map_run_once(md->data, 0, 0, &run, &once, &error));
+  assert_int_equal(run, 0);
+  thin_metadata_close(md);
+}
+
+/* What thin_restore counts as free in the last bitmap is counted anew when the data grows. */
+static void test_last_bitmap(void **state)
+{
+  g_autoptr(VtIo) io = make_pool(*state);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  guint64 block[THIN_METADATA_BLOCK / 8];
+  const ThinDiskSuperblock *sb = (const ThinDiskSuperblock *)(gpointer)block;
+  ThinMetadata *md;
+
+  assert_ok(vt_io_read(io, block, sizeof block, 0, &error));
+  thin_test_poke(path, GUINT64_FROM_LE(sb->data_space_map.root.bitmap_root), THIN_KIND_NODE,
+                 AT_VALUE(sizeof(ThinDiskIndexEntry), 4) + 8, 3, 4);
+  assert_ok((md = thin_metadata_open(io, FALSE, 1, &error)) != NULL);
+  assert_ok(thin_metadata_grow_data(md, N_CHUNKS + 500, &error));
+  assert_ok(thin_data_map_alloc_at(md->data, N_CHUNKS, 500, &error));
+  assert_ok(thin_data_map_dec(md->data, N_CHUNKS, 500, &error));
+  thin_test_commit(md);
+  thin_metadata_close(md);
+  thin_test_assert_clean(path, TRUE);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_each_read_fails, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_lies, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_refused, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_beyond_the_end, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_last_bitmap, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
