@@ -168,6 +168,64 @@ static void test_grow_in_use(void **state)
   g_free(paths[1]);
 }
 
+static void assert_there(VtIo *io, guint64 offset, guint64 length)
+{
+  GError *error = NULL;
+  guint64 found;
+
+  assert_ok(lvm_lv_io_is_there(io, offset, 64 * MIB, &found, &error), error);
+  assert_int_equal(found, length);
+}
+
+static void assert_lost(VtIo *io, guint64 offset, const char *words)
+{
+  GError *error = NULL;
+  guint64 found;
+  char byte;
+
+  assert_false(lvm_lv_io_is_there(io, offset, 64 * MIB, &found, &error));
+  assert_error(error, EIO, words);
+  assert_false(vt_io_read(io, &byte, 1, offset, &error));
+  assert_error(error, EIO, words);
+}
+
+/* A volume on two physical volumes, of which the second is cut off, then missing: how far it goes,
+ * and what is lost. */
+static void test_partly_there(void **state)
+{
+  char *paths[2];
+  GError *error = NULL;
+  LvmStore *store = lvm_test_create(folder, 2, 32 * MIB, MIB, paths);
+  const char *const both[] = {paths[0], paths[1], NULL}, *const first[] = {paths[0], NULL};
+  LvmVg *vg = lvm_vg_copy(lvm_store_vg(store));
+  VtIo *io;
+
+  assert_ok(lvm_vg_add_linear(vg, "lin", 50, &error), error); /* 31 and 19 */
+  lvm_test_commit(store, vg);
+  lvm_store_close(store);
+  for (guint i = 0; i < 3; i++) {
+    if (i == 1)
+      assert_int_equal(truncate(paths[1], 5 * MIB + 512), 0);
+    store = lvm_store_open(i < 2 ? both : first, "tvg", TRUE, NULL, NULL, &error);
+    assert_ok(store, error);
+    io = lvm_store_open_lv(store, "lin", TRUE, &error);
+    assert_ok(io, error);
+    assert_there(io, MIB, 30 * MIB);
+    if (i == 0)
+      assert_there(io, 31 * MIB, 19 * MIB);
+    if (i == 1) {
+      assert_there(io, 31 * MIB, 4 * MIB + 512);
+      assert_lost(io, 40 * MIB, "which has been truncated");
+    }
+    if (i == 2)
+      assert_lost(io, 40 * MIB, "which is missing");
+    vt_io_unref(io);
+    lvm_store_close(store);
+  }
+  g_free(paths[0]);
+  g_free(paths[1]);
+}
+
 static void test_striped(void **state)
 {
   char *paths[2];
@@ -262,8 +320,10 @@ static void test_zero_new(void **state)
 
 int main(void)
 {
-  const struct CMUnitTest tests[] = {TEST(test_linear), TEST(test_grow_in_use), TEST(test_striped),
-                                     TEST(test_zero_new)};
+  const struct CMUnitTest tests[] = {
+      TEST(test_linear),       TEST(test_grow_in_use), TEST(test_striped),
+      TEST(test_partly_there), TEST(test_zero_new),
+  };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
