@@ -302,6 +302,20 @@ static void test_refused_volumes(void **state)
   }
 }
 
+/* A snapshot of the old kind, and with it its origin. */
+static void test_refused_snapshot(void **state)
+{
+  g_autoptr(LvmVg) like = make_source(), vg = NULL;
+  GError *error = NULL;
+
+  assert_ok(lvm_vg_add_linear(like, "store", 1, &error), error);
+  assert_ok(lvm_vg_add_linear(like, "x", 1, &error), error);
+  vg = with_changed(like, "x", "\"striped\"",
+                    "\"snapshot\"\norigin = \"root\"\ncow_store = \"store\"");
+  assert_false(lvm_vg_check_like(vg, &error));
+  assert_error(error, EOPNOTSUPP, "root is of type snapshot");
+}
+
 /* Two volumes with one UUID, and one with none that is one. */
 static void test_refused_ids(void **state)
 {
@@ -456,6 +470,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_larger, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused_volumes, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_refused_snapshot, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused_ids, setup, teardown),
       cmocka_unit_test_setup_teardown(test_odd_sizes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),

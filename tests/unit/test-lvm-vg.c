@@ -819,7 +819,14 @@ static void test_uuids(void **state)
     assert_true(
         g_regex_match_simple("^[0-9A-Za-z]{6}(-[0-9A-Za-z]{4}){5}-[0-9A-Za-z]{6}$", uuid, 0, 0));
     assert_true(g_hash_table_add(seen, uuid));
+    assert_true(lvm_uuid_is_valid(uuid));
   }
+  /* old ones have two more letters (lvm2 lib/uuid/uuid.c) */
+  assert_true(lvm_uuid_is_valid("!#0000-0000-0000-0000-0000-0000-00000!"));
+  assert_false(lvm_uuid_is_valid("$00000-0000-0000-0000-0000-0000-000000"));
+  assert_false(lvm_uuid_is_valid("000000-0000-0000-0000-0000-0000-00000"));
+  assert_false(lvm_uuid_is_valid("0000000000-0000-0000-0000-0000-0000000"));
+  assert_false(lvm_uuid_is_valid(NULL));
 }
 
 int main(void)
