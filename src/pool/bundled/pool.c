@@ -562,7 +562,7 @@ LvmStore *bundled_open_vg(const char *vg, const PoolWhere *where, LvmOpenFunc op
   return store;
 }
 
-/* A physical volume that has lost its beginning is none any more; a text tells that there was one. */
+/* A physical volume that has lost its beginning is none any more, but a text tells of one. */
 static void explain_lost(const char *vg, const PoolWhere *where, GError **error)
 {
   g_autoptr(PoolLook) own = NULL;
