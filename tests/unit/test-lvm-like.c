@@ -316,21 +316,17 @@ static void test_refused_snapshot(void **state)
   assert_error(error, EOPNOTSUPP, "root is of type snapshot");
 }
 
-/* Two volumes with one UUID, and one with none that is one. */
-static void test_refused_ids(void **state)
+/* Two volumes with one UUID. */
+static void test_refused_id(void **state)
 {
   g_autoptr(LvmVg) like = make_source();
   g_autofree char *twice = g_strdup_printf("id = \"%s\"", lvm_lv_uuid(find(like, "vm-1"))),
                   *own = g_strdup_printf("id = \"%s\"", lvm_lv_uuid(find(like, "vm-2")));
-  const char *const with[] = {twice, "id = \"000000-0000-0000-0000-0000-0000-00000-\""};
+  g_autoptr(LvmVg) vg = with_changed(like, "vm-2", own, twice);
+  GError *error = NULL;
 
-  for (guint i = 0; i < G_N_ELEMENTS(with); i++) {
-    g_autoptr(LvmVg) vg = with_changed(like, "vm-2", own, with[i]);
-    GError *error = NULL;
-
-    assert_false(lvm_vg_check_like(vg, &error));
-    assert_error(error, EOPNOTSUPP, "has no UUID of its own");
-  }
+  assert_false(lvm_vg_check_like(vg, &error));
+  assert_error(error, EOPNOTSUPP, "has no UUID of its own");
 }
 
 /* A volume that lies beneath a pool's part, or is a second spare; sizes that cannot be. */
@@ -471,7 +467,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused_volumes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refused_snapshot, setup, teardown),
-      cmocka_unit_test_setup_teardown(test_refused_ids, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_refused_id, setup, teardown),
       cmocka_unit_test_setup_teardown(test_odd_sizes, setup, teardown),
       cmocka_unit_test_setup_teardown(test_name_taken, setup, teardown),
       cmocka_unit_test_setup_teardown(test_contiguous, setup, teardown),

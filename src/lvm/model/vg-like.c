@@ -104,8 +104,7 @@ gboolean lvm_vg_check_like(LvmVg *like, GError **error)
   for (GList *link = like->lvs.head; link; link = link->next) {
     if (!check_lv(link->data, parts, devices, error))
       return FALSE;
-    if (!lvm_uuid_is_valid(lvm_lv_uuid(link->data)) ||
-        !g_hash_table_add(ids, (gpointer)lvm_lv_uuid(link->data)))
+    if (!g_hash_table_add(ids, (gpointer)lvm_lv_uuid(link->data)))
       return refuse(link->data, error, "has no UUID of its own");
   }
   return TRUE;
