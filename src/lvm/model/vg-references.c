@@ -11,35 +11,43 @@
 #include "lvm/model/vg-private.h"
 
 typedef struct {
-  const char *type, *key, *what;             /* of a segment; what it names */
-  const char *wanted;                        /* the type that has to be. NULL: any */
+  const char *key, *what;                    /* what it names */
+  const char *wanted;                        /* the type that it has to be. NULL: any */
   void (*drop)(LvmLv *lv, const char *name); /* without it nothing is lost. NULL: there is */
 } Reference;
 
-static const Reference references[] = {
-    {"thin", "thin_pool", "thin pool", "thin-pool", NULL},
-    {"thin", "origin", "origin", "thin", lvm_thin_set_origin},
-    {"thin", "merge", "merge target", "thin", lvm_thin_set_merge},
-    {"thin", "external_origin", "external origin", NULL, NULL},
-    {"thin-pool", "metadata", "metadata", NULL, NULL},
-    {"thin-pool", "pool", "data", NULL, NULL},
-    {"cache", "cache_pool", "cache", NULL, NULL},
-    {"cache", "origin", "origin", NULL, NULL},
-    {"cache-pool", "metadata", "metadata", NULL, NULL},
-    {"cache-pool", "data", "data", NULL, NULL},
-    {"writecache", "origin", "origin", NULL, NULL},
-    {"writecache", "writecache", "cache", NULL, NULL},
-    {"snapshot", "origin", "origin", NULL, NULL},
-    {"snapshot", "cow_store", "store", NULL, NULL},
-    {"snapshot", "merging_store", "store", NULL, NULL},
+static const struct {
+  const char *type;        /* of a segment */
+  Reference references[5]; /* up to a key of NULL */
+} types[] = {
+    {"thin",
+     {{"thin_pool", "thin pool", "thin-pool", NULL},
+      {"origin", "origin", "thin", lvm_thin_set_origin},
+      {"merge", "merge target", "thin", lvm_thin_set_merge},
+      {"external_origin", "external origin", NULL, NULL}}},
+    {"thin-pool", {{"metadata", "metadata", NULL, NULL}, {"pool", "data", NULL, NULL}}},
+    {"cache", {{"cache_pool", "cache", NULL, NULL}, {"origin", "origin", NULL, NULL}}},
+    {"cache-pool", {{"metadata", "metadata", NULL, NULL}, {"data", "data", NULL, NULL}}},
+    {"writecache", {{"origin", "origin", NULL, NULL}, {"writecache", "cache", NULL, NULL}}},
+    {"snapshot",
+     {{"origin", "origin", NULL, NULL},
+      {"cow_store", "store", NULL, NULL},
+      {"merging_store", "store", NULL, NULL}}},
 };
+
+/* Those of @segment. NULL: it has none. */
+static const Reference *references_of(LvmNode *segment)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(types); i++)
+    if (lvm_segment_is_type(segment, types[i].type))
+      return types[i].references;
+  return NULL;
+}
 
 /* The name, if it leads nowhere. */
 static const char *dangling(LvmVg *vg, LvmNode *segment, const Reference *reference)
 {
-  const char *name = lvm_segment_is_type(segment, reference->type)
-                         ? lvm_section_get_string(segment, reference->key)
-                         : NULL;
+  const char *name = lvm_section_get_string(segment, reference->key);
   LvmLv *there = name ? lvm_vg_find_lv(vg, name) : NULL;
 
   if (there && (!reference->wanted ||
@@ -54,12 +62,12 @@ static char *find_dangling(LvmVg *vg)
     LvmLv *lv = link->data;
 
     for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment))
-      for (guint i = 0; i < G_N_ELEMENTS(references); i++) {
-        const char *name = dangling(vg, segment, &references[i]);
+      for (const Reference *r = references_of(segment); r && r->key; r++) {
+        const char *name = dangling(vg, segment, r);
 
         if (name)
           return g_strdup_printf("logical volume %s has %s as its %s, which is no such volume",
-                                 lvm_lv_name(lv), name, references[i].what);
+                                 lvm_lv_name(lv), name, r->what);
       }
   }
   return NULL;
@@ -75,11 +83,11 @@ char *lvm_vg_contradiction(LvmVg *vg)
 
 void lvm_vg_drop_dangling(LvmVg *vg)
 {
-  for (GList *link = vg->lvs.head; link; link = link->next)
-    for (guint i = 0; i < G_N_ELEMENTS(references); i++) {
-      LvmLv *lv = link->data;
+  for (GList *link = vg->lvs.head; link; link = link->next) {
+    LvmLv *lv = link->data;
 
-      if (references[i].drop && lv->segment && dangling(vg, lv->segment, &references[i]))
-        references[i].drop(lv, NULL);
-    }
+    for (const Reference *r = lv->segment ? references_of(lv->segment) : NULL; r && r->key; r++)
+      if (r->drop && dangling(vg, lv->segment, r))
+        r->drop(lv, NULL);
+  }
 }
