@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((211 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((212 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -163,6 +163,7 @@ well header
 use 01-clean
 zero 512 1
 mended label 'label .* is gone'
+is "label: of that nothing is taken back" "$(undo --text)" ""
 well label
 relabel() { # OFFSET VALUE: 8 bytes of the label, and its checksum
   python3 - "${images[0]}" "$@" <<'P'

@@ -421,6 +421,7 @@ gboolean repair_write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
   g_autofree char *dir = settings_archive_dir();
   LvmVg *now = lvm_probe_vg(repair->probe, lvm_vg_name(repair->mend->vg), NULL),
         *vg = lvm_vg_copy(repair->mend->vg);
+  gboolean differs = repair->mend->sources->len || repair->wrong; /* else nothing is taken back */
   g_autoptr(LvmStore) store = NULL;
 
   lvm_store_close(repair->store);
@@ -428,7 +429,7 @@ gboolean repair_write_text(Repair *repair, PoolRepairPlan *plan, GError **error)
   store =
       lvm_store_open_mending(repair->probe, now ? now : vg, repair->open, repair->open_data, error);
   if (store && lvm_store_mend(store, vg, dir, "repair of the text", error)) {
-    if (now)
+    if (now && differs)
       repair_note_undo(plan, POOL_REPAIR_LABELS, store, repair->where);
     return TRUE;
   }
