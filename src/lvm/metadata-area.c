@@ -132,11 +132,6 @@ gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error)
   }
 }
 
-gboolean lvm_metadata_area_has_precommitted(const LvmMetadataArea *area)
-{
-  return read_place(area->header, 1).offset != 0;
-}
-
 gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error)
 {
   guint8 sector[LVM_SECTOR];
@@ -269,6 +264,21 @@ static guint64 next_offset(const LvmMetadataArea *area)
   if (offset > area->size)
     offset -= area->size - LVM_SECTOR;
   return area->size - offset < LVM_SECTOR ? LVM_SECTOR : offset;
+}
+
+gboolean lvm_metadata_area_is_untidy(LvmMetadataArea *area, guint64 seqno)
+{
+  static const char key[] = "seqno = ";
+  char text[LVM_SECTOR + 1] = {0};
+  const char *found;
+
+  if (read_place(area->header, 1).offset)
+    return TRUE;
+  if (!vt_io_read(area->io, text, LVM_SECTOR, area->start + next_offset(area), NULL) ||
+      !looks_like_text(text, LVM_SECTOR))
+    return FALSE;
+  found = strstr(text, key);
+  return found && g_ascii_strtoull(found + strlen(key), NULL, 10) > seqno;
 }
 
 gboolean lvm_metadata_area_write_text(LvmMetadataArea *area, const char *text, gsize size,

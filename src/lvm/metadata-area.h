@@ -33,8 +33,9 @@ void lvm_metadata_area_free(LvmMetadataArea *area);
 gboolean lvm_metadata_area_fits(const LvmMetadataArea *area);
 /* FALSE: cannot be read, or damaged. */
 gboolean lvm_metadata_area_read_header(LvmMetadataArea *area, GError **error);
-/* Does the header point to a text that is not committed? A commit was not finished. */
-gboolean lvm_metadata_area_has_precommitted(const LvmMetadataArea *area);
+/* Did a commit after that of @seqno not come to its end? The header points to a text that is not
+ * committed, or one lies where the next will. */
+gboolean lvm_metadata_area_is_untidy(LvmMetadataArea *area, guint64 seqno);
 /* ESTALE: the header is not the one this area last read or wrote. */
 gboolean lvm_metadata_area_check(LvmMetadataArea *area, GError **error);
 /* The committed text, NUL-terminated; @length without the NUL. Reads the header again when a writer

@@ -428,10 +428,10 @@ LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean re
 gboolean lvm_store_is_untidy(LvmStore *store)
 {
   for (guint i = 0; i < store->areas->len; i++) {
-    const LvmMetadataArea *one = store->areas->pdata[0], *area = store->areas->pdata[i];
+    LvmMetadataArea *one = store->areas->pdata[0], *area = store->areas->pdata[i];
 
-    if (lvm_metadata_area_has_precommitted(area) || area->text.size != one->text.size ||
-        area->text.crc != one->text.crc)
+    if (lvm_metadata_area_is_untidy(area, lvm_vg_seqno(store->vg)) ||
+        area->text.size != one->text.size || area->text.crc != one->text.crc)
       return TRUE;
   }
   return FALSE;

@@ -110,9 +110,10 @@ gboolean lvm_vg_is_taken(LvmVg *vg);
  * host's, or nobody's. The caller's. */
 char *lvm_store_foreign(LvmStore *store);
 
-/* Did a crash interrupt a commit? A text that was not committed is left then, or one area has an
- * older text than another. The newest that is committed is gone by, and the next commit tidies up.
- */
+/* Did a commit not come to its end, by a crash or a failure? A text that was not committed is left
+ * then, or one area has an older text than another. The newest that is committed is gone by, and
+ * the next commit tidies up. Until then what is read need not be what a power cut leaves: after a
+ * flush that failed, Linux shows what it could not write. */
 gboolean lvm_store_is_untidy(LvmStore *store);
 /* Bytes of metadata text in use and the most that fits (smallest area). */
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available);
