@@ -2,9 +2,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * A commit is safe at every point: the new text goes beside the old one and is flushed; then one
- * sector, the header, is changed. On several PVs the headers change one after the other; until all
- * have, some say the old and some the new, and the highest seqno wins, for lvm2
- * (lib/metadata/metadata.c, vg_read) as for us.
+ * sector, the header, is changed. Archiving and flushing take time, and not everybody takes notice
+ * of our locks: before the text, and before the header, it is seen whether somebody else has
+ * committed. On several PVs the headers change one after the other; until all have, some say the
+ * old and some the new, and the highest seqno wins, for lvm2 (lib/metadata/metadata.c, vg_read) as
+ * for us.
  */
 #include "config.h"
 
@@ -523,7 +525,8 @@ static gboolean commit(LvmStore *store, LvmVg *vg, GError **error)
 
   for (guint i = 0; i < store->areas->len; i++)
     old[i] = ((LvmMetadataArea *)store->areas->pdata[i])->text;
-  if (!write_text(store, vg, new, &size, error))
+  if (!lvm_store_check_seqno(store, error) || !write_text(store, vg, new, &size, error) ||
+      !lvm_store_check_seqno(store, error))
     return FALSE;
   if (!write_headers(store, old, new, error) || !write_headers(store, new, NULL, error) ||
       !flush_areas(store, error)) {

@@ -87,6 +87,7 @@ typedef struct {
   gint64 countdown; /* operations until then; negative: never */
   gboolean for_good;
   guint64 n;
+  void (*instead)(void); /* happens there, and nothing fails */
 } Fault;
 
 static Fault fault;
@@ -103,6 +104,10 @@ static gboolean strike(VtIo *io, const char *what, GError **error)
     return TRUE;
   if (fault.for_good)
     fault.countdown = 0;
+  if (fault.instead) {
+    fault.instead();
+    return TRUE;
+  }
   return vt_set_error(error, EIO, "%s: injected %s error", vt_io_name(io), what);
 }
 
@@ -249,6 +254,94 @@ static void test_fail_open(void **state)
     lvm_store_close(store);
   }
   fault.countdown = -1;
+}
+
+/* --- somebody else commits in the midst of a commit --- */
+
+#define BEGINNING (2 * 64 * 1024u) /* label and metadata area */
+
+static guint8 ours[N_PVS][BEGINNING], theirs[N_PVS][BEGINNING];
+
+static void take(guint8 (*beginnings)[BEGINNING])
+{
+  for (guint i = 0; i < N_PVS; i++) {
+    int fd = open(paths[i], O_RDONLY);
+
+    assert_int_equal(pread(fd, beginnings[i], BEGINNING, 0), BEGINNING);
+    close(fd);
+  }
+}
+
+static void put(guint8 (*beginnings)[BEGINNING])
+{
+  for (guint i = 0; i < N_PVS; i++) {
+    int fd = open(paths[i], O_WRONLY);
+
+    assert_int_equal(pwrite(fd, beginnings[i], BEGINNING, 0), BEGINNING);
+    close(fd);
+  }
+}
+
+static void put_theirs(void)
+{
+  put(theirs);
+}
+
+static LvmStore *open_through(LvmOpenFunc open)
+{
+  GError *error = NULL;
+  LvmStore *store = lvm_store_open((const char *const *)paths, NULL, FALSE, open, NULL, &error);
+
+  assert_ok(store, error);
+  return store;
+}
+
+static void prepare_theirs(void)
+{
+  GError *error = NULL;
+  LvmStore *store;
+  LvmVg *vg;
+
+  take(ours);
+  store = open_through(NULL);
+  vg = lvm_vg_copy(lvm_store_vg(store));
+  lvm_vg_set_tag(vg, "theirs", TRUE);
+  assert_ok(lvm_store_commit(store, vg, NULL, "a stranger", &error), error);
+  lvm_store_close(store);
+  take(theirs);
+}
+
+/* At operation @n: ours is refused, and theirs stays. */
+static void meet_stranger(guint n)
+{
+  GError *error = NULL;
+  LvmStore *store;
+  LvmVg *vg;
+
+  put(ours);
+  store = open_through(open_fault);
+  vg = changed(store);
+  fault = (Fault){.countdown = n, .instead = put_theirs};
+  assert_false(lvm_store_commit(store, vg, NULL, "change", &error));
+  assert_error(error, ESTALE, "changed by somebody else");
+  fault = (Fault){.countdown = -1};
+  lvm_vg_free(vg);
+  lvm_store_close(store);
+  store = open_through(NULL);
+  assert_true(lvm_vg_has_tag(lvm_store_vg(store), "theirs"));
+  lvm_store_close(store);
+}
+
+/* Headers read twice, texts, flushes, headers read. Between a look and the write after it nothing
+ * can be done. */
+static void test_stranger_amid(void **state)
+{
+  fault = (Fault){.countdown = -1};
+  lvm_store_close(create());
+  prepare_theirs();
+  for (guint n = 0; n < 5 * N_PVS; n++)
+    if (n < 2 * N_PVS || n >= 3 * N_PVS)
+      meet_stranger(n);
 }
 
 /* --- making and adding, with I/O that fails --- */
@@ -612,7 +705,7 @@ int main(void)
       TEST(test_fail_once),   TEST(test_fail_for_good), TEST(test_fail_open),
       TEST(test_fail_create), TEST(test_fail_add),      TEST(test_power_cuts_adding),
       TEST(test_power_cuts),  TEST(test_ring),          TEST(test_full),
-      TEST(test_reader),
+      TEST(test_reader),      TEST(test_stranger_amid),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
