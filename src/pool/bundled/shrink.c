@@ -35,12 +35,24 @@ gboolean bundled_begin_shrink(LvmVg *vg, const PoolStep *step, GError **error)
   return lvm_lv_add_tag(lvm_vg_find_lv(vg, step->name), tag, error);
 }
 
+/* It is done and durable, but for the tag: the next open takes that out, and until then nothing is
+ * changed. */
+static void tell_untidy(Bundled *b, const char *name, GError *failure)
+{
+  g_warning("volume group %s: volume %s has become smaller, but that could not be tidied up, which "
+            "the next open will do: %s",
+            b->vg_name, name, failure->message);
+  if (!b->stuck)
+    b->stuck = g_error_copy(failure);
+}
+
 /* Should this fail, the next open does it, and until then nothing is changed. */
 gboolean bundled_end_shrink(Bundled *b, const PoolStep *step, gboolean done, GError **error)
 {
   LvmVg *vg = lvm_vg_copy(lvm_store_vg(b->store));
   LvmLv *lv = lvm_vg_find_lv(vg, step->name);
   g_autofree char *tag = find_tag(lv);
+  g_autoptr(GError) failure = NULL;
 
   if (!done) {
     lvm_vg_free(vg);
@@ -49,7 +61,9 @@ gboolean bundled_end_shrink(Bundled *b, const PoolStep *step, gboolean done, GEr
     return FALSE;
   }
   lvm_lv_remove_tag(lv, tag);
-  return bundled_commit_text(b, vg, "a volume has become smaller", error);
+  if (!bundled_commit_text(b, vg, "a volume has become smaller", &failure))
+    tell_untidy(b, step->name, failure);
+  return TRUE;
 }
 
 gboolean bundled_finish_shrink(LvmVg *vg, BundledPool *pool, LvmLv *lv, gboolean *changed,
