@@ -272,10 +272,10 @@ gboolean lvm_metadata_area_is_untidy(LvmMetadataArea *area, guint64 seqno)
   char text[LVM_SECTOR + 1] = {0};
   const char *found;
 
-  if (read_place(area->header, 1).offset)
+  if (read_place(area->header, 1).offset ||
+      !vt_io_read(area->io, text, LVM_SECTOR, area->start + next_offset(area), NULL))
     return TRUE;
-  if (!vt_io_read(area->io, text, LVM_SECTOR, area->start + next_offset(area), NULL) ||
-      !looks_like_text(text, LVM_SECTOR))
+  if (!looks_like_text(text, LVM_SECTOR))
     return FALSE;
   found = strstr(text, key);
   return found && g_ascii_strtoull(found + strlen(key), NULL, 10) > seqno;

@@ -79,6 +79,7 @@ struct LvmStore {
   gpointer user_data;
   const VtIoLocks *locks;
   struct LvmArchive *archive;
+  gboolean untidy;         /* lvm_store_is_untidy() */
   gboolean archive_warned; /* it cannot be written, which has been told */
 };
 

@@ -319,6 +319,18 @@ static void back_areas(LvmStore *store)
   }
 }
 
+static gboolean looks_untidy(LvmStore *store)
+{
+  for (guint i = 0; i < store->areas->len; i++) {
+    LvmMetadataArea *one = store->areas->pdata[0], *area = store->areas->pdata[i];
+
+    if (lvm_metadata_area_is_untidy(area, lvm_vg_seqno(store->vg)) ||
+        area->text.size != one->text.size || area->text.crc != one->text.crc)
+      return TRUE;
+  }
+  return FALSE;
+}
+
 static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error)
 {
   g_autofree char *foreign = lvm_store_foreign(store), *wrong = lvm_vg_contradiction(store->vg);
@@ -345,6 +357,7 @@ static gboolean open_read_write(LvmStore *store, LvmProbe *probe, GError **error
   if (store->areas->len == 0)
     return refuse(store->vg, EBADMSG, "it has no metadata area", error);
   back_areas(store);
+  store->untidy = looks_untidy(store);
   return TRUE;
 }
 
@@ -429,14 +442,7 @@ LvmStore *lvm_store_open(const char *const *paths, const char *name, gboolean re
 
 gboolean lvm_store_is_untidy(LvmStore *store)
 {
-  for (guint i = 0; i < store->areas->len; i++) {
-    LvmMetadataArea *one = store->areas->pdata[0], *area = store->areas->pdata[i];
-
-    if (lvm_metadata_area_is_untidy(area, lvm_vg_seqno(store->vg)) ||
-        area->text.size != one->text.size || area->text.crc != one->text.crc)
-      return TRUE;
-  }
-  return FALSE;
+  return store->untidy;
 }
 
 void lvm_store_metadata_space(LvmStore *store, guint64 *used, guint64 *available)
@@ -517,6 +523,20 @@ static gboolean write_text(LvmStore *store, LvmVg *vg, LvmTextPlace *new, gsize 
   return flush_areas(store, error);
 }
 
+/* Where the header of a commit that failed is on the disk, though it reads as the one before, the
+ * text that it points to must not be written over: the one before is made durable first. */
+static gboolean settle(LvmStore *store, const LvmTextPlace *old, GError **error)
+{
+  for (guint i = 0; i < store->areas->len; i++)
+    if (old[i].offset &&
+        !lvm_metadata_area_write_header(store->areas->pdata[i], &old[i], NULL, error))
+      return FALSE;
+  if (!flush_areas(store, error))
+    return FALSE;
+  store->untidy = FALSE;
+  return TRUE;
+}
+
 static gboolean commit(LvmStore *store, LvmVg *vg, GError **error)
 {
   g_autofree LvmTextPlace *old = g_new0(LvmTextPlace, store->areas->len),
@@ -525,8 +545,8 @@ static gboolean commit(LvmStore *store, LvmVg *vg, GError **error)
 
   for (guint i = 0; i < store->areas->len; i++)
     old[i] = ((LvmMetadataArea *)store->areas->pdata[i])->text;
-  if (!lvm_store_check_seqno(store, error) || !write_text(store, vg, new, &size, error) ||
-      !lvm_store_check_seqno(store, error))
+  if (!lvm_store_check_seqno(store, error) || (store->untidy && !settle(store, old, error)) ||
+      !write_text(store, vg, new, &size, error) || !lvm_store_check_seqno(store, error))
     return FALSE;
   if (!write_headers(store, old, new, error) || !write_headers(store, new, NULL, error) ||
       !flush_areas(store, error)) {
