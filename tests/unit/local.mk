@@ -49,6 +49,7 @@ unit_tests = \
 	tests/unit/test-storagecfg-values \
 	tests/unit/test-stream \
 	tests/unit/test-thin-btree \
+	tests/unit/test-thin-btree-faults \
 	tests/unit/test-thin-check \
 	tests/unit/test-thin-delta \
 	tests/unit/test-thin-dump \

@@ -67,18 +67,21 @@ static gboolean split_root(ThinBtree *tree, ThinBlock *root, gboolean append, GE
   return TRUE;
 }
 
-/* How many of the entries of a full node its neighbour, entry @i of @parent, may take: 0 when too
- * few to be worth it, or when the neighbour would first have to be copied. */
-static guint room_in_neighbour(ThinBtree *tree, ThinBlock *parent, guint i)
+/* Hold the neighbour of a full node, entry @i of @parent, if it can take @room entries: NULL when
+ * these are too few to be worth it, or when it would first have to be copied. */
+static ThinBlock *neighbour_with_room(ThinBtree *tree, ThinBlock *parent, guint i, guint *room)
 {
   guint64 number = thin_node_child(parent->data, i);
   if (thin_tm_count(tree->tm, number) != 1 || !thin_metadata_map_is_new(tree->tm->map, number))
-    return 0;
+    return NULL;
   g_autoptr(ThinBlock) block = thin_cache_get(tree->tm->cache, number, THIN_KIND_NODE, NULL);
   if (!block)
-    return 0;
-  guint room = thin_node_max(block->data) - thin_node_n(block->data);
-  return room >= thin_node_max(block->data) / 16 ? room : 0;
+    return NULL;
+  *room = thin_node_max(block->data) - thin_node_n(block->data);
+  if (*room < thin_node_max(block->data) / 16)
+    return NULL;
+  thin_cache_dirty(tree->tm->cache, block);
+  return g_steal_pointer(&block);
 }
 
 /* Move entries of the full @child, entry @i of @parent, to its neighbour on the left or right.
@@ -86,31 +89,25 @@ static guint room_in_neighbour(ThinBtree *tree, ThinBlock *parent, guint i)
 static gboolean spill(ThinBtree *tree, ThinBlock *parent, guint i, ThinBlock *child,
                       gboolean append, gboolean *moved, GError **error)
 {
-  gboolean has_left = i > 0, has_right = i + 1 < thin_node_n(parent->data);
-  guint room;
+  guint room, most = thin_node_n(child->data) - thin_node_min(child->data);
+  g_autoptr(ThinBlock) left = i > 0 ? neighbour_with_room(tree, parent, i - 1, &room) : NULL;
+  g_autoptr(ThinBlock) right = !left && !append && i + 1 < thin_node_n(parent->data)
+                                   ? neighbour_with_room(tree, parent, i + 1, &room)
+                                   : NULL;
+  ThinBlock *neighbour = left ? left : right;
 
-  *moved = FALSE;
-  if (has_left && (room = room_in_neighbour(tree, parent, i - 1))) {
-    g_autoptr(ThinBlock) left = thin_btree_shadow_child(tree, parent, i - 1, error);
-    if (!left)
-      return FALSE;
-    if (!thin_node_alike(left->data, child->data))
-      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other",
-                          tree->name);
-    guint most = thin_node_n(child->data) - thin_node_min(child->data);
+  *moved = neighbour != NULL;
+  if (!neighbour)
+    return TRUE;
+  if (!thin_node_alike(neighbour->data, child->data))
+    return vt_set_error(error, EBADMSG, "%s: nodes of different kinds beside each other",
+                        tree->name);
+  if (left) {
     thin_node_move(left->data, child->data, (gint)MIN(append ? room : (room + 1) / 2, most));
     thin_node_set_key(parent->data, i, thin_node_key(child->data, 0));
-    *moved = TRUE;
-  } else if (!append && has_right && (room = room_in_neighbour(tree, parent, i + 1))) {
-    g_autoptr(ThinBlock) right = thin_btree_shadow_child(tree, parent, i + 1, error);
-    if (!right)
-      return FALSE;
-    if (!thin_node_alike(right->data, child->data))
-      return vt_set_error(error, EBADMSG, "%s: leaf and internal node beside each other",
-                          tree->name);
+  } else {
     thin_node_move(child->data, right->data, -(gint)((room + 1) / 2));
     thin_node_set_key(parent->data, i + 1, thin_node_key(right->data, 0));
-    *moved = TRUE;
   }
   return TRUE;
 }
