@@ -176,14 +176,17 @@ static int run_words(const char *words)
   return status;
 }
 
-/* Does the volume group open for writing, and its thin pool? */
+/* Does the volume group open for writing, and its thin pool? A text may have become one without a
+ * pool. */
 static gboolean opens(void)
 {
   const char *paths[] = {image_path, NULL};
   const PoolWhere where = {.devices = paths};
   VolumeGroup *group = pool_open_bundled(NULL, &where, NULL);
-  g_autoptr(PoolInfo) info = group ? pool_get_info(group, "data", NULL) : NULL;
-  gboolean well = info && !info->read_only && info->active;
+  g_autoptr(GError) error = NULL;
+  g_autoptr(PoolInfo) info = group ? pool_get_info(group, "data", &error) : NULL;
+  gboolean well =
+      info ? !info->read_only && info->active : g_error_matches(error, VT_ERROR, ENOENT);
 
   return group && pool_close(group, NULL) && well;
 }

@@ -1,8 +1,8 @@
-/* virt-thin - the B-tree when things go wrong: each block that is wanted, each node that is read,
- * each count that is asked for, failing in turn
+/* virt-thin - the B-tree when things go wrong
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
- * A tree of three levels is made by hand and committed, so that its shape is known: leaves that are
+ * Each block that is wanted, each node that is read, each count that is asked for fails in turn. A
+ * tree of three levels is made by hand and committed, so that its shape is known: leaves that are
  * full beside leaves that are a third full, an internal node that is full and one that has few
  * children. Operations then fail at each point, and what was committed must still be there.
  */
@@ -30,8 +30,7 @@ typedef struct {
 static gboolean call(gpointer user_data, const guint8 *values, guint n, GError **error)
 {
   Fixture *fixture = user_data;
-  return fixture->n_calls++ != fixture->fail_call ||
-         vt_set_error(error, ECANCELED, "made to fail");
+  return fixture->n_calls++ != fixture->fail_call || vt_set_error(error, ECANCELED, "made to fail");
 }
 
 static guint64 new_node(Fixture *fixture, gboolean leaf, guint value_size, guint n,
@@ -189,8 +188,8 @@ static gboolean op_delete(Fixture *fixture, GError **error)
 }
 
 static gboolean (*const ops[])(Fixture *fixture, GError **error) = {
-    op_insert_first, op_insert_last, op_insert_between, op_insert_full,    op_overwrite, op_own_path,
-    op_remove_some,  op_remove_many, op_remove_but_few, op_remove_all, op_delete};
+    op_insert_first, op_insert_last, op_insert_between, op_insert_full, op_overwrite, op_own_path,
+    op_remove_some,  op_remove_many, op_remove_but_few, op_remove_all,  op_delete};
 
 /* --- what fails --------------------------------------------------------------------- */
 
