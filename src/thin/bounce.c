@@ -15,7 +15,7 @@ void thin_bounce_init(ThinBounce *bounce, guint64 chunk_size)
 {
   bounce->half = MIN(chunk_size, BOUNCE_HALF_MAX);
   bounce->memory = aligned_alloc(4096, BOUNCE_TOTAL);
-  if (!bounce->memory)
+  if (!bounce->memory) /* no memory */
     g_error("cannot reserve %u bytes", BOUNCE_TOTAL);
   bounce->idle = g_ptr_array_new();
   for (gsize at = 0; at + 2 * bounce->half <= BOUNCE_TOTAL; at += 2 * bounce->half)

@@ -26,7 +26,7 @@ static void init_stripes(ThinVolume *volume)
 static ThinVolume *volume_new(ThinPool *pool, guint32 id, guint64 size, gboolean read_only)
 {
   ThinVolume *volume = aligned_alloc(G_ALIGNOF(ThinVolume), sizeof *volume);
-  if (!volume)
+  if (!volume) /* no memory */
     g_error("cannot reserve %" G_GSIZE_FORMAT " bytes", sizeof *volume);
   memset(volume, 0, sizeof *volume);
   volume->pool = pool;

@@ -317,7 +317,7 @@ static gboolean reserve(Reading *r, GError **error)
                         vt_io_name(r->io), r->n_chunks, r->n_blocks);
   r->nodes = g_try_new0(Node, r->n_blocks);
   r->chunks = g_try_new0(guint8, MAX(r->n_chunks, 1));
-  return (r->nodes && r->chunks) ||
+  return (r->nodes && r->chunks) || /* else no memory */
          vt_set_error(error, ENOMEM, "%s: no memory to count %" G_GUINT64_FORMAT " chunks",
                       vt_io_name(r->io), r->n_chunks);
 }

@@ -273,7 +273,7 @@ static gboolean reserve(Check *check)
   check->subtrees = g_try_new0(ThinSubtree, check->n_blocks);
   check->mapped = g_try_new0(guint8, MAX(check->n_chunks, 1));
   check->mapped_more = g_hash_table_new(NULL, NULL);
-  if (check->references && check->roles && check->subtrees && check->mapped)
+  if (check->references && check->roles && check->subtrees && check->mapped) /* else no memory */
     return TRUE;
   check_error(check,
               "no memory to check %" G_GUINT64_FORMAT " metadata blocks and %" G_GUINT64_FORMAT
@@ -301,7 +301,7 @@ static void check_all(Check *check)
 
 static void check_deep(Check *check)
 {
-  if (reserve(check))
+  if (reserve(check)) /* else no memory */
     check_all(check);
   g_free(check->references);
   g_free(check->roles);

@@ -77,8 +77,8 @@ static gboolean grow_array(gpointer array, guint64 old_n, guint64 n, gsize size,
   gpointer *where = array;
   if (n == old_n)
     return TRUE;
-  guint8 *grown = n < G_MAXSIZE / 2 / size ? g_try_realloc(*where, n * size) : NULL;
-  if (!grown)
+  guint8 *grown = g_try_realloc_n(*where, n, size);
+  if (!grown) /* no memory */
     return vt_set_errno(
         error, ENOMEM,
         "cannot reserve memory for the data space map (%" G_GUINT64_FORMAT " entries)", n);
@@ -89,16 +89,15 @@ static gboolean grow_array(gpointer array, guint64 old_n, guint64 n, gsize size,
 
 static gboolean reserve(ThinDataMap *map, guint64 n_regions, GError **error)
 {
-  guint64 old = map->n_regions;
-  if (!grow_array(&map->regions, old, n_regions, sizeof(Region), error) ||
-      !grow_array(&map->flags, old, n_regions, 1, error))
-    return FALSE;
-  if (map->tm->map &&
-      (!grow_array(&map->freed_now, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8,
-                   error) ||
-       !grow_array(&map->freed_before, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8,
-                   error) ||
-       !grow_array(&map->fell, old * WORDS_PER_REGION, n_regions * WORDS_PER_REGION, 8, error)))
+  guint64 old = map->n_regions, old_words = old * WORDS_PER_REGION,
+          words = n_regions * WORDS_PER_REGION;
+  gboolean ok = grow_array(&map->regions, old, n_regions, sizeof(Region), error) &&
+                grow_array(&map->flags, old, n_regions, 1, error);
+  if (map->tm->map)
+    ok = ok && grow_array(&map->freed_now, old_words, words, 8, error) &&
+         grow_array(&map->freed_before, old_words, words, 8, error) &&
+         grow_array(&map->fell, old_words, words, 8, error);
+  if (!ok) /* no memory */
     return FALSE;
   map->n_regions = n_regions;
   return TRUE;
@@ -142,7 +141,7 @@ gboolean thin_data_map_load(ThinDataMap *map, const ThinDiskSpaceMapRoot *root, 
                         "the data space map cannot have %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                         " chunks allocated",
                         map->n_allocated, n_chunks);
-  if (!reserve(map, regions_for(n_chunks), error))
+  if (!reserve(map, regions_for(n_chunks), error)) /* no memory */
     return FALSE;
   map->n_chunks = n_chunks;
   while (next < map->n_regions) {
@@ -195,7 +194,9 @@ gboolean thin_data_map_grow(ThinDataMap *map, guint64 n_chunks, GError **error)
                         "a data device cannot go from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
                         " chunks",
                         map->n_chunks, n_chunks);
-  if (!recount_last(map, error) || !reserve(map, regions_for(n_chunks), error))
+  if (!recount_last(map, error))
+    return FALSE;
+  if (!reserve(map, regions_for(n_chunks), error)) /* no memory */
     return FALSE;
   for (guint64 i = old; i < map->n_regions; i++) {
     g_autoptr(ThinBlock) block = thin_tm_new_block(map->tm, THIN_KIND_BITMAP, error);
