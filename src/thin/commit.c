@@ -346,10 +346,8 @@ static void pass_down(ThinPool *pool)
       thin_metadata_freed_foreach(pool->md, gather_freed, &round);
     pthread_mutex_unlock(&pool->meta);
     skip += round.n;
-    for (gsize i = 0; i < round.n;) {
-      ThinChunks run = pool->freed_runs[i++];
-      for (; i < round.n && pool->freed_runs[i].chunk == run.chunk + run.n; i++)
-        run.n += pool->freed_runs[i].n;
+    for (gsize i = 0; i < round.n; i++) {
+      ThinChunks run = pool->freed_runs[i];
       g_autoptr(GError) error = NULL;
       if (!vt_io_discard(pool->data, run.chunk * pool->chunk_size, run.n * pool->chunk_size,
                          &error))

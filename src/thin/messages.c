@@ -191,8 +191,7 @@ static gboolean carry_out(ThinPool *pool, const ThinMessage *m, GError **error)
   case THIN_CREATE: return thin_metadata_create(pool->md, m->device, error);
   case THIN_SNAPSHOT: return thin_metadata_snapshot(pool->md, m->device, m->other, error);
   case THIN_DELETE: pool->freed = TRUE; return thin_metadata_delete(pool->md, m->device, error);
-  case THIN_EXCHANGE:
-    return m->device == m->other || thin_metadata_exchange(pool->md, m->device, m->other, error);
+  case THIN_EXCHANGE: return thin_metadata_exchange(pool->md, m->device, m->other, error);
   }
   return FALSE;
 }

@@ -106,21 +106,11 @@ static gboolean check_status(VtIo *metadata, VtIo *data, const ThinOptions *opti
                         name, status->chunk_size, options->chunk_size);
   if (options->read_only)
     return TRUE;
-  if (status->needs_check)
-    return vt_set_error(error, EPERM,
-                        "%s: the metadata is marked needs_check after an earlier failure: run "
-                        "'virt-thin check --clear-needs-check', or 'virt-thin repair', first",
-                        name);
   if (vt_io_size(data) < status->data_size)
     return vt_set_error(error, EBADMSG,
                         "%s: has %" G_GUINT64_FORMAT
                         " bytes, the metadata counts on %" G_GUINT64_FORMAT,
                         vt_io_name(data), vt_io_size(data), status->data_size);
-  if (vt_io_size(metadata) < status->metadata_size)
-    return vt_set_error(error, EBADMSG,
-                        "%s: has %" G_GUINT64_FORMAT
-                        " bytes, its space map counts on %" G_GUINT64_FORMAT,
-                        name, vt_io_size(metadata), status->metadata_size);
   return TRUE;
 }
 

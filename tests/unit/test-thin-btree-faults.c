@@ -9,7 +9,7 @@
 #include "config.h"
 #include "thin-helper.h"
 
-#define N_BLOCKS 4000
+#define N_BLOCKS 4032
 #define VALUE_SIZE 128u
 #define LEAF_MAX 27u
 #define LEAF_MIN 9u

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -416,11 +417,11 @@ static void test_refused(void **state)
   harness_close(&h);
 }
 
-/* Whoever asks is told, whatever he asks for. */
+/* Whoever asks is told, whatever he asks for. A journal is of no use then. */
 static void test_read_only(void **state)
 {
   Harness h;
-  char buf[512] = "x";
+  char buf[512] = "x", journal[THIN_JOURNAL_MIN] = {0};
 
   harness_open(&h, N_CHUNKS, MIB, NULL);
   harness_create(&h, 1);
@@ -441,7 +442,11 @@ static void test_read_only(void **state)
     if (i)
       break;
     h.options.read_only = TRUE;
+    h.options.journal = journal;
+    h.options.journal_size = sizeof journal;
+    h.options.journal_key = "pool";
     harness_reopen(&h);
+    assert_null(h.pool->journal);
     MUST(v = thin_volume_open(h.pool, 1, SIZE, FALSE, &error));
   }
   assert_fails(thin_pool_grow(h.pool, &error), EROFS);
@@ -449,6 +454,86 @@ static void test_read_only(void **state)
   assert_fails(thin_pool_release_metadata_snapshot(h.pool, &error), EROFS);
   assert_fails(harness_message(&h, THIN_CREATE, 2, 0, &error), EROFS);
   MUST(thin_pool_commit(h.pool, &error));
+  harness_close(&h);
+}
+
+/* --- what is many, and what is full ------------------------------------------------- */
+
+/* More runs than are gathered at once, each between two chunks that stay. */
+static void test_many_runs(void **state)
+{
+  const guint64 n = THIN_FREED_RUNS + 100;
+  Harness h;
+  struct stat before, after;
+
+  harness_open(&h, 2 * n + 10, 8 * MIB, &(ThinOptions){.discards = THIN_DISCARD_PASSDOWN});
+  harness_create(&h, 1);
+  harness_create(&h, 2);
+  ThinVolume *goes = harness_volume(&h, 1, n * CHUNK), *stays = harness_volume(&h, 2, n * CHUNK);
+  for (guint64 i = 0; i < n; i++) {
+    MUST(thin_volume_write(goes, "x", 1, i * CHUNK, &error));
+    MUST(thin_volume_write(stays, "y", 1, i * CHUNK, &error));
+  }
+  MUST(thin_pool_commit(h.pool, &error));
+  assert_int_equal(fstat(h.data_fd, &before), 0);
+  thin_volume_close(goes);
+  harness_delete(&h, 1);
+  MUST(thin_pool_commit(h.pool, &error));
+  assert_int_equal(fstat(h.data_fd, &after), 0);
+  assert_int_equal(after.st_blocks, before.st_blocks / 2);
+  for (guint64 i = 0; i < n; i += 97)
+    harness_expect(stays, i * CHUNK + 1, 1, 0);
+  thin_volume_close(stays);
+  harness_close(&h);
+}
+
+/* Metadata that is full keeps a pool from taking a larger device into use, not from opening. */
+static void test_larger_without_room(void **state)
+{
+  Harness h;
+  ThinStatus status = {0};
+  guint32 n = 0;
+
+  harness_open(&h, N_CHUNKS, 60 * THIN_METADATA_BLOCK, NULL);
+  while (harness_message(&h, THIN_CREATE, n, 0, NULL))
+    n++;
+  MUST(thin_pool_close(g_steal_pointer(&h.pool), &error));
+  vt_io_unref(h.data);
+  close(h.data_fd);
+  h.data = harness_memory("larger", 500000 * CHUNK, &h.data_fd);
+  g_test_expect_message("virt-thin", G_LOG_LEVEL_WARNING, "*cannot take the larger device*");
+  MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+  g_test_assert_expected_messages();
+  thin_pool_get_status(h.pool, &status);
+  assert_int_equal(status.data_size, N_CHUNKS * CHUNK);
+  for (guint32 i = 0; i < n; i++)
+    harness_delete(&h, i);
+  MUST(thin_pool_grow(h.pool, &error));
+  thin_pool_get_status(h.pool, &status);
+  assert_int_equal(status.data_size, 500000 * CHUNK);
+  harness_close(&h);
+}
+
+/* The format tells 2^24 snapshots apart. */
+static void test_last_snapshot(void **state)
+{
+  union {
+    guint8 block[THIN_METADATA_BLOCK];
+    ThinDiskSuperblock superblock;
+  } u;
+  Harness h;
+
+  harness_open(&h, N_CHUNKS, MIB, NULL);
+  harness_create(&h, 1);
+  MUST(thin_pool_close(g_steal_pointer(&h.pool), &error));
+  MUST(thin_superblock_read(h.metadata, 0, u.block, &error));
+  u.superblock.time = GUINT32_TO_LE(THIN_MAPPING_TIME_MAX - 1);
+  thin_block_seal(u.block, 0, THIN_KIND_SUPERBLOCK);
+  MUST(vt_io_write(h.metadata, u.block, sizeof u.block, 0, &error));
+  MUST(h.pool = thin_pool_open(h.metadata, h.data, &h.options, &error));
+  harness_snapshot(&h, 2, 1);
+  assert_fails(harness_message(&h, THIN_SNAPSHOT, 3, 1, &error), ENOSPC);
+  harness_create(&h, 3);
   harness_close(&h);
 }
 
@@ -463,6 +548,9 @@ int main(void)
       cmocka_unit_test(test_death),
       cmocka_unit_test(test_refused),
       cmocka_unit_test(test_read_only),
+      cmocka_unit_test(test_many_runs),
+      cmocka_unit_test(test_larger_without_room),
+      cmocka_unit_test(test_last_snapshot),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

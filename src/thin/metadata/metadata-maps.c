@@ -188,13 +188,13 @@ gboolean thin_metadata_unalloc(ThinMetadata *md, guint64 chunk, guint64 n, GErro
 
 void thin_metadata_freed_foreach(ThinMetadata *md, ThinFreedFunc func, gpointer user_data)
 {
-  if (md->data && md->tm.map)
+  if (md->data)
     thin_data_map_freed_foreach(md->data, func, user_data);
 }
 
 void thin_metadata_freed_done(ThinMetadata *md)
 {
-  if (md->data && md->tm.map)
+  if (md->data)
     thin_data_map_freed_done(md->data);
 }
 

@@ -627,8 +627,7 @@ gboolean thin_metadata_is_broken(ThinMetadata *md)
 gboolean thin_metadata_wants_commit(ThinMetadata *md)
 {
   ThinMetadataMap *map = md->tm.map;
-  return md->changed && map &&
-         thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
+  return md->changed && thin_metadata_map_n_usable(map) <= thin_metadata_map_reserve(map) / 2 &&
          thin_metadata_map_n_freed(map) > 0;
 }
 

@@ -166,12 +166,12 @@ static void set_count(ThinMetadataMap *map, guint64 block, guint32 count)
     set_bit(map->in_tree, block);
     map->tree_dirty[region] = TRUE;
   }
-  if (old == 0 && count > 0) {
+  if (old == 0) {
     map->n_allocated++;
     if (!get_bit(map->busy, block))
       map->n_busy++;
     set_bit(map->busy, block);
-  } else if (old > 0 && count == 0) {
+  } else if (count == 0) {
     map->n_allocated--;
     if (!get_bit(map->committed, block)) { /* never seen by anyone: usable again at once */
       clear_bit(map->busy, block);
@@ -212,7 +212,7 @@ gboolean thin_metadata_map_dec(ThinMetadataMap *map, guint64 block, guint32 *lef
 
 void thin_metadata_map_correct(ThinMetadataMap *map, guint64 block, guint32 count)
 {
-  g_return_if_fail(block < map->n_blocks && count <= map->counts[block]);
+  g_return_if_fail(block < map->n_blocks && count < map->counts[block]);
   set_count(map, block, count);
 }
 
