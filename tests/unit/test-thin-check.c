@@ -125,6 +125,7 @@ static void test_superblock(void **state)
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 360, 4, 4, WORDS("unknown features"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 356, 4, 4, WORDS("unknown features"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192, G_MAXUINT64, 8, WORDS("cannot be"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192, 0, 8, WORDS("cannot be"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 64, G_MAXUINT64, 8,
                     WORDS("cannot be counted"));
   assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 320, 5000, 8,
@@ -182,6 +183,8 @@ static void test_nodes(void **state)
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 16, 4, 4, WORDS("device 5", "no mapping tree"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 32 + 4 * 8, 1 << 24, 8,
                     WORDS("device id 16777216"));
+  assert_poke_found(*state, 1038, THIN_KIND_NODE, 32 + 4 * 8, G_MAXUINT64 - 1, 8,
+                    WORDS("device id 18446744073709551614"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 0x800, 1038, 8,
                     WORDS("device 1", "used both as"));
   assert_poke_found(*state, 1038, THIN_KIND_NODE, 4, 1, 4, WORDS("lost"));
@@ -202,6 +205,10 @@ static void test_space_maps(void **state)
   assert_poke_found(*state, 1046, THIN_KIND_BITMAP, 16 + 148 / 4, 0, 1,
                     WORDS("metadata block 148 is used 1 times", "counted 0"));
   assert_poke_found(*state, 1047, THIN_KIND_INDEX, 16, 1047, 8, WORDS("bitmap for 0", "used both"));
+  assert_poke_found(*state, 1047, THIN_KIND_INDEX, 16, 1036, 8,
+                    WORDS("bitmap for 0", "another bitmap's, too"));
+  assert_poke_found(*state, 0, THIN_KIND_SUPERBLOCK, 192 + 16, 1038, 8,
+                    WORDS("metadata space map", "used both"));
 }
 
 /* What thin_restore and thin_repair of whatever version write is whole. */

@@ -276,6 +276,31 @@ static void test_damage(void **state)
   close_fixture(&f);
 }
 
+/* Each node of the trees in turn: no walk goes on over one that cannot be read. */
+static void test_each_read_fails(void **state)
+{
+  g_autoptr(VtIo) failer = NULL;
+  guint at = 0;
+  Fixture f;
+
+  open_fixture(&f, *state, 3);
+  make_history(&f);
+  failer = vt_io_failer_new(f.io, VT_IO_READ, G_MAXUINT, EIO);
+  for (gboolean failed = TRUE; failed; at++) {
+    g_autoptr(GArray) runs = g_array_new(FALSE, FALSE, sizeof(ThinDeltaRun));
+    g_autoptr(DmkReader) reader = NULL;
+    g_autoptr(GError) error = NULL;
+    ThinDelta delta = {.end = (guint64)N_CHUNKS * CHUNK, .max = 10000, .runs = runs};
+
+    vt_io_failer_arm(failer, VT_IO_READ | VT_IO_ONCE, at, EIO);
+    reader = dmk_reader_open(failer, 0, &error);
+    failed = !reader || !dmk_reader_delta(reader, 2, 1, &delta, &error);
+    assert_true(failed == g_error_matches(error, VT_ERROR, EIO));
+  }
+  assert_true(at > 20);
+  close_fixture(&f);
+}
+
 int main(void)
 {
   const struct CMUnitTest tests[] = {
@@ -285,6 +310,7 @@ int main(void)
                                       thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_time, thin_test_setup, thin_test_teardown),
       cmocka_unit_test_setup_teardown(test_damage, thin_test_setup, thin_test_teardown),
+      cmocka_unit_test_setup_teardown(test_each_read_fails, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,6 +118,38 @@ static void try_with(VtIo *io, guint left, guint which)
   thin_metadata_close(md);
 }
 
+/* What only frees needs blocks, too, until it is committed: it is told when to commit, and refused
+ * before the reserve is gone. */
+static void test_wants_commit(void **state)
+{
+  g_autoptr(VtIo) io = thin_test_file(*state, "meta", 400 * THIN_METADATA_BLOCK);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  g_autoptr(GError) error = NULL;
+  guint n_removed = 0, n_wanted = 0;
+
+  assert_ok(thin_metadata_format(io, THIN_CHUNK_MIN, 1 << 20, &error));
+  ThinMetadata *md = open_metadata(io, FALSE);
+  assert_ok(thin_metadata_create(md, 1, &error));
+  for (guint64 i = 0; thin_test_try_map(md, 1, i * 200, 200, &error); i++)
+    ;
+  assert_true(g_error_matches(error, VT_ERROR, ENOSPC));
+  g_clear_error(&error);
+  thin_test_commit(md);
+  assert_false(thin_metadata_wants_commit(md));
+  while (thin_metadata_remove(md, 1, n_removed * 400ull, n_removed * 400ull + 1, &error)) {
+    n_removed++;
+    n_wanted += thin_metadata_wants_commit(md);
+  }
+  assert_true(g_error_matches(error, VT_ERROR, ENOSPC));
+  assert_true(n_wanted > 0 && n_removed > 10);
+  assert_false(thin_metadata_has_reserve(md, NULL));
+  thin_test_commit(md);
+  assert_ok(thin_metadata_remove(md, 1, 0, 400, &error));
+  thin_test_commit(md);
+  thin_metadata_close(md);
+  thin_test_assert_clean(path, FALSE); /* what could not be mapped at last is a leak */
+}
+
 static void test_no_block_left(void **state)
 {
   const guint64 size = 90 * THIN_METADATA_BLOCK;
@@ -351,6 +383,63 @@ static void test_uneven(void **state)
   }
 }
 
+static void poke_bits(const char *path, guint64 number, guint offset, guint8 clear)
+{
+  g_autoptr(VtIo) io = thin_test_open(path, TRUE);
+  guint8 was;
+
+  assert_ok(vt_io_read(io, &was, 1, number * THIN_METADATA_BLOCK + offset, &error));
+  thin_test_poke(path, number, THIN_KIND_BITMAP, offset, was & ~clear, 1);
+}
+
+/* What the space map of the metadata says of itself: its superblock is free; counts of blocks that
+ * are not there. */
+static void test_own_space_map(void **state)
+{
+  g_autoptr(VtIo) io = thin_test_file(*state, "meta", 90 * THIN_METADATA_BLOCK);
+  g_autofree char *path = thin_test_path(*state, "meta");
+  guint8 block[THIN_METADATA_BLOCK] __attribute__((aligned(8)));
+
+  make_pool(io);
+  assert_ok(thin_superblock_read(io, 0, block, &error));
+  const ThinDiskSpaceMapRoot root =
+      ((const ThinDiskSuperblock *)(gconstpointer)block)->metadata_space_map.root;
+  guint64 counts = GUINT64_FROM_LE(root.ref_count_root), index = GUINT64_FROM_LE(root.bitmap_root),
+          bitmap;
+  thin_test_poke(path, counts, THIN_KIND_NODE, 16, 1, 4);
+  thin_test_poke(path, counts, THIN_KIND_NODE, 32, 1 << 20, 8);
+  ThinMetadata *md = open_metadata(io, FALSE);
+  assert_ok(thin_metadata_create(md, 9, &error));
+  thin_metadata_close(md);
+  assert_ok(vt_io_read(io, &bitmap, sizeof bitmap, index * THIN_METADATA_BLOCK + 16, &error));
+  poke_bits(path, GUINT64_FROM_LE(bitmap), 16, 3);
+  assert_fails(thin_metadata_open(io, FALSE, 0, &error), EBADMSG);
+}
+
+/* Maps and details of devices whose number none can have: these are not listed. */
+static void test_devices_beyond(void **state)
+{
+  g_autoptr(VtIo) io = thin_test_file(*state, "meta", 90 * THIN_METADATA_BLOCK);
+  const guint64 key = THIN_DEVICE_MAX + 7ull;
+  const ThinDiskDetails details = {0};
+
+  make_pool(io);
+  ThinMetadata *md = open_metadata(io, FALSE);
+  ThinBtree top = thin_metadata_top_tree(md), known = thin_metadata_details_tree(md);
+  guint64 root = GUINT64_TO_LE(new_node(md, TRUE, 1, 0, 5 << 24));
+  assert_ok(thin_btree_insert(&top, &md->mapping_root, &key, &root, 1, NULL, &error));
+  assert_ok(thin_btree_insert(&known, &md->details_root, &key, &details, 1, NULL, &error));
+  md->changed = TRUE;
+  thin_test_commit(md);
+  for (guint i = 0; i < 2; i++) {
+    g_autoptr(GArray) devices = thin_metadata_list_devices(md, NULL);
+    assert_int_equal(devices->len, 4);
+    thin_metadata_close(md);
+    md = open_metadata(io, TRUE);
+  }
+  thin_metadata_close(md);
+}
+
 /* --- to be read only ---------------------------------------------------------------- */
 
 static void count_runs(guint64 chunk, guint64 n, gpointer user_data)
@@ -496,6 +585,7 @@ int main(void)
       TEST(test_largest),          TEST(test_superblocks),         TEST(test_too_deep),
       TEST(test_uneven),           TEST(test_read_only),           TEST(test_cache),
       TEST(test_data_flush_fails), TEST(test_back_fails),          TEST(test_clear_needs_check),
+      TEST(test_wants_commit),     TEST(test_own_space_map),       TEST(test_devices_beyond),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

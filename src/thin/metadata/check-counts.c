@@ -92,8 +92,7 @@ static void find_metadata_map(Check *check, CheckMap *found)
   found->entries = g_new0(ThinDiskIndexEntry, found->n_regions);
   if (!check_refer(check, number, ROLE_INDEX, &fault) ||
       !thin_block_read(check->io, number, THIN_KIND_INDEX, (guint8 *)index, &fault))
-    check_error(check, "metadata space map: %s",
-                fault ? fault->message : "its index is used twice");
+    check_error(check, "metadata space map: %s", fault->message);
   else
     for (guint64 i = 0; i < found->n_regions; i++)
       find_bitmap(check, "metadata space map", found, i, &index->entries[i]);
@@ -117,7 +116,6 @@ typedef struct {
   guint64 tree_root;
   gboolean tree_lost;
   ThinLeaf leaf; /* of that tree, around where we are */
-  guint64 leaf_begin;
   guint64 n_allocated;
   guint64 begin, end; /* of the run that differs */
   guint32 counted, used;
@@ -173,14 +171,13 @@ static guint32 tree_count(Compare *compare, guint64 where)
   g_autoptr(GError) error = NULL;
   if (compare->tree_lost)
     return 0;
-  if (!compare->leaf.block || where < compare->leaf_begin || where >= compare->leaf.upper) {
+  if (!compare->leaf.block || where >= compare->leaf.upper) {
     thin_leaf_clear(&compare->leaf);
     if (!thin_btree_seek(&compare->tree, compare->tree_root, where, &compare->leaf, &error)) {
       check_error(compare->check, "%s", error->message);
       compare->tree_lost = TRUE;
       return 0;
     }
-    compare->leaf_begin = where;
   }
   guint at = thin_node_lower_bound(compare->leaf.block->data, where);
   if (at < compare->leaf.n && thin_leaf_key(&compare->leaf, at) == where &&

@@ -219,8 +219,7 @@ static void check_held(Check *check, guint64 number)
                GUINT64_FROM_LE(copy->device_details_root), GUINT32_FROM_LE(copy->time), TRUE);
     return;
   }
-  check_error(check, "metadata snapshot: %s",
-              fault ? fault->message : "its superblock is used twice");
+  check_error(check, "metadata snapshot: %s", fault->message);
   check->mappings_lost = TRUE;
 }
 
