@@ -18,6 +18,7 @@ unit_tests = \
 	tests/unit/test-lvm-like \
 	tests/unit/test-lvm-mend \
 	tests/unit/test-lvm-mutations \
+	tests/unit/test-lvm-ownership \
 	tests/unit/test-lvm-places \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \
@@ -89,6 +90,8 @@ tests_unit_test_util_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync
 tests_unit_test_lvm_content_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread -Wl,--wrap=lseek \
 	-Wl,--wrap=fstat -Wl,--wrap=blkid_new_probe -Wl,--wrap=blkid_probe_set_device \
 	-Wl,--wrap=blkid_do_probe -Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
+tests_unit_test_lvm_ownership_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
+	-Wl,--wrap=g_file_get_contents -Wl,--wrap=stat
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
 	src/image/interrupt.h src/image/interrupt.c
 tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)

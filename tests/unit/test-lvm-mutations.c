@@ -21,19 +21,22 @@
 
 /* What a value is made to say. */
 static const char values[] =
-    "0|1|3|100|-1|1.5|4294967296|18446744073709551615|\"\"|\"nonsense\"|\"pool\"|\"pv1\"|"
+    "0|1|3|100|08|-1|1.5|16777216|4294967296|18446744073709551615|\"\"|\"nonsense\"|\"pool\"|"
+    "\"pv1\"|\"linear\"|\"cache-pool\"|\"striped+\"|\"+\"|\"stripe\"|"
     "\"lin\"|\"pool_tdata\"|\"pvmove0\"|\"striped\"|\"thin\"|\"thin-pool\"|\"raid1\"|"
     "\"snapshot\"|\"cling\"|\"contiguous\"|\"inherit\"|\"none\"|\"dlm\"|\"striped+WHATEVER\"|"
     "[]|[\"WRITE\"]|[\"MISSING\"]|[\"LOCKED\", \"VISIBLE\"]|[\"EXPORTED\"]|[\"SHARED\"]|"
     "[\"pv0\", 99]|[\"pv0\", 1, \"pv1\", 1, \"pv1\", 5]|[\"pv0\"]|[5, 6]|[\"pvmove0\", 0]|"
-    "[\"snap\", \"pool\"]";
+    "[\"snap\", \"pool\"]|[\"pv0\", \"pv1\"]|[\"pv0\", 0, 5, 6]|[\"pvmove0\"]|[7]";
 /* What a section is made to be called, and lines that are put before it. */
 static const char names[] =
     "pool {|pv0 {|a/b {|segment2 {|message1 {|physical_volumes {|logical_volumes {|x {";
 static const char more[] =
     "allocation_policy = \"cling\"|lock_type = \"sanlock\"|pr = [\"require\"]|"
     "system_id = \"other\"|system_id = \"virt-thin.other\"|profile = \"p\"|# a remark|"
-    "merge = \"snap\"|max_lv = 3|max_pv = 1";
+    "merge = \"snap\"|max_lv = 3|max_pv = 1|lock_type = \"\"|lock_type = \"none\"|"
+    "allocation_policy = \"inherit\"|allocation_policy = \"contiguous\"|tags = [\"pool\"]|"
+    "segment_count = 0|system_id = \"\"";
 
 static guint n_refused, n_taken;
 

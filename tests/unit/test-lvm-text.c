@@ -170,6 +170,9 @@ static void test_errors(void **state)
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
     check_error(cases[i].text, strlen(cases[i].text), cases[i].error);
   check_error("a = 1\n\0b = 2\n", 13, "line 2: a name is missing");
+  check_error("a = \"x\0y\"\n", 10, "line 1: this string has no end");
+  check_error("a = \"x\\\0y\"\n", 11, "line 1: this string has no end");
+  check_error("a = 'x\0y'\n", 10, "line 1: this string has no end");
 }
 
 static void test_depth(void **state)

@@ -233,6 +233,8 @@ static void test_damage(void **state)
       {"extent_count = 48", "extent_count = 99999999999", "extent_count"},
       {"pve {", "pve { } two {", "two volume groups"},
       {"extent_count = 24\t# 96 Megabytes", "extent_count = 0", "data has a segment"},
+      {"pe_start = 2048", "pe_start = 18014398509481985", "pv0 has no valid"},
+      {"device_id = 5", "device_id = 16777216", "vm-102-disk-0 has no valid device_id"},
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -280,11 +280,11 @@ static LvmLv *growing_part(LvmLv *pool, const char *name, guint64 n_extents, gui
                            GError **error)
 {
   LvmVg *vg = pool->vg;
-  LvmLv *lv = name ? lvm_vg_find_lv(vg, name) : NULL;
+  LvmLv *lv = lvm_vg_find_lv(vg, name);
 
   if (!lv) {
     vt_set_error(error, EBADMSG, "thin pool %s/%s: its volume %s is not there", lvm_vg_name(vg),
-                 lvm_lv_name(pool), name ? name : "");
+                 lvm_lv_name(pool), name);
     return NULL;
   }
   if (!lvm_lv_check_unlocked(pool, error))
