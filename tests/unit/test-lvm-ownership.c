@@ -181,7 +181,8 @@ static void test_take(void **state)
   set_id("host9");
   take(TRUE);
   assert_state("virt-thin.here", LVM_TAKEN_TAG "host9");
-  made_up.host_name = "there"; /* a host of another name goes on with it: whose it was stays known */
+  made_up.host_name =
+      "there"; /* a host of another name goes on with it: whose it was stays known */
   set_id("host9");
   take(TRUE);
   assert_state("virt-thin.there", LVM_TAKEN_TAG "host9");
@@ -209,8 +210,7 @@ static void test_take_fails(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {TEST(test_app_machine_id), TEST(test_files),
-                                     TEST(test_host_names), TEST(test_take),
-                                     TEST(test_take_fails)};
+                                     TEST(test_host_names), TEST(test_take), TEST(test_take_fails)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -748,10 +748,8 @@ static void remove_thin(LvmVg *vg, LvmLv *lv)
 /* What is below a pool goes with it; a text may say what it likes of that. */
 static gboolean remove_pool(LvmVg *vg, LvmLv *pool, GError **error)
 {
-  const char *data_name = lvm_pool_data(pool), *metadata_name = lvm_pool_metadata(pool);
-  LvmLv *data = data_name ? lvm_vg_find_lv(vg, data_name) : NULL,
-        *metadata = metadata_name ? lvm_vg_find_lv(vg, metadata_name) : NULL,
-        *spare = find_spare(vg);
+  LvmLv *data = lvm_vg_find_lv(vg, lvm_pool_data(pool)),
+        *metadata = lvm_vg_find_lv(vg, lvm_pool_metadata(pool)), *spare = find_spare(vg);
 
   if (data == pool || metadata == pool || (data && data == metadata) || (data && data->visible) ||
       (metadata && metadata->visible))
