@@ -15,6 +15,7 @@
 #include "lvm-helper.h"
 #include "lvm/lvm-conf.h"
 #include "lvm/store-private.h"
+#include "lvm/texts.h"
 #include "util/crc.h"
 
 #define SIZE (16 * MIB)
@@ -522,6 +523,74 @@ static void test_part(void **state)
   lvm_store_close(open_both(TRUE, &error));
 }
 
+/* --- without a label, by its size --------------------------------------------------- */
+
+static VtIo *open_plainly(const char *path, gboolean read_only, gpointer user_data, GError **error)
+{
+  return vt_io_open_file(path, read_only, error);
+}
+
+static VtIo *open_none_but_first(const char *path, gboolean read_only, gpointer user_data,
+                                 GError **error)
+{
+  if (strcmp(path, paths[0]) == 0)
+    return vt_io_open_file(path, read_only, error);
+  vt_set_error(error, EACCES, "%s: made to fail", path);
+  return NULL;
+}
+
+static void wipe(const char *path)
+{
+  g_autofree char *zeros = g_malloc0(MIB);
+
+  put(path, 0, zeros, MIB);
+}
+
+/* Of the devices @path... (NULL ends) one is the first; how many PVs are found for the text, and is
+ * one of them said to have no label? */
+static void assert_adopted(LvmOpenFunc open, const char *a, const char *b, guint n_devices,
+                           gboolean adopted)
+{
+  const char *three[] = {paths[0], a, b, NULL};
+  g_autoptr(LvmProbe) probe = lvm_probe(three, NULL, open, NULL);
+  LvmGroup *group = lvm_probe_find(probe, "tvg", TRUE, NULL);
+  gboolean said = FALSE;
+  LvmStore *store;
+
+  assert_non_null(group);
+  store = lvm_store_open_as(probe, group->vg);
+  assert_int_equal(store->devices->len, n_devices);
+  for (const char *const *warning = lvm_store_warnings(store); *warning; warning++)
+    said |= strstr(*warning, "is taken for it, for it is as large") != NULL;
+  assert_int_equal(said, adopted);
+  lvm_store_close(store);
+}
+
+static void test_adopted(void **state)
+{
+  g_autofree char *moved = g_build_filename(folder, "moved", NULL),
+                  *other = lvm_test_file(folder, "other", SIZE),
+                  *larger = lvm_test_file(folder, "larger", SIZE + MIB);
+  const char *one[] = {other, NULL};
+  const LvmCreate params = {.extent_size = MIB, .metadata_area = 64 * 1024};
+
+  assert_adopted(NULL, paths[1], NULL, 2, FALSE); /* it has its label */
+  wipe(paths[1]);
+  assert_adopted(NULL, paths[1], NULL, 2, TRUE);
+  assert_adopted(open_plainly, paths[1], NULL, 2, TRUE);
+  assert_adopted(open_none_but_first, paths[1], NULL, 1, FALSE);
+  assert_adopted(NULL, paths[1], other, 2, TRUE); /* where it was last seen, and not elsewhere */
+  assert_int_equal(rename(paths[1], moved), 0);
+  assert_adopted(NULL, moved, larger, 2, TRUE); /* the only one of its size */
+  assert_adopted(NULL, moved, other, 1, FALSE); /* which one? */
+  assert_adopted(NULL, larger, NULL, 1, FALSE);
+  lvm_store_close(lvm_store_create("another", one, &params, NULL));
+  assert_adopted(NULL, other, NULL, 1, FALSE); /* it has a label, of another */
+  wipe(other);
+  put(other, 4096, first_mib[0] + 4096, MIB - 4096);
+  assert_adopted(NULL, other, NULL, 2, FALSE); /* by what its metadata area says */
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -531,6 +600,7 @@ int main(void)
       TEST(test_two_labels),   TEST(test_odd_texts),     TEST(test_whose),
       TEST(test_conf),         TEST(test_wanted_alone),  TEST(test_current),
       TEST(test_follow),       TEST(test_lone),          TEST(test_part),
+      TEST(test_adopted),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
