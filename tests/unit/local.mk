@@ -88,8 +88,9 @@ tests_unit_test_libvirt_layout_SOURCES = tests/unit/test-libvirt-layout.c \
 tests_unit_test_util_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fdatasync
 # Calls that look into a device, and fail.
 tests_unit_test_lvm_content_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread -Wl,--wrap=lseek \
-	-Wl,--wrap=fstat -Wl,--wrap=blkid_new_probe -Wl,--wrap=blkid_probe_set_device \
-	-Wl,--wrap=blkid_do_probe -Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
+	-Wl,--wrap=fstat -Wl,--wrap=fallocate -Wl,--wrap=fdatasync -Wl,--wrap=blkid_new_probe \
+	-Wl,--wrap=blkid_probe_set_device -Wl,--wrap=blkid_do_probe \
+	-Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
 tests_unit_test_lvm_ownership_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
 	-Wl,--wrap=g_file_get_contents -Wl,--wrap=stat
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \

@@ -33,7 +33,18 @@ static int setup(void **state)
 
 /* --- what fails --- */
 
-typedef enum { NONE, PREAD, SHORT_PREAD, LSEEK, FSTAT, NEW_PROBE, SET_DEVICE, DO_PROBE } Call;
+typedef enum {
+  NONE,
+  PREAD,
+  SHORT_PREAD,
+  LSEEK,
+  FSTAT,
+  FALLOCATE,
+  FDATASYNC,
+  NEW_PROBE,
+  SET_DEVICE,
+  DO_PROBE
+} Call;
 
 static struct {
   Call call;
@@ -88,6 +99,24 @@ off_t __wrap_lseek(int fd, off_t offset, int whence)
   if (fails(LSEEK))
     FAIL_WITH(EIO, -1);
   return __real_lseek(fd, offset, whence);
+}
+
+int __real_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length);
+int __wrap_fallocate(int fd, int mode, off_t offset, off_t length)
+{
+  if (fails(FALLOCATE))
+    FAIL_WITH(EIO, -1);
+  return __real_fallocate(fd, mode, offset, length);
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __wrap_fdatasync(int fd)
+{
+  if (fails(FDATASYNC))
+    FAIL_WITH(EIO, -1);
+  return __real_fdatasync(fd);
 }
 
 int __real_fstat(int fd, struct stat *st);
@@ -247,10 +276,12 @@ static void test_not_free(void **state)
   }
 }
 
-/* It is not cleared, or not said to be, where its clearing cannot be looked at. */
+/* It is not cleared, or not said to be, where its clearing fails, or cannot be looked at. */
 static void test_not_cleared(void **state)
 {
-  static const Call calls[] = {NEW_PROBE, SET_DEVICE, DO_PROBE};
+  static const Call calls[] = {FALLOCATE, FDATASYNC, NEW_PROBE, SET_DEVICE, DO_PROBE};
+  g_autofree char *empty = lvm_test_file(folder, "empty", 0);
+  GError *error = NULL;
 
   for (guint i = 0; i < G_N_ELEMENTS(calls); i++) {
     g_autofree char *path = lvm_test_file(folder, "file", SIZE);
@@ -260,6 +291,7 @@ static void test_not_cleared(void **state)
     assert_true(ask_with_faults(lvm_content_clear, path, calls[i], &free) > 0);
     assert_false(free);
   }
+  assert_ok(lvm_content_clear(empty, &error), error); /* nothing is there to be cleared */
 }
 
 /* Where nothing is but zeros and the remains of a making, it is free, or not known to be; a file
