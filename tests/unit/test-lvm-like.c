@@ -239,6 +239,7 @@ static void test_refused(void **state)
                {"pool = \"slow_tdata\"", "pool = \"slow_tmeta\"", "of its own"},
                {"pool = \"slow_tdata\"", "pool = \"vm-2\"", "of its own"},
                {"pool = \"slow_tdata\"", "pool = \"slow\"", "of its own"},
+               {"metadata = \"slow_tmeta\"", "metadata = \"data_tmeta\"", "another pool"},
                {"pool = \"slow_tdata\"", "message1 {\ncreate = \"vm-2\"\n}\npool = \"slow_tdata\"",
                 "a change under way"}};
   g_autoptr(LvmVg) like = make_source();

@@ -36,8 +36,7 @@ static gboolean check_part(LvmLv *pool, const char *name, const char *suffix, GH
   g_autofree char *base = g_strndup(name, strlen(name) - MIN(strlen(name), strlen(suffix)));
 
   if (!part || part->visible || part->kind == LVM_LV_THIN || part->kind == LVM_LV_THIN_POOL ||
-      part->n_extents == 0 || is_spare(part) || !g_str_has_suffix(name, suffix) ||
-      !vt_lv_name_check(base, NULL))
+      part->n_extents == 0 || !g_str_has_suffix(name, suffix) || !vt_lv_name_check(base, NULL))
     return refuse(pool, error, "has no data and metadata of its own");
   return g_hash_table_add(parts, part) ||
          refuse(pool, error, "shares its data or metadata with another pool");
