@@ -267,5 +267,6 @@ ThinRootPair *roots_describe(const RootsScan *scan, RootsPair *pair, RootsBudget
   add_lost_ranges(&describe);
   judge(&describe);
   pair->match = roots->match;
+  roots_find_later(scan, pair, roots);
   return roots;
 }

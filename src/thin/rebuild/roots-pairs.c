@@ -67,6 +67,11 @@ static gboolean is_best(const RootsScan *scan, const RootsPair *pair)
   return pair->match != THIN_ROOTS_APART || scan->tops[pair->top].has_lost_details;
 }
 
+static gboolean is_details(const RootsScan *scan, guint64 number)
+{
+  return number > 0 && number < scan->n_blocks && scan->nodes[number].kind == ROOTS_DETAILS;
+}
+
 gint roots_compare_pairs(gconstpointer a, gconstpointer b, gpointer user_data)
 {
   const RootsScan *scan = user_data;
@@ -102,6 +107,52 @@ static gboolean is_likelier(const RootsScan *scan, guint64 a, guint64 b)
   if (x->has_parent != y->has_parent)
     return !x->has_parent;
   return x->lost < y->lost;
+}
+
+/* --- what is known of a later commit --- */
+
+typedef enum { BEFORE, NOT_KNOWN, AFTER } Order;
+
+/* By what makes a pair go first. Maps whose own details were written over are older than others'
+ * that are there. */
+static Order compare_commit(const RootsScan *scan, guint64 details, const RootsPair *pair)
+{
+  const RootsNode *node = &scan->nodes[details];
+
+  if (!details)
+    return NOT_KNOWN;
+  if (details == pair->details)
+    return is_best(scan, pair) ? NOT_KNOWN : AFTER;
+  if (node->time != pair_time(scan, pair))
+    return node->time > pair_time(scan, pair) ? AFTER : BEFORE;
+  if (node->transaction_id != pair_transaction(scan, pair))
+    return node->transaction_id > pair_transaction(scan, pair) ? AFTER : BEFORE;
+  return node->mapped > pair_mappings(scan, pair) ? AFTER : NOT_KNOWN;
+}
+
+static void find_lost(const RootsScan *scan, const RootsPair *pair, ThinRootPair *roots)
+{
+  for (guint i = 0; i < scan->lost->len; i++) {
+    guint64 details = g_array_index(scan->lost, guint64, i);
+    Order order = compare_commit(scan, details, pair);
+
+    roots->may_be_older |= order == NOT_KNOWN;
+    roots->is_older |= order == AFTER;
+    if (order == AFTER &&
+        (!roots->later_details || is_likelier(scan, details, roots->later_details)))
+      roots->later_details = details;
+  }
+}
+
+void roots_find_later(const RootsScan *scan, const RootsPair *pair, ThinRootPair *roots)
+{
+  if (!scan->current_top) {
+    find_lost(scan, pair, roots);
+    return;
+  }
+  roots->is_older = pair->top != scan->current_top;
+  if (roots->is_older && is_details(scan, scan->current_details))
+    roots->later_details = scan->current_details;
 }
 
 /* --- candidates --- */
@@ -259,20 +310,10 @@ static void pair_current_details(Pairing *pairing, guint64 details)
 static void pair_current(Pairing *pairing)
 {
   const RootsScan *scan = pairing->scan;
-  union {
-    ThinDiskSuperblock superblock;
-    guint8 data[THIN_METADATA_BLOCK];
-    guint64 align;
-  } block;
-  guint64 top, details;
-  gboolean has_top, has_details;
+  guint64 top = scan->current_top, details = scan->current_details;
+  gboolean has_top = top < scan->n_blocks && scan->nodes[top].kind == ROOTS_MAPS,
+           has_details = is_details(scan, details);
 
-  if (!thin_superblock_read(scan->io, 0, block.data, NULL))
-    return;
-  top = GUINT64_FROM_LE(block.superblock.data_mapping_root);
-  details = GUINT64_FROM_LE(block.superblock.device_details_root);
-  has_top = top < scan->n_blocks && scan->nodes[top].kind == ROOTS_MAPS;
-  has_details = details < scan->n_blocks && scan->nodes[details].kind == ROOTS_DETAILS;
   if (has_top)
     add_pair(pairing, top, has_details ? details : recall(pairing->by_ids, scan->tops[top].ids),
              TRUE);

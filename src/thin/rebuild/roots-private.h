@@ -51,6 +51,8 @@ typedef struct {
   GArray *inner;    /* of guint64: inner nodes, in order of height once that is known */
   GArray *leaves;   /* of guint64: leaves that may hold roots of maps */
   GArray *indexes;  /* of guint64: index blocks of the metadata's space map */
+  guint64 current_top, current_details; /* the superblock's; 0: it is damaged */
+  GArray *lost; /* of guint64: of commits whose maps are damaged, the details' root; 0: it, too */
 } RootsScan;
 
 /* A set of devices is told by the sum of its members' hashes, so that a tree's is the sum of its
@@ -67,7 +69,8 @@ gboolean roots_child_fits(const RootsScan *scan, const guint8 *data, guint i, Ro
 RootsNode *roots_map(const RootsScan *scan, guint64 top, guint64 root);
 gboolean roots_read_node(const RootsScan *scan, guint64 number, guint8 *data);
 
-/* Find the maps whose details are damaged, so that none are like them. */
+/* Find the maps whose details are damaged, so that none are like them; and the details whose maps
+ * are. */
 void roots_find_commits(RootsScan *scan);
 
 /* A pair before its devices are looked at. */
@@ -82,6 +85,8 @@ GArray *roots_pairs(RootsScan *scan, const ThinRootHints *hints);
 /* By what has been read of them; what is of one commit goes before what is not, and then what is
  * newer. @scan: a RootsScan. */
 gint roots_compare_pairs(gconstpointer a, gconstpointer b, gpointer scan);
+/* Is there anything of a later commit than @pair's? */
+void roots_find_later(const RootsScan *scan, const RootsPair *pair, ThinRootPair *roots);
 ThinRootMatch roots_match(const RootsScan *scan, guint64 top, guint64 details);
 
 /* What may still be looked at, for all pairs together. */

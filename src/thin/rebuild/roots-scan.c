@@ -363,6 +363,20 @@ static void find_tops(RootsScan *scan)
 
 /* --- all of it --- */
 
+static void read_superblock(RootsScan *scan)
+{
+  union {
+    ThinDiskSuperblock superblock;
+    guint8 data[THIN_METADATA_BLOCK];
+    guint64 align;
+  } block;
+
+  if (!thin_superblock_read(scan->io, 0, block.data, NULL))
+    return;
+  scan->current_top = GUINT64_FROM_LE(block.superblock.data_mapping_root);
+  scan->current_details = GUINT64_FROM_LE(block.superblock.device_details_root);
+}
+
 /* Of the system's, so that pages without a node in them take no memory. */
 static gpointer new_table(guint64 n, gsize size, GError **error)
 {
@@ -382,12 +396,14 @@ gboolean roots_scan(RootsScan *scan, VtIo *io, GError **error)
   scan->inner = g_array_new(FALSE, FALSE, sizeof(guint64));
   scan->leaves = g_array_new(FALSE, FALSE, sizeof(guint64));
   scan->indexes = g_array_new(FALSE, FALSE, sizeof(guint64));
+  scan->lost = g_array_new(FALSE, FALSE, sizeof(guint64));
   if (!(scan->nodes = new_table(scan->n_blocks, sizeof *scan->nodes, error)) ||
       !(scan->tops = new_table(scan->n_blocks, sizeof *scan->tops, error)) ||
       !read_blocks(scan, error))
     return FALSE;
   settle_inner(scan);
   find_tops(scan);
+  read_superblock(scan);
   roots_find_commits(scan);
   return TRUE;
 }
@@ -399,5 +415,6 @@ void roots_scan_clear(RootsScan *scan)
   g_clear_pointer(&scan->inner, g_array_unref);
   g_clear_pointer(&scan->leaves, g_array_unref);
   g_clear_pointer(&scan->indexes, g_array_unref);
+  g_clear_pointer(&scan->lost, g_array_unref);
   vt_io_unref(scan->io);
 }

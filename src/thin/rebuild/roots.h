@@ -14,7 +14,8 @@
  * of different commits it goes after all that are of one; but not where the details of the maps'
  * commit are damaged, as a space map that lies about shows. Details can be made anew, what was
  * written since an older commit cannot: so such maps are as good as a pair, with older details of
- * the same devices, or with none.
+ * the same devices, or with none. Where a commit's maps are damaged, an older pair is all there is;
+ * and it is known to be older, by the superblock or by the details that are left.
  *
  * Cost: each block is read once, inner nodes a few times; below 150 bytes of memory for each node.
  * Units: metadata blocks, virtual chunks. Errors: VT_ERROR. Nothing is written. Thread-safety: none
@@ -49,8 +50,11 @@ typedef enum {
 
 typedef struct {
   guint64 mapping_root;
-  guint64 details_root; /* 0: none was found; the details can be made anew from the maps */
-  gboolean is_current;  /* a whole superblock's; or that one of the two which can be used */
+  guint64 details_root;  /* 0: none was found; the details can be made anew from the maps */
+  gboolean is_current;   /* a whole superblock's; or that one of the two which can be used */
+  gboolean is_older;     /* than the last commit: what was written since is not there */
+  gboolean may_be_older; /* than a commit whose maps are damaged: which came first nothing tells */
+  guint64 later_details; /* with @is_older, the root of the last commit's details; 0: not known */
   ThinRootMatch match;
   guint64 transaction_id; /* the highest of its devices'; the pool's may be higher */
   guint32 time;           /* the highest of its devices and mappings; the pool's, as a rule */
