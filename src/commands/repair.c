@@ -50,6 +50,22 @@ static void json_lost(JsonBuilder *builder, const PoolRepairPlan *plan)
   json_builder_end_array(builder);
 }
 
+static void json_older(JsonBuilder *builder, const PoolRepairPlan *plan)
+{
+  json_builder_set_member_name(builder, "older");
+  json_builder_begin_array(builder);
+  for (guint i = 0; i < plan->older->len; i++) {
+    const PoolRepairOlder *older = plan->older->pdata[i];
+
+    json_builder_begin_object(builder);
+    cli_json_string(builder, "volume", older->volume);
+    cli_json_number(builder, "transaction_id", older->transaction_id);
+    cli_json_number(builder, "missing", older->missing);
+    json_builder_end_object(builder);
+  }
+  json_builder_end_array(builder);
+}
+
 static void print_json(const char *name, const PoolRepairPlan *plan, gboolean done)
 {
   g_autoptr(JsonBuilder) builder = json_builder_new();
@@ -59,6 +75,7 @@ static void print_json(const char *name, const PoolRepairPlan *plan, gboolean do
   cli_json_strings(builder, "diagnosis", (char **)plan->findings->pdata, plan->findings->len);
   json_steps(builder, plan);
   json_lost(builder, plan);
+  json_older(builder, plan);
   cli_json_strings(builder, "unknown_devices", (char **)plan->unknown->pdata, plan->unknown->len);
   cli_json_strings(builder, "missing_volumes", (char **)plan->missing->pdata, plan->missing->len);
   cli_json_boolean(builder, "done", done);
@@ -80,6 +97,20 @@ static void print_lost(const PoolRepairPlan *plan)
   }
 }
 
+static void print_older(const PoolRepairPlan *plan)
+{
+  for (guint i = 0; i < plan->older->len; i++) {
+    const PoolRepairOlder *older = plan->older->pdata[i];
+    g_autofree char *size = cli_size(older->missing);
+
+    printf("lost: %s: its changes since transaction %" G_GUINT64_FORMAT, older->volume,
+           older->transaction_id);
+    if (older->missing)
+      printf(", and %s that it had mapped", size);
+    printf("\n");
+  }
+}
+
 static void print_plan(const char *name, const PoolRepairPlan *plan)
 {
   for (guint i = 0; i < plan->findings->len; i++)
@@ -87,6 +118,7 @@ static void print_plan(const char *name, const PoolRepairPlan *plan)
   for (guint i = 0; i < plan->steps->len; i++)
     printf("step %u: %s\n", i + 1, ((PoolRepairStep *)plan->steps->pdata[i])->text);
   print_lost(plan);
+  print_older(plan);
   if (plan->unknown->len)
     printf("to decide: the unknown thin devices: --adopt, or --remove-unknown\n");
   if (plan->missing->len)

@@ -45,6 +45,7 @@ src_pool_libpool_bundled_la_SOURCES = \
 	src/pool/repair/decide.c \
 	src/pool/repair/facts.c \
 	src/pool/repair/metadata.c \
+	src/pool/repair/older.c \
 	src/pool/repair/plan.c \
 	src/pool/repair/roots.c \
 	src/pool/repair/run.c \

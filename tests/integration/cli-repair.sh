@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((212 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((242 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -99,7 +99,10 @@ mended "list of devices" 'the metadata is found by roots [0-9]+,[0-9]+: 3 thin d
   --remove-unknown --empty-missing
 like "list of devices: older roots are told" "$out" \
   '^found: older, or not so likely, .* --roots: roots [0-9]+,[0-9]+: '
-is "list of devices: what is lost" "$(grep ^lost <<<"$out" | cut -d: -f2)" ' pve/vm-3-disk-0'
+is "list of devices: what is lost" "$(grep '^lost.*bytes' <<<"$out" | cut -d: -f2)" \
+  ' pve/vm-3-disk-0'
+older() { sed -n 's/^lost: \(.*\): its changes since transaction [0-9]*/\1/p' <<<"$out" | xargs; }
+is "list of devices: volumes that are older" "$(older)" 'pve/vm-1-disk-0 pve/vm-2-disk-0'
 follow "list of devices: taken back" "$(undo --undo)"
 roots=$(sed -n 's/^found: older.* roots \([0-9,]*\): .*/\1/p' <<<"$out" | head -n 1)
 roots=${roots:-$(fx repair pve/data --dry-run |
@@ -125,6 +128,44 @@ lose 1038 1040
 mended "lists of devices and details" 'the metadata is found by roots [0-9]+,[0-9]+: 5 thin devices'
 whole "lists of devices and details" $volumes
 well "lists of devices and details"
+
+# Of the last commit only the details are left: by those the volumes are named.
+made() { # the two roots of a new pool's last commit
+  rm -rf "$state/archive"
+  images=("$tmp/made.img") devices=(--device "$tmp/made.img")
+  vt init pve/data --file made.img --size 96m --metadata-size 2m --extent-size 64k --force \
+    --reserve 16m >/dev/null 2>&1
+  fx create pve/old --size 4m && head -c 1m /dev/urandom | fx import - pve/old
+  fx create pve/new --size 4m && head -c 2m /dev/urandom | fx import - pve/new
+  "$top_builddir/tests/integration/lvm-tool" read data_tmeta made.img >meta
+  python3 -c "import struct; print(*struct.unpack('<QQ', open('meta', 'rb').read()[320:336]))"
+}
+read -r maps details < <(made)
+devices=(--device "$tmp/made.img") images=("$tmp/made.img")
+cp --sparse=always made.img whole.img
+lose "$maps"
+mended "maps" 'that is older than the last commit'
+is "maps: what is lost" "$(older)" 'pve/old pve/new, and 2.00 MiB that it had mapped'
+well "maps"
+cp --sparse=always whole.img made.img
+lose "$maps" 0
+mended "maps and superblock" 'that is older than the last commit'
+is "maps and superblock: what is lost" "$(older)" 'pve/old pve/new, and 2.00 MiB that it had mapped'
+well "maps and superblock"
+cp --sparse=always whole.img made.img
+lose "$maps" 0 "$details"
+mended "maps, superblock and details" 'should that be older than the last commit'
+is "maps, superblock and details: what may be" "$(older)" 'pve/old pve/new'
+ok "maps: so says the schema" valid repair <<<"$(cp --sparse=always whole.img made.img
+  lose "$maps"; fx repair pve/data --dry-run --json)"
+cp --sparse=always whole.img made.img
+fx create pve/last --size 1m
+lose "$("$top_builddir/tests/integration/lvm-tool" read data_tmeta made.img | python3 -c "
+import struct, sys; print(*struct.unpack('<Q', sys.stdin.buffer.read()[320:328]))")" 0
+mended "maps, and a new volume" 'last has no thin device' --remove-missing
+is "maps, and a new volume: it is lost" "$(grep '^lost.*last' <<<"$out")" \
+  'lost: pve/last: bytes 0 to 1048575'
+well "maps, and a new volume"
 
 # --- transaction ids and devices ---
 use 03a-tid-pool-ahead

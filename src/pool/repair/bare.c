@@ -35,17 +35,36 @@ static VtIo *open_output(const char *path, guint64 size, GError **error)
   return g_steal_pointer(&io);
 }
 
+static char *name_device(guint32 id)
+{
+  return g_strdup_printf("thin device %u", id);
+}
+
 static void tell_lost(PoolRepairPlan *plan, GArray *lost)
 {
   for (guint i = 0; i < lost->len; i++) {
     const RepairLost *one = &g_array_index(lost, RepairLost, i);
-    PoolRepairLoss *loss = g_new0(PoolRepairLoss, 1);
 
-    loss->volume = g_strdup_printf("thin device %u", one->device);
-    loss->offset = one->offset;
-    loss->length = one->length;
-    g_ptr_array_add(plan->lost, loss);
+    repair_plan_lose(plan, name_device(one->device), one->offset, one->length);
   }
+}
+
+static gboolean tell_older(PoolRepairPlan *plan, VtIo *in, VtIo *out, const RepairMetadata *found,
+                           GArray *lost, GError **error)
+{
+  guint64 tid, chunk_size = found->roots.chunk_size ? found->roots.chunk_size : found->chunk_size;
+  g_autoptr(GArray) devices = repair_list_devices(out, &tid, error),
+                    older = g_array_new(FALSE, FALSE, sizeof(RepairOlder));
+
+  if (!devices)
+    return FALSE;
+  repair_find_missing(in, found, chunk_size, devices, NULL, older, lost);
+  for (guint i = 0; i < older->len; i++) {
+    const RepairOlder *one = &g_array_index(older, RepairOlder, i);
+
+    repair_plan_older(plan, name_device(one->device), found->older_tid, one->missing);
+  }
+  return TRUE;
 }
 
 static gboolean find_roots(VtIo *io, const PoolRepairChoice *choice, RepairMetadata *found,
@@ -90,7 +109,8 @@ PoolRepairPlan *pool_repair_metadata(const char *from, const char *to,
   ok = ok && find_roots(in, choice, &found, error) &&
        (out = open_output(to, vt_io_size(in), error)) &&
        repair_rebuild(in, &found.roots, out, lost, &devices_lost, error) &&
-       ((!lost->len && !devices_lost) || find_older(in, choice, &found, error));
+       ((!lost->len && !devices_lost) || find_older(in, choice, &found, error)) &&
+       tell_older(plan, in, out, &found, lost, error);
   if (ok) {
     repair_plan_find_damage(plan, &found);
     tell_lost(plan, lost);

@@ -158,11 +158,6 @@ static gboolean finish_metadata(Repair *repair, GError **error)
     return TRUE;
   if (!repair->made && !repair_make(repair, error))
     return FALSE;
-  for (guint i = 0; i < repair->empty->len; i++) {
-    const RepairLost all = {g_array_index(repair->empty, guint32, i), 0, G_MAXUINT64};
-
-    g_array_append_val(repair->lost, all);
-  }
   return (!repair->set_tid && !repair->drop_strays && !repair->empty->len) ||
          repair_adjust(repair->made, repair->data, lvm_pool_chunk_size(repair->pool),
                        repair->drop_strays ? repair->strays : NULL, repair->empty, tid, error);

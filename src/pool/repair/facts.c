@@ -15,6 +15,7 @@ void repair_clear(Repair *repair)
   repair_metadata_clear(&repair->found);
   g_clear_pointer(&repair->devices, g_array_unref);
   g_clear_pointer(&repair->lost, g_array_unref);
+  g_clear_pointer(&repair->older, g_array_unref);
   g_clear_pointer(&repair->strays, g_array_unref);
   g_clear_pointer(&repair->missing, g_ptr_array_unref);
   g_clear_pointer(&repair->empty, g_array_unref);
@@ -55,8 +56,7 @@ static gboolean check_writable(LvmLv *lv, GError **error)
   return !lv || lvm_lv_is_writable(lv) ||
          vt_set_error(error, EPERM,
                       "its volume %s is read-only by the volume group's text: an older text is put "
-                      "back with "
-                      "--text FILE",
+                      "back with --text FILE",
                       lvm_lv_name(lv));
 }
 
@@ -185,6 +185,7 @@ gboolean repair_make(Repair *repair, GError **error)
   repair->made_size = vt_io_size(repair->metadata);
   repair->made = repair_file_new(repair->made_size, error);
   repair->lost = g_array_new(FALSE, FALSE, sizeof(RepairLost));
+  repair->older = g_array_new(FALSE, FALSE, sizeof(RepairOlder));
   if (!repair->made || !repair_rebuild(repair->source, &repair->found.roots, repair->made,
                                        repair->lost, &repair->devices_lost, error))
     return FALSE;
@@ -196,35 +197,45 @@ static void forget_made(Repair *repair)
 {
   g_clear_pointer(&repair->devices, g_array_unref);
   g_clear_pointer(&repair->lost, g_array_unref);
+  g_clear_pointer(&repair->older, g_array_unref);
   g_clear_pointer(&repair->made, vt_io_unref);
   repair->devices_lost = FALSE;
+}
+
+static gboolean has_mapped(const Repair *repair)
+{
+  for (guint i = 0; i < repair->devices->len; i++)
+    if (g_array_index(repair->devices, ThinDevice, i).mapped)
+      return TRUE;
+  return FALSE;
 }
 
 /* Nothing that a volume maps can be reached from the superblock's roots, and something was. */
 static gboolean is_all_lost(const Repair *repair)
 {
-  if (!repair->lost->len && !repair->devices_lost)
-    return FALSE;
-  for (guint i = 0; i < repair->devices->len; i++)
-    if (g_array_index(repair->devices, ThinDevice, i).mapped)
-      return FALSE;
-  return TRUE;
+  return (repair->lost->len || repair->devices_lost) && !has_mapped(repair);
 }
 
 /* Then an earlier commit, without what was written since, is more: as where there is no superblock
- * at all. */
+ * at all. But not one that has nothing, either. */
 static gboolean make_of_older(Repair *repair, GArray *ids, GError **error)
 {
-  RepairRoots *roots = &repair->found.roots;
-  const RepairRoots before = *roots;
+  RepairMetadata *found = &repair->found;
+  const RepairRoots before = found->roots;
+  guint n_devices = repair->devices->len;
 
-  roots->transaction_id = lvm_pool_transaction_id(repair->pool);
-  if (!repair_find_roots(repair->source, ids, repair->choice, &repair->found, NULL)) {
-    *roots = before;
-    return TRUE;
+  found->roots.transaction_id = lvm_pool_transaction_id(repair->pool);
+  if (repair_find_roots(repair->source, ids, repair->choice, found, NULL)) {
+    forget_made(repair);
+    if (!repair_make(repair, error))
+      return FALSE;
+    if (has_mapped(repair) || repair->devices->len > n_devices)
+      return TRUE;
+    repair_forget_roots(found);
+    forget_made(repair);
   }
-  forget_made(repair);
-  return repair_make(repair, error);
+  found->roots = before;
+  return repair->made || repair_make(repair, error);
 }
 
 static gboolean make(Repair *repair, GArray *ids, GError **error)
@@ -244,6 +255,8 @@ static gboolean make(Repair *repair, GArray *ids, GError **error)
   } else if (!find_older(repair, ids, error)) {
     return FALSE;
   }
+  repair_find_missing(repair->source, found, lvm_pool_chunk_size(repair->pool), repair->devices,
+                      ids, repair->older, repair->lost);
   if (found->superblock == REPAIR_WHOLE || messages_are_done(repair))
     return TRUE;
   repair->tid--;

@@ -25,6 +25,12 @@ static void loss_free(gpointer data)
   g_free(data);
 }
 
+static void older_free(gpointer data)
+{
+  g_free(((PoolRepairOlder *)data)->volume);
+  g_free(data);
+}
+
 PoolRepairPlan *repair_plan_new(void)
 {
   PoolRepairPlan *plan = g_new0(PoolRepairPlan, 1);
@@ -32,6 +38,7 @@ PoolRepairPlan *repair_plan_new(void)
   plan->findings = g_ptr_array_new_with_free_func(g_free);
   plan->steps = g_ptr_array_new_with_free_func(step_free);
   plan->lost = g_ptr_array_new_with_free_func(loss_free);
+  plan->older = g_ptr_array_new_with_free_func(older_free);
   plan->unknown = g_ptr_array_new_with_free_func(g_free);
   plan->missing = g_ptr_array_new_with_free_func(g_free);
   return plan;
@@ -44,6 +51,7 @@ void pool_repair_plan_free(PoolRepairPlan *plan)
   g_ptr_array_unref(plan->findings);
   g_ptr_array_unref(plan->steps);
   g_ptr_array_unref(plan->lost);
+  g_ptr_array_unref(plan->older);
   g_ptr_array_unref(plan->unknown);
   g_ptr_array_unref(plan->missing);
   g_free(plan);
@@ -112,10 +120,10 @@ void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found)
              found->errors);
   find_lines(plan, "counted, but not used", found->leaks);
   if (found->chosen)
-    repair_plan_find(plan,
-                     "the metadata is found by %s; should that be older than the last commit, what "
-                     "was written since is not in it",
-                     found->chosen);
+    repair_plan_find(plan, "the metadata is found by %s; %s, what was written since is not in it",
+                     found->chosen,
+                     found->is_older ? "that is older than the last commit"
+                                     : "should that be older than the last commit");
   for (guint i = 0; i < found->older->len; i++)
     repair_plan_find(plan, "%s: %s",
                      found->chosen
@@ -281,28 +289,70 @@ static void plan_all(const Repair *repair, PoolRepairPlan *plan)
 
 /* --- what is lost --- */
 
-static void add_loss(const Repair *repair, PoolRepairPlan *plan, const RepairLost *lost)
+/* @device's volume, or NULL. */
+static LvmLv *find_volume(const Repair *repair, guint32 device)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(repair->vg);
-  PoolRepairLoss *loss = g_new0(PoolRepairLoss, 1);
-  guint64 size = G_MAXUINT64;
 
-  for (guint i = 0; i < lvs->len && !loss->volume; i++)
+  for (guint i = 0; i < lvs->len; i++)
     if (pool_rules_is_in_pool(lvs->pdata[i], repair->name) &&
-        lvm_thin_device(lvs->pdata[i]) == lost->device) {
-      loss->volume = g_strdup_printf("%s/%s", lvm_vg_name(repair->vg), lvm_lv_name(lvs->pdata[i]));
-      size = lvm_lv_size(lvs->pdata[i]);
-    }
-  if (!loss->volume)
-    loss->volume = g_strdup_printf("thin device %u", lost->device);
-  loss->offset = lost->offset;
-  loss->length = lost->length;
-  if (lost->offset >= size) { /* beyond its end there is nothing to lose */
-    loss_free(loss);
-    return;
-  }
-  loss->length = MIN(lost->length, size == G_MAXUINT64 ? size : size - lost->offset);
+        lvm_thin_device(lvs->pdata[i]) == device)
+      return lvs->pdata[i];
+  return NULL;
+}
+
+static char *name_device(const Repair *repair, guint32 device)
+{
+  LvmLv *lv = find_volume(repair, device);
+
+  return lv ? g_strdup_printf("%s/%s", lvm_vg_name(repair->vg), lvm_lv_name(lv))
+            : g_strdup_printf("thin device %u", device);
+}
+
+void repair_plan_lose(PoolRepairPlan *plan, char *name, guint64 offset, guint64 length)
+{
+  PoolRepairLoss *loss = g_new0(PoolRepairLoss, 1);
+
+  *loss = (PoolRepairLoss){name, offset, length};
   g_ptr_array_add(plan->lost, loss);
+}
+
+void repair_plan_older(PoolRepairPlan *plan, char *name, guint64 tid, guint64 missing)
+{
+  PoolRepairOlder *older = g_new0(PoolRepairOlder, 1);
+
+  *older = (PoolRepairOlder){name, tid, missing};
+  g_ptr_array_add(plan->older, older);
+}
+
+static void add_loss(const Repair *repair, PoolRepairPlan *plan, const RepairLost *lost)
+{
+  LvmLv *lv = find_volume(repair, lost->device);
+  guint64 size = lv ? lvm_lv_size(lv) : G_MAXUINT64;
+
+  if (lost->offset < size) /* beyond its end there is nothing to lose */
+    repair_plan_lose(plan, name_device(repair, lost->device), lost->offset,
+                     lv ? MIN(lost->length, size - lost->offset) : lost->length);
+}
+
+/* Volumes without a device are lost as a whole, whatever is decided about them. */
+static void tell_lost(const Repair *repair, PoolRepairPlan *plan)
+{
+  for (guint i = 0; repair->lost && i < repair->lost->len; i++)
+    add_loss(repair, plan, &g_array_index(repair->lost, RepairLost, i));
+  for (guint i = 0; i < repair->missing->len; i++) {
+    LvmLv *lv = lvm_vg_find_lv(repair->vg, repair->missing->pdata[i]);
+
+    repair_plan_lose(plan, name_device(repair, lvm_thin_device(lv)), 0, lvm_lv_size(lv));
+  }
+  for (guint i = 0; repair->older && i < repair->older->len; i++) {
+    const RepairOlder *older = &g_array_index(repair->older, RepairOlder, i);
+
+    if (repair->drop_strays && !find_volume(repair, older->device))
+      continue;
+    repair_plan_older(plan, name_device(repair, older->device), repair->found.older_tid,
+                      older->missing);
+  }
 }
 
 static void tell_questions(const Repair *repair, PoolRepairPlan *plan)
@@ -324,8 +374,7 @@ PoolRepairPlan *repair_plan(const Repair *repair)
   if (repair->devices_lost)
     repair_plan_find(plan, "%s", REPAIR_DEVICES_LOST);
   plan_all(repair, plan);
-  for (guint i = 0; repair->lost && i < repair->lost->len; i++)
-    add_loss(repair, plan, &g_array_index(repair->lost, RepairLost, i));
+  tell_lost(repair, plan);
   tell_questions(repair, plan);
   return plan;
 }

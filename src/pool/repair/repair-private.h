@@ -7,6 +7,7 @@
  *   repair/plan.c     what is found, and what is to be done, in words
  *   repair/decide.c   what the text shall say, and the metadata
  *   repair/facts.c    what there is: reads only
+ *   repair/older.c    what older roots do not have
  *   repair/metadata.c metadata made anew, in a file
  *   repair/roots.c    where damaged metadata begins
  *   repair/texts.c    which text of the volume group to go by
@@ -48,6 +49,9 @@ typedef struct {
   RepairRoots roots;         /* what to go by; all 0: the superblock */
   char *chosen;              /* the pair of roots that was found, in words; NULL: none was wanted */
   GPtrArray *older;          /* of char *: further pairs, as for --roots, in words */
+  gboolean is_older, may_be_older; /* ->chosen, as in thin/rebuild/roots.h */
+  guint64 older_tid;               /* its transaction; it may be of a later one */
+  guint64 later_details;           /* the root of the last commit's; 0: not known */
 } RepairMetadata;
 
 void repair_metadata_clear(RepairMetadata *metadata);
@@ -70,6 +74,7 @@ typedef struct {
   guint64 made_size; /* bytes */
   GArray *devices;   /* of ThinDevice, as it shall be but for those removed */
   GArray *lost;      /* of RepairLost */
+  GArray *older;     /* of RepairOlder */
   gboolean devices_lost;
   guint64 tid; /* of @made, or of what stays */
 
@@ -97,6 +102,12 @@ typedef struct {
   guint64 offset, length; /* bytes; G_MAXUINT64: all from there on */
 } RepairLost;
 
+/* A device without what was written to it since an earlier commit. */
+typedef struct {
+  guint32 device;
+  guint64 missing; /* bytes */
+} RepairOlder;
+
 /* --- repair/roots.c --- */
 
 /* Look for the roots of what has no superblock, those with the devices @ids (GArray of guint32;
@@ -106,6 +117,9 @@ gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *
 /* Where the superblock's roots have lost something: fill in ->older, with the roots of earlier
  * commits that are left. */
 gboolean repair_find_older(VtIo *metadata, GArray *ids, RepairMetadata *found, GError **error);
+
+/* As if none had been looked for. */
+void repair_forget_roots(RepairMetadata *found);
 
 /* --- repair/metadata.c --- */
 
@@ -128,6 +142,14 @@ gboolean repair_adjust(VtIo *metadata, VtIo *data, guint64 chunk_size, GArray *s
 /* All of @from to the beginning of @to, which then ends; the superblock last. Until then @to opens
  * as nothing. Flushed. */
 gboolean repair_copy(VtIo *from, VtIo *to, GError **error);
+
+/* --- repair/older.c --- */
+
+/* Where older roots were taken: what @devices (of ThinDevice, as made) do not have of what they
+ * had. @older: of RepairOlder, added. Devices that were made since are added to @lost, but for
+ * those of @known (of guint32; NULL: none). */
+void repair_find_missing(VtIo *metadata, const RepairMetadata *found, guint64 chunk_size,
+                         GArray *devices, GArray *known, GArray *older, GArray *lost);
 
 /* --- repair/texts.c --- */
 
@@ -172,6 +194,9 @@ PoolRepairStep *repair_plan_step(PoolRepairPlan *plan, PoolRepairStepKind kind, 
                                  ...) G_GNUC_PRINTF(3, 4);
 /* "virt-thin repair [--device PATH...] ARGUMENTS", quoted for a shell. The caller's. */
 char *repair_command(const PoolWhere *where, const char *const *arguments);
+/* @name: taken. */
+void repair_plan_lose(PoolRepairPlan *plan, char *name, guint64 offset, guint64 length);
+void repair_plan_older(PoolRepairPlan *plan, char *name, guint64 tid, guint64 missing);
 void repair_plan_find_damage(PoolRepairPlan *plan, const RepairMetadata *found);
 PoolRepairPlan *repair_plan(const Repair *repair);
 /* EINVAL: something is left undecided. */

@@ -60,10 +60,18 @@ typedef struct {
   guint64 offset, length; /* bytes; G_MAXUINT64: all from there on */
 } PoolRepairLoss;
 
+/* A volume that is there as it was at an earlier commit, without what was written to it since. */
+typedef struct {
+  char *volume;           /* as above */
+  guint64 transaction_id; /* that the commit was of, or a later one */
+  guint64 missing;        /* bytes that it had mapped more by the last commit, if that is known */
+} PoolRepairOlder;
+
 typedef struct {
   GPtrArray *findings; /* of char *: a sentence each; none: it is well */
   GPtrArray *steps;    /* of PoolRepairStep */
   GPtrArray *lost;     /* of PoolRepairLoss */
+  GPtrArray *older;    /* of PoolRepairOlder */
   GPtrArray *unknown;  /* of char *: devices about which nothing is decided */
   GPtrArray *missing;  /* of char *: volumes, as well */
 } PoolRepairPlan;

@@ -54,6 +54,17 @@ static void take(const ThinRootPair *roots, RepairMetadata *found)
   if (!found->roots.transaction_id)
     found->roots.transaction_id = roots->transaction_id;
   found->chosen = describe(roots);
+  found->is_older = roots->is_older;
+  found->may_be_older = roots->may_be_older;
+  found->older_tid = roots->transaction_id;
+  found->later_details = roots->later_details;
+}
+
+void repair_forget_roots(RepairMetadata *found)
+{
+  g_clear_pointer(&found->chosen, g_free);
+  g_ptr_array_set_size(found->older, 0);
+  found->is_older = found->may_be_older = FALSE;
 }
 
 gboolean repair_find_roots(VtIo *metadata, GArray *ids, const PoolRepairChoice *choice,
