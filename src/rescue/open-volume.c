@@ -91,8 +91,7 @@ static gboolean take_root(ThinWalk *walk, guint64 key, gconstpointer value, GErr
 
 /* The map of @device as the superblock has it. ENOENT: it has none. EBADMSG: that cannot be
  * told. */
-static gboolean look_up(Pool *pool, guint32 device, guint64 *root, gboolean *has_superblock,
-                        GError **error)
+static gboolean look_up(Pool *pool, guint32 device, guint64 *root, GError **error)
 {
   union {
     ThinDiskSuperblock superblock;
@@ -109,8 +108,7 @@ static gboolean look_up(Pool *pool, guint32 device, guint64 *root, gboolean *has
   g_autoptr(GError) damage = NULL;
 
   *root = 0;
-  *has_superblock = thin_superblock_read(pool->metadata, 0, block.data, &damage);
-  if (!*has_superblock ||
+  if (!thin_superblock_read(pool->metadata, 0, block.data, &damage) ||
       !thin_walk(&walk, GUINT64_FROM_LE(block.superblock.data_mapping_root), NULL, &damage))
     return vt_set_error(error, EBADMSG, "%s", damage->message);
   return *root || vt_set_error(error, ENOENT,
@@ -129,6 +127,11 @@ static void note_pair(Pool *pool, const ThinRootPair *pair, const ThinRootDevice
     rescue_note(pool->group,
                 "they are of an earlier commit than the pool's last: what was written to thin "
                 "device %u since is not there",
+                device->details.id);
+  else if (pair->may_be_older)
+    rescue_note(pool->group,
+                "they may be of an earlier commit than the pool's last, the maps of which are "
+                "damaged: then what was written to thin device %u since is not there",
                 device->details.id);
   if (device->has_details && device->whole && device->n_found != device->details.mapped)
     rescue_note(pool->group,
@@ -154,13 +157,12 @@ static gboolean map_of_pair(Pool *pool, const ThinRootPair *pair, guint32 id, gu
 }
 
 /* The likeliest pair that has the device. */
-static gboolean map_of_likeliest(Pool *pool, guint32 device, gboolean has_superblock, guint64 *root,
-                                 GError **error)
+static gboolean map_of_likeliest(Pool *pool, guint32 device, guint64 *root, GError **error)
 {
   g_autoptr(GPtrArray) pairs = find_pairs(pool, N_PAIRS, error);
 
   for (guint i = 0; pairs && i < pairs->len; i++) {
-    pool->group->is_older = has_superblock && !((ThinRootPair *)pairs->pdata[i])->is_current;
+    pool->group->is_older = ((ThinRootPair *)pairs->pdata[i])->is_older;
     if (map_of_pair(pool, pairs->pdata[i], device, root, NULL))
       return TRUE;
   }
@@ -202,18 +204,17 @@ static gboolean map_of_root(Pool *pool, guint32 device, guint64 *root, GError **
 static gboolean find_map(Pool *pool, guint32 device, guint64 *root, GError **error)
 {
   g_autoptr(GError) damage = NULL;
-  gboolean has_superblock;
 
   if (pool->request->root)
     return map_of_root(pool, device, root, error);
-  if (look_up(pool, device, root, &has_superblock, &damage))
+  if (look_up(pool, device, root, &damage))
     return TRUE;
   if (damage->code != EBADMSG) {
     g_propagate_error(error, g_steal_pointer(&damage));
     return FALSE;
   }
   rescue_note(pool->group, "%s", damage->message);
-  return map_of_likeliest(pool, device, has_superblock, root, error);
+  return map_of_likeliest(pool, device, root, error);
 }
 
 GPtrArray *rescue_roots(RescueGroup *group, const RescueRequest *request, LvmLv **pool_lv,

@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
-plan 94
+plan 97
 
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"/{archive,backup}
@@ -150,6 +150,18 @@ refused "a damaged list of devices: an earlier commit" 1 \
   fx pve/vm-1-disk-0 x
 ok "roots that were asked for" fx pve/vm-1-disk-0 x --root 1
 unchanged "a damaged list of devices"
+
+# --- damaged maps ---
+use 01-clean
+cp meta maps
+wipe maps $((1038 * 4096)) 4096
+refused "damaged maps, and details that fit older ones: an earlier commit" 1 \
+  'vm-100-disk-0 was rescued as it was at an earlier commit .* since is not in the image' \
+  fx pve/vm-100-disk-0 x --metadata maps
+wipe maps 0 4096
+ok "no superblock, either" run fx pve/vm-100-disk-0 x --metadata maps
+like "it may be of an earlier commit, and that is told" "$err" \
+  'may be of an earlier commit .* written to thin device 1 since is not there'
 
 # --- no superblock ---
 use 01-clean
