@@ -15,6 +15,7 @@ src_util_libutil_la_SOURCES = \
 	src/util/io-failer.c \
 	src/util/io-part.c \
 	src/util/keep.c src/util/keep.h \
+	src/util/latency.c src/util/latency.h \
 	src/util/library.c src/util/library.h \
 	src/util/loop.c src/util/loop.h \
 	src/util/memory.h \

@@ -4,5 +4,5 @@
 export FUZZ_OPTIONS="-max_len=4096" FUZZ_LIBS="$(pkg-config --libs gio-unix-2.0) -lpthread"
 exec "$(dirname "$0")/run.sh" nbd \
   service/nbd/{connection,context,dirty,handshake,memory,nbd-server,request}.c \
-  control/control-socket.c pool/{pool,snapshots}.c util/{error,io,proc,size}.c \
+  control/control-socket.c pool/{pool,snapshots}.c util/{error,io,latency,proc,size}.c \
   ../tests/unit/memory-pool.c

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "service/fuse/fuse-ops.h"
+#include "util/latency.h"
 
 #ifndef FOPEN_PARALLEL_DIRECT_WRITES
 #define FOPEN_PARALLEL_DIRECT_WRITES (1 << 6) /* linux 6.2 include/uapi/linux/fuse.h */
@@ -316,11 +317,14 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
   guint64 end = vt_io_size(volume);
   GError *error = NULL;
 
+  gint64 begin = g_get_monotonic_time();
+
   size = (guint64)offset >= end ? 0 : MIN(MIN(size, end - offset), SHARED_MAX_WRITE);
   if (size && !vt_io_read(volume, fuse_worker.buffer, size, offset, &error))
     fuse_reply_err(req, take_error(error));
   else
     fuse_reply_buf(req, fuse_worker.buffer, size);
+  latency_add(LATENCY_FUSE, LATENCY_READ, begin, size);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
@@ -336,13 +340,16 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     reply_done(req, ENOSPC);
     return;
   }
+  gint64 begin = g_get_monotonic_time();
+
   size = MIN(size, end - offset);
-  if (!vt_io_write(volume, data, size, offset, &error)) {
+  if (vt_io_write(volume, data, size, offset, &error)) {
+    note(0, size);
+    fuse_reply_write(req, size);
+  } else {
     reply_done(req, take_error(error));
-    return;
   }
-  note(0, size);
-  fuse_reply_write(req, size);
+  latency_add(LATENCY_FUSE, LATENCY_WRITE, begin, size);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
@@ -351,8 +358,11 @@ static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_f
   GError *error = NULL;
   if (!volume)
     return;
+  gint64 begin = g_get_monotonic_time();
+
   reply_done(req,
              vt_io_is_read_only(volume) || vt_io_flush(volume, &error) ? 0 : take_error(error));
+  latency_add(LATENCY_FUSE, LATENCY_FLUSH, begin, 0);
 }
 
 static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
@@ -363,6 +373,7 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
     return;
   guint64 end = vt_io_size(volume);
   gboolean keep_size = mode & FALLOC_FL_KEEP_SIZE, done = TRUE;
+  gint64 begin = g_get_monotonic_time();
   GError *error = NULL;
 
   if (offset < 0 || length <= 0) {
@@ -387,6 +398,8 @@ static void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset,
   default: reply_done(req, EOPNOTSUPP); return;
   }
   reply_done(req, done ? 0 : take_error(error));
+  if (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE))
+    latency_add(LATENCY_FUSE, LATENCY_DISCARD, begin, (guint64)length);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 
 #include "service/nbd/nbd-private.h"
+#include "util/latency.h"
 
 #define DATA_ALIGN 64
 #define SMALL_PIECE (NBD_ARENA / 2) /* where there is no memory for NBD_PIECE */
@@ -595,6 +596,21 @@ static void do_block_status(NbdWorker *worker, const NbdRequest *request)
 
 /* --- the batch --- */
 
+/* A request that was carried out, well or not, until its answer was ready. */
+static void count_time(const NbdRequest *request, gint64 begin)
+{
+  switch (request->type) {
+  case NBD_CMD_READ: latency_add(LATENCY_NBD, LATENCY_READ, begin, request->length); break;
+  case NBD_CMD_WRITE: latency_add(LATENCY_NBD, LATENCY_WRITE, begin, request->length); break;
+  case NBD_CMD_FLUSH: latency_add(LATENCY_NBD, LATENCY_FLUSH, begin, 0); break;
+  case NBD_CMD_TRIM:
+  case NBD_CMD_WRITE_ZEROES:
+    latency_add(LATENCY_NBD, LATENCY_DISCARD, begin, request->length);
+    break;
+  default: break;
+  }
+}
+
 static void execute(NbdWorker *worker, guint i)
 {
   const NbdRequest *request = &worker->batch[i];
@@ -617,7 +633,10 @@ static void execute(NbdWorker *worker, guint i)
 
 void nbd_execute(NbdWorker *worker)
 {
-  for (guint i = 0; i < worker->n_requests && !nbd_connection_is_dead(worker->connection); i++)
+  for (guint i = 0; i < worker->n_requests && !nbd_connection_is_dead(worker->connection); i++) {
+    gint64 begin = g_get_monotonic_time();
     execute(worker, i);
+    count_time(&worker->batch[i], begin);
+  }
   send_replies(worker);
 }

@@ -17,6 +17,7 @@
 #include "pool/remote/wire.h"
 #include "service/process/control-server.h"
 #include "settings/settings.h"
+#include "util/latency.h"
 
 #define CALLS_AT_ONCE 32
 #define PEERS_MAX 256 /* or an eighth of the descriptors there may be */
@@ -473,6 +474,28 @@ static void method_call(GDBusConnection *connection, const char *sender, const c
     g_thread_pool_push(server->threads, invocation, NULL);
 }
 
+/* All histograms, as the property Requests. */
+static GVariant *describe_requests(void)
+{
+  GVariantBuilder rows;
+
+  g_variant_builder_init(&rows, G_VARIANT_TYPE("a(ssattt)"));
+  for (LatencyWay way = 0; way < LATENCY_WAYS; way++)
+    for (LatencyKind kind = 0; kind < LATENCY_KINDS; kind++) {
+      LatencyCounts counts = latency_get(way, kind);
+
+      g_variant_builder_add(&rows, "(ss@attt)", latency_ways[way], latency_kinds[kind],
+                            g_variant_new_fixed_array(G_VARIANT_TYPE_UINT64, counts.counts,
+                                                      G_N_ELEMENTS(counts.counts),
+                                                      sizeof *counts.counts),
+                            counts.time, counts.bytes);
+    }
+  return g_variant_new("(@ata(ssattt))",
+                       g_variant_new_fixed_array(G_VARIANT_TYPE_UINT64, latency_bounds,
+                                                 LATENCY_BOUNDS, sizeof *latency_bounds),
+                       &rows);
+}
+
 static GVariant *get_property(GDBusConnection *connection, const char *sender, const char *path,
                               const char *interface, const char *property, GError **error,
                               gpointer user_data)
@@ -483,6 +506,8 @@ static GVariant *get_property(GDBusConnection *connection, const char *sender, c
     return g_variant_new_string(server->vg);
   if (strcmp(property, "Version") == 0)
     return g_variant_new_string(PACKAGE_VERSION);
+  if (strcmp(property, "Requests") == 0)
+    return describe_requests();
   return g_variant_new_uint32((guint32)getpid());
 }
 
