@@ -6,6 +6,7 @@ src_pool_libpool_la_SOURCES = \
 	src/pool/delta.h src/pool/delta.c \
 	src/pool/devices.h src/pool/devices.c \
 	src/pool/forecast.h src/pool/forecast.c \
+	src/pool/growth.h src/pool/growth.c \
 	src/pool/guest.h src/pool/guest.c \
 	src/pool/health.h src/pool/health.c \
 	src/pool/layout.h src/pool/layout.c \

@@ -5,6 +5,7 @@ unit_tests = \
 	tests/unit/test-control-users \
 	tests/unit/test-device-filter \
 	tests/unit/test-failover \
+	tests/unit/test-growth \
 	tests/unit/test-interrupt \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
