@@ -22,6 +22,7 @@ virt_thin_SOURCES += \
 	src/commands/main.c \
 	src/commands/nbd.c \
 	src/commands/receive.c \
+	src/commands/metrics.c \
 	src/commands/mount.c \
 	src/commands/refresh.c \
 	src/commands/send.c \

@@ -13,7 +13,6 @@
 #define UNIT_PREFIX "virt-thin-schedule@"
 #define UNIT_SUFFIX ".timer"
 #define WANTS "timers.target.wants"
-#define CHECK_TIMER "virt-thin-check.timer" /* installed, and enabled by the administrator */
 #define MARK                                                                                       \
   "# Written by " VIRT_THIN_BINDIR                                                                 \
   "/virt-thin schedule, which changes and removes it, too: it is "                                 \
@@ -205,17 +204,28 @@ gboolean timers_apply(GPtrArray *schedules, const char *const *leave, guint *n_m
   return start(changed, same, unwanted->len > 0, error);
 }
 
-static gboolean disable_check(const char *folder, gboolean told, GError **error)
-{
-  g_autofree char *wants = g_build_filename(folder, WANTS, NULL),
-                  *link = g_build_filename(wants, CHECK_TIMER, NULL);
-  const char *const stop[] = {"stop", CHECK_TIMER, NULL};
+/* What is installed, and enabled by the administrator: where the link is, and of what unit. */
+static const struct {
+  const char *wants, *unit;
+} optional_units[] = {
+    {WANTS, "virt-thin-check.timer"},
+    {WANTS, "virt-thin-metrics.timer"},
+    {"sockets.target.wants", "virt-thin-metrics.socket"},
+};
 
-  if (!g_file_test(link, G_FILE_TEST_IS_SYMLINK))
-    return TRUE;
-  if ((told && !systemd_tell(stop, error)) || !files_remove(wants, CHECK_TIMER, TRUE, error))
-    return FALSE;
-  rmdir(wants);
+static gboolean disable_optional(const char *folder, gboolean told, GError **error)
+{
+  for (guint i = 0; i < G_N_ELEMENTS(optional_units); i++) {
+    const char *unit = optional_units[i].unit, *const stop[] = {"stop", unit, NULL};
+    g_autofree char *wants = g_build_filename(folder, optional_units[i].wants, NULL),
+                    *link = g_build_filename(wants, unit, NULL);
+
+    if (!g_file_test(link, G_FILE_TEST_IS_SYMLINK))
+      continue;
+    if ((told && !systemd_tell(stop, error)) || !files_remove(wants, unit, TRUE, error))
+      return FALSE;
+    rmdir(wants); /* stays when something else is in it */
+  }
   return TRUE;
 }
 
@@ -226,7 +236,7 @@ gboolean timers_remove(const char *folder, gboolean told, guint *n_removed, GErr
 
   *n_removed = units->len;
   told = told && is_told();
-  return disable_check(folder, told, error) && remove_units(folder, units, told, error) &&
+  return disable_optional(folder, told, error) && remove_units(folder, units, told, error) &&
          (!told || units->len == 0 || systemd_tell(reload, error));
 }
 

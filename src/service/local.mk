@@ -3,7 +3,9 @@
 # --- systemd's units, udev's rules ---
 systemdunitdir = $(prefix)/lib/systemd/system
 systemdunit_DATA = src/service/virt-thin@.service src/service/virt-thin-schedule@.service \
-	src/service/virt-thin-check.service src/service/virt-thin-check.timer
+	src/service/virt-thin-check.service src/service/virt-thin-check.timer \
+	src/service/virt-thin-metrics.service src/service/virt-thin-metrics.timer \
+	src/service/virt-thin-metrics-http.service src/service/virt-thin-metrics.socket
 systemduserunitdir = $(prefix)/lib/systemd/user
 systemduserunit_DATA = src/service/user/virt-thin-schedule@.service
 udevrulesdir = $(prefix)/lib/udev/rules.d
@@ -11,6 +13,8 @@ udevrules_DATA = src/service/59-virt-thin.rules
 CLEANFILES += $(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA)
 EXTRA_DIST += src/service/virt-thin@.service.in src/service/59-virt-thin.rules.in \
 	src/service/virt-thin-check.service.in src/service/virt-thin-check.timer.in \
+	src/service/virt-thin-metrics.service.in src/service/virt-thin-metrics.timer.in \
+	src/service/virt-thin-metrics-http.service.in src/service/virt-thin-metrics.socket.in \
 	src/service/virt-thin-schedule@.service.in src/service/user/virt-thin-schedule@.service.in
 $(systemdunit_DATA) $(systemduserunit_DATA) $(udevrules_DATA): %: %.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) $(@D) && \

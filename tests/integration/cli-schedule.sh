@@ -176,8 +176,10 @@ is "pool and metadata are well" "$(vt check pve/data >/dev/null; echo $?)" 0
 ok "remove with its snapshots" vt schedule remove guest --snapshots
 is "they are gone, the other's are there" "$(snapshots)" 3
 is "and nothing is remembered" "$(ls "$state/schedules")" nightly
-ln -s /usr/lib/systemd/system/virt-thin-check.timer "$units/timers.target.wants/"
+ln -s /usr/lib/systemd/system/virt-thin-{check,metrics}.timer "$units/timers.target.wants/"
+mkdir "$units/sockets.target.wants"
+ln -s /usr/lib/systemd/system/virt-thin-metrics.socket "$units/sockets.target.wants/"
 ok "disable, of virt-thin itself" vt disable --if-enabled
-is "takes the timers with it, and disables that of checks" "$(timers)" "./mine.timer"
+is "takes the timers with it, and disables those of checks and metrics" "$(timers)" "./mine.timer"
 ok "but no section" vt schedule apply
 is "so apply brings them back" "$(timers)" "./mine.timer ./timers.target.wants/$timer ./$timer"

@@ -22,6 +22,7 @@ integration_tests = \
 	tests/integration/cli-images-foreign.sh \
 	tests/integration/cli-images.sh \
 	tests/integration/cli-look.sh \
+	tests/integration/cli-metrics.sh \
 	tests/integration/cli-mount-session.sh \
 	tests/integration/cli-mount.sh \
 	tests/integration/cli-outputs.sh \
@@ -96,7 +97,7 @@ EXTRA_DIST += $(integration_tests) \
 	tests/integration/flush-log.py \
 	tests/integration/md-mark.py \
 	tests/integration/nbd-since.py \
-	tests/integration/advice.py tests/integration/advice.txt \
+	tests/integration/advice.py tests/integration/advice.txt tests/integration/metrics-alerts.yml \
 	tests/fixtures/pools tests/fixtures/storagecfg-pools tests/fixtures/make-pools
 
 check_PROGRAMS += \

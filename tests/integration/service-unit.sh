@@ -6,7 +6,7 @@
 unit=$top_builddir/src/service/virt-thin@.service
 { systemd-analyze security --help | grep -e --offline -q; } 2>/dev/null ||
   skip_all "needs systemd-analyze"
-plan 11
+plan 16
 cp "$unit" "$tmp/"
 ok "the exposure is 4.1 of 10 at most" \
   systemd-analyze security --no-pager --offline=true --threshold=41 "$tmp/virt-thin@.service"
@@ -33,10 +33,13 @@ is "it runs what a user's unit runs" "$(grep ^ExecStart= "$run")" \
 faults() { # UNIT
   systemd-analyze security --no-pager --offline=true "$tmp/$1" | sed -n 's/^✗ \([^ ]*\) .*/\1/p'
 }
-cp "$top_builddir"/src/service/virt-thin-check.{service,timer} "$tmp/"
+cp "$top_builddir"/src/service/virt-thin-check.{service,timer} \
+  "$top_builddir"/src/service/virt-thin-metrics{,-http}.service \
+  "$top_builddir"/src/service/virt-thin-metrics.{timer,socket} "$tmp/"
 reasons=$(sed -n '/^## Why not more/,/^## /p' "$top_srcdir/docs/systemd.md" | sed 's/\\|/|/g')
 is "what is missing has a reason" "$(
-  for unit in virt-thin@.service virt-thin-schedule@.service virt-thin-check.service; do
+  for unit in virt-thin@.service virt-thin-schedule@.service virt-thin-check.service \
+    virt-thin-metrics{,-http}.service; do
     faults $unit
   done | sort -u |
     while read -r name; do grep -qF -- "\`$name\`" <<<"$reasons" || echo "$name"; done)" ""
@@ -50,3 +53,18 @@ is "systemd has nothing to say about it, nor about its timer" \
     2>&1 | grep virt-thin-check)" ""
 like "it comes once a week, at another time on each host" \
   "$(cat "$tmp/virt-thin-check.timer")" $'OnCalendar=weekly\nRandomizedDelaySec='
+
+# Metrics, which only read: into a file each minute, or to who asks.
+for unit in virt-thin-metrics{,-http}.service; do
+  ok "the exposure of $unit is 3.1" systemd-analyze security --no-pager --offline=true \
+    --threshold=31 "$tmp/$unit"
+done
+sed -i 's/^ExecStart=.*/ExecStart=true/' "$tmp"/virt-thin-metrics{,-http}.service
+is "systemd has nothing to say about them" \
+  "$(systemd-analyze verify --man=no "$tmp"/virt-thin-metrics.{timer,socket} \
+    "$tmp"/virt-thin-metrics{,-http}.service 2>&1 | grep virt-thin-metrics)" ""
+is "where there is no collector nothing is written" "$(grep -c \
+  '^ConditionPathIsDirectory=/var/lib/prometheus/node-exporter$' "$tmp/virt-thin-metrics.service")" 1
+is "nothing is enabled by being installed: no unit wants them" \
+  "$(grep -lE '^(Wants|Requires)=.*virt-thin-metrics' "$tmp"/*.service | xargs -rn1 basename)" \
+  virt-thin-metrics-http.service
