@@ -38,7 +38,7 @@ static void link_to(const char *device, const char *folder, const char *name)
 static int make_tree(void **state)
 {
   sysfs = g_dir_make_tmp("virt-thin-test.XXXXXX", NULL);
-  write_attribute("sda", "size", "1\n");
+  write_attribute("sda", "size", "2048\n");
   write_attribute("sda/sda1", "partition", "1\n");
   write_attribute("sdb/sdb1", "partition", "1\n");
   write_attribute("md0", "md/level", "raid1\n");
@@ -83,9 +83,29 @@ static void test_stacks(void **state)
   is_told(8, 99, "device 8:99");
 }
 
+/* The same device twice is two of the answer. */
+static void test_devices(void **state)
+{
+  g_autoptr(BlockDevice) safe = block_stack_read(makedev(254, 0), sysfs);
+  const BlockDevice *raid, *partition, *disk;
+
+  assert_string_equal(safe->kind, "encrypted");
+  assert_string_equal(safe->name, "safe");
+  assert_int_equal(safe->below->len, 1);
+  raid = safe->below->pdata[0];
+  assert_string_equal(raid->kind, "raid1");
+  assert_int_equal(raid->below->len, 2);
+  partition = raid->below->pdata[0];
+  assert_string_equal(partition->kind, "partition");
+  disk = partition->below->pdata[0];
+  assert_string_equal(disk->kind, "disk");
+  assert_int_equal(disk->size, 1 << 20);
+  assert_int_equal(disk->below->len, 0);
+}
+
 int main(void)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_stacks)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_stacks), cmocka_unit_test(test_devices)};
 
   return cmocka_run_group_tests(tests, make_tree, remove_tree);
 }
