@@ -79,6 +79,8 @@ void cli_tell_namesakes(const PoolWhere *where, const char *vg);
 /* Print help, wrapped at 80 columns; @text is ASCII. */
 void cli_print_help(const char *text);
 void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
+/* Whether a terminal shows lines, not only ASCII. */
+gboolean cli_locale_is_utf8(void);
 /* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
 char *cli_size(guint64 bytes);
 

@@ -3,6 +3,7 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "util/size.h"
@@ -22,6 +23,19 @@ void cli_warn(const char *format, ...)
 char *cli_size(guint64 bytes)
 {
   return bytes == G_MAXUINT64 ? g_strdup("-") : vt_size_format(bytes);
+}
+
+gboolean cli_locale_is_utf8(void)
+{
+  for (const char *const *name = (const char *const[]){"LC_ALL", "LC_CTYPE", "LANG", NULL}; *name;
+       name++) {
+    const char *value = g_getenv(*name);
+    g_autofree char *lower = value && *value ? g_ascii_strdown(value, -1) : NULL;
+
+    if (lower)
+      return strstr(lower, "utf-8") || strstr(lower, "utf8");
+  }
+  return FALSE;
 }
 
 char *cli_growth(const PoolInfo *info)

@@ -48,25 +48,12 @@ static void section_free(gpointer data)
   g_free(section);
 }
 
-static gboolean locale_is_utf8(void)
-{
-  for (const char *const *name = (const char *const[]){"LC_ALL", "LC_CTYPE", "LANG", NULL}; *name;
-       name++) {
-    const char *value = g_getenv(*name);
-    g_autofree char *lower = value && *value ? g_ascii_strdown(value, -1) : NULL;
-
-    if (lower)
-      return strstr(lower, "utf-8") || strstr(lower, "utf8");
-  }
-  return FALSE;
-}
-
 ListTree *list_tree_new(void)
 {
   ListTree *tree = g_new0(ListTree, 1);
 
   tree->sections = g_ptr_array_new_with_free_func(section_free);
-  tree->fine = locale_is_utf8();
+  tree->fine = cli_locale_is_utf8();
   return tree;
 }
 

@@ -35,5 +35,9 @@ virt_thin_SOURCES += \
 	src/commands/restore.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
+	src/commands/tree.c \
+	src/commands/tree-nodes.h src/commands/tree-nodes.c \
+	src/commands/tree-svg.h src/commands/tree-svg.c \
+	src/commands/tree-text.h src/commands/tree-text.c \
 	src/commands/usage.c \
 	src/commands/volume.c

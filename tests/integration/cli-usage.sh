@@ -4,10 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list info metrics usage delta dump
-  check repair create clone template snapshot rollback rename resize remove import export rescue
-  mount umount backup restore archive unarchive send receive nbd storage replicate failover schedule
-  enable disable"
+commands="init extend serve stop release activate deactivate list tree info metrics usage delta
+  dump check repair create clone template snapshot rollback rename resize remove import export
+  rescue mount umount backup restore archive unarchive send receive nbd storage replicate failover
+  schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -101,6 +101,8 @@ wrong=(
   "nbd: of two volume groups|nbd pve/x other/y -- true"
   "nbd: an option of the command's before --|nbd pve/x --format raw"
   "info: two names|info pve other"
+  "tree: an LV|tree pve/data"
+  "tree: two names|tree pve other"
   "metrics: an LV|metrics pve/data"
   "metrics: two ways|metrics --output $tmp/a --listen $tmp/b"
   "delta: one volume|delta pve/x"
