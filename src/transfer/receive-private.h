@@ -36,6 +36,7 @@ typedef struct {
   guint64 target_kept_to; /* and is known to be durable */
   GChecksum *described;   /* what the stream said of its volumes so far */
   gboolean resumable;
+  gboolean passing;     /* a volume was begun that can be written to: another the next time */
   TransferToken *there; /* what is there from an earlier stream of this id; NULL */
   gboolean there_told;  /* and the stream has said so */
   TransferToken *kept;  /* what is durable now, if there is anything; NULL */

@@ -49,7 +49,7 @@ gboolean receive_checkpoint(Receive *r, gboolean now, GError **error)
   guint64 offset = r->target ? r->target_to : 0;
   TransferToken *token;
 
-  if (!r->resumable || is_behind(r, volumes, offset) || (r->target && offset == 0) ||
+  if (!r->resumable || r->passing || is_behind(r, volumes, offset) || (r->target && offset == 0) ||
       (!now && offset - r->target_kept_to < CHECKPOINT_BYTES))
     return TRUE;
   if (r->target && !vt_io_flush(r->target, error))

@@ -72,6 +72,7 @@ static gboolean begin_volume(Receive *r, const StreamRecord *record, GError **er
   }
   if (!item)
     return FALSE;
+  r->passing |= item->volume->kind == STREAM_VOLUME;
   there = receive_is_there(r, record->index, &r->target_to);
   g_ptr_array_add(r->items, item);
   describe(r, record->dict);

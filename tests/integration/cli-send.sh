@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-plan 50
+plan 57
 disk=vm-100-disk-0 live=
 vt init a/pool --size 1g >/dev/null
 vt init b/pool --size 1g >/dev/null
@@ -138,6 +138,27 @@ is "it is there, byte for byte, and nothing is kept" \
   "$(digest d/snap_${disk}_s2) $(volumes d) $(vt receive d/pool --resume-token)" \
   "$(digest a/snap_${disk}_s2) snap_${disk}_s1 snap_${disk}_s2 "
 vt remove d/snap_${disk}_s1 d/snap_${disk}_s2
+cut() { # FILE: all but its end is received, resumable; what that said goes to $err
+  head -c $(($(stat -c %s "$1") - 300000)) "$1" >"$tmp/cut"
+  run vt receive d/pool --resumable <"$tmp/cut"
+}
+vt send a/$disk >"$tmp/parts"
+not_ok "cut within a volume that can be written to" cut "$tmp/parts"
+is "nothing is kept, for it is another the next time" \
+  "$(grep -c ^virt-thin:.*nothing <<<"$err") $(volumes d) $(vt receive d/pool --resume-token)" "1  "
+change 60
+vt send a/snap_${disk}_s1 a/$disk >"$tmp/parts"
+not_ok "cut behind a snapshot of it" cut "$tmp/parts"
+run vt receive d/pool --resume-token
+like "that snapshot is what is kept" "$out" "^[0-9a-f]{32}-1-0-[0-9a-f]{16}$"
+token=$out
+change 61
+ok "the rest goes on from there" sh -c '"$0" send "$1" "$2" --resume "$3" >"$4"' \
+  "$VIRT_THIN_PROGRAM" a/snap_${disk}_s1 a/$disk "$token" "$tmp/rest"
+ok "and is received" vt receive d/pool <"$tmp/rest"
+is "the volume as it is by then" "$(digest d/$disk) $(digest d/snap_${disk}_s1)" \
+  "$(digest a/$disk) $(digest a/snap_${disk}_s1)"
+vt remove d/$disk --snapshots
 vt receive d/pool <"$tmp/whole" 2>/dev/null
 start_sender() { # of which a MiB is read, through descriptor 4
   "$VIRT_THIN_PROGRAM" send a/pool >"$tmp/pipe" 2>"$tmp/send-err" & live=$!
