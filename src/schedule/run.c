@@ -114,7 +114,8 @@ ScheduleState *schedule_state_load(const char *name)
 static gboolean state_save(const ScheduleState *state, const char *name, GError **error)
 {
   g_autoptr(GKeyFile) file = g_key_file_new();
-  g_autofree char *path = state_path(name, "last-run"), *text = NULL;
+  g_autofree char *folder = state_path(name, NULL), *path = state_path(name, "last-run"),
+                  *text = NULL;
 
   g_key_file_set_int64(file, STATE, "start", state->start);
   g_key_file_set_int64(file, STATE, "end", state->end);
@@ -125,6 +126,7 @@ static gboolean state_save(const ScheduleState *state, const char *name, GError 
   if (state->message)
     g_key_file_set_string(file, STATE, "message", state->message);
   text = g_key_file_to_data(file, NULL, NULL);
+  files_remove(folder, "last-run.", FALSE, NULL); /* of a run that was killed */
   return files_write(path, text, -1, 0644, error);
 }
 
