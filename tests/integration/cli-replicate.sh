@@ -1,13 +1,14 @@
 #!/bin/bash
 # virt-thin - replicas on another host, which is this one, behind an sshd of the test's own: what
 # travels, what is kept, and that a run goes on wherever the one before was ended
+# VIRT_THIN_TEST_LONG: it is ended a hundred times. VIRT_THIN_TEST_SEED: at the same times again.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 vt send --help >/dev/null 2>&1 || skip_all "this build sends nothing"
 sshd=$(command -v sshd || ls /usr/sbin/sshd 2>/dev/null) || skip_all "needs sshd"
 command -v strace >/dev/null || skip_all "needs strace"
-plan 35
+plan 40
 
 # --- the other host ---
 there=$tmp/there
@@ -45,8 +46,9 @@ mine() { # those of schedule "r"
     if any(t.startswith('virt-thin-schedule=r/') for t in v['tags']))"
 }
 n() { wc -w <<<"$1"; }
-newest() { # of one minute's, number 10 is behind 9
-  tr ' ' '\n' <<<"$(mine)" | grep "disk-$1" | sort -V | tail -n 1
+newest() { # of a disk, by its tag: names are used again
+  vt list --json pve | field "max((int(t.split('/')[1]), v['name']) for v in d['volumes']
+    for t in v['tags'] if t.startswith('virt-thin-schedule=r/') and 'disk-$1_' in v['name'])[1]"
 }
 same() { # DISK: its newest replica is what it is now
   local name; name=$(newest "$1")
@@ -139,4 +141,51 @@ is "nothing is left but what is kept" "$(n "$(replicas)") $(replicas)" "6 $(mine
 is "here and there all is well" \
   "$(vt check pve/data >/dev/null; echo $?) $(other check backup/pool >/dev/null; echo $?)" "0 0"
 is "nobody is left who receives" "$(pgrep -f "$there/bin/virt-thin receive")" ""
+
+# At any time of what a run takes: this process alone, or with all that it has started here.
+change_all() {
+  local disk
+  for disk in 0 1 2; do
+    head -c 200k /dev/urandom | vt import --format raw - pve/vm-107-disk-$disk
+  done
+}
+rest=$(names pve | tr ' ' '\n' | grep -vxFf <(tr ' ' '\n' <<<"$(mine)") | xargs)
+sorted() { tr ' ' '\n' <<<"$*" | sort | xargs; }
+equal() { # what is kept is there as it is here, and nothing else is left
+  local name here; here=$(sorted "$(mine)")
+  [ "$(sorted "$(replicas)")" = "$here" ] && [ "$(n "$here")" = 6 ] &&
+    [ "$(names pve)" = "$(sorted "$here $rest")" ] ||
+    { echo "here: $(names pve)"; echo "there: $(replicas)"; return 1; }
+  for name in 0 1 2; do same $name || { echo "disk $name is another there"; return 1; }; done
+  for name in $here; do
+    [ "$(other export "backup/$name" - | md5)" = "$(vt export "pve/$name" - | md5)" ] ||
+      { echo "$name differs"; return 1; }
+  done
+}
+from=$(date +%s%N) killed=0 ended=0 wrong=
+change_all; vt schedule run r >/dev/null 2>&1
+took=$((($(date +%s%N) - from) / 1000000)) # milliseconds
+RANDOM=${VIRT_THIN_TEST_SEED:-$$} rounds=8
+[ -z "${VIRT_THIN_TEST_LONG-}" ] || rounds=100
+for i in $(seq "$rounds"); do
+  change_all
+  at=$((RANDOM % took + 1))
+  [ $((i % 2)) = 0 ] && alone= || alone=--foreground
+  timeout $alone -s KILL "$(printf '%d.%03d' $((at / 1000)) $((at % 1000)))" \
+    "$VIRT_THIN_PROGRAM" schedule run r >/dev/null 2>&1
+  [ $? = 137 ] && killed=$((killed + 1)) || ended=$((ended + 1))
+  change_all
+  vt schedule run r >"$tmp/again" 2>&1 && equal >"$tmp/again" 2>&1 ||
+    wrong+="round $i, after $at of $took ms${alone:+, alone}: $(cat "$tmp/again")"$'\n'
+done
+echo "# killed $killed times, $ended runs ended before that"
+ok "killed at any time" test $killed -ge $((rounds / 4))
+is "after each the next run brings all, and leaves nothing else" "$wrong" ""
+is "here and there all is well" \
+  "$(vt check pve/data >/dev/null; echo $?) $(other check backup/pool >/dev/null; echo $?)" "0 0"
+ok "nobody is left who receives" wait_until 20 \
+  sh -c '! pgrep -f "$1"' sh "$there/bin/[v]irt-thin receive"
+is "nor is a file" "$(find "$VIRT_THIN_RUNTIME_DIR/.transfers" "$there/run/.transfers" \
+  "$VIRT_THIN_STATE_DIR/schedules" "$there/state/replicas" -type f \
+  ! -name lock ! -name last-run ! -name '*.conf')" ""
 ok "remove, with its snapshots here" vt schedule remove r --snapshots
