@@ -35,6 +35,8 @@ typedef struct {
 
 typedef struct {
   VolumeGroup *group;
+  char *snapshot;     /* what its snapshots are called: as is temporary (pool/temporary.h) */
+  guint n_instants;   /* in so many thin pools it has taken some */
   LvmVg *vg;          /* its text at that instant, without the snapshots */
   gboolean files;     /* on files */
   GPtrArray *volumes; /* of ArchiveVolume, in the order in which they are sent */

@@ -5,19 +5,17 @@
  * volumes came or went meanwhile, all of it is done again. Who has opened the volume group in its
  * own process has it alone, and needs no snapshots.
  */
-#include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "archive/archive-private.h"
 #include "cli/cli.h"
 #include "lvm/store.h"
+#include "pool/rules.h"
+#include "pool/temporary.h"
 #include "util/block-users.h"
 #include "util/error.h"
 
 #define ATTEMPTS 5
-#define SNAPSHOT "archive-" /* before the process's id */
 #define WAIT_US (G_USEC_PER_SEC / 10)
 #define WAITS 100 /* for a change under way */
 
@@ -66,18 +64,10 @@ static LvmVg *read_text(ArchiveSource *source, GError **error)
 
 /* --- snapshots, for as long as it takes --- */
 
-/* The process whose snapshot @lv is, for an archive; 0: it is none. */
-static pid_t archiver_of(LvmLv *lv)
+/* Those of an archive, and whatever else is for one use. */
+static gboolean is_temporary(LvmLv *lv)
 {
-  g_auto(GStrv) tags = lvm_lv_tags(lv);
-  const char *last = strrchr(lvm_lv_name(lv), '_');
-  gboolean ours = FALSE;
-
-  for (char **tag = tags; *tag; tag++)
-    ours |= g_str_has_prefix(*tag, "virt-thin.snapshot-of=");
-  if (!ours || !last || !g_str_has_prefix(last + 1, SNAPSHOT))
-    return 0;
-  return (pid_t)g_ascii_strtoull(last + 1 + strlen(SNAPSHOT), NULL, 10);
+  return lvm_lv_has_tag(lv, POOL_TEMPORARY_TAG) && pool_rules_is_temporary_name(lvm_lv_name(lv));
 }
 
 static void remove_snapshots(VolumeGroup *group, GPtrArray *names)
@@ -93,17 +83,16 @@ static void remove_snapshots(VolumeGroup *group, GPtrArray *names)
              error->message);
 }
 
-/* Of one thin pool, or all (NULL): ours, and those of processes that have died. */
+/* Ours, of one thin pool. */
 static void clean_pool(ArchiveSource *source, LvmVg *vg, const char *pool)
 {
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg), names = g_ptr_array_new();
 
   for (guint i = 0; i < lvs->len; i++) {
     LvmLv *lv = lvs->pdata[i];
-    pid_t pid = lvm_lv_kind(lv) == LVM_LV_THIN ? archiver_of(lv) : 0;
 
-    if (pid && strcmp(lvm_thin_pool(lv), pool) == 0 &&
-        (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH)))
+    if (is_temporary(lv) && g_str_has_suffix(lvm_lv_name(lv), source->snapshot) &&
+        pool_rules_is_in_pool(lv, pool))
       g_ptr_array_add(names, (gpointer)lvm_lv_name(lv));
   }
   remove_snapshots(source->group, names);
@@ -122,12 +111,13 @@ static void clean(ArchiveSource *source)
 static gboolean needs_snapshot(ArchiveSource *source, LvmLv *lv)
 {
   return lvm_lv_kind(lv) == LVM_LV_THIN && lvm_lv_is_visible(lv) && lvm_lv_is_writable(lv) &&
-         !archiver_of(lv) && pool_get_holder(source->group) != POOL_HOLDER_BUNDLED;
+         !is_temporary(lv) && pool_get_holder(source->group) != POOL_HOLDER_BUNDLED;
 }
 
-static gboolean snapshot_pool(ArchiveSource *source, LvmVg *vg, const char *pool, GError **error)
+/* *taken counts the thin pools in which there is something to be taken. */
+static gboolean snapshot_pool(ArchiveSource *source, LvmVg *vg, const char *pool, guint *taken,
+                              GError **error)
 {
-  g_autofree char *snapshot = g_strdup_printf(SNAPSHOT "%d", (int)getpid());
   g_autoptr(GPtrArray) lvs = lvm_vg_lvs(vg), names = g_ptr_array_new();
 
   for (guint i = 0; i < lvs->len; i++)
@@ -136,7 +126,9 @@ static gboolean snapshot_pool(ArchiveSource *source, LvmVg *vg, const char *pool
   if (names->len == 0)
     return TRUE;
   g_ptr_array_add(names, NULL);
-  return pool_snapshot_group(source->group, (const char *const *)names->pdata, snapshot, error);
+  ++*taken;
+  return pool_snapshot_group(source->group, (const char *const *)names->pdata, source->snapshot,
+                             error);
 }
 
 static gboolean take_snapshots(ArchiveSource *source, GError **error)
@@ -144,6 +136,7 @@ static gboolean take_snapshots(ArchiveSource *source, GError **error)
   g_autoptr(LvmVg) vg = NULL;
   g_autoptr(GPtrArray) lvs = NULL;
 
+  source->n_instants = 0;
   clean(source);
   vg = read_text(source, error);
   if (!vg || !lvm_vg_check_like(vg, error))
@@ -151,7 +144,7 @@ static gboolean take_snapshots(ArchiveSource *source, GError **error)
   lvs = lvm_vg_lvs(vg);
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN_POOL &&
-        !snapshot_pool(source, vg, lvm_lv_name(lvs->pdata[i]), error))
+        !snapshot_pool(source, vg, lvm_lv_name(lvs->pdata[i]), &source->n_instants, error))
       return FALSE;
   return TRUE;
 }
@@ -183,8 +176,7 @@ static gboolean check_linear(ArchiveSource *source, const char *name, const Arch
 static gboolean add_volume(ArchiveSource *source, LvmVg *vg, LvmLv *lv, GPtrArray *volumes)
 {
   ArchiveVolume *volume = g_new0(ArchiveVolume, 1);
-  g_autofree char *snapshot =
-      g_strdup_printf("snap_%s_" SNAPSHOT "%d", lvm_lv_name(lv), (int)getpid());
+  g_autofree char *snapshot = g_strdup_printf("snap_%s_%s", lvm_lv_name(lv), source->snapshot);
 
   g_ptr_array_add(volumes, volume);
   volume->name = g_strdup(lvm_lv_name(lv));
@@ -215,7 +207,7 @@ static gboolean find_volumes(ArchiveSource *source, gboolean *again, GError **er
 
     if (!lvm_lv_is_visible(lv) || lvm_lv_kind(lv) == LVM_LV_THIN_POOL)
       continue;
-    if (!archiver_of(lv))
+    if (!is_temporary(lv))
       *again = !add_volume(source, vg, lv, volumes);
     else if (!lvm_vg_remove_lv(sent, lvm_vg_find_lv(sent, lvm_lv_name(lv)), error))
       return FALSE;
@@ -258,6 +250,10 @@ static gboolean survey(ArchiveSource *source, const ArchiveOptions *options, GEr
   }
   if (again)
     return vt_set_error(error, EBUSY, "its volumes change all the time: try again later");
+  if (source->n_instants > 1)
+    cli_warn("the volumes are of %u thin pools: those of each pool are archived as they were at "
+             "one instant, not all together",
+             source->n_instants);
   for (guint i = 0; i < source->volumes->len; i++) {
     const ArchiveVolume *volume = source->volumes->pdata[i];
 
@@ -270,8 +266,11 @@ static gboolean survey(ArchiveSource *source, const ArchiveOptions *options, GEr
 ArchiveSource *archive_source_new(VolumeGroup *group, const ArchiveOptions *options, GError **error)
 {
   g_autoptr(ArchiveSource) source = g_new0(ArchiveSource, 1);
+  g_autofree char *suffix = pool_temporary_suffix();
 
   source->group = group;
+  source->snapshot = g_strconcat("archive_", suffix, NULL);
+  pool_temporary_clean(group); /* of an archive that was killed */
   return survey(source, options, error) && archive_choose_bases(source, error)
              ? g_steal_pointer(&source)
              : NULL;
@@ -286,5 +285,6 @@ void archive_source_free(ArchiveSource *source)
   g_clear_pointer(&source->vg, lvm_vg_free);
   g_clear_pointer(&source->volumes, g_ptr_array_unref);
   g_clear_pointer(&source->pools, g_variant_unref);
+  g_free(source->snapshot);
   g_free(source);
 }

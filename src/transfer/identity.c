@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "pool/temporary.h"
 #include "settings/settings.h"
 #include "transfer/resume.h"
 
 #define RECEIVE_PREFIX "vt-receive-"
-#define SEND_PREFIX "vt-send-"
 #define RECEIVED_PREFIX "vt-received-"
 #define HEX "0123456789abcdef"
 
@@ -73,17 +73,6 @@ gboolean transfer_parse_id(const char *text, guint8 *bytes)
   return TRUE;
 }
 
-/* @prefix, an id, and @rest of that. */
-static char *find_id(const char *name, const char *prefix, char end)
-{
-  const char *id = name + strlen(prefix);
-
-  if (!g_str_has_prefix(name, prefix) || strspn(id, HEX) != TRANSFER_ID_LENGTH ||
-      id[TRANSFER_ID_LENGTH] != end)
-    return NULL;
-  return g_strndup(id, TRANSFER_ID_LENGTH);
-}
-
 char *transfer_receive_name(const char *id, guint index)
 {
   return g_strdup_printf(RECEIVE_PREFIX "%s-%u", id, index);
@@ -91,17 +80,12 @@ char *transfer_receive_name(const char *id, guint index)
 
 char *transfer_receive_id(const char *name)
 {
-  return find_id(name, RECEIVE_PREFIX, '-');
-}
+  const char *id = name + strlen(RECEIVE_PREFIX);
 
-char *transfer_send_name(const char *id)
-{
-  return g_strconcat(SEND_PREFIX, id, NULL);
-}
-
-char *transfer_send_id(const char *snapshot_name)
-{
-  return find_id(snapshot_name, SEND_PREFIX, '\0');
+  return g_str_has_prefix(name, RECEIVE_PREFIX) && strspn(id, HEX) == TRANSFER_ID_LENGTH &&
+                 id[TRANSFER_ID_LENGTH] == '-'
+             ? g_strndup(id, TRANSFER_ID_LENGTH)
+             : NULL;
 }
 
 char *transfer_received_name(const char *id)
@@ -189,21 +173,16 @@ void transfer_unlock(TransferLock *lock)
 
 /* --- what was left --- */
 
-static char *id_of(const PoolVolumeInfo *info)
-{
-  char *id = transfer_receive_id(info->name);
-
-  return id || !info->snapshot_name ? id : transfer_send_id(info->snapshot_name);
-}
-
 void transfer_clean_up(VolumeGroup *group)
 {
-  g_autoptr(GPtrArray) infos = pool_list_volumes(group, NULL, NULL);
+  g_autoptr(GPtrArray) infos = NULL;
 
+  pool_temporary_clean(group);
+  infos = pool_list_volumes(group, NULL, NULL);
   for (guint i = 0; infos && i < infos->len; i++) {
     const PoolVolumeInfo *info = infos->pdata[i];
     const char *const names[] = {info->name, NULL};
-    g_autofree char *id = id_of(info);
+    g_autofree char *id = transfer_receive_id(info->name);
     g_autoptr(TransferToken) kept = id ? transfer_kept(info->vg, NULL, id) : NULL;
     g_autoptr(TransferLock) lock = id && !kept ? transfer_lock(info->vg, id, NULL) : NULL;
     g_autoptr(GError) error = NULL;

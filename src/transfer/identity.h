@@ -2,10 +2,10 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later
  *
  * The identity of a snapshot or template is a digest of what it is (docs/stream.md), and where it
- * was received, the tag that tells it. Volumes that are being received, and snapshots for as long
- * as a volume is sent, have names that say so, with a number of 32 hexadecimal digits; whoever
- * works on them holds a lock of that name, so that what an interrupted one has left is known by the
- * lock that nobody holds. Locks are of this host (in the runtime folder).
+ * was received, the tag that tells it. Volumes that are being received have names that say so, with
+ * a number of 32 hexadecimal digits; whoever works on them holds a lock of that name, so that what
+ * an interrupted one has left is known by the lock that nobody holds. Locks are of this host (in
+ * the runtime folder).
  *
  * Strings returned are the caller's. Errors: VT_ERROR. Thread-safety: any thread.
  */
@@ -27,9 +27,6 @@ gboolean transfer_parse_id(const char *text, guint8 *bytes);
 char *transfer_receive_name(const char *id, guint index);
 /* The id; NULL: it is no such name. */
 char *transfer_receive_id(const char *name);
-/* "vt-send-<id>", what the snapshot is called. */
-char *transfer_send_name(const char *id);
-char *transfer_send_id(const char *snapshot_name);
 /* "vt-received-<8 digits of the id>": the snapshot that keeps how a volume was received, so that a
  * write to it shows. */
 char *transfer_received_name(const char *id);
@@ -41,5 +38,6 @@ TransferLock *transfer_lock(const char *vg, const char *id, GError **error);
 void transfer_unlock(TransferLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TransferLock, transfer_unlock)
 
-/* Remove what interrupted ones have left in @group; failures are warnings. */
+/* Remove what interrupted ones have left in @group, and temporary volumes that are over
+ * (pool/temporary.h); failures are warnings. */
 void transfer_clean_up(VolumeGroup *group);

@@ -19,10 +19,8 @@ typedef struct {
 struct SendPlan {
   VolumeGroup *group;
   char *vg, *vg_uuid, *pool;
-  GPtrArray *infos; /* of PoolVolumeInfo: of the pool */
-  GPtrArray *items; /* of SendItem, in order */
-  char *id;         /* of this sending */
-  TransferLock *lock;
+  GPtrArray *infos;     /* of PoolVolumeInfo: of the pool */
+  GPtrArray *items;     /* of SendItem, in order */
   GPtrArray *snapshots; /* names that were taken, to be removed */
   GStrv since;          /* what they are called that the receiver has; NULL: none */
   guint64 estimate;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "pool/temporary.h"
 #include "transfer/send-private.h"
 
 void send_item_free(SendItem *item)
@@ -26,13 +27,13 @@ const PoolVolumeInfo *send_find(const SendPlan *plan, const char *name)
 
 /* --- what is meant --- */
 
-/* Of a sending, or a receiving. */
+/* For one use, or of a receiving. */
 static gboolean is_temporary(const PoolVolumeInfo *info)
 {
-  g_autofree char *receive = transfer_receive_id(info->name),
-                  *send = info->snapshot_name ? transfer_send_id(info->snapshot_name) : NULL;
+  g_autofree char *receive = transfer_receive_id(info->name);
 
-  return receive || send || (info->snapshot_name && transfer_is_received_name(info->snapshot_name));
+  return receive || pool_temporary_is(info) ||
+         (info->snapshot_name && transfer_is_received_name(info->snapshot_name));
 }
 
 /* The volume whose snapshots count for @info. */

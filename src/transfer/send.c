@@ -14,6 +14,7 @@
 
 #include "cli/cli.h"
 #include "image/interrupt.h"
+#include "pool/temporary.h"
 #include "transfer/send-private.h"
 #include "transfer/stream-private.h"
 #include "util/memory.h"
@@ -27,7 +28,7 @@
 /* Of all that can be written to, at one instant. */
 static gboolean take_snapshots(SendPlan *plan, GError **error)
 {
-  g_autofree char *name = transfer_send_name(plan->id);
+  g_autofree char *suffix = pool_temporary_suffix(), *name = g_strconcat("send_", suffix, NULL);
   g_autoptr(GPtrArray) volumes = g_ptr_array_new();
 
   for (guint i = 0; i < plan->items->len; i++) {
@@ -78,7 +79,7 @@ static gboolean look_at_pool(SendPlan *plan, GError **error)
   plan->vg = g_strdup(vg->name);
   plan->vg_uuid = g_strdup(vg->uuid);
   plan->infos = pool_list_volumes(plan->group, plan->pool, error);
-  return plan->infos && (plan->lock = transfer_lock(plan->vg, plan->id, error));
+  return plan->infos != NULL;
 }
 
 SendPlan *send_plan_new(const SendWhat *what, GError **error)
@@ -88,7 +89,6 @@ SendPlan *send_plan_new(const SendWhat *what, GError **error)
   plan->group = what->group;
   plan->pool = g_strdup(what->pool);
   plan->since = g_strdupv((GStrv)what->since);
-  plan->id = transfer_new_id();
   plan->items = g_ptr_array_new_with_free_func((GDestroyNotify)send_item_free);
   plan->snapshots = g_ptr_array_new_with_free_func(g_free);
   if (!look_at_pool(plan, error) || !send_select(plan, what, error) ||
@@ -109,13 +109,11 @@ void send_plan_free(SendPlan *plan)
     if (!pool_remove(plan->group, (const char *const *)plan->snapshots->pdata, FALSE, &error))
       cli_warn("the snapshots taken to send volumes stay for now: %s", error->message);
   }
-  transfer_unlock(plan->lock);
   g_ptr_array_unref(plan->snapshots);
   g_ptr_array_unref(plan->items);
   g_clear_pointer(&plan->infos, g_ptr_array_unref);
   g_strfreev(plan->since);
   g_free(plan->there_digest);
-  g_free(plan->id);
   g_free(plan->vg);
   g_free(plan->vg_uuid);
   g_free(plan->pool);

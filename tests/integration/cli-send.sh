@@ -172,7 +172,7 @@ stop_sender() { # SIGNAL
 }
 start_sender
 stop_sender KILL
-like "a sender that is killed leaves its snapshot" "$(volumes a)" "vt-send-[0-9a-f]{32}"
+like "a sender that is killed leaves its snapshot" "$(volumes a)" "snap_${disk}_send_tmp\."
 start_sender
 stop_sender TERM
 is "the next one removes it, and its own, though interrupted" \
