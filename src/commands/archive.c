@@ -114,9 +114,9 @@ const CliCommand cli_archive = {
     .summary = "Write a whole volume group, volumes and what they share, into a file",
     .description = "With names, UUIDs, tags, origins, permissions and ids, from which unarchive "
                    "makes it again. Volumes in\n"
-                   "use are taken as they were at one instant; what several share is in it once. "
-                   "Linear volumes come\n"
-                   "along, and must not be in use.\n\n"
+                   "use are taken as they were at one instant of each thin pool; what several "
+                   "share is in it once.\n"
+                   "Linear volumes come along, and must not be in use.\n\n"
                    "Example: virt-thin archive pve - --zstd | ssh HOST virt-thin unarchive - pve "
                    "--device /dev/md0",
     .options = archive_options,

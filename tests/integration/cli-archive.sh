@@ -260,7 +260,8 @@ END
     [ "$(vt export pve/vm-101-disk-0 - | head -c 8 | od -An -tu4 | awk '{ print $1 }')" -lt 10000 ]
   } 2>/dev/null
   wait_until 20 written
-  ok 'served: archive' vt archive pve served.vtar
+  run vt archive pve served.vtar
+  like 'served: archive' "$? $(tr "\n" " " <<<"$err")" '^0 .*of 2 thin pools'
   is 'served: its snapshots are gone' "$(names pve)" "$names_before"
   mkfifo stuck
   exec 9<>stuck
