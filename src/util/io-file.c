@@ -180,8 +180,8 @@ static gboolean check(FileIo *file, gboolean thoroughly, GError **error)
   g_autofree char *lost =
       __atomic_load_n(&file->lost, __ATOMIC_ACQUIRE) ? NULL : describe_loss(file);
   char *none = NULL;
-  if (!lost && thoroughly && !file->is_block && !file->asks_size && !file->io.read_only &&
-      vt_tail_is_cut(&file->tail, file->fd))
+  if (!lost && !file->is_block && !file->asks_size && !file->io.read_only &&
+      (thoroughly ? vt_tail_look : vt_tail_is_cut)(&file->tail, file->fd))
     lost = g_strdup("somebody has cut it, and let it grow again: what was behind is lost, restore "
                     "it from a backup");
   if (lost && __atomic_compare_exchange_n(&file->lost, &none, lost, FALSE, __ATOMIC_ACQ_REL,
@@ -208,12 +208,17 @@ static gboolean file_readv(VtIo *io, const struct iovec *iov, int n_iov, guint64
 static gboolean file_writev(VtIo *io, const struct iovec *iov, int n_iov, guint64 offset,
                             GError **error)
 {
-  if (is_known_lost((FileIo *)io, error))
+  FileIo *file = (FileIo *)io;
+  guint begun = vt_tail_begin_write(&file->tail);
+  if (is_known_lost(file, error))
     return FALSE;
-  if (n_iov == 1 &&
-      pwrite(((FileIo *)io)->fd, iov->iov_base, iov->iov_len, offset) == (ssize_t)iov->iov_len)
-    return TRUE;
-  return transfer(io, pwritev, "write", iov, n_iov, offset, error);
+  if ((n_iov != 1 ||
+       pwrite(file->fd, iov->iov_base, iov->iov_len, offset) != (ssize_t)iov->iov_len) &&
+      !transfer(io, pwritev, "write", iov, n_iov, offset, error))
+    return FALSE;
+  if (!file->is_block)
+    vt_tail_written(&file->tail, iov, n_iov, offset, vt_iov_length(iov, n_iov), begun);
+  return TRUE;
 }
 
 /* The kernel tells of a lost write once, to whoever flushes first, and takes it for written then.
@@ -416,7 +421,7 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error)
     return NULL;
   ((FileIo *)io)->asks_size = FALSE;
   if (!read_only && !((FileIo *)io)->is_block)
-    vt_tail_is_cut(&((FileIo *)io)->tail, fd); /* from now on */
+    vt_tail_look(&((FileIo *)io)->tail, fd); /* from now on */
   return io;
 }
 

@@ -55,11 +55,7 @@ for case in "${cases[@]}"; do
     vt serve $vg
   fi
   hurt "$case"
-  if [[ $case = *grown ]]; then
-    ok "who writes is told" wait_until 10 write_fails
-  else
-    ok "who writes is told at once" write_fails
-  fi
+  ok "who writes is told at once" write_fails
   ok "info says why" wait_until 5 is_ill "$why"
   ok "and the log" wait_until 5 log_says "$why"
   if [ "$case" = deleted ]; then

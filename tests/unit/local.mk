@@ -7,6 +7,7 @@ unit_tests = \
 	tests/unit/test-failover \
 	tests/unit/test-growth \
 	tests/unit/test-interrupt \
+	tests/unit/test-io-tail \
 	tests/unit/test-journal \
 	tests/unit/test-libvirt-layout \
 	tests/unit/test-lvm-changes \
