@@ -172,9 +172,9 @@ static void test_a_small_block(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_what_was_there),        TEST(test_what_a_look_has_found),
-      TEST(test_what_was_just_written), TEST(test_the_end_is_written_again),
-      TEST(test_holes_of_our_own),      TEST(test_a_small_block),
+      TEST(test_what_was_there),         TEST(test_what_a_look_has_found),
+      TEST(test_what_was_just_written),  TEST(test_the_end_is_written_again),
+      TEST(test_holes_of_our_own),       TEST(test_a_small_block),
       TEST(test_more_is_written_behind),
   };
 

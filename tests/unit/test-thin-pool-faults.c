@@ -261,6 +261,51 @@ static void test_with_a_journal(void **state)
   g_free(journal);
 }
 
+/* Chunks that are copied, and filled with zeros, in several pieces. */
+static gboolean use_large(Harness *h, GError **error)
+{
+  ThinVolume *v = NULL;
+  gboolean ok = harness_message(h, THIN_CREATE, 1, 0, error) &&
+                (v = thin_volume_open(h->pool, 1, 16 * MIB, FALSE, error)) &&
+                thin_volume_write(v, buffer, 3 * MIB, 0, error) &&
+                harness_message(h, THIN_SNAPSHOT, 2, 1, error) &&
+                thin_volume_write(v, buffer, 512, 600 * KIB, error) &&
+                thin_volume_write(v, buffer, 512, 5 * MIB + 600 * KIB, error) &&
+                thin_volume_zero(v, MIB + 300 * KIB, 1000 * KIB, FALSE, error) &&
+                thin_volume_flush(v, error);
+
+  thin_volume_close(v);
+  return ok;
+}
+
+static void test_large_chunks(void **state)
+{
+  static const VtIoKinds kinds[] = {VT_IO_READ, VT_IO_WRITE, VT_IO_ZERO, VT_IO_FLUSH};
+  guint handler = g_log_set_handler("virt-thin", G_LOG_LEVEL_WARNING, quiet, NULL), n = 0;
+
+  memset(buffer, 'x', sizeof buffer);
+  for (guint i = 0; i < G_N_ELEMENTS(kinds); i++) {
+    gboolean ok = FALSE;
+    for (guint at = 0; !ok; at++) {
+      g_autoptr(GError) error = NULL;
+      Harness h;
+      harness_open_failing(&h, 24 * 16, MIB, &(ThinOptions){.chunk_size = MIB});
+      vt_io_failer_arm(h.data, kinds[i], at, EIO);
+      ok = use_large(&h, &error);
+      if (ok != (vt_io_failer_failed(h.data) == 0))
+        fail_msg("kind %u, at %u: %s", kinds[i], at, error ? error->message : "nothing said");
+      n += !ok;
+      thin_pool_close(g_steal_pointer(&h.pool), NULL);
+      vt_io_failer_arm(h.data, 0, G_MAXUINT, EIO);
+      g_assert_true(thin_clear_needs_check(h.metadata, 24 * MIB, NULL));
+      harness_check(h.metadata, 24 * MIB, TRUE);
+      harness_close(&h);
+    }
+  }
+  g_log_remove_handler("virt-thin", handler);
+  assert_true(n > 10);
+}
+
 /* --- the journal -------------------------------------------------------------------- */
 
 /* Each write makes an entry, of a chunk of its own. */
@@ -544,6 +589,7 @@ int main(void)
       cmocka_unit_test(test_ignoring_discards),
       cmocka_unit_test(test_without_zeroing),
       cmocka_unit_test(test_with_a_journal),
+      cmocka_unit_test(test_large_chunks),
       cmocka_unit_test(test_full_journal),
       cmocka_unit_test(test_death),
       cmocka_unit_test(test_refused),

@@ -143,7 +143,8 @@ static void set_up(Harness *h, guint64 n_chunks, const ThinOptions *options)
     h->options = *options;
   h->options.block_cache = h->options.block_cache ? h->options.block_cache : 4 * MIB;
   h->options.translations = h->options.translations ? h->options.translations : 1 << 14;
-  MUST(thin_pool_format(h->metadata, CHUNK, n_chunks * CHUNK, &error));
+  MUST(thin_pool_format(h->metadata, h->options.chunk_size ? h->options.chunk_size : CHUNK,
+                        n_chunks * CHUNK, &error));
   MUST(h->pool = thin_pool_open(h->metadata, h->data, &h->options, &error));
 }
 

@@ -43,7 +43,8 @@ typedef struct {
   guint64 tid;
 } Harness;
 
-/* A new, open pool of @n_chunks chunks of 64 KiB. @options may be NULL. */
+/* A new, open pool of @n_chunks times 64 KiB, in chunks of that size unless @options say another;
+ * they may be NULL. */
 void harness_open(Harness *h, guint64 n_chunks, guint64 metadata_size, const ThinOptions *options);
 /* The same on devices that are failers (util/io.h), not armed. */
 void harness_open_failing(Harness *h, guint64 n_chunks, guint64 metadata_size,
