@@ -191,6 +191,49 @@ static void test_maps_lost(void **state)
   close(to_fd);
 }
 
+/* The details of before a snapshot do not say that anything is shared; the maps of after it are the
+ * snapshot's, too. What a write may not go to in place is what counts as shared. */
+static void test_details_older(void **state)
+{
+  for (gboolean older = FALSE; older <= TRUE; older++) {
+    int fd, to_fd;
+    VtIo *from = harness_memory("from", LARGE_METADATA, &fd),
+         *to = harness_memory("anew", LARGE_METADATA, &to_fd);
+    g_autoptr(GArray) lost = g_array_new(FALSE, FALSE, sizeof(ThinLost));
+    ThinRoots roots = {.details_older = older};
+    guint64 block[THIN_METADATA_BLOCK / 8];
+    const ThinDiskSuperblock *superblock = (gconstpointer)block;
+    ThinMetadata *md;
+    ThinRun run;
+
+    MUST(thin_metadata_format(from, THIN_CHUNK_MIN, 100, &error));
+    md = anew_open(from);
+    MUST(thin_metadata_create(md, 1, &error));
+    anew_map(md, 1, 0, 10);
+    anew_commit(md);
+    read_block(from, 0, block);
+    roots.details_root = GUINT64_FROM_LE(superblock->device_details_root);
+    MUST(thin_metadata_snapshot(md, 2, 1, &error));
+    anew_commit(md);
+    read_block(from, 0, block);
+    roots.mapping_root = GUINT64_FROM_LE(superblock->data_mapping_root);
+    thin_metadata_close(md);
+    MUST(thin_rebuild(from, &roots, to, lost, NULL, &error));
+    anew_check(to, to_fd);
+    assert_int_equal(lost->len, 0);
+    md = anew_open(to);
+    MUST(thin_metadata_lookup(md, 1, 0, 10, &run, &error));
+    assert_int_equal(run.shared, older);
+    MUST(thin_metadata_lookup(md, 2, 0, 10, &run, &error));
+    assert_true(run.shared);
+    thin_metadata_close(md);
+    vt_io_unref(from);
+    vt_io_unref(to);
+    close(fd);
+    close(to_fd);
+  }
+}
+
 static void test_damaged_fixture(void **state)
 {
   g_autofree char *path = thin_test_path(*state, "04b-damaged-leaf");
@@ -221,6 +264,7 @@ int main(void)
       cmocka_unit_test(test_damaged),
       cmocka_unit_test(test_details_lost),
       cmocka_unit_test(test_maps_lost),
+      cmocka_unit_test(test_details_older),
       cmocka_unit_test_setup_teardown(test_damaged_fixture, thin_test_setup, thin_test_teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
