@@ -335,17 +335,16 @@ static gboolean no_text(const Repair *repair, const char *vg, GError *failure, G
 static gboolean open_damaged(Repair *repair, const char *vg, LvmStore *found, GError *failure,
                              GError **error)
 {
+  g_autoptr(LvmText) own = found ? whole_text(found) : NULL;
   LvmText *text = NULL;
 
   if (!found && failure->code != ENOENT && failure->code != EBADMSG)
     return g_propagate_error(error, failure), FALSE;
   repair->wrong = found ? lvm_vg_contradiction(lvm_store_vg(found)) : NULL;
-  if (found && lvm_probe_has_text(repair->probe, vg))
-    text = whole_text(found);
-  if (!text)
+  if (!own || !lvm_probe_has_text(repair->probe, vg))
     text = repair_find_text(repair->probe, vg, NULL);
-  if (!text && found)
-    text = whole_text(found);
+  if (!text)
+    text = g_steal_pointer(&own);
   if (!text)
     return no_text(repair, vg, failure, error);
   g_clear_error(&failure);
