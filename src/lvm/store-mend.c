@@ -4,7 +4,8 @@
  * What is damaged is taken for empty: a metadata area whose header cannot be used gets a header, a
  * physical volume without a label one that says what the text does, and a metadata area where lvm2
  * makes one, if there is none left in the volume group. The text then is committed to all of them,
- * as any other.
+ * as any other. How many areas a physical volume had says its label alone, no text: of two, the one
+ * at the device's end goes with the label. That is a copy less, and nothing reads what it holds.
  */
 #include "config.h"
 
