@@ -83,6 +83,10 @@ void cli_warn(const char *format, ...) G_GNUC_PRINTF(1, 2);
 gboolean cli_locale_is_utf8(void);
 /* "8.00 GiB", "-" for G_MAXUINT64. The caller's. */
 char *cli_size(guint64 bytes);
+/* "26 %"; "-" where it is not known. The caller's. */
+char *cli_percent(guint64 part, guint64 whole);
+/* What of @text, which is UTF-8, fits into @width columns: both its ends. The caller's. */
+char *cli_cut(const char *text, guint width);
 
 /* "by 20 % at 80 %", or that a thin pool does not grow by itself, and why; NULL: that is not
  * told. */

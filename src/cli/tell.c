@@ -38,6 +38,25 @@ gboolean cli_locale_is_utf8(void)
   return FALSE;
 }
 
+char *cli_percent(guint64 part, guint64 whole)
+{
+  if (part == G_MAXUINT64 || !whole)
+    return g_strdup("-");
+  return g_strdup_printf("%.0f %%", 100.0 * (double)part / (double)whole);
+}
+
+char *cli_cut(const char *text, guint width)
+{
+  glong length = g_utf8_strlen(text, -1), front = (glong)(width - 1) / 2;
+  g_autofree char *begin = NULL;
+
+  if (length <= (glong)width)
+    return g_strdup(text);
+  begin = g_utf8_substring(text, 0, front);
+  return g_strconcat(begin, cli_locale_is_utf8() ? "…" : "~",
+                     g_utf8_offset_to_pointer(text, length - ((glong)width - 1 - front)), NULL);
+}
+
 char *cli_growth(const PoolInfo *info)
 {
   if (info->unwatched)

@@ -146,18 +146,10 @@ void list_tree_add(ListTree *tree, VolumeGroup *group, const char *thin_pool, GP
 
 /* --- the picture --- */
 
-/* "26 %"; "-" where it is not known. */
-static char *percent(guint64 part, guint64 whole)
-{
-  if (part == G_MAXUINT64 || !whole)
-    return g_strdup("-");
-  return g_strdup_printf("%.0f %%", 100.0 * (double)part / (double)whole);
-}
-
 static void print_row(const char *name, int width, guint64 size, guint64 mapped, guint64 exclusive,
                       const char *flags, const char *user)
 {
-  g_autofree char *a = cli_size(size), *b = cli_size(mapped), *c = percent(mapped, size),
+  g_autofree char *a = cli_size(size), *b = cli_size(mapped), *c = cli_percent(mapped, size),
                   *d = cli_size(exclusive);
   int padding = width - (int)g_utf8_strlen(name, -1);
   g_autofree char *rest = g_strdup_printf("  %-5s  %s", flags, user);
@@ -228,7 +220,7 @@ static void print_heading(const Section *section)
   bar = cli_bar(pool->used, pool->size);
   used = cli_size(pool->used);
   size = cli_size(pool->size);
-  full = percent(pool->used, pool->size);
+  full = cli_percent(pool->used, pool->size);
   printf("%s/%s  [%s] %s, %s of %s%s%s\n", pool->vg, pool->name, bar, full, used, size,
          pool->health ? "; " : "", pool->health ? pool->health : "");
 }

@@ -35,6 +35,7 @@ virt_thin_SOURCES += \
 	src/commands/restore.c \
 	src/commands/serve.c \
 	src/commands/stream.c \
+	src/commands/top.c \
 	src/commands/tree.c \
 	src/commands/tree-nodes.h src/commands/tree-nodes.c \
 	src/commands/tree-svg.h src/commands/tree-svg.c \

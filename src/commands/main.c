@@ -16,16 +16,22 @@
 #include "service/process/service.h"
 #include "settings/settings.h"
 
+/* A group a paragraph: */
+/* clang-format off */
 static const CliCommand *const commands[] = {
-    &cli_init,          &cli_extend,  &cli_serve,    &cli_stop,      &cli_release,   &cli_activate,
-    &cli_deactivate,    NULL,         &cli_list,     &cli_tree,      &cli_info,      &cli_metrics,
-    &cli_usage_command, &cli_delta,   &cli_dump,     &cli_check,     &cli_repair,    NULL,
-    &cli_create,        &cli_clone,   &cli_template, &cli_snapshot,  &cli_rollback,  &cli_rename,
-    &cli_resize,        &cli_remove,  NULL,          &cli_import,    &cli_export,    &cli_rescue,
-    &cli_mount,         &cli_umount,  &cli_nbd,      NULL,           &cli_backup,    &cli_restore,
-    &cli_send,          &cli_receive, &cli_archive,  &cli_unarchive, &cli_replicate, &cli_failover,
-    &cli_schedule,      NULL,         &cli_storage,  NULL,           &cli_enable,    &cli_disable,
+    &cli_init, &cli_extend, &cli_serve, &cli_stop, &cli_release, &cli_activate, &cli_deactivate,
+    NULL,
+    &cli_list, &cli_tree, &cli_info, &cli_metrics, &cli_top, &cli_usage_command, &cli_delta,
+    &cli_dump, &cli_check, &cli_repair, NULL,
+    &cli_create, &cli_clone, &cli_template, &cli_snapshot, &cli_rollback, &cli_rename,
+    &cli_resize, &cli_remove, NULL,
+    &cli_import, &cli_export, &cli_rescue, &cli_mount, &cli_umount, &cli_nbd, NULL,
+    &cli_backup, &cli_restore, &cli_send, &cli_receive, &cli_archive, &cli_unarchive,
+    &cli_replicate, &cli_failover, &cli_schedule, NULL,
+    &cli_storage, NULL,
+    &cli_enable, &cli_disable,
 };
+/* clang-format on */
 
 /* What other parts of virt-thin run. */
 static const CliCommand *const internal_commands[] = {&cli_stream, &cli_refresh};

@@ -19,20 +19,6 @@ typedef struct {
   guint widest;
 } Picture;
 
-/* What of @text fits into @width columns: both its ends. The caller's. */
-static char *cut(const Picture *picture, const char *text, guint width)
-{
-  glong length = g_utf8_strlen(text, -1), front = (glong)(width - 1) / 2;
-  g_autofree char *begin = NULL;
-  const char *dots = picture->fine ? "…" : "~";
-
-  if (length <= (glong)width)
-    return g_strdup(text);
-  begin = g_utf8_substring(text, 0, front);
-  return g_strconcat(begin, dots,
-                     g_utf8_offset_to_pointer(text, length - ((glong)width - 1 - front)), NULL);
-}
-
 /* Of a node: what it is, behind the lines of the levels before. The caller's. */
 static char *label_of(const Picture *picture, const char *lines, const TreeNode *node,
                       gboolean below)
@@ -44,7 +30,7 @@ static char *label_of(const Picture *picture, const char *lines, const TreeNode 
   glong taken = g_utf8_strlen(lines, -1) + g_utf8_strlen(kind, -1);
   glong room = picture->column ? MAX((glong)picture->column - taken, 8) : G_MAXINT;
 
-  name = cut(picture, node->name, (guint)room);
+  name = cli_cut(node->name, (guint)room);
   return g_strconcat(lines, name, kind, NULL);
 }
 
@@ -58,7 +44,7 @@ static void print_remark(const Picture *picture, const char *lines, const char *
     printf("  %s\n", remark);
     return;
   }
-  text = cut(picture, remark, before + 8 < picture->width ? picture->width - before : 8);
+  text = cli_cut(remark, before + 8 < picture->width ? picture->width - before : 8);
   printf("\n%s  %s\n", lines, text);
 }
 

@@ -4,10 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 
-commands="init extend serve stop release activate deactivate list tree info metrics usage delta
-  dump check repair create clone template snapshot rollback rename resize remove import export
-  rescue mount umount backup restore archive unarchive send receive nbd storage replicate failover
-  schedule enable disable"
+commands="init extend serve stop release activate deactivate list tree info metrics top usage
+  delta dump check repair create clone template snapshot rollback rename resize remove import
+  export rescue mount umount backup restore archive unarchive send receive nbd storage replicate
+  failover schedule enable disable"
 wrong=(
   "no command|"
   "unknown command|explode"
@@ -105,6 +105,9 @@ wrong=(
   "tree: two names|tree pve other"
   "metrics: an LV|metrics pve/data"
   "metrics: two ways|metrics --output $tmp/a --listen $tmp/b"
+  "top: an LV|top pve/data"
+  "top: no time|top --interval 0"
+  "top: not a number|top --count many"
   "delta: one volume|delta pve/x"
   "delta: across volume groups|delta pve/x other/y"
   "usage: nothing named|usage"

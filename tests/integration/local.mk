@@ -41,6 +41,7 @@ integration_tests = \
 	tests/integration/cli-storage-folder.sh \
 	tests/integration/cli-storage.sh \
 	tests/integration/cli-terminal.sh \
+	tests/integration/cli-top.sh \
 	tests/integration/cli-tree.sh \
 	tests/integration/cli-usage.sh \
 	tests/integration/cli-usage-command.sh \
