@@ -9,7 +9,7 @@ for program in mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat sfdisk; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
 need_root_fuse_loop
-plan 90
+plan 97
 service=$VIRT_THIN_PROGRAM vg=mnt$$
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes
 mnt=$tmp/mnt guest=$tmp/guest
@@ -97,6 +97,20 @@ ok "umount by the volume's name" vt umount $vg/mbr
 ok "a file system without partitions" vt mount $vg/ext4 "$mnt"
 is "is mounted" "$(cat "$mnt/what")" ext4
 ok "umount" vt umount "$mnt"
+if command -v mkntfs mount.ntfs-3g ntfscp >/dev/null; then
+  truncate -s 20M "$tmp/ntfs"; echo ntfs >"$tmp/what"
+  { mkntfs -F -q -L fs-ntfs "$tmp/ntfs" && ntfscp "$tmp/ntfs" "$tmp/what" what; } >&2
+  vt import --format raw "$tmp/ntfs" $vg/ntfs >&2
+  ok "NTFS, by ntfs-3g" vt mount $vg/ntfs "$mnt"
+  is "its file is there" "$(cat "$mnt/what")" ntfs
+  not_ok "it is read-only" touch "$mnt/new"
+  ok "umount" vt umount "$mnt"
+  ok "for writing" eval 'vt mount $vg/ntfs "$mnt" --rw && echo new >"$mnt/new" && vt umount "$mnt"'
+  is "which is kept" "$(vt snapshot $vg/ntfs --exec cat {}/new)" new
+  is "nothing is left" "$(left)" ""
+else
+  skip 7 "needs ntfs-3g"
+fi
 truncate -s 40M "$tmp/4k" && loop=$(losetup --find --show --sector-size 4096 "$tmp/4k") &&
   printf 'label: gpt\nsize=16M\n' | sfdisk -q "$loop" >&2
 losetup -d "$loop"; put "$tmp/ext4" "$tmp/4k" 1
