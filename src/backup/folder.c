@@ -10,8 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/interrupt.h"
 #include "util/io.h"
 
+#define COPIED_AT_ONCE (64u << 20)
 #define INTENT "intent"
 #define OPEN_FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -476,13 +478,45 @@ gboolean backup_folder_remove(BackupFolder *folder, const char *id, GError **err
   return sync_folder(folder, ".", error) && remove_tree(folder, removed, error);
 }
 
+static gboolean copy_whole(int from, int to, const char *name, GError **error)
+{
+  gssize n = 1;
+
+  while (n > 0) {
+    if (!image_check_interrupt(error))
+      return FALSE;
+    n = copy_file_range(from, NULL, to, NULL, COPIED_AT_ONCE, 0);
+  }
+  return (n == 0 && fsync(to) == 0) || vt_set_errno(error, errno, "copying %s", name);
+}
+
+static gboolean copy_into(BackupFolder *folder, const char *path, const char *partial,
+                          const char *file, GError **error)
+{
+  int from = openat(folder->fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), to = -1;
+  gboolean ok;
+
+  if (from < 0)
+    return vt_set_errno(error, errno, "opening %s/%s", folder->path, path);
+  to = create_at(folder, partial, file, error);
+  ok = to >= 0 && copy_whole(from, to, path, error);
+  close(from);
+  if (to >= 0)
+    close(to);
+  return ok;
+}
+
+/* vfat, and what is shared by SMB, have no hard links. */
 gboolean backup_folder_keep(BackupFolder *folder, const char *id, const char *file, GError **error)
 {
   g_autofree char *partial = partial_name(id), *from = g_build_filename(id, file, NULL),
                   *to = g_build_filename(partial, file, NULL);
 
-  return linkat(folder->fd, from, folder->fd, to, 0) == 0 ||
-         vt_set_errno(error, errno, "linking %s/%s", folder->path, to);
+  if (linkat(folder->fd, from, folder->fd, to, 0) == 0)
+    return TRUE;
+  if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+    return vt_set_errno(error, errno, "linking %s/%s", folder->path, to);
+  return copy_into(folder, from, partial, file, error);
 }
 
 /* NFS, say, cannot exchange: there, for a moment, the backup has its other name alone, which
@@ -554,6 +588,8 @@ GHashTable *backup_folder_leftovers(BackupFolder *folder, GError **error)
     if (manifest) {
       if (!give_name(folder, name, id, error))
         return NULL;
+      g_ptr_array_add(folder->list, g_steal_pointer(&manifest));
+      g_ptr_array_sort(folder->list, by_id);
       continue;
     }
     intent = read_small(folder->fd, name, INTENT, &length, NULL);

@@ -60,8 +60,8 @@ gboolean backup_folder_begin(BackupFolder *folder, const char *id, const char *i
 int backup_folder_create(BackupFolder *folder, const char *id, const char *file, GError **error);
 /* It is whole: it has all its files but the manifest. Durable on return. */
 gboolean backup_folder_commit(BackupFolder *folder, const BackupManifest *manifest, GError **error);
-/* Begun with the id of a whole backup: it has @file of that as it is. EOPNOTSUPP, EPERM and others:
- * the file system has no hard links. */
+/* Begun with the id of a whole backup: it has @file of that as it is; copied, where the file system
+ * has no hard links. ECANCELED: interrupted. */
 gboolean backup_folder_keep(BackupFolder *folder, const char *id, const char *file, GError **error);
 /* It has all files but the manifest, and takes the place of the backup that there is; at once where
  * the file system can do that, else who reads it then, and the next command after a crash, finds

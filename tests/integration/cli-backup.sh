@@ -48,7 +48,7 @@ step() {
   change && vt import --format raw "$model" pve/vm-1
 }
 
-plan 103
+plan 107
 
 vt init pve/data --size 1g
 vt init other/data --size 100m
@@ -273,6 +273,43 @@ if command -v strace >/dev/null; then
 else
   skip 2 "needs strace"
 fi
+# A file system that neither exchanges (NFS) nor has hard links (vfat); killed at each step there.
+# The newest is an increment of one volume, and full of the other, which is kept.
+lacking() { # EXPRESSION COMMAND...
+  local expression=$1; shift
+  strace -qq -o /dev/null -e trace=renameat2,linkat,renameat,fsync \
+    -e inject=renameat2:error=EINVAL -e inject=linkat:error=EPERM $expression "$@"
+}
+plain=$tmp/plain newest_before=$newest
+if command -v strace >/dev/null; then
+  for i in 1 2 3; do
+    dd if=/dev/urandom of="$tmp/data" bs=64k count=1 conv=notrunc status=none
+    for lv in vm-3 vm-2; do vt import --format raw "$tmp/data" pve/$lv; done
+    [ $i != 3 ] || vt remove "pve/snap_vm-2_backup-$(ls "$plain" | tail -n 1)"
+    vt backup pve/vm-3 pve/vm-2 "$plain" >/dev/null
+  done
+  newest=$(ls "$plain" | tail -n 1) wrong= steps=0
+  for call in fsync renameat; do
+    for at in $(seq 1 50); do
+      copy=$tmp/copy; rm -rf "$copy"; cp -a "$plain" "$copy"
+      lacking "-e inject=$call:signal=KILL:when=$at" \
+        "$VIRT_THIN_PROGRAM" backup prune "$copy" --keep-last 1 >/dev/null 2>&1 && break
+      steps=$((steps + 1))
+      lacking "" "$VIRT_THIN_PROGRAM" backup prune "$copy" --keep-last 1 >/dev/null 2>&1 ||
+        wrong+=" $call-$at-again"
+      has_all "$copy" && vt backup verify "$copy" >/dev/null || wrong+=" $call-$at-then"
+      [ "$(ls -A "$copy" | wc -l)" = 4 ] || wrong+=" $call-$at-left: $(ls -A "$copy" | xargs)"
+    done
+  done
+  is "without exchange and links, killed at each of $steps steps, the next goes on" "$wrong" ""
+  ok "which were some" test $steps -gt 7
+  rm -rf "$copy"; cp -a "$plain" "$copy"
+  ok "not killed it merges" lacking "" "$VIRT_THIN_PROGRAM" backup prune "$copy" --keep-last 1
+  ok "and all is there" has_all "$copy"
+else
+  skip 4 "needs strace"
+fi
+newest=$newest_before
 exec {reader}<>"$merging/.readers"; flock -s "$reader"
 refused "nothing takes another's place while it is read" 1 'wait until that is done' \
   vt backup prune "$merging" --keep-last 1
