@@ -8,18 +8,19 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "util/proc.h"
+
 #define MAX_DEPTH 8
 #define SECTOR 512
 
 static BlockDevice *read_device(const char *folder, guint depth);
 
-/* The one line of @folder/@file; NULL: there is none. */
+/* The one line of @folder/@file, fit to be shown; NULL: there is none. */
 static char *read_attribute(const char *folder, const char *file)
 {
-  g_autofree char *path = g_build_filename(folder, file, NULL);
-  char *text = NULL;
+  g_autofree char *path = g_build_filename(folder, file, NULL), *text = NULL;
 
-  return g_file_get_contents(path, &text, NULL, NULL) ? g_strchomp(text) : NULL;
+  return g_file_get_contents(path, &text, NULL, NULL) ? vt_printable(g_strchomp(text)) : NULL;
 }
 
 static BlockDevice *device_new(const char *kind, const char *name, guint64 size)

@@ -154,9 +154,9 @@ static void scan_mounts(BlockScan *scan, const char *pid, const char *whose)
 
   for (guint i = 0; i < mounts->len; i++) {
     const VtMount *mount = &g_array_index(mounts, VtMount, i);
-    g_autofree char *user =
-        whose ? g_strdup_printf("a mount on %s that pid %s sees", mount->where, whose)
-              : g_strdup_printf("a mount on %s", mount->where);
+    g_autofree char *where = vt_printable(mount->where);
+    g_autofree char *user = whose ? g_strdup_printf("a mount on %s that pid %s sees", where, whose)
+                                  : g_strdup_printf("a mount on %s", where);
 
     add(scan->users, mount->device, g_strdup(user));
     add_mount(scan, mount, mount->device, whose);
@@ -253,8 +253,10 @@ static void scan_path_file(BlockScan *scan, const char *file, const char *what)
   g_autofree char *path = read_path(file), *folder = g_path_get_dirname(file);
   dev_t rdev;
 
-  if (path && path_is_block(path, &rdev) && !is_disabled(folder))
-    add(scan->users, rdev, g_strdup_printf("%s %s", what, folder));
+  if (path && path_is_block(path, &rdev) && !is_disabled(folder)) {
+    g_autofree char *shown = vt_printable(folder);
+    add(scan->users, rdev, g_strdup_printf("%s %s", what, shown));
+  }
 }
 
 static void scan_path_files(BlockScan *scan)
@@ -347,8 +349,9 @@ static char *device_user(BlockScan *scan, const char *name, guint depth)
 static char *describe_device(const char *name, const char *user)
 {
   g_autofree char *folder = g_build_filename("/sys/class/block", name, NULL),
-                  *dm_name = read_line(folder, "dm/name");
-  g_autofree char *title = dm_name ? g_strdup_printf("%s (%s)", name, dm_name) : g_strdup(name);
+                  *dm_name = read_line(folder, "dm/name"),
+                  *shown = dm_name ? vt_printable(dm_name) : NULL;
+  g_autofree char *title = shown ? g_strdup_printf("%s (%s)", name, shown) : g_strdup(name);
   return g_strdup_printf("block device %s%s%s", title, user ? ", in use by " : "",
                          user ? user : "");
 }

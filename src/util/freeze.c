@@ -22,6 +22,7 @@
 
 #include "util/block-users.h"
 #include "util/freeze.h"
+#include "util/proc.h"
 
 #define CONTROL_FD 0 /* of the process */
 #define STATUS_FD 1
@@ -190,10 +191,12 @@ static void take(Freeze *freeze, const Report *message)
   freeze->told = message->mount + 1;
   if (message->err == 0)
     mount->frozen = TRUE;
-  else if (message->err != EBUSY &&
-           (freeze->told == freeze->n || mount[1].where->file_system != mount->where->file_system))
-    g_warning("%s: this file system is not frozen for a snapshot, at most synced: %s",
-              mount->where->path, g_strerror(message->err));
+  else if (message->err != EBUSY && (freeze->told == freeze->n ||
+                                     mount[1].where->file_system != mount->where->file_system)) {
+    g_autofree char *where = vt_printable(mount->where->path);
+    g_warning("%s: this file system is not frozen for a snapshot, at most synced: %s", where,
+              g_strerror(message->err));
+  }
 }
 
 /* What the process says until it is through with @last, or @deadline. FALSE: ETIMEDOUT, or EPIPE:
@@ -291,6 +294,7 @@ Freeze *freeze_begin(const FreezeDisk *disks, guint n_disks, guint min_depth, GE
 {
   Freeze *freeze = g_new0(Freeze, 1);
   g_autoptr(GPtrArray) found = g_ptr_array_new();
+  g_autofree char *where = NULL;
   int err = 0;
 
   freeze->control = freeze->status = -1;
@@ -305,8 +309,8 @@ Freeze *freeze_begin(const FreezeDisk *disks, guint n_disks, guint min_depth, GE
   }
   if (listen_to(freeze, ALL_FROZEN, in_time(), &err))
     return freeze;
-  vt_set_error(error, err, "the file system on %s could not be frozen%s",
-               freeze->mounts[MIN(freeze->told, freeze->n - 1)].where->path,
+  where = vt_printable(freeze->mounts[MIN(freeze->told, freeze->n - 1)].where->path);
+  vt_set_error(error, err, "the file system on %s could not be frozen%s", where,
                err == ETIMEDOUT ? " in time: is its device well?" : ": the process was killed");
   freeze_end(freeze);
   return NULL;

@@ -7,24 +7,29 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+char *vt_printable(const char *text)
+{
+  g_autofree char *valid = g_utf8_make_valid(text, -1);
+  GString *shown = g_string_new(NULL);
+
+  for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
+    gunichar c = g_utf8_get_char(at);
+
+    g_string_append_unichar(shown, g_unichar_isprint(c) && c != 0xfffd ? c : '?');
+  }
+  return g_string_free(shown, FALSE);
+}
+
 char *vt_process_name(pid_t pid)
 {
   g_autofree char *path = g_strdup_printf("/proc/%d/comm", (int)pid);
-  g_autofree char *comm = NULL, *valid = NULL;
-  GString *name;
+  g_autofree char *comm = NULL;
 
   if (!g_file_get_contents(path, &comm, NULL, NULL))
     return NULL;
   if (g_str_has_suffix(comm, "\n"))
     comm[strlen(comm) - 1] = '\0';
-  valid = g_utf8_make_valid(comm, -1);
-  name = g_string_new(NULL);
-  for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
-    gunichar c = g_utf8_get_char(at);
-
-    g_string_append_unichar(name, g_unichar_isprint(c) && c != 0xfffd ? c : '?');
-  }
-  return g_string_free(name, FALSE);
+  return vt_printable(comm);
 }
 
 static GStrv read_lines(const char *path)

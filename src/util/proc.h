@@ -8,8 +8,10 @@
 
 #include <glib.h>
 
-/* What process @pid calls itself, fit to be shown: it may call itself anything, and what a terminal
- * or a log would obey is "?". NULL: there is no such process. The caller's. */
+/* @text, which a stranger chose (a process's name, a folder's), fit to be shown: what a terminal or
+ * a log would obey, and what is not UTF-8, is "?". The caller's. */
+char *vt_printable(const char *text);
+/* What process @pid calls itself, fit to be shown. NULL: there is no such process. The caller's. */
 char *vt_process_name(pid_t pid);
 /* Is there a flock() on the file of @st? @holder (may be NULL): the process that took it, 0 when it
  * is not known. Takes no lock, and so is in nobody's way who is about to. Some file systems are

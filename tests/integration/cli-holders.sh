@@ -17,7 +17,7 @@ loop() { local l; l=$(losetup -f --show "$@") && loops+=("$l"); } # ...: the las
 loops_gone() {
   local i; for ((i = ${#loops[@]} - 1; i >= 0; i--)); do losetup -d "${loops[i]}"; done; loops=()
 }
-at_exit 'umount -q $mnt; loops_gone'
+at_exit 'umount -q $mnt "$tmp"/odd*; loops_gone'
 last() { basename "${loops[-1]}"; }
 
 # held DESCRIPTION REGEX: nothing that ends the volume, or its service, is done while somebody has
@@ -32,7 +32,7 @@ held() {
   done
   is "... and its node is the one it was" "$(readlink "$n")" "$before"
 }
-plan 106
+plan 112
 
 ok "a volume group" vt init $vg/data --size 600m
 ok "a volume" vt create $vg/$v --size 64m
@@ -87,6 +87,12 @@ sleeper=$!
 wait_until 5 test -s "$tmp/ready"
 held "a mount in another namespace" "a mount on $mnt that pid $sleeper sees\$"
 kill $sleeper; wait $sleeper 2>/dev/null
+
+odd=$tmp/$'odd\e[31m'
+mkdir "$odd"
+mount "$n" "$odd"
+held "a mount on a folder whose name a terminal would obey" "a mount on $tmp/odd\?\[31m\$"
+umount "$odd"
 
 # What only the kernel can tell: nobody's descriptor, and a path that leads nowhere.
 mount -t tmpfs none "$mnt"

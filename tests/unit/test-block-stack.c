@@ -48,10 +48,12 @@ static int make_tree(void **state)
   write_attribute("dm-0", "dm/uuid", "CRYPT-LUKS2-0123-safe\n");
   link_to("md0", "devices/dm-0/slaves", "md0");
   write_attribute("loop0", "loop/backing_file", "/srv/pve.img\n");
+  write_attribute("loop1", "loop/backing_file", "/srv/\033[31mred.img\n");
   link_to("sda", "dev/block", "8:0");
   link_to("md0", "dev/block", "9:0");
   link_to("dm-0", "dev/block", "254:0");
   link_to("loop0", "dev/block", "7:0");
+  link_to("loop1", "dev/block", "7:1");
   link_to("sdb/sdb1", "dev/block", "8:17");
   return 0;
 }
@@ -80,6 +82,7 @@ static void test_stacks(void **state)
   is_told(254, 0,
           "disk sda -> partition sda1, disk sdb -> partition sdb1 -> raid1 md0 -> encrypted safe");
   is_told(7, 0, "file /srv/pve.img -> loop0");
+  is_told(7, 1, "file /srv/?[31mred.img -> loop1");
   is_told(8, 99, "device 8:99");
 }
 

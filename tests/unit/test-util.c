@@ -454,6 +454,20 @@ static void test_process_name(void **state)
   assert_null(vt_process_name(0));
 }
 
+static void test_printable(void **state)
+{
+  const char *const texts[][2] = {{"", ""},
+                                  {"/srv/a b", "/srv/a b"},
+                                  {"\033]0;x\007\n\r\t\177", "?]0;x?????"},
+                                  {"\302\233\342\200\256\303\274", "??\303\274"},
+                                  {"\377\357\277\275", "??"}};
+
+  for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+    g_autofree char *shown = vt_printable(texts[i][0]);
+    assert_string_equal(shown, texts[i][1]);
+  }
+}
+
 static void test_mounts(void **state)
 {
   g_autoptr(GArray) mounts = vt_list_mounts("self");
@@ -493,6 +507,7 @@ int main(void)
       cmocka_unit_test_setup_teardown(test_lock, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_flock_holder, setup_file, teardown_file),
       cmocka_unit_test(test_process_name),
+      cmocka_unit_test(test_printable),
       cmocka_unit_test(test_mounts),
       cmocka_unit_test_setup_teardown(test_failer, setup_file, teardown_file),
       cmocka_unit_test_setup_teardown(test_replay, setup_file, teardown_file),

@@ -67,8 +67,10 @@ int node_sync_main(const char *vg)
       continue;
     fd = open(mount->where, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd == -1 || syncfs(fd) < 0) {
-      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s",
-                mount->where, vg, g_strerror(errno));
+      int err = errno;
+      g_autofree char *where = vt_printable(mount->where);
+      g_warning("%s: what was written to this file system on a volume of %s may be lost: %s", where,
+                vg, g_strerror(err));
       status = 1;
     }
     if (fd != -1)
