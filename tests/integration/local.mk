@@ -84,6 +84,7 @@ integration_tests = \
 	tests/integration/service-session.sh \
 	tests/integration/service-under-fire.sh \
 	tests/integration/service-unit.sh \
+	tests/integration/service-user.sh \
 	tests/integration/service-zeros.sh \
 	tests/integration/storage-apply.sh \
 	tests/integration/storage-iscsi-direct.sh \

@@ -6,13 +6,21 @@
 unit=$top_builddir/src/service/virt-thin@.service
 { systemd-analyze security --help | grep -e --offline -q; } 2>/dev/null ||
   skip_all "needs systemd-analyze"
-plan 16
+plan 17
 cp "$unit" "$tmp/"
 ok "the exposure is 4.1 of 10 at most" \
   systemd-analyze security --no-pager --offline=true --threshold=41 "$tmp/virt-thin@.service"
 is "its mount is made where the host sees it: no namespace of its own" \
   "$(grep -E '^(Private|Protect|ReadOnly|ReadWrite|Inaccessible|Temporary|Bind|Mount)' "$unit" |
     grep -v '^ProtectClock=')" ""
+# With the drop-in of docs/systemd.md, "A user of its own"; that it works: service-user.sh.
+{
+  sed '/^\[Install\]/,$d' "$unit"
+  sed -n '/^## A user of its own/,/^## /s/^    //p' "$top_srcdir/docs/systemd.md" |
+    sed '1,/^\[Service\]/d'
+} >"$tmp/own@.service"
+ok "as a user of its own 3.3" \
+  systemd-analyze security --no-pager --offline=true --threshold=33 "$tmp/own@.service"
 like "a watchdog of systemd's is set" "$(cat "$unit")" '^WatchdogSec=[0-9]+$'
 
 # That of a schedule's run, which mounts nothing.

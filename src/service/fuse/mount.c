@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "service/fuse/mount.h"
+#include "settings/settings.h"
 #include "util/proc.h"
 
 /* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by
@@ -36,7 +37,7 @@ static int receive_fd(int socket)
   return fd;
 }
 
-static int mount_as_user(const char *folder, GError **error)
+static int mount_as_user(const char *folder, const char *options, GError **error)
 {
   int sockets[2], said[2], fd;
   g_autofree char *number = NULL;
@@ -53,9 +54,7 @@ static int mount_as_user(const char *folder, GError **error)
     fcntl(sockets[0], F_SETFD, 0);
     dup2(said[1], STDERR_FILENO);
     setenv("_FUSE_COMMFD", number, 1);
-    execlp("fusermount3", "fusermount3", "-o",
-           "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin", "--",
-           folder, NULL);
+    execlp("fusermount3", "fusermount3", "-o", options, "--", folder, NULL);
     _exit(127);
   }
   close(sockets[0]);
@@ -72,10 +71,24 @@ static int mount_as_user(const char *folder, GError **error)
   return fd;
 }
 
+#define USER_OPTIONS "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin"
+
+/* A user's service whose sockets are for a @group (NULL: not) shows its volumes to others, too, by
+ * their modes, where the host lets it. */
+static int mount_as_user_for(const char *group, const char *folder, GError **error)
+{
+  g_autoptr(GError) refused = NULL;
+  int fd = group ? mount_as_user(folder, USER_OPTIONS ",allow_other", &refused) : -1;
+
+  if (refused)
+    g_info("%s is for its user alone: %s", folder, refused->message);
+  return fd != -1 ? fd : mount_as_user(folder, USER_OPTIONS, error);
+}
+
 int mount_fuse(const char *folder, GError **error)
 {
   if (geteuid() != 0)
-    return mount_as_user(folder, error);
+    return mount_as_user_for(settings_socket_group(), folder, error);
 
   int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (fd == -1) {
