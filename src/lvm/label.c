@@ -83,7 +83,7 @@ static gboolean read_ranges(const guint8 **p, const guint8 *end, GArray *ranges)
     DiskRange disk;
     LvmRange range;
 
-    if (*p > end || (gsize)(end - *p) < sizeof disk || ranges->len > MAX_AREAS)
+    if ((gsize)(end - *p) < sizeof disk || ranges->len > MAX_AREAS)
       return FALSE;
     memcpy(&disk, *p, sizeof disk);
     *p += sizeof disk;

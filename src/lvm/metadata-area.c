@@ -204,16 +204,17 @@ char *lvm_metadata_area_read_text(LvmMetadataArea *area, gsize *length, GError *
   }
 }
 
-/* A text begins with the VG's name and its id, which lvm2 writes first. */
-static gboolean looks_like_text(const char *text, gsize left)
+/* A text begins with the VG's name and its id, which lvm2 writes first: within @sector. */
+static gboolean looks_like_text(const char *sector)
 {
   gsize name = 0;
   static const char id[] = " {\nid = \"";
+  G_STATIC_ASSERT(128 + sizeof id <= LVM_SECTOR);
 
-  while (name < left && name < 128 && (g_ascii_isalnum(text[name]) || strchr("+_.-", text[name])) &&
-         text[name])
+  while (name < 128 && (g_ascii_isalnum(sector[name]) || strchr("+_.-", sector[name])) &&
+         sector[name])
     name++;
-  return name > 0 && name + sizeof id - 1 < left && memcmp(text + name, id, sizeof id - 1) == 0;
+  return name > 0 && memcmp(sector + name, id, sizeof id - 1) == 0;
 }
 
 void lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer user_data)
@@ -232,7 +233,7 @@ void lvm_metadata_area_search(LvmMetadataArea *area, LvmTextFunc func, gpointer 
   for (gsize offset = 0; offset + LVM_SECTOR <= ring; offset += LVM_SECTOR) {
     const char *end;
 
-    if (!looks_like_text(twice + offset, ring - offset))
+    if (!looks_like_text(twice + offset))
       continue;
     end = memchr(twice + offset, '\0', ring);
     if (end &&
@@ -275,7 +276,7 @@ gboolean lvm_metadata_area_is_untidy(LvmMetadataArea *area, guint64 seqno)
   if (read_place(area->header, 1).offset ||
       !vt_io_read(area->io, text, LVM_SECTOR, area->start + next_offset(area), NULL))
     return TRUE;
-  if (!looks_like_text(text, LVM_SECTOR))
+  if (!looks_like_text(text))
     return FALSE;
   found = strstr(text, key);
   return found && g_ascii_strtoull(found + strlen(key), NULL, 10) > seqno;

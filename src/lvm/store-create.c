@@ -150,10 +150,10 @@ static gboolean add_pv_section(LvmVg *vg, LvmDevice *device, GError **error)
   char name[16];
   LvmPv *pv;
 
-  if (n > G_MAXUINT32 || n == 0)
+  if (n > G_MAXUINT32)
     return vt_set_error(error, EINVAL,
                         "%s would have %" G_GUINT64_FORMAT
-                        " extents: LVM can address 1 to %u; choose another extent size",
+                        " extents: LVM can address %u; choose a larger extent size",
                         device->path, n, G_MAXUINT32);
   for (guint i = 0;; i++) {
     g_snprintf(name, sizeof name, "pv%u", i);
@@ -191,18 +191,16 @@ static LvmVg *empty_vg(const char *name, guint64 extent_size, gboolean no_autoac
       "\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\n"
       "physical_volumes {\n}\n\n\n}\ncontents = \"Text Format Volume Group\"\nversion = 1\n",
       name, uuid, no_autoactivate ? "\"NOAUTOACTIVATE\"" : "", extent_size / LVM_SECTOR);
-  g_autoptr(GError) error = NULL;
-  LvmVg *vg = lvm_vg_parse(text, strlen(text), &error);
+  LvmVg *vg = lvm_vg_parse(text, strlen(text), NULL);
 
-  if (!vg)
-    g_error("an empty volume group cannot be parsed: %s", error->message);
+  g_assert(vg);
   return vg;
 }
 
 static gboolean check_params(const char *name, const char *const *paths, guint64 extent_size,
                              guint64 area_size, GError **error)
 {
-  gboolean power = extent_size && (extent_size & (extent_size - 1)) == 0;
+  gboolean power = (extent_size & (extent_size - 1)) == 0;
 
   if (!vt_vg_name_check(name, error))
     return FALSE;
@@ -316,7 +314,7 @@ static gboolean zero_metadata(LvmStore *store, LvmVg *vg, GError **error)
     if (lv->kind == LVM_LV_THIN_POOL &&
         !lvm_store_zero_new(store, vg, lvm_pool_metadata(lv), error))
       return FALSE;
-    if (spare && lv->n_extents && !lvm_store_zero_new(store, vg, lvm_lv_name(lv), error))
+    if (spare && !lvm_store_zero_new(store, vg, lvm_lv_name(lv), error))
       return FALSE;
   }
   return TRUE;
@@ -388,7 +386,7 @@ static gboolean commit_or_free(LvmStore *store, LvmVg *vg, const char *archive_d
 gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive_dir,
                           GError **error)
 {
-  LvmMetadataArea *like = store->areas->len ? store->areas->pdata[0] : NULL;
+  LvmMetadataArea *like;
   LvmDevice *device;
   LvmVg *vg;
 
@@ -396,8 +394,8 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(store->vg));
   if (!lvm_vg_check_new_pv(store->vg, error) || !lvm_store_check_seqno(store, error))
     return FALSE;
-  device =
-      new_device(store, path, like ? like->size : 16 * MIB, lvm_vg_extent_size(store->vg), error);
+  like = store->areas->pdata[0]; /* what is open for writing has one */
+  device = new_device(store, path, like->size, lvm_vg_extent_size(store->vg), error);
   if (!device)
     return FALSE;
   if (!check_sector_size(store, device, error)) {
@@ -424,18 +422,6 @@ gboolean lvm_store_add_pv(LvmStore *store, const char *path, const char *archive
     wipe_label(device);
   forget_device(store, device);
   return FALSE;
-}
-
-static LvmDevice *find_path(LvmStore *store, const char *path, LvmPv **pv, LvmVg *vg)
-{
-  for (guint i = 0; i < store->devices->len; i++) {
-    LvmDevice *device = store->devices->pdata[i];
-
-    for (guint j = 0; strcmp(device->path, path) == 0 && j < vg->pvs->len; j++)
-      if (strcmp(lvm_pv_uuid(*pv = vg->pvs->pdata[j]), device->label->uuid) == 0)
-        return device;
-  }
-  return NULL;
 }
 
 /* The size that @device has by now. */
@@ -467,11 +453,12 @@ gboolean lvm_store_grow_file(LvmStore *store, guint64 n_extents, const char *arc
 {
   LvmDevice *device = last_file(store);
   guint64 extent_size = lvm_vg_extent_size(store->vg), end;
-  LvmPv *pv = NULL;
+  LvmPv *pv;
 
-  if (!device || !find_path(store, device->path, &pv, store->vg))
+  if (!device)
     return vt_set_error(error, ENOENT, "no physical volume of volume group %s is a file",
                         lvm_vg_name(store->vg));
+  pv = lvm_vg_find_pv_by_uuid(store->vg, device->label->uuid);
   end = lvm_pv_start(pv) + (lvm_pv_n_extents(pv) + n_extents) * extent_size;
   return vt_io_grow_file(device->lock ? device->lock : device->io, MAX(end, vt_io_size(device->io)),
                          error) &&
@@ -482,15 +469,16 @@ gboolean lvm_store_grow_pv(LvmStore *store, const char *path, const char *archiv
                            GError **error)
 {
   g_autoptr(LvmVg) vg = lvm_vg_copy(store->vg);
-  LvmPv *pv = NULL;
-  LvmDevice *device = find_path(store, path, &pv, vg);
+  LvmDevice *device = lvm_device_at(store->devices, path);
   guint64 size, n;
+  LvmPv *pv;
 
   if (!device)
     return vt_set_error(error, ENOENT, "%s is no physical volume of volume group %s", path,
                         lvm_vg_name(vg));
   if (store->read_only)
     return vt_set_error(error, EROFS, "volume group %s is open read-only", lvm_vg_name(vg));
+  pv = lvm_vg_find_pv_by_uuid(vg, device->label->uuid);
   for (guint i = 0; i < device->areas->len; i++)
     if (((LvmMetadataArea *)device->areas->pdata[i])->start >= lvm_pv_start(pv))
       return vt_set_error(

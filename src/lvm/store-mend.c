@@ -50,7 +50,7 @@ static void take_areas(LvmPv *pv, LvmDevice *device, LvmDevice *locked)
     LvmMetadataArea *found = device->areas->pdata[i];
     LvmRange range = {found->start, found->size};
 
-    if (!lvm_label_area_possible(&range) || overlaps_taken(locked, &range) ||
+    if (overlaps_taken(locked, &range) ||
         (!device->identified && !found->usable && range.offset + range.size > lvm_pv_start(pv)))
       continue;
     add_area(locked, &range);
@@ -148,8 +148,10 @@ static gboolean open_pvs(LvmStore *store, LvmProbe *probe, GError **error)
     if (!open_pv(store, probe, pv, device, error))
       return FALSE;
   }
-  return store->areas->len || vt_set_error(error, EBADMSG, "volume group %s has no metadata area",
-                                           lvm_vg_name(store->vg));
+  if (store->areas->len == 0)
+    return vt_set_error(error, EBADMSG, "volume group %s has no metadata area",
+                        lvm_vg_name(store->vg));
+  return TRUE;
 }
 
 LvmStore *lvm_store_open_mending(LvmProbe *probe, LvmVg *vg, LvmOpenFunc open, gpointer user_data,

@@ -17,7 +17,7 @@ typedef struct {
   gboolean identified; /* the label is whole, so its uuid counts */
   GPtrArray *areas;    /* of LvmMetadataArea */
   GPtrArray *groups;   /* of LvmGroup *, beside @areas: whose text; NULL: none that is whole */
-  GPtrArray *problems; /* of char * */
+  GPtrArray *problems; /* of char *; at least one where it is not identified by a probe */
 } LvmDevice;
 
 /* A distinct text found on devices. */

@@ -162,7 +162,7 @@ static const char *unidentified_problem(LvmProbe *probe)
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
-    if (!device->identified && device->problems->len)
+    if (!device->identified)
       return device->problems->pdata[0];
   }
   return NULL;
@@ -201,38 +201,47 @@ static void open_read_only(LvmStore *store, LvmProbe *probe)
 
 /* --- opening read-write --- */
 
-/* @device as it was probed, now open for writing and locked. ESTALE: it has changed since. */
-static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
+/* Into @locked, which is @device as it was probed, its label. ESTALE: it has changed since. */
+static gboolean take_label(LvmDevice *device, LvmDevice *locked, GError **error)
 {
-  LvmDevice *locked = lvm_device_open_locked(device->path, store, error);
-  g_autoptr(LvmLabel) label = NULL;
+  if (!lvm_label_read(locked->io, &locked->label, error))
+    return FALSE;
+  locked->identified = locked->label && strcmp(locked->label->uuid, device->label->uuid) == 0;
+  if (!locked->identified)
+    return vt_set_error(error, ESTALE, "%s: its label has changed just now; try again",
+                        device->path);
+  return TRUE;
+}
 
-  if (!locked)
-    return NULL;
-  if (!lvm_label_read(locked->io, &label, error) || !label ||
-      strcmp(label->uuid, device->label->uuid) != 0) {
-    if (error && !*error)
-      vt_set_error(error, ESTALE, "%s: its label has changed just now; try again", device->path);
-    lvm_device_free(locked);
-    return NULL;
-  }
-  locked->label = g_steal_pointer(&label);
-  locked->identified = TRUE;
+/* And its areas. */
+static gboolean take_areas(LvmDevice *device, LvmDevice *locked, GError **error)
+{
   for (guint i = 0; i < device->areas->len; i++) {
     LvmMetadataArea *old = device->areas->pdata[i];
     LvmRange range = {old->start, old->size};
     LvmMetadataArea *area = lvm_metadata_area_new(locked->io, &range);
 
     g_ptr_array_add(locked->areas, area);
-    if (!lvm_metadata_area_read_header(area, error) ||
-        (memcmp(area->header, old->header, sizeof old->header) != 0 &&
-         !vt_set_error(error, ESTALE, "%s: its metadata has changed just now; try again",
-                       device->path))) {
-      lvm_device_free(locked);
-      return NULL;
-    }
+    if (!lvm_metadata_area_read_header(area, error))
+      return FALSE;
+    if (memcmp(area->header, old->header, sizeof old->header) != 0)
+      return vt_set_error(error, ESTALE, "%s: its metadata has changed just now; try again",
+                          device->path);
   }
-  return locked;
+  return TRUE;
+}
+
+/* @device as it was probed, now open for writing and locked. */
+static LvmDevice *reopen(LvmStore *store, LvmDevice *device, GError **error)
+{
+  LvmDevice *locked = lvm_device_open_locked(device->path, store, error);
+
+  if (!locked)
+    return NULL;
+  if (take_label(device, locked, error) && take_areas(device, locked, error))
+    return locked;
+  lvm_device_free(locked);
+  return NULL;
 }
 
 static gboolean refuse(LvmVg *vg, int err, const char *why, GError **error)
@@ -367,7 +376,7 @@ static gboolean check_problems(LvmProbe *probe, LvmVg *vg, GError **error)
   for (guint i = 0; i < probe->devices->len; i++) {
     LvmDevice *device = probe->devices->pdata[i];
 
-    if (!device->identified && device->problems->len && carries(device, vg, FALSE))
+    if (!device->identified && carries(device, vg, FALSE))
       return refuse_damaged(vg, device->problems->pdata[0], error);
   }
   return TRUE;
@@ -486,12 +495,13 @@ static gboolean flush_areas(LvmStore *store, GError **error)
   return TRUE;
 }
 
-static gboolean write_headers(LvmStore *store, const LvmTextPlace *old, const LvmTextPlace *new,
-                              GError **error)
+/* @precommitted NULL: none. */
+static gboolean write_headers(LvmStore *store, const LvmTextPlace *committed,
+                              const LvmTextPlace *precommitted, GError **error)
 {
   for (guint i = 0; i < store->areas->len; i++)
-    if (!lvm_metadata_area_write_header(store->areas->pdata[i], old ? &old[i] : NULL,
-                                        new ? &new[i] : NULL, error))
+    if (!lvm_metadata_area_write_header(store->areas->pdata[i], &committed[i],
+                                        precommitted ? &precommitted[i] : NULL, error))
       return FALSE;
   return TRUE;
 }

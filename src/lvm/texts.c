@@ -39,7 +39,7 @@ void lvm_text_free(LvmText *text)
 
 static void problem(GPtrArray *problems, const GError *error)
 {
-  if (problems && error)
+  if (problems)
     g_ptr_array_add(problems, g_strdup(error->message));
 }
 
@@ -60,8 +60,6 @@ static void set_header(LvmText *text, LvmVg *vg)
 {
   text->creation_time = 0;
   g_clear_pointer(&text->description, g_free);
-  if (!vg->header)
-    return;
   lvm_section_get_uint(vg->header, "creation_time", &text->creation_time);
   text->description = g_strdup(lvm_section_get_string(vg->header, "description"));
 }
@@ -308,11 +306,11 @@ static gint compare(gconstpointer a, gconstpointer b)
       descending(x->creation_time, y->creation_time),
       strcmp(x->sources->pdata[0], y->sources->pdata[0]),
   };
+  guint i = 0;
 
-  for (guint i = 0; i < G_N_ELEMENTS(orders); i++)
-    if (orders[i])
-      return orders[i];
-  return 0;
+  while (i < G_N_ELEMENTS(orders) - 1 && !orders[i])
+    i++;
+  return orders[i];
 }
 
 /* Is @a of the VG that is meant, rather than @b? */
