@@ -15,6 +15,8 @@
 #include <glib/gstdio.h>
 
 #include "lvm-helper.h"
+#include "lvm/metadata-area.h"
+#include "util/crc.h"
 
 static void remove_all(const char *path)
 {
@@ -149,6 +151,54 @@ void lvm_test_flip(const char *path, guint64 offset)
   byte ^= 0x20;
   assert_int_equal(pwrite(fd, &byte, 1, offset), 1);
   close(fd);
+}
+
+void lvm_test_put(const char *path, guint64 offset, const void *data, gsize length)
+{
+  int fd = open(path, O_WRONLY);
+
+  assert_true(fd >= 0);
+  assert_int_equal(pwrite(fd, data, length, (off_t)offset), length);
+  close(fd);
+}
+
+void lvm_test_seal_label(guint8 *sector)
+{
+  guint32 crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + 20, LVM_SECTOR - 20));
+
+  memcpy(sector + 16, &crc, sizeof crc);
+}
+
+static void fill_area(VtIo *io, const LvmRange *range, const char *text)
+{
+  gsize size = text ? strlen(text) + 1 : 0;
+  LvmMetadataArea *area = lvm_metadata_area_new(io, range);
+  LvmTextPlace place;
+  GError *error = NULL;
+
+  if (text)
+    assert_ok(lvm_metadata_area_write_text(area, text, size,
+                                           vt_lvm_crc(LVM_CRC_INITIAL, text, size), &place, &error),
+              error);
+  assert_ok(lvm_metadata_area_write_header(area, text ? &place : NULL, NULL, &error), error);
+  lvm_metadata_area_free(area);
+}
+
+void lvm_test_set_areas(const char *path, const LvmRange *ranges, guint n, const char *text)
+{
+  VtIo *io = vt_io_open_file(path, FALSE, NULL);
+  GError *error = NULL;
+  LvmLabel *label;
+
+  assert_ok(lvm_label_read(io, &label, &error), error);
+  g_array_set_size(label->metadata_areas, 0);
+  g_array_append_vals(label->metadata_areas, ranges, n);
+  label->pv_header = 0; /* it is made anew, not patched */
+  assert_ok(lvm_label_write(io, label, &error), error);
+  lvm_label_free(label);
+  for (guint i = 0; i < n; i++)
+    fill_area(io, &ranges[i], text);
+  vt_io_unref(io);
 }
 
 LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size,

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "lvm/label.h"
 #include "lvm/store.h"
 
 #define MIB (G_GUINT64_CONSTANT(1) << 20)
@@ -22,6 +23,12 @@ char *lvm_test_replace(const char *text, const char *old, const char *new);
 GPtrArray *lvm_test_ring_texts(const char *path);
 /* Change byte @offset of @path. */
 void lvm_test_flip(const char *path, guint64 offset);
+/* Write @length bytes there. */
+void lvm_test_put(const char *path, guint64 offset, const void *data, gsize length);
+/* Make the checksum of the label in @sector right. */
+void lvm_test_seal_label(guint8 *sector);
+/* Let PV @path have the metadata areas @ranges, each with @text; NULL: empty ones. */
+void lvm_test_set_areas(const char *path, const LvmRange *ranges, guint n, const char *text);
 
 /* A VG "tvg" on @n new files of @size bytes, whose paths the caller frees, open read-write. */
 LvmStore *lvm_test_create(const char *folder, guint n, guint64 size, guint64 extent_size,

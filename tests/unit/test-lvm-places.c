@@ -23,15 +23,6 @@
 static char *folder, *paths[2];
 static char *first_mib[2]; /* of each, as it was made */
 
-static void put(const char *path, guint64 offset, const void *data, gsize length)
-{
-  int fd = open(path, O_WRONLY);
-
-  assert_true(fd >= 0);
-  assert_int_equal(pwrite(fd, data, length, (off_t)offset), length);
-  close(fd);
-}
-
 static int setup(void **state)
 {
   folder = lvm_test_folder();
@@ -61,7 +52,7 @@ static int teardown(void **state)
 static void restore(void)
 {
   for (guint i = 0; i < 2; i++)
-    put(paths[i], 0, first_mib[i], MIB);
+    lvm_test_put(paths[i], 0, first_mib[i], MIB);
 }
 
 static LvmStore *open_both(gboolean read_only, GError **error)
@@ -149,13 +140,6 @@ static void try_it(void)
 
 /* --- odd fields --------------------------------------------------------------------- */
 
-static void seal_label(guint8 *sector)
-{
-  guint32 crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + 20, LVM_SECTOR - 20));
-
-  memcpy(sector + 16, &crc, sizeof crc);
-}
-
 static void seal_header(guint8 *sector)
 {
   guint32 crc = GUINT32_TO_LE(vt_lvm_crc(LVM_CRC_INITIAL, sector + 4, LVM_SECTOR - 4));
@@ -179,16 +163,16 @@ static void try_fields(guint which, guint64 offset, guint from, guint to, void (
       memcpy(sector + at, &value, sizeof value);
       seal(sector);
       restore();
-      put(paths[which], offset, sector, sizeof sector);
+      lvm_test_put(paths[which], offset, sector, sizeof sector);
       try_it();
     }
 }
 
 static void test_label_fields(void **state)
 {
-  try_fields(0, 512, 0, 16, seal_label);
-  try_fields(0, 512, 20, 36, seal_label);
-  try_fields(0, 512, 64, 132, seal_label);
+  try_fields(0, 512, 0, 16, lvm_test_seal_label);
+  try_fields(0, 512, 20, 36, lvm_test_seal_label);
+  try_fields(0, 512, 64, 132, lvm_test_seal_label);
 }
 
 static void test_header_fields(void **state)
@@ -208,8 +192,8 @@ static void test_endless_lists(void **state)
   memcpy(sector, first_mib[0] + 512, sizeof sector);
   for (guint end = 88; end <= LVM_SECTOR; end += 16) {
     memset(sector + 72, 1, end - 72);
-    seal_label(sector);
-    put(paths[0], 512, sector, sizeof sector);
+    lvm_test_seal_label(sector);
+    lvm_test_put(paths[0], 512, sector, sizeof sector);
     try_it();
   }
   io = vt_io_open_file(paths[0], TRUE, NULL);
@@ -226,7 +210,7 @@ static void test_two_labels(void **state)
   LvmStore *store;
 
   memcpy(sector, first_mib[0] + 512, sizeof sector);
-  put(paths[0], 1024, sector, sizeof sector); /* which says that it is the other */
+  lvm_test_put(paths[0], 1024, sector, sizeof sector); /* which says that it is the other */
   store = open_both(FALSE, &error);
   assert_ok(store, error);
   lvm_store_close(store);
@@ -234,8 +218,8 @@ static void test_two_labels(void **state)
   assert_null(open_both(FALSE, &error));
   assert_error(error, EBADMSG, "the label at offset 512 is damaged");
   sector[8] = 2;
-  seal_label(sector);
-  put(paths[0], 1024, sector, sizeof sector);
+  lvm_test_seal_label(sector);
+  lvm_test_put(paths[0], 1024, sector, sizeof sector);
   store = open_both(FALSE, &error);
   assert_ok(store, error);
   lvm_store_close(store);
@@ -493,8 +477,8 @@ static void test_lone(void **state)
   memcpy(sector, first_mib[1] + 512, sizeof sector);
   memset(sector + 104, 0, 16); /* the list of metadata areas ends where it begins ... */
   memcpy(sector + 120, first_mib[1] + 512 + 136, 8); /* ... and the extension follows */
-  seal_label(sector);
-  put(paths[1], 512, sector, sizeof sector);
+  lvm_test_seal_label(sector);
+  lvm_test_put(paths[1], 512, sector, sizeof sector);
   assert_null(lvm_store_open(second, NULL, TRUE, NULL, NULL, &error));
   assert_error(error, ENOENT, "of a volume group whose metadata is on other devices");
   store = open_both(FALSE, &error);
@@ -514,7 +498,7 @@ static void test_part(void **state)
   GError *error = NULL;
 
   assert_int_equal(truncate(paths[0], (off_t)(SIZE + 2 * MIB)), 0);
-  put(paths[0], SIZE + 2 * MIB - 64 * 1024, mark, sizeof mark);
+  lvm_test_put(paths[0], SIZE + 2 * MIB - 64 * 1024, mark, sizeof mark);
   assert_null(lvm_store_open(first, NULL, TRUE, NULL, NULL, &error));
   assert_error(error, ENOENT, "is a part of an array");
   assert_null(open_both(FALSE, &error));
