@@ -19,6 +19,7 @@ unit_tests = \
 	tests/unit/test-lvm-label \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \
+	tests/unit/test-lvm-machine \
 	tests/unit/test-lvm-mend \
 	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-ownership \
@@ -96,6 +97,12 @@ tests_unit_test_lvm_content_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread -Wl,
 	-Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
 tests_unit_test_lvm_ownership_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
 	-Wl,--wrap=g_file_get_contents -Wl,--wrap=stat
+	-Wl,--wrap=fstat -Wl,--wrap=blkid_new_probe -Wl,--wrap=blkid_probe_set_device \
+	-Wl,--wrap=blkid_do_probe -Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
+# What the machine says of itself.
+tests_unit_test_lvm_machine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
+	-Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_set_contents_full \
+	-Wl,--wrap=g_get_monotonic_time -Wl,--wrap=g_try_malloc
 tests_unit_test_stream_SOURCES = tests/unit/test-stream.c $(stream_sources) \
 	src/image/interrupt.h src/image/interrupt.c
 tests_unit_test_stream_LDADD = $(LDADD) $(ZSTD_LIBS)
