@@ -23,6 +23,7 @@ unit_tests = \
 	tests/unit/test-lvm-mend \
 	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-ownership \
+	tests/unit/test-lvm-opening \
 	tests/unit/test-lvm-places \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \
