@@ -16,6 +16,7 @@ unit_tests = \
 	tests/unit/test-lvm-content-faults \
 	tests/unit/test-lvm-corners \
 	tests/unit/test-lvm-faults \
+	tests/unit/test-lvm-grow \
 	tests/unit/test-lvm-label \
 	tests/unit/test-lvm-large \
 	tests/unit/test-lvm-like \
