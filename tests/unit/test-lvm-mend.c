@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -161,6 +162,55 @@ static void test_impossible_areas(void **state)
   assert_whole();
 }
 
+/* A label that is not whole, with further areas: within the first, too small, among the extents,
+ * and beyond the end of the device. */
+static void test_areas_that_are_none(void **state)
+{
+  const LvmRange ranges[] = {
+      {4096, MIB - 4096}, {8192, 64 * 1024}, {2048, 2048}, {4 * MIB, MIB}, {40 * MIB, MIB}};
+  g_autofree char *text = lvm_vg_format(vg, NULL);
+
+  lvm_test_set_areas(paths[1], ranges, 1, text);
+  {
+    VtIo *io = vt_io_open_file(paths[1], FALSE, NULL);
+    GError *error = NULL;
+    LvmLabel *label;
+
+    assert_ok(lvm_label_read(io, &label, &error), error);
+    g_array_append_vals(label->metadata_areas, ranges + 1, G_N_ELEMENTS(ranges) - 1);
+    label->pv_header = 0;
+    assert_ok(lvm_label_write(io, label, &error), error);
+    lvm_label_free(label);
+    vt_io_unref(io);
+  }
+  mend();
+  assert_whole();
+}
+
+/* The label says that the device is larger than it is; all extents are there. */
+static void test_size_of_label(void **state)
+{
+  GError *error = NULL;
+  LvmStore *store = open_mending(&error);
+  LvmDevice *device;
+
+  assert_ok(store, error);
+  device = store->devices->pdata[1];
+  device->label->device_size = SIZE + MIB;
+  assert_ok(lvm_device_write_label(device, TRUE, &error), error);
+  lvm_store_close(store);
+  mend();
+  assert_whole();
+}
+
+/* The first is without, and the second has one that tells of the VG: it stays the only one. */
+static void test_first_without(void **state)
+{
+  wipe(paths[0], 0, 4096 + 512);
+  mend();
+  assert_whole_with(1);
+}
+
 static void test_unused_label(void **state)
 {
   GError *error = NULL;
@@ -213,6 +263,78 @@ static void test_missing(void **state)
 {
   assert_int_equal(unlink(paths[1]), 0);
   assert_refused(ENOENT, "of volume group tvg is missing");
+}
+
+/* Nor is the other one whole: it is not written to. */
+static void test_missing_beside_damage(void **state)
+{
+  wipe(paths[0], 0, 8192);
+  assert_int_equal(unlink(paths[1]), 0);
+  assert_refused(ENOENT, "of volume group tvg is missing");
+  {
+    g_autoptr(LvmProbe) probe = probe_all();
+
+    assert_int_equal(probe->devices->len, 0);
+  }
+}
+
+/* The labels are whole, and tell of no area; or are gone, and before the extents there is no room
+ * for one. */
+static void test_no_area(void **state)
+{
+  lvm_test_set_areas(paths[0], NULL, 0, NULL);
+  lvm_test_set_areas(paths[1], NULL, 0, NULL);
+  assert_refused(EBADMSG, "volume group tvg has no metadata area");
+  for (guint i = 0; i < 2; i++) {
+    LvmPv *pv = vg->pvs->pdata[i];
+
+    wipe(paths[i], 0, 8192);
+    lvm_section_set_uint(pv->node, "pe_start", 15, NULL);
+  }
+  assert_refused(EBADMSG, "volume group tvg has no metadata area");
+}
+
+static VtIo *failers[2];
+
+static VtIo *open_failing(const char *path, gboolean read_only, gpointer n_good_reads,
+                          GError **error)
+{
+  g_autoptr(VtIo) base = vt_io_open_file(path, read_only, error);
+
+  return base ? failers[strcmp(path, paths[1]) == 0] =
+                    vt_io_failer_new(base, VT_IO_READ, GPOINTER_TO_UINT(n_good_reads), EIO)
+              : NULL;
+}
+
+/* The header is read, the label is not. */
+static void test_reading_fails(void **state)
+{
+  g_autoptr(LvmProbe) probe = probe_all();
+  GError *error = NULL;
+
+  assert_null(lvm_store_open_mending(probe, vg, open_failing, GUINT_TO_POINTER(1), &error));
+  assert_error(error, EIO, "made to fail");
+}
+
+/* Labels are written before the text is: where one cannot be, there is no commit. */
+static void test_writing_fails(void **state)
+{
+  g_autoptr(LvmProbe) probe = NULL;
+  g_autoptr(LvmVg) mended = lvm_vg_copy(vg);
+  GError *error = NULL;
+  LvmStore *store;
+
+  wipe(paths[1], 512, 512);
+  probe = probe_all();
+  store = lvm_store_open_mending(probe, vg, open_failing, GUINT_TO_POINTER(G_MAXUINT), &error);
+  assert_ok(store, error);
+  vt_io_failer_arm(failers[1], VT_IO_WRITE, 0, EIO);
+  assert_false(lvm_store_mend(store, mended, NULL, "test", &error));
+  assert_error(error, EIO, "made to fail");
+  assert_int_equal(lvm_vg_seqno(lvm_store_vg(store)), lvm_vg_seqno(vg));
+  lvm_store_close(store);
+  mend();
+  assert_whole();
 }
 
 static void test_truncated(void **state)
@@ -340,13 +462,27 @@ static void test_swap(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      TEST(test_headers),           TEST(test_label),
-      TEST(test_label_and_header),  TEST(test_impossible_areas),
-      TEST(test_unused_label),      TEST(test_labels_and_headers),
-      TEST(test_two_without_label), TEST(test_missing),
-      TEST(test_truncated),         TEST(test_in_use),
-      TEST(test_not_ours),          TEST(test_folders),
-      TEST(test_which_folders),     TEST(test_swap),
+      TEST(test_areas_that_are_none),
+      TEST(test_size_of_label),
+      TEST(test_first_without),
+      TEST(test_missing_beside_damage),
+      TEST(test_no_area),
+      TEST(test_reading_fails),
+      TEST(test_writing_fails),
+      TEST(test_headers),
+      TEST(test_label),
+      TEST(test_label_and_header),
+      TEST(test_impossible_areas),
+      TEST(test_unused_label),
+      TEST(test_labels_and_headers),
+      TEST(test_two_without_label),
+      TEST(test_missing),
+      TEST(test_truncated),
+      TEST(test_in_use),
+      TEST(test_not_ours),
+      TEST(test_folders),
+      TEST(test_which_folders),
+      TEST(test_swap),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);
