@@ -205,7 +205,7 @@ static void test_old_archives(void **state)
 {
   static const guint order[] = {7, 3, 12, 1, 9, 14, 5, 11, 2, 13, 8, 4, 10};
   g_autofree char *dir = g_build_filename(folder, "archive", NULL),
-                  *gone = g_build_filename(dir, "tvg_00006-1.vg", NULL);
+                  *gone = g_build_filename(dir, "tvg_00000-1.vg", NULL);
   const gint64 day = 24 * 3600;
   LvmStore *store = open_both(FALSE);
   GError *error = NULL;
@@ -216,7 +216,7 @@ static void test_old_archives(void **state)
     put_archive(dir, order[i], order[i] == 2 ? day : 40 * day);
   assert_int_equal(symlink("nowhere", gone), 0);
   assert_ok(lvm_store_commit(store, lvm_vg_copy(lvm_store_vg(store)), dir, "x", &error), error);
-  assert_int_equal(n_in(dir), 14 - 3 + 1); /* of 1 to 4, which are beyond ten, but 2 */
+  assert_int_equal(n_in(dir), 14 - 2 + 1); /* of 0 to 3, which are beyond ten, but 0 and 2 */
   assert_non_null(strstr(lvm_store_archive_path(store), "/tvg_00015-"));
   lvm_store_close(store);
 }
