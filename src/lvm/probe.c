@@ -464,9 +464,12 @@ LvmDevice *lvm_device_at(GPtrArray *devices, const char *path)
   return NULL;
 }
 
-/* Is @device a PV by its label, or has it the metadata of another VG? */
+/* Is @device a PV by its label, or one of @vg's that it was taken for, or has it the metadata of
+ * another VG? */
 static gboolean is_another(LvmDevice *device, LvmVg *vg)
 {
+  if (device->label && lvm_vg_find_pv_by_uuid(vg, device->label->uuid))
+    return TRUE;
   for (guint i = 0; i < device->groups->len; i++) {
     LvmGroup *group = device->groups->pdata[i];
 
@@ -474,6 +477,19 @@ static gboolean is_another(LvmDevice *device, LvmVg *vg)
       return TRUE;
   }
   return device->identified;
+}
+
+/* Is it rather another PV of @vg that is missing, which was last seen there? */
+static gboolean was_another(LvmProbe *probe, const char *path, LvmVg *vg, LvmPv *pv)
+{
+  for (guint i = 0; i < vg->pvs->len; i++) {
+    LvmPv *other = vg->pvs->pdata[i];
+
+    if (other != pv && !lvm_probe_device(probe, lvm_pv_uuid(other)) &&
+        vt_is_same_file(path, lvm_pv_device(other)))
+      return TRUE;
+  }
+  return FALSE;
 }
 
 /* Could @path, as large as @pv of @vg was, be that, its label lost or written over? */
@@ -499,6 +515,8 @@ static const char *find_unlabelled(LvmProbe *probe, LvmVg *vg, LvmPv *pv)
       continue;
     if (vt_is_same_file(*path, lvm_pv_device(pv)))
       return *path;
+    if (was_another(probe, *path, vg, pv))
+      continue;
     if (found)
       return NULL;
     found = *path;

@@ -49,8 +49,9 @@ LvmDevice *lvm_device_at(GPtrArray *devices, const char *path);
 const char *lvm_probe_part(LvmProbe *probe, const char *uuid);
 /* Look for @vg's PVs that are not in @probe where they were last seen. TRUE: some were there. */
 gboolean lvm_probe_follow(LvmProbe *probe, LvmVg *vg);
-/* Take the one device that could be @pv of @vg, though no label says so, for that: as large, and
- * no other PV. FALSE: there is none, or more than one. */
+/* Take the one device that could be @pv of @vg, though no label says so, for that: as large,
+ * no other PV, and not where another that is missing was last seen. FALSE: there is none, or more
+ * than one. */
 gboolean lvm_probe_adopt(LvmProbe *probe, LvmVg *vg, LvmPv *pv);
 /* Look at all of it anew. */
 void lvm_probe_again(LvmProbe *probe);

@@ -257,6 +257,27 @@ static void test_two_without_label(void **state)
   assert_true(g_strv_length((char **)lvm_store_warnings(store)) > 0);
 }
 
+static gboolean takes(guint pv, guint place)
+{
+  const char *there[] = {paths[place], NULL};
+  g_autoptr(LvmProbe) probe = lvm_probe(there, NULL, NULL, NULL);
+  g_autoptr(LvmStore) store = lvm_store_open_as(probe, vg);
+
+  return lvm_store_device(store, lvm_pv_uuid(vg->pvs->pdata[pv])) != NULL;
+}
+
+/* One of two that are as large has no label, and the other is not there: it is the one that was
+ * last seen where it is, and no other. */
+static void test_one_missing_one_without_label(void **state)
+{
+  wipe(paths[0], 0, 8192);
+  wipe(paths[1], 0, 8192);
+  for (guint i = 0; i < 2; i++) {
+    assert_true(takes(i, i));
+    assert_false(takes(1 - i, i));
+  }
+}
+
 /* --- what is refused ---------------------------------------------------------------- */
 
 static void test_missing(void **state)
@@ -465,6 +486,7 @@ int main(void)
       TEST(test_areas_that_are_none),
       TEST(test_size_of_label),
       TEST(test_first_without),
+      TEST(test_one_missing_one_without_label),
       TEST(test_missing_beside_damage),
       TEST(test_no_area),
       TEST(test_reading_fails),
