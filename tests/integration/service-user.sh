@@ -1,5 +1,5 @@
 #!/bin/bash
-# docs/systemd.md, "A user of its own": the unit with that drop-in, under a systemd of the test's own
+# docs/systemd.md, "A user of its own": the unit with that drop-in, under the test's own systemd
 # that is the first process of its namespaces.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, to make a user"; exit 0; }
@@ -53,7 +53,8 @@ page | sed -n '/^\[Service\]/,$p' >"$tmp/units/virt-thin@pve.service.d/override.
 # In a control group of its own.
 mountpoint -q /sys/fs/cgroup && umount -l /sys/fs/cgroup
 group=/sys/fs/cgroup/virt-thin-test-$$-$RANDOM
-mount -t cgroup2 cgroup /sys/fs/cgroup && mkdir "$group" || skip_all "needs control groups, version 2"
+mount -t cgroup2 cgroup /sys/fs/cgroup && mkdir "$group" ||
+  skip_all "needs control groups, version 2"
 end_systemd() {
   echo 1 >"$group/cgroup.kill"
   wait "$starter" 2>/dev/null

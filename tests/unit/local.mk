@@ -23,7 +23,6 @@ unit_tests = \
 	tests/unit/test-lvm-machine \
 	tests/unit/test-lvm-mend \
 	tests/unit/test-lvm-mutations \
-	tests/unit/test-lvm-ownership \
 	tests/unit/test-lvm-opening \
 	tests/unit/test-lvm-places \
 	tests/unit/test-lvm-store \
@@ -97,10 +96,6 @@ tests_unit_test_lvm_content_faults_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=pread -Wl,
 	-Wl,--wrap=fstat -Wl,--wrap=fallocate -Wl,--wrap=fdatasync -Wl,--wrap=blkid_new_probe \
 	-Wl,--wrap=blkid_probe_set_device -Wl,--wrap=blkid_do_probe \
 	-Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
-tests_unit_test_lvm_ownership_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
-	-Wl,--wrap=g_file_get_contents -Wl,--wrap=stat
-	-Wl,--wrap=fstat -Wl,--wrap=blkid_new_probe -Wl,--wrap=blkid_probe_set_device \
-	-Wl,--wrap=blkid_do_probe -Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_test
 # What the machine says of itself.
 tests_unit_test_lvm_machine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=g_get_host_name \
 	-Wl,--wrap=g_file_get_contents -Wl,--wrap=g_file_set_contents_full \
