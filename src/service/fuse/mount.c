@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "service/fuse/mount.h"
-#include "settings/settings.h"
 #include "util/proc.h"
 
 /* fusermount3 opens /dev/fuse, mounts, and sends the descriptor over the socket named by
@@ -73,22 +72,21 @@ static int mount_as_user(const char *folder, const char *options, GError **error
 
 #define USER_OPTIONS "nosuid,nodev,noatime,default_permissions,fsname=virt-thin,subtype=virt-thin"
 
-/* A user's service whose sockets are for a @group (NULL: not) shows its volumes to others, too, by
- * their modes, where the host lets it. */
-static int mount_as_user_for(const char *group, const char *folder, GError **error)
+/* For others, too, by the modes of what is there, where the host lets users do so. */
+static int mount_as_user_for(gboolean others, const char *folder, GError **error)
 {
   g_autoptr(GError) refused = NULL;
-  int fd = group ? mount_as_user(folder, USER_OPTIONS ",allow_other", &refused) : -1;
+  int fd = others ? mount_as_user(folder, USER_OPTIONS ",allow_other", &refused) : -1;
 
   if (refused)
     g_info("%s is for its user alone: %s", folder, refused->message);
   return fd != -1 ? fd : mount_as_user(folder, USER_OPTIONS, error);
 }
 
-int mount_fuse(const char *folder, GError **error)
+int mount_fuse(const char *folder, gboolean others, GError **error)
 {
   if (geteuid() != 0)
-    return mount_as_user_for(settings_socket_group(), folder, error);
+    return mount_as_user_for(others, folder, error);
 
   int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (fd == -1) {

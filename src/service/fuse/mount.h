@@ -8,9 +8,9 @@
 #include "util/error.h"
 
 /* Mount @folder: the descriptor of the connection (close-on-exec), -1 on error. As root by
- * mount(2), for all users (the files' modes decide); else through fusermount3, for this user alone;
- * for all users where there is a group of the sockets, and the host lets users do so. */
-int mount_fuse(const char *folder, GError **error);
+ * mount(2), for all users (the files' modes decide); else through fusermount3, for this user alone,
+ * or for @others as well where the host lets users do so. */
+int mount_fuse(const char *folder, gboolean others, GError **error);
 /* Take the mount away at once, also when it is in use or its server is dead; TRUE when there was
  * none. Enters the mount nowhere. */
 gboolean unmount_fuse(const char *folder, GError **error);

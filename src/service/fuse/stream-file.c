@@ -353,7 +353,7 @@ static gboolean mount_and_run(StreamFile *file, int patience_ms, void (*ready)(v
 {
   char *argv[] = {(char *)"virt-thin", NULL};
   struct fuse_args args = FUSE_ARGS_INIT(1, argv);
-  int fd = mount_fuse(file->folder, error);
+  int fd = mount_fuse(file->folder, FALSE, error);
   g_autofree char *mount_point = g_strdup_printf("/dev/fd/%d", fd);
   gboolean ok;
 

@@ -601,7 +601,7 @@ static gboolean prepare(Holder *holder, const char *const *devices, GError **err
     return FALSE;
   if (!settings_make_folder(holder->folder->folder, error))
     return FALSE;
-  holder->fuse_fd = mount_fuse(holder->folder->folder, error);
+  holder->fuse_fd = mount_fuse(holder->folder->folder, settings_socket_group() != NULL, error);
   return holder->fuse_fd != -1;
 }
 
