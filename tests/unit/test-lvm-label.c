@@ -129,7 +129,6 @@ static void test_no_extension(void **state)
   label = read_label();
   assert_true(label->used);
   label->device_size = MIB / 2;
-  label->used = FALSE;
   assert_ok(lvm_label_write(io, label, &error), error);
   lvm_label_free(label);
   label = read_label();
