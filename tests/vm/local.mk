@@ -8,6 +8,7 @@ vm_tests = \
 	tests/vm/guest-full.sh \
 	tests/vm/kernel-pool.sh \
 	tests/vm/kernel-libvirt.sh \
+	tests/vm/kernel-replicate.sh \
 	tests/vm/kernel-send.sh \
 	tests/vm/kernel-storage.sh \
 	tests/vm/kernel-grow.sh \
@@ -27,6 +28,7 @@ EXTRA_DIST += $(vm_tests) \
 	tests/vm/kernel-pool.guest \
 	tests/vm/kernel-libvirt.guest \
 	tests/vm/kernel-send.guest \
+	tests/vm/kernel-replicate.guest \
 	tests/vm/kernel-storage.guest \
 	tests/vm/kernel-grow.guest \
 	tests/vm/kernel-health.guest \
