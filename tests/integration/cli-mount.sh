@@ -9,7 +9,7 @@ for program in mkfs.ext4 mkfs.xfs mkfs.btrfs mkfs.vfat sfdisk; do
   command -v $program >/dev/null || skip_all "$program is not installed"
 done
 need_root_fuse_loop
-plan 97
+plan 99
 service=$VIRT_THIN_PROGRAM vg=mnt$$
 volumes=$VIRT_THIN_RUNTIME_DIR/$vg/volumes
 mnt=$tmp/mnt guest=$tmp/guest
@@ -95,6 +95,8 @@ refused "not where something is mounted" 1 "has something mounted already" \
   vt mount $vg/ext4 "$mnt"
 ok "umount by the volume's name" vt umount $vg/mbr
 ok "a file system without partitions" vt mount $vg/ext4 "$mnt"
+like "what a guest made setuid or a device is neither on the host" \
+  "$(findmnt -no OPTIONS "$mnt")" '^ro,nosuid,nodev'
 is "is mounted" "$(cat "$mnt/what")" ext4
 ok "umount" vt umount "$mnt"
 if command -v mkntfs mount.ntfs-3g ntfscp >/dev/null; then
@@ -187,6 +189,7 @@ ok "snapshot --exec meanwhile" \
 touch "$tmp/enough"; wait; umount "$guest"
 ok "the service was there, and is" vt info $vg
 ok "for writing" vt mount $vg/ext4 "$mnt" --rw
+like "... likewise" "$(findmnt -no OPTIONS "$mnt")" '^rw,nosuid,nodev'
 ok "something is written" eval 'echo new >"$mnt/new" && vt umount "$mnt"'
 vt snapshot $vg/ext4 s >&2
 ok "a snapshot" vt mount $vg/ext4@s "$mnt"
