@@ -1,6 +1,6 @@
 #!/bin/bash
-# docs/systemd.md, "A user of its own": the unit with that drop-in, under the test's own systemd
-# that is the first process of its namespaces.
+# docs/systemd.md, "A user of its own": the unit with that drop-in, under a systemd of the test's
+# own that is the first process of its namespaces.
 # SPDX-License-Identifier: LGPL-2.1-or-later
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP needs root, to make a user"; exit 0; }
 . "$(dirname "$0")/../../scripts/private-libvirt"
@@ -87,7 +87,7 @@ status() { # FIELD, of all its processes
     inside sed -n "s/^$1:\t*//p" "/proc/$pid/status"
   done | sort -u
 }
-plan 17
+plan 20
 
 inside virt-thin init pve/data --size 256m >/dev/null
 ok "a user, whose the volume group becomes" \
@@ -114,6 +114,17 @@ is "root finds them where /etc/fuse.conf lets users show them" "$(seen volumes/v
 is "with what NBD wrote" "$(inside od -An -tu1 -N2 /run/virt-thin/pve/volumes/vm-1-disk-0 | xargs)" \
   "7 7"
 not_ok "others may not open them" as stranger head -c 1 /run/virt-thin/pve/volumes/vm-1-disk-0
+# Taken over, it names a process of root's as its own, and does not answer.
+engine=$(inside pgrep -u virt-thin -f ^virt-thin-engine)
+inside bash -c 'sleep 1000 >/dev/null 2>&1 & echo $!' >"$tmp/victim"
+victim=$(cat "$tmp/victim")
+inside kill -STOP "$engine"
+inside sh -c "cp -p /run/virt-thin/pve/pid /run/pid; echo $victim >/run/virt-thin/pve/pid"
+not_ok "stop --force does not end what it names" inside virt-thin stop --force pve
+like "and says why" "$(inside virt-thin stop --force pve 2>&1)" \
+  "is user $user's, but says that it is process $victim, user 0's"
+ok "that lives" inside kill "$victim"
+inside sh -c "cat /run/pid >/run/virt-thin/pve/pid; kill -CONT $engine"
 stop
 
 # What the page says of a user without the capability.

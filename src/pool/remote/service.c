@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -373,29 +375,70 @@ static gboolean wait_for_end(const char *vg, gint64 deadline)
   return !running;
 }
 
+/* The real user of process @pid; FALSE: it is gone. */
+static gboolean user_of_process(pid_t pid, uid_t *uid)
+{
+  g_autofree char *path = g_strdup_printf("/proc/%d/status", (int)pid), *text = NULL;
+  const char *line;
+
+  return g_file_get_contents(path, &text, NULL, NULL) && (line = strstr(text, "\nUid:")) &&
+         sscanf(line, "\nUid: %u", uid) == 1;
+}
+
+/* SIGTERM to @holder, @pid_fd. The file that names it is the service's, which need not be root's:
+ * it leads to processes of the lock's owner alone. */
+static gboolean end_holder(const char *vg, pid_t holder, int pid_fd, GError **error)
+{
+  g_autofree char *lock = settings_vg_file(vg, "lock");
+  struct stat st;
+  uid_t uid;
+
+  if (!user_of_process(holder, &uid))
+    return TRUE;
+  if (stat(lock, &st) == 0 && st.st_uid != uid)
+    return vt_set_error(error, EPERM,
+                        "the service of volume group %s is user %u's, but says that it is process "
+                        "%d, user %u's, which is not ended: find out who has %s locked",
+                        vg, (guint)st.st_uid, (int)holder, (guint)uid, lock);
+  if (pid_fd >= 0)
+    syscall(SYS_pidfd_send_signal, pid_fd, SIGTERM, NULL, 0);
+  else
+    kill(holder, SIGTERM);
+  return TRUE;
+}
+
 gboolean pool_service_stop(const char *vg, gboolean force, guint timeout_ms, GError **error)
 {
   gint64 deadline =
       g_get_monotonic_time() +
       (timeout_ms ? timeout_ms : CONTROL_DEFAULT_TIMEOUT_MS) * (gint64)G_TIME_SPAN_MILLISECOND;
   g_autoptr(GError) local = NULL;
+  gboolean told = TRUE;
   pid_t holder;
+  int pid_fd;
 
   if (!vt_vg_name_check(vg, error))
     return FALSE;
   if (!control_service_is_running(vg))
     return vt_set_error(error, ENOENT, "volume group %s is not served", vg);
   holder = control_service_holder(vg);
+  /* Now, while it has the lock: another may have its number later. */
+  pid_fd = holder ? (int)syscall(SYS_pidfd_open, holder, 0) : -1;
   if (!call_stop(vg, force,
                  force ? MIN(deadline, g_get_monotonic_time() + FORCE_PATIENCE_US) : deadline,
                  &local)) {
-    if (!force || !holder || !control_service_is_running(vg)) {
-      g_propagate_error(error, g_steal_pointer(&local));
-      return FALSE;
-    }
     /* It does not listen: its holder ends it whatever the engine does. */
-    kill(holder, SIGTERM);
+    if (force && holder && control_service_is_running(vg))
+      told = end_holder(vg, holder, pid_fd, error);
+    else {
+      g_propagate_error(error, g_steal_pointer(&local));
+      told = FALSE;
+    }
   }
+  if (pid_fd >= 0)
+    close(pid_fd);
+  if (!told)
+    return FALSE;
   if (!wait_for_end(vg, deadline))
     return vt_set_error(
         error, ETIMEDOUT, "the service of volume group %s has not ended in time (pid %d)%s", vg,
