@@ -117,7 +117,7 @@ static gboolean check_new_name(LvmVg *vg, const char *name, GError **error)
 /* A pool's parts need names, too. */
 static gboolean check_part_names(LvmVg *vg, const char *data, const char *metadata, GError **error)
 {
-  if (!check_length(vg, data, error) || !check_length(vg, metadata, error))
+  if (!check_length(vg, data, error)) /* the other is as long */
     return FALSE;
   if (lvm_vg_find_lv(vg, data) || lvm_vg_find_lv(vg, metadata))
     return vt_set_error(error, EEXIST, "volume group %s has a volume %s or %s already",
@@ -129,7 +129,8 @@ static gboolean check_max_lv(LvmVg *vg, GError **error)
 {
   guint64 max = 0, n = 0;
 
-  if (!lvm_section_get_uint(vg->node, "max_lv", &max) || max == 0)
+  lvm_section_get_uint(vg->node, "max_lv", &max);
+  if (max == 0)
     return TRUE;
   for (GList *link = vg->lvs.head; link; link = link->next)
     n += ((LvmLv *)link->data)->visible;
@@ -745,7 +746,7 @@ static void remove_thin(LvmVg *vg, LvmLv *lv)
   lvm_vg_drop_lv(vg, lv);
 }
 
-/* What is below a pool goes with it; a text may say what it likes of that. */
+/* What is below a pool goes with it; a text may say what it likes of that, but for no names. */
 static gboolean remove_pool(LvmVg *vg, LvmLv *pool, GError **error)
 {
   LvmLv *data = lvm_vg_find_lv(vg, lvm_pool_data(pool)),

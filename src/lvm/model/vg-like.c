@@ -22,9 +22,10 @@ static gboolean refuse(LvmLv *lv, GError **error, const char *why)
                       lvm_vg_name(lv->vg), lvm_lv_name(lv), why);
 }
 
+/* Is @lv, which is hidden, the pools' spare? */
 static gboolean is_spare(LvmLv *lv)
 {
-  return !lv->visible && g_str_has_suffix(lvm_lv_name(lv), "_pmspare");
+  return g_str_has_suffix(lvm_lv_name(lv), "_pmspare");
 }
 
 /* A part of a pool: hidden, with extents, and nobody else's. Reading a text sees to it that a pool
@@ -150,7 +151,6 @@ LvmVg *lvm_vg_new_like(LvmVg *like, const char *name, guint64 extent_size, const
   g_autoptr(LvmVg) plain = lvm_vg_copy(like);
   g_autoptr(LvmNode) group = NULL;
   g_autoptr(GString) text = g_string_new(NULL);
-  guint64 max_pv = 0;
 
   lvm_vg_set_system_id(plain, NULL); /* so that what is writable says so in the usual way */
   group = lvm_node_copy(plain->node, name);
@@ -158,8 +158,7 @@ LvmVg *lvm_vg_new_like(LvmVg *like, const char *name, guint64 extent_size, const
   set_words(group, kept);
   lvm_section_set_uint(group, "seqno", 0, "id");
   lvm_section_set_uint(group, "extent_size", extent_size / 512, NULL);
-  if (lvm_section_get_uint(group, "max_pv", &max_pv) && max_pv)
-    lvm_section_set_uint(group, "max_pv", 0, NULL); /* of those that it had */
+  lvm_section_set_uint(group, "max_pv", 0, NULL); /* it was of those that it had */
   lvm_section_set_uint(group, "metadata_copies", 0, NULL);
   if (uuid)
     lvm_section_set_string(group, "id", uuid, NULL);
