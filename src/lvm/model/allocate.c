@@ -94,9 +94,9 @@ gboolean lvm_segment_areas(LvmVg *vg, LvmNode *segment, GArray *areas, GError **
 gboolean lvm_lv_find_run(LvmVg *vg, LvmLv *lv, LvmPv **pv, guint64 *offset)
 {
   g_autoptr(GArray) areas = g_array_new(FALSE, FALSE, sizeof(LvmArea));
-  const LvmArea *first, *last = NULL;
+  const LvmArea *first;
 
-  if (lvm_lv_kind(lv) != LVM_LV_STRIPED)
+  if (lvm_lv_kind(lv) != LVM_LV_STRIPED) /* which has a segment */
     return FALSE;
   for (LvmNode *segment = lv->segment; segment; segment = lvm_segment_next(segment)) {
     guint before = areas->len;
@@ -107,16 +107,10 @@ gboolean lvm_lv_find_run(LvmVg *vg, LvmLv *lv, LvmPv **pv, guint64 *offset)
         g_array_index(areas, LvmArea, before).n != n)
       return FALSE;
   }
-  for (guint i = 0; i < areas->len; i++) {
-    const LvmArea *area = &g_array_index(areas, LvmArea, i);
-
-    if (last && (area->pv != last->pv || area->start != last->start + last->n))
-      return FALSE;
-    last = area;
-  }
-  if (!last)
-    return FALSE;
   first = &g_array_index(areas, LvmArea, 0);
+  for (const LvmArea *area = first + 1; area < first + areas->len; area++)
+    if (area->pv != first->pv || area->start != area[-1].start + area[-1].n)
+      return FALSE;
   *pv = first->pv;
   *offset = lvm_pv_start(first->pv) + first->start * lvm_vg_extent_size(vg);
   return TRUE;
