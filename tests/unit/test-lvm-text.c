@@ -65,6 +65,26 @@ static void test_values(void **state)
   assert_null(lvm_section_get_string(root, "nothing"));
 }
 
+/* What looks like a number, and is none. */
+static void test_no_numbers(void **state)
+{
+  g_autoptr(LvmNode) root =
+      parse("plus = +5\nminus = -\ndots = 1.2.3\noctal = 08\nsection {\n}\n# comment\n");
+  guint64 n;
+
+  assert_true(lvm_section_get_uint(root, "plus", &n));
+  assert_int_equal(n, 5);
+  assert_false(lvm_section_get_uint(root, "minus", &n));
+  assert_string_equal(lvm_section_get_string(root, "minus"), "-");
+  assert_false(lvm_section_get_uint(root, "dots", &n));
+  assert_string_equal(lvm_section_get_string(root, "dots"), "1.2.3");
+  assert_false(lvm_section_get_uint(root, "octal", &n));
+  assert_false(lvm_section_get_uint(root, "section", &n));
+  assert_null(lvm_section_get_string(root, "section"));
+  assert_null(lvm_section_find_section(root, "plus"));
+  assert_null(lvm_section_find(root, "# comment"));
+}
+
 static void test_escapes(void **state)
 {
   g_autoptr(LvmNode) root =
@@ -111,6 +131,7 @@ static void test_layout(void **state)
   check_format("# first\n\nx = 1\t# second\ny { } # third\n# fourth",
                "# first\n\nx = 1\t# second\ny {\n}\t# third\n# fourth\n");
   check_format("", "");
+  check_format("a='\"'", "a = '\"'\n");
   check_format("a {}b=2", "a {\n}\nb = 2\n");
 }
 
@@ -136,6 +157,30 @@ static void test_changes(void **state)
       text, "after = \"x\"\n\nb = 5\n\nt {\n}\ns {\nstatus = [\"READ\", \"WRITE\"]\nstripes = "
             "[\n\"pv0\", 3,\n\"pv1\", 4\n]\n}\n");
   assert_string_equal(copied, text);
+}
+
+/* A comment whose line goes stays, on a line of its own. */
+static void test_comment_left(void **state)
+{
+  g_autoptr(LvmNode) root = parse("a = 1 # why\nb = 2\n");
+  g_autofree char *text = NULL;
+
+  lvm_section_remove(root, "a");
+  text = format(root);
+  assert_string_equal(text, "# why\nb = 2\n");
+}
+
+static void test_references(void **state)
+{
+  LvmNode *root = parse("a = 1\n");
+
+  assert_false(lvm_node_is_shared(root));
+  assert_ptr_equal(lvm_node_ref(root), root);
+  assert_true(lvm_node_is_shared(root));
+  lvm_node_unref(root);
+  assert_false(lvm_node_is_shared(root));
+  lvm_node_unref(root);
+  lvm_node_unref(NULL);
 }
 
 static void check_error(const char *text, gsize length, const char *want)
@@ -200,9 +245,12 @@ static void test_prefixes(void **state)
 int main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_values), cmocka_unit_test(test_escapes),  cmocka_unit_test(test_arrays),
-      cmocka_unit_test(test_layout), cmocka_unit_test(test_changes),  cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_depth),  cmocka_unit_test(test_prefixes),
+      cmocka_unit_test(test_values),     cmocka_unit_test(test_escapes),
+      cmocka_unit_test(test_arrays),     cmocka_unit_test(test_layout),
+      cmocka_unit_test(test_changes),    cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_depth),      cmocka_unit_test(test_prefixes),
+      cmocka_unit_test(test_no_numbers), cmocka_unit_test(test_comment_left),
+      cmocka_unit_test(test_references),
   };
 
   return cmocka_run_group_tests(tests, NULL, NULL);

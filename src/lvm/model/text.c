@@ -186,7 +186,7 @@ gboolean lvm_value_get_uint(const LvmValue *value, guint64 *number)
     return FALSE;
   errno = 0;
   *number = g_ascii_strtoull(value->text, &end, 0);
-  return errno == 0 && end != value->text && *end == '\0';
+  return errno == 0 && *end == '\0'; /* it has a digit */
 }
 
 gboolean lvm_section_get_uint(LvmNode *section, const char *key, guint64 *value)
@@ -441,7 +441,7 @@ void lvm_node_format_close(LvmNode *section, GString *out)
 static void format_children(LvmNode *section, GString *out)
 {
   for (LvmNode *child = lvm_section_first(section); child; child = lvm_node_next(child)) {
-    if (child->same_line && out->len && out->str[out->len - 1] == '\n') {
+    if (child->same_line && out->len) { /* behind the end of a line */
       g_string_truncate(out, out->len - 1);
       g_string_append_c(out, '\t');
     }
