@@ -24,6 +24,7 @@ unit_tests = \
 	tests/unit/test-lvm-mend \
 	tests/unit/test-lvm-mutations \
 	tests/unit/test-lvm-opening \
+	tests/unit/test-lvm-odd-texts \
 	tests/unit/test-lvm-places \
 	tests/unit/test-lvm-store \
 	tests/unit/test-lvm-text \

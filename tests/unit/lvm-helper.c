@@ -128,6 +128,17 @@ static gboolean is_text(const char *p)
   return g_regex_match_simple("^[A-Za-z0-9_+.-]+ \\{\\nid = \"[^\"]+\"\\nseqno = ", p, 0, 0);
 }
 
+LvmVg *lvm_test_vg(const char *fixture, const char *from, const char *to)
+{
+  g_autofree char *text = lvm_test_read(fixture, NULL), *made = lvm_test_replace(text, from, to);
+  GError *error = NULL;
+  LvmVg *vg = lvm_vg_parse(made, strlen(made), &error);
+
+  assert_ok(vg, error);
+  assert_true(strcmp(text, made) != 0 || strcmp(from, to) == 0);
+  return vg;
+}
+
 GPtrArray *lvm_test_ring_texts(const char *path)
 {
   GPtrArray *texts = g_ptr_array_new_with_free_func(g_free);

@@ -19,6 +19,8 @@ char *lvm_test_fixture(const char *folder, const char *fixture);
 char *lvm_test_read(const char *name, gsize *length);
 /* @text with each @old made @new; the caller frees it. */
 char *lvm_test_replace(const char *text, const char *old, const char *new);
+/* The VG of the text tests/fixtures/lvm/@fixture with each @from made @to. */
+LvmVg *lvm_test_vg(const char *fixture, const char *from, const char *to);
 /* Each text in @device's first MiB, a ring of lvm2's: as NUL-terminated strings. */
 GPtrArray *lvm_test_ring_texts(const char *path);
 /* Change byte @offset of @path. */
@@ -55,3 +57,16 @@ void lvm_test_assert_error(GError **error, int code, const char *text, const cha
     lvm_test_discard(&error, ok_);                                                                 \
   } while (0)
 void lvm_test_discard(GError **error, gboolean ok);
+
+/* @call, which takes &error last, fails with @code and says @text; or it succeeds. */
+#define REFUSED(call, code, text)                                                                  \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    assert_true((call) == 0);                                                                      \
+    assert_error(error, code, text);                                                               \
+  } while (0)
+#define DONE(call)                                                                                 \
+  do {                                                                                             \
+    GError *error = NULL;                                                                          \
+    assert_ok(call, error);                                                                        \
+  } while (0)

@@ -14,21 +14,9 @@
 
 #define MAX_DEVICE ((1u << 24) - 1)
 
-/* The fixture with @from as @to. */
-static LvmVg *changed(const char *fixture, const char *from, const char *to)
-{
-  g_autofree char *text = lvm_test_read(fixture, NULL), *made = lvm_test_replace(text, from, to);
-  GError *error = NULL;
-  LvmVg *vg = lvm_vg_parse(made, strlen(made), &error);
-
-  assert_ok(vg, error);
-  assert_true(strcmp(text, made) != 0 || strcmp(from, to) == 0);
-  return vg;
-}
-
 static LvmVg *newest(void)
 {
-  return changed("vgcfgbackup-04-final.txt", "pve", "pve");
+  return lvm_test_vg("vgcfgbackup-04-final.txt", "pve", "pve");
 }
 
 static LvmLv *find(LvmVg *vg, const char *name)
@@ -47,23 +35,11 @@ static void lock(LvmVg *vg, const char *name, gboolean on)
   lvm_lv_edited(lv);
 }
 
-#define REFUSED(call, code, text)                                                                  \
-  do {                                                                                             \
-    GError *error = NULL;                                                                          \
-    assert_true((call) == 0);                                                                      \
-    assert_error(error, code, text);                                                               \
-  } while (0)
-#define DONE(call)                                                                                 \
-  do {                                                                                             \
-    GError *error = NULL;                                                                          \
-    assert_ok(call, error);                                                                        \
-  } while (0)
-
 /* --- limits ------------------------------------------------------------------------- */
 
 static void test_max_lv(void **state)
 {
-  g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "max_lv = 0", "max_lv = 8");
+  g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "max_lv = 0", "max_lv = 8");
 
   DONE(lvm_vg_add_linear(vg, "last", 1, &error));
   REFUSED(lvm_vg_add_linear(vg, "more", 1, &error), EPERM, "may have 8 volumes");
@@ -74,8 +50,9 @@ static void test_max_lv(void **state)
 static void test_sizes(void **state)
 {
   const guint64 most = G_GUINT64_CONSTANT(1) << 32;
-  g_autoptr(LvmVg) vg = newest(), wide = changed("vgcfgbackup-04-final.txt", "extent_size = 8192",
-                                                 "extent_size = 2147483648");
+  g_autoptr(LvmVg) vg = newest(),
+                   wide = lvm_test_vg("vgcfgbackup-04-final.txt", "extent_size = 8192",
+                                      "extent_size = 2147483648");
   LvmLv *pool = find(vg, "data");
 
   REFUSED(lvm_vg_add_linear(vg, "huge", most, &error), EINVAL, "at most 4294967295");
@@ -99,7 +76,7 @@ static void test_long_names(void **state)
 {
   g_autofree char *fits = g_strnfill(120, 'n'), *longer = g_strnfill(121, 'n'),
                   *part = g_strnfill(114, 'n');
-  g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "\npve {", "\np-v-e {");
+  g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "\npve {", "\np-v-e {");
 
   REFUSED(lvm_vg_add_linear(vg, longer, 1, &error), EINVAL, "129 characters");
   REFUSED(lvm_vg_add_linear(vg, fits, 1, &error), EINVAL, "128 characters");
@@ -181,8 +158,8 @@ static void assert_message(LvmLv *pool, guint i, guint n, const char *create, gu
 /* Removing a volume drops its message and no other's; what is not a message stays. */
 static void test_messages(void **state)
 {
-  g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "zero_new_blocks = 1",
-                                "zero_new_blocks = 1\nodd {\nx = 1\n}\nmessages = 5");
+  g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "zero_new_blocks = 1",
+                                    "zero_new_blocks = 1\nodd {\nx = 1\n}\nmessages = 5");
   LvmLv *pool = find(vg, "data");
 
   lvm_pool_clear_messages(pool);
@@ -246,7 +223,7 @@ static void test_broken_pools(void **state)
   };
 
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-    g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", cases[i].from, cases[i].to);
+    g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", cases[i].from, cases[i].to);
     GError *error = NULL;
 
     empty(vg, "data");
@@ -258,7 +235,7 @@ static void test_broken_pools(void **state)
 
 static void test_parts_gone(void **state)
 {
-  g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "\"data_tdata\"", "\"gone\"");
+  g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "\"data_tdata\"", "\"gone\"");
   LvmLv *pool = find(vg, "data");
 
   REFUSED(lvm_vg_grow_pool_data(vg, pool, 30, &error), EBADMSG, "its volume gone is not there");
@@ -273,7 +250,7 @@ static void test_parts_of_other_names(void **state)
   static const char *const names[] = {"else_tdata", "data_x"};
 
   for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-    g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "data_tdata", names[i]);
+    g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "data_tdata", names[i]);
 
     DONE(lvm_vg_rename_lv(vg, find(vg, "data"), "other", &error));
     assert_string_equal(lvm_pool_data(find(vg, "other")), names[i]);
@@ -310,7 +287,7 @@ static void test_references(void **state)
 /* Records of removed volumes name those that are left. */
 static void test_history(void **state)
 {
-  g_autoptr(LvmVg) vg = changed("vgcfgbackup-04-final.txt", "logical_volumes {", HISTORY);
+  g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "logical_volumes {", HISTORY);
   LvmNode *history = lvm_section_find_section(vg->node, "historical_logical_volumes");
 
   DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "renamed", &error));
