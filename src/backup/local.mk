@@ -2,7 +2,8 @@
 virt_thin_SOURCES += \
 	src/backup/changes.h src/backup/changes.c \
 	src/backup/file.h src/backup/file.c \
-	src/backup/folder.h src/backup/folder.c \
+	src/backup/folder.h src/backup/folder-private.h src/backup/folder.c \
+	src/backup/folder-write.c \
 	src/backup/image.h src/backup/image.c \
 	src/backup/make.h src/backup/make.c \
 	src/backup/manifest.h src/backup/manifest.c \
