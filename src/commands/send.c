@@ -10,7 +10,7 @@
 #include "transfer/identity.h"
 #include "transfer/send.h"
 
-#define PIPE_SIZE (1 << 20)
+#define PIPE_SIZE (256 << 10) /* more leaves the processors' caches */
 
 static char **since, *resume;
 static gboolean recursive, zstd;

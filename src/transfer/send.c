@@ -20,6 +20,7 @@
 #include "util/memory.h"
 
 #define RUNS 1024
+#define PIECE (256u << 10)  /* read at once: it stays in a processor's cache until it is written */
 #define GRANULE (64u << 10) /* zeros of that length are left out */
 #define COMPARED (4u << 10) /* and what of a chunk its base has, too */
 
@@ -170,7 +171,7 @@ typedef struct {
   StreamWriter *writer;
   VtIo *source, *base;        /* NULL: it has none */
   guint64 zero_from, zero_to; /* gathered, not yet written */
-  char *buffer, *there;       /* STREAM_MAX_DATA */
+  char *buffer, *there;       /* PIECE */
   guint64 done, data;
   CliProgress *progress;
 } Sending;
@@ -239,7 +240,7 @@ static gboolean write_run(Sending *s, const PoolDeltaRun *run, guint64 from, gui
   if (run->kind == POOL_DELTA_LEFT_ONLY)
     return offset >= end || add_zeros(s, offset, end, error);
   while (offset < end) {
-    gsize step = (gsize)MIN(end - offset, STREAM_MAX_DATA - offset % STREAM_MAX_DATA);
+    gsize step = (gsize)MIN(end - offset, PIECE - offset % PIECE);
 
     if (!image_check_interrupt(error) || !vt_io_read(s->source, s->buffer, step, offset, error) ||
         (there && !vt_io_read(s->base, there, step, offset, error)) ||
@@ -324,7 +325,7 @@ static gboolean write_resumption(const SendPlan *plan, StreamWriter *writer, GEr
 gboolean send_plan_write(SendPlan *plan, StreamWriter *writer, CliProgress *progress, guint64 *data,
                          GError **error)
 {
-  g_autofree char *buffer = g_malloc(STREAM_MAX_DATA), *there = g_malloc(STREAM_MAX_DATA);
+  g_autofree char *buffer = g_malloc(PIECE), *there = g_malloc(PIECE);
   Sending s = {
       .plan = plan, .writer = writer, .buffer = buffer, .there = there, .progress = progress};
 
