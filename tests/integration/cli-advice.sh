@@ -9,7 +9,7 @@ for program in lvm thin_repair; do
   command -v $program >/dev/null || skip_all "no $program"
 done
 cd "$tmp" || exit 1
-plan 106
+plan 125
 
 # --- every message with a command in it is in the table, and nothing else ---
 for kind in missing stale; do
@@ -64,6 +64,7 @@ whole() { # NAME LIST VOLUME...: as the kernel showed them
         if (length($i) == 32) print $i }' "$fixtures/$2.md5")"
   done
 }
+receive() { fx receive "$1" <stream; }
 create() { fx create "$vg/vm-9-disk-9" --size 4m "$@"; }
 find_metadata() { # the block of one.img that data_tmeta begins at, by the newest text
   python3 - <<'P'
@@ -220,9 +221,22 @@ use 09-other-types
 vg=pve
 advised "another kind" 'lvrename pve twice other' fx rename pve/twice pve/other
 follow "another kind"
+advised "a volume that another kind uses" 'lvrename pve vm-2-disk-0 other-disk' \
+  fx rename pve/vm-2-disk-0 pve/other-disk
+follow "a volume that another kind uses"
+advice='lvrename pve other-disk vm-2-disk-0'
+follow "a volume that another kind uses, back"
 advised "a snapshot of the old kind" 'lvremove pve/[a-z]*' fx resize pve/vm-2-disk-0 12m
 follow "a snapshot of the old kind" 's/lvremove/lvremove --yes/'
 ok "a snapshot of the old kind: then it grows" fx resize pve/vm-2-disk-0 12m
+advised "no thin volume is backed up" 'virt-thin export' fx backup pve/root "$tmp/backup"
+advice+=' pve/root thick.raw'
+follow "no thin volume is backed up"
+is "no thin volume is backed up: it is whole" "$(md5 thick.raw)" "$(fx export pve/root - | md5)"
+advised "no thin volume is sent" 'virt-thin export' fx send pve/root
+advice+=' pve/root thick2.raw'
+follow "no thin volume is sent"
+ok "no thin volume is sent: it is whole" cmp thick.raw thick2.raw
 well "other kinds"
 
 # --- room ---
@@ -240,6 +254,22 @@ for what in 'resize room/data +100m' 'resize room/data +100%FREE' 'init room/mor
   fx resize room/data +100%FREE
 done
 well room
+# A stream that is larger than the pool.
+on "$tmp/from.img"
+vt init from/data --file "$tmp/from.img" --size 128m --metadata-size 4m >/dev/null
+head -c 60m /dev/urandom >data
+fx import --format raw data from/vm-1-disk-0 2>/dev/null
+fx send from/vm-1-disk-0 >stream 2>/dev/null
+on "$tmp/to.img"
+vt init to/data --file "$tmp/to.img" --size 100m --metadata-size 4m --reserve 40m >/dev/null
+advised "a stream that is larger than the pool" 'virt-thin resize' receive to/data
+advice+=' to/data +32m'
+follow "a stream that is larger than the pool"
+ok "a stream that is larger than the pool: then it fits" receive to/data
+is "a stream that is larger than the pool: it is whole" \
+  "$(fx export to/vm-1-disk-0 - | md5)" "$(md5 data)"
+vg=to
+well "a stream that is larger than the pool"
 
 # --- commands of our own ---
 on "$tmp/own.img"
@@ -260,6 +290,20 @@ advised "an image that is larger" 'virt-thin resize own/vm-9-disk-9 [0-9]*b' \
   fx import large own/vm-9-disk-9
 follow "an image that is larger"
 ok "an image that is larger: then it fits" fx import large own/vm-9-disk-9
+if command -v qemu-img >/dev/null; then
+  secret="--object secret,id=key,data=word"
+  options=encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10
+  for try in 1 2 3 4 5; do # which measures the processor, and may not be able to
+    qemu-img create -q $secret -f qcow2 -o $options locked.qcow2 4m && break
+  done
+  advised "an encrypted image" 'qemu-img convert' fx import locked.qcow2 own/locked
+  advice+=" $secret --image-opts driver=qcow2,encrypt.key-secret=key,file.filename=locked.qcow2"
+  advice+=' -O qcow2 open.qcow2'
+  follow "an encrypted image"
+  ok "an encrypted image: then it is taken" fx import open.qcow2 own/locked
+else
+  skip 3 "needs qemu-img"
+fi
 like "no volume group" "$(vt list 2>&1; vt info 2>&1)" 'virt-thin init makes one'
 if can_serve; then
   mv "$tmp/own.img" "$state/" && rm "$tmp"/own[23].img
