@@ -481,6 +481,17 @@ gboolean lvm_store_check_devices(LvmStore *store, GError **error)
   return ok;
 }
 
+gboolean lvm_store_check_names(LvmStore *store, GError **error)
+{
+  for (guint i = 0; i < store->devices->len; i++) {
+    VtIo *io = ((LvmDevice *)store->devices->pdata[i])->io;
+
+    if (vt_io_is_nameless(io))
+      return vt_io_check(io, error);
+  }
+  return TRUE;
+}
+
 static gboolean flush_areas(LvmStore *store, GError **error)
 {
   VtIo *last = NULL;

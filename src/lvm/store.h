@@ -97,6 +97,10 @@ gboolean lvm_store_check_seqno(LvmStore *store, GError **error);
 /* vt_io_check() of every PV; the first error. */
 gboolean lvm_store_check_devices(LvmStore *store, GError **error);
 
+/* Has no PV's file been deleted? Else all of it goes once the store is closed; the error of
+ * vt_io_check() says how it is saved. */
+gboolean lvm_store_check_names(LvmStore *store, GError **error);
+
 /* On block devices lvm2 must leave the VG alone while it is open for writing: take it by setting
  * its system_id, and give it back before closing, with the system_id it had. In between, also
  * across a crash, the VG tag "virt-thin.system_id=ID" remembers that one; opening and releasing a

@@ -141,6 +141,18 @@ static const char *describe_loop_loss(int fd, const struct stat *st, guint64 siz
   return NULL;
 }
 
+static gboolean is_nameless(const FileIo *file)
+{
+  struct stat st;
+
+  return !file->is_block && file->has_name && fstat(file->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+gboolean vt_io_is_nameless(const VtIo *io)
+{
+  return io->ops == &file_ops && is_nameless((const FileIo *)io);
+}
+
 /* What has befallen it, the caller's; NULL: nothing. */
 static char *describe_loss(FileIo *file)
 {
@@ -156,7 +168,7 @@ static char *describe_loss(FileIo *file)
                            before, size);
   if (file->is_block && major(st.st_rdev) == LOOP_MAJOR)
     return g_strdup(describe_loop_loss(file->fd, &st, size));
-  if (!file->is_block && file->has_name && st.st_nlink == 0)
+  if (is_nameless(file))
     return g_strdup_printf("the file was deleted or replaced: before the volume group is stopped, "
                            "copy it with cp --sparse=always /proc/%d/fd/%d FILE",
                            (int)getpid(), file->fd);

@@ -123,6 +123,10 @@ VtIo *vt_io_open_file(const char *path, gboolean read_only, GError **error);
  * it. */
 VtIo *vt_io_new_file(int fd, const char *name, gboolean read_only, GError **error);
 
+/* Is @io, made by vt_io_open_file(), a file without a name by now: deleted or replaced, so that all
+ * of it goes when the last who has it open closes it? */
+gboolean vt_io_is_nameless(const VtIo *io);
+
 /* For a process whose locks are to outlive it: each descriptor that vt_io_lock() locks (not shared)
  * is given to @keep, still this library's, so that it can be passed to a process that stays. What
  * that hands to this one's successor as @kept (@n_kept descriptors, which stay open) gives

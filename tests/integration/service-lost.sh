@@ -13,7 +13,7 @@ mkdir "$tmp/pv"
 cases=(deleted replaced emptied halved "emptied and grown" "cut and grown"
   "deleted under a loop device"
   "replaced under a loop device" "cut under a loop device")
-plan $((${#cases[@]} * 7 + 4))
+plan $((${#cases[@]} * 7 + 5))
 
 log_says() { grep -qE "$1" "$run/$vg/log"; }
 is_ill() { vt info $vg/data --json | grep -qE "\"health\" *: *\"[^\"]*($1)"; }
@@ -59,6 +59,7 @@ for case in "${cases[@]}"; do
   ok "info says why" wait_until 5 is_ill "$why"
   ok "and the log" wait_until 5 log_says "$why"
   if [ "$case" = deleted ]; then
+    refused "stop, which would lose it" 1 "would lose it .*copy it with cp" vt stop $vg
     read -ra advice <<<"$(grep -o 'cp --sparse=always /proc/[0-9]*/fd/[0-9]*' "$run/$vg/log" |
       head -n 1)"
     ok "the advice: ${advice[*]}" "${advice[@]}" "$tmp/copy"

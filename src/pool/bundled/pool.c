@@ -373,7 +373,8 @@ static GPtrArray *list_names(Bundled *b, const char *thin_pool)
   return names;
 }
 
-/* There are no nodes here: all that deactivation means is that nobody may be using a volume. */
+/* There are no nodes here: all that deactivation means is that nobody may be using a volume, and
+ * that nothing is lost if the volume group is closed next. */
 static gboolean deactivate(VolumeGroup *group, const char *thin_pool, gboolean force,
                            GError **error)
 {
@@ -384,6 +385,11 @@ static gboolean deactivate(VolumeGroup *group, const char *thin_pool, gboolean f
   bundled_lock(b);
   ok = !thin_pool || bundled_find_pool(b, thin_pool, error);
   names = list_names(b, thin_pool);
+  if (ok && !force && !lvm_store_check_names(b->store, error)) {
+    g_prefix_error(error,
+                   "cannot deactivate %s, which would lose it (--force insists): ", b->vg_name);
+    ok = FALSE;
+  }
   bundled_unlock(b);
   if (!ok || force)
     return ok;
