@@ -8,7 +8,7 @@
 export LVM_SYSTEM_DIR=$tmp/lvm
 mkdir -p "$LVM_SYSTEM_DIR"
 cd "$tmp" || exit 1
-plan $((242 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
+plan $((255 + (${VIRT_THIN_TEST_LONG:+1} + 0)))
 
 devices=() images=()
 fx() { vt "${devices[@]}" "$@"; }
@@ -266,6 +266,13 @@ ok "text: one of the ring is put back by its number" run fx repair pve --text "$
 like "text: where it was found is told" "$out" "put back the text of seqno $seqno from .*01-clean"
 refused "text: a number that is none's" 1 'seqno 999 is found: virt-thin rescue pve --list-texts' \
   fx repair pve --text 999 --yes
+
+use 01-clean
+retext $'extent_count = 24\n\ntype = "thin-pool"' $'extent_count = 20\n\ntype = "thin-pool"'
+mended "smaller than its data" 'counts on 96.00 MiB of data, .* text gives it 80.00 MiB'
+like "smaller than its data: the step" "$out" 'step 1: the text gives the pool what its data has, 96'
+whole "smaller than its data" $volumes
+well "smaller than its data"
 
 use 07-three-pvs
 zero 512 1

@@ -315,10 +315,17 @@ gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GEr
 
   if (!data || !lvm_lv_allocate(data, more, error))
     return FALSE;
-  lvm_lv_edit(pool);
-  lvm_section_set_uint(lvm_segment_first(lvm_lv_node(pool)), "extent_count", data_extents, NULL);
-  lvm_lv_edited(pool);
+  lvm_pool_take_size(pool);
   return TRUE;
+}
+
+void lvm_pool_take_size(LvmLv *pool)
+{
+  LvmLv *data = lvm_vg_find_lv(pool->vg, lvm_pool_data(pool));
+
+  lvm_lv_edit(pool);
+  lvm_section_set_uint(lvm_segment_first(lvm_lv_node(pool)), "extent_count", data->n_extents, NULL);
+  lvm_lv_edited(pool);
 }
 
 gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents, GError **error)

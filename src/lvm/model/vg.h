@@ -156,6 +156,8 @@ LvmLv *lvm_vg_add_thin_pool(LvmVg *vg, const char *name, guint64 data_extents,
 /* Grow a pool's data, or its metadata (and the spare with it), to so many extents in all. New PV
  * extents of metadata and spare as above. */
 gboolean lvm_vg_grow_pool_data(LvmVg *vg, LvmLv *pool, guint64 data_extents, GError **error);
+/* Let a pool be as large as its data is. */
+void lvm_pool_take_size(LvmLv *pool);
 gboolean lvm_vg_grow_pool_metadata(LvmVg *vg, LvmLv *pool, guint64 metadata_extents,
                                    GError **error);
 /* Make the VG's spare, or let it grow to @n_extents. New PV extents as above. ENOSPC. */

@@ -142,6 +142,21 @@ static gboolean decide_tid(Repair *repair, GError **error)
   return TRUE;
 }
 
+/* --- the size --- */
+
+/* A pool that is said to be smaller than its data, which has what is counted on. */
+static void decide_size(Repair *repair)
+{
+  guint64 counted = repair->found.n_chunks * lvm_pool_chunk_size(repair->pool);
+  g_autofree char *conflict = pool_health_size_conflict(repair->pool, counted);
+  LvmLv *data = lvm_vg_find_lv(repair->vg, lvm_pool_data(repair->pool));
+
+  if (!conflict || lvm_lv_size(data) < counted)
+    return;
+  repair->new_size = lvm_lv_size(data);
+  lvm_pool_take_size(lvm_vg_find_lv(text_of(repair), repair->name));
+}
+
 /* --- where the metadata goes --- */
 
 gboolean repair_needs_metadata(const Repair *repair)
@@ -211,6 +226,7 @@ gboolean repair_decide(Repair *repair, GError **error)
   g_autofree char *prefix =
       g_strdup_printf("thin pool %s/%s: ", lvm_vg_name(repair->vg), repair->name);
 
+  decide_size(repair);
   if (decide_strays(repair, error) && decide_missing(repair, error) && decide_tid(repair, error) &&
       finish_metadata(repair, error) && check_made(repair, error) && decide_place(repair, error))
     return TRUE;

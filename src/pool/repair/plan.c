@@ -259,6 +259,14 @@ static void plan_tid(const Repair *repair, PoolRepairPlan *plan)
                      repair->new_tid);
 }
 
+static void plan_size(const Repair *repair, PoolRepairPlan *plan)
+{
+  g_autofree char *size = vt_size_format(repair->new_size);
+
+  if (repair->new_size)
+    repair_plan_step(plan, POOL_REPAIR_TEXT, "the text gives the pool what its data has, %s", size);
+}
+
 static void plan_text(const Repair *repair, PoolRepairPlan *plan)
 {
   const LvmText *text = repair->mend;
@@ -280,6 +288,7 @@ static void plan_all(const Repair *repair, PoolRepairPlan *plan)
 {
   plan_text(repair, plan);
   plan_metadata(repair, plan);
+  plan_size(repair, plan);
   plan_tid(repair, plan);
   plan_devices(repair, plan);
   if (repair_needs_metadata(repair) && !repair->over)

@@ -81,6 +81,7 @@ typedef struct {
   /* What is decided. */
   LvmVg *text;          /* as it shall be, but for the metadata's place. NULL: it stays */
   guint64 new_tid;      /* of the text */
+  guint64 new_size;     /* bytes, of the pool by the text; 0: as it is */
   GArray *strays;       /* of ThinDevice: no volume has them */
   GPtrArray *missing;   /* of char *: volumes without a device */
   GPtrArray *adopted;   /* of char *: as @strays, their new names. NULL: not adopted */
