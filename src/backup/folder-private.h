@@ -13,7 +13,7 @@
 struct BackupFolder {
   char *path;
   int fd;
-  VtIo *lock; /* a reader's, or a writer's; NULL: a reader's of what cannot be written to */
+  VtIo *lock;      /* a reader's, or a writer's; NULL: a reader's of what cannot be written to */
   GPtrArray *list; /* of BackupManifest, by backup_by_id() */
 };
 gint backup_by_id(gconstpointer a, gconstpointer b);

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/cli-lib.sh"
 plan 58
-monitoring=$top_srcdir/monitoring
+monitoring=$top_srcdir/docs/monitoring
 
 # metric NAME[{LABELS}]: its value in $text
 metric() { awk -v name="$1" '$1 == name { print $2 }' <<<"$text"; }
