@@ -59,13 +59,13 @@ void lvm_test_assert_error(GError **error, int code, const char *text, const cha
 void lvm_test_discard(GError **error, gboolean ok);
 
 /* @call, which takes &error last, fails with @code and says @text; or it succeeds. */
-#define REFUSED(call, code, text)                                                                  \
+#define LVM_REFUSED(call, code, text)                                                              \
   do {                                                                                             \
     GError *error = NULL;                                                                          \
     assert_true((call) == 0);                                                                      \
     assert_error(error, code, text);                                                               \
   } while (0)
-#define DONE(call)                                                                                 \
+#define LVM_DONE(call)                                                                             \
   do {                                                                                             \
     GError *error = NULL;                                                                          \
     assert_ok(call, error);                                                                        \

@@ -41,10 +41,11 @@ static void test_max_lv(void **state)
 {
   g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "max_lv = 0", "max_lv = 8");
 
-  DONE(lvm_vg_add_linear(vg, "last", 1, &error));
-  REFUSED(lvm_vg_add_linear(vg, "more", 1, &error), EPERM, "may have 8 volumes");
-  REFUSED(lvm_vg_add_thin(vg, find(vg, "data"), "more", 1, 9, NULL, &error), EPERM, "may have 8");
-  REFUSED(lvm_vg_add_thin_pool(vg, "more", 1, 1, 65536, &error), EPERM, "may have 8");
+  LVM_DONE(lvm_vg_add_linear(vg, "last", 1, &error));
+  LVM_REFUSED(lvm_vg_add_linear(vg, "more", 1, &error), EPERM, "may have 8 volumes");
+  LVM_REFUSED(lvm_vg_add_thin(vg, find(vg, "data"), "more", 1, 9, NULL, &error), EPERM,
+              "may have 8");
+  LVM_REFUSED(lvm_vg_add_thin_pool(vg, "more", 1, 1, 65536, &error), EPERM, "may have 8");
 }
 
 static void test_sizes(void **state)
@@ -55,20 +56,21 @@ static void test_sizes(void **state)
                                       "extent_size = 2147483648");
   LvmLv *pool = find(vg, "data");
 
-  REFUSED(lvm_vg_add_linear(vg, "huge", most, &error), EINVAL, "at most 4294967295");
-  REFUSED(lvm_vg_add_linear(wide, "huge", most / 2, &error), EINVAL, "at most 8388607");
-  REFUSED(lvm_vg_add_thin_pool(vg, "p", 0, 1, 65536, &error), EINVAL, "p cannot have a size");
-  REFUSED(lvm_vg_add_thin_pool(vg, "p", 1, 0, 65536, &error), EINVAL, "p_tmeta cannot");
-  REFUSED(lvm_vg_add_thin_pool(vg, NULL, 1, 1, 65536, &error), EINVAL, "");
-  REFUSED(lvm_vg_grow_pool_data(vg, pool, most, &error), EINVAL, "at most 4294967295");
-  REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 5000, &error), EINVAL, "15.81 GiB");
-  REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 50, &error), ENOSPC, "with its metadata and spare");
-  REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 0, &error), EINVAL, "cannot shrink");
-  REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 0, NULL, &error), EINVAL, "thin device 0");
-  DONE(lvm_vg_grow_spare(vg, 1, &error));
-  DONE(lvm_vg_grow_spare(vg, 3, &error));
+  LVM_REFUSED(lvm_vg_add_linear(vg, "huge", most, &error), EINVAL, "at most 4294967295");
+  LVM_REFUSED(lvm_vg_add_linear(wide, "huge", most / 2, &error), EINVAL, "at most 8388607");
+  LVM_REFUSED(lvm_vg_add_thin_pool(vg, "p", 0, 1, 65536, &error), EINVAL, "p cannot have a size");
+  LVM_REFUSED(lvm_vg_add_thin_pool(vg, "p", 1, 0, 65536, &error), EINVAL, "p_tmeta cannot");
+  LVM_REFUSED(lvm_vg_add_thin_pool(vg, NULL, 1, 1, 65536, &error), EINVAL, "");
+  LVM_REFUSED(lvm_vg_grow_pool_data(vg, pool, most, &error), EINVAL, "at most 4294967295");
+  LVM_REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 5000, &error), EINVAL, "15.81 GiB");
+  LVM_REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 50, &error), ENOSPC,
+              "with its metadata and spare");
+  LVM_REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 0, &error), EINVAL, "cannot shrink");
+  LVM_REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 0, NULL, &error), EINVAL, "thin device 0");
+  LVM_DONE(lvm_vg_grow_spare(vg, 1, &error));
+  LVM_DONE(lvm_vg_grow_spare(vg, 3, &error));
   assert_int_equal(lvm_lv_n_extents(find(vg, "lvol0_pmspare")), 3);
-  REFUSED(lvm_vg_grow_spare(vg, 300, &error), ENOSPC, "");
+  LVM_REFUSED(lvm_vg_grow_spare(vg, 300, &error), ENOSPC, "");
 }
 
 /* The '-' of a volume group counts twice; so do a pool's parts' names. */
@@ -78,11 +80,11 @@ static void test_long_names(void **state)
                   *part = g_strnfill(114, 'n');
   g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "\npve {", "\np-v-e {");
 
-  REFUSED(lvm_vg_add_linear(vg, longer, 1, &error), EINVAL, "129 characters");
-  REFUSED(lvm_vg_add_linear(vg, fits, 1, &error), EINVAL, "128 characters");
-  DONE(lvm_vg_add_linear(vg, fits + 1, 1, &error));
-  REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), part, &error), EINVAL, "_tdata");
-  REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), NULL, &error), EINVAL, "");
+  LVM_REFUSED(lvm_vg_add_linear(vg, longer, 1, &error), EINVAL, "129 characters");
+  LVM_REFUSED(lvm_vg_add_linear(vg, fits, 1, &error), EINVAL, "128 characters");
+  LVM_DONE(lvm_vg_add_linear(vg, fits + 1, 1, &error));
+  LVM_REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), part, &error), EINVAL, "_tdata");
+  LVM_REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), NULL, &error), EINVAL, "");
 }
 
 /* --- names that are taken ----------------------------------------------------------- */
@@ -100,8 +102,10 @@ static void test_names_taken(void **state)
     g_autoptr(LvmVg) vg = newest();
 
     rename_to(vg, "root", parts[i]);
-    REFUSED(lvm_vg_add_thin_pool(vg, "new", 1, 1, 65536, &error), EEXIST, "or new_tmeta already");
-    REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), "new", &error), EEXIST, "or new_tmeta already");
+    LVM_REFUSED(lvm_vg_add_thin_pool(vg, "new", 1, 1, 65536, &error), EEXIST,
+                "or new_tmeta already");
+    LVM_REFUSED(lvm_vg_rename_lv(vg, find(vg, "data"), "new", &error), EEXIST,
+                "or new_tmeta already");
   }
 }
 
@@ -112,7 +116,7 @@ static void test_spare_names(void **state)
   rename_to(vg, "lvol0_pmspare", "other"); /* hidden, and no spare */
   rename_to(vg, "vm-100-disk-0", "lvol0");
   rename_to(vg, "vm-101-disk-1", "lvol1_pmspare"); /* visible: no spare, either */
-  DONE(lvm_vg_grow_spare(vg, 2, &error));
+  LVM_DONE(lvm_vg_grow_spare(vg, 2, &error));
   assert_int_equal(lvm_lv_n_extents(find(vg, "lvol2_pmspare")), 2);
 }
 
@@ -126,18 +130,18 @@ static void test_locked(void **state)
 
   for (guint i = 0; i < G_N_ELEMENTS(locked); i++) {
     lock(vg, locked[i], TRUE);
-    REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 9, NULL, &error), EBUSY, "locked by lvm2");
-    REFUSED(lvm_vg_grow_pool_data(vg, pool, 30, &error), EBUSY, "locked by lvm2");
-    REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 3, &error), EBUSY, "locked by lvm2");
-    REFUSED(lvm_vg_rename_lv(vg, pool, "other", &error), EBUSY, "locked by lvm2");
+    LVM_REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 9, NULL, &error), EBUSY, "locked by lvm2");
+    LVM_REFUSED(lvm_vg_grow_pool_data(vg, pool, 30, &error), EBUSY, "locked by lvm2");
+    LVM_REFUSED(lvm_vg_grow_pool_metadata(vg, pool, 3, &error), EBUSY, "locked by lvm2");
+    LVM_REFUSED(lvm_vg_rename_lv(vg, pool, "other", &error), EBUSY, "locked by lvm2");
     lock(vg, locked[i], FALSE);
   }
   lock(vg, "vm-100-disk-0", TRUE);
-  REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 9, "vm-100-disk-0", &error), EBUSY, "locked");
-  REFUSED(lvm_thin_set_extents(lv, 99, &error), EBUSY, "locked");
-  REFUSED(lvm_vg_remove_lv(vg, lv, &error), EBUSY, "locked");
+  LVM_REFUSED(lvm_vg_add_thin(vg, pool, "new", 1, 9, "vm-100-disk-0", &error), EBUSY, "locked");
+  LVM_REFUSED(lvm_thin_set_extents(lv, 99, &error), EBUSY, "locked");
+  LVM_REFUSED(lvm_vg_remove_lv(vg, lv, &error), EBUSY, "locked");
   lock(vg, "vm-100-disk-0", FALSE);
-  DONE(lvm_vg_add_thin(vg, pool, "new", 1, 9, "no-more", &error)); /* whose origin is gone */
+  LVM_DONE(lvm_vg_add_thin(vg, pool, "new", 1, 9, "no-more", &error)); /* whose origin is gone */
 }
 
 /* --- messages and numbers ----------------------------------------------------------- */
@@ -166,13 +170,13 @@ static void test_messages(void **state)
   lvm_pool_add_create(pool, "vm-100-disk-0");
   lvm_pool_add_delete(pool, 77);
   lvm_pool_add_create(pool, "vm-101-disk-1");
-  DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "renamed", &error));
+  LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "renamed", &error));
   assert_message(pool, 2, 3, "renamed", 0);
   assert_message(pool, 0, 3, "vm-100-disk-0", 0);
-  DONE(lvm_vg_remove_lv(vg, find(vg, "vm-100-disk-0"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "vm-100-disk-0"), &error));
   assert_message(pool, 0, 2, NULL, 77);
   assert_message(pool, 1, 2, "renamed", 0);
-  DONE(lvm_vg_remove_lv(vg, find(vg, "vm-102-disk-0"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "vm-102-disk-0"), &error));
   assert_message(pool, 0, 2, NULL, 77);
   assert_int_equal(lvm_pool_next_device(vg, pool), 78);
   lvm_pool_clear_messages(pool);
@@ -185,13 +189,13 @@ static void test_holes(void **state)
   g_autoptr(LvmVg) vg = newest();
   LvmLv *pool = find(vg, "data");
 
-  DONE(lvm_vg_add_thin_pool(vg, "second", 1, 1, 65536, &error));
-  DONE(lvm_vg_add_thin(vg, find(vg, "second"), "elsewhere", 1, MAX_DEVICE, NULL, &error));
+  LVM_DONE(lvm_vg_add_thin_pool(vg, "second", 1, 1, 65536, &error));
+  LVM_DONE(lvm_vg_add_thin(vg, find(vg, "second"), "elsewhere", 1, MAX_DEVICE, NULL, &error));
   assert_int_equal(lvm_pool_next_device(vg, pool), 6);
-  DONE(lvm_vg_add_thin(vg, pool, "last", 1, MAX_DEVICE, NULL, &error));
+  LVM_DONE(lvm_vg_add_thin(vg, pool, "last", 1, MAX_DEVICE, NULL, &error));
   lvm_pool_add_delete(pool, 6);
   assert_int_equal(lvm_pool_next_device(vg, pool), 7);
-  DONE(lvm_vg_remove_lv(vg, find(vg, "vm-100-disk-0"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "vm-100-disk-0"), &error));
   assert_int_equal(lvm_pool_next_device(vg, pool), 1);
 }
 
@@ -203,7 +207,7 @@ static void empty(LvmVg *vg, const char *pool)
 
   for (guint i = 0; i < lvs->len; i++)
     if (lvm_lv_kind(lvs->pdata[i]) == LVM_LV_THIN)
-      DONE(lvm_vg_remove_lv(vg, lvs->pdata[i], &error));
+      LVM_DONE(lvm_vg_remove_lv(vg, lvs->pdata[i], &error));
   lvm_pool_clear_messages(find(vg, pool));
 }
 
@@ -238,8 +242,8 @@ static void test_parts_gone(void **state)
   g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "\"data_tdata\"", "\"gone\"");
   LvmLv *pool = find(vg, "data");
 
-  REFUSED(lvm_vg_grow_pool_data(vg, pool, 30, &error), EBADMSG, "its volume gone is not there");
-  DONE(lvm_vg_rename_lv(vg, pool, "other", &error));
+  LVM_REFUSED(lvm_vg_grow_pool_data(vg, pool, 30, &error), EBADMSG, "its volume gone is not there");
+  LVM_DONE(lvm_vg_rename_lv(vg, pool, "other", &error));
   assert_string_equal(lvm_pool_data(pool), "gone");
   assert_string_equal(lvm_pool_metadata(pool), "other_tmeta");
 }
@@ -252,7 +256,7 @@ static void test_parts_of_other_names(void **state)
   for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
     g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "data_tdata", names[i]);
 
-    DONE(lvm_vg_rename_lv(vg, find(vg, "data"), "other", &error));
+    LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "data"), "other", &error));
     assert_string_equal(lvm_pool_data(find(vg, "other")), names[i]);
     find(vg, names[i]);
     find(vg, "other_tmeta");
@@ -268,14 +272,15 @@ static void test_references(void **state)
 
   lvm_section_set_string(lvm_segment_first(lvm_lv_edit(thin)), "external_origin", "root", NULL);
   lvm_lv_edited(thin);
-  REFUSED(lvm_vg_remove_lv(vg, find(vg, "root"), &error), EBUSY, "the external origin of vm-102");
-  DONE(lvm_vg_rename_lv(vg, find(vg, "root"), "base", &error));
+  LVM_REFUSED(lvm_vg_remove_lv(vg, find(vg, "root"), &error), EBUSY,
+              "the external origin of vm-102");
+  LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "root"), "base", &error));
   assert_string_equal(lvm_thin_external_origin(thin), "base");
   lvm_thin_set_origin(thin, "vm-101-disk-1"); /* behind external_origin */
   lvm_thin_set_merge(thin, "vm-101-disk-1");
-  DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "target", &error));
+  LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "target", &error));
   assert_string_equal(lvm_thin_merge(thin), "target");
-  REFUSED(lvm_vg_remove_lv(vg, find(vg, "target"), &error), EBUSY, "to be merged into it");
+  LVM_REFUSED(lvm_vg_remove_lv(vg, find(vg, "target"), &error), EBUSY, "to be merged into it");
 }
 
 #define HISTORY                                                                                    \
@@ -290,15 +295,15 @@ static void test_history(void **state)
   g_autoptr(LvmVg) vg = lvm_test_vg("vgcfgbackup-04-final.txt", "logical_volumes {", HISTORY);
   LvmNode *history = lvm_section_find_section(vg->node, "historical_logical_volumes");
 
-  DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "renamed", &error));
+  LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "vm-101-disk-1"), "renamed", &error));
   assert_string_equal(lvm_section_get_string(lvm_section_find_section(history, "b"), "origin"),
                       "renamed");
   assert_true(
       lvm_section_has_word(lvm_section_find_section(history, "a"), "descendants", "renamed"));
-  DONE(lvm_vg_remove_lv(vg, find(vg, "renamed"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "renamed"), &error));
   assert_null(lvm_section_find_section(history, "b"));
   assert_non_null(lvm_section_find_section(history, "a"));
-  DONE(lvm_vg_remove_lv(vg, find(vg, "vm-102-disk-0"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "vm-102-disk-0"), &error));
   assert_null(lvm_section_find_section(history, "a"));
 }
 

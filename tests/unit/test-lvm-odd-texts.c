@@ -40,11 +40,11 @@ static void test_no_segment(void **state)
   assert_string_equal(lvm_lv_segment_type(empty), "no segment");
   assert_true(lvm_lv_is_visible(empty));
   assert_null(snapshot);
-  REFUSED(lvm_vg_remove_lv(vg, empty, &error), EOPNOTSUPP, "of type no segment");
+  LVM_REFUSED(lvm_vg_remove_lv(vg, empty, &error), EOPNOTSUPP, "of type no segment");
   lvm_thin_set_origin(find(vg, "vm-102-disk-0"), "empty"); /* which is no thin volume */
   lvm_vg_drop_dangling(vg);
   assert_null(lvm_thin_origin(find(vg, "vm-102-disk-0")));
-  REFUSED(lvm_vg_check_like(vg, &error), EOPNOTSUPP, "is of type no segment");
+  LVM_REFUSED(lvm_vg_check_like(vg, &error), EOPNOTSUPP, "is of type no segment");
 }
 
 /* The last pool takes the spare with it, whatever else there is. */
@@ -55,17 +55,17 @@ static void test_last_pool(void **state)
   for (GList *link = vg->lvs.head, *next; link; link = next) {
     next = link->next;
     if (lvm_lv_kind(link->data) == LVM_LV_THIN)
-      DONE(lvm_vg_remove_lv(vg, link->data, &error));
+      LVM_DONE(lvm_vg_remove_lv(vg, link->data, &error));
   }
-  DONE(lvm_vg_remove_lv(vg, find(vg, "root"), &error));
-  DONE(lvm_vg_add_thin_pool(vg, "other", 1, 1, 65536, &error));
-  DONE(lvm_vg_remove_lv(vg, find(vg, "other"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "root"), &error));
+  LVM_DONE(lvm_vg_add_thin_pool(vg, "other", 1, 1, 65536, &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "other"), &error));
   assert_non_null(lvm_vg_find_lv(vg, "lvol0_pmspare"));
-  DONE(lvm_vg_remove_lv(vg, find(vg, "data"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "data"), &error));
   assert_null(lvm_vg_find_lv(vg, "lvol0_pmspare"));
-  DONE(lvm_vg_add_thin_pool(vg, "other", 1, 1, 65536, &error));
+  LVM_DONE(lvm_vg_add_thin_pool(vg, "other", 1, 1, 65536, &error));
   lvm_vg_drop_lv(vg, find(vg, "lvol0_pmspare"));
-  DONE(lvm_vg_remove_lv(vg, find(vg, "other"), &error));
+  LVM_DONE(lvm_vg_remove_lv(vg, find(vg, "other"), &error));
 }
 
 /* Texts that are refused as a whole. */
@@ -91,7 +91,7 @@ static void test_refused_texts(void **state)
     g_autofree char *made = lvm_test_replace(text, cases[i].from, cases[i].to);
 
     assert_string_not_equal(text, made);
-    REFUSED(lvm_vg_parse(made, strlen(made), &error), EBADMSG, cases[i].error);
+    LVM_REFUSED(lvm_vg_parse(made, strlen(made), &error), EBADMSG, cases[i].error);
   }
 }
 
@@ -105,11 +105,11 @@ static void test_empty_words(void **state)
       lvm_test_vg(TEXT, "max_lv = 0\n", "max_lv = 0\nlock_type = \"sanlock\"\n");
 
   assert_null(lvm_vg_system_id(vg));
-  DONE(lvm_vg_add_linear(vg, "new", 1, &error));
+  LVM_DONE(lvm_vg_add_linear(vg, "new", 1, &error));
   assert_true(lvm_section_has_word(lvm_lv_node(find(vg, "new")), "status", "WRITE"));
-  DONE(lvm_vg_add_linear(none, "new", 1, &error));
+  LVM_DONE(lvm_vg_add_linear(none, "new", 1, &error));
   assert_true(lvm_section_has_word(lvm_lv_node(find(none, "new")), "status", "WRITE"));
-  DONE(lvm_vg_add_linear(held, "new", 1, &error));
+  LVM_DONE(lvm_vg_add_linear(held, "new", 1, &error));
   assert_false(lvm_section_has_word(lvm_lv_node(find(held, "new")), "status", "WRITE"));
 }
 
@@ -178,7 +178,7 @@ static void test_parts_not_alike(void **state)
   for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
     g_autoptr(LvmVg) vg = lvm_test_vg(TEXT, cases[i].from, cases[i].to);
 
-    REFUSED(lvm_vg_check_like(vg, &error), EOPNOTSUPP, "has no data and metadata of its own");
+    LVM_REFUSED(lvm_vg_check_like(vg, &error), EOPNOTSUPP, "has no data and metadata of its own");
   }
 }
 
@@ -189,9 +189,9 @@ static void test_tags_are_no_names(void **state)
   g_autoptr(LvmVg) vg = lvm_test_vg(TEXT, stripes, "\"pv0\", 28\n]\ntags = [\"data\"]"),
                    used = lvm_test_vg(TEXT, stripes, "\"pv0\", 28\n]\nof = [\"data\"]");
 
-  DONE(lvm_vg_rename_lv(vg, find(vg, "data"), "renamed", &error));
-  REFUSED(lvm_vg_rename_lv(used, find(used, "data"), "renamed", &error), EOPNOTSUPP,
-          "used by root");
+  LVM_DONE(lvm_vg_rename_lv(vg, find(vg, "data"), "renamed", &error));
+  LVM_REFUSED(lvm_vg_rename_lv(used, find(used, "data"), "renamed", &error), EOPNOTSUPP,
+              "used by root");
 }
 
 /* With no '-' the limit of lvm2 is the lower one. */
@@ -200,15 +200,15 @@ static void test_longest_name(void **state)
   g_autofree char *name = g_strnfill(123, 'n');
   g_autoptr(LvmVg) vg = lvm_test_vg(TEXT, "pve", "pve");
 
-  REFUSED(lvm_vg_add_linear(vg, name, 1, &error), EINVAL, "is too long");
-  DONE(lvm_vg_add_linear(vg, name + 1, 1, &error));
+  LVM_REFUSED(lvm_vg_add_linear(vg, name, 1, &error), EINVAL, "is too long");
+  LVM_DONE(lvm_vg_add_linear(vg, name + 1, 1, &error));
 }
 
 static void test_no_room_for_pool(void **state)
 {
   g_autoptr(LvmVg) vg = lvm_test_vg(TEXT, "pve", "pve");
 
-  REFUSED(lvm_vg_add_thin_pool(vg, "p", 1000, 1, 65536, &error), ENOSPC, "with its metadata");
+  LVM_REFUSED(lvm_vg_add_thin_pool(vg, "p", 1000, 1, 65536, &error), ENOSPC, "with its metadata");
 }
 
 int main(void)

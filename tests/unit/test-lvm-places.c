@@ -527,7 +527,7 @@ static void wipe(const char *path)
 {
   g_autofree char *zeros = g_malloc0(MIB);
 
-  put(path, 0, zeros, MIB);
+  lvm_test_put(path, 0, zeros, MIB);
 }
 
 /* Of the devices @path... (NULL ends) one is the first; how many PVs are found for the text, and is
@@ -571,7 +571,7 @@ static void test_adopted(void **state)
   lvm_store_close(lvm_store_create("another", one, &params, NULL));
   assert_adopted(NULL, other, NULL, 1, FALSE); /* it has a label, of another */
   wipe(other);
-  put(other, 4096, first_mib[0] + 4096, MIB - 4096);
+  lvm_test_put(other, 4096, first_mib[0] + 4096, MIB - 4096);
   assert_adopted(NULL, other, NULL, 2, FALSE); /* by what its metadata area says */
 }
 

@@ -270,6 +270,8 @@ int main(void)
                                       remove_folder),
       cmocka_unit_test_setup_teardown(test_environment_comes_first, make_folder, remove_folder),
       cmocka_unit_test_setup_teardown(test_a_name_leads_nowhere_else, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_sockets_of_a_user, make_folder, remove_folder),
+      cmocka_unit_test_setup_teardown(test_sockets_as_told, make_folder, remove_folder),
   };
 
   return cmocka_run_group_tests_name("settings", tests, NULL, NULL);

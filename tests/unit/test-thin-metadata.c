@@ -228,6 +228,9 @@ static void test_many_references(void **state)
     for (guint64 at = 0; at < 5000; at += 80)
       map_some(md, i, at, 1);
   commit_and_judge(*state, md);
+  guint32 count;
+  assert_ok(thin_data_map_count(md->data, 5, &count, &error));
+  assert_int_equal(count, 7);
   for (guint32 i = 0; i <= 6; i++) {
     map_some(md, i, 0, 5000);
     if (i % 2)

@@ -323,10 +323,12 @@ static void test_beyond_the_end(void **state)
   ThinMetadata *md;
   ThinMetadataMap *map;
   guint64 run;
+  guint32 count;
   gboolean once;
 
   assert_ok((md = thin_metadata_open(io, FALSE, 1, &error)) != NULL);
   map = md->tm.map;
+  assert_fails(thin_data_map_count(md->data, N_CHUNKS, &count, &error), EBADMSG);
   assert_fails(thin_data_map_run_once(md->data, N_CHUNKS - 1, 2, &run, &once, &error), EBADMSG);
   assert_fails(thin_data_map_mark_fell(md->data, N_CHUNKS + 1, 0, &error), EBADMSG);
   assert_fails(thin_data_map_grow(md->data, N_CHUNKS - 1, &error), EINVAL);

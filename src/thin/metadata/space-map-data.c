@@ -252,6 +252,18 @@ static gboolean tree_count(ThinDataMap *map, guint64 chunk, guint32 *count, GErr
   return TRUE;
 }
 
+gboolean thin_data_map_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error)
+{
+  if (!in_range(map, chunk, 1, error))
+    return FALSE;
+  g_autoptr(ThinBlock) block = thin_cache_get(
+      map->tm->cache, map->regions[chunk / THIN_BITMAP_SLOTS].bitmap, THIN_KIND_BITMAP, error);
+  if (!block)
+    return FALSE;
+  *count = thin_bitmap_get(block->data, chunk % THIN_BITMAP_SLOTS);
+  return *count < COUNT_IN_TREE || tree_count(map, chunk, count, error);
+}
+
 static inline void set_bit(guint64 *bits, guint64 i)
 {
   bits[i / 64] |= G_GUINT64_CONSTANT(1) << (i % 64);

@@ -26,6 +26,7 @@ guint64 thin_data_map_n_chunks(ThinDataMap *map);
 guint64 thin_data_map_n_allocated(ThinDataMap *map);
 guint64 thin_data_map_n_usable(ThinDataMap *map); /* can be given out now */
 
+gboolean thin_data_map_count(ThinDataMap *map, guint64 chunk, guint32 *count, GError **error);
 /* How many chunks from @chunk on, @n at most, are alike: counted once and not more often at the
  * last commit (*@once TRUE), or not so (FALSE). */
 gboolean thin_data_map_run_once(ThinDataMap *map, guint64 chunk, guint64 n, guint64 *run,
