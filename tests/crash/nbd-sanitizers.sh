@@ -16,7 +16,7 @@ cflags="-std=gnu11 -D_GNU_SOURCE -DG_LOG_DOMAIN=\"virt-thin\" -O1 -g -fno-omit-f
 libs="$(pkg-config --libs glib-2.0 gio-unix-2.0 cmocka) -lm"
 sources=("$src"/src/service/nbd/*.c
   "$src"/src/control/control-socket.c "$src"/src/pool/{pool,snapshots}.c
-  "$src"/src/util/{error,io,proc,size}.c "$src"/tests/unit/{memory-pool,nbd-client}.c)
+  "$src"/src/util/{error,io,latency,proc,size}.c "$src"/tests/unit/{memory-pool,nbd-client}.c)
 echo 'race:tzset_internal' >"$tmp/suppressions"
 export G_SLICE=always-malloc TSAN_OPTIONS=halt_on_error=1:exitcode=66:suppressions=$tmp/suppressions \
   UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 \
