@@ -15,10 +15,11 @@ static void add(guint64 *number, guint64 n)
   __atomic_fetch_add(number, n, __ATOMIC_RELAXED);
 }
 
-void latency_add(LatencyWay way, LatencyKind kind, gint64 begin, guint64 bytes)
+gint64 latency_add(LatencyWay way, LatencyKind kind, gint64 begin, guint64 bytes)
 {
   LatencyCounts *counts = &table[way][kind];
-  guint64 took = (guint64)MAX(g_get_monotonic_time() - begin, 0);
+  gint64 now = g_get_monotonic_time();
+  guint64 took = (guint64)MAX(now - begin, 0);
   guint i = 0;
 
   while (i < LATENCY_BOUNDS && took > latency_bounds[i])
@@ -26,6 +27,7 @@ void latency_add(LatencyWay way, LatencyKind kind, gint64 begin, guint64 bytes)
   add(&counts->counts[i], 1);
   add(&counts->time, took);
   add(&counts->bytes, bytes);
+  return now;
 }
 
 LatencyCounts latency_get(LatencyWay way, LatencyKind kind)

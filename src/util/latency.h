@@ -28,6 +28,6 @@ typedef struct {
   guint64 bytes;                      /* asked for by reads, writes and discards */
 } LatencyCounts;
 
-/* A request that was begun at @begin of g_get_monotonic_time() is done. */
-void latency_add(LatencyWay way, LatencyKind kind, gint64 begin, guint64 bytes);
+/* A request that was begun at @begin of g_get_monotonic_time() is done: now, which is returned. */
+gint64 latency_add(LatencyWay way, LatencyKind kind, gint64 begin, guint64 bytes);
 LatencyCounts latency_get(LatencyWay way, LatencyKind kind);

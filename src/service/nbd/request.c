@@ -596,18 +596,18 @@ static void do_block_status(NbdWorker *worker, const NbdRequest *request)
 
 /* --- the batch --- */
 
-/* A request that was carried out, well or not, until its answer was ready. */
-static void count_time(const NbdRequest *request, gint64 begin)
+/* A request that was carried out, well or not, until its answer was ready: now, which is when the
+ * next of the batch begins. */
+static gint64 count_time(const NbdRequest *request, gint64 begin)
 {
   switch (request->type) {
-  case NBD_CMD_READ: latency_add(LATENCY_NBD, LATENCY_READ, begin, request->length); break;
-  case NBD_CMD_WRITE: latency_add(LATENCY_NBD, LATENCY_WRITE, begin, request->length); break;
-  case NBD_CMD_FLUSH: latency_add(LATENCY_NBD, LATENCY_FLUSH, begin, 0); break;
+  case NBD_CMD_READ: return latency_add(LATENCY_NBD, LATENCY_READ, begin, request->length);
+  case NBD_CMD_WRITE: return latency_add(LATENCY_NBD, LATENCY_WRITE, begin, request->length);
+  case NBD_CMD_FLUSH: return latency_add(LATENCY_NBD, LATENCY_FLUSH, begin, 0);
   case NBD_CMD_TRIM:
   case NBD_CMD_WRITE_ZEROES:
-    latency_add(LATENCY_NBD, LATENCY_DISCARD, begin, request->length);
-    break;
-  default: break;
+    return latency_add(LATENCY_NBD, LATENCY_DISCARD, begin, request->length);
+  default: return g_get_monotonic_time();
   }
 }
 
@@ -633,10 +633,11 @@ static void execute(NbdWorker *worker, guint i)
 
 void nbd_execute(NbdWorker *worker)
 {
+  gint64 begin = g_get_monotonic_time();
+
   for (guint i = 0; i < worker->n_requests && !nbd_connection_is_dead(worker->connection); i++) {
-    gint64 begin = g_get_monotonic_time();
     execute(worker, i);
-    count_time(&worker->batch[i], begin);
+    begin = count_time(&worker->batch[i], begin);
   }
   send_replies(worker);
 }
