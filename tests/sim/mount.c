@@ -150,14 +150,15 @@ static void take_reply(Mount *mount, const guint8 *bytes, gsize length)
   sim_wake(mount->in_flight, TRUE);
 }
 
-/* What a ghost says reaches nobody. */
+/* What a ghost says reaches nobody; but it is taken, or the socket fills and all stands still. */
 static void take_replies(Mount *mount)
 {
   static guint8 bytes[SHARED_MAX_WRITE + 4096] __attribute__((aligned(8)));
   ssize_t n;
 
-  while (!sim_is_ghost() && (n = recv(mount->fd[1], bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
-    take_reply(mount, bytes, (gsize)n);
+  while ((n = recv(mount->fd[1], bytes, sizeof bytes, MSG_DONTWAIT)) > 0)
+    if (!sim_is_ghost())
+      take_reply(mount, bytes, (gsize)n);
 }
 
 /* The folder is not mounted any more. The worker ends, and its memory with its process. */
@@ -295,7 +296,7 @@ FuseView *mount_serve(Mount *mount, Folder *folder, GError **error)
 {
   FuseView *view;
 
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, mount->fd) != 0)
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, mount->fd) != 0)
     sim_fail("no socket pair: %s", g_strerror(errno));
   if (!mounts)
     mounts = g_ptr_array_new();
