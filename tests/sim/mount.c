@@ -292,12 +292,22 @@ void mount_unserve(Mount *mount, FuseView *view)
   fuse_worker = (FuseWorker){0};
 }
 
+/* Answers wait in the socket until a worker comes by: there is room for one of each. */
+static void give_room(int fd)
+{
+  const int room = 2 * SLOTS * SHARED_REQUEST_MAX;
+
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room) < 0) /* who is not root */
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+}
+
 FuseView *mount_serve(Mount *mount, Folder *folder, GError **error)
 {
   FuseView *view;
 
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, mount->fd) != 0)
     sim_fail("no socket pair: %s", g_strerror(errno));
+  give_room(mount->fd[0]);
   if (!mounts)
     mounts = g_ptr_array_new();
   g_ptr_array_add(mounts, mount);
